@@ -1,0 +1,140 @@
+/**
+ * What a setting's value may be: each kind says what it expects and reads one TOML value strictly.
+ */
+
+/** `read` gives undefined for a value that is not of the kind. */
+export interface Kind<Value> {
+  /** Completes "expected …": `a duration such as "30s", "15m", "4h" or "5d"`. */
+  readonly expected: string;
+  readonly read: (value: unknown) => Value | undefined;
+}
+
+/** Where to listen: `host` is "" for every address of both families. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where mail goes next; `mx` asks the DNS for each recipient's domain. */
+export type Relay =
+  | { readonly kind: "mx" }
+  | { readonly kind: "smtp" | "smtps" | "lmtp"; readonly host: string; readonly port: number }
+  | { readonly kind: "file"; readonly directory: string };
+
+export type LogTarget =
+  | { readonly kind: "stdout" | "journal" }
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "syslog"; readonly host: string; readonly port: number };
+
+export const text: Kind<string> = {
+  expected: "a text",
+  read: (value) => (typeof value === "string" ? value : undefined),
+};
+
+/** A file or folder; "" where the setting allows none. */
+export const path: Kind<string> = {
+  expected: 'an absolute path such as "/etc/tpa-submit/name"',
+  read: (value) => (typeof value === "string" && (value === "" || value.startsWith("/")) ? value : undefined),
+};
+
+const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
+
+/** A domain name as RFC 1123 section 2.1 has it, in ASCII. */
+export const hostName: Kind<string> = {
+  expected: 'a host name such as "submission.example.org"',
+  read: (value) =>
+    typeof value === "string" && value.length <= 253 && value.split(".").every((part) => label.test(part))
+      ? value.toLowerCase()
+      : undefined,
+};
+
+export const flag: Kind<boolean> = {
+  expected: "true or false",
+  read: (value) => (typeof value === "boolean" ? value : undefined),
+};
+
+/** A whole number of at least `least`. */
+export const count = (least: number): Kind<number> => ({
+  expected: `a whole number of at least ${least}`,
+  read: (value) =>
+    typeof value === "number" && Number.isSafeInteger(value) && value >= least ? value : undefined,
+});
+
+const secondsIn = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+
+/** Milliseconds. */
+export const duration: Kind<number> = {
+  expected: 'a duration such as "30s", "15m", "4h" or "5d"',
+  read: (value) => {
+    const found = typeof value === "string" ? /^(\d{1,7})([smhd])$/.exec(value) : null;
+    return found ? Number(found[1]) * secondsIn[found[2] as keyof typeof secondsIn] * 1000 : undefined;
+  },
+};
+
+const octetsIn = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 } as const;
+
+/** Octets. */
+export const size: Kind<number> = {
+  expected: 'a size such as "500K", "50M" or "1G"',
+  read: (value) => {
+    const found = typeof value === "string" ? /^(\d{1,9})([KMG]?)$/.exec(value) : null;
+    return found ? Number(found[1]) * octetsIn[found[2] as keyof typeof octetsIn] : undefined;
+  },
+};
+
+/** One of the words given. */
+export const choice = <const Word extends string>(...words: readonly Word[]): Kind<Word> => ({
+  expected: `one of ${words.map((word) => `"${word}"`).join(", ")}`,
+  read: (value) => words.find((word) => word === value),
+});
+
+export const address: Kind<Address> = {
+  expected: 'an address such as "0.0.0.0:587", "[::]:587" or "localhost:587"',
+  read: (value) => (typeof value === "string" ? readAddress(value) : undefined),
+};
+
+export const list = <Value>(kind: Kind<Value>): Kind<readonly Value[]> => ({
+  expected: `a list, each ${kind.expected}`,
+  read: (value) => {
+    if (!Array.isArray(value)) return undefined;
+    const values = value.map(kind.read);
+    return values.every((one) => one !== undefined) ? values : undefined;
+  },
+});
+
+/** "" means none, and is read as null. */
+export const optional = <Value>(kind: Kind<Value>): Kind<Value | null> => ({
+  expected: `${kind.expected}, or "" for none`,
+  read: (value) => (value === "" ? null : kind.read(value)),
+});
+
+export const relay: Kind<Relay> = {
+  expected: '"mx", "smtp://host:port", "smtps://host:port", "lmtp://host:port" or "file:/directory"',
+  read: (value) => {
+    if (typeof value !== "string") return undefined;
+    if (value === "mx") return { kind: "mx" };
+    if (value.startsWith("file:/")) return { kind: "file", directory: value.slice("file:".length) };
+    const found = /^(smtps?|lmtp):\/\/(.+)$/.exec(value);
+    const at = found ? readAddress(found[2] ?? "") : undefined;
+    return found && at ? { kind: found[1] as "smtp" | "smtps" | "lmtp", ...at } : undefined;
+  },
+};
+
+export const logTarget: Kind<LogTarget> = {
+  expected: '"stdout", "journal", "file:/path" or "syslog:host:port"',
+  read: (value) => {
+    if (value === "stdout" || value === "journal") return { kind: value };
+    if (typeof value !== "string") return undefined;
+    if (value.startsWith("file:/")) return { kind: "file", path: value.slice("file:".length) };
+    const at = value.startsWith("syslog:") ? readAddress(value.slice("syslog:".length)) : undefined;
+    return at ? { kind: "syslog", ...at } : undefined;
+  },
+};
+
+/** HOST:PORT, where an IPv6 address stands in brackets. */
+function readAddress(value: string): Address | undefined {
+  const found = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/i.exec(value);
+  const host = found?.[1] ?? found?.[2];
+  const port = Number(found?.[3]);
+  return host !== undefined && port <= 65_535 ? { host, port } : undefined;
+}

@@ -1,0 +1,128 @@
+/**
+ * Every setting of tpa-submit.toml, one row each: its kind, its default as it would stand in the file, its help.
+ * The reader, the type `Config` and the test of man/tpa-submit.conf.5 come from these rows.
+ */
+import {
+  address,
+  choice,
+  count,
+  duration,
+  flag,
+  hostName,
+  type Kind,
+  list,
+  logTarget,
+  optional,
+  path,
+  relay,
+  size,
+  text,
+} from "./kinds.ts";
+
+/** `standard` is the default in the file's own notation; undefined where the setting must be given. */
+export interface Setting<Value> {
+  readonly kind: Kind<Value>;
+  readonly standard: unknown;
+  readonly help: string;
+}
+
+export const settings = {
+  hostname: required(hostName, "Name of this host in the greeting, EHLO, Received and Message-ID."),
+  domain: required(
+    hostName,
+    "Mail domain of the logins: user1 owns user1@DOMAIN and may log in with either.",
+  ),
+  listen: {
+    submission: setting(list(address), ["0.0.0.0:587", "[::]:587"], "SMTP with STARTTLS (RFC 6409)."),
+    submissions: setting(list(address), ["0.0.0.0:465", "[::]:465"], "SMTP inside TLS (RFC 8314)."),
+    http: setting(optional(address), "127.0.0.1:9587", "HTTP listener for /metrics and /healthz."),
+  },
+  tls: {
+    certificate: setting(path, "/etc/tpa-submit/tls/fullchain.pem", "Certificate with its chain, PEM."),
+    key: setting(path, "/etc/tpa-submit/tls/privkey.pem", "Its private key, PEM."),
+  },
+  passwords: {
+    file: setting(path, "/var/lib/tpa-submit/mail-passwords", "user:hash lines, or a Dovecot passwd-file."),
+    workers: setting(count(1), 2, "Threads that check passwords."),
+    queue: setting(count(1), 64, "Checks that may wait; one more is answered 454."),
+  },
+  senders: {
+    policy: setting(choice("own", "domain", "any"), "own", "Which sender addresses a login may use."),
+    aliases: setting(path, "", "File of further addresses: lines such as `press@example.org: user1, user2`."),
+  },
+  limits: {
+    "message-size": setting(size, "50M", "Largest message."),
+    recipients: setting(
+      count(100),
+      200,
+      "Recipients per message; RFC 5321 section 4.5.3.1.8 wants 100 at least.",
+    ),
+    "messages-per-hour": setting(count(1), 200, "Messages a login may send in an hour."),
+    "recipients-per-day": setting(count(1), 2000, "Recipients a login may write to in a day."),
+    "new-recipients-per-day": setting(count(1), 300, "Of these, addresses it has not written to before."),
+    "connections-per-address": setting(
+      count(1),
+      20,
+      "Connections at a time from one address (IPv6: one /64).",
+    ),
+  },
+  spool: {
+    directory: setting(path, "/var/spool/tpa-submit", "Where accepted messages wait."),
+    lifetime: setting(duration, "5d", "How long delivery is tried before the sender gets the message back."),
+    "warn-after": setting(optional(duration), "4h", "When the sender is told that a message is late."),
+  },
+  delivery: {
+    relay: setting(relay, "mx", "Where mail goes."),
+    "relay-user": setting(text, "", "Login at the relay."),
+    "relay-password-file": setting(path, "", "File with the password for it."),
+    "relay-ca": setting(path, "", "Certificates (PEM) to trust at the relay in place of the system's."),
+    tls: setting(
+      choice("auto", "opportunistic", "verified"),
+      "auto",
+      "auto: verified where a password or smtps is used, else opportunistic.",
+    ),
+    "retry-first": setting(duration, "5m", "Delay after the first temporary failure; it doubles each time."),
+    "retry-longest": setting(duration, "4h", "Longest delay between two attempts."),
+    concurrency: setting(count(1), 20, "Deliveries under way at the same time."),
+    nameservers: setting(list(address), [], "DNS servers to ask; none: those of the system."),
+    port: setting(count(1), 25, "Port of the hosts that MX records name."),
+    "private-addresses": setting(
+      flag,
+      false,
+      "Whether MX records may lead to loopback or private addresses.",
+    ),
+  },
+  log: {
+    target: setting(logTarget, "stdout", "Where the mail log goes."),
+    format: setting(choice("postfix", "json"), "postfix", "Form of its lines."),
+    "client-address-in-mail": setting(flag, false, "Whether the Received field names the client's address."),
+  },
+  ldap: {
+    url: setting(text, "", "Directory: ldaps://, ldap:// (with starttls) or ldapi://."),
+    starttls: setting(flag, true, "Whether ldap:// is secured with STARTTLS."),
+    base: setting(text, "", "Where the accounts are."),
+    "bind-dn": setting(text, "", 'Whom to bind as; "" for anonymous or EXTERNAL.'),
+    "bind-password-file": setting(path, "", "File with the password for it."),
+    filter: setting(
+      text,
+      "(&(uid=*)(!(uidNumber=0))(objectClass=shadowAccount))",
+      "Which entries are accounts.",
+    ),
+    "password-attribute": setting(text, "mailPassword", "Attribute with the hash."),
+  },
+};
+
+type ValuesOf<Rows> = {
+  readonly [Key in keyof Rows]: Rows[Key] extends Setting<infer Value> ? Value : ValuesOf<Rows[Key]>;
+};
+
+/** The whole configuration, nested as the file is. */
+export type Config = ValuesOf<typeof settings>;
+
+function setting<Value>(kind: Kind<Value>, standard: unknown, help: string): Setting<Value> {
+  return { kind, standard, help };
+}
+
+function required<Value>(kind: Kind<Value>, help: string): Setting<Value> {
+  return { kind, standard: undefined, help };
+}

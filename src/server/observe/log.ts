@@ -1,0 +1,53 @@
+/**
+ * The mail log. One function, `log(event, fields)`, that any part of the server may call;
+ * where the lines go is decided once, by `serve` (sinks are in sink.ts).
+ */
+import { type EventName, events, type FieldsOf, type Level } from "./events.ts";
+
+/** One thing that happened, ready to be written in either form. */
+export interface Entry {
+  readonly event: EventName;
+  readonly level: Level;
+  /** `submission/smtpd`, `qmgr`: what stands behind `postfix/` in the tag. */
+  readonly daemon: string;
+  /** Postfix's words. */
+  readonly text: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export type Sink = (entry: Entry) => void;
+
+let sink: Sink = () => undefined;
+
+/** Sends all later entries to `next`. Tests and `serve` call it; nothing else does. */
+export function logTo(next: Sink): void {
+  sink = next;
+}
+
+/** Notes that `event` happened. Control characters in any field, a client's or a server's, are made harmless here. */
+export function log<Name extends EventName>(event: Name, fields: FieldsOf<Name>): void {
+  const { daemon, level, text } = events[event] as {
+    daemon: string;
+    level: Level;
+    text: (fields: unknown) => string;
+  };
+  const clean = printable(fields) as Readonly<Record<string, unknown>>;
+  const door = daemon === "smtpd" ? `${String(clean["door"])}/` : "";
+  sink({ event, level, daemon: `${door}${daemon}`, text: text(clean), fields: clean });
+}
+
+/** Notes a fault of the program itself, with its stack on the one line that a log has for it. */
+export function logBug(where: string, error: unknown): void {
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  log("bug", { where, stack: stack.replace(/\s*\n\s*/g, " | ") });
+}
+
+// C0, DEL, C1, line and paragraph separators, and what turns the direction of writing round.
+const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+function printable(value: unknown): unknown {
+  if (typeof value === "string") return value.replace(unprintable, "?");
+  if (Array.isArray(value)) return value.map(printable);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, printable(inner)]));
+}

@@ -1,0 +1,54 @@
+/**
+ * The result type of the mail path: what one side says to the other (RFC 5321 section 4.2, RFC 3463).
+ * The session writes replies, the delivery reads them, the envelope keeps the last one per recipient,
+ * the report to the sender quotes it. A connection that failed is a reply as well (`451 4.4.1 …`).
+ */
+export interface Reply {
+  /** 200-599. */
+  readonly code: number;
+  /** Enhanced status code, "5.1.1". */
+  readonly status: string;
+  /** Text behind the codes, one line, without control characters. */
+  readonly text: string;
+}
+
+/** Writes a reply down. `status` must be of the same class as `code`. */
+export function reply(code: number, status: string, text: string): Reply {
+  return { code, status, text };
+}
+
+/** Success: 2yz. */
+export const isPositive = ({ code }: Reply): boolean => code >= 200 && code < 300;
+
+/** "Do not try again": 5yz. */
+export const isPermanent = ({ code }: Reply): boolean => code >= 500;
+
+/** "Try later": 4yz. */
+export const isTemporary = ({ code }: Reply): boolean => code >= 400 && code < 500;
+
+/** The reply as it goes over the wire or into a log, without CRLF: `550 5.1.1 No such user`. */
+export function formatReply({ code, status, text }: Reply): string {
+  return [String(code), status, text].filter((part) => part !== "").join(" ");
+}
+
+/**
+ * Reads what a server said, one line or the joined lines of a multi-line reply.
+ * Where it gave no enhanced code, or one of another class, the general one of the class is used (X.0.0,
+ * RFC 3463 section 2). What is no reply at all is read as a protocol error, 451 4.5.0: another try may help.
+ */
+export function parseReply(said: string): Reply {
+  const lines = said
+    .split(/\r?\n/)
+    .filter((line) => line !== "")
+    .map((line) => /^([2-5]\d\d)(?:[ -](.*))?$/.exec(line));
+  const [first] = lines;
+  if (!first) return reply(451, "4.5.0", `unexpected answer: ${said.replace(/\s+/g, " ").slice(0, 200)}`);
+  const code = Number(first[1]);
+  const parts = lines.map((line) => /^(?:([245]\.\d{1,3}\.\d{1,3})(?:\s+|$))?(.*)$/.exec(line?.[2] ?? ""));
+  const status = parts.map((part) => part?.[1]).find((found) => found?.startsWith(String(code).charAt(0)));
+  const text = parts
+    .map((part) => part?.[2] ?? "")
+    .filter((line) => line !== "")
+    .join(" ");
+  return reply(code, status ?? `${String(code).charAt(0)}.0.0`, text);
+}
