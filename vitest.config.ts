@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+// .ci/run counts from this file.
+const report = process.env["TPA_SUBMIT_TEST_REPORT"];
+
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
@@ -7,5 +10,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Two cores are what the smallest supported machine has; tests that start servers share them.
     maxWorkers: 2,
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
   },
 });

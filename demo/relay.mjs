@@ -1,0 +1,183 @@
+/**
+ * A throwaway relay: a temporary folder with certificate, password file and configuration, and the real
+ * `tpa-submit serve` started in it on free loopback ports. For the demo, the interop tests and the benchmarks.
+ */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import bcrypt from "bcryptjs";
+import { generate } from "selfsigned";
+
+export const program = fileURLToPath(new URL("../bin/tpa-submit", import.meta.url));
+
+/**
+ * @typedef {object} Relay
+ * @property {string} folder the temporary folder
+ * @property {string} config path of the configuration file
+ * @property {string} certificate path of the self-signed certificate, for clients to trust
+ * @property {string} login
+ * @property {string} password random, made for this relay
+ * @property {string} delivered where `file:` delivery puts the messages
+ * @property {number} submission port with STARTTLS
+ * @property {number} submissions port with TLS
+ * @property {number} pid
+ * @property {() => string} log the mail log so far
+ * @property {(pattern: RegExp) => Promise<RegExpMatchArray>} logged waits for something in the log
+ * @property {(signal: NodeJS.Signals) => void} signal
+ * @property {Promise<{ status: number | null, signal: NodeJS.Signals | null }>} ended
+ * @property {() => Promise<void>} start starts the program again in the same folder after it ended
+ * @property {() => Promise<void>} stop ends the program and removes the folder
+ */
+
+/**
+ * Makes the certificate that clients can trust as it is: P-256, for "localhost" and 127.0.0.1, 30 days.
+ * @param {string} folder
+ */
+async function makeCertificate(folder) {
+  const made = await generate([{ name: "commonName", value: "localhost" }], {
+    keyType: "ec",
+    curve: "P-256",
+    notAfterDate: new Date(Date.now() + 30 * 86_400_000),
+    extensions: [
+      { name: "basicConstraints", cA: true, critical: true },
+      {
+        name: "subjectAltName",
+        altNames: [
+          { type: 2, value: "localhost" },
+          { type: 7, ip: "127.0.0.1" },
+        ],
+      },
+    ],
+  });
+  await writeFile(join(folder, "certificate.pem"), made.cert);
+  await writeFile(join(folder, "key.pem"), made.private, { mode: 0o600 });
+}
+
+/**
+ * Starts a relay for `user1`.
+ * @param {string} [settings] further lines of TOML; tables named here replace those of the same name
+ * @returns {Promise<Relay>}
+ */
+export async function startRelay(settings = "") {
+  const folder = await mkdtemp(join(tmpdir(), "tpa-submit-"));
+  const password = randomBytes(12).toString("base64url");
+  await makeCertificate(folder);
+  await writeFile(join(folder, "mail-passwords"), `user1:${await bcrypt.hash(password, 10)}\n`, {
+    mode: 0o600,
+  });
+  await writeFile(join(folder, "password"), `${password}\n`, { mode: 0o600 });
+  await mkdir(join(folder, "delivered"));
+  await writeFile(join(folder, "tpa-submit.toml"), configuration(folder, settings));
+
+  let log = "";
+  /** @type {Set<() => void>} */
+  const listeners = new Set();
+  /** @type {import("node:child_process").ChildProcess} */
+  let child;
+
+  /** @type {Relay} */
+  const relay = {
+    folder,
+    config: join(folder, "tpa-submit.toml"),
+    certificate: join(folder, "certificate.pem"),
+    login: "user1",
+    password,
+    delivered: join(folder, "delivered"),
+    submission: 0,
+    submissions: 0,
+    pid: 0,
+    log: () => log,
+    logged: (pattern) => {
+      const { promise, resolve, reject } = withResolvers();
+      const look = () => {
+        const found = log.match(pattern);
+        if (found) resolve(found);
+        else if (child.exitCode !== null || child.signalCode !== null) {
+          reject(new Error(`tpa-submit ended before it logged ${pattern}:\n${log}`));
+        } else return;
+        listeners.delete(look);
+      };
+      listeners.add(look);
+      look();
+      return promise;
+    },
+    signal: (signal) => child.kill(signal),
+    ended: Promise.resolve({ status: null, signal: null }),
+    start: async () => {
+      log = "";
+      child = spawn(process.execPath, [program, "serve", "--config", relay.config], {
+        cwd: folder,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      /** @param {Buffer} chunk */
+      const gather = (chunk) => {
+        log += chunk.toString();
+        for (const look of [...listeners]) look();
+      };
+      child.stdout?.on("data", gather);
+      child.stderr?.on("data", gather);
+      relay.pid = child.pid ?? 0;
+      relay.ended = new Promise((resolve) => {
+        child.on("close", (status, signal) => {
+          for (const look of [...listeners]) look();
+          resolve({ status, signal });
+        });
+      });
+      const port = async (/** @type {string} */ door) =>
+        Number((await relay.logged(new RegExp(`listening for ${door} on \\S+:(\\d+)`)))[1]);
+      relay.submission = await port("submission");
+      relay.submissions = await port("submissions");
+    },
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill("SIGTERM");
+        const hurry = setTimeout(() => child.kill("SIGKILL"), 20_000);
+        await relay.ended;
+        clearTimeout(hurry);
+      }
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  try {
+    await relay.start();
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+  return relay;
+}
+
+/**
+ * @param {string} folder
+ * @param {string} settings
+ */
+function configuration(folder, settings) {
+  const tables = {
+    listen: 'submission = ["127.0.0.1:0"]\nsubmissions = ["127.0.0.1:0"]\nhttp = ""',
+    tls: `certificate = "${folder}/certificate.pem"\nkey = "${folder}/key.pem"`,
+    passwords: `file = "${folder}/mail-passwords"`,
+    spool: `directory = "${folder}/spool"`,
+    delivery: `relay = "file:${folder}/delivered"`,
+  };
+  const given = settings.replaceAll("FOLDER", folder);
+  const standard = Object.entries(tables)
+    .filter(([name]) => !given.includes(`[${name}]`))
+    .map(([name, lines]) => `\n[${name}]\n${lines}\n`);
+  return `hostname = "localhost"\ndomain = "example.org"\n${standard.join("")}\n${given}\n`;
+}
+
+/** @returns {{ promise: Promise<RegExpMatchArray>, resolve: (found: RegExpMatchArray) => void, reject: (error: Error) => void }} */
+function withResolvers() {
+  /** @type {(found: RegExpMatchArray) => void} */
+  let resolve = () => undefined;
+  /** @type {(error: Error) => void} */
+  let reject = () => undefined;
+  const promise = new Promise((onFound, onError) => {
+    resolve = onFound;
+    reject = onError;
+  });
+  return { promise, resolve, reject };
+}

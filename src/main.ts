@@ -1,0 +1,74 @@
+/**
+ * The program's front: one row per command, each imported only when it is called, and the way out of a failure.
+ */
+import { exitStatus, Failure } from "./failure.ts";
+import { version } from "./version.ts";
+
+interface Command {
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly run: (argv: readonly string[]) => Promise<number> }>;
+}
+
+export const commands: Readonly<Record<string, Command>> = {
+  serve: {
+    summary: "Take mail from people who log in, and deliver it.",
+    load: () => import("./commands/serve.ts"),
+  },
+};
+
+const overview = `Usage: tpa-submit <command> [options]
+
+The outgoing mail server that an organisation's people log in to.
+
+Commands:
+${Object.entries(commands)
+  .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  .join("\n")}
+
+Options:
+  --version  Print the version.
+  --help     Print this text; "tpa-submit <command> --help" tells about a command.
+
+The manual begins at tpa-submit(1).
+`;
+
+/** Runs the command that `argv` names and returns the exit status (man/tpa-submit.1, EXIT STATUS). */
+export async function main(argv: readonly string[]): Promise<number> {
+  const [name = "", ...rest] = argv;
+  if (name === "--version" || name === "-V") return print(`tpa-submit ${version}\n`);
+  if (name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) return print(overview);
+  if (name === "help") return main([...rest.slice(0, 1), "--help"]);
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) return unknown(name);
+  try {
+    const { run } = await command.load();
+    return await run(rest);
+  } catch (error) {
+    return explain(name, error);
+  }
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return exitStatus.ok;
+}
+
+function unknown(name: string): number {
+  const what = name === "" ? "expected a command" : `there is no command "${name}"`;
+  process.stderr.write(
+    `tpa-submit: ${what}; it knows ${Object.keys(commands).join(", ")}; see tpa-submit --help\n`,
+  );
+  return exitStatus.usage;
+}
+
+function explain(name: string, error: unknown): number {
+  if (error instanceof Failure) {
+    for (const line of error.message.split("\n")) process.stderr.write(`tpa-submit ${name}: ${line}\n`);
+    return error.status;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(
+    `tpa-submit ${name}: a fault of the program itself; please report these lines:\n${stack}\n`,
+  );
+  return exitStatus.software;
+}

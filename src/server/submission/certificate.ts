@@ -1,0 +1,62 @@
+/**
+ * The certificate that clients meet: read from its two files and judged before anything uses it.
+ */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createSecureContext } from "node:tls";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+
+export interface Certificate {
+  /** PEM, the host's own certificate first. */
+  readonly cert: string;
+  readonly key: string;
+  /** The names it is for, as a person would list them. */
+  readonly names: string;
+  /** When it ends, in milliseconds since the epoch. */
+  readonly until: number;
+}
+
+/**
+ * Reads both files. Throws a {@link Failure} of one line that names the file when one cannot be read, is not PEM, when
+ * the two do not belong together, or when the certificate has expired at `now`.
+ */
+export async function readCertificate(
+  files: { readonly certificate: string; readonly key: string },
+  now: number,
+): Promise<Certificate> {
+  const cert = await readPem(files.certificate, "tls.certificate");
+  const key = await readPem(files.key, "tls.key");
+  const leaf = parse(files.certificate, "certificate", () => new X509Certificate(cert));
+  const privateKey = parse(files.key, "private key without a passphrase", () => createPrivateKey(key));
+  if (!leaf.checkPrivateKey(privateKey)) {
+    throw wrong(`${files.key}: is not the private key of the certificate in ${files.certificate}`);
+  }
+  parse(files.certificate, "certificate that TLS accepts", () => createSecureContext({ cert, key }));
+  const until = Date.parse(leaf.validTo);
+  if (until <= now) throw wrong(`${files.certificate}: expired on ${leaf.validTo}; clients would refuse it`);
+  return { cert, key, names: namesOf(leaf), until };
+}
+
+async function readPem(file: string, setting: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const reason = errorCode(error) === "ENOENT" ? "there is no such file" : errorText(error);
+    throw wrong(`${file}: cannot be read (${reason}); ${setting} says where it is`);
+  }
+}
+
+function parse<Result>(file: string, what: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    throw wrong(`${file}: expected a ${what} in PEM form (${errorText(error)})`);
+  }
+}
+
+const wrong = (message: string): Failure => new Failure(exitStatus.config, message);
+
+function namesOf(leaf: X509Certificate): string {
+  const names = (leaf.subjectAltName ?? "").match(/(?<=DNS:|IP Address:)[^,\s]+/g) ?? [];
+  return names.length > 0 ? names.join(", ") : leaf.subject.replaceAll("\n", ", ");
+}
