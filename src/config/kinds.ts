@@ -1,15 +1,18 @@
 /**
  * What a setting's value may be: each kind says what it expects and reads one TOML value strictly.
  */
+import { isIPv6 } from "node:net";
 
 /** `read` gives undefined for a value that is not of the kind. */
 export interface Kind<Value> {
   /** Completes "expected …": `a duration such as "30s", "15m", "4h" or "5d"`. */
   readonly expected: string;
   readonly read: (value: unknown) => Value | undefined;
+  /** Of a list: the kind of its elements. */
+  readonly each?: Kind<unknown>;
 }
 
-/** Where to listen: `host` is "" for every address of both families. */
+/** An address to listen on or to connect to; an IPv6 `host` stands without brackets. */
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -31,10 +34,17 @@ export const text: Kind<string> = {
   read: (value) => (typeof value === "string" ? value : undefined),
 };
 
-/** A file or folder; "" where the setting allows none. */
+/** A file or folder. */
 export const path: Kind<string> = {
   expected: 'an absolute path such as "/etc/tpa-submit/name"',
-  read: (value) => (typeof value === "string" && (value === "" || value.startsWith("/")) ? value : undefined),
+  read: (value) =>
+    typeof value === "string" && value.startsWith("/") && !value.includes("\0") ? value : undefined,
+};
+
+/** A file or folder, or "". */
+export const pathOrNone: Kind<string> = {
+  expected: `${path.expected}, or "" for none`,
+  read: (value) => (value === "" ? "" : path.read(value)),
 };
 
 const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
@@ -95,6 +105,7 @@ export const address: Kind<Address> = {
 
 export const list = <Value>(kind: Kind<Value>): Kind<readonly Value[]> => ({
   expected: `a list, each ${kind.expected}`,
+  each: kind,
   read: (value) => {
     if (!Array.isArray(value)) return undefined;
     const values = value.map(kind.read);
@@ -107,6 +118,13 @@ export const optional = <Value>(kind: Kind<Value>): Kind<Value | null> => ({
   expected: `${kind.expected}, or "" for none`,
   read: (value) => (value === "" ? null : kind.read(value)),
 });
+
+/** Where the directory is; "" for nowhere. */
+export const directoryUrl: Kind<string> = {
+  expected: 'a directory such as "ldaps://db.example.org", or "" for none',
+  read: (value) =>
+    typeof value === "string" && (value === "" || /^ldap[si]?:\/\/[^\s@]*$/.test(value)) ? value : undefined,
+};
 
 export const relay: Kind<Relay> = {
   expected: '"mx", "smtp://host:port", "smtps://host:port", "lmtp://host:port" or "file:/directory"',
@@ -136,5 +154,6 @@ function readAddress(value: string): Address | undefined {
   const found = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/i.exec(value);
   const host = found?.[1] ?? found?.[2];
   const port = Number(found?.[3]);
-  return host !== undefined && port <= 65_535 ? { host, port } : undefined;
+  if (host === undefined || port > 65_535 || (found?.[1] !== undefined && !isIPv6(host))) return undefined;
+  return { host, port };
 }

@@ -1,11 +1,12 @@
 /**
  * Every setting of tpa-submit.toml, one row each: its kind, its default as it would stand in the file, its help.
- * The reader, the type `Config` and the test of man/tpa-submit.conf.5 come from these rows.
+ * The reader, the type `Config` and the test of man/tpa-submit.toml.5 come from these rows.
  */
 import {
   address,
   choice,
   count,
+  directoryUrl,
   duration,
   flag,
   hostName,
@@ -14,6 +15,7 @@ import {
   logTarget,
   optional,
   path,
+  pathOrNone,
   relay,
   size,
   text,
@@ -25,6 +27,13 @@ export interface Setting<Value> {
   readonly standard: unknown;
   readonly help: string;
 }
+
+/** Rows and tables of rows, as a reader that knows none by name sees them. */
+export interface Rows {
+  readonly [key: string]: Setting<unknown> | Rows;
+}
+
+export const isSetting = (row: Setting<unknown> | Rows): row is Setting<unknown> => "standard" in row;
 
 export const settings = {
   hostname: required(hostName, "Name of this host in the greeting, EHLO, Received and Message-ID."),
@@ -48,7 +57,11 @@ export const settings = {
   },
   senders: {
     policy: setting(choice("own", "domain", "any"), "own", "Which sender addresses a login may use."),
-    aliases: setting(path, "", "File of further addresses: lines such as `press@example.org: user1, user2`."),
+    aliases: setting(
+      pathOrNone,
+      "",
+      "File of further addresses: lines such as `press@example.org: user1, user2`.",
+    ),
   },
   limits: {
     "message-size": setting(size, "50M", "Largest message."),
@@ -74,8 +87,8 @@ export const settings = {
   delivery: {
     relay: setting(relay, "mx", "Where mail goes."),
     "relay-user": setting(text, "", "Login at the relay."),
-    "relay-password-file": setting(path, "", "File with the password for it."),
-    "relay-ca": setting(path, "", "Certificates (PEM) to trust at the relay in place of the system's."),
+    "relay-password-file": setting(pathOrNone, "", "File with the password for it."),
+    "relay-ca": setting(pathOrNone, "", "Certificates (PEM) to trust at the relay in place of the system's."),
     tls: setting(
       choice("auto", "opportunistic", "verified"),
       "auto",
@@ -98,11 +111,11 @@ export const settings = {
     "client-address-in-mail": setting(flag, false, "Whether the Received field names the client's address."),
   },
   ldap: {
-    url: setting(text, "", "Directory: ldaps://, ldap:// (with starttls) or ldapi://."),
+    url: setting(directoryUrl, "", "Directory: ldaps://, ldap:// (with starttls) or ldapi://."),
     starttls: setting(flag, true, "Whether ldap:// is secured with STARTTLS."),
     base: setting(text, "", "Where the accounts are."),
     "bind-dn": setting(text, "", 'Whom to bind as; "" for anonymous or EXTERNAL.'),
-    "bind-password-file": setting(path, "", "File with the password for it."),
+    "bind-password-file": setting(pathOrNone, "", "File with the password for it."),
     filter: setting(
       text,
       "(&(uid=*)(!(uidNumber=0))(objectClass=shadowAccount))",

@@ -1,0 +1,136 @@
+/**
+ * What no setting can tell alone: settings that contradict each other, and numbers with a floor of their own.
+ * One row each, in the words that stand behind FILE:LINE: KEY.
+ */
+import type { Address } from "./kinds.ts";
+import type { Config } from "./settings.ts";
+
+export interface Check {
+  /** The settings it looks at. It is skipped where one of them is wrong by itself; the first is the one to blame. */
+  readonly settings: readonly [string, ...string[]];
+  /** "expected …, found …", or undefined where all is well. */
+  readonly mistake: (config: Config) => string | undefined;
+}
+
+export const checks: readonly Check[] = [
+  {
+    settings: ["hostname"],
+    mistake: ({ hostname }) =>
+      expected(hostname.includes("."), "a full name such as submission.example.org", `"${hostname}"`),
+  },
+  {
+    settings: ["domain"],
+    mistake: ({ domain }) => expected(domain.includes("."), "a full name such as example.org", `"${domain}"`),
+  },
+  {
+    settings: ["listen.submission", "listen.submissions"],
+    mistake: ({ listen }) =>
+      expected(
+        listen.submission.length + listen.submissions.length > 0,
+        "an address here or in listen.submissions",
+        "none in either",
+      ),
+  },
+  {
+    settings: ["listen.submission", "listen.submissions", "listen.http"],
+    mistake: ({ listen }) => {
+      const http = listen.http === null ? [] : [listen.http];
+      const twice = repeated([...listen.submission, ...listen.submissions, ...http]);
+      return expected(twice === undefined, "each address once in [listen]", `"${twice}" twice`);
+    },
+  },
+  {
+    // RFC 5321 section 4.5.3.1.7: 64K octets at least.
+    settings: ["limits.message-size"],
+    mistake: ({ limits }) =>
+      expected(limits["message-size"] >= 65_536, 'at least "64K"', `${limits["message-size"]} octets`),
+  },
+  {
+    settings: ["spool.lifetime"],
+    mistake: ({ spool }) => expected(spool.lifetime >= 1000, "at least a second", "less"),
+  },
+  {
+    settings: ["spool.warn-after", "spool.lifetime"],
+    mistake: ({ spool }) =>
+      expected(
+        (spool["warn-after"] ?? 0) < spool.lifetime,
+        'a time before spool.lifetime ends, or "" for never',
+        "a later one",
+      ),
+  },
+  {
+    settings: ["delivery.retry-first"],
+    mistake: ({ delivery }) => expected(delivery["retry-first"] >= 1000, "at least a second", "less"),
+  },
+  {
+    settings: ["delivery.retry-longest", "delivery.retry-first"],
+    mistake: ({ delivery }) =>
+      expected(
+        delivery["retry-longest"] >= delivery["retry-first"],
+        "at least delivery.retry-first",
+        "a shorter time",
+      ),
+  },
+  {
+    settings: ["delivery.relay-user", "delivery.relay"],
+    mistake: ({ delivery }) =>
+      expected(
+        delivery["relay-user"] === "" || ["smtp", "smtps"].includes(delivery.relay.kind),
+        '"" unless delivery.relay is smtp:// or smtps://, which alone take a login',
+        `"${delivery["relay-user"]}"`,
+      ),
+  },
+  {
+    settings: ["delivery.relay-password-file", "delivery.relay-user"],
+    mistake: ({ delivery }) =>
+      expected(
+        delivery["relay-user"] === "" || delivery["relay-password-file"] !== "",
+        "the file with the password of delivery.relay-user",
+        '""',
+      ),
+  },
+  {
+    settings: ["delivery.relay-user", "delivery.relay-password-file"],
+    mistake: ({ delivery }) =>
+      expected(
+        delivery["relay-password-file"] === "" || delivery["relay-user"] !== "",
+        "the login that delivery.relay-password-file is for",
+        '""',
+      ),
+  },
+  {
+    settings: ["delivery.port"],
+    mistake: ({ delivery }) =>
+      expected(delivery.port <= 65_535, "a port from 1 to 65535", String(delivery.port)),
+  },
+  {
+    settings: ["ldap.base", "ldap.url"],
+    mistake: ({ ldap }) =>
+      expected(
+        ldap.url === "" || ldap.base !== "",
+        'where the accounts are, such as "ou=users,dc=example,dc=org"',
+        '""',
+      ),
+  },
+  {
+    settings: ["ldap.bind-password-file", "ldap.bind-dn"],
+    mistake: ({ ldap }) =>
+      expected(
+        ldap["bind-password-file"] === "" || ldap["bind-dn"] !== "",
+        '"" while ldap.bind-dn is ""',
+        `"${ldap["bind-password-file"]}"`,
+      ),
+  },
+];
+
+function expected(fine: boolean, wanted: string, found: string): string | undefined {
+  return fine ? undefined : `expected ${wanted}, found ${found}`;
+}
+
+/** The first address that stands there twice. Port 0 is a different port each time. */
+function repeated(addresses: readonly Address[]): string | undefined {
+  const written = addresses
+    .filter(({ port }) => port !== 0)
+    .map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`));
+  return written.find((address, index) => written.indexOf(address) !== index);
+}

@@ -1,0 +1,57 @@
+/**
+ * How a mistake in the configuration is put: what stands there, and what was probably meant.
+ */
+import { nearest } from "../failure.ts";
+import { isSetting, type Rows, settings } from "./settings.ts";
+
+/** A TOML table as it was parsed. */
+export type Table = Readonly<Record<string, unknown>>;
+
+export const isTable = (value: unknown): value is Table =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+
+/** What to say about a key that is in no row: where it belongs, or which one was probably meant. */
+export function explainUnknown(key: string, found: unknown, rows: Rows, path: readonly string[]): string {
+  const isRoot = path.length === 0;
+  const elsewhere = isTable(found) ? undefined : homeOf(key);
+  if (elsewhere !== undefined) {
+    return elsewhere === ""
+      ? "not a setting of this table; it belongs at the top of the file, above the first [table]"
+      : `not a setting ${isRoot ? "outside a table" : "of this table"}; it belongs in [${elsewhere}]`;
+  }
+  const kin = Object.keys(rows).filter((name) => isTable(found) !== isSetting(rows[name] ?? {}));
+  const meant = nearest(key, kin);
+  const what = isTable(found) ? "no such table" : "no such setting";
+  if (meant === undefined) return `${what}; tpa-submit.toml(5) lists them all`;
+  return isTable(found) ? `${what}; did you mean [${meant}]?` : `${what}; did you mean "${meant}"?`;
+}
+
+/** The table that has a setting of this name, "" for the top of the file. */
+function homeOf(key: string): string | undefined {
+  const homes: readonly (readonly [string, Rows])[] = [
+    ["", settings as Rows],
+    ...Object.entries(settings as Rows).flatMap(([name, row]) =>
+      isSetting(row) ? [] : [[name, row] as const],
+    ),
+  ];
+  const home = homes.find(([, rows]) => {
+    const row = Object.hasOwn(rows, key) ? rows[key] : undefined;
+    return row !== undefined && isSetting(row);
+  });
+  return home?.[0];
+}
+
+/** A value as it may be shown: in one line, not endless, and without what could be a password in an address. */
+export function shown(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  if (value instanceof Date) return "a date";
+  if (typeof value === "object") return "a table";
+  if (typeof value !== "string") return String(value as number | boolean | bigint);
+  const text = value.replace(/\/\/[^/]*@/, "//…@");
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
+
+/** A key as it may be shown: it comes from the file and may be quoted there with anything in it. */
+export function printable(key: string): string {
+  return /[^\w.-]/.test(key) ? JSON.stringify(key) : key;
+}

@@ -1,0 +1,137 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, test } from "vitest";
+import { parseConfig, readConfig } from "../src/config/read.ts";
+import { isSetting, type Rows, settings } from "../src/config/settings.ts";
+import { Failure } from "../src/failure.ts";
+
+const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "tpa-submit-config-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const smallest = 'hostname = "submission.example.org"\ndomain = "example.org"\n';
+
+function configOf(source: string) {
+  const reading = parseConfig(source, "tpa-submit.toml");
+  if ("mistakes" in reading) throw new Error(reading.mistakes.join("\n"));
+  return reading.config;
+}
+
+describe("a file with mistakes: every one is told, in one line with file, line and key", () => {
+  test.each(readdirSync(here("configs")))("%s", (name) => {
+    const source = readFileSync(here(`configs/${name}/bad.toml`), "utf8");
+    const reading = parseConfig(source, "bad.toml");
+    const mistakes = "mistakes" in reading ? reading.mistakes : [];
+    expect(`${mistakes.join("\n")}\n`).toBe(readFileSync(here(`configs/${name}/expected`), "utf8"));
+    expect(mistakes.join("")).not.toMatch(/[\u0000-\u001f]|secret/);
+  });
+});
+
+describe("a file without", () => {
+  test("may be as short as two lines; all else has its default, read", () => {
+    const config = configOf(smallest);
+    expect(config.listen.submission).toEqual([
+      { host: "0.0.0.0", port: 587 },
+      { host: "::", port: 587 },
+    ]);
+    expect(config.limits["message-size"]).toBe(50 * 1024 * 1024);
+    expect(config.spool).toEqual({
+      directory: "/var/spool/tpa-submit",
+      lifetime: 432_000_000,
+      "warn-after": 14_400_000,
+    });
+    expect(config.delivery.relay).toEqual({ kind: "mx" });
+  });
+
+  test("is read with its own values in place of the defaults", () => {
+    const config = configOf(`${smallest}
+      listen.http = ""
+      [spool]
+      warn-after = ""
+      [delivery]
+      relay = "smtps://[2001:db8::25]:465"
+      nameservers = ["192.0.2.53:53"]
+      [log]
+      target = "syslog:localhost:514"
+      [senders]
+      aliases = "/etc/tpa-submit/aliases"`);
+    expect(config.listen.http).toBeNull();
+    expect(config.spool["warn-after"]).toBeNull();
+    expect(config.delivery.relay).toEqual({ kind: "smtps", host: "2001:db8::25", port: 465 });
+    expect(config.delivery.nameservers).toEqual([{ host: "192.0.2.53", port: 53 }]);
+    expect(config.log.target).toEqual({ kind: "syslog", host: "localhost", port: 514 });
+    expect(config.senders.aliases).toBe("/etc/tpa-submit/aliases");
+  });
+
+  test("has a host name in small letters whatever the file says", () => {
+    expect(configOf('hostname = "Submission.EXAMPLE.org"\ndomain = "Example.Org"\n')).toMatchObject({
+      hostname: "submission.example.org",
+      domain: "example.org",
+    });
+  });
+});
+
+describe("the example that is installed", () => {
+  const example = readFileSync(here("../etc/tpa-submit.example.toml"), "utf8");
+
+  test("says nothing but the defaults", () => {
+    expect(configOf(example)).toEqual(configOf(smallest));
+  });
+
+  test("has every setting", () => {
+    const names = (rows: Rows, prefix: string): readonly string[] =>
+      Object.entries(rows).flatMap(([key, row]) =>
+        isSetting(row) ? [`${prefix}${key}`] : names(row, `[${key}] `),
+      );
+    let table = "";
+    const written = example.split("\n").flatMap((line) => {
+      table = /^\[([a-z]+)\]/.exec(line)?.[0].concat(" ") ?? table;
+      const key = /^([a-z-]+) *=/.exec(line)?.[1];
+      return key === undefined ? [] : [`${table}${key}`];
+    });
+    expect(written).toEqual(names(settings, ""));
+  });
+});
+
+test("the agreed core of the configuration is read as it stands", () => {
+  const config = configOf(readFileSync(here("agreed-core.toml"), "utf8"));
+  expect(config.ldap["bind-dn"]).toBe("uid=sshdist,ou=users,dc=example,dc=org");
+});
+
+describe("readConfig()", () => {
+  test("reads a file", async () => {
+    const path = join(folder, "good.toml");
+    writeFileSync(path, smallest);
+    expect((await readConfig(path)).hostname).toBe("submission.example.org");
+  });
+
+  test("throws all mistakes as one Failure with status 78", async () => {
+    const path = join(folder, "bad.toml");
+    writeFileSync(path, "\nhostname = 1\n");
+    await expect(readConfig(path)).rejects.toMatchObject({
+      status: 78,
+      message: expect.stringMatching(
+        new RegExp(`^${path}:1: domain: .*, found nothing\n${path}:2: hostname: .*, found 1$`),
+      ),
+    });
+  });
+
+  test("tells where to begin when there is no file, status 66", async () => {
+    const path = join(folder, "none.toml");
+    const failure = await readConfig(path).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(Failure);
+    expect(failure).toMatchObject({
+      status: 66,
+      message: expect.stringMatching(/none\.toml: .*--config FILE/),
+    });
+  });
+
+  test("tells why a file cannot be read, status 66", async () => {
+    await expect(readConfig(folder)).rejects.toMatchObject({
+      status: 66,
+      message: expect.stringContaining("EISDIR"),
+    });
+  });
+});
