@@ -1,6 +1,7 @@
 /**
  * Files that must survive a power cut: written whole, fsynced, renamed, and their directory fsynced.
- * Nothing else in the program replaces a file that matters.
+ * Nothing else in the program replaces a file that matters, but for the spool, whose own steps
+ * (src/server/spool/promise.ts) end in a directory's fsync from here.
  */
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
@@ -10,28 +11,36 @@ import { errorCode } from "./failure.ts";
 /** A directory whose entries can be made durable. */
 export interface Directory {
   readonly path: string;
-  /**
-   * Resolves when every rename, creation and removal in the directory made before the call is on disk.
-   * Calls that come while an fsync runs share the next one: with 32 writers that saves most of them.
-   */
+  /** Resolves when every rename, creation and removal in the directory made before the call is on disk. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Opens `path` for {@link Directory.sync}. */
+/** Opens `path` for {@link Directory.sync}. Throws the system's error (ENOENT, EACCES, …). */
 export async function openDirectory(path: string): Promise<Directory> {
   const handle = await open(path, "r");
+  return { path, sync: () => handle.sync(), close: () => handle.close() };
+}
+
+/**
+ * The same directory for many writers at once: calls that come while an fsync runs share the next one,
+ * which with 32 writers saves most of them.
+ * An fsync that failed fails every later call too. The kernel reports a lost write once and then takes the
+ * page for clean, so that the next fsync would succeed for entries that never reached the disk (the lesson
+ * PostgreSQL learned in 2018); only opening the directory anew starts afresh.
+ */
+export function sharingSyncs(directory: Directory): Directory {
   let running: Promise<void> = Promise.resolve();
   let next: Promise<void> | undefined;
 
   async function syncAfter(earlier: Promise<void>): Promise<void> {
-    await earlier.catch(() => undefined); // its own callers are told
+    await earlier;
     next = undefined; // from here on a new call is too late for this fsync
-    await handle.sync();
+    await directory.sync();
   }
 
   return {
-    path,
+    path: directory.path,
     sync() {
       if (next === undefined) {
         next = syncAfter(running);
@@ -39,17 +48,17 @@ export async function openDirectory(path: string): Promise<Directory> {
       }
       return next;
     },
-    close: () => handle.close(),
+    close: () => directory.close(),
   };
 }
 
 /** Makes the entries of the directory `path` durable, once. */
 export async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, "r");
+  const directory = await openDirectory(path);
   try {
-    await handle.sync();
+    await directory.sync();
   } finally {
-    await handle.close();
+    await directory.close();
   }
 }
 
@@ -65,8 +74,10 @@ export interface FileAttributes {
 
 /**
  * Replaces the file `path` by `content` in one step: a reader, or a crash at any moment, finds the old file
- * or the new one and nothing between. Resolves when the new one is on disk.
- * Throws the system's error (ENOSPC, EACCES, …); the old file then stands untouched.
+ * or the new one and nothing between. Resolves when the new one is on disk. A crash can leave the draft beside
+ * it, `.NAME.HEX.new`, which nobody reads.
+ * Throws the system's error (ENOSPC, EACCES, …). The old file then stands untouched, unless it was the last
+ * step that failed, the directory's fsync: then the new one stands, but may not survive a power cut.
  */
 export async function replaceFile(
   path: string,
@@ -80,7 +91,7 @@ export async function replaceFile(
     await rename(draft, path); // the moment of commitment
   } catch (error) {
     await unlink(draft).catch((second: unknown) => {
-      if (errorCode(second) !== "ENOENT") throw second;
+      if (errorCode(second) !== "ENOENT") throw new AggregateError([error, second], String(error));
     });
     throw error;
   }

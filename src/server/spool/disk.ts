@@ -1,0 +1,86 @@
+/**
+ * The system calls that the spool is made of, and nothing else of the file system. They are an interface so that
+ * tests can stop the program between any two of them, let one fail, or put a disk in memory in their place that
+ * loses at a power cut what was not fsynced.
+ */
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, readFile, rename, stat, statfs, unlink } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { type Directory, openDirectory } from "../../durable.ts";
+import { errorCode } from "../../failure.ts";
+import { type Lock, takeLock } from "./lock.ts";
+
+/** A file just made, written from its beginning to its end. */
+export interface NewFile {
+  /** Appends all of `octets`. */
+  write(octets: Uint8Array): Promise<void>;
+  /** Resolves when what was written is on disk; the file's name may not be. */
+  sync(): Promise<void>;
+  /** May be called again. */
+  close(): Promise<void>;
+}
+
+/** Room left for an unprivileged process. */
+export interface Free {
+  readonly octets: number;
+  /** Infinity where the file system makes inodes as it needs them. */
+  readonly inodes: number;
+}
+
+/** Every call throws the system's error. */
+export interface Disk {
+  /** Owns the file `path` until released or until the process dies in any way; writes `note` into it. */
+  lock(path: string, note: string): Promise<Lock>;
+  /** Mode 0700. False where it was there. */
+  makeDirectory(path: string): Promise<boolean>;
+  openDirectory(path: string): Promise<Directory>;
+  list(path: string): Promise<readonly string[]>;
+  /** Mode 0600. EEXIST where it was there. */
+  create(path: string): Promise<NewFile>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** A small file, whole, as UTF-8. */
+  readText(path: string): Promise<string>;
+  /** The file's octets, at most the first `octets`; what goes wrong comes as the stream's error. */
+  stream(path: string, octets: number): Readable;
+  /** In octets. */
+  size(path: string): Promise<number>;
+  free(path: string): Promise<Free>;
+}
+
+/** The disk of this machine. */
+export const systemDisk: Disk = {
+  lock: takeLock,
+  makeDirectory,
+  openDirectory,
+  list: (path) => readdir(path),
+  create,
+  rename,
+  unlink,
+  readText: (path) => readFile(path, "utf8"),
+  stream: (path, octets) => createReadStream(path, { end: octets - 1 }),
+  size: async (path) => (await stat(path)).size,
+  async free(path) {
+    const { bavail, bsize, files, ffree } = await statfs(path);
+    return { octets: bavail * bsize, inodes: files === 0 ? Number.POSITIVE_INFINITY : ffree };
+  },
+};
+
+async function makeDirectory(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, 0o700);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "EEXIST") return false;
+    throw error;
+  }
+}
+
+async function create(path: string): Promise<NewFile> {
+  const handle = await open(path, "wx", 0o600);
+  return {
+    write: (octets) => handle.writeFile(octets), // goes on where the last write ended
+    sync: () => handle.sync(),
+    close: () => handle.close(),
+  };
+}

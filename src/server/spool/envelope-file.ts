@@ -1,0 +1,122 @@
+/**
+ * The envelope as it lies on disk: one JSON object, `version` first, one line per recipient, times as people write
+ * them. man/tpa-submit-spool.5 describes it. Each field of the type is a row below; the compiler misses none.
+ */
+import type { Envelope, LastReply, Recipient } from "./envelope.ts";
+import { type Field, fieldsOf, is, list, Mismatch, oneOf, optional, type Rows, record } from "./fields.ts";
+
+const version = 1;
+
+const text: Field<string> = is("a text", (found) => typeof found === "string");
+const textOrNull: Field<string | null> = is(
+  "a text or null",
+  (found) => found === null || typeof found === "string",
+);
+const flag: Field<boolean> = is("true or false", (found) => typeof found === "boolean");
+const count: Field<number> = is("a whole number", (found) => wholeNumber(found, 0, Number.MAX_SAFE_INTEGER));
+const replyCode: Field<number> = is("200 to 599", (found) => wholeNumber(found, 200, 599));
+
+/** Milliseconds since the epoch in the program, "2026-11-22T14:11:00.000Z" in the file. */
+const time: Field<number> = {
+  read(found, at) {
+    const moment = new Date(typeof found === "string" ? found : Number.NaN);
+    if (Number.isNaN(moment.getTime()) || moment.toISOString() !== found) {
+      throw new Mismatch(at, "a time such as 2026-11-22T14:11:00.000Z", found);
+    }
+    return moment.getTime();
+  },
+  write: (value) => new Date(value).toISOString(),
+};
+
+const replyRows: Rows<LastReply> = {
+  code: replyCode,
+  status: text,
+  text,
+  relay: text,
+  command: text,
+  at: time,
+};
+
+const recipientRows: Rows<Recipient> = {
+  address: text,
+  state: oneOf("waiting", "delivered", "failed", "expired"),
+  reply: optional(record(replyRows)),
+  notify: optional(list(oneOf("NEVER", "SUCCESS", "FAILURE", "DELAY"))),
+  orcpt: optional(text),
+};
+
+const envelopeRows: Rows<Envelope> = {
+  id: text,
+  accepted: time,
+  login: textOrNull,
+  sender: text,
+  size: count,
+  eightBit: flag,
+  smtputf8: flag,
+  envid: optional(text),
+  ret: optional(oneOf("FULL", "HDRS")),
+  attempts: count,
+  due: time,
+  warned: flag,
+  recipients: list(record(recipientRows)),
+};
+
+const envelopeField = record(envelopeRows);
+
+/** What cannot be used: names the file, the field, what was expected and what stands there. One line. */
+export interface Damaged {
+  readonly damaged: string;
+}
+
+/** Tells the one outcome of reading an envelope from the other. */
+export function isDamaged(read: Envelope | Damaged): read is Damaged {
+  return "damaged" in read;
+}
+
+/**
+ * The text to write for `envelope`. Throws where it could not be read back (a time that is none, half an octet):
+ * that is a bug, and better met before the promise than after.
+ */
+export function formatEnvelope(envelope: Envelope): string {
+  const fields = Object.entries({ version, ...fieldsOf(envelopeField.write(envelope), "") });
+  const text = `{\n${fields.map(([key, value]) => `  "${key}": ${formatValue(value)}`).join(",\n")}\n}\n`;
+  const again = parseEnvelope(text, envelope.id, envelope.id);
+  if (isDamaged(again)) throw new Error(`this envelope could not be read back: ${again.damaged}`);
+  return text;
+}
+
+function formatValue(value: unknown): string {
+  if (!Array.isArray(value) || value.length === 0) return JSON.stringify(value);
+  return `[\n${value.map((item) => `    ${JSON.stringify(item)}`).join(",\n")}\n  ]`;
+}
+
+/**
+ * Reads the text of the file `file`, which must hold the envelope `id`.
+ * Nothing is guessed: a missing or ill-typed field, another version and an unknown field are all damage. Unknown
+ * fields are not passed over, because what a field of a later version asks for ("hold this") would be disobeyed now
+ * and lost with the next change of state.
+ */
+export function parseEnvelope(text: string, id: string, file: string): Envelope | Damaged {
+  try {
+    const { version: found, ...fields } = fieldsOf(parseJson(text), "");
+    if (found !== version) throw new Mismatch("version", String(version), found);
+    const envelope = envelopeField.read(fields, "");
+    if (envelope.id !== id) throw new Mismatch("id", `"${id}", the file's name`, envelope.id);
+    return envelope;
+  } catch (error) {
+    if (error instanceof Mismatch) return { damaged: `${file}: ${error.message}` };
+    throw error;
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Mismatch("", "a JSON object", text); // JSON's own words may quote control characters
+  }
+}
+
+function wholeNumber(found: unknown, least: number, most: number): found is number {
+  return Number.isInteger(found) && least <= Number(found) && Number(found) <= most;
+}

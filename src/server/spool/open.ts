@@ -1,0 +1,129 @@
+/**
+ * Opening a spool: makes what is missing, takes the lock, checks the format and sweeps what a crash left behind.
+ * Only what carries a queue ID as its name is ever removed.
+ */
+import { dirname, join } from "node:path";
+import { sharingSyncs } from "../../durable.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { Disk } from "./disk.ts";
+import type { Lock } from "./lock.ts";
+import { type Folders, unlinkIfThere, writeNew } from "./promise.ts";
+import { isQueueId } from "./queue-id.ts";
+
+/** The one line of SPOOL/format. Whoever changes the layout or the envelope gives it another number. */
+const format = "tpa-submit spool 1";
+
+/** What may lie in a folder that is not a spool yet: ours, and what mkfs puts into every file system. */
+const beforeFormat: readonly string[] = ["lock", "format.new", "lost+found"];
+
+/** A spool that is ours, swept. */
+export interface OpenedSpool {
+  readonly folders: Folders;
+  readonly lock: Lock;
+  /** Envelopes whose body is missing: no crash leaves that. They stay where they are. */
+  readonly orphans: ReadonlySet<string>;
+}
+
+/** Throws a Failure of one line for everything that can be wrong with the folder `directory`. */
+export async function openFolders(disk: Disk, directory: string, note: string): Promise<OpenedSpool> {
+  try {
+    await makeDurably(disk, directory);
+    const lock = await disk.lock(join(directory, "lock"), note);
+    try {
+      await checkFormat(disk, directory);
+      const folders = await makeFolders(disk, directory);
+      return { folders, lock, orphans: await sweep(folders) };
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  } catch (error) {
+    throw asFailure(error, directory);
+  }
+}
+
+/** Makes the folder where it is missing, and its name durable in any case: an earlier start may have died here. */
+async function makeDurably(disk: Disk, path: string): Promise<void> {
+  const made = await disk.makeDirectory(path);
+  try {
+    await syncOnce(disk, dirname(path));
+  } catch (error) {
+    // A parent that we may not read is somebody else's care, and so was making this folder in it.
+    if (made || errorCode(error) !== "EACCES") throw error;
+  }
+}
+
+async function checkFormat(disk: Disk, directory: string): Promise<void> {
+  const present = await disk.list(directory);
+  if (!present.includes("format")) {
+    const stranger = present.find((name) => !beforeFormat.includes(name));
+    if (stranger === undefined) return writeFormat(disk, directory);
+    throw new Failure(
+      exitStatus.cannotCreate,
+      `${directory}: not a spool: it holds ${JSON.stringify(stranger)} but no file "format"; name an empty folder`,
+    );
+  }
+  const found = (await disk.readText(join(directory, "format"))).trimEnd();
+  if (found === format) return;
+  throw new Failure(
+    exitStatus.data,
+    `${join(directory, "format")}: expected "${format}", found ${JSON.stringify(found.slice(0, 60))}; ` +
+      "run the version of tpa-submit that wrote this spool",
+  );
+}
+
+/** Before any other folder is made, so that a folder without this file is never taken for a spool. */
+async function writeFormat(disk: Disk, directory: string): Promise<void> {
+  const draft = join(directory, "format.new");
+  await unlinkIfThere(disk, draft);
+  await writeNew(disk, draft, `${format}\n`);
+  await disk.rename(draft, join(directory, "format"));
+  await syncOnce(disk, directory);
+}
+
+async function makeFolders(disk: Disk, directory: string): Promise<Folders> {
+  const messages = join(directory, "messages");
+  const drafts = join(directory, "drafts");
+  const queue = join(directory, "queue");
+  for (const folder of [messages, drafts, queue]) await disk.makeDirectory(folder);
+  await syncOnce(disk, directory);
+  const open = async (path: string) => sharingSyncs(await disk.openDirectory(path));
+  return { disk, messages: await open(messages), drafts, queue: await open(queue) };
+}
+
+/** Removes drafts, and bodies that no envelope promises. Resolves to the envelopes without a body. */
+async function sweep({ disk, messages, drafts, queue }: Folders): Promise<ReadonlySet<string>> {
+  // Who died while letting a message go may have removed the envelope in memory only. First make that true on
+  // disk: a body removed under an envelope that a power cut brings back would be a promise without a message.
+  await queue.sync();
+  const idsIn = async (path: string) => (await disk.list(path)).filter(isQueueId);
+  const promised = new Set(await idsIn(queue.path));
+  const bodies = new Set(await idsIn(messages.path));
+  for (const id of await idsIn(drafts)) await unlinkIfThere(disk, join(drafts, id));
+  for (const id of bodies) if (!promised.has(id)) await unlinkIfThere(disk, join(messages.path, id));
+  return new Set([...promised].filter((id) => !bodies.has(id)));
+}
+
+async function syncOnce(disk: Disk, path: string): Promise<void> {
+  const directory = await disk.openDirectory(path);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+function asFailure(error: unknown, directory: string): unknown {
+  const code = errorCode(error);
+  if (error instanceof Failure || code === "") return error;
+  const hint =
+    code === "ENOENT"
+      ? "; make the folder above it first"
+      : "; it must be a folder of the user who runs tpa-submit, on a disk that can be written";
+  return new Failure(statusOf(code), `${directory}: the spool cannot be opened: ${errorText(error)}${hint}`);
+}
+
+function statusOf(code: string): number {
+  if (code === "EACCES" || code === "EPERM") return exitStatus.noPermission;
+  return code === "EIO" ? exitStatus.ioError : exitStatus.cannotCreate;
+}

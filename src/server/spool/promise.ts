@@ -1,0 +1,63 @@
+/**
+ * The three steps by which the spool promises a message, changes its mind about it and lets it go. Everything else
+ * in this folder is about making and sweeping files that mean nothing by themselves.
+ * docs/spool.md lists what a crash leaves after each line.
+ */
+import { join } from "node:path";
+import type { Directory } from "../../durable.ts";
+import { errorCode } from "../../failure.ts";
+import type { Disk } from "./disk.ts";
+import type { Envelope } from "./envelope.ts";
+import { formatEnvelope } from "./envelope-file.ts";
+
+/** The folders of an open spool. */
+export interface Folders {
+  readonly disk: Disk;
+  /** Bodies, by queue ID. */
+  readonly messages: Directory;
+  /** Path of the folder of envelopes being written. */
+  readonly drafts: string;
+  /** Envelopes, by queue ID: each is a promise. */
+  readonly queue: Directory;
+}
+
+/** Writes the envelope where it promises nothing yet. */
+export async function draftEnvelope({ disk, drafts }: Folders, envelope: Envelope): Promise<void> {
+  await writeNew(disk, join(drafts, envelope.id), formatEnvelope(envelope));
+}
+
+/** Puts the drafted envelope in its place, or in the place of the one before it. Durable when it resolves. */
+export async function promise({ disk, drafts, queue }: Folders, id: string): Promise<void> {
+  await disk.rename(join(drafts, id), join(queue.path, id)); // the promise
+  await queue.sync(); // from here on a power cut does not break it
+}
+
+/**
+ * Lets a message go: the envelope first, for good, then the body. In the other order, or without the fsync between
+ * them, a power cut could leave a promise without a message. Whatever is missing is passed over.
+ */
+export async function withdraw({ disk, messages, queue }: Folders, id: string): Promise<void> {
+  await unlinkIfThere(disk, join(queue.path, id));
+  await queue.sync();
+  await unlinkIfThere(disk, join(messages.path, id));
+}
+
+/** Removes a file that a crash, or an earlier try, may have removed before. */
+export async function unlinkIfThere(disk: Disk, path: string): Promise<void> {
+  try {
+    await disk.unlink(path);
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+  }
+}
+
+/** Writes a new file; its content is on disk when it resolves, its name need not be. */
+export async function writeNew(disk: Disk, path: string, content: string): Promise<void> {
+  const file = await disk.create(path);
+  try {
+    await file.write(Buffer.from(content));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,25 @@
+/**
+ * Queue IDs: 12 upper-case hexadecimal digits that sort by time. Log readers know the shape from Postfix:
+ * pflogsumm breaks on other characters, logwatch on lower case.
+ */
+
+/** Sixteenths of a millisecond since the epoch fit into 48 bits until the year 2527. */
+const perMillisecond = 16;
+const digits = 12;
+
+/** Whether a file's name is a queue ID. Nothing else in the spool's folders is ever read or removed. */
+export function isQueueId(name: string): boolean {
+  return /^[0-9A-F]{12}$/.test(name);
+}
+
+/**
+ * A source of queue IDs by the clock `now` (milliseconds since the epoch), each greater than the one before
+ * even where the clock stands still or goes back.
+ */
+export function queueIds(now: () => number): () => string {
+  let last = 0;
+  return () => {
+    last = Math.max(last + 1, Math.floor(now() * perMillisecond));
+    return last.toString(16).toUpperCase().padStart(digits, "0");
+  };
+}

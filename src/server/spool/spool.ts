@@ -1,0 +1,124 @@
+/**
+ * The spool: messages that were answered with 250 and are not done with yet. The submission side and the delivery
+ * side meet in this folder and nowhere else. docs/spool.md and man/tpa-submit-spool.5 tell which files may exist,
+ * what each combination means and what a crash leaves; spool/promise.ts holds the three steps that matter.
+ */
+
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { errorCode, errorText } from "../../failure.ts";
+import { type Disk, type Free, systemDisk } from "./disk.ts";
+import { type Draft, newDraft } from "./draft.ts";
+import type { Envelope } from "./envelope.ts";
+import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
+import { openFolders } from "./open.ts";
+import { draftEnvelope, promise, unlinkIfThere, withdraw } from "./promise.ts";
+import { isQueueId, queueIds } from "./queue-id.ts";
+
+export type { Free } from "./disk.ts";
+export type { Draft, NewEnvelope } from "./draft.ts";
+export { type Damaged, isDamaged } from "./envelope-file.ts";
+
+/** What is done to one message is done one after the other: the caller sees to that. */
+export interface Spool {
+  /** Begins a message. Throws the system's error. */
+  draft(): Promise<Draft>;
+  /** The queue IDs of everything promised, oldest first. */
+  ids(): Promise<readonly string[]>;
+  /**
+   * The envelope of `id`, or why it cannot be used: not there, not to be read, not one of ours, or its body missing
+   * or of another size. Throws only what is about this process (EMFILE, …).
+   */
+  read(id: string): Promise<Envelope | Damaged>;
+  /**
+   * Replaces the envelope of the same ID; durable when it resolves. Throws the system's error: the old one then
+   * stands, or, where the very last step failed, the new one, for which no power cut is promised.
+   */
+  record(envelope: Envelope): Promise<void>;
+  /** The body as it was written; a body that is missing comes as the stream's error. */
+  body(id: string): Readable;
+  /** The first `octets` of the body. Throws the system's error. */
+  bodyStart(id: string, octets: number): Promise<Buffer>;
+  /** Lets the message go; after it resolves, no power cut brings it back. May be called again. */
+  remove(id: string): Promise<void>;
+  /** What the disk has left for us. */
+  free(): Promise<Free>;
+  /** Gives the lock back. Call when nothing is going on any more. */
+  close(): Promise<void>;
+}
+
+/** Troubles of this process that say nothing about the file it was opening. */
+const passing: readonly string[] = ["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
+
+/**
+ * Opens the spool in `directory`, making it (not the folders above it) where it is missing, and owns it until
+ * {@link Spool.close} or the process's end. `now` is in milliseconds since the epoch.
+ * Throws a Failure of one line: in use (75), no permission (77), cannot be made (73), of another format (65).
+ */
+export async function openSpool(
+  directory: string,
+  now: () => number,
+  disk: Disk = systemDisk,
+): Promise<Spool> {
+  const note = `process ${String(process.pid)}, since ${new Date(now()).toISOString()}`;
+  const { folders, lock, orphans } = await openFolders(disk, directory, note);
+  const { messages, drafts, queue } = folders;
+  const nextId = queueIds(now);
+
+  async function draft(): Promise<Draft> {
+    for (;;) {
+      const id = nextId();
+      if (orphans.has(id)) continue; // accepting it would overwrite an envelope that a person has to look at
+      try {
+        return newDraft(folders, id, await disk.create(join(messages.path, id)));
+      } catch (error) {
+        if (errorCode(error) !== "EEXIST") throw error; // else the clock went back to a message still here
+      }
+    }
+  }
+
+  async function read(id: string): Promise<Envelope | Damaged> {
+    const file = join(queue.path, id);
+    try {
+      const envelope = parseEnvelope(await disk.readText(file), id, file);
+      if (isDamaged(envelope)) return envelope;
+      const body = join(messages.path, id);
+      const size = await disk.size(body);
+      if (size === envelope.size) return envelope;
+      return {
+        damaged: `${body}: expected ${String(envelope.size)} octets, as ${file} says, found ${String(size)}`,
+      };
+    } catch (error) {
+      if (errorCode(error) === "" || passing.includes(errorCode(error))) throw error;
+      return { damaged: errorText(error) };
+    }
+  }
+
+  async function record(envelope: Envelope): Promise<void> {
+    try {
+      await draftEnvelope(folders, envelope);
+      await promise(folders, envelope.id);
+    } catch (error) {
+      // The caller must know why it failed; a draft that cannot be removed either is swept at the next start.
+      await unlinkIfThere(disk, join(drafts, envelope.id)).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  return {
+    draft,
+    ids: async () => (await disk.list(queue.path)).filter(isQueueId).sort(),
+    read,
+    record,
+    body: (id) => disk.stream(join(messages.path, id), Number.POSITIVE_INFINITY),
+    bodyStart: (id, octets) =>
+      buffer(octets > 0 ? disk.stream(join(messages.path, id), octets) : Readable.from([])),
+    remove: (id) => withdraw(folders, id),
+    free: () => disk.free(messages.path),
+    async close() {
+      await Promise.all([messages.close(), queue.close()]);
+      await lock.release();
+    },
+  };
+}
