@@ -1,0 +1,120 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+/** The house, as docs/architecture.md draws it: who may import what of ours. failure.ts is open to all. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  "main.ts": ["commands", "cli", "version.ts"],
+  commands: ["*"],
+  "failure.ts": [],
+  "version.ts": [],
+  "durable.ts": [],
+  smtp: [],
+  cli: [],
+  config: [],
+  passwd: ["durable.ts"],
+  ldap: ["passwd", "durable.ts"],
+  probe: ["smtp", "durable.ts"],
+  "server/spool": ["smtp", "durable.ts"],
+  "server/observe": ["smtp"],
+  "server/submission": ["smtp", "server/spool", "passwd", "server/observe"],
+  "server/delivery": ["smtp", "server/spool", "server/observe"],
+};
+
+/** Where the packages are at home; nobody else imports them. */
+const packages: Readonly<Record<string, readonly string[]>> = {
+  bcryptjs: ["passwd"],
+  chalk: ["cli"],
+  commander: ["cli"],
+  "hash-wasm": ["passwd"],
+  ldapts: ["ldap"],
+  nodemailer: ["server/delivery", "probe"],
+  ora: ["cli"],
+  "smol-toml": ["config"],
+  "smtp-server": ["server/submission"],
+};
+
+const root = fileURLToPath(new URL("../src", import.meta.url));
+
+interface Source {
+  /** Below src/. */
+  readonly path: string;
+  readonly text: string;
+  readonly area: string;
+}
+
+const sources: readonly Source[] = readdirSync(root, { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".ts"))
+  .sort()
+  .map((path) => ({ path, text: readFileSync(join(root, path), "utf8"), area: areaOf(path) }));
+
+function areaOf(path: string): string {
+  const area = Object.keys(mayImport).find((name) => path === name || path.startsWith(`${name}/`));
+  return area ?? `${dirname(path)}, which the table does not have`;
+}
+
+function importsOf({ text }: Source): readonly string[] {
+  const found = text.matchAll(/\bfrom\s+"([^"]+)"|\bimport\s*\(\s*"([^"]+)"|^import\s+"([^"]+)"/gm);
+  return [...found].map((names) => names[1] ?? names[2] ?? names[3] ?? "");
+}
+
+function foreign(source: Source): readonly string[] {
+  const allowed = mayImport[source.area] ?? [];
+  return importsOf(source)
+    .filter((name) => name.startsWith("."))
+    .map((name) => relative(root, join(root, dirname(source.path), name)))
+    .filter((path) => path !== "failure.ts" && areaOf(path) !== source.area)
+    .filter((path) => !(allowed.includes("*") && areaOf(path) !== "main.ts"))
+    .filter((path) => !allowed.includes(areaOf(path)));
+}
+
+/** Files, with the number of each line that matches. */
+function linesWith(pattern: RegExp, files: readonly Source[] = sources): readonly string[] {
+  return files.flatMap(({ path, text }) =>
+    text
+      .split("\n")
+      .flatMap((line, index) => (pattern.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])),
+  );
+}
+
+describe("src/", () => {
+  test.each(sources)("$path imports only what its folder may", (source) => {
+    expect(foreign(source)).toEqual([]);
+  });
+
+  test("imports each package only where it is at home", () => {
+    const wrong = sources.flatMap((source) =>
+      importsOf(source)
+        .filter((name) => !name.startsWith(".") && !name.startsWith("node:"))
+        .map((name) => name.split("/")[0] ?? "")
+        .filter((name) => !packages[name]?.includes(source.area))
+        .map((name) => `${source.path} imports ${name}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test("has no file over 300 lines", () => {
+    expect(sources.filter(({ text }) => text.split("\n").length > 301).map(({ path }) => path)).toEqual([]);
+  });
+
+  test("says at the top of each file what it is for", () => {
+    expect(sources.filter(({ text }) => !text.startsWith("/**")).map(({ path }) => path)).toEqual([]);
+  });
+
+  test("has no file named after nothing", () => {
+    const nothing = /^(utils?|helpers?|common|shared|misc|types|index)\.ts$/;
+    expect(sources.filter(({ path }) => nothing.test(basename(path))).map(({ path }) => path)).toEqual([]);
+  });
+
+  test("has no any, no enum, no assertion that something is not null, no silenced check", () => {
+    expect(linesWith(/[:<|(]\s*any\b|\bas any\b|^\s*(export\s+)?(declare\s+)?(const\s+)?enum\s/)).toEqual([]);
+    expect(linesWith(/[\w)\]]!(?=[.;,)\]])/)).toEqual([]);
+    expect(linesWith(/@ts-|biome-ignore|oxlint-disable/)).toEqual([]);
+  });
+
+  test("asks clock and chance only in commands/", () => {
+    const below = sources.filter(({ area }) => area !== "commands");
+    expect(linesWith(/\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b/, below)).toEqual([]);
+  });
+});
