@@ -1,0 +1,65 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { isSetting, type Rows, settings } from "../src/config/settings.ts";
+import { exitStatus } from "../src/failure.ts";
+import { commands } from "../src/main.ts";
+
+const page = (name: string): string => readFileSync(new URL(`../man/${name}`, import.meta.url), "utf8");
+
+/** The part of a page below `.Sh TITLE`, or below one of its `.Ss TITLE`. */
+function part(text: string, level: "Sh" | "Ss", title: string): string {
+  const parts = text.split(new RegExp(`^\\.${level} `, "m"));
+  const found = parts.find((one) => one.startsWith(`${title}\n`));
+  if (found === undefined) throw new Error(`there is no .${level} ${title}`);
+  return found;
+}
+
+/** The items of all lists in a text, by name: `.It Ic name Pq kind` and what stands below it. */
+function items(text: string, macro: string): ReadonlyMap<string, string> {
+  const found = text.matchAll(new RegExp(`^\\.It ${macro}(\\S+)(.*\\n(?:(?!\\.It |\\.El).*\\n)*)`, "gm"));
+  return new Map([...found].map(([, name = "", rest = ""]) => [name, rest]));
+}
+
+describe("tpa-submit.toml(5)", () => {
+  const text = part(page("tpa-submit.toml.5"), "Sh", "SETTINGS");
+  const rows = settings as Rows;
+  const tables: readonly (readonly [string, Rows])[] = [
+    ["Above the first table", rows],
+    ...Object.entries(rows).flatMap(([name, row]) => (isSetting(row) ? [] : [[`[${name}]`, row] as const])),
+  ];
+
+  test("has every table and no other", () => {
+    const written = [...text.matchAll(/^\.Ss (.*)$/gm)].map(([, title]) => title);
+    expect(written).toEqual(tables.map(([title]) => title));
+  });
+
+  test.each(tables)("%s: has every setting and no other, each with its default", (title, table) => {
+    const written = [...items(part(text, "Ss", title), "Ic ")].map(([name, rest]) => {
+      const standard = /Default:\n\.Ql (.*)/.exec(rest)?.[1];
+      return [name, standard === undefined ? undefined : JSON.parse(standard.replaceAll("\\(dq", '"'))];
+    });
+    const declared = Object.entries(table).flatMap(([name, row]) =>
+      isSetting(row) ? [[name, row.standard]] : [],
+    );
+    expect(written).toEqual(declared);
+  });
+
+  test.each(tables)("%s: tells the kind of each value", (title) => {
+    for (const [, rest] of items(part(text, "Ss", title), "Ic ")) {
+      expect(rest).toMatch(/^ Pq (text|name|path|address|list of addresses|duration|size|number|flag)\n/);
+    }
+  });
+});
+
+describe("tpa-submit(1)", () => {
+  const text = page("tpa-submit.1");
+
+  test("has every command and no other", () => {
+    expect([...items(part(text, "Sh", "DESCRIPTION"), "Cm ").keys()]).toEqual(Object.keys(commands));
+  });
+
+  test("has every exit status and no other", () => {
+    const written = [...items(part(text, "Sh", "EXIT STATUS"), "").keys()].map(Number);
+    expect(written).toEqual(Object.values(exitStatus));
+  });
+});
