@@ -30,7 +30,7 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
     await makeDurably(disk, directory);
     const lock = await disk.lock(join(directory, "lock"), note);
     try {
-      await checkFormat(disk, directory);
+      await settleFormat(disk, directory);
       const folders = await makeFolders(disk, directory);
       return { folders, lock, orphans: await sweep(folders) };
     } catch (error) {
@@ -53,32 +53,36 @@ async function makeDurably(disk: Disk, path: string): Promise<void> {
   }
 }
 
-async function checkFormat(disk: Disk, directory: string): Promise<void> {
+/** Makes sure of the format on disk before any folder is made: a folder without this file is no spool of ours. */
+async function settleFormat(disk: Disk, directory: string): Promise<void> {
   const present = await disk.list(directory);
-  if (!present.includes("format")) {
-    const stranger = present.find((name) => !beforeFormat.includes(name));
-    if (stranger === undefined) return writeFormat(disk, directory);
+  if (present.includes("format")) await checkFormat(disk, join(directory, "format"));
+  else await makeFormat(disk, directory, present);
+  await syncOnce(disk, directory); // also where it was there: an earlier start may have died before this line
+}
+
+async function checkFormat(disk: Disk, path: string): Promise<void> {
+  const found = (await disk.readText(path)).trimEnd();
+  if (found === format) return;
+  throw new Failure(
+    exitStatus.data,
+    `${path}: expected "${format}", found ${JSON.stringify(found.slice(0, 60))}; ` +
+      "run the version of tpa-submit that wrote this spool",
+  );
+}
+
+async function makeFormat(disk: Disk, directory: string, present: readonly string[]): Promise<void> {
+  const stranger = present.find((name) => !beforeFormat.includes(name));
+  if (stranger !== undefined) {
     throw new Failure(
       exitStatus.cannotCreate,
       `${directory}: not a spool: it holds ${JSON.stringify(stranger)} but no file "format"; name an empty folder`,
     );
   }
-  const found = (await disk.readText(join(directory, "format"))).trimEnd();
-  if (found === format) return;
-  throw new Failure(
-    exitStatus.data,
-    `${join(directory, "format")}: expected "${format}", found ${JSON.stringify(found.slice(0, 60))}; ` +
-      "run the version of tpa-submit that wrote this spool",
-  );
-}
-
-/** Before any other folder is made, so that a folder without this file is never taken for a spool. */
-async function writeFormat(disk: Disk, directory: string): Promise<void> {
   const draft = join(directory, "format.new");
   await unlinkIfThere(disk, draft);
   await writeNew(disk, draft, `${format}\n`);
   await disk.rename(draft, join(directory, "format"));
-  await syncOnce(disk, directory);
 }
 
 async function makeFolders(disk: Disk, directory: string): Promise<Folders> {
