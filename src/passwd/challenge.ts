@@ -1,0 +1,114 @@
+/** Schemes that keep what a challenge-response mechanism needs: CRAM-MD5, DIGEST-MD5, one-time passwords. */
+import { createHash, randomBytes } from "node:crypto";
+import { sameDigest } from "./compare.ts";
+import { digests, ofLength, weakDigest } from "./digests.ts";
+import { md4, md5State } from "./md.ts";
+import { type Attempt, outside, type Scheme, sound, unsound } from "./scheme.ts";
+
+/** The two states of MD5 after the padded key of HMAC (RFC 2104): the outer, then the inner. */
+export function cramMd5Scheme(name: string): Scheme {
+  const statesOf = (password: string): Buffer => {
+    const secret = Buffer.from(password);
+    const key = Buffer.alloc(64);
+    (secret.length > 64 ? digests.md5.of(secret) : secret).copy(key);
+    return Buffer.concat([0x5c, 0x36].map((pad) => md5State(Buffer.from(key.map((octet) => octet ^ pad)))));
+  };
+  return {
+    name,
+    weakness: weakDigest,
+    form: "hex",
+    octets: 32,
+    inspect: (value) => ofLength(name, value, 32),
+    verify: (value, { password }) => sameDigest(value, statesOf(password)),
+    generate: ({ password }) => statesOf(password),
+  };
+}
+
+/** MD5 of `user:realm:password` (RFC 2831 section 2.1.2.1); the realm is what follows the last "@" of the name. */
+export function digestMd5Scheme(name: string): Scheme {
+  const digestOf = (user: string, password: string): Buffer => {
+    const at = user.lastIndexOf("@");
+    const [local, realm] = at < 0 ? [user, ""] : [user.slice(0, at), user.slice(at + 1)];
+    return digests.md5.of(Buffer.from(`${local}:${realm}:${password}`));
+  };
+  return {
+    name,
+    weakness: weakDigest,
+    form: "hex",
+    octets: 16,
+    named: true,
+    inspect: (value) => ofLength(name, value, 16),
+    verify: (value, { names, password }) =>
+      names.filter((user) => sameDigest(value, digestOf(user, password))).length > 0,
+    generate: ({ names, password }) => digestOf(names[0] ?? "", password),
+  };
+}
+
+/** `algorithm sequence seed key` (RFC 2289): the password hashed with the seed, then again `sequence` times. */
+export function otpScheme(name: string): Scheme {
+  const most = 10_000;
+  const parse = (value: Buffer) => {
+    const found = /^(md4|md5|sha1) (\d{1,5}) ([0-9A-Za-z]{1,16}) ([0-9a-f]{16})$/i.exec(
+      value.toString("latin1"),
+    );
+    return (
+      found && {
+        algorithm: (found[1] ?? "").toLowerCase() as keyof typeof folds,
+        sequence: Number(found[2]),
+        seed: (found[3] ?? "").toLowerCase(),
+        key: Buffer.from(found[4] ?? "", "hex"),
+      }
+    );
+  };
+  const keyOf = (
+    { password }: Attempt,
+    algorithm: keyof typeof folds,
+    seed: string,
+    sequence: number,
+  ): Buffer => {
+    let key = folds[algorithm](Buffer.from(seed + password));
+    for (let time = 0; time < sequence; time += 1) key = folds[algorithm](key);
+    return key;
+  };
+  return {
+    name,
+    weakness: weakDigest,
+    form: "text",
+    inspect: (value) => {
+      const found = parse(value);
+      if (!found) return unsound("not of the form `sha1 sequence seed key`");
+      return (
+        outside({ least: 0, most, standard: 1024 }, found.sequence, "sequence") ??
+        sound(name, `${found.algorithm}, sequence ${found.sequence}`, weakDigest)
+      );
+    },
+    verify: (value, attempt) => {
+      const found = parse(value);
+      return (
+        found !== null && sameDigest(found.key, keyOf(attempt, found.algorithm, found.seed, found.sequence))
+      );
+    },
+    generate: (attempt) => {
+      const seed = randomBytes(8).toString("hex");
+      return Buffer.from(`sha1 1024 ${seed} ${keyOf(attempt, "sha1", seed, 1024).toString("hex")}`);
+    },
+  };
+}
+
+/** Digests folded to eight octets, as RFC 2289 appendix A does. */
+const folds = {
+  md4: (message: Buffer) => foldHalves(md4(message)),
+  md5: (message: Buffer) => foldHalves(createHash("md5").update(message).digest()),
+  sha1: (message: Buffer) => {
+    const digest = createHash("sha1").update(message).digest();
+    const [a = 0, b = 0, c = 0, d = 0, e = 0] = [0, 4, 8, 12, 16].map((at) => digest.readUInt32BE(at));
+    const key = Buffer.alloc(8);
+    key.writeUInt32LE((a ^ c ^ e) >>> 0, 0); // the words are written least significant octet first
+    key.writeUInt32LE((b ^ d) >>> 0, 4);
+    return key;
+  },
+};
+
+function foldHalves(digest: Buffer): Buffer {
+  return Buffer.from(digest.subarray(0, 8).map((octet, at) => octet ^ (digest[at + 8] ?? 0)));
+}

@@ -1,0 +1,181 @@
+/**
+ * The strings of crypt(3): which algorithm made one, what it costs, and whether a password belongs to it.
+ * Schemes that hold such a string share this, because {CRYPT} leaves the algorithm to the string.
+ */
+import { sameDigest } from "./compare.ts";
+import * as crypt64 from "./crypt64.ts";
+import { desCrypt } from "./descrypt.ts";
+import { md5Crypt } from "./md5crypt.ts";
+import { type Inspection, outside, type Rounds, type Scheme, sound, unsound } from "./scheme.ts";
+import { type ShaCrypt, sha256Crypt, sha512Crypt, shaCrypt, standardRounds } from "./shacrypt.ts";
+
+/** bcrypt's cost is a power of two: 15 takes about three seconds of one core. doveadm's standard, 5, is cheap today. */
+const bcryptRounds: Rounds = { least: 4, most: 15, standard: 10 };
+
+/** Half a million rounds take about two seconds of one core. */
+const shaRounds: Rounds = { least: 1000, most: 500_000, standard: standardRounds };
+
+/** libc's crypt(3) takes no longer ones (CRYPT_MAX_PASSPHRASE_SIZE of libxcrypt). */
+const longestOfLibc = 511;
+
+const weakMd5 = "a thousand rounds of MD5 are quickly guessed";
+const weakDes = "only eight letters count, and all can be tried";
+
+interface Format {
+  readonly algorithm: string;
+  readonly pattern: RegExp;
+  readonly inspect: (found: RegExpExecArray) => Inspection;
+  /** The string that the password gives with the salt and cost of the one found. */
+  readonly compute: (password: Buffer, found: RegExpExecArray) => string | Promise<string>;
+}
+
+const bcrypt: Format = {
+  algorithm: "BLF-CRYPT",
+  pattern: /^(\$2[aby]\$(\d\d)\$[./0-9A-Za-z]{22})[./0-9A-Za-z]{31}$/,
+  inspect: (found) => {
+    const cost = Number(found[2]);
+    return (
+      outside(bcryptRounds, cost, "cost") ??
+      sound(
+        "BLF-CRYPT",
+        `cost ${cost}`,
+        cost < bcryptRounds.standard ? `cost ${cost} is quickly guessed` : "",
+      )
+    );
+  },
+  compute: (password, found) => bcryptString(password, found[1] ?? ""),
+};
+
+const formats: readonly Format[] = [
+  bcrypt,
+  shaFormat("SHA512-CRYPT", sha512Crypt, 86),
+  shaFormat("SHA256-CRYPT", sha256Crypt, 43),
+  md5Format("MD5-CRYPT", "$1$"),
+  md5Format("APR1", "$apr1$"),
+  {
+    algorithm: "DES-CRYPT",
+    pattern: /^([./0-9A-Za-z]{2})[./0-9A-Za-z]{11}$/,
+    inspect: () => sound("DES-CRYPT", "25 rounds", weakDes),
+    compute: (password, found) => desCrypt(password, found[1] ?? ""),
+  },
+];
+
+/** What crypt(3) of some systems makes and this program does not check. */
+const strangers: readonly (readonly [start: string, name: string])[] = [
+  ["$y$", "yescrypt"],
+  ["$gy$", "gost-yescrypt"],
+  ["$7$", "scrypt"],
+  ["$2x$", "bcrypt with the sign bug of 2011"],
+  ["$sha1", "sha1crypt"],
+  ["$md5", "SunMD5"],
+  ["$3$", "NTHASH"],
+  ["_", "extended DES"],
+];
+
+function inspectAmong(candidates: readonly Format[], value: Buffer): Inspection {
+  const text = value.toString("latin1");
+  for (const format of candidates) {
+    const found = format.pattern.exec(text);
+    if (found) return format.inspect(found);
+  }
+  const stranger = strangers.find(([start]) => text.startsWith(start));
+  if (stranger) return unsound(`${stranger[1]} (${stranger[0]}) is not supported`);
+  return unsound(
+    candidates.length === 1
+      ? `damaged ${candidates[0]?.algorithm} string`
+      : "damaged or unknown crypt string",
+  );
+}
+
+async function verifyAmong(candidates: readonly Format[], value: Buffer, password: string): Promise<boolean> {
+  const text = value.toString("latin1");
+  for (const format of candidates) {
+    const found = format.pattern.exec(text);
+    if (!found) continue;
+    if (!format.inspect(found).sound) return false;
+    return sameDigest(Buffer.from(await format.compute(Buffer.from(password), found), "latin1"), value);
+  }
+  return false;
+}
+
+/** A row for crypt strings of any algorithm, or of `only` one. */
+function cryptScheme(
+  row: Pick<Scheme, "name" | "weakness" | "bare" | "rounds" | "longest">,
+  generate: (password: Buffer, rounds: number) => string | Promise<string>,
+  only?: string,
+): Scheme {
+  const candidates = formats.filter(({ algorithm }) => only === undefined || algorithm === only);
+  return {
+    ...row,
+    form: "text",
+    inspect: (value) => inspectAmong(candidates, value),
+    verify: (value, { password }) => verifyAmong(candidates, value, password),
+    generate: async ({ password }, rounds) =>
+      Buffer.from(await generate(Buffer.from(password), rounds), "latin1"),
+  };
+}
+
+/** bcrypt, which looks at 72 octets. With `only`, no other crypt string is taken. */
+export function bcryptScheme(name: string, only?: "BLF-CRYPT"): Scheme {
+  const generate = async (password: Buffer, cost: number): Promise<string> => {
+    const { genSaltSync } = await import("bcryptjs");
+    return bcryptString(password, genSaltSync(cost).replace("$2b$", "$2y$")); // as Dovecot spells it
+  };
+  return cryptScheme({ name, weakness: "", bare: "$2", rounds: bcryptRounds, longest: 72 }, generate, only);
+}
+
+export function shaCryptScheme(name: string, kind: ShaCrypt): Scheme {
+  return cryptScheme(
+    { name, weakness: "", bare: kind.magic, rounds: shaRounds, longest: longestOfLibc },
+    (password, count) =>
+      shaCrypt(kind, password, crypt64.salt(16), { count, stated: count !== standardRounds }),
+  );
+}
+
+export function md5CryptScheme(name: string): Scheme {
+  return cryptScheme(
+    { name, weakness: weakMd5, bare: "$1$", longest: longestOfLibc },
+    (password) => md5Crypt(password, "$1$", crypt64.salt(8)),
+    "MD5-CRYPT",
+  );
+}
+
+export function desCryptScheme(name: string): Scheme {
+  return cryptScheme({ name, weakness: weakDes, bare: "", longest: 8 }, (password) =>
+    desCrypt(password, crypt64.salt(2)),
+  );
+}
+
+async function bcryptString(password: Buffer, setting: string): Promise<string> {
+  const { hashSync } = await import("bcryptjs");
+  return hashSync(password.toString(), setting);
+}
+
+function shaFormat(algorithm: string, kind: ShaCrypt, characters: number): Format {
+  const magic = kind.magic.replaceAll("$", "\\$");
+  return {
+    algorithm,
+    pattern: new RegExp(
+      `^${magic}(?:rounds=([1-9]\\d{0,8})\\$)?([^$:\\n]{0,16})\\$[./0-9A-Za-z]{${characters}}$`,
+    ),
+    inspect: (found) => {
+      const count = Number(found[1] ?? standardRounds);
+      const weakness = count < standardRounds ? `${count} rounds are quickly guessed` : "";
+      return outside(shaRounds, count, "rounds") ?? sound(algorithm, `${count} rounds`, weakness);
+    },
+    compute: (password, found) =>
+      shaCrypt(kind, password, found[2] ?? "", {
+        count: Number(found[1] ?? standardRounds),
+        stated: found[1] !== undefined,
+      }),
+  };
+}
+
+function md5Format(algorithm: string, magic: "$1$" | "$apr1$"): Format {
+  return {
+    algorithm,
+    pattern: new RegExp(`^${magic.replaceAll("$", "\\$")}([^$:\\n]{0,8})\\$[./0-9A-Za-z]{22}$`),
+    inspect: () => sound(algorithm, "1000 rounds", weakMd5),
+    compute: (password, found) => md5Crypt(password, magic, found[1] ?? ""),
+  };
+}

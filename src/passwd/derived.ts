@@ -1,0 +1,100 @@
+/** Schemes built on PBKDF2 (RFC 8018): Dovecot's PBKDF2 and the stored keys of SCRAM (RFC 5802, RFC 7677). */
+import { createHash, createHmac, pbkdf2, randomBytes } from "node:crypto";
+import { promisify } from "node:util";
+import { sameDigest } from "./compare.ts";
+import * as crypt64 from "./crypt64.ts";
+import { decode } from "./encoding.ts";
+import { outside, type Rounds, type Scheme, sound, unsound } from "./scheme.ts";
+
+const derive = promisify(pbkdf2);
+
+/** A million rounds take about a second of one core. */
+const most = 1_000_000;
+
+/** Fewer are quickly guessed; OWASP asks for more than a million with SHA-1, six hundred thousand with SHA-256. */
+const enough = 100_000;
+
+const weakness = (rounds: number): string => (rounds < enough ? `${rounds} rounds are quickly guessed` : "");
+
+/** `$1$salt$rounds$key`: HMAC-SHA-1, twenty octets in hex; the salt is its characters as they stand. */
+export function pbkdf2Scheme(name: string): Scheme {
+  const rounds: Rounds = { least: 1, most, standard: 5000 };
+  const parse = (value: Buffer) => {
+    const found = /^\$1\$([^$]{1,64})\$([1-9]\d{0,9})\$([0-9a-f]{40})$/.exec(value.toString("latin1"));
+    return (
+      found && { salt: found[1] ?? "", rounds: Number(found[2]), key: Buffer.from(found[3] ?? "", "hex") }
+    );
+  };
+  const keyOf = (password: string, salt: string, count: number): Promise<Buffer> =>
+    derive(password, Buffer.from(salt, "latin1"), count, 20, "sha1");
+  return {
+    name,
+    weakness: weakness(rounds.standard),
+    form: "text",
+    rounds,
+    inspect: (value) => {
+      const found = parse(value);
+      if (!found) return unsound("not of the form $1$salt$rounds$key");
+      return (
+        outside(rounds, found.rounds, "rounds") ??
+        sound(name, `${found.rounds} rounds`, weakness(found.rounds))
+      );
+    },
+    verify: async (value, { password }) => {
+      const found = parse(value);
+      return found !== null && sameDigest(found.key, await keyOf(password, found.salt, found.rounds));
+    },
+    generate: async ({ password }, count) => {
+      const salt = crypt64.salt(16);
+      return Buffer.from(`$1$${salt}$${count}$${(await keyOf(password, salt, count)).toString("hex")}`);
+    },
+  };
+}
+
+/** `rounds,salt,StoredKey,ServerKey`, the last three in base 64. The password is taken as it is, as Dovecot does. */
+export function scramScheme(name: string, digest: "sha1" | "sha256"): Scheme {
+  const rounds: Rounds = { least: 4096, most, standard: 4096 }; // RFC 7677 section 4 sets the least
+  const octets = digest === "sha1" ? 20 : 32;
+  const keysOf = async (password: string, salt: Buffer, count: number) => {
+    const salted = await derive(password, salt, count, octets, digest);
+    const keyed = (text: string): Buffer => createHmac(digest, salted).update(text).digest();
+    return { stored: createHash(digest).update(keyed("Client Key")).digest(), server: keyed("Server Key") };
+  };
+  const parse = (value: Buffer) => {
+    const [count = "", ...parts] = value.toString("latin1").split(",");
+    const [salt, stored, server, more] = parts.map((part) => decode(part, "base64"));
+    if (!/^[1-9]\d{0,9}$/.test(count) || !salt || more || parts.length !== 3) return undefined;
+    if (stored?.length !== octets || server?.length !== octets) return undefined;
+    return { rounds: Number(count), salt, stored, server };
+  };
+  return {
+    name,
+    weakness: weakness(rounds.standard),
+    form: "text",
+    rounds,
+    inspect: (value) => {
+      const found = parse(value);
+      if (!found) return unsound("not of the form rounds,salt,key,key");
+      return (
+        outside(rounds, found.rounds, "rounds") ??
+        sound(name, `${found.rounds} rounds`, weakness(found.rounds))
+      );
+    },
+    verify: async (value, { password }) => {
+      const found = parse(value);
+      if (!found) return false;
+      const keys = await keysOf(password, found.salt, found.rounds);
+      return sameDigest(
+        Buffer.concat([found.stored, found.server]),
+        Buffer.concat([keys.stored, keys.server]),
+      );
+    },
+    generate: async ({ password }, count) => {
+      const salt = randomBytes(16);
+      const { stored, server } = await keysOf(password, salt, count);
+      return Buffer.from(
+        `${count},${[salt, stored, server].map((part) => part.toString("base64")).join(",")}`,
+      );
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * MD4 (RFC 1320), which today's OpenSSL no longer has, and the inside of MD5 (RFC 1321), which it never showed:
+ * CRAM-MD5 keeps the state of MD5 after one block.
+ */
+
+type Words = readonly [number, number, number, number];
+
+const start: Words = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476];
+
+/** The digest, sixteen octets. */
+export function md4(message: Buffer): Buffer {
+  const padded = Buffer.alloc((((message.length + 8) >> 6) + 1) << 6);
+  message.copy(padded);
+  padded[message.length] = 0x80;
+  padded.writeBigUInt64LE(BigInt(message.length) * 8n, padded.length - 8);
+  let state = start;
+  for (let at = 0; at < padded.length; at += 64) state = md4Block(state, padded.subarray(at, at + 64));
+  return octetsOf(state);
+}
+
+/** The state of MD5 after one block of 64 octets, as sixteen octets, each word least significant octet first. */
+export function md5State(block: Buffer): Buffer {
+  return octetsOf(md5Block(start, block));
+}
+
+const md4Rounds = [
+  { constant: 0, shifts: [3, 7, 11, 19], mix: (x: number, y: number, z: number) => (x & y) | (~x & z) },
+  {
+    constant: 0x5a827999,
+    shifts: [3, 5, 9, 13],
+    mix: (x: number, y: number, z: number) => (x & y) | (x & z) | (y & z),
+  },
+  { constant: 0x6ed9eba1, shifts: [3, 9, 11, 15], mix: (x: number, y: number, z: number) => x ^ y ^ z },
+] as const;
+
+const md4Order = [
+  [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+  [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15],
+  [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15],
+] as const;
+
+function md4Block(state: Words, block: Buffer): Words {
+  let [a, b, c, d] = state;
+  md4Rounds.forEach(({ constant, shifts, mix }, round) => {
+    md4Order[round]?.forEach((word, step) => {
+      const sum = a + mix(b, c, d) + block.readUInt32LE(4 * word) + constant;
+      [a, b, c, d] = [d, turn(sum, shifts[step & 3] ?? 0), b, c];
+    });
+  });
+  return add(state, [a, b, c, d]);
+}
+
+const md5Rounds = [
+  {
+    first: 0,
+    stride: 1,
+    shifts: [7, 12, 17, 22],
+    mix: (x: number, y: number, z: number) => (x & y) | (~x & z),
+  },
+  {
+    first: 1,
+    stride: 5,
+    shifts: [5, 9, 14, 20],
+    mix: (x: number, y: number, z: number) => (x & z) | (y & ~z),
+  },
+  { first: 5, stride: 3, shifts: [4, 11, 16, 23], mix: (x: number, y: number, z: number) => x ^ y ^ z },
+  { first: 0, stride: 7, shifts: [6, 10, 15, 21], mix: (x: number, y: number, z: number) => y ^ (x | ~z) },
+] as const;
+
+function md5Block(state: Words, block: Buffer): Words {
+  let [a, b, c, d] = state;
+  md5Rounds.forEach(({ first, stride, shifts, mix }, round) => {
+    for (let step = 0; step < 16; step += 1) {
+      const word = block.readUInt32LE(4 * ((first + stride * step) & 15));
+      const sine = Math.floor(Math.abs(Math.sin(16 * round + step + 1)) * 2 ** 32);
+      const sum = a + mix(b, c, d) + word + sine;
+      [a, b, c, d] = [d, (b + turn(sum, shifts[step & 3] ?? 0)) | 0, b, c];
+    }
+  });
+  return add(state, [a, b, c, d]);
+}
+
+function turn(value: number, places: number): number {
+  return (value << places) | (value >>> (32 - places));
+}
+
+function add(one: Words, other: Words): Words {
+  return [one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]];
+}
+
+function octetsOf(state: Words): Buffer {
+  const octets = Buffer.alloc(16);
+  for (const [at, word] of state.entries()) octets.writeUInt32LE(word >>> 0, 4 * at);
+  return octets;
+}

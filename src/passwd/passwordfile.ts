@@ -1,0 +1,96 @@
+/**
+ * The password file as text: lines `user:hash` as ud-replicate writes them, and Dovecot's passwd-file lines
+ * `user:hash:uid:gid:gecos:home:shell:extra fields`. Reading it from disk is source.ts's task.
+ * man/tpa-submit-passwd.5 is the description for people.
+ */
+import { Failure } from "../failure.ts";
+import { readStored, type Stored } from "./stored.ts";
+
+/** A line with a login; blank lines and comments are none. */
+export type PasswordLine = EntryLine | ShutLine;
+
+/** A line that lets somebody in. */
+export interface EntryLine {
+  /** Counted from one. */
+  readonly number: number;
+  /** As it is written. */
+  readonly login: string;
+  /** The hash as it is written. */
+  readonly text: string;
+  readonly stored: Stored;
+}
+
+/** A line that lets nobody in: locked, damaged, or with a condition that cannot be kept. */
+export interface ShutLine {
+  readonly number: number;
+  readonly login: string;
+  /** Never contains the hash. */
+  readonly reason: string;
+}
+
+/**
+ * Dovecot's extra fields that narrow or rename a login. Who cannot keep such a condition must not let the login in.
+ * https://doc.dovecot.org/2.3/configuration_manual/authentication/password_database_extra_fields/
+ */
+const conditions = new Set(["allow_nets", "allow_real_nets", "delay_until", "fail", "login_user", "user"]);
+
+/** What the number of `hash[34]` means, the habit of libpam-pwdfile. */
+const numbered = new Map([
+  ["34", "{PLAIN-MD5}"],
+  ["56", "{DIGEST-MD5}"],
+]);
+
+/** The lines of a file's text, in order. Never throws: what cannot be used is a {@link ShutLine}. */
+export function parsePasswordFile(text: string): readonly PasswordLine[] {
+  return text.split("\n").flatMap((line, at) => parseLine(line.replace(/\r$/, ""), at + 1) ?? []);
+}
+
+/** Whether the line lets somebody in. */
+export function isEntry(line: PasswordLine): line is EntryLine {
+  return "stored" in line;
+}
+
+/** The text of a file's octets. Throws {@link Failure} where they are not UTF-8 text. */
+export function decodePasswordFile(octets: Uint8Array): string {
+  // A crash or a full disk leaves holes of NUL in a file that was rewritten in place.
+  if (octets.includes(0)) throw new Failure(65, "it has NUL characters: is it damaged, or no text file?");
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(octets);
+  } catch (error) {
+    throw new Failure(65, "it is not UTF-8 text", { cause: error });
+  }
+}
+
+/**
+ * The login that a name stands for: lower case, without the domain. Undefined for a name of another domain and for
+ * an empty one. Dovecot lowers names as well.
+ */
+export function canonicalLogin(name: string, domain: string): string | undefined {
+  const at = name.lastIndexOf("@");
+  if (at >= 0 && name.slice(at + 1).toLowerCase() !== domain.toLowerCase()) return undefined;
+  const local = (at < 0 ? name : name.slice(0, at)).toLowerCase();
+  return local === "" ? undefined : local;
+}
+
+function parseLine(line: string, number: number): PasswordLine | undefined {
+  if (line.trim() === "" || line.startsWith("#")) return undefined;
+  const [login = "", field = "", , , , , , ...extra] = line.split(":");
+  if (login === "") return { number, login, reason: "no login before the colon" };
+  if (/[\p{Cc}\s]/u.test(login))
+    return { number, login, reason: "the login has blanks or control characters" };
+  const condition = extra
+    .join(":")
+    .split(" ")
+    .map((word) => word.split("=")[0] ?? "")
+    .find((word) => conditions.has(word));
+  if (condition !== undefined)
+    return { number, login, reason: `the extra field ${condition} is not supported` };
+  const text = withoutNumber(field);
+  const stored = readStored(text);
+  return "problem" in stored ? { number, login, reason: stored.problem } : { number, login, text, stored };
+}
+
+function withoutNumber(field: string): string {
+  const found = /^([^{].*)\[(\d+)\]$/.exec(field);
+  return found ? (numbered.get(found[2] ?? "") ?? "{CRYPT}") + found[1] : field;
+}

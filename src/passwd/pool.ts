@@ -1,0 +1,123 @@
+/**
+ * Worker threads that check passwords, first come, first served: bcrypt on the main thread would stop the relay.
+ * A worker that dies takes one check with it and is replaced when the next one comes.
+ */
+import { Worker } from "node:worker_threads";
+import { errorText } from "../failure.ts";
+
+export interface Check {
+  readonly password: string;
+  /** The names that the login may go by. */
+  readonly names: readonly string[];
+  /** Stored passwords as text; any of them may match. */
+  readonly hashes: readonly string[];
+}
+
+/** What the worker sends back: the place of the hash that matched, or -1. */
+export interface Answer {
+  readonly match: number;
+}
+
+export type Outcome =
+  | { readonly kind: "answer"; readonly match: number }
+  | { readonly kind: "unavailable"; readonly reason: string };
+
+export interface Pool {
+  check(check: Check): Promise<Outcome>;
+  /** Ends the threads; checks that wait are unavailable. */
+  close(): Promise<void>;
+}
+
+interface Task {
+  readonly check: Check;
+  readonly resolve: (outcome: Outcome) => void;
+}
+
+/** Twice what the dearest hash within the limits of schemes.ts takes on a slow machine; milliseconds. */
+const longest = 30_000;
+
+/** `workers` threads run the file `worker`; `queue` checks may wait for one. */
+export function startPool(workers: number, queue: number, worker: URL): Pool {
+  const waiting: Task[] = [];
+  let closed = false;
+  const threads = Array.from({ length: workers }, () => startThread(worker, next));
+
+  function next(): void {
+    for (const thread of threads) {
+      if (!thread.idle()) continue;
+      const task = waiting.shift();
+      if (!task) return;
+      thread.run(task);
+    }
+  }
+
+  return {
+    check(check) {
+      if (closed) return Promise.resolve(unavailable("shutting down"));
+      if (waiting.length >= queue && threads.every((thread) => !thread.idle()))
+        return Promise.resolve(unavailable("too many password checks are waiting"));
+      return new Promise((resolve) => {
+        waiting.push({ check, resolve });
+        next();
+      });
+    },
+    async close() {
+      closed = true;
+      for (const task of waiting.splice(0)) task.resolve(unavailable("shutting down"));
+      await Promise.all(threads.map((thread) => thread.close()));
+    },
+  };
+}
+
+interface Thread {
+  idle(): boolean;
+  run(task: Task): void;
+  close(): Promise<void>;
+}
+
+/** One place in the pool; `free` is called whenever it can take a task again. */
+function startThread(file: URL, free: () => void): Thread {
+  let task: Task | undefined;
+  let worker: Worker | undefined = start();
+  let deadline: NodeJS.Timeout | undefined;
+
+  function start(): Worker {
+    // A hash that makes a worker eat memory ends the worker, not the relay.
+    const started = new Worker(file, { resourceLimits: { maxOldGenerationSizeMb: 64 } });
+    let reason = "the thread that checked the password ended";
+    started.on("message", ({ match }: Answer) => finish({ kind: "answer", match }));
+    started.on("error", (error) => {
+      reason += `: ${errorText(error)}`;
+    });
+    started.on("exit", () => {
+      worker = undefined;
+      finish(unavailable(reason));
+    });
+    return started;
+  }
+
+  function finish(outcome: Outcome): void {
+    clearTimeout(deadline);
+    task?.resolve(outcome);
+    task = undefined;
+    free();
+  }
+
+  return {
+    idle: () => task === undefined,
+    run(given) {
+      task = given;
+      worker ??= start();
+      const used = worker;
+      deadline = setTimeout(() => void used.terminate(), longest);
+      used.postMessage(given.check);
+    },
+    async close() {
+      await worker?.terminate();
+    },
+  };
+}
+
+function unavailable(reason: string): Outcome {
+  return { kind: "unavailable", reason };
+}

@@ -1,0 +1,112 @@
+/**
+ * Whether a login and its password belong together, by the password file: what `serve` asks. It says yes from memory
+ * where it can and asks the worker threads where it must, and takes as long for those who do not exist.
+ */
+import type { Logins } from "./logins.ts";
+import { canonicalLogin, type EntryLine } from "./passwordfile.ts";
+import { type Outcome, startPool } from "./pool.ts";
+import { openPasswordSource, type PasswordEvent } from "./source.ts";
+import { rememberSuccesses } from "./successes.ts";
+
+export type { PasswordEvent } from "./source.ts";
+
+export type Verdict =
+  /** `login` is the canonical local name: lower case, without a domain. */
+  | { readonly kind: "accepted"; readonly login: string }
+  /** `reason` is for the log and never for the client. */
+  | { readonly kind: "rejected"; readonly reason: string }
+  /** Nobody's fault at the other end: no file was ever read, too many checks wait, a worker died. 454 to the client. */
+  | { readonly kind: "unavailable"; readonly reason: string };
+
+export interface Verifier {
+  /** `login` is what the client said: `user1` or `user1@domain`, in any case. */
+  verify(login: string, password: string): Promise<Verdict>;
+  /** Reads the file now, whether it changed or not. */
+  reload(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface VerifierOptions {
+  /** The password file. */
+  readonly file: string;
+  readonly domain: string;
+  /** Threads, and checks that may wait for one. */
+  readonly workers: number;
+  readonly queue: number;
+  /** worker.js in its built form. */
+  readonly worker: URL;
+}
+
+/** Octets. Longer ones are refused unread; the schemes' own limits are all below. */
+const longestPassword = 1024;
+
+/** Milliseconds between two looks at the file when nobody logs in. */
+const poll = 5000;
+
+/** Reads the file and starts the threads. A file that cannot be used is reported; logins then are unavailable. */
+export async function startVerifier(
+  options: VerifierOptions,
+  report: (event: PasswordEvent) => void,
+): Promise<Verifier> {
+  const { file, domain, workers, queue, worker } = options;
+  const source = openPasswordSource(file, domain, report);
+  const pool = startPool(workers, queue, worker);
+  const successes = rememberSuccesses(() => performance.now());
+  const underWay = new Map<string, Promise<Outcome>>();
+  await source.current();
+  const polling = setInterval(() => void source.current(), poll).unref();
+
+  /** Clients that retry at once, or open several connections, share one check. */
+  function check(login: string, password: string, lines: readonly EntryLine[]): Promise<Outcome> {
+    const key = lines.map(({ text }) => successes.digest(login, password, text)).join(" ");
+    const shared = underWay.get(key);
+    if (shared) return shared;
+    const started = pool
+      .check({ password, names: [`${login}@${domain}`, login], hashes: lines.map(({ text }) => text) })
+      .finally(() => underWay.delete(key));
+    underWay.set(key, started);
+    return started;
+  }
+
+  async function verdict(login: string, password: string, lines: readonly EntryLine[]): Promise<Verdict> {
+    const known = lines.some(({ text }) => successes.has(successes.digest(login, password, text)));
+    if (known) return { kind: "accepted", login };
+    const outcome = await check(login, password, lines);
+    if (outcome.kind === "unavailable") return outcome;
+    const matched = lines[outcome.match];
+    if (!matched) return { kind: "rejected", reason: "wrong password" };
+    successes.add(successes.digest(login, password, matched.text));
+    return { kind: "accepted", login };
+  }
+
+  return {
+    async verify(name, password) {
+      const unfit = unfitPassword(password);
+      if (unfit !== "") return { kind: "rejected", reason: unfit };
+      const logins = await source.current();
+      const decoy = logins?.decoy;
+      if (!logins || !decoy) return { kind: "unavailable", reason: "no password file could be read yet" };
+      const login = canonicalLogin(name, domain);
+      const lines = login === undefined ? undefined : logins.entries.get(login);
+      if (login !== undefined && lines) return verdict(login, password, lines);
+      const outcome = await check(name, password, [decoy]);
+      return outcome.kind === "unavailable" ? outcome : { kind: "rejected", reason: whyShut(logins, login) };
+    },
+    reload: () => source.reload(),
+    async close() {
+      clearInterval(polling);
+      await pool.close();
+    },
+  };
+}
+
+function whyShut(logins: Logins, login: string | undefined): string {
+  return (login === undefined ? undefined : logins.shut.get(login)) ?? "unknown user";
+}
+
+/** Why a password is refused without being checked, or "". */
+function unfitPassword(password: string): string {
+  if (password === "") return "empty password"; // RFC 4616 section 2 wants one octet at least
+  if (Buffer.byteLength(password) > longestPassword) return "password too long";
+  return password.includes("\0") ? "password with a NUL" : "";
+}
