@@ -107,7 +107,7 @@ export const checks: readonly Check[] = [
     settings: ["ldap.base", "ldap.url"],
     mistake: ({ ldap }) =>
       expected(
-        ldap.url === "" || ldap.base !== "",
+        ldap.url.length === 0 || ldap.base !== "",
         'where the accounts are, such as "ou=users,dc=example,dc=org"',
         '""',
       ),

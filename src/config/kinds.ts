@@ -119,11 +119,26 @@ export const optional = <Value>(kind: Kind<Value>): Kind<Value | null> => ({
   read: (value) => (value === "" ? null : kind.read(value)),
 });
 
-/** Where the directory is; "" for nowhere. */
-export const directoryUrl: Kind<string> = {
-  expected: 'a directory such as "ldaps://db.example.org", or "" for none',
+const oneDirectory: Kind<string> = {
+  expected: 'a directory such as "ldaps://db.example.org"',
+  read: (value) => (typeof value === "string" && /^ldap[si]?:\/\/[^\s@]*$/.test(value) ? value : undefined),
+};
+
+/** Where the directory is: one URL, or a list of them to be tried in order; "" for nowhere, read as none. */
+export const directories: Kind<readonly string[]> = {
+  expected: `${oneDirectory.expected}, a list of them, or "" for none`,
+  each: oneDirectory,
+  read: (value) => {
+    if (value === "") return [];
+    return list(oneDirectory).read(typeof value === "string" ? [value] : value);
+  },
+};
+
+/** Permission bits of a file that others may not write: "0640" is 0o640. */
+export const fileMode: Kind<number> = {
+  expected: 'permissions such as "0640", without writing for group and others',
   read: (value) =>
-    typeof value === "string" && (value === "" || /^ldap[si]?:\/\/[^\s@]*$/.test(value)) ? value : undefined,
+    typeof value === "string" && /^0[0-7][0145]{2}$/.test(value) ? Number.parseInt(value, 8) : undefined,
 };
 
 export const relay: Kind<Relay> = {
