@@ -68,25 +68,25 @@ export const events = {
   "auth-failed": at<AtDoor & { mechanism: string; login: string; reason: string }>(
     "warning",
     ({ client, mechanism, login, reason }) =>
-      `${client}: SASL ${mechanism} authentication failed: ${reason}, sasl_username=${login}`,
+      `${client}: SASL ${mechanism} authentication failed: ${reason}, sasl_username=${word(login)}`,
   ),
   // The words that fail2ban's stock filter passes over: trouble of ours bans nobody.
   "auth-unavailable": at<AtDoor & { mechanism: string; login: string; reason: string }>(
     "warning",
     ({ client, mechanism, login, reason }) =>
-      `${client}: SASL ${mechanism} authentication failed: Connection lost to authentication server (${reason}), sasl_username=${login}`,
+      `${client}: SASL ${mechanism} authentication failed: Connection lost to authentication server (${reason}), sasl_username=${word(login)}`,
   ),
   reject: at<AtDoor & { id?: string; stage: string; reply: Reply; from: string; to: string; helo: string }>(
     "info",
     ({ client, id, stage, reply, from, to, helo }) =>
       `${id ?? "NOQUEUE"}: reject: ${stage} from ${client}: ${formatReply(reply)}; from=<${from}>${
         to === "" ? "" : ` to=<${to}>`
-      } proto=ESMTP helo=<${helo}>`,
+      } proto=ESMTP helo=<${word(helo)}>`,
   ),
   client: at<AtDoor & InQueue & { mechanism: string; login: string }>(
     "info",
     ({ id, client, mechanism, login }) =>
-      `${id}: client=${client}, sasl_method=${mechanism}, sasl_username=${login}`,
+      `${id}: client=${client}, sasl_method=${mechanism}, sasl_username=${word(login)}`,
   ),
   "message-id": row<InQueue & { messageId: string }>(
     "cleanup",
@@ -205,6 +205,11 @@ export const events = {
     "error",
     ({ file, reason }) => `${file}: ${reason}; the old certificate stays in use`,
   ),
+  "log-lost": row<{ lines: number }>(
+    "master",
+    "error",
+    ({ lines }) => `${lines} lines of this log could not be written and are lost`,
+  ),
   bug: row<{ where: string; stack: string }>(
     "master",
     "error",
@@ -234,10 +239,15 @@ function deliveryText({ id, to, relay, delays, reply, command }: Delivery): stri
   );
 }
 
-/** Two significant digits, as Postfix prints delays. */
+/** What a client calls itself, as one word: what it says must not look like a further part of the line. */
+function word(said: string): string {
+  return said.replace(/[\s<>,]/g, "?");
+}
+
+/** Two significant digits and at most two behind the point, as Postfix prints delays. */
 function seconds(value: number): string {
   if (value < 0.005) return "0";
-  return value < 10 ? String(Number(value.toPrecision(2))) : value.toFixed(0);
+  return value < 10 ? String(Number(Number(value.toPrecision(2)).toFixed(2))) : value.toFixed(0);
 }
 
 function at<Fields extends AtDoor>(level: Level, text: (fields: Fields) => string): Row<Fields> {

@@ -24,8 +24,13 @@ export function logTo(next: Sink): void {
   sink = next;
 }
 
-/** Notes that `event` happened. Control characters in any field, a client's or a server's, are made harmless here. */
+/** Notes that `event` happened. */
 export function log<Name extends EventName>(event: Name, fields: FieldsOf<Name>): void {
+  sink(entryOf(event, fields));
+}
+
+/** Puts `event` into words. Control characters in any field, a client's or a server's, are made harmless here. */
+export function entryOf<Name extends EventName>(event: Name, fields: FieldsOf<Name>): Entry {
   const { daemon, level, text } = events[event] as {
     daemon: string;
     level: Level;
@@ -33,7 +38,7 @@ export function log<Name extends EventName>(event: Name, fields: FieldsOf<Name>)
   };
   const clean = printable(fields) as Readonly<Record<string, unknown>>;
   const door = daemon === "smtpd" ? `${String(clean["door"])}/` : "";
-  sink({ event, level, daemon: `${door}${daemon}`, text: text(clean), fields: clean });
+  return { event, level, daemon: `${door}${daemon}`, text: text(clean), fields: clean };
 }
 
 /** Notes a fault of the program itself, with its stack on the one line that a log has for it. */
