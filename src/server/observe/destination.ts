@@ -106,12 +106,15 @@ const longestDatagram = 8000;
 /** A syslog server: RFC 3164 over UDP, since RFC 5424 lines come out of rsyslog in a shape that nobody parses. */
 export function toSyslog(host: string, port: number, header: (line: Line) => string): Destination {
   let socket: UdpSocket | undefined;
+  let refusal: Error | undefined; // that nobody listens is learnt after a datagram went out
 
   async function connection(): Promise<UdpSocket> {
     if (socket !== undefined) return socket;
     const { address, family } = await lookup(host);
     const next = createSocket(family === 6 ? "udp6" : "udp4");
-    next.on("error", ignore).unref(); // the callback of the next send is told
+    next.unref().on("error", (error) => {
+      refusal = error;
+    });
     next.connect(port, address);
     await once(next, "connect");
     socket = next;
@@ -130,6 +133,9 @@ export function toSyslog(host: string, port: number, header: (line: Line) => str
   return {
     take: async (lines) => {
       for (const line of lines) await send(line);
+      const error = refusal;
+      refusal = undefined;
+      if (error !== undefined) throw error;
     },
     reopen: async () => {
       socket?.close();

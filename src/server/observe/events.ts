@@ -47,6 +47,11 @@ export const events = {
     "info",
     ({ client, stage }) => `lost connection after ${stage} from ${client}`,
   ),
+  "connection-limit": at<AtDoor & { count: number }>(
+    "warning",
+    ({ client, count, door }) =>
+      `Connection concurrency limit exceeded: ${count} from ${client} for service ${door}`,
+  ),
   timeout: at<AtDoor & { stage: string }>(
     "info",
     ({ client, stage }) => `timeout after ${stage} from ${client}`,
@@ -87,6 +92,10 @@ export const events = {
     "info",
     ({ id, client, mechanism, login }) =>
       `${id}: client=${client}, sasl_method=${mechanism}, sasl_username=${word(login)}`,
+  ),
+  "not-stored": at<AtDoor & { id?: string; reason: string }>(
+    "error",
+    ({ client, id, reason }) => `${id ?? "NOQUEUE"}: message from ${client} could not be stored: ${reason}`,
   ),
   "message-id": row<InQueue & { messageId: string }>(
     "cleanup",
@@ -158,6 +167,11 @@ export const events = {
     "master",
     "info",
     ({ door, address }) => `listening for ${door} on ${address}`,
+  ),
+  "listener-trouble": row<{ door: string; address: string; reason: string }>(
+    "master",
+    "error",
+    ({ door, address, reason }) => `${door} on ${address}: ${reason}`,
   ),
   stopping: row<{ sessions: number }>(
     "master",

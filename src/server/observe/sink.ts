@@ -58,10 +58,11 @@ export async function openSink(
   let running: Promise<void> | undefined;
 
   const write: Sink = (entry) => {
-    if (waiting.length >= mostWaiting) {
-      lost += 1;
-      return;
-    }
+    if (waiting.length >= mostWaiting) lost += 1;
+    else keep(entry);
+  };
+
+  const keep: Sink = (entry) => {
     waiting.push(lineOf(entry, now(), plan.format, speaker));
     running ??= drain();
   };
@@ -75,7 +76,7 @@ export async function openSink(
       if (works && lost > 0) {
         const missing = lost;
         lost = 0;
-        write(entryOf("log-lost", { lines: missing }));
+        keep(entryOf("log-lost", { lines: missing }));
       }
     }
     running = undefined;
