@@ -1,0 +1,72 @@
+/**
+ * How mail leaves, made from the setting `delivery.relay`: by the MX records of each domain, through one relay,
+ * or into a folder. The scheduler knows only this.
+ */
+import { asciiDomain, domainOf } from "../../smtp/address.ts";
+import type { Reply } from "../../smtp/reply.ts";
+import { attempt, unreached } from "./attempt.ts";
+import { deliverToFolder } from "./folder.ts";
+import type { Letter, Outcome } from "./letter.ts";
+import { type Hop, type Routing, routeByMx, routeToHost } from "./route.ts";
+import type { Terms } from "./terms.ts";
+
+export interface Carrier {
+  /** Where mail for `address` goes; recipients with the same destination share a transaction. */
+  destination(address: string): string;
+  /**
+   * Delivers `letter`, whose recipients have one destination. A recipient without an outcome was not tried,
+   * because `signal` came first. Throws nothing that is the next hop's, the network's or the disk's doing.
+   */
+  carry(letter: Letter, signal: AbortSignal): Promise<readonly Outcome[]>;
+}
+
+/** The addresses of a host that the operator named, as getaddrinfo(3) has them; rejects with node:dns's codes. */
+export type Lookup = (host: string) => Promise<readonly string[]>;
+
+/** By the recipient's domain. `now` is in milliseconds since the epoch. */
+export function mxCarrier(routing: Routing, terms: Terms, now: () => number): Carrier {
+  return {
+    destination: (address) => asciiDomain(domainOf(address)) ?? domainOf(address).toLowerCase(),
+    carry: (letter, signal) =>
+      carryBy(
+        letter,
+        () => routeByMx(domainOf(letter.recipients[0]?.address ?? ""), routing),
+        terms,
+        now,
+        signal,
+      ),
+  };
+}
+
+/** Everything through one host, each time looked up anew. */
+export function relayCarrier(
+  { host, port }: { readonly host: string; readonly port: number },
+  lookup: Lookup,
+  terms: Terms,
+  now: () => number,
+): Carrier {
+  return {
+    destination: () => `${host}:${port}`,
+    carry: (letter, signal) => carryBy(letter, () => routeToHost(host, port, lookup), terms, now, signal),
+  };
+}
+
+/** Everything into a folder. */
+export function folderCarrier(directory: string, now: () => number): Carrier {
+  return {
+    destination: () => directory,
+    carry: (letter) => deliverToFolder(directory, letter, now),
+  };
+}
+
+async function carryBy(
+  letter: Letter,
+  route: () => Promise<readonly Hop[] | Reply>,
+  terms: Terms,
+  now: () => number,
+  signal: AbortSignal,
+): Promise<readonly Outcome[]> {
+  const hops = await route();
+  if ("code" in hops) return unreached(letter.recipients, hops, now());
+  return attempt(letter, hops, terms, now, signal);
+}

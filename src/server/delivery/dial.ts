@@ -1,0 +1,37 @@
+/** A TCP connection to a next hop, or why there is none. */
+import { connect, type Socket } from "node:net";
+import { getSystemErrorMap } from "node:util";
+import { errorCode } from "../../failure.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import { peerWithPort } from "./peer.ts";
+import type { Hop } from "./route.ts";
+
+/** Connects within `patience` milliseconds and before `signal`. */
+export function dial(hop: Hop, patience: number, signal: AbortSignal): Promise<Socket | Reply> {
+  const bound = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
+  const socket = connect({ host: hop.address, port: hop.port });
+  return new Promise((resolve) => {
+    const finish = (result: Socket | Reply): void => {
+      socket.off("connect", connected).off("error", failed);
+      bound.removeEventListener("abort", gaveUp);
+      resolve(result);
+    };
+    const fail = (words: string): void => {
+      socket.on("error", () => undefined).destroy();
+      finish(reply(451, "4.4.1", `connect to ${peerWithPort(hop)}: ${words}`));
+    };
+    const connected = (): void => finish(socket);
+    const failed = (error: Error): void => fail(systemWords(error));
+    const gaveUp = (): void => fail("Connection timed out");
+    socket.once("connect", connected).once("error", failed);
+    bound.addEventListener("abort", gaveUp, { once: true });
+    if (bound.aborted) gaveUp();
+  });
+}
+
+/** "Connection refused" for ECONNREFUSED, as strerror(3) has it. */
+function systemWords(error: Error): string {
+  const code = errorCode(error);
+  const words = [...getSystemErrorMap().values()].find(([name]) => name === code)?.[1] ?? error.message;
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
+}

@@ -1,0 +1,45 @@
+/** Plain text for people in mail: wrapped lines, and quoted-printable where it is not all ASCII (RFC 2045 section 6.7). */
+
+const width = 72;
+
+/** `text` in lines of at most 72 signs that begin with `indent`; what has no blank is cut at 900. */
+export function wrapped(text: string, indent: string): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(/\s+/).flatMap((long) => long.match(/.{1,900}/gu) ?? [])) {
+    if (line !== "" && indent.length + line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line].map((one) => `${indent}${one}`).join("\n");
+}
+
+/** A stranger's words on one line: no control character, nothing that turns the direction of writing round. */
+export function harmless(text: string): string {
+  return text
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
+    .replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "")
+    .trim();
+}
+
+/** Quoted-printable of `text`, whose lines end in LF; the result's end in CRLF. */
+export function quotedPrintable(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => {
+      const octets = Buffer.from(line, "utf8");
+      const signs = Array.from(octets, (octet, at) => {
+        const blankAtEnd = octet === 0x20 && at === octets.length - 1;
+        const literal = octet >= 0x20 && octet <= 0x7e && octet !== 0x3d && !blankAtEnd;
+        return literal ? String.fromCharCode(octet) : `=${octet.toString(16).toUpperCase().padStart(2, "0")}`;
+      });
+      const lines = [""];
+      for (const sign of signs) {
+        if ((lines.at(-1) ?? "").length + sign.length > 75) lines.push("");
+        lines.push(`${lines.pop() ?? ""}${sign}`);
+      }
+      return lines.join("=\r\n");
+    })
+    .join("\r\n");
+}

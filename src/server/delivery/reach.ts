@@ -1,0 +1,38 @@
+/**
+ * Which addresses a stranger's DNS may send us to. MX records and address literals come from outside;
+ * without this a recipient's domain could aim the relay at the services of its own host or network.
+ */
+import { BlockList, isIPv6 } from "node:net";
+
+// IANA's special-purpose registries (RFC 6890), without the documentation ranges, where nobody is.
+const inside = new BlockList();
+for (const [network, bits] of [
+  ["0.0.0.0", 8],
+  ["10.0.0.0", 8],
+  ["100.64.0.0", 10],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["172.16.0.0", 12],
+  ["192.0.0.0", 24],
+  ["192.168.0.0", 16],
+  ["198.18.0.0", 15],
+  ["224.0.0.0", 4],
+  ["240.0.0.0", 4],
+] as const) {
+  inside.addSubnet(network, bits, "ipv4");
+}
+for (const [network, bits] of [
+  ["::", 127], // unspecified and loopback
+  ["64:ff9b:1::", 48],
+  ["fc00::", 7],
+  ["fe80::", 10],
+  ["fec0::", 10],
+  ["ff00::", 8],
+] as const) {
+  inside.addSubnet(network, bits, "ipv6");
+}
+
+/** Whether `address` is anybody's on the Internet: not loopback, private, link-local or multicast. */
+export function isPublic(address: string): boolean {
+  return !inside.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+}

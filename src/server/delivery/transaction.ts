@@ -1,0 +1,123 @@
+/**
+ * One mail transaction on an open session (RFC 5321 section 3.3, RFC 2033): the commands, the message, and
+ * for every recipient what the server said, or what kept it from saying anything.
+ */
+import type { Readable } from "node:stream";
+import type { SMTPConnectionSendInfo } from "nodemailer/lib/smtp-connection";
+import { errorText } from "../../failure.ts";
+import { isPositive, parseReply, type Reply, reply } from "../../smtp/reply.ts";
+import { brokenConnection } from "./peer.ts";
+import type { Hop } from "./route.ts";
+import { type Step, step, type WireError } from "./step.ts";
+import type { Timeouts } from "./terms.ts";
+import type { Commands, WireConnection } from "./wire.ts";
+
+/** What was said about one recipient, and in answer to which command; "" where the server said nothing. */
+export interface Said {
+  readonly reply: Reply;
+  readonly command: string;
+}
+
+export interface Transaction {
+  /** One for each of the commands' recipients, in their order. */
+  readonly said: readonly Said[];
+  /** Whether the session is good for another transaction. */
+  readonly usable: boolean;
+  /** The server went away before the message was under way: another one may be asked at once. */
+  readonly elsewhere: boolean;
+}
+
+export interface Message {
+  readonly body: Readable;
+  /** Octets. */
+  readonly size: number;
+}
+
+/** nodemailer keeps its account of the recipients on this object. */
+interface Account {
+  readonly from: string;
+  readonly to: string[];
+  readonly accepted?: readonly string[];
+  readonly rejectedErrors?: readonly (WireError & { readonly recipient?: string })[];
+}
+
+/** Runs the transaction on `wire`, a session with `hop`. */
+export async function transact(
+  wire: WireConnection,
+  hop: Hop,
+  commands: Commands,
+  message: Message,
+  bounds: { readonly signal: AbortSignal; readonly timeouts: Timeouts },
+): Promise<Transaction> {
+  const { body, size } = message;
+  const { signal, timeouts } = bounds;
+  const account: Account = { from: "sender", to: commands.recipients.map((_, number) => String(number)) };
+  let begun = false;
+  let whole = false;
+  body.once("data", () => {
+    begun = true;
+    wire.doing = "sending message body";
+  });
+  body.once("end", () => {
+    whole = true;
+    wire.doing = "sending end of data -- message may be sent more than once";
+    wire.socket?.setTimeout(timeouts.final);
+  });
+  body.pause(); // until nodemailer asks for it
+  wire.prepare(commands);
+  wire.socket?.setTimeout(timeouts.reply);
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeouts.transaction + size)]);
+  const sent = await step<SMTPConnectionSendInfo>(wire, deadline, (done) =>
+    wire.send(account, body, (error, info) => done(error, info)),
+  );
+  body.destroy();
+  const early = sent.error === undefined && !whole;
+  const last = early ? unexpected(sent.value.response) : lastSaid(sent, wire, hop);
+  const usable =
+    !early && (whole || !begun) && wire.socket?.writable === true && sent.error?.code !== "EABORT";
+  return {
+    said: account.to.map((number) => saidAbout(number, account, wire) ?? last),
+    usable,
+    elsewhere: !begun && last.command === "" && sent.error !== undefined,
+  };
+}
+
+/** What was said about this recipient alone. */
+function saidAbout(number: string, account: Account, wire: WireConnection): Said | undefined {
+  const final = wire.finalReplies.get(number);
+  if (final !== undefined) return read(final, "end of DATA");
+  const refused = account.rejectedErrors?.find(({ recipient }) => recipient === number)?.response;
+  if (refused === undefined) return undefined;
+  const said = read(refused, "RCPT TO");
+  // RFC 5321 section 4.5.3.1.10: 552 is how old servers say "too many recipients", which is no failure.
+  const tooMany = said.reply.code === 552 && /^5\.(?:0\.0|5\.3)$/.test(said.reply.status);
+  if (!tooMany || (account.accepted ?? []).length === 0) return said;
+  return { ...said, reply: { ...said.reply, code: 452, status: "4.5.3" } };
+}
+
+/** What was said last, about all recipients that nothing else was said about. */
+function lastSaid(sent: Step<SMTPConnectionSendInfo>, wire: WireConnection, hop: Hop): Said {
+  if (sent.error === undefined) return read(sent.value.response, "end of DATA", true);
+  const { code, command, response } = sent.error;
+  if (code === "ESTREAM") {
+    return {
+      reply: reply(451, "4.3.0", `the message cannot be read: ${errorText(sent.error)}`),
+      command: "",
+    };
+  }
+  if (response === undefined) return { reply: brokenConnection(sent.error, wire.doing, hop), command: "" };
+  if (command === "CONN") return { reply: parseReply(response), command: "" };
+  return read(response, code === "EMESSAGE" ? "end of DATA" : (command ?? ""));
+}
+
+/** A reply that ought to be a refusal, or for `taken` or LMTP's final ones may be a success. */
+function read(said: string, command: string, taken = command === "end of DATA"): Said {
+  const parsed = parseReply(said);
+  const expected = isPositive(parsed) ? taken : parsed.code >= 400;
+  return expected ? { reply: parsed, command } : unexpected(said);
+}
+
+/** An answer that fits no question: out of step, so nothing it says counts. */
+function unexpected(said: string): Said {
+  return { reply: reply(451, "4.5.0", `unexpected answer: ${said.slice(0, 200)}`), command: "" };
+}

@@ -1,0 +1,99 @@
+/**
+ * nodemailer's SMTP client, bent to a relay's needs: every parameter of MAIL and RCPT is ours (nodemailer has one
+ * set of DSN parameters for all recipients, and SMTPUTF8 only for addresses), LMTP replies are kept per recipient,
+ * and it is known what was going on when a connection broke.
+ * test/delivery/wire.test.ts holds what we use of nodemailer's undeclared insides.
+ */
+import type { Socket } from "node:net";
+import SmtpConnection, { type SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
+
+/** What nodemailer has but does not declare. */
+interface Insides {
+  readonly _supportedExtensions: readonly string[];
+  /** SIZE, 0 where it is not announced. */
+  readonly _maxAllowedSize: number;
+  _sendCommand(command: string, shown?: string): void;
+  _actionLMTPStream(recipient: string, final: boolean, said: string, done: () => void): void;
+}
+
+const Nodemailer = SmtpConnection as unknown as new (
+  options: SMTPConnectionOptions,
+) => SmtpConnection & Insides;
+
+/** The commands of one transaction. nodemailer is given the recipients as "0", "1", …; the wire sees these. */
+export interface Commands {
+  readonly mail: string;
+  readonly recipients: readonly string[];
+}
+
+export type Extension = "8BITMIME" | "DSN" | "SMTPUTF8" | "SIZE" | "PIPELINING";
+
+/** Milliseconds. Our choice: nothing depends on the answer to QUIT. */
+const goodbye = 5000;
+
+export class WireConnection extends Nodemailer {
+  /** What we are waiting for, in the words of Postfix's log: "lost connection while …". */
+  doing = "receiving the initial server greeting";
+  /** LMTP: what was said about each recipient after the message, by its number. */
+  readonly finalReplies = new Map<string, string>();
+  #commands: Commands = { mail: "", recipients: [] };
+
+  /** Sets the commands of the transaction that `send` is called for next. */
+  prepare(commands: Commands): void {
+    this.#commands = commands;
+    this.finalReplies.clear();
+  }
+
+  offers(extension: Extension): boolean {
+    return this._supportedExtensions.includes(extension);
+  }
+
+  /** Largest message that the server takes, in octets; Infinity where it does not say (RFC 1870 section 4). */
+  get largest(): number {
+    return this._maxAllowedSize > 0 ? this._maxAllowedSize : Number.POSITIVE_INFINITY;
+  }
+
+  get socket(): Socket | undefined {
+    return this._socket === false || this._socket === null ? undefined : this._socket;
+  }
+
+  /** Says goodbye; a server that does not answer is not waited for. */
+  leave(): void {
+    this.socket?.setTimeout(goodbye);
+    this.quit();
+  }
+
+  override _sendCommand(command: string, shown?: string): void {
+    const recipient = /^RCPT TO:<(\d+)>/.exec(command)?.[1];
+    const ours = command.startsWith("MAIL FROM:")
+      ? this.#commands.mail
+      : recipient !== undefined
+        ? (this.#commands.recipients[Number(recipient)] ?? command)
+        : command;
+    this.doing = doingAfter(command, this.doing);
+    super._sendCommand(ours, shown);
+  }
+
+  override _actionLMTPStream(recipient: string, final: boolean, said: string, done: () => void): void {
+    this.finalReplies.set(recipient, said);
+    super._actionLMTPStream(recipient, final, said, done);
+  }
+}
+
+/** `command` is what is sent now; the lines of an AUTH exchange have no verb and change nothing. */
+function doingAfter(command: string, before: string): string {
+  const verb = /^(EHLO|HELO|LHLO|STARTTLS|AUTH|MAIL FROM|RCPT TO|DATA|QUIT)\b/.exec(command)?.[1];
+  switch (verb) {
+    case undefined:
+      return before;
+    case "EHLO":
+    case "HELO":
+    case "LHLO":
+      return `performing the ${verb} handshake`;
+    case "STARTTLS":
+    case "AUTH":
+      return `performing the ${verb} exchange`;
+    default:
+      return `sending ${verb}`;
+  }
+}
