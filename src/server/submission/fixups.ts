@@ -1,0 +1,55 @@
+/**
+ * What a submission server mends in a header (RFC 6409 section 8): Bcc goes, a missing Date and Message-ID come.
+ * All that is added stands on top, nothing else is touched, so that what was signed stays valid.
+ */
+import { formatDate } from "../../smtp/date.ts";
+import { type Field, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import { hops } from "./limits.ts";
+
+/** What is on hand for a message that lacks it. */
+export interface Supplies {
+  readonly hostname: string;
+  readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+}
+
+export interface FixedHeader {
+  /** Fields to put on top, each with its line end. */
+  readonly added: string;
+  /** The client's own fields, one character an octet ("latin1"). */
+  readonly kept: string;
+  /** Without angle brackets, for the log. */
+  readonly messageId: string;
+}
+
+/**
+ * Mends `header`, the octets before the empty line as a "latin1" string.
+ * A message without From is refused, as mox and maddy do: RFC 5322 section 3.6 wants it, receivers refuse such mail
+ * later, and only the writer knows what belongs there.
+ */
+export function fixHeader(header: string, { hostname, id, time }: Supplies): FixedHeader | Reply {
+  const fields = splitFields(header);
+  const find = (name: string): Field | undefined => fields.find((field) => isNamed(field, name));
+  if (!find("From")) return reply(554, "5.6.0", "The message has no From field; no mail without an author");
+  if (fields.filter((field) => isNamed(field, "Received")).length >= hops) {
+    return reply(554, "5.4.6", `The message has been through ${hops} servers, this is a loop`);
+  }
+  const given = find("Message-ID");
+  const messageId = given ? fieldBody(given).replace(/^<|>$/g, "") : `${stamp(time)}.${id}@${hostname}`;
+  return {
+    added: [
+      ...(find("Date") ? [] : [`Date: ${formatDate(time)}\r\n`]),
+      ...(given ? [] : [`Message-ID: <${messageId}>\r\n`]),
+    ].join(""),
+    kept: fields
+      .filter((field) => !isNamed(field, "Bcc"))
+      .map(({ raw }) => raw)
+      .join(""),
+    messageId: messageId.slice(0, 250), // RFC 5322 section 2.1.1 allows a line 998, a log line is read by people
+  };
+}
+
+/** `20261122130246`, as Postfix begins its message IDs. */
+const stamp = (time: number): string => new Date(time).toISOString().replace(/\D/g, "").slice(0, 14);

@@ -1,0 +1,57 @@
+/**
+ * How long a client is waited for and how much of it is borne. Sizes and counts that a site may want to
+ * change are settings; these are not.
+ */
+
+export interface Patience {
+  /** From the connection to the login, in milliseconds. */
+  readonly login: number;
+  /** For one whole command, however its octets trickle in, in milliseconds. */
+  readonly command: number;
+  /** Octets a second below which a message is too slow; a slow spell of `command` is forgiven. */
+  readonly rate: number;
+  /** Pause before the answer to the first wrong password, in milliseconds; the second takes twice as long. */
+  readonly wrongPassword: number;
+}
+
+export const standardPatience: Patience = {
+  login: 3 * 60_000, // Dovecot's choice, which ends a login that takes longer
+  command: 5 * 60_000, // RFC 5321 section 4.5.3.2.7: 5 minutes at least
+  rate: 500, // Postfix's choice, smtpd_min_data_rate
+  wrongPassword: 1_000, // our choice; Dovecot's auth_failure_delay is 2 seconds each time
+};
+
+/** RFC 4954 section 9 wants three tries at least. */
+export const wrongPasswords = 3;
+
+/** Postfix's choice, smtpd_hard_error_limit: refused commands without a message between them. */
+export const errors = 20;
+
+/** Postfix's choice, smtpd_recipient_overshoot_limit: recipients beyond the limit that do not count as errors. */
+export const recipientOvershoot = 1_000;
+
+/** Octets of a command line. Postfix's choice, line_length_limit; RFC 3461 section 5.4 wants 1036. */
+export const commandLine = 2_048;
+
+/** RFC 4954 section 4: octets of a line that AUTH takes. */
+export const authLine = 12_288;
+
+/** Octets of a line of which only the end is still looked for; then the client is sent away. Our choice. */
+export const swallowedLine = 65_536;
+
+/** Octets of a message's header, which is held in memory. Our choice, ten times Postfix's header_size_limit. */
+export const header = 1_048_576;
+
+/** Octets that are still read, and dropped, of a message that is refused already. Our choice. */
+export const swallowedMessage = 64 * 1_048_576;
+
+/** RFC 5321 section 6.3: Received fields that make a loop. */
+export const hops = 100;
+
+/**
+ * Until when a sender of a message is waited for, in milliseconds: `octets` that came buy time at the lowest rate,
+ * but never more than one command's time (Postfix counts in the same way).
+ */
+export function extended(due: number, now: number, octets: number, { command, rate }: Patience): number {
+  return Math.min(now + command, due + (octets / rate) * 1_000);
+}

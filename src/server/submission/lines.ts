@@ -1,0 +1,122 @@
+/**
+ * Command lines out of a client's octets. The library's own splitter takes a bare LF for the end of a line
+ * (against RFC 5321 section 2.3.8); its reading of DATA, which ends at CRLF.CRLF only, stays in use.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import { authLine, commandLine, swallowedLine } from "./limits.ts";
+
+/** What a line says, or the answer to one that cannot be read. */
+export type Line = string | Reply;
+
+/** Pipelined commands after which other clients have their turn; the library's choice. */
+const inOneTurn = 100;
+
+const lf = 10;
+const nothing = Buffer.alloc(0);
+
+/** A ClientHello: somebody has taken the STARTTLS port for the other one (RFC 8446 section 5.1). */
+const handshakeRecord = 0x16;
+
+export class Lines extends SMTPStream {
+  readonly #take: (line: Line) => Promise<void>;
+  readonly #inExchange: () => boolean;
+  #held: Buffer = nothing;
+  /** Octets dropped of a line that is too long. */
+  #dropped = 0;
+
+  /** `take` gets one line after the other, the next one when it has resolved. */
+  constructor(take: (line: Line) => Promise<void>, inExchange: () => boolean) {
+    super();
+    this.#take = take;
+    this.#inExchange = inExchange;
+  }
+
+  override _write(
+    chunk: Buffer,
+    encoding: BufferEncoding | "buffer",
+    next: (error?: Error | null) => void,
+  ): void {
+    if (this._dataMode) {
+      super._write(chunk, encoding, next);
+      return;
+    }
+    const input = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    this.#held = nothing;
+    void this.#readThen(input, next);
+  }
+
+  async #readThen(input: Buffer, next: (error?: Error | null) => void): Promise<void> {
+    try {
+      await this.#read(input);
+    } catch (error) {
+      next(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    next();
+  }
+
+  async #read(input: Buffer): Promise<void> {
+    let rest = input;
+    for (let count = 1; !this.isClosed; count++) {
+      if (this._dataMode) return this.#feed(rest);
+      const end = rest.indexOf(lf);
+      if (end < 0) return this.#hold(rest);
+      const raw = rest.subarray(0, end + 1);
+      rest = rest.subarray(end + 1);
+      const line = this.#dropped > 0 ? this.#tooLong(nothing) : readLine(raw, this.#inExchange());
+      this.#dropped = 0;
+      await this.#take(line);
+      if (count % inOneTurn === 0) await nextTurn();
+    }
+  }
+
+  /** Keeps the beginning of a line, or only counts it where it is too long already. */
+  async #hold(rest: Buffer): Promise<void> {
+    if (rest[0] === handshakeRecord && this.#dropped === 0) {
+      await this.#take(reply(421, "4.7.0", "TLS begins with STARTTLS on this port"));
+    } else if (this.#dropped > 0 || rest.length > authLine + 2) {
+      this.#dropped += rest.length;
+      if (this.#dropped > swallowedLine) await this.#take(reply(421, "4.7.0", "This line has no end"));
+    } else {
+      this.#held = rest;
+    }
+  }
+
+  /** Octets that came behind DATA in one go. */
+  #feed(rest: Buffer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      super._write(rest, "buffer", (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  #tooLong(raw: Buffer): Reply {
+    return tooLong(this.#inExchange() || isAuth(raw));
+  }
+}
+
+/** Reads one line with its LF. */
+export function readLine(raw: Buffer, inExchange: boolean): Line {
+  const forAuth = inExchange || isAuth(raw);
+  if (raw.length - 2 > (forAuth ? authLine : commandLine)) return tooLong(forAuth);
+  if (raw[raw.length - 2] !== 13) return reply(500, "5.5.2", "Lines must end with CR LF, not with LF alone");
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(raw.subarray(0, -2));
+    return /[\u0000-\u0008\u000a-\u001f\u007f]/.test(text)
+      ? reply(501, "5.5.2", "Control characters have no place in a command")
+      : text;
+  } catch (error) {
+    if (error instanceof TypeError) return reply(501, "5.5.2", "This is not UTF-8");
+    throw error;
+  }
+}
+
+const isAuth = (raw: Buffer): boolean => /^auth /i.test(raw.toString("latin1", 0, 5));
+
+/** RFC 4954 section 4 for AUTH, RFC 5321 section 4.5.3.1.9 for the rest. */
+function tooLong(forAuth: boolean): Reply {
+  return forAuth
+    ? reply(500, "5.5.6", `Authentication exchange line is too long, the limit is ${authLine} octets`)
+    : reply(500, "5.5.2", `Line too long, the limit is ${commandLine} octets`);
+}

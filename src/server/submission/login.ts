@@ -1,0 +1,37 @@
+/** Credentials checked: what the client hears, what the log notes, and how long a wrong password takes. */
+import { setTimeout as pause } from "node:timers/promises";
+import { reply } from "../../smtp/reply.ts";
+import { log } from "../observe/log.ts";
+import type { Credentials } from "./sasl.ts";
+import { type Answer, answer, clientName, type Session } from "./session.ts";
+import type { Submission } from "./submission.ts";
+
+/** The same words for an unknown user, a wrong password and a forbidden name: none tells which it was. */
+const wrong = reply(535, "5.7.8", "Authentication failed: check your user name and your e-mail password");
+const later = reply(454, "4.7.0", "Passwords cannot be checked at the moment, please try again later");
+const welcome = reply(235, "2.7.0", "Authentication successful");
+
+/** Answers AUTH once `verify` has spoken. A failure is held back, the next one of the connection longer. */
+export async function authenticate(
+  session: Session,
+  { mechanism, login, password, authzid }: Credentials,
+  { verify, patience }: Pick<Submission, "verify" | "patience">,
+): Promise<Answer> {
+  const verdict = await verify(login, password);
+  const note = { door: session.door, client: clientName(session), mechanism, login };
+  if (verdict.kind === "unavailable") {
+    log("auth-unavailable", { ...note, reason: verdict.reason });
+    return answer(session, later);
+  }
+  // RFC 4616 section 2: nobody acts for somebody else here.
+  const forSelf =
+    authzid === "" || authzid === login || (verdict.kind === "accepted" && authzid === verdict.login);
+  if (verdict.kind === "accepted" && forSelf) {
+    return answer({ ...session, login: { name: verdict.login, mechanism }, wrongPasswords: 0 }, welcome);
+  }
+  const reason = verdict.kind === "accepted" ? "would act for somebody else" : verdict.reason;
+  log("auth-failed", { ...note, reason });
+  const wrongPasswords = session.wrongPasswords + 1;
+  await pause(wrongPasswords * patience.wrongPassword);
+  return answer({ ...session, wrongPasswords, errors: session.errors + 1 }, wrong);
+}

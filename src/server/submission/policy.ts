@@ -1,0 +1,47 @@
+/** Which sender addresses a login may use. */
+
+/** own: the login's address and those given to it. domain: any address of the domain. any: all. */
+export type SenderPolicy = "own" | "domain" | "any";
+
+/** Who may use an address: addresses in lower case to logins in lower case. */
+export type Aliases = ReadonlyMap<string, ReadonlySet<string>>;
+
+export interface Senders {
+  /** Whether `login` may send as `address`, which is in SMTP's syntax and not the null reverse-path. */
+  mayUse(login: string, address: string): boolean;
+  /** What `login` may use, in words for the person who was refused. */
+  describe(login: string): string;
+}
+
+/** More addresses than this make no readable refusal, nor fit a reply line (RFC 5321 section 4.5.3.1.5). */
+const named = 4;
+
+/** The rule for a site: its `policy`, the mail `domain` of its logins, and who else may use which address. */
+export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Aliases): Senders {
+  const home = domain.toLowerCase();
+  const own = (login: string): string => (login.includes("@") ? login : `${login}@${home}`).toLowerCase();
+
+  function mayUse(login: string, address: string): boolean {
+    if (policy === "any") return true;
+    const wanted = address.toLowerCase();
+    if (policy === "domain" && wanted.endsWith(`@${home}`)) return true;
+    return withoutTag(wanted) === own(login) || (aliases.get(wanted)?.has(login.toLowerCase()) ?? false);
+  }
+
+  function describe(login: string): string {
+    if (policy === "any") return "any address";
+    const main = policy === "domain" ? `any address @${home}` : own(login);
+    const given = [...aliases]
+      .filter(([, logins]) => logins.has(login.toLowerCase()))
+      .map(([address]) => address);
+    const more = given.length > named ? [`${given.length - named} more`] : [];
+    return [main, ...given.slice(0, named), ...more].join(", ");
+  }
+
+  return { mayUse, describe };
+}
+
+/** `user1+list@example.org` belongs to whom `user1@example.org` belongs. */
+function withoutTag(address: string): string {
+  return address.replace(/^([^"+@][^+@]*)\+[^@]*@/, "$1@");
+}

@@ -1,0 +1,215 @@
+/** The message itself: from the client's octets to a promise in the spool. */
+import { errorCode, errorText } from "../../failure.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import { log, logBug } from "../observe/log.ts";
+import type { Draft, NewEnvelope } from "../spool/spool.ts";
+import { fixHeader } from "./fixups.ts";
+import { newHead } from "./head.ts";
+import * as limits from "./limits.ts";
+import { inspect, noOctets, type Octets } from "./octets.ts";
+import { receivedField } from "./received.ts";
+import { clientName, type Login, type Session, type Transaction } from "./session.ts";
+import type { Submission } from "./submission.ts";
+import { tooLarge } from "./transaction.ts";
+
+/** What is known when DATA comes. */
+export interface Mail {
+  readonly session: Session;
+  readonly login: Login;
+  readonly transaction: Transaction;
+  readonly cipher: string;
+}
+
+export interface Outcome {
+  readonly reply: Reply;
+  /** The client is still sending what nobody wants: there is no going on with it. */
+  readonly hangUp?: true;
+}
+
+/** A reply where the spool has no room for a message of `octets`, before the client sends it in vain. */
+export async function noRoom(
+  { spool }: Submission,
+  session: Session,
+  octets: number,
+): Promise<Reply | undefined> {
+  const free = await held(session, () => spool.free());
+  if ("code" in free) return free;
+  const enough = free.octets > octets + limits.header && free.inodes > 2; // a body and an envelope
+  return enough ? undefined : full;
+}
+
+/** A draft for the message, or the reply to DATA where the spool has none to give. */
+export function openDraft({ spool }: Submission, session: Session): Promise<Draft | Reply> {
+  return held(session, () => spool.draft());
+}
+
+/**
+ * Takes in `octets`, dots already unstuffed, until they end. Whatever is wrong with them, or with the disk, the
+ * rest is read and dropped, so that the reply comes where the client waits for it.
+ * Gives undefined where the client went away: then nothing was promised.
+ */
+export async function receive(
+  octets: AsyncIterable<Buffer>,
+  mail: Mail,
+  draft: Draft,
+  submission: Submission,
+): Promise<Outcome | undefined> {
+  const intake = newIntake(mail, draft, submission);
+  let seen = noOctets;
+  let refusal: Reply | undefined;
+  try {
+    for await (const chunk of octets) {
+      seen = inspect(seen, chunk);
+      refusal ??= objection(seen, submission.messageSize) ?? (await intake.write(chunk));
+      if (seen.size > submission.messageSize + limits.swallowedMessage) {
+        await intake.discard();
+        return { reply: tooLarge(submission.messageSize), hangUp: true };
+      }
+    }
+  } catch (error) {
+    await intake.discard();
+    if (!gone.includes(errorCode(error))) throw error;
+    return undefined;
+  }
+  refusal ??= await intake.end();
+  if (refusal) {
+    await intake.discard();
+    return { reply: refusal };
+  }
+  return { reply: await accept(mail, draft, intake.messageId(), seen, submission) };
+}
+
+/** How a message ends whose client went away: Node's word for it, and smtp-server's. */
+const gone: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNECTION"];
+
+function objection({ size, fault }: Octets, messageSize: number): Reply | undefined {
+  if (fault) {
+    return reply(
+      550,
+      "5.6.0",
+      `The message has ${fault}; lines must end with CR LF and nothing else may look like one`,
+    );
+  }
+  return size > messageSize ? tooLarge(messageSize) : undefined;
+}
+
+/** A message on its way into a draft: the header is gathered and mended, the body passes. */
+interface Intake {
+  write(chunk: Buffer): Promise<Reply | undefined>;
+  /** For a message that is header only. */
+  end(): Promise<Reply | undefined>;
+  discard(): Promise<void>;
+  messageId(): string;
+}
+
+function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
+  const head = newHead();
+  let inHeader = true;
+  let messageId = "";
+
+  const store = async (octets: Uint8Array): Promise<Reply | undefined> => {
+    const trouble = await held(mail.session, () => draft.write(octets), draft.id);
+    return trouble && "code" in trouble ? trouble : undefined;
+  };
+
+  async function storeHead(fields: Buffer, rest: Buffer): Promise<Reply | undefined> {
+    inHeader = false;
+    const time = submission.now();
+    const fixed = fixHeader(fields.toString("latin1"), { hostname: submission.hostname, id: draft.id, time });
+    if ("code" in fixed) return fixed;
+    messageId = fixed.messageId;
+    const trace = receivedField(passage(mail, draft.id, time, submission));
+    return store(Buffer.concat([Buffer.from(trace + fixed.added), Buffer.from(fixed.kept, "latin1"), rest]));
+  }
+
+  return {
+    async write(chunk) {
+      if (!inHeader) return store(chunk);
+      const whole = head.add(chunk);
+      if (whole) return storeHead(whole.octets.subarray(0, whole.end), whole.octets.subarray(whole.end));
+      if (head.octets().length <= limits.header) return undefined;
+      return reply(552, "5.3.4", `The header is too large, the limit is ${limits.header} octets`);
+    },
+    end: async () => (inHeader ? storeHead(head.octets(), Buffer.alloc(0)) : undefined),
+    discard: async () => {
+      await held(mail.session, () => draft.discard(), draft.id);
+    },
+    messageId: () => messageId,
+  };
+}
+
+function passage({ session, transaction, cipher }: Mail, id: string, time: number, submission: Submission) {
+  const [recipient, ...others] = transaction.recipients;
+  return {
+    hostname: submission.hostname,
+    ...(submission.clientAddressInMail ? { client: session } : {}),
+    cipher,
+    smtputf8: transaction.parameters.smtputf8 ?? false,
+    id,
+    ...(recipient && others.length === 0 ? { recipient: recipient.address } : {}),
+    time,
+  };
+}
+
+/** Makes the promise, notes it, and gives the 250 that may now be said. */
+async function accept(
+  mail: Mail,
+  draft: Draft,
+  messageId: string,
+  { eightBit }: Octets,
+  submission: Submission,
+): Promise<Reply> {
+  const { session, login } = mail;
+  const envelope = await held(
+    session,
+    () => draft.accept(newEnvelope(mail, eightBit, submission.now())),
+    draft.id,
+  );
+  if ("code" in envelope) return envelope;
+  const { id, sender, size, recipients } = envelope;
+  const at = { door: session.door, client: clientName(session) };
+  log("client", { ...at, id, mechanism: login.mechanism, login: login.name });
+  log("message-id", { id, messageId });
+  log("queued", { id, from: sender, size, recipients: recipients.length });
+  submission.accepted(envelope);
+  return reply(250, "2.0.0", `Ok: queued as ${id}`);
+}
+
+function newEnvelope({ login, transaction }: Mail, eightBit: boolean, now: number): NewEnvelope {
+  const { envid, ret, smtputf8 } = transaction.parameters;
+  return {
+    accepted: now,
+    login: login.name,
+    sender: transaction.sender,
+    eightBit,
+    smtputf8: smtputf8 ?? false,
+    ...(envid === undefined ? {} : { envid }),
+    ...(ret === undefined ? {} : { ret }),
+    recipients: transaction.recipients,
+    attempts: 0,
+    due: now,
+    warned: false,
+  };
+}
+
+const full = reply(452, "4.3.1", "There is no room for the message now, please try again later");
+
+/** Does something with the spool. What the disk refuses becomes a log line and a reply that says "later". */
+async function held<Result>(
+  session: Session,
+  work: () => Promise<Result>,
+  id?: string,
+): Promise<Result | Reply> {
+  try {
+    return await work();
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "") logBug("submission, spool", error);
+    else {
+      const at = { door: session.door, client: clientName(session) };
+      log("not-stored", { ...at, ...(id === undefined ? {} : { id }), reason: errorText(error) });
+    }
+    if (code === "ENOSPC" || code === "EDQUOT") return full;
+    return reply(451, "4.3.0", "The message could not be stored, please try again later");
+  }
+}

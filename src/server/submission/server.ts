@@ -1,0 +1,139 @@
+/** smtp-server's listener with our sessions in it: who may come in, and how all go out again. */
+import { constants } from "node:crypto";
+import type { Socket } from "node:net";
+import { createSecureContext } from "node:tls";
+import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
+import { SMTPServer } from "smtp-server/lib/smtp-server.js";
+import { reply } from "../../smtp/reply.ts";
+import type { Door } from "../observe/events.ts";
+import { log } from "../observe/log.ts";
+import { Connection, type Visit } from "./connection.ts";
+import { newCrowd } from "./crowd.ts";
+import type { Submission } from "./submission.ts";
+
+/** A certificate with its chain, and its private key, both PEM. */
+export interface KeyPair {
+  readonly key: string | Buffer;
+  readonly cert: string | Buffer;
+}
+
+/** TLS 1.2 at least (RFC 8314 section 4); renegotiation would only be work for us. */
+const tlsRules = { minVersion: "TLSv1.2", secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
+
+/** Throws what is wrong with the pair: no PEM, or a key that belongs to another certificate. */
+export function checkPair({ key, cert }: KeyPair): void {
+  createSecureContext({ ...tlsRules, key, cert });
+}
+
+const tooMany = reply(421, "4.7.0", "Too many connections from your address, please try again later");
+
+type Upgraded = Parameters<SMTPServer["_upgrade"]>[1];
+
+export class Server extends SMTPServer {
+  readonly #door: Door;
+  readonly #submission: Submission;
+  readonly #crowd = newCrowd();
+  readonly #visits = new Set<Visit>();
+  readonly #sessions = new Set<Connection>();
+  /** Visits by what the library hands from one step to the next: the socket, then the connection's options. */
+  readonly #visitOf = new WeakMap<object, Visit>();
+  #draining = false;
+
+  constructor(door: Door, { key, cert }: KeyPair, submission: Submission) {
+    // A fresh object: the library writes into it.
+    super({ ...tlsRules, key, cert, secure: door === "smtps", name: submission.hostname, logger: false });
+    this.#door = door;
+    this.#submission = submission;
+  }
+
+  /** Connections there are, those amid a handshake with them. */
+  get visits(): number {
+    return this.#visits.size;
+  }
+
+  /** The first that sees a client; the library would read a PROXY header here. */
+  override _handleProxy(socket: Socket, next: Parameters<SMTPServer["_handleProxy"]>[1]): void {
+    // Between here and the next listener an error would otherwise end the program; the socket is closed by it.
+    socket.on("error", () => undefined);
+    const visit = this.#arrival(socket);
+    const options = { id: "session", remoteAddress: visit.address };
+    this.#visitOf.set(options, visit);
+    this.#visitOf.set(socket, visit);
+    next(null, options);
+  }
+
+  /** The handshake that comes before a session inside TLS. */
+  override _upgrade(socket: Socket, next: Upgraded): void {
+    const visit = this.#visitOf.get(socket);
+    const { now } = this.#submission;
+    // The library's timeout starts anew with every octet. The upper socket: taking the lower one away crashes Node.
+    const late = setTimeout(
+      () => (this._pendingSockets.get(socket) ?? socket).destroy(),
+      (visit?.loginDue ?? 0) - now(),
+    );
+    super._upgrade(socket, (error, tlsSocket) => {
+      clearTimeout(late);
+      if (error && visit) {
+        const at = { door: visit.door, client: `unknown[${visit.address}]` };
+        log("tls-inbound-failed", { ...at, reason: error.message });
+        log("disconnect", { ...at, commands: "commands=0/0" });
+        visit.leave();
+      }
+      next(error, tlsSocket);
+    });
+  }
+
+  /** A failed handshake is in the log already, and no trouble of the listener's. */
+  override _onError(error: Error): void {
+    if (!("meta" in error)) super._onError(error);
+  }
+
+  override connect(socket: Socket, options?: SMTPConnectionOptions | null): void {
+    const visit = options && this.#visitOf.get(options);
+    if (!visit) throw new Error("a client that came in by no door");
+    const connection = new Connection(this, socket, visit, this.#submission);
+    this.connections.add(connection);
+    this.#sessions.add(connection);
+    void connection.done.then(() => this.#sessions.delete(connection));
+    if (this.#draining) connection.drain();
+    connection.init();
+  }
+
+  /** Resolves when every session is gone; those still there at `deadline` (by the submission's clock) are cut off. */
+  async drain(deadline: number): Promise<void> {
+    this.#draining = true;
+    this.server.close();
+    for (const socket of this._pendingSockets.values()) socket.destroy();
+    for (const session of this.#sessions) session.drain();
+    const late = setTimeout(
+      () => {
+        for (const session of this.#sessions) session.cut();
+      },
+      Math.max(0, deadline - this.#submission.now()),
+    );
+    while (this.#sessions.size > 0) await Promise.all([...this.#sessions].map(({ done }) => done));
+    clearTimeout(late);
+  }
+
+  #arrival(socket: Socket): Visit {
+    const { now, patience, connectionsPerAddress } = this.#submission;
+    const address = (socket.remoteAddress ?? "::").replace(/^::ffff:/i, "").replace(/%.*$/, "");
+    const { count, leave } = this.#crowd.enter(address);
+    const at = { door: this.#door, client: `unknown[${address}]` };
+    log("connect", at);
+    const crowded = count > connectionsPerAddress;
+    if (crowded) log("connection-limit", { ...at, count });
+    const visit: Visit = {
+      door: this.#door,
+      address,
+      loginDue: now() + patience.login,
+      refusal: crowded ? tooMany : undefined,
+      leave: () => {
+        leave();
+        this.#visits.delete(visit);
+      },
+    };
+    this.#visits.add(visit);
+    return visit;
+  }
+}

@@ -1,0 +1,106 @@
+/** MAIL and RCPT: from whom and to whom. */
+import { isAscii, type Path, readPath } from "../../smtp/address.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import type { Recipient } from "../spool/envelope.ts";
+import { type MailParameters, mailParameters, rcptParameters, readParameters } from "./parameters.ts";
+import { type Answer, answer, firstOf, type Rules, type Session, type Transaction } from "./session.ts";
+
+const badSender = reply(501, "5.1.7", "Expected MAIL FROM:<user@example.org>");
+const badRecipient = reply(501, "5.1.3", "Expected RCPT TO:<user@example.org>");
+const needsSmtputf8 = reply(553, "5.6.7", "An address beyond ASCII needs the SMTPUTF8 parameter of MAIL");
+
+/** `argument` is what stands behind MAIL. The caller has seen to order, TLS and login. */
+export function mail(session: Session, argument: string, rules: Rules): Answer {
+  const found = pathBehind("FROM", argument);
+  if (!found) return answer(session, badSender);
+  const { path, rest } = found;
+  const parameters: MailParameters | Reply = readParameters(mailParameters, rest);
+  if ("code" in parameters) return answer(session, parameters);
+  const login = session.login?.name ?? "";
+  const refusal = firstOf(
+    [!isAscii(path.address) && !parameters.smtputf8, needsSmtputf8],
+    [
+      path.address !== "" && !isQualified(path),
+      reply(554, "5.1.8", "The sender address needs a full domain"),
+    ],
+    [(parameters.size ?? 0) > rules.messageSize, tooLarge(rules.messageSize)],
+    // RFC 6409 section 6.1. The null reverse-path is anybody's (section 3.2).
+    [path.address !== "" && !rules.senders.mayUse(login, path.address), notYours(rules, login, path.address)],
+  );
+  if (refusal) return answer(session, refusal);
+  const transaction: Transaction = { sender: path.address, parameters, recipients: [], overshoot: 0 };
+  return answer({ ...session, transaction }, reply(250, "2.1.0", "Sender ok"));
+}
+
+/** `argument` is what stands behind RCPT. The caller has seen to it that there is a transaction. */
+export function rcpt(session: Session, transaction: Transaction, argument: string, rules: Rules): Answer {
+  const found = pathBehind("TO", argument);
+  if (!found || found.path.address === "") return answer(session, badRecipient);
+  const { path, rest } = found;
+  const parameters = readParameters(rcptParameters, rest);
+  if ("code" in parameters) return answer(session, parameters);
+  // RFC 5321 section 4.5.1: the postmaster of this site needs no domain.
+  const address = path.domain === "" ? `${path.local}@${rules.domain}` : path.address;
+  const refusal = firstOf(
+    [!isAscii(address) && !transaction.parameters.smtputf8, needsSmtputf8],
+    [
+      path.domain !== "" && !isQualified(path),
+      reply(554, "5.1.2", "The recipient address needs a full domain"),
+    ],
+  );
+  if (refusal) return answer(session, refusal);
+  const accepted = reply(250, "2.1.5", "Recipient ok");
+  if (transaction.recipients.some((known) => sameMailbox(known.address, address))) {
+    return answer(session, accepted); // one copy is enough
+  }
+  if (transaction.recipients.length >= rules.recipients) return tooMany(session, transaction, rules);
+  const recipient: Recipient = { address, state: "waiting", ...parameters };
+  return answer(
+    { ...session, transaction: { ...transaction, recipients: [...transaction.recipients, recipient] } },
+    accepted,
+  );
+}
+
+/** RFC 5321 section 4.5.3.1.10: those accepted before stay. */
+function tooMany(session: Session, transaction: Transaction, { recipients }: Rules): Answer {
+  return answer(
+    { ...session, transaction: { ...transaction, overshoot: transaction.overshoot + 1 } },
+    reply(452, "4.5.3", `Enough recipients: ${recipients} in one message, send another one to the rest`),
+  );
+}
+
+/** Blanks before the path are no syntax (RFC 5321 section 3.3), but many clients send one. */
+function pathBehind(word: "FROM" | "TO", argument: string): ReturnType<typeof readPath> {
+  const found = /^([A-Za-z]+):[ \t]*(.*)$/s.exec(argument);
+  return found?.[1]?.toUpperCase() === word ? readPath(found[2] ?? "") : undefined;
+}
+
+/** RFC 6409 section 4.2: no domain of one word, whose meaning differs from site to site. An address literal has its own. */
+function isQualified({ domain }: Path): boolean {
+  return domain.startsWith("[") || domain.includes(".");
+}
+
+/** Domains know no case, local parts may (RFC 5321 section 2.4). */
+function sameMailbox(one: string, other: string): boolean {
+  const [oneAt, otherAt] = [one.lastIndexOf("@"), other.lastIndexOf("@")];
+  return (
+    one.slice(0, oneAt) === other.slice(0, otherAt) &&
+    one.slice(oneAt).toLowerCase() === other.slice(otherAt).toLowerCase()
+  );
+}
+
+/** RFC 1870 section 6.1. */
+export function tooLarge(messageSize: number): Reply {
+  return reply(552, "5.3.4", `The message is too large, the limit is ${messageSize} octets`);
+}
+
+function notYours({ senders }: Rules, login: string, address: string): Reply {
+  return reply(
+    550,
+    "5.7.1",
+    `${short(login)} may not send as ${short(address)}, but as: ${senders.describe(login).slice(0, 250)}`,
+  );
+}
+
+/** RFC 5321 section 4.5.3.1.5 allows a reply line 512 octets. */
+const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 79)}…` : text);

@@ -1,0 +1,183 @@
+/**
+ * The commands, a row each: what must have gone before, and what it leads to. Pure: a session and a line in,
+ * an answer out. MAIL and RCPT are in transaction.ts, the exchange of AUTH is in sasl.ts.
+ */
+
+import { type Reply, reply } from "../../smtp/reply.ts";
+import * as limits from "./limits.ts";
+import { mechanismNames, type Sasl, startSasl } from "./sasl.ts";
+import { type Answer, answer, type Rules, type Session } from "./session.ts";
+import { mail, rcpt } from "./transaction.ts";
+
+type Verb = (session: Session, argument: string, rules: Rules) => Answer;
+
+interface Need {
+  readonly met: (session: Session, argument: string) => boolean;
+  readonly otherwise: Reply;
+}
+
+// RFC 3207 section 4. The same for good and bad passwords, which are not even read (RFC 8314 section 4.1).
+const tls = need(({ cipher }) => cipher !== undefined, 530, "5.7.0", "Must issue a STARTTLS command first");
+const clear = need(({ cipher }) => cipher === undefined, 503, "5.5.1", "TLS is on already");
+const greeted = need(({ helo }) => helo !== "", 503, "5.5.1", "Send EHLO first");
+const stranger = need(({ login }) => login === undefined, 503, "5.5.1", "You are logged in already");
+const known = need(({ login }) => login !== undefined, 530, "5.7.0", "Authentication required");
+const between = need(({ transaction }) => !transaction, 503, "5.5.1", "A message has begun, send RSET first");
+const begun = need(({ transaction }) => transaction !== undefined, 503, "5.5.1", "Send MAIL first");
+const addressed = need(
+  ({ transaction }) => (transaction?.recipients.length ?? 0) > 0,
+  554, // RFC 5321 section 3.3
+  "5.5.1",
+  "No valid recipients",
+);
+const bare = need((_, argument) => argument === "", 501, "5.5.4", "This command takes no argument");
+
+const verbs: ReadonlyMap<string, { readonly needs: readonly Need[]; readonly run: Verb }> = new Map([
+  ["EHLO", { needs: [], run: ehlo }],
+  ["HELO", { needs: [], run: helo }],
+  ["STARTTLS", { needs: [bare, clear], run: starttls }],
+  ["AUTH", { needs: [tls, greeted, stranger, between], run: auth }],
+  ["MAIL", { needs: [tls, greeted, known, between], run: mail }],
+  ["RCPT", { needs: [tls, greeted, known, begun], run: recipient }],
+  ["DATA", { needs: [tls, greeted, known, begun, bare, addressed], run: data }],
+  ["RSET", { needs: [bare], run: rset }],
+  ["NOOP", { needs: [], run: noop }],
+  ["QUIT", { needs: [bare], run: quit }],
+  ["VRFY", { needs: [tls], run: vrfy }],
+  ["HELP", { needs: [tls], run: help }],
+]);
+
+/** Commands that SMTP has and a submission server does without (RFC 6409 section 7, RFC 5321 appendix F). */
+const foreign = new Set(["EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BDAT", "BURL"]);
+
+/** The verb of a command line in capitals; "" where there is none. */
+export const verbOf = (line: string): string => /^[A-Za-z]+(?=[ \t]|$)/.exec(line)?.[0].toUpperCase() ?? "";
+
+/** What `line`, without its CRLF, leads to. While AUTH waits for a response the line is that. */
+export function respond(session: Session, line: string, rules: Rules): Answer {
+  if (session.exchange) {
+    return withErrors(session, sasl({ ...session, exchange: undefined }, session.exchange(line)));
+  }
+  return withErrors(session, command(session, line, rules));
+}
+
+/** The answer to a line that could not be read; it ends an exchange of AUTH. */
+export function refuse(session: Session, complaint: Reply): Answer {
+  return withErrors(session, answer({ ...session, exchange: undefined }, complaint));
+}
+
+/** Counts a refused command; the last one that is borne is answered with 421. */
+function withErrors(before: Session, given: Answer): Answer {
+  if (!given.say.some(({ code }) => code >= 400) || isOvershoot(before, given.session)) return given;
+  const errors = given.session.errors + 1;
+  const session = { ...given.session, errors };
+  if (given.next !== "read" || errors < limits.errors) return { ...given, session };
+  return { session, say: [reply(421, "4.7.0", "Too many errors")], next: "too-many-errors" };
+}
+
+/** A client with many recipients learns the limit one by one and has done nothing wrong. */
+function isOvershoot({ transaction: before }: Session, { transaction: after }: Session): boolean {
+  if (!before || !after || after.overshoot === before.overshoot) return false;
+  return after.overshoot <= limits.recipientOvershoot;
+}
+
+function command(session: Session, line: string, rules: Rules): Answer {
+  const verb = verbOf(line);
+  // A web page that makes a browser talk to this port gets no second line.
+  if (/^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) /i.test(line)) {
+    return { session, say: [reply(421, "4.7.0", "This is a mail server, not a web server")], next: "close" };
+  }
+  if (foreign.has(verb)) return answer(session, reply(502, "5.5.1", `${verb} is not offered here`));
+  const row = verbs.get(verb);
+  if (!row) return answer(session, reply(500, "5.5.2", "Command not recognised"));
+  const argument = line.slice(verb.length).trim();
+  const unmet = row.needs.find(({ met }) => !met(session, argument));
+  return unmet ? answer(session, unmet.otherwise) : row.run(session, argument, rules);
+}
+
+/** RFC 2034 section 4: no enhanced code in what answers EHLO and HELO. */
+const plainReply = (code: number, text: string): Reply => reply(code, "", text);
+
+function ehlo(session: Session, argument: string, rules: Rules): Answer {
+  if (!isName(argument)) return answer(session, plainReply(501, "Expected EHLO and the name of your host"));
+  // Stock monitoring scripts look for STARTTLS and AUTH with a hyphen before them: neither may be the last line.
+  const lines = [
+    rules.hostname,
+    "PIPELINING",
+    `SIZE ${rules.messageSize}`,
+    ...(session.cipher === undefined ? ["STARTTLS"] : []),
+    ...(session.cipher !== undefined && !session.login ? [`AUTH ${mechanismNames}`] : []),
+    "ENHANCEDSTATUSCODES",
+    "8BITMIME",
+    "DSN",
+    `LIMITS RCPTMAX=${rules.recipients}`, // RFC 9422
+    "SMTPUTF8",
+  ];
+  return answer(greeting(session, argument), ...lines.map((text) => plainReply(250, text)));
+}
+
+function helo(session: Session, argument: string, rules: Rules): Answer {
+  if (!isName(argument)) return answer(session, plainReply(501, "Expected HELO and the name of your host"));
+  return answer(greeting(session, argument), plainReply(250, rules.hostname));
+}
+
+/** RFC 5321 section 4.1.4: EHLO in mid-session is a RSET as well. */
+const greeting = (session: Session, helo: string): Session => ({ ...session, helo, transaction: undefined });
+
+/** What clients call themselves is no ground for refusal (RFC 5321 section 4.1.4), if it is a word of sane length. */
+const isName = (argument: string): boolean => /^[\x21-\x7e]{1,255}$/.test(argument);
+
+function starttls(session: Session): Answer {
+  return { session, say: [reply(220, "2.0.0", "Ready to start TLS")], next: "tls" };
+}
+
+function auth(session: Session, argument: string): Answer {
+  if (session.wrongPasswords < limits.wrongPasswords) return sasl(session, startSasl(argument));
+  return { session, say: [reply(421, "4.7.0", "Too many wrong passwords")], next: "too-many-errors" };
+}
+
+function sasl(session: Session, step: Sasl): Answer {
+  switch (step.kind) {
+    case "refused":
+      return answer(session, step.reply);
+    case "challenge": // the blank stays where the challenge is empty (RFC 4954 section 4)
+      return answer({ ...session, exchange: step.next }, reply(334, "", step.challenge || " "));
+    case "credentials":
+      return { session, say: [], next: step.credentials };
+  }
+}
+
+function recipient(session: Session, argument: string, rules: Rules): Answer {
+  return session.transaction
+    ? rcpt(session, session.transaction, argument, rules)
+    : answer(session, begun.otherwise);
+}
+
+function data(session: Session): Answer {
+  return { session, say: [], next: "receive" };
+}
+
+function rset(session: Session): Answer {
+  return answer({ ...session, transaction: undefined }, reply(250, "2.0.0", "Ok"));
+}
+
+function noop(session: Session): Answer {
+  return answer(session, reply(250, "2.0.0", "Ok"));
+}
+
+function quit(session: Session): Answer {
+  return { session, say: [reply(221, "2.0.0", "Bye")], next: "close" };
+}
+
+/** RFC 5321 section 3.5.3: who has an address here is nobody's business. */
+function vrfy(session: Session): Answer {
+  return answer(session, reply(252, "2.0.0", "Send some mail, I will try to deliver it"));
+}
+
+function help(session: Session): Answer {
+  return answer(session, reply(214, "2.0.0", `Commands: ${[...verbs.keys()].join(" ")}`));
+}
+
+function need(met: Need["met"], code: number, status: string, text: string): Need {
+  return { met, otherwise: reply(code, status, text) };
+}
