@@ -3,7 +3,18 @@
  * them. man/tpa-submit-spool.5 describes it. Each field of the type is a row below; the compiler misses none.
  */
 import type { Envelope, LastReply, Recipient } from "./envelope.ts";
-import { type Field, fieldsOf, is, list, Mismatch, oneOf, optional, type Rows, record } from "./fields.ts";
+import {
+  type Field,
+  fieldsOf,
+  is,
+  list,
+  listOfSome,
+  Mismatch,
+  oneOf,
+  optional,
+  type Rows,
+  record,
+} from "./fields.ts";
 
 const version = 1;
 
@@ -58,7 +69,7 @@ const envelopeRows: Rows<Envelope> = {
   attempts: count,
   due: time,
   warned: flag,
-  recipients: list(record(recipientRows)),
+  recipients: listOfSome(record(recipientRows)),
 };
 
 const envelopeField = record(envelopeRows);

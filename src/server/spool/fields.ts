@@ -63,6 +63,19 @@ export function list<Value>(item: Field<Value>): Field<readonly Value[]> {
   };
 }
 
+/** A list that would mean nothing without an entry. */
+export function listOfSome<Value>(item: Field<Value>): Field<readonly Value[]> {
+  const any = list(item);
+  return {
+    ...any,
+    read(found, at) {
+      const values = any.read(found, at);
+      if (values.length === 0) throw new Mismatch(at, "at least one", found);
+      return values;
+    },
+  };
+}
+
 /** An object with exactly the fields of `rows`, written in their order. */
 export function record<Shape extends object>(rows: Rows<Shape>): Field<Shape> {
   const table = Object.entries(rows) as readonly [string, Field<unknown> | OptionalField<unknown>][];
