@@ -69,6 +69,11 @@ export const events = {
     "info",
     ({ client, reason }) => `SSL_accept error from ${client}: ${reason}`,
   ),
+  "auth-accepted": at<AtDoor & { mechanism: string; login: string }>(
+    "info",
+    ({ client, mechanism, login }) =>
+      `${client}: SASL ${mechanism} authentication succeeded, sasl_username=${word(login)}`,
+  ),
   // fail2ban's stock filter knows LOGIN and PLAIN only, and counts this line against the client.
   "auth-failed": at<AtDoor & { mechanism: string; login: string; reason: string }>(
     "warning",
@@ -193,6 +198,11 @@ export const events = {
     "error",
     ({ reason }) => `configuration not re-read, the old one stays in use: ${reason}`,
   ),
+  "restart-needed": row<{ settings: string }>(
+    "master",
+    "warning",
+    ({ settings }) => `changed, but in use only after a restart: ${settings}`,
+  ),
   "passwords-loaded": row<{ file: string; logins: number; ignored: number }>(
     "master",
     "info",
@@ -214,10 +224,10 @@ export const events = {
     "info",
     ({ file, names, until }) => `${file}: certificate for ${names}, valid until ${until}`,
   ),
-  "certificate-refused": row<{ file: string; reason: string }>(
+  "certificate-refused": row<{ reason: string }>(
     "master",
     "error",
-    ({ file, reason }) => `${file}: ${reason}; the old certificate stays in use`,
+    ({ reason }) => `${reason}; the old certificate stays in use`,
   ),
   "log-lost": row<{ lines: number }>(
     "master",

@@ -27,6 +27,7 @@ export async function authenticate(
   const forSelf =
     authzid === "" || authzid === login || (verdict.kind === "accepted" && authzid === verdict.login);
   if (verdict.kind === "accepted" && forSelf) {
+    log("auth-accepted", note);
     return answer({ ...session, login: { name: verdict.login, mechanism }, wrongPasswords: 0 }, welcome);
   }
   const reason = verdict.kind === "accepted" ? "would act for somebody else" : verdict.reason;

@@ -1,0 +1,110 @@
+/**
+ * A small HTTP listener for monitoring: /metrics for Prometheus, /healthz for whoever asks whether all is well.
+ * Nothing can be changed through it.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { expositionType } from "./exposition.ts";
+import { logBug } from "./log.ts";
+
+/** Whether mail is taken and delivered; the reason is for people, one line. */
+export type Health = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+
+export interface Pages {
+  readonly metrics: () => string;
+  readonly health: () => Health;
+}
+
+export interface Http {
+  readonly address: AddressInfo;
+  /** Resolves when the port is free; requests under way are cut off. */
+  readonly close: () => Promise<void>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+const plain = "text/plain; charset=utf-8";
+
+const routes: Readonly<Record<string, (pages: Pages) => Answer>> = {
+  "/metrics": ({ metrics }) => ({ status: 200, type: expositionType, body: metrics() }),
+  "/healthz": ({ health }) => {
+    const state = health();
+    return state.ok
+      ? { status: 200, type: plain, body: "ok\n" }
+      : { status: 503, type: plain, body: `${state.reason}\n` };
+  },
+};
+
+/** Our choice: monitoring asks in a second or not at all. */
+const patience = 5000;
+const mostConnections = 50;
+
+/** Listens on `at`. Throws a Failure where it cannot. */
+export async function startHttp(at: { host: string; port: number }, pages: Pages): Promise<Http> {
+  const server = createServer(
+    {
+      maxHeaderSize: 8192,
+      headersTimeout: patience,
+      requestTimeout: patience,
+      keepAliveTimeout: patience,
+      connectionsCheckingInterval: 1000,
+    },
+    (request, response) => respond(request, response, pages),
+  );
+  server.maxConnections = mostConnections;
+  server.setTimeout(2 * patience);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) =>
+      reject(
+        new Failure(
+          exitStatus.unavailable,
+          `listen.http: cannot listen on ${at.host}:${at.port}: ${errorText(error)}`,
+          { cause: error },
+        ),
+      ),
+    );
+    server.listen(at.port, at.host, resolve);
+  });
+  return {
+    address: server.address() as AddressInfo,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function respond(request: IncomingMessage, response: ServerResponse, pages: Pages): void {
+  request.resume();
+  const { status, type, body } = answerTo(request, pages);
+  response.writeHead(status, {
+    "Content-Type": type,
+    "Content-Length": Buffer.byteLength(body),
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    ...(status === 405 ? { Allow: "GET, HEAD" } : {}),
+  });
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+function answerTo({ method, url = "" }: IncomingMessage, pages: Pages): Answer {
+  const path = url.split("?")[0] ?? "";
+  const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+  if (route === undefined) {
+    return { status: 404, type: plain, body: `Here are ${Object.keys(routes).join(" and ")}.\n` };
+  }
+  if (method !== "GET" && method !== "HEAD")
+    return { status: 405, type: plain, body: "Only GET and HEAD.\n" };
+  try {
+    return route(pages);
+  } catch (error) {
+    logBug(path, error);
+    return { status: 500, type: plain, body: "A fault of the program, see its log.\n" };
+  }
+}
