@@ -1,7 +1,7 @@
 /**
  * The program's front: one row per command, each imported only when it is called, and the way out of a failure.
  */
-import { exitStatus, Failure } from "./failure.ts";
+import { exitStatus, Failure, nearest } from "./failure.ts";
 import { version } from "./version.ts";
 
 interface Command {
@@ -13,6 +13,10 @@ export const commands: Readonly<Record<string, Command>> = {
   serve: {
     summary: "Take mail from people who log in, and deliver it.",
     load: () => import("./commands/serve.ts"),
+  },
+  passwd: {
+    summary: "Make, check and set password hashes.",
+    load: () => import("./commands/passwd.ts"),
   },
 };
 
@@ -54,10 +58,11 @@ function print(text: string): number {
 }
 
 function unknown(name: string): number {
+  const names = Object.keys(commands);
+  const meant = nearest(name, names);
+  const known = meant === undefined ? `it knows ${names.join(", ")}` : `did you mean "${meant}"?`;
   const what = name === "" ? "expected a command" : `there is no command "${name}"`;
-  process.stderr.write(
-    `tpa-submit: ${what}; it knows ${Object.keys(commands).join(", ")}; see tpa-submit --help\n`,
-  );
+  process.stderr.write(`tpa-submit: ${what}; ${known}; see tpa-submit --help\n`);
   return exitStatus.usage;
 }
 

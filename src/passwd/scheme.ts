@@ -1,5 +1,8 @@
 /** What a scheme is: one way of keeping a password. The rows are in schemes.ts. */
 
+/** Octets. A longer password is neither checked nor kept: hashing it would cost more than it is worth. */
+export const longestPassword = 1024;
+
 /** Somebody who says a password. */
 export interface Attempt {
   readonly password: string;

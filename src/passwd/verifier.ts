@@ -5,6 +5,7 @@
 import type { Logins } from "./logins.ts";
 import { canonicalLogin, type EntryLine } from "./passwordfile.ts";
 import { type Outcome, startPool } from "./pool.ts";
+import { longestPassword } from "./scheme.ts";
 import { openPasswordSource, type PasswordEvent } from "./source.ts";
 import { rememberSuccesses } from "./successes.ts";
 
@@ -36,9 +37,6 @@ export interface VerifierOptions {
   /** worker.js in its built form. */
   readonly worker: URL;
 }
-
-/** Octets. Longer ones are refused unread; the schemes' own limits are all below. */
-const longestPassword = 1024;
 
 /** Milliseconds between two looks at the file when nobody logs in. */
 const poll = 5000;

@@ -43,11 +43,17 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function start(text: string | undefined, worker = realWorker, queue = 8): Promise<Verifier> {
+/** The parts of a running verifier, to be called alone. */
+async function start(text: string | undefined, worker = realWorker, queue = 8) {
   if (text !== undefined) await writeFile(file, text);
   const options = { file, domain: "example.org", workers: 1, queue, worker };
-  verifier = await startVerifier(options, (event) => events.push(event));
-  return verifier;
+  const started = await startVerifier(options, (event) => events.push(event));
+  verifier = started;
+  return {
+    verify: (login: string, password: string) => started.verify(login, password),
+    reload: () => started.reload(),
+    close: () => started.close(),
+  };
 }
 
 describe("a login", () => {

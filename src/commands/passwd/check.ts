@@ -1,0 +1,128 @@
+/** `--check`: what a hash is, and what is in a password file; never shows a hash. */
+import { readFile } from "node:fs/promises";
+import { errorCode, exitStatus, Failure } from "../../failure.ts";
+import { decodePasswordFile, parsePasswordFile } from "../../passwd/passwordfile.ts";
+import { type Review, reviewLines } from "../../passwd/review.ts";
+import { readStored } from "../../passwd/stored.ts";
+import { passwordFile } from "./file.ts";
+import { print } from "./hash.ts";
+import type { Options } from "./options.ts";
+
+const better = "BLF-CRYPT with cost 10 or more, or ARGON2ID";
+
+/** `what` is a hash or a file; "" is the password file of the configuration. */
+export async function check(options: Options, what: string): Promise<number> {
+  if (what === "") return checkFile(options, (await passwordFile(options)).path);
+  const octets = await readIfThere(what);
+  return octets ? checkFile(options, what) : checkHash(options, what);
+}
+
+function checkHash(options: Options, hash: string): number {
+  const stored = readStored(hash);
+  if ("problem" in stored) {
+    if (options.json) print(JSON.stringify({ usable: false, problem: stored.problem }));
+    throw new Failure(exitStatus.temporary, `this hash lets nobody in: ${stored.problem}`);
+  }
+  const { algorithm, cost, weakness } = stored.inspection;
+  const instead = weakness === "" ? undefined : better;
+  if (options.json)
+    return print(
+      JSON.stringify({ usable: true, scheme: stored.scheme.name, algorithm, cost, weakness, instead }),
+    );
+  const rows = [
+    ["scheme", stored.scheme.name],
+    ["algorithm", algorithm],
+    ["cost", cost || "none"],
+    ["fit for use", fitness(weakness)],
+    ...(instead === undefined ? [] : [["instead", instead]]),
+  ];
+  return print(columns(rows).join("\n"));
+}
+
+async function checkFile(options: Options, path: string): Promise<number> {
+  const octets = await readIfThere(path);
+  if (!octets) throw new Failure(exitStatus.temporary, `password file ${path}: there is none`);
+  const review = reviewLines(parsePasswordFile(decode(path, octets)));
+  const logins = review.kinds.reduce((sum, { lines }) => sum + lines.length, 0);
+  print(options.json ? asJson(path, review) : asText(path, review, logins));
+  if (logins === 0) throw new Failure(exitStatus.temporary, `password file ${path}: no line lets anybody in`);
+  return exitStatus.ok;
+}
+
+function asText(path: string, { kinds, shut }: Review, logins: number): string {
+  const table = columns([
+    ["SCHEME", "COST", "LOGINS", "FIT FOR USE"],
+    ...kinds.map(({ algorithm, cost, weakness, lines }) => [
+      algorithm,
+      cost || "none",
+      String(lines.length),
+      fitness(weakness),
+    ]),
+  ]);
+  const weak = kinds
+    .filter(({ weakness }) => weakness !== "")
+    .flatMap(({ algorithm, cost, lines }) =>
+      lines.map(({ number, login }) => [
+        `  line ${number}`,
+        login,
+        cost === "" ? algorithm : `${algorithm}, ${cost}`,
+      ]),
+    );
+  const closed = shut.map(({ number, login, reason }) => [
+    `  line ${number}`,
+    JSON.stringify(login).slice(1, -1),
+    reason,
+  ]);
+  return [
+    `${path}: ${logins} lines with a password, ${shut.length} that let nobody in`,
+    ...(kinds.length === 0 ? [] : ["", ...table]),
+    ...(weak.length === 0 ? [] : ["", `Weak; better is ${better}:`, ...columns(weak)]),
+    ...(closed.length === 0 ? [] : ["", "Let nobody in:", ...columns(closed)]),
+  ].join("\n");
+}
+
+function asJson(file: string, { kinds, shut }: Review): string {
+  return JSON.stringify({
+    file,
+    schemes: kinds.map(({ lines, ...kind }) => ({ ...kind, logins: lines.length })),
+    weak: kinds
+      .filter(({ weakness }) => weakness !== "")
+      .flatMap(({ algorithm, cost, lines }) =>
+        lines.map(({ number, login }) => ({ line: number, login, algorithm, cost })),
+      ),
+    shut: shut.map(({ number, login, reason }) => ({ line: number, login, reason })),
+  });
+}
+
+const fitness = (weakness: string): string => (weakness === "" ? "yes" : `no: ${weakness}`);
+
+/** Rows with their columns below one another. */
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => (row[at] ?? "").length)));
+  return rows.map((row) =>
+    row
+      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const code = errorCode(error);
+    if (["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ERR_INVALID_ARG_VALUE"].includes(code)) return undefined;
+    if (code === "") throw error;
+    throw new Failure(exitStatus.temporary, `password file ${path}: cannot be read: ${code}`);
+  }
+}
+
+function decode(path: string, octets: Buffer): string {
+  try {
+    return decodePasswordFile(octets);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw new Failure(exitStatus.temporary, `password file ${path}: ${error.message}`);
+  }
+}

@@ -1,0 +1,111 @@
+/** `--set`, `--delete` and `--verify`: one user's lines of the password file. */
+import { readFile } from "node:fs/promises";
+import { errorCode, exitStatus, Failure } from "../../failure.ts";
+import { admit, linesOf, whyNone } from "../../passwd/admission.ts";
+import { deleteLines, editPasswordFile, setLine } from "../../passwd/edit.ts";
+import { decodePasswordFile, isEntry, parsePasswordFile } from "../../passwd/passwordfile.ts";
+import { makeHash, print, tell, warn } from "./hash.ts";
+import type { Options } from "./options.ts";
+import { knownPassword } from "./secret.ts";
+
+export interface PasswordFile {
+  readonly path: string;
+  /** Of the logins; "" where only the file is known. */
+  readonly domain: string;
+  /** Whether `sync` writes the file, too. */
+  readonly synced: boolean;
+}
+
+/** The file that is meant: the option's, or the configuration's. */
+export async function passwordFile({ file, config }: Options): Promise<PasswordFile> {
+  if (file !== undefined) return { path: file, domain: "", synced: false };
+  const { readConfig } = await import("../../config/read.ts");
+  const { passwords, domain, ldap } = await readConfig(config);
+  return { path: passwords.file, domain, synced: ldap.url.length > 0 };
+}
+
+export async function setUser(options: Options, user: string): Promise<number> {
+  refuseUnfitName(user);
+  const { path, domain, synced } = await passwordFile(options);
+  const { text, stored, attempt, generated } = await makeHash(
+    options,
+    qualified(user, domain),
+    !options.noPrefix,
+  );
+  const [line] = parsePasswordFile(`${user}:${text}`);
+  if (!line || !isEntry(line) || line.text !== text) {
+    throw new Failure(
+      exitStatus.temporary,
+      `a line of the file cannot hold this; use -s ${stored.scheme.name}.B64`,
+    );
+  }
+  const edit = await editPasswordFile(path, (before) => setLine(before, user, text, domain), Date.now);
+  if (synced) warn(`${path} comes from the directory: the next sync undoes this; --ldap sets it there`);
+  const made = generated ? { password: attempt.password } : {};
+  if (options.json) return print(JSON.stringify({ user, file: path, replaced: edit.lines.length, ...made }));
+  if (generated) tell(`the password of ${user}, shown only now: ${attempt.password}`);
+  const where = edit.lines.length === 0 ? "added" : `replaced (line ${edit.lines.join(", ")})`;
+  tell(`${user}: ${where} in ${path}; the relay takes it from now on`);
+  return exitStatus.ok;
+}
+
+export async function deleteUser(options: Options, user: string): Promise<number> {
+  const { path, domain, synced } = await passwordFile(options);
+  const edit = await editPasswordFile(path, (before) => found(deleteLines(before, user, domain)), Date.now);
+  if (synced) warn(`${path} comes from the directory: the next sync undoes this`);
+  if (!parsePasswordFile(edit.text).some(isEntry))
+    warn(`nobody is left in ${path}: the relay goes on with the file that it has, until it is started again`);
+  if (options.json) return print(JSON.stringify({ user, file: path, removed: edit.lines.length }));
+  tell(`${user}: removed from ${path} (line ${edit.lines.join(", ")})`);
+  return exitStatus.ok;
+
+  function found<Edit extends { readonly lines: readonly number[] }>(edit: Edit): Edit {
+    if (edit.lines.length > 0) return edit;
+    throw new Failure(exitStatus.temporary, `there is no line for ${user}`);
+  }
+}
+
+/** Prints whether the file lets the user in; the status says it, too. */
+export async function verifyUser(options: Options, user: string): Promise<number> {
+  const { path, domain } = await passwordFile(options);
+  const lines = parsePasswordFile(await readText(path));
+  const hopeless = whyNone(linesOf(lines, user, domain));
+  const verdict =
+    hopeless || (await admit(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
+  const admitted = typeof verdict !== "string";
+  if (options.json) {
+    const why = admitted ? { line: verdict.number, ...verdict.stored.inspection } : { reason: verdict };
+    print(JSON.stringify({ user, file: path, admitted, ...why }));
+  } else if (admitted) {
+    const { algorithm, cost } = verdict.stored.inspection;
+    print(`${user}: let in (line ${verdict.number}, ${cost === "" ? algorithm : `${algorithm}, ${cost}`})`);
+  } else {
+    print(`${user}: not let in: ${verdict}`);
+  }
+  return admitted ? exitStatus.ok : exitStatus.temporary;
+}
+
+/** With the domain, as DIGEST-MD5 and the verifier have it. */
+function qualified(user: string, domain: string): string {
+  return domain === "" || user.includes("@") ? user : `${user}@${domain}`;
+}
+
+function refuseUnfitName(user: string): void {
+  const [line] = parsePasswordFile(`${user}:{PLAIN}x`);
+  if (line?.login === user && isEntry(line)) return;
+  throw new Failure(
+    exitStatus.usage,
+    `${JSON.stringify(user)} cannot be a login: no blanks, colons or # at its start`,
+  );
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return decodePasswordFile(await readFile(path));
+  } catch (error) {
+    if (error instanceof Failure)
+      throw new Failure(exitStatus.temporary, `password file ${path}: ${error.message}`);
+    if (errorCode(error) === "") throw error;
+    throw new Failure(exitStatus.temporary, `password file ${path}: cannot be read: ${errorCode(error)}`);
+  }
+}

@@ -1,0 +1,89 @@
+/** Changes to one login's lines of a password file; every other line stays as it is, to the octet. */
+
+import { readFile, realpath, stat } from "node:fs/promises";
+import { replaceFile } from "../durable.ts";
+import { errorCode, exitStatus, Failure } from "../failure.ts";
+import { canonicalLogin, decodePasswordFile } from "./passwordfile.ts";
+
+export interface Edit {
+  readonly text: string;
+  /** Numbers of the lines of the login as they were, from one. */
+  readonly lines: readonly number[];
+}
+
+/**
+ * Gives `login` the hash `stored`: in its first line, whose further fields stay, or in a new last one. Its other lines
+ * go, since their passwords would go on letting it in. `domain` is that of the logins, "" where it is not known.
+ */
+export function setLine(text: string, login: string, stored: string, domain: string): Edit {
+  const found = find(text, login, domain);
+  const [first] = found.numbers;
+  if (first === undefined) {
+    const before = text === "" || text.endsWith("\n") ? text : `${text}\n`;
+    return { text: `${before}${login}:${stored}\n`, lines: [] };
+  }
+  const kept = found.lines.flatMap((line, at) => {
+    if (at + 1 !== first) return found.numbers.includes(at + 1) ? [] : [line];
+    const [name = "", , ...fields] = line.replace(/\r$/, "").split(":");
+    return [[name, stored, ...fields].join(":") + (line.endsWith("\r") ? "\r" : "")];
+  });
+  return { text: kept.join("\n"), lines: found.numbers };
+}
+
+/** Removes every line of `login`. */
+export function deleteLines(text: string, login: string, domain: string): Edit {
+  const { lines, numbers } = find(text, login, domain);
+  return { text: lines.filter((_, at) => !numbers.includes(at + 1)).join("\n"), lines: numbers };
+}
+
+function find(text: string, login: string, domain: string) {
+  const key = (name: string): string => canonicalLogin(name, domain) ?? name.toLowerCase();
+  const wanted = key(login);
+  const lines = text.split("\n");
+  const numbers = lines.flatMap((line, at) => {
+    const name = line.replace(/\r$/, "").split(":")[0] ?? "";
+    return name !== "" && !line.startsWith("#") && key(name) === wanted ? at + 1 : [];
+  });
+  return { lines, numbers };
+}
+
+/** Mode of a file that is made: its group may read it. */
+const newMode = 0o640;
+
+/**
+ * Applies `change` to the file in one step, keeping owner, group and mode; a file that is not there counts as empty.
+ * `now` is the time in milliseconds. Throws a Failure where the file cannot be read, decoded or written.
+ */
+export async function editPasswordFile(
+  path: string,
+  change: (text: string) => Edit,
+  now: () => number,
+): Promise<Edit> {
+  try {
+    const file = await realpath(path); // a symbolic link stays one
+    const { uid, gid, mode, mtimeMs } = await stat(file);
+    const edit = change(decodePasswordFile(await readFile(file)));
+    // Dovecot sees a file of the same size only when the second of its time is another one.
+    const second = Math.floor(mtimeMs / 1000);
+    const mtime = Math.floor(now() / 1000) === second ? (second + 1) * 1000 : now();
+    await replaceFile(file, edit.text, { mode: mode & 0o7777, uid, gid, mtime });
+    return edit;
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw explained(path, error);
+  }
+  try {
+    const edit = change("");
+    await replaceFile(path, edit.text, { mode: newMode });
+    return edit;
+  } catch (error) {
+    throw explained(path, error);
+  }
+}
+
+function explained(path: string, error: unknown): unknown {
+  const code = errorCode(error);
+  if (error instanceof Failure) return new Failure(error.status, `password file ${path}: ${error.message}`);
+  if (code === "") return error;
+  const why = code === "EPERM" || code === "EACCES" ? "; run it as root or as the owner of the file" : "";
+  return new Failure(exitStatus.temporary, `password file ${path}: ${code}${why}`, { cause: error });
+}
