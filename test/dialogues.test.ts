@@ -136,9 +136,10 @@ async function trickle(client: Client, octets: Buffer): Promise<void> {
   for (let at = alone.length; at < octets.length; at += 997) await client.send(octets.subarray(at, at + 997));
 }
 
-function judge({ mails, logs, at }: Dialogue, { stored, log, openDrafts }: Door, file: string): void {
+function judge({ mails, logs, at }: Dialogue, door: Door, file: string): void {
+  const { stored, log } = door;
   expect(log.filter(({ event }) => event === "bug")).toEqual([]);
-  expect(openDrafts(), "every draft is accepted or discarded").toBe(0);
+  expect(door.openDrafts(), "every draft is accepted or discarded").toBe(0);
   if (mails) {
     expect(stored.length, `${file}${at}: messages in the spool`).toBe(mails.length);
     for (const [index, mail] of mails.entries()) compare(mail, stored[index]);

@@ -80,7 +80,7 @@ export async function openDoor(
     listener,
     port: listener.address.port,
     stored,
-    openDrafts: spool.openDrafts,
+    openDrafts: () => spool.openDrafts(),
     log,
     close: () => listener.drain(0),
   };

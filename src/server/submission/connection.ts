@@ -1,23 +1,24 @@
 /**
  * A session on its socket. The library (smtp-server) keeps the socket, its TLS handshake, the reading of DATA and the
- * closing; everything that is said comes from verbs.ts, login.ts and receive.ts.
- * test/submission/library.test.ts holds what is assumed of the library, so that another version of it fails there.
+ * closing; all that is said comes from verbs.ts, login.ts and receive.ts.
+ * test/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
  */
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
+import { type CipherNameAndProtocol, TLSSocket } from "node:tls";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPServer } from "smtp-server/lib/smtp-server.js";
-import { formatReply, type Reply, reply } from "../../smtp/reply.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
-import { log, logBug } from "../observe/log.ts";
-import { extended } from "./limits.ts";
+import { logBug } from "../observe/log.ts";
+import { type Deadline, newDeadline } from "./deadline.ts";
+import { type Journal, newJournal } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
 import { authenticate } from "./login.ts";
 import { noRoom, openDraft, receive } from "./receive.ts";
-import { type Answer, answer, clientName, newSession, type Session, secured } from "./session.ts";
+import { type Answer, answer, newSession, type Session, secured } from "./session.ts";
+import { heard, newSpeech, type Speech } from "./speech.ts";
 import type { Submission } from "./submission.ts";
-import { counted, formatTally, type Tally } from "./tally.ts";
-import { refuse, respond, verbOf } from "./verbs.ts";
+import { refuse, respond } from "./verbs.ts";
 
 /** What was known of a client when it was let in. */
 export interface Visit {
@@ -40,37 +41,37 @@ export class Connection extends SMTPConnection {
   readonly done: Promise<void>;
   readonly #visit: Visit;
   readonly #submission: Submission;
+  readonly #journal: Journal;
+  readonly #deadline: Deadline;
+  readonly #speech: Speech = newSpeech();
   #session: Session;
-  #tally: Tally = new Map();
-  #verb = "CONNECT";
-  /** The path of the last MAIL or RCPT, for the log. */
-  #path = "";
   #ended = false;
   #draining = false;
-  #corked = false;
-  #deadline: NodeJS.Timeout | undefined;
-  #due = Number.POSITIVE_INFINITY;
-  #work: Promise<void> = Promise.resolve();
+  #message: Promise<void> = Promise.resolve();
   #gone: () => void = () => undefined;
 
   constructor(server: SMTPServer, socket: Socket, visit: Visit, submission: Submission) {
     super(server, socket, { id: "session", remoteAddress: visit.address });
     this.#visit = visit;
     this.#submission = submission;
+    this.#journal = newJournal(visit.door, visit.address);
+    this.#deadline = newDeadline(submission.now, submission.patience, () => this.#late());
     this.#session = newSession(visit.door, visit.address, cipherOf(socket)?.standardName);
     this.done = new Promise<void>((resolve) => {
       this.#gone = resolve;
-    }).then(() => this.#work);
+    }).then(() => this.#message);
   }
 
   /** The library waits 100 ms and looks the client's name up before it says anything. */
   override init(): void {
     this._setListeners(() => {
-      this._ready = true;
-      if (this.#session.cipher !== undefined) this.#noteTls();
-      const { refusal } = this.#visit;
-      if (refusal) return this.#end(refusal);
-      if (this.#draining) return this.#end(stopping);
+      const cipher = cipherOf(this._socket);
+      if (cipher) this.#journal.secured(cipher);
+      const refusal = this.#draining ? stopping : this.#visit.refusal;
+      if (refusal) {
+        this.#end(refusal);
+        return;
+      }
       this.#say([reply(220, "", `${this.#submission.hostname} ESMTP tpa-submit`)]);
       this.#expectCommand();
     });
@@ -79,11 +80,10 @@ export class Connection extends SMTPConnection {
   /** No new work: an idle session ends now, one that is about to hand a message over when that is done. */
   drain(): void {
     this.#draining = true;
-    if (this._ready && this.#deadline && !this.#session.transaction && !this.#session.exchange)
-      this.#end(stopping);
+    if (this.#deadline.isSet && !isBusy(this.#session)) this.#end(stopping);
   }
 
-  /** The drain is over. A message that is whole is not cut off: its 250 may be a promise already. */
+  /** The drain is over. A message that is whole is not cut off: it may be promised already. */
   cut(): void {
     if (this._upgrading) this._socket.destroy();
     else if (!this._dataStream || this.#isReceiving()) this.#end(stopping);
@@ -103,39 +103,33 @@ export class Connection extends SMTPConnection {
 
   /** An error of the socket, or of the handshake, is how some connections end. */
   override _onError(error: Error): void {
-    if (this._upgrading) {
-      const { door } = this.#visit;
-      log("tls-inbound-failed", { door, client: clientName(this.#session), reason: error.message });
-    }
+    if (this._upgrading) this.#journal.handshakeFailed(error.message);
     this._socket.destroy();
   }
 
   override _onClose(): void {
+    const stage = this.#stage();
     const first = !this._closed;
     super._onClose();
     if (!first) return;
-    clearTimeout(this.#deadline);
-    const at = this.#at();
-    if (!this.#ended) log("connection-lost", { ...at, stage: this.#stage() });
-    log("disconnect", { ...at, commands: formatTally(this.#tally) });
+    this.#deadline.end();
+    if (!this.#ended) this.#journal.broke("connection-lost", stage);
+    this.#journal.closed();
     this.#visit.leave();
     this.#gone();
   }
 
   async #take(line: Line): Promise<void> {
-    this.#expectNothing();
+    this.#deadline.clear();
     try {
       const before = this.#session;
-      if (typeof line === "string" && !before.exchange) {
-        this.#verb = verbOf(line) || "UNKNOWN";
-        this.#path = /<([^>]*)>/.exec(line)?.[1]?.slice(0, 320) ?? "";
-      }
+      if (typeof line === "string" && !before.exchange) this.#journal.heard(line);
       const given = typeof line === "string" ? respond(before, line, this.#submission) : refuse(before, line);
       await this.#carryOut(await this.#settled(before, given));
     } catch (error) {
       this.#fail("submission session", error);
     }
-    await this.#written();
+    await heard(this._socket);
   }
 
   /** The answer where it depends on passwords or on the disk. */
@@ -147,30 +141,31 @@ export class Connection extends SMTPConnection {
   }
 
   async #carryOut({ session, say, next }: Answer): Promise<void> {
-    this.#note(say);
+    this.#journal.answered(this.#session, say);
     this.#session = session;
     if (next === "receive") return this.#receive();
-    if (next === "tls") return this.#startTls(say);
-    if (next === "read" && !(this.#draining && !session.transaction && !session.exchange)) {
-      this.#say(say);
-      this.#expectCommand();
-      return;
-    }
-    if (next === "too-many-errors") log("too-many-errors", { ...this.#at(), stage: this.#verb });
     this.#say(say);
-    this.#end(next === "read" ? stopping : undefined);
+    if (next === "tls") {
+      this.#startTls();
+    } else if (next === "read") {
+      if (this.#draining && !isBusy(session)) this.#end(stopping);
+      else this.#expectCommand();
+    } else {
+      if (next === "too-many-errors") this.#journal.broke(next, this.#journal.verb);
+      this.#end();
+    }
   }
 
-  #startTls(say: readonly Reply[]): void {
-    this.#say(say);
-    this.#uncork(); // before the TLS socket takes the plain one over
-    this.#setDeadline(this.#visit.loginDue);
+  #startTls(): void {
+    this.#speech.flush(); // before the TLS socket takes the plain one over
+    this.#deadline.set(this.#visit.loginDue);
     this.upgrade(
       () => undefined,
       () => {
         this._socket.on("error", (error) => this._onError(error)); // the library listens once
-        this.#session = secured(this.#session, cipherOf(this._socket)?.standardName ?? "unknown");
-        this.#noteTls();
+        const cipher = cipherOf(this._socket);
+        if (cipher) this.#journal.secured(cipher);
+        this.#session = secured(this.#session, cipher?.standardName ?? "unknown");
         this.#expectCommand();
       },
     );
@@ -179,19 +174,16 @@ export class Connection extends SMTPConnection {
   async #receive(): Promise<void> {
     const { login, transaction, cipher } = this.#session;
     const parser = this._parser;
-    if (!login || !transaction || cipher === undefined || !parser)
-      throw new Error("DATA without a transaction");
-    const mail = { session: this.#session, login, transaction, cipher };
+    if (!parser) return; // the client went away
+    if (!login || !transaction || cipher === undefined) throw new Error("DATA without a transaction");
     const draft = await openDraft(this.#submission, this.#session);
-    if ("code" in draft) {
-      await this.#carryOut(answer({ ...this.#session, transaction: undefined }, draft));
-      return;
-    }
+    if ("code" in draft) return this.#carryOut(answer({ ...this.#session, transaction: undefined }, draft));
     const stream = parser.startDataMode();
     this._dataStream = stream;
     this.#say([reply(354, "", "End data with <CR><LF>.<CR><LF>")]);
-    this.#setDeadline(this.#submission.now() + this.#submission.patience.command);
-    this.#work = this.#finish(receive(this.#paced(stream), mail, draft, this.#submission));
+    this.#deadline.set(this.#submission.now() + this.#submission.patience.command);
+    const mail = { session: this.#session, login, transaction, cipher };
+    this.#message = this.#finish(receive(this.#paced(stream), mail, draft, this.#submission));
   }
 
   /** Says what became of the message, and goes on. */
@@ -199,10 +191,8 @@ export class Connection extends SMTPConnection {
     try {
       const received = await outcome;
       if (!received) return; // the client is gone
-      this.#expectNothing();
       this._dataStream = false;
-      const good = received.reply.code < 400;
-      const errors = good ? 0 : this.#session.errors + 1;
+      const errors = received.reply.code < 400 ? 0 : this.#session.errors + 1;
       await this.#carryOut({
         session: { ...this.#session, transaction: undefined, errors },
         say: [received.reply],
@@ -216,12 +206,11 @@ export class Connection extends SMTPConnection {
 
   /** The message's octets; each buys the client some time. */
   async *#paced(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
-    const { now, patience } = this.#submission;
     for await (const chunk of stream) {
-      this.#due = extended(this.#due, now(), chunk.length, patience);
+      this.#deadline.extend(chunk.length);
       yield chunk;
     }
-    this.#expectNothing(); // from here on the client waits for us
+    this.#deadline.clear(); // from here on the client waits for us
   }
 
   #isReceiving(): boolean {
@@ -229,55 +218,26 @@ export class Connection extends SMTPConnection {
   }
 
   #expectCommand(): void {
-    const { now, patience } = this.#submission;
-    const due = now() + patience.command;
-    this.#setDeadline(this.#session.login ? due : Math.min(due, this.#visit.loginDue));
+    const due = this.#submission.now() + this.#submission.patience.command;
+    this.#deadline.set(this.#session.login ? due : Math.min(due, this.#visit.loginDue));
   }
 
-  #expectNothing(): void {
-    clearTimeout(this.#deadline);
-    this.#deadline = undefined;
-  }
-
-  #setDeadline(due: number): void {
-    this.#due = due;
-    clearTimeout(this.#deadline);
-    if (this.#ended || this._closed) return;
-    this.#deadline = setTimeout(() => this.#checkDeadline(), Math.max(0, due - this.#submission.now()));
-  }
-
-  #checkDeadline(): void {
-    if (this.#due > this.#submission.now()) {
-      this.#setDeadline(this.#due);
-      return;
-    }
-    log("timeout", { ...this.#at(), stage: this.#stage() });
+  #late(): void {
+    this.#journal.broke("timeout", this.#stage());
     if (this._upgrading) this._socket.destroy();
     this.#end(tooSlow);
   }
 
   #say(replies: readonly Reply[]): void {
-    if (replies.length === 0 || this._upgrading || !this._socket.writable) return;
-    if (!this.#corked) {
-      this.#corked = true; // what pipelined commands are answered goes out together
-      this._socket.cork();
-      process.nextTick(() => this.#uncork());
-    }
-    this._socket.write(onTheWire(replies));
-  }
-
-  #uncork(): void {
-    if (!this.#corked) return;
-    this.#corked = false;
-    this._socket.uncork();
+    if (!this._upgrading) this.#speech.say(this._socket, replies);
   }
 
   /** Ends the session, with a last word where `last` is given. */
   #end(last?: Reply): void {
-    this.#expectNothing();
+    this.#deadline.end();
     if (last && !this.#ended) this.#say([last]);
     this.#ended = true;
-    this.#uncork();
+    this.#speech.flush();
     this.close();
   }
 
@@ -287,68 +247,16 @@ export class Connection extends SMTPConnection {
     this.#end(internal);
   }
 
-  /** Resolves when the client has taken what it was told; one that never reads gets no more commands done. */
-  #written(): Promise<void> {
-    const socket = this._socket;
-    if (!socket.writableNeedDrain || socket.destroyed) return Promise.resolve();
-    return new Promise((resolve) => {
-      const go = (): void => {
-        socket.off("drain", go);
-        socket.off("close", go);
-        resolve();
-      };
-      socket.on("drain", go);
-      socket.on("close", go);
-    });
-  }
-
-  /** Counts an answered command, and logs what was refused of a message. */
-  #note(say: readonly Reply[]): void {
-    const [first] = say;
-    if (!first || (first.code >= 300 && first.code < 400)) return;
-    this.#tally = counted(this.#tally, this.#verb, first.code < 400);
-    const { transaction, login, helo } = this.#session;
-    const isRefusal = first.code >= 400 && login && ["MAIL", "RCPT", "DATA"].includes(this.#verb);
-    if (!isRefusal || (transaction && transaction.overshoot > 0)) return;
-    const stage = this.#verb === "DATA" && transaction ? "END-OF-MESSAGE" : this.#verb;
-    const from = this.#verb === "MAIL" ? this.#path : (transaction?.sender ?? "");
-    log("reject", {
-      ...this.#at(),
-      stage,
-      reply: first,
-      from,
-      to: this.#verb === "RCPT" ? this.#path : "",
-      helo,
-    });
-  }
-
-  #noteTls(): void {
-    const cipher = cipherOf(this._socket);
-    const { name = "unknown", version = "TLS" } = cipher ?? {};
-    const bits = /128/.test(name) ? 128 : 256;
-    log("tls-inbound", { ...this.#at(), protocol: version, cipher: name, bits });
-  }
-
-  #at(): { readonly door: Door; readonly client: string } {
-    return { door: this.#visit.door, client: clientName(this.#session) };
-  }
-
   #stage(): string {
-    if (!this._dataStream || !this._parser) return this.#verb;
+    if (!this._dataStream || !this._parser) return this.#journal.verb;
     return this.#isReceiving() ? `DATA (${this._parser.dataBytes} bytes)` : "END-OF-MESSAGE";
   }
 }
 
-/** One reply, or the lines of one (RFC 5321 section 4.2.1). */
-function onTheWire(replies: readonly Reply[]): string {
-  return replies
-    .map((line, index) =>
-      index < replies.length - 1 ? formatReply(line).replace(" ", "-") : formatReply(line),
-    )
-    .map((line) => `${line}\r\n`)
-    .join("");
-}
+/** Something has begun that the client should be able to end. */
+const isBusy = ({ transaction, exchange }: Session): boolean =>
+  transaction !== undefined || exchange !== undefined;
 
-function cipherOf(socket: Socket): ReturnType<TLSSocket["getCipher"]> | undefined {
+function cipherOf(socket: Socket): CipherNameAndProtocol | undefined {
   return socket instanceof TLSSocket ? socket.getCipher() : undefined;
 }

@@ -23,8 +23,8 @@ export class Lines extends SMTPStream {
   readonly #take: (line: Line) => Promise<void>;
   readonly #inExchange: () => boolean;
   #held: Buffer = nothing;
-  /** Octets dropped of a line that is too long. */
-  #dropped = 0;
+  /** A line that is too long: what is dropped of it, and its answer when it ends. */
+  #excess: { readonly octets: number; readonly answer: Reply } | undefined;
 
   /** `take` gets one line after the other, the next one when it has resolved. */
   constructor(take: (line: Line) => Promise<void>, inExchange: () => boolean) {
@@ -65,8 +65,8 @@ export class Lines extends SMTPStream {
       if (end < 0) return this.#hold(rest);
       const raw = rest.subarray(0, end + 1);
       rest = rest.subarray(end + 1);
-      const line = this.#dropped > 0 ? this.#tooLong(nothing) : readLine(raw, this.#inExchange());
-      this.#dropped = 0;
+      const line = this.#excess?.answer ?? readLine(raw, this.#inExchange());
+      this.#excess = undefined;
       await this.#take(line);
       if (count % inOneTurn === 0) await nextTurn();
     }
@@ -74,13 +74,14 @@ export class Lines extends SMTPStream {
 
   /** Keeps the beginning of a line, or only counts it where it is too long already. */
   async #hold(rest: Buffer): Promise<void> {
-    if (rest[0] === handshakeRecord && this.#dropped === 0) {
+    const { octets = 0, answer = tooLong(this.#inExchange() || isAuth(rest)) } = this.#excess ?? {};
+    if (octets === 0 && rest[0] === handshakeRecord) {
       await this.#take(reply(421, "4.7.0", "TLS begins with STARTTLS on this port"));
-    } else if (this.#dropped > 0 || rest.length > authLine + 2) {
-      this.#dropped += rest.length;
-      if (this.#dropped > swallowedLine) await this.#take(reply(421, "4.7.0", "This line has no end"));
-    } else {
+    } else if (octets === 0 && rest.length <= authLine + 2) {
       this.#held = rest;
+    } else {
+      this.#excess = { octets: octets + rest.length, answer };
+      if (octets > swallowedLine) await this.#take(reply(421, "4.7.0", "This line has no end"));
     }
   }
 
@@ -89,10 +90,6 @@ export class Lines extends SMTPStream {
     return new Promise((resolve, reject) => {
       super._write(rest, "buffer", (error) => (error ? reject(error) : resolve()));
     });
-  }
-
-  #tooLong(raw: Buffer): Reply {
-    return tooLong(this.#inExchange() || isAuth(raw));
   }
 }
 

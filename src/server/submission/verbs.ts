@@ -61,9 +61,10 @@ export function respond(session: Session, line: string, rules: Rules): Answer {
   return withErrors(session, command(session, line, rules));
 }
 
-/** The answer to a line that could not be read; it ends an exchange of AUTH. */
-export function refuse(session: Session, complaint: Reply): Answer {
-  return withErrors(session, answer({ ...session, exchange: undefined }, complaint));
+/** The answer to a line that could not be read; it ends an exchange of AUTH, and where it is 421 the session. */
+export function refuse(before: Session, complaint: Reply): Answer {
+  const session = { ...before, exchange: undefined };
+  return withErrors(before, { session, say: [complaint], next: complaint.code === 421 ? "close" : "read" });
 }
 
 /** Counts a refused command; the last one that is borne is answered with 421. */

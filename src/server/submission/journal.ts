@@ -1,0 +1,59 @@
+/** What the mail log tells of a session: its lines are counted and named here, its words are in observe/events.ts. */
+import type { Reply } from "../../smtp/reply.ts";
+import type { Door } from "../observe/events.ts";
+import { log } from "../observe/log.ts";
+import type { Session } from "./session.ts";
+import { counted, formatTally, type Tally } from "./tally.ts";
+import { verbOf } from "./verbs.ts";
+
+export interface Journal {
+  /** The command that is being answered; "CONNECT" before the first. */
+  readonly verb: string;
+  /** A command came. */
+  heard(line: string): void;
+  /** It was answered so, in the session as it was before. */
+  answered(session: Session, say: readonly Reply[]): void;
+  secured(cipher: { readonly name: string; readonly version: string }): void;
+  handshakeFailed(reason: string): void;
+  /** How the session went off its way; `stage` is what it was about. */
+  broke(event: "connection-lost" | "timeout" | "too-many-errors", stage: string): void;
+  closed(): void;
+}
+
+/** The journal of the client at `address`, whom the log calls as Postfix calls one without a name. */
+export function newJournal(door: Door, address: string): Journal {
+  const at = { door, client: `unknown[${address}]` };
+  let tally: Tally = new Map();
+  let verb = "CONNECT";
+  let path = "";
+
+  /** RFC 6409 section 5.2: refusals of mail. The limit of recipients is told once and not for each. */
+  function noteRefusal({ login, transaction, helo }: Session, reply: Reply): void {
+    if (!login || !["MAIL", "RCPT", "DATA"].includes(verb) || (transaction?.overshoot ?? 0) > 0) return;
+    const stage = verb === "DATA" && transaction ? "END-OF-MESSAGE" : verb;
+    const from = verb === "MAIL" ? path : (transaction?.sender ?? "");
+    log("reject", { ...at, stage, reply, from, to: verb === "RCPT" ? path : "", helo });
+  }
+
+  return {
+    get verb() {
+      return verb;
+    },
+    heard(line) {
+      verb = verbOf(line) || "UNKNOWN";
+      path = /<([^>]*)>/.exec(line)?.[1]?.slice(0, 320) ?? "";
+    },
+    answered(session, [first]) {
+      if (!first || (first.code >= 300 && first.code < 400)) return;
+      tally = counted(tally, verb, first.code < 400);
+      if (first.code >= 400) noteRefusal(session, first);
+    },
+    secured({ name, version }) {
+      // Node does not tell the bits; all ciphers left have 128 or 256.
+      log("tls-inbound", { ...at, protocol: version, cipher: name, bits: name.includes("128") ? 128 : 256 });
+    },
+    handshakeFailed: (reason) => log("tls-inbound-failed", { ...at, reason }),
+    broke: (event, stage) => log(event, { ...at, stage }),
+    closed: () => log("disconnect", { ...at, commands: formatTally(tally) }),
+  };
+}
