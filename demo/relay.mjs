@@ -166,7 +166,7 @@ function configuration(folder, settings) {
   const standard = Object.entries(tables)
     .filter(([name]) => !given.includes(`[${name}]`))
     .map(([name, lines]) => `\n[${name}]\n${lines}\n`);
-  return `hostname = "localhost"\ndomain = "example.org"\n${standard.join("")}\n${given}\n`;
+  return `hostname = "relay.example.org"\ndomain = "example.org"\n${standard.join("")}\n${given}\n`;
 }
 
 /** @returns {{ promise: Promise<RegExpMatchArray>, resolve: (found: RegExpMatchArray) => void, reject: (error: Error) => void }} */

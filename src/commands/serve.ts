@@ -1,0 +1,54 @@
+/** `tpa-submit serve`: the relay in the foreground. SIGTERM ends it, SIGHUP re-reads what can be re-read. */
+import { command, flag, parseOptions, value } from "../cli/options.ts";
+import { readConfig } from "../config/read.ts";
+import { exitStatus } from "../failure.ts";
+import { logBug } from "../server/observe/log.ts";
+import { checkConfig } from "./serve/check.ts";
+import { type Relay, startRelay } from "./serve/relay.ts";
+
+export const serve = command({
+  name: "serve",
+  summary: "Take mail from people who log in, and deliver it. Runs in the foreground until SIGTERM.",
+  options: {
+    config: value("-c, --config <file>", "Configuration file.", "/etc/tpa-submit/tpa-submit.toml"),
+    check: flag("--check", "Check the configuration and the files that it names, and end."),
+  },
+  arguments: {},
+  examples: ["tpa-submit serve --check", "tpa-submit serve --config /etc/tpa-submit/tpa-submit.toml"],
+});
+
+/** Returns when the relay was told to stop and has stopped. */
+export async function run(argv: readonly string[]): Promise<number> {
+  const chosen = parseOptions(serve, argv);
+  if (!chosen) return exitStatus.ok;
+  const { config: file, check } = chosen.options;
+  const config = await readConfig(file);
+  if (check) return checkConfig(config, file);
+  const stopped = signalled();
+  const relay = await startRelay(config, () => readConfig(file));
+  await stopped(relay);
+  return exitStatus.ok;
+}
+
+/** Listens to signals from now on; the function returned resolves when the relay has stopped. */
+function signalled(): (relay: Relay) => Promise<void> {
+  let enough = (): void => undefined;
+  const told = new Promise<void>((resolve) => {
+    enough = resolve;
+  });
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      process.once(signal, () => process.exit(exitStatus.temporary)); // a second one: what is accepted is on disk
+      enough();
+    });
+  }
+  return async (relay) => {
+    let reloading = Promise.resolve();
+    process.on("SIGHUP", () => {
+      reloading = reloading.then(() => relay.reload()).catch((error: unknown) => logBug("reloading", error));
+    });
+    await told;
+    await reloading;
+    await relay.stop();
+  };
+}

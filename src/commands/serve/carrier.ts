@@ -1,0 +1,79 @@
+/** How mail leaves, as the configuration has it. */
+import { lookup, Resolver } from "node:dns/promises";
+import { readFile } from "node:fs/promises";
+import type { Config } from "../../config/settings.ts";
+import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/carrier.ts";
+import { remembering } from "../../server/delivery/resolver.ts";
+import { type Credentials, type Security, type Terms, timeouts } from "../../server/delivery/terms.ts";
+
+/** Throws a Failure where the files for the relay's login cannot be read. */
+export async function carrierFor({ delivery, hostname }: Config): Promise<Carrier> {
+  const { relay } = delivery;
+  if (relay.kind === "file") return folderCarrier(relay.directory, Date.now);
+  const credentials = await credentialsOf(delivery);
+  const terms: Terms = {
+    protocol: relay.kind === "lmtp" ? "lmtp" : "smtp",
+    hostname,
+    security: await securityOf(delivery),
+    timeouts,
+    ...(credentials && { credentials }),
+  };
+  if (relay.kind !== "mx") return relayCarrier(relay, addressesOf, terms, Date.now);
+  const routing = {
+    resolver: remembering(resolverFor(delivery.nameservers), Date.now),
+    hostname,
+    port: delivery.port,
+    privateAddresses: delivery["private-addresses"],
+    random: Math.random,
+  };
+  return mxCarrier(routing, terms, Date.now);
+}
+
+async function credentialsOf(delivery: Config["delivery"]): Promise<Credentials | undefined> {
+  const user = delivery["relay-user"];
+  if (user === "") return undefined;
+  const file = delivery["relay-password-file"];
+  const [password = ""] = (await read(file, "delivery.relay-password-file")).split(/\r?\n/);
+  if (password !== "") return { user, password };
+  throw new Failure(
+    exitStatus.config,
+    `${file}: expected the password on its first line, found nothing there`,
+  );
+}
+
+async function securityOf(delivery: Config["delivery"]): Promise<Security> {
+  const implicit = delivery.relay.kind === "smtps";
+  // A password is shown to nobody whose name is not proven, and smtps promises as much.
+  const cautious = implicit || delivery["relay-user"] !== "";
+  const file = delivery["relay-ca"];
+  return {
+    kind: implicit ? "implicit" : "starttls",
+    verified: delivery.tls === "verified" || (delivery.tls === "auto" && cautious),
+    ...(file !== "" && { ca: await read(file, "delivery.relay-ca") }),
+  };
+}
+
+async function read(file: string, setting: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw new Failure(
+      exitStatus.config,
+      `${file}: cannot be read (${errorText(error)}); ${setting} names it`,
+    );
+  }
+}
+
+function resolverFor(nameservers: Config["delivery"]["nameservers"]): Resolver {
+  const resolver = new Resolver({ timeout: 5000, tries: 3 });
+  const servers = nameservers.map(({ host, port }) =>
+    host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
+  );
+  if (servers.length > 0) resolver.setServers(servers);
+  return resolver;
+}
+
+async function addressesOf(host: string): Promise<readonly string[]> {
+  return (await lookup(host, { all: true })).map(({ address }) => address);
+}

@@ -1,0 +1,70 @@
+/** `tpa-submit serve --check`: says of each file that the relay needs whether it can be used, and starts nothing. */
+import { access, constants, readFile } from "node:fs/promises";
+import type { Config } from "../../config/settings.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { indexLogins } from "../../passwd/logins.ts";
+import { decodePasswordFile, parsePasswordFile } from "../../passwd/passwordfile.ts";
+import { readCertificate } from "../../server/submission/certificate.ts";
+import { carrierFor } from "./carrier.ts";
+import { rulesFor } from "./rules.ts";
+
+/** Prints a line for each thing that was looked at; the status is 78 where one is wrong. */
+export async function checkConfig(config: Config, file: string): Promise<number> {
+  process.stdout.write(`${file}: every setting is understood\n`);
+  const looks = [
+    () => certificate(config),
+    () => passwords(config),
+    () => spool(config),
+    async () => void (await rulesFor(config)),
+    async () => void (await carrierFor(config)),
+  ];
+  let status: number = exitStatus.ok;
+  for (const look of looks) {
+    try {
+      const fine = await look();
+      if (fine !== undefined) process.stdout.write(`${fine}\n`);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      status = exitStatus.config;
+      for (const line of error.message.split("\n")) process.stderr.write(`tpa-submit serve: ${line}\n`);
+    }
+  }
+  return status;
+}
+
+async function certificate({ tls }: Config): Promise<string> {
+  const { names, until } = await readCertificate(tls, Date.now());
+  return `${tls.certificate}: certificate for ${names}, valid until ${new Date(until).toISOString()}`;
+}
+
+async function passwords({ passwords: { file }, domain }: Config): Promise<string> {
+  let octets: Buffer;
+  try {
+    octets = await readFile(file);
+  } catch (error) {
+    const reason = errorCode(error) === "ENOENT" ? "there is no such file" : errorText(error);
+    throw new Failure(exitStatus.config, `${file}: nobody could log in (${reason}); passwords.file names it`);
+  }
+  const { entries, ignored } = indexLogins(parsePasswordFile(decodePasswordFile(octets)), domain);
+  if (entries.size === 0) {
+    throw new Failure(
+      exitStatus.config,
+      `${file}: nobody could log in: no line has a login and a usable hash`,
+    );
+  }
+  const shut = ignored.map(({ number, login, reason }) => `\n${file}:${number}: ${login}: ${reason}`);
+  return `${file}: ${entries.size} logins${shut.join("")}`;
+}
+
+async function spool({ spool: { directory } }: Config): Promise<string> {
+  try {
+    await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
+    return `${directory}: can be used`;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return `${directory}: will be made at the first start`;
+    throw new Failure(
+      exitStatus.config,
+      `${directory}: cannot be used (${errorText(error)}); spool.directory names it`,
+    );
+  }
+}

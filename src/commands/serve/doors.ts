@@ -1,0 +1,45 @@
+/** All doors of the relay as one: opened together or not at all, with one certificate. */
+import type { Config } from "../../config/settings.ts";
+import { log } from "../../server/observe/log.ts";
+import { type KeyPair, type Listener, listen, type Submission } from "../../server/submission/listener.ts";
+
+export interface Doors {
+  replaceCertificate(pair: KeyPair): void;
+  /** Listens no more; sessions may end for `grace` milliseconds. */
+  drain(grace: number): Promise<void>;
+}
+
+/** Throws a Failure, with no door left open, where an address cannot be had. */
+export async function openDoors(
+  addresses: Config["listen"],
+  pair: KeyPair,
+  submission: () => Submission,
+): Promise<Doors> {
+  const listeners: Listener[] = [];
+  const drain = async (grace: number): Promise<void> => {
+    await Promise.all(listeners.map((listener) => listener.drain(Date.now() + grace)));
+  };
+  try {
+    for (const place of addresses.submission)
+      listeners.push(await listen("submission", place, pair, submission()));
+    for (const place of addresses.submissions)
+      listeners.push(await listen("smtps", place, pair, submission()));
+  } catch (error) {
+    await drain(0);
+    throw error;
+  }
+  for (const [index, { address }] of listeners.entries()) {
+    const door = index < addresses.submission.length ? "submission" : "submissions";
+    const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
+    log("listening", { door, address: `${host}:${address.port}` });
+  }
+  return {
+    replaceCertificate: (renewed) => {
+      for (const listener of listeners) listener.replaceCertificate(renewed);
+    },
+    drain: async (grace) => {
+      log("stopping", { sessions: listeners.reduce((sum, listener) => sum + listener.sessions(), 0) });
+      await drain(grace);
+    },
+  };
+}

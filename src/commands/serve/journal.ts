@@ -1,0 +1,16 @@
+/** The password file's news as events of the log: src/passwd knows no log. */
+import type { PasswordEvent } from "../../passwd/verifier.ts";
+import { log } from "../../server/observe/log.ts";
+
+export const logPasswords =
+  (file: string) =>
+  (event: PasswordEvent): void => {
+    switch (event.kind) {
+      case "loaded":
+        return log("passwords-loaded", { file, ...event });
+      case "refused":
+        return log("passwords-refused", { file, ...event });
+      case "line":
+        return log("password-line", { file, ...event });
+    }
+  };

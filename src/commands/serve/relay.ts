@@ -1,0 +1,157 @@
+/**
+ * The relay put together: the one place where sockets, disk, clock and chance meet the rest.
+ * What was opened last is closed first; between the doors and the deliveries there is only the spool.
+ */
+import type { Config } from "../../config/settings.ts";
+import { errorText, Failure } from "../../failure.ts";
+import { startVerifier } from "../../passwd/verifier.ts";
+import type { Carrier } from "../../server/delivery/carrier.ts";
+import { startScheduler } from "../../server/delivery/scheduler.ts";
+import { log, logTo } from "../../server/observe/log.ts";
+import { openSink } from "../../server/observe/sink.ts";
+import { openSpool } from "../../server/spool/spool.ts";
+import { type Certificate, readCertificate } from "../../server/submission/certificate.ts";
+import type { Submission } from "../../server/submission/submission.ts";
+import { version } from "../../version.ts";
+import { carrierFor } from "./carrier.ts";
+import { openDoors } from "./doors.ts";
+import { logPasswords } from "./journal.ts";
+import { type Rules, rulesFor } from "./rules.ts";
+import { watchFiles } from "./watch.ts";
+
+export interface Relay {
+  /** Re-reads configuration, certificate and passwords; what is wrong is logged, and the old stays in use. */
+  reload(): Promise<void>;
+  /** Takes nothing new, lets sessions and deliveries end for a while, leaves the rest in the spool. */
+  stop(): Promise<void>;
+}
+
+/** What a reload replaces as one. */
+interface InUse {
+  readonly config: Config;
+  readonly rules: Rules;
+  readonly carrier: Carrier;
+}
+
+/** How long sessions and deliveries may go on after SIGTERM, in milliseconds. systemd's own patience is 90 s. */
+const grace = 30_000;
+
+/**
+ * Starts everything that `config` asks for. `reread` gives the configuration anew.
+ * Throws a Failure, with nothing left open, where something cannot be had.
+ */
+export async function startRelay(config: Config, reread: () => Promise<Config>): Promise<Relay> {
+  const opened: (() => Promise<void>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const close of opened.splice(0).reverse()) await close();
+  };
+  try {
+    const sink = await openSink({ ...config.log, hostname: config.hostname }, Date.now);
+    opened.push(sink.close);
+    logTo(sink.write);
+
+    const certificate = await readCertificate(config.tls, Date.now());
+    let inUse = await putToUse(config);
+
+    const spool = await openSpool(config.spool.directory, Date.now);
+    opened.push(() => spool.close());
+
+    const { passwords, domain, hostname } = config;
+    const worker = new URL("../../passwd/worker.js", import.meta.url);
+    const verifier = await startVerifier({ ...passwords, domain, worker }, logPasswords(passwords.file));
+    opened.push(() => verifier.close());
+
+    const carrier: Carrier = {
+      destination: (address) => inUse.carrier.destination(address),
+      carry: (letter, signal) => inUse.carrier.carry(letter, signal),
+    };
+    const scheduler = startScheduler({ spool, carrier, hostname }, patienceOf(config), {
+      now: Date.now,
+      random: Math.random,
+      alarm,
+    });
+    opened.push(async () => {
+      await scheduler.drain(grace);
+      log("stopped", { waiting: scheduler.waiting().messages });
+    });
+
+    const submission = (): Submission => ({
+      ...inUse.rules,
+      verify: (login, password) => verifier.verify(login, password),
+      spool,
+      accepted: (envelope) => scheduler.wake(envelope),
+    });
+    const doors = await openDoors(config.listen, certificate, submission);
+    opened.push(() => doors.drain(grace));
+    tellOf(certificate, config);
+
+    const reloadCertificate = async (): Promise<void> => {
+      try {
+        const { tls } = inUse.config;
+        const renewed = await readCertificate(tls, Date.now());
+        doors.replaceCertificate(renewed);
+        tellOf(renewed, inUse.config);
+      } catch (error) {
+        log("certificate-refused", { reason: asReason(error) });
+      }
+    };
+    const watch = watchFiles(() => Object.values(inUse.config.tls), reloadCertificate);
+    opened.push(async () => watch.stop());
+
+    const reload = async (): Promise<void> => {
+      try {
+        const next = await putToUse(await reread());
+        const changed = restartOnly.filter((key) => !same(inUse.config, next.config, key));
+        if (changed.length > 0) log("restart-needed", { settings: changed.join(", ") });
+        inUse = next;
+        log("reloaded", {});
+      } catch (error) {
+        log("reload-refused", { reason: asReason(error) });
+      }
+      await sink.reopen();
+      await reloadCertificate();
+      await verifier.reload();
+    };
+
+    log("started", { version, hostname, waiting: scheduler.waiting().messages });
+    return { reload, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function putToUse(config: Config): Promise<InUse> {
+  return { config, rules: await rulesFor(config), carrier: await carrierFor(config) };
+}
+
+/** Settings that a running relay cannot change. */
+const restartOnly = ["hostname", "domain", "listen", "passwords", "spool", "log"] as const;
+
+const same = (one: Config, other: Config, key: (typeof restartOnly)[number]): boolean =>
+  JSON.stringify(one[key]) === JSON.stringify(other[key]);
+
+function patienceOf({ delivery, spool }: Config) {
+  return {
+    first: delivery["retry-first"],
+    longest: delivery["retry-longest"],
+    lifetime: spool.lifetime,
+    warnAfter: spool["warn-after"],
+    concurrency: delivery.concurrency,
+  };
+}
+
+function alarm(after: number, ring: () => void): () => void {
+  const timer = setTimeout(ring, after);
+  return () => clearTimeout(timer);
+}
+
+function tellOf({ names, until }: Certificate, { tls }: Config): void {
+  log("certificate-loaded", { file: tls.certificate, names, until: new Date(until).toISOString() });
+}
+
+/** A Failure's lines as one; anything else is a bug and goes on as such. */
+function asReason(error: unknown): string {
+  if (!(error instanceof Failure)) throw error;
+  return errorText(error).replaceAll("\n", "; ");
+}

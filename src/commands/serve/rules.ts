@@ -1,0 +1,40 @@
+/** What the sessions are bound to, as the configuration has it: limits, and who may send as whom. */
+import { readFile } from "node:fs/promises";
+import type { Config } from "../../config/settings.ts";
+import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { parseAliases } from "../../server/submission/aliases.ts";
+import { standardPatience } from "../../server/submission/limits.ts";
+import { type Aliases, senderPolicy } from "../../server/submission/policy.ts";
+import type { Submission } from "../../server/submission/submission.ts";
+
+/** The part of a session's rules that a reload may change. */
+export type Rules = Omit<Submission, "verify" | "spool" | "accepted">;
+
+/** Throws a Failure where the file of aliases cannot be read or is wrong. */
+export async function rulesFor({ hostname, domain, senders, limits, log }: Config): Promise<Rules> {
+  return {
+    hostname,
+    domain,
+    messageSize: limits["message-size"],
+    recipients: limits.recipients,
+    connectionsPerAddress: limits["connections-per-address"],
+    senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),
+    clientAddressInMail: log["client-address-in-mail"],
+    patience: standardPatience,
+    now: Date.now,
+  };
+}
+
+async function aliasesOf(file: string): Promise<Aliases> {
+  if (file === "") return new Map();
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    throw new Failure(
+      exitStatus.config,
+      `${file}: cannot be read (${errorText(error)}); senders.aliases names it`,
+    );
+  }
+  return parseAliases(text, file);
+}
