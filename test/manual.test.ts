@@ -1,8 +1,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { Option } from "../src/cli/options.ts";
+import { serve } from "../src/commands/serve.ts";
 import { isSetting, type Rows, settings } from "../src/config/settings.ts";
 import { exitStatus } from "../src/failure.ts";
 import { commands } from "../src/main.ts";
+import { events } from "../src/server/observe/events.ts";
+import { counted, gauges, logged } from "../src/server/observe/figures.ts";
 
 const page = (name: string): string => readFileSync(new URL(`../man/${name}`, import.meta.url), "utf8");
 
@@ -61,5 +65,42 @@ describe("tpa-submit(1)", () => {
   test("has every exit status and no other", () => {
     const written = [...items(part(text, "Sh", "EXIT STATUS"), "").keys()].map(Number);
     expect(written).toEqual(Object.values(exitStatus));
+  });
+});
+
+describe("tpa-submit-serve(8)", () => {
+  const text = page("tpa-submit-serve.8");
+
+  /** `.It Ic name Pq one , two`: the name and what stands in the parentheses. */
+  const lists = (title: string): readonly (readonly string[])[] =>
+    [...items(part(text, "Sh", title), "Ic ")].map(([name, rest]) => [
+      name,
+      ...(/^ Pq (.*)\n/.exec(rest)?.[1] ?? "").split(" , "),
+    ]);
+
+  test("has every event of the log and no other, each with its level and daemon", () => {
+    const declared = Object.entries(events).map(([name, { level, daemon }]) => [name, level, daemon]);
+    expect(lists("LOG EVENTS")).toEqual(declared);
+  });
+
+  test("has every metric and no other, each with its type and labels", () => {
+    const rows = [...counted, logged, ...Object.values(gauges)];
+    expect(lists("METRICS")).toEqual(rows.map(({ name, type, labels }) => [name, type, ...labels]));
+  });
+});
+
+describe("the options of each command", () => {
+  const pages: readonly (readonly [string, Readonly<Record<string, Option<unknown>>>])[] = [
+    ["tpa-submit-serve.8", serve.options],
+  ];
+
+  test.each(pages)("%s has every option and no other", (name, options) => {
+    const written = [...page(name).matchAll(/^\.It Fl (.*)$/gm)].map(([, rest = ""]) =>
+      rest.split(" , ").map((flag) => `-${flag.split(" ")[0]}`),
+    );
+    const declared = Object.values(options).map(({ flags }) =>
+      flags.split(", ").map((flag) => flag.split(" ")[0]),
+    );
+    expect(written).toEqual(declared);
   });
 });
