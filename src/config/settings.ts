@@ -162,7 +162,7 @@ export const settings = {
     guests: setting(flag, true, "Whether guests may log in."),
     "guest-group": setting(text, "guest", "The group that makes a guest."),
     "retiring-for": setting(duration, "186d", 'How long the status "retiring" keeps the mail.'),
-    interval: setting(duration, "5s", "With --watch: how often to ask whether anything changed."),
+    interval: setting(duration, "2s", "With --watch: how often to ask whether anything changed."),
     "full-interval": setting(duration, "1h", "With --watch: longest time between two whole searches."),
     "retry-longest": setting(duration, "5m", "With --watch: longest pause while the directory is away."),
     "metrics-file": setting(pathOrNone, "", "Metrics for node_exporter's textfile collector (*.prom)."),

@@ -22,12 +22,14 @@ export async function withDirectory<Result>(
   use: (directory: Directory) => Promise<Result>,
 ): Promise<Result> {
   refuseDebugging();
-  const overall = new AbortController();
+  const end = new AbortController();
   const late = new Failure(exitStatus.temporary, `the deadline of ${access.deadline / 1000} s passed`);
-  const timer = setTimeout(() => overall.abort(late), access.deadline);
-  const patience = { timeout: access.timeout, signal: AbortSignal.any([signal, overall.signal]) };
+  const timer = setTimeout(() => end.abort(late), access.deadline);
+  const onAbort = (): void => end.abort(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  if (signal.aborted) onAbort();
   try {
-    const link = await firstOf(access, patience);
+    const link = await firstOf(access, { timeout: access.timeout, signal: end.signal });
     try {
       return await use(directoryOn(link));
     } finally {
@@ -35,6 +37,7 @@ export async function withDirectory<Result>(
     }
   } finally {
     clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -4,6 +4,7 @@ import { type ExitStatus, exitStatus, Failure } from "../failure.ts";
 /** The result codes that somebody here asks for by name. */
 export const resultCode = {
   protocolError: 2,
+  timeLimitExceeded: 3,
   sizeLimitExceeded: 4,
   adminLimitExceeded: 11,
   noSuchObject: 32,

@@ -1,0 +1,111 @@
+/** `--watch`: the loop of src/ldap/watch.ts with a clock, signals, metrics and a directory. */
+import { setTimeout as pauseFor } from "node:timers/promises";
+import type { Config } from "../../config/settings.ts";
+import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { withDirectory } from "../../ldap/connection.ts";
+import type { Directory } from "../../ldap/directory.ts";
+import { stateOf, topOf } from "../../ldap/search.ts";
+import { synchronise } from "../../ldap/sync.ts";
+import { watch } from "../../ldap/watch.ts";
+import { startHttp } from "../../server/observe/http.ts";
+import { type Keeper, openFigures } from "./metrics.ts";
+import type { Options } from "./options.ts";
+import { summary } from "./output.ts";
+import { readTask, refuseAlarms } from "./task.ts";
+
+/** Goes on until SIGTERM or SIGINT; SIGHUP asks for a whole search now. Returns 0. */
+export async function keepWatching(config: Config, options: Options): Promise<number> {
+  const stop = new AbortController();
+  const end = (): void => stop.abort(new Failure(exitStatus.ok, "told to stop"));
+  const bell = hangBell(stop.signal);
+  process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", bell.ring);
+  const figures = await openFigures(config.sync["metrics-file"]);
+  const health = () => ({ ok: true }) as const;
+  const http =
+    config.sync.http && (await startHttp(config.sync.http, { metrics: () => figures.text(), health }));
+  if (http) say(`metrics on http://${config.sync.http?.host}:${http.address.port}/metrics`);
+  try {
+    const look = lookWith(config, options, figures, stop.signal);
+    const pace = {
+      interval: config.sync.interval,
+      fullInterval: config.sync["full-interval"],
+      retryLongest: config.sync["retry-longest"],
+      now: Date.now,
+      random: Math.random,
+      pause: (milliseconds: number) => bell.wait(milliseconds),
+    };
+    await watch(look, pace, (error) => complain(error, figures), stop.signal);
+  } finally {
+    if (http) await http.close();
+    process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", bell.ring);
+  }
+  return exitStatus.ok;
+}
+
+/** One look: a base search, and everything else where that says so. */
+function lookWith(config: Config, options: Options, figures: Keeper, signal: AbortSignal) {
+  let top: string | undefined;
+  let first = true;
+  return async (known: string | undefined): Promise<string> => {
+    const began = Date.now();
+    const { access, task } = await readTask(config, options);
+    return withDirectory(access, signal, async (directory) => {
+      top ??= await topOf(directory, config.ldap.base);
+      const state = top === undefined ? "" : await stateOf(directory, top);
+      if (state !== "" && state === known) {
+        await figures.still(Date.now());
+        return state;
+      }
+      await bring(directory);
+      return state;
+    });
+
+    async function bring(directory: Directory): Promise<void> {
+      const report = await synchronise(directory, task, began);
+      refuseAlarms(report);
+      const news = first || report.passwords.result !== "unchanged" || report.aliases?.result === "replaced";
+      if (news && !options.quiet) process.stderr.write(summary(report));
+      first = false;
+      await figures.succeeded(report, began, Date.now());
+    }
+  };
+}
+
+/** A failed run is told and never fatal; a bug is told with its stack. */
+async function complain(error: unknown, figures: Keeper): Promise<void> {
+  say(
+    error instanceof Failure || !(error instanceof Error) ? errorText(error) : (error.stack ?? error.message),
+  );
+  try {
+    await figures.failed(Date.now());
+  } catch (second) {
+    say(errorText(second));
+  }
+}
+
+function say(text: string): void {
+  for (const line of text.split("\n")) process.stderr.write(`tpa-submit sync: ${line}\n`);
+}
+
+/** A pause that SIGHUP cuts short, also when it came while nobody was waiting, and so does the end. */
+function hangBell(stopped: AbortSignal) {
+  let rung = false;
+  let waiting = new AbortController();
+  stopped.addEventListener("abort", () => waiting.abort());
+  return {
+    ring: (): void => {
+      rung = true;
+      waiting.abort();
+    },
+    async wait(milliseconds: number): Promise<boolean> {
+      waiting = new AbortController();
+      if (rung || stopped.aborted) waiting.abort();
+      await pauseFor(milliseconds, undefined, waiting).catch((error: unknown) => {
+        if (!waiting.signal.aborted) throw error;
+      });
+      const was = rung;
+      rung = false;
+      return was;
+    },
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * The figures of sync, a row each, for node_exporter's textfile collector and for HTTP. A run that fails, or a new
+ * process, goes on from what the file says. man/tpa-submit-sync.8, METRICS, lists the rows; a test compares.
+ */
+import { replaceFile } from "../../durable.ts";
+import { findFile } from "../../ldap/file.ts";
+import { countBy, type Report } from "../../ldap/sync.ts";
+import { expose, type Metric, type Sample } from "../../server/observe/exposition.ts";
+import { filesOf } from "./task.ts";
+
+const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
+  name: `tpa_submit_sync_${name}`,
+  help,
+  type: "gauge",
+  labels,
+});
+
+export const metrics = {
+  lastSuccess: gauge(
+    "last_success_timestamp_seconds",
+    "When the password file was last known to agree with the directory.",
+  ),
+  lastRun: gauge("last_run_timestamp_seconds", "When the directory was last asked."),
+  success: gauge("last_run_success", "Whether that went well."),
+  lastChange: gauge("last_change_timestamp_seconds", "When a file was last replaced."),
+  duration: gauge("duration_seconds", "How long the last whole search took, files included."),
+  entries: gauge("entries", "Entries that the filter found."),
+  users: gauge("users", "Logins by scheme; who has two passwords counts twice.", "scheme"),
+  excluded: gauge("excluded", "Entries that were left out, by reason.", "reason"),
+} as const;
+
+type Name = keyof typeof metrics;
+type Figures = ReadonlyMap<Name, readonly Sample[]>;
+
+export interface Keeper {
+  /** A run with a report, from `began` to `now`, in milliseconds since the epoch. */
+  succeeded(report: Report, began: number, now: number): Promise<void>;
+  /** The directory has not changed since. The file is written once a minute for that. */
+  still(now: number): Promise<void>;
+  failed(now: number): Promise<void>;
+  text(): string;
+}
+
+const rest = 60_000;
+
+/** Keeps them in `path`; "" is nowhere but in memory. */
+export async function openFigures(path: string): Promise<Keeper> {
+  const before = path === "" ? undefined : await findFile(path);
+  let figures: Figures = before === undefined ? new Map() : parse(before.octets.toString());
+  let written = 0;
+
+  async function update(changes: Iterable<readonly [Name, readonly Sample[]]>, now: number): Promise<void> {
+    figures = new Map([...figures, ...changes]);
+    written = now;
+    if (path !== "") await replaceFile(path, textOf(figures), { mode: 0o644 });
+  }
+
+  return {
+    async succeeded(report, began, now) {
+      const changed = filesOf(report).some(({ result }) => result === "replaced");
+      const reasons = countBy(report.exclusions.map(({ reason }) => reason));
+      await update(
+        [
+          ["lastSuccess", just(now / 1000)],
+          ["lastRun", just(now / 1000)],
+          ["success", just(1)],
+          ["duration", just((now - began) / 1000)],
+          ["entries", just(report.entries)],
+          ["users", labelled(report.schemes)],
+          ["excluded", labelled(reasons)],
+          ...(changed ? [["lastChange", just(now / 1000)] as const] : []),
+        ],
+        now,
+      );
+    },
+    async still(now) {
+      const changes = [
+        ["lastSuccess", just(now / 1000)],
+        ["lastRun", just(now / 1000)],
+        ["success", just(1)],
+      ] as const;
+      if (now - written >= rest || figures.get("success")?.[0]?.value !== 1) await update(changes, now);
+      else figures = new Map([...figures, ...changes]);
+    },
+    failed: (now) =>
+      update(
+        [
+          ["lastRun", just(now / 1000)],
+          ["success", just(0)],
+        ],
+        now,
+      ),
+    text: () => textOf(figures),
+  };
+}
+
+const just = (value: number): readonly Sample[] => [{ labels: [], value }];
+
+const labelled = (counts: ReadonlyMap<string, number>): readonly Sample[] =>
+  [...counts].map(([label, value]) => ({ labels: [label], value }));
+
+function textOf(figures: Figures): string {
+  const names = Object.keys(metrics) as Name[];
+  return names.map((name) => expose(metrics[name], figures.get(name) ?? [])).join("");
+}
+
+/** Reads what {@link textOf} wrote; anything else in the file is passed over. */
+function parse(text: string): Figures {
+  const figures = new Map<Name, Sample[]>();
+  for (const [, name = "", label, value] of text.matchAll(/^([a-z_]+)(?:\{\w+="([^"\\]*)"\})? (\S+)$/gm)) {
+    const key = (Object.keys(metrics) as Name[]).find((one) => metrics[one].name === name);
+    if (key === undefined || !Number.isFinite(Number(value))) continue;
+    const sample = { labels: label === undefined ? [] : [label], value: Number(value) };
+    figures.set(key, [...(figures.get(key) ?? []), sample]);
+  }
+  return figures;
+}

@@ -1,0 +1,31 @@
+/** One run, and what it tells. */
+import type { Config } from "../../config/settings.ts";
+import { exitStatus } from "../../failure.ts";
+import { withDirectory } from "../../ldap/connection.ts";
+import { synchronise } from "../../ldap/sync.ts";
+import { openFigures } from "./metrics.ts";
+import type { Options } from "./options.ts";
+import { asJson, changesText, exclusionsText, summary } from "./output.ts";
+import { readTask, refuseAlarms } from "./task.ts";
+
+/** Returns 0; what went wrong is thrown, and has been noted in the metrics by then. */
+export async function runOnce(config: Config, options: Options): Promise<number> {
+  const figures = await openFigures(options.dryRun ? "" : config.sync["metrics-file"]);
+  const began = Date.now();
+  try {
+    const { access, task } = await readTask(config, options);
+    const report = await withDirectory(access, new AbortController().signal, (directory) =>
+      synchronise(directory, task, began),
+    );
+    if (options.json) process.stdout.write(`${asJson(report)}\n`);
+    else if (options.dryRun) process.stdout.write(changesText(report));
+    if (options.verbose && !options.json) process.stderr.write(exclusionsText(report));
+    refuseAlarms(report);
+    if (!options.quiet) process.stderr.write(summary(report));
+    await figures.succeeded(report, began, Date.now());
+    return exitStatus.ok;
+  } catch (error) {
+    await figures.failed(Date.now());
+    throw error;
+  }
+}

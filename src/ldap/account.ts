@@ -1,0 +1,203 @@
+/**
+ * Who may log in: an entry of the directory becomes an account, or a named reason why not.
+ * The rules are userdir-ldap's for mail, a row each; man/tpa-submit-sync.8, REASONS, lists them and a test compares.
+ */
+import { type Entry, textsOf, valuesOf } from "./entry.ts";
+import { type Format, type Hash, isHash, judgeHash } from "./hash.ts";
+
+/** The settings that decide, as `[ldap]` and `[sync]` name them; an attribute "" turns its rule off. */
+export interface Terms {
+  readonly "login-attribute": string;
+  readonly "password-attribute": string;
+  readonly "lock-attribute": string;
+  readonly "status-attribute": string;
+  readonly "group-attribute": string;
+  readonly "expiry-attribute": string;
+  readonly "sender-attribute": string;
+  readonly format: Format;
+  readonly guests: boolean;
+  readonly "guest-group": string;
+  /** Milliseconds. */
+  readonly "retiring-for": number;
+}
+
+export interface Account {
+  readonly login: string;
+  readonly dn: string;
+  /** One at least; each opens the door. In the directory's order. */
+  readonly hashes: readonly Hash[];
+}
+
+export interface Exclusion {
+  /** As far as there is one, fit to be shown. */
+  readonly login: string;
+  readonly dn: string;
+  readonly reason: Reason;
+  /** For people; never has a hash in it. */
+  readonly detail: string;
+}
+
+/** One rule about one entry: whose word it is, and what it says against the person (undefined: nothing). */
+export interface Rule {
+  readonly reason: string;
+  readonly about: string;
+  readonly objection: (entry: Entry, terms: Terms, now: number) => string | undefined;
+}
+
+const day = 86_400_000;
+
+/** In this order; the first objection is the reason. */
+export const rules = [
+  {
+    reason: "no-login",
+    about: "exactly one login, of small letters, digits and . _ -",
+    objection: (entry, { "login-attribute": attribute }) => {
+      const logins = valuesOf(entry, attribute);
+      if (logins.length !== 1) return `${logins.length} values of ${attribute}`;
+      const [login] = textsOf(entry, attribute);
+      if (login !== undefined && plainLogin.test(login.toLowerCase())) return undefined;
+      return `${attribute} ${shown(login ?? "")} is no login`;
+    },
+  },
+  {
+    // Dovecot lowers what a client says and not what stands in the file; two that differ in case would be one.
+    reason: "upper-case",
+    about: "a login without capital letters",
+    objection: (entry, { "login-attribute": attribute }) => {
+      const capital = textsOf(entry, attribute).find((login) => login !== login.toLowerCase());
+      return capital === undefined ? undefined : `${attribute} ${shown(capital)} has capital letters`;
+    },
+  },
+  {
+    reason: "retired",
+    about: "still with us",
+    objection: (entry, { "status-attribute": attribute, "retiring-for": grace }, now) => {
+      const statuses = textsOf(entry, attribute);
+      return statuses
+        .map((status) => retired(status, grace, now))
+        .find((objection) => objection !== undefined);
+    },
+  },
+  {
+    reason: "locked",
+    about: "a main password that is not locked",
+    objection: (entry, { "lock-attribute": attribute }) => {
+      if (attribute === "") return undefined;
+      const values = valuesOf(entry, attribute).map((value) => value.toString("latin1"));
+      if (values.length === 0) return `no ${attribute} to be seen`;
+      return values.some((value) => lockedMain.test(value)) ? `${attribute} is locked` : undefined;
+    },
+  },
+  {
+    reason: "expired",
+    about: "not past the last day",
+    objection: (entry, { "expiry-attribute": attribute }, now) => {
+      const days = textsOf(entry, attribute)
+        .filter((text) => /^\d{1,6}$/.test(text))
+        .map(Number);
+      const ended = days.find((last) => last < Math.floor(now / day));
+      return ended === undefined ? undefined : `${attribute} was ${dateOf(ended * day)}`;
+    },
+  },
+  {
+    reason: "guest",
+    about: "no guest, where guests may not",
+    objection: (entry, { guests, "group-attribute": attribute, "guest-group": group }) =>
+      !guests && textsOf(entry, attribute).includes(group) ? `${attribute} has ${shown(group)}` : undefined,
+  },
+  {
+    reason: "no-password",
+    about: "a mail password",
+    objection: (entry, { "password-attribute": attribute }) =>
+      valuesOf(entry, attribute).length === 0 ? `no ${attribute}` : undefined,
+  },
+  passwordRule("password-empty", "a mail password that is not empty"),
+  passwordRule("password-characters", "a mail password of characters that a hash has"),
+  passwordRule("password-locked", "a mail password that is not locked"),
+  passwordRule("password-damaged", "a mail password that is a whole hash of a known scheme"),
+] as const satisfies readonly Rule[];
+
+/** What only shows beside the other entries: census.ts. */
+export const otherReasons = {
+  duplicate: "another entry has the same login",
+  filtered: "there is an entry, but the filter does not want it",
+  absent: "there is no entry",
+} as const;
+
+export type Reason = (typeof rules)[number]["reason"] | keyof typeof otherReasons;
+
+/** Judges one entry at the time `now` (milliseconds since the epoch). */
+export function judge(entry: Entry, terms: Terms, now: number): Account | Exclusion {
+  const login = loginOf(entry, terms);
+  for (const { reason, objection } of rules) {
+    const detail = objection(entry, terms, now);
+    if (detail !== undefined) return { login: shown(login, ""), dn: shown(entry.dn, ""), reason, detail };
+  }
+  return { login, dn: shown(entry.dn, ""), hashes: hashesOf(entry, terms) };
+}
+
+/** Whether it is an account. */
+export function isAccount(judged: Account | Exclusion): judged is Account {
+  return "hashes" in judged;
+}
+
+/** The hashes that let somebody in, each once. */
+export function hashesOf(entry: Entry, terms: Terms): readonly Hash[] {
+  const values = valuesOf(entry, terms["password-attribute"]);
+  const hashes = values.map((value) => judgeHash(value, terms.format)).filter(isHash);
+  return [...new Map(hashes.map((hash) => [hash.text, hash])).values()];
+}
+
+/** The attributes that the rules look at. */
+export function attributesOf(terms: Terms): readonly string[] {
+  const names = Object.entries(terms).filter(([setting]) => setting.endsWith("-attribute"));
+  return [...new Set(names.map(([, name]) => String(name)).filter((name) => name !== ""))];
+}
+
+/** The first login of an entry, in small letters; "" where there is none. */
+export function loginOf(entry: Entry, terms: Terms): string {
+  return textsOf(entry, terms["login-attribute"])[0]?.toLowerCase() ?? "";
+}
+
+/** Text of the directory's on one line, in quotes unless told otherwise, and short. */
+export function shown(text: string, quote = '"'): string {
+  const escaped = JSON.stringify(text)
+    .slice(1, -1)
+    .replace(/[^\x20-\x7e]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return `${quote}${escaped.length > 80 ? `${escaped.slice(0, 80)}...` : escaped}${quote}`;
+}
+
+/** What useradd(8) allows, and a full stop within. A plus sign would make it somebody's address extension. */
+const plainLogin = /^[a-z0-9_](?:[a-z0-9._-]{0,62}[a-z0-9_-])?$/;
+
+/** userdir-ldap's pw_active(): {crypt}*LK* by its own lock, {crypt}! by usermod(8). */
+const lockedMain = /^\{CRYPT\}(?:\*LK\*$|!)/i;
+
+/** userdir-ldap's IsRetired(): the first word decides; a date that is none keeps the account. */
+function retired(status: string, grace: number, now: number): string | undefined {
+  const [word = "", date = ""] = status.trim().split(/\s+/);
+  if (word === "inactive" || word === "memorial") return `the status is ${word}`;
+  const since = word === "retiring" && /^\d{4}-\d\d-\d\d$/.test(date) ? Date.parse(date) : Number.NaN;
+  return now - since > grace ? `retiring since ${date}, longer than ${grace / day} days` : undefined;
+}
+
+/** A fault counts only where no value is without. */
+function passwordRule<Name extends string>(reason: Name, about: string) {
+  return {
+    reason,
+    about,
+    objection: (entry: Entry, terms: Terms): string | undefined => {
+      const judged = valuesOf(entry, terms["password-attribute"]).map((value) =>
+        judgeHash(value, terms.format),
+      );
+      const faults = judged.flatMap((one) => (isHash(one) ? [] : [one]));
+      return faults.length < judged.length
+        ? undefined
+        : faults.find((fault) => fault.reason === reason)?.detail;
+    },
+  };
+}
+
+function dateOf(time: number): string {
+  return new Date(time).toISOString().slice(0, 10);
+}

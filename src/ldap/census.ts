@@ -1,0 +1,77 @@
+/** All entries of a search taken together: who has an account, who has none and why. Fed page by page. */
+import { type Account, type Exclusion, isAccount, judge, loginOf, shown, type Terms } from "./account.ts";
+import { type Entry, textsOf } from "./entry.ts";
+
+export interface Census {
+  /** Entries that the filter let through. */
+  readonly entries: number;
+  /** By login. */
+  readonly accounts: ReadonlyMap<string, Account>;
+  readonly exclusions: readonly Exclusion[];
+  /** Sender addresses of the accounts: the logins that each address is given to. Empty where none were asked for. */
+  readonly senders: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Values that were passed over while their entry counts; for the log. */
+  readonly remarks: readonly string[];
+}
+
+export interface CensusTaker {
+  add(entry: Entry): void;
+  result(): Census;
+}
+
+/** Starts to count, at the time `now`. */
+export function takeCensus(terms: Terms, now: number): CensusTaker {
+  let entries = 0;
+  const judged = new Map<string, (Account | Exclusion)[]>(); // by login, as a name in small letters
+  const nameless: Exclusion[] = [];
+  const addresses = new Map<string, readonly string[]>(); // by login
+  return {
+    add(entry) {
+      entries += 1;
+      const one = judge(entry, terms, now);
+      const login = loginOf(entry, terms);
+      if (!isAccount(one) && one.reason === "no-login") nameless.push(one);
+      else judged.set(login, [...(judged.get(login) ?? []), one]);
+      if (isAccount(one) && terms["sender-attribute"] !== "") {
+        addresses.set(login, textsOf(entry, terms["sender-attribute"]));
+      }
+    },
+    result() {
+      const accounts = new Map<string, Account>();
+      const exclusions = [...nameless];
+      for (const [login, all] of judged) {
+        const [one, ...others] = all;
+        if (others.length > 0) exclusions.push(...all.map(({ dn }) => duplicate(login, dn, all.length)));
+        else if (one && isAccount(one)) accounts.set(login, one);
+        else if (one) exclusions.push(one);
+      }
+      return { entries, accounts, exclusions, ...gather(accounts, addresses) };
+    },
+  };
+}
+
+/** Nobody can tell which of them is meant, so none gets in. */
+function duplicate(login: string, dn: string, count: number): Exclusion {
+  return { login: shown(login, ""), dn, reason: "duplicate", detail: `${count} entries have this login` };
+}
+
+function gather(accounts: ReadonlyMap<string, Account>, addresses: ReadonlyMap<string, readonly string[]>) {
+  const senders = new Map<string, Set<string>>();
+  const remarks: string[] = [];
+  for (const [login, given] of addresses) {
+    if (!accounts.has(login)) continue;
+    for (const address of given) {
+      if (!mailbox.test(address) || address.length > 254) {
+        remarks.push(`${login}: ${shown(address)} is no address to send as`);
+        continue;
+      }
+      const key = address.toLowerCase();
+      senders.set(key, (senders.get(key) ?? new Set()).add(login));
+    }
+  }
+  return { senders, remarks };
+}
+
+/** RFC 5321 section 4.1.2, Dot-string "@" Domain, but for a leading "#", which begins a comment in the aliases file. */
+const mailbox =
+  /^(?!#)[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[a-z0-9-]+\.)+[a-z0-9-]+$/i;

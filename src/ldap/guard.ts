@@ -1,0 +1,113 @@
+/**
+ * When a result is not believed, a row each: what makes it suspicious, and the option that allows it once.
+ * Pure; man/tpa-submit-sync.8, GUARDS, lists the rows and a test compares.
+ */
+
+/** How the search went. */
+export interface Course {
+  /** Whether we logged in as somebody, and as whom the directory knew us before and after: "" is nobody. */
+  readonly loggedIn: boolean;
+  readonly identities: readonly (string | undefined)[];
+  /** Entries that came. */
+  readonly entries: number;
+  /** The directory's words where it cut the result short, else "". */
+  readonly limit: string;
+  /** An empty page came after one that was not empty. */
+  readonly emptyPage: boolean;
+  /** URLs of other directories that hold more. */
+  readonly referrals: readonly string[];
+}
+
+/** What a file would lose: `unit` is "logins" or "sender addresses". */
+export interface Loss {
+  readonly unit: string;
+  readonly present: number;
+  readonly next: number;
+  readonly lost: number;
+  /** Percent of `present` that may go. */
+  readonly largest: number;
+  /** Whether a result of none is suspicious even where there was nothing before. */
+  readonly needed: boolean;
+  /** Where the others are, to say with an empty result: `91 no-password`. */
+  readonly excluded: string;
+}
+
+interface Row<Evidence> {
+  readonly name: string;
+  /** The option that allows it once. */
+  readonly flag: string;
+  /** What is wrong, or undefined. */
+  readonly suspicion: (evidence: Evidence) => string | undefined;
+}
+
+export const courseGuards = [
+  {
+    name: "anonymous",
+    flag: "--allow-anonymous",
+    suspicion: ({ loggedIn, identities }) =>
+      loggedIn && identities.includes("")
+        ? "the directory knows us as nobody although we logged in"
+        : undefined,
+  },
+  {
+    name: "limit",
+    flag: "--allow-partial",
+    suspicion: ({ limit, entries }) =>
+      limit === "" ? undefined : `the directory stopped after ${entries} entries: ${limit}`,
+  },
+  {
+    name: "incomplete",
+    flag: "--allow-partial",
+    suspicion: ({ emptyPage, entries }) =>
+      emptyPage ? `an empty page came after ${entries} entries, others may be missing` : undefined,
+  },
+  {
+    name: "referral",
+    flag: "--allow-referral",
+    suspicion: ({ referrals }) =>
+      referrals.length === 0 ? undefined : `a part of the tree is elsewhere (${referrals.length} referrals)`,
+  },
+] as const satisfies readonly Row<Course>[];
+
+export const lossGuards = [
+  {
+    name: "empty",
+    flag: "--allow-empty",
+    suspicion: ({ unit, next, present, needed, excluded }) =>
+      next === 0 && (needed || present > 0)
+        ? `no ${unit} at all${excluded === "" ? "" : ` (left out: ${excluded})`}`
+        : undefined,
+  },
+  {
+    name: "shrink",
+    flag: "--allow-shrink",
+    suspicion: ({ unit, present, next, lost, largest }) =>
+      next > 0 && lost * 100 > present * largest
+        ? `${lost} of ${present} ${unit} would go, more than ${largest} in a hundred`
+        : undefined,
+  },
+] as const satisfies readonly Row<Loss>[];
+
+export type GuardName = (typeof courseGuards)[number]["name"] | (typeof lossGuards)[number]["name"];
+export type GuardFlag = (typeof courseGuards)[number]["flag"] | (typeof lossGuards)[number]["flag"];
+
+/** A guard that spoke up. */
+export interface Alarm {
+  readonly guard: GuardName;
+  readonly flag: GuardFlag;
+  readonly suspicion: string;
+}
+
+/** The guards that speak up about how the search went. */
+export function suspectCourse(course: Course): readonly Alarm[] {
+  return courseGuards.flatMap(({ name, flag, suspicion }) => alarm(name, flag, suspicion(course)));
+}
+
+/** The guards that speak up about what a file would lose. */
+export function suspectLoss(loss: Loss): readonly Alarm[] {
+  return lossGuards.flatMap(({ name, flag, suspicion }) => alarm(name, flag, suspicion(loss)));
+}
+
+function alarm(guard: GuardName, flag: GuardFlag, suspicion: string | undefined): readonly Alarm[] {
+  return suspicion === undefined ? [] : [{ guard, flag, suspicion }];
+}
