@@ -25,10 +25,12 @@ export const program = fileURLToPath(new URL("../bin/tpa-submit", import.meta.ur
  * @property {number} submissions port with TLS
  * @property {number} pid
  * @property {() => string} log the mail log so far
- * @property {(pattern: RegExp) => Promise<RegExpMatchArray>} logged waits for something in the log
+ * @property {(pattern: RegExp, from?: number) => Promise<RegExpMatchArray>} logged waits for something in the log, which
+ *   began when the program did; `from` is how much of it to pass over
  * @property {(signal: NodeJS.Signals) => void} signal
  * @property {Promise<{ status: number | null, signal: NodeJS.Signals | null }>} ended
- * @property {() => Promise<void>} start starts the program again in the same folder after it ended
+ * @property {(settings: string) => Promise<void>} configure writes the configuration anew, as startRelay does
+ * @property {() => Promise<void>} start starts the program, again if it has ended, in the same folder
  * @property {() => Promise<void>} stop ends the program and removes the folder
  */
 
@@ -57,11 +59,27 @@ async function makeCertificate(folder) {
 }
 
 /**
- * Starts a relay for `user1`.
+ * Starts a relay for `user1`. "FOLDER" in the settings stands for its folder.
  * @param {string} [settings] further lines of TOML; tables named here replace those of the same name
  * @returns {Promise<Relay>}
  */
 export async function startRelay(settings = "") {
+  const relay = await prepareRelay(settings);
+  try {
+    await relay.start();
+  } catch (error) {
+    await relay.stop();
+    throw error;
+  }
+  return relay;
+}
+
+/**
+ * The same, not started yet.
+ * @param {string} [settings]
+ * @returns {Promise<Relay>}
+ */
+export async function prepareRelay(settings = "") {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-"));
   const password = randomBytes(12).toString("base64url");
   await makeCertificate(folder);
@@ -75,8 +93,9 @@ export async function startRelay(settings = "") {
   let log = "";
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  /** @type {import("node:child_process").ChildProcess} */
+  /** @type {import("node:child_process").ChildProcess | undefined} */
   let child;
+  const isRunning = () => child !== undefined && child.exitCode === null && child.signalCode === null;
 
   /** @type {Relay} */
   const relay = {
@@ -90,38 +109,49 @@ export async function startRelay(settings = "") {
     submissions: 0,
     pid: 0,
     log: () => log,
-    logged: (pattern) => {
+    logged: (pattern, from = 0) => {
       const { promise, resolve, reject } = withResolvers();
-      const look = () => {
-        const found = log.match(pattern);
-        if (found) resolve(found);
-        else if (child.exitCode !== null || child.signalCode !== null) {
-          reject(new Error(`tpa-submit ended before it logged ${pattern}:\n${log}`));
-        } else return;
-        listeners.delete(look);
+      const giveUp = (/** @type {string} */ why) => {
+        reject(new Error(`tpa-submit ${why} before it logged ${pattern}:\n${log.slice(from)}`));
       };
+      const look = () => {
+        const found = log.slice(from).match(pattern);
+        if (found) resolve(found);
+        else if (!isRunning()) giveUp("ended");
+        else return;
+        listeners.delete(look);
+        clearTimeout(late);
+      };
+      const late = setTimeout(() => {
+        listeners.delete(look);
+        giveUp("was waited for 25 seconds");
+      }, 25_000);
       listeners.add(look);
       look();
       return promise;
     },
-    signal: (signal) => child.kill(signal),
+    signal: (signal) => {
+      child?.kill(signal);
+    },
     ended: Promise.resolve({ status: null, signal: null }),
+    configure: (changed) => writeFile(relay.config, configuration(folder, changed)),
     start: async () => {
       log = "";
-      child = spawn(process.execPath, [program, "serve", "--config", relay.config], {
+      const started = spawn(process.execPath, [program, "serve", "--config", relay.config], {
         cwd: folder,
         stdio: ["ignore", "pipe", "pipe"],
       });
+      child = started;
       /** @param {Buffer} chunk */
       const gather = (chunk) => {
         log += chunk.toString();
         for (const look of [...listeners]) look();
       };
-      child.stdout?.on("data", gather);
-      child.stderr?.on("data", gather);
-      relay.pid = child.pid ?? 0;
+      started.stdout.on("data", gather);
+      started.stderr.on("data", gather);
+      relay.pid = started.pid ?? 0;
       relay.ended = new Promise((resolve) => {
-        child.on("close", (status, signal) => {
+        started.on("close", (status, signal) => {
           for (const look of [...listeners]) look();
           resolve({ status, signal });
         });
@@ -130,23 +160,18 @@ export async function startRelay(settings = "") {
         Number((await relay.logged(new RegExp(`listening for ${door} on \\S+:(\\d+)`)))[1]);
       relay.submission = await port("submission");
       relay.submissions = await port("submissions");
+      await relay.logged(/: tpa-submit \S+ started as/);
     },
     stop: async () => {
-      if (child.exitCode === null && child.signalCode === null) {
-        child.kill("SIGTERM");
-        const hurry = setTimeout(() => child.kill("SIGKILL"), 20_000);
+      if (isRunning()) {
+        relay.signal("SIGTERM");
+        const hurry = setTimeout(relay.signal, 20_000, "SIGKILL");
         await relay.ended;
         clearTimeout(hurry);
       }
       await rm(folder, { recursive: true, force: true });
     },
   };
-  try {
-    await relay.start();
-  } catch (error) {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
-  }
   return relay;
 }
 
