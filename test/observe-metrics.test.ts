@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { counted, gauges, logged } from "../src/server/observe/figures.ts";
+import { counted, gauges, logged, type Readings } from "../src/server/observe/figures.ts";
 import { type Entry, entryOf } from "../src/server/observe/log.ts";
-import { openMetrics, processReadings, type Readings, toAll } from "../src/server/observe/metrics.ts";
+import { openMetrics, processReadings, toAll } from "../src/server/observe/metrics.ts";
 import { reply } from "../src/smtp/reply.ts";
 import { pathOf, real } from "./tools/real.ts";
 

@@ -48,10 +48,13 @@ export function logBug(where: string, error: unknown): void {
 }
 
 // C0, DEL, C1, line and paragraph separators, and what turns the direction of writing round.
-const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+const everyUnprintable = new RegExp(unprintable, "g");
 
 function printable(value: unknown): unknown {
-  if (typeof value === "string") return value.replace(unprintable, "?");
+  if (typeof value === "string") {
+    return unprintable.test(value) ? value.replace(everyUnprintable, "?") : value; // asked of every text logged
+  }
   if (Array.isArray(value)) return value.map(printable);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, printable(inner)]));
