@@ -5,7 +5,7 @@
  *     with recipients=2            settings of the server
  *     C: MAIL FROM:<a@example.org> what the client says; {base64 \0user1\0secret}, {300*x}, {wrong} are filled in
  *     C-bytes: "a\nb\r\n"          the same octet by octet, as a JSON string
- *     S: 250 2.1.0 *               what the server must say, * being anything
+ *     S: 250 2.1.0 *               what the server must say; * is anything, ? one character
  *     S: ...                       the further lines of a reply
  *     closed                       the server closes the connection
  *     no mail                      nothing was stored
@@ -105,10 +105,13 @@ function fromJson(text: string): string {
   return value;
 }
 
-/** Whether `text` is `pattern`, in which "*" stands for anything. */
+/** Whether `text` is `pattern`, in which "*" stands for anything and "?" for one character. */
 export function matches(pattern: string, text: string): boolean {
-  const source = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${source.join(".*")}$`, "s").test(text);
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replaceAll("*", ".*")
+    .replaceAll("?", ".");
+  return new RegExp(`^${source}$`, "s").test(text);
 }
 
 /** Whether `lines` are as `patterns` say; "..." stands for any number of lines. */

@@ -78,7 +78,7 @@ export class Lines extends SMTPStream {
     if (octets === 0 && rest[0] === handshakeRecord) {
       await this.#take(reply(421, "4.7.0", "TLS begins with STARTTLS on this port"));
     } else if (octets === 0 && rest.length <= authLine + 2) {
-      this.#held = rest;
+      this.#held = Buffer.from(rest); // a copy, so that an idle session does not keep all that was read with it
     } else {
       this.#excess = { octets: octets + rest.length, answer };
       if (octets > swallowedLine) await this.#take(reply(421, "4.7.0", "This line has no end"));

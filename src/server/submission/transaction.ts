@@ -39,12 +39,11 @@ export function rcpt(session: Session, transaction: Transaction, argument: strin
   const { path, rest } = found;
   const parameters = readParameters(rcptParameters, rest);
   if ("code" in parameters) return answer(session, parameters);
-  // RFC 5321 section 4.5.1: the postmaster of this site needs no domain.
-  const address = path.domain === "" ? `${path.local}@${rules.domain}` : path.address;
+  const address = isPostmaster(path) ? `${path.address}@${rules.domain}` : path.address;
   const refusal = firstOf(
     [!isAscii(address) && !transaction.parameters.smtputf8, needsSmtputf8],
     [
-      path.domain !== "" && !isQualified(path),
+      !isPostmaster(path) && !isQualified(path),
       reply(554, "5.1.2", "The recipient address needs a full domain"),
     ],
   );
@@ -74,6 +73,9 @@ function pathBehind(word: "FROM" | "TO", argument: string): ReturnType<typeof re
   const found = /^([A-Za-z]+):[ \t]*(.*)$/s.exec(argument);
   return found?.[1]?.toUpperCase() === word ? readPath(found[2] ?? "") : undefined;
 }
+
+/** RFC 5321 section 4.5.1: the postmaster of this site is known without a domain. */
+const isPostmaster = ({ address }: Path): boolean => /^postmaster$/i.test(address);
 
 /** RFC 6409 section 4.2: no domain of one word, whose meaning differs from site to site. An address literal has its own. */
 function isQualified({ domain }: Path): boolean {
