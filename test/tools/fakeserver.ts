@@ -5,11 +5,17 @@
 import { createServer, type Socket } from "node:net";
 import { type SecureContext, TLSSocket } from "node:tls";
 
-/** What may be done in place of an answer, or after one. */
-export type Fault = "drop" | "reset" | "hang";
+/** What is said (CRLF added; several lines joined by LF), and the fault that follows, or stands in its place. */
+export interface Act {
+  readonly say?: string;
+  readonly fault?: "close" | "reset" | "silence";
+}
 
-/** A text is said (CRLF added; several lines joined by LF), then the fault happens. */
-export type Reaction = string | Fault | { readonly say: string; readonly then: Fault };
+export type Reaction = string | Act;
+
+export const close: Reaction = { fault: "close" };
+export const reset: Reaction = { fault: "reset" };
+export const silence: Reaction = { fault: "silence" };
 
 /** A list is used up one by one, its last stays; a function sees the command's argument. */
 export type Rule = Reaction | readonly Reaction[] | ((argument: string) => Reaction);
@@ -45,6 +51,8 @@ export interface FakeServer {
   readonly port: number;
   /** Every command line of every connection. */
   readonly commands: readonly string[];
+  /** Those that came outside TLS. */
+  readonly inClear: readonly string[];
   readonly received: readonly Received[];
   readonly connections: () => number;
   close(): Promise<void>;
@@ -55,6 +63,8 @@ export interface Options {
   /** For STARTTLS; with `implicit` from the first byte. */
   readonly tls?: SecureContext;
   readonly implicit?: boolean;
+  /** Where to listen, if not on a free port of 127.0.0.1. */
+  readonly at?: { readonly host: string; readonly port: number };
 }
 
 const hello = "250-fake.example.net\n250-PIPELINING\n250-8BITMIME\n250-SMTPUTF8\n250-DSN\n250 SIZE 1000000";
@@ -79,6 +89,7 @@ const standard: { readonly [At in Moment]: Rule } = {
 /** Listens on a free port of 127.0.0.1. */
 export async function fakeServer(script: Script = {}, options: Options = {}): Promise<FakeServer> {
   const commands: string[] = [];
+  const inClear: string[] = [];
   const received: Received[] = [];
   const sockets = new Set<Socket>();
   let connections = 0;
@@ -90,7 +101,7 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
     if (!Array.isArray(rule)) return rule as Reaction;
     const times = said.get(moment) ?? 0;
     said.set(moment, times + 1);
-    return (rule[Math.min(times, rule.length - 1)] ?? "hang") as Reaction;
+    return (rule[Math.min(times, rule.length - 1)] ?? silence) as Reaction;
   }
 
   function serve(raw: Socket): void {
@@ -103,14 +114,16 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
     let loginSteps = 0;
 
     function react(moment: Moment, argument = ""): string {
-      const reaction = reactionAt(moment, argument);
-      const fault = typeof reaction === "object" ? reaction.then : isFault(reaction) ? reaction : undefined;
-      const words = typeof reaction === "object" ? reaction.say : isFault(reaction) ? "" : reaction;
-      if (words !== "") socket.write(`${words.replaceAll("\n", "\r\n")}\r\n`);
-      if (fault === "drop") socket.end();
+      return act(reactionAt(moment, argument));
+    }
+
+    function act(reaction: Reaction): string {
+      const { say = "", fault }: Act = typeof reaction === "string" ? { say: reaction } : reaction;
+      if (say !== "") socket.write(`${say.replaceAll("\n", "\r\n")}\r\n`);
+      if (fault === "close") socket.end();
       if (fault === "reset") raw.resetAndDestroy();
       if (fault !== undefined) silent = true;
-      return words;
+      return say;
     }
 
     function line(text: string): void {
@@ -120,6 +133,7 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
         return;
       }
       commands.push(text);
+      if (!(socket instanceof TLSSocket)) inClear.push(text);
       const [, verb = "", argument = ""] = /^(\S+)\s*(.*)$/.exec(text) ?? [];
       switch (verb) {
         case "EHLO":
@@ -160,8 +174,7 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
     function upgrade(): void {
       const reaction = reactionAt("handshake", "");
       if (reaction !== "" || !options.tls) {
-        // What is said now stands where the client expects a TLS record.
-        react("handshake");
+        act(reaction); // what is said now stands where the client expects a TLS record
         return;
       }
       raw.removeAllListeners("data");
@@ -224,12 +237,13 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
     serve(socket);
   });
   await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
+    server.listen(options.at ?? { host: "127.0.0.1", port: 0 }, resolve);
   });
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : 0,
     commands,
+    inClear,
     received,
     connections: () => connections,
     async close() {
@@ -239,8 +253,4 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
       });
     },
   };
-}
-
-function isFault(reaction: Reaction): reaction is Fault {
-  return reaction === "drop" || reaction === "reset" || reaction === "hang";
 }

@@ -19,9 +19,10 @@ const mostRecipients = 100;
 /** What one host had to say. */
 interface Visit {
   readonly outcomes: readonly Outcome[];
-  /** Recipients that it said nothing about, and the reason: another host may. */
+  /** Recipients that it said nothing about: another host may. */
   readonly left: readonly Recipient[];
-  readonly reason?: Reply;
+  /** Why there is nothing more to be had from it, as a temporary reply. */
+  readonly end?: Reply;
 }
 
 /** What does not change while the hosts do. */
@@ -43,16 +44,16 @@ export async function attempt(
   const journey = { terms, now, signal };
   const outcomes: Outcome[] = [];
   let left = letter.recipients;
-  let reason: Reply | undefined;
+  let end: Reply | undefined;
   for (const hop of hops) {
     if (left.length === 0 || signal.aborted) break;
     const visited = await visit(hop, { ...letter, recipients: left }, journey);
     outcomes.push(...visited.outcomes);
     left = visited.left;
-    reason = visited.reason ?? reason;
+    end = visited.end ?? end;
   }
-  if (signal.aborted || reason === undefined) return outcomes;
-  return [...outcomes, ...unreached(left, reason, now())];
+  if (signal.aborted || end === undefined) return outcomes;
+  return [...outcomes, ...unreached(left, end, now())];
 }
 
 /** The same reply of our own for all `recipients`: nobody was asked. `at` in milliseconds since the epoch. */
@@ -63,21 +64,21 @@ export function unreached(recipients: readonly Recipient[], reason: Reply, at: n
 
 async function visit(hop: Hop, letter: Letter, journey: Journey): Promise<Visit> {
   const session = await openEither(hop, journey);
-  if ("reply" in session) return { outcomes: [], left: letter.recipients, reason: session.reply };
+  if ("reply" in session) return { outcomes: [], left: letter.recipients, end: session.reply };
   const ready = journey.now();
   const outcomes: Outcome[] = [];
   let left = letter.recipients;
-  let reason: Reply | undefined;
-  while (left.length > 0 && reason === undefined && !journey.signal.aborted) {
+  let end: Reply | undefined;
+  while (left.length > 0 && end === undefined && !journey.signal.aborted) {
     const some = { ...letter, recipients: left.slice(0, mostRecipients) };
     const exchange = await converse(session, hop, some, journey, ready);
     outcomes.push(...exchange.outcomes);
     left = [...exchange.left, ...left.slice(some.recipients.length)];
-    reason = exchange.reason;
+    end = exchange.end;
   }
-  if (reason === undefined) session.leave();
+  if (end === undefined) session.leave();
   else session.close();
-  return { outcomes, left, ...(reason !== undefined && { reason }) };
+  return { outcomes, left, ...(end && { end }) };
 }
 
 /** Where TLS is only a bonus, a failed handshake is followed by a try without (RFC 7435 section 3). */
@@ -88,7 +89,7 @@ async function openEither(hop: Hop, { terms, signal }: Journey): Promise<WireCon
   return openSession(hop, terms, true, signal);
 }
 
-/** One transaction with its outcomes. A `reason` says that the session is at its end. */
+/** One transaction with its outcomes. An `end` says that it was the last. */
 async function converse(
   session: WireConnection,
   hop: Hop,
@@ -100,20 +101,20 @@ async function converse(
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
   if (carried.length === 0) return { outcomes: own, left: [] };
   const message = { body: letter.body(), size: letter.envelope.size };
-  const { said, usable, elsewhere } = await transact(session, hop, commands, message, {
+  const { said, elsewhere, end } = await transact(session, hop, commands, message, {
     signal,
     timeouts: terms.timeouts,
   });
   const at = now();
   const taken = terms.protocol === "lmtp" ? "delivered" : session.offers("DSN") ? "onward" : "relayed";
-  const outcomes = carried.flatMap((recipient, number): readonly Outcome[] => {
-    const answer = said[number];
-    if (answer === undefined || (signal.aborted && answer.command === "")) return [];
-    const { reply, command } = answer;
+  const outcomes: Outcome[] = [...own];
+  const left: Recipient[] = [];
+  for (const [number, recipient] of carried.entries()) {
+    const { reply, command } = said[number] ?? { reply: end, command: "" };
+    if (command === "" && elsewhere) left.push(recipient);
+    if (reply === undefined || (command === "" && (elsewhere || signal.aborted))) continue;
     const last: LastReply = { ...reply, relay: command === "" ? "none" : peerWithPort(hop), command, at };
-    return [{ recipient, reply: last, transmitting: at - ready, ...(isPositive(reply) && { taken }) }];
-  });
-  const reason = usable ? undefined : said.at(-1)?.reply;
-  if (!elsewhere) return { outcomes: [...own, ...outcomes], left: [], ...(reason && { reason }) };
-  return { outcomes: own, left: carried, ...(reason && { reason }) };
+    outcomes.push({ recipient, reply: last, transmitting: at - ready, ...(isPositive(reply) && { taken }) });
+  }
+  return { outcomes, left, ...(end && { end }) };
 }

@@ -5,14 +5,14 @@
 import type { Readable } from "node:stream";
 import type { SMTPConnectionSendInfo } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../failure.ts";
-import { isPositive, parseReply, type Reply, reply } from "../../smtp/reply.ts";
-import { brokenConnection } from "./peer.ts";
+import { formatReply, isPositive, parseReply, type Reply, reply } from "../../smtp/reply.ts";
+import { brokenConnection, peer } from "./peer.ts";
 import type { Hop } from "./route.ts";
 import { type Step, step, type WireError } from "./step.ts";
 import type { Timeouts } from "./terms.ts";
 import type { Commands, WireConnection } from "./wire.ts";
 
-/** What was said about one recipient, and in answer to which command; "" where the server said nothing. */
+/** What was said about one recipient, and in answer to which command; "" where nothing that fits was said. */
 export interface Said {
   readonly reply: Reply;
   readonly command: string;
@@ -21,10 +21,10 @@ export interface Said {
 export interface Transaction {
   /** One for each of the commands' recipients, in their order. */
   readonly said: readonly Said[];
-  /** Whether the session is good for another transaction. */
-  readonly usable: boolean;
-  /** The server went away before the message was under way: another one may be asked at once. */
+  /** The server went away before the message was under way: another may be asked at once about the unanswered. */
   readonly elsewhere: boolean;
+  /** Why the session is good for no further transaction, as a temporary reply; absent where it is. */
+  readonly end?: Reply;
 }
 
 export interface Message {
@@ -73,12 +73,29 @@ export async function transact(
   body.destroy();
   const early = sent.error === undefined && !whole;
   const last = early ? unexpected(sent.value.response) : lastSaid(sent, wire, hop);
-  const usable =
-    !early && (whole || !begun) && wire.socket?.writable === true && sent.error?.code !== "EABORT";
+  const said = account.to
+    .map((number) => saidAbout(number, account, wire) ?? last)
+    .map((one) => (begun ? one : parting(one, hop)));
+  const unanswered = said.find(({ command }) => command === "")?.reply;
+  const usable = unanswered === undefined && (whole || !begun) && wire.socket?.writable === true;
   return {
-    said: account.to.map((number) => saidAbout(number, account, wire) ?? last),
-    usable,
-    elsewhere: !begun && last.command === "" && sent.error !== undefined,
+    said,
+    elsewhere: !begun && unanswered !== undefined && sent.error !== undefined && isBroken(sent.error),
+    ...(!usable && { end: unanswered ?? reply(451, "4.4.2", `${peer(hop)} has ended the session`) }),
+  };
+}
+
+/** The session is at its end, and neither a message that cannot be read nor an answer out of step ended it. */
+const isBroken = ({ code, response }: WireError): boolean =>
+  code !== "ESTREAM" && (response === undefined || response.startsWith("421"));
+
+/** RFC 5321 section 4.2.2: 421 says that the host goes away, whatever it was asked; of the message it says nothing. */
+function parting({ reply: said, command }: Said, hop: Hop): Said {
+  if (said.code !== 421) return { reply: said, command };
+  const question = command === "" ? "" : ` (in reply to ${command} command)`;
+  return {
+    reply: reply(421, said.status, `host ${peer(hop)} said: ${formatReply(said)}${question}`),
+    command: "",
   };
 }
 

@@ -12,7 +12,12 @@ interface Insides {
   readonly _supportedExtensions: readonly string[];
   /** SIZE, 0 where it is not announced. */
   readonly _maxAllowedSize: number;
+  /** Replies that have come and are not yet acted upon: one is, each time round the event loop. */
+  readonly _responseQueue: readonly string[];
+  readonly _responsePartial: boolean;
   _sendCommand(command: string, shown?: string): void;
+  _onError(error: Error, type: string, said?: string | false, command?: string): void;
+  _actionDATA(said: string, done: () => void): void;
   _actionLMTPStream(recipient: string, final: boolean, said: string, done: () => void): void;
 }
 
@@ -72,6 +77,18 @@ export class WireConnection extends Nodemailer {
         : command;
     this.doing = doingAfter(command, this.doing);
     super._sendCommand(ours, shown);
+  }
+
+  /** A server may answer and hang up: what it has said still counts, only then the connection is lost. */
+  override _onError(error: Error, type: string, said?: string | false, command?: string): void {
+    const unread = this._responseQueue.length > 0 && !this._responsePartial;
+    if (unread && !this.destroyed) setImmediate(() => this._onError(error, type, said, command));
+    else super._onError(error, type, said, command);
+  }
+
+  /** RFC 5321 section 4.3.2: 354 and nothing else. After a 250 the message would be read as commands. */
+  override _actionDATA(said: string, done: () => void): void {
+    super._actionDATA(said.startsWith("2") ? `451 4.5.0 unexpected answer: ${said}` : said, done);
   }
 
   override _actionLMTPStream(recipient: string, final: boolean, said: string, done: () => void): void {

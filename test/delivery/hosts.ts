@@ -1,0 +1,35 @@
+/** Next hops for a test, closed after it, and deliveries to them. */
+import { afterEach } from "vitest";
+import { attempt } from "../../src/server/delivery/attempt.ts";
+import type { Letter, Outcome } from "../../src/server/delivery/letter.ts";
+import type { Terms } from "../../src/server/delivery/terms.ts";
+import { type FakeServer, fakeServer, type Options, type Script } from "../tools/fakeserver.ts";
+import { hop, terms } from "./letters.ts";
+
+/** How all of them are named in replies. */
+export const peer = "localhost[127.0.0.1]";
+
+/** For hosts that fall silent. Milliseconds. */
+export const impatient = { connect: 2000, reply: 200, final: 200, transaction: 5000 };
+
+const servers: FakeServer[] = [];
+
+afterEach(async () => {
+  await Promise.all(servers.splice(0).map((server) => server.close()));
+});
+
+export async function server(script: Script = {}, options: Options = {}): Promise<FakeServer> {
+  const made = await fakeServer(script, options);
+  servers.push(made);
+  return made;
+}
+
+export function deliver(
+  to: readonly { readonly port: number }[],
+  what: Letter,
+  more: Partial<Terms> = {},
+  signal: AbortSignal = new AbortController().signal,
+): Promise<readonly Outcome[]> {
+  const hops = to.map(({ port }) => hop(port));
+  return attempt(what, hops, terms(more), () => 1000, signal);
+}

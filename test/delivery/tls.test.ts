@@ -1,0 +1,180 @@
+import { createSecureContext } from "node:tls";
+import { afterEach, describe, expect, test } from "vitest";
+import type { Terms } from "../../src/server/delivery/terms.ts";
+import { type Entry, logTo } from "../../src/server/observe/log.ts";
+import { close, type Options, type Script, silence } from "../tools/fakeserver.ts";
+import { real } from "../tools/real.ts";
+import { certificateFor } from "./certificate.ts";
+import { deliver, impatient, server } from "./hosts.ts";
+import { letter, replies } from "./letters.ts";
+
+afterEach(() => logTo(() => undefined));
+
+describe.skipIf(!real("openssl"))("TLS", () => {
+  const pair = certificateFor("localhost");
+  const other = certificateFor("other.example.net");
+  const tls = createSecureContext(pair);
+  const starttls = { EHLO: "250-fake\n250-AUTH PLAIN LOGIN\n250 STARTTLS" };
+  const verified = { security: { kind: "starttls", verified: true, ca: pair.cert } } as const;
+  const credentials = { user: "relay", password: "s3cr\u00e9t" };
+  const secret = Buffer.from(`\0${credentials.user}\0${credentials.password}`).toString("base64");
+
+  const cases: readonly {
+    readonly name: string;
+    readonly script?: Script;
+    readonly options?: Options;
+    readonly terms?: Partial<Terms>;
+    readonly reply: RegExp;
+    readonly secure?: boolean;
+    /** Whether the host gets to see the password. */
+    readonly login?: boolean;
+    readonly log?: RegExp;
+  }[] = [
+    {
+      name: "is used where it is offered, whatever the certificate",
+      script: starttls,
+      reply: /^250/,
+      secure: true,
+      log: /^Untrusted TLS connection established to localhost\[127.0.0.1\]:\d+: TLSv1.3 with cipher TLS_\w+ \(\d+\/\d+ bits\)$/,
+    },
+    {
+      name: "that is refused is done without",
+      script: { ...starttls, STARTTLS: "454 4.7.0 not now" },
+      reply: /^250/,
+      secure: false,
+    },
+    {
+      name: "that speaks nonsense is done without, on a new connection",
+      script: { ...starttls, handshake: "hello?" },
+      reply: /^250/,
+      secure: false,
+      log: /^Cannot start TLS with localhost\[127.0.0.1\]:\d+: .*; going on without$/,
+    },
+    {
+      name: "that hangs up is done without",
+      script: { ...starttls, handshake: close },
+      reply: /^250/,
+      secure: false,
+      log: /going on without$/,
+    },
+    {
+      name: "that falls silent is done without",
+      script: { ...starttls, handshake: silence },
+      terms: { timeouts: impatient },
+      reply: /^250/,
+      secure: false,
+      log: /going on without$/,
+    },
+    {
+      name: "must be offered where it must be verified",
+      script: { STARTTLS: "502 5.5.1 what?" },
+      terms: verified,
+      reply: /^451 4\.7\.4 TLS is required, but was not offered by host localhost/,
+    },
+    {
+      name: "must not fail where it must be verified",
+      script: { ...starttls, handshake: close },
+      terms: verified,
+      reply: /^451 4\.7\.5 Cannot start TLS with localhost/,
+    },
+    {
+      name: "is verified by the given authority",
+      script: starttls,
+      terms: verified,
+      reply: /^250/,
+      secure: true,
+      log: /^Verified TLS/,
+    },
+    {
+      name: "is not verified by others",
+      script: starttls,
+      terms: { security: { kind: "starttls", verified: true } },
+      reply: /^451 4\.7\.5 .*self-signed certificate/,
+    },
+    {
+      name: "is not verified for another name",
+      script: starttls,
+      options: { tls: createSecureContext(other) },
+      terms: { security: { kind: "starttls", verified: true, ca: other.cert } },
+      reply: /^451 4\.7\.5 .*does not match certificate/,
+    },
+    {
+      name: "from the first byte is used where it is asked for",
+      options: { tls, implicit: true },
+      terms: { security: { kind: "implicit", verified: true, ca: pair.cert } },
+      reply: /^250/,
+      secure: true,
+      log: /^Verified TLS/,
+    },
+    {
+      name: "from the first byte is verified",
+      options: { tls, implicit: true },
+      terms: { security: { kind: "implicit", verified: true } },
+      reply: /^451 4\.7\.5 .*self-signed certificate/,
+    },
+    {
+      name: "from the first byte is never done without",
+      script: { greeting: "220 plain" },
+      terms: { security: { kind: "implicit", verified: false } },
+      reply: /^451 4\.7\.5 Cannot start TLS/,
+    },
+    {
+      name: "carries a login",
+      script: starttls,
+      terms: { ...verified, credentials },
+      login: true,
+      reply: /^250/,
+      secure: true,
+    },
+    {
+      name: "must be there for a login",
+      script: { STARTTLS: "502 5.5.1 what?" },
+      terms: { credentials },
+      reply: /^451 4\.7\.4 TLS is required/,
+    },
+    {
+      name: "that fails keeps the password at home",
+      script: { ...starttls, handshake: close },
+      terms: { credentials },
+      reply: /^451 4\.7\.5 /,
+    },
+    {
+      name: "with a login refused keeps the mail here",
+      script: { ...starttls, AUTH: "535 5.7.8 wrong" },
+      login: true,
+      terms: { ...verified, credentials },
+      reply:
+        /^451 4\.7\.0 host localhost\[127.0.0.1\] refused our login: 535 5\.7\.8 wrong; check delivery\.relay-user and delivery\.relay-password-file$/,
+    },
+    {
+      name: "with no login on offer keeps the mail here",
+      script: { EHLO: "250-fake\n250 STARTTLS" },
+      terms: { ...verified, credentials },
+      reply: /^451 4\.7\.0 host localhost\[127.0.0.1\] does not offer AUTH/,
+    },
+    {
+      name: "with a host that hangs up at the login keeps the mail here",
+      script: { ...starttls, AUTH: close },
+      login: true,
+      terms: { ...verified, credentials },
+      reply: /^451 4\.4\.2 lost connection with localhost\[127.0.0.1\] while performing the AUTH exchange/,
+    },
+  ];
+
+  test.each(cases)(
+    "$name",
+    async ({ script = {}, options = { tls }, terms: more = {}, reply, secure, login = false, log: line }) => {
+      const lines: string[] = [];
+      logTo(({ text }: Entry) => lines.push(text));
+      const at = await server(script, options);
+      const outcomes = await deliver([at], letter(), more);
+      expect(replies(outcomes)).toEqual([expect.stringMatching(reply)]);
+      expect(at.received.map((one) => one.secure)).toEqual(secure === undefined ? [] : [secure]);
+      if (line) expect(lines).toContainEqual(expect.stringMatching(line));
+      expect(at.inClear.join()).not.toContain("AUTH");
+      expect(at.commands.some((command) => command.includes(secret))).toBe(login);
+      expect(JSON.stringify([lines, outcomes])).not.toContain(secret);
+      expect(JSON.stringify([lines, outcomes])).not.toContain(credentials.password);
+    },
+  );
+});
