@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
-import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 
 export interface Lock {
   release(): Promise<void>;
@@ -26,18 +26,27 @@ export async function takeLock(path: string, note: string): Promise<Lock> {
   const file = await open(path, "a+", 0o600);
   try {
     await flock(file, path);
-    await file.truncate(0);
-    await file.writeFile(`${note}\n`);
+    await rewrite(file, `${note}\n`);
   } catch (error) {
     await file.close();
     throw error;
   }
   return {
     async release() {
-      await file.truncate(0); // an old note would name a process that has nothing to do with it any more
+      await rewrite(file, ""); // an old note would name a process that has nothing to do with it any more
       await file.close();
     },
   };
+}
+
+/** The note is for people: a full disk keeps it from being written, not the relay from starting. */
+async function rewrite(file: FileHandle, note: string): Promise<void> {
+  try {
+    await file.truncate(0);
+    await file.writeFile(note);
+  } catch (error) {
+    if (!["ENOSPC", "EDQUOT"].includes(errorCode(error))) throw error;
+  }
 }
 
 async function flock(file: FileHandle, path: string): Promise<void> {

@@ -119,7 +119,7 @@ async function syncOnce(disk: Disk, path: string): Promise<void> {
 
 function asFailure(error: unknown, directory: string): unknown {
   const code = errorCode(error);
-  if (error instanceof Failure || code === "") return error;
+  if (error instanceof Failure || !/^E[A-Z0-9]+$/.test(code)) return error; // else a bug
   const hint =
     code === "ENOENT"
       ? "; make the folder above it first"
