@@ -22,6 +22,20 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "server/delivery": ["smtp", "server/spool", "server/observe", "durable.ts"],
 };
 
+/** The same table from the page: `| passwd, other | durable |`, failure.ts left out. */
+function drawn(): ReadonlyMap<string, readonly string[]> {
+  const page = readFileSync(new URL("../docs/architecture.md", import.meta.url), "utf8");
+  const table = /\| folder \| may import \|\n.*\n((?:\|.*\n)*)/.exec(page)?.[1] ?? "";
+  const rows = [...table.matchAll(/^\| (.*) \| (.*) \|$/gm)].flatMap(([, left = "", right = ""]) => {
+    const imports = (right.split("; ")[0] ?? "").replace("everything", "*").split(", ");
+    const named = imports.filter((name) => name !== "failure" && name !== "nothing of ours");
+    return left.split(", ").map((name) => [bare(name), named.map(bare).sort()] as const);
+  });
+  return new Map(rows);
+}
+
+const bare = (name: string): string => name.replace(/\.ts$/, "");
+
 /** Where the packages are at home; nobody else imports them. */
 const packages: Readonly<Record<string, readonly string[]>> = {
   bcryptjs: ["passwd"],
@@ -81,6 +95,12 @@ function linesWith(pattern: RegExp, files: readonly Source[] = sources): readonl
       ),
   );
 }
+
+test("docs/architecture.md draws the house as it is", () => {
+  const table = Object.entries(mayImport).filter(([name]) => name !== "main.ts");
+  const expected = new Map(table.map(([name, imports]) => [bare(name), imports.map(bare).sort()]));
+  expect(drawn()).toEqual(expected);
+});
 
 describe("src/", () => {
   test.each(sources)("$path imports only what its folder may", (source) => {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
+import { checks } from "../src/config/checks.ts";
 import { parseConfig, readConfig } from "../src/config/read.ts";
 import { isSetting, type Rows, settings } from "../src/config/settings.ts";
 import { Failure } from "../src/failure.ts";
@@ -73,6 +74,17 @@ describe("a file without", () => {
   });
 });
 
+/** Every setting, `listen.http`. */
+const names = (rows: Rows, prefix = ""): readonly string[] =>
+  Object.entries(rows).flatMap(([key, row]) =>
+    isSetting(row) ? [`${prefix}${key}`] : names(row, `${prefix}${key}.`),
+  );
+
+test("the checks that look at several settings name settings that exist", () => {
+  const named = checks.flatMap(({ settings: concerned }) => concerned);
+  expect(names(settings)).toEqual(expect.arrayContaining(named));
+});
+
 describe("the example that is installed", () => {
   const example = readFileSync(here("../etc/tpa-submit.example.toml"), "utf8");
 
@@ -81,17 +93,13 @@ describe("the example that is installed", () => {
   });
 
   test("has every setting", () => {
-    const names = (rows: Rows, prefix: string): readonly string[] =>
-      Object.entries(rows).flatMap(([key, row]) =>
-        isSetting(row) ? [`${prefix}${key}`] : names(row, `[${key}] `),
-      );
     let table = "";
     const written = example.split("\n").flatMap((line) => {
-      table = /^\[([a-z]+)\]/.exec(line)?.[0].concat(" ") ?? table;
+      table = /^\[([a-z]+)\]/.exec(line)?.[1]?.concat(".") ?? table;
       const key = /^([a-z-]+) *=/.exec(line)?.[1];
       return key === undefined ? [] : [`${table}${key}`];
     });
-    expect(written).toEqual(names(settings, ""));
+    expect(written).toEqual(names(settings));
   });
 });
 
