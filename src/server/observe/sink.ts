@@ -86,6 +86,7 @@ export async function openSink(
     try {
       if (closed) throw new Error("it is closed");
       await destination.take(lines);
+      if (!works) around.stderr.write("the log can be written again, and goes on there\n");
       works = true;
     } catch (error) {
       if (works) around.stderr.write(`the log cannot be written, and goes on here: ${errorText(error)}\n`);
