@@ -1,6 +1,7 @@
 /** `--ldap`: sets a user's hash in the directory and reads it back. */
+import { readFile } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
-import { exitStatus, Failure } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { readAccess } from "../../ldap/access.ts";
 import { withDirectory } from "../../ldap/connection.ts";
 import type { Directory, Login } from "../../ldap/directory.ts";
@@ -18,7 +19,7 @@ export async function setInDirectory(options: Options, user: string): Promise<nu
   const dn = ownDn(ldap, user);
   const login: Login | undefined = options.asAdmin
     ? undefined
-    : { kind: "simple", dn, password: await askOnce(`Directory password of ${user}: `) };
+    : { kind: "simple", dn, password: await directoryPassword(options, user) };
   const access = await readAccess(ldap, login);
   const prefix = !options.noPrefix && !hasBareForm(schemeNamed(options.scheme)); // as userdir-ldap wants it
   const { text, attempt, generated } = await makeHash(options, `${user}@${domain}`, prefix);
@@ -34,6 +35,16 @@ export async function setInDirectory(options: Options, user: string): Promise<nu
   if (generated) tell(`the password of ${user}, shown only now: ${attempt.password}`);
   tell(`${attribute} of ${changed} is set, and was read back; it works at the relay after the next sync`);
   return exitStatus.ok;
+}
+
+async function directoryPassword({ bindPasswordFile }: Options, user: string): Promise<string> {
+  if (bindPasswordFile === undefined) return askOnce(`Directory password of ${user}: `);
+  try {
+    return (await readFile(bindPasswordFile, "utf8")).replace(/\r?\n$/, "");
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    throw new Failure(exitStatus.noInput, `--bind-password-file: cannot read it: ${errorText(error)}`);
+  }
 }
 
 /** The entry of a user in a flat tree, as userdir-ldap has it. */

@@ -33,6 +33,10 @@ export const line = command({
     verify: value("--verify <user>", "Say whether the password file lets a user in, and if not, why."),
     ldap: value("--ldap <user>", "Set the password of a user in the directory."),
     asAdmin: flag("--as-admin", "With --ldap: log in as ldap.bind-dn instead of as the user."),
+    bindPasswordFile: value(
+      "--bind-password-file <file>",
+      "With --ldap: file with the user's directory password, which is asked for otherwise.",
+    ),
     file: value("--file <file>", "Password file, instead of the one in the configuration."),
     config: value("-c, --config <file>", "Configuration file.", "/etc/tpa-submit/tpa-submit.toml"),
   },
