@@ -2,15 +2,13 @@
 import type { PasswordEvent } from "../../passwd/verifier.ts";
 import { log } from "../../server/observe/log.ts";
 
-export const logPasswords =
-  (file: string) =>
-  (event: PasswordEvent): void => {
-    switch (event.kind) {
-      case "loaded":
-        return log("passwords-loaded", { file, ...event });
-      case "refused":
-        return log("passwords-refused", { file, ...event });
-      case "line":
-        return log("password-line", { file, ...event });
-    }
-  };
+export function logPasswords(file: string, event: PasswordEvent): void {
+  switch (event.kind) {
+    case "loaded":
+      return log("passwords-loaded", { file, ...event });
+    case "refused":
+      return log("passwords-refused", { file, ...event });
+    case "line":
+      return log("password-line", { file, ...event });
+  }
+}

@@ -7,7 +7,9 @@ import { errorText, Failure } from "../../failure.ts";
 import { startVerifier } from "../../passwd/verifier.ts";
 import type { Carrier } from "../../server/delivery/carrier.ts";
 import { startScheduler } from "../../server/delivery/scheduler.ts";
+import { startHttp } from "../../server/observe/http.ts";
 import { log, logTo } from "../../server/observe/log.ts";
+import { openMetrics, toAll } from "../../server/observe/metrics.ts";
 import { openSink } from "../../server/observe/sink.ts";
 import { openSpool } from "../../server/spool/spool.ts";
 import { type Certificate, readCertificate } from "../../server/submission/certificate.ts";
@@ -15,6 +17,7 @@ import type { Submission } from "../../server/submission/submission.ts";
 import { version } from "../../version.ts";
 import { carrierFor } from "./carrier.ts";
 import { openDoors } from "./doors.ts";
+import { healthOf, newState, readingsOf } from "./figures.ts";
 import { logPasswords } from "./journal.ts";
 import { type Rules, rulesFor } from "./rules.ts";
 import { watchFiles } from "./watch.ts";
@@ -48,7 +51,9 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
   try {
     const sink = await openSink({ ...config.log, hostname: config.hostname }, Date.now);
     opened.push(sink.close);
-    logTo(sink.write);
+    const state = newState();
+    const metrics = openMetrics(readingsOf(state));
+    logTo(toAll(sink.write, metrics.count));
 
     const certificate = await readCertificate(config.tls, Date.now());
     let inUse = await putToUse(config);
@@ -58,7 +63,10 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const { passwords, domain, hostname } = config;
     const worker = new URL("../../passwd/worker.js", import.meta.url);
-    const verifier = await startVerifier({ ...passwords, domain, worker }, logPasswords(passwords.file));
+    const verifier = await startVerifier({ ...passwords, domain, worker }, (event) => {
+      if (event.kind === "loaded") state.logins = event.logins;
+      logPasswords(passwords.file, event);
+    });
     opened.push(() => verifier.close());
 
     const carrier: Carrier = {
@@ -75,6 +83,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       log("stopped", { waiting: scheduler.waiting().messages });
     });
 
+    state.waiting = () => scheduler.waiting();
     const submission = (): Submission => ({
       ...inUse.rules,
       verify: (login, password) => verifier.verify(login, password),
@@ -83,14 +92,18 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     });
     const doors = await openDoors(config.listen, certificate, submission);
     opened.push(() => doors.drain(grace));
-    tellOf(certificate, config);
+    const tellOf = ({ names, until }: Certificate, file: string): void => {
+      state.certificateUntil = until;
+      log("certificate-loaded", { file, names, until: new Date(until).toISOString() });
+    };
+    tellOf(certificate, config.tls.certificate);
 
     const reloadCertificate = async (): Promise<void> => {
+      const { tls } = inUse.config;
       try {
-        const { tls } = inUse.config;
         const renewed = await readCertificate(tls, Date.now());
         doors.replaceCertificate(renewed);
-        tellOf(renewed, inUse.config);
+        tellOf(renewed, tls.certificate);
       } catch (error) {
         log("certificate-refused", { reason: asReason(error) });
       }
@@ -104,16 +117,28 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
         const changed = restartOnly.filter((key) => !same(inUse.config, next.config, key));
         if (changed.length > 0) log("restart-needed", { settings: changed.join(", ") });
         inUse = next;
+        await sink.reopen();
         log("reloaded", {});
       } catch (error) {
         log("reload-refused", { reason: asReason(error) });
       }
-      await sink.reopen();
       await reloadCertificate();
       await verifier.reload();
     };
 
-    log("started", { version, hostname, waiting: scheduler.waiting().messages });
+    if (config.listen.http !== null) {
+      const http = await startHttp(config.listen.http, {
+        metrics: metrics.text,
+        health: () => healthOf(state),
+      });
+      opened.push(() => http.close());
+      const { address, port, family } = http.address;
+      log("listening", {
+        door: "http",
+        address: family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`,
+      });
+    }
+    log("started", { version, hostname, waiting: (await spool.ids()).length });
     return { reload, stop };
   } catch (error) {
     await stop();
@@ -144,10 +169,6 @@ function patienceOf({ delivery, spool }: Config) {
 function alarm(after: number, ring: () => void): () => void {
   const timer = setTimeout(ring, after);
   return () => clearTimeout(timer);
-}
-
-function tellOf({ names, until }: Certificate, { tls }: Config): void {
-  log("certificate-loaded", { file: tls.certificate, names, until: new Date(until).toISOString() });
 }
 
 /** A Failure's lines as one; anything else is a bug and goes on as such. */
