@@ -55,9 +55,11 @@ export function isHash(judged: Hash | Fault): judged is Hash {
   return "text" in judged;
 }
 
-/** Dovecot reads a text without {SCHEME} as {CRYPT}, and libc's crypt(3) does not know all that we do. */
+/** What libc's crypt(3) knows, to which Dovecot hands a text without {SCHEME}. */
+const ofLibc: readonly string[] = ["MD5-CRYPT", "BLF-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "DES-CRYPT"];
+
 function forDovecot(text: string, { scheme, inspection: { algorithm } }: Stored): Hash | Fault {
   if (algorithm === "APR1") return { reason: "password-damaged", detail: "Dovecot cannot check APR1" };
-  const bare = !text.startsWith("{");
-  return { text: bare && scheme.name !== "CRYPT" ? `{${scheme.name}}${text}` : text, scheme: algorithm };
+  const known = text.startsWith("{") || ofLibc.includes(algorithm);
+  return { text: known ? text : `{${scheme.name}}${text}`, scheme: algorithm };
 }

@@ -45,7 +45,7 @@ async function everyPage(directory: Directory, search: Search, add: (entry: Entr
   try {
     for await (const page of directory.pages(search)) {
       pages += 1;
-      emptyPage = pages > 1 && page.entries.length === 0;
+      emptyPage = pages > 1 && page.entries.length + page.referrals.length === 0;
       referrals.push(...page.referrals);
       for (const entry of page.entries) add(entry);
     }
