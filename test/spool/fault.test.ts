@@ -5,22 +5,12 @@
 import { describe, expect, it } from "vitest";
 import { errorCode } from "../../src/failure.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
-import { isDamaged, type NewEnvelope, openSpool, type Spool } from "../../src/server/spool/spool.ts";
+import { isDamaged, openSpool, type Spool } from "../../src/server/spool/spool.ts";
 import { intercept } from "./intercept.ts";
 import { type MemoryDisk, memoryDisk } from "./memory-disk.ts";
+import { toOne } from "./to-one.ts";
 
 const directory = "/srv/spool";
-const toOne: NewEnvelope = {
-  accepted: 0,
-  login: null,
-  sender: "",
-  eightBit: false,
-  smtputf8: false,
-  recipients: [{ address: "x@example.net", state: "waiting" }],
-  attempts: 0,
-  due: 0,
-  warned: false,
-};
 
 /** A disk on which, after `arm`, call number `failing` (from 0) fails with EIO; with `forGood` all after it, too. */
 function refusing(failing: number, forGood: boolean) {

@@ -6,19 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it, test } from "vitest";
 import { errorCode } from "../../src/failure.ts";
-import { type NewEnvelope, openSpool, type Spool } from "../../src/server/spool/spool.ts";
-
-const toOne: NewEnvelope = {
-  accepted: 0,
-  login: "user1",
-  sender: "user1@example.org",
-  eightBit: false,
-  smtputf8: false,
-  recipients: [{ address: "x@example.net", state: "waiting" }],
-  attempts: 0,
-  due: 0,
-  warned: false,
-};
+import { openSpool, type Spool } from "../../src/server/spool/spool.ts";
+import { toOne } from "./to-one.ts";
 
 const disk = mkdtempSync(join(tmpdir(), "spool-full-"));
 const mounted = mount();
@@ -33,7 +22,8 @@ function mount(): boolean {
     },
   );
   if (status === 0) return true;
-  const complaint = `no tmpfs can be mounted: ${stderr?.trim() || "not permitted"}`;
+  rmdirSync(disk);
+  const complaint = `no tmpfs can be mounted: ${stderr?.trim().split("\n")[0] || "not permitted"}`;
   if (process.env["TPA_SUBMIT_INTEROP"] === "required" && process.getuid?.() === 0) {
     test("needs a tmpfs", () => {
       throw new Error(complaint);
@@ -45,7 +35,8 @@ function mount(): boolean {
 }
 
 afterAll(() => {
-  if (mounted) spawnSync("umount", ["-l", disk]);
+  if (!mounted) return;
+  spawnSync("umount", ["-l", disk]);
   rmdirSync(disk);
 });
 

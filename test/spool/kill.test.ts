@@ -62,7 +62,7 @@ function factsIn(output: string): readonly Fact[] {
 const bodyOf = (id: string): string => `${id}\r\n${"x".repeat(70_000)}`;
 const smallBodyOf = (id: string): string => `${id}\r\n${"x".repeat(5_000)}`;
 
-describe("a spool whose process is killed", () => {
+describe("a spool whose process is killed", { timeout: 120_000 }, () => {
   it("before any change of the disk keeps what was promised, whole, and nothing of what was let go", async () => {
     let next = 0;
     let survived = false;

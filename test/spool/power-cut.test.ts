@@ -6,23 +6,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Disk } from "../../src/server/spool/disk.ts";
-import { type NewEnvelope, openSpool, type Spool } from "../../src/server/spool/spool.ts";
+import { openSpool, type Spool } from "../../src/server/spool/spool.ts";
 import { duties, type Fact, unpaid } from "./duty.ts";
 import { intercept } from "./intercept.ts";
 import { type Change, type MemoryDisk, memoryDisk, powerCut } from "./memory-disk.ts";
+import { toOne } from "./to-one.ts";
 
 const directory = "/srv/spool";
-const toOne: NewEnvelope = {
-  accepted: 0,
-  login: "user1",
-  sender: "user1@example.org",
-  eightBit: false,
-  smtputf8: false,
-  recipients: [{ address: "x@example.net", state: "waiting" }],
-  attempts: 0,
-  due: 0,
-  warned: false,
-};
 const bodyOf = (id: string): string => `Message-ID: <${id}@example.org>\r\n\r\nHello\r\n`;
 
 /** The disk of a machine on which nobody has opened a spool yet. */
@@ -131,7 +121,7 @@ const without =
     });
   };
 
-describe("a power cut", () => {
+describe("a power cut", { timeout: 120_000 }, () => {
   it("breaks no promise, whenever it comes and whatever part of the unsynced it spares", async () => {
     expect(await all(broken(await run(memoryDisk(bare), 1)))).toEqual([]);
   });
@@ -156,7 +146,7 @@ describe("a power cut", () => {
   });
 });
 
-describe("each fsync is needed:", () => {
+describe("each fsync is needed:", { timeout: 120_000 }, () => {
   const inLife: readonly [string, RegExp, number][] = [
     ["of the folder of bodies, before the promise", /messages$/, 0],
     ["of the body, before the promise", /messages\/\w+$/, 0],

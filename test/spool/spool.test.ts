@@ -4,20 +4,10 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
-import { isDamaged, type NewEnvelope, openSpool, type Spool } from "../../src/server/spool/spool.ts";
+import { isDamaged, openSpool, type Spool } from "../../src/server/spool/spool.ts";
+import { toOne } from "./to-one.ts";
 
 const started = Date.parse("2026-11-22T14:11:00.000Z");
-const toOne: NewEnvelope = {
-  accepted: started,
-  login: "user1",
-  sender: "user1@example.org",
-  eightBit: false,
-  smtputf8: false,
-  recipients: [{ address: "x@example.net", state: "waiting" }],
-  attempts: 0,
-  due: started,
-  warned: false,
-};
 
 let parent: string;
 let directory: string;

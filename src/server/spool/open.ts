@@ -24,6 +24,12 @@ export interface OpenedSpool {
   readonly orphans: ReadonlySet<string>;
 }
 
+interface Paths {
+  readonly messages: string;
+  readonly drafts: string;
+  readonly queue: string;
+}
+
 /** Throws a Failure of one line for everything that can be wrong with the folder `directory`. */
 export async function openFolders(disk: Disk, directory: string, note: string): Promise<OpenedSpool> {
   try {
@@ -31,8 +37,16 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
     const lock = await disk.lock(join(directory, "lock"), note);
     try {
       await settleFormat(disk, directory);
-      const folders = await makeFolders(disk, directory);
-      return { folders, lock, orphans: await sweep(folders) };
+      const paths = await makeFolders(disk, directory);
+      const orphans = await sweep(disk, paths);
+      const open = async (path: string) => sharingSyncs(await disk.openDirectory(path));
+      const folders = {
+        ...paths,
+        disk,
+        messages: await open(paths.messages),
+        queue: await open(paths.queue),
+      };
+      return { folders, lock, orphans };
     } catch (error) {
       await lock.release();
       throw error;
@@ -85,26 +99,27 @@ async function makeFormat(disk: Disk, directory: string, present: readonly strin
   await disk.rename(draft, join(directory, "format"));
 }
 
-async function makeFolders(disk: Disk, directory: string): Promise<Folders> {
-  const messages = join(directory, "messages");
-  const drafts = join(directory, "drafts");
-  const queue = join(directory, "queue");
-  for (const folder of [messages, drafts, queue]) await disk.makeDirectory(folder);
+async function makeFolders(disk: Disk, directory: string): Promise<Paths> {
+  const paths = {
+    messages: join(directory, "messages"),
+    drafts: join(directory, "drafts"),
+    queue: join(directory, "queue"),
+  };
+  for (const path of Object.values(paths)) await disk.makeDirectory(path);
   await syncOnce(disk, directory);
-  const open = async (path: string) => sharingSyncs(await disk.openDirectory(path));
-  return { disk, messages: await open(messages), drafts, queue: await open(queue) };
+  return paths;
 }
 
 /** Removes drafts, and bodies that no envelope promises. Resolves to the envelopes without a body. */
-async function sweep({ disk, messages, drafts, queue }: Folders): Promise<ReadonlySet<string>> {
+async function sweep(disk: Disk, { messages, drafts, queue }: Paths): Promise<ReadonlySet<string>> {
   // Who died while letting a message go may have removed the envelope in memory only. First make that true on
   // disk: a body removed under an envelope that a power cut brings back would be a promise without a message.
-  await queue.sync();
+  await syncOnce(disk, queue);
   const idsIn = async (path: string) => (await disk.list(path)).filter(isQueueId);
-  const promised = new Set(await idsIn(queue.path));
-  const bodies = new Set(await idsIn(messages.path));
+  const promised = new Set(await idsIn(queue));
+  const bodies = new Set(await idsIn(messages));
   for (const id of await idsIn(drafts)) await unlinkIfThere(disk, join(drafts, id));
-  for (const id of bodies) if (!promised.has(id)) await unlinkIfThere(disk, join(messages.path, id));
+  for (const id of bodies) if (!promised.has(id)) await unlinkIfThere(disk, join(messages, id));
   return new Set([...promised].filter((id) => !bodies.has(id)));
 }
 
