@@ -48,6 +48,8 @@ export interface SlapdOptions {
   readonly entries?: string;
   /** Further lines of slapd.conf for the database. */
   readonly database?: string;
+  /** The most entries that the reader gets; without it there is no limit. */
+  readonly limit?: number;
   /** false: no syncprov, and so no contextCSN. */
   readonly syncprov?: boolean;
 }
@@ -173,7 +175,7 @@ uid: sshdist
 userPassword: ${reader.password}
 `;
 
-function configuration(folder: string, { database = "", syncprov = true }: SlapdOptions): string {
+function configuration(folder: string, { database = "", limit, syncprov = true }: SlapdOptions): string {
   return `include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/nis.schema
@@ -196,7 +198,7 @@ rootpw ${JSON.stringify(manager.password)}
 directory ${folder}/data
 maxsize 1073741824
 dbnosync
-limits dn.exact="${reader.dn}" size=unlimited
+limits dn.exact="${reader.dn}" size=${limit ?? "unlimited"}
 ${database}
 access to attrs=userPassword,mailPassword
   by dn.exact="${reader.dn}" read
