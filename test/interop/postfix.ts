@@ -1,0 +1,121 @@
+/**
+ * A Postfix of our own, with its configuration, queue and log in a temporary folder, beside whatever the host runs.
+ * Its master insists on being root, and so do the tests that want it.
+ */
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Daemon, runWell, start } from "../tools/child.ts";
+import { freePort, untilListening } from "../tools/port.ts";
+import { real } from "../tools/real.ts";
+
+export const isRoot = process.getuid?.() === 0;
+
+/** As `real`, for tests that start a Postfix: those of a plain user are skipped aloud. */
+export function realPostfix(...others: readonly string[]): boolean {
+  const installed = real("postfix", "postmap", ...others);
+  if (installed && !isRoot) process.stderr.write("\n*** SKIPPED: Postfix is started by root only ***\n");
+  return installed && isRoot;
+}
+
+export interface Postfix {
+  readonly folder: string;
+  /** Takes mail on 127.0.0.1. */
+  readonly port: number;
+  /** Everything it logged. */
+  log(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts it. `settings` are lines of main.cf, `services` of master.cf; in both, and in `files` (by name), FOLDER stands
+ * for its folder and PORT for its port. Names in `maps` are made into hash: maps.
+ */
+export async function startPostfix(
+  settings: string,
+  { services = "", files = {}, maps = [] }: Extras = {},
+): Promise<Postfix> {
+  const folder = await mkdtemp(join(tmpdir(), "tpa-submit-postfix-"));
+  await chmod(folder, 0o755); // Postfix's own user goes in and out
+  const port = await freePort();
+  const filled = (text: string): string => text.replaceAll("FOLDER", folder).replaceAll("PORT", String(port));
+  for (const name of ["queue", "data"]) await mkdir(join(folder, name));
+  await runWell("chown", ["postfix", join(folder, "data")]);
+  await writeFile(join(folder, "main.cf"), filled(`${mainCf}${settings}\n`));
+  await writeFile(join(folder, "master.cf"), filled(`${masterCf}${services}\n`));
+  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), filled(text));
+  for (const name of maps) await runWell("postmap", ["-c", folder, `hash:${join(folder, name)}`]);
+  const script: Daemon = start("postfix", ["-c", folder, "start-fg"]);
+  const log = (): Promise<string> => readFile(join(folder, "mail.log"), "utf8").catch(() => script.output());
+  const stop = async (): Promise<void> => {
+    const pid = await readFile(join(folder, "queue/pid/master.pid"), "utf8").catch(() => undefined);
+    if (pid !== undefined) process.kill(Number(pid), "SIGTERM"); // the script passes no signal on, and ends with it
+    await script.stop(pid !== undefined);
+    await rm(folder, { recursive: true });
+  };
+  try {
+    await untilListening(port);
+  } catch (error) {
+    const said = `${await log()}${script.output()}`;
+    await stop();
+    throw new Error(said, { cause: error });
+  }
+  return { folder, port, log, stop };
+}
+
+export interface Extras {
+  readonly services?: string;
+  readonly files?: Readonly<Record<string, string>>;
+  readonly maps?: readonly string[];
+}
+
+/** Nothing of the host's own configuration, no chroot, and no way out but what the settings add. */
+const mainCf = `compatibility_level = 3.6
+config_directory = FOLDER
+queue_directory = FOLDER/queue
+data_directory = FOLDER/data
+maillog_file = FOLDER/mail.log
+maillog_file_prefixes = FOLDER
+daemon_directory = /usr/lib/postfix/sbin
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = postfix.example.net
+mydestination =
+mynetworks = 127.0.0.0/8
+alias_maps =
+alias_database =
+local_recipient_maps =
+smtpd_relay_restrictions = permit_mynetworks, reject
+default_process_limit = 20
+minimal_backoff_time = 1s
+maximal_backoff_time = 1s
+queue_run_delay = 1s
+ipc_idle = 1s
+max_idle = 5s
+`;
+
+const masterCf = `127.0.0.1:PORT inet n - n - - smtpd
+pickup unix n - n 1 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 1 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+`;
