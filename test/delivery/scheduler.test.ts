@@ -25,7 +25,6 @@ describe("a message", () => {
     const { id } = await at.submit();
     await logged(at, `${id}: removed`);
     expect(at.lines).toEqual([
-      `${id}: from=<user1@example.org>, size=82, nrcpt=1 (queue active)`,
       `${id}: to=<a@example.net>, relay=mx.example.net[192.0.2.1]:25, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (250 2.0.0 ok)`,
       `${id}: removed`,
     ]);

@@ -9,8 +9,11 @@ export const peerWithPort = (hop: Hop): string => `${peer(hop)}:${hop.port}`;
 /** `mx.example.net[192.0.2.1]`. */
 export const peer = ({ host, address }: Hop): string => `${host}[${address}]`;
 
-/** Several lines of a server's on one. */
-export const oneLine = (said: string): string => said.replace(/\s*\r?\n\s*/g, " / ");
+/** Several lines of a server's on one, and no more of it than a log can bear: our choice. */
+export const oneLine = (said: string): string => said.replace(/\s*\r?\n\s*/g, " / ").slice(0, longest);
+
+/** Characters of a server's words that are kept. */
+export const longest = 1000;
 
 /** The connection broke or fell silent while `doing`: 4.4.2, "bad connection" (RFC 3463 section 3.5). */
 export function brokenConnection(error: WireError, doing: string, hop: Hop): Reply {

@@ -43,3 +43,24 @@ export function quotedPrintable(text: string): string {
     })
     .join("\r\n");
 }
+
+const encodedWord = /=\?([\w-]{1,40})(?:\*[\w-]*)?\?([BQ])\?([!->@-~]*)\?=/gi;
+
+/** A header's text as people read it: encoded words decoded (RFC 2047); one that cannot be stays as it is. */
+export function decodeWords(text: string): string {
+  // Between two encoded words the blank is not part of the text (section 6.2).
+  const joined = text.replace(/(\?=)[ \t]+(?==\?[\w-]+(?:\*[\w-]*)?\?[BQ]\?)/gi, "$1");
+  return joined.replace(encodedWord, (whole, charset: string, encoding: string, content: string) => {
+    const octets =
+      encoding.toUpperCase() === "B"
+        ? Buffer.from(content, "base64")
+        : Buffer.from(content.replaceAll("_", " ").replace(/=([0-9A-F]{2})/gi, decodedOctet), "latin1");
+    try {
+      return new TextDecoder(charset).decode(octets);
+    } catch {
+      return whole; // no such charset
+    }
+  });
+}
+
+const decodedOctet = (_: string, digits: string): string => String.fromCharCode(Number.parseInt(digits, 16));

@@ -3,6 +3,7 @@ import { isAscii } from "../../smtp/address.ts";
 import { formatDate } from "../../smtp/date.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import type { Envelope, LastReply } from "../spool/envelope.ts";
+import { wrapped } from "./prose.ts";
 import type { Told } from "./report.ts";
 
 /** The groups of fields, CRLF line ends, ASCII only. `until` is when we give up, for "delayed". */
@@ -55,7 +56,5 @@ const plain = (text: string): string => text.replace(/[^\u0020-\u007e]/gu, "?");
 
 /** A header field, folded between words where it is long (RFC 5322 section 2.2.3). */
 function field(name: string, value: string): string {
-  const folded = `${name}: ${value}`.match(/.{1,900}/g) ?? [];
-  const lines = folded.flatMap((piece) => piece.split(/(?<=^.{40,76}) (?=\S)/));
-  return `${lines.join("\r\n ")}\r\n`;
+  return `${wrapped(`${name}: ${value}`, "").replaceAll("\n", "\r\n ")}\r\n`;
 }

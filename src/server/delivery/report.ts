@@ -9,7 +9,7 @@ import { isAscii } from "../../smtp/address.ts";
 import { formatDate } from "../../smtp/date.ts";
 import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
-import { harmless, quotedPrintable } from "./prose.ts";
+import { decodeWords, harmless, quotedPrintable } from "./prose.ts";
 import { statusFields } from "./report-fields.ts";
 import { explanation, subjectOf } from "./report-text.ts";
 
@@ -45,8 +45,11 @@ export const octetsWanted = largestHeader;
 export function writeReport(occasion: Occasion, envelope: Envelope, start: Buffer, frame: Frame): Buffer {
   const { hostname, now, until } = frame;
   const header = start.subarray(0, bodyOffset(start) ?? start.length);
-  const messageId = splitFields(header.toString("latin1")).find((field) => isNamed(field, "Message-ID"));
-  const original = messageId && harmless(fieldBody(messageId));
+  const subject = bodyOf("Subject", header);
+  const original = {
+    messageId: bodyOf("Message-ID", header),
+    subject: subject === undefined ? undefined : decodeWords(subject),
+  };
   const parts = [
     textPart(explanation(occasion, envelope, original, hostname, until)),
     part("message/delivery-status", statusFields(occasion.told, envelope, hostname, until)),
@@ -61,9 +64,7 @@ export function writeReport(occasion: Occasion, envelope: Envelope, start: Buffe
     `To: <${harmless(envelope.sender)}>`,
     `Subject: ${subjectOf(occasion.kind)}`,
     `Message-ID: <${frame.messageId}>`,
-    ...(original !== undefined && isReference(original)
-      ? [`In-Reply-To: ${original}`, `References: ${original}`]
-      : []),
+    ...references(original.messageId),
     "Auto-Submitted: auto-replied", // RFC 3834 section 5
     "MIME-Version: 1.0",
     `Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="${boundary}"`,
@@ -120,5 +121,14 @@ function boundaryFor(content: Buffer): string {
 
 const isSevenBit = (octets: Uint8Array): boolean => octets.every((octet) => octet < 0x80);
 
-/** What may stand in In-Reply-To; people's programs write all sorts of things as Message-ID. */
-const isReference = (messageId: string): boolean => /^<[!-;=?-~]{1,250}>$/.test(messageId);
+/** The first field of that name; undefined where there is none. */
+function bodyOf(name: string, header: Buffer): string | undefined {
+  const field = splitFields(header.toString("latin1")).find((one) => isNamed(one, name));
+  return field && Buffer.from(fieldBody(field), "latin1").toString("utf8");
+}
+
+/** So that the report stands beside the message; people's programs write all sorts of things as Message-ID. */
+function references(messageId: string | undefined): readonly string[] {
+  if (messageId === undefined || !/^<[!-;=?-~]{1,250}>$/.test(messageId)) return [];
+  return [`In-Reply-To: ${messageId}`, `References: ${messageId}`];
+}

@@ -35,6 +35,7 @@ export function newReporter(spool: Spool, hostname: string, now: () => number): 
         warned: false,
       });
       log("message-id", { id: draft.id, messageId });
+      log("queued", { id: draft.id, from: "", size: accepted.size, recipients: 1 });
       log(eventFor[occasion.kind], { id: envelope.id, report: draft.id });
       return accepted;
     } catch (error) {

@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import type { SMTPConnectionSendInfo } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../failure.ts";
 import { formatReply, isPositive, parseReply, type Reply, reply } from "../../smtp/reply.ts";
-import { brokenConnection, peer } from "./peer.ts";
+import { brokenConnection, longest, peer } from "./peer.ts";
 import type { Hop } from "./route.ts";
 import { type Step, step, type WireError } from "./step.ts";
 import type { Timeouts } from "./terms.ts";
@@ -123,13 +123,13 @@ function lastSaid(sent: Step<SMTPConnectionSendInfo>, wire: WireConnection, hop:
     };
   }
   if (response === undefined) return { reply: brokenConnection(sent.error, wire.doing, hop), command: "" };
-  if (command === "CONN") return { reply: parseReply(response), command: "" };
+  if (command === "CONN") return { reply: parseReply(response.slice(0, longest)), command: "" };
   return read(response, code === "EMESSAGE" ? "end of DATA" : (command ?? ""));
 }
 
 /** A reply that ought to be a refusal, or for `taken` or LMTP's final ones may be a success. */
 function read(said: string, command: string, taken = command === "end of DATA"): Said {
-  const parsed = parseReply(said);
+  const parsed = parseReply(said.slice(0, longest));
   const expected = isPositive(parsed) ? taken : parsed.code >= 400;
   return expected ? { reply: parsed, command } : unexpected(said);
 }

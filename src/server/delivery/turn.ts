@@ -45,8 +45,7 @@ const longestHeader = 100_000;
 /** Takes the turn of the message that stands as `standing` says; undefined when it is done with. */
 export async function takeTurn(standing: Standing, means: Means): Promise<Next | undefined> {
   const { books, patience, now, random, stop, abort } = means;
-  const { id, sender, size, recipients } = standing.envelope;
-  log("queued", { id, from: sender, size, recipients: recipients.length });
+  const { id, sender, recipients } = standing.envelope;
   const ledger = openLedger(standing, books);
   const groups = byDestination(recipients.filter(isOpen), means.carrier);
   let left = groups.length;
