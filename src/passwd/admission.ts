@@ -1,5 +1,5 @@
 /** Whether a password file would let somebody in, and why not: for people who ask, without threads or memory. */
-import { canonicalLogin, type EntryLine, isEntry, type PasswordLine } from "./passwordfile.ts";
+import { type EntryLine, isEntry, loginKey, type PasswordLine } from "./passwordfile.ts";
 import { verifyStored } from "./stored.ts";
 
 /** The lines that a name stands for. */
@@ -8,8 +8,8 @@ export function linesOf(
   name: string,
   domain: string,
 ): readonly PasswordLine[] {
-  const key = (login: string): string => canonicalLogin(login, domain) ?? login.toLowerCase();
-  return lines.filter(({ login }) => key(login) === key(name));
+  const wanted = loginKey(name, domain);
+  return lines.filter(({ login }) => loginKey(login, domain) === wanted);
 }
 
 /** The line that lets `name` in with `password`, or why none does. */
@@ -20,7 +20,7 @@ export async function admit(
   domain: string,
 ): Promise<EntryLine | string> {
   const own = linesOf(lines, name, domain);
-  const login = canonicalLogin(name, domain) ?? name;
+  const login = loginKey(name, domain);
   const names = domain === "" ? [login] : [`${login}@${domain}`, login];
   for (const line of own.filter(isEntry))
     if (await verifyStored(line.stored, { password, names })) return line;

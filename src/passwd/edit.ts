@@ -3,7 +3,7 @@
 import { readFile, realpath, stat } from "node:fs/promises";
 import { replaceFile } from "../durable.ts";
 import { errorCode, exitStatus, Failure } from "../failure.ts";
-import { canonicalLogin, decodePasswordFile } from "./passwordfile.ts";
+import { decodePasswordFile, loginKey } from "./passwordfile.ts";
 
 export interface Edit {
   readonly text: string;
@@ -37,12 +37,11 @@ export function deleteLines(text: string, login: string, domain: string): Edit {
 }
 
 function find(text: string, login: string, domain: string) {
-  const key = (name: string): string => canonicalLogin(name, domain) ?? name.toLowerCase();
-  const wanted = key(login);
+  const wanted = loginKey(login, domain);
   const lines = text.split("\n");
   const numbers = lines.flatMap((line, at) => {
     const name = line.replace(/\r$/, "").split(":")[0] ?? "";
-    return name !== "" && !line.startsWith("#") && key(name) === wanted ? at + 1 : [];
+    return name !== "" && !line.startsWith("#") && loginKey(name, domain) === wanted ? at + 1 : [];
   });
   return { lines, numbers };
 }
@@ -82,8 +81,8 @@ export async function editPasswordFile(
 
 function explained(path: string, error: unknown): unknown {
   const code = errorCode(error);
-  if (error instanceof Failure) return new Failure(error.status, `password file ${path}: ${error.message}`);
-  if (code === "") return error;
-  const why = code === "EPERM" || code === "EACCES" ? "; run it as root or as the owner of the file" : "";
-  return new Failure(exitStatus.temporary, `password file ${path}: ${code}${why}`, { cause: error });
+  if (code === "" && !(error instanceof Failure)) return error;
+  const what = error instanceof Failure ? error.message : code;
+  const advice = code === "EPERM" || code === "EACCES" ? "; run it as root or as the owner of the file" : "";
+  return new Failure(exitStatus.temporary, `password file ${path}: ${what}${advice}`, { cause: error });
 }

@@ -72,6 +72,11 @@ export function canonicalLogin(name: string, domain: string): string | undefined
   return local === "" ? undefined : local;
 }
 
+/** What two names have in common that mean the same login; also for names of another domain. */
+export function loginKey(name: string, domain: string): string {
+  return canonicalLogin(name, domain) ?? name.toLowerCase();
+}
+
 function parseLine(line: string, number: number): PasswordLine | undefined {
   if (line.trim() === "" || line.startsWith("#")) return undefined;
   const [login = "", field = "", , , , , , ...extra] = line.split(":");

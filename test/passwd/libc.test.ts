@@ -33,7 +33,11 @@ const passwords = fc.sample(
 );
 
 const salt = (length: number) =>
-  fc.string({ unit: fc.constantFrom(..."./09AZaz"), minLength: length, maxLength: length });
+  fc.string({
+    unit: fc.constantFrom(".", "/", "0", "9", "A", "Z", "a", "z"),
+    minLength: length,
+    maxLength: length,
+  });
 
 describe.skipIf(!real("perl"))("with crypt(3) of libc", () => {
   test.each([

@@ -2,6 +2,9 @@ import { mkdtemp, rename, rm, stat, unlink, utimes, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createStored } from "../../src/passwd/creation.ts";
+import { schemes } from "../../src/passwd/schemes.ts";
+import { formatStored } from "../../src/passwd/stored.ts";
 import { type PasswordEvent, startVerifier, type Verdict, type Verifier } from "../../src/passwd/verifier.ts";
 
 const realWorker = new URL("../../dist/passwd/worker.js", import.meta.url);
@@ -94,6 +97,19 @@ describe("a login", () => {
     const { verify } = await start(`user1:${bcrypt}\nuser1:{PLAIN}old\n`);
     expect(await verify("user1", "correct horse")).toEqual(acceptance("user1"));
     expect(await verify("user1", "old")).toEqual(acceptance("user1"));
+  });
+
+  test("is let in with what each scheme makes", { timeout: 60_000 }, async () => {
+    const lines = await Promise.all(
+      schemes.map(async (scheme, at) => {
+        const attempt = { password: "open 16", names: [`user${at}@example.org`] };
+        const { value } = await createStored(scheme, scheme.rounds?.least ?? 0, attempt);
+        return `user${at}:${formatStored({ scheme, suffix: "" }, value)}\n`;
+      }),
+    );
+    const { verify } = await start(lines.join(""));
+    for (const [at, { name }] of schemes.entries())
+      expect(await verify(`user${at}`, "open 16"), name).toEqual(acceptance(`user${at}`));
   });
 
   test("finds its realm for DIGEST-MD5", async () => {

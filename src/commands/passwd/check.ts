@@ -1,10 +1,9 @@
 /** `--check`: what a hash is, and what is in a password file; never shows a hash. */
-import { readFile } from "node:fs/promises";
-import { errorCode, exitStatus, Failure } from "../../failure.ts";
-import { decodePasswordFile, parsePasswordFile } from "../../passwd/passwordfile.ts";
+import { existsSync } from "node:fs";
+import { exitStatus, Failure } from "../../failure.ts";
 import { type Review, reviewLines } from "../../passwd/review.ts";
 import { readStored } from "../../passwd/stored.ts";
-import { passwordFile } from "./file.ts";
+import { passwordFile, readLines } from "./file.ts";
 import { print } from "./hash.ts";
 import type { Options } from "./options.ts";
 
@@ -13,8 +12,7 @@ const better = "BLF-CRYPT with cost 10 or more, or ARGON2ID";
 /** `what` is a hash or a file; "" is the password file of the configuration. */
 export async function check(options: Options, what: string): Promise<number> {
   if (what === "") return checkFile(options, (await passwordFile(options)).path);
-  const octets = await readIfThere(what);
-  return octets ? checkFile(options, what) : checkHash(options, what);
+  return existsSync(what) ? checkFile(options, what) : checkHash(options, what);
 }
 
 function checkHash(options: Options, hash: string): number {
@@ -40,9 +38,7 @@ function checkHash(options: Options, hash: string): number {
 }
 
 async function checkFile(options: Options, path: string): Promise<number> {
-  const octets = await readIfThere(path);
-  if (!octets) throw new Failure(exitStatus.temporary, `password file ${path}: there is none`);
-  const review = reviewLines(parsePasswordFile(decode(path, octets)));
+  const review = reviewLines(await readLines(path));
   const logins = review.kinds.reduce((sum, { lines }) => sum + lines.length, 0);
   print(options.json ? asJson(path, review) : asText(path, review, logins));
   if (logins === 0) throw new Failure(exitStatus.temporary, `password file ${path}: no line lets anybody in`);
@@ -105,24 +101,4 @@ function columns(rows: readonly (readonly string[])[]): string[] {
       .join("  ")
       .trimEnd(),
   );
-}
-
-async function readIfThere(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    const code = errorCode(error);
-    if (["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ERR_INVALID_ARG_VALUE"].includes(code)) return undefined;
-    if (code === "") throw error;
-    throw new Failure(exitStatus.temporary, `password file ${path}: cannot be read: ${code}`);
-  }
-}
-
-function decode(path: string, octets: Buffer): string {
-  try {
-    return decodePasswordFile(octets);
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    throw new Failure(exitStatus.temporary, `password file ${path}: ${error.message}`);
-  }
 }

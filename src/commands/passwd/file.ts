@@ -2,8 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
 import { admit, linesOf, whyNone } from "../../passwd/admission.ts";
-import { deleteLines, editPasswordFile, setLine } from "../../passwd/edit.ts";
-import { decodePasswordFile, isEntry, parsePasswordFile } from "../../passwd/passwordfile.ts";
+import { deleteLines, type Edit, editPasswordFile, setLine } from "../../passwd/edit.ts";
+import {
+  decodePasswordFile,
+  isEntry,
+  type PasswordLine,
+  parsePasswordFile,
+} from "../../passwd/passwordfile.ts";
 import { makeHash, print, tell, warn } from "./hash.ts";
 import type { Options } from "./options.ts";
 import { knownPassword } from "./secret.ts";
@@ -51,24 +56,24 @@ export async function setUser(options: Options, user: string): Promise<number> {
 
 export async function deleteUser(options: Options, user: string): Promise<number> {
   const { path, domain, synced } = await passwordFile(options);
-  const edit = await editPasswordFile(path, (before) => found(deleteLines(before, user, domain)), Date.now);
+  const change = (before: string): Edit => {
+    const edit = deleteLines(before, user, domain);
+    if (edit.lines.length > 0) return edit;
+    throw new Failure(exitStatus.temporary, `there is no line for ${user}`);
+  };
+  const edit = await editPasswordFile(path, change, Date.now);
   if (synced) warn(`${path} comes from the directory: the next sync undoes this`);
   if (!parsePasswordFile(edit.text).some(isEntry))
     warn(`nobody is left in ${path}: the relay goes on with the file that it has, until it is started again`);
   if (options.json) return print(JSON.stringify({ user, file: path, removed: edit.lines.length }));
   tell(`${user}: removed from ${path} (line ${edit.lines.join(", ")})`);
   return exitStatus.ok;
-
-  function found<Edit extends { readonly lines: readonly number[] }>(edit: Edit): Edit {
-    if (edit.lines.length > 0) return edit;
-    throw new Failure(exitStatus.temporary, `there is no line for ${user}`);
-  }
 }
 
 /** Prints whether the file lets the user in; the status says it, too. */
 export async function verifyUser(options: Options, user: string): Promise<number> {
   const { path, domain } = await passwordFile(options);
-  const lines = parsePasswordFile(await readText(path));
+  const lines = await readLines(path);
   const hopeless = whyNone(linesOf(lines, user, domain));
   const verdict =
     hopeless || (await admit(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
@@ -99,13 +104,14 @@ function refuseUnfitName(user: string): void {
   );
 }
 
-async function readText(path: string): Promise<string> {
+/** The lines of a password file. Throws a Failure (75) where it cannot be read. */
+export async function readLines(path: string): Promise<readonly PasswordLine[]> {
   try {
-    return decodePasswordFile(await readFile(path));
+    return parsePasswordFile(decodePasswordFile(await readFile(path)));
   } catch (error) {
-    if (error instanceof Failure)
-      throw new Failure(exitStatus.temporary, `password file ${path}: ${error.message}`);
-    if (errorCode(error) === "") throw error;
-    throw new Failure(exitStatus.temporary, `password file ${path}: cannot be read: ${errorCode(error)}`);
+    const code = errorCode(error);
+    if (code === "" && !(error instanceof Failure)) throw error;
+    const what = error instanceof Failure ? error.message : `cannot be read: ${code}`;
+    throw new Failure(exitStatus.temporary, `password file ${path}: ${what}`, { cause: error });
   }
 }
