@@ -43,7 +43,7 @@ export const swallowedLine = 65_536;
 export const header = 1_048_576;
 
 /** Octets that are still read, and dropped, of a message that is refused already. Our choice. */
-export const swallowedMessage = 64 * 1_048_576;
+export const swallowedMessage = 16 * 1_048_576;
 
 /** RFC 5321 section 6.3: Received fields that make a loop. */
 export const hops = 100;

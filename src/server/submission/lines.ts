@@ -1,14 +1,18 @@
 /**
- * Command lines out of a client's octets. The library's own splitter takes a bare LF for the end of a line
- * (against RFC 5321 section 2.3.8); its reading of DATA, which ends at CRLF.CRLF only, stays in use.
+ * A client's octets split into command lines and, after DATA, a message; a stream, because the library pipes the
+ * socket into one. Its own splitter takes a bare LF for the end of a line (against RFC 5321 section 2.3.8), and
+ * unstuffs dots behind one, which makes smuggled messages.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
 import { type Reply, reply } from "../../smtp/reply.ts";
+import { atBeginning, type Place, unstuff } from "./dots.ts";
 import { authLine, commandLine, swallowedLine } from "./limits.ts";
 
 /** What a line says, or the answer to one that cannot be read. */
 export type Line = string | Reply;
+
+type Next = (error?: Error | null) => void;
 
 /** Pipelined commands after which other clients have their turn; the library's choice. */
 const inOneTurn = 100;
@@ -26,6 +30,9 @@ export class Lines extends SMTPStream {
   /** A line that is too long: what is dropped of it, and its answer when it ends. */
   #excess: { readonly octets: number; readonly answer: Reply } | undefined;
 
+  /** How far the message is from its end. */
+  #place: Place = atBeginning;
+
   /** `take` gets one line after the other, the next one when it has resolved. */
   constructor(take: (line: Line) => Promise<void>, inExchange: () => boolean) {
     super();
@@ -33,13 +40,14 @@ export class Lines extends SMTPStream {
     this.#inExchange = inExchange;
   }
 
-  override _write(
-    chunk: Buffer,
-    encoding: BufferEncoding | "buffer",
-    next: (error?: Error | null) => void,
-  ): void {
+  override startDataMode(): ReturnType<SMTPStream["startDataMode"]> {
+    this.#place = atBeginning;
+    return super.startDataMode();
+  }
+
+  override _write(chunk: Buffer, _encoding: unknown, next: Next): void {
     if (this._dataMode) {
-      super._write(chunk, encoding, next);
+      this._feedDataStream(chunk, next);
       return;
     }
     const input = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
@@ -47,7 +55,29 @@ export class Lines extends SMTPStream {
     void this.#readThen(input, next);
   }
 
-  async #readThen(input: Buffer, next: (error?: Error | null) => void): Promise<void> {
+  /** Octets of a message; `next` is called when its reader can take more. */
+  override _feedDataStream(chunk: Buffer, next: Next): void {
+    const stream = this._dataStream;
+    const { place, octets, rest } = unstuff(this.#place, chunk);
+    this.#place = place;
+    this._countDataBytes(octets.length);
+    const isTaken = !stream?.writable || stream.write(octets);
+    if (rest) {
+      this._endDataMode(false, rest, next);
+    } else if (isTaken) {
+      next();
+    } else {
+      const go = (): void => {
+        stream.off("drain", go);
+        stream.off("close", go); // a reader that has enough closes it
+        next();
+      };
+      stream.on("drain", go);
+      stream.on("close", go);
+    }
+  }
+
+  async #readThen(input: Buffer, next: Next): Promise<void> {
     try {
       await this.#read(input);
     } catch (error) {
@@ -81,14 +111,14 @@ export class Lines extends SMTPStream {
       this.#held = Buffer.from(rest); // a copy, so that an idle session does not keep all that was read with it
     } else {
       this.#excess = { octets: octets + rest.length, answer };
-      if (octets > swallowedLine) await this.#take(reply(421, "4.7.0", "This line has no end"));
+      if (this.#excess.octets > swallowedLine) await this.#take(reply(421, "4.7.0", "This line has no end"));
     }
   }
 
   /** Octets that came behind DATA in one go. */
   #feed(rest: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
-      super._write(rest, "buffer", (error) => (error ? reject(error) : resolve()));
+      this._feedDataStream(rest, (error) => (error ? reject(error) : resolve()));
     });
   }
 }
