@@ -125,6 +125,20 @@ describe("accepting on a disk that refuses one call", () => {
   });
 });
 
+describe("a body of which a part could not be written", () => {
+  it("is not accepted, even if the disk takes the rest", async () => {
+    const { disk, memory, arm, failed } = refusing(1, false);
+    const spool = await openSpool(directory, () => 0, disk);
+    arm();
+    const draft = await spool.draft();
+    expect(await outcome(draft.write(Buffer.alloc(70_000)))).toEqual({ code: "EIO" });
+    expect(failed()).toContain("write");
+    await draft.write(Buffer.alloc(70_000));
+    expect(await outcome(draft.accept(toOne))).toEqual({ code: "EIO" });
+    expect(await afterRestart(memory)).toEqual([]);
+  });
+});
+
 describe("accepting on a disk that refuses everything from one call on", () => {
   it("promises nothing, but for a withdrawal that was refused as well: then the message is whole", async () => {
     await eachCall(async (failing) => {
