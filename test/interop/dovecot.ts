@@ -16,14 +16,15 @@ export interface Dovecot {
   stop(): Promise<void>;
 }
 
-/** `passwords` are lines of a passwd-file; who stands there gets mail at any domain, everybody else is refused. */
-export async function startDovecot(passwords: string): Promise<Dovecot> {
+/** `passwords` by login; who is among them gets mail at any domain, everybody else is refused. */
+export async function startDovecot(passwords: Readonly<Record<string, string>>): Promise<Dovecot> {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-dovecot-"));
   await chmod(folder, 0o755);
   const [auth, lmtp] = [await freePort(), await freePort()];
   await mkdir(join(folder, "mail"));
   await runWell("chown", ["nobody:nogroup", join(folder, "mail")]);
-  await writeFile(join(folder, "passwords"), passwords);
+  const lines = Object.entries(passwords).map(([login, password]) => `${login}:${password}::::::\n`);
+  await writeFile(join(folder, "passwords"), lines.join(""));
   await writeFile(
     join(folder, "dovecot.conf"),
     `base_dir = ${folder}/run

@@ -36,6 +36,8 @@ export async function capturingHop(): Promise<Hop> {
 export interface Sink {
   readonly port: number;
   arrived(token: string): Promise<string>;
+  /** Names of the files in which it keeps what it was sent, one a message. */
+  stored(): Promise<readonly string[]>;
   stop(): Promise<void>;
 }
 
@@ -50,6 +52,7 @@ export async function smtpSink(...switches: readonly string[]): Promise<Sink> {
   await untilListening(port);
   return {
     port,
+    stored: () => readdir(folder),
     // It writes lines without CR, and an empty one at the end.
     arrived: async (token) =>
       withCrlf(
@@ -73,7 +76,7 @@ export const smarthost = { user: "relay1", password: crypto.randomUUID() };
 
 /** A real Postfix that wants STARTTLS and a login, which a real Dovecot checks; it keeps mail in a maildir. */
 export async function postfixHop(): Promise<Hop> {
-  const dovecot = await startDovecot(`${smarthost.user}:{PLAIN}${smarthost.password}\n`);
+  const dovecot = await startDovecot({ [smarthost.user]: `{PLAIN}${smarthost.password}` });
   const { cert, key } = selfSigned(["localhost"]);
   const postfix = await startPostfix(
     `smtpd_tls_security_level = encrypt
