@@ -2,6 +2,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { expect, vi } from "vitest";
+import { unreached } from "../../src/server/delivery/attempt.ts";
 import type { Carrier } from "../../src/server/delivery/carrier.ts";
 import type { Letter, Outcome } from "../../src/server/delivery/letter.ts";
 import { type Clock, type Scheduler, startScheduler } from "../../src/server/delivery/scheduler.ts";
@@ -9,6 +11,7 @@ import type { Patience } from "../../src/server/delivery/verdict.ts";
 import { type Entry, logTo } from "../../src/server/observe/log.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
 import { openSpool, type Spool } from "../../src/server/spool/spool.ts";
+import { reply } from "../../src/smtp/reply.ts";
 import { accepted, envelope, message } from "./letters.ts";
 
 const minute = 60_000;
@@ -24,6 +27,8 @@ export const patience: Patience = {
 /** Time stands still until `turn`ed; alarms ring then. */
 export interface TurnableClock extends Clock {
   turn(milliseconds: number): void;
+  /** How many alarms are set. */
+  alarms(): number;
 }
 
 export function turnableClock(start: number): TurnableClock {
@@ -37,6 +42,7 @@ export function turnableClock(start: number): TurnableClock {
       alarms.add(alarm);
       return () => alarms.delete(alarm);
     },
+    alarms: () => alarms.size,
     turn(milliseconds) {
       time += milliseconds;
       for (const alarm of [...alarms].filter(({ at }) => at <= time)) {
@@ -51,18 +57,30 @@ export function turnableClock(start: number): TurnableClock {
 export interface FakeCarrier extends Carrier {
   readonly carried: { readonly id: string; readonly to: readonly string[]; readonly text: string }[];
   answers: Readonly<Record<string, string>>;
+  /** Destinations that nobody answers at. */
+  readonly down: Set<string>;
+  /** What happens before each answer; a test may wait here, or throw. */
+  before: (letter: Letter, signal: AbortSignal) => Promise<void>;
 }
 
 export function fakeCarrier(now: () => number): FakeCarrier {
   return {
     carried: [],
     answers: {},
+    down: new Set(),
+    before: async () => undefined,
     destination: (address) => address.replace(/^.*@/, ""),
-    async carry(letter: Letter): Promise<readonly Outcome[]> {
+    async carry(letter: Letter, signal: AbortSignal): Promise<readonly Outcome[]> {
+      await this.before(letter, signal);
+      if (signal.aborted) return [];
       const chunks: Buffer[] = [];
       for await (const chunk of letter.body()) chunks.push(chunk as Buffer);
       const to = letter.recipients.map(({ address }) => address);
       this.carried.push({ id: letter.envelope.id, to, text: Buffer.concat(chunks).toString("latin1") });
+      if (this.down.has(this.destination(to[0] ?? ""))) {
+        const refused = reply(451, "4.4.1", "connect to mx: Connection refused");
+        return unreached(letter.recipients, refused, now());
+      }
       return letter.recipients.map((recipient) => {
         const [code = "", status = "", ...text] = (this.answers[recipient.address] ?? "250 2.0.0 ok").split(
           " ",
@@ -106,6 +124,12 @@ export async function put(spool: Spool, more: Partial<Envelope> = {}, text = mes
   return draft.accept(fields);
 }
 
+/** Waits until the log has a line with `words`. */
+export function logged({ lines }: Office, words: string | RegExp): Promise<void> {
+  return vi.waitFor(() => expect(lines.join("\n")).toMatch(words), 5000);
+}
+
+/** `wrap` may make the spool fail; `before` puts something into it first. */
 export async function openOffice(
   wrap: (spool: Spool) => Spool = (spool) => spool,
   before: (spool: Spool) => Promise<void> = async () => undefined,

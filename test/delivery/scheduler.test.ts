@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import type { Envelope } from "../../src/server/spool/envelope.ts";
 import { accepted, recipient } from "./letters.ts";
-import { type Office, openOffice, patience } from "./office.ts";
+import { logged, type Office, openOffice, patience, put } from "./office.ts";
 
 let office: Office | undefined;
 
@@ -12,11 +13,6 @@ afterEach(async () => {
 async function open(...args: Parameters<typeof openOffice>): Promise<Office> {
   office = await openOffice(...args);
   return office;
-}
-
-/** Waits until the log has a line with `words`. */
-function logged({ lines }: Office, words: string | RegExp): Promise<void> {
-  return vi.waitFor(() => expect(lines.join("\n")).toMatch(words), 5000);
 }
 
 describe("a message", () => {
@@ -89,5 +85,136 @@ describe("a message", () => {
       expect.stringContaining("sender non-delivery notification"),
     ]);
     expect(at.lines).toContain(`${id}: from=<user1@example.org>, status=expired, returned to sender`);
+  });
+});
+
+describe("a refused message", () => {
+  test.each([
+    { whose: "report", more: { sender: "" } },
+    {
+      whose: "sender who wants to hear nothing",
+      more: { recipients: [recipient("a@example.net", { notify: ["NEVER" as const] })] },
+    },
+  ])("of a $whose is told nobody", async ({ more }) => {
+    const at = await open();
+    at.carrier.answers = { "a@example.net": "550 5.1.1 no such user" };
+    const { id } = await at.submit(more);
+    await logged(at, `${id}: removed`);
+    expect(await at.spool.ids()).toEqual([]);
+    expect(at.carrier.carried).toHaveLength(1);
+  });
+});
+
+describe("a message to several destinations", () => {
+  const recipients = ["a@example.net", "b@example.org", "c@example.net"].map((address) => recipient(address));
+
+  test("goes to each once, with all recipients of one in one transaction", async () => {
+    const at = await open();
+    const { id } = await at.submit({ recipients });
+    await logged(at, `${id}: removed`);
+    expect(at.carrier.carried.map(({ to }) => to)).toEqual([
+      ["a@example.net", "c@example.net"],
+      ["b@example.org"],
+    ]);
+  });
+
+  test("is recorded for one while another is still being tried", async () => {
+    const at = await open();
+    const answers: (() => void)[] = [];
+    at.carrier.before = ({ recipients: [first] }) =>
+      first?.address === "b@example.org"
+        ? new Promise((resolve) => answers.push(resolve))
+        : Promise.resolve();
+    const { id } = await at.submit({ recipients });
+    await vi.waitFor(
+      async () =>
+        expect(await at.spool.read(id)).toMatchObject({
+          recipients: [{ state: "delivered" }, { state: "waiting" }, { state: "delivered" }],
+        }),
+      5000,
+    );
+    for (const answer of answers) answer();
+    await logged(at, `${id}: removed`);
+  });
+
+  test("is tried again only where it was deferred, and all refusals come back in one report", async () => {
+    const at = await open();
+    at.carrier.answers = {
+      "a@example.net": "550 5.1.1 no such user",
+      "b@example.org": "550 5.7.1 no",
+      "c@example.net": "451 4.3.0 later",
+    };
+    const { id } = await at.submit({ recipients });
+    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 1 }), 5000);
+    at.carrier.answers = {};
+    at.clock.turn(patience.first);
+    await logged(at, `${id}: removed`);
+    const [, , report] = at.carrier.carried;
+    expect(report?.to).toEqual(["user1@example.org"]);
+    expect(report?.text.match(/^Final-Recipient: .*/gm)).toEqual([
+      "Final-Recipient: rfc822; a@example.net",
+      "Final-Recipient: rfc822; b@example.org",
+    ]);
+    expect(at.carrier.carried.filter((one) => one.id === id).map(({ to }) => to)).toEqual([
+      ["a@example.net", "c@example.net"],
+      ["b@example.org"],
+      ["c@example.net"],
+    ]);
+  });
+});
+
+describe("a sender who asked for it", () => {
+  test("hears that the message was handed over", async () => {
+    const at = await open();
+    const { id } = await at.submit({
+      envid: "E1",
+      recipients: [recipient("a@example.net", { notify: ["SUCCESS"] })],
+    });
+    await logged(at, `${id}: removed`);
+    await vi.waitFor(() => expect(at.carrier.carried).toHaveLength(2), 5000);
+    expect(at.carrier.carried[1]?.text).toMatch(
+      /Original-Envelope-Id: E1\r\n[\s\S]*Action: relayed\r\nStatus: 2.0.0\r\n/,
+    );
+    expect(at.lines).toContain(`${id}: sender delivery status notification: ${at.carrier.carried[1]?.id}`);
+  });
+});
+
+describe("many messages", () => {
+  test("are delivered so many at a time, each login in turn", async () => {
+    const at = await open();
+    let [underWay, most] = [0, 0];
+    let all = (): void => undefined;
+    const full = new Promise<void>((resolve) => {
+      all = resolve;
+    });
+    at.carrier.before = async () => {
+      most = Math.max(most, ++underWay);
+      if (underWay === patience.concurrency) all();
+      await full;
+      underWay--;
+    };
+    const logins = [...Array<string>(30).fill("user1"), "user2"];
+    const envelopes: Envelope[] = [];
+    for (const login of logins) envelopes.push(await put(at.spool, { login }));
+    for (const one of envelopes) at.scheduler.wake(one);
+    await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]), 5000);
+    expect(most).toBe(patience.concurrency);
+    const single = at.carrier.carried.findIndex(({ id }) => id === envelopes.at(-1)?.id);
+    expect(single).toBeLessThan(2 * patience.concurrency);
+  });
+
+  test("to a host that is down cost one attempt, and the others wait", async () => {
+    const at = await open();
+    at.carrier.down.add("example.net");
+    const first = await at.submit();
+    await logged(at, `${first.id}: to=<a@example.net>`);
+    const second = await at.submit();
+    const third = await at.submit({ recipients: [recipient("b@example.org")] });
+    await logged(at, `${third.id}: removed`);
+    await logged(
+      at,
+      `${second.id}: to=<a@example.net>, relay=none, delay=0, delays=0/0/0/0, dsn=4.4.1, status=deferred (delivery temporarily suspended: connect to mx: Connection refused)`,
+    );
+    expect(at.carrier.carried.map(({ id }) => id)).toEqual([first.id, third.id]);
   });
 });

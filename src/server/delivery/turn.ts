@@ -44,21 +44,23 @@ const longestHeader = 100_000;
 
 /** Takes the turn of the message that stands as `standing` says; undefined when it is done with. */
 export async function takeTurn(standing: Standing, means: Means): Promise<Next | undefined> {
-  const { books, patience, now, random, stop, abort } = means;
+  const { books, patience, now, random, stop } = means;
   const { id, sender, recipients } = standing.envelope;
   const ledger = openLedger(standing, books);
   const groups = byDestination(recipients.filter(isOpen), means.carrier);
   let left = groups.length;
+  let untried = false;
   await inLanes(groups, lanes, async (group) => {
     const outcomes = await attemptAt(group, standing.envelope, means);
     ledger.note(outcomes);
+    untried ||= outcomes.length < group.recipients.length;
     left--;
     if (left > 0 && outcomes.length > 0) await ledger.save();
   });
 
   const { envelope } = ledger.standing();
-  if (abort.aborted || stop.aborted) {
-    // Whoever was not tried stays due; the rest of the verdict is for the next start.
+  if (untried && stop.aborted) {
+    // They stay due, and the verdict on this round is for the next start.
     await ledger.save();
     return { due: envelope.due, unrecorded: ledger.standing() };
   }
