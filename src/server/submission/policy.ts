@@ -1,4 +1,5 @@
 /** Which sender addresses a login may use. */
+import { type Reply, reply } from "../../smtp/reply.ts";
 
 /** own: the login's address and those given to it. domain: any address of the domain. any: all. */
 export type SenderPolicy = "own" | "domain" | "any";
@@ -40,6 +41,15 @@ export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Alia
 
   return { mayUse, describe };
 }
+
+/** Refuses `address` to `login` and says what would do (RFC 6409 section 6.1). `where` is where the address stood. */
+export function notYours(senders: Senders, login: string, address: string, where: string): Reply {
+  const allowed = senders.describe(login).slice(0, 250);
+  return reply(550, "5.7.1", `${short(login)} may not send as ${short(address)}${where}, but as: ${allowed}`);
+}
+
+/** RFC 5321 section 4.5.3.1.5 allows a reply line 512 octets. */
+const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 79)}…` : text);
 
 /** `user1+list@example.org` belongs to whom `user1@example.org` belongs. */
 function withoutTag(address: string): string {

@@ -1,0 +1,168 @@
+/**
+ * The addresses in header fields such as From and Sender (RFC 5322 section 3.4, RFC 6854 for groups in them), with
+ * the obsolete syntax that is met in practice. Who sends as whom is decided by what is read here, so where readers
+ * of mail disagree about what a field says, nothing is read at all. Paths in SMTP commands are address.ts.
+ */
+import { parseMailbox } from "./address.ts";
+
+/** Comments and white space are gone; a mark is one of `<>,:;@.` */
+interface Token {
+  readonly kind: "atom" | "quoted" | "literal" | "mark";
+  readonly text: string;
+}
+
+/**
+ * The addresses in a field's unfolded body, one character an octet ("latin1"), in their order: those of groups, too,
+ * none of display names. They are given in SMTP's syntax, quoted only where they must be, octets above 127 read as
+ * UTF-8 (RFC 6532). Undefined where the body is no address list. Takes time in proportion to its length.
+ */
+export function readMailboxes(body: string): readonly string[] | undefined {
+  const tokens = tokensOf(body);
+  if (!tokens) return undefined;
+  const found: string[] = [];
+  let inGroup = false;
+  let afterGroup = false;
+  let isEmpty = true;
+  for (let at = 0; at <= tokens.length; ) {
+    const end = elementEnd(tokens, at);
+    const element = tokens.slice(at, end);
+    const closer = tokens[end]?.text;
+    if (element.length > 0) isEmpty = false;
+    if (afterGroup && (element.length > 0 || closer === ":")) return undefined;
+    if (closer === ":") {
+      if (inGroup || !isGroupName(element)) return undefined;
+      inGroup = true;
+    } else if (element.length > 0) {
+      const address = mailbox(element);
+      if (address === undefined) return undefined;
+      found.push(address);
+    } // an empty element is obs-addr-list's (RFC 5322 section 4.4)
+    if (closer === ";" && !inGroup) return undefined;
+    afterGroup = closer === ";";
+    if (afterGroup) inGroup = false;
+    at = end + 1;
+  }
+  return inGroup || isEmpty ? undefined : found;
+}
+
+const atomText = /[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]+/y;
+
+/** What a bracket is closed with, and what it makes of what it holds; a comment makes nothing. */
+const brackets: Readonly<Record<string, { readonly closer: string; readonly kind?: Token["kind"] }>> = {
+  "(": { closer: ")" },
+  "[": { closer: "]", kind: "literal" },
+  '"': { closer: '"', kind: "quoted" },
+};
+
+function tokensOf(body: string): readonly Token[] | undefined {
+  if (/[\x00-\x08\x0a-\x1f\x7f]/.test(body)) return undefined;
+  const tokens: Token[] = [];
+  let at = 0;
+  while (at < body.length) {
+    const first = body.charAt(at);
+    const bracket = brackets[first];
+    atomText.lastIndex = at;
+    const atom = atomText.exec(body)?.[0];
+    let end = at + 1;
+    if (bracket) {
+      end = behindBracket(body, at, first, bracket.closer);
+      if (end < 0) return undefined;
+      if (bracket.kind) tokens.push({ kind: bracket.kind, text: body.slice(at, end) });
+    } else if (atom !== undefined) {
+      end = at + atom.length;
+      tokens.push({ kind: "atom", text: atom });
+    } else if ("<>,:;@.".includes(first)) {
+      tokens.push({ kind: "mark", text: first });
+    } else if (first !== " " && first !== "\t") {
+      return undefined;
+    }
+    at = end;
+  }
+  return tokens;
+}
+
+/** Where what is opened at `start` is over; -1 where it never is. Comments hold comments; a backslash hides a character. */
+function behindBracket(body: string, start: number, opener: string, closer: string): number {
+  let depth = 0;
+  for (let at = start; at < body.length; at++) {
+    const character = body.charAt(at);
+    if (character === "\\") at++;
+    else if (character === closer && at > start) depth--;
+    else if (character === opener) depth++;
+    if (depth === 0) return at + 1;
+  }
+  return -1;
+}
+
+const isMark = (token: Token | undefined, marks: string): boolean =>
+  token?.kind === "mark" && marks.includes(token.text);
+
+/** Where the next `,`, `;` or `:` stands that is not in angle brackets, or the end. */
+function elementEnd(tokens: readonly Token[], from: number): number {
+  let inside = false;
+  for (let at = from; at < tokens.length; at++) {
+    if (isMark(tokens[at], "<")) inside = true;
+    else if (isMark(tokens[at], ">")) inside = false;
+    else if (!inside && isMark(tokens[at], ",;:")) return at;
+  }
+  return tokens.length;
+}
+
+const isGroupName = (element: readonly Token[]): boolean =>
+  element.length > 0 && element.every((token) => !isMark(token, "<>@"));
+
+/** `Name <address>`, where the name is anything but another address, or the address alone. */
+function mailbox(element: readonly Token[]): string | undefined {
+  const open = element.findIndex((token) => isMark(token, "<"));
+  if (open < 0) return address(element);
+  const name = element.slice(0, open);
+  const inside = element.slice(open + 1, -1);
+  if (!isMark(element.at(-1), ">") || [...name, ...inside].some((token) => isMark(token, "<>"))) {
+    return undefined;
+  }
+  const found = address(withoutRoute(inside));
+  if (!name.some((token) => isMark(token, "@"))) return found;
+  // `one@example.org <other@example.org>` is what readers read in two ways.
+  return found !== undefined && address(name)?.toLowerCase() === found.toLowerCase() ? found : undefined;
+}
+
+/** RFC 5322 section 4.4: `@one,@two:` before an address is ignored. */
+function withoutRoute(inside: readonly Token[]): readonly Token[] {
+  return isMark(inside[0], "@") ? inside.slice(inside.findIndex((token) => isMark(token, ":")) + 1) : inside;
+}
+
+function address(tokens: readonly Token[]): string | undefined {
+  const at = tokens.findIndex((token) => isMark(token, "@"));
+  const local = dotted(tokens.slice(0, Math.max(0, at)), ["atom", "quoted"]);
+  const domain = dotted(tokens.slice(at + 1), ["atom"]) ?? literal(tokens.slice(at + 1));
+  if (local === undefined || domain === undefined) return undefined;
+  if (local.includes("=?")) return undefined; // an encoded word has no place here (RFC 2047 section 5)
+  const written = utf8(`${inSmtp(local)}@${domain}`);
+  return written !== undefined && parseMailbox(written) ? written : undefined;
+}
+
+/** Words with single dots between them, quotes resolved. */
+function dotted(tokens: readonly Token[], kinds: readonly Token["kind"][]): string | undefined {
+  const isGood = tokens.every((token, index) =>
+    index % 2 === 0 ? kinds.includes(token.kind) : isMark(token, "."),
+  );
+  if (!isGood || tokens.length % 2 === 0) return undefined;
+  return tokens
+    .map(({ kind, text }) => (kind === "quoted" ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text))
+    .join("");
+}
+
+const literal = (tokens: readonly Token[]): string | undefined =>
+  tokens.length === 1 && tokens[0]?.kind === "literal" ? tokens[0].text : undefined;
+
+/** A local part as SMTP writes it: quotes only where it has what needs them (RFC 5321 section 4.1.2). */
+function inSmtp(local: string): string {
+  const isPlain = /^[^\s"(),.:;<>@[\\\]]+(?:\.[^\s"(),.:;<>@[\\\]]+)*$/.test(local);
+  return isPlain ? local : `"${local.replace(/["\\]/g, "\\$&")}"`;
+}
+
+/** Undefined where the octets are no UTF-8. */
+function utf8(octets: string): string | undefined {
+  const text = Buffer.from(octets, "latin1").toString("utf8");
+  return text.includes("\ufffd") ? undefined : text;
+}
