@@ -50,6 +50,25 @@ async function verify(login: string, password: string): ReturnType<Submission["v
 
 export const testPatience = { login: 60_000, command: 60_000, rate: 500, wrongPassword: 1 };
 
+/** A small site, whose spool stores nothing that can be seen. */
+export function submissionFor(): Submission {
+  const aliases = new Map([["press@example.org", new Set(["user1", "user2"])]]);
+  return {
+    hostname: "relay.example.org",
+    domain: "example.org",
+    messageSize: 100_000,
+    recipients: 100,
+    senders: senderPolicy("own", "example.org", aliases),
+    connectionsPerAddress: 1_000,
+    clientAddressInMail: false,
+    patience: testPatience,
+    verify,
+    spool: memorySpool([], {}),
+    accepted: () => undefined,
+    now: () => Date.now(),
+  };
+}
+
 /** Opens `door` on 127.0.0.1 with the rules of a small site, `changes` apart. */
 export async function openDoor(
   door: "submission" | "smtps",
@@ -60,22 +79,8 @@ export async function openDoor(
   logTo((entry) => log.push(entry));
   const stored: Stored[] = [];
   const spool = memorySpool(stored, faults);
-  const aliases = new Map([["press@example.org", new Set(["user1", "user2"])]]);
-  const listener = await listen(door, { host: "127.0.0.1", port: 0 }, pair, {
-    hostname: "relay.example.org",
-    domain: "example.org",
-    messageSize: 100_000,
-    recipients: 100,
-    senders: senderPolicy("own", "example.org", aliases),
-    connectionsPerAddress: 1_000,
-    clientAddressInMail: false,
-    patience: testPatience,
-    verify,
-    spool,
-    accepted: () => undefined,
-    now: () => Date.now(),
-    ...changes,
-  });
+  const submission: Submission = { ...submissionFor(), spool, ...changes };
+  const listener = await listen(door, { host: "127.0.0.1", port: 0 }, pair, () => submission);
   return {
     listener,
     port: listener.address.port,

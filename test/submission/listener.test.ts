@@ -8,7 +8,7 @@ import { Failure } from "../../src/failure.ts";
 import { listen } from "../../src/server/submission/listener.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Client, connect } from "./client.ts";
-import { type Door, openDoor, pair, testPatience } from "./door.ts";
+import { type Door, openDoor, pair, submissionFor, testPatience } from "./door.ts";
 
 let doors: Door[] = [];
 let clients: Client[] = [];
@@ -93,10 +93,7 @@ describe("listen()", () => {
     await once(taken, "listening");
     const address = taken.address();
     const port = typeof address === "object" && address ? address.port : 0;
-    const failed = listen("smtps", { host: "127.0.0.1", port }, pair, {
-      ...({} as Parameters<typeof listen>[3]),
-      hostname: "relay.example.org",
-    });
+    const failed = listen("smtps", { host: "127.0.0.1", port }, pair, () => submissionFor());
     await expect(failed).rejects.toThrow(Failure);
     await expect(failed).rejects.toThrow(
       `cannot listen on 127.0.0.1:${port}: another program has this port; stop it, or choose another port in listen.submissions`,
@@ -340,7 +337,7 @@ describe("a hostile client", () => {
     for (let count = 1; count < 20; count++) expect(await ask(client, "FROB")).toMatch(/^500 5\.5\.2 /);
     expect(await ask(client, "FROB")).toBe("421 4.7.0 Too many errors");
     expect(await client.line()).toBeUndefined();
-    expect(texts(door)).toContain("too many errors after FROB from unknown[127.0.0.1]");
+    expect(texts(door)).toContain("too many errors after UNKNOWN from unknown[127.0.0.1]");
   });
 
   test("may ask for many recipients too many without being sent away", async () => {

@@ -21,9 +21,9 @@ export async function openDoors(
   };
   try {
     for (const place of addresses.submission)
-      listeners.push(await listen("submission", place, pair, submission()));
+      listeners.push(await listen("submission", place, pair, submission));
     for (const place of addresses.submissions)
-      listeners.push(await listen("smtps", place, pair, submission()));
+      listeners.push(await listen("smtps", place, pair, submission));
   } catch (error) {
     await drain(0);
     throw error;

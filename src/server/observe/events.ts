@@ -23,6 +23,13 @@ interface AtDoor {
   readonly client: string;
 }
 
+interface Stage {
+  /** The command that was last; "CONNECT" before the first, "UNKNOWN" for one that is none. */
+  readonly stage: string;
+  /** Of a message, as far as it came. */
+  readonly octets?: number;
+}
+
 interface InQueue {
   readonly id: string;
 }
@@ -43,19 +50,16 @@ export const events = {
   disconnect: at<AtDoor & { commands: string }>("info", ({ client, commands }) =>
     `disconnect from ${client} ${commands}`.trimEnd(),
   ),
-  "connection-lost": at<AtDoor & { stage: string }>(
+  "connection-lost": at<AtDoor & Stage>(
     "info",
-    ({ client, stage }) => `lost connection after ${stage} from ${client}`,
+    (fields) => `lost connection after ${stageText(fields)} from ${fields.client}`,
   ),
   "connection-limit": at<AtDoor & { count: number }>(
     "warning",
     ({ client, count, door }) =>
       `Connection concurrency limit exceeded: ${count} from ${client} for service ${door}`,
   ),
-  timeout: at<AtDoor & { stage: string }>(
-    "info",
-    ({ client, stage }) => `timeout after ${stage} from ${client}`,
-  ),
+  timeout: at<AtDoor & Stage>("info", (fields) => `timeout after ${stageText(fields)} from ${fields.client}`),
   "too-many-errors": at<AtDoor & { stage: string }>(
     "info",
     ({ client, stage }) => `too many errors after ${stage} from ${client}`,
@@ -248,6 +252,11 @@ export type FieldsOf<Name extends EventName> = Parameters<(typeof events)[Name][
 export function deliveryStatus(reply: Reply): "sent" | "bounced" | "deferred" {
   if (isPositive(reply)) return "sent";
   return isPermanent(reply) ? "bounced" : "deferred";
+}
+
+/** `DATA (123 bytes)`, as Postfix says it. */
+function stageText({ stage, octets }: Stage): string {
+  return octets === undefined ? stage : `${stage} (${octets} bytes)`;
 }
 
 function deliveryText({ id, to, relay, delays, reply, command }: Delivery): string {

@@ -11,7 +11,7 @@ import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import { logBug } from "../observe/log.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
-import { type Journal, newJournal } from "./journal.ts";
+import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
 import { authenticate } from "./login.ts";
 import { noRoom, openDraft, receive } from "./receive.ts";
@@ -151,7 +151,7 @@ export class Connection extends SMTPConnection {
       if (this.#draining && !isBusy(session)) this.#end(stopping);
       else this.#expectCommand();
     } else {
-      if (next === "too-many-errors") this.#journal.broke(next, this.#journal.verb);
+      if (next === "too-many-errors") this.#journal.broke(next, "command");
       this.#end();
     }
   }
@@ -247,9 +247,9 @@ export class Connection extends SMTPConnection {
     this.#end(internal);
   }
 
-  #stage(): string {
-    if (!this._dataStream || !this._parser) return this.#journal.verb;
-    return this.#isReceiving() ? `DATA (${this._parser.dataBytes} bytes)` : "END-OF-MESSAGE";
+  #stage(): Stage {
+    if (!this._dataStream || !this._parser) return "command";
+    return this.#isReceiving() ? { octets: this._parser.dataBytes } : "message";
   }
 }
 

@@ -4,19 +4,20 @@ import type { Door } from "../observe/events.ts";
 import { log } from "../observe/log.ts";
 import type { Session } from "./session.ts";
 import { counted, formatTally, type Tally } from "./tally.ts";
-import { verbOf } from "./verbs.ts";
+import { knownVerbOf } from "./verbs.ts";
+
+/** What a session was about: a command, a message that was coming, or one that had come. */
+export type Stage = "command" | "message" | { readonly octets: number };
 
 export interface Journal {
-  /** The command that is being answered; "CONNECT" before the first. */
-  readonly verb: string;
   /** A command came. */
   heard(line: string): void;
   /** It was answered so, in the session as it was before. */
   answered(session: Session, say: readonly Reply[]): void;
   secured(cipher: { readonly name: string; readonly version: string }): void;
   handshakeFailed(reason: string): void;
-  /** How the session went off its way; `stage` is what it was about. */
-  broke(event: "connection-lost" | "timeout" | "too-many-errors", stage: string): void;
+  /** How the session went off its way. */
+  broke(event: "connection-lost" | "timeout" | "too-many-errors", stage: Stage): void;
   closed(): void;
 }
 
@@ -36,11 +37,8 @@ export function newJournal(door: Door, address: string): Journal {
   }
 
   return {
-    get verb() {
-      return verb;
-    },
     heard(line) {
-      verb = verbOf(line) || "UNKNOWN";
+      verb = knownVerbOf(line) ?? "UNKNOWN";
       path = /<([^>]*)>/.exec(line)?.[1]?.slice(0, 320) ?? "";
     },
     answered(session, [first]) {
@@ -53,7 +51,11 @@ export function newJournal(door: Door, address: string): Journal {
       log("tls-inbound", { ...at, protocol: version, cipher: name, bits: name.includes("128") ? 128 : 256 });
     },
     handshakeFailed: (reason) => log("tls-inbound-failed", { ...at, reason }),
-    broke: (event, stage) => log(event, { ...at, stage }),
+    broke(event, stage) {
+      if (stage === "command") log(event, { ...at, stage: verb });
+      else if (stage === "message") log(event, { ...at, stage: "END-OF-MESSAGE" });
+      else log(event, { ...at, stage: "DATA", ...stage });
+    },
     closed: () => log("disconnect", { ...at, commands: formatTally(tally) }),
   };
 }

@@ -28,14 +28,14 @@ export interface Listener {
 }
 
 /**
- * Opens a door. Throws a Failure (69) of one line where the address cannot be had, and whatever Node says of a
+ * Opens a door. `submission` is asked anew for each client. Throws a Failure (69) of one line where the address cannot be had, and whatever Node says of a
  * certificate that is none.
  */
 export async function listen(
   door: Door,
   place: Place,
   pair: KeyPair,
-  submission: Submission,
+  submission: () => Submission,
 ): Promise<Listener> {
   checkPair(pair);
   const server = new Server(door, pair, submission);

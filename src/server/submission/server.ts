@@ -31,7 +31,7 @@ type Upgraded = Parameters<SMTPServer["_upgrade"]>[1];
 
 export class Server extends SMTPServer {
   readonly #door: Door;
-  readonly #submission: Submission;
+  readonly #submission: () => Submission;
   readonly #crowd = newCrowd();
   readonly #visits = new Set<Visit>();
   readonly #sessions = new Set<Connection>();
@@ -39,9 +39,10 @@ export class Server extends SMTPServer {
   readonly #visitOf = new WeakMap<object, Visit>();
   #draining = false;
 
-  constructor(door: Door, { key, cert }: KeyPair, submission: Submission) {
+  /** `submission` is asked anew for each client, so that a reload reaches those who come after it. */
+  constructor(door: Door, { key, cert }: KeyPair, submission: () => Submission) {
     // A fresh object: the library writes into it.
-    super({ ...tlsRules, key, cert, secure: door === "smtps", name: submission.hostname, logger: false });
+    super({ ...tlsRules, key, cert, secure: door === "smtps", name: submission().hostname, logger: false });
     this.#door = door;
     this.#submission = submission;
   }
@@ -65,7 +66,7 @@ export class Server extends SMTPServer {
   /** The handshake that comes before a session inside TLS. */
   override _upgrade(socket: Socket, next: Upgraded): void {
     const visit = this.#visitOf.get(socket);
-    const { now } = this.#submission;
+    const { now } = this.#submission();
     // The library's timeout starts anew with every octet. The upper socket: taking the lower one away crashes Node.
     const late = setTimeout(
       () => (this._pendingSockets.get(socket) ?? socket).destroy(),
@@ -91,7 +92,7 @@ export class Server extends SMTPServer {
   override connect(socket: Socket, options?: SMTPConnectionOptions | null): void {
     const visit = options && this.#visitOf.get(options);
     if (!visit) throw new Error("a client that came in by no door");
-    const connection = new Connection(this, socket, visit, this.#submission);
+    const connection = new Connection(this, socket, visit, this.#submission());
     this.connections.add(connection);
     this.#sessions.add(connection);
     void connection.done.then(() => this.#sessions.delete(connection));
@@ -109,14 +110,14 @@ export class Server extends SMTPServer {
       () => {
         for (const session of this.#sessions) session.cut();
       },
-      Math.max(0, deadline - this.#submission.now()),
+      Math.max(0, deadline - this.#submission().now()),
     );
     while (this.#sessions.size > 0) await Promise.all([...this.#sessions].map(({ done }) => done));
     clearTimeout(late);
   }
 
   #arrival(socket: Socket): Visit {
-    const { now, patience, connectionsPerAddress } = this.#submission;
+    const { now, patience, connectionsPerAddress } = this.#submission();
     const address = (socket.remoteAddress ?? "::").replace(/^::ffff:/i, "").replace(/%.*$/, "");
     const { count, leave } = this.#crowd.enter(address);
     const at = { door: this.#door, client: `unknown[${address}]` };

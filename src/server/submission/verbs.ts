@@ -51,7 +51,13 @@ const verbs: ReadonlyMap<string, { readonly needs: readonly Need[]; readonly run
 const foreign = new Set(["EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BDAT", "BURL"]);
 
 /** The verb of a command line in capitals; "" where there is none. */
-export const verbOf = (line: string): string => /^[A-Za-z]+(?=[ \t]|$)/.exec(line)?.[0].toUpperCase() ?? "";
+const verbOf = (line: string): string => /^[A-Za-z]+(?=[ \t]|$)/.exec(line)?.[0].toUpperCase() ?? "";
+
+/** The verb of a command line where it is one of those above. */
+export function knownVerbOf(line: string): string | undefined {
+  const verb = verbOf(line);
+  return verbs.has(verb) ? verb : undefined;
+}
 
 /** What `line`, without its CRLF, leads to. While AUTH waits for a response the line is that. */
 export function respond(session: Session, line: string, rules: Rules): Answer {
