@@ -2,17 +2,17 @@ import { createSecureContext } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Terms } from "../../src/server/delivery/terms.ts";
 import { type Entry, logTo } from "../../src/server/observe/log.ts";
+import { selfSigned } from "../tools/certificate.ts";
 import { close, type Options, type Script, silence } from "../tools/fakeserver.ts";
 import { real } from "../tools/real.ts";
-import { certificateFor } from "./certificate.ts";
 import { deliver, impatient, server } from "./hosts.ts";
 import { letter, replies } from "./letters.ts";
 
 afterEach(() => logTo(() => undefined));
 
 describe.skipIf(!real("openssl"))("TLS", () => {
-  const pair = certificateFor("localhost");
-  const other = certificateFor("other.example.net");
+  const pair = selfSigned(["localhost"]);
+  const other = selfSigned(["other.example.net"]);
   const tls = createSecureContext(pair);
   const starttls = { EHLO: "250-fake\n250-AUTH PLAIN LOGIN\n250 STARTTLS" };
   const verified = { security: { kind: "starttls", verified: true, ca: pair.cert } } as const;

@@ -3,29 +3,33 @@ import { connect, type Socket } from "node:net";
 import { getSystemErrorMap } from "node:util";
 import { errorCode } from "../../failure.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
+import { within } from "./deadline.ts";
 import { peerWithPort } from "./peer.ts";
 import type { Hop } from "./route.ts";
 
 /** Connects within `patience` milliseconds and before `signal`. */
 export function dial(hop: Hop, patience: number, signal: AbortSignal): Promise<Socket | Reply> {
-  const bound = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
+  return within(signal, patience, (bound) => connected(hop, bound));
+}
+
+function connected(hop: Hop, signal: AbortSignal): Promise<Socket | Reply> {
   const socket = connect({ host: hop.address, port: hop.port });
   return new Promise((resolve) => {
     const finish = (result: Socket | Reply): void => {
-      socket.off("connect", connected).off("error", failed);
-      bound.removeEventListener("abort", gaveUp);
+      socket.off("connect", succeed).off("error", refuse);
+      signal.removeEventListener("abort", giveUp);
       resolve(result);
     };
     const fail = (words: string): void => {
       socket.on("error", () => undefined).destroy();
       finish(reply(451, "4.4.1", `connect to ${peerWithPort(hop)}: ${words}`));
     };
-    const connected = (): void => finish(socket);
-    const failed = (error: Error): void => fail(systemWords(error));
-    const gaveUp = (): void => fail("Connection timed out");
-    socket.once("connect", connected).once("error", failed);
-    bound.addEventListener("abort", gaveUp, { once: true });
-    if (bound.aborted) gaveUp();
+    const succeed = (): void => finish(socket);
+    const refuse = (error: Error): void => fail(systemWords(error));
+    const giveUp = (): void => fail("Connection timed out");
+    socket.once("connect", succeed).once("error", refuse);
+    signal.addEventListener("abort", giveUp, { once: true });
+    if (signal.aborted) giveUp();
   });
 }
 

@@ -8,6 +8,7 @@ import type { SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../failure.ts";
 import { parseReply, type Reply, reply } from "../../smtp/reply.ts";
 import { log } from "../observe/log.ts";
+import { within } from "./deadline.ts";
 import { dial } from "./dial.ts";
 import { brokenConnection, oneLine, peer, peerWithPort } from "./peer.ts";
 import type { Hop } from "./route.ts";
@@ -22,26 +23,31 @@ export interface NoSession {
 }
 
 /** Opens a session; `clear` forgoes STARTTLS. */
-export async function openSession(
+export function openSession(
   hop: Hop,
   terms: Terms,
   clear: boolean,
   signal: AbortSignal,
 ): Promise<WireConnection | NoSession> {
-  const bound = AbortSignal.any([signal, AbortSignal.timeout(terms.timeouts.transaction)]);
-  const socket = await dial(hop, terms.timeouts.connect, bound);
+  return within(signal, terms.timeouts.transaction, (bound) => open(hop, terms, clear, bound));
+}
+
+async function open(
+  hop: Hop,
+  terms: Terms,
+  clear: boolean,
+  signal: AbortSignal,
+): Promise<WireConnection | NoSession> {
+  const socket = await dial(hop, terms.timeouts.connect, signal);
   if ("code" in socket) return { reply: socket };
   const wire = new WireConnection(optionsFor(hop, terms, clear, socket));
-  wire.on("error", () => undefined); // each step listens for itself; what comes between two, the next one is told
-  const opened = await step<void>(wire, bound, (done) => wire.connect(done));
+  const opened = await step<void>(wire, signal, (done) => wire.connect(done));
   const trouble = opened.error
     ? noSession(opened.error, wire, hop, terms)
-    : await refusedLogin(wire, hop, terms, bound);
-  if (trouble) {
-    wire.close();
-    return trouble;
-  }
-  return wire;
+    : await refusedLogin(wire, hop, terms, signal);
+  if (!trouble) return wire;
+  wire.close();
+  return trouble;
 }
 
 function optionsFor(hop: Hop, terms: Terms, clear: boolean, connection: Socket): SMTPConnectionOptions {

@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import type { SMTPConnectionSendInfo } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../failure.ts";
 import { formatReply, isPositive, parseReply, type Reply, reply } from "../../smtp/reply.ts";
+import { within } from "./deadline.ts";
 import { brokenConnection, longest, peer } from "./peer.ts";
 import type { Hop } from "./route.ts";
 import { type Step, step, type WireError } from "./step.ts";
@@ -66,9 +67,10 @@ export async function transact(
   body.pause(); // until nodemailer asks for it
   wire.prepare(commands);
   wire.socket?.setTimeout(timeouts.reply);
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeouts.transaction + size)]);
-  const sent = await step<SMTPConnectionSendInfo>(wire, deadline, (done) =>
-    wire.send(account, body, (error, info) => done(error, info)),
+  const sent = await within(signal, timeouts.transaction + size, (bound) =>
+    step<SMTPConnectionSendInfo>(wire, bound, (done) =>
+      wire.send(account, body, (error, info) => done(error, info)),
+    ),
   );
   body.destroy();
   const early = sent.error === undefined && !whole;

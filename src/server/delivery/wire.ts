@@ -43,6 +43,11 @@ export class WireConnection extends Nodemailer {
   readonly finalReplies = new Map<string, string>();
   #commands: Commands = { mail: "", recipients: [] };
 
+  constructor(options: SMTPConnectionOptions) {
+    super(options);
+    this.on("error", () => undefined); // each step listens for itself; what comes between two, the next one finds
+  }
+
   /** Sets the commands of the transaction that `send` is called for next. */
   prepare(commands: Commands): void {
     this.#commands = commands;
