@@ -1,7 +1,7 @@
 /** Argon2 (RFC 9106) in the string form of its reference program, computed by hash-wasm. */
 import { randomBytes } from "node:crypto";
 import { sameDigest } from "./compare.ts";
-import { type Inspection, outside, type Rounds, type Scheme, sound, unsound } from "./scheme.ts";
+import { outside, type Rounds, type Scheme, type Unusable } from "./scheme.ts";
 
 /** Kibibytes; a worker that checks keeps them. libsodium's "moderate" level, which doveadm -r 3 takes, is the limit. */
 const mostMemory = 262_144;
@@ -28,7 +28,6 @@ export interface Variant {
 
 export function argon2Scheme(variant: Variant): Scheme {
   const id = variant.name.toLowerCase() as "argon2i" | "argon2id";
-  const read = (value: Buffer): Parameters | undefined => parse(value.toString("latin1"), id);
   return {
     name: variant.name,
     weakness: "",
@@ -36,12 +35,21 @@ export function argon2Scheme(variant: Variant): Scheme {
     rounds: variant.rounds,
     bare: `$${id}$`,
     inspect: (value) => {
-      const found = read(value);
-      return found ? inspect(variant.name, found) : unsound(`damaged ${id} string`);
-    },
-    verify: async (value, { password }) => {
-      const found = read(value);
-      return found !== undefined && sameDigest(found.tag, await compute(id, password, found));
+      const found = parse(value.toString("latin1"), id);
+      if (!found) return { problem: `damaged ${id} string` };
+      const { memory, passes } = found;
+      // OWASP's least: 19 MiB and two passes.
+      const weakness = memory * passes < 2 * 19_456 ? "so little memory and time is quickly guessed" : "";
+      const verify = async (password: string): Promise<boolean> =>
+        sameDigest(found.tag, await compute(id, password, found));
+      return (
+        tooDear(found) ?? {
+          algorithm: variant.name,
+          cost: `${memory} KiB, ${passes} passes`,
+          weakness,
+          verify: ({ password }) => verify(password),
+        }
+      );
     },
     generate: async ({ password }, passes) => {
       const setting = {
@@ -56,21 +64,12 @@ export function argon2Scheme(variant: Variant): Scheme {
   };
 }
 
-function inspect(name: string, { memory, passes, lanes, salt, tag }: Parameters): Inspection {
-  if (salt.length < 8 || salt.length > 64 || tag.length < 16 || tag.length > 64)
-    return unsound("damaged salt or tag");
-  const limits: readonly (readonly [Rounds, number, string])[] = [
-    [{ least: 1, most: mostLanes, standard: 1 }, lanes, "lanes"],
-    [{ least: 8 * lanes, most: mostMemory, standard: 0 }, memory, "KiB of memory"],
-    [{ least: 1, most: mostWork / Math.max(memory, 1), standard: 0 }, passes, `passes over ${memory} KiB:`],
-  ];
-  for (const [rounds, value, what] of limits) {
-    const problem = outside({ ...rounds, most: Math.floor(rounds.most) }, value, what);
-    if (problem) return problem;
-  }
-  // RFC 9106 section 4: the second recommended option is 64 MiB and three passes; 19 MiB is OWASP's least.
-  const weakness = memory * passes < 2 * 19_456 ? "so little memory is quickly guessed" : "";
-  return sound(name, `${memory} KiB, ${passes} passes`, weakness);
+function tooDear({ memory, passes, lanes }: Parameters): Unusable | undefined {
+  return (
+    outside({ least: 1, most: mostLanes }, lanes, "lanes:") ??
+    outside({ least: 8 * lanes, most: mostMemory }, memory, "memory in KiB:") ??
+    outside({ least: 1, most: Math.floor(mostWork / memory) }, passes, `passes over ${memory} KiB:`)
+  );
 }
 
 function parse(text: string, id: string): Parameters | undefined {
@@ -81,7 +80,8 @@ function parse(text: string, id: string): Parameters | undefined {
   if (found?.[1] !== id) return undefined;
   const salt = unpadded(found[5] ?? "");
   const tag = unpadded(found[6] ?? "");
-  if (!salt || !tag) return undefined;
+  if (!salt || !tag || salt.length < 8 || salt.length > 64 || tag.length < 16 || tag.length > 64)
+    return undefined;
   return { memory: Number(found[2]), passes: Number(found[3]), lanes: Number(found[4]), salt, tag };
 }
 

@@ -1,9 +1,9 @@
 /** Schemes that keep what a challenge-response mechanism needs: CRAM-MD5, DIGEST-MD5, one-time passwords. */
 import { createHash, randomBytes } from "node:crypto";
 import { sameDigest } from "./compare.ts";
-import { digests, ofLength, weakDigest } from "./digests.ts";
+import { digests, inspectDigest, weakDigest } from "./digests.ts";
 import { md4, md5State } from "./md.ts";
-import { type Attempt, outside, type Scheme, sound, unsound } from "./scheme.ts";
+import { type Attempt, outside, type Scheme } from "./scheme.ts";
 
 /** The two states of MD5 after the padded key of HMAC (RFC 2104): the outer, then the inner. */
 export function cramMd5Scheme(name: string): Scheme {
@@ -18,8 +18,8 @@ export function cramMd5Scheme(name: string): Scheme {
     weakness: weakDigest,
     form: "hex",
     octets: 32,
-    inspect: (value) => ofLength(name, value, 32),
-    verify: (value, { password }) => sameDigest(value, statesOf(password)),
+    inspect: (value) =>
+      inspectDigest(name, value, 32, ({ password }) => sameDigest(value, statesOf(password))),
     generate: ({ password }) => statesOf(password),
   };
 }
@@ -37,9 +37,10 @@ export function digestMd5Scheme(name: string): Scheme {
     form: "hex",
     octets: 16,
     named: true,
-    inspect: (value) => ofLength(name, value, 16),
-    verify: (value, { names, password }) =>
-      names.filter((user) => sameDigest(value, digestOf(user, password))).length > 0,
+    inspect: (value) =>
+      inspectDigest(name, value, 16, ({ names, password }) =>
+        names.some((user) => sameDigest(value, digestOf(user, password))),
+      ),
     generate: ({ names, password }) => digestOf(names[0] ?? "", password),
   };
 }
@@ -76,16 +77,15 @@ export function otpScheme(name: string): Scheme {
     form: "text",
     inspect: (value) => {
       const found = parse(value);
-      if (!found) return unsound("not of the form `sha1 sequence seed key`");
+      if (!found) return { problem: "not of the form `sha1 sequence seed key`" };
+      const { algorithm, sequence, seed, key } = found;
       return (
-        outside({ least: 0, most, standard: 1024 }, found.sequence, "sequence") ??
-        sound(name, `${found.algorithm}, sequence ${found.sequence}`, weakDigest)
-      );
-    },
-    verify: (value, attempt) => {
-      const found = parse(value);
-      return (
-        found !== null && sameDigest(found.key, keyOf(attempt, found.algorithm, found.seed, found.sequence))
+        outside({ least: 0, most }, sequence, "sequence") ?? {
+          algorithm: name,
+          cost: `${algorithm}, sequence ${sequence}`,
+          weakness: weakDigest,
+          verify: (attempt) => sameDigest(key, keyOf(attempt, algorithm, seed, sequence)),
+        }
       );
     },
     generate: (attempt) => {

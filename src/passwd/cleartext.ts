@@ -1,6 +1,6 @@
 /** Schemes that keep the password itself. */
 import { sameSecret } from "./compare.ts";
-import { type Scheme, sound, unsound } from "./scheme.ts";
+import type { Scheme } from "./scheme.ts";
 
 const weakness = "the password stands there for everybody who sees the file";
 
@@ -9,8 +9,12 @@ export function plainScheme(name: string): Scheme {
     name,
     weakness,
     form: "text",
-    inspect: () => sound(name, "", weakness),
-    verify: (value, { password }) => sameSecret(value, Buffer.from(password)),
+    inspect: (value) => ({
+      algorithm: name,
+      cost: "",
+      weakness,
+      verify: ({ password }) => sameSecret(value, Buffer.from(password)),
+    }),
     generate: ({ password }) => Buffer.from(password),
   };
 }
@@ -26,16 +30,16 @@ export function truncatedScheme(name: string): Scheme {
     form: "text",
     inspect: (value) => {
       const found = split(value);
-      if (!found) return unsound("no LENGTH- before the password");
-      return found.cut && found.text.length === 0
-        ? unsound("a password cut to nothing lets everybody in")
-        : sound(name, "", weakness);
-    },
-    verify: (value, { password }) => {
-      const found = split(value);
-      if (!found) return false;
-      const said = Buffer.from(password);
-      return sameSecret(found.text, found.cut ? said.subarray(0, found.text.length) : said);
+      if (!found) return { problem: "no LENGTH- before the password" };
+      const { text, cut } = found;
+      if (cut && text.length === 0) return { problem: "a password cut to nothing lets everybody in" };
+      const seen = (said: Buffer): Buffer => (cut ? said.subarray(0, text.length) : said);
+      return {
+        algorithm: name,
+        cost: "",
+        weakness,
+        verify: ({ password }) => sameSecret(text, seen(Buffer.from(password))),
+      };
     },
     generate: ({ password }) => Buffer.from(`${Buffer.byteLength(password) + 1}-${password}`),
   };

@@ -8,7 +8,7 @@ export async function createStored(scheme: Scheme, rounds: number, attempt: Atte
   refuseUnfit(scheme, attempt);
   const value = await scheme.generate(attempt, roundsFor(scheme, rounds));
   const inspection = scheme.inspect(value);
-  if (!inspection.sound)
+  if ("problem" in inspection)
     throw new Error(`${scheme.name} made a value that it refuses: ${inspection.problem}`);
   return { scheme, value, inspection };
 }

@@ -6,7 +6,7 @@ import { sameDigest } from "./compare.ts";
 import * as crypt64 from "./crypt64.ts";
 import { desCrypt } from "./descrypt.ts";
 import { md5Crypt } from "./md5crypt.ts";
-import { type Inspection, outside, type Rounds, type Scheme, sound, unsound } from "./scheme.ts";
+import { type Inspection, outside, type Rounds, type Scheme, type Unusable } from "./scheme.ts";
 import { type ShaCrypt, sha256Crypt, sha512Crypt, shaCrypt, standardRounds } from "./shacrypt.ts";
 
 /** bcrypt's cost is a power of two: 15 takes about three seconds of one core. doveadm's standard, 5, is cheap today. */
@@ -24,7 +24,8 @@ const weakDes = "only eight letters count, and all can be tried";
 interface Format {
   readonly algorithm: string;
   readonly pattern: RegExp;
-  readonly inspect: (found: RegExpExecArray) => Inspection;
+  /** What one check costs, and whether that is enough, or why it is too much. */
+  readonly weigh: (found: RegExpExecArray) => Pick<Inspection, "cost" | "weakness"> | Unusable;
   /** The string that the password gives with the salt and cost of the one found. */
   readonly compute: (password: Buffer, found: RegExpExecArray) => string | Promise<string>;
 }
@@ -32,16 +33,10 @@ interface Format {
 const bcrypt: Format = {
   algorithm: "BLF-CRYPT",
   pattern: /^(\$2[aby]\$(\d\d)\$[./0-9A-Za-z]{22})[./0-9A-Za-z]{31}$/,
-  inspect: (found) => {
+  weigh: (found) => {
     const cost = Number(found[2]);
-    return (
-      outside(bcryptRounds, cost, "cost") ??
-      sound(
-        "BLF-CRYPT",
-        `cost ${cost}`,
-        cost < bcryptRounds.standard ? `cost ${cost} is quickly guessed` : "",
-      )
-    );
+    const weakness = cost < bcryptRounds.standard ? `cost ${cost} is quickly guessed` : "";
+    return outside(bcryptRounds, cost, "cost") ?? { cost: `cost ${cost}`, weakness };
   },
   compute: (password, found) => bcryptString(password, found[1] ?? ""),
 };
@@ -55,7 +50,7 @@ const formats: readonly Format[] = [
   {
     algorithm: "DES-CRYPT",
     pattern: /^([./0-9A-Za-z]{2})[./0-9A-Za-z]{11}$/,
-    inspect: () => sound("DES-CRYPT", "25 rounds", weakDes),
+    weigh: () => ({ cost: "25 rounds", weakness: weakDes }),
     compute: (password, found) => desCrypt(password, found[1] ?? ""),
   },
 ];
@@ -72,30 +67,21 @@ const strangers: readonly (readonly [start: string, name: string])[] = [
   ["_", "extended DES"],
 ];
 
-function inspectAmong(candidates: readonly Format[], value: Buffer): Inspection {
+function inspectAmong(candidates: readonly Format[], value: Buffer): Inspection | Unusable {
   const text = value.toString("latin1");
-  for (const format of candidates) {
-    const found = format.pattern.exec(text);
-    if (found) return format.inspect(found);
+  for (const { algorithm, pattern, weigh, compute } of candidates) {
+    const found = pattern.exec(text);
+    if (!found) continue;
+    const weight = weigh(found);
+    if ("problem" in weight) return weight;
+    const verify = async (password: string): Promise<boolean> =>
+      sameDigest(Buffer.from(await compute(Buffer.from(password), found), "latin1"), value);
+    return { algorithm, ...weight, verify: ({ password }) => verify(password) };
   }
   const stranger = strangers.find(([start]) => text.startsWith(start));
-  if (stranger) return unsound(`${stranger[1]} (${stranger[0]}) is not supported`);
-  return unsound(
-    candidates.length === 1
-      ? `damaged ${candidates[0]?.algorithm} string`
-      : "damaged or unknown crypt string",
-  );
-}
-
-async function verifyAmong(candidates: readonly Format[], value: Buffer, password: string): Promise<boolean> {
-  const text = value.toString("latin1");
-  for (const format of candidates) {
-    const found = format.pattern.exec(text);
-    if (!found) continue;
-    if (!format.inspect(found).sound) return false;
-    return sameDigest(Buffer.from(await format.compute(Buffer.from(password), found), "latin1"), value);
-  }
-  return false;
+  if (stranger) return { problem: `${stranger[1]} (${stranger[0]}) is not supported` };
+  const only = candidates.length === 1 ? candidates[0]?.algorithm : undefined;
+  return { problem: only === undefined ? "damaged or unknown crypt string" : `damaged ${only} string` };
 }
 
 /** A row for crypt strings of any algorithm, or of `only` one. */
@@ -109,7 +95,6 @@ function cryptScheme(
     ...row,
     form: "text",
     inspect: (value) => inspectAmong(candidates, value),
-    verify: (value, { password }) => verifyAmong(candidates, value, password),
     generate: async ({ password }, rounds) =>
       Buffer.from(await generate(Buffer.from(password), rounds), "latin1"),
   };
@@ -158,10 +143,10 @@ function shaFormat(algorithm: string, kind: ShaCrypt, characters: number): Forma
     pattern: new RegExp(
       `^${magic}(?:rounds=([1-9]\\d{0,8})\\$)?([^$:\\n]{0,16})\\$[./0-9A-Za-z]{${characters}}$`,
     ),
-    inspect: (found) => {
+    weigh: (found) => {
       const count = Number(found[1] ?? standardRounds);
       const weakness = count < standardRounds ? `${count} rounds are quickly guessed` : "";
-      return outside(shaRounds, count, "rounds") ?? sound(algorithm, `${count} rounds`, weakness);
+      return outside(shaRounds, count, "rounds") ?? { cost: `${count} rounds`, weakness };
     },
     compute: (password, found) =>
       shaCrypt(kind, password, found[2] ?? "", {
@@ -175,7 +160,7 @@ function md5Format(algorithm: string, magic: "$1$" | "$apr1$"): Format {
   return {
     algorithm,
     pattern: new RegExp(`^${magic.replaceAll("$", "\\$")}([^$:\\n]{0,8})\\$[./0-9A-Za-z]{22}$`),
-    inspect: () => sound(algorithm, "1000 rounds", weakMd5),
+    weigh: () => ({ cost: "1000 rounds", weakness: weakMd5 }),
     compute: (password, found) => md5Crypt(password, magic, found[1] ?? ""),
   };
 }

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { sameDigest } from "./compare.ts";
 import * as crypt64 from "./crypt64.ts";
 import { decode } from "./encoding.ts";
-import { outside, type Rounds, type Scheme, sound, unsound } from "./scheme.ts";
+import { type Attempt, type Inspection, outside, type Rounds, type Scheme, type Unusable } from "./scheme.ts";
 
 const derive = promisify(pbkdf2);
 
@@ -34,15 +34,10 @@ export function pbkdf2Scheme(name: string): Scheme {
     rounds,
     inspect: (value) => {
       const found = parse(value);
-      if (!found) return unsound("not of the form $1$salt$rounds$key");
-      return (
-        outside(rounds, found.rounds, "rounds") ??
-        sound(name, `${found.rounds} rounds`, weakness(found.rounds))
+      if (!found) return { problem: "not of the form $1$salt$rounds$key" };
+      return inspectRounds(name, rounds, found.rounds, async ({ password }) =>
+        sameDigest(found.key, await keyOf(password, found.salt, found.rounds)),
       );
-    },
-    verify: async (value, { password }) => {
-      const found = parse(value);
-      return found !== null && sameDigest(found.key, await keyOf(password, found.salt, found.rounds));
     },
     generate: async ({ password }, count) => {
       const salt = crypt64.salt(16);
@@ -65,7 +60,7 @@ export function scramScheme(name: string, digest: "sha1" | "sha256"): Scheme {
     const [salt, stored, server, more] = parts.map((part) => decode(part, "base64"));
     if (!/^[1-9]\d{0,9}$/.test(count) || !salt || more || parts.length !== 3) return undefined;
     if (stored?.length !== octets || server?.length !== octets) return undefined;
-    return { rounds: Number(count), salt, stored, server };
+    return { rounds: Number(count), salt, keys: Buffer.concat([stored, server]) };
   };
   return {
     name,
@@ -74,20 +69,11 @@ export function scramScheme(name: string, digest: "sha1" | "sha256"): Scheme {
     rounds,
     inspect: (value) => {
       const found = parse(value);
-      if (!found) return unsound("not of the form rounds,salt,key,key");
-      return (
-        outside(rounds, found.rounds, "rounds") ??
-        sound(name, `${found.rounds} rounds`, weakness(found.rounds))
-      );
-    },
-    verify: async (value, { password }) => {
-      const found = parse(value);
-      if (!found) return false;
-      const keys = await keysOf(password, found.salt, found.rounds);
-      return sameDigest(
-        Buffer.concat([found.stored, found.server]),
-        Buffer.concat([keys.stored, keys.server]),
-      );
+      if (!found) return { problem: "not of the form rounds,salt,key,key" };
+      return inspectRounds(name, rounds, found.rounds, async ({ password }) => {
+        const { stored, server } = await keysOf(password, found.salt, found.rounds);
+        return sameDigest(found.keys, Buffer.concat([stored, server]));
+      });
     },
     generate: async ({ password }, count) => {
       const salt = randomBytes(16);
@@ -97,4 +83,14 @@ export function scramScheme(name: string, digest: "sha1" | "sha256"): Scheme {
       );
     },
   };
+}
+
+function inspectRounds(
+  algorithm: string,
+  limits: Rounds,
+  count: number,
+  verify: (attempt: Attempt) => Promise<boolean>,
+): Inspection | Unusable {
+  const cost = `${count} rounds`;
+  return outside(limits, count, "rounds") ?? { algorithm, cost, weakness: weakness(count), verify };
 }

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { sameDigest } from "./compare.ts";
 import { decode, type Encoding } from "./encoding.ts";
 import { md4 } from "./md.ts";
-import { type Scheme, sound, unsound } from "./scheme.ts";
+import type { Attempt, Inspection, Scheme, Unusable } from "./scheme.ts";
 
 /** A digest function and the octets it gives. */
 export interface Digest {
@@ -32,64 +32,62 @@ export const digests = {
 
 export const weakDigest = "one round of a quick digest: millions of guesses a second";
 
+/** The inspection of a value that is the one digest of an attempt. */
+export function inspectDigest(
+  algorithm: string,
+  value: Buffer,
+  octets: number,
+  verify: Inspection["verify"],
+): Inspection | Unusable {
+  if (value.length !== octets) return { problem: `${value.length} octets instead of ${octets}` };
+  return { algorithm, cost: "", weakness: weakDigest, verify };
+}
+
 /** A digest without salt. */
 export function digestScheme(name: string, digest: Digest, form: Encoding): Scheme {
+  const { octets } = digest;
+  const digestOf = (password: string): Buffer => digest.of(Buffer.from(password));
   return {
     name,
     weakness: weakDigest,
     form,
-    octets: digest.octets,
-    inspect: (value) => ofLength(name, value, digest.octets),
-    verify: (value, { password }) => sameDigest(value, digest.of(Buffer.from(password))),
-    generate: ({ password }) => digest.of(Buffer.from(password)),
+    octets,
+    inspect: (value) =>
+      inspectDigest(name, value, octets, ({ password }) => sameDigest(value, digestOf(password))),
+    generate: ({ password }) => digestOf(password),
   };
 }
 
 /** A digest with a salt behind it: digest(password, salt), salt. */
 export function saltedScheme(name: string, digest: Digest): Scheme {
   const { octets } = digest;
+  const salted = (password: string, salt: Buffer): Buffer =>
+    Buffer.concat([digest.of(Buffer.from(password), salt), salt]);
   return {
     name,
     weakness: weakDigest,
     form: "base64",
-    inspect: (value) =>
-      value.length > octets
-        ? sound(name, "", weakDigest)
-        : unsound(`${value.length} octets instead of ${octets + 1} at least`),
-    verify: (value, { password }) =>
-      sameDigest(value.subarray(0, octets), digest.of(Buffer.from(password), value.subarray(octets))),
-    generate: ({ password }) => {
-      const salt = randomBytes(4); // as many as Dovecot takes
-      return Buffer.concat([digest.of(Buffer.from(password), salt), salt]);
+    inspect: (value) => {
+      if (value.length <= octets)
+        return { problem: `${value.length} octets instead of ${octets + 1} at least` };
+      const salt = value.subarray(octets);
+      const verify = ({ password }: Attempt): boolean => sameDigest(value, salted(password, salt));
+      return { algorithm: name, cost: "", weakness: weakDigest, verify };
     },
+    generate: ({ password }) => salted(password, randomBytes(4)), // as many as Dovecot takes
   };
 }
 
 /** `md5Crypt`, whose row also takes plain MD5 digests in hex or base 64: LDAP's {MD5}. */
 export function md5Scheme(md5Crypt: Scheme): Scheme {
   const plain = digestScheme("MD5", digests.md5, "hex");
-  const read = (value: Buffer): Buffer | undefined => {
-    const text = value.toString("latin1");
-    const octets = decode(text, "hex") ?? decode(text, "base64");
-    return octets?.length === digests.md5.octets ? octets : undefined;
-  };
   return {
     ...md5Crypt,
     name: "MD5",
     inspect: (value) => {
-      const octets = read(value);
-      return octets ? plain.inspect(octets) : md5Crypt.inspect(value);
-    },
-    verify: (value, attempt) => {
-      const octets = read(value);
-      return octets ? plain.verify(octets, attempt) : md5Crypt.verify(value, attempt);
+      const text = value.toString("latin1");
+      const octets = decode(text, "hex") ?? decode(text, "base64");
+      return octets?.length === digests.md5.octets ? plain.inspect(octets) : md5Crypt.inspect(value);
     },
   };
-}
-
-/** The inspection of a value that has one length. */
-export function ofLength(name: string, value: Buffer, octets: number) {
-  return value.length === octets
-    ? sound(name, "", weakDigest)
-    : unsound(`${value.length} octets instead of ${octets}`);
 }

@@ -10,18 +10,22 @@ export interface Attempt {
   readonly names: readonly string[];
 }
 
-/** What a stored value turns out to be. `problem` is why it can let nobody in. */
-export type Inspection =
-  | {
-      readonly sound: true;
-      /** The algorithm that made it, which {CRYPT} leaves open: `BLF-CRYPT`. */
-      readonly algorithm: string;
-      /** What one check costs, in the scheme's own measure: `cost 10`, `5000 rounds`; "" where it has none. */
-      readonly cost: string;
-      /** Why it should be replaced; "" where it is fit for use. */
-      readonly weakness: string;
-    }
-  | { readonly sound: false; readonly problem: string };
+/** What a stored value turns out to be. */
+export interface Inspection {
+  /** The algorithm that made it, which {CRYPT} leaves open: `BLF-CRYPT`. */
+  readonly algorithm: string;
+  /** What one check costs, in the scheme's own measure: `cost 10`, `5000 rounds`; "" where it has none. */
+  readonly cost: string;
+  /** Why it should be replaced; "" where it is fit for use. */
+  readonly weakness: string;
+  /** Whether the password belongs to it. */
+  readonly verify: (attempt: Attempt) => boolean | Promise<boolean>;
+}
+
+/** A value that can let nobody in, and why. */
+export interface Unusable {
+  readonly problem: string;
+}
 
 /** The work factor of a scheme. More than `most` is refused in stored values too: it would stall the relay. */
 export interface Rounds {
@@ -45,27 +49,18 @@ export interface Scheme {
   readonly bare?: string;
   /** The value depends on the user's name. */
   readonly named?: boolean;
-  readonly inspect: (value: Buffer) => Inspection;
-  /** Called for values that {@link inspect} found sound; anything else gives false. */
-  readonly verify: (value: Buffer, attempt: Attempt) => boolean | Promise<boolean>;
+  /** Reads a value; computes nothing yet. */
+  readonly inspect: (value: Buffer) => Inspection | Unusable;
   /** A new value; `rounds` is within the limits, and 0 where there are none. */
   readonly generate: (attempt: Attempt, rounds: number) => Buffer | Promise<Buffer>;
 }
 
-/** A value that is fit for use. */
-export function sound(algorithm: string, cost = "", weakness = ""): Inspection {
-  return { sound: true, algorithm, cost, weakness };
-}
-
-/** A value that can let nobody in. */
-export function unsound(problem: string): Inspection {
-  return { sound: false, problem };
-}
-
 /** The problem of a work factor outside the limits, or undefined. */
-export function outside(rounds: Rounds, value: number, what: string): Inspection | undefined {
-  if (value > rounds.most) return unsound(`${what} ${value} is more than the ${rounds.most} allowed`);
-  return value < rounds.least
-    ? unsound(`${what} ${value} is less than the ${rounds.least} needed`)
-    : undefined;
+export function outside(
+  { least, most }: Pick<Rounds, "least" | "most">,
+  value: number,
+  what: string,
+): Unusable | undefined {
+  if (value > most) return { problem: `${what} ${value} is more than the ${most} allowed` };
+  return value < least ? { problem: `${what} ${value} is less than the ${least} needed` } : undefined;
 }

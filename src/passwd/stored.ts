@@ -1,18 +1,13 @@
 /** A stored password as text: `{SCHEME}value`, `{SCHEME.HEX}value`, `{SCHEME.B64}value` or a bare crypt string. */
 import { decode, type Encoding } from "./encoding.ts";
-import type { Attempt, Inspection, Scheme } from "./scheme.ts";
+import type { Attempt, Inspection, Scheme, Unusable } from "./scheme.ts";
 import { findScheme, schemes, standardScheme } from "./schemes.ts";
 
 /** A stored password that may let somebody in. */
 export interface Stored {
   readonly scheme: Scheme;
   readonly value: Buffer;
-  readonly inspection: Extract<Inspection, { readonly sound: true }>;
-}
-
-/** A text that can let nobody in, and why. */
-export interface Unusable {
-  readonly problem: string;
+  readonly inspection: Inspection;
 }
 
 /** A scheme's name with the suffix that says how its value is written: `SSHA512.hex`. */
@@ -50,7 +45,7 @@ export function readStored(text: string): Stored | Unusable {
 
 /** Whether `password` belongs to what is stored. */
 export async function verifyStored(stored: Stored, attempt: Attempt): Promise<boolean> {
-  return stored.scheme.verify(stored.value, attempt);
+  return stored.inspection.verify(attempt);
 }
 
 /** The text of a value: `{SCHEME}…`, or bare. */
@@ -62,7 +57,7 @@ export function formatStored({ scheme, suffix }: SchemeName, value: Buffer, pref
 
 function inspected(scheme: Scheme, value: Buffer): Stored | Unusable {
   const inspection = scheme.inspect(value);
-  return inspection.sound ? { scheme, value, inspection } : { problem: inspection.problem };
+  return "problem" in inspection ? inspection : { scheme, value, inspection };
 }
 
 /** Dovecot reads what has no prefix as CRYPT. */

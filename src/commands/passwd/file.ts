@@ -78,16 +78,21 @@ export async function verifyUser(options: Options, user: string): Promise<number
   const verdict =
     hopeless || (await admit(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
   const admitted = typeof verdict !== "string";
-  if (options.json) {
-    const why = admitted ? { line: verdict.number, ...verdict.stored.inspection } : { reason: verdict };
-    print(JSON.stringify({ user, file: path, admitted, ...why }));
-  } else if (admitted) {
-    const { algorithm, cost } = verdict.stored.inspection;
-    print(`${user}: let in (line ${verdict.number}, ${cost === "" ? algorithm : `${algorithm}, ${cost}`})`);
-  } else {
-    print(`${user}: not let in: ${verdict}`);
+  if (!admitted) {
+    print(
+      options.json
+        ? JSON.stringify({ user, file: path, admitted, reason: verdict })
+        : `${user}: not let in: ${verdict}`,
+    );
+    return exitStatus.temporary;
   }
-  return admitted ? exitStatus.ok : exitStatus.temporary;
+  const { algorithm, cost, weakness } = verdict.stored.inspection;
+  if (options.json) {
+    print(JSON.stringify({ user, file: path, admitted, line: verdict.number, algorithm, cost, weakness }));
+  } else {
+    print(`${user}: let in (line ${verdict.number}, ${cost === "" ? algorithm : `${algorithm}, ${cost}`})`);
+  }
+  return exitStatus.ok;
 }
 
 /** With the domain, as DIGEST-MD5 and the verifier have it. */
