@@ -192,6 +192,12 @@ describe("of several hosts", () => {
 });
 
 describe("LMTP", () => {
+  test("without DSN is a delivery that nobody else will tell of", async () => {
+    const at = await server({ LHLO: "250 fake.example.net" }, { lmtp: true });
+    const [outcome] = await deliver([at], letter(), { protocol: "lmtp" });
+    expect(outcome?.taken).toBe("delivered");
+  });
+
   const lmtp = { protocol: "lmtp" } as const;
 
   test("has a reply for each recipient after the message", async () => {
@@ -204,7 +210,7 @@ describe("LMTP", () => {
     );
     const outcomes = await deliver([at], letter({ recipients: three }), lmtp);
     expect(replies(outcomes)).toEqual(["250 2.1.5 saved", "550 5.1.1 no", "452 4.2.2 full"]);
-    expect(outcomes.map(({ taken }) => taken)).toEqual(["delivered", undefined, undefined]);
+    expect(outcomes.map(({ taken }) => taken)).toEqual(["onward", undefined, undefined]);
     expect(at.commands[0]).toBe("LHLO submission.example.org");
   });
 

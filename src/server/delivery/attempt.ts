@@ -106,7 +106,8 @@ async function converse(
     timeouts: terms.timeouts,
   });
   const at = now();
-  const taken = terms.protocol === "lmtp" ? "delivered" : session.offers("DSN") ? "onward" : "relayed";
+  const here = terms.protocol === "lmtp" ? "delivered" : "relayed";
+  const taken = session.offers("DSN") ? "onward" : here;
   const outcomes: Outcome[] = [...own];
   const left: Recipient[] = [];
   for (const [number, recipient] of carried.entries()) {

@@ -2,6 +2,7 @@
  * Which message's turn it is. Holds IDs and times, never an envelope or a body longer than a turn takes;
  * everything else is in the spool, so that a start after a crash is a start like any other.
  */
+import { setMaxListeners } from "node:events";
 import { errorCode, errorText } from "../../failure.ts";
 import { log, logBug } from "../observe/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
@@ -48,7 +49,7 @@ const readers = 8;
 const longestSleep = 3_600_000;
 
 /** Our choice: long enough to spare a host that is down, short enough to go unnoticed when it was only restarted. */
-const pause = 60_000;
+const longestPause = 60_000;
 
 /** Where mail comes from, how it leaves, and the name that signs reports. */
 export interface Office {
@@ -70,6 +71,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
   const turns = new Set<Promise<void>>();
   const stop = new AbortController();
   const abort = new AbortController();
+  setMaxListeners(0, abort.signal); // every delivery under way listens
   let silence = (): void => undefined;
 
   const means = {
@@ -77,7 +79,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     carrier,
     patience,
     slots: newSlots(patience.concurrency),
-    pauses: newPauses(pause, now),
+    pauses: newPauses(Math.min(longestPause, patience.first), now),
     now,
     random,
     stop: stop.signal,

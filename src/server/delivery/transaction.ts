@@ -64,6 +64,7 @@ export async function transact(
     wire.doing = "sending end of data -- message may be sent more than once";
     wire.socket?.setTimeout(timeouts.final);
   });
+  body.on("error", () => undefined); // nodemailer tells of it, but does not listen before it begins nor after it is done
   body.pause(); // until nodemailer asks for it
   wire.prepare(commands);
   wire.socket?.setTimeout(timeouts.reply);
