@@ -201,7 +201,7 @@ function parserOf(command: CommandLine<Rows, Places>) {
   const parser = new Command(`tpa-submit ${command.name}`)
     .description(command.summary)
     .helpOption("-h, --help", "Show this help.")
-    .configureHelp({ styleTitle: paint.bold })
+    .configureHelp({ styleTitle: paint.bold, optionDescription: ({ description }) => description })
     .addHelpText(
       "after",
       `\n${paint.bold("Examples:")}\n${command.examples.map((line) => `  ${line}\n`).join("")}`,
