@@ -85,8 +85,7 @@ export class Connection extends SMTPConnection {
 
   /** The drain is over. A message that is whole is not cut off: it may be promised already. */
   cut(): void {
-    if (this._upgrading) this._socket.destroy();
-    else if (!this._dataStream || this.#isReceiving()) this.#end(stopping);
+    if (!this._dataStream || this.#isReceiving()) this.#end(stopping);
   }
 
   override _createParser(): Lines {
@@ -224,7 +223,6 @@ export class Connection extends SMTPConnection {
 
   #late(): void {
     this.#journal.broke("timeout", this.#stage());
-    if (this._upgrading) this._socket.destroy();
     this.#end(tooSlow);
   }
 
@@ -239,6 +237,7 @@ export class Connection extends SMTPConnection {
     this.#ended = true;
     this.#speech.flush();
     this.close();
+    if (this._upgrading) this._socket.destroy(); // nobody can hear a goodbye amid a handshake
   }
 
   /** A fault of ours: it costs this client its connection and nobody else anything. */

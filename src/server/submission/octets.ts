@@ -20,7 +20,8 @@ const [nul, lf, cr] = [0, 10, 13];
 /** The octets `seen` and those of `chunk` behind them. */
 export function inspect(seen: Octets, chunk: Uint8Array): Octets {
   let { eightBit, fault, last } = seen;
-  for (const octet of chunk) {
+  for (let at = 0; at < chunk.length; at++) {
+    const octet = chunk[at] ?? 0;
     if (octet > 127) eightBit = true;
     if (last === cr && octet !== lf) fault ??= "a CR without LF";
     if (octet === lf && last !== cr) fault ??= "an LF without CR";

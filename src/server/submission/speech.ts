@@ -36,8 +36,9 @@ export function newSpeech(): Speech {
 function onTheWire(replies: readonly Reply[]): string {
   return replies
     .map((line, index) => {
-      const text = formatReply(line);
-      return `${index < replies.length - 1 ? text.replace(" ", "-") : text}\r\n`;
+      const [code, rest] = [String(line.code), formatReply(line).slice(4)];
+      // The blank stays where nothing follows: an empty challenge is "334 " (RFC 4954 section 4).
+      return `${code}${index < replies.length - 1 ? "-" : " "}${rest}\r\n`;
     })
     .join("");
 }

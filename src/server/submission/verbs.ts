@@ -147,8 +147,8 @@ function sasl(session: Session, step: Sasl): Answer {
   switch (step.kind) {
     case "refused":
       return answer(session, step.reply);
-    case "challenge": // the blank stays where the challenge is empty (RFC 4954 section 4)
-      return answer({ ...session, exchange: step.next }, reply(334, "", step.challenge || " "));
+    case "challenge":
+      return answer({ ...session, exchange: step.next }, reply(334, "", step.challenge));
     case "credentials":
       return { session, say: [], next: step.credentials };
   }
