@@ -42,11 +42,17 @@ function signalled(): (relay: Relay) => Promise<void> {
       enough();
     });
   }
+  let early = false; // SIGHUP while starting: what was read may be old already
+  let reload = (): void => {
+    early = true;
+  };
+  process.on("SIGHUP", () => reload());
   return async (relay) => {
     let reloading = Promise.resolve();
-    process.on("SIGHUP", () => {
+    reload = () => {
       reloading = reloading.then(() => relay.reload()).catch((error: unknown) => logBug("reloading", error));
-    });
+    };
+    if (early) reload();
     await told;
     await reloading;
     await relay.stop();
