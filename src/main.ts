@@ -14,6 +14,10 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: "Take mail from people who log in, and deliver it.",
     load: () => import("./commands/serve.ts"),
   },
+  sync: {
+    summary: "Bring the accounts of LDAP into the password file.",
+    load: () => import("./commands/sync.ts"),
+  },
   passwd: {
     summary: "Make, check and set password hashes.",
     load: () => import("./commands/passwd.ts"),
