@@ -1,0 +1,83 @@
+/** The way down: who may finish what, and who is sent away when. */
+import { setTimeout as pause } from "node:timers/promises";
+import { describe, expect, test, vi } from "vitest";
+import { connect } from "./client.ts";
+import { amidMessage, ask, connected, greeted, noBug, opened } from "./knocking.ts";
+
+describe("drain()", () => {
+  test("takes no new clients and sends idle ones away at once", async () => {
+    const door = await opened("submission");
+    const client = await greeted(door, false);
+    await door.listener.drain(Date.now() + 60_000);
+    expect(await client.line()).toMatch(/^421 4\.3\.2 /);
+    expect(await client.line()).toBeUndefined();
+    await expect(connect(door.port, false)).rejects.toThrow("ECONNREFUSED");
+    expect(door.listener.sessions()).toBe(0);
+  });
+
+  test("lets a message that has begun come in, then says goodbye", async () => {
+    const door = await opened("smtps");
+    const client = await amidMessage(door);
+    const gone = door.listener.drain(Date.now() + 60_000);
+    expect(await ask(client, "\r\n.")).toMatch(/^250 2\.0\.0 Ok: queued as /);
+    expect(await client.line()).toMatch(/^421 4\.3\.2 /);
+    expect(await client.line()).toBeUndefined();
+    client.end();
+    await gone;
+    expect(door.stored.length).toBe(1);
+  });
+
+  test("cuts off what is not done at the deadline", async () => {
+    const door = await opened("smtps");
+    const client = await amidMessage(door);
+    const gone = door.listener.drain(Date.now() + 50);
+    expect(await client.line()).toMatch(/^421 4\.3\.2 /);
+    expect(await client.line()).toBeUndefined();
+    client.end();
+    await gone;
+    expect(door.stored).toEqual([]);
+    expect(door.openDrafts()).toBe(0);
+    noBug(door);
+  });
+
+  test("never cuts off a message that is being promised", async () => {
+    let promise: (() => void) | undefined;
+    const door = await opened("smtps", {
+      spool: {
+        free: async () => ({ octets: 1e12, inodes: 1e6 }),
+        draft: async () => ({
+          id: "AAAAAAAAAAAA",
+          write: async () => undefined,
+          accept: (given) =>
+            new Promise((resolve) => {
+              promise = () => resolve({ ...given, id: "AAAAAAAAAAAA", size: 1 });
+            }),
+          discard: async () => undefined,
+        }),
+      },
+    });
+    const client = await amidMessage(door);
+    await client.send("\r\n.\r\n");
+    await vi.waitFor(() => expect(promise).toBeDefined());
+    const gone = door.listener.drain(0);
+    await pause(20);
+    promise?.();
+    expect(await client.line()).toBe("250 2.0.0 Ok: queued as AAAAAAAAAAAA");
+    expect(await client.line()).toMatch(/^421 4\.3\.2 /);
+    client.end();
+    await gone;
+  });
+
+  test("wastes no time on handshakes", async () => {
+    for (const name of ["smtps", "submission"] as const) {
+      const door = await opened(name);
+      const silent = name === "smtps" ? await connected(door, false) : await greeted(door, false);
+      if (name === "submission") await ask(silent, "STARTTLS");
+      await vi.waitFor(() => expect(door.listener.sessions()).toBe(1));
+      const before = performance.now();
+      await door.listener.drain(Date.now() + 60_000);
+      expect(performance.now() - before).toBeLessThan(4_000); // the library gives a half-open socket 5 seconds
+      expect(await silent.line()).toBeUndefined();
+    }
+  });
+});
