@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Readable } from "node:stream";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { close, fakeServer, type Script, silence } from "../tools/fakeserver.ts";
 import { casesIn } from "./cases.ts";
@@ -13,7 +14,7 @@ describe("a host", () => {
     "$name",
     async ({ script, replies: expected }) => {
       const at = await server(script);
-      const hanging = JSON.stringify(script).includes("silence") || expected[0]?.includes("timed out");
+      const hanging = /"fault":"(?:silence|trickle)"/.test(JSON.stringify(script));
       const outcomes = await deliver(
         [at],
         letter({ recipients: three }),
@@ -222,5 +223,61 @@ describe("LMTP", () => {
       `451 4.4.2 lost connection with ${peer} while sending end of data -- message may be sent more than once`,
       `451 4.4.2 lost connection with ${peer} while sending end of data -- message may be sent more than once`,
     ]);
+  });
+});
+
+describe("a host that says anything at all", () => {
+  const word = fc.constantFrom(
+    "220",
+    "250",
+    "250-",
+    "354",
+    "421",
+    "450",
+    "500",
+    "550",
+    "552",
+    "999",
+    "2",
+    "",
+  );
+  const saying = fc
+    .tuple(word, fc.string({ maxLength: 20 }))
+    .map(([code, text]) => `${code} ${text.replace(/[\r\n]/g, "")}`);
+  const reaction = fc.record(
+    {
+      say: fc.oneof({ weight: 3, arbitrary: saying }, fc.constant("250-a\n250 b")),
+      fault: fc.constantFrom("close" as const, "reset" as const),
+    },
+    { requiredKeys: ["say"] },
+  );
+  const moments = ["greeting", "EHLO", "MAIL", "RCPT", "DATA", "first-data", "message", "QUIT"] as const;
+  const script = fc.dictionary(
+    fc.constantFrom(...moments),
+    fc.array(reaction, { minLength: 1, maxLength: 3 }),
+    { maxKeys: 3 },
+  );
+
+  test("gets one outcome for each recipient, and a delivery only if it had the message first", async () => {
+    await fc.assert(
+      fc.asyncProperty(script, fc.boolean(), async (said, lmtp) => {
+        const at = await fakeServer(said as Script, { lmtp });
+        const outcomes = await deliver([at], letter({ recipients: three }), {
+          protocol: lmtp ? "lmtp" : "smtp",
+          timeouts: { ...impatient, reply: 50, final: 50 },
+        });
+        await at.close();
+        expect(outcomes.map(({ recipient: one }) => one.address).sort()).toEqual(
+          three.map(({ address }) => address),
+        );
+        for (const { reply, taken } of outcomes) {
+          expect(reply.status).toMatch(/^[245]\.\d{1,3}\.\d{1,3}$/);
+          expect(String(reply.code)).toMatch(new RegExp(`^${reply.status.charAt(0)}\\d\\d$`));
+          expect(taken !== undefined).toBe(reply.code < 300);
+          if (taken) expect(at.received).toHaveLength(1);
+        }
+      }),
+      { numRuns: 150 },
+    );
   });
 });

@@ -17,7 +17,7 @@ function readCase(text: string): Case {
   const replies: string[] = [];
   for (const line of lines) {
     const [, expected, moment = "", say = "", fault] =
-      /^(?:=> (.*)|(\S+)\s+(.*?)\s*(?:\((close|reset|silence)\))?)$/.exec(line) ?? [];
+      /^(?:=> (.*)|(\S+)\s+(.*?)\s*(?:\((close|reset|silence|trickle)\))?)$/.exec(line) ?? [];
     if (expected !== undefined) replies.push(expected);
     else {
       const act = { say: say.replaceAll("|", "\n"), ...(fault !== undefined && { fault }) } as Act;

@@ -9,8 +9,8 @@ import { hop, terms } from "./letters.ts";
 /** How all of them are named in replies. */
 export const peer = "localhost[127.0.0.1]";
 
-/** For hosts that fall silent. Milliseconds. */
-export const impatient = { connect: 2000, reply: 200, final: 200, transaction: 5000 };
+/** For hosts that fall silent or never come to an end. Milliseconds. */
+export const impatient = { connect: 2000, reply: 200, final: 200, transaction: 600 };
 
 const servers: FakeServer[] = [];
 

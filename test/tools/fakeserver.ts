@@ -8,7 +8,8 @@ import { type SecureContext, TLSSocket } from "node:tls";
 /** What is said (CRLF added; several lines joined by LF), and the fault that follows, or stands in its place. */
 export interface Act {
   readonly say?: string;
-  readonly fault?: "close" | "reset" | "silence";
+  /** "trickle" begins a reply of ever more lines, and never ends it. */
+  readonly fault?: "close" | "reset" | "silence" | "trickle";
 }
 
 export type Reaction = string | Act;
@@ -122,8 +123,15 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
       if (say !== "") socket.write(`${say.replaceAll("\n", "\r\n")}\r\n`);
       if (fault === "close") socket.end();
       if (fault === "reset") raw.resetAndDestroy();
+      if (fault === "trickle") trickle();
       if (fault !== undefined) silent = true;
       return say;
+    }
+
+    function trickle(): void {
+      if (!socket.writable) return;
+      socket.write("250-more\r\n");
+      setTimeout(trickle, 10);
     }
 
     function line(text: string): void {
