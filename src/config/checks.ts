@@ -121,6 +121,42 @@ export const checks: readonly Check[] = [
         `"${ldap["bind-password-file"]}"`,
       ),
   },
+  {
+    settings: ["ldap.client-certificate", "ldap.client-key"],
+    mistake: ({ ldap }) =>
+      expected(
+        (ldap["client-certificate"] === "") === (ldap["client-key"] === ""),
+        "a certificate and its key in ldap.client-key, or neither",
+        "one of them",
+      ),
+  },
+  {
+    settings: ["ldap.login-attribute"],
+    mistake: ({ ldap }) => expected(ldap["login-attribute"] !== "", 'an attribute such as "uid"', '""'),
+  },
+  {
+    settings: ["ldap.password-attribute"],
+    mistake: ({ ldap }) =>
+      expected(ldap["password-attribute"] !== "", 'an attribute such as "mailPassword"', '""'),
+  },
+  {
+    settings: ["ldap.sender-attribute", "senders.aliases"],
+    mistake: ({ ldap, senders }) =>
+      expected(
+        ldap["sender-attribute"] === "" || senders.aliases !== "",
+        '"" unless senders.aliases names the file that it fills',
+        `"${ldap["sender-attribute"]}"`,
+      ),
+  },
+  {
+    settings: ["sync.largest-loss"],
+    mistake: ({ sync }) =>
+      expected(sync["largest-loss"] <= 100, "a number from 0 to 100", String(sync["largest-loss"])),
+  },
+  {
+    settings: ["sync.interval"],
+    mistake: ({ sync }) => expected(sync.interval >= 1000, "at least a second", "less"),
+  },
 ];
 
 function expected(fine: boolean, wanted: string, found: string): string | undefined {

@@ -7,7 +7,7 @@ import type { Directory } from "../../ldap/directory.ts";
 import { stateOf, topOf } from "../../ldap/search.ts";
 import { synchronise } from "../../ldap/sync.ts";
 import { watch } from "../../ldap/watch.ts";
-import { startHttp } from "../../server/observe/http.ts";
+import { type Http, startHttp } from "../../server/observe/http.ts";
 import { type Keeper, openFigures } from "./metrics.ts";
 import type { Options } from "./options.ts";
 import { summary } from "./output.ts";
@@ -20,10 +20,7 @@ export async function keepWatching(config: Config, options: Options): Promise<nu
   const bell = hangBell(stop.signal);
   process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", bell.ring);
   const figures = await openFigures(config.sync["metrics-file"]);
-  const health = () => ({ ok: true }) as const;
-  const http =
-    config.sync.http && (await startHttp(config.sync.http, { metrics: () => figures.text(), health }));
-  if (http) say(`metrics on http://${config.sync.http?.host}:${http.address.port}/metrics`);
+  const http = await openPages(config, figures);
   try {
     const look = lookWith(config, options, figures, stop.signal);
     const pace = {
@@ -36,10 +33,22 @@ export async function keepWatching(config: Config, options: Options): Promise<nu
     };
     await watch(look, pace, (error) => complain(error, figures), stop.signal);
   } finally {
-    if (http) await http.close();
+    await http?.close();
     process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", bell.ring);
   }
   return exitStatus.ok;
+}
+
+async function openPages({ sync: { http } }: Config, figures: Keeper): Promise<Http | undefined> {
+  if (http === null) return undefined;
+  const trouble = { ok: false, reason: "the directory could not be asked, or was not believed" } as const;
+  const pages = {
+    metrics: () => figures.text(),
+    health: () => (figures.well() ? ({ ok: true } as const) : trouble),
+  };
+  const opened = await startHttp(http, pages, "sync.http");
+  say(`metrics on http://${http.host}:${opened.address.port}/metrics`);
+  return opened;
 }
 
 /** One look: a base search, and everything else where that says so. */

@@ -39,6 +39,8 @@ export interface Keeper {
   still(now: number): Promise<void>;
   failed(now: number): Promise<void>;
   text(): string;
+  /** Whether the last run went well; true before the first. */
+  well(): boolean;
 }
 
 const rest = 60_000;
@@ -91,6 +93,7 @@ export async function openFigures(path: string): Promise<Keeper> {
         now,
       ),
     text: () => textOf(figures),
+    well: () => figures.get("success")?.[0]?.value !== 0,
   };
 }
 

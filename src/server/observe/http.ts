@@ -44,8 +44,12 @@ const routes: Readonly<Record<string, (pages: Pages) => Answer>> = {
 const patience = 5000;
 const mostConnections = 50;
 
-/** Listens on `at`. Throws a Failure where it cannot. */
-export async function startHttp(at: { host: string; port: number }, pages: Pages): Promise<Http> {
+/** Listens on `at`. Throws a Failure that names `setting` where it cannot. */
+export async function startHttp(
+  at: { host: string; port: number },
+  pages: Pages,
+  setting = "listen.http",
+): Promise<Http> {
   const server = createServer(
     {
       maxHeaderSize: 8192,
@@ -63,7 +67,7 @@ export async function startHttp(at: { host: string; port: number }, pages: Pages
       reject(
         new Failure(
           exitStatus.unavailable,
-          `listen.http: cannot listen on ${at.host}:${at.port}: ${errorText(error)}`,
+          `${setting}: cannot listen on ${at.host}:${at.port}: ${errorText(error)}`,
           { cause: error },
         ),
       ),
