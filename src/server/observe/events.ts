@@ -90,6 +90,12 @@ export const events = {
     ({ client, mechanism, login, reason }) =>
       `${client}: SASL ${mechanism} authentication failed: Connection lost to authentication server (${reason}), sasl_username=${word(login)}`,
   ),
+  // No words of fail2ban's: it has counted the wrong passwords that led here.
+  "auth-braked": at<AtDoor & { mechanism: string; login: string; until: string }>(
+    "warning",
+    ({ client, mechanism, login, until }) =>
+      `${client}: SASL ${mechanism} authentication not tried until ${until}: too many wrong passwords before, sasl_username=${word(login)}`,
+  ),
   reject: at<AtDoor & { id?: string; stage: string; reply: Reply; from: string; to: string; helo: string }>(
     "info",
     ({ client, id, stage, reply, from, to, helo }) =>
@@ -105,6 +111,11 @@ export const events = {
   "not-stored": at<AtDoor & { id?: string; reason: string }>(
     "error",
     ({ client, id, reason }) => `${id ?? "NOQUEUE"}: message from ${client} could not be stored: ${reason}`,
+  ),
+  "limit-reached": row<{ login: string; limit: string; until: string }>(
+    "master",
+    "warning",
+    ({ login, limit, until }) => `limit of ${limit} reached until ${until}, sasl_username=${word(login)}`,
   ),
   "message-id": row<InQueue & { messageId: string }>(
     "cleanup",
@@ -222,6 +233,17 @@ export const events = {
     "master",
     "warning",
     ({ file, line, login, reason }) => `${file}:${line}: ${login}: ${reason}`,
+  ),
+  "usage-unread": row<{ file: string; reason: string }>(
+    "master",
+    "warning",
+    ({ file, reason }) => `${file}: ${reason}; what it does not tell no longer counts for the limits`,
+  ),
+  "usage-unsaved": row<{ file: string; reason: string }>(
+    "master",
+    "error",
+    ({ file, reason }) =>
+      `${file}: cannot be written, a restart would forget what counts for the limits: ${reason}`,
   ),
   "certificate-loaded": row<{ file: string; names: string; until: string }>(
     "master",
