@@ -249,4 +249,22 @@ describe("a fault of ours", () => {
     const other = await at.submit();
     await logged(at, `${other.id}: removed`);
   });
+
+  test("in a report repeats no delivery", async () => {
+    const at = await open((spool) => ({
+      ...spool,
+      bodyStart: () => Promise.reject(new TypeError("x is not a function")),
+    }));
+    at.carrier.answers = { "b@example.org": "550 5.1.1 no" };
+    const { id } = await at.submit({ recipients: [recipient("a@example.net"), recipient("b@example.org")] });
+    await logged(at, `bug in the books of ${id}: TypeError: x is not a function`);
+    await vi.waitFor(
+      async () => expect(await at.spool.read(id)).toMatchObject({ recipients: [{ state: "delivered" }, {}] }),
+      5000,
+    );
+    await vi.waitFor(() => expect(at.clock.alarms()).toBe(1), 5000);
+    at.clock.turn(patience.first);
+    await vi.waitFor(() => expect(at.lines.join("\n")).toMatch(/(?:bug in the books[\s\S]*){2}/), 5000);
+    expect(at.carrier.carried.flatMap(({ to }) => to)).toEqual(["a@example.net", "b@example.org"]);
+  });
 });

@@ -5,7 +5,10 @@
 import { createServer, type Socket } from "node:net";
 import { type SecureContext, TLSSocket } from "node:tls";
 
-/** What is said (CRLF added; several lines joined by LF), and the fault that follows, or stands in its place. */
+/**
+ * What is said (CRLF added, unless it ends in "\\"; several lines joined by LF), and the fault that follows,
+ * or stands in its place.
+ */
 export interface Act {
   readonly say?: string;
   /** "trickle" begins a reply of ever more lines, and never ends it. */
@@ -120,7 +123,7 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
 
     function act(reaction: Reaction): string {
       const { say = "", fault }: Act = typeof reaction === "string" ? { say: reaction } : reaction;
-      if (say !== "") socket.write(`${say.replaceAll("\n", "\r\n")}\r\n`);
+      if (say !== "") socket.write(`${say.replaceAll("\n", "\r\n")}\r\n`.replace(/\\\r\n$/, ""));
       if (fault === "close") socket.end();
       if (fault === "reset") raw.resetAndDestroy();
       if (fault === "trickle") trickle();

@@ -4,7 +4,7 @@
  * Where the spool cannot be written, the standing is kept: this process at least delivers and tells nothing twice.
  */
 import { errorCode, errorText } from "../../failure.ts";
-import { log } from "../observe/log.ts";
+import { log, logBug } from "../observe/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Outcome } from "./letter.ts";
@@ -21,7 +21,7 @@ export interface Standing {
 export interface Ledger {
   standing(): Standing;
   note(outcomes: readonly Outcome[]): void;
-  /** Records what was noted; false where the spool cannot be written, which is logged. */
+  /** Records what was noted. False where that failed, which is logged; it never rejects. */
   save(): Promise<boolean>;
   /** Tells the sender what `verdict` finds and records it, or removes the message; false as above. */
   close(verdict: Verdict): Promise<boolean>;
@@ -49,12 +49,12 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
         await work();
         return true;
       } catch (error) {
-        if (errorCode(error) === "") throw error;
-        log("spool-trouble", { id, reason: errorText(error) });
+        if (errorCode(error) === "") logBug(`the books of ${id}`, error);
+        else log("spool-trouble", { id, reason: errorText(error) });
         return false;
       }
     });
-    writing = mine.catch(() => undefined); // whoever asked for it is told
+    writing = mine;
     return mine;
   }
 

@@ -6,11 +6,11 @@ import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../failure.ts";
-import { parseReply, type Reply, reply } from "../../smtp/reply.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
 import { log } from "../observe/log.ts";
 import { within } from "./deadline.ts";
 import { dial } from "./dial.ts";
-import { brokenConnection, oneLine, peer, peerWithPort } from "./peer.ts";
+import { brokenConnection, oneLine, peer, peerWithPort, replyIn } from "./peer.ts";
 import type { Hop } from "./route.ts";
 import { step, type WireError } from "./step.ts";
 import type { Terms } from "./terms.ts";
@@ -90,7 +90,7 @@ function noSession(error: WireError, wire: WireConnection, hop: Hop, terms: Term
   }
   if (response === undefined) return { reply: brokenConnection(error, wire.doing, hop) };
   // As Postfix's smtp_skip_5xx_greeting, on by default: a host that turns everybody away may think otherwise tomorrow.
-  const status = parseReply(response).status.replace(/^\d/, "4");
+  const status = replyIn(response).status.replace(/^\d/, "4");
   return no(status, `host ${peer(hop)} refused to talk to me: ${oneLine(response)}`);
 }
 

@@ -5,9 +5,9 @@
 import type { Readable } from "node:stream";
 import type { SMTPConnectionSendInfo } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../failure.ts";
-import { formatReply, isPositive, parseReply, type Reply, reply } from "../../smtp/reply.ts";
+import { formatReply, isPositive, type Reply, reply } from "../../smtp/reply.ts";
 import { within } from "./deadline.ts";
-import { brokenConnection, longest, peer } from "./peer.ts";
+import { brokenConnection, oneLine, peer, replyIn } from "./peer.ts";
 import type { Hop } from "./route.ts";
 import { type Step, step, type WireError } from "./step.ts";
 import type { Timeouts } from "./terms.ts";
@@ -89,8 +89,8 @@ export async function transact(
 }
 
 /** The session is at its end, and neither a message that cannot be read nor an answer out of step ended it. */
-const isBroken = ({ code, response }: WireError): boolean =>
-  code !== "ESTREAM" && (response === undefined || response.startsWith("421"));
+const isBroken = ({ code, response, command }: WireError): boolean =>
+  code !== "ESTREAM" && (response === undefined || command === "CONN" || response.startsWith("421"));
 
 /** RFC 5321 section 4.2.2: 421 says that the host goes away, whatever it was asked; of the message it says nothing. */
 function parting({ reply: said, command }: Said, hop: Hop): Said {
@@ -125,19 +125,25 @@ function lastSaid(sent: Step<SMTPConnectionSendInfo>, wire: WireConnection, hop:
       command: "",
     };
   }
-  if (response === undefined) return { reply: brokenConnection(sent.error, wire.doing, hop), command: "" };
-  if (command === "CONN") return { reply: parseReply(response.slice(0, longest)), command: "" };
-  return read(response, code === "EMESSAGE" ? "end of DATA" : (command ?? ""));
+  if (response?.startsWith("421")) return { reply: replyIn(response), command: commandOf(sent.error) };
+  if (response === undefined || command === "CONN") {
+    return { reply: brokenConnection(sent.error, wire.doing, hop), command: "" };
+  }
+  return read(response, commandOf(sent.error));
 }
+
+/** Which command nodemailer takes for answered, as Postfix calls it. */
+const commandOf = ({ code, command = "" }: WireError): string =>
+  code === "EMESSAGE" ? "end of DATA" : command === "CONN" ? "" : command;
 
 /** A reply that ought to be a refusal, or for `taken` or LMTP's final ones may be a success. */
 function read(said: string, command: string, taken = command === "end of DATA"): Said {
-  const parsed = parseReply(said.slice(0, longest));
+  const parsed = replyIn(said);
   const expected = isPositive(parsed) ? taken : parsed.code >= 400;
   return expected ? { reply: parsed, command } : unexpected(said);
 }
 
 /** An answer that fits no question: out of step, so nothing it says counts. */
 function unexpected(said: string): Said {
-  return { reply: reply(451, "4.5.0", `unexpected answer: ${said.slice(0, 200)}`), command: "" };
+  return { reply: reply(451, "4.5.0", `unexpected answer: ${oneLine(said)}`), command: "" };
 }

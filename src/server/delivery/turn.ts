@@ -51,8 +51,9 @@ export async function takeTurn(standing: Standing, means: Means): Promise<Next |
   let left = groups.length;
   let untried = false;
   await inLanes(groups, lanes, async (group) => {
-    const outcomes = await attemptAt(group, standing.envelope, means);
+    const { outcomes, begun } = await attemptAt(group, standing.envelope, means);
     ledger.note(outcomes);
+    for (const outcome of outcomes) logDelivery(outcome, standing.envelope, begun);
     untried ||= outcomes.length < group.recipients.length;
     left--;
     if (left > 0 && outcomes.length > 0) await ledger.save();
@@ -66,8 +67,10 @@ export async function takeTurn(standing: Standing, means: Means): Promise<Next |
   }
   const verdict = conclude(envelope, patience, now(), random());
   if (verdict.expired) log("expired", { id, from: sender });
-  const written = await ledger.close(verdict);
-  if (!written) return { due: now() + patience.first, unrecorded: ledger.standing() };
+  if (!(await ledger.close(verdict))) {
+    await ledger.save(); // a report that cannot be written must not cost us what is known of the deliveries
+    return { due: now() + patience.first, unrecorded: ledger.standing() };
+  }
   return isDone(verdict.envelope) ? undefined : { due: verdict.envelope.due };
 }
 
@@ -92,12 +95,12 @@ async function attemptAt(
   { destination, recipients }: Group,
   envelope: Envelope,
   means: Means,
-): Promise<readonly Outcome[]> {
+): Promise<{ readonly outcomes: readonly Outcome[]; readonly begun: number }> {
   const { carrier, slots, pauses, now, stop, abort, books } = means;
   const release = await slots();
   const begun = now();
   try {
-    if (stop.aborted) return [];
+    if (stop.aborted) return { outcomes: [], begun };
     const reason = pauses.reason(destination);
     const outcomes = reason
       ? unreached(recipients, reason, begun)
@@ -111,11 +114,10 @@ async function attemptAt(
           abort,
         );
     if (!reason) pauses.learn(destination, outcomes);
-    for (const outcome of outcomes) logDelivery(outcome, envelope, begun);
-    return outcomes;
+    return { outcomes, begun };
   } catch (error) {
     logBug(`delivery of ${envelope.id} to ${destination}`, error);
-    return [];
+    return { outcomes: [], begun };
   } finally {
     release();
   }
