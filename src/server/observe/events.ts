@@ -3,7 +3,8 @@
  * The words are Postfix's, because fail2ban, mtail, pflogsumm and people's eyes read them unmodified.
  * man/tpa-submit-serve.8, LOG EVENTS, lists the rows; a test compares the two.
  */
-import { formatReply, isPermanent, isPositive, type Reply } from "../../smtp/reply.ts";
+import { formatReply, type Reply } from "../../smtp/reply.ts";
+import { type Delivery, deliveryText } from "./outcome.ts";
 
 export type Level = "info" | "warning" | "error";
 
@@ -32,17 +33,6 @@ interface Stage {
 
 interface InQueue {
   readonly id: string;
-}
-
-export interface Delivery extends InQueue {
-  readonly to: string;
-  /** `mx.example.net[192.0.2.1]:25`, or "none". */
-  readonly relay: string;
-  /** Seconds: before the queue manager, in the queue manager, connecting, transmitting. */
-  readonly delays: readonly [number, number, number, number];
-  readonly reply: Reply;
-  /** The command that the reply answers, or "". */
-  readonly command: string;
 }
 
 export const events = {
@@ -270,39 +260,14 @@ export const events = {
 export type EventName = keyof typeof events;
 export type FieldsOf<Name extends EventName> = Parameters<(typeof events)[Name]["text"]>[0];
 
-/** RFC 3464 words as Postfix uses them: what became of one delivery. */
-export function deliveryStatus(reply: Reply): "sent" | "bounced" | "deferred" {
-  if (isPositive(reply)) return "sent";
-  return isPermanent(reply) ? "bounced" : "deferred";
-}
-
 /** `DATA (123 bytes)`, as Postfix says it. */
 function stageText({ stage, octets }: Stage): string {
   return octets === undefined ? stage : `${stage} (${octets} bytes)`;
 }
 
-function deliveryText({ id, to, relay, delays, reply, command }: Delivery): string {
-  const total = delays.reduce((sum, part) => sum + part, 0);
-  const quote = formatReply(reply);
-  const said = relay === "none" ? reply.text : `host ${relay.replace(/:\d+$/, "")} said: ${quote}`;
-  const reason = isPositive(reply)
-    ? quote
-    : `${said}${command === "" ? "" : ` (in reply to ${command} command)`}`;
-  return (
-    `${id}: to=<${to}>, relay=${relay}, delay=${seconds(total)}, delays=${delays.map(seconds).join("/")}, ` +
-    `dsn=${reply.status}, status=${deliveryStatus(reply)} (${reason})`
-  );
-}
-
 /** What a client calls itself, as one word: what it says must not look like a further part of the line. */
 function word(said: string): string {
   return said.replace(/[\s<>,]/g, "?");
-}
-
-/** Two significant digits and at most two behind the point, as Postfix prints delays. */
-function seconds(value: number): string {
-  if (value < 0.005) return "0";
-  return value < 10 ? String(Number(Number(value.toPrecision(2)).toFixed(2))) : value.toFixed(0);
 }
 
 function at<Fields extends AtDoor>(level: Level, text: (fields: Fields) => string): Row<Fields> {

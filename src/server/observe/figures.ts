@@ -3,8 +3,9 @@
  * The names with postfix_ are those of mtail's program and of postfix_exporter, so that their dashboards go on working.
  * No label has a login or an address in it. man/tpa-submit-serve.8, METRICS, lists the rows; a test compares the two.
  */
-import { deliveryStatus, type EventName, type FieldsOf } from "./events.ts";
+import type { EventName, FieldsOf } from "./events.ts";
 import type { Metric, Sample } from "./exposition.ts";
+import { deliveryStatus } from "./outcome.ts";
 
 /** For some of the events, what an entry adds to a metric. */
 export type Of = { readonly [Name in EventName]?: (fields: FieldsOf<Name>) => readonly Sample[] };
