@@ -3,7 +3,7 @@
  * All that is added stands on top, nothing else is touched, so that what was signed stays valid.
  */
 import { formatDate } from "../../smtp/date.ts";
-import { type Field, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
+import { type Field, fieldBody, isNamed } from "../../smtp/header.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { hops } from "./limits.ts";
 
@@ -25,12 +25,11 @@ export interface FixedHeader {
 }
 
 /**
- * Mends `header`, the octets before the empty line as a "latin1" string.
+ * Mends a header of these `fields`.
  * A message without From is refused, as mox and maddy do: RFC 5322 section 3.6 wants it, receivers refuse such mail
  * later, and only the writer knows what belongs there.
  */
-export function fixHeader(header: string, { hostname, id, time }: Supplies): FixedHeader | Reply {
-  const fields = splitFields(header);
+export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supplies): FixedHeader | Reply {
   const find = (name: string): Field | undefined => fields.find((field) => isNamed(field, name));
   if (!find("From")) return reply(554, "5.6.0", "The message has no From field; no mail without an author");
   if (fields.filter((field) => isNamed(field, "Received")).length >= hops) {

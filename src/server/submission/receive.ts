@@ -1,8 +1,10 @@
 /** The message itself: from the client's octets to a promise in the spool. */
 import { errorCode, errorText } from "../../failure.ts";
+import { splitFields } from "../../smtp/header.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log, logBug } from "../observe/log.ts";
 import type { Draft, NewEnvelope } from "../spool/spool.ts";
+import { authorObjection } from "./author.ts";
 import { fixHeader } from "./fixups.ts";
 import { newHead } from "./head.ts";
 import * as limits from "./limits.ts";
@@ -112,11 +114,15 @@ function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
     return trouble && "code" in trouble ? trouble : undefined;
   };
 
-  async function storeHead(fields: Buffer, rest: Buffer): Promise<Reply | undefined> {
+  async function storeHead(head: Buffer, rest: Buffer): Promise<Reply | undefined> {
     inHeader = false;
-    const time = submission.now();
-    const fixed = fixHeader(fields.toString("latin1"), { hostname: submission.hostname, id: draft.id, time });
+    const { now, hostname, senders } = submission;
+    const time = now();
+    const fields = splitFields(head.toString("latin1"));
+    const fixed = fixHeader(fields, { hostname, id: draft.id, time });
     if ("code" in fixed) return fixed;
+    const objection = authorObjection(fields, mail.login.name, senders);
+    if (objection) return objection;
     messageId = fixed.messageId;
     const trace = receivedField(passage(mail, draft.id, time, submission));
     return store(Buffer.concat([Buffer.from(trace + fixed.added), Buffer.from(fixed.kept, "latin1"), rest]));

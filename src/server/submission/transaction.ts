@@ -3,6 +3,7 @@ import { isAscii, type Path, readPath } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Recipient } from "../spool/envelope.ts";
 import { type MailParameters, mailParameters, rcptParameters, readParameters } from "./parameters.ts";
+import { notYours } from "./policy.ts";
 import { type Answer, answer, firstOf, type Rules, type Session, type Transaction } from "./session.ts";
 
 const badSender = reply(501, "5.1.7", "Expected MAIL FROM:<user@example.org>");
@@ -25,7 +26,10 @@ export function mail(session: Session, argument: string, rules: Rules): Answer {
     ],
     [(parameters.size ?? 0) > rules.messageSize, tooLarge(rules.messageSize)],
     // RFC 6409 section 6.1. The null reverse-path is anybody's (section 3.2).
-    [path.address !== "" && !rules.senders.mayUse(login, path.address), notYours(rules, login, path.address)],
+    [
+      path.address !== "" && !rules.senders.mayUse(login, path.address),
+      notYours(rules.senders, login, path.address, ""),
+    ],
   );
   if (refusal) return answer(session, refusal);
   const transaction: Transaction = { sender: path.address, parameters, recipients: [], overshoot: 0 };
@@ -95,14 +99,3 @@ function sameMailbox(one: string, other: string): boolean {
 export function tooLarge(messageSize: number): Reply {
   return reply(552, "5.3.4", `The message is too large, the limit is ${messageSize} octets`);
 }
-
-function notYours({ senders }: Rules, login: string, address: string): Reply {
-  return reply(
-    550,
-    "5.7.1",
-    `${short(login)} may not send as ${short(address)}, but as: ${senders.describe(login).slice(0, 250)}`,
-  );
-}
-
-/** RFC 5321 section 4.5.3.1.5 allows a reply line 512 octets. */
-const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 79)}…` : text);
