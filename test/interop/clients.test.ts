@@ -8,11 +8,11 @@ import { fileURLToPath } from "node:url";
 import { createTransport } from "nodemailer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
-import { runWell } from "../tools/child.ts";
+import { runWell } from "../tools/child.mjs";
 import { real } from "../tools/real.ts";
 import { capturingHop, type Hop, postfixHop, smtpSinkHop } from "./hops.ts";
 import { expectUnchanged, newLetter } from "./letter.ts";
-import { realPostfix } from "./postfix.ts";
+import { realPostfix } from "./root.ts";
 
 const from = "user1@example.org";
 const to = "x@example.net";

@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { selfSigned } from "../tools/certificate.ts";
-import { runWell, start } from "../tools/child.ts";
+import { runWell, start } from "../tools/child.mjs";
 import { fakeServer } from "../tools/fakeserver.ts";
-import { freePort, untilListening } from "../tools/port.ts";
+import { freePort, untilListening } from "../tools/port.mjs";
 import { until } from "../tools/until.ts";
-import { startDovecot } from "./dovecot.ts";
-import { isRoot, startPostfix } from "./postfix.ts";
+import { startDovecot } from "./dovecot.mjs";
+import { startPostfix } from "./postfix.mjs";
+import { isRoot } from "./root.ts";
 
 export interface Hop {
   /** The [delivery] table that leads to it. */

@@ -6,9 +6,9 @@ import { type Relay, startRelay } from "../../demo/relay.mjs";
 import { note, submitAlone } from "../relay/conversation.ts";
 import { real } from "../tools/real.ts";
 import { until } from "../tools/until.ts";
-import { type Dovecot, startDovecot } from "./dovecot.ts";
+import { type Dovecot, startDovecot } from "./dovecot.mjs";
 import { fileWith, type Hop, postfixHop, type Sink, smtpSink } from "./hops.ts";
-import { realPostfix } from "./postfix.ts";
+import { realPostfix } from "./root.ts";
 
 /** Switches of smtp-sink, and what the log then says of a delivery to it. */
 const temporary: readonly (readonly [string, readonly string[], string])[] = [

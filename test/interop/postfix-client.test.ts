@@ -1,11 +1,12 @@
 /** A real Postfix that sends its mail through us, set up as the service's manual tells people to. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
-import { runWell } from "../tools/child.ts";
+import { runWell } from "../tools/child.mjs";
 import { until } from "../tools/until.ts";
 import { capturingHop, type Hop } from "./hops.ts";
 import { newLetter } from "./letter.ts";
-import { type Extras, type Postfix, realPostfix, startPostfix } from "./postfix.ts";
+import { type Extras, type Postfix, startPostfix } from "./postfix.mjs";
+import { realPostfix } from "./root.ts";
 
 /** SUBMISSION, SUBMISSIONS and PASSWORD stand for the relay's. */
 const setups: readonly (readonly [string, string, Extras])[] = [

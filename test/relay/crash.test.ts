@@ -8,7 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
 import { type FakeServer, fakeServer } from "../tools/fakeserver.ts";
-import { freePort } from "../tools/port.ts";
+import { freePort } from "../tools/port.mjs";
 import { until } from "../tools/until.ts";
 import { enter, note, submit } from "./conversation.ts";
 

@@ -5,7 +5,7 @@ import { type Relay, startRelay } from "../../demo/relay.mjs";
 import { selfSigned } from "../tools/certificate.ts";
 import { type NameServer, nameServer, type Records } from "../tools/dns.ts";
 import { type FakeServer, fakeServer, type Options, type Script } from "../tools/fakeserver.ts";
-import { freePort } from "../tools/port.ts";
+import { freePort } from "../tools/port.mjs";
 import { note, submitAlone } from "./conversation.ts";
 
 /** Hosts of the zone, each with an address of its own, all on one port. */

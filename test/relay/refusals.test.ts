@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
-import { isRoot } from "../interop/postfix.ts";
-import { runWell } from "../tools/child.ts";
+import { isRoot } from "../interop/root.ts";
+import { runWell } from "../tools/child.mjs";
 import { until } from "../tools/until.ts";
 import {
   authPlain,

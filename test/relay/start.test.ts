@@ -6,7 +6,7 @@ import { generate } from "selfsigned";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { prepareRelay, program, type Relay, startRelay } from "../../demo/relay.mjs";
 import { selfSigned } from "../tools/certificate.ts";
-import { type Ended, run } from "../tools/child.ts";
+import { type Ended, run } from "../tools/child.mjs";
 import { note, submitAlone } from "./conversation.ts";
 
 let relay: Relay;

@@ -2,22 +2,25 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runWell, start } from "../tools/child.ts";
-import { freePort, untilListening } from "../tools/port.ts";
+import { runWell, start } from "../tools/child.mjs";
+import { freePort, untilListening } from "../tools/port.mjs";
 
-export interface Dovecot {
-  readonly folder: string;
-  /** Port of its password service, for `smtpd_sasl_path = inet:127.0.0.1:PORT`. */
-  readonly auth: number;
-  readonly lmtp: number;
-  /** The maildir of a user, in which "new" is. */
-  readonly maildir: (user: string) => string;
-  readonly pid: number;
-  stop(): Promise<void>;
-}
+/**
+ * @typedef {object} Dovecot
+ * @property {string} folder
+ * @property {number} auth port of its password service, for `smtpd_sasl_path = inet:127.0.0.1:PORT`
+ * @property {number} lmtp
+ * @property {(user: string) => string} maildir of a user, in which "new" is
+ * @property {number} pid
+ * @property {() => Promise<void>} stop
+ */
 
-/** `passwords` by login; who is among them gets mail at any domain, everybody else is refused. */
-export async function startDovecot(passwords: Readonly<Record<string, string>>): Promise<Dovecot> {
+/**
+ * Starts it. Who is among the logins gets mail at any domain, everybody else is refused.
+ * @param {Readonly<Record<string, string>>} passwords hashes by login
+ * @returns {Promise<Dovecot>}
+ */
+export async function startDovecot(passwords) {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-dovecot-"));
   await chmod(folder, 0o755);
   const [auth, lmtp] = [await freePort(), await freePort()];
@@ -61,7 +64,7 @@ service lmtp {
 `,
   );
   const daemon = start("dovecot", ["-F", "-c", join(folder, "dovecot.conf")]);
-  const stop = async (): Promise<void> => {
+  const stop = async () => {
     await daemon.stop();
     await rm(folder, { recursive: true });
   };
@@ -72,5 +75,12 @@ service lmtp {
     await stop();
     throw new Error(`${said}${daemon.output()}`, { cause: error });
   }
-  return { folder, auth, lmtp, maildir: (user) => join(folder, "mail", user), pid: daemon.pid, stop };
+  return {
+    folder,
+    auth,
+    lmtp,
+    maildir: (/** @type {string} */ user) => join(folder, "mail", user),
+    pid: daemon.pid,
+    stop,
+  };
 }

@@ -5,52 +5,50 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Daemon, runWell, start } from "../tools/child.ts";
-import { freePort, untilListening } from "../tools/port.ts";
-import { real } from "../tools/real.ts";
-
-export const isRoot = process.getuid?.() === 0;
-
-/** As `real`, for tests that start a Postfix: those of a plain user are skipped aloud. */
-export function realPostfix(...others: readonly string[]): boolean {
-  const installed = real("postfix", "postmap", ...others);
-  if (installed && !isRoot) process.stderr.write("\n*** SKIPPED: Postfix is started by root only ***\n");
-  return installed && isRoot;
-}
-
-export interface Postfix {
-  readonly folder: string;
-  /** Takes mail on 127.0.0.1. */
-  readonly port: number;
-  /** Everything it logged. */
-  log(): Promise<string>;
-  stop(): Promise<void>;
-}
+import { runWell, start } from "../tools/child.mjs";
+import { freePort, untilListening } from "../tools/port.mjs";
 
 /**
- * Starts it. `settings` are lines of main.cf, `services` of master.cf; in both, and in `files` (by name), FOLDER stands
- * for its folder and PORT for its port. Names in `maps` are made into hash: maps.
+ * @typedef {object} Postfix
+ * @property {string} folder
+ * @property {number} port where it takes mail, on 127.0.0.1
+ * @property {() => Promise<string>} log everything it logged
+ * @property {() => Promise<number>} pid of its master
+ * @property {() => Promise<void>} stop
  */
-export async function startPostfix(
-  settings: string,
-  { services = "", files = {}, maps = [] }: Extras = {},
-): Promise<Postfix> {
+
+/**
+ * @typedef {object} Extras
+ * @property {string} [services] lines of master.cf
+ * @property {Readonly<Record<string, string>>} [files] by name
+ * @property {readonly string[]} [maps] names of those that are made into hash: maps
+ */
+
+/**
+ * Starts it. In all that is given FOLDER stands for its folder and PORT for its port.
+ * @param {string} settings lines of main.cf
+ * @param {Extras} [extras]
+ * @returns {Promise<Postfix>}
+ */
+export async function startPostfix(settings, { services = "", files = {}, maps = [] } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-postfix-"));
   await chmod(folder, 0o755); // Postfix's own user goes in and out
   const port = await freePort();
-  const filled = (text: string): string => text.replaceAll("FOLDER", folder).replaceAll("PORT", String(port));
+  const filled = (/** @type {string} */ text) =>
+    text.replaceAll("FOLDER", folder).replaceAll("PORT", String(port));
   for (const name of ["queue", "data"]) await mkdir(join(folder, name));
   await runWell("chown", ["postfix", join(folder, "data")]);
   await writeFile(join(folder, "main.cf"), filled(`${mainCf}${settings}\n`));
   await writeFile(join(folder, "master.cf"), filled(`${masterCf}${services}\n`));
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), filled(text));
   for (const name of maps) await runWell("postmap", ["-c", folder, `hash:${join(folder, name)}`]);
-  const script: Daemon = start("postfix", ["-c", folder, "start-fg"]);
-  const log = (): Promise<string> => readFile(join(folder, "mail.log"), "utf8").catch(() => script.output());
-  const stop = async (): Promise<void> => {
-    const pid = await readFile(join(folder, "queue/pid/master.pid"), "utf8").catch(() => undefined);
-    if (pid !== undefined) process.kill(Number(pid), "SIGTERM"); // the script passes no signal on, and ends with it
-    await script.stop(pid !== undefined);
+  const script = start("postfix", ["-c", folder, "start-fg"]);
+  const log = () => readFile(join(folder, "mail.log"), "utf8").catch(() => script.output());
+  const pid = async () => Number(await readFile(join(folder, "queue/pid/master.pid"), "utf8"));
+  const stop = async () => {
+    const master = await pid().catch(() => 0);
+    if (master !== 0) process.kill(master, "SIGTERM"); // the script passes no signal on, and ends with it
+    await script.stop(master !== 0);
     await rm(folder, { recursive: true });
   };
   try {
@@ -60,13 +58,7 @@ export async function startPostfix(
     await stop();
     throw new Error(said, { cause: error });
   }
-  return { folder, port, log, stop };
-}
-
-export interface Extras {
-  readonly services?: string;
-  readonly files?: Readonly<Record<string, string>>;
-  readonly maps?: readonly string[];
+  return { folder, port, log, pid, stop };
 }
 
 /** Nothing of the host's own configuration, no chroot, and no way out but what the settings add. */

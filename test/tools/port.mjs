@@ -6,8 +6,9 @@ import { setTimeout as pause } from "node:timers/promises";
 /**
  * A port that is free on all of `hosts`. From below the range that the kernel takes outgoing connections from,
  * so that no client of another test can have it by chance before the program does.
+ * @param {readonly string[]} hosts 127.0.0.1 where none is given
  */
-export async function freePort(...hosts: readonly string[]): Promise<number> {
+export async function freePort(...hosts) {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
     const free = await Promise.all(
@@ -17,8 +18,11 @@ export async function freePort(...hosts: readonly string[]): Promise<number> {
   }
 }
 
-/** Resolves when something listens there; rejects when nothing does for 20 seconds. */
-export async function untilListening(port: number, host = "127.0.0.1"): Promise<void> {
+/**
+ * Resolves when something listens there; rejects when nothing does for 20 seconds.
+ * @param {number} port
+ */
+export async function untilListening(port, host = "127.0.0.1") {
   const end = Date.now() + 20_000;
   while (!(await answers(port, host))) {
     if (Date.now() > end) throw new Error(`nothing listens on ${host}:${port}`);
@@ -26,7 +30,11 @@ export async function untilListening(port: number, host = "127.0.0.1"): Promise<
   }
 }
 
-async function answers(port: number, host: string): Promise<boolean> {
+/**
+ * @param {number} port
+ * @param {string} host
+ */
+async function answers(port, host) {
   const socket = connect(port, host);
   try {
     await once(socket, "connect");
@@ -38,7 +46,11 @@ async function answers(port: number, host: string): Promise<boolean> {
   }
 }
 
-async function isFree(host: string, port: number): Promise<boolean> {
+/**
+ * @param {string} host
+ * @param {number} port
+ */
+async function isFree(host, port) {
   const server = createServer();
   try {
     const listening = once(server, "listening");
