@@ -19,7 +19,10 @@ afterEach(() => rm(folder, { recursive: true }));
 /** What the dead do: nothing more, ever. */
 const never = new Promise<never>(() => undefined);
 
-/** A spool whose process dies at its `last` step, before the step is taken or right after; `dead` tells that it has. */
+/**
+ * A spool whose process dies at its `last` step, before the step is taken or right after; `dead` tells that
+ * it has.
+ */
 function mortal(
   spool: Spool,
   last: number,

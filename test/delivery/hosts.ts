@@ -10,7 +10,7 @@ import { hop, terms } from "./letters.ts";
 export const peer = "localhost[127.0.0.1]";
 
 /** For hosts that fall silent or never come to an end. Milliseconds. */
-export const impatient = { connect: 2000, reply: 200, final: 200, transaction: 600 };
+export const impatient = { connect: 2000, reply: 400, final: 400, transaction: 1200 };
 
 const servers: FakeServer[] = [];
 

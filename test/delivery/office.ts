@@ -1,4 +1,7 @@
-/** A scheduler on a real spool in a temporary folder, with a clock that the test turns and a carrier of its choice. */
+/**
+ * A scheduler on a real spool in a temporary folder, with a clock that the test turns and a carrier of its
+ * choice.
+ */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,7 +56,9 @@ export function turnableClock(start: number): TurnableClock {
   };
 }
 
-/** What a carrier was given, and what it shall answer: a reply by address, "250 2.0.0 ok" where none is named. */
+/**
+ * What a carrier was given, and what it shall answer: a reply by address, "250 2.0.0 ok" where none is named.
+ */
 export interface FakeCarrier extends Carrier {
   readonly carried: { readonly id: string; readonly to: readonly string[]; readonly text: string }[];
   answers: Readonly<Record<string, string>>;

@@ -3,7 +3,10 @@ import { answerTo, type Resolver, remembering } from "../../src/server/delivery/
 import { type Hop, type Routing, routeByMx, routeToHost } from "../../src/server/delivery/route.ts";
 import type { Reply } from "../../src/smtp/reply.ts";
 
-/** A zone: `MX name` gives "preference host", `A name` and `AAAA name` addresses; a text is node:dns's error code. */
+/**
+ * A zone: `MX name` gives "preference host", `A name` and `AAAA name` addresses; a text is node:dns's error
+ * code.
+ */
 type Zone = Readonly<Record<string, readonly string[] | string>>;
 
 function resolverOf(zone: Zone, asked: string[] = []): Resolver {

@@ -112,9 +112,9 @@ describe("a message to several destinations", () => {
     const at = await open();
     const { id } = await at.submit({ recipients });
     await logged(at, `${id}: removed`);
-    expect(at.carrier.carried.map(({ to }) => to)).toEqual([
-      ["a@example.net", "c@example.net"],
-      ["b@example.org"],
+    expect(at.carrier.carried.map(({ to }) => to.join()).toSorted()).toEqual([
+      "a@example.net,c@example.net",
+      "b@example.org",
     ]);
   });
 
@@ -155,11 +155,8 @@ describe("a message to several destinations", () => {
       "Final-Recipient: rfc822; a@example.net",
       "Final-Recipient: rfc822; b@example.org",
     ]);
-    expect(at.carrier.carried.filter((one) => one.id === id).map(({ to }) => to)).toEqual([
-      ["a@example.net", "c@example.net"],
-      ["b@example.org"],
-      ["c@example.net"],
-    ]);
+    const tried = at.carrier.carried.filter((one) => one.id === id).map(({ to }) => to.join());
+    expect(tried.toSorted()).toEqual(["a@example.net,c@example.net", "b@example.org", "c@example.net"]);
   });
 });
 

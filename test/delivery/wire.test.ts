@@ -1,4 +1,6 @@
-/** What we use of nodemailer's undeclared insides: a new version that changes one of these has to fail here. */
+/**
+ * What we use of nodemailer's undeclared insides: a new version that changes one of these has to fail here.
+ */
 import SmtpConnection from "nodemailer/lib/smtp-connection";
 import { describe, expect, test } from "vitest";
 import { WireConnection } from "../../src/server/delivery/wire.ts";

@@ -57,7 +57,10 @@ describe("a report", () => {
   });
 });
 
-/** For each report (base64, a JSON list): its parts' types, its status groups, and every defect that Python finds. */
+/**
+ * For each report (base64, a JSON list): its parts' types, its status groups, and every defect that Python
+ * finds.
+ */
 const parser = `
 import base64, email, email.policy, json, sys
 def read(report):

@@ -33,7 +33,10 @@ interface Journey {
   readonly signal: AbortSignal;
 }
 
-/** Delivers `letter` by way of the first of `hops` that talks with us. `now` is in milliseconds since the epoch. */
+/**
+ * Delivers `letter` by way of the first of `hops` that talks with us. `now` is in milliseconds since the
+ * epoch.
+ */
 export async function attempt(
   letter: Letter,
   hops: readonly Hop[],

@@ -1,6 +1,6 @@
 /**
- * How mail leaves, made from the setting `delivery.relay`: by the MX records of each domain, through one relay,
- * or into a folder. The scheduler knows only this.
+ * How mail leaves, made from the setting `delivery.relay`: by the MX records of each domain, through one
+ * relay, or into a folder. The scheduler knows only this.
  */
 import { asciiDomain, domainOf } from "../../smtp/address.ts";
 import type { Reply } from "../../smtp/reply.ts";
@@ -20,7 +20,9 @@ export interface Carrier {
   carry(letter: Letter, signal: AbortSignal): Promise<readonly Outcome[]>;
 }
 
-/** The addresses of a host that the operator named, as getaddrinfo(3) has them; rejects with node:dns's codes. */
+/**
+ * The addresses of a host that the operator named, as getaddrinfo(3) has them; rejects with node:dns's codes.
+ */
 export type Lookup = (host: string) => Promise<readonly string[]>;
 
 /** By the recipient's domain. `now` is in milliseconds since the epoch. */

@@ -1,6 +1,7 @@
 /**
- * A signal for one piece of work: raised when `outer` is, or when its time is up. AbortSignal.any and .timeout would
- * do the same, but their timers run on for as long as an hour after the work is done, one for each delivery.
+ * A signal for one piece of work: raised when `outer` is, or when its time is up. AbortSignal.any and
+ * .timeout would do the same, but their timers run on for as long as an hour after the work is done, one for
+ * each delivery.
  */
 
 /** Runs `work` with such a signal; `after` is in milliseconds. */

@@ -1,6 +1,6 @@
 /**
- * `file:DIRECTORY` in place of a next hop: each message becomes ID.eml, byte for byte as it would go over the wire,
- * and ID.json with its envelope. For trying out and for tests.
+ * `file:DIRECTORY` in place of a next hop: each message becomes ID.eml, byte for byte as it would go over the
+ * wire, and ID.json with its envelope. For trying out and for tests.
  */
 import { mkdir, open, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,8 +13,8 @@ import type { Letter, Outcome } from "./letter.ts";
 const mode = 0o600;
 
 /**
- * Writes `letter` into `directory`, which is made where it is missing. Both files are on disk when it resolves,
- * ID.json last: where it is, the message is whole. A disk that is full is a temporary failure.
+ * Writes `letter` into `directory`, which is made where it is missing. Both files are on disk when it
+ * resolves, ID.json last: where it is, the message is whole. A disk that is full is a temporary failure.
  */
 export async function deliverToFolder(
   directory: string,

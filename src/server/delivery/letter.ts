@@ -1,6 +1,6 @@
 /**
- * One message on its way to one destination, and what came of it. What a next hop cannot carry is found out here,
- * from the extensions it offers, before a command is sent; nothing is ever altered to fit.
+ * One message on its way to one destination, and what came of it. What a next hop cannot carry is found out
+ * here, from the extensions it offers, before a command is sent; nothing is ever altered to fit.
  */
 import type { Readable } from "node:stream";
 import { asciiDomain, domainOf, isAscii } from "../../smtp/address.ts";
@@ -53,7 +53,8 @@ export function planFor(letter: Letter, offer: Offer, host: string): Plan {
   const spell = spelling(offer);
   const sender = spell(envelope.sender);
   const paths = recipients.map(({ address }) => spell(address));
-  const refusal = reply(553, "5.6.7", `the address needs SMTPUTF8, which ${host} does not offer`); // RFC 6531 section 3.5
+  // RFC 6531 section 3.5
+  const refusal = reply(553, "5.6.7", `the address needs SMTPUTF8, which ${host} does not offer`);
   const carried: Recipient[] = [];
   const commands: string[] = [];
   const refused: { recipient: Recipient; reply: Reply }[] = [];
@@ -91,7 +92,10 @@ function obstacleTo({ envelope, utf8Header }: Letter, offer: Offer, host: string
   return undefined;
 }
 
-/** How an address is written to the host: where it has no SMTPUTF8 a domain goes in A-labels, a local part cannot go. */
+/**
+ * How an address is written to the host: where it has no SMTPUTF8 a domain goes in A-labels, a local part
+ * cannot go.
+ */
 function spelling(offer: Offer): (address: string) => string | undefined {
   return (address) => {
     if (isAscii(address) || offer.offers("SMTPUTF8")) return address;

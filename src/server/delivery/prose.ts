@@ -1,4 +1,7 @@
-/** Plain text for people in mail: wrapped lines, and quoted-printable where it is not all ASCII (RFC 2045 section 6.7). */
+/**
+ * Plain text for people in mail: wrapped lines, and quoted-printable where it is not all ASCII (RFC 2045
+ * section 6.7).
+ */
 
 const width = 72;
 
@@ -15,7 +18,9 @@ export function wrapped(text: string, indent: string): string {
   return [...lines, line].map((one) => `${indent}${one}`).join("\n");
 }
 
-/** A stranger's words on one line: no control character, nothing that turns the direction of writing round. */
+/**
+ * A stranger's words on one line: no control character, nothing that turns the direction of writing round.
+ */
 export function harmless(text: string): string {
   return text
     .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")

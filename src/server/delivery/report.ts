@@ -1,8 +1,8 @@
 /**
- * The message that tells a sender what became of another one: multipart/report with a part for people, a part for
- * programs (RFC 3464), and the original or its header (RFC 6522). A pure function; reporter.ts brings it to the spool.
- * Servers' words and addresses come from strangers: none of their control characters survives, and the boundary
- * cannot stand in any part.
+ * The message that tells a sender what became of another one: multipart/report with a part for people, a part
+ * for programs (RFC 3464), and the original or its header (RFC 6522). A pure function; reporter.ts brings it
+ * to the spool. Servers' words and addresses come from strangers: none of their control characters survives,
+ * and the boundary cannot stand in any part.
  */
 import { createHash } from "node:crypto";
 import { isAscii } from "../../smtp/address.ts";
@@ -127,7 +127,9 @@ function bodyOf(name: string, header: Buffer): string | undefined {
   return field && Buffer.from(fieldBody(field), "latin1").toString("utf8");
 }
 
-/** So that the report stands beside the message; people's programs write all sorts of things as Message-ID. */
+/**
+ * So that the report stands beside the message; people's programs write all sorts of things as Message-ID.
+ */
 function references(messageId: string | undefined): readonly string[] {
   if (messageId === undefined || !/^<[!-;=?-~]{1,250}>$/.test(messageId)) return [];
   return [`In-Reply-To: ${messageId}`, `References: ${messageId}`];

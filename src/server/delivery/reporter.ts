@@ -9,7 +9,8 @@ const eventFor = { failure: "failure-report", delay: "delay-report", success: "s
 
 /**
  * Tells the sender of `envelope` what `occasion` says; the report's envelope when it is durable in the spool.
- * Throws the system's error where the spool cannot be read or written. `until` and `now` as in the report's frame.
+ * Throws the system's error where the spool cannot be read or written. `until` and `now` as in the report's
+ * frame.
  */
 export type Reporter = (occasion: Occasion, envelope: Envelope, until: number) => Promise<Envelope>;
 

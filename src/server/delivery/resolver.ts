@@ -18,7 +18,9 @@ export interface Resolver {
   resolve6(host: string): Promise<readonly string[]>;
 }
 
-/** What came of a question: `nothing` is a name without such records, `unknown` a name that does not exist. */
+/**
+ * What came of a question: `nothing` is a name without such records, `unknown` a name that does not exist.
+ */
 export type Answer<Value> =
   | { readonly kind: "found"; readonly values: readonly Value[] }
   | { readonly kind: "nothing" | "unknown" }
@@ -39,7 +41,9 @@ export async function answerTo<Value>(question: Promise<readonly Value[]>): Prom
   }
 }
 
-/** node:dns tells no time to live for MX, so one time serves all: long enough for a burst, short for a change. */
+/**
+ * node:dns tells no time to live for MX, so one time serves all: long enough for a burst, short for a change.
+ */
 const foundFor = 5 * 60_000;
 const missingFor = 60_000;
 const largest = 5000;

@@ -31,7 +31,10 @@ export interface Routing {
 const mostHosts = 10;
 const mostHops = 20;
 
-/** The hops for `domain`, as it stands in a forward-path: a name, perhaps with U-labels, or an address literal. */
+/**
+ * The hops for `domain`, as it stands in a forward-path: a name, perhaps with U-labels, or an address
+ * literal.
+ */
 export async function routeByMx(domain: string, routing: Routing): Promise<readonly Hop[] | Reply> {
   const literal = addressLiteral(domain);
   if (literal !== undefined)
@@ -109,7 +112,10 @@ function usable(hops: readonly Hop[], domain: string, { privateAddresses }: Rout
     : reply(550, "5.4.4", `the mail servers of ${domain} have no address that is reachable from outside`);
 }
 
-/** The addresses of a relay that the operator named; any address is fine then. `lookup` as in node:dns/promises. */
+/**
+ * The addresses of a relay that the operator named; any address is fine then. `lookup` as in
+ * node:dns/promises.
+ */
 export async function routeToHost(
   host: string,
   port: number,
@@ -128,7 +134,10 @@ function lookupFailed(domain: string, reason: string): Reply {
 
 const isRoot = (name: string): boolean => name === "" || name === ".";
 
-/** ASCII, and not a bare IPv4 address in any of its spellings: their last label is a number (RFC 1123 section 2.1). */
+/**
+ * ASCII, and not a bare IPv4 address in any of its spellings: their last label is a number (RFC 1123 section
+ * 2.1).
+ */
 function isHostName(name: string): boolean {
   const labels = name.split(".");
   return (

@@ -13,8 +13,8 @@ export interface WireError extends Error {
 export type Step<Value> = { readonly value: Value; readonly error?: never } | { readonly error: WireError };
 
 /**
- * Starts a step and waits for its end: `done` called, an error, the connection gone, or `signal`, which leaves
- * the step undone with the code EABORT. Never rejects.
+ * Starts a step and waits for its end: `done` called, an error, the connection gone, or `signal`, which
+ * leaves the step undone with the code EABORT. Never rejects.
  */
 export function step<Value>(
   connection: EventEmitter,

@@ -7,7 +7,10 @@ export interface Timeouts {
   readonly reply: number;
   /** For the reply to the end of the message: losing patience here means delivering twice. */
   readonly final: number;
-  /** For a whole transaction, before a second is added for each KiB of the message: a host that trickles ends here. */
+  /**
+   * For a whole transaction, before a second is added for each KiB of the message: a host that trickles ends
+   * here.
+   */
   readonly transaction: number;
 }
 
@@ -27,12 +30,15 @@ export interface Credentials {
 }
 
 /**
- * starttls: used where it is offered. implicit: TLS from the first byte (RFC 8314 section 3.3).
- * Unless `verified`, any certificate will do and a failed handshake is followed by a connection in clear (RFC 7435).
+ * starttls: used where it is offered. implicit: TLS from the first byte (RFC 8314 section 3.3). Unless
+ * `verified`, any certificate will do and a failed handshake is followed by a connection in clear (RFC 7435).
  */
 export interface Security {
   readonly kind: "starttls" | "implicit";
-  /** TLS must be used, and the certificate must be for the host's name and signed by `ca` or a CA of the system. */
+  /**
+   * TLS must be used, and the certificate must be for the host's name and signed by `ca` or a CA of the
+   * system.
+   */
   readonly verified: boolean;
   /** Certificates in PEM to trust instead of the system's. */
   readonly ca?: string;

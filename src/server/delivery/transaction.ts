@@ -22,7 +22,9 @@ export interface Said {
 export interface Transaction {
   /** One for each of the commands' recipients, in their order. */
   readonly said: readonly Said[];
-  /** The server went away before the message was under way: another may be asked at once about the unanswered. */
+  /**
+   * The server went away before the message was under way: another may be asked at once about the unanswered.
+   */
   readonly elsewhere: boolean;
   /** Why the session is good for no further transaction, as a temporary reply; absent where it is. */
   readonly end?: Reply;
@@ -64,7 +66,8 @@ export async function transact(
     wire.doing = "sending end of data -- message may be sent more than once";
     wire.socket?.setTimeout(timeouts.final);
   });
-  body.on("error", () => undefined); // nodemailer tells of it, but does not listen before it begins nor after it is done
+  // nodemailer tells of it, but does not listen before it begins nor after it is done
+  body.on("error", () => undefined);
   body.pause(); // until nodemailer asks for it
   wire.prepare(commands);
   wire.socket?.setTimeout(timeouts.reply);
@@ -88,11 +91,16 @@ export async function transact(
   };
 }
 
-/** The session is at its end, and neither a message that cannot be read nor an answer out of step ended it. */
+/**
+ * The session is at its end, and neither a message that cannot be read nor an answer out of step ended it.
+ */
 const isBroken = ({ code, response, command }: WireError): boolean =>
   code !== "ESTREAM" && (response === undefined || command === "CONN" || response.startsWith("421"));
 
-/** RFC 5321 section 4.2.2: 421 says that the host goes away, whatever it was asked; of the message it says nothing. */
+/**
+ * RFC 5321 section 4.2.2: 421 says that the host goes away, whatever it was asked; of the message it says
+ * nothing.
+ */
 function parting({ reply: said, command }: Said, hop: Hop): Said {
   if (said.code !== 421) return { reply: said, command };
   const question = command === "" ? "" : ` (in reply to ${command} command)`;

@@ -1,7 +1,7 @@
 /**
- * What a round of attempts means for a message: pure functions from envelope to envelope.
- * A recipient that was refused for good stays "waiting", with that reply, until the sender's report is in the spool:
- * whatever happens in between, the next start sees what is still to be told.
+ * What a round of attempts means for a message: pure functions from envelope to envelope. A recipient that
+ * was refused for good stays "waiting", with that reply, until the sender's report is in the spool: whatever
+ * happens in between, the next start sees what is still to be told.
  */
 import { isPermanent, isPositive } from "../../smtp/reply.ts";
 import type { Envelope, Notify, Recipient } from "../spool/envelope.ts";
@@ -47,7 +47,9 @@ export interface Verdict {
   readonly expired: boolean;
 }
 
-/** What to do after a round that ended at `now`, in milliseconds since the epoch. `chance` is between 0 and 1. */
+/**
+ * What to do after a round that ended at `now`, in milliseconds since the epoch. `chance` is between 0 and 1.
+ */
 export function conclude(envelope: Envelope, patience: Patience, now: number, chance: number): Verdict {
   const { accepted, attempts, warned } = envelope;
   const expired = now - accepted >= patience.lifetime && envelope.recipients.some(isOpen);

@@ -1,8 +1,8 @@
 /**
- * nodemailer's SMTP client, bent to a relay's needs: every parameter of MAIL and RCPT is ours (nodemailer has one
- * set of DSN parameters for all recipients, and SMTPUTF8 only for addresses), LMTP replies are kept per recipient,
- * and it is known what was going on when a connection broke.
- * test/delivery/wire.test.ts holds what we use of nodemailer's undeclared insides.
+ * nodemailer's SMTP client, bent to a relay's needs: every parameter of MAIL and RCPT is ours (nodemailer has
+ * one set of DSN parameters for all recipients, and SMTPUTF8 only for addresses), LMTP replies are kept per
+ * recipient, and it is known what was going on when a connection broke. test/delivery/wire.test.ts holds what
+ * we use of nodemailer's undeclared insides.
  */
 import type { Socket } from "node:net";
 import SmtpConnection, { type SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
@@ -25,7 +25,9 @@ const Nodemailer = SmtpConnection as unknown as new (
   options: SMTPConnectionOptions,
 ) => SmtpConnection & Insides;
 
-/** The commands of one transaction. nodemailer is given the recipients as "0", "1", …; the wire sees these. */
+/**
+ * The commands of one transaction. nodemailer is given the recipients as "0", "1", …; the wire sees these.
+ */
 export interface Commands {
   readonly mail: string;
   readonly recipients: readonly string[];
@@ -45,7 +47,8 @@ export class WireConnection extends Nodemailer {
 
   constructor(options: SMTPConnectionOptions) {
     super(options);
-    this.on("error", () => undefined); // each step listens for itself; what comes between two, the next one finds
+    // each step listens for itself; what comes between two, the next one finds
+    this.on("error", () => undefined);
   }
 
   /** Sets the commands of the transaction that `send` is called for next. */
@@ -58,7 +61,9 @@ export class WireConnection extends Nodemailer {
     return this._supportedExtensions.includes(extension);
   }
 
-  /** Largest message that the server takes, in octets; Infinity where it does not say (RFC 1870 section 4). */
+  /**
+   * Largest message that the server takes, in octets; Infinity where it does not say (RFC 1870 section 4).
+   */
   get largest(): number {
     return this._maxAllowedSize > 0 ? this._maxAllowedSize : Number.POSITIVE_INFINITY;
   }
