@@ -3,7 +3,7 @@
  * The rules are userdir-ldap's for mail, a row each; man/tpa-submit-sync.8, REASONS, lists them and a test compares.
  */
 import { type Entry, textsOf, valuesOf } from "./entry.ts";
-import { type Format, type Hash, isHash, judgeHash } from "./hash.ts";
+import { type Fault, type Format, type Hash, isHash, judgeHash } from "./hash.ts";
 
 /** The settings that decide, as `[ldap]` and `[sync]` name them; an attribute "" turns its rule off. */
 export interface Terms {
@@ -37,11 +37,17 @@ export interface Exclusion {
   readonly detail: string;
 }
 
-/** One rule about one entry: whose word it is, and what it says against the person (undefined: nothing). */
+/** An entry, and each value of its password attribute judged. */
+export interface Person {
+  readonly entry: Entry;
+  readonly passwords: readonly (Hash | Fault)[];
+}
+
+/** One rule about one person: what must be so, and what speaks against it (undefined: nothing). */
 export interface Rule {
   readonly reason: string;
   readonly about: string;
-  readonly objection: (entry: Entry, terms: Terms, now: number) => string | undefined;
+  readonly objection: (person: Person, terms: Terms, now: number) => string | undefined;
 }
 
 const day = 86_400_000;
@@ -51,7 +57,7 @@ export const rules = [
   {
     reason: "no-login",
     about: "exactly one login, of small letters, digits and . _ -",
-    objection: (entry, { "login-attribute": attribute }) => {
+    objection: ({ entry }, { "login-attribute": attribute }) => {
       const logins = valuesOf(entry, attribute);
       if (logins.length !== 1) return `${logins.length} values of ${attribute}`;
       const [login] = textsOf(entry, attribute);
@@ -63,7 +69,7 @@ export const rules = [
     // Dovecot lowers what a client says and not what stands in the file; two that differ in case would be one.
     reason: "upper-case",
     about: "a login without capital letters",
-    objection: (entry, { "login-attribute": attribute }) => {
+    objection: ({ entry }, { "login-attribute": attribute }) => {
       const capital = textsOf(entry, attribute).find((login) => login !== login.toLowerCase());
       return capital === undefined ? undefined : `${attribute} ${shown(capital)} has capital letters`;
     },
@@ -71,7 +77,7 @@ export const rules = [
   {
     reason: "retired",
     about: "still with us",
-    objection: (entry, { "status-attribute": attribute, "retiring-for": grace }, now) => {
+    objection: ({ entry }, { "status-attribute": attribute, "retiring-for": grace }, now) => {
       const statuses = textsOf(entry, attribute);
       return statuses
         .map((status) => retired(status, grace, now))
@@ -81,7 +87,7 @@ export const rules = [
   {
     reason: "locked",
     about: "a main password that is not locked",
-    objection: (entry, { "lock-attribute": attribute }) => {
+    objection: ({ entry }, { "lock-attribute": attribute }) => {
       if (attribute === "") return undefined;
       const values = valuesOf(entry, attribute).map((value) => value.toString("latin1"));
       if (values.length === 0) return `no ${attribute} to be seen`;
@@ -91,7 +97,7 @@ export const rules = [
   {
     reason: "expired",
     about: "not past the last day",
-    objection: (entry, { "expiry-attribute": attribute }, now) => {
+    objection: ({ entry }, { "expiry-attribute": attribute }, now) => {
       const days = textsOf(entry, attribute)
         .filter((text) => /^\d{1,6}$/.test(text))
         .map(Number);
@@ -102,14 +108,14 @@ export const rules = [
   {
     reason: "guest",
     about: "no guest, where guests may not",
-    objection: (entry, { guests, "group-attribute": attribute, "guest-group": group }) =>
+    objection: ({ entry }, { guests, "group-attribute": attribute, "guest-group": group }) =>
       !guests && textsOf(entry, attribute).includes(group) ? `${attribute} has ${shown(group)}` : undefined,
   },
   {
     reason: "no-password",
     about: "a mail password",
-    objection: (entry, { "password-attribute": attribute }) =>
-      valuesOf(entry, attribute).length === 0 ? `no ${attribute}` : undefined,
+    objection: ({ passwords }, { "password-attribute": attribute }) =>
+      passwords.length === 0 ? `no ${attribute}` : undefined,
   },
   passwordRule("password-empty", "a mail password that is not empty"),
   passwordRule("password-characters", "a mail password of characters that a hash has"),
@@ -129,11 +135,18 @@ export type Reason = (typeof rules)[number]["reason"] | keyof typeof otherReason
 /** Judges one entry at the time `now` (milliseconds since the epoch). */
 export function judge(entry: Entry, terms: Terms, now: number): Account | Exclusion {
   const login = loginOf(entry, terms);
+  const person = personOf(entry, terms);
   for (const { reason, objection } of rules) {
-    const detail = objection(entry, terms, now);
+    const detail = objection(person, terms, now);
     if (detail !== undefined) return { login: shown(login, ""), dn: shown(entry.dn, ""), reason, detail };
   }
-  return { login, dn: shown(entry.dn, ""), hashes: hashesOf(entry, terms) };
+  return { login, dn: entry.dn, hashes: hashesOf(person) };
+}
+
+/** Judges the passwords of an entry. */
+export function personOf(entry: Entry, terms: Terms): Person {
+  const values = valuesOf(entry, terms["password-attribute"]);
+  return { entry, passwords: values.map((value) => judgeHash(value, terms.format)) };
 }
 
 /** Whether it is an account. */
@@ -141,11 +154,9 @@ export function isAccount(judged: Account | Exclusion): judged is Account {
   return "hashes" in judged;
 }
 
-/** The hashes that let somebody in, each once. */
-export function hashesOf(entry: Entry, terms: Terms): readonly Hash[] {
-  const values = valuesOf(entry, terms["password-attribute"]);
-  const hashes = values.map((value) => judgeHash(value, terms.format)).filter(isHash);
-  return [...new Map(hashes.map((hash) => [hash.text, hash])).values()];
+/** The hashes that let somebody in. */
+export function hashesOf({ passwords }: Person): readonly Hash[] {
+  return passwords.filter(isHash);
 }
 
 /** The attributes that the rules look at. */
@@ -182,16 +193,13 @@ function retired(status: string, grace: number, now: number): string | undefined
 }
 
 /** A fault counts only where no value is without. */
-function passwordRule<Name extends string>(reason: Name, about: string) {
+function passwordRule<Name extends Fault["reason"]>(reason: Name, about: string) {
   return {
     reason,
     about,
-    objection: (entry: Entry, terms: Terms): string | undefined => {
-      const judged = valuesOf(entry, terms["password-attribute"]).map((value) =>
-        judgeHash(value, terms.format),
-      );
-      const faults = judged.flatMap((one) => (isHash(one) ? [] : [one]));
-      return faults.length < judged.length
+    objection: ({ passwords }: Person): string | undefined => {
+      const faults = passwords.flatMap((one) => (isHash(one) ? [] : [one]));
+      return faults.length < passwords.length
         ? undefined
         : faults.find((fault) => fault.reason === reason)?.detail;
     },

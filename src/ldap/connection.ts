@@ -228,7 +228,9 @@ type Found = Awaited<ReturnType<Client["search"]>>["searchEntries"][number];
 function entryOf({ dn, ...attributes }: Found): Entry {
   const values = Object.entries(attributes).map(([name, given]): [string, Buffer[]] => [
     name.toLowerCase(),
-    (Array.isArray(given) ? given : [given]).map((value) => Buffer.from(value)),
+    (Array.isArray(given) ? given : [given]).map((value) =>
+      Buffer.isBuffer(value) ? value : Buffer.from(value),
+    ),
   ]);
   return { dn, values: new Map(values) };
 }

@@ -1,4 +1,5 @@
 /** What a directory tells about one person or thing: names and octets, nothing decided. */
+import { isAscii } from "node:buffer";
 
 /** `values` by lower-case attribute name without options; every value as the octets that were sent. */
 export interface Entry {
@@ -15,6 +16,7 @@ export function valuesOf(entry: Entry, attribute: string): readonly Buffer[] {
 
 /** A value as text, or undefined where it is not UTF-8. A byte order mark stays: it is a character like others. */
 export function textOf(value: Buffer): string | undefined {
+  if (isAscii(value)) return value.toString("latin1"); // most are, and this is quicker
   try {
     return strict.decode(value);
   } catch (error) {

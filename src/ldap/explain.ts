@@ -2,10 +2,10 @@
  * Why somebody can log in or cannot: everything that decides about one login, from the directory to the file, and
  * what to do next. Pure; no hash is in what it tells.
  */
-import { hashesOf, rules, type Terms } from "./account.ts";
+import { hashesOf, personOf, rules, type Terms } from "./account.ts";
 import { schemeOf } from "./difference.ts";
-import { type Entry, textsOf, valuesOf } from "./entry.ts";
-import { isHash, judgeHash } from "./hash.ts";
+import { type Entry, textsOf } from "./entry.ts";
+import { isHash } from "./hash.ts";
 import { passwordLines } from "./lines.ts";
 
 /** What was found out about one login. */
@@ -58,17 +58,15 @@ export function explain(findings: Findings, terms: Terms, now: number): Explanat
   const { login, entries, file } = findings;
   const { path, modified, hashes = [] } = file;
   const explained = entries.map(({ entry, wanted }): ExplainedEntry => {
-    const values = valuesOf(entry, terms["password-attribute"]).map((value) =>
-      judgeHash(value, terms.format),
-    );
+    const person = personOf(entry, terms);
     return {
       dn: entry.dn,
       changed: generalizedTime(textsOf(entry, "modifyTimestamp")[0] ?? ""),
       verdicts: [
         verdict("filtered", "found by ldap.filter", wanted ? undefined : "the filter does not want it"),
-        ...rules.map(({ reason, about, objection }) => verdict(reason, about, objection(entry, terms, now))),
+        ...rules.map(({ reason, about, objection }) => verdict(reason, about, objection(person, terms, now))),
       ],
-      passwords: values.map((one) => ({
+      passwords: person.passwords.map((one) => ({
         what: isHash(one) ? one.scheme : one.detail,
         inFile: isHash(one) && hashes.includes(one.text),
       })),
@@ -96,7 +94,7 @@ function conclude(findings: Findings, explained: readonly ExplainedEntry[], term
   const objection = explained[0]?.verdicts.find((one) => one.objection !== "");
   if (objection) return `Left out (${objection.rule}): ${objection.objection}${leaves}.`;
 
-  const wanted = passwordLines(hashesOf(found.entry, terms), terms.format);
+  const wanted = passwordLines(hashesOf(personOf(found.entry, terms)), terms.format);
   if (!listed)
     return "The account is good but not in the file: the next sync puts it there. Run tpa-submit sync.";
   const same = wanted.length === file.hashes.length && wanted.every((text) => file.hashes?.includes(text));

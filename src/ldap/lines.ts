@@ -7,6 +7,12 @@ import type { Format, Hash } from "./hash.ts";
 /** What a password file holds: by login in small letters, the hashes as written; none where its line lets nobody in. */
 export type Present = ReadonlyMap<string, readonly string[]>;
 
+export interface PasswordFile {
+  readonly text: string;
+  /** What it holds. */
+  readonly lines: Present;
+}
+
 /**
  * The hashes of one account that get a line, in order: all of them, or for Dovecot, which takes the first line of a
  * login and complains about the others, the one that the directory lists last. OpenLDAP keeps the order in which
@@ -21,7 +27,7 @@ export function passwordLines(hashes: readonly Hash[], format: Format): readonly
  * Lines `login:hash`, sorted, nothing else (userdir-ldap's mail-passwords), a line for each hash of an account.
  * The text is read again before it is given out: it must say what the accounts say. Throws an Error where it does not.
  */
-export function passwordFileText(accounts: ReadonlyMap<string, Account>, format: Format): string {
+export function passwordFile(accounts: ReadonlyMap<string, Account>, format: Format): PasswordFile {
   const wanted = new Map(
     [...accounts.values()].map(({ login, hashes }) => [login, passwordLines(hashes, format)] as const),
   );
@@ -30,10 +36,10 @@ export function passwordFileText(accounts: ReadonlyMap<string, Account>, format:
     .flatMap((login) => (wanted.get(login) ?? []).map((text) => `${login}:${text}\n`));
   const text = lines.join("");
   if (!same(readPasswordFile(Buffer.from(text)), wanted)) throw new Error("a line would mean something else");
-  return text;
+  return { text, lines: wanted };
 }
 
-/** Reads what {@link passwordFileText} wrote, or somebody else. Throws a Failure where it is no password file. */
+/** Reads what {@link passwordFile} wrote, or somebody else. Throws a Failure where it is no password file. */
 export function readPasswordFile(octets: Uint8Array): Present {
   const present = new Map<string, readonly string[]>();
   for (const line of parsePasswordFile(decodePasswordFile(octets))) {

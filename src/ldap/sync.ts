@@ -6,7 +6,7 @@ import { aliasDifference, type Difference, difference, unaccounted } from "./dif
 import type { Directory } from "./directory.ts";
 import { type Found, findFile, isAsWanted, type Ownership, putFile } from "./file.ts";
 import { type Alarm, type GuardFlag, type Loss, suspectCourse, suspectLoss } from "./guard.ts";
-import { aliasesText, passwordFileText, readAliases, readPasswordFile } from "./lines.ts";
+import { aliasesText, passwordFile, readAliases, readPasswordFile } from "./lines.ts";
 import { loginsWithEntry, survey, type Where } from "./search.ts";
 
 export interface Task {
@@ -82,7 +82,7 @@ interface Next {
 async function nextPasswords(directory: Directory, task: Task, census: Census): Promise<Next> {
   const { accounts, exclusions } = census;
   const before = await findFile(task.passwords);
-  const text = passwordFileText(accounts, task.terms.format);
+  const { text, lines } = passwordFile(accounts, task.terms.format);
   const present = before === undefined ? new Map() : readable(before.octets, readPasswordFile);
   const lost = unaccounted(present, accounts, exclusions);
   const filtered = await loginsWithEntry(directory, task.where, task.terms["login-attribute"], lost);
@@ -93,7 +93,7 @@ async function nextPasswords(directory: Directory, task: Task, census: Census): 
     path: task.passwords,
     before,
     text,
-    difference: difference(present, readPasswordFile(Buffer.from(text)), exclusions, filtered),
+    difference: difference(present, lines, exclusions, filtered),
     loss: {
       unit: "logins",
       present: present.size,
