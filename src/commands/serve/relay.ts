@@ -113,10 +113,10 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const reload = async (): Promise<void> => {
       try {
-        const next = await putToUse(await reread());
-        const changed = restartOnly.filter((key) => !same(inUse.config, next.config, key));
+        const read = await reread();
+        inUse = await putToUse(keeping(config, read));
+        const changed = restartOnly.filter((key) => !same(config, read, key));
         if (changed.length > 0) log("restart-needed", { settings: changed.join(", ") });
-        inUse = next;
         await sink.reopen();
         log("reloaded", {});
       } catch (error) {
@@ -155,6 +155,12 @@ const restartOnly = ["hostname", "domain", "listen", "passwords", "spool", "log"
 
 const same = (one: Config, other: Config, key: (typeof restartOnly)[number]): boolean =>
   JSON.stringify(one[key]) === JSON.stringify(other[key]);
+
+/** `next`, but for what stays as the relay was started with. */
+function keeping(first: Config, next: Config): Config {
+  const { hostname, domain, listen, passwords, spool, log: target } = first;
+  return { ...next, hostname, domain, listen, passwords, spool, log: target };
+}
 
 function patienceOf({ delivery, spool }: Config) {
   return {
