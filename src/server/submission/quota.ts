@@ -6,6 +6,7 @@
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { day, hour, type Recent, roomAt, total, withMore } from "./recent.ts";
 import type { Digest, Note, Usage } from "./usage.ts";
+import { whenAgain } from "./when.ts";
 
 export interface Allowance {
   readonly messagesPerHour: number;
@@ -153,18 +154,7 @@ function refusal(limit: string, until: number, time: number): Reply {
   return reply(
     450,
     "4.7.1",
-    `The limit of ${limit} is reached; try again ${inWords(until - time)}, at ${clock(until)} UTC. ` +
+    `The limit of ${limit} is reached; try again ${whenAgain(until, time)}. ` +
       "If it was not you who sent so much, change your password",
   );
 }
-
-/** "in 5 minutes"; never too early. */
-function inWords(milliseconds: number): string {
-  const minutes = Math.max(1, Math.ceil(milliseconds / 60_000));
-  if (minutes === 1) return "in a minute";
-  return minutes <= 120 ? `in ${minutes} minutes` : `in ${Math.ceil(minutes / 60)} hours`;
-}
-
-/** "15:42", rounded up to the minute. */
-const clock = (time: number): string =>
-  new Date(Math.ceil(time / 60_000) * 60_000).toISOString().slice(11, 16);
