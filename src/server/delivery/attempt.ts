@@ -33,10 +33,7 @@ interface Journey {
   readonly signal: AbortSignal;
 }
 
-/**
- * Delivers `letter` by way of the first of `hops` that talks with us. `now` is in milliseconds since the
- * epoch.
- */
+/** Delivers `letter` by way of the first of `hops` that talks with us. */
 export async function attempt(
   letter: Letter,
   hops: readonly Hop[],

@@ -1,6 +1,6 @@
 /**
- * When to try again (RFC 5321 section 4.5.4.1): a growing delay with a cap, blurred so that messages do not
- * march in step.
+ * When to try again (RFC 5321 section 4.5.4.1): a growing delay with a cap, blurred so that messages
+ * do not march in step.
  */
 
 export interface Backoff {

@@ -1,10 +1,9 @@
 /**
- * A signal for one piece of work: raised when `outer` is, or when its time is up. AbortSignal.any and
- * .timeout would do the same, but their timers run on for as long as an hour after the work is done, one for
- * each delivery.
+ * A time limit for one piece of work. AbortSignal.any and AbortSignal.timeout would do the same,
+ * but leave a timer behind for each delivery, long after it is done.
  */
 
-/** Runs `work` with such a signal; `after` is in milliseconds. */
+/** Runs `work` with a signal that is raised when `outer` is, or `after` so many milliseconds. */
 export async function within<Result>(
   outer: AbortSignal,
   after: number,

@@ -1,8 +1,7 @@
 /**
  * How one message stands while it is delivered, and the way of that to the disk. Reports enter the spool
  * before the envelope says that somebody was told, so that a crash in between tells twice rather than never.
- * Where the spool cannot be written, the standing is kept: this process at least delivers and tells nothing
- * twice.
+ * Where the spool cannot be written, the standing is kept, so that at least this process repeats nothing.
  */
 import { errorCode, errorText } from "../../failure.ts";
 import { log, logBug } from "../observe/log.ts";

@@ -50,7 +50,7 @@ export interface Plan {
 export function planFor(letter: Letter, offer: Offer, host: string): Plan {
   const { envelope, recipients } = letter;
   const obstacle = obstacleTo(letter, offer, host);
-  const spell = spelling(offer);
+  const spell = offer.offers("SMTPUTF8") ? (address: string) => address : asciiAddress;
   const sender = spell(envelope.sender);
   const paths = recipients.map(({ address }) => spell(address));
   // RFC 6531 section 3.5
@@ -92,18 +92,13 @@ function obstacleTo({ envelope, utf8Header }: Letter, offer: Offer, host: string
   return undefined;
 }
 
-/**
- * How an address is written to the host: where it has no SMTPUTF8 a domain goes in A-labels, a local part
- * cannot go.
- */
-function spelling(offer: Offer): (address: string) => string | undefined {
-  return (address) => {
-    if (isAscii(address) || offer.offers("SMTPUTF8")) return address;
-    const domain = domainOf(address);
-    const local = address.slice(0, address.length - domain.length);
-    const ascii = asciiDomain(domain);
-    return isAscii(local) && ascii !== undefined ? `${local}${ascii}` : undefined;
-  };
+/** The address with its domain in A-labels; undefined where the local part needs SMTPUTF8 all the same. */
+export function asciiAddress(address: string): string | undefined {
+  if (isAscii(address)) return address;
+  const domain = domainOf(address);
+  const local = address.slice(0, address.length - domain.length);
+  const ascii = asciiDomain(domain);
+  return isAscii(local) && ascii !== undefined ? `${local}${ascii}` : undefined;
 }
 
 function mailParameters(envelope: Envelope, offer: Offer, utf8: boolean): readonly string[] {

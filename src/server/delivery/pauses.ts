@@ -1,7 +1,6 @@
 /**
  * Destinations that could not be reached a moment ago. While one pauses, further messages for it are put off
- * without a connection: a host that is down is not knocked at once for every message, and does not hold up
- * the rest.
+ * without a connection: a host that is down is not knocked at for every message, and holds up nobody else.
  */
 import { isTemporary, type Reply, reply } from "../../smtp/reply.ts";
 import type { Outcome } from "./letter.ts";

@@ -1,7 +1,4 @@
-/**
- * Plain text for people in mail: wrapped lines, and quoted-printable where it is not all ASCII (RFC 2045
- * section 6.7).
- */
+/** Plain text for people, in mail: wrapped lines, quoted-printable (RFC 2045 section 6.7), encoded words read. */
 
 const width = 72;
 

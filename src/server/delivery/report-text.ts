@@ -71,10 +71,7 @@ const advice: readonly (readonly [status: string, text: string])[] = [
 
 export const subjectOf = (kind: Occasion["kind"]): string => wordsFor[kind].subject;
 
-/**
- * The text, lines ended by LF, possibly with UTF-8. `until` is when we give up, in milliseconds since the
- * epoch.
- */
+/** The text, lines ended by LF, possibly with UTF-8. `until`: when we give up, milliseconds since the epoch. */
 export function explanation(
   { kind, told }: Occasion,
   envelope: Envelope,

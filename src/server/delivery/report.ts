@@ -9,6 +9,7 @@ import { isAscii } from "../../smtp/address.ts";
 import { formatDate } from "../../smtp/date.ts";
 import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
+import { asciiAddress } from "./letter.ts";
 import { decodeWords, harmless, quotedPrintable } from "./prose.ts";
 import { statusFields } from "./report-fields.ts";
 import { explanation, subjectOf } from "./report-text.ts";
@@ -61,7 +62,7 @@ export function writeReport(occasion: Occasion, envelope: Envelope, start: Buffe
   const lines = [
     `Date: ${formatDate(now)}`,
     `From: Mail Delivery System <MAILER-DAEMON@${hostname}>`,
-    `To: <${harmless(envelope.sender)}>`,
+    `To: <${harmless(asciiAddress(envelope.sender) ?? envelope.sender)}>`,
     `Subject: ${subjectOf(occasion.kind)}`,
     `Message-ID: <${frame.messageId}>`,
     ...references(original.messageId),

@@ -1,16 +1,15 @@
 /** Brings reports to the spool, by the same door as every message. */
-import { isAscii } from "../../smtp/address.ts";
 import { log } from "../observe/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
+import { asciiAddress } from "./letter.ts";
 import { type Occasion, octetsWanted, writeReport } from "./report.ts";
 
 const eventFor = { failure: "failure-report", delay: "delay-report", success: "success-report" } as const;
 
 /**
  * Tells the sender of `envelope` what `occasion` says; the report's envelope when it is durable in the spool.
- * Throws the system's error where the spool cannot be read or written. `until` and `now` as in the report's
- * frame.
+ * Throws the system's error where the spool cannot be read or written. `until` as in the report's frame.
  */
 export type Reporter = (occasion: Occasion, envelope: Envelope, until: number) => Promise<Envelope>;
 
@@ -28,7 +27,7 @@ export function newReporter(spool: Spool, hostname: string, now: () => number): 
         login: null,
         sender: "",
         eightBit: message.some((octet) => octet > 0x7f),
-        smtputf8: !isAscii(envelope.sender),
+        smtputf8: asciiAddress(envelope.sender) === undefined,
         // RFC 3461 section 6.1
         recipients: [{ address: envelope.sender, state: "waiting", notify: ["NEVER"] }],
         attempts: 0,

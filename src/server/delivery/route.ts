@@ -31,10 +31,7 @@ export interface Routing {
 const mostHosts = 10;
 const mostHops = 20;
 
-/**
- * The hops for `domain`, as it stands in a forward-path: a name, perhaps with U-labels, or an address
- * literal.
- */
+/** The hops for `domain` as it stands in a forward-path: a name, U-labels allowed, or an address literal. */
 export async function routeByMx(domain: string, routing: Routing): Promise<readonly Hop[] | Reply> {
   const literal = addressLiteral(domain);
   if (literal !== undefined)
@@ -112,10 +109,7 @@ function usable(hops: readonly Hop[], domain: string, { privateAddresses }: Rout
     : reply(550, "5.4.4", `the mail servers of ${domain} have no address that is reachable from outside`);
 }
 
-/**
- * The addresses of a relay that the operator named; any address is fine then. `lookup` as in
- * node:dns/promises.
- */
+/** The addresses of a relay that the operator named, whatever they are. `lookup` rejects as node:dns does. */
 export async function routeToHost(
   host: string,
   port: number,
@@ -134,10 +128,7 @@ function lookupFailed(domain: string, reason: string): Reply {
 
 const isRoot = (name: string): boolean => name === "" || name === ".";
 
-/**
- * ASCII, and not a bare IPv4 address in any of its spellings: their last label is a number (RFC 1123 section
- * 2.1).
- */
+/** ASCII, and no bare IPv4 address however spelt: its last label is a number (RFC 1123 section 2.1). */
 function isHostName(name: string): boolean {
   const labels = name.split(".");
   return (

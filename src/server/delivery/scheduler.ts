@@ -48,10 +48,7 @@ const readers = 8;
 /** setTimeout's longest is 24.8 days; an hour does no harm. */
 const longestSleep = 3_600_000;
 
-/**
- * Our choice: long enough to spare a host that is down, short enough to go unnoticed when it was only
- * restarted.
- */
+/** Our choice: long enough to spare a host that is down, short enough when it was only restarted. */
 const longestPause = 60_000;
 
 /** Where mail comes from, how it leaves, and the name that signs reports. */

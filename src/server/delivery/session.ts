@@ -89,8 +89,7 @@ function noSession(error: WireError, wire: WireConnection, hop: Hop, terms: Term
     return optional ? { ...failed, handshake: errorText(error) } : failed;
   }
   if (response === undefined) return { reply: brokenConnection(error, wire.doing, hop) };
-  // As Postfix's smtp_skip_5xx_greeting, on by default: a host that turns everybody away may think otherwise
-  // tomorrow.
+  // As Postfix's smtp_skip_5xx_greeting, on by default: a host that turns everybody away may change its mind.
   const status = replyIn(response).status.replace(/^\d/, "4");
   return no(status, `host ${peer(hop)} refused to talk to me: ${oneLine(response)}`);
 }

@@ -7,10 +7,7 @@ export interface Timeouts {
   readonly reply: number;
   /** For the reply to the end of the message: losing patience here means delivering twice. */
   readonly final: number;
-  /**
-   * For a whole transaction, before a second is added for each KiB of the message: a host that trickles ends
-   * here.
-   */
+  /** For a whole transaction, and a second more for each KiB of the message: a host that trickles ends here. */
   readonly transaction: number;
 }
 
@@ -35,10 +32,7 @@ export interface Credentials {
  */
 export interface Security {
   readonly kind: "starttls" | "implicit";
-  /**
-   * TLS must be used, and the certificate must be for the host's name and signed by `ca` or a CA of the
-   * system.
-   */
+  /** TLS must be used, and the certificate must be for the host's name, and signed by `ca` or a known CA. */
   readonly verified: boolean;
   /** Certificates in PEM to trust instead of the system's. */
   readonly ca?: string;

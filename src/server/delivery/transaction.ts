@@ -97,10 +97,7 @@ export async function transact(
 const isBroken = ({ code, response, command }: WireError): boolean =>
   code !== "ESTREAM" && (response === undefined || command === "CONN" || response.startsWith("421"));
 
-/**
- * RFC 5321 section 4.2.2: 421 says that the host goes away, whatever it was asked; of the message it says
- * nothing.
- */
+/** RFC 5321 section 4.2.2: with 421 the host goes away, whatever it was asked; of the message it says nothing. */
 function parting({ reply: said, command }: Said, hop: Hop): Said {
   if (said.code !== 421) return { reply: said, command };
   const question = command === "" ? "" : ` (in reply to ${command} command)`;

@@ -1,7 +1,4 @@
-/**
- * One message's turn: an attempt at each destination where somebody still waits, then what follows from the
- * replies.
- */
+/** One message's turn: an attempt at each destination where somebody still waits, then what follows from it. */
 
 import { bodyOffset } from "../../smtp/header.ts";
 import { log, logBug } from "../observe/log.ts";
@@ -37,10 +34,7 @@ export interface Next {
   readonly unrecorded?: Standing;
 }
 
-/**
- * Destinations of one message that are tried at the same time: our choice, so that one that hangs holds up
- * few.
- */
+/** Destinations of one message that are tried at a time: our choice, so that one that hangs holds up few. */
 const lanes = 5;
 
 /** RFC 6532: a header in which we look for UTF-8 is no longer than this; our choice. */
@@ -132,10 +126,7 @@ async function hasUtf8Header({ spool }: Books, id: string): Promise<boolean> {
   return start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f);
 }
 
-/**
- * The four delays of Postfix's log: until due, until begun, until the next hop was ready, until it had
- * answered.
- */
+/** The four delays of Postfix's log: until due, until begun, until the next hop was ready, until it answered. */
 function logDelivery({ recipient, reply, transmitting }: Outcome, envelope: Envelope, begun: number): void {
   const { id, accepted, due } = envelope;
   const delays = [due - accepted, begun - due, reply.at - begun - transmitting, transmitting] as const;
