@@ -25,18 +25,20 @@ export function passwordLines(hashes: readonly Hash[], format: Format): readonly
 
 /**
  * Lines `login:hash`, sorted, nothing else (userdir-ldap's mail-passwords), a line for each hash of an account.
- * The text is read again before it is given out: it must say what the accounts say. Throws an Error where it does not.
  */
 export function passwordFile(accounts: ReadonlyMap<string, Account>, format: Format): PasswordFile {
-  const wanted = new Map(
+  const lines = new Map(
     [...accounts.values()].map(({ login, hashes }) => [login, passwordLines(hashes, format)] as const),
   );
-  const lines = [...wanted.keys()]
+  const text = [...lines.keys()]
     .toSorted(byOctets)
-    .flatMap((login) => (wanted.get(login) ?? []).map((text) => `${login}:${text}\n`));
-  const text = lines.join("");
-  if (!same(readPasswordFile(Buffer.from(text)), wanted)) throw new Error("a line would mean something else");
-  return { text, lines: wanted };
+    .flatMap((login) => (lines.get(login) ?? []).map((hash) => `${login}:${hash}\n`));
+  return { text: text.join(""), lines };
+}
+
+/** The last look before a file is written: throws an Error where its readers would understand something else. */
+export function proofread({ text, lines }: PasswordFile): void {
+  if (!same(readPasswordFile(Buffer.from(text)), lines)) throw new Error("a line would mean something else");
 }
 
 /** Reads what {@link passwordFile} wrote, or somebody else. Throws a Failure where it is no password file. */

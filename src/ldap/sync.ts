@@ -6,7 +6,7 @@ import { aliasDifference, type Difference, difference, unaccounted } from "./dif
 import type { Directory } from "./directory.ts";
 import { type Found, findFile, isAsWanted, type Ownership, putFile } from "./file.ts";
 import { type Alarm, type GuardFlag, type Loss, suspectCourse, suspectLoss } from "./guard.ts";
-import { aliasesText, passwordFile, readAliases, readPasswordFile } from "./lines.ts";
+import { aliasesText, passwordFile, proofread, readAliases, readPasswordFile } from "./lines.ts";
 import { loginsWithEntry, survey, type Where } from "./search.ts";
 
 export interface Task {
@@ -77,13 +77,17 @@ interface Next {
   readonly text: string;
   readonly difference: Difference;
   readonly loss: Omit<Loss, "lost" | "largest">;
+  /** Throws where the text would not say what it should. */
+  readonly proofread: () => void;
 }
 
 async function nextPasswords(directory: Directory, task: Task, census: Census): Promise<Next> {
   const { accounts, exclusions } = census;
   const before = await findFile(task.passwords);
-  const { text, lines } = passwordFile(accounts, task.terms.format);
-  const present = before === undefined ? new Map() : readable(before.octets, readPasswordFile);
+  const file = passwordFile(accounts, task.terms.format);
+  const present = before?.octets.equals(Buffer.from(file.text))
+    ? file.lines
+    : readable(before, readPasswordFile);
   const lost = unaccounted(present, accounts, exclusions);
   const filtered = await loginsWithEntry(directory, task.where, task.terms["login-attribute"], lost);
   const reasons = [...countBy(exclusions.map(({ reason }) => reason))].map(
@@ -92,8 +96,8 @@ async function nextPasswords(directory: Directory, task: Task, census: Census): 
   return {
     path: task.passwords,
     before,
-    text,
-    difference: difference(present, lines, exclusions, filtered),
+    text: file.text,
+    difference: difference(present, file.lines, exclusions, filtered),
     loss: {
       unit: "logins",
       present: present.size,
@@ -101,13 +105,14 @@ async function nextPasswords(directory: Directory, task: Task, census: Census): 
       needed: true,
       excluded: reasons.join(", "),
     },
+    proofread: () => proofread(file),
   };
 }
 
 async function nextAliases(task: Task, { senders }: Census): Promise<Next> {
   const before = await findFile(task.aliases);
   const text = aliasesText(senders);
-  const present = before === undefined ? new Map() : readable(before.octets, readAliases);
+  const present = readable(before, readAliases);
   return {
     path: task.aliases,
     before,
@@ -120,16 +125,18 @@ async function nextAliases(task: Task, { senders }: Census): Promise<Next> {
       needed: false,
       excluded: "",
     },
+    proofread: () => undefined,
   };
 }
 
-/** A file that is damaged holds nobody; there is nothing to lose by replacing it. */
+/** What a file holds. One that is not there, or damaged, holds nobody: there is nothing to lose by replacing it. */
 function readable<Value>(
-  octets: Buffer,
+  found: Found | undefined,
   read: (octets: Buffer) => ReadonlyMap<string, Value>,
 ): ReadonlyMap<string, Value> {
+  if (found === undefined) return new Map();
   try {
-    return read(octets);
+    return read(found.octets);
   } catch (error) {
     if (error instanceof Failure && error.status === exitStatus.data) return new Map();
     throw error;
@@ -144,6 +151,7 @@ async function settle(next: Next, doubts: readonly Alarm[], task: Task, now: num
   if (alarms.length > 0) return { ...report, result: "refused" };
   if (isAsWanted(before, text, task.ownership)) return { ...report, result: "unchanged" };
   if (!task.write) return { ...report, result: "pending" };
+  next.proofread();
   await putFile(path, text, task.ownership, { before, now });
   return { ...report, result: "replaced" };
 }
