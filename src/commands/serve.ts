@@ -26,12 +26,16 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (check) return checkConfig(config, file);
   const stopped = signalled();
   const relay = await startRelay(config, () => readConfig(file));
-  await stopped(relay);
-  return exitStatus.ok;
+  return stopped(relay);
 }
 
-/** Listens to signals from now on; the function returned resolves when the relay has stopped. */
-function signalled(): (relay: Relay) => Promise<void> {
+/**
+ * Listens to signals from now on; the function returned resolves with the exit status when the relay has stopped.
+ * A fault that nobody caught leaves the process in a state that nobody knows: it ends in good order, and whoever
+ * started it starts it anew. What is accepted is on disk.
+ */
+function signalled(): (relay: Relay) => Promise<number> {
+  let status: number = exitStatus.ok;
   let enough = (): void => undefined;
   const told = new Promise<void>((resolve) => {
     enough = resolve;
@@ -42,6 +46,11 @@ function signalled(): (relay: Relay) => Promise<void> {
       enough();
     });
   }
+  process.on("uncaughtException", (error) => {
+    logBug("nobody's hands", error);
+    status = exitStatus.software;
+    enough();
+  });
   let early = false; // SIGHUP while starting: what was read may be old already
   let reload = (): void => {
     early = true;
@@ -56,5 +65,6 @@ function signalled(): (relay: Relay) => Promise<void> {
     await told;
     await reloading;
     await relay.stop();
+    return status;
   };
 }

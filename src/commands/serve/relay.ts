@@ -115,7 +115,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       try {
         const read = await reread();
         inUse = await putToUse(keeping(config, read));
-        const changed = restartOnly.filter((key) => !same(config, read, key));
+        const changed = changedForRestart(config, read);
         if (changed.length > 0) log("restart-needed", { settings: changed.join(", ") });
         await sink.reopen();
         log("reloaded", {});
@@ -150,11 +150,22 @@ async function putToUse(config: Config): Promise<InUse> {
   return { config, rules: await rulesFor(config), carrier: await carrierFor(config) };
 }
 
-/** Settings that a running relay cannot change. */
-const restartOnly = ["hostname", "domain", "listen", "passwords", "spool", "log"] as const;
+/** What a running relay cannot change, by the words for it. */
+const restartOnly: readonly (readonly [string, (config: Config) => unknown])[] = [
+  ["hostname", ({ hostname }) => hostname],
+  ["domain", ({ domain }) => domain],
+  ["listen", ({ listen }) => listen],
+  ["passwords", ({ passwords }) => passwords],
+  ["spool", ({ spool }) => spool],
+  ["log", ({ log: target }) => target],
+  ["retries and concurrency of delivery", patienceOf],
+];
 
-const same = (one: Config, other: Config, key: (typeof restartOnly)[number]): boolean =>
-  JSON.stringify(one[key]) === JSON.stringify(other[key]);
+function changedForRestart(first: Config, next: Config): readonly string[] {
+  return restartOnly
+    .filter(([, part]) => JSON.stringify(part(first)) !== JSON.stringify(part(next)))
+    .map(([words]) => words);
+}
 
 /** `next`, but for what stays as the relay was started with. */
 function keeping(first: Config, next: Config): Config {
