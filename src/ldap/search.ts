@@ -18,6 +18,8 @@ export interface Where {
 export interface Survey {
   readonly census: Census;
   readonly course: Course;
+  /** The latest entryCSN of all that came, "" where none can be seen. See {@link isStill}. */
+  readonly latest: string;
 }
 
 /** The whole search. `loggedIn` is whether we came as somebody; `now` is what the rules are judged by. */
@@ -28,13 +30,17 @@ export async function survey(
   { loggedIn, now }: { readonly loggedIn: boolean; readonly now: number },
 ): Promise<Survey> {
   const census = takeCensus(terms, now);
+  let latest = "";
   const before = await directory.whoami();
-  const ending = await everyPage(directory, searchFor(where, where.filter, attributesOf(terms)), (entry) =>
-    census.add(entry),
-  );
+  const search = searchFor(where, where.filter, [...attributesOf(terms), "entryCSN"]);
+  const ending = await everyPage(directory, search, (entry) => {
+    census.add(entry);
+    const [changed = ""] = textsOf(entry, "entryCSN");
+    if (changed > latest) latest = changed;
+  });
   const identities = [before, await directory.whoami()];
   const result = census.result();
-  return { census: result, course: { loggedIn, identities, entries: result.entries, ...ending } };
+  return { census: result, course: { loggedIn, identities, entries: result.entries, ...ending }, latest };
 }
 
 async function everyPage(directory: Directory, search: Search, add: (entry: Entry) => void) {
@@ -122,4 +128,12 @@ export async function topOf(directory: Directory, base: string): Promise<string 
 export async function stateOf(directory: Directory, top: string): Promise<string> {
   const entry = await directory.read(top, ["contextCSN"]);
   return entry === undefined ? "" : textsOf(entry, "contextCSN").toSorted().join(" ");
+}
+
+/**
+ * Whether the state stands still although entries have changed since, as it does without OpenLDAP's syncprov where a
+ * copied or restored database brought a contextCSN along. CSNs begin with the time and sort as text.
+ */
+export function isStill(state: string, latest: string): boolean {
+  return state !== "" && state.split(" ").every((each) => each < latest);
 }

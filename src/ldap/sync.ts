@@ -38,6 +38,8 @@ export interface Report {
   /** The directory that answered. */
   readonly url: string;
   readonly entries: number;
+  /** The latest entryCSN among them, or "". */
+  readonly latest: string;
   /** How many logins use each scheme; somebody with two passwords counts twice. */
   readonly schemes: ReadonlyMap<string, number>;
   readonly logins: number;
@@ -49,7 +51,7 @@ export interface Report {
 
 /** Does it once, at the time `now`. Throws what the directory and the files throw; a guard is part of the report. */
 export async function synchronise(directory: Directory, task: Task, now: number): Promise<Report> {
-  const { census, course } = await survey(directory, task.where, task.terms, {
+  const { census, course, latest } = await survey(directory, task.where, task.terms, {
     loggedIn: task.loggedIn,
     now,
   });
@@ -59,6 +61,7 @@ export async function synchronise(directory: Directory, task: Task, now: number)
   return {
     url: directory.url,
     entries: census.entries,
+    latest,
     schemes: countBy(
       [...census.accounts.values()].flatMap(({ hashes }) => hashes.map(({ scheme }) => scheme)),
     ),

@@ -5,8 +5,9 @@ import { type AccessSettings, readAccess } from "../../src/ldap/access.ts";
 import { withDirectory } from "../../src/ldap/connection.ts";
 import type { Directory, Search } from "../../src/ldap/directory.ts";
 import { textsOf } from "../../src/ldap/entry.ts";
+import { isStill, stateOf, topOf } from "../../src/ldap/search.ts";
 import { real } from "../tools/real.ts";
-import { people, person, reader, type Slapd, slapdPrograms, startSlapd } from "./slapd.ts";
+import { people, person, reader, type Slapd, slapdPrograms, startSlapd, suffix } from "./slapd.ts";
 
 const hash = "$6$abcdefgh$notreallyahash";
 const everyone: Search = {
@@ -112,6 +113,41 @@ describe.skipIf(!real(...slapdPrograms))("withDirectory() with the real slapd", 
     );
     await expect(other).rejects.toMatchObject({ status: 77, message: /insufficient access/ });
     await slapd.modify(`dn: ${dn}\nchangetype: modify\nreplace: mailPassword\nmailPassword: ${hash}\n`);
+  });
+
+  test("has a state that moves with every change", async () => {
+    const state = () =>
+      as({}, async (directory) => {
+        const top = await topOf(directory, people.toUpperCase());
+        expect(top).toBe(suffix);
+        return stateOf(directory, top ?? "");
+      });
+    const before = await state();
+    expect(before).not.toBe("");
+    expect(await state()).toBe(before);
+    await slapd.modify(`dn: uid=user1,${people}\nchangetype: modify\nreplace: gecos\ngecos: moved\n`);
+    expect(await state()).not.toBe(before);
+  });
+
+  test("has a state that stands still without syncprov, which is noticed", async () => {
+    const still = await startSlapd({ syncprov: false, entries: person("user1") });
+    const look = () =>
+      as({ url: [still.ldapi], "bind-dn": "", "bind-password-file": "" }, async (directory) => {
+        expect(await topOf(directory, "dc=example,dc=net")).toBeUndefined();
+        const entry = await directory.read(`uid=user1,${people}`, ["entryCSN"]);
+        return {
+          state: await stateOf(directory, suffix),
+          latest: (entry && textsOf(entry, "entryCSN")[0]) ?? "",
+        };
+      });
+    const before = await look();
+    expect(isStill(before.state, before.latest)).toBe(false);
+    await still.modify(`dn: uid=user1,${people}\nchangetype: modify\nreplace: gecos\ngecos: moved\n`);
+    const after = await look();
+    await still.remove();
+    expect(after.state).toBe(before.state);
+    expect(isStill(after.state, after.latest)).toBe(true);
+    expect(isStill("", after.latest)).toBe(false);
   });
 
   test("goes to the next URL when the first cannot be reached", async () => {

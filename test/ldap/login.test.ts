@@ -246,6 +246,16 @@ describe.skipIf(!real(...slapdPrograms))("sync --watch beside a running serve", 
     while ((await metric("last_run_success")) !== 1) await pause(50);
   });
 
+  test("a directory in which nothing changes is asked one base search at a time", async () => {
+    const searches = (): string[] =>
+      [...slapd.log().matchAll(/SRCH base="([^"]*)" scope=(\d)/g)].map(([all]) => all);
+    const before = searches().length;
+    while (searches().length < before + 3) await pause(50);
+    expect(new Set(searches().slice(before))).toEqual(new Set(['SRCH base="dc=example,dc=org" scope=0']));
+    const attributes = [...slapd.log().matchAll(/SRCH attr=(.*)/g)].map(([, names]) => names);
+    expect(attributes.slice(-3)).toEqual(["contextCSN", "contextCSN", "contextCSN"]);
+  });
+
   test("SIGHUP brings a whole search at once", async () => {
     const file = join(relay.folder, "mail-passwords");
     await writeFile(file, (await readFile(file, "utf8")).replace(/^user2:.*\n/m, "")); // as nobody should

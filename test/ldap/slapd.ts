@@ -34,6 +34,8 @@ export interface Slapd {
   readonly clientCertificate: string;
   readonly clientKey: string;
   readonly pid: number;
+  /** What slapd says about each operation (its loglevel "stats"). */
+  log(): string;
   /** Applies LDIF with `changetype` lines, as the manager; an LDIF without adds entries. */
   modify(ldif: string): Promise<void>;
   signal(name: NodeJS.Signals): void;
@@ -71,6 +73,7 @@ export async function startSlapd(options: SlapdOptions = {}): Promise<Slapd> {
   ]);
 
   let child: ChildProcess | undefined;
+  let said = "";
   let ports = [0, 0];
   const socket = join(folder, "ldapi");
   const urls = () => [
@@ -84,11 +87,11 @@ export async function startSlapd(options: SlapdOptions = {}): Promise<Slapd> {
       if (ports[0] === 0) ports = [await freePort(), await freePort()];
       const started = spawn(
         program("slapd"),
-        ["-d", "0", "-h", urls().join(" "), "-f", join(folder, "slapd.conf")],
+        ["-d", "stats", "-h", urls().join(" "), "-f", join(folder, "slapd.conf")],
         { stdio: ["ignore", "ignore", "pipe"] },
       );
       child = started;
-      let said = "";
+      said = "";
       started.stderr.on("data", (chunk: Buffer) => {
         said += chunk.toString();
       });
@@ -123,6 +126,7 @@ export async function startSlapd(options: SlapdOptions = {}): Promise<Slapd> {
     get pid() {
       return child?.pid ?? 0;
     },
+    log: () => said,
     async modify(ldif) {
       const file = join(folder, "change.ldif");
       await writeFile(file, ldif);

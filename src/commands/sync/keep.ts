@@ -4,14 +4,14 @@ import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { withDirectory } from "../../ldap/connection.ts";
 import type { Directory } from "../../ldap/directory.ts";
-import { stateOf, topOf } from "../../ldap/search.ts";
-import { synchronise } from "../../ldap/sync.ts";
+import { isStill, stateOf, topOf } from "../../ldap/search.ts";
+import { type Report, synchronise } from "../../ldap/sync.ts";
 import { watch } from "../../ldap/watch.ts";
 import { type Http, startHttp } from "../../server/observe/http.ts";
 import { type Keeper, openFigures } from "./metrics.ts";
 import type { Options } from "./options.ts";
-import { summary } from "./output.ts";
-import { readTask, refuseAlarms } from "./task.ts";
+import { exclusionsText, summary } from "./output.ts";
+import { filesOf, readTask, refuseAlarms } from "./task.ts";
 
 /** Goes on until SIGTERM or SIGINT; SIGHUP asks for a whole search now. Returns 0. */
 export async function keepWatching(config: Config, options: Options): Promise<number> {
@@ -55,6 +55,7 @@ async function openPages({ sync: { http } }: Config, figures: Keeper): Promise<H
 function lookWith(config: Config, options: Options, figures: Keeper, signal: AbortSignal) {
   let top: string | undefined;
   let first = true;
+  let warned = false;
   return async (known: string | undefined): Promise<string> => {
     const began = Date.now();
     const { access, task } = await readTask(config, options);
@@ -65,17 +66,24 @@ function lookWith(config: Config, options: Options, figures: Keeper, signal: Abo
         await figures.still(Date.now());
         return state;
       }
-      await bring(directory);
-      return state;
+      const { latest } = await bring(directory);
+      const still =
+        top !== undefined && isStill(state, latest) && isStill(await stateOf(directory, top), latest);
+      if (still && !warned)
+        say(`${directory.url}: contextCSN stands still (syncprov?): asking in full every minute`);
+      warned ||= still;
+      return still ? "" : state;
     });
 
-    async function bring(directory: Directory): Promise<void> {
+    async function bring(directory: Directory): Promise<Report> {
       const report = await synchronise(directory, task, began);
       refuseAlarms(report);
-      const news = first || report.passwords.result !== "unchanged" || report.aliases?.result === "replaced";
+      const news = first || filesOf(report).some(({ result }) => result !== "unchanged");
+      if (news && options.verbose) process.stderr.write(exclusionsText(report));
       if (news && !options.quiet) process.stderr.write(summary(report));
       first = false;
       await figures.succeeded(report, began, Date.now());
+      return report;
     }
   };
 }
