@@ -89,7 +89,11 @@ export const settings = {
     relay: setting(relay, "mx", "Where mail goes."),
     "relay-user": setting(text, "", "Login at the relay."),
     "relay-password-file": setting(pathOrNone, "", "File with the password for it."),
-    "relay-ca": setting(pathOrNone, "", "Certificates (PEM) to trust at the relay in place of the system's."),
+    "relay-ca": setting(
+      pathOrNone,
+      "",
+      "Certificates (PEM) to trust at the relay in place of Mozilla's, which come with Node.js.",
+    ),
     tls: setting(
       choice("auto", "opportunistic", "verified"),
       "auto",
@@ -118,7 +122,11 @@ export const settings = {
       "Directory: ldaps://, ldap:// (with starttls) or ldapi://; of several the first that answers.",
     ),
     starttls: setting(flag, true, "Whether ldap:// is secured with STARTTLS."),
-    ca: setting(pathOrNone, "", "Certificates (PEM) to trust in place of the system's."),
+    ca: setting(
+      pathOrNone,
+      "",
+      "Certificates (PEM) to trust in place of Mozilla's, which come with Node.js.",
+    ),
     "client-certificate": setting(pathOrNone, "", "Certificate (PEM) to log in with (SASL EXTERNAL)."),
     "client-key": setting(pathOrNone, "", "Its private key (PEM)."),
     base: setting(text, "", "Where the accounts are."),

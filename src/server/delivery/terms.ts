@@ -34,7 +34,7 @@ export interface Security {
   readonly kind: "starttls" | "implicit";
   /** TLS must be used, and the certificate must be for the host's name, and signed by `ca` or a known CA. */
   readonly verified: boolean;
-  /** Certificates in PEM to trust instead of the system's. */
+  /** Certificates in PEM to trust instead of these. */
   readonly ca?: string;
 }
 
