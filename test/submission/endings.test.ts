@@ -5,6 +5,7 @@ import { createServer, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
+import type { Draft } from "../../src/server/spool/spool.ts";
 import type { Client } from "./client.ts";
 import { testPatience } from "./door.ts";
 import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
@@ -44,6 +45,34 @@ describe("a client that goes away", () => {
     const client = await amidMessage(door, "From: user1@example.org\r\n\r\nbare\nlf");
     client.destroy();
     await vi.waitFor(() => expect(door.openDrafts()).toBe(0));
+    noBug(door);
+  });
+
+  test("while its draft is made leaves none behind", async () => {
+    let make: (() => void) | undefined;
+    let discarded = 0;
+    const draft: Draft = {
+      id: "AAAAAAAAAAAA",
+      write: async () => undefined,
+      accept: () => Promise.reject(new Error("nothing was sent")),
+      discard: async () => void discarded++,
+    };
+    const door = await opened("smtps", {
+      spool: {
+        free: async () => ({ octets: 1e12, inodes: 1e6 }),
+        draft: () =>
+          new Promise((resolve) => {
+            make = () => resolve(draft);
+          }),
+      },
+    });
+    const client = await loggedIn(door);
+    await client.send("MAIL FROM:<user1@example.org>\r\nRCPT TO:<x@example.net>\r\nDATA\r\n");
+    await vi.waitFor(() => expect(make).toBeDefined());
+    client.destroy();
+    await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
+    make?.();
+    await vi.waitFor(() => expect(discarded).toBe(1));
     noBug(door);
   });
 

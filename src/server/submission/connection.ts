@@ -177,6 +177,7 @@ export class Connection extends SMTPConnection {
     if (!login || !transaction || cipher === undefined) throw new Error("DATA without a transaction");
     const draft = await openDraft(this.#submission, this.#session);
     if ("code" in draft) return this.#carryOut(answer({ ...this.#session, transaction: undefined }, draft));
+    if (this.#ended || this._closed) return draft.discard(); // gone meanwhile
     const stream = parser.startDataMode();
     this._dataStream = stream;
     this.#say([reply(354, "", "End data with <CR><LF>.<CR><LF>")]);

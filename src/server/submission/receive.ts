@@ -36,7 +36,7 @@ export async function noRoom(
 ): Promise<Reply | undefined> {
   const free = await held(session, () => spool.free());
   if ("code" in free) return free;
-  const enough = free.octets > octets + limits.header && free.inodes > 2; // a body and an envelope
+  const enough = free.octets > octets + limits.spare && free.inodes > 2; // a body and an envelope
   return enough ? undefined : full;
 }
 
@@ -114,15 +114,15 @@ function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
     return trouble && "code" in trouble ? trouble : undefined;
   };
 
-  async function storeHead(head: Buffer, rest: Buffer): Promise<Reply | undefined> {
+  async function storeHead(octets: Buffer, rest: Buffer): Promise<Reply | undefined> {
     inHeader = false;
     const { now, hostname, senders } = submission;
     const time = now();
-    const fields = splitFields(head.toString("latin1"));
+    const fields = splitFields(octets.toString("latin1"));
     const fixed = fixHeader(fields, { hostname, id: draft.id, time });
     if ("code" in fixed) return fixed;
-    const objection = authorObjection(fields, mail.login.name, senders);
-    if (objection) return objection;
+    const foreign = authorObjection(fields, mail.login.name, senders);
+    if (foreign) return foreign;
     messageId = fixed.messageId;
     const trace = receivedField(passage(mail, draft.id, time, submission));
     return store(Buffer.concat([Buffer.from(trace + fixed.added), Buffer.from(fixed.kept, "latin1"), rest]));
