@@ -79,11 +79,11 @@ const times = [];
 let next = 0;
 const begun = performance.now();
 await Promise.all(
-  sessions.map(async ({ send }) => {
+  sessions.map(async (one) => {
     while (next < Number(messages)) {
       const started = performance.now();
       next += 1;
-      await send(next);
+      await one.send(next);
       times.push(performance.now() - started);
     }
   }),
@@ -92,4 +92,4 @@ const seconds = (performance.now() - begun) / 1_000;
 times.sort((one, other) => one - other);
 const at = (/** @type {number} */ share) => times[Math.floor(times.length * share)];
 process.stdout.write(`${JSON.stringify({ seconds, median: at(0.5), late: at(0.95) })}\n`);
-await Promise.all(sessions.map(({ end }) => end()));
+await Promise.all(sessions.map((one) => one.end()));

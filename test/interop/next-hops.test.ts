@@ -114,6 +114,20 @@ describe.skipIf(!real("smtp-sink"))("an smtp-sink that", () => {
     await sink.stop();
   });
 
+  test("is slow may take the message to its end while the relay stops", async () => {
+    const sink = await smtpSink("-W", ".:2");
+    const stopping = await startRelay(`[delivery]\nrelay = "smtp://127.0.0.1:${sink.port}"`);
+    const token = crypto.randomUUID();
+    const id = await submitAlone(stopping, note(token, "the end"));
+    await sink.arrived(token);
+    stopping.signal("SIGTERM");
+    expect(await stopping.ended).toEqual({ status: 0, signal: null });
+    expect(stopping.log()).toMatch(new RegExp(`${id}: to=<x@example.net>, .* status=sent \\(250 `));
+    expect(stopping.log()).toMatch(/stopped, 0 messages stay/);
+    await stopping.stop();
+    await sink.stop();
+  });
+
   test("speaks LMTP gets the message", async () => {
     const sink: Sink = await smtpSink("-L");
     await point(`lmtp://127.0.0.1:${sink.port}`);

@@ -1,10 +1,11 @@
 /** What keeps the relay from starting: one clear line each, the right exit status, no stack. */
-import { rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { generate } from "selfsigned";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { prepareRelay, program, type Relay, startRelay } from "../../demo/relay.mjs";
+import { isRoot } from "../interop/root.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Ended, run } from "../tools/child.mjs";
 import { note, submitAlone } from "./conversation.ts";
@@ -123,6 +124,12 @@ describe("does not start with", () => {
     const check = await serve("--check");
     expect(check.status).toBe(checked ?? status);
     expectNoStack(check);
+  });
+
+  test.skipIf(isRoot)("a spool of somebody else's", async () => {
+    await mkdir(join(relay.folder, "spool"), { mode: 0o500 });
+    expectComplaint(await serve(), 77, /^FOLDER\/spool: the spool cannot be opened: EACCES/);
+    expect((await serve("--check")).status).toBe(78);
   });
 
   test("a port that another program has", async () => {
