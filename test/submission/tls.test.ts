@@ -28,6 +28,21 @@ describe("TLS", () => {
     noBug(other);
   });
 
+  test("is not negotiated twice in a session", async () => {
+    const door = await opened("smtps");
+    const options = { maxVersion: "TLSv1.2", rejectUnauthorized: false } as const;
+    const socket = connectTls({ port: door.port, host: "127.0.0.1", ...options });
+    await once(socket, "data"); // the greeting
+    const renegotiated = new Promise<Error | null>((resolve) => {
+      socket.on("error", resolve);
+      socket.renegotiate({}, resolve);
+    });
+    expect(String(await renegotiated)).toMatch(/no renegotiation/i);
+    socket.destroy();
+    await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
+    noBug(door);
+  });
+
   test("what a client sends behind STARTTLS in the clear is dropped (RFC 3207 section 6)", async () => {
     const door = await opened("submission");
     const client = await greeted(door, false);
