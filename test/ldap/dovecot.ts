@@ -1,5 +1,5 @@
 /** The real Dovecot, without any protocol: only its authentication, on a passwd-file. Needs no root. */
-import { spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -20,6 +20,7 @@ export async function startDovecot(path: string): Promise<Dovecot> {
   const folder = await mkdtemp(join(tmpdir(), "dovecot-"));
   await chmod(folder, 0o755);
   const me = userInfo().username;
+  const group = execFileSync("id", ["-gn"], { encoding: "utf8" }).trim();
   const root = process.getuid?.() === 0;
   const config = join(folder, "dovecot.conf");
   const socket = join(folder, "run", "auth-client");
@@ -32,7 +33,7 @@ protocols =
 ssl = no
 auth_verbose = yes
 auth_failure_delay = 0
-${root ? "" : `default_internal_user = ${me}\ndefault_login_user = ${me}\n`}
+${root ? "" : `default_internal_user = ${me}\ndefault_internal_group = ${group}\ndefault_login_user = ${me}\n`}
 passdb {
   driver = passwd-file
   args = scheme=CRYPT username_format=%n ${path}
@@ -71,22 +72,17 @@ service stats {
   child.stderr.on("data", gather);
   const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
 
-  async function accepts(login: string, password: string): Promise<boolean> {
-    // Passwords of these tests are known to everybody; they may stand in ps(1).
-    const child = spawn(pathOf("doveadm") ?? "doveadm", [
-      "-c",
-      config,
-      "auth",
-      "test",
-      "-a",
-      socket,
-      login,
-      password,
-    ]);
-    child.stdin.end();
-    const status = await new Promise<number | null>((resolve) => child.once("close", resolve));
-    if (status !== 0 && status !== 77) throw new Error(`doveadm auth test: ${status}\n${log}`);
-    return status === 0;
+  function accepts(login: string, password: string): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      // Passwords of these tests are known to everybody; they may stand in ps(1).
+      const words = ["-c", config, "auth", "test", "-a", socket, login, password];
+      execFile(pathOf("doveadm") ?? "doveadm", words, (_, stdout, stderr) => {
+        const [, answer] = /auth (succeeded|failed)/.exec(stdout) ?? [];
+        if (answer === undefined || stderr.includes("connect("))
+          reject(new Error(`doveadm: ${stderr}\n${log}`));
+        else resolve(answer === "succeeded");
+      });
+    });
   }
 
   for (let ready = false; !ready; ) {
