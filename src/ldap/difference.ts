@@ -46,7 +46,7 @@ export function difference(
       if (found) return { name: login, reason: found.reason, why: found.detail };
       if (filtered.has(login))
         return { name: login, reason: "filtered", why: "the filter does not want the entry" };
-      return { name: login, reason: "absent", why: "there is no entry" };
+      return { name: login, reason: "absent", why: "there is no entry that the filter finds" };
     });
   return { added, changed, removed };
 }

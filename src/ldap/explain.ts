@@ -2,7 +2,7 @@
  * Why somebody can log in or cannot: everything that decides about one login, from the directory to the file, and
  * what to do next. Pure; no hash is in what it tells.
  */
-import { hashesOf, personOf, rules, type Terms } from "./account.ts";
+import { hashesOf, personOf, rules, shown, type Terms } from "./account.ts";
 import { schemeOf } from "./difference.ts";
 import { type Entry, textsOf } from "./entry.ts";
 import { isHash } from "./hash.ts";
@@ -60,7 +60,7 @@ export function explain(findings: Findings, terms: Terms, now: number): Explanat
   const explained = entries.map(({ entry, wanted }): ExplainedEntry => {
     const person = personOf(entry, terms);
     return {
-      dn: entry.dn,
+      dn: shown(entry.dn, ""),
       changed: generalizedTime(textsOf(entry, "modifyTimestamp")[0] ?? ""),
       verdicts: [
         verdict("filtered", "found by ldap.filter", wanted ? undefined : "the filter does not want it"),

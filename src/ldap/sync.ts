@@ -84,6 +84,9 @@ interface Next {
   readonly proofread: () => void;
 }
 
+/** Of more logins that go it is not asked whether they have an entry: a guard will speak up, and soon. Our choice. */
+const mostLookups = 100;
+
 async function nextPasswords(directory: Directory, task: Task, census: Census): Promise<Next> {
   const { accounts, exclusions } = census;
   const before = await findFile(task.passwords);
@@ -92,7 +95,10 @@ async function nextPasswords(directory: Directory, task: Task, census: Census): 
     ? file.lines
     : readable(before, readPasswordFile);
   const lost = unaccounted(present, accounts, exclusions);
-  const filtered = await loginsWithEntry(directory, task.where, task.terms["login-attribute"], lost);
+  const filtered =
+    lost.length > mostLookups
+      ? new Set<string>()
+      : await loginsWithEntry(directory, task.where, task.terms["login-attribute"], lost);
   const reasons = [...countBy(exclusions.map(({ reason }) => reason))].map(
     ([reason, count]) => `${count} ${reason}`,
   );

@@ -74,7 +74,7 @@ ${more}
       "~ user1: MD5-CRYPT for BLF-CRYPT",
       "~ user5: BLF-CRYPT beside MD5-CRYPT",
       "- user3: retired, the status is inactive",
-      "- user9: absent, there is no entry",
+      "- user9: absent, there is no entry that the filter finds",
       "",
     ]);
     expect(stderr).toBe(`${file} would be replaced: 3 logins, 1 added, 2 changed, 2 removed\n`);
@@ -114,7 +114,7 @@ ${more}
         ],
         removed: [
           { name: "user3", reason: "retired", why: "the status is inactive" },
-          { name: "user9", reason: "absent", why: "there is no entry" },
+          { name: "user9", reason: "absent", why: "there is no entry that the filter finds" },
         ],
         alarms: [],
       },

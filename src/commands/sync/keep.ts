@@ -15,6 +15,7 @@ import { filesOf, readTask, refuseAlarms } from "./task.ts";
 
 /** Goes on until SIGTERM or SIGINT; SIGHUP asks for a whole search now. Returns 0. */
 export async function keepWatching(config: Config, options: Options): Promise<number> {
+  await readTask(config, options); // what is wrong with the settings shall be told at once, and end it
   const stop = new AbortController();
   const end = (): void => stop.abort(new Failure(exitStatus.ok, "told to stop"));
   const bell = hangBell(stop.signal);

@@ -3,6 +3,7 @@
  * process, goes on from what the file says. man/tpa-submit-sync.8, METRICS, lists the rows; a test compares.
  */
 import { replaceFile } from "../../durable.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { findFile } from "../../ldap/file.ts";
 import { countBy, type Report } from "../../ldap/sync.ts";
 import { expose, type Metric, type Sample } from "../../server/observe/exposition.ts";
@@ -54,7 +55,16 @@ export async function openFigures(path: string): Promise<Keeper> {
   async function update(changes: Iterable<readonly [Name, readonly Sample[]]>, now: number): Promise<void> {
     figures = new Map([...figures, ...changes]);
     written = now;
-    if (path !== "") await replaceFile(path, textOf(figures), { mode: 0o644 });
+    if (path === "") return;
+    try {
+      await replaceFile(path, textOf(figures), { mode: 0o644 });
+    } catch (error) {
+      if (errorCode(error) === "") throw error;
+      throw new Failure(
+        exitStatus.cannotCreate,
+        `sync.metrics-file: cannot write ${path}: ${errorText(error)}`,
+      );
+    }
   }
 
   return {

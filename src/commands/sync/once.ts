@@ -1,6 +1,6 @@
 /** One run, and what it tells. */
 import type { Config } from "../../config/settings.ts";
-import { exitStatus } from "../../failure.ts";
+import { errorText, exitStatus } from "../../failure.ts";
 import { withDirectory } from "../../ldap/connection.ts";
 import { synchronise } from "../../ldap/sync.ts";
 import { openFigures } from "./metrics.ts";
@@ -25,7 +25,9 @@ export async function runOnce(config: Config, options: Options): Promise<number>
     await figures.succeeded(report, began, Date.now());
     return exitStatus.ok;
   } catch (error) {
-    await figures.failed(Date.now());
+    await figures.failed(Date.now()).catch((second: unknown) => {
+      process.stderr.write(`tpa-submit sync: ${errorText(second)}\n`); // and the first is what is thrown
+    });
     throw error;
   }
 }

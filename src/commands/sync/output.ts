@@ -74,7 +74,7 @@ export function asJson(report: Report): string {
 /** What decides about one person. */
 export function explanationText({ login, entries, file, conclusion }: Explanation): string {
   const lines = entries.flatMap(({ dn, changed, verdicts, passwords }) => [
-    `entry ${shown(dn, "")}${changed === undefined ? "" : `, changed ${time(changed)}`}`,
+    `entry ${dn}${changed === undefined ? "" : `, changed ${time(changed)}`}`,
     ...verdicts.map(({ rule, about, objection }) =>
       objection === "" ? `  yes  ${about}` : `  NO   ${about} (${rule}): ${objection}`,
     ),

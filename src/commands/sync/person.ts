@@ -1,10 +1,10 @@
 /** `--explain`: gathers what there is about one person. */
 import type { Config } from "../../config/settings.ts";
-import { exitStatus } from "../../failure.ts";
+import { exitStatus, Failure } from "../../failure.ts";
 import { attributesOf } from "../../ldap/account.ts";
 import { withDirectory } from "../../ldap/connection.ts";
 import { explain } from "../../ldap/explain.ts";
-import { findFile } from "../../ldap/file.ts";
+import { type Found, findFile } from "../../ldap/file.ts";
 import { readPasswordFile } from "../../ldap/lines.ts";
 import { entriesOf } from "../../ldap/search.ts";
 import { canonicalLogin } from "../../passwd/passwordfile.ts";
@@ -33,9 +33,18 @@ export async function explainPerson(config: Config, user: string, json: boolean)
     const wanted = await entriesOf(directory, task.where, { ...who, filter: task.where.filter }, [attribute]);
     return all.map((entry) => ({ entry, wanted: wanted.some(({ dn }) => dn === entry.dn) }));
   });
-  const hashes = found && readPasswordFile(found.octets).get(login);
-  const file = { path: task.passwords, modified: found?.modified, hashes };
+  const file = { path: task.passwords, modified: found?.modified, hashes: found && linesOf(found, login) };
   const explanation = explain({ login, base: task.where.base, entries, file }, terms, Date.now());
   process.stdout.write(json ? `${JSON.stringify(explanation)}\n` : explanationText(explanation));
   return exitStatus.ok;
+}
+
+/** The login's hashes in the file; none where the file is damaged and lets nobody in. */
+function linesOf({ octets }: Found, login: string): readonly string[] | undefined {
+  try {
+    return readPasswordFile(octets).get(login);
+  } catch (error) {
+    if (error instanceof Failure && error.status === exitStatus.data) return undefined;
+    throw error;
+  }
 }
