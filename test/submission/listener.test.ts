@@ -5,11 +5,13 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Failure } from "../../src/failure.ts";
+import { logTo } from "../../src/server/observe/log.ts";
 import { openSpool } from "../../src/server/spool/spool.ts";
 import { listen } from "../../src/server/submission/listener.ts";
-import { pair, submissionFor } from "./door.ts";
+import { connect } from "./client.ts";
+import { pair, submissionFor, testPatience } from "./door.ts";
 import { amidMessage, ask, connected, greeted, opened, texts } from "./knocking.ts";
 
 describe("listen()", () => {
@@ -50,6 +52,30 @@ test("a fault of ours costs one client its connection and is logged with its sta
   expect(texts(door).join("\n")).toMatch(/bug in submission session: TypeError: as the test wants it \| at /);
   await greeted(door);
 });
+
+test.each(["connect", "tls-inbound", "disconnect", "timeout", "connection-lost"])(
+  "a fault of ours in what an event leads to (%s) costs nobody else anything",
+  async (faulty) => {
+    const patience = { ...testPatience };
+    const door = await opened("smtps", { patience });
+    const bystander = await greeted(door);
+    const bugs: string[] = [];
+    logTo(({ event, text }) => {
+      if (event === faulty) throw new TypeError("as the test wants it");
+      if (event === "bug") bugs.push(text);
+    });
+    patience.command = 50;
+    const client = await connect(door.port, true).catch(() => undefined);
+    while ((await client?.line()) !== undefined);
+    client?.destroy();
+    patience.command = testPatience.command;
+    const other = await connect(door.port, true).catch(() => undefined);
+    await other?.line();
+    other?.destroy();
+    await vi.waitFor(() => expect(bugs.join("\n")).toContain("as the test wants it"));
+    expect(await ask(bystander, "NOOP")).toMatch(/^250 /);
+  },
+);
 
 test("a message stands in the real spool as it was sent, below our fields", async () => {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-spool-"));

@@ -11,6 +11,7 @@ import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import { logBug } from "../observe/log.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
+import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
 import { authenticate } from "./login.ts";
@@ -55,7 +56,9 @@ export class Connection extends SMTPConnection {
     this.#visit = visit;
     this.#submission = submission;
     this.#journal = newJournal(visit.door, visit.address);
-    this.#deadline = newDeadline(submission.now, submission.patience, () => this.#late());
+    this.#deadline = newDeadline(submission.now, submission.patience, () =>
+      guarded(this._socket, () => this.#late()),
+    );
     this.#session = newSession(visit.door, visit.address, cipherOf(socket)?.standardName);
     this.done = new Promise<void>((resolve) => {
       this.#gone = resolve;
@@ -64,17 +67,7 @@ export class Connection extends SMTPConnection {
 
   /** The library waits 100 ms and looks the client's name up before it says anything. */
   override init(): void {
-    this._setListeners(() => {
-      const cipher = cipherOf(this._socket);
-      if (cipher) this.#journal.secured(cipher);
-      const refusal = this.#draining ? stopping : this.#visit.refusal;
-      if (refusal) {
-        this.#end(refusal);
-        return;
-      }
-      this.#say([reply(220, "", `${this.#submission.hostname} ESMTP tpa-submit`)]);
-      this.#expectCommand();
-    });
+    this._setListeners(() => guarded(this._socket, () => this.#greet()));
   }
 
   /** No new work: an idle session ends now, one that is about to hand a message over when that is done. */
@@ -102,7 +95,9 @@ export class Connection extends SMTPConnection {
 
   /** An error of the socket, or of the handshake, is how some connections end. */
   override _onError(error: Error): void {
-    if (this._upgrading) this.#journal.handshakeFailed(error.message);
+    guarded(this._socket, () => {
+      if (this._upgrading) this.#journal.handshakeFailed(error.message);
+    });
     this._socket.destroy();
   }
 
@@ -112,10 +107,24 @@ export class Connection extends SMTPConnection {
     super._onClose();
     if (!first) return;
     this.#deadline.end();
-    if (!this.#ended) this.#journal.broke("connection-lost", stage);
-    this.#journal.closed();
+    guarded(this._socket, () => {
+      if (!this.#ended) this.#journal.broke("connection-lost", stage);
+      this.#journal.closed();
+    });
     this.#visit.leave();
     this.#gone();
+  }
+
+  #greet(): void {
+    const cipher = cipherOf(this._socket);
+    if (cipher) this.#journal.secured(cipher);
+    const refusal = this.#draining ? stopping : this.#visit.refusal;
+    if (refusal) {
+      this.#end(refusal);
+      return;
+    }
+    this.#say([reply(220, "", `${this.#submission.hostname} ESMTP tpa-submit`)]);
+    this.#expectCommand();
   }
 
   async #take(line: Line): Promise<void> {
@@ -160,14 +169,16 @@ export class Connection extends SMTPConnection {
     this.#deadline.set(this.#visit.loginDue);
     this.upgrade(
       () => undefined,
-      () => {
-        this._socket.on("error", (error) => this._onError(error)); // the library listens once
-        const cipher = cipherOf(this._socket);
-        if (cipher) this.#journal.secured(cipher);
-        this.#session = secured(this.#session, cipher?.standardName ?? "unknown");
-        this.#expectCommand();
-      },
+      () => guarded(this._socket, () => this.#secured()),
     );
+  }
+
+  #secured(): void {
+    this._socket.on("error", (error) => this._onError(error)); // the library listens once
+    const cipher = cipherOf(this._socket);
+    if (cipher) this.#journal.secured(cipher);
+    this.#session = secured(this.#session, cipher?.standardName ?? "unknown");
+    this.#expectCommand();
   }
 
   async #receive(): Promise<void> {

@@ -9,6 +9,8 @@ import type { Door } from "../observe/events.ts";
 import { log } from "../observe/log.ts";
 import { Connection, type Visit } from "./connection.ts";
 import { newCrowd } from "./crowd.ts";
+import { guarded } from "./guard.ts";
+import { newJournal } from "./journal.ts";
 import type { Submission } from "./submission.ts";
 
 /** A certificate with its chain, and its private key, both PEM. */
@@ -56,11 +58,13 @@ export class Server extends SMTPServer {
   override _handleProxy(socket: Socket, next: Parameters<SMTPServer["_handleProxy"]>[1]): void {
     // Between here and the next listener an error would otherwise end the program; the socket is closed by it.
     socket.on("error", () => undefined);
-    const visit = this.#arrival(socket);
-    const options = { id: "session", remoteAddress: visit.address };
-    this.#visitOf.set(options, visit);
-    this.#visitOf.set(socket, visit);
-    next(null, options);
+    guarded(socket, () => {
+      const visit = this.#arrival(socket);
+      const options = { id: "session", remoteAddress: visit.address };
+      this.#visitOf.set(options, visit);
+      this.#visitOf.set(socket, visit);
+      next(null, options);
+    });
   }
 
   /** The handshake that comes before a session inside TLS. */
@@ -74,12 +78,7 @@ export class Server extends SMTPServer {
     );
     super._upgrade(socket, (error, tlsSocket) => {
       clearTimeout(late);
-      if (error && visit) {
-        const at = { door: visit.door, client: `unknown[${visit.address}]` };
-        log("tls-inbound-failed", { ...at, reason: error.message });
-        log("disconnect", { ...at, commands: "commands=0/0" });
-        visit.leave();
-      }
+      if (error && visit) guarded(socket, () => this.#handshakeFailed(visit, error.message));
       next(error, tlsSocket);
     });
   }
@@ -92,6 +91,10 @@ export class Server extends SMTPServer {
   override connect(socket: Socket, options?: SMTPConnectionOptions | null): void {
     const visit = options && this.#visitOf.get(options);
     if (!visit) throw new Error("a client that came in by no door");
+    guarded(socket, () => this.#welcome(socket, visit));
+  }
+
+  #welcome(socket: Socket, visit: Visit): void {
     const connection = new Connection(this, socket, visit, this.#submission());
     this.connections.add(connection);
     this.#sessions.add(connection);
@@ -116,12 +119,19 @@ export class Server extends SMTPServer {
     clearTimeout(late);
   }
 
+  #handshakeFailed({ door, address, leave }: Visit, reason: string): void {
+    leave();
+    const journal = newJournal(door, address);
+    journal.handshakeFailed(reason);
+    journal.closed();
+  }
+
   #arrival(socket: Socket): Visit {
     const { now, patience, connectionsPerAddress } = this.#submission();
     const address = (socket.remoteAddress ?? "::").replace(/^::ffff:/i, "").replace(/%.*$/, "");
-    const { count, leave } = this.#crowd.enter(address);
     const at = { door: this.#door, client: `unknown[${address}]` };
     log("connect", at);
+    const { count, leave } = this.#crowd.enter(address);
     const crowded = count > connectionsPerAddress;
     if (crowded) log("connection-limit", { ...at, count });
     const visit: Visit = {
