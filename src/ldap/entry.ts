@@ -27,7 +27,12 @@ export function textOf(value: Buffer): string | undefined {
 
 /** The values of `attribute` that are text. */
 export function textsOf(entry: Entry, attribute: string): readonly string[] {
-  return valuesOf(entry, attribute).flatMap((value) => textOf(value) ?? []);
+  const texts: string[] = [];
+  for (const value of valuesOf(entry, attribute)) {
+    const text = textOf(value);
+    if (text !== undefined) texts.push(text);
+  }
+  return texts;
 }
 
 /** RFC 4515 section 3: a filter that finds the entries with exactly this value. */
