@@ -109,7 +109,10 @@ function elementEnd(tokens: readonly Token[], from: number): number {
 }
 
 const isGroupName = (element: readonly Token[]): boolean =>
-  element.length > 0 && element.every((token) => !isMark(token, "<>@"));
+  element.length > 0 && element.every((token) => !isMark(token, "<>@") && isHarmless(token));
+
+/** Square brackets are no syntax in a name: what is in them, other readers read on its own. */
+const isHarmless = ({ kind, text }: Token): boolean => kind !== "literal" || !/[<>@,;:"()\\]/.test(text);
 
 /** `Name <address>`, where the name is anything but another address, or the address alone. */
 function mailbox(element: readonly Token[]): string | undefined {
@@ -120,6 +123,7 @@ function mailbox(element: readonly Token[]): string | undefined {
   if (!isMark(element.at(-1), ">") || [...name, ...inside].some((token) => isMark(token, "<>"))) {
     return undefined;
   }
+  if (!name.every(isHarmless)) return undefined;
   const found = address(withoutRoute(inside));
   if (!name.some((token) => isMark(token, "@"))) return found;
   // `one@example.org <other@example.org>` is what readers read in two ways.
