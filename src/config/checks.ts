@@ -140,6 +140,14 @@ export const checks: readonly Check[] = [
       expected(ldap["password-attribute"] !== "", 'an attribute such as "mailPassword"', '""'),
   },
   {
+    settings: ["ldap.timeout"],
+    mistake: ({ ldap }) => expected(ldap.timeout >= 1000, "at least a second", "less"),
+  },
+  {
+    settings: ["ldap.deadline", "ldap.timeout"],
+    mistake: ({ ldap }) => expected(ldap.deadline >= ldap.timeout, "at least ldap.timeout", "a shorter time"),
+  },
+  {
     settings: ["ldap.sender-attribute", "senders.aliases"],
     mistake: ({ ldap, senders }) =>
       expected(

@@ -4,6 +4,7 @@
  */
 import { type Entry, textsOf, valuesOf } from "./entry.ts";
 import { type Fault, type Format, type Hash, isHash, judgeHash } from "./hash.ts";
+import { shown } from "./shown.ts";
 
 /** The settings that decide, as `[ldap]` and `[sync]` name them; an attribute "" turns its rule off. */
 export interface Terms {
@@ -123,11 +124,11 @@ export const rules = [
   passwordRule("password-damaged", "a mail password that is a whole hash of a known scheme"),
 ] as const satisfies readonly Rule[];
 
-/** What only shows beside the other entries: census.ts. */
+/** What only shows beside the other entries, or beside the file: census.ts, difference.ts. */
 export const otherReasons = {
   duplicate: "another entry has the same login",
   filtered: "there is an entry, but the filter does not want it",
-  absent: "there is no entry",
+  absent: "there is no entry that the filter finds",
 } as const;
 
 export type Reason = (typeof rules)[number]["reason"] | keyof typeof otherReasons;
@@ -168,14 +169,6 @@ export function attributesOf(terms: Terms): readonly string[] {
 /** The first login of an entry, in small letters; "" where there is none. */
 export function loginOf(entry: Entry, terms: Terms): string {
   return textsOf(entry, terms["login-attribute"])[0]?.toLowerCase() ?? "";
-}
-
-/** Text of the directory's on one line, in quotes unless told otherwise, and short. */
-export function shown(text: string, quote = '"'): string {
-  const escaped = JSON.stringify(text)
-    .slice(1, -1)
-    .replace(/[^\x20-\x7e]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
-  return `${quote}${escaped.length > 80 ? `${escaped.slice(0, 80)}...` : escaped}${quote}`;
 }
 
 /** What useradd(8) allows, and a full stop within. A plus sign would make it somebody's address extension. */

@@ -1,6 +1,7 @@
 /** All entries of a search taken together: who has an account, who has none and why. Fed page by page. */
-import { type Account, type Exclusion, isAccount, judge, loginOf, shown, type Terms } from "./account.ts";
+import { type Account, type Exclusion, isAccount, judge, loginOf, type Terms } from "./account.ts";
 import { type Entry, textsOf } from "./entry.ts";
+import { shown } from "./shown.ts";
 
 export interface Census {
   /** Entries that the filter let through. */

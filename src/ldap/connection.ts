@@ -260,7 +260,7 @@ async function hangUp({ client, socket }: Link): Promise<void> {
   if (!socket.destroyed) {
     const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));
     const hurry = setTimeout(() => socket.destroy(), 1000);
-    await Promise.race([gone, client.unbind().catch(() => undefined)]);
+    await Promise.race([gone, client.unbind().catch(() => undefined)]); // a goodbye that fails is one
     clearTimeout(hurry);
   }
   socket.destroy();

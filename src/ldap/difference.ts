@@ -1,6 +1,6 @@
 /** What a new password file would change, person by person, and why; never with a hash in it. */
 import { readStored } from "../passwd/stored.ts";
-import type { Account, Exclusion, Reason } from "./account.ts";
+import { type Account, type Exclusion, otherReasons, type Reason } from "./account.ts";
 import type { Present } from "./lines.ts";
 
 export interface Step {
@@ -44,9 +44,8 @@ export function difference(
     .map((login): Removal => {
       const found = reasons.get(login);
       if (found) return { name: login, reason: found.reason, why: found.detail };
-      if (filtered.has(login))
-        return { name: login, reason: "filtered", why: "the filter does not want the entry" };
-      return { name: login, reason: "absent", why: "there is no entry that the filter finds" };
+      if (filtered.has(login)) return { name: login, reason: "filtered", why: otherReasons.filtered };
+      return { name: login, reason: "absent", why: otherReasons.absent };
     });
   return { added, changed, removed };
 }

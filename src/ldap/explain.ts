@@ -2,11 +2,12 @@
  * Why somebody can log in or cannot: everything that decides about one login, from the directory to the file, and
  * what to do next. Pure; no hash is in what it tells.
  */
-import { hashesOf, personOf, rules, shown, type Terms } from "./account.ts";
+import { hashesOf, otherReasons, personOf, rules, type Terms } from "./account.ts";
 import { schemeOf } from "./difference.ts";
 import { type Entry, textsOf } from "./entry.ts";
 import { isHash } from "./hash.ts";
 import { passwordLines } from "./lines.ts";
+import { shown } from "./shown.ts";
 
 /** What was found out about one login. */
 export interface Findings {
@@ -63,7 +64,7 @@ export function explain(findings: Findings, terms: Terms, now: number): Explanat
       dn: shown(entry.dn, ""),
       changed: generalizedTime(textsOf(entry, "modifyTimestamp")[0] ?? ""),
       verdicts: [
-        verdict("filtered", "found by ldap.filter", wanted ? undefined : "the filter does not want it"),
+        verdict("filtered", "found by ldap.filter", wanted ? undefined : otherReasons.filtered),
         ...rules.map(({ reason, about, objection }) => verdict(reason, about, objection(person, terms, now))),
       ],
       passwords: person.passwords.map((one) => ({

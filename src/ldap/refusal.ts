@@ -1,5 +1,6 @@
 /** A directory's own "no": the result codes of RFC 4511 section 4.1.9 in words, with the exit status each leads to. */
 import { type ExitStatus, exitStatus, Failure } from "../failure.ts";
+import { shown } from "./shown.ts";
 
 /** The result codes that somebody here asks for by name. */
 export const resultCode = {
@@ -19,8 +20,7 @@ export class Refusal extends Failure {
   /** `doing` is what was asked of it; `diagnosis` is the directory's own text. */
   constructor(url: string, code: number, doing: string, diagnosis: string) {
     const [words, status] = results[code] ?? [`result code ${code}`, exitStatus.unavailable];
-    const said = printable(diagnosis);
-    super(status, `${url}: ${words} while ${doing}${said === "" ? "" : ` ("${said}")`}`);
+    super(status, `${url}: ${words} while ${doing}${diagnosis === "" ? "" : ` (${shown(diagnosis)})`}`);
     this.name = "Refusal";
     this.code = code;
   }
@@ -56,12 +56,3 @@ const results: Readonly<Record<number, readonly [words: string, status: ExitStat
   80: ["an error inside the directory", temporary],
   112: ["TLS is not supported", unavailable],
 };
-
-/** One line, without control characters, not too long for a log. */
-function printable(text: string): string {
-  const line = text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+/g,
-    " ",
-  );
-  return line.length > 200 ? `${line.slice(0, 200)}…` : line.trim();
-}

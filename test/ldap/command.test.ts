@@ -166,7 +166,9 @@ ${more}
 
   test("--explain tells of one whom the filter does not want, and of one who is not there", async () => {
     const { stdout } = await sync(["--explain", "user1"], 'filter = "(&(uid=*)(!(uid=user1)))"');
-    expect(stdout).toContain("  NO   found by ldap.filter (filtered): the filter does not want it\n");
+    expect(stdout).toContain(
+      "  NO   found by ldap.filter (filtered): there is an entry, but the filter does not want it\n",
+    );
     expect((await sync(["--explain", "no*body"])).stdout).toMatch(
       /does not have no\*body\nThere is no entry with uid no\*body /,
     );

@@ -44,6 +44,15 @@ describe("putFile()", () => {
     expect(await readdir(folder)).toEqual(["mail-passwords"]);
   });
 
+  test("gives the file the owner and group that were asked for", async () => {
+    const { uid, gid } = await stat(folder); // ours: everybody may give a file to oneself
+    await putFile(path, "new\n", { mode: 0o640, uid, gid }, { before: undefined, now });
+    expect(await stat(path)).toMatchObject({ uid, gid });
+    if (process.getuid?.() !== 0) return;
+    await putFile(path, "new\n", { mode: 0o640, uid: 1234, gid: 5678 }, { before: undefined, now });
+    expect(await stat(path)).toMatchObject({ uid: 1234, gid: 5678 });
+  });
+
   test("says in one line that the file could not be written, and leaves it", async () => {
     const nowhere = join(folder, "nowhere", "mail-passwords");
     const failure = putFile(nowhere, "x", { mode: 0o640 }, { before: undefined, now });

@@ -244,7 +244,7 @@ describe("a directory that misbehaves", () => {
       return true;
     });
     await expect(using({ url: [url] }, all, simple)).rejects.toThrow(
-      /wrong DN or password while logging in as \S+ \("no \[31m way"\)$/,
+      /wrong DN or password while logging in as \S+ \("no\\u001b\[31m\\nway"\)$/,
     );
   });
 

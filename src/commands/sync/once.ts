@@ -2,7 +2,7 @@
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus } from "../../failure.ts";
 import { withDirectory } from "../../ldap/connection.ts";
-import { synchronise } from "../../ldap/sync.ts";
+import { type Report, synchronise } from "../../ldap/sync.ts";
 import { openFigures } from "./metrics.ts";
 import type { Options } from "./options.ts";
 import { asJson, changesText, exclusionsText, summary } from "./output.ts";
@@ -12,22 +12,28 @@ import { readTask, refuseAlarms } from "./task.ts";
 export async function runOnce(config: Config, options: Options): Promise<number> {
   const figures = await openFigures(options.dryRun ? "" : config.sync["metrics-file"]);
   const began = Date.now();
+  let report: Report;
   try {
-    const { access, task } = await readTask(config, options);
-    const report = await withDirectory(access, new AbortController().signal, (directory) =>
-      synchronise(directory, task, began),
-    );
-    if (options.json) process.stdout.write(`${asJson(report)}\n`);
-    else if (options.dryRun) process.stdout.write(changesText(report));
-    if (options.verbose && !options.json) process.stderr.write(exclusionsText(report));
-    refuseAlarms(report);
-    if (!options.quiet) process.stderr.write(summary(report));
-    await figures.succeeded(report, began, Date.now());
-    return exitStatus.ok;
+    report = await bring(config, options, began);
   } catch (error) {
     await figures.failed(Date.now()).catch((second: unknown) => {
-      process.stderr.write(`tpa-submit sync: ${errorText(second)}\n`); // and the first is what is thrown
+      process.stderr.write(`tpa-submit sync: ${errorText(second)}\n`); // the first is thrown, below
     });
     throw error;
   }
+  await figures.succeeded(report, began, Date.now());
+  return exitStatus.ok;
+}
+
+async function bring(config: Config, options: Options, began: number): Promise<Report> {
+  const { access, task } = await readTask(config, options);
+  const report = await withDirectory(access, new AbortController().signal, (directory) =>
+    synchronise(directory, task, began),
+  );
+  if (options.json) process.stdout.write(`${asJson(report)}\n`);
+  else if (options.dryRun) process.stdout.write(changesText(report));
+  if (options.verbose && !options.json) process.stderr.write(exclusionsText(report));
+  refuseAlarms(report);
+  if (!options.quiet) process.stderr.write(summary(report));
+  return report;
 }

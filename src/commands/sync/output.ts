@@ -1,7 +1,7 @@
 /** What sync says about a run: to people, and to programs. Never a hash. */
-import { shown } from "../../ldap/account.ts";
 import type { Step } from "../../ldap/difference.ts";
 import type { Explanation } from "../../ldap/explain.ts";
+import { shown } from "../../ldap/shown.ts";
 import type { FileReport, Report } from "../../ldap/sync.ts";
 import { filesOf } from "./task.ts";
 
