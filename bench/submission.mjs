@@ -120,32 +120,33 @@ virtual_gid_maps = static:65534`,
 const ticks = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
 /**
- * CPU seconds that the processes `roots` and all below them have used, those that ended included.
+ * CPU seconds that the processes `roots` and all below them have used, those that ended included: in the program
+ * and in the kernel.
  * @param {readonly number[]} roots
  */
 async function cpu(roots) {
-  const children = new Map();
-  const used = new Map();
+  /** @type {Map<number, { parent: number, program: number, kernel: number }>} */
+  const all = new Map();
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const stat = await readFile(`/proc/${name}/stat`, "utf8").catch(() => ""); // it may have ended
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const parent = Number(fields[1]);
-    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+    const [, parent = 0, ...fields] = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .map(Number);
     // utime, stime, and those of children that were waited for: fields 14 to 17 of proc(5)
-    used.set(
-      Number(name),
-      fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0),
-    );
+    const [utime = 0, stime = 0, cutime = 0, cstime = 0] = fields.slice(9, 13);
+    all.set(Number(name), { parent, program: utime + cutime, kernel: stime + cstime });
   }
-  /** @type {(pid: number) => number} */
-  const tree = (pid) =>
-    (used.get(pid) ?? 0) +
-    (children.get(pid) ?? []).reduce(
-      (/** @type {number} */ sum, /** @type {number} */ child) => sum + tree(child),
-      0,
-    );
-  return roots.reduce((sum, root) => sum + tree(root), 0) / ticks;
+  /** @type {(pid: number) => boolean} */
+  const isOurs = (pid) => roots.includes(pid) || (pid > 1 && isOurs(all.get(pid)?.parent ?? 0));
+  let [program, kernel] = [0, 0];
+  for (const [pid, used] of all) {
+    if (!isOurs(pid)) continue;
+    program += used.program / ticks;
+    kernel += used.kernel / ticks;
+  }
+  return { program, kernel };
 }
 
 /** @param {Target} target */
@@ -160,12 +161,14 @@ async function measure({ port, roots, passwordFile, certificate, left }) {
   child.stdin.write("go\n");
   /** @type {{ seconds: number, median: number, late: number }} */
   const load = JSON.parse((await lines.next()).value ?? "");
-  const used = (await cpu(roots)) - before;
-  return { ...load, cpu: used, left: await left() };
+  const after = await cpu(roots);
+  const each = (/** @type {"program" | "kernel"} */ where) =>
+    (1_000 * (after[where] - before[where])) / messages;
+  return { ...load, program: each("program"), kernel: each("kernel"), left: await left() };
 }
 
-/** @type {(value: number, digits: number, width?: number) => string} */
-const show = (value, digits, width = 10) => value.toFixed(digits).padStart(width);
+/** @type {(value: number, digits: number) => string} */
+const show = (value, digits) => value.toFixed(digits).padStart(13);
 
 const disk = execFileSync("df", ["--output=fstype", tmpdir()], { encoding: "utf8" })
   .trim()
@@ -175,16 +178,23 @@ const postfixVersion = (await runWell("postconf", ["-d", "-h", "mail_version"]))
 console.log(
   `${messages} messages of 5 kB over ${connections} TLS connections; Node ${process.versions.node}, Postfix ${postfixVersion}, ${disk}`,
 );
-console.log("                                      messages/s  median ms   95 % ms  CPU ms each  left");
+const columns = ["messages/s", "median ms", "95 % ms", "CPU ms each", "in kernel", "left"];
+console.log("".padEnd(32) + columns.map((column) => column.padStart(13)).join(""));
 for (const mode of /** @type {const} */ (["into the spool", "to a folder"])) {
   for (const begin of [ours, theirs]) {
     const target = await begin(mode);
     try {
-      const { seconds, median, late, cpu: used, left } = await measure(target);
-      const row = `${target.name} ${mode}`.padEnd(38);
-      console.log(
-        `${row}${show(messages / seconds, 0)} ${show(median, 1)} ${show(late, 1)} ${show((1_000 * used) / messages, 2, 12)} ${show(left, 0, 5)}`,
-      );
+      const { seconds, median, late, program, kernel, left } = await measure(target);
+      const rate = messages / seconds;
+      const figures = [
+        show(rate, 0),
+        show(median, 1),
+        show(late, 1),
+        show(program + kernel, 2),
+        show(kernel, 2),
+        show(left, 0),
+      ];
+      console.log(`${target.name} ${mode}`.padEnd(32) + figures.join(""));
     } finally {
       await target.stop();
     }

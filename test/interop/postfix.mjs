@@ -38,7 +38,7 @@ export async function startPostfix(settings, { services = "", files = {}, maps =
     text.replaceAll("FOLDER", folder).replaceAll("PORT", String(port));
   for (const name of ["queue", "data"]) await mkdir(join(folder, name));
   await runWell("chown", ["postfix", join(folder, "data")]);
-  await writeFile(join(folder, "main.cf"), filled(`${mainCf}${settings}\n`));
+  await writeFile(join(folder, "main.cf"), filled(overridden(mainCf, settings)));
   await writeFile(join(folder, "master.cf"), filled(`${masterCf}${services}\n`));
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), filled(text));
   for (const name of maps) await runWell("postmap", ["-c", folder, `hash:${join(folder, name)}`]);
@@ -48,7 +48,9 @@ export async function startPostfix(settings, { services = "", files = {}, maps =
   const stop = async () => {
     const master = await pid().catch(() => 0);
     if (master !== 0) process.kill(master, "SIGTERM"); // the script passes no signal on, and ends with it
+    const hurry = setTimeout(() => process.kill(master, "SIGKILL"), 8_000);
     await script.stop(master !== 0);
+    clearTimeout(hurry);
     await rm(folder, { recursive: true });
   };
   try {
@@ -59,6 +61,19 @@ export async function startPostfix(settings, { services = "", files = {}, maps =
     throw new Error(said, { cause: error });
   }
   return { folder, port, log, pid, stop };
+}
+
+/**
+ * The lines of `standard` but those that `settings` have, too, and then these. To have both in main.cf would do but for a
+ * warning of every process, and postlogd with a full queue of warnings waits for itself to read it.
+ * @param {string} standard
+ * @param {string} settings
+ */
+function overridden(standard, settings) {
+  const nameOf = (/** @type {string} */ line) => line.split(/[ =]/)[0];
+  const given = new Set(settings.split("\n").map(nameOf));
+  const kept = standard.split("\n").filter((line) => !given.has(nameOf(line)));
+  return `${kept.join("\n")}\n${settings}\n`;
 }
 
 /** Nothing of the host's own configuration, no chroot, and no way out but what the settings add. */
