@@ -81,7 +81,7 @@ export async function startRelay(settings = "") {
  */
 export async function prepareRelay(settings = "") {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-"));
-  const password = randomBytes(12).toString("base64url");
+  const password = randomBytes(12).toString("hex");
   await makeCertificate(folder);
   await writeFile(join(folder, "mail-passwords"), `user1:${await bcrypt.hash(password, 10)}\n`, {
     mode: 0o600,

@@ -13,6 +13,8 @@ import { startRelay } from "./relay.mjs";
 const { values: options } = parseArgs({ options: { once: { type: "boolean", default: false } } });
 const say = (/** @type {string} */ text = "") => process.stdout.write(`${text}\n`);
 const done = (/** @type {string} */ what) => say(`  ${chalk.green("✔")} ${what}`);
+// Without a bar: people copy these lines.
+const plain = (/** @type {string} */ text) => text.replace(/^/gm, "    ");
 const bar = (/** @type {string} */ text) => text.replace(/^/gm, `    ${chalk.dim("│")} `);
 
 /**
@@ -80,7 +82,7 @@ function showHandUse() {
   const { submission, submissions, certificate, password } = relay;
   say(`\n${chalk.bold("Try it yourself")}, while this keeps running:\n`);
   say(
-    bar(
+    plain(
       [
         chalk.dim("# swaks"),
         `swaks -f user1@example.org -t x@example.net -s 127.0.0.1 -p ${submission} -tls -au user1 -ap ${password}`,
