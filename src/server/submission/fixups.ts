@@ -43,7 +43,7 @@ export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supp
       ...(given ? [] : [`Message-ID: <${messageId}>\r\n`]),
     ].join(""),
     kept: fields
-      .filter((field) => !isNamed(field, "Bcc"))
+      .filter((field) => !blind.some((name) => isNamed(field, name)))
       .map(({ raw }) => raw)
       .join(""),
     messageId: messageId.slice(0, 250), // RFC 5322 section 2.1.1 allows a line 998, a log line is read by people
