@@ -24,13 +24,14 @@ export interface Terms {
 
 export interface Account {
   readonly login: string;
+  /** As the directory wrote it. */
   readonly dn: string;
   /** One at least; each opens the door. In the directory's order. */
   readonly hashes: readonly Hash[];
 }
 
 export interface Exclusion {
-  /** As far as there is one, fit to be shown. */
+  /** Both fit to be shown; the login may be "". */
   readonly login: string;
   readonly dn: string;
   readonly reason: Reason;

@@ -22,37 +22,41 @@ export interface CensusTaker {
 
 /** Starts to count, at the time `now`. */
 export function takeCensus(terms: Terms, now: number): CensusTaker {
-  let entries = 0;
-  const judged = new Map<string, (Account | Exclusion)[]>(); // by login, as a name in small letters
-  const nameless: Exclusion[] = [];
+  const judged: { readonly login: string; readonly one: Account | Exclusion }[] = [];
+  const claims = new Map<string, number>(); // entries that have a login, also beside others, in any case
   const addresses = new Map<string, readonly string[]>(); // by login
   return {
     add(entry) {
-      entries += 1;
       const one = judge(entry, terms, now);
       const login = loginOf(entry, terms);
-      if (!isAccount(one) && one.reason === "no-login") nameless.push(one);
-      else judged.set(login, [...(judged.get(login) ?? []), one]);
+      judged.push({ login, one });
+      for (const name of loginsOf(entry, terms)) claims.set(name, (claims.get(name) ?? 0) + 1);
       if (isAccount(one) && terms["sender-attribute"] !== "") {
         addresses.set(login, textsOf(entry, terms["sender-attribute"]));
       }
     },
     result() {
       const accounts = new Map<string, Account>();
-      const exclusions = [...nameless];
-      for (const [login, all] of judged) {
-        const [one, ...others] = all;
-        if (others.length > 0) exclusions.push(...all.map(({ dn }) => duplicate(login, dn, all.length)));
-        else if (one && isAccount(one)) accounts.set(login, one);
-        else if (one) exclusions.push(one);
+      const exclusions: Exclusion[] = [];
+      for (const { login, one } of judged) {
+        const count = claims.get(login) ?? 0;
+        if (!isAccount(one) && one.reason === "no-login") exclusions.push(one);
+        else if (count > 1) exclusions.push(duplicate(login, one, count));
+        else if (isAccount(one)) accounts.set(login, one);
+        else exclusions.push(one);
       }
-      return { entries, accounts, exclusions, ...gather(accounts, addresses) };
+      return { entries: judged.length, accounts, exclusions, ...gather(accounts, addresses) };
     },
   };
 }
 
+function loginsOf(entry: Entry, terms: Terms): ReadonlySet<string> {
+  return new Set(textsOf(entry, terms["login-attribute"]).map((login) => login.toLowerCase()));
+}
+
 /** Nobody can tell which of them is meant, so none gets in. */
-function duplicate(login: string, dn: string, count: number): Exclusion {
+function duplicate(login: string, one: Account | Exclusion, count: number): Exclusion {
+  const dn = isAccount(one) ? shown(one.dn, "") : one.dn;
   return { login: shown(login, ""), dn, reason: "duplicate", detail: `${count} entries have this login` };
 }
 

@@ -24,9 +24,12 @@ const settings: AccessSettings = {
   "client-key": "",
   "bind-dn": "",
   "bind-password-file": "",
-  timeout: 300,
-  deadline: 2000,
+  timeout: 10_000,
+  deadline: 30_000,
 };
+
+/** For those that are silent on purpose. */
+const hasty = { timeout: 300 };
 const simple: Login = { kind: "simple", ...reader };
 const everyone: Search = {
   base: people,
@@ -86,9 +89,14 @@ describe("a directory that misbehaves", () => {
   });
 
   const silent: [string, number, Partial<AccessSettings>, RegExp][] = [
-    ["to a login", tag.bind, {}, /^ldap:\S+ no answer within 0\.3 s while logging in as uid=sshdist/],
-    ["to a search", tag.search, {}, /no answer within 0\.3 s while searching ou=users/],
-    ["to STARTTLS", tag.extended, { starttls: true }, /no answer within 0\.3 s while asking for STARTTLS$/],
+    ["to a login", tag.bind, hasty, /^ldap:\S+ no answer within 0\.3 s while logging in as uid=sshdist/],
+    ["to a search", tag.search, hasty, /no answer within 0\.3 s while searching ou=users/],
+    [
+      "to STARTTLS",
+      tag.extended,
+      { ...hasty, starttls: true },
+      /no answer within 0\.3 s while asking for STARTTLS$/,
+    ],
   ];
   test.each(silent)("is given up when it gives no answer %s", async (_, silence, change, message) => {
     const url = await misbehaving((request) => request.tag === silence);
@@ -100,7 +108,7 @@ describe("a directory that misbehaves", () => {
 
   test("is given up when it agrees to STARTTLS and then says nothing", async () => {
     const url = await misbehaving(() => false);
-    const failure = using({ url: [url], starttls: true }, all, simple);
+    const failure = using({ ...hasty, url: [url], starttls: true }, all, simple);
     await expect(failure).rejects.toMatchObject({ status: 75, message: /no answer .* while starting TLS/ });
   });
 
