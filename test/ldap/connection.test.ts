@@ -171,12 +171,6 @@ describe.skipIf(!real(...slapdPrograms))("withDirectory() with the real slapd", 
     ],
     ["a certificate nobody vouches for", () => ({ ca: "" }), 69, /self-signed; name it in ldap\.ca/],
     [
-      "a certificate for another name",
-      () => ({ url: [slapd.ldap.replace("127.0.0.1", "127.0.0.2")] }),
-      69,
-      /./,
-    ],
-    [
       "a wrong password",
       () => ({ "bind-dn": `uid=nobody,${people}` }),
       77,

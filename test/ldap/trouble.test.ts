@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { generate } from "selfsigned";
@@ -61,10 +61,30 @@ async function using<Result>(
 
 describe("a directory that misbehaves", () => {
   let fake: Fake | undefined;
+  let scratch: string | undefined;
+  afterAll(async () => {
+    if (scratch !== undefined) await rm(scratch, { recursive: true });
+  });
   afterEach(async () => {
     await fake?.close();
     fake = undefined;
   });
+
+  /** A certificate for one name, which can be trusted as it is. */
+  async function certificateFor(name: { type: 2; value: string } | { type: 7; ip: string }) {
+    const { cert, private: key } = await generate([{ name: "commonName", value: "a directory" }], {
+      keyType: "ec",
+      curve: "P-256",
+      extensions: [
+        { name: "basicConstraints", cA: true },
+        { name: "subjectAltName", altNames: [name] },
+      ],
+    });
+    scratch ??= await mkdtemp(join(tmpdir(), "certificate-"));
+    const ca = join(scratch, "ca.pem");
+    await writeFile(ca, cert);
+    return { ca, context: createSecureContext({ cert, key }) };
+  }
 
   /** Lets everybody in and answers whoami and search as a good directory does, but for `odd`. */
   async function misbehaving(odd: (request: Request, socket: Socket) => boolean): Promise<string> {
@@ -155,27 +175,35 @@ describe("a directory that misbehaves", () => {
   });
 
   test("cannot smuggle plain text into TLS behind its answer to STARTTLS", async () => {
-    const { cert, private: key } = await generate([{ name: "commonName", value: "localhost" }], {
-      keyType: "ec",
-      curve: "P-256",
-      extensions: [
-        { name: "basicConstraints", cA: true },
-        { name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] },
-      ],
-    });
-    const ca = join(await mkdtemp(join(tmpdir(), "smuggle-")), "ca.pem");
-    await writeFile(ca, cert);
+    const { context, ca } = await certificateFor({ type: 7, ip: "127.0.0.1" });
     const answer = (request: Request, socket: Socket): boolean => {
       if (request.tag !== tag.extended) return false;
       // The beginning of an entry, long enough to swallow what the directory says next, inside TLS.
       const forged = entry(2, `uid=root,${people}`, "uid", "r".repeat(100)).subarray(0, 60);
       socket.write(Buffer.concat([message(request.id, tag.extendedDone, ...result(0)), forged]));
-      secureFake(socket, createSecureContext({ cert, key }), behave);
+      secureFake(socket, context, behave);
       return true;
     };
     const url = await misbehaving(answer);
     expect(await using({ url: [url], starttls: true, ca }, all, simple)).toEqual(["user1"]);
-    await rm(dirname(ca), { recursive: true });
+  });
+
+  test("is told nothing when its certificate has another name", async () => {
+    const { context, ca } = await certificateFor({ type: 2, value: "db.example.org" });
+    const seen: number[] = [];
+    const url = await misbehaving((request, socket) => {
+      seen.push(request.tag);
+      if (request.tag !== tag.extended) return false;
+      socket.write(message(request.id, tag.extendedDone, ...result(0)));
+      secureFake(socket, context, ({ tag: asked }) => seen.push(asked));
+      return true;
+    });
+    const failure = using({ url: [url], starttls: true, ca }, all, simple);
+    await expect(failure).rejects.toMatchObject({
+      status: 69,
+      message: /does not match certificate's altnames/,
+    });
+    expect(seen).toEqual([tag.extended]);
   });
 
   test("is not spoken to in plain text when it refuses STARTTLS", async () => {
