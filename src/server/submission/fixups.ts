@@ -24,6 +24,9 @@ export interface FixedHeader {
   readonly messageId: string;
 }
 
+/** Fields that name those whom the others shall not know of (RFC 5322 sections 3.6.3 and 3.6.6). */
+const blind = ["Bcc", "Resent-Bcc"];
+
 /**
  * Mends a header of these `fields`.
  * A message without From is refused, as mox and maddy do: RFC 5322 section 3.6 wants it, receivers refuse such mail
