@@ -2,24 +2,32 @@
 import { createHash, randomBytes } from "node:crypto";
 import { sameDigest } from "./compare.ts";
 import { digests, inspectDigest, weakDigest } from "./digests.ts";
-import { md4, md5State } from "./md.ts";
+import { md4, md5After, md5State } from "./md.ts";
 import { type Attempt, outside, type Scheme } from "./scheme.ts";
 
 /** The two states of MD5 after the padded key of HMAC (RFC 2104): the outer, then the inner. */
+export function hmacMd5States(secret: Buffer): Buffer {
+  const key = Buffer.alloc(64);
+  (secret.length > 64 ? digests.md5.of(secret) : secret).copy(key);
+  return Buffer.concat([0x5c, 0x36].map((pad) => md5State(Buffer.from(key.map((octet) => octet ^ pad)))));
+}
+
+/** HMAC-MD5 of `message` by what {@link hmacMd5States} gave for the secret. */
+export function hmacMd5(states: Buffer, message: Buffer): Buffer {
+  return md5After(states.subarray(0, 16), md5After(states.subarray(16), message));
+}
+
 export function cramMd5Scheme(name: string): Scheme {
-  const statesOf = (password: string): Buffer => {
-    const secret = Buffer.from(password);
-    const key = Buffer.alloc(64);
-    (secret.length > 64 ? digests.md5.of(secret) : secret).copy(key);
-    return Buffer.concat([0x5c, 0x36].map((pad) => md5State(Buffer.from(key.map((octet) => octet ^ pad)))));
-  };
+  const statesOf = (password: string): Buffer => hmacMd5States(Buffer.from(password));
   return {
     name,
     weakness: weakDigest,
     form: "hex",
     octets: 32,
-    inspect: (value) =>
-      inspectDigest(name, value, 32, ({ password }) => sameDigest(value, statesOf(password))),
+    inspect: (value) => {
+      const found = inspectDigest(name, value, 32, ({ password }) => sameDigest(value, statesOf(password)));
+      return "problem" in found ? found : { ...found, keys: { kind: "cram", states: value } };
+    },
     generate: ({ password }) => statesOf(password),
   };
 }

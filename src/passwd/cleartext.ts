@@ -14,6 +14,7 @@ export function plainScheme(name: string): Scheme {
       cost: "",
       weakness,
       verify: ({ password }) => sameSecret(value, Buffer.from(password)),
+      keys: { kind: "cleartext", password: value },
     }),
     generate: ({ password }) => Buffer.from(password),
   };

@@ -4,7 +4,16 @@ import { promisify } from "node:util";
 import { sameDigest } from "./compare.ts";
 import * as crypt64 from "./crypt64.ts";
 import { decode } from "./encoding.ts";
-import { type Attempt, type Inspection, outside, type Rounds, type Scheme, type Unusable } from "./scheme.ts";
+import {
+  type Attempt,
+  type Inspection,
+  outside,
+  type Rounds,
+  type Scheme,
+  type ScramDigest,
+  type ScramKeys,
+  type Unusable,
+} from "./scheme.ts";
 
 const derive = promisify(pbkdf2);
 
@@ -46,21 +55,33 @@ export function pbkdf2Scheme(name: string): Scheme {
   };
 }
 
-/** `rounds,salt,StoredKey,ServerKey`, the last three in base 64. The password is taken as it is, as Dovecot does. */
-export function scramScheme(name: string, digest: "sha1" | "sha256"): Scheme {
-  const rounds: Rounds = { least: 4096, most, standard: 4096 }; // RFC 7677 section 4 sets the least
-  const octets = digest === "sha1" ? 20 : 32;
-  const keysOf = async (password: string, salt: Buffer, count: number) => {
-    const salted = await derive(password, salt, count, octets, digest);
-    const keyed = (text: string): Buffer => createHmac(digest, salted).update(text).digest();
-    return { stored: createHash(digest).update(keyed("Client Key")).digest(), server: keyed("Server Key") };
-  };
+/** RFC 7677 section 4 sets the least. */
+export const leastScramRounds = 4096;
+
+const octetsOf: Readonly<Record<ScramDigest, number>> = { sha1: 20, sha256: 32 };
+
+/** The keys of RFC 5802 section 3. The password is taken as it is, as Dovecot does. */
+export async function scramKeys(
+  digest: ScramDigest,
+  password: string | Buffer,
+  salt: Buffer,
+  rounds: number,
+): Promise<ScramKeys> {
+  const salted = await derive(password, salt, rounds, octetsOf[digest], digest);
+  const keyed = (text: string): Buffer => createHmac(digest, salted).update(text).digest();
+  return { stored: createHash(digest).update(keyed("Client Key")).digest(), server: keyed("Server Key") };
+}
+
+/** `rounds,salt,StoredKey,ServerKey`, the last three in base 64. */
+export function scramScheme(name: string, digest: ScramDigest): Scheme {
+  const rounds: Rounds = { least: leastScramRounds, most, standard: leastScramRounds };
+  const octets = octetsOf[digest];
   const parse = (value: Buffer) => {
     const [count = "", ...parts] = value.toString("latin1").split(",");
     const [salt, stored, server, more] = parts.map((part) => decode(part, "base64"));
     if (!/^[1-9]\d{0,9}$/.test(count) || !salt || more || parts.length !== 3) return undefined;
     if (stored?.length !== octets || server?.length !== octets) return undefined;
-    return { rounds: Number(count), salt, keys: Buffer.concat([stored, server]) };
+    return { rounds: Number(count), salt, stored, server };
   };
   return {
     name,
@@ -70,14 +91,15 @@ export function scramScheme(name: string, digest: "sha1" | "sha256"): Scheme {
     inspect: (value) => {
       const found = parse(value);
       if (!found) return { problem: "not of the form rounds,salt,key,key" };
-      return inspectRounds(name, rounds, found.rounds, async ({ password }) => {
-        const { stored, server } = await keysOf(password, found.salt, found.rounds);
-        return sameDigest(found.keys, Buffer.concat([stored, server]));
+      const inspection = inspectRounds(name, rounds, found.rounds, async ({ password }) => {
+        const { stored, server } = await scramKeys(digest, password, found.salt, found.rounds);
+        return sameDigest(found.stored, stored) && sameDigest(found.server, server);
       });
+      return "problem" in inspection ? inspection : { ...inspection, keys: { kind: digest, ...found } };
     },
     generate: async ({ password }, count) => {
       const salt = randomBytes(16);
-      const { stored, server } = await keysOf(password, salt, count);
+      const { stored, server } = await scramKeys(digest, password, salt, count);
       return Buffer.from(
         `${count},${[salt, stored, server].map((part) => part.toString("base64")).join(",")}`,
       );

@@ -9,18 +9,26 @@ const start: Words = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476];
 
 /** The digest, sixteen octets. */
 export function md4(message: Buffer): Buffer {
-  const padded = Buffer.alloc((((message.length + 8) >> 6) + 1) << 6);
-  message.copy(padded);
-  padded[message.length] = 0x80;
-  padded.writeBigUInt64LE(BigInt(message.length) * 8n, padded.length - 8);
-  let state = start;
-  for (let at = 0; at < padded.length; at += 64) state = md4Block(state, padded.subarray(at, at + 64));
-  return octetsOf(state);
+  return octetsOf(blocksOf(message, 0).reduce(md4Block, start));
 }
 
 /** The state of MD5 after one block of 64 octets, as sixteen octets, each word least significant octet first. */
 export function md5State(block: Buffer): Buffer {
   return octetsOf(md5Block(start, block));
+}
+
+/** MD5's digest of a message whose first block led to `state`; `rest` is what follows that block. */
+export function md5After(state: Buffer, rest: Buffer): Buffer {
+  return octetsOf(blocksOf(rest, 64).reduce(md5Block, wordsOf(state)));
+}
+
+/** `message`, `before` octets into a longer one, with the padding that both digests put behind it. */
+function blocksOf(message: Buffer, before: number): readonly Buffer[] {
+  const padded = Buffer.alloc((((message.length + 8) >> 6) + 1) << 6);
+  message.copy(padded);
+  padded[message.length] = 0x80;
+  padded.writeBigUInt64LE(BigInt(before + message.length) * 8n, padded.length - 8);
+  return Array.from({ length: padded.length / 64 }, (_, at) => padded.subarray(64 * at, 64 * at + 64));
 }
 
 const md4Rounds = [
@@ -86,6 +94,10 @@ function turn(value: number, places: number): number {
 
 function add(one: Words, other: Words): Words {
   return [one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]];
+}
+
+function wordsOf(octets: Buffer): Words {
+  return [octets.readUInt32LE(0), octets.readUInt32LE(4), octets.readUInt32LE(8), octets.readUInt32LE(12)];
 }
 
 function octetsOf(state: Words): Buffer {

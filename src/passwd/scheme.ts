@@ -20,6 +20,24 @@ export interface Inspection {
   readonly weakness: string;
   /** Whether the password belongs to it. */
   readonly verify: (attempt: Attempt) => boolean | Promise<boolean>;
+  /** What it holds for mechanisms that never see the password; absent where that is nothing. */
+  readonly keys?: Keys;
+}
+
+export type Keys =
+  /** From the password all other keys can be made. */
+  | { readonly kind: "cleartext"; readonly password: Buffer }
+  /** The states of HMAC-MD5 (challenge.ts). */
+  | { readonly kind: "cram"; readonly states: Buffer }
+  | ({ readonly kind: ScramDigest; readonly salt: Buffer; readonly rounds: number } & ScramKeys);
+
+/** Node's name of the digest that a SCRAM mechanism uses. */
+export type ScramDigest = "sha1" | "sha256";
+
+/** RFC 5802 section 3. */
+export interface ScramKeys {
+  readonly stored: Buffer;
+  readonly server: Buffer;
 }
 
 /** A value that can let nobody in, and why. */

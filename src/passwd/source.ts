@@ -17,6 +17,8 @@ export type PasswordEvent =
 export interface PasswordSource {
   /** Those of the file as it is now, or of its last good version; undefined where none was ever good. */
   current(): Promise<Logins | undefined>;
+  /** The same without a look at the file. */
+  latest(): Logins | undefined;
   /** Reads the file whether it changed or not, and says everything about it again. */
   reload(): Promise<void>;
 }
@@ -89,6 +91,7 @@ export function openPasswordSource(
       for (let time = 0; time < 2 && (await signatureOf(file)) !== examined; time += 1) await loadOnce();
       return logins;
     },
+    latest: () => logins,
     async reload() {
       await loading;
       complaint = "";

@@ -2,26 +2,27 @@
  * Whether a login and its password belong together, by the password file: what `serve` asks. It says yes from memory
  * where it can and asks the worker threads where it must, and takes as long for those who do not exist.
  */
-import type { Logins } from "./logins.ts";
+import { type Challenge, whyShut } from "./logins.ts";
 import { canonicalLogin, type EntryLine } from "./passwordfile.ts";
 import { type Outcome, startPool } from "./pool.ts";
+import { newProofs, type Proofs } from "./proofs.ts";
 import { longestPassword } from "./scheme.ts";
 import { openPasswordSource, type PasswordEvent } from "./source.ts";
 import { rememberSuccesses } from "./successes.ts";
+import { neverRead, type Verdict } from "./verdict.ts";
 
+export type { Challenge } from "./logins.ts";
+export type { Cram, Proofs, Scram } from "./proofs.ts";
+export type { ScramDigest } from "./scheme.ts";
 export type { PasswordEvent } from "./source.ts";
-
-export type Verdict =
-  /** `login` is the canonical local name: lower case, without a domain. */
-  | { readonly kind: "accepted"; readonly login: string }
-  /** `reason` is for the log and never for the client. */
-  | { readonly kind: "rejected"; readonly reason: string }
-  /** Nobody's fault at the other end: no file was ever read, too many checks wait, a worker died. 454 to the client. */
-  | { readonly kind: "unavailable"; readonly reason: string };
+export type { Verdict } from "./verdict.ts";
 
 export interface Verifier {
   /** `login` is what the client said: `user1` or `user1@domain`, in any case. */
   verify(login: string, password: string): Promise<Verdict>;
+  readonly proofs: Proofs;
+  /** Those that some login has keys for, by the file as it was read last. */
+  challenges(): readonly Challenge[];
   /** Reads the file now, whether it changed or not. */
   reload(): Promise<void>;
   close(): Promise<void>;
@@ -36,6 +37,8 @@ export interface VerifierOptions {
   readonly queue: number;
   /** worker.js in its built form. */
   readonly worker: URL;
+  /** Known to nobody else, and the same after a restart; makes what SCRAM tells of logins that there are not. */
+  readonly secret: Uint8Array;
 }
 
 /** Milliseconds between two looks at the file when nobody logs in. */
@@ -46,7 +49,7 @@ export async function startVerifier(
   options: VerifierOptions,
   report: (event: PasswordEvent) => void,
 ): Promise<Verifier> {
-  const { file, domain, workers, queue, worker } = options;
+  const { file, domain, workers, queue, worker, secret } = options;
   const source = openPasswordSource(file, domain, report);
   const pool = startPool(workers, queue, worker);
   const successes = rememberSuccesses(() => performance.now());
@@ -83,23 +86,21 @@ export async function startVerifier(
       if (unfit !== "") return { kind: "rejected", reason: unfit };
       const logins = await source.current();
       const decoy = logins?.decoy;
-      if (!logins || !decoy) return { kind: "unavailable", reason: "no password file could be read yet" };
+      if (!logins || !decoy) return neverRead;
       const login = canonicalLogin(name, domain);
       const lines = login === undefined ? undefined : logins.entries.get(login);
       if (login !== undefined && lines) return verdict(login, password, lines);
       const outcome = await check(name, password, [decoy]);
       return outcome.kind === "unavailable" ? outcome : { kind: "rejected", reason: whyShut(logins, login) };
     },
+    proofs: newProofs(() => source.current(), domain, secret),
+    challenges: () => source.latest()?.challenges ?? [],
     reload: () => source.reload(),
     async close() {
       clearInterval(polling);
       await pool.close();
     },
   };
-}
-
-function whyShut(logins: Logins, login: string | undefined): string {
-  return (login === undefined ? undefined : logins.shut.get(login)) ?? "unknown user";
 }
 
 /** Why a password is refused without being checked, or "". */

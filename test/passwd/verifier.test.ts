@@ -49,7 +49,7 @@ afterEach(async () => {
 /** The parts of a running verifier, to be called alone. */
 async function start(text: string | undefined, worker = realWorker, queue = 8) {
   if (text !== undefined) await writeFile(file, text);
-  const options = { file, domain: "example.org", workers: 1, queue, worker };
+  const options = { file, domain: "example.org", workers: 1, queue, worker, secret: Buffer.from("s") };
   const started = await startVerifier(options, (event) => events.push(event));
   verifier = started;
   return {

@@ -1,0 +1,153 @@
+/**
+ * Logins that show who they are without saying a password: by CRAM-MD5 and SCRAM, where what is stored for them holds
+ * keys, or by a certificate. What clients and server say to each other is the server's matter; the keys stay here. Who
+ * is unknown, or has no keys, gets what looks like everybody else's and is the same each time, and fails in the end
+ * (RFC 5802 section 9).
+ */
+import { createHash, createHmac, hkdfSync } from "node:crypto";
+import { hmacMd5, hmacMd5States } from "./challenge.ts";
+import { sameDigest } from "./compare.ts";
+import { scramKeys } from "./derived.ts";
+import { derivedShape, type Logins, whyShut } from "./logins.ts";
+import { canonicalLogin } from "./passwordfile.ts";
+import type { Keys, ScramDigest, ScramKeys } from "./scheme.ts";
+import { neverRead, type Unavailable, type Verdict } from "./verdict.ts";
+
+export type { ScramDigest } from "./scheme.ts";
+
+/** A login's side of CRAM-MD5 (RFC 2195). */
+export interface Cram {
+  /** Whether `digest` is the keyed digest of `challenge`. */
+  check(challenge: string, digest: Buffer): Verdict;
+}
+
+/** A login's side of SCRAM (RFC 5802). */
+export interface Scram {
+  readonly salt: Buffer;
+  readonly rounds: number;
+  /** Judges a ClientProof. The ServerSignature is for a client that was accepted. */
+  check(authMessage: string, proof: Buffer): { readonly verdict: Verdict; readonly signature: Buffer };
+}
+
+/** `name` is what the client said: `user1` or `user1@domain`, in any case. */
+export interface Proofs {
+  /** Any password of the login will do. */
+  cram(name: string): Promise<Cram | Unavailable>;
+  /** A salt has to be told before the password is known: the last line with keys for `digest` gives it. */
+  scram(name: string, digest: ScramDigest): Promise<Scram | Unavailable>;
+  /** For somebody whom a certificate names: whether there is such a login, and it is not shut. */
+  vouched(name: string): Promise<Verdict>;
+}
+
+/**
+ * `current` gives the logins of the password file. `secret` makes the salts of those who have none: it is to be the
+ * same after a restart, which would tell them from the others.
+ */
+export function newProofs(
+  current: () => Promise<Logins | undefined>,
+  domain: string,
+  secret: Uint8Array,
+): Proofs {
+  /** Octets that nobody can guess, the same each time for the same `purpose`. */
+  const made = (purpose: string, octets: number): Buffer =>
+    Buffer.from(hkdfSync("sha256", secret, "", purpose, octets));
+
+  async function find(name: string) {
+    const logins = await current();
+    if (!logins) return undefined;
+    const login = canonicalLogin(name, domain);
+    const lines = (login === undefined ? undefined : logins.entries.get(login)) ?? [];
+    return {
+      login: login ?? name.toLowerCase(),
+      keys: lines.flatMap(({ stored }) => stored.inspection.keys ?? []),
+      shut: lines.length === 0 ? whyShut(logins, login) : "",
+      shapes: logins.shapes,
+    };
+  }
+
+  return {
+    async cram(name) {
+      const found = await find(name);
+      if (!found) return neverRead;
+      const own = found.keys.flatMap(statesOf);
+      const states = own.length > 0 ? own : [made("CRAM-MD5", 32)];
+      const reason = found.shut || (own.length > 0 ? "wrong password" : "no password kept for CRAM-MD5");
+      return {
+        check(challenge, digest) {
+          const right = states.filter((one) => sameDigest(hmacMd5(one, Buffer.from(challenge)), digest));
+          return right.length > 0 ? accepted(found.login) : { kind: "rejected", reason };
+        },
+      };
+    },
+
+    async scram(name, digest) {
+      const found = await find(name);
+      if (!found) return neverRead;
+      const { login, keys, shut, shapes } = found;
+      const own = keys.filter(({ kind }) => kind === digest || kind === "cleartext");
+      const newest = own.at(-1);
+      if (newest?.kind === digest) return scramSide(digest, login, newest, [newest]);
+      const shape = (newest ? undefined : shapes.get(digest)) ?? derivedShape;
+      const salted = { salt: made(`${digest} ${login}`, shape.octets), rounds: shape.rounds };
+      const texts = own.flatMap((key) => (key.kind === "cleartext" ? [key.password] : []));
+      const nobodys = made(`${digest} nobody`, 32);
+      const given = shape.isDerived
+        ? await Promise.all(
+            (newest ? texts : [nobodys]).map((text) => scramKeys(digest, text, salted.salt, salted.rounds)),
+          )
+        : [{ stored: nobodys, server: nobodys }];
+      const side = scramSide(digest, login, salted, given);
+      return newest ? side : failing(side, shut || `no password kept for SCRAM with ${digest}`);
+    },
+
+    async vouched(name) {
+      const found = await find(name);
+      if (!found) return neverRead;
+      return found.shut === "" ? accepted(found.login) : { kind: "rejected", reason: found.shut };
+    },
+  };
+}
+
+const accepted = (login: string): Verdict => ({ kind: "accepted", login });
+
+function statesOf(keys: Keys): readonly Buffer[] {
+  if (keys.kind === "cram") return [keys.states];
+  return keys.kind === "cleartext" ? [hmacMd5States(keys.password)] : [];
+}
+
+/** RFC 5802 section 3, from the server's end; any of `keys` may be the client's. */
+function scramSide(
+  digest: ScramDigest,
+  login: string,
+  { salt, rounds }: { readonly salt: Buffer; readonly rounds: number },
+  keys: readonly ScramKeys[],
+): Scram {
+  const fits = (message: string, proof: Buffer, { stored }: ScramKeys): boolean => {
+    const signature = createHmac(digest, stored).update(message).digest();
+    if (proof.length !== signature.length) return false;
+    const clientKey = Buffer.from(proof.map((octet, at) => octet ^ (signature[at] ?? 0)));
+    return sameDigest(createHash(digest).update(clientKey).digest(), stored);
+  };
+  return {
+    salt,
+    rounds,
+    check(message, proof) {
+      const right = keys.find((one) => fits(message, proof, one));
+      const signature = createHmac(digest, right?.server ?? "")
+        .update(message)
+        .digest();
+      return { verdict: right ? accepted(login) : { kind: "rejected", reason: "wrong password" }, signature };
+    },
+  };
+}
+
+/** The same, for whom nothing is right. */
+function failing(side: Scram, reason: string): Scram {
+  return {
+    ...side,
+    check: (message, proof) => ({
+      ...side.check(message, proof),
+      verdict: { kind: "rejected", reason },
+    }),
+  };
+}
