@@ -2,6 +2,7 @@
  * The relay put together: the one place where sockets, disk, clock and chance meet the rest.
  * What was opened last is closed first; between the doors and the deliveries there is only the spool.
  */
+import { hkdfSync } from "node:crypto";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { startVerifier } from "../../passwd/verifier.ts";
@@ -63,7 +64,11 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const { passwords, domain, hostname } = config;
     const worker = new URL("../../passwd/worker.js", import.meta.url);
-    const verifier = await startVerifier({ ...passwords, domain, worker }, (event) => {
+    // Derived from what only this host knows, and keeps.
+    const secret = new Uint8Array(
+      hkdfSync("sha256", certificate.key, "", "tpa-submit: logins without keys", 32),
+    );
+    const verifier = await startVerifier({ ...passwords, domain, worker, secret }, (event) => {
       if (event.kind === "loaded") state.logins = event.logins;
       logPasswords(passwords.file, event);
     });
