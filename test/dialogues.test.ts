@@ -60,6 +60,8 @@ function settings({ settings: given }: Dialogue): [Partial<Submission>, DiskFaul
     {
       ...(given.has("message-size") ? { messageSize: number("message-size") } : {}),
       ...(given.has("recipients") ? { recipients: number("recipients") } : {}),
+      ...(given.get("line-ends") === "repair" ? { lineEnds: "repair" } : {}),
+      ...(given.has("wrong-text") ? { wrongText: (given.get("wrong-text") ?? "").replaceAll("_", " ") } : {}),
       ...(given.has("client-address-in-mail") ? { clientAddressInMail: true } : {}),
       ...(policy === "domain" || policy === "any"
         ? { senders: senderPolicy(policy, "example.org", new Map()) }

@@ -34,6 +34,12 @@ export const text: Kind<string> = {
   read: (value) => (typeof value === "string" ? value : undefined),
 };
 
+/** Words that go into a reply: a reply line has 512 octets at most (RFC 5321 section 4.5.3.1.5). */
+export const replyText: Kind<string> = {
+  expected: "one line of text, of 400 characters in ASCII at most",
+  read: (value) => (typeof value === "string" && /^[ -~]{1,400}$/.test(value) ? value : undefined),
+};
+
 /** A file or folder. */
 export const path: Kind<string> = {
   expected: 'an absolute path such as "/etc/tpa-submit/name"',

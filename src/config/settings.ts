@@ -18,6 +18,7 @@ import {
   path,
   pathOrNone,
   relay,
+  replyText,
   size,
   text,
 } from "./kinds.ts";
@@ -55,6 +56,11 @@ export const settings = {
     file: setting(path, "/var/lib/tpa-submit/mail-passwords", "user:hash lines, or a Dovecot passwd-file."),
     workers: setting(count(1), 2, "Threads that check passwords."),
     queue: setting(count(1), 64, "Checks that may wait; one more is answered 454."),
+    "wrong-text": setting(
+      replyText,
+      "Authentication failed: check your user name and your e-mail password",
+      "What a person reads whose password is wrong.",
+    ),
   },
   senders: {
     policy: setting(choice("own", "domain", "any"), "own", "Which sender addresses a login may use."),
@@ -62,6 +68,13 @@ export const settings = {
       pathOrNone,
       "",
       "File of further addresses: lines such as `press@example.org: user1, user2`.",
+    ),
+  },
+  message: {
+    "line-ends": setting(
+      choice("refuse", "repair"),
+      "refuse",
+      "What becomes of a message with a lone CR, a lone LF or a NUL.",
     ),
   },
   limits: {
@@ -79,6 +92,7 @@ export const settings = {
       20,
       "Connections at a time from one address (IPv6: one /64).",
     ),
+    connections: setting(count(1), 1000, "Connections at a time in all."),
   },
   spool: {
     directory: setting(path, "/var/spool/tpa-submit", "Where accepted messages wait."),

@@ -1,10 +1,12 @@
 /** What surrounds the commands: lines, names, counts, time, and that nothing said breaks anything. */
 import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { network, newCrowd } from "../../src/server/submission/crowd.ts";
 import { extended, standardPatience } from "../../src/server/submission/limits.ts";
+import { repaired } from "../../src/server/submission/line-ends.ts";
 import { readLine } from "../../src/server/submission/lines.ts";
 import { senderPolicy } from "../../src/server/submission/policy.ts";
 import { saslprep, startSasl } from "../../src/server/submission/sasl.ts";
@@ -145,11 +147,22 @@ test("newCrowd() counts a place's connections until each has left once", () => {
   const crowd = newCrowd();
   const first = crowd.enter("2001:db8::1");
   const second = crowd.enter("2001:db8::2");
-  expect([first.count, second.count]).toEqual([1, 2]);
+  expect([first.fromHere, second.fromHere]).toEqual([1, 2]);
   first.leave();
   first.leave();
-  expect(crowd.enter("2001:db8::3").count).toBe(2);
-  expect(crowd.enter("2001:db8:1::1").count).toBe(1);
+  expect(crowd.enter("2001:db8::3").fromHere).toBe(2);
+  expect(crowd.enter("2001:db8:1::1").fromHere).toBe(1);
+});
+
+test("repaired() ends every line with CRLF and drops NULs, however the octets are cut", async () => {
+  const message = "a\0b\rc\nd\r\ne\n\rf\r\r\ng\r\0\nh\n\0.\n\r";
+  const whole = "ab\r\nc\r\nd\r\ne\r\n\r\nf\r\n\r\ng\r\nh\r\n.\r\n\r\n";
+  for (let size = 1; size <= message.length; size++) {
+    const pieces = async function* (): AsyncGenerator<Buffer, void> {
+      for (let at = 0; at < message.length; at += size) yield Buffer.from(message.slice(at, at + size));
+    };
+    expect((await buffer(repaired(pieces()))).toString()).toBe(whole);
+  }
 });
 
 test("extended() buys time at the lowest rate, and never more than a command's", () => {

@@ -2,6 +2,7 @@
 import { type Entry, logTo } from "../../src/server/observe/log.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
 import type { Draft, NewEnvelope } from "../../src/server/spool/spool.ts";
+import { newCrowd } from "../../src/server/submission/crowd.ts";
 import { type Listener, listen, type Submission } from "../../src/server/submission/listener.ts";
 import { senderPolicy } from "../../src/server/submission/policy.ts";
 import { selfSigned } from "../tools/certificate.ts";
@@ -60,6 +61,10 @@ export function submissionFor(): Submission {
     recipients: 100,
     senders: senderPolicy("own", "example.org", aliases),
     connectionsPerAddress: 1_000,
+    connections: 1_000,
+    crowd: newCrowd(),
+    wrongText: "Authentication failed: check your user name and your e-mail password",
+    lineEnds: "refuse",
     clientAddressInMail: false,
     patience: testPatience,
     verify,

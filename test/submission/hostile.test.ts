@@ -1,5 +1,7 @@
 /** Clients that mean harm. */
 import { describe, expect, test, vi } from "vitest";
+import { newCrowd } from "../../src/server/submission/crowd.ts";
+import { turnedAway } from "../../src/server/submission/limits.ts";
 import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
 
 describe("a hostile client", () => {
@@ -15,6 +17,31 @@ describe("a hostile client", () => {
     await ask(first, "QUIT");
     await vi.waitFor(() => expect(door.listener.sessions()).toBe(1));
     await greeted(door, false);
+  });
+
+  test("finds no room where all connections are in use, at whichever door", async () => {
+    const rules = { connections: 2, crowd: newCrowd() };
+    const [door, inTls] = [await opened("submission", rules), await opened("smtps", rules)];
+    const first = await greeted(door, false);
+    await greeted(inTls);
+    for (const full of [await connected(door, false), await connected(inTls)]) {
+      expect(await full.line()).toBe("421 4.3.2 Too many connections, please try again in a few minutes");
+      expect(await full.line()).toBeUndefined();
+    }
+    expect(texts(inTls)).toContain("all 2 connections are in use, turned away: unknown[127.0.0.1]");
+    await ask(first, "QUIT");
+    await vi.waitFor(() => expect(inTls.listener.sessions() + door.listener.sessions()).toBe(1));
+    await greeted(door, false);
+  });
+
+  test("with far more connections than there may be is not even told so", async () => {
+    const door = await opened("smtps", { connections: 1 });
+    const idle = await Promise.all(Array.from({ length: 1 + turnedAway }, () => connected(door, false)));
+    await vi.waitFor(() => expect(door.listener.sessions()).toBe(idle.length));
+    const last = await connected(door, false);
+    expect(await last.line()).toBeUndefined();
+    expect(door.listener.sessions()).toBe(idle.length);
+    noBug(door);
   });
 
   test("is sent away after twenty errors, a message makes up for them", async () => {

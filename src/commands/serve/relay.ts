@@ -14,6 +14,7 @@ import { openMetrics, toAll } from "../../server/observe/metrics.ts";
 import { openSink } from "../../server/observe/sink.ts";
 import { openSpool } from "../../server/spool/spool.ts";
 import { type Certificate, readCertificate } from "../../server/submission/certificate.ts";
+import { newCrowd } from "../../server/submission/crowd.ts";
 import type { Submission } from "../../server/submission/submission.ts";
 import { version } from "../../version.ts";
 import { carrierFor } from "./carrier.ts";
@@ -89,8 +90,10 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     });
 
     state.waiting = () => scheduler.waiting();
+    const crowd = newCrowd();
     const submission = (): Submission => ({
       ...inUse.rules,
+      crowd,
       verify: (login, password) => verifier.verify(login, password),
       spool,
       accepted: (envelope) => scheduler.wake(envelope),

@@ -8,16 +8,27 @@ import { type Aliases, senderPolicy } from "../../server/submission/policy.ts";
 import type { Submission } from "../../server/submission/submission.ts";
 
 /** The part of a session's rules that a reload may change. */
-export type Rules = Omit<Submission, "verify" | "spool" | "accepted">;
+export type Rules = Omit<Submission, "verify" | "spool" | "accepted" | "crowd">;
 
 /** Throws a Failure where the file of aliases cannot be read or is wrong. */
-export async function rulesFor({ hostname, domain, senders, limits, log }: Config): Promise<Rules> {
+export async function rulesFor({
+  hostname,
+  domain,
+  passwords,
+  senders,
+  message,
+  limits,
+  log,
+}: Config): Promise<Rules> {
   return {
     hostname,
     domain,
     messageSize: limits["message-size"],
     recipients: limits.recipients,
     connectionsPerAddress: limits["connections-per-address"],
+    connections: limits.connections,
+    wrongText: passwords["wrong-text"],
+    lineEnds: message["line-ends"],
     senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),
     clientAddressInMail: log["client-address-in-mail"],
     patience: standardPatience,

@@ -49,6 +49,10 @@ export const events = {
     ({ client, count, door }) =>
       `Connection concurrency limit exceeded: ${count} from ${client} for service ${door}`,
   ),
+  "connections-full": at<AtDoor & { limit: number }>(
+    "warning",
+    ({ client, limit }) => `all ${limit} connections are in use, turned away: ${client}`,
+  ),
   timeout: at<AtDoor & Stage>("info", (fields) => `timeout after ${stageText(fields)} from ${fields.client}`),
   "too-many-errors": at<AtDoor & { stage: string }>(
     "info",

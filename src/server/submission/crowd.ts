@@ -1,24 +1,35 @@
-/** How many connections come from one place at a time. */
+/** How many connections there are at a time: from one place, and from all. */
 import { isIPv6 } from "node:net";
 
 export interface Crowd {
-  /** Counts a connection from `address`; gives how many there are with it, and what to call when it has ended. */
-  enter(address: string): { readonly count: number; readonly leave: () => void };
+  /** Counts a connection from `address`. */
+  enter(address: string): Stay;
+}
+
+/** How many connections there are with the new one, and what to call when it has ended. */
+export interface Stay {
+  readonly fromHere: number;
+  readonly all: number;
+  readonly leave: () => void;
 }
 
 export function newCrowd(): Crowd {
   const counts = new Map<string, number>();
+  let all = 0;
   return {
     enter(address) {
       const place = network(address);
       const count = (counts.get(place) ?? 0) + 1;
       counts.set(place, count);
+      all++;
       let gone = false;
       return {
-        count,
+        fromHere: count,
+        all,
         leave() {
           if (gone) return;
           gone = true;
+          all--;
           const rest = (counts.get(place) ?? 1) - 1;
           if (rest === 0) counts.delete(place);
           else counts.set(place, rest);

@@ -21,6 +21,9 @@ export const standardPatience: Patience = {
   wrongPassword: 1_000, // our choice; Dovecot's auth_failure_delay is 2 seconds each time
 };
 
+/** Connections beyond the most there may be that are still told so; more are closed without a word. Our choice. */
+export const turnedAway = 100;
+
 /** RFC 4954 section 9 wants three tries at least. */
 export const wrongPasswords = 3;
 

@@ -6,8 +6,6 @@ import type { Credentials } from "./sasl.ts";
 import { type Answer, answer, clientName, type Session } from "./session.ts";
 import type { Submission } from "./submission.ts";
 
-/** The same words for an unknown user, a wrong password and a forbidden name: none tells which it was. */
-const wrong = reply(535, "5.7.8", "Authentication failed: check your user name and your e-mail password");
 const later = reply(454, "4.7.0", "Passwords cannot be checked at the moment, please try again later");
 const welcome = reply(235, "2.7.0", "Authentication successful");
 
@@ -15,7 +13,7 @@ const welcome = reply(235, "2.7.0", "Authentication successful");
 export async function authenticate(
   session: Session,
   { mechanism, login, password, authzid }: Credentials,
-  { verify, patience }: Pick<Submission, "verify" | "patience">,
+  { verify, patience, wrongText }: Pick<Submission, "verify" | "patience" | "wrongText">,
 ): Promise<Answer> {
   const verdict = await verify(login, password);
   const note = { door: session.door, client: clientName(session), mechanism, login };
@@ -34,5 +32,5 @@ export async function authenticate(
   log("auth-failed", { ...note, reason });
   const wrongPasswords = session.wrongPasswords + 1;
   await pause(wrongPasswords * patience.wrongPassword);
-  return answer({ ...session, wrongPasswords, errors: session.errors + 1 }, wrong);
+  return answer({ ...session, wrongPasswords, errors: session.errors + 1 }, reply(535, "5.7.8", wrongText));
 }

@@ -8,6 +8,7 @@ import { authorObjection } from "./author.ts";
 import { fixHeader } from "./fixups.ts";
 import { newHead } from "./head.ts";
 import * as limits from "./limits.ts";
+import { repaired } from "./line-ends.ts";
 import { inspect, noOctets, type Octets } from "./octets.ts";
 import { receivedField } from "./received.ts";
 import { clientName, type Login, type Session, type Transaction } from "./session.ts";
@@ -60,7 +61,7 @@ export async function receive(
   let seen = noOctets;
   let refusal: Reply | undefined;
   try {
-    for await (const chunk of octets) {
+    for await (const chunk of submission.lineEnds === "repair" ? repaired(octets) : octets) {
       seen = inspect(seen, chunk);
       refusal ??= objection(seen, submission.messageSize) ?? (await intake.write(chunk));
       if (seen.size > submission.messageSize + limits.swallowedMessage) {

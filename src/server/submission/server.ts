@@ -8,9 +8,9 @@ import { reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import { log } from "../observe/log.ts";
 import { Connection, type Visit } from "./connection.ts";
-import { newCrowd } from "./crowd.ts";
 import { guarded } from "./guard.ts";
 import { newJournal } from "./journal.ts";
+import { turnedAway } from "./limits.ts";
 import type { Submission } from "./submission.ts";
 
 /** A certificate with its chain, and its private key, both PEM. */
@@ -27,14 +27,14 @@ export function checkPair({ key, cert }: KeyPair): void {
   createSecureContext({ ...tlsRules, key, cert });
 }
 
-const tooMany = reply(421, "4.7.0", "Too many connections from your address, please try again later");
+const tooManyOfYou = reply(421, "4.7.0", "Too many connections from your address, please try again later");
+const tooMany = reply(421, "4.3.2", "Too many connections, please try again in a few minutes");
 
 type Upgraded = Parameters<SMTPServer["_upgrade"]>[1];
 
 export class Server extends SMTPServer {
   readonly #door: Door;
   readonly #submission: () => Submission;
-  readonly #crowd = newCrowd();
   readonly #visits = new Set<Visit>();
   readonly #sessions = new Set<Connection>();
   /** Visits by what the library hands from one step to the next: the socket, then the connection's options. */
@@ -60,6 +60,7 @@ export class Server extends SMTPServer {
     socket.on("error", () => undefined);
     guarded(socket, () => {
       const visit = this.#arrival(socket);
+      if (!visit) return;
       const options = { id: "session", remoteAddress: visit.address };
       this.#visitOf.set(options, visit);
       this.#visitOf.set(socket, visit);
@@ -126,19 +127,27 @@ export class Server extends SMTPServer {
     journal.closed();
   }
 
-  #arrival(socket: Socket): Visit {
-    const { now, patience, connectionsPerAddress } = this.#submission();
+  /** Undefined for one too many to be told so. */
+  #arrival(socket: Socket): Visit | undefined {
+    const { now, patience, crowd, connections, connectionsPerAddress } = this.#submission();
     const address = (socket.remoteAddress ?? "::").replace(/^::ffff:/i, "").replace(/%.*$/, "");
     const at = { door: this.#door, client: `unknown[${address}]` };
     log("connect", at);
-    const { count, leave } = this.#crowd.enter(address);
-    const crowded = count > connectionsPerAddress;
-    if (crowded) log("connection-limit", { ...at, count });
+    const { fromHere, all, leave } = crowd.enter(address);
+    const crowded = fromHere > connectionsPerAddress;
+    if (crowded) log("connection-limit", { ...at, count: fromHere });
+    else if (all > connections) log("connections-full", { ...at, limit: connections });
+    if (all > connections + turnedAway) {
+      leave();
+      log("disconnect", { ...at, commands: "" });
+      socket.destroy();
+      return undefined;
+    }
     const visit: Visit = {
       door: this.#door,
       address,
       loginDue: now() + patience.login,
-      refusal: crowded ? tooMany : undefined,
+      refusal: crowded ? tooManyOfYou : all > connections ? tooMany : undefined,
       leave: () => {
         leave();
         this.#visits.delete(visit);

@@ -2,12 +2,21 @@
 import type { Verdict } from "../../passwd/verifier.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
+import type { Crowd } from "./crowd.ts";
 import type { Patience } from "./limits.ts";
 import type { Rules } from "./session.ts";
 
 export interface Submission extends Rules {
-  /** Connections at a time from one address (IPv6: one /64), on one door. */
+  /** Connections at a time from one address (IPv6: one /64). */
   readonly connectionsPerAddress: number;
+  /** Connections at a time in all. */
+  readonly connections: number;
+  /** Those there are now, at every door. */
+  readonly crowd: Crowd;
+  /** The words of 535: the same for an unknown user, a wrong password and a forbidden name. */
+  readonly wrongText: string;
+  /** What becomes of messages with a lone CR, a lone LF or a NUL. */
+  readonly lineEnds: "refuse" | "repair";
   /** Whether the Received field tells everybody the client's address. */
   readonly clientAddressInMail: boolean;
   readonly patience: Patience;
