@@ -1,7 +1,7 @@
 /** Next hops that refuse, hang up or dawdle: smtp-sink with its switches, LMTP, and a smarthost whose login is wrong. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
 import { note, submitAlone } from "../relay/conversation.ts";
 import { real } from "../tools/real.ts";
@@ -68,19 +68,24 @@ describe.skipIf(!real("smtp-sink"))("an smtp-sink that", () => {
     await relay.logged(/certificate and passwords re-read/, from);
   }
 
+  async function sinkThat(...switches: readonly string[]): Promise<Sink> {
+    const sink = await smtpSink(...switches);
+    onTestFinished(() => sink.stop());
+    return sink;
+  }
+
   test("refuses for now, whatever the moment, gets the message later and gets it once", async () => {
     const tokens: string[] = [];
     for (const [name, switches, expected] of temporary) {
-      const sink = await smtpSink(...switches);
+      const sink = await sinkThat(...switches);
       await point(`smtp://127.0.0.1:${sink.port}`);
       tokens.push(crypto.randomUUID());
       const id = await submitAlone(relay, note(tokens.at(-1) ?? "", "the end"));
       const [, said = ""] = await relay.logged(new RegExp(`${id}: to=<x@example.net>, .* status=(.*)`));
       expect.soft(said, name).toContain("deferred (");
       expect.soft(said, name).toContain(expected);
-      await sink.stop();
     }
-    const good = await smtpSink();
+    const good = await sinkThat();
     await point(`smtp://127.0.0.1:${good.port}`);
     for (const token of tokens) await good.arrived(token);
     await relay.logged(/removed/);
@@ -88,11 +93,10 @@ describe.skipIf(!real("smtp-sink"))("an smtp-sink that", () => {
       (await readdir(join(relay.folder, "spool/queue"))).length === 0 ? true : undefined,
     );
     expect((await good.stored()).length).toBe(tokens.length);
-    await good.stop();
   }, 60_000);
 
   test.each(permanent)("%s: the message is given up, and its report, too", async (_, switches, expected) => {
-    const sink = await smtpSink(...switches);
+    const sink = await sinkThat(...switches);
     await point(`smtp://127.0.0.1:${sink.port}`);
     const id = await submitAlone(relay, note(crypto.randomUUID(), "Grüße, the end"));
     const [, said = ""] = await relay.logged(new RegExp(`${id}: to=<x@example.net>, (.*)`));
@@ -101,22 +105,21 @@ describe.skipIf(!real("smtp-sink"))("an smtp-sink that", () => {
     const [, report = ""] = await relay.logged(new RegExp(`${id}: sender non-delivery notification: (\\w+)`));
     await relay.logged(new RegExp(`${id}: removed`));
     await relay.logged(new RegExp(`${report}: removed`)); // nobody is told about a report
-    await sink.stop();
   });
 
   test.each(kind)("%s gets the message", async (_, switches) => {
-    const sink = await smtpSink(...switches);
+    const sink = await sinkThat(...switches);
     await point(`smtp://127.0.0.1:${sink.port}`);
     const token = crypto.randomUUID();
     const id = await submitAlone(relay, note(token, "the end"));
     expect(await sink.arrived(token)).toMatch(/\r\n\r\nthe end\r\n$/);
     await relay.logged(new RegExp(`${id}: to=<x@example.net>, .* status=sent \\(250 `));
-    await sink.stop();
   });
 
   test("is slow may take the message to its end while the relay stops", async () => {
-    const sink = await smtpSink("-W", ".:2");
+    const sink = await sinkThat("-W", ".:2");
     const stopping = await startRelay(`[delivery]\nrelay = "smtp://127.0.0.1:${sink.port}"`);
+    onTestFinished(() => stopping.stop());
     const token = crypto.randomUUID();
     const id = await submitAlone(stopping, note(token, "the end"));
     await sink.arrived(token);
@@ -124,17 +127,14 @@ describe.skipIf(!real("smtp-sink"))("an smtp-sink that", () => {
     expect(await stopping.ended).toEqual({ status: 0, signal: null });
     expect(stopping.log()).toMatch(new RegExp(`${id}: to=<x@example.net>, .* status=sent \\(250 `));
     expect(stopping.log()).toMatch(/stopped, 0 messages stay/);
-    await stopping.stop();
-    await sink.stop();
   });
 
   test("speaks LMTP gets the message", async () => {
-    const sink: Sink = await smtpSink("-L");
+    const sink = await sinkThat("-L");
     await point(`lmtp://127.0.0.1:${sink.port}`);
     const token = crypto.randomUUID();
     await submitAlone(relay, note(token, "the end"), { to: ["x@example.net", "y@example.net"] });
     expect(await sink.arrived(token)).toMatch(/\r\n\r\nthe end\r\n$/);
-    await sink.stop();
   });
 });
 
