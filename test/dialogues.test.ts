@@ -52,6 +52,8 @@ async function run(dialogue: Dialogue, manner: Manner, file: string): Promise<vo
   judge(dialogue, door, file);
 }
 
+const every = ["CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"] as const;
+
 function settings({ settings: given }: Dialogue): [Partial<Submission>, DiskFaults] {
   const number = (name: string): number => Number(given.get(name));
   const policy = given.get("policy");
@@ -62,6 +64,7 @@ function settings({ settings: given }: Dialogue): [Partial<Submission>, DiskFaul
       ...(given.has("recipients") ? { recipients: number("recipients") } : {}),
       ...(given.get("line-ends") === "repair" ? { lineEnds: "repair" } : {}),
       ...(given.has("wrong-text") ? { wrongText: (given.get("wrong-text") ?? "").replaceAll("_", " ") } : {}),
+      ...(given.has("challenges") ? { challenges: every } : {}),
       ...(given.has("client-address-in-mail") ? { clientAddressInMail: true } : {}),
       ...(policy === "domain" || policy === "any"
         ? { senders: senderPolicy(policy, "example.org", new Map()) }

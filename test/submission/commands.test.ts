@@ -5,11 +5,13 @@ import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { network, newCrowd } from "../../src/server/submission/crowd.ts";
+import type { Ground } from "../../src/server/submission/exchange.ts";
 import { extended, standardPatience } from "../../src/server/submission/limits.ts";
 import { repaired } from "../../src/server/submission/line-ends.ts";
 import { readLine } from "../../src/server/submission/lines.ts";
 import { senderPolicy } from "../../src/server/submission/policy.ts";
-import { saslprep, startSasl } from "../../src/server/submission/sasl.ts";
+import { startSasl } from "../../src/server/submission/sasl.ts";
+import { saslprep } from "../../src/server/submission/saslprep.ts";
 import { newSession, type Rules } from "../../src/server/submission/session.ts";
 import { heard } from "../../src/server/submission/speech.ts";
 import { counted, formatTally } from "../../src/server/submission/tally.ts";
@@ -22,6 +24,8 @@ describe("whatever a client says", () => {
     messageSize: 1_000,
     recipients: 3,
     senders: senderPolicy("own", "example.org", new Map()),
+    challenges: ["CRAM-MD5", "SCRAM-SHA-256"],
+    nonce: () => "NONCE",
   };
   const word = fc.constantFrom(
     ...[
@@ -40,6 +44,9 @@ describe("whatever a client says", () => {
       "AUTH",
       "PLAIN",
       "LOGIN",
+      "CRAM-MD5",
+      "SCRAM-SHA-256",
+      "EXTERNAL",
       "=",
       "*",
       "NOTIFY=",
@@ -75,7 +82,10 @@ describe("whatever a client says", () => {
   test("is answered with one code, an enhanced one of its class and no line break", () => {
     fc.assert(
       fc.property(fc.array(line, { maxLength: 12 }), fc.boolean(), (lines, known) => {
-        let session = newSession("smtps", "192.0.2.7", "TLS_X");
+        let session = newSession("smtps", "192.0.2.7", {
+          cipher: "TLS_X",
+          certified: "user1@example.org",
+        });
         if (known) session = { ...session, helo: "x", login: { name: "user1", mechanism: "PLAIN" } };
         for (const said of lines) {
           const given = respond(session, said, rules);
@@ -104,13 +114,24 @@ describe("whatever a client says", () => {
   });
 
   test("startSasl() never throws", () => {
+    const offered = ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "EXTERNAL"] as const;
+    const ground: Ground = {
+      offered,
+      hostname: "relay.example.org",
+      binding: Buffer.alloc(32),
+      nonce: () => "NONCE",
+    };
+    const scramFirst = fc.constantFrom("n,,n=", "y,a=", "p=tls-exporter,,n=user1,r=", "n,,n=user1,r=x");
     fc.assert(
       fc.property(
-        fc.string({ unit: "binary" }),
-        fc.constantFrom("PLAIN ", "LOGIN ", ""),
+        fc.oneof(
+          fc.string({ unit: "binary" }),
+          fc.tuple(scramFirst, fc.string({ unit: "binary" })).map((parts) => parts.join("")),
+        ),
+        fc.constantFrom(...offered.map((name) => `${name} `), ""),
         (text, mechanism) => {
-          const step = startSasl(`${mechanism}${Buffer.from(text).toString("base64")}`);
-          expect(["challenge", "credentials", "refused"]).toContain(step.kind);
+          const step = startSasl(`${mechanism}${Buffer.from(text).toString("base64")}`, ground);
+          expect(["challenge", "credentials", "question", "refused"]).toContain(step.kind);
           if (step.kind === "challenge") expect(step.next(text).kind).toBeDefined();
         },
       ),

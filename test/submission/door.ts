@@ -1,4 +1,7 @@
 /** A door to knock at: the real listener on a free port, with a spool in memory and passwords in a table. */
+import { indexLogins } from "../../src/passwd/logins.ts";
+import { parsePasswordFile } from "../../src/passwd/passwordfile.ts";
+import { newProofs } from "../../src/passwd/proofs.ts";
 import { type Entry, logTo } from "../../src/server/observe/log.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
 import type { Draft, NewEnvelope } from "../../src/server/spool/spool.ts";
@@ -49,6 +52,11 @@ async function verify(login: string, password: string): ReturnType<Submission["v
   return { kind: "accepted", login: name };
 }
 
+const keyed = indexLogins(
+  parsePasswordFile([...passwords].map(([login, password]) => `${login}:{PLAIN}${password}`).join("\n")),
+  "example.org",
+);
+
 export const testPatience = { login: 60_000, command: 60_000, rate: 500, wrongPassword: 1 };
 
 /** A small site, whose spool stores nothing that can be seen. */
@@ -68,6 +76,9 @@ export function submissionFor(): Submission {
     clientAddressInMail: false,
     patience: testPatience,
     verify,
+    proofs: newProofs(async () => keyed, "example.org", Buffer.from("secret of the host")),
+    challenges: [],
+    nonce: () => "NONCE",
     spool: memorySpool([], {}),
     accepted: () => undefined,
     now: () => Date.now(),

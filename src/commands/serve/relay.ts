@@ -95,6 +95,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       ...inUse.rules,
       crowd,
       verify: (login, password) => verifier.verify(login, password),
+      proofs: verifier.proofs,
+      challenges: verifier.challenges(),
       spool,
       accepted: (envelope) => scheduler.wake(envelope),
     });

@@ -1,4 +1,5 @@
 /** What the sessions are bound to, as the configuration has it: limits, and who may send as whom. */
+import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
@@ -8,7 +9,7 @@ import { type Aliases, senderPolicy } from "../../server/submission/policy.ts";
 import type { Submission } from "../../server/submission/submission.ts";
 
 /** The part of a session's rules that a reload may change. */
-export type Rules = Omit<Submission, "verify" | "spool" | "accepted" | "crowd">;
+export type Rules = Omit<Submission, "verify" | "proofs" | "challenges" | "spool" | "accepted" | "crowd">;
 
 /** Throws a Failure where the file of aliases cannot be read or is wrong. */
 export async function rulesFor({
@@ -32,6 +33,7 @@ export async function rulesFor({
     senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),
     clientAddressInMail: log["client-address-in-mail"],
     patience: standardPatience,
+    nonce: () => randomBytes(18).toString("base64url"),
     now: Date.now,
   };
 }

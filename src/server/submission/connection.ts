@@ -4,17 +4,17 @@
  * test/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
  */
 import type { Socket } from "node:net";
-import { type CipherNameAndProtocol, TLSSocket } from "node:tls";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPServer } from "smtp-server/lib/smtp-server.js";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import { logBug } from "../observe/log.ts";
+import { channelOf, cipherOf } from "./channel.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
 import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
-import { authenticate } from "./login.ts";
+import { settle } from "./login.ts";
 import { noRoom, openDraft, receive } from "./receive.ts";
 import { type Answer, answer, newSession, type Session, secured } from "./session.ts";
 import { heard, newSpeech, type Speech } from "./speech.ts";
@@ -59,7 +59,7 @@ export class Connection extends SMTPConnection {
     this.#deadline = newDeadline(submission.now, submission.patience, () =>
       guarded(this._socket, () => this.#late()),
     );
-    this.#session = newSession(visit.door, visit.address, cipherOf(socket)?.standardName);
+    this.#session = newSession(visit.door, visit.address, channelOf(socket, submission.domain));
     this.done = new Promise<void>((resolve) => {
       this.#gone = resolve;
     }).then(() => this.#message);
@@ -142,7 +142,7 @@ export class Connection extends SMTPConnection {
 
   /** The answer where it depends on passwords or on the disk. */
   async #settled(before: Session, given: Answer): Promise<Answer> {
-    if (typeof given.next === "object") return authenticate(given.session, given.next, this.#submission);
+    if (typeof given.next === "object") return settle(given.session, given.next, this.#submission);
     if (before.transaction || !given.session.transaction) return given;
     const refusal = await noRoom(this.#submission, before, given.session.transaction.parameters.size ?? 0);
     return refusal ? answer(before, refusal) : given;
@@ -177,7 +177,9 @@ export class Connection extends SMTPConnection {
     this._socket.on("error", (error) => this._onError(error)); // the library listens once
     const cipher = cipherOf(this._socket);
     if (cipher) this.#journal.secured(cipher);
-    this.#session = secured(this.#session, cipher?.standardName ?? "unknown");
+    const channel = channelOf(this._socket, this.#submission.domain);
+    if (!channel) throw new Error("no TLS after the handshake");
+    this.#session = secured(this.#session, channel);
     this.#expectCommand();
   }
 
@@ -267,7 +269,3 @@ export class Connection extends SMTPConnection {
 /** Something has begun that the client should be able to end. */
 const isBusy = ({ transaction, exchange }: Session): boolean =>
   transaction !== undefined || exchange !== undefined;
-
-function cipherOf(socket: Socket): CipherNameAndProtocol | undefined {
-  return socket instanceof TLSSocket ? socket.getCipher() : undefined;
-}

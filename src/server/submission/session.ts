@@ -2,19 +2,21 @@
  * A client's session as a value: what it has shown so far, and what a command of it leads to.
  * Sockets are connection.ts; the commands are rows in verbs.ts.
  */
+
+import type { Challenge } from "../../passwd/verifier.ts";
 import type { Reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import type { Recipient } from "../spool/envelope.ts";
+import type { Channel } from "./channel.ts";
+import type { Credentials, Exchange, Question } from "./exchange.ts";
 import type { MailParameters } from "./parameters.ts";
 import type { Senders } from "./policy.ts";
-import type { Credentials, Exchange } from "./sasl.ts";
 
-export interface Session {
+/** What TLS shows is there as soon as nothing goes in the clear any more. */
+export interface Session extends Partial<Channel> {
   readonly door: Door;
   /** The client's IP address, an IPv4 one without "::ffff:". */
   readonly address: string;
-  /** IANA's name of the TLS cipher, undefined while everything goes in the clear. */
-  readonly cipher?: string | undefined;
   /** What EHLO or HELO said, "" before it. */
   readonly helo: string;
   readonly login?: Login | undefined;
@@ -52,13 +54,17 @@ export interface Rules {
   /** Recipients per message. */
   readonly recipients: number;
   readonly senders: Senders;
+  /** Mechanisms that some login has keys for. */
+  readonly challenges: readonly Challenge[];
+  /** An unguessable word of letters, digits, "-" and "_", another one each time. */
+  readonly nonce: () => string;
 }
 
 /**
  * What happens after the answer. read: the next command. tls: the handshake. receive: the message.
- * too-many-errors: an end that the log mentions. Credentials: they are checked, and that gives the answer.
+ * too-many-errors: an end that the log mentions. Credentials are checked, a question is asked, and that gives the answer.
  */
-export type Next = "read" | "tls" | "receive" | "close" | "too-many-errors" | Credentials;
+export type Next = "read" | "tls" | "receive" | "close" | "too-many-errors" | Credentials | Question;
 
 export interface Answer {
   /** The session from now on. */
@@ -69,13 +75,13 @@ export interface Answer {
 }
 
 /** The session of a client that has just come; on the "smtps" door TLS is there already. */
-export function newSession(door: Door, address: string, cipher?: string): Session {
-  return { door, address, cipher, helo: "", wrongPasswords: 0, errors: 0 };
+export function newSession(door: Door, address: string, channel?: Channel): Session {
+  return { door, address, ...channel, helo: "", wrongPasswords: 0, errors: 0 };
 }
 
 /** After STARTTLS nothing that was learnt in the clear counts (RFC 3207 section 4.2), except what to hold against the client. */
-export function secured({ door, address, wrongPasswords, errors }: Session, cipher: string): Session {
-  return { door, address, cipher, helo: "", wrongPasswords, errors };
+export function secured({ door, address, wrongPasswords, errors }: Session, channel: Channel): Session {
+  return { door, address, ...channel, helo: "", wrongPasswords, errors };
 }
 
 /** An answer after which the next command is read. */

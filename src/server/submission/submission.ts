@@ -1,5 +1,5 @@
 /** What every session may use: the site's rules and the doors to the rest of the program. Made once, in commands. */
-import type { Verdict } from "../../passwd/verifier.ts";
+import type { Proofs, Verdict } from "../../passwd/verifier.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Crowd } from "./crowd.ts";
@@ -21,6 +21,8 @@ export interface Submission extends Rules {
   readonly clientAddressInMail: boolean;
   readonly patience: Patience;
   readonly verify: (login: string, password: string) => Promise<Verdict>;
+  /** For logins that say no password. */
+  readonly proofs: Proofs;
   readonly spool: Pick<Spool, "draft" | "free">;
   /** Called when a message is promised, just before the client hears so. */
   readonly accepted: (envelope: Envelope) => void;

@@ -4,8 +4,9 @@
  */
 
 import { type Reply, reply } from "../../smtp/reply.ts";
+import type { Sasl } from "./exchange.ts";
 import * as limits from "./limits.ts";
-import { mechanismNames, type Sasl, startSasl } from "./sasl.ts";
+import { mechanismsFor, startSasl } from "./sasl.ts";
 import { type Answer, answer, type Rules, type Session } from "./session.ts";
 import { mail, rcpt } from "./transaction.ts";
 
@@ -62,9 +63,14 @@ export function knownVerbOf(line: string): string | undefined {
 /** What `line`, without its CRLF, leads to. While AUTH waits for a response the line is that. */
 export function respond(session: Session, line: string, rules: Rules): Answer {
   if (session.exchange) {
-    return withErrors(session, sasl({ ...session, exchange: undefined }, session.exchange(line)));
+    return carryOn({ ...session, exchange: undefined }, session.exchange(line));
   }
   return withErrors(session, command(session, line, rules));
+}
+
+/** What a further step of AUTH leads to. */
+export function carryOn(session: Session, step: Sasl): Answer {
+  return withErrors(session, sasl(session, step));
 }
 
 /** The answer to a line that could not be read; it ends an exchange of AUTH, and where it is 421 the session. */
@@ -113,7 +119,9 @@ function ehlo(session: Session, argument: string, rules: Rules): Answer {
     "PIPELINING",
     `SIZE ${rules.messageSize}`,
     ...(session.cipher === undefined ? ["STARTTLS"] : []),
-    ...(session.cipher !== undefined && !session.login ? [`AUTH ${mechanismNames}`] : []),
+    ...(session.cipher !== undefined && !session.login
+      ? [`AUTH ${mechanismsFor(session, rules.challenges).join(" ")}`]
+      : []),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
     "DSN",
@@ -138,8 +146,10 @@ function starttls(session: Session): Answer {
   return { session, say: [reply(220, "2.0.0", "Ready to start TLS")], next: "tls" };
 }
 
-function auth(session: Session, argument: string): Answer {
-  if (session.wrongPasswords < limits.wrongPasswords) return sasl(session, startSasl(argument));
+function auth(session: Session, argument: string, { challenges, hostname, nonce }: Rules): Answer {
+  const { binding, certified } = session;
+  const ground = { offered: mechanismsFor(session, challenges), hostname, binding, certified, nonce };
+  if (session.wrongPasswords < limits.wrongPasswords) return sasl(session, startSasl(argument, ground));
   return { session, say: [reply(421, "4.7.0", "Too many wrong passwords")], next: "too-many-errors" };
 }
 
@@ -151,6 +161,8 @@ function sasl(session: Session, step: Sasl): Answer {
       return answer({ ...session, exchange: step.next }, reply(334, "", step.challenge));
     case "credentials":
       return { session, say: [], next: step.credentials };
+    case "question":
+      return { session, say: [], next: step };
   }
 }
 

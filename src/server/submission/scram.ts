@@ -1,0 +1,128 @@
+/**
+ * SCRAM (RFC 5802, RFC 7677): client and server show each other that they know what belongs to a password. The -PLUS
+ * mechanisms tie that to the TLS session by tls-exporter (RFC 9266), so that nobody sits in between. The keys are
+ * passwd/proofs.ts.
+ */
+import type { ScramDigest } from "../../passwd/verifier.ts";
+import {
+  type Credentials,
+  challenge,
+  credentials,
+  type Ground,
+  type Opening,
+  refused,
+  type Sasl,
+  type Step,
+} from "./exchange.ts";
+import { saslprep } from "./saslprep.ts";
+
+export interface ScramMechanism {
+  readonly name: Credentials["mechanism"];
+  readonly digest: ScramDigest;
+  /** Whether the name ends in -PLUS. */
+  readonly plus: boolean;
+}
+
+/** The client's first message, taken apart (RFC 5802 section 7). */
+interface ClientFirst {
+  /** Up to and with the second comma. */
+  readonly header: string;
+  /** What stands behind it. */
+  readonly bare: string;
+  readonly login: string;
+  readonly authzid: string;
+  readonly nonce: string;
+}
+
+const name = "(?:[^\\0,=]|=2C|=3D)";
+const visible = "[\\x21-\\x2b\\x2d-\\x7e]";
+const firstMessage = new RegExp(
+  `^((n|y|p=([A-Za-z0-9.-]+)),(?:a=(${name}+))?,)(n=(${name}+),r=(${visible}+)(?:,[A-Za-z]=[^\\0,]+)*)$`,
+);
+const lastMessage = new RegExp(
+  `^(c=([A-Za-z0-9+/=]+),r=(${visible}+)(?:,[A-Za-z]=[^\\0,]+)*),p=([A-Za-z0-9+/=]+)$`,
+);
+
+/** The row of a mechanism: the client speaks first. */
+export function scram(mechanism: ScramMechanism): { readonly open: (ground: Ground) => Opening } {
+  return { open: (ground) => ({ first: "", step: clientFirst(mechanism, ground) }) };
+}
+
+function clientFirst(mechanism: ScramMechanism, ground: Ground): Step {
+  return (message) => {
+    const [, header = "", flag = "", type, a = "", bare = "", n = "", nonce = ""] =
+      firstMessage.exec(message) ?? [];
+    const [login, authzid] = [saslprep(unescaped(n)), saslprep(unescaped(a))];
+    if (bare === "" || login === undefined || authzid === undefined) {
+      return refused(501, "5.5.2", "This is no first message of SCRAM");
+    }
+    if (mechanism.plus !== (type !== undefined)) {
+      return refused(
+        501,
+        "5.5.4",
+        `${mechanism.name} ${mechanism.plus ? "needs" : "has no"} channel binding`,
+      );
+    }
+    if (type !== undefined && type !== "tls-exporter") {
+      return refused(501, "5.5.4", "The only channel binding known here is tls-exporter");
+    }
+    const first: ClientFirst = { header, bare, login, authzid, nonce };
+    // RFC 5802 section 6: the client could bind and was made to believe that we cannot.
+    if (flag === "y" && ground.offered.some((offer) => offer.endsWith("-PLUS"))) {
+      return ended(mechanism, first, message, "channel binding was withheld from the client");
+    }
+    return serverFirst(mechanism, first, ground);
+  };
+}
+
+/** RFC 5802 section 5.1: commas and equals signs in names. */
+const unescaped = (saslname: string): string => saslname.replaceAll("=2C", ",").replaceAll("=3D", "=");
+
+function serverFirst(mechanism: ScramMechanism, first: ClientFirst, { binding, nonce }: Ground): Sasl {
+  const together = `${first.nonce}${nonce()}`;
+  if (mechanism.plus && !binding) throw new Error("SCRAM with channel binding where there is none");
+  const bound = Buffer.concat([Buffer.from(first.header), ...(mechanism.plus && binding ? [binding] : [])]);
+  return {
+    kind: "question",
+    mechanism: mechanism.name,
+    login: first.login,
+    async ask(proofs) {
+      const side = await proofs.scram(first.login, mechanism.digest);
+      if ("kind" in side) return credentials({ ...given(mechanism, first, ""), verdict: side });
+      const server = `r=${together},s=${side.salt.toString("base64")},i=${side.rounds}`;
+      return challenge(server, (message) => {
+        const [, signed = "", binds = "", r, proof = ""] = lastMessage.exec(message) ?? [];
+        if (signed === "") return refused(501, "5.5.2", "This is no last message of SCRAM");
+        if (r !== together) return ended(mechanism, first, message, "nonce of another exchange");
+        if (binds !== bound.toString("base64")) {
+          return ended(mechanism, first, message, "channel binding of another connection");
+        }
+        const { verdict, signature } = side.check(
+          `${first.bare},${server},${signed}`,
+          Buffer.from(proof, "base64"),
+        );
+        const shown = credentials({ ...given(mechanism, first, proof), verdict });
+        // RFC 4954 section 4: what the server has to show goes in a last challenge, which is answered by nothing.
+        if (verdict.kind !== "accepted") return shown;
+        return challenge(`v=${signature.toString("base64")}`, (nothing) =>
+          nothing === "" ? shown : refused(501, "5.5.2", "Expected an empty response"),
+        );
+      });
+    },
+  };
+}
+
+const given = (
+  { name: mechanism }: ScramMechanism,
+  { login, authzid }: ClientFirst,
+  password: string,
+): Credentials => ({
+  mechanism,
+  login,
+  authzid,
+  password,
+});
+
+function ended(mechanism: ScramMechanism, first: ClientFirst, message: string, reason: string): Sasl {
+  return credentials({ ...given(mechanism, first, message), verdict: { kind: "rejected", reason } });
+}
