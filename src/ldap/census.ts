@@ -66,7 +66,7 @@ function gather(accounts: ReadonlyMap<string, Account>, addresses: ReadonlyMap<s
   for (const [login, given] of addresses) {
     if (!accounts.has(login)) continue;
     for (const address of given) {
-      if (!mailbox.test(address) || address.length > 254) {
+      if (!mailbox.test(address)) {
         remarks.push(`${login}: ${shown(address)} is no address to send as`);
         continue;
       }
@@ -77,6 +77,14 @@ function gather(accounts: ReadonlyMap<string, Account>, addresses: ReadonlyMap<s
   return { senders, remarks };
 }
 
-/** RFC 5321 section 4.1.2, Dot-string "@" Domain, but for a leading "#", which begins a comment in the aliases file. */
-const mailbox =
-  /^(?!#)[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[a-z0-9-]+\.)+[a-z0-9-]+$/i;
+const atom = "[a-z0-9!#$%&'*+/=?^_`{|}~-]+";
+const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
+
+/**
+ * RFC 5321 section 4.1.2, Dot-string "@" Domain, with the lengths of section 4.5.3.1 and RFC 1035 section 2.3.4, but for
+ * a leading "#", which begins a comment in the file of aliases. `serve` would refuse that file for one bad line.
+ */
+const mailbox = new RegExp(
+  `^(?!#)(?=.{1,64}@)(?=.{1,254}$)${atom}(?:\\.${atom})*@(?:${label}\\.)+${label}$`,
+  "i",
+);

@@ -6,6 +6,7 @@ import { type Entry, equals } from "../../src/ldap/entry.ts";
 import { aliasesText, passwordFile, proofread } from "../../src/ldap/lines.ts";
 import { shown } from "../../src/ldap/shown.ts";
 import { readPlace } from "../../src/ldap/socket.ts";
+import { parseAliases } from "../../src/server/submission/aliases.ts";
 import { hashes } from "./cases.ts";
 
 const reading = parseConfig('hostname = "mail.example.org"\ndomain = "example.org"\n', "standard");
@@ -27,12 +28,21 @@ const octets = fc.oneof(
     .map(([name, end]) => Buffer.from(`${hashes[name]}${end}`)),
 );
 
+const nearly = ["a@-x.org", "a@x-.org", "a@x_y.org", "-@x.org", "a@1.2", "a@x..org", "#a@x.org"].map((text) =>
+  Buffer.from(text),
+);
+
+/** Addresses, and what nearly is one. */
+const address = fc
+  .tuple(fc.stringMatching(/^[a-zA-Z.,:#"+-]{0,4}$/), fc.stringMatching(/^[a-zA-Z.@_-]{0,6}(\.org)?$/))
+  .map(([local, domain]) => Buffer.from(`${local}@${domain}`));
+
 const entry: fc.Arbitrary<Entry> = fc
   .record({
     uid: fc.array(octets, { maxLength: 2 }),
     mailpassword: fc.array(octets, { maxLength: 3 }),
     accountstatus: fc.array(octets, { maxLength: 1 }),
-    mailalias: fc.array(octets, { maxLength: 2 }),
+    mailalias: fc.array(fc.oneof(octets, address), { maxLength: 2 }),
   })
   .map((attributes) => ({
     dn: "cn=anybody",
@@ -72,11 +82,33 @@ describe("whatever the directory holds", () => {
         const census = takeCensus(terms, 0);
         for (const one of entries) census.add(one);
         const { senders, accounts } = census.result();
+        expect(parseAliases(aliasesText(senders), "aliases")).toEqual(senders); // as serve reads it
         for (const line of aliasesText(senders).split("\n").slice(0, -1)) {
           const [, address, logins = ""] = /^([^#:\s][^:\s]*@[^:\s]+): ([a-z0-9._, -]+)$/.exec(line) ?? [];
           expect(address).toBeDefined();
           for (const login of logins.split(", ")) expect(accounts.has(login)).toBe(true);
         }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("serve reads the aliases as they are meant, whatever somebody calls an address", () => {
+    const odd = fc.oneof(address, fc.constantFrom(...nearly));
+    fc.assert(
+      fc.property(fc.array(odd, { maxLength: 6 }), fc.integer({ min: 1, max: 300 }), (given, length) => {
+        const long = [`${"a".repeat(length)}@example.org`, `a@${"b".repeat(length)}.org`].map((text) =>
+          Buffer.from(text),
+        );
+        const census = takeCensus(terms, 0);
+        const values = { uid: "user1", userpassword: "{crypt}x", mailpassword: hashes["md5"] ?? "" };
+        const own = Object.entries(values).map(([name, text]): [string, Buffer[]] => [
+          name,
+          [Buffer.from(text)],
+        ]);
+        census.add({ dn: "uid=user1", values: new Map([...own, ["mailalias", [...given, ...long]]]) });
+        const { senders } = census.result();
+        expect(parseAliases(aliasesText(senders), "aliases")).toEqual(senders);
       }),
       { numRuns: 500 },
     );
