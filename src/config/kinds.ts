@@ -1,7 +1,7 @@
 /**
  * What a setting's value may be: each kind says what it expects and reads one TOML value strictly.
  */
-import { isIPv6 } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 
 /** `read` gives undefined for a value that is not of the kind. */
 export interface Kind<Value> {
@@ -107,6 +107,24 @@ export const choice = <const Word extends string>(...words: readonly Word[]): Ki
 export const address: Kind<Address> = {
   expected: 'an address such as "0.0.0.0:587", "[::]:587" or "localhost:587"',
   read: (value) => (typeof value === "string" ? readAddress(value) : undefined),
+};
+
+/** Addresses that begin with the same `prefix` bits; all of one address have 32 or 128. */
+export interface Network {
+  readonly address: string;
+  readonly prefix: number;
+}
+
+export const network: Kind<Network> = {
+  expected: 'an IP address or a network such as "192.0.2.7", "192.0.2.0/24" or "2001:db8::/32"',
+  read: (value) => {
+    const found = typeof value === "string" ? /^([0-9a-f:.]+)(?:\/(\d{1,3}))?$/i.exec(value) : null;
+    const [address = "", bits] = found?.slice(1) ?? [];
+    const most = { 4: 32, 6: 128 }[isIP(address)];
+    const prefix = bits === undefined ? most : Number(bits);
+    if (most === undefined || prefix === undefined || prefix < 1 || prefix > most) return undefined;
+    return { address, prefix };
+  },
 };
 
 export const list = <Value>(kind: Kind<Value>): Kind<readonly Value[]> => ({

@@ -14,6 +14,7 @@ import {
   type Kind,
   list,
   logTarget,
+  network,
   optional,
   path,
   pathOrNone,
@@ -47,6 +48,7 @@ export const settings = {
     submission: setting(list(address), ["0.0.0.0:587", "[::]:587"], "SMTP with STARTTLS (RFC 6409)."),
     submissions: setting(list(address), ["0.0.0.0:465", "[::]:465"], "SMTP inside TLS (RFC 8314)."),
     http: setting(optional(address), "127.0.0.1:9587", "HTTP listener for /metrics and /healthz."),
+    proxies: setting(list(network), [], "Proxies that name their clients by the PROXY protocol."),
   },
   tls: {
     certificate: setting(path, "/etc/tpa-submit/tls/fullchain.pem", "Certificate with its chain, PEM."),

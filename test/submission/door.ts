@@ -57,7 +57,7 @@ const keyed = indexLogins(
   "example.org",
 );
 
-export const testPatience = { login: 60_000, command: 60_000, rate: 500, wrongPassword: 1 };
+export const testPatience = { proxy: 60_000, login: 60_000, command: 60_000, rate: 500, wrongPassword: 1 };
 
 /** A small site, whose spool stores nothing that can be seen. */
 export function submissionFor(): Submission {
@@ -71,6 +71,7 @@ export function submissionFor(): Submission {
     connectionsPerAddress: 1_000,
     connections: 1_000,
     crowd: newCrowd(),
+    isProxy: () => false,
     wrongText: "Authentication failed: check your user name and your e-mail password",
     lineEnds: "refuse",
     clientAddressInMail: false,

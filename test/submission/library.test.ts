@@ -24,6 +24,7 @@ const replaced: readonly Row[] = [
   [connection, "_armTimeout", "only arms the idle timeout", "b5bf382e684e"],
   [connection, "_onError", "hears of socket errors and failed handshakes", "e8f6b8a6a96f"],
   [server, "_handleProxy", "is called once for every socket, its options reach connect()", "95b040fae0e7"],
+  [server, "_expectsProxyHeader", "tells _acceptSocket() to guard a socket", "19b909b66bd3"],
   [server, "connect", "makes the connection and calls init()", "760cd6611cf5"],
 ];
 

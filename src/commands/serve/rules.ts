@@ -6,6 +6,7 @@ import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { parseAliases } from "../../server/submission/aliases.ts";
 import { standardPatience } from "../../server/submission/limits.ts";
 import { type Aliases, senderPolicy } from "../../server/submission/policy.ts";
+import { within } from "../../server/submission/proxied.ts";
 import type { Submission } from "../../server/submission/submission.ts";
 
 /** The part of a session's rules that a reload may change. */
@@ -15,6 +16,7 @@ export type Rules = Omit<Submission, "verify" | "proofs" | "challenges" | "spool
 export async function rulesFor({
   hostname,
   domain,
+  listen,
   passwords,
   senders,
   message,
@@ -28,6 +30,7 @@ export async function rulesFor({
     recipients: limits.recipients,
     connectionsPerAddress: limits["connections-per-address"],
     connections: limits.connections,
+    isProxy: within(listen.proxies),
     wrongText: passwords["wrong-text"],
     lineEnds: message["line-ends"],
     senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),

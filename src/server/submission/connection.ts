@@ -4,6 +4,7 @@
  * test/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
  */
 import type { Socket } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPServer } from "smtp-server/lib/smtp-server.js";
 import { type Reply, reply } from "../../smtp/reply.ts";
@@ -34,6 +35,7 @@ export interface Visit {
 }
 
 const stopping = reply(421, "4.3.2", "The server is being restarted, please try again in a moment");
+const tooSoon = reply(521, "5.5.1", "Protocol error: the server speaks first"); // RFC 7504: closed with it
 const tooSlow = reply(421, "4.4.2", "Timeout, closing the connection");
 const internal = reply(421, "4.3.0", "Internal error, sorry; it has been noted");
 
@@ -65,9 +67,14 @@ export class Connection extends SMTPConnection {
     }).then(() => this.#message);
   }
 
-  /** The library waits 100 ms and looks the client's name up before it says anything. */
+  /**
+   * The library waits 100 ms and looks the client's name up before it says anything. We only see, within two turns of
+   * the event loop, whether the client has spoken already (RFC 5321 section 4.3.1): that holds nobody up.
+   */
   override init(): void {
-    this._setListeners(() => guarded(this._socket, () => this.#greet()));
+    const { _parser: parser } = this;
+    if (parser) parser.cork();
+    this._setListeners(() => void this.#begin());
   }
 
   /** No new work: an idle session ends now, one that is about to hand a message over when that is done. */
@@ -83,7 +90,7 @@ export class Connection extends SMTPConnection {
 
   override _createParser(): Lines {
     const lines = new Lines(
-      (line) => this.#take(line),
+      (line, more) => this.#take(line, more),
       () => this.#session.exchange !== undefined,
     );
     lines.on("error", (error) => this.#fail("submission lines", error));
@@ -115,23 +122,36 @@ export class Connection extends SMTPConnection {
     this.#gone();
   }
 
+  async #begin(): Promise<void> {
+    await nextTurn();
+    await nextTurn();
+    guarded(this._socket, () => this.#greet());
+  }
+
   #greet(): void {
+    const parser = this._parser;
+    if (!parser || this.#ended) return; // gone meanwhile
     const cipher = cipherOf(this._socket);
     if (cipher) this.#journal.secured(cipher);
-    const refusal = this.#draining ? stopping : this.#visit.refusal;
+    const early = parser.writableLength;
+    if (early > 0) this.#journal.spokeEarly(early);
+    const refusal = this.#draining ? stopping : (this.#visit.refusal ?? (early > 0 ? tooSoon : undefined));
     if (refusal) {
       this.#end(refusal);
       return;
     }
+    parser.uncork();
     this.#say([reply(220, "", `${this.#submission.hostname} ESMTP tpa-submit`)]);
     this.#expectCommand();
   }
 
-  async #take(line: Line): Promise<void> {
+  async #take(line: Line, more: boolean): Promise<void> {
     this.#deadline.clear();
     try {
       const before = this.#session;
       if (typeof line === "string" && !before.exchange) this.#journal.heard(line);
+      // RFC 2920 section 3.1: whoever pipelines has read in the answer to EHLO that it may.
+      if (more && before.helo === "") this.#journal.pipelined();
       const given = typeof line === "string" ? respond(before, line, this.#submission) : refuse(before, line);
       await this.#carryOut(await this.#settled(before, given));
     } catch (error) {

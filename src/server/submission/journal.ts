@@ -14,6 +14,10 @@ export interface Journal {
   heard(line: string): void;
   /** It was answered so, in the session as it was before. */
   answered(session: Session, say: readonly Reply[]): void;
+  /** More came behind the command before its answer could be known; told once. */
+  pipelined(): void;
+  /** It had sent so many octets before it was greeted. */
+  spokeEarly(octets: number): void;
   secured(cipher: { readonly name: string; readonly version: string }): void;
   handshakeFailed(reason: string): void;
   /** How the session went off its way. */
@@ -26,6 +30,7 @@ export function newJournal(door: Door, address: string): Journal {
   const at = { door, client: `unknown[${address}]` };
   let tally: Tally = new Map();
   let verb = "CONNECT";
+  let hasPipelined = false;
   let path = "";
 
   /** RFC 6409 section 5.2: refusals of mail. The limit of recipients is told once and not for each. */
@@ -46,6 +51,11 @@ export function newJournal(door: Door, address: string): Journal {
       tally = counted(tally, verb, first.code < 400);
       if (first.code >= 400) noteRefusal(session, first);
     },
+    pipelined() {
+      if (!hasPipelined) log("pipelining", { ...at, stage: verb });
+      hasPipelined = true;
+    },
+    spokeEarly: (octets) => log("early-talker", { ...at, octets }),
     secured({ name, version }) {
       // Node does not tell the bits; all ciphers left have 128 or 256.
       log("tls-inbound", { ...at, protocol: version, cipher: name, bits: name.includes("128") ? 128 : 256 });

@@ -4,6 +4,8 @@
  */
 
 export interface Patience {
+  /** For the header in which a proxy names its client, in milliseconds. */
+  readonly proxy: number;
   /** From the connection to the login, in milliseconds. */
   readonly login: number;
   /** For one whole command, however its octets trickle in, in milliseconds. */
@@ -15,11 +17,15 @@ export interface Patience {
 }
 
 export const standardPatience: Patience = {
+  proxy: 3_000, // our choice; a proxy sends it together with the first packet
   login: 3 * 60_000, // Dovecot's choice, which ends a login that takes longer
   command: 5 * 60_000, // RFC 5321 section 4.5.3.2.7: 5 minutes at least
   rate: 500, // Postfix's choice, smtpd_min_data_rate
   wrongPassword: 1_000, // our choice; Dovecot's auth_failure_delay is 2 seconds each time
 };
+
+/** Octets of such a header. Our choice; 536 are what a proxy may count on. */
+export const proxyHeader = 2_048;
 
 /** Connections beyond the most there may be that are still told so; more are closed without a word. Our choice. */
 export const turnedAway = 100;

@@ -24,7 +24,7 @@ const nothing = Buffer.alloc(0);
 const handshakeRecord = 0x16;
 
 export class Lines extends SMTPStream {
-  readonly #take: (line: Line) => Promise<void>;
+  readonly #take: (line: Line, more: boolean) => Promise<void>;
   readonly #inExchange: () => boolean;
   #held: Buffer = nothing;
   /** A line that is too long: what is dropped of it, and its answer when it ends. */
@@ -33,8 +33,11 @@ export class Lines extends SMTPStream {
   /** How far the message is from its end. */
   #place: Place = atBeginning;
 
-  /** `take` gets one line after the other, the next one when it has resolved. */
-  constructor(take: (line: Line) => Promise<void>, inExchange: () => boolean) {
+  /**
+   * `take` gets one line after the other, the next one when it has resolved; `more` where octets behind the line are
+   * there already.
+   */
+  constructor(take: (line: Line, more: boolean) => Promise<void>, inExchange: () => boolean) {
     super();
     this.#take = take;
     this.#inExchange = inExchange;
@@ -97,7 +100,7 @@ export class Lines extends SMTPStream {
       rest = rest.subarray(end + 1);
       const line = this.#excess?.answer ?? readLine(raw, this.#inExchange());
       this.#excess = undefined;
-      await this.#take(line);
+      await this.#take(line, rest.length > 0);
       if (count % inOneTurn === 0) await nextTurn();
     }
   }
@@ -106,12 +109,13 @@ export class Lines extends SMTPStream {
   async #hold(rest: Buffer): Promise<void> {
     const { octets = 0, answer = tooLong(this.#inExchange() || isAuth(rest)) } = this.#excess ?? {};
     if (octets === 0 && rest[0] === handshakeRecord) {
-      await this.#take(reply(421, "4.7.0", "TLS begins with STARTTLS on this port"));
+      await this.#take(reply(421, "4.7.0", "TLS begins with STARTTLS on this port"), false);
     } else if (octets === 0 && rest.length <= authLine + 2) {
       this.#held = Buffer.from(rest); // a copy, so that an idle session does not keep all that was read with it
     } else {
       this.#excess = { octets: octets + rest.length, answer };
-      if (this.#excess.octets > swallowedLine) await this.#take(reply(421, "4.7.0", "This line has no end"));
+      if (this.#excess.octets > swallowedLine)
+        await this.#take(reply(421, "4.7.0", "This line has no end"), false);
     }
   }
 

@@ -11,6 +11,8 @@ import { Connection, type Visit } from "./connection.ts";
 import { guarded } from "./guard.ts";
 import { newJournal } from "./journal.ts";
 import { turnedAway } from "./limits.ts";
+import { takeProxyHeader } from "./proxied.ts";
+import type { ProxyHeader } from "./proxy-header.ts";
 import type { Submission } from "./submission.ts";
 
 /** A certificate with its chain, and its private key, both PEM. */
@@ -43,6 +45,7 @@ export class Server extends SMTPServer {
 
   /** `submission` is asked anew for each client, so that a reload reaches those who come after it. */
   constructor(door: Door, { key, cert }: KeyPair, submission: () => Submission) {
+type Entrance = Parameters<SMTPServer["_handleProxy"]>[1];
     // A fresh object: the library writes into it.
     super({ ...tlsRules, key, cert, secure: door === "smtps", name: submission().hostname, logger: false });
     this.#door = door;
@@ -54,17 +57,24 @@ export class Server extends SMTPServer {
     return this.#visits.size;
   }
 
-  /** The first that sees a client; the library would read a PROXY header here. */
-  override _handleProxy(socket: Socket, next: Parameters<SMTPServer["_handleProxy"]>[1]): void {
+  /** The library then closes at the end what still waits for a header. */
+  override _expectsProxyHeader(socket: Socket): boolean {
+    return this.#submission().isProxy(addressOf(socket));
+  }
+
+  /** The first that sees a client, or a proxy. */
+  override _handleProxy(socket: Socket, next: Entrance): void {
     // Between here and the next listener an error would otherwise end the program; the socket is closed by it.
     socket.on("error", () => undefined);
     guarded(socket, () => {
-      const visit = this.#arrival(socket);
-      if (!visit) return;
-      const options = { id: "session", remoteAddress: visit.address };
-      this.#visitOf.set(options, visit);
-      this.#visitOf.set(socket, visit);
-      next(null, options);
+      const address = addressOf(socket);
+      const { isProxy, patience } = this.#submission();
+      if (!isProxy(address)) this.#enter(socket, address, next);
+      else {
+        void takeProxyHeader(socket, patience.proxy).then((header) =>
+          guarded(socket, () => this.#handedOver(socket, header, next)),
+        );
+      }
     });
   }
 
@@ -81,6 +91,28 @@ export class Server extends SMTPServer {
       clearTimeout(late);
       if (error && visit) guarded(socket, () => this.#handshakeFailed(visit, error.message));
       next(error, tlsSocket);
+  #handedOver(socket: Socket, header: ProxyHeader | undefined, next: Entrance): void {
+    const proxy = addressOf(socket);
+    if (header?.kind === "header" && !socket.destroyed) {
+      this.#enter(socket, plain(header.client ?? proxy), next);
+      return;
+    }
+    if (header?.kind === "wrong") {
+      log("proxy-refused", { door: this.#door, client: `unknown[${proxy}]`, reason: header.reason });
+    }
+    socket.destroy();
+    next(new Error("no client was handed over"));
+  }
+
+  #enter(socket: Socket, address: string, next: Entrance): void {
+    const visit = this.#arrival(socket, address);
+    if (!visit) return;
+    const options = { id: "session", remoteAddress: visit.address };
+    this.#visitOf.set(options, visit);
+    this.#visitOf.set(socket, visit);
+    next(null, options);
+  }
+
     });
   }
 
@@ -128,9 +160,8 @@ export class Server extends SMTPServer {
   }
 
   /** Undefined for one too many to be told so. */
-  #arrival(socket: Socket): Visit | undefined {
+  #arrival(socket: Socket, address: string): Visit | undefined {
     const { now, patience, crowd, connections, connectionsPerAddress } = this.#submission();
-    const address = (socket.remoteAddress ?? "::").replace(/^::ffff:/i, "").replace(/%.*$/, "");
     const at = { door: this.#door, client: `unknown[${address}]` };
     log("connect", at);
     const { fromHere, all, leave } = crowd.enter(address);
@@ -139,7 +170,7 @@ export class Server extends SMTPServer {
     else if (all > connections) log("connections-full", { ...at, limit: connections });
     if (all > connections + turnedAway) {
       leave();
-      log("disconnect", { ...at, commands: "" });
+      newJournal(this.#door, address).closed();
       socket.destroy();
       return undefined;
     }
@@ -157,3 +188,8 @@ export class Server extends SMTPServer {
     return visit;
   }
 }
+
+const addressOf = ({ remoteAddress }: Socket): string => plain(remoteAddress ?? "::");
+
+/** An IPv4 address without "::ffff:", an IPv6 one without its zone. */
+const plain = (address: string): string => address.replace(/^::ffff:(?=[\d.]+$)/i, "").replace(/%.*$/, "");

@@ -11,6 +11,8 @@ export interface Submission extends Rules {
   readonly connectionsPerAddress: number;
   /** Connections at a time in all. */
   readonly connections: number;
+  /** Whether who connects from there is a proxy, which must name its client first. */
+  readonly isProxy: (address: string) => boolean;
   /** Those there are now, at every door. */
   readonly crowd: Crowd;
   /** The words of 535: the same for an unknown user, a wrong password and a forbidden name. */
