@@ -32,6 +32,7 @@ export function checkPair({ key, cert }: KeyPair): void {
 const tooManyOfYou = reply(421, "4.7.0", "Too many connections from your address, please try again later");
 const tooMany = reply(421, "4.3.2", "Too many connections, please try again in a few minutes");
 
+type Entrance = Parameters<SMTPServer["_handleProxy"]>[1];
 type Upgraded = Parameters<SMTPServer["_upgrade"]>[1];
 
 export class Server extends SMTPServer {
@@ -45,7 +46,6 @@ export class Server extends SMTPServer {
 
   /** `submission` is asked anew for each client, so that a reload reaches those who come after it. */
   constructor(door: Door, { key, cert }: KeyPair, submission: () => Submission) {
-type Entrance = Parameters<SMTPServer["_handleProxy"]>[1];
     // A fresh object: the library writes into it.
     super({ ...tlsRules, key, cert, secure: door === "smtps", name: submission().hostname, logger: false });
     this.#door = door;
@@ -78,19 +78,6 @@ type Entrance = Parameters<SMTPServer["_handleProxy"]>[1];
     });
   }
 
-  /** The handshake that comes before a session inside TLS. */
-  override _upgrade(socket: Socket, next: Upgraded): void {
-    const visit = this.#visitOf.get(socket);
-    const { now } = this.#submission();
-    // The library's timeout starts anew with every octet. The upper socket: taking the lower one away crashes Node.
-    const late = setTimeout(
-      () => (this._pendingSockets.get(socket) ?? socket).destroy(),
-      (visit?.loginDue ?? 0) - now(),
-    );
-    super._upgrade(socket, (error, tlsSocket) => {
-      clearTimeout(late);
-      if (error && visit) guarded(socket, () => this.#handshakeFailed(visit, error.message));
-      next(error, tlsSocket);
   #handedOver(socket: Socket, header: ProxyHeader | undefined, next: Entrance): void {
     const proxy = addressOf(socket);
     if (header?.kind === "header" && !socket.destroyed) {
@@ -113,6 +100,19 @@ type Entrance = Parameters<SMTPServer["_handleProxy"]>[1];
     next(null, options);
   }
 
+  /** The handshake that comes before a session inside TLS. */
+  override _upgrade(socket: Socket, next: Upgraded): void {
+    const visit = this.#visitOf.get(socket);
+    const { now } = this.#submission();
+    // The library's timeout starts anew with every octet. The upper socket: taking the lower one away crashes Node.
+    const late = setTimeout(
+      () => (this._pendingSockets.get(socket) ?? socket).destroy(),
+      (visit?.loginDue ?? 0) - now(),
+    );
+    super._upgrade(socket, (error, tlsSocket) => {
+      clearTimeout(late);
+      if (error && visit) guarded(socket, () => this.#handshakeFailed(visit, error.message));
+      next(error, tlsSocket);
     });
   }
 
