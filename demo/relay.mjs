@@ -184,6 +184,7 @@ function configuration(folder, settings) {
     listen: 'submission = ["127.0.0.1:0"]\nsubmissions = ["127.0.0.1:0"]\nhttp = ""',
     tls: `certificate = "${folder}/certificate.pem"\nkey = "${folder}/key.pem"`,
     passwords: `file = "${folder}/mail-passwords"`,
+    limits: "messages-per-hour = 1000000\nrecipients-per-day = 1000000\nnew-recipients-per-day = 1000000",
     spool: `directory = "${folder}/spool"`,
     delivery: `relay = "file:${folder}/delivered"`,
   };

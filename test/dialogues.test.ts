@@ -14,7 +14,7 @@ import {
   type Step,
 } from "./dialogues/dialogue.ts";
 import { type Client, connect } from "./submission/client.ts";
-import { type DiskFaults, type Door, openDoor, type Stored } from "./submission/door.ts";
+import { type DiskFaults, type Door, openDoor, quotaOf, type Stored } from "./submission/door.ts";
 
 type Manner = "line by line" | "octet by octet" | "pipelined";
 
@@ -61,6 +61,13 @@ function settings({ settings: given }: Dialogue): [Partial<Submission>, DiskFaul
   return [
     {
       ...(given.has("message-size") ? { messageSize: number("message-size") } : {}),
+      quota: quotaOf({
+        ...(given.has("messages-per-hour") ? { messagesPerHour: number("messages-per-hour") } : {}),
+        ...(given.has("recipients-per-day") ? { recipientsPerDay: number("recipients-per-day") } : {}),
+        ...(given.has("new-recipients-per-day")
+          ? { newRecipientsPerDay: number("new-recipients-per-day") }
+          : {}),
+      }),
       ...(given.has("recipients") ? { recipients: number("recipients") } : {}),
       ...(given.get("line-ends") === "repair" ? { lineEnds: "repair" } : {}),
       ...(given.has("wrong-text") ? { wrongText: (given.get("wrong-text") ?? "").replaceAll("_", " ") } : {}),

@@ -16,6 +16,7 @@ import { newSession, type Rules } from "../../src/server/submission/session.ts";
 import { heard } from "../../src/server/submission/speech.ts";
 import { counted, formatTally } from "../../src/server/submission/tally.ts";
 import { respond } from "../../src/server/submission/verbs.ts";
+import { quotaOf } from "./door.ts";
 
 describe("whatever a client says", () => {
   const rules: Rules = {
@@ -26,6 +27,7 @@ describe("whatever a client says", () => {
     senders: senderPolicy("own", "example.org", new Map()),
     challenges: ["CRAM-MD5", "SCRAM-SHA-256"],
     nonce: () => "NONCE",
+    quota: quotaOf(),
   };
   const word = fc.constantFrom(
     ...[

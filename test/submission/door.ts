@@ -2,12 +2,15 @@
 import { indexLogins } from "../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../src/passwd/passwordfile.ts";
 import { newProofs } from "../../src/passwd/proofs.ts";
-import { type Entry, logTo } from "../../src/server/observe/log.ts";
+import { type Entry, log, logTo } from "../../src/server/observe/log.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
 import type { Draft, NewEnvelope } from "../../src/server/spool/spool.ts";
+import { newBrake } from "../../src/server/submission/brake.ts";
 import { newCrowd } from "../../src/server/submission/crowd.ts";
 import { type Listener, listen, type Submission } from "../../src/server/submission/listener.ts";
 import { senderPolicy } from "../../src/server/submission/policy.ts";
+import { type Allowance, newQuota, type Quota } from "../../src/server/submission/quota.ts";
+import { newUsage } from "../../src/server/submission/usage.ts";
 import { selfSigned } from "../tools/certificate.ts";
 
 export const pair = selfSigned();
@@ -59,6 +62,19 @@ const keyed = indexLogins(
 
 export const testPatience = { proxy: 60_000, login: 60_000, command: 60_000, rate: 500, wrongPassword: 1 };
 
+/** Limits of each login, high ones where `changes` names none. */
+export function quotaOf(changes: Partial<Allowance> = {}): Quota {
+  const high = { messagesPerHour: 1e6, recipientsPerDay: 1e6, newRecipientsPerDay: 1e6 };
+  return newQuota({
+    usage: newUsage(Buffer.alloc(32)),
+    allowance: () => ({ ...high, ...changes }),
+    now: () => Date.now(),
+    count: () => undefined,
+    reached: (login, limit, until) =>
+      log("limit-reached", { login, limit, until: new Date(until).toISOString() }),
+  });
+}
+
 /** A small site, whose spool stores nothing that can be seen. */
 export function submissionFor(): Submission {
   const aliases = new Map([["press@example.org", new Set(["user1", "user2"])]]);
@@ -80,6 +96,8 @@ export function submissionFor(): Submission {
     proofs: newProofs(async () => keyed, "example.org", Buffer.from("secret of the host")),
     challenges: [],
     nonce: () => "NONCE",
+    brake: newBrake(() => Date.now(), Buffer.alloc(32)),
+    quota: quotaOf(),
     spool: memorySpool([], {}),
     accepted: () => undefined,
     now: () => Date.now(),
@@ -92,8 +110,8 @@ export async function openDoor(
   changes: Partial<Submission> = {},
   faults: DiskFaults = {},
 ): Promise<Door> {
-  const log: Entry[] = [];
-  logTo((entry) => log.push(entry));
+  const entries: Entry[] = [];
+  logTo((entry) => entries.push(entry));
   const stored: Stored[] = [];
   const spool = memorySpool(stored, faults);
   const submission: Submission = { ...submissionFor(), spool, ...changes };
@@ -103,7 +121,7 @@ export async function openDoor(
     port: listener.address.port,
     stored,
     openDrafts: () => spool.openDrafts(),
-    log,
+    log: entries,
     close: () => listener.drain(0),
   };
 }

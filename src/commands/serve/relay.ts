@@ -2,7 +2,7 @@
  * The relay put together: the one place where sockets, disk, clock and chance meet the rest.
  * What was opened last is closed first; between the doors and the deliveries there is only the spool.
  */
-import { hkdfSync } from "node:crypto";
+import { hkdfSync, randomBytes } from "node:crypto";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { startVerifier } from "../../passwd/verifier.ts";
@@ -13,6 +13,7 @@ import { log, logTo } from "../../server/observe/log.ts";
 import { openMetrics, toAll } from "../../server/observe/metrics.ts";
 import { openSink } from "../../server/observe/sink.ts";
 import { openSpool } from "../../server/spool/spool.ts";
+import { newBrake } from "../../server/submission/brake.ts";
 import { type Certificate, readCertificate } from "../../server/submission/certificate.ts";
 import { newCrowd } from "../../server/submission/crowd.ts";
 import type { Submission } from "../../server/submission/submission.ts";
@@ -22,6 +23,7 @@ import { openDoors } from "./doors.ts";
 import { healthOf, newState, readingsOf } from "./figures.ts";
 import { logPasswords } from "./journal.ts";
 import { type Rules, rulesFor } from "./rules.ts";
+import { openQuota } from "./usage.ts";
 import { watchFiles } from "./watch.ts";
 
 export interface Relay {
@@ -63,6 +65,9 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     const spool = await openSpool(config.spool.directory, Date.now);
     opened.push(() => spool.close());
 
+    const limited = await openQuota(config.spool.directory, () => inUse.config.limits);
+    opened.push(() => limited.close());
+
     const { passwords, domain, hostname } = config;
     const worker = new URL("../../passwd/worker.js", import.meta.url);
     // Derived from what only this host knows, and keeps.
@@ -91,12 +96,15 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     state.waiting = () => scheduler.waiting();
     const crowd = newCrowd();
+    const brake = newBrake(Date.now, randomBytes(32));
     const submission = (): Submission => ({
       ...inUse.rules,
       crowd,
       verify: (login, password) => verifier.verify(login, password),
       proofs: verifier.proofs,
       challenges: verifier.challenges(),
+      brake,
+      quota: limited.quota,
       spool,
       accepted: (envelope) => scheduler.wake(envelope),
     });

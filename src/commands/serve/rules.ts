@@ -10,7 +10,10 @@ import { within } from "../../server/submission/proxied.ts";
 import type { Submission } from "../../server/submission/submission.ts";
 
 /** The part of a session's rules that a reload may change. */
-export type Rules = Omit<Submission, "verify" | "proofs" | "challenges" | "spool" | "accepted" | "crowd">;
+export type Rules = Omit<
+  Submission,
+  "verify" | "proofs" | "challenges" | "spool" | "accepted" | "crowd" | "brake" | "quota"
+>;
 
 /** Throws a Failure where the file of aliases cannot be read or is wrong. */
 export async function rulesFor({

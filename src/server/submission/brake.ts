@@ -16,14 +16,13 @@ export interface Attempt {
   readonly login: string;
   /** The client's IP address. */
   readonly address: string;
-  readonly password: string;
 }
 
 export interface Brake {
   /** Until when no password is looked at (milliseconds since the epoch); undefined where it may be now. */
   shut(attempt: Attempt): number | undefined;
   /** The password was wrong; gives how many times longer than for a first mistake the answer should wait. */
-  failed(attempt: Attempt): number;
+  failed(attempt: Attempt, password: string): number;
   succeeded(attempt: Attempt): void;
 }
 
@@ -95,9 +94,9 @@ export function newBrake(now: () => number, key: Uint8Array): Brake {
       const until = Math.max(pairs.shutUntil(pair), isHome ? 0 : networks.shutUntil(place));
       return until > now() ? until : undefined;
     },
-    failed(attempt) {
+    failed(attempt, password) {
       const { place, person, pair, isHome } = read(attempt);
-      const guess = digest(attempt.login, place, attempt.password);
+      const guess = digest(attempt.login, place, password);
       const one = (guesses.get(guess) ?? Number.NEGATIVE_INFINITY) > now() - sameFor ? 0 : 1;
       if (one === 1) guesses.set(guess, now());
       const wrong = pairs.add(pair, one);

@@ -208,7 +208,7 @@ export class Connection extends SMTPConnection {
     const parser = this._parser;
     if (!parser) return; // the client went away
     if (!login || !transaction || cipher === undefined) throw new Error("DATA without a transaction");
-    const draft = await openDraft(this.#submission, this.#session);
+    const draft = await openDraft(this.#submission, this.#session, transaction.bill);
     if ("code" in draft) return this.#carryOut(answer({ ...this.#session, transaction: undefined }, draft));
     if (this.#ended || this._closed) return draft.discard(); // gone meanwhile
     const stream = parser.startDataMode();

@@ -1,11 +1,14 @@
 /** Credentials checked: what the client hears, what the log notes, and how long a wrong password takes. */
 import { setTimeout as pause } from "node:timers/promises";
+import { loginKey } from "../../passwd/passwordfile.ts";
 import { reply } from "../../smtp/reply.ts";
 import { log } from "../observe/log.ts";
+import type { Attempt } from "./brake.ts";
 import type { Credentials, Question } from "./exchange.ts";
 import { type Answer, answer, clientName, type Session } from "./session.ts";
 import type { Submission } from "./submission.ts";
 import { carryOn } from "./verbs.ts";
+import { whenAgain } from "./when.ts";
 
 const later = reply(454, "4.7.0", "Passwords cannot be checked at the moment, please try again later");
 const welcome = reply(235, "2.7.0", "Authentication successful");
@@ -14,8 +17,12 @@ const welcome = reply(235, "2.7.0", "Authentication successful");
 export async function settle(
   session: Session,
   next: Credentials | Question,
-  submission: Pick<Submission, "verify" | "proofs" | "patience" | "wrongText">,
+  submission: Submission,
 ): Promise<Answer> {
+  const { brake, domain } = submission;
+  const isJudged = "verdict" in next; // whoever has been let as far as that has an answer coming
+  const until = isJudged ? undefined : brake.shut(attempt(session, next.login, domain));
+  if (until !== undefined) return braked(session, next, until, submission);
   if (!("ask" in next)) return authenticate(session, next, submission);
   const given = carryOn(session, await next.ask(submission.proofs));
   return typeof given.next === "object" ? settle(given.session, given.next, submission) : given;
@@ -25,7 +32,7 @@ export async function settle(
 async function authenticate(
   session: Session,
   { mechanism, login, password, authzid, verdict: shown }: Credentials,
-  { verify, patience, wrongText }: Pick<Submission, "verify" | "patience" | "wrongText">,
+  { domain, verify, brake, patience, wrongText }: Submission,
 ): Promise<Answer> {
   const verdict = shown ?? (await verify(login, password));
   const note = { door: session.door, client: clientName(session), mechanism, login };
@@ -38,11 +45,33 @@ async function authenticate(
     authzid === "" || authzid === login || (verdict.kind === "accepted" && authzid === verdict.login);
   if (verdict.kind === "accepted" && forSelf) {
     log("auth-accepted", note);
+    brake.succeeded(attempt(session, login, domain));
     return answer({ ...session, login: { name: verdict.login, mechanism }, wrongPasswords: 0 }, welcome);
   }
   const reason = verdict.kind === "accepted" ? "would act for somebody else" : verdict.reason;
   log("auth-failed", { ...note, reason });
   const wrongPasswords = session.wrongPasswords + 1;
-  await pause(wrongPasswords * patience.wrongPassword);
+  const wait = brake.failed(attempt(session, login, domain), password);
+  await pause(Math.max(wrongPasswords, wait) * patience.wrongPassword);
   return answer({ ...session, wrongPasswords, errors: session.errors + 1 }, reply(535, "5.7.8", wrongText));
 }
+
+/** No look at the password. 454, because a client then asks nobody for another one (RFC 4954 section 6). */
+async function braked(
+  session: Session,
+  { mechanism, login }: Credentials | Question,
+  until: number,
+  { patience, now }: Submission,
+): Promise<Answer> {
+  const note = { door: session.door, client: clientName(session), mechanism, login };
+  log("auth-braked", { ...note, until: new Date(until).toISOString() });
+  await pause(patience.wrongPassword);
+  const text = `Too many wrong passwords from your network; try again ${whenAgain(until, now())}`;
+  return answer({ ...session, errors: session.errors + 1 }, reply(454, "4.7.0", text));
+}
+
+/** All spellings of a login are the same one. */
+const attempt = ({ address }: Session, login: string, domain: string): Attempt => ({
+  login: loginKey(login, domain),
+  address,
+});

@@ -24,7 +24,7 @@ export interface Bill {
 
 /** A bill that has its place within the limits, for as long as the message takes. */
 export interface Charge {
-  /** Called once: the message counts if it was accepted, or its place is free again. */
+  /** The message counts if it was accepted, or its place is free again; the first call is what matters. */
   settle(accepted: boolean): void;
 }
 
@@ -115,9 +115,9 @@ export function newQuota({ usage, allowance, now, count, reached }: Office): Quo
   }
 
   function settle(bill: Bill, accepted: boolean): void {
-    const others = underWay.get(bill.login);
-    others?.delete(bill);
-    if (others?.size === 0) underWay.delete(bill.login);
+    const all = underWay.get(bill.login);
+    if (!all?.delete(bill)) return;
+    if (all.size === 0) underWay.delete(bill.login);
     if (!accepted) return;
     const { login, recipients, fresh } = bill;
     const note = { login, at: now(), messages: 1, recipients: recipients.length, fresh, known: recipients };

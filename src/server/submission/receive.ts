@@ -10,6 +10,7 @@ import { newHead } from "./head.ts";
 import * as limits from "./limits.ts";
 import { repaired } from "./line-ends.ts";
 import { inspect, noOctets, type Octets } from "./octets.ts";
+import type { Bill, Charge } from "./quota.ts";
 import { receivedField } from "./received.ts";
 import { clientName, type Login, type Session, type Transaction } from "./session.ts";
 import type { Submission } from "./submission.ts";
@@ -41,9 +42,38 @@ export async function noRoom(
   return enough ? undefined : full;
 }
 
-/** A draft for the message, or the reply to DATA where the spool has none to give. */
-export function openDraft({ spool }: Submission, session: Session): Promise<Draft | Reply> {
-  return held(session, () => spool.draft());
+/** A draft for the message that `bill` is about, or the reply to DATA where the limits or the spool have none to give. */
+export async function openDraft(
+  { spool, quota }: Submission,
+  session: Session,
+  bill: Bill,
+): Promise<Draft | Reply> {
+  const charge = quota.charge(bill);
+  if ("code" in charge) return charge;
+  const draft = await held(session, () => spool.draft());
+  if ("code" in draft) charge.settle(false);
+  return "code" in draft ? draft : charged(draft, charge);
+}
+
+/** The draft, whose end settles `charge`. */
+function charged(draft: Draft, charge: Charge): Draft {
+  return {
+    id: draft.id,
+    write: (octets) => draft.write(octets),
+    async accept(envelope) {
+      try {
+        const promised = await draft.accept(envelope);
+        charge.settle(true);
+        return promised;
+      } finally {
+        charge.settle(false); // no longer of account where it was accepted
+      }
+    },
+    discard() {
+      charge.settle(false);
+      return draft.discard();
+    },
+  };
 }
 
 /**

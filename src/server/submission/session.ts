@@ -11,6 +11,7 @@ import type { Channel } from "./channel.ts";
 import type { Credentials, Exchange, Question } from "./exchange.ts";
 import type { MailParameters } from "./parameters.ts";
 import type { Senders } from "./policy.ts";
+import type { Bill, Quota } from "./quota.ts";
 
 /** What TLS shows is there as soon as nothing goes in the clear any more. */
 export interface Session extends Partial<Channel> {
@@ -42,6 +43,8 @@ export interface Transaction {
   readonly recipients: readonly Recipient[];
   /** Recipients refused because there were enough. */
   readonly overshoot: number;
+  /** What the message will count for the limits of the login. */
+  readonly bill: Bill;
 }
 
 /** What the commands have to know of the site. */
@@ -58,6 +61,7 @@ export interface Rules {
   readonly challenges: readonly Challenge[];
   /** An unguessable word of letters, digits, "-" and "_", another one each time. */
   readonly nonce: () => string;
+  readonly quota: Quota;
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { Proofs, Verdict } from "../../passwd/verifier.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
+import type { Brake } from "./brake.ts";
 import type { Crowd } from "./crowd.ts";
 import type { Patience } from "./limits.ts";
 import type { Rules } from "./session.ts";
@@ -25,6 +26,7 @@ export interface Submission extends Rules {
   readonly verify: (login: string, password: string) => Promise<Verdict>;
   /** For logins that say no password. */
   readonly proofs: Proofs;
+  readonly brake: Brake;
   readonly spool: Pick<Spool, "draft" | "free">;
   /** Called when a message is promised, just before the client hears so. */
   readonly accepted: (envelope: Envelope) => void;

@@ -32,7 +32,9 @@ export function mail(session: Session, argument: string, rules: Rules): Answer {
     ],
   );
   if (refusal) return answer(session, refusal);
-  const transaction: Transaction = { sender: path.address, parameters, recipients: [], overshoot: 0 };
+  const bill = rules.quota.open(login);
+  if ("code" in bill) return answer(session, bill);
+  const transaction: Transaction = { sender: path.address, parameters, recipients: [], overshoot: 0, bill };
   return answer({ ...session, transaction }, reply(250, "2.1.0", "Sender ok"));
 }
 
@@ -56,21 +58,24 @@ export function rcpt(session: Session, transaction: Transaction, argument: strin
   if (transaction.recipients.some((known) => sameMailbox(known.address, address))) {
     return answer(session, accepted); // one copy is enough
   }
-  if (transaction.recipients.length >= rules.recipients) return tooMany(session, transaction, rules);
-  const recipient: Recipient = { address, state: "waiting", ...parameters };
-  return answer(
-    { ...session, transaction: { ...transaction, recipients: [...transaction.recipients, recipient] } },
-    accepted,
-  );
+  if (transaction.recipients.length >= rules.recipients) return tooMany(session, transaction, enough(rules));
+  const bill = rules.quota.add(transaction.bill, address);
+  if ("code" in bill) return tooMany(session, transaction, bill);
+  const recipients: readonly Recipient[] = [
+    ...transaction.recipients,
+    { address, state: "waiting", ...parameters },
+  ];
+  return answer({ ...session, transaction: { ...transaction, recipients, bill } }, accepted);
 }
 
 /** RFC 5321 section 4.5.3.1.10: those accepted before stay. */
-function tooMany(session: Session, transaction: Transaction, { recipients }: Rules): Answer {
-  return answer(
-    { ...session, transaction: { ...transaction, overshoot: transaction.overshoot + 1 } },
-    reply(452, "4.5.3", `Enough recipients: ${recipients} in one message, send another one to the rest`),
-  );
+function tooMany(session: Session, transaction: Transaction, refusal: Reply): Answer {
+  const { overshoot } = transaction;
+  return answer({ ...session, transaction: { ...transaction, overshoot: overshoot + 1 } }, refusal);
 }
+
+const enough = ({ recipients }: Rules): Reply =>
+  reply(452, "4.5.3", `Enough recipients: ${recipients} in one message, send another one to the rest`);
 
 /** Blanks before the path are no syntax (RFC 5321 section 3.3), but many clients send one. */
 function pathBehind(word: "FROM" | "TO", argument: string): ReturnType<typeof readPath> {

@@ -34,7 +34,7 @@ export interface Sent {
 export interface Usage {
   add(note: Note): void;
   of(login: string): Sent;
-  /** Stands for `address`, in any case of letters, as a recipient of `login`: the same address is another one's other digest. */
+  /** Stands for `address` (in any case of letters) among the recipients of `login`; among others' another one does. */
   digest(login: string, address: string): Digest;
   /** Whether `login` has written to that address before `now`, and not too long ago. */
   knows(login: string, digest: Digest, now: number): boolean;
@@ -42,7 +42,7 @@ export interface Usage {
   notes(now: number): Iterable<Note>;
 }
 
-/** How long an address is known after the last message to it, in days. Our choice: who writes four times a year has friends. */
+/** Days for which an address is known after the last message to it. Our choice: friends get mail four times a year. */
 export const knownFor = 90;
 
 /** Addresses that are known of one login at most, the longest unused go first. Our choice: a megabyte. */

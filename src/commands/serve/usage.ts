@@ -1,0 +1,51 @@
+/** The limits of each login, and SPOOL/usage, the file that keeps what counts for them over a restart. */
+import { constants } from "node:fs";
+import { appendFile, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Config } from "../../config/settings.ts";
+import { replaceFile } from "../../durable.ts";
+import { errorCode } from "../../failure.ts";
+import { log } from "../../server/observe/log.ts";
+import { newQuota, type Quota } from "../../server/submission/quota.ts";
+import { keepUsage, type UsageStore } from "../../server/submission/usage-keeper.ts";
+
+export interface OpenedQuota {
+  readonly quota: Quota;
+  /** Resolves when what counts is written down. */
+  close(): Promise<void>;
+}
+
+/** `limits` is asked each time, so that a reload may change it; `directory` is a spool that is ours. */
+export async function openQuota(directory: string, limits: () => Config["limits"]): Promise<OpenedQuota> {
+  const keeper = await keepUsage(fileOf(join(directory, "usage")), Date.now);
+  const quota = newQuota({
+    usage: keeper.usage,
+    allowance: () => ({
+      messagesPerHour: limits()["messages-per-hour"],
+      recipientsPerDay: limits()["recipients-per-day"],
+      newRecipientsPerDay: limits()["new-recipients-per-day"],
+    }),
+    now: Date.now,
+    count: (note) => keeper.keep(note),
+    reached: (login, limit, until) =>
+      log("limit-reached", { login, limit, until: new Date(until).toISOString() }),
+  });
+  return { quota, close: () => keeper.close() };
+}
+
+function fileOf(path: string): UsageStore {
+  return {
+    name: path,
+    async load() {
+      try {
+        return await readFile(path, "utf8");
+      } catch (error) {
+        if (errorCode(error) === "ENOENT") return undefined;
+        throw error;
+      }
+    },
+    // Not O_CREAT: who removed the file has removed its first line, too, and it is written anew.
+    append: (lines) => appendFile(path, lines, { flag: constants.O_WRONLY | constants.O_APPEND }),
+    replace: (text) => replaceFile(path, text, { mode: 0o600 }),
+  };
+}
