@@ -53,6 +53,11 @@ export const settings = {
   tls: {
     certificate: setting(path, "/etc/tpa-submit/tls/fullchain.pem", "Certificate with its chain, PEM."),
     key: setting(path, "/etc/tpa-submit/tls/privkey.pem", "Its private key, PEM."),
+    "client-ca": setting(
+      pathOrNone,
+      "",
+      "CA (PEM) whose client certificates log people in inside TLS (SASL EXTERNAL).",
+    ),
   },
   passwords: {
     file: setting(path, "/var/lib/tpa-submit/mail-passwords", "user:hash lines, or a Dovecot passwd-file."),

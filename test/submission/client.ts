@@ -1,7 +1,7 @@
 /** A client that sends octets and reads lines, and knows nothing of SMTP. */
 import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
-import { connect as connectTls, type TLSSocket } from "node:tls";
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 
 export interface Client {
   /** Sends octets or text as they are. */
@@ -9,19 +9,20 @@ export interface Client {
   /** The next line without its CRLF; undefined when the server has closed the connection. */
   line(): Promise<string | undefined>;
   /** Goes on inside TLS. */
-  startTls(options?: {
-    readonly maxVersion?: "TLSv1.1" | "TLSv1.2";
-    readonly minVersion?: "TLSv1";
-  }): Promise<void>;
+  startTls(options?: ConnectionOptions): Promise<void>;
   readonly socket: () => Socket | TLSSocket;
   end(): void;
   destroy(): void;
 }
 
 /** Connects to 127.0.0.1, inside TLS where `secure`. */
-export async function connect(port: number, secure: boolean): Promise<Client> {
+export async function connect(
+  port: number,
+  secure: boolean,
+  options: ConnectionOptions = {},
+): Promise<Client> {
   let socket: Socket | TLSSocket = secure
-    ? connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false })
+    ? connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false, ...options })
     : connectTcp({ port, host: "127.0.0.1" });
   socket.setNoDelay(true);
   await once(socket, secure ? "secureConnect" : "connect");

@@ -1,4 +1,5 @@
 /** Clients at a door, in the states that tests begin with; both are closed after each test. */
+import type { ConnectionOptions } from "node:tls";
 import { afterEach, expect } from "vitest";
 import { type Client, connect } from "./client.ts";
 import { type Door, openDoor } from "./door.ts";
@@ -20,8 +21,8 @@ export async function opened(...args: Parameters<typeof openDoor>): Promise<Door
   return door;
 }
 
-export async function connected(door: Door, secure = true): Promise<Client> {
-  const client = await connect(door.port, secure);
+export async function connected(door: Door, secure = true, tls?: ConnectionOptions): Promise<Client> {
+  const client = await connect(door.port, secure, tls);
   clients.push(client);
   return client;
 }
@@ -38,8 +39,8 @@ async function answer(client: Client): Promise<string | undefined> {
   return line;
 }
 
-export async function greeted(door: Door, secure = true): Promise<Client> {
-  const client = await connected(door, secure);
+export async function greeted(door: Door, secure = true, tls?: ConnectionOptions): Promise<Client> {
+  const client = await connected(door, secure, tls);
   expect(await client.line()).toMatch(/^220 /);
   expect(await ask(client, "EHLO client.example")).toMatch(/^250 /);
   return client;

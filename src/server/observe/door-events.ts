@@ -64,11 +64,15 @@ export const doorEvents = {
     ({ client, mechanism, login }) =>
       `${client}: SASL ${mechanism} authentication succeeded, sasl_username=${word(login)}`,
   ),
-  // fail2ban's stock filter knows LOGIN and PLAIN only, and counts this line against the client.
+  // fail2ban's stock filter knows the mechanisms below only, and counts this line against the client. A failure by
+  // another one is written as one by PLAIN, so that it counts as well.
   "auth-failed": at<AtDoor & { mechanism: string; login: string; reason: string }>(
     "warning",
-    ({ client, mechanism, login, reason }) =>
-      `${client}: SASL ${mechanism} authentication failed: ${reason}, sasl_username=${word(login)}`,
+    ({ client, mechanism, login, reason }) => {
+      const isKnown = ["PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5"].includes(mechanism);
+      const what = isKnown ? reason : `${reason} (by ${mechanism})`;
+      return `${client}: SASL ${isKnown ? mechanism : "PLAIN"} authentication failed: ${what}, sasl_username=${word(login)}`;
+    },
   ),
   // The words that fail2ban's stock filter passes over: trouble of ours bans nobody.
   "auth-unavailable": at<AtDoor & { mechanism: string; login: string; reason: string }>(

@@ -1,5 +1,5 @@
 /**
- * The certificate that clients meet: read from its two files and judged before anything uses it.
+ * The certificate that clients meet, and the CA of theirs: read from their files and judged before anything uses them.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -10,6 +10,8 @@ export interface Certificate {
   /** PEM, the host's own certificate first. */
   readonly cert: string;
   readonly key: string;
+  /** PEM of those who sign the certificates of clients; "" where clients have none. */
+  readonly clientCa: string;
   /** The names it is for, as a person would list them. */
   readonly names: string;
   /** When it ends, in milliseconds since the epoch. */
@@ -17,11 +19,11 @@ export interface Certificate {
 }
 
 /**
- * Reads both files. Throws a {@link Failure} of one line that names the file when one cannot be read, is not PEM, when
+ * Reads the files. Throws a {@link Failure} of one line that names the file when one cannot be read, is not PEM, when
  * the two do not belong together, or when the certificate has expired at `now`.
  */
 export async function readCertificate(
-  files: { readonly certificate: string; readonly key: string },
+  files: { readonly certificate: string; readonly key: string; readonly "client-ca"?: string },
   now: number,
 ): Promise<Certificate> {
   const cert = await readPem(files.certificate, "tls.certificate");
@@ -34,7 +36,16 @@ export async function readCertificate(
   parse(files.certificate, "certificate that TLS accepts", () => createSecureContext({ cert, key }));
   const until = Date.parse(leaf.validTo);
   if (until <= now) throw wrong(`${files.certificate}: expired on ${leaf.validTo}; clients would refuse it`);
-  return { cert, key, names: namesOf(leaf), until };
+  const clientCa = await readClientCa(files["client-ca"] ?? "");
+  return { cert, key, clientCa, names: namesOf(leaf), until };
+}
+
+async function readClientCa(file: string): Promise<string> {
+  if (file === "") return "";
+  const pem = await readPem(file, "tls.client-ca");
+  parse(file, "certificate", () => new X509Certificate(pem));
+  parse(file, "certificate that TLS accepts", () => createSecureContext({ ca: pem }));
+  return pem;
 }
 
 async function readPem(file: string, setting: string): Promise<string> {

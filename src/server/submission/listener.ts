@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Door } from "../observe/events.ts";
 import { log } from "../observe/log.ts";
-import { checkPair, type KeyPair, Server } from "./server.ts";
+import { type KeyPair, Server, tlsOptions } from "./server.ts";
 import type { Submission } from "./submission.ts";
 
 export { standardPatience } from "./limits.ts";
@@ -37,7 +37,6 @@ export async function listen(
   pair: KeyPair,
   submission: () => Submission,
 ): Promise<Listener> {
-  checkPair(pair);
   const server = new Server(door, pair, submission);
   const address = await bind(server, door, place);
   const name = nameOf({ host: address.address, port: address.port });
@@ -46,9 +45,9 @@ export async function listen(
   );
   return {
     address,
-    replaceCertificate({ key, cert }) {
-      checkPair({ key, cert }); // the library drops the old context before it makes the new one
-      server.updateSecureContext({ key, cert });
+    replaceCertificate(renewed) {
+      // Made, and found good, before the library drops the old context.
+      server.updateSecureContext(tlsOptions(door, renewed));
     },
     sessions: () => server.visits,
     drain: (deadline) => server.drain(deadline),

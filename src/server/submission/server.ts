@@ -19,14 +19,27 @@ import type { Submission } from "./submission.ts";
 export interface KeyPair {
   readonly key: string | Buffer;
   readonly cert: string | Buffer;
+  /** PEM of those who sign the certificates of clients; "" where none is asked for. */
+  readonly clientCa?: string;
 }
 
-/** TLS 1.2 at least (RFC 8314 section 4); renegotiation would only be work for us. */
-const tlsRules = { minVersion: "TLSv1.2", secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
-
-/** Throws what is wrong with the pair: no PEM, or a key that belongs to another certificate. */
-export function checkPair({ key, cert }: KeyPair): void {
-  createSecureContext({ ...tlsRules, key, cert });
+/** What TLS is to be like at a door. Throws what is wrong with the pair: no PEM, or a key of another certificate. */
+export function tlsOptions(door: Door, { key, cert, clientCa = "" }: KeyPair) {
+  // RFC 8314 section 4.2: inside TLS from the first octet only. Whoever has no certificate, or none of theirs, is
+  // welcome to log in with a password.
+  const isAsking = door === "smtps" && clientCa !== "";
+  const options = {
+    key,
+    cert,
+    minVersion: "TLSv1.2" as const, // RFC 8314 section 4
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION, // would only be work for us
+    ca: isAsking ? clientCa : undefined,
+    requestCert: isAsking,
+    rejectUnauthorized: false,
+    sessionIdContext: "tpa-submit", // without one, OpenSSL resumes no session that asked for a certificate
+  };
+  createSecureContext(options);
+  return options;
 }
 
 const tooManyOfYou = reply(421, "4.7.0", "Too many connections from your address, please try again later");
@@ -45,9 +58,9 @@ export class Server extends SMTPServer {
   #draining = false;
 
   /** `submission` is asked anew for each client, so that a reload reaches those who come after it. */
-  constructor(door: Door, { key, cert }: KeyPair, submission: () => Submission) {
-    // A fresh object: the library writes into it.
-    super({ ...tlsRules, key, cert, secure: door === "smtps", name: submission().hostname, logger: false });
+  constructor(door: Door, pair: KeyPair, submission: () => Submission) {
+    const { hostname: name } = submission();
+    super({ ...tlsOptions(door, pair), secure: door === "smtps", name, logger: false });
     this.#door = door;
     this.#submission = submission;
   }
