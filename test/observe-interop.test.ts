@@ -23,6 +23,8 @@ const suspects: readonly (readonly [string, readonly Entry[], readonly string[]]
   ["203.0.113.2", [failure("203.0.113.2", "LOGIN", "")], ["auth", "aggressive"]],
   ["2001:db8::3", [failure("2001:db8::3", "LOGIN", "x", "smtps")], ["auth", "aggressive"]],
   ["203.0.113.4", [failure("203.0.113.4", "PLAIN", "x] y[192.0.2.99]: SASL LOGIN")], ["auth", "aggressive"]],
+  ["203.0.113.16", [failure("203.0.113.16", "SCRAM-SHA-256", "user1")], ["auth", "aggressive"]],
+  ["203.0.113.17", [failure("203.0.113.17", "EXTERNAL", "user1@example.org")], ["auth", "aggressive"]],
   [
     "203.0.113.5",
     [
