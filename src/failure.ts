@@ -57,9 +57,9 @@ export function nearest(word: string, words: readonly string[]): string | undefi
 /** Levenshtein's: how many letters must be put in, left out or changed. */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
-  for (const [line, letter] of [...from].entries()) {
+  for (const [line, letter] of from.split("").entries()) {
     const next = [line + 1];
-    for (const [index, other] of [...to].entries()) {
+    for (const [index, other] of to.split("").entries()) {
       const changed = (row[index] ?? 0) + (letter === other ? 0 : 1);
       next.push(Math.min(changed, (row[index + 1] ?? 0) + 1, (next[index] ?? 0) + 1));
     }

@@ -5,10 +5,13 @@ import { log } from "../../server/observe/log.ts";
 export function logPasswords(file: string, event: PasswordEvent): void {
   switch (event.kind) {
     case "loaded":
-      return log("passwords-loaded", { file, ...event });
+      log("passwords-loaded", { file, ...event });
+      break;
     case "refused":
-      return log("passwords-refused", { file, ...event });
+      log("passwords-refused", { file, ...event });
+      break;
     case "line":
-      return log("password-line", { file, ...event });
+      log("password-line", { file, ...event });
+      break;
   }
 }
