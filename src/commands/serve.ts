@@ -4,6 +4,7 @@ import { readConfig } from "../config/read.ts";
 import { exitStatus } from "../failure.ts";
 import { logBug } from "../server/observe/log.ts";
 import { checkConfig } from "./serve/check.ts";
+import { type Manager, managerOf, reloadingLines } from "./serve/manager.ts";
 import { type Relay, startRelay } from "./serve/relay.ts";
 
 export const serve = command({
@@ -26,7 +27,25 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (check) return checkConfig(config, file);
   const stopped = signalled();
   const relay = await startRelay(config, () => readConfig(file));
-  return stopped(relay);
+  return stopped(await managed(relay, managerOf(process.env, process.pid)));
+}
+
+/** The relay, whose service manager hears of all that happens to it. Resolves when that one knows it is ready. */
+async function managed(relay: Relay, manager: Manager): Promise<Relay> {
+  await manager.tell("READY=1");
+  return {
+    async reload() {
+      await manager.tell(...reloadingLines());
+      await relay.reload();
+      await manager.tell("READY=1");
+    },
+    async stop() {
+      const told = manager.tell("STOPPING=1");
+      await relay.stop();
+      manager.stop();
+      await told;
+    },
+  };
 }
 
 /**

@@ -1,7 +1,7 @@
 /** All doors of the relay as one: opened together or not at all, with one certificate. */
-import type { Config } from "../../config/settings.ts";
 import { log } from "../../server/observe/log.ts";
 import { type KeyPair, type Listener, listen, type Submission } from "../../server/submission/listener.ts";
+import type { Places } from "./inherited.ts";
 
 export interface Doors {
   replaceCertificate(pair: KeyPair): void;
@@ -9,9 +9,9 @@ export interface Doors {
   drain(grace: number): Promise<void>;
 }
 
-/** Throws a Failure, with no door left open, where an address cannot be had. */
+/** Throws a Failure, with no door left open, where a place cannot be had. */
 export async function openDoors(
-  addresses: Config["listen"],
+  { submission: withStartTls, submissions: insideTls }: Places,
   pair: KeyPair,
   submission: () => Submission,
 ): Promise<Doors> {
@@ -20,16 +20,14 @@ export async function openDoors(
     await Promise.all(listeners.map((listener) => listener.drain(Date.now() + grace)));
   };
   try {
-    for (const place of addresses.submission)
-      listeners.push(await listen("submission", place, pair, submission));
-    for (const place of addresses.submissions)
-      listeners.push(await listen("smtps", place, pair, submission));
+    for (const place of withStartTls) listeners.push(await listen("submission", place, pair, submission));
+    for (const place of insideTls) listeners.push(await listen("smtps", place, pair, submission));
   } catch (error) {
     await drain(0);
     throw error;
   }
   for (const [index, { address }] of listeners.entries()) {
-    const door = index < addresses.submission.length ? "submission" : "submissions";
+    const door = index < withStartTls.length ? "submission" : "submissions";
     const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
     log("listening", { door, address: `${host}:${address.port}` });
   }

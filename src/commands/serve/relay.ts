@@ -21,6 +21,7 @@ import { version } from "../../version.ts";
 import { carrierFor } from "./carrier.ts";
 import { openDoors } from "./doors.ts";
 import { healthOf, newState, readingsOf } from "./figures.ts";
+import { placesFor } from "./inherited.ts";
 import { logPasswords } from "./journal.ts";
 import { type Rules, rulesFor } from "./rules.ts";
 import { openQuota } from "./usage.ts";
@@ -59,6 +60,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     const metrics = openMetrics(readingsOf(state));
     logTo(toAll(sink.write, metrics.count));
 
+    const places = placesFor(config.listen, process.env, process.pid);
     const certificate = await readCertificate(config.tls, Date.now());
     let inUse = await putToUse(config);
 
@@ -108,7 +110,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       spool,
       accepted: (envelope) => scheduler.wake(envelope),
     });
-    const doors = await openDoors(config.listen, certificate, submission);
+    const doors = await openDoors(places, certificate, submission);
     opened.push(() => doors.drain(grace));
     const tellOf = ({ names, until }: Certificate, file: string): void => {
       state.certificateUntil = until;
@@ -144,8 +146,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       await verifier.reload();
     };
 
-    if (config.listen.http !== null) {
-      const http = await startHttp(config.listen.http, {
+    if (places.http !== null) {
+      const http = await startHttp(places.http, {
         metrics: metrics.text,
         health: () => healthOf(state),
       });

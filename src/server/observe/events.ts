@@ -154,6 +154,11 @@ export const events = {
     "error",
     ({ reason }) => `${reason}; the old certificate stays in use`,
   ),
+  "manager-untold": row<{ lines: string; reason: string }>(
+    "master",
+    "warning",
+    ({ lines, reason }) => `systemd-notify could not say ${lines}: ${reason}`,
+  ),
   "log-lost": row<{ lines: number }>(
     "master",
     "error",

@@ -44,9 +44,9 @@ const routes: Readonly<Record<string, (pages: Pages) => Answer>> = {
 const patience = 5000;
 const mostConnections = 50;
 
-/** Listens on `at`. Throws a Failure that names `setting` where it cannot. */
+/** Listens on `at`, an address or a socket that is open already. Throws a Failure that names `setting` where it cannot. */
 export async function startHttp(
-  at: { host: string; port: number },
+  at: { readonly host: string; readonly port: number } | { readonly fd: number },
   pages: Pages,
   setting = "listen.http",
 ): Promise<Http> {
@@ -67,12 +67,12 @@ export async function startHttp(
       reject(
         new Failure(
           exitStatus.unavailable,
-          `${setting}: cannot listen on ${at.host}:${at.port}: ${errorText(error)}`,
+          `${setting}: cannot listen on ${"fd" in at ? `file descriptor ${at.fd}` : `${at.host}:${at.port}`}: ${errorText(error)}`,
           { cause: error },
         ),
       ),
     );
-    server.listen(at.port, at.host, resolve);
+    server.listen(at, resolve);
   });
   return {
     address: server.address() as AddressInfo,
