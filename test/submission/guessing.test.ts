@@ -1,4 +1,5 @@
 /** Limits that several sessions share: wrong passwords, and what a login may send. */
+import { createHmac } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Client, connect } from "./client.ts";
 import { type Door, openDoor, quotaOf } from "./door.ts";
@@ -39,6 +40,13 @@ async function say(client: Client, line: string): Promise<string> {
 const plain = (login: string, password: string): string =>
   `AUTH PLAIN ${Buffer.from(`\0${login}\0${password}`).toString("base64")}`;
 
+/** AUTH CRAM-MD5 with the response to whatever the challenge is; gives the answer to that. */
+async function cramMd5(client: Client, login: string, password: string): Promise<string> {
+  const challenge = Buffer.from((await say(client, "AUTH CRAM-MD5")).slice(4), "base64");
+  const digest = createHmac("md5", password).update(challenge).digest("hex");
+  return say(client, Buffer.from(`${login} ${digest}`).toString("base64"));
+}
+
 describe("wrong passwords", () => {
   test("are no longer looked at after ten, however the login is written, and it says when again", async () => {
     await open();
@@ -58,6 +66,19 @@ describe("wrong passwords", () => {
     const braked = door.log.filter(({ event }) => event === "auth-braked");
     expect(braked).toHaveLength(1);
     expect(braked[0]?.text).not.toContain("authentication failed");
+  });
+
+  test("shut out whoever proves to know the right one without saying it, too: there is nothing to learn", async () => {
+    await open({ challenges: ["CRAM-MD5"] });
+    for (let session = 0; session < 5; session++) {
+      const client = await greet();
+      expect(await say(client, plain("user1", `guess ${session}`))).toMatch(/^535 /);
+      expect(await cramMd5(client, "user1", `guess ${session}`)).toMatch(/^535 /);
+    }
+    const client = await greet();
+    expect(await cramMd5(client, "user1", "guess")).toMatch(/^454 4\.7\.0 Too many wrong passwords /);
+    expect(await cramMd5(client, "user1", "secret")).toMatch(/^454 4\.7\.0 Too many wrong passwords /);
+    expect(await cramMd5(client, "user2", "geheim")).toMatch(/^235 /);
   });
 
   test("are three tries of a connection, whatever the brake says", async () => {
