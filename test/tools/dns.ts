@@ -1,5 +1,6 @@
 /**
- * A name server on loopback that answers from a table: MX, A and AAAA over UDP, as much of RFC 1035 as the relay asks.
+ * A name server on loopback that answers from a table over UDP: MX, A and AAAA, as much of RFC 1035 as the relay asks,
+ * and SRV (RFC 2782), which mail programs ask for.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -8,6 +9,7 @@ import { once } from "node:events";
 export interface Records {
   /** Priority and host; "" for the null MX (RFC 7505). */
   readonly mx?: readonly (readonly [priority: number, host: string])[];
+  readonly srv?: readonly { readonly port: number; readonly host: string }[];
   readonly a?: readonly string[];
   /** Written out: eight groups. */
   readonly aaaa?: readonly string[];
@@ -27,10 +29,17 @@ const types = new Map([
   [1, "A"],
   [15, "MX"],
   [28, "AAAA"],
+  [33, "SRV"],
 ]);
 
-/** Serves `zone`, names in lower case without a dot at the end; the table may be changed while it runs. */
-export async function nameServer(zone: Map<string, Records>): Promise<NameServer> {
+/**
+ * Serves `zone`, names in lower case without a dot at the end; the table may be changed while it runs. On a free port,
+ * unless it must be one that a program asks without being told.
+ */
+export async function nameServer(
+  zone: Map<string, Records>,
+  at: { readonly address: string; readonly port: number } = { address: "127.0.0.1", port: 0 },
+): Promise<NameServer> {
   const socket = createSocket("udp4");
   const asked: string[] = [];
   socket.on("message", (query, { address, port }) => {
@@ -43,16 +52,16 @@ export async function nameServer(zone: Map<string, Records>): Promise<NameServer
     const code = found ? (found.fault === "servfail" ? 2 : 0) : 3;
     socket.send(response(query.subarray(0, end + 4), code, type, records), port, address);
   });
-  socket.bind(0, "127.0.0.1");
+  socket.bind(at.port, at.address);
   await once(socket, "listening");
   return {
-    address: `127.0.0.1:${socket.address().port}`,
+    address: `${at.address}:${socket.address().port}`,
     asked,
     close: () => new Promise((resolve) => socket.close(() => resolve())),
   };
 }
 
-function recordsOf({ mx = [], a = [], aaaa = [] }: Records, type: number): readonly Buffer[] {
+function recordsOf({ mx = [], srv = [], a = [], aaaa = [] }: Records, type: number): readonly Buffer[] {
   switch (types.get(type)) {
     case "A":
       return a.map((address) => Buffer.from(address.split(".").map(Number)));
@@ -68,6 +77,8 @@ function recordsOf({ mx = [], a = [], aaaa = [] }: Records, type: number): reado
       );
     case "MX":
       return mx.map(([priority, host]) => Buffer.concat([uint16(priority), writeName(host)]));
+    case "SRV":
+      return srv.map(({ port, host }) => Buffer.concat([...[0, 1, port].map(uint16), writeName(host)]));
     default:
       return [];
   }
