@@ -199,7 +199,7 @@ describe.skipIf(!real("mtail"))("the stock Postfix program of mtail", () => {
       postfix_smtpd_connects_total: 1,
       postfix_smtpd_disconnects_total: 3,
       'postfix_smtpd_connections_lost_total{after_stage="AUTH"}': 1,
-      postfix_smtpd_sasl_authentication_failures_total: 5,
+      postfix_smtpd_sasl_authentication_failures_total: 7,
       'postfix_smtpd_messages_processed_total{sasl_username="user1"}': 2,
       'postfix_smtpd_messages_rejected_total{code="554"}': 1,
       [`postfix_smtpd_tls_connections_total{${cipher},trust="Anonymous"}`]: 1,

@@ -4,35 +4,26 @@
  * test/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
  */
 import type { Socket } from "node:net";
+import { PassThrough } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPServer } from "smtp-server/lib/smtp-server.js";
 import { type Reply, reply } from "../../smtp/reply.ts";
-import type { Door } from "../observe/events.ts";
 import { logBug } from "../observe/log.ts";
+import { type Chunk, chunksRefused } from "./bdat.ts";
 import { channelOf, cipherOf } from "./channel.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
 import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
 import { settle } from "./login.ts";
-import { noRoom, openDraft, receive } from "./receive.ts";
-import { type Answer, answer, newSession, type Session, secured } from "./session.ts";
+import { begin, newStream, paced, rawFor } from "./message.ts";
+import { noRoom, receive } from "./receive.ts";
+import { type Answer, answer, isBusy, newSession, type Session, secured } from "./session.ts";
 import { heard, newSpeech, type Speech } from "./speech.ts";
 import type { Submission } from "./submission.ts";
 import { refuse, respond } from "./verbs.ts";
-
-/** What was known of a client when it was let in. */
-export interface Visit {
-  readonly door: Door;
-  readonly address: string;
-  /** Until when it must have logged in, in milliseconds since the epoch. */
-  readonly loginDue: number;
-  /** Said in place of the greeting where the client cannot stay. */
-  readonly refusal?: Reply | undefined;
-  /** Called once, when the socket is gone. */
-  readonly leave: () => void;
-}
+import type { Visit } from "./visit.ts";
 
 const stopping = reply(421, "4.3.2", "The server is being restarted, please try again in a moment");
 const tooSoon = reply(521, "5.5.1", "Protocol error: the server speaks first"); // RFC 7504: closed with it
@@ -162,15 +153,18 @@ export class Connection extends SMTPConnection {
 
   /** The answer where it depends on passwords or on the disk. */
   async #settled(before: Session, given: Answer): Promise<Answer> {
-    if (typeof given.next === "object") return settle(given.session, given.next, this.#submission);
+    if (typeof given.next === "object" && "login" in given.next)
+      return settle(given.session, given.next, this.#submission);
     if (before.transaction || !given.session.transaction) return given;
     const refusal = await noRoom(this.#submission, before, given.session.transaction.parameters.size ?? 0);
     return refusal ? answer(before, refusal) : given;
   }
 
-  async #carryOut({ session, say, next }: Answer): Promise<void> {
+  async #carryOut(given: Answer): Promise<void> {
+    const { session, say, next } = given;
+    if (typeof next === "object" && "octets" in next) return this.#expectChunk(given, next);
     this.#journal.answered(this.#session, say);
-    this.#session = session;
+    await this.#become(session);
     if (next === "receive") return this.#receive();
     this.#say(say);
     if (next === "tls") {
@@ -203,27 +197,58 @@ export class Connection extends SMTPConnection {
     this.#expectCommand();
   }
 
+  /** The session from now on. A message whose transaction is over, or whose chunk was refused, is dropped. */
+  async #become(session: Session): Promise<void> {
+    this.#session = session;
+    const stream = this._dataStream;
+    if (!stream || typeof session.transaction?.chunks === "number") return;
+    this._dataStream = false;
+    stream.destroy();
+    await this.#message;
+  }
+
   async #receive(): Promise<void> {
-    const { login, transaction, cipher } = this.#session;
-    const parser = this._parser;
-    if (!parser) return; // the client went away
-    if (!login || !transaction || cipher === undefined) throw new Error("DATA without a transaction");
-    const draft = await openDraft(this.#submission, this.#session, transaction.bill);
-    if ("code" in draft) return this.#carryOut(answer({ ...this.#session, transaction: undefined }, draft));
-    if (this.#ended || this._closed) return draft.discard(); // gone meanwhile
-    const stream = parser.startDataMode();
-    this._dataStream = stream;
+    const refusal = await this.#open(() => (this._parser ? this._parser.startDataMode() : false));
+    if (refusal) return this.#carryOut(answer({ ...this.#session, transaction: undefined }, refusal));
+    if (!this._dataStream) return; // the client went away
+    this.#message = this.#message.then(() => {
+      if (this._parser) this._parser.continue();
+    });
     this.#say([reply(354, "", "End data with <CR><LF>.<CR><LF>")]);
+  }
+
+  /** Takes in what comes through the stream that `start` gives. A reply where it cannot be stored. */
+  async #open(start: () => Connection["_dataStream"]): Promise<Reply | undefined> {
+    const begun = await begin(this.#session, this.#submission);
+    if ("code" in begun) return begun;
+    const { mail, draft } = begun;
+    const stream = !this.#ended && !this._closed && start();
+    if (!stream) return void (await draft.discard()); // gone meanwhile
+    this._dataStream = stream;
     this.#deadline.set(this.#submission.now() + this.#submission.patience.command);
-    const mail = { session: this.#session, login, transaction, cipher };
-    this.#message = this.#finish(receive(this.#paced(stream), mail, draft, this.#submission));
+    this.#message = this.#finish(receive(paced(stream, this.#deadline), mail, draft, this.#submission));
+    return undefined;
+  }
+
+  /** Reads what comes behind BDAT, which belongs to the message or is dropped; then says what there is to say. */
+  async #expectChunk({ session, say }: Answer, chunk: Chunk): Promise<void> {
+    await this.#become(session);
+    const refusal = chunk.isWanted && !this._dataStream ? await this.#open(newStream) : undefined;
+    if (!(this._parser instanceof Lines)) return; // the client went away
+    this.#deadline.set(this.#submission.now() + this.#submission.patience.command);
+    const stream = (chunk.isWanted && this._dataStream) || undefined;
+    const raw = rawFor(chunk, stream, this.#deadline, () => {
+      if (refusal) return this.#carryOut(answer(chunksRefused(this.#session), refusal));
+      return stream && chunk.isLast ? this.#message : this.#carryOut(answer(this.#session, ...say));
+    });
+    this._parser.expectRaw(raw);
   }
 
   /** Says what became of the message, and goes on. */
   async #finish(outcome: ReturnType<typeof receive>): Promise<void> {
     try {
       const received = await outcome;
-      if (!received) return; // the client is gone
+      if (!received) return; // the client is gone, or wants it no more
       this._dataStream = false;
       const errors = received.reply.code < 400 ? 0 : this.#session.errors + 1;
       await this.#carryOut({
@@ -231,23 +256,13 @@ export class Connection extends SMTPConnection {
         say: [received.reply],
         next: received.hangUp ? "close" : "read",
       });
-      if (this._parser) this._parser.continue();
     } catch (error) {
       this.#fail("submission message", error);
     }
   }
 
-  /** The message's octets; each buys the client some time. */
-  async *#paced(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
-    for await (const chunk of stream) {
-      this.#deadline.extend(chunk.length);
-      yield chunk;
-    }
-    this.#deadline.clear(); // from here on the client waits for us
-  }
-
   #isReceiving(): boolean {
-    return this._parser !== false && this._parser._dataMode;
+    return this._dataStream instanceof PassThrough && !this._dataStream.writableEnded;
   }
 
   #expectCommand(): void {
@@ -285,7 +300,3 @@ export class Connection extends SMTPConnection {
     return this.#isReceiving() ? { octets: this._parser.dataBytes } : "message";
   }
 }
-
-/** Something has begun that the client should be able to end. */
-const isBusy = ({ transaction, exchange }: Session): boolean =>
-  transaction !== undefined || exchange !== undefined;

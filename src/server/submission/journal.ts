@@ -35,8 +35,9 @@ export function newJournal(door: Door, address: string): Journal {
 
   /** RFC 6409 section 5.2: refusals of mail. The limit of recipients is told once and not for each. */
   function noteRefusal({ login, transaction, helo }: Session, reply: Reply): void {
-    if (!login || !["MAIL", "RCPT", "DATA"].includes(verb) || (transaction?.overshoot ?? 0) > 0) return;
-    const stage = verb === "DATA" && transaction ? "END-OF-MESSAGE" : verb;
+    if (!login || !["MAIL", "RCPT", "DATA", "BDAT"].includes(verb) || (transaction?.overshoot ?? 0) > 0)
+      return;
+    const stage = (verb === "DATA" || verb === "BDAT") && transaction ? "END-OF-MESSAGE" : verb;
     const from = verb === "MAIL" ? path : (transaction?.sender ?? "");
     log("reject", { ...at, stage, reply, from, to: verb === "RCPT" ? path : "", helo });
   }
@@ -64,7 +65,7 @@ export function newJournal(door: Door, address: string): Journal {
     broke(event, stage) {
       if (stage === "command") log(event, { ...at, stage: verb });
       else if (stage === "message") log(event, { ...at, stage: "END-OF-MESSAGE" });
-      else log(event, { ...at, stage: "DATA", ...stage });
+      else log(event, { ...at, stage: verb, ...stage });
     },
     closed: () => log("disconnect", { ...at, commands: formatTally(tally) }),
   };

@@ -3,6 +3,7 @@
  * socket into one. Its own splitter takes a bare LF for the end of a line (against RFC 5321 section 2.3.8), and
  * unstuffs dots behind one, which makes smuggled messages.
  */
+import type { Writable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
 import { type Reply, reply } from "../../smtp/reply.ts";
@@ -11,6 +12,15 @@ import { authLine, commandLine, swallowedLine } from "./limits.ts";
 
 /** What a line says, or the answer to one that cannot be read. */
 export type Line = string | Reply;
+
+/** Octets that are no lines. */
+export interface Raw {
+  readonly octets: number;
+  /** Resolves when more can be taken. */
+  readonly take: (piece: Buffer) => Promise<void>;
+  /** Called behind the last of them; the next line waits until it has resolved. */
+  readonly done: () => Promise<void>;
+}
 
 type Next = (error?: Error | null) => void;
 
@@ -30,6 +40,8 @@ export class Lines extends SMTPStream {
   /** A line that is too long: what is dropped of it, and its answer when it ends. */
   #excess: { readonly octets: number; readonly answer: Reply } | undefined;
 
+  #raw: { readonly of: Raw; readonly left: number } | undefined;
+
   /** How far the message is from its end. */
   #place: Place = atBeginning;
 
@@ -48,6 +60,11 @@ export class Lines extends SMTPStream {
     return super.startDataMode();
   }
 
+  /** What comes behind the line that is being read goes to `raw`. */
+  expectRaw(raw: Raw): void {
+    this.#raw = { of: raw, left: raw.octets };
+  }
+
   override _write(chunk: Buffer, _encoding: unknown, next: Next): void {
     if (this._dataMode) {
       this._feedDataStream(chunk, next);
@@ -64,20 +81,9 @@ export class Lines extends SMTPStream {
     const { place, octets, rest } = unstuff(this.#place, chunk);
     this.#place = place;
     this._countDataBytes(octets.length);
-    const isTaken = !stream?.writable || stream.write(octets);
-    if (rest) {
-      this._endDataMode(false, rest, next);
-    } else if (isTaken) {
-      next();
-    } else {
-      const go = (): void => {
-        stream.off("drain", go);
-        stream.off("close", go); // a reader that has enough closes it
-        next();
-      };
-      stream.on("drain", go);
-      stream.on("close", go);
-    }
+    const taken = stream ? written(stream, octets) : Promise.resolve();
+    if (rest) this._endDataMode(false, rest, next);
+    else void taken.then(() => next());
   }
 
   async #readThen(input: Buffer, next: Next): Promise<void> {
@@ -94,6 +100,11 @@ export class Lines extends SMTPStream {
     let rest = input;
     for (let count = 1; !this.isClosed; count++) {
       if (this._dataMode) return this.#feed(rest);
+      if (this.#raw) {
+        rest = await this.#takeRaw(this.#raw, rest);
+        if (this.#raw) return;
+        continue;
+      }
       const end = rest.indexOf(lf);
       if (end < 0) return this.#hold(rest);
       const raw = rest.subarray(0, end + 1);
@@ -103,6 +114,17 @@ export class Lines extends SMTPStream {
       await this.#take(line, rest.length > 0);
       if (count % inOneTurn === 0) await nextTurn();
     }
+  }
+
+  /** Hands octets over; gives those that are lines again. */
+  async #takeRaw({ of, left }: { readonly of: Raw; readonly left: number }, octets: Buffer): Promise<Buffer> {
+    const piece = octets.subarray(0, left);
+    this.#raw = { of, left: left - piece.length };
+    if (piece.length > 0) await of.take(piece);
+    if (piece.length < left) return nothing;
+    this.#raw = undefined;
+    await of.done();
+    return octets.subarray(piece.length);
   }
 
   /** Keeps the beginning of a line, or only counts it where it is too long already. */
@@ -125,6 +147,20 @@ export class Lines extends SMTPStream {
       this._feedDataStream(rest, (error) => (error ? reject(error) : resolve()));
     });
   }
+}
+
+/** Writes to a stream; resolves when it takes more, or a reader that has enough has closed it. */
+export function written(stream: Writable, octets: Buffer): Promise<void> {
+  if (!stream.writable || stream.write(octets)) return Promise.resolve();
+  return new Promise((resolve) => {
+    const go = (): void => {
+      stream.off("drain", go);
+      stream.off("close", go);
+      resolve();
+    };
+    stream.on("drain", go);
+    stream.on("close", go);
+  });
 }
 
 /** Reads one line with its LF. */

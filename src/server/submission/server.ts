@@ -7,13 +7,14 @@ import { SMTPServer } from "smtp-server/lib/smtp-server.js";
 import { reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import { log } from "../observe/log.ts";
-import { Connection, type Visit } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import { guarded } from "./guard.ts";
 import { newJournal } from "./journal.ts";
 import { turnedAway } from "./limits.ts";
 import { takeProxyHeader } from "./proxied.ts";
 import type { ProxyHeader } from "./proxy-header.ts";
 import type { Submission } from "./submission.ts";
+import type { Visit } from "./visit.ts";
 
 /** A certificate with its chain, and its private key, both PEM. */
 export interface KeyPair {

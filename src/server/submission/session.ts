@@ -7,6 +7,7 @@ import type { Challenge } from "../../passwd/verifier.ts";
 import type { Reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import type { Recipient } from "../spool/envelope.ts";
+import type { Chunk } from "./bdat.ts";
 import type { Channel } from "./channel.ts";
 import type { Credentials, Exchange, Question } from "./exchange.ts";
 import type { MailParameters } from "./parameters.ts";
@@ -43,6 +44,8 @@ export interface Transaction {
   readonly recipients: readonly Recipient[];
   /** Recipients refused because there were enough. */
   readonly overshoot: number;
+  /** Octets that came by BDAT, or were announced; "refused" once a chunk was. Absent before the first. */
+  readonly chunks?: number | "refused";
   /** What the message will count for the limits of the login. */
   readonly bill: Bill;
 }
@@ -67,8 +70,9 @@ export interface Rules {
 /**
  * What happens after the answer. read: the next command. tls: the handshake. receive: the message.
  * too-many-errors: an end that the log mentions. Credentials are checked, a question is asked, and that gives the answer.
+ * A chunk is read, and then the answer said.
  */
-export type Next = "read" | "tls" | "receive" | "close" | "too-many-errors" | Credentials | Question;
+export type Next = "read" | "tls" | "receive" | "close" | "too-many-errors" | Credentials | Question | Chunk;
 
 export interface Answer {
   /** The session from now on. */
@@ -87,6 +91,10 @@ export function newSession(door: Door, address: string, channel?: Channel): Sess
 export function secured({ door, address, wrongPasswords, errors }: Session, channel: Channel): Session {
   return { door, address, ...channel, helo: "", wrongPasswords, errors };
 }
+
+/** Something has begun that the client should be able to end. */
+export const isBusy = ({ transaction, exchange }: Session): boolean =>
+  transaction !== undefined || exchange !== undefined;
 
 /** An answer after which the next command is read. */
 export function answer(session: Session, ...say: readonly Reply[]): Answer {

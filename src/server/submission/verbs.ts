@@ -4,6 +4,7 @@
  */
 
 import { type Reply, reply } from "../../smtp/reply.ts";
+import { bdat, unwanted } from "./bdat.ts";
 import type { Sasl } from "./exchange.ts";
 import * as limits from "./limits.ts";
 import { mechanismsFor, startSasl } from "./sasl.ts";
@@ -31,16 +32,30 @@ const addressed = need(
   "5.5.1",
   "No valid recipients",
 );
+const unchunked = need(
+  ({ transaction }) => transaction?.chunks === undefined,
+  503, // RFC 3030 section 2
+  "5.5.1",
+  "BDAT has begun this message and must end it",
+);
 const bare = need((_, argument) => argument === "", 501, "5.5.4", "This command takes no argument");
 
-const verbs: ReadonlyMap<string, { readonly needs: readonly Need[]; readonly run: Verb }> = new Map([
+interface Row {
+  readonly needs: readonly Need[];
+  readonly run: Verb;
+  /** How an unmet need is told, where there is more to it than the reply. */
+  readonly refuse?: (session: Session, argument: string, complaint: Reply) => Answer;
+}
+
+const verbs: ReadonlyMap<string, Row> = new Map<string, Row>([
   ["EHLO", { needs: [], run: ehlo }],
   ["HELO", { needs: [], run: helo }],
   ["STARTTLS", { needs: [bare, clear], run: starttls }],
   ["AUTH", { needs: [tls, greeted, stranger, between], run: auth }],
   ["MAIL", { needs: [tls, greeted, known, between], run: mail }],
-  ["RCPT", { needs: [tls, greeted, known, begun], run: recipient }],
-  ["DATA", { needs: [tls, greeted, known, begun, bare, addressed], run: data }],
+  ["RCPT", { needs: [tls, greeted, known, begun, unchunked], run: recipient }],
+  ["DATA", { needs: [tls, greeted, known, begun, bare, addressed, unchunked], run: data }],
+  ["BDAT", { needs: [tls, greeted, known, begun, addressed], run: bdat, refuse: unwanted }],
   ["RSET", { needs: [bare], run: rset }],
   ["NOOP", { needs: [], run: noop }],
   ["QUIT", { needs: [bare], run: quit }],
@@ -49,7 +64,7 @@ const verbs: ReadonlyMap<string, { readonly needs: readonly Need[]; readonly run
 ]);
 
 /** Commands that SMTP has and a submission server does without (RFC 6409 section 7, RFC 5321 appendix F). */
-const foreign = new Set(["EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BDAT", "BURL"]);
+const foreign = new Set(["EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BURL"]);
 
 /** The verb of a command line in capitals; "" where there is none. */
 const verbOf = (line: string): string => /^[A-Za-z]+(?=[ \t]|$)/.exec(line)?.[0].toUpperCase() ?? "";
@@ -84,7 +99,7 @@ function withErrors(before: Session, given: Answer): Answer {
   if (!given.say.some(({ code }) => code >= 400) || isOvershoot(before, given.session)) return given;
   const errors = given.session.errors + 1;
   const session = { ...given.session, errors };
-  if (given.next !== "read" || errors < limits.errors) return { ...given, session };
+  if (given.next === "close" || errors < limits.errors) return { ...given, session };
   return { session, say: [reply(421, "4.7.0", "Too many errors")], next: "too-many-errors" };
 }
 
@@ -105,7 +120,8 @@ function command(session: Session, line: string, rules: Rules): Answer {
   if (!row) return answer(session, reply(500, "5.5.2", "Command not recognised"));
   const argument = line.slice(verb.length).trim();
   const unmet = row.needs.find(({ met }) => !met(session, argument));
-  return unmet ? answer(session, unmet.otherwise) : row.run(session, argument, rules);
+  if (!unmet) return row.run(session, argument, rules);
+  return row.refuse ? row.refuse(session, argument, unmet.otherwise) : answer(session, unmet.otherwise);
 }
 
 /** RFC 2034 section 4: no enhanced code in what answers EHLO and HELO. */
@@ -124,6 +140,7 @@ function ehlo(session: Session, argument: string, rules: Rules): Answer {
       : []),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
+    ...(session.cipher === undefined ? [] : ["CHUNKING"]),
     "DSN",
     `LIMITS RCPTMAX=${rules.recipients}`, // RFC 9422
     "SMTPUTF8",
