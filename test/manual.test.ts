@@ -51,7 +51,7 @@ describe("tpa-submit.toml(5)", () => {
   test.each(tables)("%s: tells the kind of each value", (title) => {
     for (const [, rest] of items(part(text, "Ss", title), "Ic ")) {
       expect(rest).toMatch(
-        /^ Pq (text|name|path|address|list of addresses|list of networks|duration|size|number|flag)\n/,
+        /^ Pq (text|name|path|address|list of addresses|list of networks|list of texts|duration|size|number|flag)\n/,
       );
     }
   });

@@ -127,6 +127,17 @@ export const network: Kind<Network> = {
   },
 };
 
+/** A certificate with its chain, and its private key. */
+export const keyPair: Kind<{ readonly certificate: string; readonly key: string }> = {
+  expected: 'a certificate and its key such as "/etc/tpa-submit/tls/chain.pem /etc/tpa-submit/tls/key.pem"',
+  read: (value) => {
+    const [certificate, key, ...others] = typeof value === "string" ? value.split(" ").map(path.read) : [];
+    return certificate !== undefined && key !== undefined && others.length === 0
+      ? { certificate, key }
+      : undefined;
+  },
+};
+
 export const list = <Value>(kind: Kind<Value>): Kind<readonly Value[]> => ({
   expected: `a list, each ${kind.expected}`,
   each: kind,

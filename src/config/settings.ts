@@ -12,6 +12,7 @@ import {
   flag,
   hostName,
   type Kind,
+  keyPair,
   list,
   logTarget,
   network,
@@ -57,6 +58,11 @@ export const settings = {
       pathOrNone,
       "",
       "CA (PEM) whose client certificates log people in inside TLS (SASL EXTERNAL).",
+    ),
+    more: setting(
+      list(keyPair),
+      [],
+      "Certificates for further names, each with its key, for clients that ask.",
     ),
   },
   passwords: {

@@ -92,9 +92,10 @@ describe("SIGHUP", () => {
   }
 
   /** Common name of the certificate that a client meets now. */
-  function shownBy(port: number): Promise<string> {
+  function shownBy(port: number, servername = "localhost"): Promise<string> {
     return new Promise((resolve, reject) => {
-      const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
+      const options = { port, host: "127.0.0.1", servername, rejectUnauthorized: false };
+      const socket = connectTls(options, () => {
         resolve(String(socket.getPeerCertificate().subject.CN));
         socket.destroy();
       });
@@ -109,6 +110,29 @@ describe("SIGHUP", () => {
     expect(await shownBy(relay.submissions)).toBe("renewed.example.org");
     await relay.logged(new RegExp(`${await submit(before, note("old session"))}: removed`));
     before.close();
+  });
+
+  test("shows certificates for further names, each to who asks for it, and renews them", async () => {
+    const further = async (name: string): Promise<void> => {
+      const { cert, key } = selfSigned([name, "mail.example.com"]);
+      await writeFile(join(relay.folder, "more.pem"), cert);
+      await writeFile(join(relay.folder, "more.key"), key);
+    };
+    await further("first.example.com");
+    await relay.configure(
+      '[tls]\ncertificate = "FOLDER/certificate.pem"\nkey = "FOLDER/key.pem"\nmore = ["FOLDER/more.pem FOLDER/more.key"]',
+    );
+    await reload();
+    expect(await shownBy(relay.submissions, "mail.example.com")).toBe("first.example.com");
+    expect(await shownBy(relay.submissions)).toBe("localhost");
+    await further("second.example.com");
+    const said = await reload();
+    expect(said).toContain("more.pem: certificate for second.example.com, mail.example.com");
+    expect(said).toContain("more.pem: certificate for second.example.com, mail.example.com ends in 1 days");
+    expect(await shownBy(relay.submissions, "mail.example.com")).toBe("second.example.com");
+    await writeFile(join(relay.folder, "more.key"), selfSigned().key);
+    expect(await reload()).toMatch(/more\.key: is not the private key .*; the old certificate stays in use/);
+    expect(await shownBy(relay.submissions, "mail.example.com")).toBe("second.example.com");
   });
 
   test.each([

@@ -8,6 +8,7 @@ import { prepareRelay, program, type Relay, startRelay } from "../../demo/relay.
 import { isRoot } from "../interop/root.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Ended, run } from "../tools/child.mjs";
+import { clientCertificate } from "../tools/client-certificate.ts";
 import { note, submitAlone } from "./conversation.ts";
 
 let relay: Relay;
@@ -168,7 +169,9 @@ describe("serve --check", () => {
     expect(stderr).toBe("");
     expect(status).toBe(0);
     expect(stdout).toMatch(/tpa-submit\.toml: every setting is understood\n/);
-    expect(stdout).toMatch(/certificate\.pem: certificate for localhost, 127\.0\.0\.1, valid until /);
+    expect(stdout).toMatch(
+      /certificate\.pem: certificate for localhost, 127\.0\.0\.1, valid until .*Z, 29 days from now\n/,
+    );
     expect(stdout).toMatch(/mail-passwords: 1 logins\n/);
     expect(stdout).toMatch(/spool: will be made at the first start\n/);
   });
@@ -178,6 +181,15 @@ describe("serve --check", () => {
     const { status, stderr } = await serve("--check");
     expect(status).toBe(78);
     expect(stderr.trimEnd().split("\n").length).toBe(3);
+  });
+
+  test("warns of a certificate that lacks those who signed it", async () => {
+    const { cert, key } = clientCertificate(selfSigned(["ca.example.org"]), ["DNS:localhost"], "serverAuth");
+    await writeFile(relay.certificate, cert);
+    await writeFile(join(relay.folder, "key.pem"), key);
+    const { status, stdout } = await serve("--check");
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/certificate\.pem: warning: it lacks the certificate of CN=ca\.example\.org, /);
   });
 
   test("may be used while the relay runs", async () => {

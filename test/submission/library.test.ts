@@ -25,6 +25,7 @@ const replaced: readonly Row[] = [
   [connection, "_onError", "hears of socket errors and failed handshakes", "e8f6b8a6a96f"],
   [server, "_handleProxy", "is called once for every socket, its options reach connect()", "95b040fae0e7"],
   [server, "_expectsProxyHeader", "tells _acceptSocket() to guard a socket", "19b909b66bd3"],
+  [server, "_resolveSNI", "finds the context of a name, or the first one", "bf613c3aeac4"],
   [server, "connect", "makes the connection and calls init()", "760cd6611cf5"],
 ];
 
@@ -46,6 +47,7 @@ const leantOn: readonly Row[] = [
   [server, "_acceptSocket", "guards a socket until connect()", "f37460a82eb1"],
   [server, "_upgrade", "calls back once, with a TLS socket or an error that has meta", "252f1aa1e421"],
   [server, "_onError", "emits the error", "902a959fc19b"],
+  [server, "_normalizeHostname", "gives names one form, as updateSecureContext() does", "786ded0d2c23"],
   [server, "updateSecureContext", "makes new contexts out of the options", "b5d71077c3e2"],
 ];
 

@@ -6,6 +6,7 @@ import { indexLogins } from "../../passwd/logins.ts";
 import { decodePasswordFile, parsePasswordFile } from "../../passwd/passwordfile.ts";
 import { readCertificate } from "../../server/submission/certificate.ts";
 import { carrierFor } from "./carrier.ts";
+import { daysLeft, each } from "./certificates.ts";
 import { rulesFor } from "./rules.ts";
 
 /** Prints a line for each thing that was looked at; the status is 78 where one is wrong. */
@@ -33,8 +34,14 @@ export async function checkConfig(config: Config, file: string): Promise<number>
 }
 
 async function certificate({ tls }: Config): Promise<string> {
-  const { names, until } = await readCertificate(tls, Date.now());
-  return `${tls.certificate}: certificate for ${names}, valid until ${new Date(until).toISOString()}`;
+  const now = Date.now();
+  const lines = each(await readCertificate(tls, now)).map((certificate) => {
+    const { file, names, until, gap } = certificate;
+    const end = `${new Date(until).toISOString()}, ${daysLeft(certificate, now)} days from now`;
+    const warning = gap === undefined ? "" : `\n${file}: warning: ${gap}`;
+    return `${file}: certificate for ${names}, valid until ${end}${warning}`;
+  });
+  return lines.join("\n");
 }
 
 async function passwords({ passwords: { file }, domain }: Config): Promise<string> {

@@ -14,11 +14,12 @@ import { openMetrics, toAll } from "../../server/observe/metrics.ts";
 import { openSink } from "../../server/observe/sink.ts";
 import { openSpool } from "../../server/spool/spool.ts";
 import { newBrake } from "../../server/submission/brake.ts";
-import { type Certificate, readCertificate } from "../../server/submission/certificate.ts";
+import { type Certificates, readCertificate } from "../../server/submission/certificate.ts";
 import { newCrowd } from "../../server/submission/crowd.ts";
 import type { Submission } from "../../server/submission/submission.ts";
 import { version } from "../../version.ts";
 import { carrierFor } from "./carrier.ts";
+import { each, filesOf, tellOf, warnDaily } from "./certificates.ts";
 import { openDoors } from "./doors.ts";
 import { healthOf, newState, readingsOf } from "./figures.ts";
 import { placesFor } from "./inherited.ts";
@@ -112,24 +113,26 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     });
     const doors = await openDoors(places, certificate, submission);
     opened.push(() => doors.drain(grace));
-    const tellOf = ({ names, until }: Certificate, file: string): void => {
-      state.certificateUntil = until;
-      log("certificate-loaded", { file, names, until: new Date(until).toISOString() });
+    let inHand = certificate;
+    const use = (certificates: Certificates): void => {
+      inHand = certificates;
+      state.certificateUntil = Math.min(...each(certificates).map(({ until }) => until));
+      tellOf(certificates, Date.now());
     };
-    tellOf(certificate, config.tls.certificate);
-
+    use(certificate);
     const reloadCertificate = async (): Promise<void> => {
-      const { tls } = inUse.config;
       try {
-        const renewed = await readCertificate(tls, Date.now());
+        const renewed = await readCertificate(inUse.config.tls, Date.now());
         doors.replaceCertificate(renewed);
-        tellOf(renewed, tls.certificate);
+        use(renewed);
       } catch (error) {
         log("certificate-refused", { reason: asReason(error) });
       }
     };
-    const watch = watchFiles(() => Object.values(inUse.config.tls), reloadCertificate);
+    const watch = watchFiles(() => filesOf(inUse.config.tls), reloadCertificate);
     opened.push(async () => watch.stop());
+    const warning = warnDaily(() => inHand, Date.now);
+    opened.push(async () => warning.stop());
 
     const reload = async (): Promise<void> => {
       try {

@@ -149,6 +149,16 @@ export const events = {
     "info",
     ({ file, names, until }) => `${file}: certificate for ${names}, valid until ${until}`,
   ),
+  "certificate-chain": row<{ file: string; gap: string }>(
+    "master",
+    "warning",
+    ({ file, gap }) => `${file}: ${gap}`,
+  ),
+  "certificate-ending": row<{ file: string; names: string; days: number }>(
+    "master",
+    "warning",
+    ({ file, names, days }) => `${file}: certificate for ${names} ends in ${days} days`,
+  ),
   "certificate-refused": row<{ reason: string }>(
     "master",
     "error",

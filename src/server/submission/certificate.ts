@@ -1,21 +1,45 @@
 /**
- * The certificate that clients meet, and the CA of theirs: read from their files and judged before anything uses them.
+ * The certificates that clients meet, and the CA of theirs: read from their files and judged before anything uses them.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { chainGap } from "./chain.ts";
 
 export interface Certificate {
+  /** Where it was read. */
+  readonly file: string;
   /** PEM, the host's own certificate first. */
   readonly cert: string;
   readonly key: string;
-  /** PEM of those who sign the certificates of clients; "" where clients have none. */
-  readonly clientCa: string;
   /** The names it is for, as a person would list them. */
   readonly names: string;
+  /** The host names among them, in small letters; one may begin with "*.". */
+  readonly hosts: readonly string[];
   /** When it ends, in milliseconds since the epoch. */
   readonly until: number;
+  /** What is missing in the file, or in the wrong place: words that go on behind its name. */
+  readonly gap?: string;
+}
+
+/** The certificate of the host, and what goes with it. */
+export interface Certificates extends Certificate {
+  /** PEM of those who sign the certificates of clients; "" where clients have none. */
+  readonly clientCa: string;
+  /** For clients that ask for one of their hosts. */
+  readonly others: readonly Certificate[];
+}
+
+/** A certificate with its chain, and its key: paths. */
+export interface PairOfFiles {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface Files extends PairOfFiles {
+  readonly "client-ca": string;
+  readonly more: readonly PairOfFiles[];
 }
 
 /**
@@ -23,11 +47,22 @@ export interface Certificate {
  * the two do not belong together, or when the certificate has expired at `now`.
  */
 export async function readCertificate(
-  files: { readonly certificate: string; readonly key: string; readonly "client-ca"?: string },
+  { more, "client-ca": ca, ...first }: Files,
+  now: number,
+): Promise<Certificates> {
+  const pair = await readPair(first, ["tls.certificate", "tls.key"], now);
+  const others: Certificate[] = [];
+  for (const files of more) others.push(await readPair(files, ["tls.more", "tls.more"], now));
+  return { ...pair, others, clientCa: await readClientCa(ca) };
+}
+
+async function readPair(
+  files: PairOfFiles,
+  [certificateSetting, keySetting]: readonly [string, string],
   now: number,
 ): Promise<Certificate> {
-  const cert = await readPem(files.certificate, "tls.certificate");
-  const key = await readPem(files.key, "tls.key");
+  const cert = await readPem(files.certificate, certificateSetting);
+  const key = await readPem(files.key, keySetting);
   const leaf = parse(files.certificate, "certificate", () => new X509Certificate(cert));
   const privateKey = parse(files.key, "private key without a passphrase", () => createPrivateKey(key));
   if (!leaf.checkPrivateKey(privateKey)) {
@@ -36,8 +71,9 @@ export async function readCertificate(
   parse(files.certificate, "certificate that TLS accepts", () => createSecureContext({ cert, key }));
   const until = Date.parse(leaf.validTo);
   if (until <= now) throw wrong(`${files.certificate}: expired on ${leaf.validTo}; clients would refuse it`);
-  const clientCa = await readClientCa(files["client-ca"] ?? "");
-  return { cert, key, clientCa, names: namesOf(leaf), until };
+  const gap = parse(files.certificate, "chain of certificates", () => chainGap(cert));
+  const known = { file: files.certificate, cert, key, names: namesOf(leaf), hosts: hostsOf(leaf), until };
+  return gap === undefined ? known : { ...known, gap };
 }
 
 async function readClientCa(file: string): Promise<string> {
@@ -66,6 +102,9 @@ function parse<Result>(file: string, what: string, read: () => Result): Result {
 }
 
 const wrong = (message: string): Failure => new Failure(exitStatus.config, message);
+
+const hostsOf = ({ subjectAltName = "" }: X509Certificate): readonly string[] =>
+  subjectAltName.toLowerCase().match(/(?<=dns:)[^,\s]+/g) ?? [];
 
 function namesOf(leaf: X509Certificate): string {
   const names = (leaf.subjectAltName ?? "").match(/(?<=DNS:|IP Address:)[^,\s]+/g) ?? [];

@@ -22,10 +22,14 @@ export interface KeyPair {
   readonly cert: string | Buffer;
   /** PEM of those who sign the certificates of clients; "" where none is asked for. */
   readonly clientCa?: string;
+  /** For clients that ask for one of these host names (RFC 6066 section 3): more names, perhaps as "*.example.org". */
+  readonly others?: readonly (Pick<KeyPair, "key" | "cert"> & { readonly hosts: readonly string[] })[];
+  /** The host names of this pair itself, for which no other is used. */
+  readonly hosts?: readonly string[];
 }
 
 /** What TLS is to be like at a door. Throws what is wrong with the pair: no PEM, or a key of another certificate. */
-export function tlsOptions(door: Door, { key, cert, clientCa = "" }: KeyPair) {
+export function tlsOptions(door: Door, { key, cert, clientCa = "", others = [], hosts = [] }: KeyPair) {
   // RFC 8314 section 4.2: inside TLS from the first octet only. Whoever has no certificate, or none of theirs, is
   // welcome to log in with a password.
   const isAsking = door === "smtps" && clientCa !== "";
@@ -39,8 +43,13 @@ export function tlsOptions(door: Door, { key, cert, clientCa = "" }: KeyPair) {
     rejectUnauthorized: false,
     sessionIdContext: "tpa-submit", // without one, OpenSSL resumes no session that asked for a certificate
   };
-  createSecureContext(options);
-  return options;
+  const sniOptions = new Map<string, typeof options>();
+  for (const pair of [{ key, cert, hosts }, ...others]) {
+    const itsOwn = { ...options, key: pair.key, cert: pair.cert };
+    createSecureContext(itsOwn);
+    for (const host of pair.hosts) if (!sniOptions.has(host)) sniOptions.set(host, itsOwn);
+  }
+  return { ...options, sniOptions };
 }
 
 const tooManyOfYou = reply(421, "4.7.0", "Too many connections from your address, please try again later");
@@ -128,6 +137,13 @@ export class Server extends SMTPServer {
       if (error && visit) guarded(socket, () => this.#handshakeFailed(visit, error.message));
       next(error, tlsSocket);
     });
+  }
+
+  /** The library knows exact names only. */
+  override _resolveSNI(name: string, next: Parameters<SMTPServer["_resolveSNI"]>[1]): void {
+    const host = this._normalizeHostname(name);
+    const wildcard = `*${host.slice(Math.max(0, host.indexOf(".")))}`;
+    super._resolveSNI(this.secureContext.has(host) ? host : wildcard, next);
   }
 
   /** A failed handshake is in the log already, and no trouble of the listener's. */
