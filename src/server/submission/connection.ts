@@ -13,6 +13,7 @@ import { logBug } from "../observe/log.ts";
 import { type Chunk, chunksRefused } from "./bdat.ts";
 import { channelOf, cipherOf } from "./channel.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
+import { internal, stopping, tooSlow } from "./farewells.ts";
 import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
@@ -25,10 +26,7 @@ import type { Submission } from "./submission.ts";
 import { refuse, respond } from "./verbs.ts";
 import type { Visit } from "./visit.ts";
 
-const stopping = reply(421, "4.3.2", "The server is being restarted, please try again in a moment");
 const tooSoon = reply(521, "5.5.1", "Protocol error: the server speaks first"); // RFC 7504: closed with it
-const tooSlow = reply(421, "4.4.2", "Timeout, closing the connection");
-const internal = reply(421, "4.3.0", "Internal error, sorry; it has been noted");
 
 export class Connection extends SMTPConnection {
   /** Resolves when the socket is gone and nothing is left to do. */
@@ -211,9 +209,7 @@ export class Connection extends SMTPConnection {
     const refusal = await this.#open(() => (this._parser ? this._parser.startDataMode() : false));
     if (refusal) return this.#carryOut(answer({ ...this.#session, transaction: undefined }, refusal));
     if (!this._dataStream) return; // the client went away
-    this.#message = this.#message.then(() => {
-      if (this._parser) this._parser.continue();
-    });
+    this.#message = this.#message.then(() => void (this._parser !== false && this._parser.continue()));
     this.#say([reply(354, "", "End data with <CR><LF>.<CR><LF>")]);
   }
 
@@ -223,10 +219,11 @@ export class Connection extends SMTPConnection {
     if ("code" in begun) return begun;
     const { mail, draft } = begun;
     const stream = !this.#ended && !this._closed && start();
-    if (!stream) return void (await draft.discard()); // gone meanwhile
     this._dataStream = stream;
-    this.#deadline.set(this.#submission.now() + this.#submission.patience.command);
-    this.#message = this.#finish(receive(paced(stream, this.#deadline), mail, draft, this.#submission));
+    this.#expectCommand(); // the same patience, to begin with
+    if (!stream)
+      await draft.discard(); // gone meanwhile
+    else this.#message = this.#finish(receive(paced(stream, this.#deadline), mail, draft, this.#submission));
     return undefined;
   }
 
@@ -235,7 +232,7 @@ export class Connection extends SMTPConnection {
     await this.#become(session);
     const refusal = chunk.isWanted && !this._dataStream ? await this.#open(newStream) : undefined;
     if (!(this._parser instanceof Lines)) return; // the client went away
-    this.#deadline.set(this.#submission.now() + this.#submission.patience.command);
+    this.#expectCommand();
     const stream = (chunk.isWanted && this._dataStream) || undefined;
     const raw = rawFor(chunk, stream, this.#deadline, () => {
       if (refusal) return this.#carryOut(answer(chunksRefused(this.#session), refusal));
@@ -297,6 +294,6 @@ export class Connection extends SMTPConnection {
 
   #stage(): Stage {
     if (!this._dataStream || !this._parser) return "command";
-    return this.#isReceiving() ? { octets: this._parser.dataBytes } : "message";
+    return this.#isReceiving() ? { octets: this._dataStream.byteLength } : "message";
   }
 }

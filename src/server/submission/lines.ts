@@ -72,7 +72,7 @@ export class Lines extends SMTPStream {
     }
     const input = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     this.#held = nothing;
-    void this.#readThen(input, next);
+    void this.#goOn(this.#read(input), next);
   }
 
   /** Octets of a message; `next` is called when its reader can take more. */
@@ -83,12 +83,12 @@ export class Lines extends SMTPStream {
     this._countDataBytes(octets.length);
     const taken = stream ? written(stream, octets) : Promise.resolve();
     if (rest) this._endDataMode(false, rest, next);
-    else void taken.then(() => next());
+    else void this.#goOn(taken, next);
   }
 
-  async #readThen(input: Buffer, next: Next): Promise<void> {
+  async #goOn(work: Promise<void>, next: Next): Promise<void> {
     try {
-      await this.#read(input);
+      await work;
     } catch (error) {
       next(error instanceof Error ? error : new Error(String(error)));
       return;

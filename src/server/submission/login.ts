@@ -25,8 +25,10 @@ export async function settle(
   if (until !== undefined) return braked(session, next, until, submission);
   if (!("ask" in next)) return authenticate(session, next, submission);
   const given = carryOn(session, await next.ask(submission.proofs));
-  const { session: later, next: then } = given;
-  return typeof then === "object" && "login" in then ? settle(later, then, submission) : given;
+  const { next: further } = given;
+  return typeof further === "object" && "login" in further
+    ? settle(given.session, further, submission)
+    : given;
 }
 
 /** Answers AUTH once `verify` has spoken. A failure is held back, the next one of the connection longer. */

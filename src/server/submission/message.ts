@@ -52,8 +52,10 @@ export function rawFor(
   return {
     octets,
     async take(piece) {
+      if (!stream) return; // and it buys no time
       deadline.extend(piece.length);
-      if (stream) await written(stream, piece);
+      stream.byteLength += piece.length;
+      await written(stream, piece);
     },
     async done() {
       if (isLast) stream?.end();
