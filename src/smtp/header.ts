@@ -5,7 +5,7 @@
  */
 
 export interface Field {
-  /** As written; "" for a line that is no field, which is passed on all the same. */
+  /** As written; "" for a line that is no field. */
   readonly name: string;
   /** The whole field with its folded lines and their CRLFs. */
   readonly raw: string;

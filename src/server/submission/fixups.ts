@@ -28,12 +28,14 @@ export interface FixedHeader {
 const blind = ["Bcc", "Resent-Bcc"];
 
 /**
- * Mends a header of these `fields`.
+ * Mends a header of these `fields`. One with a line that is no field is refused (RFC 5322 section 2.2).
  * A message without From is refused, as mox and maddy do: RFC 5322 section 3.6 wants it, receivers refuse such mail
  * later, and only the writer knows what belongs there.
  */
 export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supplies): FixedHeader | Reply {
   const find = (name: string): Field | undefined => fields.find((field) => isNamed(field, name));
+  const stray = fields.findIndex(({ name }) => name === "");
+  if (stray >= 0) return reply(554, "5.6.0", noField(fields.slice(0, stray)));
   if (!find("From")) return reply(554, "5.6.0", "The message has no From field; no mail without an author");
   if (fields.filter((field) => isNamed(field, "Received")).length >= hops) {
     return reply(554, "5.4.6", `The message has been through ${hops} servers, this is a loop`);
@@ -51,6 +53,15 @@ export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supp
       .join(""),
     messageId: messageId.slice(0, 250), // RFC 5322 section 2.1.1 allows a line 998, a log line is read by people
   };
+}
+
+/** Some readers end the header at such a line, others pass it over: they would show two different messages. */
+function noField(before: readonly Field[]): string {
+  const line = before
+    .map(({ raw }) => raw)
+    .join("")
+    .split("\r\n").length;
+  return `Line ${line} of the message is no header field; an empty line must stand before the text`;
 }
 
 /** `20261122130246`, as Postfix begins its message IDs. */
