@@ -163,9 +163,15 @@ describe("SIGHUP", () => {
     expect(await readdir(join(relay.folder, "elsewhere"))).toContain(`${id}.eml`);
   });
 
-  test("changes limits and the policy of senders", async () => {
-    await relay.configure('[limits]\nmessage-size = "1M"\n[senders]\npolicy = "domain"');
-    await reload();
+  test("changes limits, the policy of senders and the words about a wrong password", async () => {
+    const words = "Not the password of your desk";
+    await relay.configure(
+      `[limits]\nmessage-size = "1M"\n[senders]\npolicy = "domain"\n[passwords]\nfile = "FOLDER/mail-passwords"\nwrong-text = "${words}"`,
+    );
+    expect(await reload()).not.toContain("only after a restart");
+    const stranger = await greet(relay);
+    expect(await stranger.say(authPlain(relay.login, "wrong"))).toBe(`535 5.7.8 ${words}`);
+    stranger.close();
     const talk = await enter(relay);
     expect(await talk.say("EHLO client.example.org")).toContain("SIZE 1048576");
     expect(await talk.say("MAIL FROM:<anybody@example.org>")).toMatch(/^250 /);

@@ -1,4 +1,5 @@
 /** A door opened, and a message through it into the real spool. */
+import dns from "node:dns";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -38,6 +39,22 @@ describe("listen()", () => {
       waits.push(performance.now() - before);
     }
     expect(Math.min(...waits)).toBeLessThan(90); // the library alone waits 100 ms each time
+  });
+
+  test("asks no name server for the client's name, before the greeting or later", async () => {
+    const asked = [vi.spyOn(dns, "reverse"), vi.spyOn(dns.promises, "reverse"), vi.spyOn(dns, "lookup")];
+    try {
+      for (const name of ["submission", "smtps"] as const) {
+        const door = await opened(name);
+        const client = await greeted(door, name === "smtps");
+        await ask(client, "QUIT");
+        await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
+      }
+      const [reverse, promised, lookup] = asked.map(({ mock }) => mock.calls);
+      expect([reverse, promised, lookup?.filter(([host]) => host !== "127.0.0.1")]).toEqual([[], [], []]);
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 });
 

@@ -178,7 +178,7 @@ const restartOnly: readonly (readonly [string, (config: Config) => unknown])[] =
   ["hostname", ({ hostname }) => hostname],
   ["domain", ({ domain }) => domain],
   ["listen", ({ listen }) => listen],
-  ["passwords", ({ passwords }) => passwords],
+  ["passwords", ({ passwords }) => ({ ...passwords, "wrong-text": "" })], // the words go with the session's rules
   ["spool", ({ spool }) => spool],
   ["log", ({ log: target }) => target],
   ["retries and concurrency of delivery", patienceOf],
@@ -192,7 +192,8 @@ function changedForRestart(first: Config, next: Config): readonly string[] {
 
 /** `next`, but for what stays as the relay was started with. */
 function keeping(first: Config, next: Config): Config {
-  const { hostname, domain, listen, passwords, spool, log: target } = first;
+  const { hostname, domain, listen, spool, log: target } = first;
+  const passwords = { ...first.passwords, "wrong-text": next.passwords["wrong-text"] };
   return { ...next, hostname, domain, listen, passwords, spool, log: target };
 }
 
