@@ -10,10 +10,11 @@ export interface SelfSigned {
   readonly cert: string;
 }
 
-/** A key pair for `names` (DNS names or IP addresses), valid for `days`. */
+/** A key pair for `names` (DNS names or IP addresses), valid for `days`; `algorithm` is openssl's. */
 export function selfSigned(
   names: readonly string[] = ["relay.example.org", "127.0.0.1"],
   days = 2,
+  algorithm: readonly string[] = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
 ): SelfSigned {
   const folder = mkdtempSync(join(tmpdir(), "tpa-submit-certificate-"));
   const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
@@ -24,7 +25,7 @@ export function selfSigned(
     execFileSync(
       "openssl",
       [
-        ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
+        ...["req", "-x509", "-newkey", ...algorithm, "-nodes"],
         ...["-subj", `/CN=${names[0] ?? "relay.example.org"}`, "-addext", `subjectAltName=${alternatives}`],
         ...["-days", String(days), "-keyout", key, "-out", cert],
       ],

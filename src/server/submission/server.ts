@@ -28,6 +28,16 @@ export interface KeyPair {
   readonly hosts?: readonly string[];
 }
 
+/**
+ * RFC 9325 section 4: forward secrecy and authenticated encryption, nothing else; what Node would add is CBC and keys
+ * carried by RSA. Every mail program that knows TLS 1.2 and is still kept has one of these.
+ */
+const ciphers = [
+  ...["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"],
+  ...["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"],
+  ...["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"],
+].join(":");
+
 /** What TLS is to be like at a door. Throws what is wrong with the pair: no PEM, or a key of another certificate. */
 export function tlsOptions(door: Door, { key, cert, clientCa = "", others = [], hosts = [] }: KeyPair) {
   // RFC 8314 section 4.2: inside TLS from the first octet only. Whoever has no certificate, or none of theirs, is
@@ -37,6 +47,7 @@ export function tlsOptions(door: Door, { key, cert, clientCa = "", others = [], 
     key,
     cert,
     minVersion: "TLSv1.2" as const, // RFC 8314 section 4
+    ciphers,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION, // would only be work for us
     ca: isAsking ? clientCa : undefined,
     requestCert: isAsking,
