@@ -26,6 +26,18 @@ const suspects: readonly (readonly [string, readonly Entry[], readonly string[]]
   ["203.0.113.16", [failure("203.0.113.16", "SCRAM-SHA-256", "user1")], ["auth", "aggressive"]],
   ["203.0.113.17", [failure("203.0.113.17", "EXTERNAL", "user1@example.org")], ["auth", "aggressive"]],
   [
+    "203.0.113.18",
+    [
+      entryOf("auth-in-vain", {
+        ...at("203.0.113.18"),
+        mechanism: "CRAM-MD5",
+        login: "user1",
+        reason: "the stored password does not allow CRAM-MD5",
+      }),
+    ],
+    [],
+  ],
+  [
     "203.0.113.5",
     [
       entryOf("auth-unavailable", {

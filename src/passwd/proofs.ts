@@ -11,7 +11,7 @@ import { scramKeys } from "./derived.ts";
 import { derivedShape, type Logins, whyShut } from "./logins.ts";
 import { canonicalLogin } from "./passwordfile.ts";
 import type { Keys, ScramDigest, ScramKeys } from "./scheme.ts";
-import { neverRead, type Unavailable, type Verdict } from "./verdict.ts";
+import { neverRead, type Rejected, type Unavailable, type Verdict } from "./verdict.ts";
 
 export type { ScramDigest } from "./scheme.ts";
 
@@ -71,11 +71,11 @@ export function newProofs(
       if (!found) return neverRead;
       const own = found.keys.flatMap(statesOf);
       const states = own.length > 0 ? own : [made("CRAM-MD5", 32)];
-      const reason = found.shut || (own.length > 0 ? "wrong password" : "no password kept for CRAM-MD5");
+      const refusal = own.length > 0 ? rejected("wrong password") : keyless(found.shut, "CRAM-MD5");
       return {
         check(challenge, digest) {
           const right = states.filter((one) => sameDigest(hmacMd5(one, Buffer.from(challenge)), digest));
-          return right.length > 0 ? accepted(found.login) : { kind: "rejected", reason };
+          return right.length > 0 ? accepted(found.login) : refusal;
         },
       };
     },
@@ -97,18 +97,27 @@ export function newProofs(
           )
         : [{ stored: nobodys, server: nobodys }];
       const side = scramSide(digest, login, salted, given);
-      return newest ? side : failing(side, shut || `no password kept for SCRAM with ${digest}`);
+      return newest ? side : failing(side, keyless(shut, mechanismOf[digest]));
     },
 
     async vouched(name) {
       const found = await find(name);
       if (!found) return neverRead;
-      return found.shut === "" ? accepted(found.login) : { kind: "rejected", reason: found.shut };
+      return found.shut === "" ? accepted(found.login) : rejected(found.shut);
     },
   };
 }
 
 const accepted = (login: string): Verdict => ({ kind: "accepted", login });
+const rejected = (reason: string): Rejected => ({ kind: "rejected", reason });
+
+const mechanismOf: Readonly<Record<ScramDigest, string>> = { sha1: "SCRAM-SHA-1", sha256: "SCRAM-SHA-256" };
+
+/** For a login without keys for `mechanism`, or one that is `shut` to all. */
+function keyless(shut: string, mechanism: string): Rejected {
+  if (shut !== "") return rejected(shut);
+  return { ...rejected(`the stored password does not allow ${mechanism}`), isVain: true };
+}
 
 function statesOf(keys: Keys): readonly Buffer[] {
   if (keys.kind === "cram") return [keys.states];
@@ -136,18 +145,12 @@ function scramSide(
       const signature = createHmac(digest, right?.server ?? "")
         .update(message)
         .digest();
-      return { verdict: right ? accepted(login) : { kind: "rejected", reason: "wrong password" }, signature };
+      return { verdict: right ? accepted(login) : rejected("wrong password"), signature };
     },
   };
 }
 
 /** The same, for whom nothing is right. */
-function failing(side: Scram, reason: string): Scram {
-  return {
-    ...side,
-    check: (message, proof) => ({
-      ...side.check(message, proof),
-      verdict: { kind: "rejected", reason },
-    }),
-  };
+function failing(side: Scram, verdict: Rejected): Scram {
+  return { ...side, check: (message, proof) => ({ ...side.check(message, proof), verdict }) };
 }

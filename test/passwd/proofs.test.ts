@@ -70,7 +70,7 @@ describe("SCRAM", () => {
       "without keys",
       [`user1:${sha256}`, `user2:${bcrypt}`],
       "user2",
-      "no password kept for SCRAM with sha256",
+      "the stored password does not allow SCRAM-SHA-256",
     ],
     ["unknown beside cleartext", ["user1:{PLAIN}pencil"], "user2", "unknown user"],
   ])("lets nobody in who is %s", async (_, lines, name, reason) => {
@@ -140,7 +140,7 @@ describe("CRAM-MD5", () => {
 
   test("lets in nobody who is unknown or has no keys", async () => {
     expect(await tried(["tim:{PLAIN}x"], "tom")).toEqual({ kind: "rejected", reason: "unknown user" });
-    const none = { kind: "rejected", reason: "no password kept for CRAM-MD5" };
+    const none = { kind: "rejected", reason: "the stored password does not allow CRAM-MD5", isVain: true };
     expect(await tried([`tim:${bcrypt}`], "tim")).toEqual(none);
   });
 });

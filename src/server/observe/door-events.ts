@@ -74,6 +74,12 @@ export const doorEvents = {
       return `${client}: SASL ${isKnown ? mechanism : "PLAIN"} authentication failed: ${what}, sasl_username=${word(login)}`;
     },
   ),
+  // No words of fail2ban's: some programs try the best mechanism with every login, and then one that it can use.
+  "auth-in-vain": at<AtDoor & { mechanism: string; login: string; reason: string }>(
+    "info",
+    ({ client, mechanism, login, reason }) =>
+      `${client}: SASL ${mechanism} authentication not possible: ${reason}, sasl_username=${word(login)}`,
+  ),
   // The words that fail2ban's stock filter passes over: trouble of ours bans nobody.
   "auth-unavailable": at<AtDoor & { mechanism: string; login: string; reason: string }>(
     "warning",

@@ -52,7 +52,8 @@ async function authenticate(
     return answer({ ...session, login: { name: verdict.login, mechanism }, wrongPasswords: 0 }, welcome);
   }
   const reason = verdict.kind === "accepted" ? "would act for somebody else" : verdict.reason;
-  log("auth-failed", { ...note, reason });
+  const isVain = verdict.kind === "rejected" && verdict.isVain;
+  log(isVain ? "auth-in-vain" : "auth-failed", { ...note, reason });
   const wrongPasswords = session.wrongPasswords + 1;
   const wait = brake.failed(attempt(session, login, domain), password);
   await pause(Math.max(wrongPasswords, wait) * patience.wrongPassword);
