@@ -1,7 +1,11 @@
 /** What TLS tells of a client: certificates that log in (SASL EXTERNAL), and octets that SCRAM binds itself to. */
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
+import { readCertificate } from "../../src/server/submission/certificate.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { clientCertificate } from "../tools/client-certificate.ts";
 import type { Client } from "./client.ts";
@@ -87,6 +91,14 @@ describe("a client certificate", () => {
     expect(await ask(client, "MAIL FROM:<user2@example.org>")).toMatch(/^250 /);
   });
 
+  test("counts under each of the server's names", async () => {
+    const door = await opened("smtps");
+    const other = { ...selfSigned(["mail.example.com"]), hosts: ["mail.example.com"] };
+    door.listener.replaceCertificate({ ...pair, clientCa: ca.cert, others: [other] });
+    const client = await greeted(door, true, { ...user1, servername: "mail.example.com" });
+    expect(await ask(client, "AUTH EXTERNAL =")).toMatch(/^235 /);
+  });
+
   test("is not asked for without a CA, nor behind STARTTLS (RFC 8314 section 4.2)", async () => {
     const plain = await opened("smtps");
     expect(await offered(await greeted(plain, true, user1))).toBe("PLAIN LOGIN");
@@ -113,6 +125,33 @@ describe("a client certificate", () => {
       expect(await ask(client, "AUTH EXTERNAL =")).toMatch(/^235 /);
     },
   );
+});
+
+describe("the file with the CA of clients", () => {
+  const folder = mkdtempSync(join(tmpdir(), "tpa-submit-ca-"));
+  const at = (name: string): string => join(folder, name);
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  async function read(file: string, text?: string): Promise<string> {
+    writeFileSync(at("cert.pem"), pair.cert);
+    writeFileSync(at("key.pem"), pair.key);
+    if (text !== undefined) writeFileSync(at(file), text);
+    const files = { certificate: at("cert.pem"), key: at("key.pem"), "client-ca": at(file), more: [] };
+    return (await readCertificate(files, Date.now())).clientCa;
+  }
+
+  test("is read with the certificate", async () => {
+    expect(await read("ca.pem", ca.cert)).toBe(ca.cert);
+  });
+
+  test("is named where it cannot be used", async () => {
+    await expect(read("missing.pem")).rejects.toThrow(
+      `${at("missing.pem")}: cannot be read (there is no such file); tls.client-ca says where it is`,
+    );
+    await expect(read("text.pem", "no certificate\n")).rejects.toThrow(
+      `${at("text.pem")}: expected a certificate in PEM form`,
+    );
+  });
 });
 
 describe("SCRAM-SHA-256-PLUS", () => {
