@@ -59,7 +59,9 @@ describe.skipIf(!usable())("a real Exim sends through us", () => {
     const { token, octets } = newLetter();
     const log = await send(protocol, relay.password, "user1@example.org", octets);
     // K: in chunks (BDAT).
-    expect(log).toMatch(/=> x@example\.net R=smarthost T=smarthost .* A=plain K C="250 2\.0\.0 Ok: queued as /);
+    expect(log).toMatch(
+      /=> x@example\.net R=smarthost T=smarthost .* A=plain K C="250 2\.0\.0 Ok: queued as /,
+    );
     const arrived = await hop.arrived(token);
     expect(arrived).toMatch(
       /^Received: from authenticated-user by relay\.example\.org\r\n\twith ESMTPSA [\s\S]*?\r\nReceived: from /,
