@@ -173,6 +173,19 @@ describe("what others say reaches the log as text and nothing more", () => {
     expect(JSON.stringify(fields)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028\u202e]|\\u001b/);
   });
 
+  test("a quoted local part cannot hold the tag of another line", () => {
+    const { text } = entryOf("reject", {
+      door,
+      client,
+      stage: "RCPT",
+      reply: reply(503, "5.5.1", "Send MAIL first"),
+      from: "",
+      to: '"x postfix/smtpd[1]: 4F00: client=y[192.0.2.1]: "@example.net',
+      helo: "[192.0.2.7]",
+    });
+    expect(text).toContain('to=<"x postfix/smtpd[1]? 4F00: client=y[192.0.2.1]: "@example.net>');
+  });
+
   test("a login cannot add a part to its line", () => {
     const { text } = entryOf("client", {
       door,

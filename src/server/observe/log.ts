@@ -29,7 +29,7 @@ export function log<Name extends EventName>(event: Name, fields: FieldsOf<Name>)
   sink(entryOf(event, fields));
 }
 
-/** Puts `event` into words. Control characters in any field, a client's or a server's, are made harmless here. */
+/** Puts `event` into words. Control characters and forged tags in any field, a client's or a server's, are made harmless here. */
 export function entryOf<Name extends EventName>(event: Name, fields: FieldsOf<Name>): Entry {
   const { daemon, level, text } = events[event] as {
     daemon: string;
@@ -47,8 +47,10 @@ export function logBug(where: string, error: unknown): void {
   log("bug", { where, stack: stack.replace(/\s*\n\s*/g, " | ") });
 }
 
-// C0, DEL, C1, line and paragraph separators, and what turns the direction of writing round.
-const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+// C0, DEL, C1, line and paragraph separators, what turns the direction of writing round, and the colon that would end a
+// tag of syslog, "postfix/smtpd[1]: ", which a quoted local part may hold.
+const unprintable =
+  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]|(?<=\[\d+\]):(?= )/;
 const everyUnprintable = new RegExp(unprintable, "g");
 
 function printable(value: unknown): unknown {
