@@ -10,8 +10,8 @@ export interface Doors {
   readonly submissions: number;
 }
 
-/** Longer than the longest answer waits (15 seconds after many wrong passwords), or the server hangs. */
-const patience = 40_000;
+/** Longer than a session with three wrong passwords takes, each answered after 15 seconds, or the server hangs. */
+const patience = 90_000;
 
 /** After so many milliseconds the client hangs up. */
 const quiet = 1_000;
