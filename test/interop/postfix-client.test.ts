@@ -88,6 +88,19 @@ describe.skipIf(!realPostfix("swaks"))("a real Postfix sends through us with", (
     }
   });
 
+  test("a foreign sender, and gives the message up", async () => {
+    const [, settings, extras] = setups[0] ?? ["", "", {}];
+    const postfix = await startWith(settings, extras, relay.password);
+    try {
+      await hand(postfix, newLetter().octets, "boss@example.org");
+      const said =
+        /status=bounced \(host \S+ said: 550 5\.7\.1 user1 may not send as boss@example\.org, but as: user1@/;
+      await until("Postfix to be refused", async () => (said.test(await postfix.log()) ? true : undefined));
+    } finally {
+      await postfix.stop();
+    }
+  });
+
   function startWith(settings: string, extras: Extras, password: string): Promise<Postfix> {
     const fill = (text: string): string =>
       text
@@ -99,8 +112,8 @@ describe.skipIf(!realPostfix("swaks"))("a real Postfix sends through us with", (
   }
 
   /** As if somebody on its host had written it. */
-  async function hand({ port }: Postfix, octets: Buffer): Promise<void> {
-    const envelope = ["-f", "user1@example.org", "-t", "x@example.net"];
+  async function hand({ port }: Postfix, octets: Buffer, from = "user1@example.org"): Promise<void> {
+    const envelope = ["-f", from, "-t", "x@example.net"];
     await runWell("swaks", ["-s", `127.0.0.1:${port}`, ...envelope, "--data", "-"], octets);
   }
 });
