@@ -4,7 +4,7 @@
  */
 import { Command, CommanderError, Option as CommanderOption } from "commander";
 import { exitStatus, Failure } from "../failure.ts";
-import { paintFor } from "./terminal.ts";
+import { headingFor } from "./terminal.ts";
 
 /** Reads one text strictly: undefined for what it is not. The kinds of src/config/kinds.ts fit, too. */
 export interface Reading<Value> {
@@ -197,14 +197,14 @@ export function usageMistake(name: string, mistake: string): Failure {
 }
 
 function parserOf(command: CommandLine<Rows, Places>) {
-  const paint = paintFor(process.stdout);
+  const heading = headingFor(process.stdout);
   const parser = new Command(`tpa-submit ${command.name}`)
     .description(command.summary)
     .helpOption("-h, --help", "Show this help.")
-    .configureHelp({ styleTitle: paint.bold, optionDescription: ({ description }) => description })
+    .configureHelp({ styleTitle: heading, optionDescription: ({ description }) => description })
     .addHelpText(
       "after",
-      `\n${paint.bold("Examples:")}\n${command.examples.map((line) => `  ${line}\n`).join("")}`,
+      `\n${heading("Examples:")}\n${command.examples.map((line) => `  ${line}\n`).join("")}`,
     )
     .allowExcessArguments(false)
     .exitOverride();
