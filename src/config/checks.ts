@@ -2,7 +2,7 @@
  * What no setting can tell alone: settings that contradict each other, and numbers with a floor of their own.
  * One row each, in the words that stand behind FILE:LINE: KEY.
  */
-import type { Address } from "./kinds.ts";
+import { type Address, writeAddress } from "./kinds.ts";
 import type { Config } from "./settings.ts";
 
 export interface Check {
@@ -173,8 +173,6 @@ function expected(fine: boolean, wanted: string, found: string): string | undefi
 
 /** The first address that stands there twice. Port 0 is a different port each time. */
 function repeated(addresses: readonly Address[]): string | undefined {
-  const written = addresses
-    .filter(({ port }) => port !== 0)
-    .map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`));
+  const written = addresses.filter(({ port }) => port !== 0).map(writeAddress);
   return written.find((address, index) => written.indexOf(address) !== index);
 }

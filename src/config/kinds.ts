@@ -200,6 +200,10 @@ export const logTarget: Kind<LogTarget> = {
 };
 
 /** HOST:PORT, where an IPv6 address stands in brackets. */
+export const writeAddress = ({ host, port }: Address): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+
+/** The other way round; undefined where it is none. */
 function readAddress(value: string): Address | undefined {
   const found = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/i.exec(value);
   const host = found?.[1] ?? found?.[2];

@@ -2,10 +2,8 @@
  * What a hostile or broken client might send: the conversations of test/dialogues joined, then changed octet by octet.
  * fast-check chooses all of it, so that a seed brings the same octets back.
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import fc from "fast-check";
-import { parseDialogues } from "../dialogues/dialogue.ts";
+import { spoken } from "../dialogues/spoken.ts";
 
 /** Stands wherever a client tries to write a line, a field or a tag that is ours to write. */
 export const mark = "FORGED";
@@ -19,16 +17,6 @@ export interface Conversation {
   /** What the client does when it has sent all, or has sent the given share of it. */
   readonly end: "waits" | { readonly vanishesAfter: number };
 }
-
-const folder = join(import.meta.dirname, "..", "dialogues");
-
-/** What the clients of test/dialogues say, one Buffer for each conversation. */
-const scripts: readonly Buffer[] = readdirSync(folder)
-  .filter((name) => name.endsWith(".smtp"))
-  .flatMap((name) => parseDialogues(readFileSync(join(folder, name), "utf8"), name))
-  .map(({ steps }) =>
-    Buffer.concat(steps.map((step) => (step.kind === "say" ? step.octets : Buffer.alloc(0)))),
-  );
 
 const login = `EHLO client.example\r\nAUTH PLAIN ${Buffer.from("\0user1\0secret").toString("base64")}\r\n`;
 const mail = `MAIL FROM:<user1@example.org>\r\nRCPT TO:<x@example.net>\r\nDATA\r\nFrom: user1@example.org\r\n`;
@@ -117,7 +105,7 @@ const changes: fc.Arbitrary<Change> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.tuple(place, fc.constantFrom(...scripts)).map(([where, other]) => put(where, other)),
+    arbitrary: fc.tuple(place, fc.constantFrom(...spoken)).map(([where, other]) => put(where, other)),
   },
 );
 
@@ -169,7 +157,7 @@ export const conversation: fc.Arbitrary<Conversation> = fc
     ),
     begin: fc.constantFrom("", login, `${login}${mail}`, `${login}${mail}\r\nshort\r\n.\r\n`),
     isBeginKept: fc.boolean(),
-    parts: fc.array(fc.constantFrom(...scripts), { minLength: 1, maxLength: 3 }),
+    parts: fc.array(fc.constantFrom(...spoken), { minLength: 1, maxLength: 3 }),
     changed: fc.array(changes, { maxLength: 12 }),
     piece: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 20_000 })),
     end: fc.oneof(

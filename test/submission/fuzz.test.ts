@@ -1,20 +1,9 @@
 /** The conversations of test/dialogues with octets changed, lost, doubled and mixed: no crash, no hang, nothing left behind. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test, vi } from "vitest";
-import { parseDialogues } from "../dialogues/dialogue.ts";
+import { spoken } from "../dialogues/spoken.ts";
 import { type Client, connect } from "./client.ts";
 import { openDoor, testPatience } from "./door.ts";
-
-const folder = join(import.meta.dirname, "..", "dialogues");
-
-const scripts: readonly Buffer[] = readdirSync(folder)
-  .filter((name) => name.endsWith(".smtp"))
-  .flatMap((name) => parseDialogues(readFileSync(join(folder, name), "utf8"), name))
-  .map(({ steps }) =>
-    Buffer.concat(steps.map((step) => (step.kind === "say" ? step.octets : Buffer.alloc(0)))),
-  );
 
 const login = `EHLO client.example\r\nAUTH PLAIN ${Buffer.from("\0user1\0secret").toString("base64")}\r\n`;
 
@@ -43,7 +32,7 @@ function changed(script: Buffer, { at, drop, put }: Change): Buffer {
 }
 
 const conversation = fc.record({
-  parts: fc.array(fc.constantFrom(...scripts), { minLength: 1, maxLength: 3 }),
+  parts: fc.array(fc.constantFrom(...spoken), { minLength: 1, maxLength: 3 }),
   changes: fc.array(change, { maxLength: 6 }),
   known: fc.boolean(),
   piece: fc.integer({ min: 1, max: 5_000 }),

@@ -1,6 +1,7 @@
 /** How mail leaves, as the configuration has it. */
 import { lookup, Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
+import { writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/carrier.ts";
@@ -67,10 +68,7 @@ async function read(file: string, setting: string): Promise<string> {
 
 function resolverFor(nameservers: Config["delivery"]["nameservers"]): Resolver {
   const resolver = new Resolver({ timeout: 5000, tries: 3 });
-  const servers = nameservers.map(({ host, port }) =>
-    host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
-  );
-  if (servers.length > 0) resolver.setServers(servers);
+  if (nameservers.length > 0) resolver.setServers(nameservers.map(writeAddress));
   return resolver;
 }
 

@@ -1,4 +1,5 @@
 /** All doors of the relay as one: opened together or not at all, with one certificate. */
+import { writeAddress } from "../../config/kinds.ts";
 import { log } from "../../server/observe/log.ts";
 import { type KeyPair, type Listener, listen, type Submission } from "../../server/submission/listener.ts";
 import type { Places } from "./inherited.ts";
@@ -28,8 +29,8 @@ export async function openDoors(
   }
   for (const [index, { address }] of listeners.entries()) {
     const door = index < withStartTls.length ? "submission" : "submissions";
-    const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
-    log("listening", { door, address: `${host}:${address.port}` });
+    const { address: host, port } = address;
+    log("listening", { door, address: writeAddress({ host, port }) });
   }
   return {
     replaceCertificate: (renewed) => {

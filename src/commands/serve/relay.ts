@@ -3,6 +3,7 @@
  * What was opened last is closed first; between the doors and the deliveries there is only the spool.
  */
 import { hkdfSync, randomBytes } from "node:crypto";
+import { writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { startVerifier } from "../../passwd/verifier.ts";
@@ -155,11 +156,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
         health: () => healthOf(state),
       });
       opened.push(() => http.close());
-      const { address, port, family } = http.address;
-      log("listening", {
-        door: "http",
-        address: family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`,
-      });
+      const { address: host, port } = http.address;
+      log("listening", { door: "http", address: writeAddress({ host, port }) });
     }
     log("started", { version, hostname, waiting: (await spool.ids()).length });
     return { reload, stop };

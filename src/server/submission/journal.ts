@@ -2,7 +2,7 @@
 import type { Reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import { log } from "../observe/log.ts";
-import type { Session } from "./session.ts";
+import { clientName, type Session } from "./session.ts";
 import { counted, formatTally, type Tally } from "./tally.ts";
 import { knownVerbOf } from "./verbs.ts";
 
@@ -27,7 +27,7 @@ export interface Journal {
 
 /** The journal of the client at `address`, whom the log calls as Postfix calls one without a name. */
 export function newJournal(door: Door, address: string): Journal {
-  const at = { door, client: `unknown[${address}]` };
+  const at = { door, client: clientName({ address }) };
   let tally: Tally = new Map();
   let verb = "CONNECT";
   let hasPipelined = false;

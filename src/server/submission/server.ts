@@ -13,6 +13,7 @@ import { newJournal } from "./journal.ts";
 import { turnedAway } from "./limits.ts";
 import { takeProxyHeader } from "./proxied.ts";
 import type { ProxyHeader } from "./proxy-header.ts";
+import { clientName } from "./session.ts";
 import type { Submission } from "./submission.ts";
 import type { Visit } from "./visit.ts";
 
@@ -119,7 +120,11 @@ export class Server extends SMTPServer {
       return;
     }
     if (header?.kind === "wrong") {
-      log("proxy-refused", { door: this.#door, client: `unknown[${proxy}]`, reason: header.reason });
+      log("proxy-refused", {
+        door: this.#door,
+        client: clientName({ address: proxy }),
+        reason: header.reason,
+      });
     }
     socket.destroy();
     next(new Error("no client was handed over"));
@@ -203,7 +208,7 @@ export class Server extends SMTPServer {
   /** Undefined for one too many to be told so. */
   #arrival(socket: Socket, address: string): Visit | undefined {
     const { now, patience, crowd, connections, connectionsPerAddress } = this.#submission();
-    const at = { door: this.#door, client: `unknown[${address}]` };
+    const at = { door: this.#door, client: clientName({ address }) };
     log("connect", at);
     const { fromHere, all, leave } = crowd.enter(address);
     const crowded = fromHere > connectionsPerAddress;

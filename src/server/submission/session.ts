@@ -107,4 +107,4 @@ export function firstOf(...checks: readonly (readonly [broken: boolean, reply: R
 }
 
 /** The client as Postfix names one without a name: looking it up would hold the greeting back. */
-export const clientName = ({ address }: Session): string => `unknown[${address}]`;
+export const clientName = ({ address }: Pick<Session, "address">): string => `unknown[${address}]`;
