@@ -74,7 +74,7 @@ export function fakeCarrier(now: () => number): FakeCarrier {
     answers: {},
     down: new Set(),
     before: async () => undefined,
-    destination: (address) => address.replace(/^.*@/, ""),
+    destination: (_, address) => address.replace(/^.*@/, ""),
     async carry(letter: Letter, signal: AbortSignal): Promise<readonly Outcome[]> {
       await this.before(letter, signal);
       if (signal.aborted) return [];
@@ -82,7 +82,7 @@ export function fakeCarrier(now: () => number): FakeCarrier {
       for await (const chunk of letter.body()) chunks.push(chunk as Buffer);
       const to = letter.recipients.map(({ address }) => address);
       this.carried.push({ id: letter.envelope.id, to, text: Buffer.concat(chunks).toString("latin1") });
-      if (this.down.has(this.destination(to[0] ?? ""))) {
+      if (this.down.has(this.destination(letter.envelope, to[0] ?? ""))) {
         const refused = reply(451, "4.4.1", "connect to mx: Connection refused");
         return unreached(letter.recipients, refused, now());
       }

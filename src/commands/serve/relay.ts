@@ -85,7 +85,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     opened.push(() => verifier.close());
 
     const carrier: Carrier = {
-      destination: (address) => inUse.carrier.destination(address),
+      destination: (envelope, address) => inUse.carrier.destination(envelope, address),
       carry: (letter, signal) => inUse.carrier.carry(letter, signal),
     };
     const scheduler = startScheduler({ spool, carrier, hostname }, patienceOf(config), {

@@ -4,6 +4,7 @@
  */
 import { asciiDomain, domainOf } from "../../smtp/address.ts";
 import type { Reply } from "../../smtp/reply.ts";
+import type { Envelope } from "../spool/envelope.ts";
 import { attempt, unreached } from "./attempt.ts";
 import { deliverToFolder } from "./folder.ts";
 import type { Letter, Outcome } from "./letter.ts";
@@ -11,8 +12,8 @@ import { type Hop, type Routing, routeByMx, routeToHost } from "./route.ts";
 import type { Terms } from "./terms.ts";
 
 export interface Carrier {
-  /** Where mail for `address` goes; recipients with the same destination share a transaction. */
-  destination(address: string): string;
+  /** Where the message of `envelope` goes for `address`; recipients with the same destination share a transaction. */
+  destination(envelope: Envelope, address: string): string;
   /**
    * Delivers `letter`, whose recipients have one destination. A recipient without an outcome was not tried,
    * because `signal` came first. Throws nothing that is the next hop's, the network's or the disk's doing.
@@ -28,7 +29,7 @@ export type Lookup = (host: string) => Promise<readonly string[]>;
 /** By the recipient's domain. `now` is in milliseconds since the epoch. */
 export function mxCarrier(routing: Routing, terms: Terms, now: () => number): Carrier {
   return {
-    destination: (address) => asciiDomain(domainOf(address)) ?? domainOf(address).toLowerCase(),
+    destination: (_, address) => asciiDomain(domainOf(address)) ?? domainOf(address).toLowerCase(),
     carry: (letter, signal) =>
       carryBy(
         letter,

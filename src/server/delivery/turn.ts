@@ -43,9 +43,9 @@ const longestHeader = 100_000;
 /** Takes the turn of the message that stands as `standing` says; undefined when it is done with. */
 export async function takeTurn(standing: Standing, means: Means): Promise<Next | undefined> {
   const { books, patience, now, random, stop } = means;
-  const { id, sender, recipients } = standing.envelope;
+  const { id, sender } = standing.envelope;
   const ledger = openLedger(standing, books);
-  const groups = byDestination(recipients.filter(isOpen), means.carrier);
+  const groups = byDestination(standing.envelope, means.carrier);
   let left = groups.length;
   let untried = false;
   await inLanes(groups, lanes, async (group) => {
@@ -77,10 +77,10 @@ interface Group {
   readonly recipients: readonly Recipient[];
 }
 
-function byDestination(recipients: readonly Recipient[], carrier: Carrier): readonly Group[] {
+function byDestination(envelope: Envelope, carrier: Carrier): readonly Group[] {
   const groups = new Map<string, Recipient[]>();
-  for (const recipient of recipients) {
-    const destination = carrier.destination(recipient.address);
+  for (const recipient of envelope.recipients.filter(isOpen)) {
+    const destination = carrier.destination(envelope, recipient.address);
     const group = groups.get(destination);
     if (group) group.push(recipient);
     else groups.set(destination, [recipient]);

@@ -2,7 +2,7 @@
  * The envelope as it lies on disk: one JSON object, `version` first, one line per recipient, times as people write
  * them. man/tpa-submit-spool.5 describes it. Each field of the type is a row below; the compiler misses none.
  */
-import type { Envelope, LastReply, Recipient } from "./envelope.ts";
+import type { Envelope, Held, LastReply, Recipient } from "./envelope.ts";
 import {
   type Field,
   fieldsOf,
@@ -56,6 +56,8 @@ const recipientRows: Rows<Recipient> = {
   orcpt: optional(text),
 };
 
+const heldRows: Rows<Held> = { at: time, by: text, reason: text };
+
 const envelopeRows: Rows<Envelope> = {
   id: text,
   accepted: time,
@@ -66,6 +68,10 @@ const envelopeRows: Rows<Envelope> = {
   smtputf8: flag,
   envid: optional(text),
   ret: optional(oneOf("FULL", "HDRS")),
+  requireTls: optional(flag),
+  tlsOptional: optional(flag),
+  held: optional(record(heldRows)),
+  relay: optional(text),
   attempts: count,
   due: time,
   warned: flag,

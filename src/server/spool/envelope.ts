@@ -34,6 +34,16 @@ export interface Recipient {
   readonly orcpt?: string;
 }
 
+/** Put aside by an operator: not tried, and not given up either, until it is released. */
+export interface Held {
+  /** When, in milliseconds since the epoch. */
+  readonly at: number;
+  /** Who did it, in the words of the audit log. */
+  readonly by: string;
+  /** "" where none was given. */
+  readonly reason: string;
+}
+
 export interface Envelope {
   /** Queue ID: 12 upper-case hexadecimal digits, the file's name. */
   readonly id: string;
@@ -53,6 +63,13 @@ export interface Envelope {
   readonly envid?: string;
   /** RFC 3461 RET. */
   readonly ret?: "FULL" | "HDRS";
+  /** RFC 8689: the client asked for REQUIRETLS. Never together with `tlsOptional`. */
+  readonly requireTls?: boolean;
+  /** RFC 8689 section 5: the message says `TLS-Required: No`. */
+  readonly tlsOptional?: boolean;
+  readonly held?: Held;
+  /** Where an operator redirected it, as delivery.relay would have it: "smtp://HOST:PORT". */
+  readonly relay?: string;
   readonly recipients: readonly Recipient[];
   /** Delivery attempts made so far. */
   readonly attempts: number;
