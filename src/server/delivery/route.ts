@@ -7,6 +7,7 @@ import { addressLiteral, asciiDomain } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { isPublic } from "./reach.ts";
 import { type Answer, answerTo, type MailExchanger, type Resolver } from "./resolver.ts";
+import type { TlsPolicy } from "./tls-policy.ts";
 
 /** One address of one host. */
 export interface Hop {
@@ -14,6 +15,8 @@ export interface Hop {
   readonly host: string;
   readonly address: string;
   readonly port: number;
+  /** What the DNS or a policy demands of this host; absent where the route's own terms are all. */
+  readonly tls?: TlsPolicy;
 }
 
 export interface Routing {

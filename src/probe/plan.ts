@@ -1,0 +1,190 @@
+/**
+ * What one run of the probe shall do, after all options, files, variables and prompts: plain values, in the groups
+ * that `--dump` prints. Made by options, obeyed by the transaction; neither knows how the other works.
+ */
+
+/** Where a run may be told to stop, in the order of the conversation. */
+export type Stop =
+  | "PROXY"
+  | "CONNECT"
+  | "FIRST-HELO"
+  | "XCLIENT"
+  | "XCLIENT-HELO"
+  | "TLS"
+  | "HELO"
+  | "AUTH"
+  | "MAIL"
+  | "RCPT"
+  | "DATA"
+  | "DOT";
+
+/** required: failing ends the run. optional: never does. strict: does when it was offered. */
+export type Need = "required" | "optional" | "strict";
+
+export type Transport =
+  | {
+      readonly kind: "inet";
+      /** As given; absent: the MX of the last recipient's domain, or of `copyRouting`. */
+      readonly server?: string;
+      /** Absent: 25, 465 or 24, as TLS and protocol have it. */
+      readonly port?: number;
+      readonly copyRouting?: string;
+      readonly family?: 4 | 6;
+      readonly localInterface?: string;
+      readonly localPort?: number;
+      /** socks5h://HOST:PORT, socks5://HOST:PORT or http://HOST:PORT, perhaps with USER:PASSWORD@. */
+      readonly via?: string;
+    }
+  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "pipe"; readonly command: string };
+
+export interface Protocol {
+  readonly core: "smtp" | "esmtp" | "lmtp";
+  readonly helo: string;
+  /** Reverse-path without angle brackets; "" is the null one. */
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly pipeline: boolean;
+  readonly prdr: boolean;
+  /** BDAT in chunks of so many octets instead of DATA; absent: DATA. */
+  readonly chunk?: number;
+  /** Further parameters of MAIL and RCPT, as typed. */
+  readonly mailParameters: readonly string[];
+  readonly rcptParameters: readonly string[];
+  /** Lines that are sent as they are, each after the stop point that it names. */
+  readonly rawLines: readonly { readonly after: Stop; readonly line: string }[];
+  /** How many messages in one session. */
+  readonly messages: number;
+  /** Milliseconds for a connection, a handshake and each reply; 0 for ever. */
+  readonly timeout: number;
+  readonly quitAfter?: Stop;
+  readonly dropAfter?: Stop;
+  readonly dropAfterSend?: Stop;
+}
+
+export interface Xclient {
+  readonly need: Need;
+  /** Each one command's attributes, encoded: "ADDR=192.0.2.1 NAME=x". */
+  readonly commands: readonly string[];
+  /** Whether attributes must have been offered. */
+  readonly verify: boolean;
+  readonly beforeTls: boolean;
+}
+
+/** The octets of a PROXY header, and how it is shown. */
+export interface ProxyHeader {
+  readonly version: 1 | 2;
+  readonly octets: Uint8Array;
+}
+
+export interface Tls {
+  readonly kind: "starttls" | "on-connect";
+  readonly need: Need;
+  /** Node's names of the oldest and the newest version. */
+  readonly oldest?: string;
+  readonly newest?: string;
+  /** OpenSSL's notation. */
+  readonly ciphers?: string;
+  readonly verifyCa: boolean;
+  readonly verifyHost: boolean;
+  /** Name to verify instead of the server's. */
+  readonly target?: string;
+  /** PEM text of the CAs to trust instead of the system's. */
+  readonly ca?: string;
+  readonly certificate?: string;
+  readonly key?: string;
+  readonly chain?: string;
+  /** "" prints it; else a file. */
+  readonly saveCertificate?: string;
+  readonly saveChain?: string;
+  /** SNI; absent: the server's name where it is one. "" sends none. */
+  readonly sni?: string;
+}
+
+export interface Auth {
+  readonly need: Need;
+  /** Mechanisms in the order in which to try them, upper case; empty: any. */
+  readonly types: readonly string[];
+  /** Name as announced -> mechanism as we know it: SPA -> NTLM, and what --auth-map adds. */
+  readonly map: ReadonlyMap<string, string>;
+  readonly user: string;
+  readonly password: string;
+  /** --auth-extra, keys in lower case. */
+  readonly extra: ReadonlyMap<string, string>;
+  /** Show what base64 hides. */
+  readonly plaintext: boolean;
+  /** What is shown in place of the password; absent: the password itself. */
+  readonly hide?: string;
+}
+
+/** The message as it goes over the wire, without the last dot: dots doubled and line ends made unless `fixup` was off. */
+export interface Data {
+  readonly octets: Uint8Array;
+  /** False: sent to the last octet as given, nothing appended. */
+  readonly fixup: boolean;
+}
+
+export interface Output {
+  readonly suppressData: boolean;
+  /** Absent: not shown. */
+  readonly timeLapse?: "integer" | "fraction";
+  readonly hints: { readonly send: boolean; readonly receive: boolean; readonly info: boolean };
+  readonly hide: {
+    readonly send: boolean;
+    readonly receive: boolean;
+    readonly info: boolean;
+    readonly all: boolean;
+  };
+  readonly silent: 0 | 1 | 2 | 3;
+  readonly raw: boolean;
+  /** Path, "&STDOUT" or "&STDERR". */
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly explain: boolean;
+  readonly json: boolean;
+}
+
+export interface Plan {
+  readonly transport: Transport;
+  readonly protocol: Protocol;
+  readonly xclient?: Xclient;
+  readonly proxy?: ProxyHeader;
+  readonly tls?: Tls;
+  readonly auth?: Auth;
+  /** Absent where the run stops before it. */
+  readonly data?: Data;
+  readonly output: Output;
+}
+
+/** What a mechanism is told. */
+export interface Credentials {
+  readonly user: string;
+  readonly password: string;
+  readonly extra: ReadonlyMap<string, string>;
+  /** The server's name as given, for DIGEST-MD5 and NTLM. */
+  readonly host: string;
+  /** RFC 9266's tls-exporter, where there is TLS 1.3: for -PLUS mechanisms. */
+  readonly binding?: Uint8Array;
+  /** Random octets. */
+  readonly random: (count: number) => Uint8Array;
+}
+
+/** One SASL exchange: all octets, base64 is the transaction's. */
+export interface Exchange {
+  /** The initial response to go with AUTH; absent: AUTH goes alone. */
+  readonly initial?: Uint8Array;
+  /**
+   * The answer to a challenge; undefined ends the exchange in "*" (the server's proof was wrong, or it asks too
+   * often).
+   */
+  answer(challenge: Uint8Array): Uint8Array | undefined;
+}
+
+export interface Mechanism {
+  readonly name: string;
+  begin(credentials: Credentials): Exchange;
+  /**
+   * For PLAIN and LOGIN: `octets`, one of this mechanism's responses, with the password replaced by `words`.
+   */
+  hidden?(octets: Uint8Array, password: string, words: string): Uint8Array;
+}
