@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { authorObjection } from "../../src/server/submission/author.ts";
+import { authorObjection } from "../../src/server/submission/message/author.ts";
 import { senderPolicy } from "../../src/server/submission/policy.ts";
 import { splitFields } from "../../src/smtp/header.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from "vitest";
-import { type Brake, newBrake } from "../../src/server/submission/brake.ts";
-import { newForgetful } from "../../src/server/submission/forgetful.ts";
+import { type Brake, newBrake } from "../../src/server/submission/limits/brake.ts";
+import { newForgetful } from "../../src/server/submission/limits/forgetful.ts";
 
 const start = Date.UTC(2026, 10, 22, 12);
 const minute = 60_000;

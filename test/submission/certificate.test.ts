@@ -6,8 +6,8 @@ import { type ConnectionOptions, connect as connectTls, rootCertificates } from 
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { tellOf, warnDaily } from "../../src/commands/serve/certificates.ts";
 import { logTo } from "../../src/server/observe/log.ts";
-import { type Certificates, readCertificate } from "../../src/server/submission/certificate.ts";
-import { chainGap } from "../../src/server/submission/chain.ts";
+import { type Certificates, readCertificate } from "../../src/server/submission/door/certificate.ts";
+import { chainGap } from "../../src/server/submission/door/chain.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { clientCertificate as signedBy } from "../tools/client-certificate.ts";
 import { pair } from "./door.ts";

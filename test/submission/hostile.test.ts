@@ -1,7 +1,7 @@
 /** Clients that mean harm. */
 import { describe, expect, test, vi } from "vitest";
-import { newCrowd } from "../../src/server/submission/crowd.ts";
-import { turnedAway } from "../../src/server/submission/limits.ts";
+import { newCrowd } from "../../src/server/submission/limits/crowd.ts";
+import { turnedAway } from "../../src/server/submission/patience.ts";
 import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
 
 describe("a hostile client", () => {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import * as limits from "../../src/server/submission/limits.ts";
+import * as limits from "../../src/server/submission/patience.ts";
 
 const page = readFileSync(join(import.meta.dirname, "..", "..", "man", "tpa-submit-serve.8"), "utf8");
 const section = /^\.Sh LIMITS$((?:.|\n)+?)^\.Sh /m.exec(page)?.[1] ?? "";

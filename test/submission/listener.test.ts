@@ -10,7 +10,7 @@ import { describe, expect, test, vi } from "vitest";
 import { Failure } from "../../src/failure.ts";
 import { logTo } from "../../src/server/observe/log.ts";
 import { openSpool } from "../../src/server/spool/spool.ts";
-import { listen } from "../../src/server/submission/listener.ts";
+import { listen } from "../../src/server/submission/door/listener.ts";
 import { connect } from "./client.ts";
 import { pair, submissionFor, testPatience } from "./door.ts";
 import { amidMessage, ask, connected, greeted, opened, texts } from "./knocking.ts";

@@ -2,10 +2,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { atBeginning, unstuff } from "../../src/server/submission/dots.ts";
-import { fixHeader } from "../../src/server/submission/fixups.ts";
-import { newHead } from "../../src/server/submission/head.ts";
-import { inspect, noOctets } from "../../src/server/submission/octets.ts";
-import { receivedField } from "../../src/server/submission/received.ts";
+import { fixHeader } from "../../src/server/submission/message/fixups.ts";
+import { newHead } from "../../src/server/submission/message/head.ts";
+import { inspect, noOctets } from "../../src/server/submission/message/octets.ts";
+import { receivedField } from "../../src/server/submission/message/received.ts";
 import { splitFields } from "../../src/smtp/header.ts";
 
 const time = Date.UTC(2026, 10, 22, 13, 2, 46);

@@ -1,9 +1,22 @@
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
-import { type Allowance, type Bill, newQuota, type Quota } from "../../src/server/submission/quota.ts";
-import { day, hour, type Recent, roomAt, total, withMore } from "../../src/server/submission/recent.ts";
-import { knownFor, mostKnown, type Note, newUsage, type Usage } from "../../src/server/submission/usage.ts";
-import { formatKey, formatNote, parseUsage } from "../../src/server/submission/usage-file.ts";
+import { type Allowance, type Bill, newQuota, type Quota } from "../../src/server/submission/limits/quota.ts";
+import {
+  day,
+  hour,
+  type Recent,
+  roomAt,
+  total,
+  withMore,
+} from "../../src/server/submission/limits/recent.ts";
+import {
+  knownFor,
+  mostKnown,
+  type Note,
+  newUsage,
+  type Usage,
+} from "../../src/server/submission/limits/usage.ts";
+import { formatKey, formatNote, parseUsage } from "../../src/server/submission/limits/usage-file.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 
 const noon = Date.UTC(2026, 10, 22, 12);

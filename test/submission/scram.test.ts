@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import { indexLogins } from "../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../src/passwd/passwordfile.ts";
 import { newProofs } from "../../src/passwd/proofs.ts";
-import type { Ground, Mechanism, Sasl } from "../../src/server/submission/exchange.ts";
-import { startSasl } from "../../src/server/submission/sasl.ts";
+import type { Ground, Mechanism, Sasl } from "../../src/server/submission/sasl/exchange.ts";
+import { startSasl } from "../../src/server/submission/sasl/mechanisms.ts";
 import { clientFinal } from "./scram-client.ts";
 
 // "pencil", keyed by Python's hashlib.

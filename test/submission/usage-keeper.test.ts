@@ -1,8 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Entry, logTo } from "../../src/server/observe/log.ts";
-import { hour, total } from "../../src/server/submission/recent.ts";
-import type { Note } from "../../src/server/submission/usage.ts";
-import { keepUsage, type UsageKeeper, type UsageStore } from "../../src/server/submission/usage-keeper.ts";
+import { hour, total } from "../../src/server/submission/limits/recent.ts";
+import type { Note } from "../../src/server/submission/limits/usage.ts";
+import {
+  keepUsage,
+  type UsageKeeper,
+  type UsageStore,
+} from "../../src/server/submission/limits/usage-keeper.ts";
 
 const noon = Date.UTC(2026, 10, 22, 12);
 

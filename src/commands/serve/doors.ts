@@ -1,7 +1,12 @@
 /** All doors of the relay as one: opened together or not at all, with one certificate. */
 import { writeAddress } from "../../config/kinds.ts";
 import { log } from "../../server/observe/log.ts";
-import { type KeyPair, type Listener, listen, type Submission } from "../../server/submission/listener.ts";
+import {
+  type KeyPair,
+  type Listener,
+  listen,
+  type Submission,
+} from "../../server/submission/door/listener.ts";
 import type { Places } from "./inherited.ts";
 
 export interface Doors {

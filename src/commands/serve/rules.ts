@@ -4,9 +4,9 @@ import { readFile } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { parseAliases } from "../../server/submission/aliases.ts";
-import { standardPatience } from "../../server/submission/limits.ts";
+import { within } from "../../server/submission/door/proxied.ts";
+import { standardPatience } from "../../server/submission/patience.ts";
 import { type Aliases, senderPolicy } from "../../server/submission/policy.ts";
-import { within } from "../../server/submission/proxied.ts";
 import type { Submission } from "../../server/submission/submission.ts";
 
 /** The part of a session's rules that a reload may change. */

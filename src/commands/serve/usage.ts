@@ -6,8 +6,8 @@ import type { Config } from "../../config/settings.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
 import { log } from "../../server/observe/log.ts";
-import { newQuota, type Quota } from "../../server/submission/quota.ts";
-import { keepUsage, type UsageStore } from "../../server/submission/usage-keeper.ts";
+import { newQuota, type Quota } from "../../server/submission/limits/quota.ts";
+import { keepUsage, type UsageStore } from "../../server/submission/limits/usage-keeper.ts";
 
 export interface OpenedQuota {
   readonly quota: Quota;

@@ -3,7 +3,7 @@
  * is not offered, so what they make up is held to the same lines as with DATA. Pure, as the other commands.
  */
 import { type Reply, reply } from "../../smtp/reply.ts";
-import * as limits from "./limits.ts";
+import * as limits from "./patience.ts";
 import { type Answer, answer, type Rules, type Session } from "./session.ts";
 import { tooLarge } from "./transaction.ts";
 

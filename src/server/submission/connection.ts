@@ -1,6 +1,6 @@
 /**
  * A session on its socket. The library (smtp-server) keeps the socket, its TLS handshake, the reading of DATA and the
- * closing; all that is said comes from verbs.ts, login.ts and receive.ts.
+ * closing; all that is said comes from verbs.ts, login.ts and message/receive.ts.
  * test/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
  */
 import type { Socket } from "node:net";
@@ -11,20 +11,20 @@ import type { SMTPServer } from "smtp-server/lib/smtp-server.js";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { logBug } from "../observe/log.ts";
 import { type Chunk, chunksRefused } from "./bdat.ts";
-import { channelOf, cipherOf } from "./channel.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
+import { channelOf, cipherOf } from "./door/channel.ts";
+import type { Visit } from "./door/visit.ts";
 import { internal, stopping, tooSlow } from "./farewells.ts";
 import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
 import { settle } from "./login.ts";
-import { begin, newStream, paced, rawFor } from "./message.ts";
-import { noRoom, receive } from "./receive.ts";
+import { begin, newStream, paced, rawFor } from "./message/intake.ts";
+import { noRoom, receive } from "./message/receive.ts";
 import { type Answer, answer, isBusy, newSession, type Session, secured } from "./session.ts";
 import { heard, newSpeech, type Speech } from "./speech.ts";
 import type { Submission } from "./submission.ts";
 import { refuse, respond } from "./verbs.ts";
-import type { Visit } from "./visit.ts";
 
 const tooSoon = reply(521, "5.5.1", "Protocol error: the server speaks first"); // RFC 7504: closed with it
 

@@ -1,5 +1,5 @@
 /** Until when a client is waited for. Absolute: octets that trickle in do not move it, unless they are a message's. */
-import { extended, type Patience } from "./limits.ts";
+import { extended, type Patience } from "./patience.ts";
 
 export interface Deadline {
   readonly isSet: boolean;

@@ -8,7 +8,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { atBeginning, type Place, unstuff } from "./dots.ts";
-import { authLine, commandLine, swallowedLine } from "./limits.ts";
+import { authLine, commandLine, swallowedLine } from "./patience.ts";
 
 /** What a line says, or the answer to one that cannot be read. */
 export type Line = string | Reply;

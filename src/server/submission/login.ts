@@ -3,12 +3,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { loginKey } from "../../passwd/passwordfile.ts";
 import { reply } from "../../smtp/reply.ts";
 import { log } from "../observe/log.ts";
-import type { Attempt } from "./brake.ts";
-import type { Credentials, Question } from "./exchange.ts";
+import type { Attempt } from "./limits/brake.ts";
+import { whenAgain } from "./limits/when.ts";
+import type { Credentials, Question } from "./sasl/exchange.ts";
 import { type Answer, answer, clientName, type Session } from "./session.ts";
 import type { Submission } from "./submission.ts";
 import { carryOn } from "./verbs.ts";
-import { whenAgain } from "./when.ts";
 
 const later = reply(454, "4.7.0", "Passwords cannot be checked at the moment, please try again later");
 const welcome = reply(235, "2.7.0", "Authentication successful");

@@ -8,11 +8,11 @@ import type { Reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import type { Recipient } from "../spool/envelope.ts";
 import type { Chunk } from "./bdat.ts";
-import type { Channel } from "./channel.ts";
-import type { Credentials, Exchange, Question } from "./exchange.ts";
+import type { Channel } from "./door/channel.ts";
+import type { Bill, Quota } from "./limits/quota.ts";
 import type { MailParameters } from "./parameters.ts";
 import type { Senders } from "./policy.ts";
-import type { Bill, Quota } from "./quota.ts";
+import type { Credentials, Exchange, Question } from "./sasl/exchange.ts";
 
 /** What TLS shows is there as soon as nothing goes in the clear any more. */
 export interface Session extends Partial<Channel> {

@@ -2,9 +2,9 @@
 import type { Proofs, Verdict } from "../../passwd/verifier.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
-import type { Brake } from "./brake.ts";
-import type { Crowd } from "./crowd.ts";
-import type { Patience } from "./limits.ts";
+import type { Brake } from "./limits/brake.ts";
+import type { Crowd } from "./limits/crowd.ts";
+import type { Patience } from "./patience.ts";
 import type { Rules } from "./session.ts";
 
 export interface Submission extends Rules {

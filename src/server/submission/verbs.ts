@@ -1,13 +1,13 @@
 /**
  * The commands, a row each: what must have gone before, and what it leads to. Pure: a session and a line in,
- * an answer out. MAIL and RCPT are in transaction.ts, the exchange of AUTH is in sasl.ts.
+ * an answer out. MAIL and RCPT are in transaction.ts, the exchange of AUTH is in sasl/.
  */
 
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { bdat, unwanted } from "./bdat.ts";
-import type { Sasl } from "./exchange.ts";
-import * as limits from "./limits.ts";
-import { mechanismsFor, startSasl } from "./sasl.ts";
+import * as limits from "./patience.ts";
+import type { Sasl } from "./sasl/exchange.ts";
+import { mechanismsFor, startSasl } from "./sasl/mechanisms.ts";
 import { type Answer, answer, type Rules, type Session } from "./session.ts";
 import { mail, rcpt } from "./transaction.ts";
 

@@ -3,7 +3,7 @@
  * mechanisms tie that to the TLS session by tls-exporter (RFC 9266), so that nobody sits in between. The keys are
  * passwd/proofs.ts.
  */
-import type { ScramDigest } from "../../passwd/verifier.ts";
+import type { ScramDigest } from "../../../passwd/verifier.ts";
 import {
   type Credentials,
   challenge,

@@ -1,14 +1,14 @@
 /** What the ways to hand a message over have in common, DATA and BDAT: how it begins, and what it comes through. */
 import { PassThrough } from "node:stream";
 import type { SMTPServerDataStream } from "smtp-server";
-import type { Reply } from "../../smtp/reply.ts";
-import type { Draft } from "../spool/spool.ts";
-import type { Chunk } from "./bdat.ts";
-import type { Deadline } from "./deadline.ts";
-import { type Raw, written } from "./lines.ts";
+import type { Reply } from "../../../smtp/reply.ts";
+import type { Draft } from "../../spool/spool.ts";
+import type { Chunk } from "../bdat.ts";
+import type { Deadline } from "../deadline.ts";
+import { type Raw, written } from "../lines.ts";
+import type { Session } from "../session.ts";
+import type { Submission } from "../submission.ts";
 import { type Mail, openDraft } from "./receive.ts";
-import type { Session } from "./session.ts";
-import type { Submission } from "./submission.ts";
 
 /** What a message is taken into; or the reply where it cannot be stored. */
 export async function begin(

@@ -1,9 +1,9 @@
 /**
  * The exchange of AUTH, whatever the mechanism (RFC 4954 section 4): challenges and responses in base64, until there
- * are credentials. The mechanisms are rows in sasl.ts.
+ * are credentials. The mechanisms are rows in mechanisms.ts.
  */
-import type { Challenge, Proofs, Verdict } from "../../passwd/verifier.ts";
-import { type Reply, reply } from "../../smtp/reply.ts";
+import type { Challenge, Proofs, Verdict } from "../../../passwd/verifier.ts";
+import { type Reply, reply } from "../../../smtp/reply.ts";
 import { saslprep } from "./saslprep.ts";
 
 export type Mechanism =

@@ -3,7 +3,7 @@
  * The last one is what tells a stolen password from a person (mox counts the same). Reports and retries are not
  * submitted, so they never come here. What is counted is in usage.ts.
  */
-import { type Reply, reply } from "../../smtp/reply.ts";
+import { type Reply, reply } from "../../../smtp/reply.ts";
 import { day, hour, type Recent, roomAt, total, withMore } from "./recent.ts";
 import type { Digest, Note, Usage } from "./usage.ts";
 import { whenAgain } from "./when.ts";

@@ -4,8 +4,8 @@
  * lose the last moments, and a file that cannot be read is begun afresh.
  */
 import { randomBytes } from "node:crypto";
-import { errorCode, errorText } from "../../failure.ts";
-import { log, logBug } from "../observe/log.ts";
+import { errorCode, errorText } from "../../../failure.ts";
+import { log, logBug } from "../../observe/log.ts";
 import { type Note, newUsage, type Usage } from "./usage.ts";
 import { formatKey, formatNote, parseUsage } from "./usage-file.ts";
 

@@ -1,20 +1,20 @@
 /** The message itself: from the client's octets to a promise in the spool. */
-import { errorCode, errorText } from "../../failure.ts";
-import { splitFields } from "../../smtp/header.ts";
-import { type Reply, reply } from "../../smtp/reply.ts";
-import { log, logBug } from "../observe/log.ts";
-import type { Draft, NewEnvelope } from "../spool/spool.ts";
+import { errorCode, errorText } from "../../../failure.ts";
+import { splitFields } from "../../../smtp/header.ts";
+import { type Reply, reply } from "../../../smtp/reply.ts";
+import { log, logBug } from "../../observe/log.ts";
+import type { Draft, NewEnvelope } from "../../spool/spool.ts";
+import type { Bill, Charge } from "../limits/quota.ts";
+import * as limits from "../patience.ts";
+import { clientName, type Login, type Session, type Transaction } from "../session.ts";
+import type { Submission } from "../submission.ts";
+import { tooLarge } from "../transaction.ts";
 import { authorObjection } from "./author.ts";
 import { fixHeader } from "./fixups.ts";
 import { newHead } from "./head.ts";
-import * as limits from "./limits.ts";
 import { repaired } from "./line-ends.ts";
 import { inspect, noOctets, type Octets } from "./octets.ts";
-import type { Bill, Charge } from "./quota.ts";
 import { receivedField } from "./received.ts";
-import { clientName, type Login, type Session, type Transaction } from "./session.ts";
-import type { Submission } from "./submission.ts";
-import { tooLarge } from "./transaction.ts";
 
 /** What is known when DATA comes. */
 export interface Mail {

@@ -1,6 +1,6 @@
 /** A client at the door, before it has said anything. */
-import type { Reply } from "../../smtp/reply.ts";
-import type { Door } from "../observe/events.ts";
+import type { Reply } from "../../../smtp/reply.ts";
+import type { Door } from "../../observe/events.ts";
 
 /** What was known of a client when it was let in. */
 export interface Visit {

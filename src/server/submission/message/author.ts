@@ -2,10 +2,10 @@
  * Who a message says it is from: its header fields are held to the same rule as the reverse-path, because they are
  * what its readers see. Pure; the rule itself is policy.ts.
  */
-import { type Field, fieldBody, isNamed } from "../../smtp/header.ts";
-import { readMailboxes } from "../../smtp/mailboxes.ts";
-import { type Reply, reply } from "../../smtp/reply.ts";
-import { notYours, type Senders } from "./policy.ts";
+import { type Field, fieldBody, isNamed } from "../../../smtp/header.ts";
+import { readMailboxes } from "../../../smtp/mailboxes.ts";
+import { type Reply, reply } from "../../../smtp/reply.ts";
+import { notYours, type Senders } from "../policy.ts";
 
 interface Row {
   readonly name: string;

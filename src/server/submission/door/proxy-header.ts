@@ -4,7 +4,7 @@
  * Reading it off a socket is proxied.ts.
  */
 import { isIPv4, isIPv6, SocketAddress } from "node:net";
-import { proxyHeader as longest } from "./limits.ts";
+import { proxyHeader as longest } from "../patience.ts";
 
 export type ProxyHeader =
   | { readonly kind: "unfinished" }

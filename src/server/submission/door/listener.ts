@@ -1,15 +1,15 @@
 /** The doors: ports on which people submit mail (RFC 6409 with STARTTLS, RFC 8314 inside TLS). */
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Door } from "../observe/events.ts";
-import { log } from "../observe/log.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
+import type { Door } from "../../observe/events.ts";
+import { log } from "../../observe/log.ts";
+import type { Submission } from "../submission.ts";
 import { type KeyPair, Server, tlsOptions } from "./server.ts";
-import type { Submission } from "./submission.ts";
 
-export { standardPatience } from "./limits.ts";
+export { standardPatience } from "../patience.ts";
+export type { Submission } from "../submission.ts";
 export type { KeyPair } from "./server.ts";
-export type { Submission } from "./submission.ts";
 
 /** An address to listen on, or the number of a socket that systemd opened. */
 export type Place = { readonly host: string; readonly port: number } | { readonly fd: number };

@@ -4,17 +4,17 @@ import type { Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
 import { SMTPServer } from "smtp-server/lib/smtp-server.js";
-import { reply } from "../../smtp/reply.ts";
-import type { Door } from "../observe/events.ts";
-import { log } from "../observe/log.ts";
-import { Connection } from "./connection.ts";
-import { guarded } from "./guard.ts";
-import { newJournal } from "./journal.ts";
-import { turnedAway } from "./limits.ts";
+import { reply } from "../../../smtp/reply.ts";
+import type { Door } from "../../observe/events.ts";
+import { log } from "../../observe/log.ts";
+import { Connection } from "../connection.ts";
+import { guarded } from "../guard.ts";
+import { newJournal } from "../journal.ts";
+import { turnedAway } from "../patience.ts";
+import { clientName } from "../session.ts";
+import type { Submission } from "../submission.ts";
 import { takeProxyHeader } from "./proxied.ts";
 import type { ProxyHeader } from "./proxy-header.ts";
-import { clientName } from "./session.ts";
-import type { Submission } from "./submission.ts";
 import type { Visit } from "./visit.ts";
 
 /** A certificate with its chain, and its private key, both PEM. */

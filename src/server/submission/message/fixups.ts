@@ -2,10 +2,10 @@
  * What a submission server mends in a header (RFC 6409 section 8): Bcc goes, a missing Date and Message-ID come.
  * All that is added stands on top, nothing else is touched, so that what was signed stays valid.
  */
-import { formatDate } from "../../smtp/date.ts";
-import { type Field, fieldBody, isNamed } from "../../smtp/header.ts";
-import { type Reply, reply } from "../../smtp/reply.ts";
-import { hops } from "./limits.ts";
+import { formatDate } from "../../../smtp/date.ts";
+import { type Field, fieldBody, isNamed } from "../../../smtp/header.ts";
+import { type Reply, reply } from "../../../smtp/reply.ts";
+import { hops } from "../patience.ts";
 
 /** What is on hand for a message that lacks it. */
 export interface Supplies {

@@ -2,8 +2,8 @@
  * The SASL mechanisms of AUTH, a row each (RFC 4954; RFC 4616 for PLAIN, RFC 4422 appendix A for EXTERNAL): what is
  * sent first, and what takes the response to it. Whether credentials are right is checked in login.ts.
  */
-import type { Challenge } from "../../passwd/verifier.ts";
-import type { Channel } from "./channel.ts";
+import type { Challenge } from "../../../passwd/verifier.ts";
+import type { Channel } from "../door/channel.ts";
 import { cramMd5 } from "./cram.ts";
 import {
   challenge,

@@ -1,6 +1,6 @@
 /** The trace field that we put on top of every message (RFC 5321 section 4.4). */
 import { isIPv6 } from "node:net";
-import { formatDate } from "../../smtp/date.ts";
+import { formatDate } from "../../../smtp/date.ts";
 
 export interface Passage {
   readonly hostname: string;
