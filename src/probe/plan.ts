@@ -117,6 +117,37 @@ export interface Auth {
   readonly hide?: string;
 }
 
+/**
+ * What the message is made of, before tokens, MIME and fixing up: what --data, --body, --attach and their kin said.
+ * Made by options; src/probe/message makes {@link Data} of it.
+ */
+export interface Draft {
+  /** Absent: the standard template. */
+  readonly template?: Uint8Array;
+  /** Absent: the standard text. With attachments it is the first text/plain part. */
+  readonly body?: Uint8Array;
+  /** --attach, --attach-body, --attach-type and --attach-name in the order in which they were given. */
+  readonly attachments: readonly Attachment[];
+  /** Header lines of --add-header, in order; several in one where "\\n" stands between them. */
+  readonly added: readonly string[];
+  /** Header lines of --header and --h-NAME, in order. */
+  readonly replaced: readonly string[];
+  readonly fixup: boolean;
+  readonly stripFrom: boolean;
+  /** As typed, for the tokens; "" where there is none. */
+  readonly from: string;
+  readonly to: string;
+  readonly cc: string;
+  readonly bcc: string;
+}
+
+export type Attachment =
+  | { readonly kind: "part" | "body"; readonly octets: Uint8Array /** Its file's. */; readonly name?: string }
+  /** For the parts that follow. */
+  | { readonly kind: "type"; readonly type: string }
+  /** For the next part; absent: it shall have none. */
+  | { readonly kind: "name"; readonly name?: string };
+
 /** The message as it goes over the wire, without the last dot: dots doubled and line ends made unless `fixup` was off. */
 export interface Data {
   readonly octets: Uint8Array;
