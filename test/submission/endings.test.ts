@@ -2,7 +2,6 @@
 
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
-import { setTimeout as pause } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
 import type { Draft } from "../../src/server/spool/spool.ts";
@@ -24,6 +23,73 @@ async function clientHello(): Promise<Buffer> {
   server.close();
   return hello;
 }
+
+describe("a client that shuts its side down when it has sent all", () => {
+  const message = "From: user1@example.org\r\n\r\nhello\r\n.\r\n";
+  const envelope = "MAIL FROM:<user1@example.org>\r\nRCPT TO:<x@example.net>\r\n";
+
+  async function hearAll(client: Client): Promise<readonly string[]> {
+    const lines: string[] = [];
+    for (let line = await client.line(); line !== undefined; line = await client.line()) lines.push(line);
+    return lines;
+  }
+
+  test.each([
+    ["by DATA", `${envelope}DATA\r\n${message}`],
+    ["by BDAT", `${envelope}BDAT ${message.length - 3} LAST\r\n${message.slice(0, -3)}`],
+    ["by DATA, and QUIT", `${envelope}DATA\r\n${message}QUIT\r\n`],
+  ])("hears that its message was accepted (%s)", async (_, words) => {
+    const door = await opened("smtps");
+    const client = await loggedIn(door);
+    await client.send(words);
+    client.end();
+    expect((await hearAll(client)).join("\n")).toMatch(/^250 2\.0\.0 .*queued/m);
+    await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
+    expect(door.stored).toHaveLength(1);
+    noBug(door);
+  });
+
+  test("hears its answers outside TLS as well, and nothing lingers", async () => {
+    const door = await opened("submission");
+    const client = await greeted(door, false);
+    await client.send("NOOP\r\nRSET\r\nMAIL FROM:<user1@exam");
+    client.end();
+    expect(await hearAll(client)).toEqual(["250 2.0.0 Ok", "250 2.0.0 Ok"]);
+    await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
+    expect(texts(door).join("\n")).toMatch(/lost connection after RSET from/);
+    noBug(door);
+  });
+
+  test("is not heard before it was greeted", async () => {
+    const door = await opened("submission");
+    const client = await connected(door, false);
+    await client.send("EHLO client.example\r\nQUIT\r\n");
+    client.end();
+    expect((await hearAll(client))[0]).toMatch(/^521 5\.5\.1 /);
+    await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
+    noBug(door);
+  });
+
+  test("amid a message has sent none", async () => {
+    const door = await opened("smtps");
+    const client = await amidMessage(door);
+    client.end();
+    await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(door.openDrafts()).toBe(0));
+    expect(door.stored).toEqual([]);
+    noBug(door);
+  });
+
+  test.each(["smtps", "submission"] as const)("amid a handshake is gone (%s)", async (kind) => {
+    const door = await opened(kind);
+    const client = kind === "smtps" ? await connected(door, false) : await greeted(door, false);
+    if (kind === "submission") await ask(client, "STARTTLS");
+    await client.send((await clientHello()).subarray(0, 20));
+    client.end();
+    await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
+    noBug(door);
+  });
+});
 
 describe("a client that goes away", () => {
   test("amid a message leaves no draft behind", async () => {
@@ -70,14 +136,14 @@ describe("a client that goes away", () => {
     await client.send("MAIL FROM:<user1@example.org>\r\nRCPT TO:<x@example.net>\r\nDATA\r\n");
     await vi.waitFor(() => expect(make).toBeDefined());
     client.destroy();
-    await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
     make?.();
     await vi.waitFor(() => expect(discarded).toBe(1));
+    await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
     noBug(door);
   });
 
   test("while its password is checked disturbs nobody", async () => {
-    let finish: () => void = () => undefined;
+    let finish: (() => void) | undefined;
     const door = await opened("smtps", {
       verify: () =>
         new Promise((resolve) => {
@@ -86,11 +152,10 @@ describe("a client that goes away", () => {
     });
     const client = await greeted(door);
     await client.send("AUTH PLAIN AHVzZXIxAHNlY3JldA==\r\nMAIL FROM:<user1@example.org>\r\n");
-    await vi.waitFor(() => finish());
+    await vi.waitFor(() => expect(finish).toBeDefined());
     client.destroy();
+    finish?.();
     await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
-    finish();
-    await pause(5);
     noBug(door);
   });
 

@@ -14,19 +14,17 @@ import { type Chunk, chunksRefused } from "./bdat.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
 import { channelOf, cipherOf } from "./door/channel.ts";
 import type { Visit } from "./door/visit.ts";
-import { internal, stopping, tooSlow } from "./farewells.ts";
+import { internal, stopping, tooSlow, tooSoon } from "./farewells.ts";
 import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
-import { settle } from "./login.ts";
 import { begin, newStream, paced, rawFor } from "./message/intake.ts";
-import { noRoom, receive } from "./message/receive.ts";
+import { receive } from "./message/receive.ts";
 import { type Answer, answer, isBusy, newSession, type Session, secured } from "./session.ts";
+import { settled } from "./settled.ts";
 import { heard, newSpeech, type Speech } from "./speech.ts";
 import type { Submission } from "./submission.ts";
 import { refuse, respond } from "./verbs.ts";
-
-const tooSoon = reply(521, "5.5.1", "Protocol error: the server speaks first"); // RFC 7504: closed with it
 
 export class Connection extends SMTPConnection {
   /** Resolves when the socket is gone and nothing is left to do. */
@@ -61,9 +59,8 @@ export class Connection extends SMTPConnection {
    * the event loop, whether the client has spoken already (RFC 5321 section 4.3.1): that holds nobody up.
    */
   override init(): void {
-    const { _parser: parser } = this;
-    if (parser) parser.cork();
-    this._setListeners(() => void this.#begin());
+    const release = this._parser instanceof Lines ? this._parser.hold() : () => undefined;
+    this._setListeners(() => void this.#begin(release));
   }
 
   /** No new work: an idle session ends now, one that is about to hand a message over when that is done. */
@@ -81,13 +78,19 @@ export class Connection extends SMTPConnection {
     const lines = new Lines(
       (line, more) => this.#take(line, more),
       () => this.#session.exchange !== undefined,
+      () => guarded(this._socket, () => this.#left()),
     );
     lines.on("error", (error) => this.#fail("submission lines", error));
     return lines;
   }
 
-  /** The library's timeout starts anew with every octet; #deadline does not. */
-  override _armTimeout(): void {}
+  /**
+   * The library's timeout starts anew with every octet; #deadline does not. With STARTTLS the upper socket is shown
+   * here first: who shuts down amid the handshake is gone.
+   */
+  override _armTimeout(upper?: Socket): void {
+    upper?.once("end", () => void (this._upgrading && upper.destroy()));
+  }
 
   /** An error of the socket, or of the handshake, is how some connections end. */
   override _onError(error: Error): void {
@@ -111,13 +114,13 @@ export class Connection extends SMTPConnection {
     this.#gone();
   }
 
-  async #begin(): Promise<void> {
+  async #begin(release: () => void): Promise<void> {
     await nextTurn();
     await nextTurn();
-    guarded(this._socket, () => this.#greet());
+    guarded(this._socket, () => this.#greet(release));
   }
 
-  #greet(): void {
+  #greet(release: () => void): void {
     const parser = this._parser;
     if (!parser || this.#ended) return; // gone meanwhile
     const cipher = cipherOf(this._socket);
@@ -129,7 +132,7 @@ export class Connection extends SMTPConnection {
       this.#end(refusal);
       return;
     }
-    parser.uncork();
+    release();
     this.#say([reply(220, "", `${this.#submission.hostname} ESMTP tpa-submit`)]);
     this.#expectCommand();
   }
@@ -142,20 +145,11 @@ export class Connection extends SMTPConnection {
       // RFC 2920 section 3.1: whoever pipelines has read in the answer to EHLO that it may.
       if (more && before.helo === "") this.#journal.pipelined();
       const given = typeof line === "string" ? respond(before, line, this.#submission) : refuse(before, line);
-      await this.#carryOut(await this.#settled(before, given));
+      await this.#carryOut(await settled(before, given, this.#submission));
     } catch (error) {
       this.#fail("submission session", error);
     }
     await heard(this._socket);
-  }
-
-  /** The answer where it depends on passwords or on the disk. */
-  async #settled(before: Session, given: Answer): Promise<Answer> {
-    if (typeof given.next === "object" && "login" in given.next)
-      return settle(given.session, given.next, this.#submission);
-    if (before.transaction || !given.session.transaction) return given;
-    const refusal = await noRoom(this.#submission, before, given.session.transaction.parameters.size ?? 0);
-    return refusal ? answer(before, refusal) : given;
   }
 
   async #carryOut(given: Answer): Promise<void> {
@@ -256,6 +250,12 @@ export class Connection extends SMTPConnection {
     } catch (error) {
       this.#fail("submission message", error);
     }
+  }
+
+  /** The client has shut its side down, and has its answers; what it left unfinished is dropped. */
+  #left(): void {
+    if (this.#isReceiving()) this._socket.destroy();
+    else this.close();
   }
 
   #isReceiving(): boolean {

@@ -4,3 +4,6 @@ import { reply } from "../../smtp/reply.ts";
 export const stopping = reply(421, "4.3.2", "The server is being restarted, please try again in a moment");
 export const tooSlow = reply(421, "4.4.2", "Timeout, closing the connection");
 export const internal = reply(421, "4.3.0", "Internal error, sorry; it has been noted");
+
+/** RFC 7504: closed with it. */
+export const tooSoon = reply(521, "5.5.1", "Protocol error: the server speaks first");

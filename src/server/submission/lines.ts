@@ -36,6 +36,8 @@ const handshakeRecord = 0x16;
 export class Lines extends SMTPStream {
   readonly #take: (line: Line, more: boolean) => Promise<void>;
   readonly #inExchange: () => boolean;
+  readonly #over: () => void;
+  #open: Promise<void> = Promise.resolve();
   #held: Buffer = nothing;
   /** A line that is too long: what is dropped of it, and its answer when it ends. */
   #excess: { readonly octets: number; readonly answer: Reply } | undefined;
@@ -47,12 +49,26 @@ export class Lines extends SMTPStream {
 
   /**
    * `take` gets one line after the other, the next one when it has resolved; `more` where octets behind the line are
-   * there already.
+   * there already. `over` is called when the client has shut its side down and all that it sent is done with.
    */
-  constructor(take: (line: Line, more: boolean) => Promise<void>, inExchange: () => boolean) {
+  constructor(
+    take: (line: Line, more: boolean) => Promise<void>,
+    inExchange: () => boolean,
+    over: () => void,
+  ) {
     super();
     this.#take = take;
     this.#inExchange = inExchange;
+    this.#over = over;
+  }
+
+  /** Nothing is taken until the function returned is called; `writableLength` tells what waits. */
+  hold(): () => void {
+    let release = (): void => undefined;
+    this.#open = new Promise((resolve) => {
+      release = resolve;
+    });
+    return release;
   }
 
   override startDataMode(): ReturnType<SMTPStream["startDataMode"]> {
@@ -72,7 +88,10 @@ export class Lines extends SMTPStream {
     }
     const input = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     this.#held = nothing;
-    void this.#goOn(this.#read(input), next);
+    void this.#goOn(
+      this.#open.then(() => this.#read(input)),
+      next,
+    );
   }
 
   /** Octets of a message; `next` is called when its reader can take more. */
@@ -84,6 +103,13 @@ export class Lines extends SMTPStream {
     const taken = stream ? written(stream, octets) : Promise.resolve();
     if (rest) this._endDataMode(false, rest, next);
     else void this.#goOn(taken, next);
+  }
+
+  override _final(next: Next): void {
+    void this.#goOn(
+      this.#open.then(() => this.#over()),
+      next,
+    );
   }
 
   async #goOn(work: Promise<void>, next: Next): Promise<void> {

@@ -82,7 +82,8 @@ export class Server extends SMTPServer {
   /** `submission` is asked anew for each client, so that a reload reaches those who come after it. */
   constructor(door: Door, pair: KeyPair, submission: () => Submission) {
     const { hostname: name } = submission();
-    super({ ...tlsOptions(door, pair), secure: door === "smtps", name, logger: false });
+    // Half open: who sends all and shuts its side down still hears what became of its message.
+    super({ ...tlsOptions(door, pair), secure: door === "smtps", name, logger: false, allowHalfOpen: true });
     this.#door = door;
     this.#submission = submission;
   }
@@ -150,9 +151,14 @@ export class Server extends SMTPServer {
     );
     super._upgrade(socket, (error, tlsSocket) => {
       clearTimeout(late);
+      tlsSocket?.off("end", gone);
       if (error && visit) guarded(socket, () => this.#handshakeFailed(visit, error.message));
       next(error, tlsSocket);
     });
+    // Half open is for those who speak SMTP: who shuts down amid a handshake is gone.
+    const upper = this._pendingSockets.get(socket);
+    const gone = (): void => void upper?.destroy();
+    upper?.once("end", gone);
   }
 
   /** The library knows exact names only. */
