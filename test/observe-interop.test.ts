@@ -110,7 +110,7 @@ const mail: readonly Entry[] = [
     client: friend,
     commands: "ehlo=2 starttls=1 auth=1 quit=1 commands=5",
   }),
-  entryOf("tls-outbound", { relay, trust: "Untrusted", ...tls }),
+  entryOf("tls-outbound", { relay, policy: "opportunistic", trust: "Untrusted", ...tls }),
   delivered("4F2A9C01B7E1", reply(250, "2.0.0", "Ok: queued as ABCDEF")),
   entryOf("removed", { id: "4F2A9C01B7E1" }),
   delivered("4F2A9C01B7E2", reply(451, "4.3.0", "try later")),

@@ -126,6 +126,7 @@ const lines: readonly (readonly [string, Entry])[] = [
   [
     "smtp: Untrusted TLS connection established to mx.example.net[192.0.2.1]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
     entryOf("tls-outbound", {
+      policy: "opportunistic",
       relay,
       trust: "Untrusted",
       protocol: "TLSv1.3",

@@ -2,6 +2,7 @@
 import { afterEach } from "vitest";
 import { attempt } from "../../src/server/delivery/attempt.ts";
 import type { Letter, Outcome } from "../../src/server/delivery/letter.ts";
+import type { Hop } from "../../src/server/delivery/route.ts";
 import type { Terms } from "../../src/server/delivery/terms.ts";
 import { type FakeServer, fakeServer, type Options, type Script } from "../tools/fakeserver.ts";
 import { hop, terms } from "./letters.ts";
@@ -29,7 +30,8 @@ export function deliver(
   what: Letter,
   more: Partial<Terms> = {},
   signal: AbortSignal = new AbortController().signal,
+  how: Partial<Hop> = {},
 ): Promise<readonly Outcome[]> {
-  const hops = to.map(({ port }) => hop(port));
+  const hops = to.map(({ port }) => ({ ...hop(port), ...how }));
   return attempt(what, hops, terms(more), () => 1000, signal);
 }

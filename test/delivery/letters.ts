@@ -47,8 +47,9 @@ export function terms(more: Partial<Terms> = {}): Terms {
   return {
     protocol: "smtp",
     hostname: "submission.example.org",
-    security: { kind: "starttls", verified: false },
+    tls: "opportunistic",
     timeouts: { connect: 2000, reply: 2000, final: 2000, transaction: 5000 },
+    now: Date.now,
     ...more,
   };
 }

@@ -1,6 +1,9 @@
+import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
+import type { Hop } from "../../src/server/delivery/route.ts";
 import type { Terms } from "../../src/server/delivery/terms.ts";
+import type { Tlsa } from "../../src/server/delivery/tls-policy.ts";
 import { type Entry, logTo } from "../../src/server/observe/log.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { close, type Options, type Script, silence } from "../tools/fakeserver.ts";
@@ -10,13 +13,20 @@ import { letter, replies } from "./letters.ts";
 
 afterEach(() => logTo(() => undefined));
 
+/** `3 0 1`: exactly this certificate. */
+function recordOf(pem: string): Tlsa {
+  const data = createHash("sha256").update(new X509Certificate(pem).raw).digest();
+  return { usage: 3, selector: 0, matching: 1, data };
+}
+
 describe.skipIf(!real("openssl"))("TLS", () => {
   const pair = selfSigned(["localhost"]);
   const other = selfSigned(["other.example.net"]);
   const tls = createSecureContext(pair);
   const starttls = { EHLO: "250-fake\n250-AUTH PLAIN LOGIN\n250 STARTTLS" };
-  const verified = { security: { kind: "starttls", verified: true, ca: pair.cert } } as const;
-  const credentials = { user: "relay", password: "s3cr\u00e9t" };
+  const verified = { tls: "verified", ca: pair.cert } as const;
+  const mend = "delivery.relay-user and delivery.relay-password-file";
+  const credentials = { user: "relay", password: "s3cr\u00e9t", setIn: mend };
   const secret = Buffer.from(`\0${credentials.user}\0${credentials.password}`).toString("base64");
 
   const cases: readonly {
@@ -24,6 +34,7 @@ describe.skipIf(!real("openssl"))("TLS", () => {
     readonly script?: Script;
     readonly options?: Options;
     readonly terms?: Partial<Terms>;
+    readonly hop?: Partial<Hop>;
     readonly reply: RegExp;
     readonly secure?: boolean;
     /** Whether the host gets to see the password. */
@@ -42,6 +53,7 @@ describe.skipIf(!real("openssl"))("TLS", () => {
       script: { ...starttls, STARTTLS: "454 4.7.0 not now" },
       reply: /^250/,
       secure: false,
+      log: /^Cleartext connection established to localhost\[127.0.0.1\]:\d+$/,
     },
     {
       name: "that speaks nonsense is done without, on a new connection",
@@ -88,20 +100,21 @@ describe.skipIf(!real("openssl"))("TLS", () => {
     {
       name: "is not verified by others",
       script: starttls,
-      terms: { security: { kind: "starttls", verified: true } },
+      terms: { tls: "verified" },
       reply: /^451 4\.7\.5 .*self-signed certificate/,
     },
     {
       name: "is not verified for another name",
       script: starttls,
       options: { tls: createSecureContext(other) },
-      terms: { security: { kind: "starttls", verified: true, ca: other.cert } },
+      terms: { tls: "verified", ca: other.cert },
       reply: /^451 4\.7\.5 .*does not match certificate/,
     },
     {
       name: "from the first byte is used where it is asked for",
       options: { tls, implicit: true },
-      terms: { security: { kind: "implicit", verified: true, ca: pair.cert } },
+      terms: verified,
+      hop: { implicit: true },
       reply: /^250/,
       secure: true,
       log: /^Verified TLS/,
@@ -109,14 +122,90 @@ describe.skipIf(!real("openssl"))("TLS", () => {
     {
       name: "from the first byte is verified",
       options: { tls, implicit: true },
-      terms: { security: { kind: "implicit", verified: true } },
+      terms: { tls: "verified" },
+      hop: { implicit: true },
       reply: /^451 4\.7\.5 .*self-signed certificate/,
     },
     {
       name: "from the first byte is never done without",
       script: { greeting: "220 plain" },
-      terms: { security: { kind: "implicit", verified: false } },
+      hop: { implicit: true },
       reply: /^451 4\.7\.5 Cannot start TLS/,
+    },
+    {
+      name: "that must be there may have any certificate",
+      script: starttls,
+      terms: { tls: "encrypted" },
+      reply: /^250/,
+      secure: true,
+      log: /^Untrusted TLS/,
+    },
+    {
+      name: "that must be there is not done without when it is not offered",
+      script: { STARTTLS: "502 5.5.1 what?" },
+      terms: { tls: "encrypted" },
+      reply: /^451 4\.7\.4 TLS is required/,
+      log: /^TLS policy "encrypted" not met by localhost\[127.0.0.1\]:\d+: TLS is required/,
+    },
+    {
+      name: "that must be there is not done without when STARTTLS is unknown even to EHLO",
+      script: { EHLO: "502 5.5.1 what?" },
+      terms: { tls: "encrypted" },
+      reply: /^451 4\.5\.1 host localhost\[127.0.0.1\] refused to talk to me/,
+    },
+    {
+      name: "that must be there is not done without when the handshake fails",
+      script: { ...starttls, handshake: close },
+      hop: { tls: { kind: "encrypted" } },
+      reply: /^451 4\.7\.5 Cannot start TLS/,
+    },
+    {
+      name: "is verified for any of the names that a policy has",
+      script: starttls,
+      options: { tls: createSecureContext(other) },
+      terms: { ca: other.cert },
+      hop: { tls: { kind: "verified", names: ["mx.example.net", "other.example.net"] } },
+      reply: /^250/,
+      secure: true,
+      log: /^Verified TLS/,
+    },
+    {
+      name: "is not verified for a name that the policy has not, though it is the host's",
+      script: starttls,
+      terms: { ca: pair.cert },
+      hop: { tls: { kind: "verified", names: ["mx.example.net"] } },
+      reply: /^451 4\.7\.5 .*does not match certificate/,
+    },
+    {
+      name: "is proven by a TLSA record, whoever signed the certificate",
+      script: starttls,
+      hop: { tls: { kind: "dane", names: ["mx.example.net"], records: [recordOf(pair.cert)] } },
+      reply: /^250/,
+      secure: true,
+      log: /^Verified TLS/,
+    },
+    {
+      name: "is proven by a TLSA record even where the operator wants a known authority",
+      script: starttls,
+      terms: { tls: "verified" },
+      hop: { tls: { kind: "dane", names: ["localhost"], records: [recordOf(pair.cert)] } },
+      reply: /^250/,
+      secure: true,
+      log: /^Verified TLS/,
+    },
+    {
+      name: "is refused by a TLSA record of another certificate, whatever authority is known",
+      script: starttls,
+      terms: verified,
+      hop: { tls: { kind: "dane", names: ["localhost"], records: [recordOf(other.cert)] } },
+      reply: /^451 4\.7\.5 the certificate of localhost\[127.0.0.1\] is not the one .* \(DANE\)$/,
+      log: /^TLS policy "dane" not met by localhost/,
+    },
+    {
+      name: "must be offered where there are TLSA records",
+      script: { STARTTLS: "454 4.7.0 not now" },
+      hop: { tls: { kind: "dane", names: ["localhost"], records: [recordOf(pair.cert)] } },
+      reply: /^451 4\.7\.4 TLS is required/,
     },
     {
       name: "carries a login",
@@ -163,11 +252,20 @@ describe.skipIf(!real("openssl"))("TLS", () => {
 
   test.each(cases)(
     "$name",
-    async ({ script = {}, options = { tls }, terms: more = {}, reply, secure, login = false, log: line }) => {
+    async ({
+      script = {},
+      options = { tls },
+      terms: more = {},
+      hop,
+      reply,
+      secure,
+      login = false,
+      log: line,
+    }) => {
       const lines: string[] = [];
       logTo(({ text }: Entry) => lines.push(text));
       const at = await server(script, options);
-      const outcomes = await deliver([at], letter(), more);
+      const outcomes = await deliver([at], letter(), more, undefined, hop);
       expect(replies(outcomes)).toEqual([expect.stringMatching(reply)]);
       expect(at.received.map((one) => one.secure)).toEqual(secure === undefined ? [] : [secure]);
       if (line) expect(lines).toContainEqual(expect.stringMatching(line));

@@ -6,7 +6,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/carrier.ts";
 import { remembering } from "../../server/delivery/resolver.ts";
-import { type Credentials, type Security, type Terms, timeouts } from "../../server/delivery/terms.ts";
+import { type Credentials, type Terms, timeouts } from "../../server/delivery/terms.ts";
 
 /** Throws a Failure where the files for the relay's login cannot be read. */
 export async function carrierFor({ delivery, hostname }: Config): Promise<Carrier> {
@@ -16,11 +16,15 @@ export async function carrierFor({ delivery, hostname }: Config): Promise<Carrie
   const terms: Terms = {
     protocol: relay.kind === "lmtp" ? "lmtp" : "smtp",
     hostname,
-    security: await securityOf(delivery),
+    tls: tlsOf(delivery),
+    ...(delivery["relay-ca"] !== "" && { ca: await read(delivery["relay-ca"], "delivery.relay-ca") }),
     timeouts,
     ...(credentials && { credentials }),
+    now: Date.now,
   };
-  if (relay.kind !== "mx") return relayCarrier(relay, addressesOf, terms, Date.now);
+  if (relay.kind !== "mx") {
+    return relayCarrier({ ...relay, implicit: relay.kind === "smtps" }, addressesOf, terms, Date.now);
+  }
   const routing = {
     resolver: remembering(resolverFor(delivery.nameservers), Date.now),
     hostname,
@@ -36,23 +40,19 @@ async function credentialsOf(delivery: Config["delivery"]): Promise<Credentials 
   if (user === "") return undefined;
   const file = delivery["relay-password-file"];
   const [password = ""] = (await read(file, "delivery.relay-password-file")).split(/\r?\n/);
-  if (password !== "") return { user, password };
+  if (password !== "") {
+    return { user, password, setIn: "delivery.relay-user and delivery.relay-password-file" };
+  }
   throw new Failure(
     exitStatus.config,
     `${file}: expected the password on its first line, found nothing there`,
   );
 }
 
-async function securityOf(delivery: Config["delivery"]): Promise<Security> {
-  const implicit = delivery.relay.kind === "smtps";
+function tlsOf({ relay, tls, ...delivery }: Config["delivery"]): Terms["tls"] {
+  if (tls !== "auto") return tls;
   // A password is shown to nobody whose name is not proven, and smtps promises as much.
-  const cautious = implicit || delivery["relay-user"] !== "";
-  const file = delivery["relay-ca"];
-  return {
-    kind: implicit ? "implicit" : "starttls",
-    verified: delivery.tls === "verified" || (delivery.tls === "auto" && cautious),
-    ...(file !== "" && { ca: await read(file, "delivery.relay-ca") }),
-  };
+  return relay.kind === "smtps" || delivery["relay-user"] !== "" ? "verified" : "opportunistic";
 }
 
 async function read(file: string, setting: string): Promise<string> {

@@ -43,14 +43,24 @@ export function mxCarrier(routing: Routing, terms: Terms, now: () => number): Ca
 
 /** Everything through one host, each time looked up anew. */
 export function relayCarrier(
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port, implicit }: { readonly host: string; readonly port: number; readonly implicit: boolean },
   lookup: Lookup,
   terms: Terms,
   now: () => number,
 ): Carrier {
   return {
     destination: () => `${host}:${port}`,
-    carry: (letter, signal) => carryBy(letter, () => routeToHost(host, port, lookup), terms, now, signal),
+    carry: (letter, signal) =>
+      carryBy(
+        letter,
+        async () => {
+          const hops = await routeToHost(host, port, lookup);
+          return "code" in hops ? hops : hops.map((hop) => ({ ...hop, implicit }));
+        },
+        terms,
+        now,
+        signal,
+      ),
   };
 }
 

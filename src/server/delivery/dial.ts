@@ -1,19 +1,30 @@
 /** A TCP connection to a next hop, or why there is none. */
-import { connect, type Socket } from "node:net";
+import { connect, isIPv6, type Socket } from "node:net";
 import { getSystemErrorMap } from "node:util";
 import { errorCode } from "../../failure.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { within } from "./deadline.ts";
 import { peerWithPort } from "./peer.ts";
 import type { Hop } from "./route.ts";
+import type { Source } from "./terms.ts";
 
-/** Connects within `patience` milliseconds and before `signal`. */
-export function dial(hop: Hop, patience: number, signal: AbortSignal): Promise<Socket | Reply> {
-  return within(signal, patience, (bound) => connected(hop, bound));
+/** Connects from `source` within `patience` milliseconds and before `signal`. */
+export function dial(
+  hop: Hop,
+  source: Source,
+  patience: number,
+  signal: AbortSignal,
+): Promise<Socket | Reply> {
+  return within(signal, patience, (bound) => connected(hop, source, bound));
 }
 
-function connected(hop: Hop, signal: AbortSignal): Promise<Socket | Reply> {
-  const socket = connect({ host: hop.address, port: hop.port });
+function connected(hop: Hop, { v4, v6 }: Source, signal: AbortSignal): Promise<Socket | Reply> {
+  const localAddress = isIPv6(hop.address) ? v6 : v4;
+  const socket = connect({
+    host: hop.address,
+    port: hop.port,
+    ...(localAddress !== undefined && { localAddress }),
+  });
   return new Promise((resolve) => {
     const finish = (result: Socket | Reply): void => {
       socket.off("connect", succeed).off("error", refuse);

@@ -15,6 +15,8 @@ export interface Hop {
   readonly host: string;
   readonly address: string;
   readonly port: number;
+  /** TLS from the first byte (RFC 8314 section 3.3), not by STARTTLS. */
+  readonly implicit?: boolean;
   /** What the DNS or a policy demands of this host; absent where the route's own terms are all. */
   readonly tls?: TlsPolicy;
 }

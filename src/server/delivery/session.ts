@@ -8,12 +8,14 @@ import type { SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../failure.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log } from "../observe/log.ts";
+import { chainOf, matchesTlsa } from "./dane.ts";
 import { within } from "./deadline.ts";
 import { dial } from "./dial.ts";
 import { brokenConnection, oneLine, peer, peerWithPort, replyIn } from "./peer.ts";
 import type { Hop } from "./route.ts";
 import { step, type WireError } from "./step.ts";
 import type { Terms } from "./terms.ts";
+import { policyFor, type TlsPolicy, tlsOptions } from "./tls-policy.ts";
 import { WireConnection } from "./wire.ts";
 
 export interface NoSession {
@@ -22,7 +24,9 @@ export interface NoSession {
   readonly handshake?: string;
 }
 
-/** Opens a session; `clear` forgoes STARTTLS. */
+/**
+ * Opens a session that keeps to `policyFor(hop, terms)`. `clear` forgoes STARTTLS, where the policy is opportunistic.
+ */
 export function openSession(
   hop: Hop,
   terms: Terms,
@@ -38,22 +42,29 @@ async function open(
   clear: boolean,
   signal: AbortSignal,
 ): Promise<WireConnection | NoSession> {
-  const socket = await dial(hop, terms.timeouts.connect, signal);
+  const policy = policyFor(hop, terms);
+  const socket = await dial(hop, terms.source ?? {}, terms.timeouts.connect, signal);
   if ("code" in socket) return { reply: socket };
-  const wire = new WireConnection(optionsFor(hop, terms, clear, socket));
+  const wire = new WireConnection(optionsFor(hop, terms, policy, clear, socket));
   const opened = await step<void>(wire, signal, (done) => wire.connect(done));
   const trouble = opened.error
-    ? noSession(opened.error, wire, hop, terms)
-    : await refusedLogin(wire, hop, terms, signal);
+    ? noSession(opened.error, wire, hop, policy)
+    : (unproven(wire, hop, policy, terms) ?? (await refusedLogin(wire, hop, terms, signal)));
   if (!trouble) return wire;
   wire.close();
   return trouble;
 }
 
-function optionsFor(hop: Hop, terms: Terms, clear: boolean, connection: Socket): SMTPConnectionOptions {
-  const { protocol, hostname, security, timeouts } = terms;
-  const implicit = security.kind === "implicit";
-  const needed = security.verified || terms.credentials !== undefined;
+function optionsFor(
+  hop: Hop,
+  terms: Terms,
+  policy: TlsPolicy,
+  clear: boolean,
+  connection: Socket,
+): SMTPConnectionOptions {
+  const { protocol, hostname, timeouts } = terms;
+  const implicit = hop.implicit === true;
+  const optional = policy.kind === "opportunistic";
   return {
     connection,
     host: hop.host,
@@ -61,14 +72,10 @@ function optionsFor(hop: Hop, terms: Terms, clear: boolean, connection: Socket):
     name: hostname,
     lmtp: protocol === "lmtp",
     secure: implicit,
-    ignoreTLS: clear,
-    requireTLS: !implicit && needed,
-    opportunisticTLS: !implicit && !needed,
-    tls: {
-      rejectUnauthorized: security.verified,
-      minVersion: "TLSv1.2",
-      ...(security.ca !== undefined && { ca: security.ca }),
-    },
+    ignoreTLS: clear && optional,
+    requireTLS: !implicit && !optional,
+    opportunisticTLS: optional,
+    tls: tlsOptions(policy, hop.host),
     connectionTimeout: timeouts.transaction,
     greetingTimeout: timeouts.reply,
     socketTimeout: timeouts.reply,
@@ -77,21 +84,55 @@ function optionsFor(hop: Hop, terms: Terms, clear: boolean, connection: Socket):
   };
 }
 
-function noSession(error: WireError, wire: WireConnection, hop: Hop, terms: Terms): NoSession {
+function noSession(error: WireError, wire: WireConnection, hop: Hop, policy: TlsPolicy): NoSession {
   const { response } = error;
-  const { security, credentials } = terms;
   if (error.command === "STARTTLS" && response !== undefined) {
-    return no("4.7.4", `TLS is required, but was not offered by host ${peer(hop)}: ${oneLine(response)}`);
+    const reason = `TLS is required, but was not offered by host ${peer(hop)}: ${oneLine(response)}`;
+    return unmet(policy, hop, no("4.7.4", reason));
   }
   if (wire.upgrading === true) {
-    const failed = no("4.7.5", `Cannot start TLS with ${peer(hop)}: ${errorText(error)}`);
-    const optional = security.kind === "starttls" && !security.verified && credentials === undefined;
-    return optional ? { ...failed, handshake: errorText(error) } : failed;
+    const reason = oneLine(errorText(error));
+    const failed = no("4.7.5", `Cannot start TLS with ${peer(hop)}: ${reason}`);
+    return policy.kind === "opportunistic" ? { ...failed, handshake: reason } : unmet(policy, hop, failed);
   }
   if (response === undefined) return { reply: brokenConnection(error, wire.doing, hop) };
   // As Postfix's smtp_skip_5xx_greeting, on by default: a host that turns everybody away may change its mind.
   const status = replyIn(response).status.replace(/^\d/, "4");
   return no(status, `host ${peer(hop)} refused to talk to me: ${oneLine(response)}`);
+}
+
+/** What the handshake could not find out; after it, what the connection has is written down. */
+function unproven(
+  { socket }: WireConnection,
+  hop: Hop,
+  policy: TlsPolicy,
+  { now }: Terms,
+): NoSession | undefined {
+  const relay = peerWithPort(hop);
+  if (!(socket instanceof TLSSocket)) {
+    if (policy.kind === "opportunistic") return void log("clear-outbound", { relay });
+    return unmet(policy, hop, no("4.7.4", `TLS is required, but was not had from host ${peer(hop)}`));
+  }
+  if (policy.kind === "dane" && !matchesTlsa(chainOf(socket), policy.records, policy.names, now())) {
+    const reason = `the certificate of ${peer(hop)} is not the one that the TLSA records are about (DANE)`;
+    return unmet(policy, hop, no("4.7.5", reason));
+  }
+  const { standardName } = socket.getCipher();
+  log("tls-outbound", {
+    relay,
+    policy: policy.kind,
+    trust: trustIn(socket, policy),
+    protocol: socket.getProtocol() ?? "unknown",
+    cipher: standardName,
+    bits: standardName.includes("128") ? 128 : 256,
+  });
+  return undefined;
+}
+
+/** Postfix's words: "Trusted" is signed by a known CA, for whatever name; "Verified" is what was demanded. */
+function trustIn(socket: TLSSocket, { kind }: TlsPolicy): "Verified" | "Trusted" | "Untrusted" {
+  if (kind === "verified" || kind === "dane") return "Verified";
+  return socket.authorized ? "Trusted" : "Untrusted";
 }
 
 /**
@@ -103,28 +144,20 @@ async function refusedLogin(
   { credentials }: Terms,
   signal: AbortSignal,
 ): Promise<NoSession | undefined> {
-  noteTls(wire.socket, peerWithPort(hop));
   if (!credentials) return undefined;
-  const mend = "check delivery.relay-user and delivery.relay-password-file";
+  const { user, password, setIn } = credentials;
+  const mend = `check ${setIn}`;
   if (!wire.secure) return no("4.7.4", `no TLS with ${peer(hop)}, so the password is not sent there`);
   if (!wire.allowsAuth) return no("4.7.0", `host ${peer(hop)} does not offer AUTH: ${mend}`);
-  const { user, password } = credentials;
   const { error } = await step(wire, signal, (done) => wire.login({ user, pass: password }, done));
   if (!error) return undefined;
   if (error.response === undefined) return { reply: brokenConnection(error, wire.doing, hop) };
   return no("4.7.0", `host ${peer(hop)} refused our login: ${oneLine(error.response)}; ${mend}`);
 }
 
-const no = (status: string, text: string): NoSession => ({ reply: reply(451, status, text) });
-
-function noteTls(socket: Socket | undefined, relay: string): void {
-  if (!(socket instanceof TLSSocket)) return;
-  const { standardName } = socket.getCipher();
-  log("tls-outbound", {
-    relay,
-    trust: socket.authorized ? "Verified" : "Untrusted",
-    protocol: socket.getProtocol() ?? "unknown",
-    cipher: standardName,
-    bits: standardName.includes("128") ? 128 : 256,
-  });
+function unmet({ kind }: TlsPolicy, hop: Hop, failed: NoSession): NoSession {
+  log("tls-policy-failed", { relay: peerWithPort(hop), policy: kind, reason: failed.reply.text });
+  return failed;
 }
+
+const no = (status: string, text: string): NoSession => ({ reply: reply(451, status, text) });

@@ -24,26 +24,28 @@ export const timeouts: Timeouts = {
 export interface Credentials {
   readonly user: string;
   readonly password: string;
+  /** Which settings to check where they are refused, for people. */
+  readonly setIn: string;
 }
 
-/**
- * starttls: used where it is offered. implicit: TLS from the first byte (RFC 8314 section 3.3). Unless
- * `verified`, any certificate will do and a failed handshake is followed by a connection in clear (RFC 7435).
- */
-export interface Security {
-  readonly kind: "starttls" | "implicit";
-  /** TLS must be used, and the certificate must be for the host's name, and signed by `ca` or a known CA. */
-  readonly verified: boolean;
-  /** Certificates in PEM to trust instead of these. */
-  readonly ca?: string;
+/** Addresses of this host to connect from, for each family; chosen by the system where there is none. */
+export interface Source {
+  readonly v4?: string;
+  readonly v6?: string;
 }
 
 export interface Terms {
   readonly protocol: "smtp" | "lmtp";
   /** Our name in EHLO. */
   readonly hostname: string;
-  readonly security: Security;
+  /** The least that the operator demands of each host, in the words of tls-policy.ts. */
+  readonly tls: "opportunistic" | "encrypted" | "verified";
+  /** Certificates in PEM to trust in place of the known CAs. */
+  readonly ca?: string;
   /** Sent over TLS only. */
   readonly credentials?: Credentials;
+  readonly source?: Source;
   readonly timeouts: Timeouts;
+  /** When certificates must be valid, in milliseconds since the epoch. */
+  readonly now: () => number;
 }

@@ -30,7 +30,8 @@ export const events = {
   delivery: row<Delivery>("smtp", "info", deliveryText),
   "tls-outbound": row<{
     relay: string;
-    trust: "Untrusted" | "Verified";
+    policy: string;
+    trust: "Untrusted" | "Trusted" | "Verified";
     protocol: string;
     cipher: string;
     bits: number;
@@ -44,6 +45,16 @@ export const events = {
     "smtp",
     "info",
     ({ relay, reason }) => `Cannot start TLS with ${relay}: ${reason}; going on without`,
+  ),
+  "clear-outbound": row<{ relay: string }>(
+    "smtp",
+    "info",
+    ({ relay }) => `Cleartext connection established to ${relay}`,
+  ),
+  "tls-policy-failed": row<{ relay: string; policy: string; reason: string }>(
+    "smtp",
+    "warning",
+    ({ relay, policy, reason }) => `TLS policy "${policy}" not met by ${relay}: ${reason}`,
   ),
   expired: row<InQueue & { from: string }>(
     "qmgr",

@@ -98,6 +98,16 @@ export const counted: readonly Counted[] = [
     "tls-outbound": ({ trust, protocol, cipher, bits }) =>
       one(trust, protocol, cipher, String(bits), String(bits)),
   }),
+  counter(
+    "tpa_submit_outbound_sessions_total",
+    "Sessions with next hops, by what TLS had to be and what came of it.",
+    ["policy", "result"],
+    {
+      "tls-outbound": ({ policy, trust }) => one(policy, trust.toLowerCase()),
+      "clear-outbound": () => one("opportunistic", "clear"),
+      "tls-policy-failed": ({ policy }) => one(policy, "failed"),
+    },
+  ),
   counter("postfix_bounce_non_delivery_notification_total", "Messages returned to their senders.", [], {
     "failure-report": () => one(),
   }),
