@@ -15,6 +15,9 @@ const envelope: Envelope = {
   smtputf8: false,
   envid: "QQ314159",
   ret: "HDRS",
+  requireTls: true,
+  held: { at: Date.parse("2026-11-22T14:12:00.000Z"), by: "root", reason: "asked the sender" },
+  relay: "smtp://backup.example.net:25",
   attempts: 1,
   due: Date.parse("2026-11-22T14:16:00.000Z"),
   warned: false,
@@ -38,7 +41,7 @@ const envelope: Envelope = {
 };
 
 const file = `{
-  "version": 1,
+  "version": 2,
   "id": "1A0AB1C2D3E4",
   "accepted": "2026-11-22T14:11:00.000Z",
   "login": "user1",
@@ -48,6 +51,9 @@ const file = `{
   "smtputf8": false,
   "envid": "QQ314159",
   "ret": "HDRS",
+  "requireTls": true,
+  "held": {"at":"2026-11-22T14:12:00.000Z","by":"root","reason":"asked the sender"},
+  "relay": "smtp://backup.example.net:25",
   "attempts": 1,
   "due": "2026-11-22T14:16:00.000Z",
   "warned": false,
@@ -105,6 +111,10 @@ const anyEnvelope: fc.Arbitrary<Envelope> = fc.record(
     smtputf8: fc.boolean(),
     envid: text,
     ret: fc.constantFrom("FULL", "HDRS"),
+    requireTls: fc.boolean(),
+    tlsOptional: fc.boolean(),
+    held: fc.record({ at: time, by: text, reason: text }),
+    relay: text,
     recipients: fc.array(recipient, { minLength: 1 }),
     attempts: fc.maxSafeNat(),
     due: time,
@@ -141,6 +151,13 @@ describe("an envelope", () => {
     );
   });
 
+  it("of version 1 is read, and written as 2", () => {
+    const { requireTls, held, relay, ...old } = envelope;
+    const one = formatEnvelope(old).replace('"version": 2', '"version": 1');
+    expect(parseEnvelope(one, id, "queue/ID")).toEqual(old);
+    expect([requireTls, held, relay]).not.toContain(undefined); // or there was nothing to leave out
+  });
+
   it("is written on lines of its own: no text of a client begins one", () => {
     fc.assert(
       fc.property(anyEnvelope, (any) => {
@@ -172,8 +189,15 @@ describe("an envelope", () => {
 
 describe("what is not an envelope is named with its place:", () => {
   const cases: readonly [string, string | RegExp, string, string][] = [
-    ["another version", '"version": 1', '"version": 2', "version: expected 1, found 2"],
-    ["no version", '  "version": 1,\n', "", "version: expected 1, found nothing"],
+    ["a later version", '"version": 2', '"version": 3', "version: expected 1 or 2, found 3"],
+    ["no version", '  "version": 2,\n', "", "version: expected 1 or 2, found nothing"],
+    [
+      "a field that version 1 did not know",
+      /"version": 2([\s\S]*)"attempts"/,
+      '"version": 1$1"requireTls": true,\n"attempts"',
+      'expected no unknown field in version 1, found {"requireTls":true}',
+    ],
+    ["half of what is held", '"by":"root",', "", "held.by: expected a text, found nothing"],
     ["another ID", '"id": "1A', '"id": "2A', `id: expected "${id}", the file's name, found "2A0AB1C2D3E4"`],
     ["a missing field", '  "size": 5120,\n', "", "size: expected a whole number, found nothing"],
     [

@@ -31,6 +31,7 @@ export function intercept(disk: Disk, ahead: Ahead): Disk {
       ahead(`create ${path}`);
       return newFile(path, await disk.create(path));
     },
+    append: (path, text) => unlessSkipped(`append ${path}`, () => disk.append(path, text)),
     rename: (from, to) => unlessSkipped(`rename ${to}`, () => disk.rename(from, to)),
     unlink: (path) => unlessSkipped(`unlink ${path}`, () => disk.unlink(path)),
   };

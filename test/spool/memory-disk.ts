@@ -114,6 +114,12 @@ export function memoryDisk(
       find(path);
       apply({ path, inode: undefined });
     },
+    async append(path, text) {
+      await step();
+      const inode = names.get(path) ?? inodes;
+      if (!names.has(path)) apply({ path, inode });
+      apply({ inode, content: Buffer.concat([contents.get(inode) ?? Buffer.alloc(0), Buffer.from(text)]) });
+    },
     async readText(path) {
       await step();
       return contentOf(path).toString();

@@ -113,7 +113,7 @@ describe("a folder is taken for a spool", () => {
     expect(await readdir(directory)).toEqual(
       expect.arrayContaining(["drafts", "format", "lock", "lost+found", "messages", "queue"]),
     );
-    expect(await readFile(join(directory, "format"), "utf8")).toBe("tpa-submit spool 1\n");
+    expect(await readFile(join(directory, "format"), "utf8")).toBe("tpa-submit spool 2\n");
   });
 
   it("not when it holds something else, which stays untouched", async () => {
@@ -126,14 +126,14 @@ describe("a folder is taken for a spool", () => {
     expect(await readdir(join(directory, "messages"))).toEqual(["00000000000A"]);
   });
 
-  it("not when another version wrote it, which stays untouched", async () => {
+  it("not when a later version wrote it, which stays untouched", async () => {
     await (await openSpool(directory, now)).close();
-    await writeFile(join(directory, "format"), "tpa-submit spool 2\n");
+    await writeFile(join(directory, "format"), "tpa-submit spool 3\n");
     await writeFile(join(directory, "drafts", "00000000000A"), "of another kind");
     expect(await refusal()).toEqual({
       status: 65,
       message:
-        '/spool/format: expected "tpa-submit spool 1", found "tpa-submit spool 2"; ' +
+        '/spool/format: expected "tpa-submit spool 2", found "tpa-submit spool 3"; ' +
         "run the version of tpa-submit that wrote this spool",
     });
     expect(await readdir(join(directory, "drafts"))).toEqual(["00000000000A"]);

@@ -170,6 +170,6 @@ describe("each fsync is needed:", { timeout: 120_000 }, () => {
   ];
   it.each(inStart)("%s, at every start", async (_, path, number) => {
     const lines = brokenAgain(await run(memoryDisk(bare), 1), without(path, number));
-    expect(await first(lines)).toMatch(/is lost|is damaged|not a spool|expected "tpa-submit spool 1"/);
+    expect(await first(lines)).toMatch(/is lost|is damaged|not a spool|expected "tpa-submit spool 2"/);
   });
 });

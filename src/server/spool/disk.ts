@@ -4,7 +4,7 @@
  * loses at a power cut what was not fsynced.
  */
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, stat, statfs, unlink } from "node:fs/promises";
+import { appendFile, mkdir, open, readdir, readFile, rename, stat, statfs, unlink } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { type Directory, openDirectory } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
@@ -39,6 +39,8 @@ export interface Disk {
   create(path: string): Promise<NewFile>;
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
+  /** Adds to the end of a file, made with mode 0600 where it is missing; a crash may leave part of it, or nothing. */
+  append(path: string, text: string): Promise<void>;
   /** A small file, whole, as UTF-8. */
   readText(path: string): Promise<string>;
   /** The file's octets, at most the first `octets`; what goes wrong comes as the stream's error. */
@@ -57,6 +59,7 @@ export const systemDisk: Disk = {
   create,
   rename,
   unlink,
+  append: (path, text) => appendFile(path, text, { mode: 0o600 }),
   readText: (path) => readFile(path, "utf8"),
   stream: (path, octets) => createReadStream(path, { end: octets - 1 }),
   size: async (path) => (await stat(path)).size,

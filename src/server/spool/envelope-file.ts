@@ -16,9 +16,12 @@ import {
   record,
 } from "./fields.ts";
 
-const version = 1;
+const version = 2;
 
-const text: Field<string> = is("a text", (found) => typeof found === "string");
+/** Envelopes of version 1 are read as well: they are the same without these fields, and become 2 when written anew. */
+const sinceVersion2: readonly (keyof Envelope)[] = ["requireTls", "tlsOptional", "held", "relay"];
+
+export const text: Field<string> = is("a text", (found) => typeof found === "string");
 const textOrNull: Field<string | null> = is(
   "a text or null",
   (found) => found === null || typeof found === "string",
@@ -39,7 +42,7 @@ const time: Field<number> = {
   write: (value) => new Date(value).toISOString(),
 };
 
-const replyRows: Rows<LastReply> = {
+export const replyRows: Rows<LastReply> = {
   code: replyCode,
   status: text,
   text,
@@ -116,7 +119,9 @@ function formatValue(value: unknown): string {
 export function parseEnvelope(text: string, id: string, file: string): Envelope | Damaged {
   try {
     const { version: found, ...fields } = fieldsOf(parseJson(text), "");
-    if (found !== version) throw new Mismatch("version", String(version), found);
+    if (found !== version && found !== 1) throw new Mismatch("version", `1 or ${String(version)}`, found);
+    const early = sinceVersion2.find((key) => found === 1 && Object.hasOwn(fields, key));
+    if (early) throw new Mismatch("", "no unknown field in version 1", { [early]: fields[early] });
     const envelope = envelopeField.read(fields, "");
     if (envelope.id !== id) throw new Mismatch("id", `"${id}", the file's name`, envelope.id);
     return envelope;

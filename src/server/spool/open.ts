@@ -11,7 +11,13 @@ import { type Folders, unlinkIfThere, writeNew } from "./promise.ts";
 import { isQueueId } from "./queue-id.ts";
 
 /** The one line of SPOOL/format. Whoever changes the layout or the envelope gives it another number. */
-const format = "tpa-submit spool 1";
+const format = "tpa-submit spool 2";
+
+/**
+ * Formats that become ours by their number alone: we read all that they hold, and from the new number on the old
+ * program keeps away from what it could not read. Of 1 that is the envelope, version 1.
+ */
+const earlier: readonly string[] = ["tpa-submit spool 1"];
 
 /** What may lie in a folder that is not a spool yet: ours, and what mkfs puts into every file system. */
 const beforeFormat: readonly string[] = ["lock", "format.new", "lost+found"];
@@ -27,6 +33,7 @@ export interface OpenedSpool {
 interface Paths {
   readonly messages: string;
   readonly drafts: string;
+  readonly history: string;
   readonly queue: string;
 }
 
@@ -70,14 +77,18 @@ async function makeDurably(disk: Disk, path: string): Promise<void> {
 /** Makes sure of the format on disk before any folder is made: a folder without this file is no spool of ours. */
 async function settleFormat(disk: Disk, directory: string): Promise<void> {
   const present = await disk.list(directory);
-  if (present.includes("format")) await checkFormat(disk, join(directory, "format"));
-  else await makeFormat(disk, directory, present);
+  if (!present.includes("format")) refuseStrangers(directory, present);
+  if (!present.includes("format") || (await isEarlier(disk, join(directory, "format")))) {
+    await writeFormat(disk, directory);
+  }
   await syncOnce(disk, directory); // also where it was there: an earlier start may have died before this line
 }
 
-async function checkFormat(disk: Disk, path: string): Promise<void> {
+/** Whether the folder waits for its upgrade. */
+async function isEarlier(disk: Disk, path: string): Promise<boolean> {
   const found = (await disk.readText(path)).trimEnd();
-  if (found === format) return;
+  if (found === format) return false;
+  if (earlier.includes(found)) return true;
   throw new Failure(
     exitStatus.data,
     `${path}: expected "${format}", found ${JSON.stringify(found.slice(0, 60))}; ` +
@@ -85,24 +96,27 @@ async function checkFormat(disk: Disk, path: string): Promise<void> {
   );
 }
 
-async function makeFormat(disk: Disk, directory: string, present: readonly string[]): Promise<void> {
+function refuseStrangers(directory: string, present: readonly string[]): void {
   const stranger = present.find((name) => !beforeFormat.includes(name));
-  if (stranger !== undefined) {
-    throw new Failure(
-      exitStatus.cannotCreate,
-      `${directory}: not a spool: it holds ${JSON.stringify(stranger)} but no file "format"; name an empty folder`,
-    );
-  }
+  if (stranger === undefined) return;
+  throw new Failure(
+    exitStatus.cannotCreate,
+    `${directory}: not a spool: it holds ${JSON.stringify(stranger)} but no file "format"; name an empty folder`,
+  );
+}
+
+async function writeFormat(disk: Disk, directory: string): Promise<void> {
   const draft = join(directory, "format.new");
   await unlinkIfThere(disk, draft);
   await writeNew(disk, draft, `${format}\n`);
-  await disk.rename(draft, join(directory, "format"));
+  await disk.rename(draft, join(directory, "format")); // a spool from here on, or one of the new format
 }
 
 async function makeFolders(disk: Disk, directory: string): Promise<Paths> {
   const paths = {
     messages: join(directory, "messages"),
     drafts: join(directory, "drafts"),
+    history: join(directory, "history"),
     queue: join(directory, "queue"),
   };
   for (const path of Object.values(paths)) await disk.makeDirectory(path);
@@ -110,8 +124,8 @@ async function makeFolders(disk: Disk, directory: string): Promise<Paths> {
   return paths;
 }
 
-/** Removes drafts, and bodies that no envelope promises. Resolves to the envelopes without a body. */
-async function sweep(disk: Disk, { messages, drafts, queue }: Paths): Promise<ReadonlySet<string>> {
+/** Removes drafts, and bodies and histories that no envelope promises. Resolves to the envelopes without a body. */
+async function sweep(disk: Disk, { messages, drafts, history, queue }: Paths): Promise<ReadonlySet<string>> {
   // Who died while letting a message go may have removed the envelope in memory only. First make that true on
   // disk: a body removed under an envelope that a power cut brings back would be a promise without a message.
   await syncOnce(disk, queue);
@@ -120,6 +134,7 @@ async function sweep(disk: Disk, { messages, drafts, queue }: Paths): Promise<Re
   const bodies = new Set(await idsIn(messages));
   for (const id of await idsIn(drafts)) await unlinkIfThere(disk, join(drafts, id));
   for (const id of bodies) if (!promised.has(id)) await unlinkIfThere(disk, join(messages, id));
+  for (const id of await idsIn(history)) if (!promised.has(id)) await unlinkIfThere(disk, join(history, id));
   return new Set([...promised].filter((id) => !bodies.has(id)));
 }
 

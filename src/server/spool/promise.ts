@@ -17,6 +17,8 @@ export interface Folders {
   readonly messages: Directory;
   /** Path of the folder of envelopes being written. */
   readonly drafts: string;
+  /** Path of the folder of what was tried, by queue ID. */
+  readonly history: string;
   /** Envelopes, by queue ID: each is a promise. */
   readonly queue: Directory;
 }
@@ -36,10 +38,13 @@ export async function promise({ disk, drafts, queue }: Folders, id: string): Pro
  * Lets a message go: the envelope first, for good, then the body. In the other order, or without the fsync between
  * them, a power cut could leave a promise without a message. Whatever is missing is passed over.
  */
-export async function withdraw({ disk, messages, queue }: Folders, id: string): Promise<void> {
+export async function withdraw(folders: Folders, id: string): Promise<void> {
+  const { disk, messages, history, queue } = folders;
   await unlinkIfThere(disk, join(queue.path, id));
   await queue.sync();
   await unlinkIfThere(disk, join(messages.path, id));
+  // A history that stays is swept at the next start, and no reason to try all this again.
+  await unlinkIfThere(disk, join(history, id)).catch(() => undefined);
 }
 
 /** Removes a file that a crash, or an earlier try, may have removed before. */

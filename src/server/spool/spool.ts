@@ -12,6 +12,7 @@ import { type Disk, type Free, systemDisk } from "./disk.ts";
 import { type Draft, newDraft } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
 import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
+import { addToHistory, type History, historyOf, type Noted } from "./history.ts";
 import { openFolders } from "./open.ts";
 import { draftEnvelope, promise, unlinkIfThere, withdraw } from "./promise.ts";
 import { isQueueId, queueIds } from "./queue-id.ts";
@@ -19,6 +20,7 @@ import { isQueueId, queueIds } from "./queue-id.ts";
 export type { Free } from "./disk.ts";
 export type { Draft, NewEnvelope } from "./draft.ts";
 export { type Damaged, isDamaged } from "./envelope-file.ts";
+export type { History, LeftOut, Noted } from "./history.ts";
 
 /** What is done to one message is done one after the other: the caller sees to that. */
 export interface Spool {
@@ -42,6 +44,13 @@ export interface Spool {
   bodyStart(id: string, octets: number): Promise<Buffer>;
   /** Lets the message go; after it resolves, no power cut brings it back. May be called again. */
   remove(id: string): Promise<void>;
+  /**
+   * Adds to the history of a message that stays. Resolves to why that could not be done, or undefined; whatever it is,
+   * delivery goes on. It may be lost at a power cut, and long ones keep their beginning and their end only.
+   */
+  note(id: string, entries: readonly Noted[]): Promise<string | undefined>;
+  /** What was noted about a message, oldest first; nothing where nothing was. Throws the system's error. */
+  history(id: string): Promise<History>;
   /** What the disk has left for us. */
   free(): Promise<Free>;
   /** Gives the lock back. Call when nothing is going on any more. */
@@ -115,6 +124,8 @@ export async function openSpool(
     bodyStart: (id, octets) =>
       buffer(octets > 0 ? disk.stream(join(messages.path, id), octets) : Readable.from([])),
     remove: (id) => withdraw(folders, id),
+    note: (id, entries) => addToHistory(folders, id, entries),
+    history: (id) => historyOf(folders, id),
     free: () => disk.free(messages.path),
     async close() {
       await Promise.all([messages.close(), queue.close()]);

@@ -1,0 +1,117 @@
+/**
+ * What was tried in vain, for people who ask why a message is still here: a line of JSON for each recipient of each
+ * attempt, in the order of time. Nothing depends on it, so it is neither fsynced nor missed, and it is kept short.
+ */
+import { join } from "node:path";
+import { errorCode, errorText } from "../../failure.ts";
+import type { LastReply } from "./envelope.ts";
+import { replyRows, text } from "./envelope-file.ts";
+import { fieldsOf, Mismatch, type Rows, record } from "./fields.ts";
+import { type Folders, unlinkIfThere, writeNew } from "./promise.ts";
+
+/** What was said about one recipient in one attempt. */
+export interface Noted extends LastReply {
+  /** Forward-path, as in the envelope. */
+  readonly recipient: string;
+}
+
+/** So many lines stood here before the history became too long. */
+export interface LeftOut {
+  readonly leftOut: number;
+}
+
+export type History = readonly (Noted | LeftOut)[];
+
+/** Lines from which on a history is cut to its first and its last ones. Our choice: enough for one recipient's days. */
+const most = 200;
+const first = 20;
+const last = 100;
+
+/** Characters of a reply that are kept. Our choice. */
+const longest = 1000;
+
+const noted: Rows<Noted> = { recipient: text, ...replyRows };
+const notedField = record(noted);
+
+/**
+ * Appends `entries` to the history of `id`. Resolves to why that could not be done, in one line, or undefined: no
+ * delivery may fail for it.
+ */
+export async function addToHistory(
+  folders: Folders,
+  id: string,
+  entries: readonly Noted[],
+): Promise<string | undefined> {
+  const { disk, history, drafts } = folders;
+  try {
+    const before = await readIfThere(folders, id);
+    const lines = before.split("\n").length - 1;
+    if (lines + entries.length <= most) {
+      const torn = before !== "" && !before.endsWith("\n");
+      await disk.append(join(history, id), (torn ? "\n" : "") + formatHistory(entries));
+      return undefined;
+    }
+    const draft = join(drafts, id);
+    try {
+      await writeNew(disk, draft, formatHistory(shortened([...parseHistory(before), ...entries])));
+      await disk.rename(draft, join(history, id));
+    } catch (error) {
+      await unlinkIfThere(disk, draft); // it would be in the way of the next envelope
+      throw error;
+    }
+    return undefined;
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return errorText(error);
+  }
+}
+
+/** The history of `id`, empty where there is none; what cannot be read of it is left out. Throws the system's error. */
+export async function historyOf(folders: Folders, id: string): Promise<History> {
+  return parseHistory(await readIfThere(folders, id));
+}
+
+async function readIfThere({ disk, history }: Folders, id: string): Promise<string> {
+  try {
+    return await disk.readText(join(history, id));
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return "";
+    throw error;
+  }
+}
+
+function formatHistory(history: History): string {
+  return history.map((entry) => `${JSON.stringify(writeEntry(entry))}\n`).join("");
+}
+
+function writeEntry(entry: Noted | LeftOut): unknown {
+  if ("leftOut" in entry) return entry;
+  const { text: said } = entry;
+  const kept = said.length <= longest ? said : `${said.slice(0, longest)}…`;
+  return notedField.write({ ...entry, text: kept });
+}
+
+/** A power cut, a full disk or an editor may have left lines that are none: they are passed over. */
+export function parseHistory(lines: string): History {
+  return lines.split("\n").flatMap((line) => readEntry(line) ?? []);
+}
+
+function readEntry(line: string): Noted | LeftOut | undefined {
+  try {
+    const fields = fieldsOf(JSON.parse(line), "");
+    if (Number.isSafeInteger(fields["leftOut"])) return { leftOut: Number(fields["leftOut"]) };
+    return notedField.read(fields, "");
+  } catch (error) {
+    if (error instanceof Mismatch || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** The beginning and the end, and between them how much is missing. */
+function shortened(history: History): History {
+  const end = Math.max(first, history.length - last);
+  const leftOut = history
+    .slice(first, end)
+    .reduce((sum, entry) => sum + ("leftOut" in entry ? entry.leftOut : 1), 0);
+  return [...history.slice(0, first), { leftOut }, ...history.slice(end)];
+}
