@@ -110,7 +110,10 @@ function unproven(
 ): NoSession | undefined {
   const relay = peerWithPort(hop);
   if (!(socket instanceof TLSSocket)) {
-    if (policy.kind === "opportunistic") return void log("clear-outbound", { relay });
+    if (policy.kind === "opportunistic") {
+      log("clear-outbound", { relay });
+      return undefined;
+    }
     return unmet(policy, hop, no("4.7.4", `TLS is required, but was not had from host ${peer(hop)}`));
   }
   if (policy.kind === "dane" && !matchesTlsa(chainOf(socket), policy.records, policy.names, now())) {
