@@ -66,8 +66,8 @@ export interface Xclient {
   readonly need: Need;
   /** Each one command's attributes, encoded: "ADDR=192.0.2.1 NAME=x". */
   readonly commands: readonly string[];
-  /** Whether attributes must have been offered. */
-  readonly verify: boolean;
+  /** Names of attributes that must have been offered ("ADDR"); empty where that is not to be looked at. */
+  readonly attributes: readonly string[];
   readonly beforeTls: boolean;
 }
 
