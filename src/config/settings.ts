@@ -69,6 +69,11 @@ export const settings = {
     file: setting(path, "/var/lib/tpa-submit/mail-passwords", "user:hash lines, or a Dovecot passwd-file."),
     workers: setting(count(1), 2, "Threads that check passwords."),
     queue: setting(count(1), 64, "Checks that may wait; one more is answered 454."),
+    "challenge-response": setting(
+      flag,
+      true,
+      "Whether CRAM-MD5 and SCRAM are offered where stored passwords allow them.",
+    ),
     "wrong-text": setting(
       replyText,
       "Authentication failed: check your user name and your e-mail password",
@@ -130,6 +135,11 @@ export const settings = {
     "retry-longest": setting(duration, "4h", "Longest delay between two attempts."),
     concurrency: setting(count(1), 20, "Deliveries under way at the same time."),
     nameservers: setting(list(address), [], "DNS servers to ask; none: those of the system."),
+    "dnssec-resolver": setting(
+      optional(address),
+      "",
+      "Validating DNS server on loopback, asked in place of nameservers; turns DANE on.",
+    ),
     port: setting(count(1), 25, "Port of the hosts that MX records name."),
     "private-addresses": setting(
       flag,

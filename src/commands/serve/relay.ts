@@ -106,7 +106,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       crowd,
       verify: (login, password) => verifier.verify(login, password),
       proofs: verifier.proofs,
-      challenges: verifier.challenges(),
+      challenges: passwords["challenge-response"] ? verifier.challenges() : [],
       brake,
       quota: limited.quota,
       spool,
