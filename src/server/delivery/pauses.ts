@@ -10,6 +10,8 @@ export interface Pauses {
   reason(destination: string): Reply | undefined;
   /** Learns from what an attempt at `destination` has brought. */
   learn(destination: string, outcomes: readonly Outcome[]): void;
+  /** Ends the pause of `destination`, or all. */
+  forget(destination?: string): void;
 }
 
 /** Pauses of `length` milliseconds; `now` is in milliseconds since the epoch. */
@@ -41,6 +43,10 @@ export function newPauses(length: number, now: () => number): Pauses {
           outcome.reply.relay === "none" && isTemporary(outcome.reply) && /^4\.[47]\./.test(last.status),
       );
       if (unreachable) pausing.set(destination, { until: now() + length, reply: last });
+    },
+    forget(destination) {
+      if (destination === undefined) pausing.clear();
+      else pausing.delete(destination);
     },
   };
 }

@@ -3,13 +3,13 @@
  * everything else is in the spool, so that a start after a crash is a start like any other.
  */
 import { setMaxListeners } from "node:events";
-import { errorCode, errorText } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { log, logBug } from "../observe/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { isDamaged, type Spool } from "../spool/spool.ts";
 import { type Item, newAgenda } from "./agenda.ts";
 import type { Carrier } from "./carrier.ts";
-import type { Standing } from "./ledger.ts";
+import { openLedger, type Standing } from "./ledger.ts";
 import { newPauses } from "./pauses.ts";
 import { newReporter } from "./reporter.ts";
 import { inLanes, newSlots } from "./slots.ts";
@@ -30,6 +30,18 @@ export interface Scheduler {
   wake(envelope: Envelope): void;
   /** Messages not done with, and when the oldest was accepted, in milliseconds since the epoch. */
   waiting(): { readonly messages: number; readonly oldest: number | null };
+  /** The queue IDs of those having their turn. */
+  active(): ReadonlySet<string>;
+  /**
+   * Changes a message while no turn of it is under way: waits for the end of the one that is, reads the envelope
+   * afresh and gives it to `work`, which records or removes what it decides in the spool and gives what now stands,
+   * undefined where the message is gone. False where there is no such message. One change of a message comes after
+   * the other. Rejects with what `work` throws, the message then being tried as the spool has it, or with a Failure
+   * where the spool cannot even be told what was delivered before.
+   */
+  change(id: string, work: (envelope: Envelope) => Promise<Envelope | undefined>): Promise<boolean>;
+  /** Forgets that `destination`, or any, could not be reached. */
+  forget(destination?: string): void;
   /**
    * Begins no new attempt; those under way have `grace` milliseconds. Resolves when all is recorded,
    * after which the spool may be closed.
@@ -68,7 +80,9 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
   /** What was done with while the spool was still being read: it is in the list, but not there any more. */
   const gone = new Set<string>();
   let loaded = false;
-  const turns = new Set<Promise<void>>();
+  const turns = new Map<string, Promise<void>>();
+  /** By ID, the last of the changes that wait for each other. */
+  const changes = new Map<string, Promise<unknown>>();
   const stop = new AbortController();
   const abort = new AbortController();
   setMaxListeners(0, abort.signal); // every delivery under way listens
@@ -91,10 +105,17 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     agenda.put(entry);
   }
 
-  function wake({ id, login, accepted, due }: Envelope): void {
-    if (known.has(id)) return;
-    put({ id, login: login ?? "", accepted, due });
+  function wake(envelope: Envelope): void {
+    if (known.has(envelope.id)) return;
+    enter(envelope);
     pump();
+  }
+
+  /** Held messages are known and nothing more. */
+  function enter({ id, login, accepted, due, held }: Envelope): void {
+    const entry = { id, login: login ?? "", accepted, due };
+    if (held) known.set(id, entry);
+    else put(entry);
   }
 
   /** Begins as many turns as there are places, and sets the alarm for the next. */
@@ -105,10 +126,10 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
       const entry = agenda.take(now());
       if (!entry) break;
       const turn = serve(entry).finally(() => {
-        turns.delete(turn);
+        turns.delete(entry.id);
         pump();
       });
-      turns.add(turn);
+      turns.set(entry.id, turn);
     }
     const next = agenda.next();
     if (next === undefined || turns.size >= patience.concurrency) return; // a turn that ends pumps
@@ -137,6 +158,33 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     return undefined;
   }
 
+  async function changed(
+    id: string,
+    work: (envelope: Envelope) => Promise<Envelope | undefined>,
+  ): Promise<boolean> {
+    if (!known.has(id)) await loading;
+    await turns.get(id);
+    const entry = known.get(id);
+    if (!entry) return false;
+    agenda.remove(entry);
+    let now: Envelope | undefined;
+    try {
+      if (entry.unrecorded && !(await openLedger(entry.unrecorded, means.books).save())) {
+        throw new Failure(exitStatus.temporary, `${id}: the spool cannot be written; try again later`);
+      }
+      now = (await read(id))?.envelope;
+      if (now) now = await work(now);
+      if (now) enter(now);
+      else known.delete(id);
+      return true;
+    } catch (error) {
+      put(entry);
+      throw error;
+    } finally {
+      pump();
+    }
+  }
+
   async function load(): Promise<void> {
     await inLanes(await spool.ids(), readers, async (id) => {
       if (known.has(id) || gone.has(id) || stop.signal.aborted) return;
@@ -158,12 +206,28 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
       for (const { accepted } of known.values()) oldest = Math.min(oldest ?? accepted, accepted);
       return { messages: known.size, oldest };
     },
+    active: () => new Set(turns.keys()),
+    async change(id, work) {
+      const mine = (changes.get(id) ?? Promise.resolve()).then(() => changed(id, work));
+      const settled = mine.then(
+        () => undefined,
+        () => undefined,
+      );
+      changes.set(id, settled);
+      await settled;
+      if (changes.get(id) === settled) changes.delete(id);
+      return mine;
+    },
+    forget(destination) {
+      means.pauses.forget(destination);
+      pump();
+    },
     async drain(grace) {
       stop.abort();
       silence();
       const enough = alarm(grace, () => abort.abort());
       await loading;
-      await Promise.all(turns);
+      await Promise.all([...turns.values(), ...changes.values()]);
       enough();
     },
   };
