@@ -2,6 +2,7 @@
  * What no setting can tell alone: settings that contradict each other, and numbers with a floor of their own.
  * One row each, in the words that stand behind FILE:LINE: KEY.
  */
+import { isIPv4 } from "node:net";
 import { type Address, writeAddress } from "./kinds.ts";
 import type { Config } from "./settings.ts";
 
@@ -102,6 +103,17 @@ export const checks: readonly Check[] = [
     settings: ["delivery.port"],
     mistake: ({ delivery }) =>
       expected(delivery.port <= 65_535, "a port from 1 to 65535", String(delivery.port)),
+  },
+  {
+    settings: ["delivery.dnssec-resolver"],
+    mistake: ({ delivery: { "dnssec-resolver": resolver } }) =>
+      expected(
+        resolver === null ||
+          resolver.host === "::1" ||
+          (isIPv4(resolver.host) && resolver.host.startsWith("127.")),
+        'an address on this host, such as "127.0.0.1:53" (what another one says of signatures could be forged on the way)',
+        resolver === null ? "" : `"${writeAddress(resolver)}"`,
+      ),
   },
   {
     settings: ["ldap.base", "ldap.url"],

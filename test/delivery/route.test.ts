@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { answerTo, type Resolver, remembering } from "../../src/server/delivery/resolver.ts";
+import { type Resolver, remembering, unsigned } from "../../src/server/delivery/resolver.ts";
 import { type Hop, type Routing, routeByMx, routeToHost } from "../../src/server/delivery/route.ts";
 import type { Reply } from "../../src/smtp/reply.ts";
 
@@ -18,7 +18,7 @@ function resolverOf(zone: Zone, asked: string[] = []): Resolver {
     const code = Object.keys(zone).some((key) => key.endsWith(` ${name}`)) ? "ENODATA" : "ENOTFOUND";
     throw Object.assign(new Error(code), { code });
   };
-  return {
+  return unsigned({
     resolveMx: async (name) =>
       (await look("MX", name)).map((record) => {
         const [priority = "", exchange = ""] = record.split(" ");
@@ -26,7 +26,7 @@ function resolverOf(zone: Zone, asked: string[] = []): Resolver {
       }),
     resolve4: (name) => look("A", name),
     resolve6: (name) => look("AAAA", name),
-  };
+  });
 }
 
 function routing(zone: Zone, more: Partial<Routing> = {}): Routing {
@@ -164,7 +164,7 @@ const cases: readonly {
         "::",
       ],
     },
-    hops: ["mx.example.net[2001:db8::1]", "mx.example.net[192.0.2.1]"],
+    hops: ["mx.example.net[192.0.2.1]", "mx.example.net[2001:db8::1]"],
   },
   {
     name: "such addresses alone are for good",
@@ -220,6 +220,19 @@ describe("the way by MX", () => {
     ]);
   });
 
+  test("a host's addresses alternate between the families, so that one that leads nowhere does not use up all tries", async () => {
+    const zone = {
+      "MX example.net": ["10 mx.example.net"],
+      "A mx.example.net": ["192.0.2.1", "192.0.2.2"],
+      "AAAA mx.example.net": ["2001:db8::1", "2001:db8::2", "2001:db8::3"],
+    };
+    expect(shown(await routeByMx("example.net", routing(zone)))).toEqual(
+      ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"].map(
+        (address) => `mx.example.net[${address}]`,
+      ),
+    );
+  });
+
   test("a domain with a thousand hosts is asked for ten, and twenty addresses are tried", async () => {
     const hosts = Array.from({ length: 1000 }, (_, number) => `h${number}.example.net`);
     const asked: string[] = [];
@@ -273,9 +286,9 @@ describe("a resolver with a memory", () => {
     const minute = 60_000;
     for (const at of [0, 0.5, 2, 4.9, 5.1].map((time) => time * minute)) {
       now = at;
-      await answerTo(resolver.resolveMx("example.net"));
-      await answerTo(resolver.resolve4("nothing.example.net"));
-      await answerTo(resolver.resolve4("trouble.example.net"));
+      await resolver.mx("example.net");
+      await resolver.ipv4("nothing.example.net");
+      await resolver.ipv4("trouble.example.net");
     }
     const times = (question: string): number => asked.filter((one) => one === question).length;
     expect(times("MX example.net")).toBe(2);
@@ -283,10 +296,32 @@ describe("a resolver with a memory", () => {
     expect(times("A trouble.example.net")).toBe(5);
   });
 
+  test("asks again as soon as an answer's own time to live is over", async () => {
+    let asked = 0;
+    let now = 0;
+    const resolver = remembering(
+      {
+        ...resolverOf({}),
+        ipv4: async () => ({ kind: "found", values: [`192.0.2.${++asked}`], ttl: 30 }),
+      },
+      () => now,
+    );
+    const answers: unknown[] = [];
+    for (const at of [0, 29_000, 31_000]) {
+      now = at;
+      answers.push(await resolver.ipv4("mx.example.net"));
+    }
+    expect(answers).toMatchObject([
+      { values: ["192.0.2.1"] },
+      { values: ["192.0.2.1"] },
+      { values: ["192.0.2.2"] },
+    ]);
+  });
+
   test("asks once for all who ask at the same time", async () => {
     const asked: string[] = [];
     const resolver = remembering(resolverOf(zone, asked), () => 0);
-    await Promise.all(Array.from({ length: 10 }, () => resolver.resolveMx("example.net")));
+    await Promise.all(Array.from({ length: 10 }, () => resolver.mx("example.net")));
     expect(asked).toEqual(["MX example.net"]);
   });
 });

@@ -1,12 +1,14 @@
 /** How mail leaves, as the configuration has it. */
-import { lookup, Resolver } from "node:dns/promises";
+import { lookup, Resolver as SystemResolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/carrier.ts";
-import { remembering } from "../../server/delivery/resolver.ts";
+import { asking } from "../../server/delivery/dns-query.ts";
+import { type Resolver, remembering, unsigned } from "../../server/delivery/resolver.ts";
 import { type Credentials, type Terms, timeouts } from "../../server/delivery/terms.ts";
+import { validating } from "../../server/delivery/validating.ts";
 
 /** Throws a Failure where the files for the relay's login cannot be read. */
 export async function carrierFor({ delivery, hostname }: Config): Promise<Carrier> {
@@ -26,7 +28,7 @@ export async function carrierFor({ delivery, hostname }: Config): Promise<Carrie
     return relayCarrier({ ...relay, implicit: relay.kind === "smtps" }, addressesOf, terms, Date.now);
   }
   const routing = {
-    resolver: remembering(resolverFor(delivery.nameservers), Date.now),
+    resolver: remembering(resolverFor(delivery), Date.now),
     hostname,
     port: delivery.port,
     privateAddresses: delivery["private-addresses"],
@@ -66,10 +68,13 @@ async function read(file: string, setting: string): Promise<string> {
   }
 }
 
-function resolverFor(nameservers: Config["delivery"]["nameservers"]): Resolver {
-  const resolver = new Resolver({ timeout: 5000, tries: 3 });
-  if (nameservers.length > 0) resolver.setServers(nameservers.map(writeAddress));
-  return resolver;
+/** Where a validating resolver is named, it answers everything: what it proves is of no use beside what it does not. */
+function resolverFor({ nameservers, ...delivery }: Config["delivery"]): Resolver {
+  const validator = delivery["dnssec-resolver"];
+  if (validator !== null) return validating(asking(validator));
+  const system = new SystemResolver({ timeout: 5000, tries: 3 });
+  if (nameservers.length > 0) system.setServers(nameservers.map(writeAddress));
+  return unsigned(system);
 }
 
 async function addressesOf(host: string): Promise<readonly string[]> {

@@ -5,6 +5,7 @@
 import { isIP } from "node:net";
 import { addressLiteral, asciiDomain } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
+import { danePolicy } from "./dane-policy.ts";
 import { isPublic } from "./reach.ts";
 import { type Answer, answerTo, type MailExchanger, type Resolver } from "./resolver.ts";
 import type { TlsPolicy } from "./tls-policy.ts";
@@ -19,6 +20,8 @@ export interface Hop {
   readonly implicit?: boolean;
   /** What the DNS or a policy demands of this host; absent where the route's own terms are all. */
   readonly tls?: TlsPolicy;
+  /** Whether signatures prove that the domain named this host: REQUIRETLS asks (RFC 8689 section 4.2.1). */
+  readonly authentic?: boolean;
 }
 
 export interface Routing {
@@ -45,11 +48,22 @@ export async function routeByMx(domain: string, routing: Routing): Promise<reado
   if (name === undefined || !isHostName(name))
     return reply(550, "5.1.2", `${domain} is no domain that mail can go to`);
 
-  const answer = await answerTo(routing.resolver.resolveMx(name));
+  const answer = await routing.resolver.mx(name);
   if (answer.kind === "trouble") return lookupFailed(domain, answer.reason);
   if (answer.kind === "unknown") return reply(550, "5.1.2", `the domain ${domain} does not exist`);
   const hosts = exchangers(name, answer, routing);
-  return "code" in hosts ? hosts : addressesOf(hosts, domain, routing);
+  if ("code" in hosts) return hosts;
+  const { authentic = false, alias = name } = answer;
+  return addressesOf(hosts, { domain, names: [name, alias], authentic }, routing);
+}
+
+/** Where the hosts come from. */
+interface Origin {
+  /** As it stands in the forward-path. */
+  readonly domain: string;
+  /** In A-labels, and what its CNAME leads to. */
+  readonly names: readonly string[];
+  readonly authentic: boolean;
 }
 
 /** Host names of `domain` in order of preference, or why there are none. */
@@ -83,24 +97,42 @@ function exchangers(
 
 async function addressesOf(
   hosts: readonly string[],
-  domain: string,
+  origin: Origin,
   routing: Routing,
 ): Promise<readonly Hop[] | Reply> {
-  const { resolver, port, random } = routing;
-  const found = await Promise.all(
-    hosts.map(async (host) => ({
-      host,
-      answers: await Promise.all([answerTo(resolver.resolve6(host)), answerTo(resolver.resolve4(host))]),
-    })),
-  );
-  const hops = found.flatMap(({ host, answers }) => {
-    const addresses = answers.flatMap((answer) => (answer.kind === "found" ? answer.values : []));
-    return shuffled(addresses, random).map((address) => ({ host, address, port }));
-  });
+  const { domain } = origin;
+  const found = await Promise.all(hosts.map((host) => addressesOfHost(host, origin, routing)));
+  const hops = found.flatMap((one) => one.hops);
   if (hops.length > 0) return usable(hops, domain, routing);
-  const trouble = found.flatMap(({ answers }) => answers).find(({ kind }) => kind === "trouble");
-  if (trouble?.kind === "trouble") return lookupFailed(domain, trouble.reason);
-  return reply(550, "5.4.4", `no mail server of ${domain} has an address`);
+  const trouble = found.find((one) => one.trouble !== undefined)?.trouble;
+  return trouble ?? reply(550, "5.4.4", `no mail server of ${domain} has an address`);
+}
+
+/** The hops of one host; none and perhaps a temporary reply where it cannot be used now. */
+async function addressesOfHost(
+  host: string,
+  { domain, names, authentic }: Origin,
+  { resolver, port, random }: Routing,
+): Promise<{ readonly hops: readonly Hop[]; readonly trouble?: Reply }> {
+  const answers = await Promise.all([resolver.ipv6(host), resolver.ipv4(host)]);
+  const families = answers.map((answer) => (answer.kind === "found" ? shuffled(answer.values, random) : []));
+  const addresses = alternating(families);
+  const silent = answers.find((answer) => answer.kind === "trouble");
+  if (addresses.length === 0) {
+    return { hops: [], ...(silent && { trouble: lookupFailed(domain, silent.reason) }) };
+  }
+  const { signed } = resolver;
+  const tls =
+    authentic && signed ? await danePolicy({ host, port, domains: names, answers }, signed) : undefined;
+  if (tls && "code" in tls) return { hops: [], trouble: tls };
+  const more = { ...(tls && { tls }), ...(authentic && { authentic }) };
+  return { hops: addresses.map((address) => ({ host, address, port, ...more })) };
+}
+
+/** One of each in turn, so that a family that leads nowhere does not use up all tries (RFC 8305 section 4). */
+function alternating<Item>(lists: readonly (readonly Item[])[]): readonly Item[] {
+  const longest = Math.max(...lists.map(({ length }) => length));
+  return Array.from({ length: longest }, (_, at) => lists.flatMap((list) => list.slice(at, at + 1))).flat();
 }
 
 /**
