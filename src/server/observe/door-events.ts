@@ -92,6 +92,16 @@ export const doorEvents = {
     ({ client, mechanism, login, until }) =>
       `${client}: SASL ${mechanism} authentication not tried until ${until}: too many wrong passwords before, sasl_username=${word(login)}`,
   ),
+  // Nor here: the password was right, and another try from there is no crime.
+  "auth-frozen": at<AtDoor & { mechanism: string; login: string }>(
+    "warning",
+    ({ client, mechanism, login }) =>
+      `${client}: SASL ${mechanism} authentication not allowed: the login is frozen, sasl_username=${word(login)}`,
+  ),
+  "session-frozen": at<AtDoor & { login: string }>(
+    "warning",
+    ({ client, login }) => `session ended, the login is frozen: ${client}, sasl_username=${word(login)}`,
+  ),
   reject: at<AtDoor & { id?: string; stage: string; reply: Reply; from: string; to: string; helo: string }>(
     "info",
     ({ client, id, stage, reply, from, to, helo }) =>

@@ -9,6 +9,18 @@ import { type InQueue, row, word } from "./row.ts";
 
 export type { Door, Level } from "./row.ts";
 
+/** What an operator does to a message, in the words of postsuper(1) where it has some. */
+const operatorWords = {
+  hold: "placed on hold",
+  release: "released from hold",
+  retry: "requeued",
+  bounce: "returned to sender",
+  drop: "deleted",
+  redirect: "redirected",
+} as const;
+
+type OperatorAct = keyof typeof operatorWords;
+
 export const events = {
   ...doorEvents,
   "limit-reached": row<{ login: string; limit: string; until: string }>(
@@ -86,6 +98,30 @@ export const events = {
     "qmgr",
     "error",
     ({ id, reason }) => `${id}: the spool cannot be written, trying again later: ${reason}`,
+  ),
+  "operator-act": row<InQueue & { act: OperatorAct; by: string; reason: string }>(
+    "postsuper",
+    "info",
+    ({ id, act, by, reason }) => `${id}: ${operatorWords[act]} by ${by}${reason === "" ? "" : `: ${reason}`}`,
+  ),
+  "operator-done": row<{ act: OperatorAct; messages: number; by: string }>(
+    "postsuper",
+    "info",
+    ({ act, messages, by }) => `${operatorWords[act]}: ${messages} messages by ${by}`,
+  ),
+  "login-frozen": row<{ login: string; by: string; reason: string; sessions: number; held: number }>(
+    "master",
+    "warning",
+    ({ login, by, reason, sessions, held }) =>
+      `frozen by ${by}, ${sessions} sessions ended, ${held} messages held${
+        reason === "" ? "" : ` (${reason})`
+      }, sasl_username=${word(login)}`,
+  ),
+  "login-thawed": row<{ login: string; by: string; released: number; stillHeld: number }>(
+    "master",
+    "warning",
+    ({ login, by, released, stillHeld }) =>
+      `thawed by ${by}, ${released} messages released, ${stillHeld} stay held, sasl_username=${word(login)}`,
   ),
   started: row<{ version: string; hostname: string; waiting: number }>(
     "master",

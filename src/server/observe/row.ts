@@ -7,7 +7,7 @@ export type Door = "submission" | "smtps";
 
 export interface Row<Fields> {
   /** The Postfix program whose line this is; "smtpd" is preceded by the door. */
-  readonly daemon: "smtpd" | "cleanup" | "qmgr" | "smtp" | "bounce" | "master";
+  readonly daemon: "smtpd" | "cleanup" | "qmgr" | "smtp" | "bounce" | "postsuper" | "master";
   readonly level: Level;
   readonly text: (fields: Fields) => string;
 }

@@ -33,6 +33,8 @@ export interface Spool {
    * or of another size. Throws only what is about this process (EMFILE, …).
    */
   read(id: string): Promise<Envelope | Damaged>;
+  /** Whether `id` is promised, be its envelope readable or not. Throws the system's error. */
+  has(id: string): Promise<boolean>;
   /**
    * Replaces the envelope of the same ID; durable when it resolves. Throws the system's error: the old one then
    * stands, or, where the very last step failed, the new one, for which no power cut is promised.
@@ -104,6 +106,16 @@ export async function openSpool(
     }
   }
 
+  async function has(id: string): Promise<boolean> {
+    try {
+      await disk.size(join(queue.path, id));
+      return true;
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") return false;
+      throw error;
+    }
+  }
+
   async function record(envelope: Envelope): Promise<void> {
     try {
       await draftEnvelope(folders, envelope);
@@ -119,6 +131,7 @@ export async function openSpool(
     draft,
     ids: async () => (await disk.list(queue.path)).filter(isQueueId).sort(),
     read,
+    has,
     record,
     body: (id) => disk.stream(join(messages.path, id), Number.POSITIVE_INFINITY),
     bodyStart: (id, octets) =>

@@ -1,0 +1,64 @@
+/** The other end of the control socket: the desk of a relay that runs, as if it were here. */
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
+import { createInterface } from "node:readline";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { AnswerTo, Desk, Order } from "./order.ts";
+import { type Refusal, versionHeader } from "./socket.ts";
+
+/**
+ * The desk behind the socket `path`, or undefined where nobody listens there. Throws a Failure where it may not be
+ * opened. `version` is ours: a relay of another one is not talked to.
+ */
+export async function callDesk(path: string, version: string): Promise<Desk | undefined> {
+  const probe = request({ socketPath: path, path: "/", agent: false }).end();
+  try {
+    const [response] = (await once(probe, "response")) as [IncomingMessage];
+    response.resume();
+    const theirs = response.headers[versionHeader];
+    if (theirs === version) return (order) => ask(path, order);
+    throw new Failure(
+      exitStatus.unavailable,
+      `${path}: the relay that runs is of version ${String(theirs)}, this command of ${version}; restart the relay`,
+    );
+  } catch (error) {
+    if (["ENOENT", "ECONNREFUSED", "ENOTDIR"].includes(errorCode(error))) return undefined;
+    if (error instanceof Failure || errorCode(error) === "") throw error;
+    throw notPermitted(path, error);
+  }
+}
+
+function notPermitted(path: string, error: unknown): Failure {
+  const denied = ["EACCES", "EPERM"].includes(errorCode(error));
+  const hint = denied ? "; run the command as root, as the relay's user, or in the group of this socket" : "";
+  return new Failure(
+    denied ? exitStatus.noPermission : exitStatus.unavailable,
+    `${path}: the relay cannot be asked: ${errorText(error)}${hint}`,
+  );
+}
+
+async function* ask<Given extends Order>(path: string, order: Given): AsyncGenerator<AnswerTo<Given>> {
+  const body = JSON.stringify(order);
+  const asking = request({
+    socketPath: path,
+    path: "/orders",
+    method: "POST",
+    agent: false,
+    headers: { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
+  });
+  try {
+    asking.end(body);
+    const [response] = (await once(asking, "response")) as [IncomingMessage];
+    for await (const line of createInterface({ input: response })) {
+      const said = JSON.parse(line) as AnswerTo<Given> | Refusal; // the same version wrote it
+      if ("failure" in said) throw new Failure(said.failure.status, said.failure.message);
+      yield said;
+    }
+    if (!response.complete) throw new Failure(exitStatus.unavailable, `${path}: the relay went away while it answered`);
+  } catch (error) {
+    if (error instanceof Failure || errorCode(error) === "") throw error;
+    throw new Failure(exitStatus.unavailable, `${path}: the relay went away: ${errorText(error)}`);
+  } finally {
+    asking.destroy();
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The desk: does what operators ask, whether a relay runs or not. What is to be changed is changed between two attempts;
+ * each change is in the log with the name of who asked for it.
+ */
+import { errorCode, errorText } from "../../failure.ts";
+import { log, logBug } from "../observe/log.ts";
+import { deeds } from "./acts.ts";
+import type { Floor } from "./floor.ts";
+import { freeze, thaw } from "./frost.ts";
+import { nameOperator } from "./operator.ts";
+import type { ActOrder, AnswerTo, Answers, Desk, Done, Order } from "./order.ts";
+import { inOrder, list, look, read } from "./reading.ts";
+
+/** Resolves after so many milliseconds. Nothing else waits for it: a program may end before. */
+export type Wait = (milliseconds: number) => Promise<void>;
+
+/** How long a change waits for an attempt that is under way before it says so, in milliseconds. Our choice. */
+const longestWait = 20_000;
+
+/** Messages that are changed at a time: those whose attempts hang hold up few others. */
+const hands = 16;
+
+type Rows = {
+  readonly [Word in Order["word"]]: (order: Extract<Order, { word: Word }>) => AsyncIterable<Answers[Word]>;
+};
+
+export function openDesk(floor: Floor, wait: Wait): Desk {
+  const rows: Rows = {
+    list: (order) => list(order, floor),
+    read: (order) => read(order, floor),
+    act: (order) => act(order, floor, wait),
+    freeze: (order) => freeze(order, floor),
+    thaw: (order) => thaw(order, floor),
+    async *frozen() {
+      yield* floor.frozen.all();
+    },
+  };
+  return <Given extends Order>(order: Given) =>
+    (rows[order.word] as unknown as (order: Given) => AsyncIterable<AnswerTo<Given>>)(order);
+}
+
+async function* act(order: ActOrder, floor: Floor, wait: Wait): AsyncGenerator<Done> {
+  if (order.act === "retry" || order.act === "redirect") floor.forget();
+  const late = wait(longestWait);
+  let done = 0;
+  for await (const one of inOrder(new Set(order.ids), hands, (id) => actOn(id, order, floor, late))) {
+    if (one.outcome === "done") done++;
+    yield one;
+  }
+  if (done > 0) log("operator-done", { act: order.act, messages: done, by: nameOperator(order.by) });
+}
+
+async function actOn(id: string, order: ActOrder, floor: Floor, late: Promise<void>): Promise<Done> {
+  const before = await look(id, floor);
+  if (before.status === "unknown") return { id, outcome: "unknown", says: "not in the queue" };
+  if (before.status === "damaged") return onDamaged(id, order, floor);
+  const work = changing(id, order, floor);
+  return Promise.race([
+    work,
+    late.then((): Done => ({ id, outcome: "busy", says: "an attempt is under way; it comes after that" })),
+  ]);
+}
+
+/** Never rejects. */
+async function changing(id: string, order: ActOrder, floor: Floor): Promise<Done> {
+  let done: Done = { id, outcome: "unknown", says: "left the queue meanwhile" };
+  try {
+    await floor.change(id, async (envelope) => {
+      const effect = await deeds[order.act](envelope, order, floor);
+      if (!("envelope" in effect)) {
+        done = { id, ...effect };
+        return envelope;
+      }
+      done = { id, outcome: "done", says: effect.says };
+      note(id, order);
+      return effect.envelope;
+    });
+    return done;
+  } catch (error) {
+    if (errorCode(error) === "") logBug(`${order.act} of ${id}`, error);
+    else log("spool-trouble", { id, reason: errorText(error) });
+    return { id, outcome: "failed", says: errorText(error) };
+  }
+}
+
+/** What cannot be read can only go. */
+async function onDamaged(id: string, order: ActOrder, { spool }: Floor): Promise<Done> {
+  if (order.act !== "drop") {
+    return { id, outcome: "skipped", says: "damaged: it can only be dropped, or looked after by queue verify" };
+  }
+  await spool.remove(id);
+  note(id, order);
+  return { id, outcome: "done", says: "" };
+}
+
+function note(id: string, { act, by, reason, relay }: ActOrder): void {
+  const why = act === "redirect" ? relay : reason;
+  log("operator-act", { id, act, by: nameOperator(by), reason: why });
+}

@@ -1,0 +1,164 @@
+/**
+ * The control socket: a Unix socket where a running relay takes orders, HTTP with a line of JSON for each answer. Who
+ * may open it may do everything, so the file system decides: its owner and its group, and root.
+ */
+import { once } from "node:events";
+import { chmod, lstat, unlink } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { connect } from "node:net";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { text } from "node:stream/consumers";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { logBug } from "../observe/log.ts";
+import { type Desk, parseOrder } from "./order.ts";
+
+/** What goes over the wire when an order cannot be carried out, in place of an answer or behind some. */
+export interface Refusal {
+  readonly failure: { readonly status: number; readonly message: string };
+}
+
+export interface ControlSocket {
+  /** Takes no more orders and waits for those under way. */
+  close(): Promise<void>;
+}
+
+/** sun_path of Linux has 108 octets, the last of them NUL. */
+const longestPath = 107;
+
+/** Octets of an order: 600 000 IDs. Our choice. */
+const largestOrder = 10_000_000;
+
+/** Stands in each answer, so that command and relay notice when they are not of the same version. */
+export const versionHeader = "tpa-submit-version";
+
+/**
+ * Takes orders at `path`, replacing what a relay left there that was killed. Throws a Failure where that cannot be: of
+ * all that can be there only a dead socket is removed.
+ */
+export async function listenForOrders(path: string, desk: Desk, version: string): Promise<ControlSocket> {
+  const server = createServer((request, response) => {
+    response.setHeader(versionHeader, version);
+    answer(request, response, desk).catch((error: unknown) => {
+      if (!gone.includes(errorCode(error))) logBug("the control socket", error);
+      response.destroy();
+    });
+  });
+  try {
+    if (Buffer.byteLength(path) > longestPath) {
+      throw new Failure(
+        exitStatus.config,
+        `${path}: expected a path of ${longestPath} octets at most; control.socket can name a shorter one`,
+      );
+    }
+    await clear(path);
+    await bind(server, path);
+  } catch (error) {
+    if (error instanceof Failure || errorCode(error) === "") throw error;
+    throw new Failure(
+      exitStatus.cannotCreate,
+      `${path}: cannot listen for orders: ${errorText(error)}; control.socket names it, and its folder must be there`,
+    );
+  }
+  return {
+    async close() {
+      const closed = once(server, "close");
+      server.close();
+      server.closeIdleConnections();
+      await closed;
+    },
+  };
+}
+
+async function bind(server: Server, path: string): Promise<void> {
+  const listening = once(server, "listening");
+  // Between these two lines the socket has what the umask leaves of 0777: nobody else may get in meanwhile.
+  const umask = process.umask(0o117);
+  try {
+    server.listen(path); // binds at once
+  } finally {
+    process.umask(umask);
+  }
+  await listening;
+  await chmod(path, 0o660);
+}
+
+/** Removes a socket that nobody answers at. */
+async function clear(path: string): Promise<void> {
+  try {
+    if (!(await lstat(path)).isSocket()) {
+      throw new Failure(
+        exitStatus.cannotCreate,
+        `${path}: is no socket, and is left alone; remove it, or name another path in control.socket`,
+      );
+    }
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return;
+    throw error;
+  }
+  if (await isAnswered(path)) {
+    throw new Failure(
+      exitStatus.unavailable,
+      `${path}: another program listens there; stop that, or name another path in control.socket`,
+    );
+  }
+  await unlink(path);
+}
+
+async function isAnswered(path: string): Promise<boolean> {
+  const socket = connect(path);
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch (error) {
+    if (["ECONNREFUSED", "ENOENT"].includes(errorCode(error))) return false;
+    throw error;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** How an order ends whose command went away: what was begun is finished all the same. */
+const gone: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNRESET", "EPIPE", "ABORT_ERR"];
+
+async function answer(request: IncomingMessage, response: ServerResponse, desk: Desk): Promise<void> {
+  if (request.method !== "POST" || request.url !== "/orders") {
+    return refuse(response, 404, exitStatus.usage, "expected POST /orders");
+  }
+  if (Number(request.headers["content-length"] ?? 0) > largestOrder) {
+    return refuse(response, 413, exitStatus.usage, "too many messages at a time");
+  }
+  const order = parseOrder(await text(request));
+  if ("wrong" in order) return refuse(response, 400, exitStatus.usage, `not an order: ${order.wrong}`);
+  response.writeHead(200, { "content-type": "application/x-ndjson" });
+  await pipeline(Readable.from(lines(desk(order))), response);
+}
+
+function refuse(response: ServerResponse, code: number, status: number, message: string): void {
+  const refusal: Refusal = { failure: { status, message } };
+  response.writeHead(code, { "content-type": "application/x-ndjson" }).end(`${JSON.stringify(refusal)}\n`);
+}
+
+/** Octets of answers that are gathered before they are sent. */
+const gathered = 32_768;
+
+/** The answers, a line each; a Failure is the last one. Few are late for being gathered: the list of a queue is quick. */
+async function* lines(answers: AsyncIterable<unknown>): AsyncGenerator<string> {
+  let waiting = "";
+  try {
+    for await (const one of answers) {
+      waiting += `${JSON.stringify(one)}\n`;
+      if (waiting.length < gathered) continue;
+      yield waiting;
+      waiting = "";
+    }
+  } catch (error) {
+    if (!(error instanceof Failure)) logBug("the control desk", error);
+    const failure =
+      error instanceof Failure
+        ? { status: error.status, message: error.message }
+        : { status: exitStatus.software, message: "a fault of the relay; its log has the details" };
+    waiting += `${JSON.stringify({ failure } satisfies Refusal)}\n`;
+  }
+  if (waiting !== "") yield waiting;
+}
