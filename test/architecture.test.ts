@@ -42,6 +42,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   chalk: ["cli"],
   commander: ["cli"],
   "hash-wasm": ["passwd"],
+  imapflow: ["probe"],
   ldapts: ["ldap"],
   nodemailer: ["server/delivery", "probe"],
   ora: ["cli"],
