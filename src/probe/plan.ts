@@ -148,7 +148,10 @@ export type Attachment =
   /** For the next part; absent: it shall have none. */
   | { readonly kind: "name"; readonly name?: string };
 
-/** The message as it goes over the wire, without the last dot: dots doubled and line ends made unless `fixup` was off. */
+/**
+ * The message as it goes over the wire before `.` CRLF: dots doubled and lines ended by CRLF, the last one too, unless
+ * `fixup` was off.
+ */
 export interface Data {
   readonly octets: Uint8Array;
   /** False: sent to the last octet as given, nothing appended. */
