@@ -1,0 +1,73 @@
+/**
+ * What the receiving side found out about SPF, DKIM and DMARC, from its Authentication-Results (RFC 8601). Anybody on the way can
+ * write such a field; one counts only if it names a host that the receiving side's own Received fields name, and stands
+ * above every field that the message had when it left us.
+ */
+import { type Field, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
+import { withoutComments } from "./hops.ts";
+
+export type Method = "spf" | "dkim" | "dmarc";
+
+/** Results as the fields word them ("pass", "fail", "none", …), by method; a method without one is not there. */
+export type Findings = Partial<Readonly<Record<Method, string>>>;
+
+const methods: readonly Method[] = ["spf", "dkim", "dmarc"];
+
+/**
+ * What is found in `header`. `authority` is the name that the receiving side uses for itself where the operator has said
+ * so; else it is taken from its topmost Received field.
+ */
+export function findingsOf(header: string, authority?: string): Findings {
+  const fields = splitFields(header);
+  const trusted = fields.filter(
+    (field, at) => isNamed(field, "Authentication-Results") && isTheirs(fields, at, authority),
+  );
+  const found = new Map<Method, string>();
+  for (const field of trusted) {
+    for (const [method, result] of resultsIn(fieldBody(field))) {
+      if (!found.has(method)) found.set(method, result); // the topmost was added last
+    }
+  }
+  return Object.fromEntries(found);
+}
+
+function isTheirs(fields: readonly Field[], at: number, authority: string | undefined): boolean {
+  const field = fields[at];
+  if (field === undefined) return false;
+  const named = withoutComments(fieldBody(field)).split(/[;\s]/, 1)[0]?.toLowerCase() ?? "";
+  if (authority !== undefined) return named === authority.toLowerCase();
+  const top = fields.find((one) => isNamed(one, "Received"));
+  const by =
+    /(?:^|\s)by\s+([^\s;]+)/i.exec(withoutComments(top ? fieldBody(top) : ""))?.[1]?.toLowerCase() ?? "";
+  return named !== "" && sharesDomain(named, by) && isAboveForeign(fields, at, named);
+}
+
+/** Whether every Received field above it is written by hosts of the same domain: nobody else has touched it since. */
+function isAboveForeign(fields: readonly Field[], at: number, named: string): boolean {
+  return fields
+    .slice(0, at)
+    .filter((field) => isNamed(field, "Received"))
+    .every((field) => {
+      const by = /(?:^|\s)by\s+([^\s;]+)/i.exec(withoutComments(fieldBody(field)))?.[1]?.toLowerCase() ?? "";
+      return by === "" || sharesDomain(named, by);
+    });
+}
+
+/** Equal, or under the same parent of two labels at least. */
+function sharesDomain(one: string, other: string): boolean {
+  if (one === other) return true;
+  const parent = (name: string): string => name.split(".").slice(-2).join(".");
+  return parent(one).includes(".") && parent(one) === parent(other);
+}
+
+/** `dkim=pass header.d=example.org; spf=fail …`: each method with its result. */
+function resultsIn(body: string): readonly (readonly [Method, string])[] {
+  return withoutComments(body)
+    .split(";")
+    .slice(1)
+    .flatMap((part) => {
+      const [, name = "", result = ""] = /^\s*([a-z-]+)(?:\/\d+)?\s*=\s*([a-z]+)/i.exec(part) ?? [];
+      const method = methods.find((one) => one === name.toLowerCase());
+      return method && result !== "" ? [[method, result.toLowerCase()] as const] : [];
+    });
+}

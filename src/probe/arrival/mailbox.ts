@@ -1,0 +1,38 @@
+/**
+ * Where a probe looks for its message: a mailbox by IMAP, a Maildir, or the probe itself at the other end. What they
+ * have in common; each has a file of its own.
+ */
+
+/** Something that may be a probe's message, or a report about one. */
+export interface Letter {
+  /** Spam is told by the folder's special use (RFC 6154), or by the name that the operator gave. */
+  readonly place: "inbox" | "spam";
+  /** As the mailbox names it. */
+  readonly folder: string;
+  /** When the mailbox got it, in milliseconds since the epoch, by the mailbox's own clock. */
+  readonly at: number;
+  /** The header and the beginning of the body: no more than `longestLook` octets of however many there are. */
+  readonly octets: Buffer;
+  /** Octets in all. */
+  readonly size: number;
+}
+
+/** Our choice: a report or a probe's own message is far smaller, and a hostile one shall not fill our memory. */
+export const longestLook = 128 * 1024;
+
+/** The most letters of one look that are fetched, the newest first; for mailboxes that others write to as well. */
+export const mostLetters = 500;
+
+export interface Mailbox {
+  /**
+   * What has come, since `since` at the earliest (milliseconds since the epoch) and not in an earlier look.
+   * Throws a Failure of one line where the mailbox cannot be looked at.
+   */
+  look(since: number, signal: AbortSignal): Promise<readonly Letter[]>;
+  /** Deletes the letters with a mark of ours that came before `before`; `isOurs` judges a mark's field. How many. */
+  tidy(before: number, isOurs: (mark: string) => boolean, signal: AbortSignal): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Opens a mailbox; throws as `look` does. */
+export type OpenMailbox = (signal: AbortSignal) => Promise<Mailbox>;

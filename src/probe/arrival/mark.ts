@@ -1,0 +1,49 @@
+/**
+ * The mark by which a probe's message is known when it arrives: a random identifier, the moment of sending, and a
+ * signature over both and over the envelope. Whoever has not the key can neither make one nor move it to another route.
+ */
+import { createHmac, timingSafeEqual } from "node:crypto";
+
+/** Field of the header that carries it. */
+export const markField = "X-Tpa-Submit-Probe";
+
+export interface Mark {
+  /** 32 hexadecimal digits: the message's ENVID (RFC 3461) and the left side of its Message-ID, too. */
+  readonly id: string;
+  /** When it was made, in milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** What a mark is bound to. */
+export interface Bound {
+  readonly key: Uint8Array;
+  /** Reverse-path and forward-path, without angle brackets. */
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A new mark, from 16 random octets. */
+export function newMark(random: Uint8Array, at: number): Mark {
+  if (random.length !== 16) throw new RangeError("a mark wants 16 random octets");
+  return { id: Buffer.from(random).toString("hex"), at };
+}
+
+/** The field's body: `ID.MILLISECONDS.SIGNATURE`, 89 characters with neither blanks nor anything that mail folds. */
+export function writeMark({ id, at }: Mark, bound: Bound): string {
+  return `${id}.${at}.${signature({ id, at }, bound)}`;
+}
+
+/** The mark in a field's body where its signature holds for `bound`; else undefined. */
+export function readMark(text: string, bound: Bound): Mark | undefined {
+  const [, id = "", digits = "", signed = ""] =
+    /^([0-9a-f]{32})\.(\d{1,15})\.([\w-]{43})$/.exec(text.trim()) ?? [];
+  const mark = { id, at: Number(digits) };
+  if (id === "") return undefined;
+  const expected = Buffer.from(signature(mark, bound));
+  return timingSafeEqual(expected, Buffer.from(signed)) ? mark : undefined;
+}
+
+function signature({ id, at }: Mark, { key, from, to }: Bound): string {
+  const lines = ["tpa-submit probe 1", id, String(at), from, to.toLowerCase(), ""];
+  return createHmac("sha256", key).update(lines.join("\n")).digest("base64url");
+}
