@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import { checks } from "../src/config/checks.ts";
+import { checksOf } from "../src/config/checks.ts";
 import { parseConfig, readConfig } from "../src/config/read.ts";
-import { isSetting, type Rows, settings } from "../src/config/settings.ts";
+import { isSetting, isTables, type Rows } from "../src/config/rows.ts";
+import { settings } from "../src/config/settings.ts";
 import { Failure } from "../src/failure.ts";
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
@@ -43,7 +44,8 @@ describe("a file without", () => {
       lifetime: 432_000_000,
       "warn-after": 14_400_000,
     });
-    expect(config.delivery.relay).toEqual({ kind: "mx" });
+    expect(config.delivery.relay).toEqual([{ kind: "mx" }]);
+    expect(config.route).toEqual([]);
   });
 
   test("is read with its own values in place of the defaults", () => {
@@ -60,10 +62,32 @@ describe("a file without", () => {
       aliases = "/etc/tpa-submit/aliases"`);
     expect(config.listen.http).toBeNull();
     expect(config.spool["warn-after"]).toBeNull();
-    expect(config.delivery.relay).toEqual({ kind: "smtps", host: "2001:db8::25", port: 465 });
+    expect(config.delivery.relay).toEqual([{ kind: "smtps", host: "2001:db8::25", port: 465 }]);
     expect(config.delivery.nameservers).toEqual([{ host: "192.0.2.53", port: 53 }]);
     expect(config.log.target).toEqual({ kind: "syslog", host: "localhost", port: 514 });
     expect(config.senders.aliases).toBe("/etc/tpa-submit/aliases");
+  });
+
+  test("has routes in the order of the file, each with the defaults of its own", () => {
+    const { route } = configOf(`${smallest}
+      [[route]]
+      from = ["Press@Example.ORG", "<>"]
+      relay = ["smtp://[192.0.2.1]:25", "smtps://[2001:db8::1]:465"]
+      [[route]]
+      to = ["example.net", ".Example.NET"]
+      tls = "verified"`);
+    expect(route.map(({ to, from, relay, tls }) => ({ to, from, relay, tls }))).toEqual([
+      {
+        to: [],
+        from: ["press@example.org", "<>"],
+        relay: [
+          { kind: "smtp", host: "192.0.2.1", port: 25 },
+          { kind: "smtps", host: "2001:db8::1", port: 465 },
+        ],
+        tls: "auto",
+      },
+      { to: ["example.net", ".example.net"], from: [], relay: [{ kind: "mx" }], tls: "verified" },
+    ]);
   });
 
   test("has a host name in small letters whatever the file says", () => {
@@ -77,12 +101,18 @@ describe("a file without", () => {
 /** Every setting, `listen.http`. */
 const names = (rows: Rows, prefix = ""): readonly string[] =>
   Object.entries(rows).flatMap(([key, row]) =>
-    isSetting(row) ? [`${prefix}${key}`] : names(row, `${prefix}${key}.`),
+    isSetting(row)
+      ? [`${prefix}${key}`]
+      : isTables(row)
+        ? names(row.each, `${prefix}${key}.`)
+        : names(row, `${prefix}${key}.`),
   );
 
 test("the checks that look at several settings name settings that exist", () => {
-  const named = checks.flatMap(({ settings: concerned }) => concerned);
-  expect(names(settings)).toEqual(expect.arrayContaining(named));
+  const config = configOf(`${smallest}[[route]]\nto = "*"`);
+  const named = checksOf(config).flatMap(({ settings: concerned }) => concerned);
+  expect(named).toContain("route.0.relay");
+  expect(names(settings)).toEqual(expect.arrayContaining(named.map((name) => name.replace(".0.", "."))));
 });
 
 describe("the example that is installed", () => {
@@ -95,8 +125,8 @@ describe("the example that is installed", () => {
   test("has every setting", () => {
     let table = "";
     const written = example.split("\n").flatMap((line) => {
-      table = /^\[([a-z]+)\]/.exec(line)?.[1]?.concat(".") ?? table;
-      const key = /^([a-z-]+) *=/.exec(line)?.[1];
+      table = /^(?:# )?\[{1,2}([a-z]+)\]/.exec(line)?.[1]?.concat(".") ?? table;
+      const key = /^(?:# )?([a-z-]+) *=/.exec(line)?.[1];
       return key === undefined ? [] : [`${table}${key}`];
     });
     expect(written).toEqual(names(settings));

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Option } from "../src/cli/options.ts";
 import { serve } from "../src/commands/serve.ts";
-import { isSetting, type Rows, settings } from "../src/config/settings.ts";
+import { isSetting, isTables, type Rows } from "../src/config/rows.ts";
+import { settings } from "../src/config/settings.ts";
 import { exitStatus } from "../src/failure.ts";
 import { commands } from "../src/main.ts";
 import { events } from "../src/server/observe/events.ts";
@@ -29,7 +30,10 @@ describe("tpa-submit.toml(5)", () => {
   const rows = settings as Rows;
   const tables: readonly (readonly [string, Rows])[] = [
     ["Above the first table", rows],
-    ...Object.entries(rows).flatMap(([name, row]) => (isSetting(row) ? [] : [[`[${name}]`, row] as const])),
+    ...Object.entries(rows).flatMap(([name, row]) => {
+      if (isSetting(row)) return [];
+      return [isTables(row) ? ([`[[${name}]]`, row.each] as const) : ([`[${name}]`, row] as const)];
+    }),
   ];
 
   test("has every table and no other", () => {

@@ -5,6 +5,7 @@
 import { isIPv4 } from "node:net";
 import { type Address, writeAddress } from "./kinds.ts";
 import type { Config } from "./settings.ts";
+import { type Way, wayChecks } from "./way.ts";
 
 export interface Check {
   /** The settings it looks at. It is skipped where one of them is wrong by itself; the first is the one to blame. */
@@ -13,7 +14,36 @@ export interface Check {
   readonly mistake: (config: Config) => string | undefined;
 }
 
-export const checks: readonly Check[] = [
+/** All that there are for `config`: those of a way stand for [delivery] and for each [[route]]. */
+export function checksOf({ route }: Config): readonly Check[] {
+  const routes = route.map((_, index) => [
+    ...waysChecks(`route.${index}`, (config) => config.route[index]),
+    matching(index),
+  ]);
+  return [...checks, ...waysChecks("delivery", ({ delivery }) => delivery), ...routes.flat()];
+}
+
+function waysChecks(table: string, wayIn: (config: Config) => Way | undefined): readonly Check[] {
+  return wayChecks.map(({ settings: [first, ...others], mistake }) => ({
+    settings: [`${table}.${first}`, ...others.map((key) => `${table}.${key}`)],
+    mistake: (config) => {
+      const way = wayIn(config);
+      return way && mistake(way);
+    },
+  }));
+}
+
+const matching = (index: number): Check => ({
+  settings: [`route.${index}.to`, `route.${index}.from`],
+  mistake: ({ route }) =>
+    expected(
+      [...(route[index]?.to ?? []), ...(route[index]?.from ?? [])].length > 0,
+      'domains here or senders in from, "*" for all',
+      "neither",
+    ),
+});
+
+const checks: readonly Check[] = [
   {
     settings: ["hostname"],
     mistake: ({ hostname }) =>
@@ -70,33 +100,6 @@ export const checks: readonly Check[] = [
         delivery["retry-longest"] >= delivery["retry-first"],
         "at least delivery.retry-first",
         "a shorter time",
-      ),
-  },
-  {
-    settings: ["delivery.relay-user", "delivery.relay"],
-    mistake: ({ delivery }) =>
-      expected(
-        delivery["relay-user"] === "" || ["smtp", "smtps"].includes(delivery.relay.kind),
-        '"" unless delivery.relay is smtp:// or smtps://, which alone take a login',
-        `"${delivery["relay-user"]}"`,
-      ),
-  },
-  {
-    settings: ["delivery.relay-password-file", "delivery.relay-user"],
-    mistake: ({ delivery }) =>
-      expected(
-        delivery["relay-user"] === "" || delivery["relay-password-file"] !== "",
-        "the file with the password of delivery.relay-user",
-        '""',
-      ),
-  },
-  {
-    settings: ["delivery.relay-user", "delivery.relay-password-file"],
-    mistake: ({ delivery }) =>
-      expected(
-        delivery["relay-password-file"] === "" || delivery["relay-user"] !== "",
-        "the login that delivery.relay-password-file is for",
-        '""',
       ),
   },
   {

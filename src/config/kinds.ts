@@ -1,7 +1,7 @@
 /**
  * What a setting's value may be: each kind says what it expects and reads one TOML value strictly.
  */
-import { isIP, isIPv6 } from "node:net";
+import { isIP } from "node:net";
 
 /** `read` gives undefined for a value that is not of the kind. */
 export interface Kind<Value> {
@@ -62,6 +62,27 @@ export const hostName: Kind<string> = {
     typeof value === "string" && value.length <= 253 && value.split(".").every((part) => label.test(part))
       ? value.toLowerCase()
       : undefined,
+};
+
+/** Domains in lower case: one, with a dot in front those below it, or all. */
+export const domainPattern: Kind<string> = {
+  expected: 'a domain such as "example.net", ".example.net" for those below it, or "*"',
+  read: (value) => {
+    if (typeof value !== "string" || value === "*") return value === "*" ? "*" : undefined;
+    const name = hostName.read(value.replace(/^\./, ""));
+    return name === undefined ? undefined : `${value.startsWith(".") ? "." : ""}${name}`;
+  },
+};
+
+/** Senders in lower case: as domains are, or one address, or "<>" for the null reverse-path. */
+export const senderPattern: Kind<string> = {
+  expected: 'an address, a domain such as "example.org", ".example.org" for those below it, "<>", or "*"',
+  read: (value) => {
+    const [local, domain] =
+      typeof value === "string" ? (/^([^\s@<>]+)@([^@]+)$/.exec(value)?.slice(1) ?? []) : [];
+    if (local === undefined) return value === "<>" ? "<>" : domainPattern.read(value);
+    return hostName.read(domain) === undefined ? undefined : `${local}@${domain}`.toLowerCase();
+  },
 };
 
 export const flag: Kind<boolean> = {
@@ -148,6 +169,13 @@ export const list = <Value>(kind: Kind<Value>): Kind<readonly Value[]> => ({
   },
 });
 
+/** One, or a list of them; read as a list. */
+export const oneOrMore = <Value>(kind: Kind<Value>): Kind<readonly Value[]> => ({
+  expected: `${kind.expected}, or a list of them`,
+  each: kind,
+  read: (value) => list(kind).read(Array.isArray(value) ? value : [value]),
+});
+
 /** "" means none, and is read as null. */
 export const optional = <Value>(kind: Kind<Value>): Kind<Value | null> => ({
   expected: `${kind.expected}, or "" for none`,
@@ -208,6 +236,6 @@ function readAddress(value: string): Address | undefined {
   const found = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/i.exec(value);
   const host = found?.[1] ?? found?.[2];
   const port = Number(found?.[3]);
-  if (host === undefined || port > 65_535 || (found?.[1] !== undefined && !isIPv6(host))) return undefined;
+  if (host === undefined || port > 65_535 || (found?.[1] !== undefined && isIP(host) === 0)) return undefined;
   return { host, port };
 }

@@ -5,10 +5,11 @@
 import { readFile } from "node:fs/promises";
 import { parse, TomlError } from "smol-toml";
 import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
-import { checks } from "./checks.ts";
+import { checksOf } from "./checks.ts";
 import type { Kind } from "./kinds.ts";
 import { findLines, type KeyPath, type LineOf } from "./lines.ts";
-import { type Config, isSetting, type Rows, type Setting, settings } from "./settings.ts";
+import { isSetting, isTables, type Rows, type Setting } from "./rows.ts";
+import { type Config, settings } from "./settings.ts";
 import { explainUnknown, isTable, printable, shown, type Table } from "./words.ts";
 
 /** What a file says, or all that is wrong with it, by line. */
@@ -37,11 +38,12 @@ export function parseConfig(source: string, file: string): Reading {
   const config = readTable(settings as Rows, table, [], (path, what) =>
     mistakes.push({ path, what }),
   ) as Config;
-  const wrong = mistakes.map(({ path }) => keyOf(path));
-  for (const { settings: concerned, mistake } of checks) {
-    if (concerned.some((key) => wrong.some((other) => `${key}.`.startsWith(`${other}.`)))) continue;
+  const wrong = mistakes.map(({ path }) => path);
+  for (const { settings: concerned, mistake } of checksOf(config)) {
+    const paths = concerned.map(pathOf);
+    if (paths.some((path) => wrong.some((other) => isWithin(path, other) || isWithin(other, path)))) continue;
     const what = mistake(config);
-    if (what !== undefined) mistakes.push({ path: concerned[0].split("."), what });
+    if (what !== undefined) mistakes.push({ path: pathOf(concerned[0]), what });
   }
   return mistakes.length === 0 ? { config } : { mistakes: linesFor(mistakes, file, findLines(source)) };
 }
@@ -52,6 +54,12 @@ interface Mistake {
   /** What stands behind FILE:LINE: KEY. */
   readonly what: string;
 }
+
+/** `route.0.relay` is the setting `relay` of the first [[route]]. */
+const pathOf = (name: string): KeyPath =>
+  name.split(".").map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+
+const isWithin = (path: KeyPath, outer: KeyPath): boolean => outer.every((part, at) => path[at] === part);
 
 const keyOf = (path: KeyPath): string => path.filter((part) => typeof part === "string").join(".");
 
@@ -83,7 +91,7 @@ async function contentOf(path: string): Promise<string> {
 type Note = (path: KeyPath, what: string) => void;
 
 /** The values of one table, its defaults filled in. A wrong value is noted, and stands as undefined. */
-function readTable(rows: Rows, table: Table, path: readonly string[], note: Note): unknown {
+function readTable(rows: Rows, table: Table, path: KeyPath, note: Note): unknown {
   for (const key of Object.keys(table)) {
     if (!Object.hasOwn(rows, key)) note([...path, key], explainUnknown(key, table[key], rows, path));
   }
@@ -91,11 +99,23 @@ function readTable(rows: Rows, table: Table, path: readonly string[], note: Note
     const found = Object.hasOwn(table, key) ? table[key] : undefined;
     const here = [...path, key];
     if (isSetting(row)) return [key, readSetting(row, found, here, note)];
+    if (isTables(row)) return [key, readTables(row.each, found, here, note)];
     if (found === undefined || isTable(found)) return [key, readTable(row, found ?? {}, here, note)];
     note(here, `expected a table [${here.join(".")}], found ${shown(found)}`);
     return [key, undefined];
   });
   return Object.fromEntries(values);
+}
+
+/** Each `[[name]]` in order. */
+function readTables(rows: Rows, found: unknown, path: KeyPath, note: Note): readonly unknown[] {
+  if (found === undefined) return [];
+  if (Array.isArray(found) && found.every(isTable)) {
+    return found.map((table, index) => readTable(rows, table, [...path, index], note));
+  }
+  const name = path.join(".");
+  note(path, `expected tables, each headed [[${name}]], found ${shown(found)}`);
+  return [];
 }
 
 function readSetting(

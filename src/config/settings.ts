@@ -7,37 +7,26 @@ import {
   choice,
   count,
   directories,
+  domainPattern,
   duration,
   fileMode,
   flag,
   hostName,
-  type Kind,
   keyPair,
   list,
   logTarget,
   network,
+  oneOrMore,
   optional,
   path,
   pathOrNone,
-  relay,
   replyText,
+  senderPattern,
   size,
   text,
 } from "./kinds.ts";
-
-/** `standard` is the default in the file's own notation; undefined where the setting must be given. */
-export interface Setting<Value> {
-  readonly kind: Kind<Value>;
-  readonly standard: unknown;
-  readonly help: string;
-}
-
-/** Rows and tables of rows, as a reader that knows none by name sees them. */
-export interface Rows {
-  readonly [key: string]: Setting<unknown> | Rows;
-}
-
-export const isSetting = (row: Setting<unknown> | Rows): row is Setting<unknown> => "standard" in row;
+import { required, setting, type ValuesOf } from "./rows.ts";
+import { way } from "./way.ts";
 
 export const settings = {
   hostname: required(hostName, "Name of this host in the greeting, EHLO, Received and Message-ID."),
@@ -118,19 +107,7 @@ export const settings = {
     "warn-after": setting(optional(duration), "4h", "When the sender is told that a message is late."),
   },
   delivery: {
-    relay: setting(relay, "mx", "Where mail goes."),
-    "relay-user": setting(text, "", "Login at the relay."),
-    "relay-password-file": setting(pathOrNone, "", "File with the password for it."),
-    "relay-ca": setting(
-      pathOrNone,
-      "",
-      "Certificates (PEM) to trust at the relay in place of Mozilla's, which come with Node.js.",
-    ),
-    tls: setting(
-      choice("auto", "opportunistic", "verified"),
-      "auto",
-      "auto: verified where a password or smtps is used, else opportunistic.",
-    ),
+    ...way,
     "retry-first": setting(duration, "5m", "Delay after the first temporary failure; it doubles each time."),
     "retry-longest": setting(duration, "4h", "Longest delay between two attempts."),
     concurrency: setting(count(1), 20, "Deliveries under way at the same time."),
@@ -146,6 +123,22 @@ export const settings = {
       false,
       "Whether MX records may lead to loopback or private addresses.",
     ),
+  },
+  /** The first that fits a recipient is its way; [delivery] is for all others. */
+  route: {
+    each: {
+      to: setting(
+        oneOrMore(domainPattern),
+        [],
+        'Domains of recipients: "example.net", ".example.net" for those below it, or "*".',
+      ),
+      from: setting(
+        oneOrMore(senderPattern),
+        [],
+        'Senders: an address, a domain, ".example.org" for those below it, "<>" for reports, or "*".',
+      ),
+      ...way,
+    },
   },
   log: {
     target: setting(logTarget, "stdout", "Where the mail log goes."),
@@ -215,17 +208,5 @@ export const settings = {
   },
 };
 
-type ValuesOf<Rows> = {
-  readonly [Key in keyof Rows]: Rows[Key] extends Setting<infer Value> ? Value : ValuesOf<Rows[Key]>;
-};
-
 /** The whole configuration, nested as the file is. */
 export type Config = ValuesOf<typeof settings>;
-
-function setting<Value>(kind: Kind<Value>, standard: unknown, help: string): Setting<Value> {
-  return { kind, standard, help };
-}
-
-function required<Value>(kind: Kind<Value>, help: string): Setting<Value> {
-  return { kind, standard: undefined, help };
-}

@@ -2,7 +2,9 @@
  * How a mistake in the configuration is put: what stands there, and what was probably meant.
  */
 import { nearest } from "../failure.ts";
-import { isSetting, type Rows, settings } from "./settings.ts";
+import type { KeyPath } from "./lines.ts";
+import { isSetting, isTables, type Rows } from "./rows.ts";
+import { settings } from "./settings.ts";
 
 /** A TOML table as it was parsed. */
 export type Table = Readonly<Record<string, unknown>>;
@@ -11,27 +13,36 @@ export const isTable = (value: unknown): value is Table =>
   typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 
 /** What to say about a key that is in no row: where it belongs, or which one was probably meant. */
-export function explainUnknown(key: string, found: unknown, rows: Rows, path: readonly string[]): string {
+export function explainUnknown(key: string, found: unknown, rows: Rows, path: KeyPath): string {
   const isRoot = path.length === 0;
-  const elsewhere = isTable(found) ? undefined : homeOf(key);
+  const headed = isTable(found) || isListOfTables(found);
+  const elsewhere = headed ? undefined : homeOf(key);
   if (elsewhere !== undefined) {
     return elsewhere === ""
       ? "not a setting of this table; it belongs at the top of the file, above the first [table]"
-      : `not a setting ${isRoot ? "outside a table" : "of this table"}; it belongs in [${elsewhere}]`;
+      : `not a setting ${isRoot ? "outside a table" : "of this table"}; it belongs in ${elsewhere}`;
   }
-  const kin = Object.keys(rows).filter((name) => isTable(found) !== isSetting(rows[name] ?? {}));
+  const kin = Object.keys(rows).filter((name) => headed !== isSetting(rows[name] ?? {}));
   const meant = nearest(key, kin);
-  const what = isTable(found) ? "no such table" : "no such setting";
+  const what = headed ? "no such table" : "no such setting";
   if (meant === undefined) return `${what}; tpa-submit.toml(5) lists them all`;
-  return isTable(found) ? `${what}; did you mean [${meant}]?` : `${what}; did you mean "${meant}"?`;
+  return headed
+    ? `${what}; did you mean ${header(meant, rows[meant] ?? {})}?`
+    : `${what}; did you mean "${meant}"?`;
 }
+
+const isListOfTables = (found: unknown): boolean =>
+  Array.isArray(found) && found.length > 0 && found.every(isTable);
+
+/** As it stands in the file above its settings. */
+const header = (name: string, row: Rows[string]): string => (isTables(row) ? `[[${name}]]` : `[${name}]`);
 
 /** The table that has a setting of this name, "" for the top of the file. */
 function homeOf(key: string): string | undefined {
   const homes: readonly (readonly [string, Rows])[] = [
     ["", settings as Rows],
     ...Object.entries(settings as Rows).flatMap(([name, row]) =>
-      isSetting(row) ? [] : [[name, row] as const],
+      isSetting(row) ? [] : [[header(name, row), isTables(row) ? row.each : row] as const],
     ),
   ];
   const home = homes.find(([, rows]) => {

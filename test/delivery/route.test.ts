@@ -268,7 +268,7 @@ describe("the way to a relay", () => {
       throw Object.assign(new Error("no"), { code: "ENOTFOUND" });
     };
     expect(shown(await routeToHost("relay.example.org", 25, lookup))).toBe(
-      "451 4.4.4 the relay relay.example.org has no address: check delivery.relay and the DNS",
+      "451 4.4.4 the relay relay.example.org has no address: check relay and the DNS",
     );
   });
 });

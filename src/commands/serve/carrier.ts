@@ -1,60 +1,111 @@
 /** How mail leaves, as the configuration has it. */
 import { lookup, Resolver as SystemResolver } from "node:dns/promises";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { writeAddress } from "../../config/kinds.ts";
+import { createServer, isIPv4, isIPv6 } from "node:net";
+import { isDeepStrictEqual } from "node:util";
+import { relay, writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
+import type { Way } from "../../config/way.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/carrier.ts";
 import { asking } from "../../server/delivery/dns-query.ts";
 import { type Resolver, remembering, unsigned } from "../../server/delivery/resolver.ts";
-import { type Credentials, type Terms, timeouts } from "../../server/delivery/terms.ts";
+import type { Routing } from "../../server/delivery/route.ts";
+import { routed } from "../../server/delivery/routes.ts";
+import { type Credentials, type Source, type Terms, timeouts } from "../../server/delivery/terms.ts";
 import { validating } from "../../server/delivery/validating.ts";
 
-/** Throws a Failure where the files for the relay's login cannot be read. */
-export async function carrierFor({ delivery, hostname }: Config): Promise<Carrier> {
-  const { relay } = delivery;
-  if (relay.kind === "file") return folderCarrier(relay.directory, Date.now);
-  const credentials = await credentialsOf(delivery);
-  const terms: Terms = {
-    protocol: relay.kind === "lmtp" ? "lmtp" : "smtp",
-    hostname,
-    tls: tlsOf(delivery),
-    ...(delivery["relay-ca"] !== "" && { ca: await read(delivery["relay-ca"], "delivery.relay-ca") }),
-    timeouts,
-    ...(credentials && { credentials }),
-    now: Date.now,
-  };
-  if (relay.kind !== "mx") {
-    return relayCarrier({ ...relay, implicit: relay.kind === "smtps" }, addressesOf, terms, Date.now);
-  }
-  const routing = {
+/** Throws a Failure where a file that a way needs cannot be read, or an address to send from is not this host's. */
+export async function carrierFor({ delivery, route, hostname }: Config): Promise<Carrier> {
+  const routing: Routing = {
     resolver: remembering(resolverFor(delivery), Date.now),
     hostname,
     port: delivery.port,
     privateAddresses: delivery["private-addresses"],
     random: Math.random,
   };
-  return mxCarrier(routing, terms, Date.now);
+  const tables = [delivery, ...route];
+  const ways = await Promise.all(
+    tables.map(async (way, number) => {
+      const name = number === 0 ? "[delivery]" : `[[route]] number ${number}`;
+      const terms = await termsOf(way, name, hostname);
+      return { way, terms, carrier: carrierBy(way, terms, routing) };
+    }),
+  );
+  const [standard, ...others] = ways;
+  if (standard === undefined) throw new Error("there is always [delivery]");
+  const routes = others.map(({ carrier }, index) => ({
+    match: { to: route[index]?.to ?? [], from: route[index]?.from ?? [] },
+    carrier,
+  }));
+  /** A relay that the configuration knows has its login and its TLS there; another one has none, and "auto". */
+  const redirected = (written: string): Carrier | undefined => {
+    const to = relay.read(written);
+    if (to === undefined) return undefined;
+    const known = ways.find(({ way }) => way.relay.some((one) => isDeepStrictEqual(one, to)));
+    const terms = known?.terms ?? bareTerms(to.kind, hostname);
+    return carrierBy({ relay: [to], tls: known?.way.tls ?? "auto" }, terms, routing);
+  };
+  return routed(routes, standard.carrier, redirected, Date.now);
 }
 
-async function credentialsOf(delivery: Config["delivery"]): Promise<Credentials | undefined> {
-  const user = delivery["relay-user"];
+function carrierBy(
+  { relay: relays, tls }: Pick<Way, "relay" | "tls">,
+  terms: Terms,
+  routing: Routing,
+): Carrier {
+  const [first] = relays;
+  if (first?.kind === "file") return folderCarrier(first.directory, Date.now);
+  if (first?.kind === "mx") return mxCarrier(routing, terms, Date.now);
+  const hosts = relays.flatMap((one) => ("host" in one ? [one] : []));
+  return relayCarrier(
+    hosts.map(({ kind, host, port }) => ({
+      host,
+      port,
+      implicit: kind === "smtps",
+      // smtps promises a host whose name is proven
+      ...(kind === "smtps" && tls === "auto" && { tls: { kind: "verified" as const, names: [host] } }),
+    })),
+    addressesOf,
+    terms,
+    Date.now,
+  );
+}
+
+const bareTerms = (kind: Way["relay"][number]["kind"], hostname: string): Terms => ({
+  protocol: kind === "lmtp" ? "lmtp" : "smtp",
+  hostname,
+  tls: "opportunistic",
+  timeouts,
+  now: Date.now,
+});
+
+/** `table` is what the way stands in, for whoever must mend it. */
+async function termsOf(way: Way, table: string, hostname: string): Promise<Terms> {
+  const { relay: relays, "relay-user": user, "relay-ca": ca, tls } = way;
+  const credentials = await credentialsOf(way, table);
+  return {
+    ...bareTerms(relays[0]?.kind ?? "mx", hostname),
+    // A password is shown to nobody whose name is not proven.
+    tls: tls !== "auto" ? tls : user === "" ? "opportunistic" : "verified",
+    source: await sourceOf(way, table),
+    ...(ca !== "" && { ca: await read(ca, `relay-ca of ${table}`) }),
+    ...(credentials && { credentials }),
+  };
+}
+
+async function credentialsOf(way: Way, table: string): Promise<Credentials | undefined> {
+  const { "relay-user": user, "relay-password-file": file } = way;
   if (user === "") return undefined;
-  const file = delivery["relay-password-file"];
-  const [password = ""] = (await read(file, "delivery.relay-password-file")).split(/\r?\n/);
+  const [password = ""] = (await read(file, `relay-password-file of ${table}`)).split(/\r?\n/);
   if (password !== "") {
-    return { user, password, setIn: "delivery.relay-user and delivery.relay-password-file" };
+    return { user, password, setIn: `relay-user and relay-password-file of ${table}` };
   }
   throw new Failure(
     exitStatus.config,
     `${file}: expected the password on its first line, found nothing there`,
   );
-}
-
-function tlsOf({ relay, tls, ...delivery }: Config["delivery"]): Terms["tls"] {
-  if (tls !== "auto") return tls;
-  // A password is shown to nobody whose name is not proven, and smtps promises as much.
-  return relay.kind === "smtps" || delivery["relay-user"] !== "" ? "verified" : "opportunistic";
 }
 
 async function read(file: string, setting: string): Promise<string> {
@@ -66,6 +117,26 @@ async function read(file: string, setting: string): Promise<string> {
       `${file}: cannot be read (${errorText(error)}); ${setting} names it`,
     );
   }
+}
+
+/** Tries each address, because a wrong one would keep all mail here. */
+async function sourceOf({ "source-addresses": addresses }: Way, table: string): Promise<Source> {
+  for (const address of addresses) {
+    const trial = createServer();
+    try {
+      trial.listen({ host: address, port: 0 });
+      await once(trial, "listening");
+    } catch (error) {
+      throw new Failure(
+        exitStatus.config,
+        `${address}: mail cannot be sent from there (${errorText(error)}); source-addresses of ${table} names it`,
+      );
+    } finally {
+      trial.close();
+    }
+  }
+  const [v4, v6] = [addresses.find(isIPv4), addresses.find(isIPv6)];
+  return { ...(v4 !== undefined && { v4 }), ...(v6 !== undefined && { v6 }) };
 }
 
 /** Where a validating resolver is named, it answers everything: what it proves is of no use beside what it does not. */

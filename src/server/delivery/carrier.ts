@@ -1,6 +1,6 @@
 /**
- * How mail leaves, made from the setting `delivery.relay`: by the MX records of each domain, through one
- * relay, or into a folder. The scheduler knows only this.
+ * A way for mail to leave: by the MX records of each domain, through relays, or into a folder. The scheduler knows
+ * only this; routes.ts makes one way of many.
  */
 import { asciiDomain, domainOf } from "../../smtp/address.ts";
 import type { Reply } from "../../smtp/reply.ts";
@@ -41,26 +41,20 @@ export function mxCarrier(routing: Routing, terms: Terms, now: () => number): Ca
   };
 }
 
-/** Everything through one host, each time looked up anew. */
+/** A host that the operator named. */
+export type Relay = Omit<Hop, "address">;
+
+/** Everything through the first of `relays` that takes it, each time looked up anew. */
 export function relayCarrier(
-  { host, port, implicit }: { readonly host: string; readonly port: number; readonly implicit: boolean },
+  relays: readonly Relay[],
   lookup: Lookup,
   terms: Terms,
   now: () => number,
 ): Carrier {
+  const name = relays.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
   return {
-    destination: () => `${host}:${port}`,
-    carry: (letter, signal) =>
-      carryBy(
-        letter,
-        async () => {
-          const hops = await routeToHost(host, port, lookup);
-          return "code" in hops ? hops : hops.map((hop) => ({ ...hop, implicit }));
-        },
-        terms,
-        now,
-        signal,
-      ),
+    destination: () => name,
+    carry: (letter, signal) => carryBy(letter, () => routeToRelays(relays, lookup), terms, now, signal),
   };
 }
 
@@ -82,4 +76,16 @@ async function carryBy(
   const hops = await route();
   if ("code" in hops) return unreached(letter.recipients, hops, now());
   return attempt(letter, hops, terms, now, signal);
+}
+
+/** The addresses of all relays in order; a reply where none has one. */
+async function routeToRelays(relays: readonly Relay[], lookup: Lookup): Promise<readonly Hop[] | Reply> {
+  const found = await Promise.all(
+    relays.map(async (relay) => {
+      const hops = await routeToHost(relay.host, relay.port, lookup);
+      return "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop }));
+    }),
+  );
+  const hops = found.flatMap((one) => ("code" in one ? [] : one));
+  return hops.length > 0 ? hops : (found.find((one) => "code" in one) ?? []);
 }

@@ -156,7 +156,7 @@ export async function routeToHost(
   const answer = await answerTo(lookup(host));
   if (answer.kind === "found") return answer.values.map((address) => ({ host, address, port }));
   // The operator's mistake or the resolver's trouble: the mail stays here until it is mended.
-  return reply(451, "4.4.4", `the relay ${host} has no address: check delivery.relay and the DNS`);
+  return reply(451, "4.4.4", `the relay ${host} has no address: check relay and the DNS`);
 }
 
 function lookupFailed(domain: string, reason: string): Reply {
