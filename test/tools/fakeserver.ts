@@ -59,6 +59,8 @@ export interface FakeServer {
   readonly inClear: readonly string[];
   readonly received: readonly Received[];
   readonly connections: () => number;
+  /** The addresses that they came from. */
+  readonly clients: readonly string[];
   close(): Promise<void>;
 }
 
@@ -96,7 +98,7 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
   const inClear: string[] = [];
   const received: Received[] = [];
   const sockets = new Set<Socket>();
-  let connections = 0;
+  const clients: string[] = [];
   const said = new Map<Moment, number>();
 
   function reactionAt(moment: Moment, argument: string): Reaction {
@@ -242,7 +244,7 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
   }
 
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    connections++;
+    clients.push(socket.remoteAddress ?? "");
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     serve(socket);
@@ -256,7 +258,8 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
     commands,
     inClear,
     received,
-    connections: () => connections,
+    connections: () => clients.length,
+    clients,
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise<void>((resolve) => {
