@@ -3,6 +3,7 @@
  * signature over both and over the envelope. Whoever has not the key can neither make one nor move it to another route.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 
 /** Field of the header that carries it. */
 export const markField = "X-Tpa-Submit-Probe";
@@ -31,6 +32,13 @@ export function newMark(random: Uint8Array, at: number): Mark {
 /** The field's body: `ID.MILLISECONDS.SIGNATURE`, 89 characters with neither blanks nor anything that mail folds. */
 export function writeMark({ id, at }: Mark, bound: Bound): string {
   return `${id}.${at}.${signature({ id, at }, bound)}`;
+}
+
+/** The body of the field that carries a mark, in the header of `message`; "" where there is none. */
+export function markOf(message: Buffer): string {
+  const header = message.toString("latin1", 0, bodyOffset(message) ?? message.length);
+  const field = splitFields(header).find((one) => isNamed(one, markField));
+  return field ? fieldBody(field) : "";
 }
 
 /** The mark in a field's body where its signature holds for `bound`; else undefined. */

@@ -1,0 +1,78 @@
+import { mkdir, mkdtemp, readdir, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { longestLook, mostLetters } from "../../../src/probe/arrival/mailbox.ts";
+import { openMaildir } from "../../../src/probe/arrival/maildir.ts";
+
+let maildir: string;
+const start = Date.parse("2026-11-22T12:00:00Z");
+const { signal } = new AbortController();
+
+beforeEach(async () => {
+  maildir = await mkdtemp(join(tmpdir(), "maildir-"));
+  for (const folder of ["", ".Junk", ".Work"])
+    for (const part of ["new", "cur", "tmp"]) await mkdir(join(maildir, folder, part), { recursive: true });
+});
+afterEach(() => rm(maildir, { recursive: true, force: true }));
+
+async function put(path: string, text: string, at = start): Promise<void> {
+  const file = join(maildir, path);
+  await writeFile(file, text);
+  await utimes(file, at / 1000, at / 1000);
+}
+
+describe("a Maildir", () => {
+  test("shows what came, once, in the inbox and in spam, and nothing else", async () => {
+    const mailbox = await openMaildir(maildir);
+    await put("new/1", "Subject: one\n\nhello\n");
+    await put(".Junk/cur/2:2,S", "Subject: two\r\n\r\n");
+    await put(".Work/new/3", "Subject: three\n\n");
+    await put("tmp/4", "Subject: four\n\n");
+    await put("new/5", "Subject: old\n\n", start - 60_000);
+    const letters = await mailbox.look(start, signal);
+    expect(letters.map(({ place, folder, octets }) => [place, folder, octets.toString()])).toEqual([
+      ["inbox", "INBOX", "Subject: one\r\n\r\nhello\r\n"],
+      ["spam", "Junk", "Subject: two\r\n\r\n"],
+    ]);
+    await rename(join(maildir, "new/1"), join(maildir, "cur/1:2,S"));
+    expect(await mailbox.look(start, signal)).toEqual([]);
+    await put("new/6", "Subject: six\n\n");
+    expect(await mailbox.look(start, signal)).toHaveLength(1);
+  });
+
+  test("with a huge message and a symbolic link costs no memory", async () => {
+    const mailbox = await openMaildir(maildir);
+    await put("new/1", "x".repeat(5_000_000));
+    await symlink("/dev/zero", join(maildir, "new/2"));
+    const [letter, ...more] = await mailbox.look(start, signal);
+    expect(letter?.octets.length).toBe(longestLook);
+    expect(letter?.size).toBe(5_000_000);
+    expect(more).toEqual([]);
+  });
+
+  test("with very many messages shows the newest first", async () => {
+    const mailbox = await openMaildir(maildir);
+    for (let number = 0; number <= mostLetters; number++)
+      await put(`new/${number}`, `N: ${number}\n\n`, start + number * 1000);
+    const letters = await mailbox.look(start, signal);
+    expect(letters).toHaveLength(mostLetters);
+    expect(letters[0]?.octets.toString()).toContain(`N: ${mostLetters}\r\n`);
+  });
+
+  test("is tidied of our own old mail, and of nobody else's", async () => {
+    const mailbox = await openMaildir(maildir);
+    await put("cur/1:2,", "X-Tpa-Submit-Probe: ours\n\n");
+    await put("cur/2:2,", "X-Tpa-Submit-Probe: theirs\n\n");
+    await put("cur/3:2,", "Subject: x\n\nX-Tpa-Submit-Probe: ours\n");
+    await put("cur/4:2,", "X-Tpa-Submit-Probe: ours\n\n", start + 60_000);
+    expect(await mailbox.tidy(start + 1000, (mark) => mark === "ours", signal)).toBe(1);
+    expect((await readdir(join(maildir, "cur"))).sort()).toEqual(["2:2,", "3:2,", "4:2,"]);
+  });
+
+  test("that is none is named before anything is sent", async () => {
+    await expect(openMaildir(join(maildir, "nowhere"))).rejects.toThrow(
+      /nowhere.*cannot be read.*is to be a Maildir/,
+    );
+  });
+});
