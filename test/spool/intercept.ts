@@ -33,6 +33,9 @@ export function intercept(disk: Disk, ahead: Ahead): Disk {
     },
     append: (path, text) => unlessSkipped(`append ${path}`, () => disk.append(path, text)),
     rename: (from, to) => unlessSkipped(`rename ${to}`, () => disk.rename(from, to)),
+    link: (from, to) => unlessSkipped(`link ${to}`, () => disk.link(from, to)),
+    chmod: (path, mode) => unlessSkipped(`chmod ${path}`, () => disk.chmod(path, mode)),
+    chown: (path, uid, gid) => unlessSkipped(`chown ${path}`, () => disk.chown(path, uid, gid)),
     unlink: (path) => unlessSkipped(`unlink ${path}`, () => disk.unlink(path)),
   };
 }

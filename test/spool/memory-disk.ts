@@ -109,6 +109,18 @@ export function memoryDisk(
       apply({ path: to, inode });
       apply({ path: from, inode: undefined });
     },
+    async link(from, to) {
+      await step();
+      if (names.has(to)) throw systemError("EEXIST", to);
+      apply({ path: to, inode: find(from) });
+    },
+    async look(path) {
+      await step();
+      const kind = contents.has(find(path)) ? "file" : "folder";
+      return { kind, mode: kind === "file" ? 0o600 : 0o700, uid: 0, gid: 0 };
+    },
+    chmod: () => Promise.resolve(),
+    chown: () => Promise.resolve(),
     async unlink(path) {
       await step();
       find(path);

@@ -4,7 +4,21 @@
  * loses at a power cut what was not fsynced.
  */
 import { createReadStream } from "node:fs";
-import { appendFile, mkdir, open, readdir, readFile, rename, stat, statfs, unlink } from "node:fs/promises";
+import {
+  appendFile,
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  statfs,
+  unlink,
+} from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { type Directory, openDirectory } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
@@ -27,6 +41,15 @@ export interface Free {
   readonly inodes: number;
 }
 
+/** What lies under a name; a link is not followed. */
+export interface Found {
+  readonly kind: "file" | "folder" | "other";
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** Every call throws the system's error. */
 export interface Disk {
   /** Owns the file `path` until released or until the process dies in any way; writes `note` into it. */
@@ -38,7 +61,12 @@ export interface Disk {
   /** Mode 0600. EEXIST where it was there. */
   create(path: string): Promise<NewFile>;
   rename(from: string, to: string): Promise<void>;
+  /** Gives a file a second name. EEXIST where that was there. */
+  link(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
+  look(path: string): Promise<Found>;
+  chmod(path: string, mode: number): Promise<void>;
+  chown(path: string, uid: number, gid: number): Promise<void>;
   /** Adds to the end of a file, made with mode 0600 where it is missing; a crash may leave part of it, or nothing. */
   append(path: string, text: string): Promise<void>;
   /** A small file, whole, as UTF-8. */
@@ -58,7 +86,11 @@ export const systemDisk: Disk = {
   list: (path) => readdir(path),
   create,
   rename,
+  link,
   unlink,
+  look,
+  chmod,
+  chown,
   append: (path, text) => appendFile(path, text, { mode: 0o600 }),
   readText: (path) => readFile(path, "utf8"),
   stream: (path, octets) => createReadStream(path, { end: octets - 1 }),
@@ -68,6 +100,12 @@ export const systemDisk: Disk = {
     return { octets: bavail * bsize, inodes: files === 0 ? Number.POSITIVE_INFINITY : ffree };
   },
 };
+
+async function look(path: string): Promise<Found> {
+  const found = await lstat(path);
+  const kind = found.isFile() ? "file" : found.isDirectory() ? "folder" : "other";
+  return { kind, mode: found.mode & 0o7777, uid: found.uid, gid: found.gid };
+}
 
 async function makeDirectory(path: string): Promise<boolean> {
   try {

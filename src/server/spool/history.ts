@@ -22,6 +22,9 @@ export interface LeftOut {
 
 export type History = readonly (Noted | LeftOut)[];
 
+/** Where histories lie. */
+type Shelf = Pick<Folders, "disk" | "history">;
+
 /** Lines from which on a history is cut to its first and its last ones. Our choice: enough for one recipient's days. */
 const most = 200;
 const first = 20;
@@ -43,6 +46,7 @@ export async function addToHistory(
   entries: readonly Noted[],
 ): Promise<string | undefined> {
   const { disk, history, drafts } = folders;
+  if (entries.length === 0) return undefined;
   try {
     const before = await readIfThere(folders, id);
     const lines = before.split("\n").length - 1;
@@ -67,11 +71,11 @@ export async function addToHistory(
 }
 
 /** The history of `id`, empty where there is none; what cannot be read of it is left out. Throws the system's error. */
-export async function historyOf(folders: Folders, id: string): Promise<History> {
-  return parseHistory(await readIfThere(folders, id));
+export async function historyOf(shelf: Shelf, id: string): Promise<History> {
+  return parseHistory(await readIfThere(shelf, id));
 }
 
-async function readIfThere({ disk, history }: Folders, id: string): Promise<string> {
+async function readIfThere({ disk, history }: Shelf, id: string): Promise<string> {
   try {
     return await disk.readText(join(history, id));
   } catch (error) {

@@ -6,18 +6,10 @@ import { dirname, join } from "node:path";
 import { sharingSyncs } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Disk } from "./disk.ts";
+import { earlierFormats, format, writeFormat } from "./format.ts";
 import type { Lock } from "./lock.ts";
-import { type Folders, unlinkIfThere, writeNew } from "./promise.ts";
+import { type Folders, syncOnce, unlinkIfThere } from "./promise.ts";
 import { isQueueId } from "./queue-id.ts";
-
-/** The one line of SPOOL/format. Whoever changes the layout or the envelope gives it another number. */
-const format = "tpa-submit spool 2";
-
-/**
- * Formats that become ours by their number alone: we read all that they hold, and from the new number on the old
- * program keeps away from what it could not read. Of 1 that is the envelope, version 1.
- */
-const earlier: readonly string[] = ["tpa-submit spool 1"];
 
 /** What may lie in a folder that is not a spool yet: ours, and what mkfs puts into every file system. */
 const beforeFormat: readonly string[] = ["lock", "format.new", "lost+found"];
@@ -88,7 +80,7 @@ async function settleFormat(disk: Disk, directory: string): Promise<void> {
 async function isEarlier(disk: Disk, path: string): Promise<boolean> {
   const found = (await disk.readText(path)).trimEnd();
   if (found === format) return false;
-  if (earlier.includes(found)) return true;
+  if (earlierFormats.includes(found)) return true;
   throw new Failure(
     exitStatus.data,
     `${path}: expected "${format}", found ${JSON.stringify(found.slice(0, 60))}; ` +
@@ -103,13 +95,6 @@ function refuseStrangers(directory: string, present: readonly string[]): void {
     exitStatus.cannotCreate,
     `${directory}: not a spool: it holds ${JSON.stringify(stranger)} but no file "format"; name an empty folder`,
   );
-}
-
-async function writeFormat(disk: Disk, directory: string): Promise<void> {
-  const draft = join(directory, "format.new");
-  await unlinkIfThere(disk, draft);
-  await writeNew(disk, draft, `${format}\n`);
-  await disk.rename(draft, join(directory, "format")); // a spool from here on, or one of the new format
 }
 
 async function makeFolders(disk: Disk, directory: string): Promise<Paths> {
@@ -136,15 +121,6 @@ async function sweep(disk: Disk, { messages, drafts, history, queue }: Paths): P
   for (const id of bodies) if (!promised.has(id)) await unlinkIfThere(disk, join(messages, id));
   for (const id of await idsIn(history)) if (!promised.has(id)) await unlinkIfThere(disk, join(history, id));
   return new Set([...promised].filter((id) => !bodies.has(id)));
-}
-
-async function syncOnce(disk: Disk, path: string): Promise<void> {
-  const directory = await disk.openDirectory(path);
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 function asFailure(error: unknown, directory: string): unknown {

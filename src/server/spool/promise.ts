@@ -66,3 +66,13 @@ export async function writeNew(disk: Disk, path: string, content: string): Promi
     await file.close();
   }
 }
+
+/** Makes the entries of the folder `path` durable. */
+export async function syncOnce(disk: Disk, path: string): Promise<void> {
+  const directory = await disk.openDirectory(path);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

@@ -5,45 +5,35 @@
  */
 
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { buffer } from "node:stream/consumers";
-import { errorCode, errorText } from "../../failure.ts";
+import { errorCode } from "../../failure.ts";
+import { type Care, newCare } from "./care.ts";
 import { type Disk, type Free, systemDisk } from "./disk.ts";
 import { type Draft, newDraft } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
-import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
-import { addToHistory, type History, historyOf, type Noted } from "./history.ts";
+import { addToHistory, type Noted } from "./history.ts";
 import { openFolders } from "./open.ts";
 import { draftEnvelope, promise, unlinkIfThere, withdraw } from "./promise.ts";
-import { isQueueId, queueIds } from "./queue-id.ts";
+import { queueIds } from "./queue-id.ts";
+import { newReading, type Reading } from "./reading.ts";
 
 export type { Free } from "./disk.ts";
 export type { Draft, NewEnvelope } from "./draft.ts";
 export { type Damaged, isDamaged } from "./envelope-file.ts";
 export type { History, LeftOut, Noted } from "./history.ts";
+export { type Message, messages, type Reading, viewSpool } from "./reading.ts";
 
-/** What is done to one message is done one after the other: the caller sees to that. */
-export interface Spool {
+/**
+ * A spool that is ours. What is done to one message is done one after the other: the caller sees to that.
+ * Its care is for a spool at work.
+ */
+export interface Spool extends Reading, Care {
   /** Begins a message. Throws the system's error. */
   draft(): Promise<Draft>;
-  /** The queue IDs of everything promised, oldest first. */
-  ids(): Promise<readonly string[]>;
-  /**
-   * The envelope of `id`, or why it cannot be used: not there, not to be read, not one of ours, or its body missing
-   * or of another size. Throws only what is about this process (EMFILE, …).
-   */
-  read(id: string): Promise<Envelope | Damaged>;
-  /** Whether `id` is promised, be its envelope readable or not. Throws the system's error. */
-  has(id: string): Promise<boolean>;
   /**
    * Replaces the envelope of the same ID; durable when it resolves. Throws the system's error: the old one then
    * stands, or, where the very last step failed, the new one, for which no power cut is promised.
    */
   record(envelope: Envelope): Promise<void>;
-  /** The body as it was written; a body that is missing comes as the stream's error. */
-  body(id: string): Readable;
-  /** The first `octets` of the body. Throws the system's error. */
-  bodyStart(id: string, octets: number): Promise<Buffer>;
   /** Lets the message go; after it resolves, no power cut brings it back. May be called again. */
   remove(id: string): Promise<void>;
   /**
@@ -51,16 +41,11 @@ export interface Spool {
    * delivery goes on. It may be lost at a power cut, and long ones keep their beginning and their end only.
    */
   note(id: string, entries: readonly Noted[]): Promise<string | undefined>;
-  /** What was noted about a message, oldest first; nothing where nothing was. Throws the system's error. */
-  history(id: string): Promise<History>;
   /** What the disk has left for us. */
   free(): Promise<Free>;
   /** Gives the lock back. Call when nothing is going on any more. */
   close(): Promise<void>;
 }
-
-/** Troubles of this process that say nothing about the file it was opening. */
-const passing: readonly string[] = ["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
 
 /**
  * Opens the spool in `directory`, making it (not the folders above it) where it is missing, and owns it until
@@ -89,33 +74,6 @@ export async function openSpool(
     }
   }
 
-  async function read(id: string): Promise<Envelope | Damaged> {
-    const file = join(queue.path, id);
-    try {
-      const envelope = parseEnvelope(await disk.readText(file), id, file);
-      if (isDamaged(envelope)) return envelope;
-      const body = join(messages.path, id);
-      const size = await disk.size(body);
-      if (size === envelope.size) return envelope;
-      return {
-        damaged: `${body}: expected ${String(envelope.size)} octets, as ${file} says, found ${String(size)}`,
-      };
-    } catch (error) {
-      if (errorCode(error) === "" || passing.includes(errorCode(error))) throw error;
-      return { damaged: errorText(error) };
-    }
-  }
-
-  async function has(id: string): Promise<boolean> {
-    try {
-      await disk.size(join(queue.path, id));
-      return true;
-    } catch (error) {
-      if (errorCode(error) === "ENOENT") return false;
-      throw error;
-    }
-  }
-
   async function record(envelope: Envelope): Promise<void> {
     try {
       await draftEnvelope(folders, envelope);
@@ -128,17 +86,12 @@ export async function openSpool(
   }
 
   return {
+    ...newReading(disk, directory),
+    ...newCare(disk, directory, true),
     draft,
-    ids: async () => (await disk.list(queue.path)).filter(isQueueId).sort(),
-    read,
-    has,
     record,
-    body: (id) => disk.stream(join(messages.path, id), Number.POSITIVE_INFINITY),
-    bodyStart: (id, octets) =>
-      buffer(octets > 0 ? disk.stream(join(messages.path, id), octets) : Readable.from([])),
     remove: (id) => withdraw(folders, id),
     note: (id, entries) => addToHistory(folders, id, entries),
-    history: (id) => historyOf(folders, id),
     free: () => disk.free(messages.path),
     async close() {
       await Promise.all([messages.close(), queue.close()]);
