@@ -19,6 +19,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "server/spool": ["smtp", "durable.ts"],
   "server/observe": ["smtp"],
   "server/submission": ["smtp", "server/spool", "passwd", "server/observe"],
+  "server/control": ["smtp", "server/spool", "server/delivery", "server/observe", "durable.ts"],
   "server/delivery": ["smtp", "server/spool", "server/observe", "durable.ts"],
 };
 

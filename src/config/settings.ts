@@ -106,6 +106,9 @@ export const settings = {
     lifetime: setting(duration, "5d", "How long delivery is tried before the sender gets the message back."),
     "warn-after": setting(optional(duration), "4h", "When the sender is told that a message is late."),
   },
+  control: {
+    socket: setting(pathOrNone, "", 'Unix socket for tpa-submit queue; "" for "control" in the spool.'),
+  },
   delivery: {
     ...way,
     "retry-first": setting(duration, "5m", "Delay after the first temporary failure; it doubles each time."),

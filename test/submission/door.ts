@@ -97,6 +97,7 @@ export function submissionFor(): Submission {
     challenges: [],
     nonce: () => "NONCE",
     brake: newBrake(() => Date.now(), Buffer.alloc(32)),
+    isFrozen: () => false,
     quota: quotaOf(),
     spool: memorySpool([], {}),
     accepted: () => undefined,

@@ -11,6 +11,8 @@ import type { Places } from "./inherited.ts";
 
 export interface Doors {
   replaceCertificate(pair: KeyPair): void;
+  /** Ends the sessions of `login`; how many there were. */
+  expel(login: string): number;
   /** Listens no more; sessions may end for `grace` milliseconds. */
   drain(grace: number): Promise<void>;
 }
@@ -41,6 +43,7 @@ export async function openDoors(
     replaceCertificate: (renewed) => {
       for (const listener of listeners) listener.replaceCertificate(renewed);
     },
+    expel: (login) => listeners.reduce((sum, listener) => sum + listener.expel(login), 0),
     drain: async (grace) => {
       log("stopping", { sessions: listeners.reduce((sum, listener) => sum + listener.sessions(), 0) });
       await drain(grace);

@@ -21,10 +21,12 @@ import type { Submission } from "../../server/submission/submission.ts";
 import { version } from "../../version.ts";
 import { carrierFor } from "./carrier.ts";
 import { each, filesOf, tellOf, warnDaily } from "./certificates.ts";
+import { controlSocket, openControl, openWinter } from "./control.ts";
 import { openDoors } from "./doors.ts";
 import { healthOf, newState, readingsOf } from "./figures.ts";
 import { placesFor } from "./inherited.ts";
 import { logPasswords } from "./journal.ts";
+import { patienceOf } from "./patience.ts";
 import { type Rules, rulesFor } from "./rules.ts";
 import { openQuota } from "./usage.ts";
 import { watchFiles } from "./watch.ts";
@@ -68,6 +70,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const spool = await openSpool(config.spool.directory, Date.now);
     opened.push(() => spool.close());
+    const { frozen, frost, spool: frosted } = await openWinter(spool, config.spool.directory);
 
     const limited = await openQuota(config.spool.directory, () => inUse.config.limits);
     opened.push(() => limited.close());
@@ -86,9 +89,10 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const carrier: Carrier = {
       destination: (envelope, address) => inUse.carrier.destination(envelope, address),
-      carry: (letter, signal) => inUse.carrier.carry(letter, signal),
+      carry: async ({ envelope, ...letter }, signal) =>
+        frost.on(envelope).held ? [] : inUse.carrier.carry({ envelope, ...letter }, signal),
     };
-    const scheduler = startScheduler({ spool, carrier, hostname }, patienceOf(config), {
+    const scheduler = startScheduler({ spool: frosted, carrier, hostname }, patienceOf(config), {
       now: Date.now,
       random: Math.random,
       alarm,
@@ -108,12 +112,27 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       proofs: verifier.proofs,
       challenges: passwords["challenge-response"] ? verifier.challenges() : [],
       brake,
+      isFrozen: (login) => frozen.of(login) !== undefined,
       quota: limited.quota,
       spool,
-      accepted: (envelope) => scheduler.wake(envelope),
+      accepted: (envelope) => scheduler.wake(frost.on(envelope)),
     });
     const doors = await openDoors(places, certificate, submission);
     opened.push(() => doors.drain(grace));
+    const people = {
+      endSessions: (login: string) => doors.expel(login),
+      unheardOf: async (login: string) => {
+        const verdict = await verifier.proofs.vouched(login);
+        return verdict.kind === "rejected" ? verdict.reason : "";
+      },
+      sent: limited.sent,
+    };
+    const control = await openControl(
+      controlSocket(config),
+      { spool: frosted, frozen, frost, people, patience: patienceOf(config), now: Date.now, hostname },
+      scheduler,
+    );
+    opened.push(() => control.close());
     let inHand = certificate;
     const use = (certificates: Certificates): void => {
       inHand = certificates;
@@ -178,6 +197,7 @@ const restartOnly: readonly (readonly [string, (config: Config) => unknown])[] =
   ["listen", ({ listen }) => listen],
   ["passwords", ({ passwords }) => ({ ...passwords, "wrong-text": "" })], // the words go with the session's rules
   ["spool", ({ spool }) => spool],
+  ["control", ({ control }) => control],
   ["log", ({ log: target }) => target],
   ["retries and concurrency of delivery", patienceOf],
 ];
@@ -190,19 +210,9 @@ function changedForRestart(first: Config, next: Config): readonly string[] {
 
 /** `next`, but for what stays as the relay was started with. */
 function keeping(first: Config, next: Config): Config {
-  const { hostname, domain, listen, spool, log: target } = first;
+  const { hostname, domain, listen, spool, control, log: target } = first;
   const passwords = { ...first.passwords, "wrong-text": next.passwords["wrong-text"] };
-  return { ...next, hostname, domain, listen, passwords, spool, log: target };
-}
-
-function patienceOf({ delivery, spool }: Config) {
-  return {
-    first: delivery["retry-first"],
-    longest: delivery["retry-longest"],
-    lifetime: spool.lifetime,
-    warnAfter: spool["warn-after"],
-    concurrency: delivery.concurrency,
-  };
+  return { ...next, hostname, domain, listen, passwords, spool, control, log: target };
 }
 
 function alarm(after: number, ring: () => void): () => void {

@@ -12,7 +12,7 @@ import type { Submission } from "../../server/submission/submission.ts";
 /** The part of a session's rules that a reload may change. */
 export type Rules = Omit<
   Submission,
-  "verify" | "proofs" | "challenges" | "spool" | "accepted" | "crowd" | "brake" | "quota"
+  "verify" | "proofs" | "challenges" | "spool" | "accepted" | "crowd" | "brake" | "quota" | "isFrozen"
 >;
 
 /** Throws a Failure where the file of aliases cannot be read or is wrong. */

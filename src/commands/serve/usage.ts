@@ -6,11 +6,25 @@ import type { Config } from "../../config/settings.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
 import { log } from "../../server/observe/log.ts";
+import type { Keepsake } from "../../server/spool/care.ts";
 import { newQuota, type Quota } from "../../server/submission/limits/quota.ts";
+import { day, hour, total } from "../../server/submission/limits/recent.ts";
+import { parseUsage } from "../../server/submission/limits/usage-file.ts";
 import { keepUsage, type UsageStore } from "../../server/submission/limits/usage-keeper.ts";
+
+/** The file as `queue verify` looks at it. What a crash cut short is no damage. */
+export const keepsakes: readonly Keepsake[] = [
+  {
+    name: "usage",
+    fault: (text) => (parseUsage(text) ? undefined : "none of this program's files"),
+    remedy: "set aside",
+  },
+];
 
 export interface OpenedQuota {
   readonly quota: Quota;
+  /** What was accepted of `login`: messages within an hour, recipients within a day. */
+  readonly sent: (login: string) => { readonly messages: number; readonly recipients: number };
   /** Resolves when what counts is written down. */
   close(): Promise<void>;
 }
@@ -30,7 +44,12 @@ export async function openQuota(directory: string, limits: () => Config["limits"
     reached: (login, limit, until) =>
       log("limit-reached", { login, limit, until: new Date(until).toISOString() }),
   });
-  return { quota, close: () => keeper.close() };
+  const sent = (login: string) => {
+    const { messages, recipients } = keeper.usage.of(login);
+    const now = Date.now();
+    return { messages: total(messages, hour, now), recipients: total(recipients, day, now) };
+  };
+  return { quota, sent, close: () => keeper.close() };
 }
 
 function fileOf(path: string): UsageStore {

@@ -20,32 +20,30 @@ type Row = (envelope: Envelope, order: ActOrder, floor: Floor) => Promise<Effect
 
 export const deeds: Readonly<Record<Act, Row>> = { hold, release, retry, bounce, drop, redirect };
 
-async function hold(envelope: Envelope, { reason, by }: ActOrder, { spool, now }: Floor): Promise<Effect> {
+async function hold(envelope: Envelope, { reason, by }: ActOrder, floor: Floor): Promise<Effect> {
   const { held } = envelope;
-  if (held !== undefined && !spool.isFrost(held)) return skipped("held already");
-  return recorded({ ...envelope, held: { at: now(), by: nameOperator(by), reason } }, spool);
+  if (held !== undefined && !floor.frost.is(held)) return skipped("held already");
+  return recorded({ ...envelope, held: { at: floor.now(), by: nameOperator(by), reason } }, floor);
 }
 
-async function release(envelope: Envelope, _: ActOrder, { spool, now }: Floor): Promise<Effect> {
+async function release(envelope: Envelope, _: ActOrder, floor: Floor): Promise<Effect> {
   const { held, ...free } = envelope;
   if (held === undefined) return skipped("not held");
-  if (spool.isFrost(held)) return skipped(`held because ${held.reason}; queue thaw ends that`);
-  const stillHeld = spool.frosted(free).held;
-  const says = stillHeld === undefined ? "" : `stays held: ${stillHeld.reason}`;
-  return { ...(await recorded({ ...free, due: now() }, spool)), says };
+  if (floor.frost.is(held)) return skipped(`${held.reason}; queue thaw releases what it sent`);
+  const next = floor.frost.on({ ...free, due: floor.now() });
+  return recorded(next, floor, next.held === undefined ? "" : `stays held: ${next.held.reason}`);
 }
 
-async function retry(envelope: Envelope, _: ActOrder, { spool, now }: Floor): Promise<Effect> {
+async function retry(envelope: Envelope, _: ActOrder, floor: Floor): Promise<Effect> {
   if (envelope.held !== undefined) return skipped("held; release it first");
-  return recorded({ ...envelope, due: now() }, spool);
+  return recorded({ ...envelope, due: floor.now() }, floor);
 }
 
-async function redirect(envelope: Envelope, { relay }: ActOrder, { spool, now }: Floor): Promise<Effect> {
+async function redirect(envelope: Envelope, { relay }: ActOrder, floor: Floor): Promise<Effect> {
   const { relay: before, ...plain } = envelope;
   if (relay === "" && before === undefined) return skipped("not redirected");
-  const says = envelope.held === undefined ? "" : "goes there when it is released";
-  const next = { ...plain, due: now(), ...(relay === "" ? {} : { relay }) };
-  return { ...(await recorded(next, spool)), says };
+  const next = { ...plain, due: floor.now(), ...(relay === "" ? {} : { relay }) };
+  return recorded(next, floor, envelope.held === undefined ? "" : "goes there when it is released");
 }
 
 /** Without a word to anybody. */
@@ -87,7 +85,7 @@ function refusalFor(reason: string): Reply {
 
 const skipped = (says: string): Effect => ({ outcome: "skipped", says });
 
-async function recorded(envelope: Envelope, spool: Floor["spool"]): Promise<{ envelope: Envelope; says: string }> {
+async function recorded(envelope: Envelope, { spool }: Floor, says = ""): Promise<Effect> {
   await spool.record(envelope);
-  return { envelope: spool.frosted(envelope), says: "" };
+  return { envelope, says };
 }

@@ -54,7 +54,8 @@ async function* ask<Given extends Order>(path: string, order: Given): AsyncGener
       if ("failure" in said) throw new Failure(said.failure.status, said.failure.message);
       yield said;
     }
-    if (!response.complete) throw new Failure(exitStatus.unavailable, `${path}: the relay went away while it answered`);
+    if (!response.complete)
+      throw new Failure(exitStatus.unavailable, `${path}: the relay went away while it answered`);
   } catch (error) {
     if (error instanceof Failure || errorCode(error) === "") throw error;
     throw new Failure(exitStatus.unavailable, `${path}: the relay went away: ${errorText(error)}`);

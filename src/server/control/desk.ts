@@ -2,13 +2,15 @@
  * The desk: does what operators ask, whether a relay runs or not. What is to be changed is changed between two attempts;
  * each change is in the log with the name of who asked for it.
  */
-import { errorCode, errorText } from "../../failure.ts";
+import { errorCode, errorText, Failure } from "../../failure.ts";
 import { log, logBug } from "../observe/log.ts";
+import type { Keepsake } from "../spool/care.ts";
 import { deeds } from "./acts.ts";
-import type { Floor } from "./floor.ts";
+import { verify } from "./care.ts";
+import type { Floor, View } from "./floor.ts";
 import { freeze, thaw } from "./frost.ts";
 import { nameOperator } from "./operator.ts";
-import type { ActOrder, AnswerTo, Answers, Desk, Done, Order } from "./order.ts";
+import type { ActOrder, Answers, AnswerTo, Desk, Done, LookOrder, Order, Window } from "./order.ts";
 import { inOrder, list, look, read } from "./reading.ts";
 
 /** Resolves after so many milliseconds. Nothing else waits for it: a program may end before. */
@@ -20,23 +22,44 @@ const longestWait = 20_000;
 /** Messages that are changed at a time: those whose attempts hang hold up few others. */
 const hands = 16;
 
-type Rows = {
-  readonly [Word in Order["word"]]: (order: Extract<Order, { word: Word }>) => AsyncIterable<Answers[Word]>;
+type Rows<Given extends Order> = {
+  readonly [Word in Given["word"]]: (order: Extract<Order, { word: Word }>) => AsyncIterable<Answers[Word]>;
 };
 
-export function openDesk(floor: Floor, wait: Wait): Desk {
-  const rows: Rows = {
-    list: (order) => list(order, floor),
-    read: (order) => read(order, floor),
+/** For who may only look. */
+export function openWindow(view: View): Window {
+  return answering(looks(view));
+}
+
+/** `keepsakes` are files that others keep in the spool. */
+export function openDesk(floor: Floor, wait: Wait, keepsakes: readonly Keepsake[]): Desk {
+  return answering<Order>({
+    ...looks(floor),
     act: (order) => act(order, floor, wait),
     freeze: (order) => freeze(order, floor),
     thaw: (order) => thaw(order, floor),
-    async *frozen() {
-      yield* floor.frozen.all();
-    },
-  };
-  return <Given extends Order>(order: Given) =>
-    (rows[order.word] as unknown as (order: Given) => AsyncIterable<AnswerTo<Given>>)(order);
+    verify: (order) => verify(order, floor.spool, keepsakes),
+  });
+}
+
+const looks = (view: View): Rows<LookOrder> => ({
+  list: (order) => list(order, view),
+  read: (order) => read(order, view),
+  async *frozen() {
+    yield* view.frozen.all();
+  },
+});
+
+/** The row whose word the order has takes that order; the types of rows and orders are one table, order.ts. */
+function answering<All extends Order>(rows: Rows<All>) {
+  return <Given extends All>(order: Given) =>
+    (rows as unknown as Record<string, (order: Given) => AsyncIterable<AnswerTo<Given>>>)[order.word]?.(
+      order,
+    ) ?? nothing<AnswerTo<Given>>();
+}
+
+async function* nothing<Answer>(): AsyncGenerator<Answer> {
+  // A word without a row, which the types exclude.
 }
 
 async function* act(order: ActOrder, floor: Floor, wait: Wait): AsyncGenerator<Done> {
@@ -77,8 +100,9 @@ async function changing(id: string, order: ActOrder, floor: Floor): Promise<Done
     });
     return done;
   } catch (error) {
-    if (errorCode(error) === "") logBug(`${order.act} of ${id}`, error);
-    else log("spool-trouble", { id, reason: errorText(error) });
+    if (error instanceof Failure || errorCode(error) !== "")
+      log("spool-trouble", { id, reason: errorText(error) });
+    else logBug(`${order.act} of ${id}`, error);
     return { id, outcome: "failed", says: errorText(error) };
   }
 }
@@ -86,7 +110,11 @@ async function changing(id: string, order: ActOrder, floor: Floor): Promise<Done
 /** What cannot be read can only go. */
 async function onDamaged(id: string, order: ActOrder, { spool }: Floor): Promise<Done> {
   if (order.act !== "drop") {
-    return { id, outcome: "skipped", says: "damaged: it can only be dropped, or looked after by queue verify" };
+    return {
+      id,
+      outcome: "skipped",
+      says: "damaged: it can only be dropped, or looked after by queue verify",
+    };
   }
   await spool.remove(id);
   note(id, order);

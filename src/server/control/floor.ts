@@ -2,74 +2,75 @@
  * What the desk works on: the queue of a relay that runs, where a delivery may be under way at any moment, or the spool
  * alone, while nobody else has it.
  */
-import { log } from "../observe/log.ts";
 import type { Books } from "../delivery/ledger.ts";
 import { newReporter } from "../delivery/reporter.ts";
+import type { Scheduler } from "../delivery/scheduler.ts";
 import type { Patience } from "../delivery/verdict.ts";
-import type { Envelope } from "../spool/envelope.ts";
-import { isDamaged } from "../spool/spool.ts";
-import type { FrostedSpool, FrozenLogins } from "./frozen.ts";
+import { isDamaged, type Reading, type Spool } from "../spool/spool.ts";
+import type { Frost, FrozenLogins } from "./frozen.ts";
 
-/** Changes a message: what it stands as afterwards, or undefined when it is done with. It records that itself. */
-export type Work = (envelope: Envelope) => Promise<Envelope | undefined>;
-
-/** Who is at the doors, and what they have sent. */
-export interface People {
-  /** Ends the sessions of `login` and gives how many there were. */
-  endSessions(login: string): number;
-  /** Why `login` is nobody's, or "" where it is somebody's or that is not known. */
-  unheardOf(login: string): Promise<string>;
-  /** Accepted of `login`: messages within an hour, recipients within a day. */
-  sent(login: string): { readonly messages: number; readonly recipients: number };
-}
-
-export interface Floor {
-  readonly spool: FrostedSpool;
-  readonly frozen: FrozenLogins;
-  readonly people: People;
-  /** For what the sender is told. */
-  readonly books: Books;
-  readonly patience: Patience;
+/** Enough to look at the queue. */
+export interface View {
+  /** With frost on it. */
+  readonly spool: Reading;
+  readonly frozen: Pick<FrozenLogins, "all">;
   /** Queue IDs of the messages that an attempt is under way for. */
-  active(): ReadonlySet<string>;
-  /**
-   * Waits until no attempt is under way, then does `work` and goes on by what that gives. False where the message is
-   * not there any more, or cannot be read.
-   */
-  change(id: string, work: Work): Promise<boolean>;
-  /** Forgets which destinations could not be reached: they are tried at once. */
-  forget(): void;
+  readonly active: () => ReadonlySet<string>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
 
-/** What stays the same whether a relay runs or not. */
-export type Ground = Pick<Floor, "spool" | "frozen" | "people" | "patience" | "now"> & {
-  /** Signs reports. */
+/** Who is at the doors, and what they have sent. */
+export interface People {
+  /** Ends the sessions of `login` and gives how many there were. */
+  readonly endSessions: (login: string) => number;
+  /** Why `login` is nobody's, or "" where it is somebody's or that is not known. */
+  readonly unheardOf: (login: string) => Promise<string>;
+  /** Accepted of `login`: messages within an hour, recipients within a day. */
+  readonly sent: (login: string) => { readonly messages: number; readonly recipients: number };
+}
+
+/** Enough to change it. */
+export interface Floor extends View {
+  readonly spool: Spool;
+  readonly frozen: FrozenLogins;
+  readonly frost: Frost;
+  readonly people: People;
+  /** For what the sender is told. */
+  readonly books: Books;
+  readonly patience: Patience;
+  readonly change: Scheduler["change"];
+  readonly forget: Scheduler["forget"];
+}
+
+/** Whose queue it is when a relay runs. */
+type Hands = Pick<Scheduler, "active" | "change" | "forget" | "wake">;
+
+/** What a floor is laid on; `hostname` signs reports. */
+export type Ground = Pick<Floor, "spool" | "frozen" | "frost" | "people" | "patience" | "now"> & {
   readonly hostname: string;
 };
 
-/** The spool alone: nothing is under way, and a report waits for the next start like any other message. */
-export function quietFloor({ hostname, ...ground }: Ground): Floor {
+/** The queue in the hands of a relay; without it the spool alone, where a report waits for the next start. */
+export function layFloor(
+  { hostname, ...ground }: Ground,
+  { active, change, forget, wake }: Hands = idle(ground.spool),
+): Floor {
   const { spool, patience, now } = ground;
+  const report = newReporter(spool, hostname, now);
+  return { ...ground, books: { spool, report, lifetime: patience.lifetime, wake }, active, change, forget };
+}
+
+function idle(spool: Spool): Hands {
   return {
-    ...ground,
-    books: {
-      spool,
-      report: newReporter(spool, hostname, now),
-      lifetime: patience.lifetime,
-      wake: () => undefined,
-    },
     active: () => new Set(),
     async change(id, work) {
       const envelope = await spool.read(id);
-      if (isDamaged(envelope)) {
-        log("damaged", { id, reason: envelope.damaged });
-        return false;
-      }
+      if (isDamaged(envelope)) return false;
       await work(envelope);
       return true;
     },
     forget: () => undefined,
+    wake: () => undefined,
   };
 }

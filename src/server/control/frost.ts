@@ -1,5 +1,6 @@
 /** Freezing a login and thawing it: what that means for who is at the doors and what is in the queue. */
-import { log } from "../observe/log.ts";
+import { errorCode, errorText, Failure } from "../../failure.ts";
+import { log, logBug } from "../observe/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Floor } from "./floor.ts";
 import { nameOperator } from "./operator.ts";
@@ -22,9 +23,10 @@ export async function* freeze({ login, reason, by }: FreezeOrder, floor: Floor):
   sessions += people.endSessions(login); // a login that was being answered in that moment
   const unheardOf = await people.unheardOf(login);
   const here = { held: 0, active: 0, lastHour: 0, lastDay: 0 };
-  for await (const { status, envelope } of sentBy(login, floor)) {
+  for await (const { id, status, envelope } of sentBy(login, floor)) {
     if (status === "active") here.active++;
     here.held++;
+    goOn(id, floor);
     const age = now() - envelope.accepted;
     if (age < hour) here.lastHour++;
     if (age < day) here.lastDay += waiting(envelope);
@@ -45,19 +47,26 @@ export async function* freeze({ login, reason, by }: FreezeOrder, floor: Floor):
 
 /** Lets `login` in again, and its messages go on, but for those that are held for a reason of their own. */
 export async function* thaw({ login, by }: ThawOrder, floor: Floor): AsyncGenerator<Melt> {
-  const { frozen, change } = floor;
-  const wasFrozen = await frozen.thaw(login);
+  const wasFrozen = await floor.frozen.thaw(login);
   const melt = { released: 0, stillHeld: 0 };
   if (wasFrozen) {
     for await (const { id, envelope } of sentBy(login, floor)) {
       if (envelope.held === undefined) melt.released++;
       else melt.stillHeld++;
-      // Nothing to write; the scheduler goes on by what it reads. An attempt that hangs is not waited for.
-      void change(id, async (unchanged) => unchanged);
+      goOn(id, floor);
     }
     log("login-thawed", { login, by: nameOperator(by), ...melt });
   }
   yield { login, wasFrozen, ...melt };
+}
+
+/** Nothing to write: the scheduler goes on by what it reads now. An attempt that hangs is not waited for. */
+function goOn(id: string, { change }: Floor): void {
+  change(id, async (unchanged) => unchanged).catch((error: unknown) => {
+    if (error instanceof Failure || errorCode(error) !== "")
+      log("spool-trouble", { id, reason: errorText(error) });
+    else logBug(`freezing or thawing ${id}`, error);
+  });
 }
 
 const waiting = ({ recipients }: Envelope): number =>

@@ -8,7 +8,7 @@ import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
 import { type Field, is, Mismatch, record } from "../spool/fields.ts";
-import { isDamaged, type Spool } from "../spool/spool.ts";
+import { isDamaged, type Reading, type Spool } from "../spool/spool.ts";
 import type { Frozen } from "./order.ts";
 
 export interface FrozenLogins {
@@ -73,10 +73,11 @@ async function load(path: string): Promise<readonly Frozen[]> {
     if (errorCode(error) === "ENOENT") return [];
     throw trouble(path, "cannot be read", error);
   }
-  return lines
-    .split("\n")
-    .filter((each) => each !== "")
-    .map((each, at) => parseLine(each, `${path}:${at + 1}`));
+  return parse(lines, path);
+}
+
+function parse(lines: string, path: string): readonly Frozen[] {
+  return lines.split("\n").flatMap((json, at) => (json === "" ? [] : [parseLine(json, `${path}:${at + 1}`)]));
 }
 
 function parseLine(json: string, where: string): Frozen {
@@ -105,43 +106,64 @@ function trouble(path: string, what: string, error: unknown): unknown {
   return new Failure(exitStatus.ioError, `${path}: ${what}: ${errorText(error)}`);
 }
 
-/** A spool in which what frozen logins have sent is held. Nothing of that is ever written: it ends with the freeze. */
-export interface FrostedSpool extends Spool {
+/**
+ * What a freeze makes of the queue: messages of a frozen login are held as long as it is frozen, whatever is on disk.
+ * Nothing of that is ever written down, so that it ends with the freeze.
+ */
+export interface Frost {
   /** The envelope as it stands in this moment. */
-  frosted(envelope: Envelope): Envelope;
+  on(envelope: Envelope): Envelope;
   /** Whether `held` is nothing but its login's being frozen. */
-  isFrost(held: Held): boolean;
+  is(held: Held): boolean;
 }
 
-/** `spool` as the scheduler and the desk are to see it. */
-export function frosting(spool: Spool, frozen: Pick<FrozenLogins, "of">): FrostedSpool {
+export function newFrost(frozen: Pick<FrozenLogins, "of">): Frost {
   const made = new WeakSet<Held>();
-
-  function frosted(envelope: Envelope): Envelope {
-    const { login, held } = envelope;
-    if (held !== undefined && !made.has(held)) return envelope; // held for a reason of its own, which stays
-    const { held: _, ...free } = envelope;
-    const found = login === null ? undefined : frozen.of(login);
-    if (!found) return free;
-    const frost = { at: found.at, by: found.by, reason: frostReason(found) };
-    made.add(frost);
-    return { ...free, held: frost };
-  }
-
   return {
-    ...spool,
-    frosted,
-    isFrost: (held) => made.has(held),
-    async read(id) {
-      const envelope = await spool.read(id);
-      return isDamaged(envelope) ? envelope : frosted(envelope);
-    },
-    record(envelope) {
-      const { held, ...free } = envelope;
-      return spool.record(held !== undefined && made.has(held) ? free : envelope);
+    is: (held) => made.has(held),
+    on(envelope) {
+      const { login, held, ...rest } = envelope;
+      if (held !== undefined && !made.has(held)) return envelope; // held for a reason of its own, which stays
+      const found = login === null ? undefined : frozen.of(login);
+      if (!found) return { login, ...rest };
+      const why = found.reason === "" ? "" : `: ${found.reason}`;
+      const frost = { at: found.at, by: found.by, reason: `login ${found.login} is frozen${why}` };
+      made.add(frost);
+      return { login, ...rest, held: frost };
     },
   };
 }
 
-const frostReason = ({ login, reason }: Frozen): string =>
-  `login ${login} is frozen${reason === "" ? "" : `: ${reason}`}`;
+/** `reading` with frost on it. */
+export function frostedReading(reading: Reading, frost: Frost): Reading {
+  return {
+    ...reading,
+    async read(id) {
+      const envelope = await reading.read(id);
+      return isDamaged(envelope) ? envelope : frost.on(envelope);
+    },
+  };
+}
+
+/** `spool` as scheduler and desk are to see it. */
+export function frostedSpool(spool: Spool, frost: Frost): Spool {
+  return {
+    ...spool,
+    ...frostedReading(spool, frost),
+    record(envelope) {
+      const { held, ...free } = envelope;
+      return spool.record(held !== undefined && frost.is(held) ? free : envelope);
+    },
+  };
+}
+
+/** What is wrong with the text of the file, in one line, or undefined. */
+export function frozenFault(text: string): string | undefined {
+  try {
+    parse(text, "");
+    return undefined;
+  } catch (error) {
+    if (error instanceof Failure) return error.message;
+    throw error;
+  }
+}

@@ -87,7 +87,16 @@ export interface FrozenOrder {
   readonly word: "frozen";
 }
 
-export type Order = ListOrder | ReadOrder | ActOrder | FreezeOrder | ThawOrder | FrozenOrder;
+/** What is damaged in the spool; repaired where that is wanted. */
+export interface VerifyOrder {
+  readonly word: "verify";
+  readonly repair: boolean;
+  readonly by: Operator;
+}
+
+/** What changes nothing. */
+export type LookOrder = ListOrder | ReadOrder | FrozenOrder;
+export type Order = LookOrder | ActOrder | FreezeOrder | ThawOrder | VerifyOrder;
 type Word = Order["word"];
 
 /** A message of the queue. */
@@ -166,6 +175,16 @@ export interface Frozen {
   readonly reason: string;
 }
 
+/** One damage. */
+export interface Checked {
+  /** The file, what was expected of it and what was found. */
+  readonly fault: string;
+  /** What a repair does about it, and whether that is anything, and whether it has been done. */
+  readonly remedy: string;
+  readonly repairable: boolean;
+  readonly repaired: boolean;
+}
+
 export interface Answers {
   readonly list: Listed;
   readonly read: Piece;
@@ -173,6 +192,7 @@ export interface Answers {
   readonly freeze: Frost;
   readonly thaw: Melt;
   readonly frozen: Frozen;
+  readonly verify: Checked;
 }
 
 export type AnswerTo<Given extends Order> = Answers[Given["word"]];
@@ -182,13 +202,19 @@ export type AnswerTo<Given extends Order> = Answers[Given["word"]];
  */
 export type Desk = <Given extends Order>(order: Given) => AsyncIterable<AnswerTo<Given>>;
 
+/** Where one can only look. */
+export type Window = <Given extends LookOrder>(order: Given) => AsyncIterable<AnswerTo<Given>>;
+
 const text: Field<string> = is("a text", (found) => typeof found === "string");
 const flag: Field<boolean> = is("true or false", (found) => typeof found === "boolean");
 const time: Field<number> = is(
   "milliseconds",
   (found): found is number => Number.isSafeInteger(found) && Number(found) >= 0,
 );
-const queueId: Field<string> = is("a queue ID", (found): found is string => typeof found === "string" && isQueueId(found));
+const queueId: Field<string> = is(
+  "a queue ID",
+  (found): found is string => typeof found === "string" && isQueueId(found),
+);
 
 const filter = record<Filter>({
   user: optional(text),
@@ -214,6 +240,7 @@ const orders: { readonly [Name in Word]: Field<Extract<Order, { word: Name }>> }
   freeze: record<FreezeOrder>({ word: oneOf("freeze"), login: text, reason: text, by: operator }),
   thaw: record<ThawOrder>({ word: oneOf("thaw"), login: text, by: operator }),
   frozen: record<FrozenOrder>({ word: oneOf("frozen") }),
+  verify: record<VerifyOrder>({ word: oneOf("verify"), repair: flag, by: operator }),
 };
 
 /** The order that `json` is, or one line about what is wrong with it. */

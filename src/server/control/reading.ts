@@ -1,11 +1,12 @@
 /** The looks that the desk takes: which messages there are, and one of them whole. Nothing is changed by that. */
-import { bodyOffset } from "../../smtp/header.ts";
+
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { bodyOffset } from "../../smtp/header.ts";
 import type { History } from "../spool/spool.ts";
 import { isDamaged } from "../spool/spool.ts";
-import type { Floor } from "./floor.ts";
 import type { Listed, ListOrder, Piece, Queued, ReadOrder } from "./order.ts";
 import { matches, meansDamaged, statusOf } from "./select.ts";
+import type { View } from "./floor.ts";
 
 /** Envelopes that are read at a time: enough to keep the disk busy. */
 const readers = 32;
@@ -14,9 +15,11 @@ const readers = 32;
 const longestHeader = 100_000;
 
 /** The messages that `order` means, oldest first. */
-export async function* list({ ids, filter }: ListOrder, floor: Floor): AsyncGenerator<Listed> {
-  const now = floor.now();
-  for await (const found of inOrder(ids ?? (await floor.spool.ids()), readers, (id) => look(id, floor))) {
+export async function* list({ ids, filter }: ListOrder, view: View): AsyncGenerator<Listed> {
+  const now = view.now();
+  const active = view.active();
+  const all = ids ?? (await view.spool.ids());
+  for await (const found of inOrder(all, readers, (id) => look(id, view, active))) {
     if (found.status === "unknown") {
       if (ids !== undefined) yield found; // else it has just left
     } else if (found.status === "damaged" ? meansDamaged(filter) : matches(filter, found, now)) yield found;
@@ -24,17 +27,17 @@ export async function* list({ ids, filter }: ListOrder, floor: Floor): AsyncGene
 }
 
 /** How one message stands now. */
-export async function look(id: string, { spool, active }: Floor): Promise<Listed> {
+export async function look(id: string, { spool, active }: View, busy = active()): Promise<Listed> {
   const envelope = await spool.read(id);
-  if (!isDamaged(envelope)) return { id, status: statusOf(envelope, active().has(id)), envelope };
+  if (!isDamaged(envelope)) return { id, status: statusOf(envelope, busy.has(id)), envelope };
   const isThere = await spool.has(id);
   return isThere ? { id, status: "damaged", reason: envelope.damaged } : { id, status: "unknown" };
 }
 
 /** One message; then its header, or all of it. Throws a Failure where it goes away meanwhile. */
-export async function* read({ id, body }: ReadOrder, floor: Floor): AsyncGenerator<Piece> {
-  const { spool } = floor;
-  const message = await look(id, floor);
+export async function* read({ id, body }: ReadOrder, view: View): AsyncGenerator<Piece> {
+  const { spool } = view;
+  const message = await look(id, view);
   const history: History = message.status === "unknown" ? [] : await spool.history(id);
   yield { message, history };
   if (message.status === "unknown" || message.status === "damaged") return;
@@ -43,7 +46,10 @@ export async function* read({ id, body }: ReadOrder, floor: Floor): AsyncGenerat
     else for await (const octets of spool.body(id)) yield piece(octets as Buffer);
   } catch (error) {
     if (errorCode(error) === "") throw error;
-    throw new Failure(exitStatus.temporary, `${id}: left the queue meanwhile, or cannot be read: ${errorText(error)}`);
+    throw new Failure(
+      exitStatus.temporary,
+      `${id}: left the queue meanwhile, or cannot be read: ${errorText(error)}`,
+    );
   }
 }
 
@@ -70,8 +76,8 @@ export async function* inOrder<Item, Result>(
 }
 
 /** All messages of `login`. */
-export async function* sentBy(login: string, floor: Floor): AsyncGenerator<Queued> {
-  for await (const found of list({ word: "list", filter: { user: login } }, floor)) {
+export async function* sentBy(login: string, view: View): AsyncGenerator<Queued> {
+  for await (const found of list({ word: "list", filter: { user: login } }, view)) {
     if ("envelope" in found) yield found;
   }
 }

@@ -24,7 +24,9 @@ export function matches(filter: Filter, { status, envelope }: Queued, now: numbe
     ) &&
     fits(filter.olderThan, (age) => now - accepted > age) &&
     fits(filter.status, (wanted) => (wanted === "late" ? envelope.warned : wanted === status)) &&
-    fits(filter.error, (words) => waiting.some((recipient) => saidAbout(recipient).includes(words.toLowerCase())))
+    fits(filter.error, (words) =>
+      waiting.some((recipient) => saidAbout(recipient).includes(words.toLowerCase())),
+    )
   );
 }
 

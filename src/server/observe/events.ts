@@ -40,6 +40,11 @@ export const events = {
       `${id}: from=<${from}>, size=${size}, nrcpt=${recipients} (queue active)`,
   ),
   delivery: row<Delivery>("smtp", "info", deliveryText),
+  converted: row<InQueue & { host: string }>(
+    "smtp",
+    "info",
+    ({ id, host }) => `${id}: converted to 7-bit MIME for ${host}, which has no 8BITMIME`,
+  ),
   "tls-outbound": row<{
     relay: string;
     policy: string;
@@ -88,6 +93,22 @@ export const events = {
     "info",
     ({ id, report }) => `${id}: sender delivery status notification: ${report}`,
   ),
+  "report-dropped": row<InQueue>(
+    "bounce",
+    "info",
+    ({ id }) => `${id}: undeliverable, and without a sender who could be told: discarded`,
+  ),
+  "destination-paused": row<{ destination: string; seconds: number; reason: string }>(
+    "qmgr",
+    "info",
+    ({ destination, seconds, reason }) =>
+      `no delivery to ${destination} for ${Math.round(seconds)} seconds: ${reason}`,
+  ),
+  "history-lost": row<InQueue & { reason: string }>(
+    "qmgr",
+    "warning",
+    ({ id, reason }) => `${id}: what was tried could not be added to its history: ${reason}`,
+  ),
   removed: row<InQueue>("qmgr", "info", ({ id }) => `${id}: removed`),
   damaged: row<InQueue & { reason: string }>(
     "qmgr",
@@ -108,6 +129,11 @@ export const events = {
     "postsuper",
     "info",
     ({ act, messages, by }) => `${operatorWords[act]}: ${messages} messages by ${by}`,
+  ),
+  "spool-repaired": row<{ fault: string; remedy: string; by: string }>(
+    "postsuper",
+    "warning",
+    ({ fault, remedy, by }) => `${fault}; repaired by ${by}: ${remedy}`,
   ),
   "login-frozen": row<{ login: string; by: string; reason: string; sessions: number; held: number }>(
     "master",

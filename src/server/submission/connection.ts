@@ -14,7 +14,7 @@ import { type Chunk, chunksRefused } from "./bdat.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
 import { channelOf, cipherOf } from "./door/channel.ts";
 import type { Visit } from "./door/visit.ts";
-import { internal, stopping, tooSlow, tooSoon } from "./farewells.ts";
+import { internal, tooSlow, tooSoon } from "./farewells.ts";
 import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
@@ -36,7 +36,7 @@ export class Connection extends SMTPConnection {
   readonly #speech: Speech = newSpeech();
   #session: Session;
   #ended = false;
-  #draining = false;
+  #farewell: Reply | undefined; // no new work, and this behind what is under way
   #message: Promise<void> = Promise.resolve();
   #gone: () => void = () => undefined;
 
@@ -63,15 +63,19 @@ export class Connection extends SMTPConnection {
     this._setListeners(() => void this.#begin(release));
   }
 
+  get login(): string | undefined {
+    return this.#ended ? undefined : this.#session.login?.name;
+  }
+
   /** No new work: an idle session ends now, one that is about to hand a message over when that is done. */
-  drain(): void {
-    this.#draining = true;
-    if (this.#deadline.isSet && !isBusy(this.#session)) this.#end(stopping);
+  drain(farewell: Reply): void {
+    this.#farewell = farewell;
+    if (this.#deadline.isSet && !isBusy(this.#session)) this.#end(farewell);
   }
 
   /** The drain is over. A message that is whole is not cut off: it may be promised already. */
   cut(): void {
-    if (!this._dataStream || this.#isReceiving()) this.#end(stopping);
+    if (!this._dataStream || this.#isReceiving()) this.#end(this.#farewell);
   }
 
   override _createParser(): Lines {
@@ -123,11 +127,10 @@ export class Connection extends SMTPConnection {
   #greet(release: () => void): void {
     const parser = this._parser;
     if (!parser || this.#ended) return; // gone meanwhile
-    const cipher = cipherOf(this._socket);
-    if (cipher) this.#journal.secured(cipher);
+    this.#journal.secured(cipherOf(this._socket));
     const early = parser.writableLength;
     if (early > 0) this.#journal.spokeEarly(early);
-    const refusal = this.#draining ? stopping : (this.#visit.refusal ?? (early > 0 ? tooSoon : undefined));
+    const refusal = this.#farewell ?? this.#visit.refusal ?? (early > 0 ? tooSoon : undefined);
     if (refusal) {
       this.#end(refusal);
       return;
@@ -162,7 +165,7 @@ export class Connection extends SMTPConnection {
     if (next === "tls") {
       this.#startTls();
     } else if (next === "read") {
-      if (this.#draining && !isBusy(session)) this.#end(stopping);
+      if (this.#farewell && !isBusy(session)) this.#end(this.#farewell);
       else this.#expectCommand();
     } else {
       if (next === "too-many-errors") this.#journal.broke(next, "command");
@@ -181,8 +184,7 @@ export class Connection extends SMTPConnection {
 
   #secured(): void {
     this._socket.on("error", (error) => this._onError(error)); // the library listens once
-    const cipher = cipherOf(this._socket);
-    if (cipher) this.#journal.secured(cipher);
+    this.#journal.secured(cipherOf(this._socket));
     const channel = channelOf(this._socket, this.#submission.domain);
     if (!channel) throw new Error("no TLS after the handshake");
     this.#session = secured(this.#session, channel);
@@ -215,8 +217,7 @@ export class Connection extends SMTPConnection {
     const stream = !this.#ended && !this._closed && start();
     this._dataStream = stream;
     this.#expectCommand(); // the same patience, to begin with
-    if (!stream)
-      await draft.discard(); // gone meanwhile
+    if (!stream) await draft.discard();
     else this.#message = this.#finish(receive(paced(stream, this.#deadline), mail, draft, this.#submission));
     return undefined;
   }

@@ -18,7 +18,8 @@ export interface Journal {
   pipelined(): void;
   /** It had sent so many octets before it was greeted. */
   spokeEarly(octets: number): void;
-  secured(cipher: { readonly name: string; readonly version: string }): void;
+  /** Not where there is no cipher. */
+  secured(cipher: { readonly name: string; readonly version: string } | undefined): void;
   handshakeFailed(reason: string): void;
   /** How the session went off its way. */
   broke(event: "connection-lost" | "timeout" | "too-many-errors", stage: Stage): void;
@@ -57,7 +58,9 @@ export function newJournal(door: Door, address: string): Journal {
       hasPipelined = true;
     },
     spokeEarly: (octets) => log("early-talker", { ...at, octets }),
-    secured({ name, version }) {
+    secured(cipher) {
+      if (!cipher) return;
+      const { name, version } = cipher;
       // Node does not tell the bits; all ciphers left have 128 or 256.
       log("tls-inbound", { ...at, protocol: version, cipher: name, bits: name.includes("128") ? 128 : 256 });
     },

@@ -11,6 +11,8 @@ import type { Submission } from "./submission.ts";
 import { carryOn } from "./verbs.ts";
 
 const later = reply(454, "4.7.0", "Passwords cannot be checked at the moment, please try again later");
+/** RFC 5248 registers X.7.13 for this: said only after the right password, so that nobody else learns it. */
+const frozen = reply(525, "5.7.13", "This login is disabled; please ask the people who run this server");
 const welcome = reply(235, "2.7.0", "Authentication successful");
 
 /** Goes on with AUTH where that depends on the password file. */
@@ -35,7 +37,7 @@ export async function settle(
 async function authenticate(
   session: Session,
   { mechanism, login, password, authzid, verdict: shown }: Credentials,
-  { domain, verify, brake, patience, wrongText }: Submission,
+  { domain, verify, brake, isFrozen, patience, wrongText }: Submission,
 ): Promise<Answer> {
   const verdict = shown ?? (await verify(login, password));
   const note = { door: session.door, client: clientName(session), mechanism, login };
@@ -46,6 +48,10 @@ async function authenticate(
   // RFC 4616 section 2: nobody acts for somebody else here.
   const forSelf =
     authzid === "" || authzid === login || (verdict.kind === "accepted" && authzid === verdict.login);
+  if (verdict.kind === "accepted" && forSelf && isFrozen(verdict.login)) {
+    log("auth-frozen", note);
+    return answer({ ...session, errors: session.errors + 1 }, frozen);
+  }
   if (verdict.kind === "accepted" && forSelf) {
     log("auth-accepted", note);
     brake.succeeded(attempt(session, login, domain));

@@ -27,6 +27,8 @@ export interface Submission extends Rules {
   /** For logins that say no password. */
   readonly proofs: Proofs;
   readonly brake: Brake;
+  /** Whether `login`, as a Verdict names it, is shut out, with all that it is about to send. Asked time and again. */
+  readonly isFrozen: (login: string) => boolean;
   readonly spool: Pick<Spool, "draft" | "free">;
   /** Called when a message is promised, just before the client hears so. */
   readonly accepted: (envelope: Envelope) => void;

@@ -20,6 +20,8 @@ export interface Listener {
   replaceCertificate(pair: KeyPair): void;
   /** Connections there are, those amid a handshake with them. */
   sessions(): number;
+  /** Ends the sessions of `login` with 421; how many there were. */
+  expel(login: string): number;
   /**
    * Stops listening at once. Idle sessions hear 421; those with a transaction may finish it until `deadline`
    * (milliseconds since the epoch). Resolves when all are gone.
@@ -50,6 +52,7 @@ export async function listen(
       server.updateSecureContext(tlsOptions(door, renewed));
     },
     sessions: () => server.visits,
+    expel: (login) => server.expel(login),
     drain: (deadline) => server.drain(deadline),
   };
 }

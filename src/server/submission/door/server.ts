@@ -8,6 +8,7 @@ import { reply } from "../../../smtp/reply.ts";
 import type { Door } from "../../observe/events.ts";
 import { log } from "../../observe/log.ts";
 import { Connection } from "../connection.ts";
+import { shutOut, stopping } from "../farewells.ts";
 import { guarded } from "../guard.ts";
 import { newJournal } from "../journal.ts";
 import { turnedAway } from "../patience.ts";
@@ -184,7 +185,7 @@ export class Server extends SMTPServer {
     this.connections.add(connection);
     this.#sessions.add(connection);
     void connection.done.then(() => this.#sessions.delete(connection));
-    if (this.#draining) connection.drain();
+    if (this.#draining) connection.drain(stopping);
     connection.init();
   }
 
@@ -193,7 +194,7 @@ export class Server extends SMTPServer {
     this.#draining = true;
     this.server.close();
     for (const socket of this._pendingSockets.values()) socket.destroy();
-    for (const session of this.#sessions) session.drain();
+    for (const session of this.#sessions) session.drain(stopping);
     const late = setTimeout(
       () => {
         for (const session of this.#sessions) session.cut();
@@ -202,6 +203,18 @@ export class Server extends SMTPServer {
     );
     while (this.#sessions.size > 0) await Promise.all([...this.#sessions].map(({ done }) => done));
     clearTimeout(late);
+  }
+
+  /** Ends the sessions of `login`; how many there were. */
+  expel(login: string): number {
+    const theirs = [...this.#sessions].filter((session) => session.login === login);
+    for (const session of theirs) {
+      const client = clientName({ address: session.remoteAddress });
+      log("session-frozen", { door: this.#door, client, login });
+      session.drain(shutOut);
+      session.cut();
+    }
+    return theirs.length;
   }
 
   #handshakeFailed({ door, address, leave }: Visit, reason: string): void {

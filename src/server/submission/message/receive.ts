@@ -105,6 +105,7 @@ export async function receive(
     return undefined;
   }
   refusal ??= await intake.end();
+  if (submission.isFrozen(mail.login.name)) refusal = shutOut; // it was frozen while the message came
   if (refusal) {
     await intake.discard();
     return { reply: refusal };
@@ -114,6 +115,8 @@ export async function receive(
 
 /** How a message ends whose client went away: Node's word for it, and smtp-server's. */
 const gone: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNECTION"];
+
+const shutOut = reply(550, "5.7.13", "This login is disabled; please ask the people who run this server");
 
 function objection({ size, fault }: Octets, messageSize: number): Reply | undefined {
   if (fault) {
