@@ -64,8 +64,8 @@ describe("parameters", () => {
       replies: ["250"],
     },
     {
-      name: "8-bit text needs 8BITMIME",
-      what: letter({ eightBit: true }),
+      name: "8-bit text that is no MIME needs 8BITMIME",
+      what: letter({ eightBit: true }, "Subject: hi\r\n\r\ncaf\u00e9\r\n"),
       ehlo: "8BITMIME",
       replies: ["554 5.6.3"],
     },

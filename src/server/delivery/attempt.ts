@@ -97,10 +97,10 @@ async function converse(
   { terms, now, signal }: Journey,
   ready: number,
 ): Promise<Visit> {
-  const { commands, carried, refused } = planFor(letter, session, peer(hop));
+  const { commands, carried, refused, message: form } = await planFor(letter, session, peer(hop));
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
   if (carried.length === 0) return { outcomes: own, left: [] };
-  const message = { body: letter.body(), size: letter.envelope.size };
+  const message = { body: form.body(), size: form.size };
   const { said, elsewhere, end } = await transact(session, hop, commands, message, {
     signal,
     timeouts: terms.timeouts,

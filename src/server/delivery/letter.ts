@@ -1,12 +1,15 @@
 /**
- * One message on its way to one destination, and what came of it. What a next hop cannot carry is found out
- * here, from the extensions it offers, before a command is sent; nothing is ever altered to fit.
+ * One message on its way to one destination, and what came of it. What a next hop cannot carry is found out here, from
+ * the extensions it offers, before a command is sent. Nothing is altered to fit but what RFC 6152 asks for: 8-bit parts
+ * that nobody signed are encoded anew.
  */
 import type { Readable } from "node:stream";
 import { asciiDomain, domainOf, isAscii } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { encodeXtext } from "../../smtp/xtext.ts";
+import { log } from "../observe/log.ts";
 import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";
+import { sevenBit } from "./seven-bit.ts";
 import type { Commands, Extension } from "./wire.ts";
 
 export interface Letter {
@@ -30,6 +33,8 @@ export interface Outcome {
   readonly taken?: "delivered" | "relayed" | "onward";
   /** Milliseconds from the moment that the next hop was ready for commands to its answer. */
   readonly transmitting: number;
+  /** How many messages the connection has carried with this one, where it was not opened for it. */
+  readonly use?: number;
 }
 
 /** What the next hop said in answer to EHLO. */
@@ -44,12 +49,16 @@ export interface Plan {
   readonly commands: Commands;
   readonly carried: readonly Recipient[];
   readonly refused: readonly { readonly recipient: Recipient; readonly reply: Reply }[];
+  /** What to send. */
+  readonly message: { readonly size: number; readonly body: () => Readable };
 }
 
 /** The commands that carry `letter` to a host with this `offer`, and the recipients that it cannot serve. */
-export function planFor(letter: Letter, offer: Offer, host: string): Plan {
+export async function planFor(letter: Letter, offer: Offer, host: string): Promise<Plan> {
   const { envelope, recipients } = letter;
-  const obstacle = obstacleTo(letter, offer, host);
+  const form = await formFor(letter, offer, host);
+  const obstacle = "code" in form ? form : undefined;
+  const message = "code" in form ? { ...envelope, body: letter.body } : form;
   const spell = offer.offers("SMTPUTF8") ? (address: string) => address : asciiAddress;
   const sender = spell(envelope.sender);
   const paths = recipients.map(({ address }) => spell(address));
@@ -68,20 +77,26 @@ export function planFor(letter: Letter, offer: Offer, host: string): Plan {
     }
   }
   const utf8 = letter.utf8Header || [sender, ...paths].some((path) => path !== undefined && !isAscii(path));
-  const mail = [`MAIL FROM:<${sender}>`, ...mailParameters(envelope, offer, utf8)].join(" ");
-  return { commands: { mail, recipients: commands }, carried, refused };
+  const mail = [`MAIL FROM:<${sender}>`, ...mailParameters(envelope, message, offer, utf8)].join(" ");
+  return { commands: { mail, recipients: commands }, carried, refused, message };
 }
 
-/** Why the host cannot have the message at all. */
-function obstacleTo({ envelope, utf8Header }: Letter, offer: Offer, host: string): Reply | undefined {
-  if (envelope.size > offer.largest) {
-    // RFC 1870 section 6.2
-    return reply(552, "5.3.4", `the message has ${envelope.size} octets, ${host} takes ${offer.largest}`);
-  }
-  if (envelope.eightBit && !offer.offers("8BITMIME")) {
-    // RFC 6152 section 3: convert or return; converting would break signatures.
-    return reply(554, "5.6.3", `the message has 8-bit text, which ${host} does not take (no 8BITMIME)`);
-  }
+/** The message as it goes out. */
+interface Form {
+  /** Octets. */
+  readonly size: number;
+  readonly eightBit: boolean;
+  readonly body: () => Readable;
+}
+
+/** How the host can have the message, or why it cannot at all. */
+async function formFor(
+  { envelope, utf8Header, body }: Letter,
+  offer: Offer,
+  host: string,
+): Promise<Form | Reply> {
+  const { id, size, eightBit } = envelope;
+  if (size > offer.largest) return tooLarge(size, offer, host);
   if (utf8Header && !offer.offers("SMTPUTF8")) {
     return reply(
       550,
@@ -89,8 +104,23 @@ function obstacleTo({ envelope, utf8Header }: Letter, offer: Offer, host: string
       `the message has UTF-8 in its header, which ${host} does not take (no SMTPUTF8)`,
     );
   }
-  return undefined;
+  if (!eightBit || offer.offers("8BITMIME")) return { size, eightBit, body };
+  // RFC 6152 section 3: convert or return.
+  const converted = await sevenBit(body);
+  if ("code" in converted) {
+    const { code, status, text } = converted;
+    if (code < 500) return converted;
+    const why = `the message has 8-bit text, which ${host} does not take (no 8BITMIME)`;
+    return reply(code, status, `${why}, and must not be converted: ${text}`);
+  }
+  if (converted.size > offer.largest) return tooLarge(converted.size, offer, host);
+  log("converted", { id, host });
+  return { ...converted, eightBit: false };
 }
+
+/** RFC 1870 section 6.2 */
+const tooLarge = (size: number, { largest }: Offer, host: string): Reply =>
+  reply(552, "5.3.4", `the message has ${size} octets, ${host} takes ${largest}`);
 
 /** The address with its domain in A-labels; undefined where the local part needs SMTPUTF8 all the same. */
 export function asciiAddress(address: string): string | undefined {
@@ -101,8 +131,12 @@ export function asciiAddress(address: string): string | undefined {
   return isAscii(local) && ascii !== undefined ? `${local}${ascii}` : undefined;
 }
 
-function mailParameters(envelope: Envelope, offer: Offer, utf8: boolean): readonly string[] {
-  const { size, eightBit, ret, envid } = envelope;
+function mailParameters(
+  { ret, envid }: Envelope,
+  { size, eightBit }: { readonly size: number; readonly eightBit: boolean },
+  offer: Offer,
+  utf8: boolean,
+): readonly string[] {
   const parameters: string[] = [];
   if (offer.offers("SIZE")) parameters.push(`SIZE=${size}`);
   if (eightBit) parameters.push("BODY=8BITMIME");

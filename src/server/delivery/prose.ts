@@ -29,22 +29,28 @@ export function harmless(text: string): string {
 export function quotedPrintable(text: string): string {
   return text
     .split("\n")
-    .map((line) => {
-      const octets = Buffer.from(line, "utf8");
-      const signs = Array.from(octets, (octet, at) => {
-        const blankAtEnd = octet === 0x20 && at === octets.length - 1;
-        const literal = octet >= 0x20 && octet <= 0x7e && octet !== 0x3d && !blankAtEnd;
-        return literal ? String.fromCharCode(octet) : `=${octet.toString(16).toUpperCase().padStart(2, "0")}`;
-      });
-      const lines = [""];
-      for (const sign of signs) {
-        if ((lines.at(-1) ?? "").length + sign.length > 75) lines.push("");
-        lines.push(`${lines.pop() ?? ""}${sign}`);
-      }
-      return lines.join("=\r\n");
-    })
+    .map((line) => quotedLine(Buffer.from(line, "utf8").toString("latin1")))
     .join("\r\n");
 }
+
+/**
+ * Quoted-printable of one line of octets, in "latin1" and without its end: lines of at most 76 signs, joined by soft
+ * line breaks (RFC 2045 section 6.7).
+ */
+export function quotedLine(line: string): string {
+  let left = line.replace(/[^\t\x20-\x3c\x3e-\x7e]|[\t ]$/g, quotedOctet);
+  const lines: string[] = [];
+  while (left.length > 76) {
+    const split = left.slice(73, 75).indexOf("="); // not within =XX
+    const cut = split < 0 ? 75 : 73 + split;
+    lines.push(`${left.slice(0, cut)}=`);
+    left = left.slice(cut);
+  }
+  return [...lines, left].join("\r\n");
+}
+
+const quotedOctet = (sign: string): string =>
+  `=${sign.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 
 const encodedWord = /=\?([\w-]{1,40})(?:\*[\w-]*)?\?([BQ])\?([!->@-~]*)\?=/gi;
 
