@@ -1,0 +1,134 @@
+/**
+ * The probe itself as the other end, for closed tests: a server that takes mail by SMTP or LMTP, keeps the beginning of
+ * what has a mark and forgets the rest. It knows what a sending server needs and nothing more; hostile ones meet limits.
+ */
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
+import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { type Letter, longestLook, type Mailbox, mostLetters } from "./mailbox.ts";
+import { markOf } from "./mark.ts";
+
+export interface Listening extends Mailbox {
+  /** The port that it listens at, also where 0 was asked for. */
+  readonly port: number;
+}
+
+/** Our choices: no honest sender comes near. */
+const longestLine = 4096;
+const mostConnections = 50;
+const silence = 300_000;
+
+/** Listens at once. Throws a Failure where the address cannot be had. `now` is in milliseconds since the epoch. */
+export async function openListener(
+  {
+    protocol,
+    host,
+    port,
+  }: { readonly protocol: "smtp" | "lmtp"; readonly host: string; readonly port: number },
+  now: () => number,
+): Promise<Listening> {
+  const kept: Letter[] = [];
+  const sockets = new Set<Socket>();
+  const keep = (octets: Buffer, size: number): void => {
+    if (markOf(octets) === "" && !octets.includes("multipart/report")) return;
+    kept.push({ place: "inbox", folder: `${protocol}://${host}:${port}`, at: now(), octets, size });
+    if (kept.length > mostLetters) kept.shift();
+  };
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => socket.destroy()).on("close", () => sockets.delete(socket));
+    socket.setTimeout(silence, () => socket.destroy());
+    converse(socket, protocol, keep);
+  });
+  server.maxConnections = mostConnections;
+  try {
+    server.listen(port, host);
+    await once(server, "listening");
+  } catch (error) {
+    throw new Failure(exitStatus.unavailable, `cannot listen at ${host}:${port}: ${errorText(error)}`);
+  }
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : port,
+    look: async () => kept.splice(0),
+    tidy: async () => 0, // nothing is kept beyond a look
+    async close() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** What a session has come to: commands, or a message of which the beginning is kept and the rest counted. */
+type State =
+  | { readonly kind: "commands" }
+  | { readonly kind: "message"; kept: Buffer[]; held: number; size: number; amidLine: boolean };
+
+function converse(
+  socket: Socket,
+  protocol: "smtp" | "lmtp",
+  keep: (octets: Buffer, size: number) => void,
+): void {
+  let rest: Buffer = Buffer.alloc(0);
+  let recipients = 0;
+  let state: State = { kind: "commands" };
+
+  const say = (line: string): void => void (socket.writable && socket.write(`${line}\r\n`));
+
+  function command(line: string): void {
+    const verb = line.slice(0, 4).toUpperCase();
+    if (verb === "EHLO" || verb === "HELO" || verb === "LHLO")
+      say("250-probe\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 PIPELINING");
+    else if (verb === "MAIL" || verb === "RSET" || verb === "NOOP") {
+      recipients = verb === "NOOP" ? recipients : 0;
+      say("250 2.0.0 Ok");
+    } else if (verb === "RCPT") {
+      recipients++;
+      say("250 2.1.5 Ok");
+    } else if (verb === "DATA" && recipients > 0) {
+      state = { kind: "message", kept: [], held: 0, size: 0, amidLine: false };
+      say("354 End with a dot");
+    } else if (verb === "QUIT") {
+      say("221 2.0.0 Bye");
+      socket.end();
+    } else say(verb === "DATA" ? "503 5.5.1 No recipients" : "502 5.5.1 Not here");
+  }
+
+  function messageLine(message: Extract<State, { kind: "message" }>, line: Buffer): void {
+    if (!message.amidLine && line.equals(end)) {
+      keep(Buffer.concat(message.kept), message.size);
+      for (let count = protocol === "lmtp" ? recipients : 1; count > 0; count--) say("250 2.0.0 Arrived");
+      state = { kind: "commands" };
+      recipients = 0;
+      return;
+    }
+    const plain = !message.amidLine && line[0] === 0x2e ? line.subarray(1) : line;
+    message.amidLine = line.at(-1) !== 0x0a;
+    message.size += plain.length;
+    if (message.held >= longestLook) return;
+    const part = Buffer.from(plain.subarray(0, longestLook - message.held));
+    message.kept.push(part);
+    message.held += part.length;
+  }
+
+  say("220 probe ESMTP");
+  socket.on("data", (chunk: Buffer) => {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    for (let at = rest.indexOf("\r\n"); at >= 0; at = rest.indexOf("\r\n")) {
+      const line = rest.subarray(0, at + 2);
+      rest = rest.subarray(at + 2);
+      if (state.kind === "message") messageLine(state, line);
+      else command(line.toString("latin1", 0, at));
+    }
+    if (rest.length <= longestLine) return;
+    if (state.kind === "message") {
+      messageLine(state, rest.subarray(0, -1)); // the last octet may be the CR of a line's end
+      rest = Buffer.from(rest.subarray(-1));
+    } else {
+      say("500 5.5.2 Line too long");
+      socket.destroy();
+    }
+  });
+}
+
+const end = Buffer.from(".\r\n");

@@ -1,0 +1,64 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { type Listening, openListener } from "../../../src/probe/arrival/listener.ts";
+import { longestLook } from "../../../src/probe/arrival/mailbox.ts";
+import { connect } from "../../submission/client.ts";
+
+let listening: Listening | undefined;
+const { signal } = new AbortController();
+afterEach(() => listening?.close());
+
+async function say(protocol: "smtp" | "lmtp", words: string): Promise<string> {
+  listening = await openListener({ protocol, host: "127.0.0.1", port: 0 }, () => 1000);
+  const client = await connect(listening.port, false);
+  await client.send(words);
+  const lines: string[] = [];
+  for (let line = await client.line(); line !== undefined; line = await client.line())
+    lines.push(line.slice(0, 3));
+  client.destroy();
+  return lines.join(" ");
+}
+
+const marked = "X-Tpa-Submit-Probe: x\r\n\r\n..dot\r\n.\r\n";
+
+describe("the probe as the other end", () => {
+  test("takes a message by SMTP", async () => {
+    expect(await say("smtp", `EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nDATA\r\n${marked}QUIT\r\n`)).toBe(
+      "220 250 250 250 250 250 250 354 250 221",
+    );
+    const [letter, ...more] = (await listening?.look(0, signal)) ?? [];
+    expect(letter).toMatchObject({ place: "inbox", at: 1000, size: 31 });
+    expect(letter?.octets.toString()).toBe("X-Tpa-Submit-Probe: x\r\n\r\n.dot\r\n");
+    expect(more).toEqual([]);
+    expect(await listening?.look(0, signal)).toEqual([]);
+  });
+
+  test("answers for each recipient by LMTP", async () => {
+    expect(
+      await say("lmtp", `LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nRCPT TO:<y>\r\nDATA\r\n${marked}QUIT\r\n`),
+    ).toBe("220 250 250 250 250 250 250 250 354 250 250 221");
+  });
+
+  test("forgets what has no mark, and the rest of what is long", async () => {
+    const long = `X-Tpa-Submit-Probe: x\r\n\r\n${"y".repeat(1_000_000)}\r\n.\r\n`;
+    await say(
+      "smtp",
+      `HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nDATA\r\nSubject: x\r\n\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nDATA\r\n${long}QUIT\r\n`,
+    );
+    const letters = (await listening?.look(0, signal)) ?? [];
+    expect(letters.map(({ octets, size }) => [octets.length, size])).toEqual([[longestLook, 1_000_027]]);
+  });
+
+  test.each([
+    ["DATA without a recipient", "HELO x\r\nDATA\r\nQUIT\r\n", "220 250 250 250 250 503 221"],
+    ["a verb that it does not know", "VRFY x\r\nQUIT\r\n", "220 502 221"],
+    ["a line without an end", "x".repeat(5000), "220 500"],
+  ])("is not confused by %s", async (_, words, replies) => {
+    expect(await say("smtp", words)).toBe(replies);
+  });
+
+  test("tells where it cannot listen", async () => {
+    await expect(openListener({ protocol: "smtp", host: "192.0.2.1", port: 25 }, () => 0)).rejects.toThrow(
+      /^cannot listen at 192\.0\.2\.1:25: /,
+    );
+  });
+});
