@@ -1,0 +1,183 @@
+/**
+ * One connection's commands and replies: sends, waits, shows both in the transcript and keeps a record. It knows what
+ * was expected, not what follows from it; that is for the steps of the transaction.
+ */
+import type { Duplex } from "node:stream";
+import { type Heard, openWire, type Wire } from "../smtp/client/wire.ts";
+import { drop, type Ending, leave } from "./ending.ts";
+import type { Journal, Moment } from "./journal.ts";
+import type { Output, Stop } from "./plan.ts";
+import type { Transcript } from "./transcript.ts";
+
+/** What became of a command. */
+export interface Answer {
+  /** It was the code that was wanted. */
+  readonly ok: boolean;
+  /** The reply's lines, codes and all; none where there was no reply. */
+  readonly lines: readonly string[];
+  /** Present where the run ends here whatever was said: the line is dead, or it was to be dropped. */
+  readonly ending?: Ending;
+}
+
+/** What is not as usual about a command. */
+export interface Manner {
+  /** Shown in its place. */
+  readonly shown?: string;
+  /** Another code that is as good. */
+  readonly also?: string;
+  /** What of it goes into the journal; a secret does not. */
+  readonly recorded?: string;
+  /** The reply's lines as they shall be shown. */
+  readonly readAs?: (line: Buffer) => Buffer;
+}
+
+export interface Conversation {
+  /** Sends `command` and hears whether `code` comes back. */
+  ask(stop: Stop, command: string, code: string, manner?: Manner): Promise<Answer>;
+  /** Sends several commands in one piece, and hears nothing yet. */
+  pipeline(stop: Stop, commands: readonly string[]): Ending | undefined;
+  /** Sends the octets of a message and what ends it; with `command` (BDAT) in front. */
+  message(stop: Stop, octets: Uint8Array, command?: string): Ending | undefined;
+  /** Sends octets that are no lines, shown as `shown`. */
+  prelude(octets: Uint8Array, shown: string): void;
+  hear(stop: Moment, code: string, manner?: Manner): Promise<Answer>;
+  /** Puts the stream under `wrap`, and goes on over what it gives; undefined leaves the line dead. */
+  wrap(work: (stream: Duplex) => Promise<Duplex | undefined>): Promise<boolean>;
+  /** Says QUIT. Returns an ending where the line died at that; a reply that is late already is not waited for. */
+  quit(): Promise<Ending | undefined>;
+  /** A reply did not come in time: nothing is worth waiting for any more. */
+  isLate(): boolean;
+  close(): Promise<void>;
+}
+
+/** What a conversation needs of the plan and the world. */
+export interface Setting {
+  readonly output: Output;
+  readonly transcript: Transcript;
+  readonly journal: Journal;
+  /** Milliseconds for a reply; 0: no limit. */
+  readonly timeout: number;
+  readonly dropAfterSend?: Stop;
+  /** Whose line it is, for "closed connection unexpectedly". */
+  readonly peer: "Remote host" | "Socket" | "Child process";
+  /** Milliseconds, from any beginning. */
+  readonly clock: () => number;
+}
+
+/** A closing line is not waited for longer: our choice. */
+const closingPatience = 1000;
+
+export function converse(stream: Duplex, setting: Setting): Conversation {
+  const { output, transcript, journal, timeout, clock } = setting;
+  let wire: Wire = take(stream);
+  let secure = false;
+  let late = false;
+
+  function take(next: Duplex): Wire {
+    return openWire(next, (octets) => transcript.dump("received", octets));
+  }
+
+  function send(octets: Uint8Array, shown: Uint8Array, isMessage = false): void {
+    if (isMessage) transcript.message(shown, secure);
+    else transcript.sent(shown, secure);
+    transcript.dump("sent", shown);
+    wire.send(octets);
+  }
+
+  const droppedAt = (stop: Stop): Ending | undefined => (setting.dropAfterSend === stop ? drop : undefined);
+
+  function judge(heard: Heard, code: string, { also = code, readAs = (line) => line }: Manner): Answer {
+    switch (heard.kind) {
+      case "gone":
+        transcript.error(`${setting.peer} closed connection unexpectedly.`);
+        return { ok: false, lines: [], ending: leave("lost") };
+      case "late":
+        late = true;
+        transcript.received([Buffer.from(lateness(timeout))], false, secure);
+        return { ok: false, lines: [] };
+      case "endless":
+        transcript.received(heard.lines, false, secure);
+        transcript.error("The reply is longer than a reply can be.");
+        late = true;
+        return { ok: false, lines: [] };
+      default: {
+        const lines = heard.lines.map((line) => line.toString("utf8"));
+        const ok = lines.some((line) => isLast(line, code) || isLast(line, also));
+        transcript.received(ok ? heard.lines.map(readAs) : heard.lines, ok, secure);
+        return { ok, lines };
+      }
+    }
+  }
+
+  async function hear(stop: Moment, code: string, manner: Manner = {}): Promise<Answer> {
+    const begun = clock();
+    const heard = await wire.hear(timeout);
+    const took = clock() - begun;
+    if (output.timeLapse !== undefined && heard.kind !== "gone") {
+      const seconds = took / 1000;
+      const shown = output.timeLapse === "integer" ? String(Math.floor(seconds)) : seconds.toFixed(3);
+      transcript.info(`response in ${shown}s`);
+    }
+    const answer = judge(heard, code, manner);
+    journal.heard(stop, {
+      lines: answer.lines,
+      expected: answer.ok,
+      late: heard.kind === "late",
+      took,
+      secure,
+    });
+    return answer;
+  }
+
+  return {
+    async ask(stop, command, code, manner = {}) {
+      if (late) return { ok: false, lines: [] };
+      send(asLine(command), asLine(manner.shown ?? command));
+      journal.sent(manner.recorded ?? command);
+      const ending = droppedAt(stop);
+      return ending === undefined ? hear(stop, code, manner) : { ok: false, lines: [], ending };
+    },
+    pipeline(stop, commands) {
+      const octets = asLine(commands.join("\r\n"));
+      send(octets, octets);
+      for (const command of commands) journal.sent(command);
+      return droppedAt(stop);
+    },
+    message(stop, octets, command) {
+      if (command !== undefined) send(asLine(command), asLine(command));
+      send(octets, octets, true);
+      journal.sent(command ?? `(a message of ${octets.length} octets)`);
+      return droppedAt(stop);
+    },
+    prelude(octets, shown) {
+      const text = Buffer.from(shown);
+      transcript.sent(text, secure);
+      transcript.dump("sent", octets);
+      wire.send(octets);
+      journal.sent(shown);
+    },
+    hear,
+    async wrap(work) {
+      const wrapped = await work(wire.release());
+      if (wrapped === undefined) return false;
+      wire = take(wrapped);
+      secure = true;
+      return true;
+    },
+    async quit() {
+      const line = asLine("QUIT");
+      send(line, line);
+      journal.sent("QUIT");
+      return late ? undefined : (await hear("QUIT", "221")).ending;
+    },
+    isLate: () => late,
+    close: () => wire.close(late ? 0 : closingPatience),
+  };
+}
+
+/** The line that ends a reply of this code (RFC 5321 section 4.2.1). */
+const isLast = (line: string, code: string): boolean => line === code || line.startsWith(`${code} `);
+
+const asLine = (text: string): Buffer => Buffer.from(`${text}\r\n`);
+
+const lateness = (timeout: number): string => `Timeout (${timeout / 1000} secs) waiting for server response`;

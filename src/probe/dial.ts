@@ -1,0 +1,113 @@
+/** Finding the server and connecting to it, with swaks' words about it. */
+import type { Duplex } from "node:stream";
+import { errorCode, errorText } from "../failure.ts";
+import { connectProgram, connectTcp, connectUnix } from "../smtp/client/connect.ts";
+import type { Plan, Transport } from "./plan.ts";
+import type { World } from "./session.ts";
+import type { Transcript } from "./transcript.ts";
+
+/** A line that stands. */
+export interface Line {
+  readonly stream: Duplex;
+  /** The name or address that was connected to. */
+  readonly host?: string;
+  /** Who is there, for "closed connection unexpectedly". */
+  readonly peer: "Remote host" | "Socket" | "Child process";
+  /** As the transcript has it: "mail.example.org:25". */
+  readonly to: string;
+}
+
+/** Connects as the plan says; of several mail exchangers to the first that answers. Undefined where none does. */
+export async function dial(plan: Plan, transcript: Transcript, world: World): Promise<Line | undefined> {
+  const { transport } = plan;
+  const { timeout } = plan.protocol;
+  switch (transport.kind) {
+    case "unix": {
+      const { path } = transport;
+      transcript.info(`Trying ${path}...`);
+      const stream = await reached(transcript, `to ${path}`, "connect: ", () => connectUnix(path, timeout));
+      if (stream === undefined) return undefined;
+      transcript.info(`Connected to ${path}.`);
+      return { stream, peer: "Socket", to: path };
+    }
+    case "pipe": {
+      const { command } = transport;
+      transcript.info(`Trying pipe to ${command}...`);
+      const stream = await reached(transcript, `to ${command}`, `exec of ${command} failed: `, () =>
+        connectProgram(command),
+      );
+      if (stream === undefined) return undefined;
+      transcript.info(`Connected to ${command}.`);
+      return { stream, peer: "Child process", to: command };
+    }
+    default:
+      return dialInet(plan, transport, transcript, world);
+  }
+}
+
+type Inet = Extract<Transport, { readonly kind: "inet" }>;
+
+async function dialInet(
+  plan: Plan,
+  transport: Inet,
+  transcript: Transcript,
+  world: World,
+): Promise<Line | undefined> {
+  const { server, copyRouting, localInterface } = transport;
+  const port = transport.port ?? usualPort(plan);
+  const domain = copyRouting ?? plan.protocol.to.at(-1)?.replace(/^.*@/s, "") ?? "localhost";
+  const hosts = server === undefined ? await world.route(domain) : [server];
+  for (const host of hosts) {
+    const to = `${host}:${port}`;
+    transcript.info(`Trying ${to}...`);
+    const way = localInterface === undefined ? `to ${to}` : `${localInterface} to ${to}`;
+    const stream = await reached(transcript, way, "", () =>
+      connectTcp({ ...transport, host, port }, plan.protocol.timeout),
+    );
+    if (stream === undefined) continue;
+    transcript.info(`Connected to ${host}.`);
+    return { stream, host, peer: "Remote host", to };
+  }
+  return undefined;
+}
+
+function usualPort({ protocol, tls }: Plan): number {
+  if (protocol.core === "lmtp") return 24;
+  return tls?.kind === "on-connect" ? 465 : 25;
+}
+
+/** What `connect` gives, or a word about why it gave nothing. */
+async function reached(
+  transcript: Transcript,
+  way: string,
+  prefix: string,
+  connect: () => Promise<Duplex>,
+): Promise<Duplex | undefined> {
+  try {
+    return await connect();
+  } catch (error) {
+    transcript.error(`Error connecting ${way}:\n\t${prefix}${reasonOf(error)}`);
+    return undefined;
+  }
+}
+
+/** libc's words, which people know and search for, where Node has its own. */
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: "Permission denied",
+  EADDRINUSE: "Address already in use",
+  EADDRNOTAVAIL: "Cannot assign requested address",
+  EAI_AGAIN: "Temporary failure in name resolution",
+  ECONNREFUSED: "Connection refused",
+  ECONNRESET: "Connection reset by peer",
+  EHOSTUNREACH: "No route to host",
+  EINVAL: "Invalid argument",
+  ENETUNREACH: "Network is unreachable",
+  ENODATA: "Name or service not known",
+  ENOENT: "No such file or directory",
+  ENOTFOUND: "Name or service not known",
+  ENOTSOCK: "Socket operation on non-socket",
+  EPERM: "Operation not permitted",
+  ETIMEDOUT: "Connection timed out",
+};
+
+const reasonOf = (error: unknown): string => reasons[errorCode(error)] ?? errorText(error);

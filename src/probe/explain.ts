@@ -1,0 +1,120 @@
+/** What --explain says about what is seen: the keywords of EHLO, the choice of a mechanism, refusals, TLS. */
+import { daysLeft } from "./certificate.ts";
+import type { TlsFacts } from "./handshake.ts";
+import { keywords } from "./keywords.ts";
+import type { Offers } from "./session.ts";
+import type { Transcript } from "./transcript.ts";
+
+/** One line for each keyword. */
+export function explainOffers({ explain }: Transcript, offers: Offers): void {
+  for (const [keyword, words] of offers) {
+    const meaning = keywords[keyword];
+    const said = [keyword, ...words].join(" ");
+    if (meaning !== undefined) explain(`${said}: ${meaning(words)}`);
+    else
+      explain(`${said}: not known to this program${keyword.startsWith("X") ? "; X marks private ones" : ""}`);
+  }
+}
+
+/** `tried` in their order; `isNamed` when somebody asked for them. */
+export function explainLogin(
+  { explain }: Transcript,
+  tried: readonly string[],
+  offered: readonly string[],
+  isNamed: boolean,
+): void {
+  const order = isNamed
+    ? "in the order that was asked for"
+    : "in the order of the alphabet as swaks does, SCRAM after those; --auth names others";
+  explain(`the server offers ${[...new Set(offered)].join(" ")}; tried: ${tried.join(", ")} (${order})`);
+}
+
+/** What the sender of a mail is to do about it: by class (RFC 5321 section 4.2.1), and by some codes (RFC 3463, 5248). */
+export function explainRefusal({ explain }: Transcript, lines: readonly string[]): void {
+  const [, code = "", status] = /^(\d{3})(?:[ -](\d\.\d{1,3}\.\d{1,3})?|$)/.exec(lines.at(-1) ?? "") ?? [];
+  if (!/^[2-5]/.test(code)) return;
+  const advice = {
+    4: "temporary: try again later, as a queue does",
+    5: "permanent: change something before trying again",
+  }[code.charAt(0)];
+  const meaning = codes[status ?? ""] ?? statuses[(status ?? "").replace(/^\d/, "X")] ?? codes[code];
+  explain(
+    [`${code}${status === undefined ? "" : ` ${status}`}`, advice ?? "not what was to come here", meaning]
+      .filter((part) => part !== undefined)
+      .join(": "),
+  );
+}
+
+/** Reply codes (RFC 5321 section 4.2.2, RFC 4954 section 6). */
+const codes: Readonly<Record<string, string>> = {
+  "421": "the server is closing; it is busy, or stopping",
+  "450": "the mailbox is not available now; greylisting says so, too",
+  "451": "something went wrong on the server's side",
+  "452": "too many recipients, or no room; send the rest in another transaction",
+  "454": "TLS or logging in is not possible for the moment",
+  "500": "the command is not understood",
+  "501": "the command's argument is wrong",
+  "502": "the command is not there",
+  "503": "not the time for this command",
+  "504": "the parameter is not there, or the mechanism of AUTH is not",
+  "530": "log in, or begin TLS, first",
+  "534": "the mechanism is too weak for this login",
+  "535": "login or password is wrong",
+  "538": "this mechanism needs TLS",
+  "550": "the mailbox is not there, or policy says no",
+  "551": "the user is elsewhere",
+  "552": "the message, or the mailbox, is too large",
+  "553": "the address is not allowed",
+  "554": "the transaction failed, or nobody is served here",
+  "555": "a parameter of MAIL or RCPT is not known",
+};
+
+/** Enhanced status codes (RFC 3463, RFC 4954, RFC 7372), whatever their class. */
+const statuses: Readonly<Record<string, string>> = {
+  "X.1.1": "there is no such mailbox",
+  "X.1.2": "there is no such domain",
+  "X.1.3": "the recipient's address is not written as one",
+  "X.1.7": "the sender's address is not written as one",
+  "X.1.8": "the sender's domain cannot be found",
+  "X.2.1": "the mailbox is disabled",
+  "X.2.2": "the mailbox is full",
+  "X.3.4": "the message is too large for the server",
+  "X.4.1": "the next host does not answer",
+  "X.4.5": "too much is being sent",
+  "X.5.1": "not the time for this command",
+  "X.5.2": "the command is not understood",
+  "X.5.3": "too many recipients",
+  "X.5.4": "the command's argument is wrong",
+  "X.6.0": "something about the message itself is wrong",
+  "X.7.0": "the server's policy says no",
+  "X.7.1": "the server's policy says no; relaying without a login is the usual reason",
+  "X.7.8": "login or password is wrong",
+  "X.7.9": "the mechanism is too weak for this login",
+  "X.7.11": "this mechanism needs TLS",
+  "X.7.23": "SPF says no",
+  "X.7.26": "SPF, DKIM and DMARC all say no",
+};
+
+/** Version and cipher, each certificate with its days, the name. `now` is in milliseconds since the epoch. */
+export function explainTls({ explain }: Transcript, facts: TlsFacts, now: number): void {
+  explain(
+    `${facts.version}, ${facts.cipher} (${facts.bits} bits)${old.has(facts.version) ? ": outdated (RFC 8996)" : ""}`,
+  );
+  for (const [index, certificate] of facts.peer.entries()) {
+    const days = daysLeft(certificate, now);
+    const left = days < 0 ? `ended ${-days} days ago` : `${days} days left`;
+    const issuer = certificate.issuer?.split("\n").at(-1) ?? "";
+    explain(`certificate ${index}: ${left}, issued by ${issuer}`);
+  }
+  explain(
+    facts.distrust === undefined
+      ? "the chain ends in a CA that is trusted here"
+      : `the chain is not trusted: ${facts.distrust}; --tls-ca-path names other CAs`,
+  );
+  if (facts.host !== undefined)
+    explain(
+      facts.hostMatches ? `the certificate is for ${facts.host}` : `the certificate is not for ${facts.host}`,
+    );
+}
+
+const old: ReadonlySet<string> = new Set(["TLSv1", "TLSv1.1", "SSLv3"]);

@@ -1,0 +1,149 @@
+/** TLS for the probe: the handshake with its time limit, and everything that can be known of it afterwards. */
+import type { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import type { Duplex } from "node:stream";
+import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from "node:tls";
+import { certificatesIn, isFor, troubleText } from "./certificate.ts";
+import type { Tls } from "./plan.ts";
+
+/** What a handshake agreed on and was shown. */
+export interface TlsFacts {
+  readonly version: string;
+  readonly cipher: string;
+  readonly bits: number;
+  /** The server asked for a certificate. */
+  readonly asked: boolean;
+  /** What we have to show, our own first. */
+  readonly client: readonly X509Certificate[];
+  /** What the server showed, its own first. */
+  readonly peer: readonly X509Certificate[];
+  /** Why the chain is not trusted; absent where it is. */
+  readonly distrust?: string;
+  /** The name that the certificate should be for; absent where there is none to look for. */
+  readonly host?: string;
+  readonly hostMatches: boolean;
+  /** RFC 9266's tls-exporter, where there is TLS 1.3. */
+  readonly binding?: Uint8Array;
+}
+
+export type Handshake =
+  | { readonly kind: "done"; readonly stream: Duplex; readonly facts: TlsFacts }
+  /** `reason`, in OpenSSL's words or ours. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** Whom TLS is spoken with. */
+export interface Peer {
+  /** The name or address that was connected to; absent for a socket or a program. */
+  readonly host?: string;
+  /** PEM text of the system's CAs. */
+  readonly systemCa: string;
+}
+
+/** Puts TLS on `stream`, within so many milliseconds (0: no limit). Verifies nothing but tells everything. */
+export async function shakeHands(stream: Duplex, tls: Tls, peer: Peer, timeout: number): Promise<Handshake> {
+  const host = tls.target ?? peer.host;
+  let socket: TLSSocket;
+  try {
+    socket = connect(optionsFor(stream, tls, peer));
+  } catch (error) {
+    return { kind: "failed", reason: reasonOf(error) };
+  }
+  const failure = await settled(socket, timeout);
+  if (failure !== undefined) {
+    socket.on("error", () => undefined).destroy();
+    return { kind: "failed", reason: failure };
+  }
+  return { kind: "done", stream: socket, facts: factsOf(socket, tls, host) };
+}
+
+function optionsFor(stream: Duplex, tls: Tls, { host, systemCa }: Peer): ConnectionOptions {
+  const name = tls.sni ?? (host !== undefined && isIP(host) === 0 ? host : "");
+  return {
+    socket: stream,
+    secureContext: createSecureContext({
+      ca: tls.ca ?? systemCa,
+      ciphers: ciphersFor(tls),
+      ...(tls.oldest === undefined ? {} : { minVersion: tls.oldest as never }),
+      ...(tls.newest === undefined ? {} : { maxVersion: tls.newest as never }),
+      ...(tls.certificate === undefined
+        ? {}
+        : { cert: `${tls.certificate}\n${tls.chain ?? ""}`, key: tls.key }),
+    }),
+    ...(name === "" ? {} : { servername: name }),
+    // What comes of a wrong certificate is decided when everything about it has been shown.
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+  };
+}
+
+/** OpenSSL's list is about TLS 1.2 and older; Node's is about all, so the suites of 1.3 go in front. */
+function ciphersFor({ ciphers, oldest }: Tls): string {
+  const suites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
+  const list = ciphers === undefined ? "DEFAULT" : ciphers;
+  // Level 0 is what TLS 1.0 and 1.1 take in OpenSSL 3; somebody who asks for them wants to try an old server.
+  const level = oldest === "TLSv1" || oldest === "TLSv1.1" ? ":@SECLEVEL=0" : "";
+  return `${/(?:^|:)TLS_/.test(list) ? "" : `${suites}:`}${list}${level}`;
+}
+
+/** Undefined when the handshake is done, else why not. */
+function settled(socket: TLSSocket, timeout: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const timer =
+      timeout > 0 ? setTimeout(() => settle(`no answer within ${timeout / 1000} secs`), timeout) : undefined;
+    const fail = (error: unknown): void => settle(reasonOf(error));
+    const close = (): void => settle("the connection was closed");
+    const done = (): void => settle(undefined);
+    function settle(reason: string | undefined): void {
+      clearTimeout(timer);
+      socket.off("error", fail).off("close", close).off("secureConnect", done);
+      resolve(reason);
+    }
+    socket.on("error", fail).on("close", close).on("secureConnect", done);
+  });
+}
+
+function factsOf(socket: TLSSocket, tls: Tls, host: string | undefined): TlsFacts {
+  const { name, version } = socket.getCipher();
+  const peer = chainOf(socket);
+  const [own] = peer;
+  const trouble = socket.authorizationError as unknown;
+  return {
+    version,
+    cipher: name,
+    bits: bitsOf(name),
+    // The algorithms that both sides can sign with: a client learns the server's in its request for a certificate only.
+    asked: socket.getSharedSigalgs().length > 0,
+    client: certificatesIn(`${tls.certificate ?? ""}\n${tls.chain ?? ""}`),
+    peer,
+    ...(trouble === null || trouble === undefined ? {} : { distrust: troubleText(String(trouble)) }),
+    ...(host === undefined ? {} : { host }),
+    hostMatches: host !== undefined && own !== undefined && isFor(own, host),
+    ...(version === "TLSv1.3"
+      ? { binding: socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0)) }
+      : {}),
+  };
+}
+
+/** As the server sent it. Node gives the chain away once: the second call would miss its first certificate. */
+function chainOf(socket: TLSSocket): readonly X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  for (let next = socket.getPeerX509Certificate(); next !== undefined; next = next.issuerCertificate)
+    chain.push(next);
+  return chain;
+}
+
+/** Bits of the key, which Node does not tell: OpenSSL's names do. */
+function bitsOf(cipher: string): number {
+  if (/AES_?256|CHACHA20|ARIA256|CAMELLIA256/.test(cipher)) return 256;
+  if (/3DES/.test(cipher)) return 168;
+  return /NULL/.test(cipher) ? 0 : 128;
+}
+
+/** OpenSSL's own words without file names, which tell a reader nothing; else the error's. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const parts = /error:([0-9A-F]{8}):([^:]*):([^:]*):([^:\n]*)/.exec(text);
+  if (parts !== null) return `error:${parts[1]}:${parts[2]}::${parts[4]}`;
+  if (/disconnected before secure TLS/.test(text)) return "the connection was closed";
+  return text.split("\n")[0] ?? text;
+}

@@ -1,0 +1,139 @@
+/** AUTH (RFC 4954): which mechanism, the dialogue, and what comes of it. The octets are the mechanism's own business. */
+import { type Ending, quit } from "./ending.ts";
+import { explainLogin, explainRefusal } from "./explain.ts";
+import type { Auth, Exchange, Mechanism } from "./plan.ts";
+import type { Session } from "./session.ts";
+
+/** A name as the server has it, and how to do it. */
+interface Candidate {
+  readonly name: string;
+  readonly mechanism: Mechanism;
+}
+
+/** swaks' mechanisms, which it tries in the order of the alphabet. */
+const usual = ["CRAM-MD5", "CRAM-SHA1", "DIGEST-MD5", "LOGIN", "NTLM", "PLAIN"];
+
+/** Tried without being named where the server has none of the usual ones, so that what swaks would do stays as it was. */
+const beyond = [
+  "SCRAM-SHA-512-PLUS",
+  "SCRAM-SHA-256-PLUS",
+  "SCRAM-SHA-1-PLUS",
+  "SCRAM-SHA-512",
+  "SCRAM-SHA-256",
+  "SCRAM-SHA-1",
+];
+
+/** Logs in where the plan has it. */
+export async function logIn(session: Session): Promise<Ending | undefined> {
+  const { transcript, offers } = session;
+  const { auth } = session.plan;
+  if (auth === undefined) return undefined;
+  const offered = (offers.get("AUTH") ?? []).map((name) => name.toUpperCase());
+  if (offered.length === 0) {
+    transcript.error("Host did not advertise authentication");
+    return auth.need === "required" ? quit("auth") : undefined;
+  }
+  const isNamed = auth.types.length > 0;
+  const candidates = candidatesFor(session, auth, offered);
+  if (candidates.length === 0) {
+    const what = isNamed ? "requested type not available" : "no advertised types available";
+    transcript.error(`Auth not attempted, ${what}`);
+    return auth.need === "required" || (auth.need === "strict" && !isNamed) ? quit("auth") : undefined;
+  }
+  explainLogin(
+    transcript,
+    candidates.map(({ name }) => name),
+    offered,
+    isNamed,
+  );
+  for (const candidate of candidates) {
+    const result = await attempt(session, auth, candidate);
+    if (result === "in") {
+      session.journal.loggedIn(candidate.name);
+      return undefined;
+    }
+    if (result !== "refused") return result;
+  }
+  transcript.error("No authentication type succeeded");
+  return auth.need === "optional" ? undefined : quit("auth");
+}
+
+function candidatesFor(session: Session, auth: Auth, offered: readonly string[]): readonly Candidate[] {
+  const meant = (name: string): string => auth.map.get(name) ?? name;
+  const known = [...new Set([...usual, ...auth.map.keys()])].filter((name) => usual.includes(meant(name)));
+  const wanted = auth.types.length > 0 ? auth.types : [...known.sort(), ...beyond];
+  return wanted.flatMap((type) => {
+    // LOGIN with the user's name at once is another way to do what is announced as LOGIN.
+    const name = type === "LOGIN-INITIAL" ? "LOGIN" : type;
+    const mechanism = session.world.mechanism(meant(type));
+    if (mechanism === undefined || !offered.includes(name)) return [];
+    return name.endsWith("-PLUS") && bindingOf(session) === undefined ? [] : [{ name, mechanism }];
+  });
+}
+
+const bindingOf = ({ journal }: Session): Uint8Array | undefined => journal.read().tls?.binding;
+
+async function attempt(
+  session: Session,
+  auth: Auth,
+  { name, mechanism }: Candidate,
+): Promise<Ending | "in" | "refused"> {
+  const { talk, transcript } = session;
+  const binding = bindingOf(session);
+  const exchange = mechanism.begin({
+    user: auth.user,
+    password: auth.password,
+    extra: auth.extra,
+    host: session.host ?? "",
+    random: session.world.random,
+    ...(binding === undefined ? {} : { binding }),
+  });
+  const ways = { also: "235", ...(auth.plaintext ? { readAs: decoded } : {}) };
+  const [first, shown] = opening(exchange, mechanism, auth, `AUTH ${name}`);
+  let answer = await talk.ask("AUTH", first, "334", { ...ways, shown, recorded: `AUTH ${name}` });
+  while (answer.ok && !isIn(answer.lines)) {
+    const response = exchange.answer(challengeIn(answer.lines));
+    const [line, seen] =
+      response === undefined ? ["*", "*"] : [base64(response), seenAs(response, mechanism, auth)];
+    answer = await talk.ask("AUTH", line, "334", { ...ways, shown: seen, recorded: "(a response)" });
+  }
+  if (answer.ok) return "in";
+  if (answer.ending !== undefined) return answer.ending;
+  explainRefusal(transcript, answer.lines);
+  // A server that does not answer will not do so to another mechanism.
+  return talk.isLate() ? quit("auth") : "refused";
+}
+
+/** The command and how it is shown. An initial response of no octets is "=" (RFC 4954 section 4). */
+function opening({ initial }: Exchange, mechanism: Mechanism, auth: Auth, verb: string): [string, string] {
+  if (initial === undefined) return [verb, verb];
+  if (initial.length === 0) return [`${verb} =`, `${verb} =`];
+  return [`${verb} ${base64(initial)}`, `${verb} ${seenAs(initial, mechanism, auth)}`];
+}
+
+/** A response as the transcript has it: perhaps without the password, perhaps without base64. */
+function seenAs(response: Uint8Array, mechanism: Mechanism, auth: Auth): string {
+  const octets =
+    auth.hide === undefined || mechanism.hidden === undefined
+      ? response
+      : mechanism.hidden(response, auth.password, auth.hide);
+  return auth.plaintext ? Buffer.from(octets).toString("utf8").replaceAll("\0", "\\0") : base64(octets);
+}
+
+const base64 = (octets: Uint8Array): string => Buffer.from(octets).toString("base64");
+
+const isIn = (lines: readonly string[]): boolean => lines.some((line) => /^235(?: |$)/.test(line));
+
+/** The octets of the reply's last line. What is no base64 gives whatever of it can be read; the mechanism judges. */
+function challengeIn(lines: readonly string[]): Uint8Array {
+  return Buffer.from((lines.at(-1) ?? "").slice(4), "base64");
+}
+
+/** "334 VXNlcm5hbWU6" as "334 Username:"; what is no base64 stays. */
+function decoded(line: Buffer): Buffer {
+  const text = line.toString("latin1");
+  const [, code = "", challenge = ""] =
+    /^(334 )((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)$/.exec(text) ?? [];
+  if (challenge === "") return line;
+  return Buffer.concat([Buffer.from(code), Buffer.from(challenge, "base64")]);
+}

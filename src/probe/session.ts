@@ -1,0 +1,39 @@
+/** What the steps of a transaction share: the plan, the conversation, and what the server last said it can do. */
+import type { Conversation } from "./conversation.ts";
+import type { Journal } from "./journal.ts";
+import type { Mechanism, Plan } from "./plan.ts";
+import type { Transcript } from "./transcript.ts";
+
+/** A keyword of EHLO, in upper case, and what stands behind it; AUTH's are those of all its lines. */
+export type Offers = ReadonlyMap<string, readonly string[]>;
+
+export interface Session {
+  readonly plan: Plan;
+  readonly talk: Conversation;
+  readonly transcript: Transcript;
+  readonly journal: Journal;
+  readonly world: World;
+  /** The name or address that was connected to; absent for a socket or a program. */
+  readonly host?: string;
+  /** Of the last EHLO; empty behind HELO. */
+  offers: Offers;
+  /** It has to be said (again): at the beginning, and behind STARTTLS and XCLIENT (RFC 3207 section 4.2). */
+  isHelloDue: boolean;
+}
+
+/** What the probe takes from outside. */
+export interface World {
+  /** Milliseconds, from any beginning. */
+  readonly clock: () => number;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly random: (count: number) => Uint8Array;
+  /** PEM text of the CAs that the system trusts. */
+  readonly systemCa: string;
+  /** The mechanism of a name in upper case. */
+  readonly mechanism: (name: string) => Mechanism | undefined;
+  /** Hosts that take mail for an address's domain, the best first; never empty. */
+  readonly route: (domain: string) => Promise<readonly string[]>;
+  /** Writes a file, or throws. */
+  readonly save: (path: string, text: string) => void;
+}

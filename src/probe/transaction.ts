@@ -1,0 +1,156 @@
+/** The order of a run: connection, greeting, TLS, login, messages, goodbye; and the points where it may be told to stop. */
+import { converse } from "./conversation.ts";
+import { dial, type Line } from "./dial.ts";
+import { drop, type Ending, leave, quit } from "./ending.ts";
+import type { Outcome } from "./exit.ts";
+import { explainRefusal } from "./explain.ts";
+import { sayHello } from "./hello.ts";
+import type { Journal } from "./journal.ts";
+import { logIn } from "./login.ts";
+import type { Plan, Stop } from "./plan.ts";
+import type { Session, World } from "./session.ts";
+import { secure, startTls } from "./starttls.ts";
+import type { Transcript } from "./transcript.ts";
+import { transfer } from "./transfer.ts";
+import { sendXclient } from "./xclient.ts";
+
+/** Does what `plan` says. Returns the exit status (exit.ts). */
+export async function run(
+  plan: Plan,
+  transcript: Transcript,
+  journal: Journal,
+  world: World,
+): Promise<number> {
+  const line = await dial(plan, transcript, world);
+  if (line === undefined) return leave("connect").status;
+  journal.connected(line.to);
+  const ending = await talk(plan, line, { transcript, journal, world });
+  if (ending.how !== "again") return ending.status;
+  // TLS was only to be tried. The same line may still carry a half of the handshake, so it takes a new one.
+  transcript.info("TLS did not come about; once more without it, on a new connection");
+  const { tls: _, ...inClear } = plan;
+  return run(inClear, transcript, journal, world);
+}
+
+type Surroundings = Pick<Session, "transcript" | "journal" | "world">;
+
+/** Everything on one connection, to its end. */
+async function talk(plan: Plan, line: Line, surroundings: Surroundings): Promise<Ending> {
+  const { protocol } = plan;
+  const conversation = converse(line.stream, {
+    output: plan.output,
+    transcript: surroundings.transcript,
+    journal: surroundings.journal,
+    timeout: protocol.timeout,
+    peer: line.peer,
+    clock: surroundings.world.clock,
+    ...(protocol.dropAfterSend === undefined ? {} : { dropAfterSend: protocol.dropAfterSend }),
+  });
+  const session: Session = {
+    plan,
+    talk: conversation,
+    offers: new Map(),
+    isHelloDue: true,
+    ...surroundings,
+    ...(line.host === undefined ? {} : { host: line.host }),
+  };
+  const ending = await end(session, (await parts(session)) ?? quit("ok"), line);
+  await conversation.close();
+  return ending;
+}
+
+type Part = readonly [stop: Stop, act: (session: Session) => Promise<Ending | undefined>];
+
+/** The parts of a conversation in their order, each followed by its stop point. */
+async function parts(session: Session): Promise<Ending | undefined> {
+  const { plan } = session;
+  const isAtOnce = plan.tls?.kind === "on-connect";
+  const disguise: readonly Part[] = [
+    ["XCLIENT", sendXclient],
+    ["XCLIENT-HELO", (session) => helloWhereDue(session, "XCLIENT-HELO", "helloAfterXclient")],
+  ];
+  const order: readonly Part[] = [
+    ["PROXY", sendProxyHeader],
+    ...(isAtOnce ? ([["TLS", secureAtOnce]] as const) : []),
+    ["CONNECT", hearGreeting],
+    ["FIRST-HELO", (session) => helloWhereDue(session, "FIRST-HELO", "hello")],
+    ...(plan.xclient?.beforeTls === true ? disguise : []),
+    ...(isAtOnce ? [] : ([["TLS", startTls]] as const)),
+    ["HELO", (session) => helloWhereDue(session, "HELO", "helloAfterTls")],
+    ...(plan.xclient?.beforeTls === true ? [] : disguise),
+    ["AUTH", logIn],
+  ];
+  for (const [stop, act] of order) {
+    const ending = (await act(session)) ?? (await afterStop(session, stop));
+    if (ending !== undefined) return ending;
+  }
+  for (let message = 0; message < plan.protocol.messages; message++) {
+    const ending = await transfer(session, (stop) => afterStop(session, stop));
+    if (ending !== undefined) return ending;
+  }
+  return undefined;
+}
+
+/** Where the server knows nothing of us any more it has to be told again. */
+async function helloWhereDue(session: Session, stop: Stop, outcome: Outcome): Promise<Ending | undefined> {
+  return session.isHelloDue ? sayHello(session, stop, outcome) : undefined;
+}
+
+/** Lines that are to be said here, and whether the run ends here. */
+async function afterStop(session: Session, stop: Stop): Promise<Ending | undefined> {
+  const { rawLines, quitAfter, dropAfter, dropAfterSend } = session.plan.protocol;
+  for (const { line } of rawLines.filter(({ after }) => after === stop)) {
+    // Behind DATA it is part of the message, and nobody answers.
+    if (stop === "DATA") session.talk.pipeline(stop, [line]);
+    else {
+      const answer = await session.talk.ask(stop, line, "250");
+      if (answer.ending !== undefined) return answer.ending;
+      if (!answer.ok) explainRefusal(session.transcript, answer.lines);
+    }
+  }
+  if (dropAfter === stop || dropAfterSend === stop) return drop;
+  // A server has first to be heard: QUIT right behind a PROXY header would meet its greeting.
+  const isHere = quitAfter === stop || (stop === "CONNECT" && quitAfter === "PROXY");
+  return isHere && stop !== "PROXY" ? quit("ok") : undefined;
+}
+
+async function sendProxyHeader({ plan: { proxy }, talk }: Session): Promise<Ending | undefined> {
+  if (proxy === undefined) return undefined;
+  const octets = Buffer.from(proxy.octets);
+  const shown = proxy.version === 1 ? octets.toString("latin1") : octets.toString("base64");
+  talk.prelude(octets, shown);
+  return undefined;
+}
+
+async function secureAtOnce(session: Session): Promise<Ending | undefined> {
+  const { tls } = session.plan;
+  return tls === undefined ? undefined : secure(session, tls, leave("tls"));
+}
+
+async function hearGreeting({ talk, plan, transcript }: Session): Promise<Ending | undefined> {
+  if (plan.protocol.dropAfterSend === "CONNECT") return drop;
+  const greeting = await talk.hear("CONNECT", "220");
+  if (greeting.ok) return undefined;
+  explainRefusal(transcript, greeting.lines);
+  return greeting.ending ?? quit("banner");
+}
+
+/** The way out. Returns the ending that counts: a line that dies behind an error leaves the error's status. */
+async function end(session: Session, ending: Ending, { peer }: Line): Promise<Ending> {
+  const { talk, transcript } = session;
+  switch (ending.how) {
+    case "drop":
+      transcript.info("Dropping connection");
+      return ending;
+    case "quit": {
+      const goodbye = await talk.quit();
+      if (goodbye !== undefined) return ending.status === 0 ? goodbye : ending;
+      transcript.info(
+        `Connection closed with ${peer === "Child process" ? "child process" : "remote host"}.`,
+      );
+      return ending;
+    }
+    default:
+      return ending;
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * What the run shows of itself: every line behind the hint that tells what it is, on the stream where it belongs,
+ * or not at all. The hints and their order are swaks'.
+ */
+import { hexdump } from "./hexdump.ts";
+import type { Output } from "./plan.ts";
+
+/** Where octets end up; they are there when it returns. */
+export type Sink = (octets: Uint8Array) => void;
+
+/** `terminal`: somebody looks at it with a terminal, which must not obey what a server says. */
+export interface Stream {
+  readonly write: Sink;
+  readonly terminal: boolean;
+}
+
+export interface Transcript {
+  /** Octets that go out, with their line ends; they are shown line by line. */
+  sent(octets: Uint8Array, secure: boolean): void;
+  /** A message; only its number of lines where the plan says so. */
+  message(octets: Uint8Array, secure: boolean): void;
+  /** A reply's lines. */
+  received(lines: readonly Uint8Array[], expected: boolean, secure: boolean): void;
+  /** What passed over the wire, octet by octet; shown where the plan says so. */
+  dump(direction: "sent" | "received", octets: Uint8Array): void;
+  info(text: string): void;
+  error(text: string): void;
+  /** A word of explanation, for those who asked for it. */
+  explain(text: string): void;
+}
+
+interface Kind {
+  /** With the blanks behind it. */
+  readonly hint: string;
+  readonly group: "send" | "receive" | "info";
+  /** --silent lets it through, and everything behind it. */
+  readonly trouble: boolean;
+}
+
+const kinds = {
+  sent: { hint: " -> ", group: "send", trouble: false },
+  sentSecure: { hint: " ~> ", group: "send", trouble: false },
+  received: { hint: "<-  ", group: "receive", trouble: false },
+  receivedSecure: { hint: "<~  ", group: "receive", trouble: false },
+  refused: { hint: "<** ", group: "receive", trouble: true },
+  refusedSecure: { hint: "<~* ", group: "receive", trouble: true },
+  dumpSent: { hint: "  > ", group: "send", trouble: false },
+  dumpReceived: { hint: "<   ", group: "receive", trouble: false },
+  info: { hint: "=== ", group: "info", trouble: false },
+  explained: { hint: "  # ", group: "info", trouble: false },
+  error: { hint: "*** ", group: "info", trouble: true },
+} as const satisfies Readonly<Record<string, Kind>>;
+
+const lineFeed = Buffer.from("\n");
+
+/** Writes to `stdout` and `stderr` what `output` lets through. */
+export function openTranscript(output: Output, stdout: Stream, stderr: Stream): Transcript {
+  let troubled = false;
+
+  function isShown({ group, trouble }: Kind): boolean {
+    if (trouble) troubled = true;
+    if (output.hide.all || output.silent >= 3) return false;
+    if (output.silent === 2) return trouble && !hidden(group, trouble);
+    if (output.silent === 1 && !troubled) return false;
+    return !hidden(group, trouble);
+  }
+
+  /** Errors of the probe itself are no information that can be hidden. */
+  function hidden(group: Kind["group"], trouble: boolean): boolean {
+    return output.hide[group] && !(group === "info" && trouble);
+  }
+
+  function show(name: keyof typeof kinds, lines: readonly Uint8Array[]): void {
+    const kind = kinds[name];
+    if (!isShown(kind)) return;
+    const hint = Buffer.from(output.hints[kind.group] ? kind.hint : "");
+    const stream = name === "error" ? stderr : stdout;
+    stream.write(Buffer.concat(lines.flatMap((line) => [hint, readable(line, stream), lineFeed])));
+  }
+
+  return {
+    sent(octets, secure) {
+      show(secure ? "sentSecure" : "sent", linesOf(octets));
+    },
+    message(octets, secure) {
+      const lines = linesOf(octets);
+      const shown = output.suppressData ? [Buffer.from(`${lines.length} lines sent`)] : lines;
+      show(secure ? "sentSecure" : "sent", shown);
+    },
+    received(lines, expected, secure) {
+      if (expected) show(secure ? "receivedSecure" : "received", lines);
+      else show(secure ? "refusedSecure" : "refused", lines);
+    },
+    dump(direction, octets) {
+      if (!output.raw) return;
+      const lines = hexdump(octets).map((line) => Buffer.from(line));
+      show(direction === "sent" ? "dumpSent" : "dumpReceived", lines);
+    },
+    info: (text) =>
+      show(
+        "info",
+        text.split("\n").map((line) => Buffer.from(line)),
+      ),
+    error: (text) =>
+      show(
+        "error",
+        text.split("\n").map((line) => Buffer.from(line)),
+      ),
+    explain(text) {
+      if (output.explain) show("explained", [Buffer.from(text)]);
+    },
+  };
+}
+
+/** Without the last line's end; the other lines keep their CR, as swaks shows them. */
+function linesOf(octets: Uint8Array): readonly Uint8Array[] {
+  const text = Buffer.from(octets)
+    .toString("latin1")
+    .replace(/\r?\n$/, "");
+  return text.split("\n").map((line) => Buffer.from(line, "latin1"));
+}
+
+/** As it is into files and pipes; on a terminal without anything that it would obey. */
+function readable(line: Uint8Array, { terminal }: Stream): Uint8Array {
+  if (!terminal) return line;
+  const text = Buffer.from(line).toString("utf8").replace(/\r$/, "");
+  const escaped = text.replace(/\p{Cc}/gu, (control) =>
+    control === "\t" ? control : `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+  return Buffer.from(escaped);
+}

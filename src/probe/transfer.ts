@@ -1,0 +1,168 @@
+/** MAIL, RCPT and the message: one transaction of RFC 5321 section 3.3, of LMTP (RFC 2033), with PRDR or BDAT. */
+
+import type { Answer } from "./conversation.ts";
+import { type Ending, quit } from "./ending.ts";
+import { explainRefusal } from "./explain.ts";
+import type { Data, Stop } from "./plan.ts";
+import type { Session } from "./session.ts";
+
+/** Whether the run ends at a point that was passed; undefined goes on. */
+export type AfterStop = (stop: Stop) => Promise<Ending | undefined>;
+
+/** One message, from MAIL to the last reply about it. */
+export async function transfer(session: Session, afterStop: AfterStop): Promise<Ending | undefined> {
+  const { plan, transcript, offers } = session;
+  if (plan.protocol.prdr && !offers.has("PRDR")) {
+    transcript.error("Host did not advertise PRDR support");
+    return quit("prdr");
+  }
+  if (plan.protocol.chunk !== undefined && !offers.has("CHUNKING")) {
+    transcript.error("Host did not advertise CHUNKING");
+    return quit("data");
+  }
+  const envelope = plan.protocol.pipeline && offers.has("PIPELINING") ? pipelined : oneByOne;
+  const accepted = await envelope(session, afterStop);
+  if (typeof accepted !== "number") return accepted;
+  const data = plan.data ?? { octets: new Uint8Array(), fixup: true };
+  const sent =
+    plan.protocol.chunk === undefined
+      ? await byData(session, data, accepted, afterStop)
+      : await byChunks(session, data, plan.protocol.chunk, accepted);
+  return sent ?? afterStop("DOT");
+}
+
+const mailLine = ({ plan: { protocol } }: Session): string =>
+  [`MAIL FROM:<${protocol.from}>`, ...(protocol.prdr ? ["PRDR"] : []), ...protocol.mailParameters].join(" ");
+
+const rcptLines = ({ plan: { protocol } }: Session): readonly string[] =>
+  protocol.to.map((to) => [`RCPT TO:<${to}>`, ...protocol.rcptParameters].join(" "));
+
+/** How many recipients were taken, or how the run ends. */
+async function oneByOne(session: Session, afterStop: AfterStop): Promise<Ending | number> {
+  const { talk, plan } = session;
+  const mail = await talk.ask("MAIL", mailLine(session), "250");
+  if (!mail.ok) return refused(session, mail, quit("mail"));
+  const mailEnding = await afterStop("MAIL");
+  if (mailEnding !== undefined) return mailEnding;
+  let accepted = 0;
+  for (const line of rcptLines(session)) {
+    const rcpt = await talk.ask("RCPT", line, "250");
+    if (rcpt.ending !== undefined) return rcpt.ending;
+    if (rcpt.ok) accepted++;
+    else explainRefusal(session.transcript, rcpt.lines);
+  }
+  if (accepted === 0) return quit("rcpt");
+  const rcptEnding = await afterStop("RCPT");
+  if (rcptEnding !== undefined) return rcptEnding;
+  if (plan.protocol.chunk !== undefined) return accepted;
+  const data = await talk.ask("DATA", "DATA", "354");
+  return data.ok ? accepted : refused(session, data, quit("data"));
+}
+
+/** RFC 2920: all commands at once up to where the run may stop, then all the replies. */
+async function pipelined(session: Session, afterStop: AfterStop): Promise<Ending | number> {
+  const { talk, plan } = session;
+  const { quitAfter, dropAfter, chunk } = plan.protocol;
+  const stopsAt = (stop: Stop): boolean => quitAfter === stop || dropAfter === stop;
+  if (stopsAt("MAIL")) return oneByOne(session, afterStop);
+  const hasData = chunk === undefined && !stopsAt("RCPT");
+  const rcpts = rcptLines(session);
+  const commands = [mailLine(session), ...rcpts, ...(hasData ? ["DATA"] : [])];
+  const stops = plan.protocol.dropAfterSend;
+  const last: Stop = hasData ? "DATA" : "RCPT";
+  const dropped = talk.pipeline(stops === "MAIL" || stops === "RCPT" ? stops : last, commands);
+  if (dropped !== undefined) return dropped;
+  const mail = await talk.hear("MAIL", "250");
+  let ending = mail.ending;
+  let accepted = 0;
+  for (const _ of rcpts) {
+    const rcpt = ending === undefined && !talk.isLate() ? await talk.hear("RCPT", "250") : mail;
+    ending ??= rcpt.ending;
+    if (rcpt.ok && rcpt !== mail) accepted++;
+  }
+  if (ending !== undefined) return ending;
+  if (talk.isLate()) return quit(mail.ok ? "rcpt" : "mail");
+  const trouble = !mail.ok ? quit("mail") : accepted === 0 ? quit("rcpt") : undefined;
+  if (!hasData) return trouble ?? (await afterStop("RCPT")) ?? accepted;
+  const data = await talk.hear("DATA", "354");
+  if (data.ending !== undefined) return data.ending;
+  // RFC 2920 section 3.1: a 354 that nobody wanted any more is answered with an empty message.
+  if (trouble !== undefined && data.ok) await finish(session, Buffer.from(".\r\n"));
+  if (trouble !== undefined) return trouble;
+  return data.ok ? accepted : refused(session, data, quit("data"));
+}
+
+async function finish({ talk }: Session, octets: Uint8Array): Promise<void> {
+  talk.message("DOT", octets);
+  await talk.hear("DOT", "250");
+}
+
+async function byData(
+  session: Session,
+  { octets, fixup }: Data,
+  accepted: number,
+  afterStop: AfterStop,
+): Promise<Ending | undefined> {
+  const ending = await afterStop("DATA");
+  if (ending !== undefined) return ending;
+  const whole = fixup ? Buffer.concat([octets, Buffer.from(".\r\n")]) : octets;
+  return session.talk.message("DOT", whole) ?? verdicts(session, accepted);
+}
+
+/** RFC 3030 section 2: nothing is stuffed, so the dots that were doubled for DATA are single again. */
+async function byChunks(
+  session: Session,
+  { octets, fixup }: Data,
+  size: number,
+  accepted: number,
+): Promise<Ending | undefined> {
+  const stuffed = Buffer.from(octets).toString("latin1");
+  const whole = Buffer.from(fixup ? stuffed.replace(/(^|\r\n)\.\./g, "$1.") : stuffed, "latin1");
+  for (let from = 0; ; from += size) {
+    const chunk = whole.subarray(from, from + size);
+    const isLast = from + size >= whole.length;
+    const command = `BDAT ${chunk.length}${isLast ? " LAST" : ""}`;
+    const dropped = session.talk.message(isLast ? "DOT" : "DATA", chunk, command);
+    if (dropped !== undefined) return dropped;
+    if (isLast) return verdicts(session, accepted);
+    const answer = await session.talk.hear("DATA", "250");
+    if (!answer.ok) return refused(session, answer, quit("data"));
+  }
+}
+
+/** What is said about the message: once, or once for each recipient (RFC 2033 section 4.2, PRDR). */
+async function verdicts(session: Session, accepted: number): Promise<Ending | undefined> {
+  const { talk, plan } = session;
+  if (plan.protocol.core === "lmtp") {
+    const answers = await forEach(session, accepted);
+    const taken = answers.some(({ ok }) => ok);
+    return (
+      answers.find(({ ending }) => ending !== undefined)?.ending ?? (taken ? undefined : quit("message"))
+    );
+  }
+  // With one recipient left its own reply is everybody's.
+  const isPrdr = plan.protocol.prdr && accepted > 1;
+  const first = await talk.hear("DOT", "250", isPrdr ? { also: "353" } : {});
+  if (!first.ok) return refused(session, first, quit("message"));
+  if (!first.lines.some((line) => line.startsWith("353 "))) return undefined;
+  const answers = await forEach(session, accepted);
+  const lost = answers.find(({ ending }) => ending !== undefined);
+  if (lost !== undefined) return lost.ending;
+  const last = await talk.hear("DOT", "250");
+  return last.ok ? undefined : refused(session, last, quit("message"));
+}
+
+async function forEach({ talk, transcript }: Session, count: number): Promise<readonly Answer[]> {
+  const answers: Answer[] = [];
+  while (answers.length < count && !talk.isLate() && answers.at(-1)?.ending === undefined) {
+    const answer = await talk.hear("DOT", "250");
+    if (!answer.ok) explainRefusal(transcript, answer.lines);
+    answers.push(answer);
+  }
+  return answers;
+}
+
+function refused({ transcript }: Session, answer: Answer, otherwise: Ending): Ending {
+  if (answer.ending === undefined) explainRefusal(transcript, answer.lines);
+  return answer.ending ?? otherwise;
+}

@@ -1,0 +1,125 @@
+/** The ways to a server: TCP, perhaps through a proxy, a Unix socket, and a program's standard input and output. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { lookup } from "node:dns/promises";
+import { connect, isIP, type Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { parseProxy, passThrough } from "./proxy.ts";
+
+export interface Address {
+  /** A name or an address. */
+  readonly host: string;
+  readonly port: number;
+  readonly family?: 4 | 6;
+  readonly localInterface?: string;
+  readonly localPort?: number;
+  /** What {@link parseProxy} reads. */
+  readonly via?: string;
+}
+
+/**
+ * Connects to the first of the host's addresses that answers, all of them within `timeout` milliseconds (0: no limit).
+ * Rejects with the last one's error.
+ */
+export function connectTcp(address: Address, timeout: number): Promise<Duplex> {
+  return within(timeout, async (signal) => {
+    if (address.via === undefined) return reach(address, signal);
+    const proxy = parseProxy(address.via);
+    if (proxy === undefined)
+      throw new Error(`not a proxy: expected socks5h://, socks5:// or http://HOST:PORT`);
+    const socket = await reach({ ...address, host: proxy.host, port: proxy.port }, signal);
+    const stop = (): void => void socket.destroy(new Error("Connection timed out"));
+    signal.addEventListener("abort", stop);
+    try {
+      await passThrough(socket, proxy, address.host, address.port);
+      return socket;
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+  });
+}
+
+export function connectUnix(path: string, timeout: number): Promise<Duplex> {
+  return within(timeout, (signal) => opened(connect({ path }), signal));
+}
+
+/** Runs `work`; when the time is up its signal is aborted, and it is as if the network had been silent. */
+async function within<Result>(
+  timeout: number,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const clock = new AbortController();
+  const timer = timeout > 0 ? setTimeout(() => clock.abort(), timeout) : undefined;
+  const silence = new Promise<never>((_, reject) => {
+    clock.signal.addEventListener("abort", () => reject(new Error("Connection timed out")));
+  });
+  try {
+    return await Promise.race([work(clock.signal), silence]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function reach({ host, port, family, localInterface, localPort }: Address, signal: AbortSignal) {
+  const known = isIP(host);
+  const found =
+    known === 0 ? await lookup(host, { all: true, family: family ?? 0 }) : [{ address: host, family: known }];
+  let last: unknown = new Error("Name or service not known");
+  for (const { address } of found) {
+    try {
+      const from = {
+        ...(localInterface === undefined ? {} : { localAddress: localInterface }),
+        ...(localPort === undefined ? {} : { localPort }),
+      };
+      return await opened(connect({ host: address, port, ...from }), signal);
+    } catch (error) {
+      last = error;
+    }
+    if (signal.aborted) break;
+  }
+  throw last;
+}
+
+function opened(socket: Socket, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => void socket.destroy(new Error("Connection timed out"));
+    const settle = (act: () => void): void => {
+      socket.off("error", fail).off("connect", open);
+      signal.removeEventListener("abort", stop);
+      act();
+    };
+    const fail = (error: Error): void =>
+      settle(() => {
+        socket.on("error", () => undefined); // a second one changes nothing
+        reject(error);
+      });
+    const open = (): void => settle(() => resolve(socket.pause()));
+    socket.on("error", fail).on("connect", open).setNoDelay(true);
+    signal.addEventListener("abort", stop);
+  });
+}
+
+/** Characters that only a shell understands; without any the words are the program and its arguments. */
+const forTheShell = /[$&*(){}[\]'";\\|?<>~`\n]/;
+
+/** Starts `command`; what it says on standard error goes where ours goes. Rejects where there is no such program. */
+export function connectProgram(command: string): Promise<Duplex> {
+  const [program = "", ...words] = command.trim().split(/\s+/);
+  const [file, args] = forTheShell.test(command) ? ["/bin/sh", ["-c", command]] : [program, words];
+  const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("spawn", () => resolve(overPipes(child)));
+  });
+}
+
+function overPipes(child: ChildProcess & { stdin: unknown; stdout: unknown }): Duplex {
+  const { stdin, stdout } = child;
+  if (stdin === null || stdout === null) throw new Error("a program without pipes");
+  const duplex = Duplex.from({ writable: stdin, readable: stdout });
+  // Whoever started it need not wait for it: it sees the end of its input.
+  duplex.once("close", () => child.unref());
+  return duplex;
+}
