@@ -1,0 +1,68 @@
+/** Completions of the probe's options for bash, zsh and fish, made from the table. */
+import { mistake } from "./mistake.ts";
+import type { Row } from "./row.ts";
+import { namesOf, rows } from "./table.ts";
+
+const dashed = (row: Row): readonly string[] =>
+  namesOf(row).map((name) => (name.length <= 3 ? `-${name}` : `--${name}`));
+
+const takesFile = ({ file, placeholder }: Row): boolean =>
+  file === true || placeholder === "FILE" || placeholder === "PATH";
+
+/** The first sentence, which is what a shell has room for. */
+const brief = ({ help }: Row): string => /^.*?[.:;](?= |$)/.exec(help)?.[0].replace(/[.:;]$/, "") ?? help;
+
+function bash(): string {
+  const words = rows.flatMap(dashed).join(" ");
+  const files = rows.filter(takesFile).flatMap(dashed).join("|");
+  return `# Completion of "tpa-submit probe" for bash
+_tpa_submit_probe() {
+  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]}
+  [ "\${COMP_WORDS[1]}" = probe ] || return 0
+  case $before in
+    ${files}) COMPREPLY=($(compgen -f -- "$word")) ;;
+    *) COMPREPLY=($(compgen -W "${words}" -- "$word")) ;;
+  esac
+}
+complete -o default -F _tpa_submit_probe tpa-submit
+`;
+}
+
+function zsh(): string {
+  const quoted = (text: string): string => text.replaceAll("'", "'\\''").replace(/[[\]:]/g, "\\$&");
+  const lines = rows.flatMap((row) => {
+    const value =
+      row.argument === "none" ? "" : `:${quoted(row.placeholder ?? "")}:${takesFile(row) ? "_files" : ""}`;
+    return dashed(row).map((name) => `    '${name}[${quoted(brief(row))}]${value}'`);
+  });
+  return `#compdef tpa-submit
+# Completion of "tpa-submit probe" for zsh
+if [[ $words[2] == probe ]]; then
+  shift words; (( CURRENT-- ))
+  _arguments \\
+${lines.join(" \\\n")}
+fi
+`;
+}
+
+function fish(): string {
+  const quoted = (text: string): string => `'${text.replace(/[\\']/g, "\\$&")}'`;
+  const lines = rows.flatMap((row) =>
+    namesOf(row).map((name) => {
+      const kind = name.length === 1 ? "-s" : name.length <= 3 ? "-o" : "-l";
+      const value = row.argument === "none" ? "" : takesFile(row) ? " -r" : " -x";
+      return `complete -c tpa-submit -n '__fish_seen_subcommand_from probe' ${kind} ${name}${value} -d ${quoted(brief(row))}\n`;
+    }),
+  );
+  return `# Completion of "tpa-submit probe" for fish\n${lines.join("")}`;
+}
+
+const shells: Readonly<Record<string, () => string>> = { bash, zsh, fish };
+
+/** The script for a shell. Throws a Failure for a shell that is not known. */
+export function completionFor(shell: string): string {
+  const write = shells[shell];
+  if (write === undefined)
+    throw mistake(`--completion: expected bash, zsh or fish, found '${shell}', exiting`);
+  return write();
+}

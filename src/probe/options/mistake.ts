@@ -1,0 +1,23 @@
+/** How the probe's options say no: swaks' status and its words, with the reasons that C programs give. */
+import { Failure } from "../../failure.ts";
+
+/** swaks' exit status for options that it cannot use. */
+export const mistakeStatus = 1;
+
+/** A Failure in swaks' form. */
+export const mistake = (text: string, status = mistakeStatus): Failure => new Failure(status, `*** ${text}`);
+
+/** swaks' words for an option that was given without the value that it must have. */
+export const withoutArgument = (name: string): Failure =>
+  mistake(`Option processing error: option ${name} specified with no argument`);
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "No such file or directory",
+  EACCES: "Permission denied",
+  EISDIR: "Is a directory",
+  ENOTDIR: "Not a directory",
+  ELOOP: "Too many levels of symbolic links",
+};
+
+/** What strerror(3) calls a system error. */
+export const reason = (code: string): string => reasons[code] ?? code;

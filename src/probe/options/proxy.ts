@@ -1,0 +1,150 @@
+/** The PROXY header of a load balancer: from options to its octets and their --dump section. */
+import { isIP } from "node:net";
+import { statusOf } from "../exit.ts";
+import type { ProxyHeader } from "../plan.ts";
+import type { Answers } from "./answers.ts";
+import { mistake } from "./mistake.ts";
+import type { Section } from "./section.ts";
+
+/** The beginning of version 2 (section 2.2 of HAProxy's proxy-protocol.txt). */
+const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
+
+const families: Readonly<Record<1 | 2, readonly string[]>> = {
+  1: ["TCP4", "TCP6"],
+  2: ["AF_UNSPEC", "AF_INET", "AF_INET6", "AF_UNIX"],
+};
+const protocols = ["UNSPEC", "STREAM", "DGRAM"];
+const commands = ["LOCAL", "PROXY"];
+
+const parts = ["family", "source", "source-port", "dest", "dest-port"] as const;
+const spareable = ["protocol", "command"] as const;
+
+type Part = (typeof parts)[number] | (typeof spareable)[number];
+
+/** A header in words, in capitals, or as its octets. */
+export type ProxyChoice = { readonly version: 1 | 2 } & (
+  | { readonly raw: Uint8Array }
+  | { readonly words: ReadonlyMap<Part, string> }
+);
+
+const wrong = (text: string): Error => mistake(text, statusOf("proxy"));
+
+/** Undefined where nothing is to be sent. */
+export async function proxyOf(answers: Answers): Promise<ProxyChoice | undefined> {
+  const version = await versionOf(answers);
+  const given = [...parts, ...spareable].filter((part) => answers.has(`proxy-${part}`));
+  if (answers.has("proxy")) {
+    if (given.length > 0) throw wrong("Can't mix --proxy option with other --proxy-* options");
+    return { version, raw: rawFrom((await answers.contents("proxy"))?.octets ?? Buffer.alloc(0), version) };
+  }
+  if (given.length === 0) return undefined;
+  const words = new Map<Part, string>([
+    ["protocol", "STREAM"],
+    ["command", "PROXY"],
+  ]);
+  for (const part of given) words.set(part, ((await answers.text(`proxy-${part}`)) ?? "").toUpperCase());
+  const missing = parts.filter((part) => !words.get(part)).map((part) => part.replace("-", "_"));
+  if (missing.length > 0) throw wrong(`Incomplete set of --proxy-* options (missing ${missing.join(", ")})`);
+  check("family", words, families[version], ` for version ${version}`);
+  check("protocol", words, protocols);
+  check("command", words, commands);
+  return { version, words };
+}
+
+async function versionOf(answers: Answers): Promise<1 | 2> {
+  const version = (await answers.text("proxy-version")) ?? "1";
+  if (version === "1" || version === "2") return version === "1" ? 1 : 2;
+  throw wrong(`Invalid argument to --proxy: ${version} is not a legal proxy version`);
+}
+
+function check(part: Part, words: ReadonlyMap<Part, string>, known: readonly string[], where = ""): void {
+  const word = words.get(part) ?? "";
+  if (!known.includes(word)) throw wrong(`unknown --proxy-${part} argument ${word}${where}`);
+}
+
+/** What was given, decoded, without the beginning that every header has. */
+function rawFrom(octets: Uint8Array, version: 1 | 2): Uint8Array {
+  const text = Buffer.from(octets).toString("latin1");
+  const decoded = text.startsWith("base64:")
+    ? Buffer.from(text.slice("base64:".length), "base64").toString("latin1")
+    : text;
+  const beginning = version === 1 ? "PROXY " : signature.toString("latin1");
+  return Buffer.from(decoded.startsWith(beginning) ? decoded.slice(beginning.length) : decoded, "latin1");
+}
+
+/** The octets to send: a line in version 1, the signature and what follows it in version 2. */
+export function proxyPlan(choice: ProxyChoice): ProxyHeader {
+  const { version } = choice;
+  const body = "raw" in choice ? choice.raw : version === 1 ? lineOf(choice.words) : blockOf(choice.words);
+  const octets =
+    version === 1
+      ? Buffer.concat([Buffer.from("PROXY "), body, Buffer.from("\r\n")])
+      : Buffer.concat([signature, body]);
+  return { version, octets };
+}
+
+function lineOf(words: ReadonlyMap<Part, string>): Uint8Array {
+  const order = ["family", "source", "dest", "source-port", "dest-port"] as const;
+  return Buffer.from(order.map((part) => words.get(part)).join(" "));
+}
+
+/** Version, command, family, protocol, length, addresses (section 2.2). */
+function blockOf(words: ReadonlyMap<Part, string>): Uint8Array {
+  const family = families[2].indexOf(words.get("family") ?? "");
+  const protocol = protocols.indexOf(words.get("protocol") ?? "");
+  const command = commands.indexOf(words.get("command") ?? "");
+  const [source, dest] = [addressIn(words, "source", family), addressIn(words, "dest", family)];
+  const ports =
+    family === 1 || family === 2 ? [portIn(words, "source-port"), portIn(words, "dest-port")] : [];
+  const addresses = Buffer.concat([source, dest, ...ports]);
+  const head = Buffer.from([0x20 | command, (family << 4) | protocol, 0, 0]);
+  head.writeUInt16BE(addresses.length, 2);
+  return Buffer.concat([head, addresses]);
+}
+
+function addressIn(words: ReadonlyMap<Part, string>, part: "source" | "dest", family: number): Uint8Array {
+  const text = words.get(part) ?? "";
+  if (family === 0) return Buffer.alloc(0);
+  if (family === 3) return Buffer.concat([Buffer.from(text), Buffer.alloc(108)]).subarray(0, 108);
+  if (isIP(text) !== (family === 1 ? 4 : 6))
+    throw wrong(`--proxy-${part} ${text} is no address of the family`);
+  return family === 1 ? Buffer.from(text.split(".").map(Number)) : ipv6Octets(text);
+}
+
+function ipv6Octets(text: string): Uint8Array {
+  // The URL parser writes any form of an address in hexadecimal groups (WHATWG URL, "IPv6 serializer").
+  const written = new URL(`http://[${text}]`).hostname.slice(1, -1);
+  const [front = "", back = ""] = written.split("::");
+  const [before, after] = [front, back].map((half) => half.split(":").filter((group) => group !== ""));
+  const zeros = Array<string>(8 - (before?.length ?? 0) - (after?.length ?? 0)).fill("0");
+  const groups = [...(before ?? []), ...zeros, ...(after ?? [])];
+  return Buffer.from(groups.map((group) => group.padStart(4, "0")).join(""), "hex");
+}
+
+function portIn(words: ReadonlyMap<Part, string>, part: "source-port" | "dest-port"): Uint8Array {
+  const port = Number(words.get(part));
+  if (!(port >= 0 && port <= 65535)) throw wrong(`--proxy-${part} ${words.get(part)} is no port`);
+  const octets = Buffer.alloc(2);
+  octets.writeUInt16BE(port);
+  return octets;
+}
+
+/** The lines of `--dump PROXY`. */
+export function proxySection(choice: ProxyChoice | undefined): Section {
+  const title = "PROXY Info";
+  if (choice === undefined) return { title, lines: [["proxy", "no"]] };
+  const raw = "raw" in choice ? Buffer.from(choice.raw) : undefined;
+  const words = "words" in choice ? choice.words : new Map<Part, string>();
+  const order = [...parts, "protocol", "command"] as const;
+  return {
+    title,
+    width: "source port".length,
+    lines: [
+      ["proxy", "yes"],
+      ["version", String(choice.version)],
+      ...(raw
+        ? ([["raw string", choice.version === 1 ? raw.toString("latin1") : raw.toString("base64")]] as const)
+        : order.map((part) => [part.replace("-", " "), words.get(part) ?? ""] as const)),
+    ],
+  };
+}

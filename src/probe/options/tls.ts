@@ -1,0 +1,187 @@
+/** TLS: from options to the plan's part and its --dump section. */
+import type { Need, Tls } from "../plan.ts";
+import type { Answers } from "./answers.ts";
+import { mistake } from "./mistake.ts";
+import type { Dialect } from "./protocol.ts";
+import type { Section } from "./section.ts";
+import { needWords } from "./xclient.ts";
+
+/** Versions as --tls-protocol and --dump write them -> Node's names, the oldest first. */
+const versions: ReadonlyMap<string, string> = new Map([
+  ["TLSv1", "TLSv1"],
+  ["TLSv1_1", "TLSv1.1"],
+  ["TLSv1_2", "TLSv1.2"],
+  ["TLSv1_3", "TLSv1.3"],
+]);
+
+/** Files and folders, as tls needs them. */
+export interface Files {
+  /** Throws as node:fs does. */
+  readFile(path: string): Uint8Array;
+  /** The names in a folder; undefined where the path is none. */
+  list(path: string): readonly string[] | undefined;
+}
+
+/** What the options say; the files that they name are not read yet. */
+export interface TlsChoice {
+  readonly kind: Tls["kind"];
+  readonly need: Need;
+  /** As typed, what is known of it. */
+  readonly requested: readonly string[];
+  readonly ciphers?: string;
+  readonly verifyCa: boolean;
+  readonly verifyHost: boolean;
+  readonly target?: string;
+  readonly caPath?: string;
+  readonly certificate?: string;
+  readonly key?: string;
+  readonly chain?: string;
+  readonly saveCertificate?: string;
+  readonly saveChain?: string;
+  readonly sni?: string;
+}
+
+/** How TLS begins; undefined where nothing asks for it. `implied` is what the protocol's name says. */
+export function beginningOf(
+  answers: Answers,
+  implied: Dialect["tls"],
+): { readonly kind: Tls["kind"]; readonly need: Need } | undefined {
+  if (answers.has("tls-optional-strict")) return { kind: "starttls", need: "strict" };
+  if (answers.has("tls-optional")) return { kind: "starttls", need: "optional" };
+  if (answers.has("tls")) return { kind: "starttls", need: "required" };
+  if (answers.has("tls-on-connect")) return { kind: "on-connect", need: "required" };
+  return implied && { kind: implied, need: "required" };
+}
+
+/** Reads the other options; `warn` is told of versions that are unknown. */
+export async function tlsOf(
+  answers: Answers,
+  beginning: ReturnType<typeof beginningOf>,
+  files: Files,
+  warn: (text: string) => void,
+): Promise<TlsChoice | undefined> {
+  if (beginning === undefined) return undefined;
+  const certificate = await answers.text("tls-cert");
+  const key = await answers.text("tls-key");
+  const chain = await answers.text("tls-chain");
+  if ((certificate === undefined) !== (key === undefined))
+    throw mistake("--tls-cert and --tls-key require each other.  Exiting");
+  if (chain !== undefined && certificate === undefined)
+    throw mistake("--tls-chain requires both --tls-cert and --tls-key.  Exiting");
+  const caPath = await answers.text("tls-ca-path");
+  const requested = requestedFrom(await answers.text("tls-protocol"), warn);
+  if (caPath !== undefined && !exists(caPath, files))
+    throw mistake(`--tls-ca-path: ${caPath} is not a valid file or directory.  Exiting.`);
+  const ciphers = await answers.text("tls-cipher");
+  const target = await answers.text("tls-verify-target");
+  const sni = await answers.text("tls-sni");
+  const saved = async (name: "tls-get-peer-cert" | "tls-get-peer-chain"): Promise<string | undefined> =>
+    answers.has(name) ? ((await answers.text(name)) ?? "") : undefined;
+  const saveCertificate = await saved("tls-get-peer-cert");
+  const saveChain = await saved("tls-get-peer-chain");
+  return {
+    ...beginning,
+    requested,
+    verifyCa: answers.has("tls-verify") || answers.has("tls-verify-ca"),
+    verifyHost: answers.has("tls-verify") || answers.has("tls-verify-host"),
+    ...(ciphers === undefined ? {} : { ciphers }),
+    ...(target === undefined ? {} : { target }),
+    ...(caPath === undefined ? {} : { caPath }),
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(key === undefined ? {} : { key }),
+    ...(chain === undefined ? {} : { chain }),
+    ...(saveCertificate === undefined ? {} : { saveCertificate }),
+    ...(saveChain === undefined ? {} : { saveChain }),
+    ...(sni === undefined ? {} : { sni: sni === "<>" ? "" : sni }),
+  };
+}
+
+/** The known ones of a list of versions, all of the form `x` or all of the form `no_x`. */
+function requestedFrom(text: string | undefined, warn: (text: string) => void): readonly string[] {
+  if (text === undefined) return [];
+  if (text === "") throw mistake("Option processing error: option tls-protocol specified with no argument");
+  const known: string[] = [];
+  for (const word of text.split(/\s*,\s*/)) {
+    if (versionOf(word) === undefined) warn(`${word} in --tls-protocol is not a known/supported protocol`);
+    else known.push(word);
+  }
+  const negative = known.filter(isNegative).length;
+  if (negative > 0 && negative < known.length)
+    throw mistake("cannot mix X and no_X forms in --tls-protocol option");
+  if (known.length === 0) throw mistake("no valid arguments provided to --tls-protocol, exiting");
+  return known;
+}
+
+const isNegative = (word: string): boolean => /^no_/i.test(word);
+
+function versionOf(word: string): string | undefined {
+  const bare = word.replace(/^no_/i, "").toLowerCase();
+  for (const [name, version] of versions) if (name.toLowerCase() === bare) return version;
+  return undefined;
+}
+
+const exists = (path: string, files: Files): boolean => {
+  if (files.list(path) !== undefined) return true;
+  try {
+    files.readFile(path);
+    return true;
+  } catch {
+    return false; // what cannot be read is of no use, whatever the reason
+  }
+};
+
+/** Reads the files. Throws a Failure with `status` where one cannot be read. */
+export function tlsPlan(choice: TlsChoice, read: (path: string) => string, files: Files): Tls {
+  const { requested, caPath, certificate, key, chain, ...rest } = choice;
+  const negative = requested.some(isNegative);
+  const named = new Set(requested.map(versionOf));
+  const allowed = [...versions.values()].filter((version) => named.has(version) !== negative);
+  const [oldest] = allowed;
+  const newest = allowed.at(-1);
+  return {
+    ...rest,
+    ...(requested.length === 0 || oldest === undefined || newest === undefined ? {} : { oldest, newest }),
+    ...(caPath === undefined ? {} : { ca: authorities(caPath, read, files) }),
+    ...(certificate === undefined ? {} : { certificate: read(certificate) }),
+    ...(key === undefined ? {} : { key: read(key) }),
+    ...(chain === undefined ? {} : { chain: read(chain) }),
+  };
+}
+
+/** The certificates in a file, or in all files of a folder. */
+function authorities(path: string, read: (path: string) => string, files: Files): string {
+  const names = files.list(path);
+  if (names === undefined) return read(path);
+  return names
+    .map((name) => `${path}/${name}`)
+    .filter((file) => files.list(file) === undefined)
+    .map(read)
+    .filter((text) => text.includes("-----BEGIN CERTIFICATE-----"))
+    .join("\n");
+}
+
+/** The lines of `--dump TLS`. */
+export function tlsSection(tls: TlsChoice | undefined): Section {
+  const title = "TLS / Encryption Info";
+  if (tls === undefined) return { title, lines: [["tls", "no"]] };
+  const checks = [...(tls.verifyCa ? ["CA"] : []), ...(tls.verifyHost ? ["HOST"] : [])].join(", ");
+  const place = (path: string | undefined): string => (path === "" ? "STDOUT" : (path ?? ""));
+  return {
+    title,
+    lines: [
+      ["tls", `starttls${tls.kind === "on-connect" ? " on connect" : ""} (${needWords[tls.need]})`],
+      ["peer cert", place(tls.saveCertificate)],
+      ["peer chain", place(tls.saveChain)],
+      ["local cert", tls.certificate ?? ""],
+      ["local key", tls.key ?? ""],
+      ["local chain", tls.chain ?? ""],
+      ["local cipher list", tls.ciphers ?? ""],
+      ["ca path", tls.caPath ?? ""],
+      ["sni string", tls.sni ?? ""],
+      ["verify server cert", checks || "FALSE"],
+      ["verify target host", tls.target ?? ""],
+      ["available protocols", [...versions.keys()].join(", ")],
+      ["requested protocols", tls.requested.join(", ")],
+    ],
+  };
+}
