@@ -104,7 +104,14 @@ export const settings = {
   spool: {
     directory: setting(path, "/var/spool/tpa-submit", "Where accepted messages wait."),
     lifetime: setting(duration, "5d", "How long delivery is tried before the sender gets the message back."),
+    "report-lifetime": setting(
+      duration,
+      "1d",
+      "The same for reports and all else that has no sender: then it is discarded.",
+    ),
     "warn-after": setting(optional(duration), "4h", "When the sender is told that a message is late."),
+    reserve: setting(size, "10M", "Disk that stays free: beyond it no message is accepted."),
+    "reserve-inodes": setting(count(0), 1000, "Inodes that stay free, likewise."),
   },
   control: {
     socket: setting(pathOrNone, "", 'Unix socket for tpa-submit queue; "" for "control" in the spool.'),
@@ -113,7 +120,12 @@ export const settings = {
     ...way,
     "retry-first": setting(duration, "5m", "Delay after the first temporary failure; it doubles each time."),
     "retry-longest": setting(duration, "4h", "Longest delay between two attempts."),
-    concurrency: setting(count(1), 20, "Deliveries under way at the same time."),
+    concurrency: setting(count(1), 100, "Deliveries under way at the same time."),
+    "destination-concurrency": setting(
+      count(1),
+      20,
+      "The same to one destination; five at the beginning, more while it answers.",
+    ),
     nameservers: setting(list(address), [], "DNS servers to ask; none: those of the system."),
     "dnssec-resolver": setting(
       optional(address),
@@ -126,6 +138,12 @@ export const settings = {
       false,
       "Whether MX records may lead to loopback or private addresses.",
     ),
+    "mta-sts": setting(
+      flag,
+      true,
+      "Whether the MTA-STS policies of recipients' domains are kept (RFC 8461).",
+    ),
+    "mta-sts-port": setting(count(1), 443, "Port of the web servers that have them."),
   },
   /** The first that fits a recipient is its way; [delivery] is for all others. */
   route: {

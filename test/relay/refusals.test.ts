@@ -2,6 +2,7 @@
 import { mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
 import { isRoot } from "../interop/root.ts";
@@ -227,10 +228,21 @@ describe.skipIf(!mayMount)("a spool on a disk of 12 MB", () => {
       .concat("\r\n")
       .repeat(octets / 100);
 
+  /** What the disk has left is asked at most once in a second, and too many refusals end a session. */
+  const untilMail = (talk: Conversation, answer: RegExp): Promise<true> =>
+    until(`MAIL to be answered ${String(answer)}`, async () => {
+      const said = await talk.say(mail);
+      await talk.say("RSET");
+      if (answer.test(said)) return true;
+      await pause(250);
+      return undefined;
+    });
+  const untilRoom = (talk: Conversation): Promise<true> => untilMail(talk, /^250 /);
+
   beforeAll(async () => {
     disk = await mkdtemp(join(tmpdir(), "tpa-submit-disk-"));
-    await runWell("mount", ["-t", "tmpfs", "-o", "size=12M", "tmpfs", disk]);
-    relay = await startRelay(`[spool]\ndirectory = "${disk}/spool"`);
+    await runWell("mount", ["-t", "tmpfs", "-o", "size=12M,nr_inodes=1000", "tmpfs", disk]);
+    relay = await startRelay(`[spool]\ndirectory = "${disk}/spool"\nreserve = "1M"\nreserve-inodes = 100`);
   });
   afterAll(async () => {
     await relay?.stop();
@@ -243,7 +255,46 @@ describe.skipIf(!mayMount)("a spool on a disk of 12 MB", () => {
     await writeFile(join(disk, "filler"), Buffer.alloc(11_700_000));
     expect(await talk.say(mail)).toMatch(/^452 4\.3\.1 /);
     await rm(join(disk, "filler"));
+    await untilRoom(talk);
     await relay.logged(new RegExp(`${await submit(talk, note("room again"))}: removed`));
+    talk.close();
+  });
+
+  test("that has no inodes to spare: the same", async () => {
+    const talk = await enter(relay);
+    await untilRoom(talk);
+    const names = Array.from({ length: 950 }, (_, index) => join(disk, `filler-${String(index)}`));
+    const made = await Promise.allSettled(names.map((name) => writeFile(name, "")));
+    expect(made.filter(({ status }) => status === "fulfilled").length).toBeGreaterThan(850);
+    await untilMail(talk, /^452 4\.3\.1 /);
+    await Promise.all(names.map((name) => rm(name, { force: true })));
+    await untilRoom(talk);
+    await relay.logged(new RegExp(`${await submit(talk, note("inodes again"))}: removed`));
+    talk.close();
+  });
+
+  test.each([
+    ["messages", "DATA"],
+    ["drafts", "the end of the message"],
+  ])("whose folder of %s becomes read-only: 451 at %s, nothing stays, and 250 later", async (folder) => {
+    const path = join(disk, "spool", folder);
+    const talk = await enter(relay);
+    await runWell("mount", ["--bind", path, path]);
+    try {
+      await runWell("mount", ["-o", "remount,bind,ro", path]);
+      await untilRoom(talk);
+      await talk.say(mail);
+      await talk.say("RCPT TO:<x@example.net>");
+      const said = await talk.say("DATA");
+      const answer = said.startsWith("354") ? await talk.say(`${note("read-only")}.`) : said;
+      expect(answer).toMatch(/^451 4\.3\.0 /);
+      expect(relay.log()).toMatch(/EROFS/);
+    } finally {
+      await runWell("umount", [path]);
+    }
+    await talk.say("RSET");
+    await relay.logged(new RegExp(`${await submit(talk, note("writable again"))}: removed`));
+    await emptied(join(disk, "spool"));
     talk.close();
   });
 

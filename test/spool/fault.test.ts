@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { errorCode } from "../../src/failure.ts";
+import type { Disk } from "../../src/server/spool/disk.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
 import { isDamaged, openSpool, type Spool } from "../../src/server/spool/spool.ts";
 import { intercept } from "./intercept.ts";
@@ -191,6 +192,108 @@ describe.each([false, true])("a message in the queue, on a disk that refuses (fo
       return failed();
     });
     expect(failed).toEqual(["unlink queue/ID", "sync queue", "unlink messages/ID", "unlink history/ID"]);
+  });
+});
+
+describe("a disk that takes its time for each fsync", () => {
+  /** Each fsync waits until the disk has `turned` once more, together with all that wait then. */
+  function slow() {
+    const memory = memoryDisk([
+      { path: "/srv", inode: 1 },
+      { synced: "/", since: 1 },
+    ]);
+    let waiting: (() => void)[] = [];
+    let held = false;
+    const turn = async (sync: () => Promise<void>): Promise<void> => {
+      if (held) await new Promise<void>((resolve) => waiting.push(resolve));
+      await sync();
+    };
+    const disk: Disk = {
+      ...memory,
+      async create(path) {
+        const file = await memory.create(path);
+        return { ...file, sync: () => turn(() => file.sync()) };
+      },
+      async openDirectory(path) {
+        const folder = await memory.openDirectory(path);
+        return { ...folder, sync: () => turn(() => folder.sync()) };
+      },
+    };
+    return {
+      disk,
+      hold: () => {
+        held = true;
+      },
+      /** Lets the disk turn until `work` is done; resolves to how often it did. */
+      async turns(work: Promise<unknown>): Promise<number> {
+        let done = false;
+        const end = work.finally(() => {
+          done = true;
+        });
+        for (let count = 0; ; count += 1) {
+          await new Promise((resolve) => setImmediate(resolve)); // whatever needs no disk happens now
+          if (done) return end.then(() => count);
+          const all = waiting;
+          waiting = [];
+          for (const resolve of all) resolve();
+        }
+      },
+    };
+  }
+
+  it("keeps nobody waiting who needs none: messages come in and are read meanwhile", async () => {
+    const { disk, hold, turns } = slow();
+    const spool = await openSpool(directory, () => 0, disk);
+    const { id } = await accept(spool);
+    hold();
+    const accepting = accept(spool);
+    const draft = await spool.draft();
+    await draft.write(Buffer.alloc(70_000));
+    await draft.discard();
+    expect(await spool.read(id)).toMatchObject({ id });
+    expect((await spool.bodyStart(id, 3)).toString()).toBe("xxx");
+    expect(await spool.note(id, [])).toBeUndefined();
+    expect(await spool.ids()).toEqual([id]);
+    expect(await turns(accepting)).toBeGreaterThan(0);
+  });
+
+  it("takes a hundred messages in the time of a few fsyncs, for they share them", async () => {
+    const { disk, hold, turns } = slow();
+    const spool = await openSpool(directory, () => 0, disk);
+    hold();
+    const one = await turns(accept(spool));
+    const hundred = await turns(Promise.all(Array.from({ length: 100 }, () => accept(spool))));
+    expect(one).toBeGreaterThan(0);
+    expect(hundred).toBeLessThanOrEqual(one + 2);
+    expect(await spool.ids()).toHaveLength(101);
+  });
+});
+
+describe("what the disk has left", () => {
+  it("is asked at most once in a second, however many want to know, and again at once where that failed", async () => {
+    let asked = 0;
+    let time = 0;
+    const disk: Disk = {
+      ...memoryDisk([
+        { path: "/srv", inode: 1 },
+        { synced: "/", since: 1 },
+      ]),
+      async free() {
+        asked += 1;
+        if (asked === 1) throw Object.assign(new Error("EIO"), { code: "EIO" });
+        return { octets: asked, inodes: 0 };
+      },
+    };
+    const spool = await openSpool(directory, () => time, disk);
+    await expect(spool.free()).rejects.toThrow("EIO");
+    const all = await Promise.all([spool.free(), spool.free(), spool.free()]);
+    expect(all.map(({ octets }) => octets)).toEqual([2, 2, 2]);
+    time = 999;
+    expect(await spool.free()).toEqual({ octets: 2, inodes: 0 });
+    time = 1_000;
+    expect(await spool.free()).toEqual({ octets: 3, inodes: 0 });
+    time = -5_000; // the clock was set back
+    expect(await spool.free()).toEqual({ octets: 4, inodes: 0 });
   });
 });
 

@@ -9,6 +9,10 @@ import { errorCode } from "../../src/failure.ts";
 import { openSpool, type Spool } from "../../src/server/spool/spool.ts";
 import { toOne } from "./to-one.ts";
 
+/** A second goes by at each look: what the disk has left is asked at most once in one. */
+let seconds = 0;
+const now = (): number => 1_000 * seconds++;
+
 const disk = mkdtempSync(join(tmpdir(), "spool-full-"));
 const mounted = mount();
 
@@ -76,7 +80,7 @@ describe.skipIf(!mounted)("a full disk", () => {
     "for want %s refuses one message, keeps the others, and takes more when there is room again",
     async (_, octets) => {
       const directory = join(disk, "spool");
-      let spool = await openSpool(directory, () => 0);
+      let spool = await openSpool(directory, now);
       const before = await spool.free();
       const { ids, code } = await fill(spool, octets);
       expect(code).toBe("ENOSPC");
@@ -87,7 +91,7 @@ describe.skipIf(!mounted)("a full disk", () => {
 
       await spool.close();
       await expect(writeFile(join(disk, "filler"), Buffer.alloc(2_000_000))).rejects.toThrow("ENOSPC");
-      spool = await openSpool(directory, () => 0); // a full disk is no reason not to start
+      spool = await openSpool(directory, now); // a full disk is no reason not to start
       await rm(join(disk, "filler"), { force: true });
       expect(await spool.ids()).toEqual(ids);
       for (const id of ids) expect(await spool.read(id)).toMatchObject({ id, size: octets });
@@ -105,7 +109,7 @@ describe.skipIf(!mounted)("a full disk", () => {
   );
 
   it("does not lose a state when the next one has no room", async () => {
-    const spool = await openSpool(join(disk, "spool"), () => 0);
+    const spool = await openSpool(join(disk, "spool"), now);
     const id = await accept(spool, 1);
     const other = await accept(spool, 1);
     await expect(takeInodes()).rejects.toThrow("ENOSPC");
@@ -121,7 +125,7 @@ describe.skipIf(!mounted)("a full disk", () => {
 
   it("that is read-only is named in one line", async () => {
     spawnSync("mount", ["-o", "remount,ro", disk]);
-    await expect(openSpool(join(disk, "spool"), () => 0)).rejects.toMatchObject({
+    await expect(openSpool(join(disk, "spool"), now)).rejects.toMatchObject({
       status: 73,
       message: expect.stringContaining("EROFS"),
     });

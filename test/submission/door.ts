@@ -90,6 +90,7 @@ export function submissionFor(): Submission {
     isProxy: () => false,
     wrongText: "Authentication failed: check your user name and your e-mail password",
     lineEnds: "refuse",
+    reserve: { octets: 1_048_576, inodes: 100 },
     clientAddressInMail: false,
     patience: testPatience,
     verify,

@@ -24,6 +24,7 @@ export async function rulesFor({
   senders,
   message,
   limits,
+  spool,
   log,
 }: Config): Promise<Rules> {
   return {
@@ -38,6 +39,7 @@ export async function rulesFor({
     lineEnds: message["line-ends"],
     senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),
     clientAddressInMail: log["client-address-in-mail"],
+    reserve: { octets: spool.reserve, inodes: spool["reserve-inodes"] },
     patience: standardPatience,
     nonce: () => randomBytes(18).toString("base64url"),
     now: Date.now,

@@ -61,9 +61,12 @@ export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
 
   async function drop(): Promise<void> {
     await body.close();
-    await unlinkIfThere(disk, join(drafts, id));
-    if (promising) await withdraw(folders, id);
-    else await unlinkIfThere(disk, join(messages.path, id));
+    try {
+      await unlinkIfThere(disk, join(drafts, id));
+    } finally {
+      if (promising) await withdraw(folders, id);
+      else await unlinkIfThere(disk, join(messages.path, id));
+    }
   }
 
   function mustBeOpen(): void {

@@ -11,6 +11,7 @@ import { type Disk, type Free, systemDisk } from "./disk.ts";
 import { type Draft, newDraft } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
 import { addToHistory, type Noted } from "./history.ts";
+import { lately } from "./lately.ts";
 import { openFolders } from "./open.ts";
 import { draftEnvelope, promise, unlinkIfThere, withdraw } from "./promise.ts";
 import { queueIds } from "./queue-id.ts";
@@ -41,7 +42,7 @@ export interface Spool extends Reading, Care {
    * delivery goes on. It may be lost at a power cut, and long ones keep their beginning and their end only.
    */
   note(id: string, entries: readonly Noted[]): Promise<string | undefined>;
-  /** What the disk has left for us. */
+  /** What the disk has left for us, as of at most a second ago: statfs(2) for each message is a measured cost. */
   free(): Promise<Free>;
   /** Gives the lock back. Call when nothing is going on any more. */
   close(): Promise<void>;
@@ -92,7 +93,7 @@ export async function openSpool(
     record,
     remove: (id) => withdraw(folders, id),
     note: (id, entries) => addToHistory(folders, id, entries),
-    free: () => disk.free(messages.path),
+    free: lately(() => disk.free(messages.path), now),
     async close() {
       await Promise.all([messages.close(), queue.close()]);
       await lock.release();

@@ -51,9 +51,6 @@ export const swallowedLine = 65_536;
 /** Octets of a message's header, which is held in memory. Our choice, ten times Postfix's header_size_limit. */
 export const header = 1_048_576;
 
-/** Octets of disk that must be free beyond a message: other sessions write as well. Our choice. */
-export const spare = 1_048_576;
-
 /** Octets that are still read, and dropped, of a message that is refused already. Our choice. */
 export const swallowedMessage = 16 * 1_048_576;
 

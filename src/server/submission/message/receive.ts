@@ -32,13 +32,13 @@ export interface Outcome {
 
 /** A reply where the spool has no room for a message of `octets`, before the client sends it in vain. */
 export async function noRoom(
-  { spool }: Submission,
+  { spool, reserve }: Submission,
   session: Session,
   octets: number,
 ): Promise<Reply | undefined> {
   const free = await held(session, () => spool.free());
   if ("code" in free) return free;
-  const enough = free.octets > octets + limits.spare && free.inodes > 2; // a body and an envelope
+  const enough = free.octets >= octets + reserve.octets && free.inodes >= 2 + reserve.inodes; // a body, an envelope
   return enough ? undefined : full;
 }
 
