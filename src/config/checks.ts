@@ -108,6 +108,11 @@ const checks: readonly Check[] = [
       expected(delivery.port <= 65_535, "a port from 1 to 65535", String(delivery.port)),
   },
   {
+    settings: ["delivery.mta-sts-port"],
+    mistake: ({ delivery: { "mta-sts-port": port } }) =>
+      expected(port <= 65_535, "a port from 1 to 65535", String(port)),
+  },
+  {
     settings: ["delivery.dnssec-resolver"],
     mistake: ({ delivery: { "dnssec-resolver": resolver } }) =>
       expected(

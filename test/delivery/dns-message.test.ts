@@ -20,7 +20,7 @@ function record(type: number, data: Buffer, owner: Buffer = words(0xc00c)): Buff
 
 /** A response to `asked`, with these answers; `flags` are those of a good one unless given. */
 function response(records: readonly Buffer[], asked: Question = question, flags = 0x81a0): Buffer {
-  const numbers = { A: 1, CNAME: 5, MX: 15, AAAA: 28, TLSA: 52 };
+  const numbers = { A: 1, CNAME: 5, MX: 15, TXT: 16, AAAA: 28, TLSA: 52 };
   return Buffer.concat([
     words(asked.id, flags, 1, records.length, 0, 0),
     name(asked.name),

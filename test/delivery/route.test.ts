@@ -26,6 +26,7 @@ function resolverOf(zone: Zone, asked: string[] = []): Resolver {
       }),
     resolve4: (name) => look("A", name),
     resolve6: (name) => look("AAAA", name),
+    resolveTxt: (name) => look("TXT", name).then((texts) => texts.map((text) => [text])),
   });
 }
 

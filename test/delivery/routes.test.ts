@@ -111,7 +111,7 @@ describe("relays in a list", () => {
   const carry = (ports: readonly number[], more: Partial<Terms> = {}) =>
     relayCarrier(
       ports.map((port) => ({ host: "127.0.0.1", port })),
-      () => Promise.reject(new Error("nobody asks")),
+      { lookup: () => Promise.reject(new Error("nobody asks")) },
       terms(more),
       () => 1000,
     ).carry(letter(), new AbortController().signal);
@@ -122,7 +122,7 @@ describe("relays in a list", () => {
         { host: "relay.example.net", port: 25 },
         { host: "2001:db8::1", port: 465, implicit: true },
       ],
-      () => Promise.reject(new Error("nobody asks")),
+      { lookup: () => Promise.reject(new Error("nobody asks")) },
       terms(),
       () => 1000,
     );
@@ -154,9 +154,11 @@ describe("relays in a list", () => {
         { host: "gone.example.net", port: 25 },
         { host: "relay.example.net", port: second.port },
       ],
-      async (host) => {
-        if (host === "relay.example.net") return ["127.0.0.1"];
-        throw Object.assign(new Error("no such host"), { code: "ENOTFOUND" });
+      {
+        lookup: async (host) => {
+          if (host === "relay.example.net") return ["127.0.0.1"];
+          throw Object.assign(new Error("no such host"), { code: "ENOTFOUND" });
+        },
       },
       terms(),
       () => 1000,
@@ -169,7 +171,7 @@ describe("relays in a list", () => {
   test("keep the mail here when none of them has an address", async () => {
     const carrier = relayCarrier(
       [{ host: "gone.example.net", port: 25 }],
-      () => Promise.reject(Object.assign(new Error("no such host"), { code: "ENOTFOUND" })),
+      { lookup: () => Promise.reject(Object.assign(new Error("no such host"), { code: "ENOTFOUND" })) },
       terms(),
       () => 1000,
     );
@@ -183,7 +185,7 @@ test("a connection comes from the source address that is set", async () => {
   const at = await server();
   const carrier = relayCarrier(
     [{ host: "127.0.0.1", port: at.port }],
-    () => Promise.reject(new Error("nobody asks")),
+    { lookup: () => Promise.reject(new Error("nobody asks")) },
     terms({ source: { v4: "127.0.0.9", v6: "::1" } }),
     () => 1000,
   );

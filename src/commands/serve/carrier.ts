@@ -3,6 +3,7 @@ import { lookup, Resolver as SystemResolver } from "node:dns/promises";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer, isIPv4, isIPv6 } from "node:net";
+import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { relay, writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
@@ -10,27 +11,36 @@ import type { Way } from "../../config/way.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/carrier.ts";
 import { asking } from "../../server/delivery/dns-query.ts";
+import { openPolicies, type StsPolicies } from "../../server/delivery/mta-sts.ts";
 import { type Resolver, remembering, unsigned } from "../../server/delivery/resolver.ts";
 import type { Routing } from "../../server/delivery/route.ts";
 import { routed } from "../../server/delivery/routes.ts";
+import { stsCache } from "../../server/delivery/sts-cache.ts";
+import { fetchingFrom } from "../../server/delivery/sts-fetch.ts";
 import { type Credentials, type Source, type Terms, timeouts } from "../../server/delivery/terms.ts";
 import { validating } from "../../server/delivery/validating.ts";
 
 /** Throws a Failure where a file that a way needs cannot be read, or an address to send from is not this host's. */
-export async function carrierFor({ delivery, route, hostname }: Config): Promise<Carrier> {
+export async function carrierFor({ delivery, route, hostname, spool }: Config): Promise<Carrier> {
+  const resolver = remembering(resolverFor(delivery), Date.now);
   const routing: Routing = {
-    resolver: remembering(resolverFor(delivery), Date.now),
+    resolver,
     hostname,
     port: delivery.port,
     privateAddresses: delivery["private-addresses"],
     random: Math.random,
   };
+  const web = { resolver, privateAddresses: routing.privateAddresses, port: delivery["mta-sts-port"] };
+  const policies = delivery["mta-sts"]
+    ? await openPolicies(resolver, fetchingFrom(web), stsCache(join(spool.directory, "mta-sts")), Date.now)
+    : undefined;
+  const means = { routing, policies };
   const tables = [delivery, ...route];
   const ways = await Promise.all(
     tables.map(async (way, number) => {
       const name = number === 0 ? "[delivery]" : `[[route]] number ${number}`;
       const terms = await termsOf(way, name, hostname);
-      return { way, terms, carrier: carrierBy(way, terms, routing) };
+      return { way, terms, carrier: carrierBy(way, terms, means) };
     }),
   );
   const [standard, ...others] = ways;
@@ -45,19 +55,25 @@ export async function carrierFor({ delivery, route, hostname }: Config): Promise
     if (to === undefined) return undefined;
     const known = ways.find(({ way }) => way.relay.some((one) => isDeepStrictEqual(one, to)));
     const terms = known?.terms ?? bareTerms(to.kind, hostname);
-    return carrierBy({ relay: [to], tls: known?.way.tls ?? "auto" }, terms, routing);
+    return carrierBy({ relay: [to], tls: known?.way.tls ?? "auto" }, terms, means);
   };
   return routed(routes, standard.carrier, redirected, Date.now);
+}
+
+/** What all ways share. */
+interface Means {
+  readonly routing: Routing;
+  readonly policies: StsPolicies | undefined;
 }
 
 function carrierBy(
   { relay: relays, tls }: Pick<Way, "relay" | "tls">,
   terms: Terms,
-  routing: Routing,
+  { routing, policies }: Means,
 ): Carrier {
   const [first] = relays;
   if (first?.kind === "file") return folderCarrier(first.directory, Date.now);
-  if (first?.kind === "mx") return mxCarrier(routing, terms, Date.now);
+  if (first?.kind === "mx") return mxCarrier(routing, policies, terms, Date.now);
   const hosts = relays.flatMap((one) => ("host" in one ? [one] : []));
   return relayCarrier(
     hosts.map(({ kind, host, port }) => ({
@@ -67,7 +83,7 @@ function carrierBy(
       // smtps promises a host whose name is proven
       ...(kind === "smtps" && tls === "auto" && { tls: { kind: "verified" as const, names: [host] } }),
     })),
-    addressesOf,
+    { lookup: addressesOf, policies },
     terms,
     Date.now,
   );

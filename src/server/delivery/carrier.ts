@@ -2,13 +2,17 @@
  * A way for mail to leave: by the MX records of each domain, through relays, or into a folder. The scheduler knows
  * only this; routes.ts makes one way of many.
  */
-import { asciiDomain, domainOf } from "../../smtp/address.ts";
-import type { Reply } from "../../smtp/reply.ts";
+import { addressLiteral, asciiDomain, domainOf } from "../../smtp/address.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import { log } from "../observe/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { attempt, unreached } from "./attempt.ts";
 import { deliverToFolder } from "./folder.ts";
 import type { Letter, Outcome } from "./letter.ts";
-import { type Hop, type Routing, routeByMx, routeToHost } from "./route.ts";
+import type { StsPolicies } from "./mta-sts.ts";
+import { peerWithPort } from "./peer.ts";
+import { type Hop, isHostName, type Routing, routeByMx, routeToHost } from "./route.ts";
+import { underPolicy } from "./sts-policy.ts";
 import type { Terms } from "./terms.ts";
 
 export interface Carrier {
@@ -26,14 +30,22 @@ export interface Carrier {
  */
 export type Lookup = (host: string) => Promise<readonly string[]>;
 
-/** By the recipient's domain. `now` is in milliseconds since the epoch. */
-export function mxCarrier(routing: Routing, terms: Terms, now: () => number): Carrier {
+/** By the recipient's domain, under its MTA-STS policy where there are `policies`. `now` as in relayCarrier. */
+export function mxCarrier(
+  routing: Routing,
+  policies: StsPolicies | undefined,
+  terms: Terms,
+  now: () => number,
+): Carrier {
   return {
-    destination: (_, address) => asciiDomain(domainOf(address)) ?? domainOf(address).toLowerCase(),
+    destination: (_, address) => policyDomain(domainOf(address)),
     carry: (letter, signal) =>
       carryBy(
         letter,
-        () => routeByMx(domainOf(letter.recipients[0]?.address ?? ""), routing),
+        async () => {
+          const domain = domainOf(letter.recipients[0]?.address ?? "");
+          return underSts(await routeByMx(domain, routing), policyDomain(domain), policies);
+        },
         terms,
         now,
         signal,
@@ -41,20 +53,32 @@ export function mxCarrier(routing: Routing, terms: Terms, now: () => number): Ca
   };
 }
 
+const policyDomain = (domain: string): string => asciiDomain(domain) ?? domain.toLowerCase();
+
 /** A host that the operator named. */
 export type Relay = Omit<Hop, "address">;
 
-/** Everything through the first of `relays` that takes it, each time looked up anew. */
+/** What relays are asked about. */
+export interface Directory {
+  readonly lookup: Lookup;
+  readonly policies?: StsPolicies | undefined;
+}
+
+/**
+ * Everything through the first of `relays` that takes it, each time looked up anew. `now` is in milliseconds since the
+ * epoch.
+ */
 export function relayCarrier(
   relays: readonly Relay[],
-  lookup: Lookup,
+  directory: Directory,
   terms: Terms,
   now: () => number,
 ): Carrier {
   const name = relays.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
   return {
     destination: () => name,
-    carry: (letter, signal) => carryBy(letter, () => routeToRelays(relays, lookup), terms, now, signal),
+    carry: (letter, signal) =>
+      carryBy(letter, () => routeToRelays(relays, directory, terms), terms, now, signal),
   };
 }
 
@@ -79,13 +103,39 @@ async function carryBy(
 }
 
 /** The addresses of all relays in order; a reply where none has one. */
-async function routeToRelays(relays: readonly Relay[], lookup: Lookup): Promise<readonly Hop[] | Reply> {
+async function routeToRelays(
+  relays: readonly Relay[],
+  { lookup, policies }: Directory,
+  terms: Terms,
+): Promise<readonly Hop[] | Reply> {
   const found = await Promise.all(
     relays.map(async (relay) => {
       const hops = await routeToHost(relay.host, relay.port, lookup);
-      return "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop }));
+      const ours = "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop }));
+      // RFC 8461 section 3.4: a smarthost is a policy domain of its own, unless the operator demands as much already
+      const asked = terms.protocol === "smtp" && terms.tls !== "verified" && relay.host.includes(".");
+      return asked && isHostName(relay.host) ? underSts(ours, relay.host.toLowerCase(), policies) : ours;
     }),
   );
   const hops = found.flatMap((one) => ("code" in one ? [] : one));
   return hops.length > 0 ? hops : (found.find((one) => "code" in one) ?? []);
+}
+
+/** `hops` as the MTA-STS policy of `domain` has them; a temporary reply where it lists none. */
+async function underSts(
+  hops: readonly Hop[] | Reply,
+  domain: string,
+  policies: StsPolicies | undefined,
+): Promise<readonly Hop[] | Reply> {
+  if ("code" in hops || addressLiteral(domain) !== undefined) return hops;
+  const policy = await policies?.of(domain);
+  if (policy === undefined) return hops;
+  const { left, unlisted } = underPolicy(hops, policy);
+  const reason = `it is not listed in the MTA-STS policy of ${domain}`;
+  for (const relay of unlisted.map(peerWithPort)) {
+    if (policy.mode === "testing") log("sts-trial", { relay, reason });
+    else log("tls-policy-failed", { relay, policy: "verified", reason });
+  }
+  if (left.length > 0) return left;
+  return reply(451, "4.7.5", `none of the mail servers of ${domain} is listed in its MTA-STS policy`);
 }

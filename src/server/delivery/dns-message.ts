@@ -5,7 +5,7 @@
 import type { Tlsa } from "./tls-policy.ts";
 
 /** The types that are asked for and understood, with their numbers (TLSA: RFC 6698 section 7.1). */
-const numbers = { A: 1, CNAME: 5, MX: 15, AAAA: 28, TLSA: 52 } as const;
+const numbers = { A: 1, CNAME: 5, MX: 15, TXT: 16, AAAA: 28, TLSA: 52 } as const;
 
 export type RecordType = keyof typeof numbers;
 
@@ -22,6 +22,7 @@ export type RecordData =
   | { readonly type: "A" | "AAAA"; readonly address: string }
   | { readonly type: "CNAME"; readonly target: string }
   | { readonly type: "MX"; readonly exchange: string; readonly priority: number }
+  | { readonly type: "TXT"; readonly text: string }
   | { readonly type: "TLSA"; readonly tlsa: Tlsa };
 
 export interface ResourceRecord {
@@ -136,6 +137,8 @@ function dataAt(message: Buffer, number: number, from: number, end: number): Rec
       return { type: "CNAME", target: nameWithin(message, from, end) };
     case numbers.MX:
       return { type: "MX", priority: data.readUInt16BE(0), exchange: nameWithin(message, from + 2, end) };
+    case numbers.TXT:
+      return { type: "TXT", text: joined(data) };
     case numbers.TLSA: {
       const [usage, selector, matching] = [0, 1, 2].map((at) => data.readUInt8(at)) as [
         number,
@@ -147,6 +150,18 @@ function dataAt(message: Buffer, number: number, from: number, end: number): Rec
     default:
       return undefined;
   }
+}
+
+/** The strings of a TXT record (RFC 1035 section 3.3.14), joined. */
+function joined(data: Buffer): string {
+  const parts: string[] = [];
+  for (let at = 0; at < data.length; ) {
+    const end = at + 1 + data.readUInt8(at);
+    if (end > data.length) throw new RangeError("a text beyond the end");
+    parts.push(data.toString("latin1", at + 1, end));
+    at = end;
+  }
+  return parts.join("");
 }
 
 function exactly(length: number, data: Buffer): Buffer {

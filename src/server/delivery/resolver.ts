@@ -33,6 +33,8 @@ export interface Resolver {
   mx(domain: string): Promise<Answer<MailExchanger>>;
   ipv4(host: string): Promise<Answer<string>>;
   ipv6(host: string): Promise<Answer<string>>;
+  /** Each record as one text, its parts joined. */
+  txt(name: string): Promise<Answer<string>>;
   /** Absent where nobody checks signatures, so that DANE makes no sense. */
   readonly signed?: {
     tlsa(name: string): Promise<Answer<Tlsa>>;
@@ -46,6 +48,7 @@ export interface SystemResolver {
   resolveMx(domain: string): Promise<readonly MailExchanger[]>;
   resolve4(host: string): Promise<readonly string[]>;
   resolve6(host: string): Promise<readonly string[]>;
+  resolveTxt(name: string): Promise<readonly (readonly string[])[]>;
 }
 
 /** The name servers that node:dns asks. Nothing that they say is authentic. */
@@ -54,6 +57,7 @@ export function unsigned(system: SystemResolver): Resolver {
     mx: (domain) => answerTo(system.resolveMx(domain)),
     ipv4: (host) => answerTo(system.resolve4(host)),
     ipv6: (host) => answerTo(system.resolve6(host)),
+    txt: (name) => answerTo(system.resolveTxt(name).then((texts) => texts.map((parts) => parts.join("")))),
   };
 }
 
@@ -87,6 +91,7 @@ export function remembering(resolver: Resolver, now: () => number): Resolver {
     mx: remember((domain) => resolver.mx(domain), now),
     ipv4: remember((host) => resolver.ipv4(host), now),
     ipv6: remember((host) => resolver.ipv6(host), now),
+    txt: remember((name) => resolver.txt(name), now),
     ...(signed && {
       signed: {
         tlsa: remember((name) => signed.tlsa(name), now),

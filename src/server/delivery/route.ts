@@ -20,6 +20,8 @@ export interface Hop {
   readonly implicit?: boolean;
   /** What the DNS or a policy demands of this host; absent where the route's own terms are all. */
   readonly tls?: TlsPolicy;
+  /** The domain tries MTA-STS out: what would fail under it is told, and nothing follows (RFC 8461 section 5). */
+  readonly trial?: boolean;
   /** Whether signatures prove that the domain named this host: REQUIRETLS asks (RFC 8689 section 4.2.1). */
   readonly authentic?: boolean;
 }
@@ -166,7 +168,7 @@ function lookupFailed(domain: string, reason: string): Reply {
 const isRoot = (name: string): boolean => name === "" || name === ".";
 
 /** ASCII, and no bare IPv4 address however spelt: its last label is a number (RFC 1123 section 2.1). */
-function isHostName(name: string): boolean {
+export function isHostName(name: string): boolean {
   const labels = name.split(".");
   return (
     name.length <= 253 &&

@@ -112,6 +112,7 @@ function unproven(
   if (!(socket instanceof TLSSocket)) {
     if (policy.kind === "opportunistic") {
       log("clear-outbound", { relay });
+      if (hop.trial) log("sts-trial", { relay, reason: "no TLS" });
       return undefined;
     }
     return unmet(policy, hop, no("4.7.4", `TLS is required, but was not had from host ${peer(hop)}`));
@@ -120,6 +121,7 @@ function unproven(
     const reason = `the certificate of ${peer(hop)} is not the one that the TLSA records are about (DANE)`;
     return unmet(policy, hop, no("4.7.5", reason));
   }
+  if (hop.trial && !socket.authorized) log("sts-trial", { relay, reason: `${socket.authorizationError}` });
   const { standardName } = socket.getCipher();
   log("tls-outbound", {
     relay,

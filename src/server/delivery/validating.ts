@@ -35,6 +35,7 @@ export function validating(ask: Ask): Resolver {
     mx: (domain) => look(domain, "MX", (data) => (data.type === "MX" ? data : undefined)),
     ipv4: (host) => look(host, "A", address),
     ipv6: (host) => look(host, "AAAA", address),
+    txt: (name) => look(name, "TXT", (data) => (data.type === "TXT" ? data.text : undefined)),
     signed: {
       tlsa: (name) => look(name, "TLSA", (data) => (data.type === "TLSA" ? data.tlsa : undefined)),
       cname: (name) => look(name, "CNAME", (data) => (data.type === "CNAME" ? data.target : undefined)),

@@ -73,6 +73,28 @@ export const events = {
     "warning",
     ({ relay, policy, reason }) => `TLS policy "${policy}" not met by ${relay}: ${reason}`,
   ),
+  "sts-policy": row<{ domain: string; id: string; mode: string; hosts: number; seconds: number }>(
+    "smtp",
+    "info",
+    ({ domain, id, mode, hosts, seconds }) =>
+      `MTA-STS policy of ${domain}: mode ${mode}, ${hosts} mx, for ${seconds} seconds (id ${id})`,
+  ),
+  "sts-trouble": row<{ domain: string; reason: string; held: boolean }>(
+    "smtp",
+    "warning",
+    ({ domain, reason, held }) =>
+      `no MTA-STS policy to be had for ${domain}: ${reason}; ${held ? "the one from before holds" : "going on without"}`,
+  ),
+  "sts-trial": row<{ relay: string; reason: string }>(
+    "smtp",
+    "info",
+    ({ relay, reason }) => `MTA-STS in testing: ${relay} would not be used: ${reason}`,
+  ),
+  "sts-unsaved": row<{ domain: string; reason: string }>(
+    "smtp",
+    "error",
+    ({ domain, reason }) => `MTA-STS policies on disk (${domain}): ${reason}`,
+  ),
   expired: row<InQueue & { from: string }>(
     "qmgr",
     "info",
