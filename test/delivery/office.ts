@@ -23,8 +23,10 @@ export const patience: Patience = {
   first: 5 * minute,
   longest: 240 * minute,
   lifetime: 5 * 24 * 60 * minute,
+  reportLifetime: 24 * 60 * minute,
   warnAfter: 240 * minute,
   concurrency: 4,
+  destinationConcurrency: 4,
 };
 
 /** Time stands still until `turn`ed; alarms ring then. */

@@ -105,7 +105,7 @@ describe("a spool that cannot be written", () => {
     await vi.waitFor(() => expect(at.clock.alarms()).toBe(1), 5000);
     at.clock.turn(patience.first - 1);
     expect(at.lines.filter((line) => line.includes("cannot be written"))).toHaveLength(1);
-    expect(at.scheduler.waiting()).toEqual({ messages: 1, oldest: accepted });
+    expect(at.scheduler.waiting()).toEqual({ messages: 1, held: 0, oldest: accepted });
   });
 });
 

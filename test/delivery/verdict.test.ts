@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { delayAfter } from "../../src/server/delivery/backoff.ts";
 import type { Outcome } from "../../src/server/delivery/letter.ts";
-import { newPauses } from "../../src/server/delivery/pauses.ts";
 import { conclude, isDone, wanting, withOutcomes } from "../../src/server/delivery/verdict.ts";
 import type { Recipient } from "../../src/server/spool/envelope.ts";
 import { accepted, envelope, recipient } from "./letters.ts";
@@ -74,6 +73,27 @@ describe("a round of attempts", () => {
     expect(conclude(after, { ...patience, warnAfter: null }, accepted + 9 * hour, 0.5).late).toEqual([]);
   });
 
+  test("counts no attempt where the destination pauses, and waits for its end however long that takes", () => {
+    const resumed = accepted + hour + 60_000;
+    const verdict = conclude(after, patience, accepted + hour, 0.5, resumed);
+    expect(verdict).toMatchObject({
+      envelope: { attempts: 0, due: resumed },
+      due: accepted + 4 * hour, // when its sender is to be warned
+      parked: true,
+    });
+    const warned = { ...after, warned: true };
+    expect(conclude(warned, patience, accepted + 5 * hour, 0.5, resumed).due).toBe(accepted + 9 * hour);
+  });
+
+  test.each([
+    { whose: "a message", sender: "user1@example.org", after: 5 * 24 * hour },
+    { whose: "a report", sender: "", after: 24 * hour },
+  ])("gives $whose up after its own time", ({ sender, after: end }) => {
+    const waiting = envelope({ sender, warned: true });
+    expect(conclude(waiting, patience, accepted + end - 1, 0.5).expired).toBe(false);
+    expect(conclude(waiting, patience, accepted + end, 0.5).expired).toBe(true);
+  });
+
   test("gives up what is still waiting when the lifetime is over", () => {
     const verdict = conclude(after, patience, accepted + patience.lifetime, 0.5);
     expect(verdict.envelope.recipients.map(({ state }) => state)).toEqual(["delivered", "failed", "expired"]);
@@ -110,45 +130,5 @@ describe("the sender", () => {
 
   test("that is null hears nothing", () => {
     expect([...names("SUCCESS", ""), ...names("FAILURE", ""), ...names("DELAY", "")]).toEqual([]);
-  });
-});
-
-describe("a destination", () => {
-  const who = recipient("a@example.net");
-
-  test("pauses for a while after it could not be reached", () => {
-    let now = 0;
-    const pauses = newPauses(1000, () => now);
-    expect(pauses.reason("example.net")).toBeUndefined();
-    pauses.learn("example.net", [said(who, 451, "4.4.1", "none")]);
-    expect(pauses.reason("example.net")).toEqual({
-      code: 451,
-      status: "4.4.1",
-      text: "delivery temporarily suspended: words",
-    });
-    expect(pauses.reason("example.org")).toBeUndefined();
-    now = 1000;
-    expect(pauses.reason("example.net")).toBeUndefined();
-  });
-
-  test("does not pause after an answer, for good, or for the message's sake", () => {
-    const pauses = newPauses(1000, () => 0);
-    const harmless = [
-      said(who, 451, "4.4.1"),
-      said(who, 550, "5.4.4", "none"),
-      said(who, 451, "4.3.0", "none"),
-      said(who, 250, "2.0.0"),
-    ];
-    for (const outcome of harmless) pauses.learn("example.net", [outcome]);
-    pauses.learn("example.net", [said(who, 451, "4.4.2", "none"), said(who, 550, "5.1.1")]);
-    pauses.learn("example.net", []);
-    expect(pauses.reason("example.net")).toBeUndefined();
-  });
-
-  test("goes on at once when it answers again", () => {
-    const pauses = newPauses(1000, () => 0);
-    pauses.learn("example.net", [said(who, 451, "4.4.1", "none")]);
-    pauses.learn("example.net", [said(who, 450, "4.2.1")]);
-    expect(pauses.reason("example.net")).toBeUndefined();
   });
 });

@@ -22,7 +22,13 @@ export function readingsOf(state: State): Readings {
   return {
     ...processReadings(Date.now() - process.uptime() * 1000),
     build: () => [{ labels: [version, process.version], value: 1 }],
-    queueMessages: () => [{ labels: ["waiting"], value: state.waiting?.().messages ?? 0 }],
+    queueMessages: () => {
+      const { messages, held } = state.waiting?.() ?? { messages: 0, held: 0 };
+      return [
+        { labels: ["waiting"], value: messages - held },
+        { labels: ["held"], value: held },
+      ];
+    },
     queueOldest: () => {
       const oldest = state.waiting?.().oldest ?? null;
       return single(oldest === null ? 0 : (Date.now() - oldest) / 1000);

@@ -7,7 +7,9 @@ export function patienceOf({ delivery, spool }: Config): Patience {
     first: delivery["retry-first"],
     longest: delivery["retry-longest"],
     lifetime: spool.lifetime,
+    reportLifetime: spool["report-lifetime"],
     warnAfter: spool["warn-after"],
     concurrency: delivery.concurrency,
+    destinationConcurrency: delivery["destination-concurrency"],
   };
 }

@@ -1,6 +1,7 @@
 /**
- * What is to be done when: the queue in memory, an ID and a few numbers for each message, never an envelope.
- * Of what is due, each login gets its turn: one who sends 5000 messages does not delay another's single one.
+ * What is to be done when: the queue in memory, an ID, some numbers and the destinations of each message, never an
+ * envelope. Of what is due, each login gets its turn, and of one login each destination: one who sends 5000 messages
+ * does not delay another's single one, and a destination that hangs delays nobody's mail to others.
  */
 import { newHeap } from "./heap.ts";
 
@@ -9,55 +10,116 @@ export interface Item {
   readonly id: string;
   /** "" for the relay's own reports. */
   readonly login: string;
-  /** When it was accepted and when it is due, in milliseconds since the epoch. */
-  readonly accepted: number;
+  /** When it is due, in milliseconds since the epoch. */
   readonly due: number;
+  /** Where it is to go; at least one. */
+  readonly destinations: readonly string[];
+  /** Put off because its destinations pause: due at once where one of them opens. */
+  readonly parked: boolean;
+}
+
+/** One message to one destination. */
+export interface Visit<Entry> {
+  readonly entry: Entry;
+  readonly destination: string;
 }
 
 export interface Agenda<Entry extends Item> {
   put(entry: Entry): void;
-  /** Takes out something that is due at `now`, or gives undefined. */
-  take(now: number): Entry | undefined;
-  /** Takes out `entry`, due or not. */
+  /** Takes out a visit of something that is due at `now`, to a destination that is `open`; undefined for none. */
+  take(now: number, open: (destination: string) => boolean): Visit<Entry> | undefined;
+  /** Whether a visit of `entry` is still to be taken. */
+  has(entry: Entry): boolean;
+  /** Takes out all that is left of `entry`. */
   remove(entry: Entry): void;
-  /** When the next one becomes due; undefined where none waits for its time. */
+  /** Makes what is parked at `destination` due, the longest parked first: all, or the `most` of it. */
+  unpark(destination: string, most?: number): void;
+  /** When the next one becomes due; undefined where none waits for its time. What is due already does not count. */
   next(): number | undefined;
 }
 
 export function newAgenda<Entry extends Item>(): Agenda<Entry> {
   const later = newHeap<Entry>(({ due }) => due);
-  /** By login, in order of arrival; the login whose turn is next comes first. */
-  const ready = new Map<string, Set<Entry>>();
+  /** By destination, those of `later` that need not wait for their time. */
+  const parked = new Map<string, Set<Entry>>();
+  /** By login and destination, in order of arrival; the login whose turn is next comes first, and so below it. */
+  const ready = new Map<string, Map<string, Set<Entry>>>();
 
   function makeReady(entry: Entry): void {
-    const same = ready.get(entry.login);
-    if (same) same.add(entry);
-    else ready.set(entry.login, new Set([entry]));
+    forgetLater(entry);
+    const theirs = ready.get(entry.login) ?? new Map<string, Set<Entry>>();
+    ready.set(entry.login, theirs);
+    for (const destination of entry.destinations) add(theirs, destination, entry);
   }
 
+  function forgetLater(entry: Entry): boolean {
+    if (!later.remove(entry)) return false;
+    if (entry.parked) for (const destination of entry.destinations) drop(parked, destination, entry);
+    return true;
+  }
+
+  function forgetReady(entry: Entry, destination: string): void {
+    const theirs = ready.get(entry.login);
+    if (!theirs) return;
+    drop(theirs, destination, entry);
+    if (theirs.size === 0) ready.delete(entry.login);
+  }
+
+  const isReady = (entry: Entry): boolean =>
+    entry.destinations.some((destination) => ready.get(entry.login)?.get(destination)?.has(entry));
+
   return {
-    put: later.add,
-    take(now) {
-      for (let next = later.first(); next && next.due <= now; next = later.first()) {
-        later.remove(next);
-        makeReady(next);
-      }
-      for (const [login, entries] of ready) {
-        ready.delete(login);
-        for (const entry of entries) {
-          entries.delete(entry);
-          if (entries.size > 0) ready.set(login, entries); // to the end: the others come first
-          return entry;
+    put(entry) {
+      later.add(entry);
+      if (entry.parked) for (const destination of entry.destinations) add(parked, destination, entry);
+    },
+    take(now, open) {
+      for (let next = later.first(); next && next.due <= now; next = later.first()) makeReady(next);
+      for (const [login, theirs] of ready) {
+        for (const [destination, entries] of theirs) {
+          if (!open(destination)) continue;
+          for (const entry of entries) {
+            forgetReady(entry, destination);
+            toTheEnd(theirs, destination);
+            toTheEnd(ready, login);
+            return { entry, destination };
+          }
         }
       }
       return undefined;
     },
+    has: (entry) => later.has(entry) || isReady(entry),
     remove(entry) {
-      if (later.remove(entry)) return;
-      const same = ready.get(entry.login);
-      same?.delete(entry);
-      if (same?.size === 0) ready.delete(entry.login);
+      if (forgetLater(entry)) return;
+      for (const destination of entry.destinations) forgetReady(entry, destination);
     },
-    next: () => (ready.size > 0 ? Number.NEGATIVE_INFINITY : later.first()?.due),
+    unpark(destination, most = Number.POSITIVE_INFINITY) {
+      let left = most;
+      for (const entry of parked.get(destination) ?? []) {
+        if (left-- <= 0) return;
+        makeReady(entry);
+      }
+    },
+    next: () => later.first()?.due,
   };
+}
+
+function add<Value>(to: Map<string, Set<Value>>, key: string, value: Value): void {
+  const there = to.get(key);
+  if (there) there.add(value);
+  else to.set(key, new Set([value]));
+}
+
+function drop<Value>(from: Map<string, Set<Value>>, key: string, value: Value): void {
+  const there = from.get(key);
+  there?.delete(value);
+  if (there?.size === 0) from.delete(key);
+}
+
+/** The others come first now. */
+function toTheEnd<Value>(order: Map<string, Value>, key: string): void {
+  const value = order.get(key);
+  if (value === undefined) return;
+  order.delete(key);
+  order.set(key, value);
 }

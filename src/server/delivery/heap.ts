@@ -4,6 +4,7 @@ export interface Heap<Item> {
   add(item: Item): void;
   /** The first, which stays. */
   first(): Item | undefined;
+  has(item: Item): boolean;
   /** False where it was not there. */
   remove(item: Item): boolean;
 }
@@ -54,6 +55,7 @@ export function newHeap<Item>(rank: (item: Item) => number): Heap<Item> {
   return {
     add: (item) => rise(item, items.length),
     first: () => items[0],
+    has: (item) => places.has(item),
     remove(item) {
       const at = places.get(item);
       if (at === undefined) return false;

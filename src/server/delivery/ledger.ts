@@ -1,12 +1,13 @@
 /**
  * How one message stands while it is delivered, and the way of that to the disk. Reports enter the spool
  * before the envelope says that somebody was told, so that a crash in between tells twice rather than never.
- * Where the spool cannot be written, the standing is kept, so that at least this process repeats nothing.
+ * What was tried in vain goes into the history of a message that stays, for people. Where the spool cannot be written, the standing is kept, so that at least this process repeats nothing.
  */
 import { errorCode, errorText } from "../../failure.ts";
+import { isPositive } from "../../smtp/reply.ts";
 import { log, logBug } from "../observe/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
-import type { Spool } from "../spool/spool.ts";
+import type { Noted, Spool } from "../spool/spool.ts";
 import type { Outcome } from "./letter.ts";
 import type { Occasion, Told } from "./report.ts";
 import type { Reporter } from "./reporter.ts";
@@ -40,6 +41,7 @@ export interface Books {
 export function openLedger(standing: Standing, { spool, report, lifetime, wake }: Books): Ledger {
   let { envelope, owed } = standing;
   let writing: Promise<unknown> = Promise.resolve();
+  let vain: readonly Noted[] = [];
   const { id } = envelope;
 
   /** One write after the other, each of what is known when its turn has come. */
@@ -69,6 +71,14 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
     owed = owed.filter((one) => !told.includes(one));
   }
 
+  async function record(): Promise<void> {
+    await spool.record(envelope);
+    const noted = vain;
+    vain = [];
+    const trouble = noted.length > 0 ? await spool.note(id, noted) : undefined;
+    if (trouble !== undefined) log("history-lost", { id, reason: trouble });
+  }
+
   return {
     standing: () => ({ envelope, owed }),
     note(outcomes) {
@@ -85,21 +95,24 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
           : [],
       );
       owed = [...owed, ...told];
+      const failed = outcomes.filter(({ reply }) => !isPositive(reply));
+      vain = [...vain, ...failed.map(({ recipient, reply }) => ({ ...reply, recipient: recipient.address }))];
       envelope = withOutcomes(envelope, outcomes);
     },
     save: () =>
       write(async () => {
         await tellSuccesses();
-        await spool.record(envelope);
+        await record();
       }),
     close: ({ envelope: next, failed, late }) =>
       write(async () => {
         await tellSuccesses();
+        if (envelope.sender === "" && failed.length > 0) log("report-dropped", { id });
         await tell("failure", wanting("FAILURE", envelope, failed).map(as("failed")));
         envelope = { ...next, warned: envelope.warned };
         await tell("delay", wanting("DELAY", envelope, late).map(as("delayed")));
         envelope = next;
-        if (!isDone(envelope)) return spool.record(envelope);
+        if (!isDone(envelope)) return record();
         await spool.remove(id); // the promise is kept
         log("removed", { id });
       }),

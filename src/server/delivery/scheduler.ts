@@ -1,19 +1,20 @@
 /**
- * Which message's turn it is. Holds IDs and times, never an envelope or a body longer than a turn takes;
- * everything else is in the spool, so that a start after a crash is a start like any other.
+ * Which message's turn it is. Holds IDs, times and destinations, never an envelope or a body longer than a turn takes;
+ * everything else is in the spool, so that a start after a crash is a start like any other. Nothing waits here for a
+ * free place: what cannot begin yet stays on the agenda.
  */
 import { setMaxListeners } from "node:events";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { log, logBug } from "../observe/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { isDamaged, type Spool } from "../spool/spool.ts";
-import { type Item, newAgenda } from "./agenda.ts";
+import type { Visit } from "./agenda.ts";
 import type { Carrier } from "./carrier.ts";
+import { newDestinations, type Pause } from "./destinations.ts";
 import { openLedger, type Standing } from "./ledger.ts";
-import { newPauses } from "./pauses.ts";
+import { type Entry, newQueue, type Waiting } from "./queue.ts";
 import { newReporter } from "./reporter.ts";
-import { inLanes, newSlots } from "./slots.ts";
-import { takeTurn } from "./turn.ts";
+import { destinationsOf, openTurn, type Turn } from "./turn.ts";
 import type { Patience } from "./verdict.ts";
 
 export interface Clock {
@@ -28,8 +29,7 @@ export interface Clock {
 export interface Scheduler {
   /** A new message is in the spool. */
   wake(envelope: Envelope): void;
-  /** Messages not done with, and when the oldest was accepted, in milliseconds since the epoch. */
-  waiting(): { readonly messages: number; readonly oldest: number | null };
+  waiting(): Waiting;
   /** The queue IDs of those having their turn. */
   active(): ReadonlySet<string>;
   /**
@@ -40,7 +40,7 @@ export interface Scheduler {
    * where the spool cannot even be told what was delivered before.
    */
   change(id: string, work: (envelope: Envelope) => Promise<Envelope | undefined>): Promise<boolean>;
-  /** Forgets that `destination`, or any, could not be reached. */
+  /** Forgets that `destination`, or any, could not be reached: what waits for it is tried at once. */
   forget(destination?: string): void;
   /**
    * Begins no new attempt; those under way have `grace` milliseconds. Resolves when all is recorded,
@@ -49,19 +49,23 @@ export interface Scheduler {
   drain(grace: number): Promise<void>;
 }
 
-/** An item, with what the spool could not be told about it. */
-interface Entry extends Item {
-  readonly unrecorded?: Standing;
+/** A message having its turn. */
+interface Presence {
+  readonly turn: Promise<Turn | undefined>;
+  /** Visits begun, and of those, not ended. */
+  visits: number;
+  underWay: number;
+  /** Whether somebody else puts the message back, after a change of it. */
+  brokenOff: boolean;
+  readonly over: Promise<void>;
+  readonly leave: () => void;
 }
-
-/** Envelopes read at the same time at the start: enough to keep the disk busy. */
-const readers = 8;
 
 /** setTimeout's longest is 24.8 days; an hour does no harm. */
 const longestSleep = 3_600_000;
 
-/** Our choice: long enough to spare a host that is down, short enough when it was only restarted. */
-const longestPause = 60_000;
+/** Our choice: short enough when a host was only restarted, long enough to spare one that stays down. */
+const pauses = { first: 60_000, longest: 15 * 60_000 };
 
 /** Where mail comes from, how it leaves, and the name that signs reports. */
 export interface Office {
@@ -74,15 +78,24 @@ export interface Office {
 export function startScheduler(office: Office, patience: Patience, clock: Clock): Scheduler {
   const { spool, carrier, hostname } = office;
   const { now, random, alarm } = clock;
-  const agenda = newAgenda<Entry>();
-  /** Everything not done with: on the agenda or having its turn. */
-  const known = new Map<string, Entry>();
-  /** What was done with while the spool was still being read: it is in the list, but not there any more. */
-  const gone = new Set<string>();
-  let loaded = false;
-  const turns = new Map<string, Promise<void>>();
+  const queue = newQueue(spool, (envelope) => destinationsOf(envelope, carrier));
+  const { agenda } = queue;
+  const destinations = newDestinations(
+    {
+      // One place stays for others, whatever the settings are.
+      most: Math.min(patience.destinationConcurrency, Math.max(1, patience.concurrency - 1)),
+      firstPause: Math.min(pauses.first, patience.first),
+      longestPause: Math.min(pauses.longest, patience.longest),
+    },
+    now,
+    random,
+  );
+  const present = new Map<string, Presence>();
+  /** What the spool could not be told, by ID. */
+  const unrecorded = new Map<string, Standing>();
   /** By ID, the last of the changes that wait for each other. */
-  const changes = new Map<string, Promise<unknown>>();
+  const changes = new Map<string, Promise<void>>();
+  let underWay = 0;
   const stop = new AbortController();
   const abort = new AbortController();
   setMaxListeners(0, abort.signal); // every delivery under way listens
@@ -92,63 +105,57 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     books: { spool, report: newReporter(spool, hostname, now), lifetime: patience.lifetime, wake },
     carrier,
     patience,
-    slots: newSlots(patience.concurrency),
-    pauses: newPauses(Math.min(longestPause, patience.first), now),
     now,
     random,
     stop: stop.signal,
     abort: abort.signal,
   };
 
-  function put(entry: Entry): void {
-    known.set(entry.id, entry);
-    agenda.put(entry);
-  }
-
   function wake(envelope: Envelope): void {
-    if (known.has(envelope.id)) return;
-    enter(envelope);
+    if (queue.get(envelope.id)) return;
+    queue.enter(envelope);
     pump();
   }
 
-  /** Held messages are known and nothing more. */
-  function enter({ id, login, accepted, due, held }: Envelope): void {
-    const entry = { id, login: login ?? "", accepted, due };
-    if (held) known.set(id, entry);
-    else put(entry);
-  }
-
-  /** Begins as many turns as there are places, and sets the alarm for the next. */
+  /** Begins as many visits as there are places, and sets the alarm for the next. */
   function pump(): void {
+    if (stop.signal.aborted || underWay >= patience.concurrency) return; // a visit that ends pumps
     silence();
-    if (stop.signal.aborted) return;
-    while (turns.size < patience.concurrency) {
-      const entry = agenda.take(now());
-      if (!entry) break;
-      const turn = serve(entry).finally(() => {
-        turns.delete(entry.id);
-        pump();
-      });
-      turns.set(entry.id, turn);
+    for (const destination of destinations.over()) agenda.unpark(destination, 1);
+    while (underWay < patience.concurrency) {
+      const visit = agenda.take(now(), destinations.open);
+      if (!visit) break;
+      begin(visit);
     }
-    const next = agenda.next();
-    if (next === undefined || turns.size >= patience.concurrency) return; // a turn that ends pumps
+    const next = Math.min(
+      agenda.next() ?? Number.POSITIVE_INFINITY,
+      destinations.next() ?? Number.POSITIVE_INFINITY,
+    );
+    if (next === Number.POSITIVE_INFINITY) return;
     silence = alarm(Math.min(Math.max(next - now(), 0), longestSleep), pump);
   }
 
-  async function serve(entry: Entry): Promise<void> {
-    const { id, login, accepted } = entry;
-    try {
-      const standing = entry.unrecorded ?? (await read(id));
-      const next = standing && (await takeTurn(standing, means));
-      if (next) return put({ id, login, accepted, ...next });
-      known.delete(id);
-      if (!loaded) gone.add(id);
-    } catch (error) {
-      if (errorCode(error) === "") logBug(`the turn of ${id}`, error);
-      else log("spool-trouble", { id, reason: errorText(error) });
-      put({ ...entry, due: now() + patience.first });
-    }
+  function begin({ entry, destination }: Visit<Entry>): void {
+    const presence = present.get(entry.id) ?? arrive(entry);
+    presence.visits += 1;
+    presence.underWay += 1;
+    underWay += 1;
+    void attend(entry, presence, destination, destinations.begin(destination));
+  }
+
+  function arrive({ id }: Entry): Presence {
+    let leave = (): void => undefined;
+    const over = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    const presence = { turn: turnOf(id), visits: 0, underWay: 0, brokenOff: false, over, leave };
+    present.set(id, presence);
+    return presence;
+  }
+
+  async function turnOf(id: string): Promise<Turn | undefined> {
+    const standing = unrecorded.get(id) ?? (await read(id));
+    return standing && openTurn(standing, means);
   }
 
   async function read(id: string): Promise<Standing | undefined> {
@@ -158,55 +165,91 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     return undefined;
   }
 
+  async function attend(entry: Entry, presence: Presence, to: string, pause?: Pause): Promise<void> {
+    const turn = await presence.turn.catch(() => undefined); // `finish` tells why
+    const outcomes = (await turn?.visit(to, pause)) ?? [];
+    if (!pause && destinations.end(to, outcomes)) agenda.unpark(to);
+    pump();
+    presence.underWay -= 1;
+    if (presence.underWay === 0) await finish(entry, presence);
+    else if (outcomes.length > 0) await turn?.save();
+    underWay -= 1;
+    pump();
+  }
+
+  /** After the last of the visits under way: the verdict, unless somebody has not been tried yet. */
+  async function finish(entry: Entry, presence: Presence): Promise<void> {
+    const { id } = entry;
+    const { visits } = presence;
+    try {
+      const turn = await presence.turn;
+      const left = turn?.left() ?? [];
+      if (turn && left.length > 0) {
+        keep(id, await turn.save());
+        if (presence.visits > visits) return; // another visit began meanwhile, and its end comes here
+        if (!presence.brokenOff && !agenda.has(entry)) queue.put({ ...entry, destinations: left });
+      } else {
+        agenda.remove(entry);
+        const next = await turn?.conclude();
+        keep(id, next?.unrecorded);
+        if (!next) queue.leave(id);
+        else if (!presence.brokenOff) queue.put({ ...entry, ...next });
+      }
+    } catch (error) {
+      if (errorCode(error) === "") logBug(`the turn of ${id}`, error);
+      else log("spool-trouble", { id, reason: errorText(error) });
+      agenda.remove(entry);
+      if (!presence.brokenOff) queue.put({ ...entry, due: now() + patience.first, parked: false });
+    }
+    present.delete(id);
+    presence.leave();
+  }
+
+  function keep(id: string, standing: Standing | undefined): void {
+    if (standing) unrecorded.set(id, standing);
+    else unrecorded.delete(id);
+  }
+
   async function changed(
     id: string,
     work: (envelope: Envelope) => Promise<Envelope | undefined>,
   ): Promise<boolean> {
-    if (!known.has(id)) await loading;
-    await turns.get(id);
-    const entry = known.get(id);
+    if (!queue.get(id)) await loading;
+    const before = queue.get(id);
+    if (before) agenda.remove(before);
+    const presence = present.get(id);
+    if (presence) {
+      presence.brokenOff = true;
+      await presence.over;
+    }
+    const entry = queue.get(id);
     if (!entry) return false;
-    agenda.remove(entry);
-    let now: Envelope | undefined;
+    const untold = unrecorded.get(id);
+    if (untold && !(await openLedger(untold, means.books).save())) {
+      queue.put(entry);
+      throw new Failure(exitStatus.temporary, `${id}: the spool cannot be written; try again later`);
+    }
+    unrecorded.delete(id);
     try {
-      if (entry.unrecorded && !(await openLedger(entry.unrecorded, means.books).save())) {
-        throw new Failure(exitStatus.temporary, `${id}: the spool cannot be written; try again later`);
-      }
-      now = (await read(id))?.envelope;
-      if (now) now = await work(now);
-      if (now) enter(now);
-      else known.delete(id);
-      return true;
+      const found = await read(id);
+      const stands = found && (await work(found.envelope));
+      if (stands) queue.enter(stands);
+      else queue.leave(id);
+      return found !== undefined;
     } catch (error) {
-      put(entry);
+      const stands = await read(id).catch(() => undefined);
+      if (stands) queue.enter(stands.envelope);
+      else queue.put(entry);
       throw error;
-    } finally {
-      pump();
     }
   }
 
-  async function load(): Promise<void> {
-    await inLanes(await spool.ids(), readers, async (id) => {
-      if (known.has(id) || gone.has(id) || stop.signal.aborted) return;
-      const envelope = await spool.read(id);
-      if (known.has(id) || gone.has(id)) return; // its turn came meanwhile
-      if (isDamaged(envelope)) log("damaged", { id, reason: envelope.damaged });
-      else wake(envelope);
-    });
-    loaded = true;
-    gone.clear();
-  }
-
-  const loading = load().catch((error: unknown) => logBug("reading the spool", error));
+  const loading = queue.load(wake, stop.signal).catch((error: unknown) => logBug("reading the spool", error));
 
   return {
     wake,
-    waiting() {
-      let oldest: number | null = null;
-      for (const { accepted } of known.values()) oldest = Math.min(oldest ?? accepted, accepted);
-      return { messages: known.size, oldest };
-    },
-    active: () => new Set(turns.keys()),
+    waiting: queue.waiting,
+    active: () => new Set(present.keys()),
     async change(id, work) {
       const mine = (changes.get(id) ?? Promise.resolve()).then(() => changed(id, work));
       const settled = mine.then(
@@ -216,10 +259,11 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
       changes.set(id, settled);
       await settled;
       if (changes.get(id) === settled) changes.delete(id);
+      pump();
       return mine;
     },
     forget(destination) {
-      means.pauses.forget(destination);
+      for (const ended of destinations.forget(destination)) agenda.unpark(ended);
       pump();
     },
     async drain(grace) {
@@ -227,7 +271,9 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
       silence();
       const enough = alarm(grace, () => abort.abort());
       await loading;
-      await Promise.all([...turns.values(), ...changes.values()]);
+      while (present.size + changes.size > 0) {
+        await Promise.all([...[...present.values()].map(({ over }) => over), ...changes.values()]);
+      }
       enough();
     },
   };

@@ -11,10 +11,13 @@ import type { Outcome } from "./letter.ts";
 export interface Patience extends Backoff {
   /** How long delivery is tried, in milliseconds. */
   readonly lifetime: number;
+  /** The same for a report, whose sender nobody can be told of; never longer than `lifetime`. */
+  readonly reportLifetime: number;
   /** When the sender is told that it takes long, in milliseconds; null for never. */
   readonly warnAfter: number | null;
-  /** Transactions under way at the same time. */
+  /** Transactions under way at the same time, in all and to one destination. */
   readonly concurrency: number;
+  readonly destinationConcurrency: number;
 }
 
 /** Whether an attempt may still help. */
@@ -45,14 +48,27 @@ export interface Verdict {
   /** Recipients still tried, when it is time to tell the sender so; else none. */
   readonly late: readonly Recipient[];
   readonly expired: boolean;
+  /** When the next turn is due at the latest, in milliseconds since the epoch. */
+  readonly due: number;
+  /** Whether it waits for nothing but the end of pauses. */
+  readonly parked: boolean;
 }
 
 /**
  * What to do after a round that ended at `now`, in milliseconds since the epoch. `chance` is between 0 and 1.
+ * `resumed` is given where those who wait were not tried, because their destinations pause until then: that counts as
+ * no attempt, and the message waits for the end of a pause however often it is prolonged.
  */
-export function conclude(envelope: Envelope, patience: Patience, now: number, chance: number): Verdict {
+export function conclude(
+  envelope: Envelope,
+  patience: Patience,
+  now: number,
+  chance: number,
+  resumed?: number,
+): Verdict {
   const { accepted, attempts, warned } = envelope;
-  const expired = now - accepted >= patience.lifetime && envelope.recipients.some(isOpen);
+  const end = accepted + lifetimeOf(envelope, patience);
+  const expired = now >= end && envelope.recipients.some(isOpen);
   const recipients = envelope.recipients.map((recipient): Recipient => {
     if (isRefused(recipient)) return { ...recipient, state: "failed" };
     return expired && isOpen(recipient) ? { ...recipient, state: "expired" } : recipient;
@@ -60,15 +76,24 @@ export function conclude(envelope: Envelope, patience: Patience, now: number, ch
   const failed = recipients.filter((recipient, at) => recipient !== envelope.recipients[at]);
   const overdue = patience.warnAfter !== null && now - accepted >= patience.warnAfter;
   const late = overdue && !warned ? recipients.filter(isOpen) : [];
+  const tried = resumed === undefined ? attempts + 1 : attempts;
   // The last attempt falls on the end of the lifetime, so that the sender hears in time.
-  const end = Math.max(accepted + patience.lifetime, now + patience.first);
-  const due = Math.min(now + delayAfter(attempts + 1, patience, chance), end);
+  const last = Math.max(end, now + patience.first);
+  const next = Math.min(resumed ?? now + delayAfter(tried, patience, chance), last);
+  const look = patience.warnAfter === null || overdue ? last : Math.min(accepted + patience.warnAfter, last);
   return {
-    envelope: { ...envelope, recipients, attempts: attempts + 1, due, warned: warned || late.length > 0 },
+    envelope: { ...envelope, recipients, attempts: tried, due: next, warned: warned || late.length > 0 },
     failed,
     late,
     expired,
+    due: resumed === undefined ? next : Math.min(now + patience.longest, look),
+    parked: resumed !== undefined,
   };
+}
+
+/** How long `envelope` is tried, in milliseconds. */
+function lifetimeOf({ sender }: Envelope, { lifetime, reportLifetime }: Patience): number {
+  return sender === "" ? Math.min(lifetime, reportLifetime) : lifetime;
 }
 
 /** Whether nobody is waiting any more. */

@@ -138,11 +138,16 @@ export const gauges = {
   started: metric("gauge", "process_start_time_seconds", "When the process began, since the epoch.", []),
   processor: metric("counter", "process_cpu_seconds_total", "Processor time used, user and system.", []),
   memory: metric("gauge", "process_resident_memory_bytes", "Memory in use.", []),
-  queueMessages: metric("gauge", "tpa_submit_queue_messages", "Messages in the spool, by state.", ["state"]),
+  queueMessages: metric(
+    "gauge",
+    "tpa_submit_queue_messages",
+    "Messages in the spool, by state: waiting, or held.",
+    ["state"],
+  ),
   queueOldest: metric(
     "gauge",
     "tpa_submit_queue_oldest_message_age_seconds",
-    "Time since the oldest message in the spool was accepted; 0 when it is empty.",
+    "Time since the oldest message in the spool that is not held was accepted; 0 when there is none.",
     [],
   ),
   certificate: metric(

@@ -11,6 +11,8 @@ export interface Delivery {
   readonly reply: Reply;
   /** The command that the reply answers, or "". */
   readonly command: string;
+  /** How many deliveries the connection has served, where this one did not open it. */
+  readonly use?: number;
 }
 
 /** RFC 3464 words as Postfix uses them: what became of one delivery. */
@@ -20,7 +22,7 @@ export function deliveryStatus(reply: Reply): "sent" | "bounced" | "deferred" {
 }
 
 /** The line about one delivery, in Postfix's words. */
-export function deliveryText({ id, to, relay, delays, reply, command }: Delivery): string {
+export function deliveryText({ id, to, relay, delays, reply, command, use }: Delivery): string {
   const total = delays.reduce((sum, part) => sum + part, 0);
   const quote = formatReply(reply);
   const said = relay === "none" ? reply.text : `host ${relay.replace(/:\d+$/, "")} said: ${quote}`;
@@ -28,7 +30,7 @@ export function deliveryText({ id, to, relay, delays, reply, command }: Delivery
     ? quote
     : `${said}${command === "" ? "" : ` (in reply to ${command} command)`}`;
   return (
-    `${id}: to=<${to}>, relay=${relay}, delay=${seconds(total)}, delays=${delays.map(seconds).join("/")}, ` +
+    `${id}: to=<${to}>, relay=${relay}, ${use === undefined ? "" : `conn_use=${use}, `}delay=${seconds(total)}, delays=${delays.map(seconds).join("/")}, ` +
     `dsn=${reply.status}, status=${deliveryStatus(reply)} (${reason})`
   );
 }
