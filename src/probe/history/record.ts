@@ -1,0 +1,82 @@
+/**
+ * The history: a file to which each result is appended as a line of JSON. A line is small, and written in one go, so that several
+ * probes may append side by side; one that is torn or not understood costs nothing but itself.
+ */
+
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { createInterface } from "node:readline/promises";
+import { replaceFile } from "../../durable.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { Result } from "../result.ts";
+import { type Outcome, outcomes } from "../verdict.ts";
+
+/** Appends `results` to the file `path`, which is made where it is missing. Throws a Failure. */
+export async function append(path: string, results: readonly Result[]): Promise<void> {
+  if (results.length === 0) return;
+  await withFile(path, async () => {
+    const file = await open(path, "a", 0o640);
+    try {
+      await file.write(results.map((result) => `${JSON.stringify(result)}\n`).join(""));
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/** The results since `since`, oldest first; none where there is no such file. Throws a Failure. */
+export async function read(path: string, since: number): Promise<readonly Result[]> {
+  const results: Result[] = [];
+  await withFile(path, async () => {
+    try {
+      for await (const line of createInterface({ input: createReadStream(path, "utf8") })) {
+        const result = parse(line);
+        if (result && result.at >= since) results.push(result);
+      }
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
+    }
+  });
+  return results.sort((one, other) => one.at - other.at);
+}
+
+/** Writes the file anew without what is older than `before`. Throws a Failure. */
+export async function trim(path: string, before: number): Promise<void> {
+  const kept = await read(path, before);
+  const text = kept.map((result) => `${JSON.stringify(result)}\n`).join("");
+  await withFile(path, () => replaceFile(path, text, { mode: 0o640 }));
+}
+
+function parse(line: string): Result | undefined {
+  let found: unknown;
+  try {
+    found = JSON.parse(line);
+  } catch {
+    return undefined; // torn by a crash
+  }
+  return isResult(found) ? found : undefined;
+}
+
+function isResult(found: unknown): found is Result {
+  if (typeof found !== "object" || found === null) return false;
+  const { route, provider, at, outcome, grade, words, submitted, after } = found as Partial<
+    Record<keyof Result, unknown>
+  >;
+  const texts = [route, provider, words].every((text) => typeof text === "string");
+  const times = [submitted, after].every((time) => time === undefined || Number.isFinite(time));
+  return (
+    texts && times && Number.isFinite(at) && isOutcome(outcome) && [0, 1, 2, 3].includes(grade as number)
+  );
+}
+
+const isOutcome = (found: unknown): found is Outcome =>
+  typeof found === "string" && Object.hasOwn(outcomes, found);
+
+async function withFile(path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    throw new Failure(exitStatus.ioError, `${path}: the history cannot be used: ${errorText(error)}`);
+  }
+}

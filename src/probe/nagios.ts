@@ -1,0 +1,61 @@
+/** Results for Nagios, Icinga and their kin: one line, its figures behind a bar, a grade for an exit status. */
+import { type Result, seconds } from "./result.ts";
+import type { Grade, Thresholds } from "./verdict.ts";
+
+const names = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
+
+/** Which of two grades is to be told: critical before all, then what is not known, then warnings. */
+const urgency: Readonly<Record<Grade, number>> = { 0: 0, 1: 1, 3: 2, 2: 3 };
+
+/** The grade of all `results` together; unknown where there are none. */
+export function worst(results: readonly Result[]): Grade {
+  if (results.length === 0) return 3;
+  return results
+    .map(({ grade }) => grade)
+    .reduce((one, other) => (urgency[other] > urgency[one] ? other : one));
+}
+
+/**
+ * The status line, and for several routes a line for each behind it. `thresholds` are a route's, by its name.
+ */
+export function nagiosText(
+  results: readonly Result[],
+  thresholds: (route: string) => Thresholds | undefined,
+): string {
+  const figures = results.flatMap((result) =>
+    figuresOf(result, thresholds(result.route), results.length > 1),
+  );
+  const words = results.length === 1 ? (results[0]?.words ?? "") : summary(results);
+  const status = `PROBE ${names[worst(results)]} - ${words}${figures.length === 0 ? "" : ` | ${figures.join(" ")}`}\n`;
+  if (results.length < 2) return status;
+  const lines = [...results]
+    .sort((one, other) => urgency[other.grade] - urgency[one.grade])
+    .map(({ route, grade, words: said }) => `${names[grade]}: ${route}: ${said}\n`);
+  return `${status}${lines.join("")}`;
+}
+
+function summary(results: readonly Result[]): string {
+  const bad = results.filter(({ grade }) => grade !== 0);
+  if (results.length === 0) return "there is no route to probe";
+  if (bad.length === 0) return `all ${results.length} routes are well, the slowest in ${slowest(results)}`;
+  const first = [...bad].sort((one, other) => urgency[other.grade] - urgency[one.grade])[0];
+  return `${bad.length} of ${results.length} routes: ${first ? `${first.route} ${first.words}` : ""}`;
+}
+
+function slowest(results: readonly Result[]): string {
+  const times = results.flatMap(({ after }) => (after === undefined ? [] : [after]));
+  return times.length === 0 ? "no time that is known yet" : seconds(Math.max(...times));
+}
+
+/** `'label'=value[unit];[warn];[crit];[min]`, seconds with a point whatever the locale. */
+function figuresOf(result: Result, thresholds: Thresholds | undefined, named: boolean): readonly string[] {
+  const label = (what: string): string => (named ? `'${result.route.replace(/['=|]/g, "_")} ${what}'` : what);
+  const limits = thresholds ? `;${figure(thresholds.warn)};${figure(thresholds.crit)}` : ";;";
+  const { submitted, after } = result;
+  return [
+    ...(after === undefined ? [] : [`${label("arrival")}=${figure(after)}s${limits};0`]),
+    ...(submitted === undefined ? [] : [`${label("submission")}=${figure(submitted)}s;;;0`]),
+  ];
+}
+
+const figure = (milliseconds: number): string => (milliseconds / 1000).toFixed(3);
