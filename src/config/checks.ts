@@ -7,7 +7,7 @@ import { type Address, writeAddress } from "./kinds.ts";
 import type { Config } from "./settings.ts";
 import { type Way, wayChecks } from "./way.ts";
 
-export interface Check {
+export interface Check<Config> {
   /** The settings it looks at. It is skipped where one of them is wrong by itself; the first is the one to blame. */
   readonly settings: readonly [string, ...string[]];
   /** "expected …, found …", or undefined where all is well. */
@@ -15,7 +15,7 @@ export interface Check {
 }
 
 /** All that there are for `config`: those of a way stand for [delivery] and for each [[route]]. */
-export function checksOf({ route }: Config): readonly Check[] {
+export function checksOf({ route }: Config): readonly Check<Config>[] {
   const routes = route.map((_, index) => [
     ...waysChecks(`route.${index}`, (config) => config.route[index]),
     matching(index),
@@ -23,7 +23,7 @@ export function checksOf({ route }: Config): readonly Check[] {
   return [...checks, ...waysChecks("delivery", ({ delivery }) => delivery), ...routes.flat()];
 }
 
-function waysChecks(table: string, wayIn: (config: Config) => Way | undefined): readonly Check[] {
+function waysChecks(table: string, wayIn: (config: Config) => Way | undefined): readonly Check<Config>[] {
   return wayChecks.map(({ settings: [first, ...others], mistake }) => ({
     settings: [`${table}.${first}`, ...others.map((key) => `${table}.${key}`)],
     mistake: (config) => {
@@ -33,7 +33,7 @@ function waysChecks(table: string, wayIn: (config: Config) => Way | undefined): 
   }));
 }
 
-const matching = (index: number): Check => ({
+const matching = (index: number): Check<Config> => ({
   settings: [`route.${index}.to`, `route.${index}.from`],
   mistake: ({ route }) =>
     expected(
@@ -43,7 +43,7 @@ const matching = (index: number): Check => ({
     ),
 });
 
-const checks: readonly Check[] = [
+const checks: readonly Check<Config>[] = [
   {
     settings: ["hostname"],
     mistake: ({ hostname }) =>

@@ -1,10 +1,9 @@
 /**
- * How a mistake in the configuration is put: what stands there, and what was probably meant.
+ * How a mistake in a configuration file is put: what stands there, and what was probably meant.
  */
 import { nearest } from "../failure.ts";
 import type { KeyPath } from "./lines.ts";
 import { isSetting, isTables, type Rows } from "./rows.ts";
-import { settings } from "./settings.ts";
 
 /** A TOML table as it was parsed. */
 export type Table = Readonly<Record<string, unknown>>;
@@ -12,11 +11,21 @@ export type Table = Readonly<Record<string, unknown>>;
 export const isTable = (value: unknown): value is Table =>
   typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 
-/** What to say about a key that is in no row: where it belongs, or which one was probably meant. */
-export function explainUnknown(key: string, found: unknown, rows: Rows, path: KeyPath): string {
+/** All that a file may say, and the manual that tells about it. */
+export interface Known {
+  readonly rows: Rows;
+  readonly manual: string;
+}
+
+/** What to say about a key that is in none of `rows`, the table's own: where it belongs, or which was probably meant. */
+export function explainUnknown(
+  key: string,
+  found: unknown,
+  { rows, path, known }: { readonly rows: Rows; readonly path: KeyPath; readonly known: Known },
+): string {
   const isRoot = path.length === 0;
   const headed = isTable(found) || isListOfTables(found);
-  const elsewhere = headed ? undefined : homeOf(key);
+  const elsewhere = headed ? undefined : homeOf(key, known.rows);
   if (elsewhere !== undefined) {
     return elsewhere === ""
       ? "not a setting of this table; it belongs at the top of the file, above the first [table]"
@@ -25,7 +34,7 @@ export function explainUnknown(key: string, found: unknown, rows: Rows, path: Ke
   const kin = Object.keys(rows).filter((name) => headed !== isSetting(rows[name] ?? {}));
   const meant = nearest(key, kin);
   const what = headed ? "no such table" : "no such setting";
-  if (meant === undefined) return `${what}; tpa-submit.toml(5) lists them all`;
+  if (meant === undefined) return `${what}; ${known.manual} lists them all`;
   return headed
     ? `${what}; did you mean ${header(meant, rows[meant] ?? {})}?`
     : `${what}; did you mean "${meant}"?`;
@@ -38,10 +47,10 @@ const isListOfTables = (found: unknown): boolean =>
 const header = (name: string, row: Rows[string]): string => (isTables(row) ? `[[${name}]]` : `[${name}]`);
 
 /** The table that has a setting of this name, "" for the top of the file. */
-function homeOf(key: string): string | undefined {
+function homeOf(key: string, all: Rows): string | undefined {
   const homes: readonly (readonly [string, Rows])[] = [
-    ["", settings as Rows],
-    ...Object.entries(settings as Rows).flatMap(([name, row]) =>
+    ["", all],
+    ...Object.entries(all).flatMap(([name, row]) =>
       isSetting(row) ? [] : [[header(name, row), isTables(row) ? row.each : row] as const],
     ),
   ];
