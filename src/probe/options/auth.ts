@@ -51,6 +51,11 @@ export async function authOf(
   if (asked === undefined) return undefined;
   const map = new Map([...aliases, ...(await mapped(answers))].map(([name, is]) => [name.toUpperCase(), is]));
   const types = typesFrom(asked.types, [...map.keys(), ...secrets.mechanisms], secrets.warn);
+  if (types === undefined) {
+    if (asked.need === "required") throw mistake(noTypes, 10);
+    secrets.warn(noTypes);
+    return undefined;
+  }
   const extra = await extraOf(answers);
   const hide = answers.has("auth-hide-password")
     ? (await answers.text("auth-hide-password")) || removed
@@ -84,8 +89,15 @@ async function askedFor(
   return named || implied ? { need: "required", types: "" } : undefined;
 }
 
-function typesFrom(text: string, others: readonly string[], warn: (text: string) => void): readonly string[] {
-  if (text === "") return [];
+const noTypes = "No auth types supported";
+
+/** The known ones of a list, none of which may be left; an empty list for any. */
+function typesFrom(
+  text: string,
+  others: readonly string[],
+  warn: (text: string) => void,
+): readonly string[] | undefined {
+  if (text === "" || text.toUpperCase() === "ANY") return [];
   const known = new Set([...theirs.flatMap(([, names]) => names), ...others]);
   const types: string[] = [];
   for (const word of text.toUpperCase().split(",")) {
@@ -93,8 +105,7 @@ function typesFrom(text: string, others: readonly string[], warn: (text: string)
     if (known.has(type)) types.push(type);
     else warn(`${type} is not a recognized auth type, skipping`);
   }
-  if (types.length > 0) return types;
-  throw mistake("No auth types supported", 10);
+  return types.length > 0 ? types : undefined;
 }
 
 /** The pairs of --auth-map, names as typed. */

@@ -90,6 +90,19 @@ export async function dumpBody(known: Known, list: string | undefined): Promise<
   return Buffer.from(texts.join("\n"));
 }
 
+/** The message with its body's lines as --dump prints them elsewhere; on the wire they end in CRLF. */
+export function withLines(data: Data, body: Uint8Array): Data {
+  const text = Buffer.from(body).toString("latin1");
+  const octets = Buffer.from(data.octets).toString("latin1");
+  return {
+    ...data,
+    octets: Buffer.from(
+      octets.replace(text.replaceAll("\n", "\r\n"), () => text),
+      "latin1",
+    ),
+  };
+}
+
 async function printed(known: Known, list: string | undefined, words?: string): Promise<string[]> {
   const isWanted = wanted(list);
   const texts: string[] = [];

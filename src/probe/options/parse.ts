@@ -8,7 +8,7 @@ import type { Choices } from "./choices.ts";
 import type { Called } from "./command-line.ts";
 import { completionFor } from "./completion.ts";
 import { draftOf } from "./data.ts";
-import { dumpBody, dumpText, type Known, support } from "./dump.ts";
+import { dumpBody, dumpText, type Known, support, withLines } from "./dump.ts";
 import { helpText } from "./help.ts";
 import { mistake, reason } from "./mistake.ts";
 import { lookUp } from "./netrc.ts";
@@ -87,12 +87,12 @@ export async function parseProbe(world: World): Promise<Outcome> {
     openPlaces(output, world);
     places = { stdout: output.stdout, stderr: output.stderr };
     if (answers.has("support")) return { kind: "print", octets: Buffer.from(support), warnings, places };
-    const { known, data } = await read(answers, output, world, warn);
+    const { known, data, shown } = await read(answers, output, world, warn);
     if (answers.has("dump")) {
-      const octets = await dumpText(known, await answers.text("dump"), data);
+      const octets = await dumpText(known, await answers.text("dump"), shown);
       return { kind: "print", octets, warnings, places };
     }
-    if (answers.has("dump-mail")) return { kind: "print", octets: mailOf(data), warnings, places };
+    if (answers.has("dump-mail")) return { kind: "print", octets: mailOf(shown), warnings, places };
     if (world.terminal && !quiet && isVisible(choices)) warnings.push(visiblePassword);
     return { kind: "run", plan: await planOf(known, data, world), warnings, places };
   } catch (error) {
@@ -150,13 +150,13 @@ const asked = [
   "data",
 ] as const;
 
-/** Reads every group of options. */
+/** Reads every group of options. `shown` is the message as --dump prints it. */
 async function read(
   answers: Answers,
   output: Output,
   world: World,
   warn: (text: string) => void,
-): Promise<{ readonly known: Known; readonly data: Data }> {
+): Promise<{ readonly known: Known; readonly data: Data; readonly shown: Data }> {
   for (const name of asked) await answers.text(name);
   const dialect = await dialectOf(answers);
   const beginning = beginningOf(answers, dialect.tls);
@@ -185,11 +185,12 @@ async function read(
   const { called } = world;
   const known: Known = { answers, called, output, transport, server, said, xclient, proxy, tls, auth };
   const tellsItself = answers.has("dump-as-body") || answers.has("dump-as-body-shows-password");
-  const body =
+  const itself =
     tellsItself && draft.body === undefined
-      ? { body: await dumpBody(known, await answers.text("dump-as-body")) }
-      : {};
-  return { known, data: buildMessage({ ...draft, ...body }, world.circumstances) };
+      ? await dumpBody(known, await answers.text("dump-as-body"))
+      : undefined;
+  const data = buildMessage(itself ? { ...draft, body: itself } : draft, world.circumstances);
+  return { known, data, shown: itself ? withLines(data, itself) : data };
 }
 
 const variable = (password: string | undefined): { readonly password?: string } =>

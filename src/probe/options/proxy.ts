@@ -62,14 +62,15 @@ function check(part: Part, words: ReadonlyMap<Part, string>, known: readonly str
   if (!known.includes(word)) throw wrong(`unknown --proxy-${part} argument ${word}${where}`);
 }
 
-/** What was given, decoded, without the beginning that every header has. */
+/** What was given, decoded, without the beginning that every header has, and without the end of a line. */
 function rawFrom(octets: Uint8Array, version: 1 | 2): Uint8Array {
   const text = Buffer.from(octets).toString("latin1");
   const decoded = text.startsWith("base64:")
     ? Buffer.from(text.slice("base64:".length), "base64").toString("latin1")
     : text;
   const beginning = version === 1 ? "PROXY " : signature.toString("latin1");
-  return Buffer.from(decoded.startsWith(beginning) ? decoded.slice(beginning.length) : decoded, "latin1");
+  const rest = decoded.startsWith(beginning) ? decoded.slice(beginning.length) : decoded;
+  return Buffer.from(version === 1 ? rest.replace(/\r?\n$/, "") : rest, "latin1");
 }
 
 /** The octets to send: a line in version 1, the signature and what follows it in version 2. */
