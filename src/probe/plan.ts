@@ -212,6 +212,11 @@ export interface Exchange {
    * often).
    */
   answer(challenge: Uint8Array): Uint8Array | undefined;
+  /**
+   * Why the exchange is no success, even though the server may say so: what was wrong, or what it still owes, such as
+   * the proof that it knows the password. Undefined where nothing is.
+   */
+  objection?(): string | undefined;
 }
 
 export interface Mechanism {
