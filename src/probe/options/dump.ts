@@ -87,12 +87,12 @@ export async function dumpText(known: Known, list: string | undefined, data: Dat
 export async function dumpBody(known: Known, list: string | undefined): Promise<Uint8Array> {
   const shows = known.answers.has("dump-as-body-shows-password");
   const texts = await printed(known, list, shows ? undefined : hidden(known.auth));
-  return Buffer.from(texts.join("\n"));
+  return Buffer.from(`${texts.join("\n")}\n`);
 }
 
 /** The message with its body's lines as --dump prints them elsewhere; on the wire they end in CRLF. */
 export function withLines(data: Data, body: Uint8Array): Data {
-  const text = Buffer.from(body).toString("latin1");
+  const text = Buffer.from(body).toString("latin1").slice(0, -1);
   const octets = Buffer.from(data.octets).toString("latin1");
   return {
     ...data,
