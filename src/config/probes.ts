@@ -1,0 +1,200 @@
+/**
+ * Every setting of probes.toml, one row each, as settings.ts has them for tpa-submit.toml. A test compares these rows with
+ * man/tpa-submit-probes.5.
+ */
+import type { Check } from "./checks.ts";
+import { type Form, parseForm, type Reading, readForm } from "./form.ts";
+import {
+  type Address,
+  address,
+  choice,
+  count,
+  duration,
+  type Kind,
+  path,
+  pathOrNone,
+  text,
+} from "./kinds.ts";
+import { type Rows, required, setting, type ValuesOf } from "./rows.ts";
+
+/** A submission server: STARTTLS for smtp, which must be had; TLS from the first octet for smtps. */
+export interface Server extends Address {
+  readonly kind: "smtp" | "smtps";
+}
+
+const server: Kind<Server> = {
+  expected: '"smtp://HOST:PORT" (with STARTTLS) or "smtps://HOST:PORT"',
+  read: (value) => {
+    const [, kind, at = ""] = typeof value === "string" ? (/^(smtps?):\/\/(.+)$/.exec(value) ?? []) : [];
+    const found = address.read(at);
+    return found && (kind === "smtp" || kind === "smtps") ? { kind, ...found } : undefined;
+  },
+};
+
+const serverOrNone: Kind<Server | null> = {
+  expected: `${server.expected}, or "" for that of [submission]`,
+  read: (value) => (value === "" ? null : server.read(value)),
+};
+
+const mailAddress: Kind<string> = {
+  expected: 'an address such as "probe@example.org"',
+  read: (value) => (typeof value === "string" && /^[^\s@<>]+@[^\s@<>]+$/.test(value) ? value : undefined),
+};
+
+const mailAddressOrNone: Kind<string> = {
+  expected: `${mailAddress.expected}, or "" for that of [submission]`,
+  read: (value) => (value === "" ? "" : mailAddress.read(value)),
+};
+
+/** Only its shape: the parts are told apart, and complained about, where they are used. */
+const place: Kind<string> = {
+  expected:
+    '"imaps://USER@HOST[:PORT][/FOLDER]", "imap://…", "maildir:/DIRECTORY", "lmtp://HOST:PORT" or "smtp://HOST:PORT"',
+  read: (value) =>
+    typeof value === "string" &&
+    /^(?:imaps?:\/\/[^:@/\s]+@[^@/\s]+(?:\/.*)?|maildir:\/.+|(?:smtp|lmtp):\/\/.+:\d+)$/.test(value)
+      ? value
+      : undefined,
+};
+
+/** What stands on one line of a monitor. */
+const name: Kind<string> = {
+  expected: "a name of up to 60 letters, digits and . _ -",
+  read: (value) => (typeof value === "string" && /^[\w.-]{1,60}$/.test(value) ? value : undefined),
+};
+
+const grade = choice("ok", "warning", "critical", "unknown");
+
+export const probeSettings = {
+  key: setting(
+    path,
+    "/etc/tpa-submit/probe.key",
+    "File with the secret that signs probes, 32 octets or more.",
+  ),
+  directory: setting(
+    path,
+    "/var/lib/tpa-submit/probe",
+    "Where probes that are under way are noted, and the history is.",
+  ),
+  keep: setting(duration, "7d", "How long probe mail stays in the mailboxes."),
+  remember: setting(duration, "400d", "How long results stay in the history."),
+  concurrency: setting(count(1), 20, "Routes that are probed at the same time."),
+  interval: setting(duration, "5m", "With --listen: how often each route is probed."),
+  submission: {
+    server: setting(serverOrNone, "", "Submission server."),
+    login: setting(text, "", 'Login there; "" for none.'),
+    "password-file": setting(pathOrNone, "", "File with the password for it."),
+    from: setting(mailAddressOrNone, "", "Sender of probes, to whom reports go."),
+    ca: setting(
+      pathOrNone,
+      "",
+      "Certificates (PEM) to trust in place of Mozilla's, which come with Node.js.",
+    ),
+    timeout: setting(duration, "30s", "How long one answer may take."),
+  },
+  grades: {
+    inbox: setting(grade, "ok", "In the inbox in time."),
+    pending: setting(grade, "ok", "On its way, and not late yet."),
+    late: setting(grade, "warning", "In the inbox, later than warn."),
+    spam: setting(grade, "warning", "In the spam folder."),
+    overdue: setting(grade, "critical", "Arrived later than crit."),
+    lost: setting(grade, "critical", "Not there after crit."),
+    returned: setting(grade, "critical", "Returned to the sender."),
+    refused: setting(grade, "critical", "Refused by the submission server."),
+    down: setting(grade, "critical", "The submission server cannot be talked with."),
+    unseen: setting(grade, "unknown", "The mailbox cannot be looked at."),
+  },
+  route: {
+    each: {
+      name: required(name, "Name of the route, in every output."),
+      to: required(mailAddress, "Recipient."),
+      arrive: required(place, "Where the message is to be looked for."),
+      "arrive-password-file": setting(pathOrNone, "", "File with the password for the mailbox."),
+      "arrive-ca": setting(pathOrNone, "", "Certificates (PEM) to trust there."),
+      "spam-folder": setting(text, "", 'Folder with the spam; "": the one whose special use tells it.'),
+      authority: setting(text, "", 'Name in the Authentication-Results that count; "": found out.'),
+      warn: setting(duration, "60s", "Later than this is late."),
+      crit: setting(duration, "10m", "Later than this is too late, and what is missing is lost."),
+      provider: setting(text, "", 'Whose mailbox it is, for the report; "": the recipient\'s domain.'),
+      server: setting(serverOrNone, "", "Submission server."),
+      login: setting(text, "", "Login there."),
+      "password-file": setting(pathOrNone, "", "File with the password for it."),
+      from: setting(mailAddressOrNone, "", "Sender."),
+    },
+  },
+};
+
+/** The whole of probes.toml, nested as the file is. */
+export type Probes = ValuesOf<typeof probeSettings>;
+export type ProbeRoute = Probes["route"][number];
+
+function checksOf({ route }: Probes): readonly Check<Probes>[] {
+  return [
+    {
+      settings: ["route"],
+      mistake: (probes) =>
+        probes.route.length > 0 ? undefined : "expected at least one [[route]], found none",
+    },
+    ...route.flatMap((_, index) => checksOfRoute(index)),
+  ];
+}
+
+function checksOfRoute(index: number): readonly Check<Probes>[] {
+  const check = (
+    settings: readonly [keyof ProbeRoute, ...(keyof ProbeRoute)[]],
+    mistake: (route: ProbeRoute, probes: Probes) => string | undefined,
+  ): Check<Probes> => {
+    const [first, ...others] = settings;
+    return {
+      settings: [`route.${index}.${first}`, ...others.map((key) => `route.${index}.${key}`)],
+      mistake: (probes) => {
+        const route = probes.route[index];
+        return route && mistake(route, probes);
+      },
+    };
+  };
+  return [
+    check(["name"], ({ name: own }, { route }) =>
+      route.findIndex(({ name: other }) => other === own) === index
+        ? undefined
+        : `expected a name for each route, found "${own}" twice`,
+    ),
+    check(["crit", "warn"], ({ warn, crit }) =>
+      warn < crit ? undefined : "expected more than warn, found no more",
+    ),
+    check(["server"], (route, { submission }) =>
+      (route.server ?? submission.server) === null
+        ? "expected a server here or in [submission], found neither"
+        : undefined,
+    ),
+    check(["from"], (route, { submission }) =>
+      (route.from || submission.from) === ""
+        ? "expected a sender here or in [submission], found neither"
+        : undefined,
+    ),
+    check(["password-file", "login"], (route, { submission }) =>
+      (route.login || submission.login) !== "" &&
+      (route["password-file"] || submission["password-file"]) === ""
+        ? "expected a file with the password for the login, found none"
+        : undefined,
+    ),
+    check(["arrive-password-file", "arrive"], ({ arrive, "arrive-password-file": file }) =>
+      arrive.startsWith("imap") && file === ""
+        ? "expected a file with the mailbox's password, found none"
+        : undefined,
+    ),
+  ];
+}
+
+const form: Form<Probes> = {
+  rows: probeSettings as Rows,
+  manual: "tpa-submit-probes(5)",
+  checks: checksOf,
+  whenMissing: "begin with the example that came with the program",
+};
+
+/** The probes that the file `path` describes; throws as `readForm` does. */
+export const readProbes = (path: string): Promise<Probes> => readForm(path, form);
+
+/** The probes in `source`; `file` is its name in the mistakes. */
+export const parseProbes = (source: string, file: string): Reading<Probes> => parseForm(source, file, form);
