@@ -18,6 +18,10 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: "Bring the accounts of LDAP into the password file.",
     load: () => import("./commands/sync.ts"),
   },
+  queue: {
+    summary: "See what waits to be delivered, and steer it.",
+    load: () => import("./commands/queue.ts"),
+  },
   passwd: {
     summary: "Make, check and set password hashes.",
     load: () => import("./commands/passwd.ts"),

@@ -37,6 +37,10 @@ function notPermitted(path: string, error: unknown): Failure {
   );
 }
 
+function ignore(): void {
+  // Errors of the connection come to whoever waits for it, and as an answer that is not complete.
+}
+
 async function* ask<Given extends Order>(path: string, order: Given): AsyncGenerator<AnswerTo<Given>> {
   const body = JSON.stringify(order);
   const asking = request({
@@ -46,9 +50,11 @@ async function* ask<Given extends Order>(path: string, order: Given): AsyncGener
     agent: false,
     headers: { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
   });
+  asking.on("error", ignore);
   try {
     asking.end(body);
     const [response] = (await once(asking, "response")) as [IncomingMessage];
+    response.on("error", ignore);
     for await (const line of createInterface({ input: response })) {
       const said = JSON.parse(line) as AnswerTo<Given> | Refusal; // the same version wrote it
       if ("failure" in said) throw new Failure(said.failure.status, said.failure.message);

@@ -206,6 +206,11 @@ export type Desk = <Given extends Order>(order: Given) => AsyncIterable<AnswerTo
 export type Window = <Given extends LookOrder>(order: Given) => AsyncIterable<AnswerTo<Given>>;
 
 const text: Field<string> = is("a text", (found) => typeof found === "string");
+/** It goes into a line of the log and into a reply. */
+const oneLine: Field<string> = is(
+  "one line of 400 characters at most",
+  (found): found is string => typeof found === "string" && /^\P{Cc}{0,400}$/u.test(found),
+);
 const flag: Field<boolean> = is("true or false", (found) => typeof found === "boolean");
 const time: Field<number> = is(
   "milliseconds",
@@ -233,12 +238,12 @@ const orders: { readonly [Name in Word]: Field<Extract<Order, { word: Name }>> }
     word: oneOf("act"),
     act: oneOf(...acts),
     ids: listOfSome(queueId),
-    reason: text,
-    relay: text,
+    reason: oneLine,
+    relay: oneLine,
     by: operator,
   }),
-  freeze: record<FreezeOrder>({ word: oneOf("freeze"), login: text, reason: text, by: operator }),
-  thaw: record<ThawOrder>({ word: oneOf("thaw"), login: text, by: operator }),
+  freeze: record<FreezeOrder>({ word: oneOf("freeze"), login: oneLine, reason: oneLine, by: operator }),
+  thaw: record<ThawOrder>({ word: oneOf("thaw"), login: oneLine, by: operator }),
   frozen: record<FrozenOrder>({ word: oneOf("frozen") }),
   verify: record<VerifyOrder>({ word: oneOf("verify"), repair: flag, by: operator }),
 };

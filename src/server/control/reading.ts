@@ -4,9 +4,9 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { bodyOffset } from "../../smtp/header.ts";
 import type { History } from "../spool/spool.ts";
 import { isDamaged } from "../spool/spool.ts";
+import type { View } from "./floor.ts";
 import type { Listed, ListOrder, Piece, Queued, ReadOrder } from "./order.ts";
 import { matches, meansDamaged, statusOf } from "./select.ts";
-import type { View } from "./floor.ts";
 
 /** Envelopes that are read at a time: enough to keep the disk busy. */
 const readers = 32;

@@ -5,10 +5,11 @@ import type { Envelope, Recipient } from "../spool/envelope.ts";
 import type { Filter, Queued, Status } from "./order.ts";
 
 /** How the message of `envelope` stands. */
-export function statusOf({ held, attempts }: Envelope, isActive: boolean): Queued["status"] {
+export function statusOf({ held, attempts, recipients }: Envelope, isActive: boolean): Queued["status"] {
   if (isActive) return "active";
   if (held !== undefined) return "held";
-  return attempts === 0 ? "waiting" : "deferred";
+  // No attempt is counted where the destination could not be reached a moment ago, but there is a reply.
+  return attempts === 0 && recipients.every(({ reply }) => reply === undefined) ? "waiting" : "deferred";
 }
 
 /** Whether `filter` means the message; `now` is in milliseconds since the epoch. */

@@ -1,0 +1,84 @@
+/**
+ * Rows under headings, written while they come. On a terminal they fit its width; into a pipe they are complete, since
+ * whoever reads there cuts for himself.
+ */
+import { visible } from "./visible.ts";
+
+export interface Column {
+  readonly title: string;
+  /** Characters below which it is not narrowed; a column without it is never narrowed. */
+  readonly least?: number;
+  readonly align?: "right";
+}
+
+/** Rows that are seen before the widths are settled. */
+const sample = 200;
+const gap = "  ";
+
+/** The lines of the table, with their line ends; `width` is that of the terminal, undefined for a pipe. */
+export async function* tableLines(
+  columns: readonly Column[],
+  rows: AsyncIterable<readonly string[]>,
+  width: number | undefined,
+): AsyncGenerator<string> {
+  let first: (readonly string[])[] | undefined = [];
+  let widths: readonly number[] = [];
+  const settle = function* (seen: readonly (readonly string[])[]): Generator<string> {
+    widths = widthsFor(columns, seen, width);
+    yield line(
+      columns,
+      columns.map(({ title }) => title),
+      widths,
+      width,
+    );
+    for (const row of seen) yield line(columns, row, widths, width);
+  };
+  for await (const row of rows) {
+    const safe = row.map(visible);
+    if (!first) {
+      yield line(columns, safe, widths, width);
+      continue;
+    }
+    first.push(safe);
+    if (first.length < sample) continue;
+    yield* settle(first);
+    first = undefined;
+  }
+  if (first && first.length > 0) yield* settle(first);
+}
+
+/** As wide as what stands there; where that is too much, the widest is narrowed until it fits. */
+function widthsFor(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  width: number | undefined,
+): readonly number[] {
+  const widths = columns.map(({ title }, at) =>
+    rows.reduce((most, row) => Math.max(most, [...(row[at] ?? "")].length), title.length),
+  );
+  if (width === undefined) return widths;
+  for (;;) {
+    const all = widths.reduce((sum, one) => sum + one, gap.length * (columns.length - 1));
+    if (all <= width) return widths;
+    const spare = columns.map(({ least }, at) => (least === undefined ? 0 : (widths[at] ?? 0) - least));
+    const at = spare.indexOf(Math.max(...spare));
+    if ((spare[at] ?? 0) <= 0) return widths;
+    widths[at] = (widths[at] ?? 0) - 1;
+  }
+}
+
+function line(
+  columns: readonly Column[],
+  row: readonly string[],
+  widths: readonly number[],
+  width: number | undefined,
+): string {
+  const cells = columns.map(({ align }, at) => {
+    const room = widths[at] ?? 0;
+    const text = [...(row[at] ?? "")];
+    const shown = width !== undefined && text.length > room ? [...text.slice(0, room - 1), "…"] : text;
+    const blank = " ".repeat(Math.max(0, room - shown.length));
+    return align === "right" ? blank + shown.join("") : shown.join("") + blank;
+  });
+  return `${cells.join(gap).trimEnd()}\n`;
+}

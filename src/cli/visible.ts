@@ -1,0 +1,21 @@
+/** Text from strangers as a terminal may show it: nothing in it moves the cursor, changes colours or turns lines round. */
+
+// C0, DEL, C1, line and paragraph separators, and what turns the direction of writing round.
+const hidden = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** On one line; what would not be seen stands as JavaScript writes it: `\x1b`, `\u202e`. */
+export function visible(text: string): string {
+  return text.replace(hidden, escaped);
+}
+
+/** The same for a text of several lines: line ends and tabs stay. */
+export function visibleLines(text: string): string {
+  return text
+    .replace(/\r\n/g, "\n")
+    .replace(hidden, (found) => (found === "\n" || found === "\t" ? found : escaped(found)));
+}
+
+function escaped(character: string): string {
+  const code = character.charCodeAt(0);
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
+}

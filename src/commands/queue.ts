@@ -1,0 +1,55 @@
+/** `tpa-submit queue`: what waits, and everything that can be done about it. man/tpa-submit-queue.8 */
+import { runWord, type Word } from "../cli/words.ts";
+import type { Act } from "../server/control/order.ts";
+
+const changing = (act: Act, summary: string): Word => ({
+  summary,
+  load: async () => {
+    const { change } = await import("./queue/change.ts");
+    return { run: (argv) => change(act, argv) };
+  },
+});
+
+export const words: Readonly<Record<string, Word>> = {
+  list: { summary: "Tell which messages there are.", load: () => import("./queue/list.ts") },
+  show: {
+    summary: "Show messages: envelope, history, header, and on request the body.",
+    load: () => import("./queue/show.ts"),
+  },
+  summary: {
+    summary: "Count what waits by destination and age, or by sender or login.",
+    load: () => import("./queue/summary.ts"),
+  },
+  hold: changing("hold", "Put messages aside: not tried, and not given up."),
+  release: changing("release", "Let held messages go on."),
+  retry: changing("retry", "Try messages now."),
+  bounce: changing("bounce", "Give messages up and tell their senders."),
+  drop: changing("drop", "Remove messages, and tell nobody."),
+  redirect: changing("redirect", "Send messages by way of another relay."),
+  export: { summary: "Copy messages out of the queue.", load: () => import("./queue/export.ts") },
+  freeze: {
+    summary: "Shut a login out, with its sessions and all that it has queued.",
+    load: () => import("./queue/freeze.ts"),
+  },
+  thaw: {
+    summary: "Let a frozen login in again, and its messages go on.",
+    load: () => import("./queue/thaw.ts"),
+  },
+  verify: {
+    summary: "Look for damage in the spool, and repair it.",
+    load: () => import("./queue/verify.ts"),
+  },
+};
+
+export function run(argv: readonly string[]): Promise<number> {
+  return runWord(
+    {
+      name: "queue",
+      summary: "See what waits to be delivered, and steer it.",
+      words,
+      standard: "list",
+      manual: "tpa-submit-queue(8)",
+    },
+    argv,
+  );
+}

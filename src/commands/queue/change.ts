@@ -1,0 +1,194 @@
+/** `tpa-submit queue hold`, release, retry, bounce, drop and redirect: shows what it will touch, asks, and does it. */
+import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
+import { tableLines } from "../../cli/table.ts";
+import { relay as relayKind } from "../../config/kinds.ts";
+import { readConfig } from "../../config/read.ts";
+import { exitStatus } from "../../failure.ts";
+import type { Act, ActOrder, Desk, Done, Filter, Queued, Unreadable } from "../../server/control/order.ts";
+import { isWanted } from "./ask.ts";
+import { newCounts } from "./list.ts";
+import { all, config, dryRun, filterOf, filters, ids, idsOf, json, reason, yes } from "./options.ts";
+import { print, say } from "./print.ts";
+import { operatorHere, reachDesk } from "./reach.ts";
+import { columns, plural, rowOf } from "./rows.ts";
+
+interface Verb {
+  readonly summary: string;
+  /** Completes "3 messages …". */
+  readonly done: string;
+  readonly examples: readonly string[];
+}
+
+const verbs: Readonly<Record<Act, Verb>> = {
+  hold: {
+    summary: "Put messages aside: they are not tried, and not given up either, until they are released.",
+    done: "held",
+    examples: [
+      "tpa-submit queue hold 65D3997B8000",
+      'tpa-submit queue hold --user user1 --reason "odd volume" --yes',
+    ],
+  },
+  release: {
+    summary: "Let held messages go on; they are tried at once.",
+    done: "released",
+    examples: ["tpa-submit queue release --all", "tpa-submit queue release --user user1 --yes"],
+  },
+  retry: {
+    summary: "Try messages now, whatever their schedule says, and forget which hosts could not be reached.",
+    done: "tried now",
+    examples: ["tpa-submit queue retry --domain example.net", "tpa-submit queue retry --all --yes"],
+  },
+  bounce: {
+    summary:
+      "Give messages up: their senders get a report with your reason. A reason may begin with a status, 5.7.1.",
+    done: "returned to their senders",
+    examples: ['tpa-submit queue bounce --domain example.net --reason "5.4.1 the host is gone for good"'],
+  },
+  drop: {
+    summary: "Remove messages for good. Nobody is told.",
+    done: "removed",
+    examples: ["tpa-submit queue drop --user user1 --status held --yes"],
+  },
+  redirect: {
+    summary: "Send messages by way of another relay, at once.",
+    done: "redirected",
+    examples: [
+      "tpa-submit queue redirect 65D3997B8000 --relay smtp://relay.example.org:25",
+      "tpa-submit queue redirect --domain example.net --relay default --yes",
+    ],
+  },
+};
+
+const options = {
+  config,
+  ...filters,
+  all,
+  reason,
+  yes,
+  dryRun,
+  json,
+};
+
+const frame = (act: Act) => ({
+  name: `queue ${act}`,
+  summary: verbs[act].summary,
+  arguments: { ids },
+  examples: verbs[act].examples,
+});
+
+const plain = (act: Exclude<Act, "redirect">) => command({ ...frame(act), options });
+
+export const lines = {
+  hold: plain("hold"),
+  release: plain("release"),
+  retry: plain("retry"),
+  bounce: plain("bounce"),
+  drop: plain("drop"),
+  redirect: command({
+    ...frame("redirect"),
+    options: {
+      ...options,
+      relay: value("--relay <relay>", 'Where to, as in delivery.relay; "default" takes a redirection back.'),
+    },
+  }),
+};
+
+/** Messages that are shown before the question; of more only the number. */
+const shown = 20;
+
+export async function change(act: Act, argv: readonly string[]): Promise<number> {
+  const name = `queue ${act}`;
+  const chosen = read(act, argv);
+  if (!chosen) return exitStatus.ok;
+  const { options: given, relay } = chosen;
+  const wanted = await idsOf(name, chosen.arguments.ids);
+  const configuration = await readConfig(given.config);
+  const filter = filterOf(given, configuration.domain);
+  mustBeClear(name, wanted, filter, given.all);
+  const by = operatorHere();
+  const { desk, close } = await reachDesk(configuration);
+  const found = await preview(desk, wanted, filter);
+  let status: number = found.unknown ? exitStatus.noInput : exitStatus.ok;
+  const what = `${act} ${plural(found.ids.length, "message")}`;
+  if (found.ids.length > 0 && !given.dryRun && (given.yes || (await isWanted(`${what}?`, what)))) {
+    const order = { word: "act", act, ids: found.ids, reason: given.reason, relay, by } as const;
+    status = Math.max(status, await carryOut(desk, order, given.json));
+  }
+  await close();
+  return status;
+}
+
+function read(act: Act, argv: readonly string[]) {
+  if (act === "redirect") {
+    const chosen = parseOptions(lines.redirect, argv);
+    return chosen && { ...chosen, relay: relayOf(chosen.options.relay) };
+  }
+  const chosen = parseOptions(lines[act], argv);
+  return chosen && { ...chosen, relay: "" };
+}
+
+function relayOf(given: string | undefined): string {
+  if (given === "default") return "";
+  if (given !== undefined && relayKind.read(given) !== undefined) return given;
+  const found = given === undefined ? "none" : JSON.stringify(given);
+  throw usageMistake(
+    "queue redirect",
+    `--relay: expected ${relayKind.expected}, or "default"; found ${found}`,
+  );
+}
+
+/** Nobody shall change everything by leaving something out. */
+function mustBeClear(name: string, wanted: readonly string[], filter: Filter, everything: boolean): void {
+  const some = wanted.length > 0 || Object.keys(filter).length > 0;
+  if (some && everything) throw usageMistake(name, "--all does not go together with queue IDs or filters");
+  if (!some && !everything) throw usageMistake(name, "which messages? Give queue IDs, filters or --all");
+}
+
+/** Tells on standard error what will be touched. */
+async function preview(desk: Desk, wanted: readonly string[], filter: Filter) {
+  const counts = newCounts();
+  const ids: string[] = [];
+  const first: (Queued | Unreadable)[] = [];
+  const list = desk({ word: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter });
+  for await (const one of counts.of(list)) {
+    if (first.length < shown) first.push(one);
+    ids.push(one.id);
+  }
+  const { isTTY, columns: width } = process.stderr;
+  for await (const text of tableLines(columns, rowsOf(first), isTTY ? width : undefined))
+    process.stderr.write(text);
+  if (ids.length > first.length) say(`… and ${ids.length - first.length} more`);
+  say(counts.text());
+  return { ids, unknown: counts.unknown() };
+}
+
+async function* rowsOf(messages: readonly (Queued | Unreadable)[]): AsyncGenerator<readonly string[]> {
+  const now = Date.now();
+  for (const message of messages) yield rowOf(message, now, true);
+}
+
+/** The worst that came of it, as an exit status. */
+const statusOf: Readonly<Record<Done["outcome"], number>> = {
+  done: exitStatus.ok,
+  skipped: exitStatus.ok,
+  unknown: exitStatus.ok, // it was there a moment ago: it has been delivered
+  busy: exitStatus.temporary,
+  failed: exitStatus.ioError,
+};
+
+async function carryOut(desk: Desk, order: ActOrder, asJson: boolean): Promise<number> {
+  let done = 0;
+  let status: number = exitStatus.ok;
+  async function* told(): AsyncGenerator<string> {
+    for await (const one of desk(order)) {
+      const { id, outcome, says } = one;
+      if (outcome === "done") done++;
+      status = Math.max(status, statusOf[outcome]);
+      if (asJson) yield `${JSON.stringify({ queue_id: id, outcome, says })}\n`;
+      else if (says !== "") say(`${id}: ${says}`);
+    }
+    if (!asJson) yield `${plural(done, "message")} ${verbs[order.act].done}\n`;
+  }
+  await print(told());
+  return status;
+}

@@ -1,0 +1,124 @@
+/**
+ * `tpa-submit queue export`: messages out of the queue, which keeps them. Into a folder: ID.eml is the message, octet by
+ * octet, ID.json its envelope. To standard output: one message as it is, or several as a mailbox.
+ */
+import { createWriteStream } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
+import { readConfig } from "../../config/read.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { Window } from "../../server/control/order.ts";
+import { jsonOf, time } from "./json.ts";
+import { newCounts } from "./list.ts";
+import { type Message, readMessage } from "./message.ts";
+import { all, config, filterOf, filters, ids, idsOf } from "./options.ts";
+import { printOctets, say } from "./print.ts";
+import { reachWindow } from "./reach.ts";
+import { plural } from "./rows.ts";
+
+export const line = command({
+  name: "queue export",
+  summary: "Copy messages out of the queue, in which they stay: into a folder, or to standard output.",
+  options: {
+    config,
+    ...filters,
+    all,
+    to: value(
+      "-o, --to <folder>",
+      "Write ID.eml and ID.json there for each; without it an mbox goes to standard output.",
+    ),
+  },
+  arguments: { ids },
+  examples: [
+    "tpa-submit queue export 65D3997B8000 > message.mbox",
+    "tpa-submit queue export --user user1 --to /root/evidence",
+  ],
+});
+
+export async function run(argv: readonly string[]): Promise<number> {
+  const chosen = parseOptions(line, argv);
+  if (!chosen) return exitStatus.ok;
+  const { options } = chosen;
+  const wanted = await idsOf(line.name, chosen.arguments.ids);
+  const configuration = await readConfig(options.config);
+  const filter = filterOf(options, configuration.domain);
+  const some = wanted.length > 0 || Object.keys(filter).length > 0;
+  if (some === options.all) {
+    throw usageMistake(line.name, "which messages? Give queue IDs and filters, or --all");
+  }
+  const { desk, close } = await reachWindow(configuration);
+  const counts = newCounts();
+  const found = counts.of(desk({ word: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter }));
+  const { to } = options;
+  if (to === undefined) await printOctets(mailbox(desk, found));
+  else await intoFolder(to, desk, found);
+  await close();
+  return counts.unknown() ? exitStatus.noInput : exitStatus.ok;
+}
+
+type Found = AsyncIterable<{ readonly id: string }>;
+
+async function intoFolder(folder: string, desk: Window, found: Found): Promise<void> {
+  let count = 0;
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    for await (const message of messages(desk, found)) {
+      const { about, history } = message;
+      const noted = history.map((one) => ("leftOut" in one ? one : { ...one, at: time(one.at) }));
+      const envelope = {
+        ...jsonOf(about),
+        ...("envelope" in about ? { envelope: about.envelope } : {}),
+        history: noted,
+      };
+      const mode = 0o600; // people's letters
+      await writeFile(join(folder, `${about.id}.json`), `${JSON.stringify(envelope, undefined, 2)}\n`, {
+        mode,
+      });
+      await pipeline(message.octets, createWriteStream(join(folder, `${about.id}.eml`), { mode }));
+      count++;
+    }
+  } catch (error) {
+    if (error instanceof Failure || errorCode(error) === "") throw error;
+    throw new Failure(exitStatus.cannotCreate, `${folder}: cannot be written: ${errorText(error)}`);
+  }
+  say(`${plural(count, "message")} in ${folder}`);
+}
+
+async function* messages(desk: Window, found: Found): AsyncGenerator<Message> {
+  for await (const { id } of found) {
+    const message = await readMessage(desk, id, true);
+    if (message) yield message;
+    else say(`${id}: left the queue meanwhile`);
+  }
+}
+
+/** RFC 4155's format, in its "mboxrd" kind: a line that looks like a beginning gets one more ">" in front. */
+async function* mailbox(desk: Window, found: Found): AsyncGenerator<Buffer> {
+  for await (const { about, octets } of messages(desk, found)) {
+    if (about.status === "damaged") {
+      say(`${about.id}: damaged, left out`);
+      continue;
+    }
+    const { sender, accepted } = about.envelope;
+    const date = new Date(accepted)
+      .toUTCString()
+      .replace(/^(\w+), (\d+) (\w+) (\d+) (\S+) GMT$/, "$1 $3 $2 $5 $4");
+    yield Buffer.from(`From ${sender === "" ? "MAILER-DAEMON" : sender.replace(/\s/g, "?")} ${date}\n`);
+    yield* quoted(octets);
+    yield Buffer.from("\n");
+  }
+}
+
+async function* quoted(octets: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let rest = "";
+  for await (const piece of octets) {
+    const lines = (rest + piece.toString("latin1")).split("\r\n");
+    rest = lines.pop() ?? "";
+    if (lines.length > 0) yield Buffer.from(lines.map((text) => `${quote(text)}\n`).join(""), "latin1");
+  }
+  if (rest !== "") yield Buffer.from(`${quote(rest)}\n`, "latin1");
+}
+
+const quote = (text: string): string => text.replace(/^>*From /, ">$&");

@@ -1,0 +1,116 @@
+/** `tpa-submit queue summary`: what waits, by destination, sender or login and by age, as qshape(1) has it. */
+import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
+import { type Column, tableLines } from "../../cli/table.ts";
+import { readConfig } from "../../config/read.ts";
+import { exitStatus } from "../../failure.ts";
+import type { Queued } from "../../server/control/order.ts";
+import { domainOf } from "../../smtp/address.ts";
+import { config, filterOf, filters, json } from "./options.ts";
+import { print } from "./print.ts";
+import { reachWindow } from "./reach.ts";
+import { waitingOf } from "./rows.ts";
+
+export const line = command({
+  name: "queue summary",
+  summary:
+    "Count recipients who still wait by the domain of their address, or messages by sender or login, in columns of age: up to 5, 10, 20 … minutes.",
+  options: {
+    config,
+    ...filters,
+    by: parsed("--by <what>", "domain, sender or login.", oneOf("domain", "sender", "login"), "domain"),
+    json,
+  },
+  arguments: {},
+  examples: ["tpa-submit queue summary", "tpa-submit queue summary --by login --status deferred"],
+});
+
+export async function run(argv: readonly string[]): Promise<number> {
+  const options = parseOptions(line, argv)?.options;
+  if (!options) return exitStatus.ok;
+  const configuration = await readConfig(options.config);
+  const { desk, close } = await reachWindow(configuration);
+  const tally = newTally(Date.now(), namers[options.by]);
+  for await (const found of desk({ word: "list", filter: filterOf(options, configuration.domain) })) {
+    if ("envelope" in found) tally.add(found);
+  }
+  await close();
+  const { isTTY, columns: width } = process.stdout;
+  await print(
+    options.json
+      ? asJson(tally.rows(), options.by)
+      : tableLines(columns, cells(tally.rows()), isTTY ? width : undefined),
+  );
+  return exitStatus.ok;
+}
+
+export type By = "domain" | "sender" | "login";
+
+/** What a message counts for: once for each name. */
+export const namers: Readonly<Record<By, (message: Queued) => readonly string[]>> = {
+  domain: ({ envelope }) => waitingOf(envelope).map(({ address }) => domainOf(address).toLowerCase()),
+  sender: ({ envelope }) => [envelope.sender === "" ? "<>" : envelope.sender.toLowerCase()],
+  login: ({ envelope }) => [envelope.login ?? "-"],
+};
+
+/** The last minute of each column but the last, which has no end: each is twice as long as the one before. */
+const edges = [5, 10, 20, 40, 80, 160, 320, 640, 1280] as const;
+
+export const columns: readonly Column[] = [
+  { title: "", align: "right", least: 10 },
+  ...["T", ...edges.map(String), `${edges[edges.length - 1] ?? ""}+`].map((title) => ({
+    title,
+    align: "right" as const,
+  })),
+];
+
+export interface Count {
+  readonly name: string;
+  readonly total: number;
+  /** One for each column of age. */
+  readonly ages: readonly number[];
+}
+
+/** Counts messages as they come; `now` is in milliseconds since the epoch. */
+export function newTally(now: number, namesOf: (message: Queued) => readonly string[]) {
+  const counts = new Map<string, number[]>();
+  const all = edges.map(() => 0).concat(0);
+
+  function count(name: string, column: number): void {
+    const ages = counts.get(name) ?? edges.map(() => 0).concat(0);
+    counts.set(name, ages);
+    for (const one of [ages, all]) one[column] = (one[column] ?? 0) + 1;
+  }
+
+  return {
+    add(message: Queued): void {
+      const minutes = (now - message.envelope.accepted) / 60_000;
+      const edge = edges.findIndex((end) => minutes < end);
+      for (const name of namesOf(message)) count(name, edge < 0 ? edges.length : edge);
+    },
+    /** All together, then the largest first. */
+    rows(): readonly Count[] {
+      const rows = Array.from(counts, ([name, ages]) => countOf(name, ages));
+      rows.sort((one, other) => other.total - one.total || (one.name < other.name ? -1 : 1));
+      return [countOf("TOTAL", all), ...rows];
+    },
+  };
+}
+
+const countOf = (name: string, ages: readonly number[]): Count => ({
+  name,
+  total: ages.reduce((sum, one) => sum + one, 0),
+  ages,
+});
+
+export async function* cells(rows: readonly Count[]): AsyncGenerator<readonly string[]> {
+  for (const { name, total, ages } of rows) yield [name, String(total), ...ages.map(String)];
+}
+
+async function* asJson(rows: readonly Count[], by: By): AsyncGenerator<string> {
+  for (const { name, total, ages } of rows.slice(1)) {
+    const byAge = Object.fromEntries(
+      ages.map((count, at) => [edges[at] ?? `${edges[edges.length - 1] ?? ""}+`, count]),
+    );
+    yield `${JSON.stringify({ [by]: name, total, minutes: byAge })}\n`;
+  }
+}

@@ -1,0 +1,49 @@
+/** `tpa-submit queue verify`: damage in the spool, told, and repaired where that is wanted. */
+import { command, flag, parseOptions } from "../../cli/options.ts";
+import { visible } from "../../cli/visible.ts";
+import { readConfig } from "../../config/read.ts";
+import { exitStatus } from "../../failure.ts";
+import { isWanted } from "./ask.ts";
+import { config, json, yes } from "./options.ts";
+import { say } from "./print.ts";
+import { operatorHere, reachCare } from "./reach.ts";
+import { plural } from "./rows.ts";
+
+export const line = command({
+  name: "queue verify",
+  summary:
+    "Look at every file of the spool for damage, and repair what can be: what nobody can use is set aside in the folder damaged.",
+  options: { config, repair: flag("--repair", "Repair what is found, after asking."), yes, json },
+  arguments: {},
+  examples: ["tpa-submit queue verify", "tpa-submit queue verify --repair"],
+});
+
+/** Status 65 while damage is left. */
+export async function run(argv: readonly string[]): Promise<number> {
+  const options = parseOptions(line, argv)?.options;
+  if (!options) return exitStatus.ok;
+  const configuration = await readConfig(options.config);
+  const by = operatorHere();
+  const { desk, close } = await reachCare(configuration);
+  let left = 0;
+  let repairable = 0;
+  for await (const checked of desk({ word: "verify", repair: false, by })) {
+    left++;
+    if (checked.repairable) repairable++;
+    if (options.json && !options.repair) process.stdout.write(`${JSON.stringify(checked)}\n`);
+    else say(visible(`${checked.fault}; a repair would ${checked.remedy}`));
+  }
+  say(left === 0 ? "no damage" : `${plural(left, "fault")}, of which ${repairable} can be repaired`);
+  const what = `repair ${plural(repairable, "fault")}`;
+  if (options.repair && repairable > 0 && (options.yes || (await isWanted(`${what}?`, what)))) {
+    for await (const checked of desk({ word: "verify", repair: true, by })) {
+      if (checked.repaired) left--;
+      const text = `${checked.fault}; ${checked.repaired ? "repaired" : "left"}: ${checked.remedy}\n`;
+      process.stdout.write(
+        options.json ? `${JSON.stringify(checked)}\n` : visible(text.trimEnd()).concat("\n"),
+      );
+    }
+  }
+  await close();
+  return left === 0 ? exitStatus.ok : exitStatus.data;
+}
