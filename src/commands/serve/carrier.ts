@@ -15,13 +15,20 @@ import { openPolicies, type StsPolicies } from "../../server/delivery/mta-sts.ts
 import { type Resolver, remembering, unsigned } from "../../server/delivery/resolver.ts";
 import type { Routing } from "../../server/delivery/route.ts";
 import { routed } from "../../server/delivery/routes.ts";
+import type { Sessions } from "../../server/delivery/sessions.ts";
 import { stsCache } from "../../server/delivery/sts-cache.ts";
 import { fetchingFrom } from "../../server/delivery/sts-fetch.ts";
 import { type Credentials, type Source, type Terms, timeouts } from "../../server/delivery/terms.ts";
 import { validating } from "../../server/delivery/validating.ts";
 
-/** Throws a Failure where a file that a way needs cannot be read, or an address to send from is not this host's. */
-export async function carrierFor({ delivery, route, hostname, spool }: Config): Promise<Carrier> {
+/**
+ * Mail that leaves uses what waits in `sessions`. Throws a Failure where a file that a way needs cannot be read, or an
+ * address to send from is not this host's.
+ */
+export async function carrierFor(
+  { delivery, route, hostname, spool }: Config,
+  sessions: Sessions,
+): Promise<Carrier> {
   const resolver = remembering(resolverFor(delivery), Date.now);
   const routing: Routing = {
     resolver,
@@ -39,7 +46,7 @@ export async function carrierFor({ delivery, route, hostname, spool }: Config): 
   const ways = await Promise.all(
     tables.map(async (way, number) => {
       const name = number === 0 ? "[delivery]" : `[[route]] number ${number}`;
-      const terms = await termsOf(way, name, hostname);
+      const terms = await termsOf(way, name, { hostname, sessions });
       return { way, terms, carrier: carrierBy(way, terms, means) };
     }),
   );
@@ -54,7 +61,7 @@ export async function carrierFor({ delivery, route, hostname, spool }: Config): 
     const to = relay.read(written);
     if (to === undefined) return undefined;
     const known = ways.find(({ way }) => way.relay.some((one) => isDeepStrictEqual(one, to)));
-    const terms = known?.terms ?? bareTerms(to.kind, hostname);
+    const terms = known?.terms ?? bareTerms(to.kind, { hostname, sessions });
     return carrierBy({ relay: [to], tls: known?.way.tls ?? "auto" }, terms, means);
   };
   return routed(routes, standard.carrier, redirected, Date.now);
@@ -89,20 +96,23 @@ function carrierBy(
   );
 }
 
-const bareTerms = (kind: Way["relay"][number]["kind"], hostname: string): Terms => ({
+const bareTerms = (
+  kind: Way["relay"][number]["kind"],
+  ours: Pick<Terms, "hostname" | "sessions">,
+): Terms => ({
+  ...ours,
   protocol: kind === "lmtp" ? "lmtp" : "smtp",
-  hostname,
   tls: "opportunistic",
   timeouts,
   now: Date.now,
 });
 
 /** `table` is what the way stands in, for whoever must mend it. */
-async function termsOf(way: Way, table: string, hostname: string): Promise<Terms> {
+async function termsOf(way: Way, table: string, ours: Parameters<typeof bareTerms>[1]): Promise<Terms> {
   const { relay: relays, "relay-user": user, "relay-ca": ca, tls } = way;
   const credentials = await credentialsOf(way, table);
   return {
-    ...bareTerms(relays[0]?.kind ?? "mx", hostname),
+    ...bareTerms(relays[0]?.kind ?? "mx", ours),
     // A password is shown to nobody whose name is not proven.
     tls: tls !== "auto" ? tls : user === "" ? "opportunistic" : "verified",
     source: await sourceOf(way, table),

@@ -4,6 +4,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { indexLogins } from "../../passwd/logins.ts";
 import { decodePasswordFile, parsePasswordFile } from "../../passwd/passwordfile.ts";
+import { newSessions } from "../../server/delivery/sessions.ts";
 import { readCertificate } from "../../server/submission/door/certificate.ts";
 import { carrierFor } from "./carrier.ts";
 import { daysLeft, each } from "./certificates.ts";
@@ -17,7 +18,7 @@ export async function checkConfig(config: Config, file: string): Promise<number>
     () => passwords(config),
     () => spool(config),
     async () => void (await rulesFor(config)),
-    async () => void (await carrierFor(config)),
+    async () => void (await carrierFor(config, newSessions(Date.now))),
   ];
   let status: number = exitStatus.ok;
   for (const look of looks) {

@@ -9,6 +9,7 @@ import { errorText, Failure } from "../../failure.ts";
 import { startVerifier } from "../../passwd/verifier.ts";
 import type { Carrier } from "../../server/delivery/carrier.ts";
 import { startScheduler } from "../../server/delivery/scheduler.ts";
+import { newSessions, type Sessions } from "../../server/delivery/sessions.ts";
 import { startHttp } from "../../server/observe/http.ts";
 import { log, logTo } from "../../server/observe/log.ts";
 import { openMetrics, toAll } from "../../server/observe/metrics.ts";
@@ -66,7 +67,9 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const places = placesFor(config.listen, process.env, process.pid);
     const certificate = await readCertificate(config.tls, Date.now());
-    let inUse = await putToUse(config);
+    const sessions = newSessions(Date.now);
+    opened.push(async () => sessions.close());
+    let inUse = await putToUse(config, sessions);
 
     const spool = await openSpool(config.spool.directory, Date.now);
     opened.push(() => spool.close());
@@ -157,7 +160,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     const reload = async (): Promise<void> => {
       try {
         const read = await reread();
-        inUse = await putToUse(keeping(config, read));
+        inUse = await putToUse(keeping(config, read), sessions);
         const changed = changedForRestart(config, read);
         if (changed.length > 0) log("restart-needed", { settings: changed.join(", ") });
         await sink.reopen();
@@ -186,8 +189,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
   }
 }
 
-async function putToUse(config: Config): Promise<InUse> {
-  return { config, rules: await rulesFor(config), carrier: await carrierFor(config) };
+async function putToUse(config: Config, sessions: Sessions): Promise<InUse> {
+  return { config, rules: await rulesFor(config), carrier: await carrierFor(config, sessions) };
 }
 
 /** What a running relay cannot change, by the words for it. */

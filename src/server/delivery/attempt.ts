@@ -2,16 +2,15 @@
  * One message to one destination: its hosts in order until one answers, then a transaction, or several where
  * the recipients are many. A recipient without an outcome was not tried, because `signal` came first.
  */
-import { isPositive, type Reply } from "../../smtp/reply.ts";
-import { log } from "../observe/log.ts";
+import { domainOf } from "../../smtp/address.ts";
+import { isPermanent, isPositive, type Reply, reply } from "../../smtp/reply.ts";
 import type { LastReply, Recipient } from "../spool/envelope.ts";
 import { type Letter, type Outcome, planFor } from "./letter.ts";
 import { peer, peerWithPort } from "./peer.ts";
 import type { Hop } from "./route.ts";
-import { type NoSession, openSession } from "./session.ts";
+import { isReset, newSession, type Session } from "./sessions.ts";
 import type { Terms } from "./terms.ts";
 import { transact } from "./transaction.ts";
-import type { WireConnection } from "./wire.ts";
 
 /** RFC 5321 section 4.5.3.1.8: what every server must take at a time. */
 const mostRecipients = 100;
@@ -50,7 +49,8 @@ export async function attempt(
     const visited = await visit(hop, { ...letter, recipients: left }, journey);
     outcomes.push(...visited.outcomes);
     left = visited.left;
-    end = visited.end ?? end;
+    // Who cannot be reached now may come back: what others lack for good is no verdict before that.
+    if (visited.end && !(end && isPermanent(visited.end))) end = visited.end;
   }
   if (signal.aborted || end === undefined) return outcomes;
   return [...outcomes, ...unreached(left, end, now())];
@@ -63,35 +63,84 @@ export function unreached(recipients: readonly Recipient[], reason: Reply, at: n
 }
 
 async function visit(hop: Hop, letter: Letter, journey: Journey): Promise<Visit> {
-  const session = await openEither(hop, journey);
-  if ("reply" in session) return { outcomes: [], left: letter.recipients, end: session.reply };
+  const { terms, signal } = journey;
+  const outcomes: Outcome[] = [];
+  let left = letter.recipients;
+  for (let fresh = false; left.length > 0 && !signal.aborted; ) {
+    const kept = fresh ? undefined : await terms.sessions?.take(hop, terms, signal);
+    const session = kept ?? (await newSession(hop, terms, signal));
+    if ("reply" in session) return { outcomes, left, end: session.reply };
+    const sat = await sit(session, hop, { ...letter, recipients: left }, journey);
+    outcomes.push(...sat.outcomes);
+    left = sat.left;
+    if (sat.end === undefined && terms.sessions) terms.sessions.keep(hop, terms, session);
+    else if (sat.end === undefined) session.wire.leave();
+    else session.wire.close();
+    // An old session that ends without a word about the message says nothing of the host: a new one is asked.
+    if (sat.end !== undefined && !session.kept) return { outcomes, left, end: sat.end };
+    fresh = sat.end !== undefined;
+  }
+  return { outcomes, left };
+}
+
+/** As many transactions of one session as it takes, and lets. */
+async function sit(session: Session, hop: Hop, letter: Letter, journey: Journey): Promise<Visit> {
+  const { wire } = session;
   const ready = journey.now();
   const outcomes: Outcome[] = [];
+  let most = Math.min(mostRecipients, wire.limits.recipients);
   let left = letter.recipients;
   let end: Reply | undefined;
   while (left.length > 0 && end === undefined && !journey.signal.aborted) {
-    const some = { ...letter, recipients: left.slice(0, mostRecipients) };
+    if (session.uses > 0 && session.uses >= wire.limits.mails) break;
+    const some = { ...letter, recipients: firstOf(left, most, wire.limits.domains) };
+    session.uses += 1;
     const exchange = await converse(session, hop, some, journey, ready);
-    outcomes.push(...exchange.outcomes);
-    left = [...exchange.left, ...left.slice(some.recipients.length)];
+    const { settled, crowdedOut, taken } = sortOut(exchange.outcomes);
+    outcomes.push(...settled);
+    left = [...crowdedOut, ...exchange.left, ...left.slice(some.recipients.length)];
+    if (crowdedOut.length > 0) most = taken;
     end = exchange.end;
+    const clean = settled.some(({ reply }) => reply.command === "end of DATA");
+    if (left.length > 0 && end === undefined && !clean && !(await isReset(wire, journey.signal))) {
+      end = reply(451, "4.4.2", `lost connection with ${peer(hop)} between two transactions`);
+    }
   }
-  if (end === undefined) session.leave();
-  else session.close();
   return { outcomes, left, ...(end && { end }) };
 }
 
-/** Where TLS is only a bonus, a failed handshake is followed by a try without (RFC 7435 section 3). */
-async function openEither(hop: Hop, { terms, signal }: Journey): Promise<WireConnection | NoSession> {
-  const session = await openSession(hop, terms, false, signal);
-  if (!("reply" in session) || session.handshake === undefined || signal.aborted) return session;
-  log("tls-outbound-failed", { relay: peerWithPort(hop), reason: session.handshake });
-  return openSession(hop, terms, true, signal);
+/** The first `most` of `recipients`, or fewer, in no more than so many `domains`. */
+function firstOf(recipients: readonly Recipient[], most: number, domains: number): readonly Recipient[] {
+  const seen = new Set<string>();
+  const over = recipients.slice(0, most).findIndex(({ address }) => {
+    seen.add(domainOf(address).toLowerCase());
+    return seen.size > domains;
+  });
+  return recipients.slice(0, over < 0 ? most : over);
+}
+
+/**
+ * RFC 5321 section 4.5.3.1.10: who is refused with 452 only because others are in the same transaction goes into
+ * another one at once.
+ */
+function sortOut(outcomes: readonly Outcome[]): {
+  readonly settled: readonly Outcome[];
+  readonly crowdedOut: readonly Recipient[];
+  readonly taken: number;
+} {
+  const taken = outcomes.filter(({ reply }) => reply.command === "end of DATA").length;
+  const tooMany = ({ reply: { code, status, command } }: Outcome): boolean =>
+    taken > 0 && code === 452 && command === "RCPT TO" && (status === "4.5.3" || status === "4.0.0");
+  return {
+    settled: outcomes.filter((outcome) => !tooMany(outcome)),
+    crowdedOut: outcomes.filter(tooMany).map(({ recipient }) => recipient),
+    taken,
+  };
 }
 
 /** One transaction with its outcomes. An `end` says that it was the last. */
 async function converse(
-  session: WireConnection,
+  { wire: session, uses }: Session,
   hop: Hop,
   letter: Letter,
   { terms, now, signal }: Journey,
@@ -115,7 +164,13 @@ async function converse(
     if (command === "" && elsewhere) left.push(recipient);
     if (reply === undefined || (command === "" && (elsewhere || signal.aborted))) continue;
     const last: LastReply = { ...reply, relay: command === "" ? "none" : peerWithPort(hop), command, at };
-    outcomes.push({ recipient, reply: last, transmitting: at - ready, ...(isPositive(reply) && { taken }) });
+    outcomes.push({
+      recipient,
+      reply: last,
+      transmitting: at - ready,
+      ...(isPositive(reply) && { taken }),
+      ...(uses > 1 && { use: uses }),
+    });
   }
   return { outcomes, left, ...(end && { end }) };
 }

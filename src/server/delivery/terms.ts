@@ -1,5 +1,7 @@
 /** How we talk with a next hop: what is the same for every message that goes there. */
 
+import type { Sessions } from "./sessions.ts";
+
 export interface Timeouts {
   /** For a TCP connection; the RFC leaves it open, Postfix waits as long. */
   readonly connect: number;
@@ -46,6 +48,8 @@ export interface Terms {
   readonly credentials?: Credentials;
   readonly source?: Source;
   readonly timeouts: Timeouts;
+  /** Where sessions wait for the next message; each has its own where there is none. */
+  readonly sessions?: Sessions;
   /** When certificates must be valid, in milliseconds since the epoch. */
   readonly now: () => number;
 }

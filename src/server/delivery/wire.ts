@@ -6,16 +6,20 @@
  */
 import type { Socket } from "node:net";
 import SmtpConnection, { type SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
+import { type ServerLimits, serverLimits } from "./server-limits.ts";
 
 /** What nodemailer has but does not declare. */
 interface Insides {
   readonly _supportedExtensions: readonly string[];
   /** SIZE, 0 where it is not announced. */
   readonly _maxAllowedSize: number;
+  /** What EHLO was answered with, line by line, without codes; the first line left out. */
+  readonly _ehloLines?: readonly string[];
   /** Replies that have come and are not yet acted upon: one is, each time round the event loop. */
-  readonly _responseQueue: readonly string[];
+  readonly _responseQueue: string[];
   readonly _responsePartial: boolean;
   _sendCommand(command: string, shown?: string): void;
+  _processResponse(): unknown;
   _onError(error: Error, type: string, said?: string | false, command?: string): void;
   _actionDATA(said: string, done: () => void): void;
   _actionLMTPStream(recipient: string, final: boolean, said: string, done: () => void): void;
@@ -33,7 +37,7 @@ export interface Commands {
   readonly recipients: readonly string[];
 }
 
-export type Extension = "8BITMIME" | "DSN" | "SMTPUTF8" | "SIZE" | "PIPELINING";
+export type Extension = "8BITMIME" | "DSN" | "SMTPUTF8" | "SIZE" | "PIPELINING" | "REQUIRETLS";
 
 /** Milliseconds. Our choice: nothing depends on the answer to QUIT. */
 const goodbye = 5000;
@@ -68,6 +72,10 @@ export class WireConnection extends Nodemailer {
     return this._maxAllowedSize > 0 ? this._maxAllowedSize : Number.POSITIVE_INFINITY;
   }
 
+  get limits(): ServerLimits {
+    return serverLimits(this._ehloLines ?? []);
+  }
+
   get socket(): Socket | undefined {
     return this._socket === false || this._socket === null ? undefined : this._socket;
   }
@@ -87,6 +95,14 @@ export class WireConnection extends Nodemailer {
         : command;
     this.doing = doingAfter(command, this.doing);
     super._sendCommand(ours, shown);
+  }
+
+  /** RFC 5321 section 4.2.1: the last line has the code that counts, where a server's lines differ. */
+  override _processResponse(): unknown {
+    const [next] = this._responseQueue;
+    const code = next && /\n(\d{3})[^\n]*$/.exec(next)?.[1];
+    if (next && code) this._responseQueue[0] = next.replace(/^\d{3}/gm, code);
+    return super._processResponse();
   }
 
   /** A server may answer and hang up: what it has said still counts, only then the connection is lost. */
