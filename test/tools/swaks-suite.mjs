@@ -1,0 +1,272 @@
+/**
+ * Runs our probe through swaks' own regression suite, and grades what comes out.
+ *
+ *     node test/tools/swaks-suite.mjs CHECKOUT [--control] [--program FILE] [--suite REGEX] [--only REGEX]
+ *                                     [--jobs N] [--list LEVEL] [--diff ID] [--keep FOLDER]
+ *
+ * CHECKOUT is a clone of https://github.com/jetmore/swaks, which stays outside of this repository (GPL) and is not
+ * changed: its folder "testing" is copied. Its own Perl runner does the work, a group of cases at a time; what it left
+ * behind is compared with its references here. As root each group has a network, a host name and an /etc/hosts of its
+ * own. docs/testing.md tells what it needs and what came out.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    control: { type: "boolean", default: false },
+    program: { type: "string", default: fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url)) },
+    suite: { type: "string", default: "." },
+    only: { type: "string", default: "." },
+    jobs: { type: "string", default: String(availableParallelism()) },
+    list: { type: "string" },
+    diff: { type: "string" },
+    keep: { type: "string" },
+  },
+});
+const [checkout] = positionals;
+if (checkout === undefined) throw new Error("name the folder of a checkout of swaks");
+
+/** Lines that went over the wire, as the transcript marks them. */
+const wire = /^(?: -> | ~> |\*\*> |\*~> |<- {2}|<~ {2}|<\*\* |<~\* )/;
+
+/**
+ * What is compared, from mild to strict. Each gets the files' texts by their ends: "exits", "stdout", "stderr" and others.
+ * @type {Readonly<Record<string, (files: Files) => string>>}
+ */
+const levels = {
+  exit: ({ exits = "" }) => exits.replace(/^(\S+\s+\d+).*$/gm, "$1"),
+  wire: (files) =>
+    [levels.exit(files), ...[files.stdout, files.stderr].map((text = "") => only(wire, text))].join("\0"),
+  error: (files) => [levels.exit(files), files.stderr ?? ""].join("\0"),
+  stdout: (files) => [levels.exit(files), files.stdout ?? ""].join("\0"),
+  all: (files) => JSON.stringify(Object.entries(files).sort()),
+};
+
+/** @typedef {Readonly<Partial<Record<string, string>>>} Files */
+
+/** @type {(pattern: RegExp, text: string) => string} */
+const only = (pattern, text) =>
+  text
+    .split("\n")
+    .filter((line) => pattern.test(line))
+    .join("\n");
+
+const folder = options.keep ?? (await mkdtemp(join(tmpdir(), "tpa-submit-swaks-")));
+
+async function main() {
+  await mkdir(folder, { recursive: true });
+  const wanted = new RegExp(options.suite);
+  await cp(join(resolve(checkout ?? ""), "testing"), join(folder, "testing"), {
+    recursive: true,
+    filter: (path) => {
+      const suite = /\/regressions\/(_[^/]+)$/.exec(path)?.[1];
+      return suite === undefined || wanted.test(suite);
+    },
+  });
+  await cp(join(resolve(checkout ?? ""), "swaks"), join(folder, "swaks"));
+  await cp(join(resolve(checkout ?? ""), "doc"), join(folder, "doc"), { recursive: true });
+  const shim = join(folder, "probe");
+  await writeFile(shim, `#!/bin/sh\nexec ${process.execPath} ${resolve(options.program)} probe "$@"\n`);
+  await chmod(shim, 0o755);
+  const program = options.control ? join(folder, "swaks") : shim;
+  const regressions = join(folder, "testing", "regressions");
+  const suites = (await readdir(regressions)).filter((name) => name.startsWith("_")).sort();
+  /** @type {Map<string, readonly string[]>} */
+  const idsOf = new Map();
+  for (const suite of suites) {
+    const files = await readdir(join(regressions, suite));
+    const ids = files.filter((name) => /^\d+\.test$/.test(name)).map((name) => name.slice(0, -5));
+    idsOf.set(suite, ids.filter((id) => new RegExp(options.only).test(id)).sort());
+  }
+  await inTurns(
+    Number(options.jobs),
+    [...idsOf].flatMap(([suite, ids]) =>
+      groups(ids, 20).map((group) => () => runGroup(regressions, suite, group, program)),
+    ),
+  );
+  /** @type {[string, Verdict[]][]} */
+  const verdicts = [];
+  for (const [suite, ids] of idsOf) {
+    const graded = await Promise.all(ids.map((id) => grade(join(regressions, suite), id)));
+    verdicts.push([suite, graded.filter((verdict) => verdict !== undefined)]);
+  }
+  print(verdicts);
+  if (options.diff !== undefined)
+    for (const [suite] of idsOf) showDifferences(join(regressions, suite), options.diff);
+}
+
+/** @type {(ids: readonly string[], size: number) => string[][]} */
+function groups(ids, size) {
+  return Array.from({ length: Math.ceil(ids.length / size) }, (_, at) =>
+    ids.slice(size * at, size * at + size),
+  );
+}
+
+/**
+ * The suite's runner gives up at a case that leaves a file out: what comes behind it is run in another go.
+ * @param {string} regressions
+ * @param {string} suite
+ * @param {readonly string[]} ids
+ * @param {string} program
+ */
+async function runGroup(regressions, suite, ids, program) {
+  let left = ids;
+  while (left.length > 0) {
+    const done = await runSome(regressions, suite, left, program);
+    const next = left.filter((id) => !done.has(id)).slice(1);
+    left = next;
+  }
+}
+
+/** Unshared network, names and mounts, where that is allowed: loopback only, and ::1 is localhost. */
+const isRoot = process.getuid?.() === 0;
+const apart = `ip link set lo up; hostname client.example.org
+printf '127.0.0.1 localhost client.example.org\\n::1 localhost\\n' > "$HOSTS"; mount --bind "$HOSTS" /etc/hosts
+printf 'nameserver 192.0.2.1\\noptions timeout:1 attempts:1\\n' > "$HOSTS.dns"; mount --bind "$HOSTS.dns" /etc/resolv.conf
+exec "$@"`;
+
+/**
+ * @param {string} regressions
+ * @param {string} suite
+ * @param {readonly string[]} ids
+ * @param {string} program
+ * @returns {Promise<ReadonlySet<string>>} the cases that the runner has judged
+ */
+async function runSome(regressions, suite, ids, program) {
+  const words = ["perl", "bin/run-tests.pl", "--headless", suite, `^(?:${ids.join("|")})$`];
+  const hosts = join(folder, `hosts-${suite}-${ids[0]}`);
+  const [command = "", ...rest] = isRoot
+    ? ["unshare", "-n", "-u", "-m", "sh", "-c", apart, "sh", ...words]
+    : words;
+  const env = {
+    ...process.env,
+    HOSTS: hosts,
+    SWAKS_TEST_SWAKS: program,
+    SWAKS_TEST_SERVER: join(folder, "testing", "server", "smtp-server.pl"),
+    LANG: "C",
+    LC_ALL: "C",
+  };
+  const child = spawn(command, rest, { cwd: regressions, env, stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  child.stdout.on("data", (octets) => {
+    said += octets;
+  });
+  let complained = "";
+  child.stderr.on("data", (octets) => {
+    complained += octets;
+  });
+  await new Promise((end) => child.on("close", end));
+  const done = new Set([...said.matchAll(/\/(\d+): (?:PASS|FAIL|SKIP)/g)].map(([, id = ""]) => id));
+  if (done.size === 0 && ids.length > 1) process.stderr.write(`${suite} ${ids[0]}: ${complained}`);
+  return done;
+}
+
+/**
+ * @param {number} jobs
+ * @param {readonly (() => Promise<void>)[]} tasks
+ */
+async function inTurns(jobs, tasks) {
+  const left = [...tasks];
+  await Promise.all(
+    Array.from({ length: jobs }, async () => {
+      for (let task = left.shift(); task !== undefined; task = left.shift()) {
+        await task();
+        if (process.stderr.isTTY) process.stderr.write(`\r${left.length} groups left  `);
+      }
+    }),
+  );
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+}
+
+/**
+ * @typedef {object} Verdict
+ * @property {string} id
+ * @property {ReadonlySet<string>} agrees levels
+ */
+
+/**
+ * Undefined for a case that the suite skips.
+ * @param {string} suite folder
+ * @param {string} id
+ * @returns {Promise<Verdict | undefined>}
+ */
+async function grade(suite, id) {
+  const test = await readFile(join(suite, `${id}.test`), "utf8");
+  if (/^skip: (?!IFOS)/m.test(test)) return undefined;
+  const expected = await filesOf(join(suite, "out-ref"), id);
+  const given = await filesOf(join(suite, "out-dyn"), id);
+  const compared = Object.fromEntries(Object.keys(expected).map((name) => [name, given[name] ?? ""]));
+  const agrees = Object.entries(levels).filter(([, read]) => read(expected) === read(compared));
+  return { id, agrees: new Set(agrees.map(([name]) => name)) };
+}
+
+/**
+ * The files of a case by their ends; those for another system than Linux left out.
+ * @param {string} place
+ * @param {string} id
+ * @returns {Promise<Files>}
+ */
+async function filesOf(place, id) {
+  /** @type {Record<string, string>} */
+  const files = {};
+  for (const end of ["exits", "stdout", "stderr", "out", "fileout", "cert", "chain"]) {
+    const text = await readFile(join(place, `${id}.${end}`), "latin1").catch(() => undefined);
+    if (text !== undefined) files[end] = text;
+  }
+  return files;
+}
+
+/** @param {readonly [string, readonly Verdict[]][]} suites */
+function print(suites) {
+  const names = Object.keys(levels);
+  /** @type {(what: string, numbers: readonly (string | number)[]) => void} */
+  const row = (what, numbers) =>
+    console.log(
+      `| ${what.padEnd(22)} | ${numbers.map((number) => String(number).padStart(6)).join(" | ")} |`,
+    );
+  row("suite", ["cases", ...names]);
+  row("---", ["---", ...names.map(() => "---")]);
+  /** @type {(verdicts: readonly Verdict[]) => number[]} */
+  const counts = (verdicts) => [
+    verdicts.length,
+    ...names.map((name) => verdicts.filter(({ agrees }) => agrees.has(name)).length),
+  ];
+  for (const [suite, verdicts] of suites) row(suite, counts(verdicts));
+  row("all", counts(suites.flatMap(([, verdicts]) => verdicts)));
+  const level = options.list;
+  if (level === undefined) return;
+  for (const [suite, verdicts] of suites) {
+    const ids = verdicts.filter(({ agrees }) => !agrees.has(level)).map(({ id }) => id);
+    if (ids.length > 0) console.log(`\n${suite}, not ${level}: ${ids.join(" ")}`);
+  }
+}
+
+/**
+ * @param {string} suite folder
+ * @param {string} pattern of IDs
+ */
+function showDifferences(suite, pattern) {
+  const { stdout } = spawnSync(
+    "diff",
+    ["-u", "-r", "-x", "*.diff*", "-x", ".gitignore", "out-ref", "out-dyn"],
+    {
+      cwd: suite,
+      encoding: "latin1",
+      maxBuffer: 1 << 28,
+    },
+  );
+  for (const part of stdout.split(/^(?=diff |Only in )/m))
+    if (new RegExp(`out-ref/(?:${pattern})\\.`).test(part.split("\n")[0] ?? "")) console.log(part);
+}
+
+try {
+  await main();
+} finally {
+  if (options.keep === undefined) await rm(folder, { recursive: true });
+}
