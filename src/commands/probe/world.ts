@@ -13,11 +13,7 @@ import { version } from "../../version.ts";
 const swaks = "20240103.0";
 
 /** `route` finds the host that takes mail for a domain. */
-export function worldFor(
-  argv: readonly string[],
-  route: World["route"],
-  mechanisms: readonly string[],
-): World {
+export function worldFor(argv: readonly string[], route: World["route"]): World {
   const { env } = process;
   const now = Date.now();
   const host = fullName(hostname(), readIfThere("/etc/hosts") ?? "");
@@ -46,7 +42,6 @@ export function worldFor(
       version: swaks,
       run: String(process.pid),
     },
-    mechanisms,
     terminal: process.stderr.isTTY,
     services: () => readIfThere("/etc/services") ?? "",
     netrc: () => readIfThere(`${homedir}/.netrc`),

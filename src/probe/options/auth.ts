@@ -1,5 +1,6 @@
 /** Authentication: from options to the plan's part and its --dump section. */
 import type { Auth, Need } from "../plan.ts";
+import { mechanismNames, mechanismRows } from "../sasl/mechanisms.ts";
 import type { Answers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import type { Login } from "./netrc.ts";
@@ -30,8 +31,6 @@ const removed = "PROVIDED_BUT_REMOVED";
 
 /** What the reader of these options gets from elsewhere. */
 export interface Secrets {
-  /** Names of mechanisms that the probe knows beyond swaks. */
-  readonly mechanisms: readonly string[];
   /** $TPA_SUBMIT_PROBE_PASSWORD. */
   readonly password?: string;
   /** The first line of a file, or of standard input for "-". Throws a Failure. */
@@ -50,7 +49,7 @@ export async function authOf(
   const asked = await askedFor(answers, implied);
   if (asked === undefined) return undefined;
   const map = new Map([...aliases, ...(await mapped(answers))].map(([name, is]) => [name.toUpperCase(), is]));
-  const types = typesFrom(asked.types, [...map.keys(), ...secrets.mechanisms], secrets.warn);
+  const types = typesFrom(asked.types, [...map.keys(), ...mechanismNames], secrets.warn);
   if (types === undefined) {
     if (asked.need === "required") throw mistake(noTypes, 10);
     secrets.warn(noTypes);
@@ -60,7 +59,7 @@ export async function authOf(
   const hide = answers.has("auth-hide-password")
     ? (await answers.text("auth-hide-password")) || removed
     : undefined;
-  const { user, password } = await loginOf(answers, secrets);
+  const { user, password } = await loginOf(answers, secrets, needsSecret(types));
   return {
     need: asked.need,
     types,
@@ -131,11 +130,17 @@ function pairs(text: string | undefined, option: string): readonly (readonly [st
   });
 }
 
-/** From options, then .netrc, then whoever answers. */
-async function loginOf(answers: Answers, secrets: Secrets): Promise<Login> {
+/** Whether one of the types does, or any may. */
+const needsSecret = (types: readonly string[]): boolean =>
+  types.length === 0 ||
+  types.some((type) => mechanismRows.find(({ mechanism }) => mechanism.name === type)?.secret !== "none");
+
+/** From options, then .netrc, then whoever answers; without a secret nothing is asked for. */
+async function loginOf(answers: Answers, secrets: Secrets, needed: boolean): Promise<Login> {
   const given = (await answers.text("auth-user")) || undefined;
   const named = given === "<>" ? "" : given;
   const secret = await secretOf(answers, secrets);
+  if (!needed) return { user: named ?? "", password: secret ?? "" };
   const found = named === undefined || secret === undefined ? await secrets.netrc(named) : undefined;
   const user = named ?? found?.user ?? (await answers.ask("Username: ", false));
   const password = secret ?? found?.password ?? (await answers.ask("Password: ", true));

@@ -1,10 +1,7 @@
 /** Completions of the probe's options for bash, zsh and fish, made from the table. */
 import { mistake } from "./mistake.ts";
 import type { Row } from "./row.ts";
-import { namesOf, rows } from "./table.ts";
-
-const dashed = (row: Row): readonly string[] =>
-  namesOf(row).map((name) => (name.length <= 3 ? `-${name}` : `--${name}`));
+import { rows, writtenNames } from "./table.ts";
 
 const takesFile = ({ file, placeholder }: Row): boolean =>
   file === true || placeholder === "FILE" || placeholder === "PATH";
@@ -13,8 +10,8 @@ const takesFile = ({ file, placeholder }: Row): boolean =>
 const brief = ({ help }: Row): string => /^.*?[.:;](?= |$)/.exec(help)?.[0].replace(/[.:;]$/, "") ?? help;
 
 function bash(): string {
-  const words = rows.flatMap(dashed).join(" ");
-  const files = rows.filter(takesFile).flatMap(dashed).join("|");
+  const words = rows.flatMap(writtenNames).join(" ");
+  const files = rows.filter(takesFile).flatMap(writtenNames).join("|");
   return `# Completion of "tpa-submit probe" for bash
 _tpa_submit_probe() {
   local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]}
@@ -33,7 +30,7 @@ function zsh(): string {
   const lines = rows.flatMap((row) => {
     const value =
       row.argument === "none" ? "" : `:${quoted(row.placeholder ?? "")}:${takesFile(row) ? "_files" : ""}`;
-    return dashed(row).map((name) => `    '${name}[${quoted(brief(row))}]${value}'`);
+    return writtenNames(row).map((name) => `    '${name}[${quoted(brief(row))}]${value}'`);
   });
   return `#compdef tpa-submit
 # Completion of "tpa-submit probe" for zsh
@@ -48,8 +45,9 @@ fi
 function fish(): string {
   const quoted = (text: string): string => `'${text.replace(/[\\']/g, "\\$&")}'`;
   const lines = rows.flatMap((row) =>
-    namesOf(row).map((name) => {
-      const kind = name.length === 1 ? "-s" : name.length <= 3 ? "-o" : "-l";
+    writtenNames(row).map((written) => {
+      const name = written.replace(/^-+/, "");
+      const kind = written.startsWith("--") ? "-l" : name.length === 1 ? "-s" : "-o";
       const value = row.argument === "none" ? "" : takesFile(row) ? " -r" : " -x";
       return `complete -c tpa-submit -n '__fish_seen_subcommand_from probe' ${kind} ${name}${value} -d ${quoted(brief(row))}\n`;
     }),

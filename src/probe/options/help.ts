@@ -1,14 +1,12 @@
 /** `tpa-submit probe --help`: all options by group, with an example each. */
 import { type Group, groups, type Row } from "./row.ts";
-import { namesOf, rows } from "./table.ts";
+import { rows, writtenNames } from "./table.ts";
 
 const width = 88;
 
-const dashed = (name: string): string => (name.length <= 3 ? `-${name}` : `--${name}`);
-
 /** `-s, --server HOST[:PORT]`: short names first. */
 export function synopsis(row: Row): string {
-  const names = [...namesOf(row)].sort((one, other) => one.length - other.length).map(dashed);
+  const names = writtenNames(row);
   if (row.placeholder === undefined) return names.join(", ");
   const value = row.argument === "required" ? row.placeholder : `[${row.placeholder}]`;
   return `${names.join(", ")} ${value}`;

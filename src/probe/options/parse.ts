@@ -38,8 +38,6 @@ export interface World extends Given, Files {
   /** "tpa-submit 1.0.0": what --version prints. */
   readonly version: string;
   readonly circumstances: Circumstances;
-  /** Mechanisms of AUTH beyond swaks'. */
-  readonly mechanisms: readonly string[];
   /** Somebody looks at standard error. */
   readonly terminal: boolean;
   /** Empties a file, or makes it. Throws as node:fs does. */
@@ -172,7 +170,6 @@ async function read(
   const proxy = await proxyOf(answers);
   const target = memoized(() => serverOf(transport, addresses, world));
   const auth = await authOf(answers, dialect.auth === true, {
-    mechanisms: world.mechanisms,
     warn,
     ...variable(world.environment[passwordVariable]),
     firstLine: (path) => firstLine(answers, path),

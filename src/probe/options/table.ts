@@ -36,6 +36,17 @@ export interface Meaning {
 
 export const namesOf = (row: Row): readonly string[] => [row.name, ...(row.aliases ?? [])];
 
+/** Abbreviations, which people write with one dash. */
+const brief = /^(.{1,3}|tls.{1,2}|dabsp)$/;
+
+/** The names as people write them, `-s` before `--server`; the program takes any dashes. */
+export function writtenNames(row: Row): readonly string[] {
+  const shorts = (row.aliases ?? []).filter((name) => brief.test(name));
+  const longs = (row.aliases ?? []).filter((name) => !brief.test(name));
+  const first = row.name.length === 1 ? `-${row.name}` : `--${row.name}`;
+  return [...shorts.map((name) => `-${name}`), first, ...longs.map((name) => `--${name}`)];
+}
+
 const meanings = new Map<string, Meaning>();
 for (const row of rows) {
   for (const name of namesOf(row)) {

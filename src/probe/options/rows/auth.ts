@@ -8,7 +8,7 @@ export const auth = [
     group: "auth",
     argument: "optional",
     placeholder: "MECHANISM[,MECHANISM…]",
-    help: "Log in, or fail. The mechanisms are tried in this order; without any, all that both sides know. Known: PLAIN, LOGIN, LOGIN-INITIAL, CRAM-MD5, CRAM-SHA1, DIGEST-MD5, NTLM (SPA, MSN); by name alone SCRAM-SHA-1, SCRAM-SHA-256, each with -PLUS, XOAUTH2, OAUTHBEARER and EXTERNAL.",
+    help: "Log in, or fail. The mechanisms are tried in this order; without any, all that both sides know. Known: PLAIN, LOGIN, LOGIN-INITIAL, CRAM-MD5, CRAM-SHA1, DIGEST-MD5, NTLM (SPA, MSN), SCRAM-SHA-1, SCRAM-SHA-256 and SCRAM-SHA-512, each with -PLUS; by name alone XOAUTH2 and OAUTHBEARER, whose password is a token, and EXTERNAL, which has none.",
     example: "-t bob@example.org -s mail.example.org -p 587 -tls -a PLAIN -au alice -ap",
   },
   {
@@ -74,7 +74,7 @@ export const auth = [
     group: "auth",
     argument: "required",
     placeholder: "KEY=VALUE[,…]",
-    help: "realm= or domain= (DIGEST-MD5, NTLM); dmd5-serv-type=, dmd5-host= and dmd5-serv-name= (DIGEST-MD5); authzid= (EXTERNAL, SCRAM).",
+    help: "realm= or domain= (DIGEST-MD5, NTLM); dmd5-serv-type=, dmd5-host= and dmd5-serv-name= (DIGEST-MD5).",
     example:
       "-t bob@example.org -s mail.example.org -a DIGEST-MD5 -au alice -ap --auth-extra realm=example.org",
   },
