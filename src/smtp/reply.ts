@@ -40,7 +40,7 @@ export function parseReply(said: string): Reply {
   const lines = said
     .split(/\r?\n/)
     .filter((line) => line !== "")
-    .map((line) => /^([2-5]\d\d)(?:[ -](.*))?$/.exec(line));
+    .map((line) => /^([2-5]\d\d)(?:[ \t-](.*))?$/.exec(line));
   const [first] = lines;
   if (!first) return reply(451, "4.5.0", `unexpected answer: ${said.replace(/\s+/g, " ").slice(0, 200)}`);
   const code = Number(first[1]);

@@ -8,7 +8,7 @@ import { deliver, server } from "./hosts.ts";
 import { letter, recipient } from "./letters.ts";
 
 describe("nodemailer", () => {
-  test.each(["_sendCommand", "_onError", "_actionDATA", "_actionLMTPStream"])(
+  test.each(["_sendCommand", "_processResponse", "_onError", "_actionDATA", "_actionLMTPStream"])(
     "still has %s to be overridden",
     (method) => {
       expect(SmtpConnection.prototype).toHaveProperty(method, expect.any(Function));

@@ -36,23 +36,30 @@ export async function capturingHop(): Promise<Hop> {
 
 export interface Sink {
   readonly port: number;
+  /** Where it keeps what it was sent, one file a message. */
+  readonly folder: string;
   arrived(token: string): Promise<string>;
-  /** Names of the files in which it keeps what it was sent, one a message. */
+  /** The names of these files. */
   stored(): Promise<readonly string[]>;
   stop(): Promise<void>;
 }
 
 /** Postfix's smtp-sink, with its switches. */
 export async function smtpSink(...switches: readonly string[]): Promise<Sink> {
+  return sinkAt(await freePort(), ...switches);
+}
+
+/** The same, on a port that is known already. */
+export async function sinkAt(port: number, ...switches: readonly string[]): Promise<Sink> {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-sink-"));
   await chmod(folder, 0o777); // smtp-sink writes as somebody else when it is started by root
-  const port = await freePort();
   const user = isRoot ? ["-u", "nobody"] : [];
   const words = [...user, "-d", join(folder, "m."), ...switches, `127.0.0.1:${port}`, "100"];
   const sink = start("smtp-sink", words);
   await untilListening(port);
   return {
     port,
+    folder,
     stored: () => readdir(folder),
     // It writes lines without CR, and an empty one at the end.
     arrived: async (token) =>
