@@ -1,0 +1,118 @@
+/**
+ * A disk for the spool that can be made to refuse. Root mounts a small tmpfs, fills it, takes its inodes, and puts
+ * read-only mounts over folders; anybody else takes away the right to write into a folder, and says so.
+ */
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { errorCode } from "../../src/failure.ts";
+import { isRoot } from "../interop/root.ts";
+import { runWell } from "../tools/child.mjs";
+import type { Chance } from "./chance.ts";
+
+export interface Disk {
+  /** Where the spool is to lie. */
+  readonly spool: string;
+  /** Makes the disk refuse in one of its ways, and names it. */
+  refuse(chance: Chance): Promise<string>;
+  /** Ends that. */
+  heal(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** A way to refuse: does it, and resolves to its undoing. */
+type Way = () => Promise<() => Promise<void>>;
+
+export async function prepareDisk(): Promise<Disk> {
+  const place = await mkdtemp(join(tmpdir(), "tpa-submit-torture-"));
+  const mounted = isRoot && (await mount(place));
+  const spool = join(place, "spool");
+  const ways: Readonly<Record<string, Way>> = mounted
+    ? {
+        full: () => fill(place),
+        "no inodes": () => takeInodes(place),
+        "messages read-only": () => readOnly(join(spool, "messages")),
+        "drafts read-only": () => readOnly(join(spool, "drafts")),
+      }
+    : {
+        "messages not ours": () => notOurs(join(spool, "messages")),
+        "drafts not ours": () => notOurs(join(spool, "drafts")),
+      };
+  if (!mounted) {
+    const left = isRoot ? "no disk refuses anything" : "no disk is full or read-only, some are not ours";
+    process.stderr.write(`\n*** SKIPPED, no tmpfs can be mounted: ${left} ***\n`);
+  }
+  let undo: (() => Promise<void>) | undefined;
+  const heal = async (): Promise<void> => {
+    const undone = undo;
+    undo = undefined;
+    await undone?.();
+  };
+  return {
+    spool,
+    async refuse(chance) {
+      const [first, ...others] = isRoot && !mounted ? [] : Object.entries(ways);
+      if (first === undefined || undo !== undefined) return "nothing";
+      const [name, way] = chance.one([first, ...others]);
+      undo = await way();
+      return name;
+    },
+    heal,
+    async remove() {
+      await heal();
+      if (mounted) await runWell("umount", ["-l", place]);
+      await rm(place, { recursive: true, force: true });
+    },
+  };
+}
+
+async function mount(place: string): Promise<boolean> {
+  try {
+    await runWell("mount", ["-t", "tmpfs", "-o", "size=48m,nr_inodes=6000,mode=0700", "none", place]);
+    return true;
+  } catch {
+    return false; // a container that may not
+  }
+}
+
+/** What fills a disk takes all there is, and is told so. */
+async function untilFull(write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (errorCode(error) !== "ENOSPC") throw error;
+  }
+}
+
+async function fill(place: string): Promise<() => Promise<void>> {
+  const filler = join(place, "filler");
+  await untilFull(() => writeFile(filler, Buffer.alloc(48 * 1_048_576)));
+  return () => rm(filler, { force: true });
+}
+
+async function takeInodes(place: string): Promise<() => Promise<void>> {
+  const names = Array.from({ length: 6_000 }, (_, index) => join(place, `filler-${String(index)}`));
+  const made: string[] = [];
+  await untilFull(async () => {
+    for (const name of names) {
+      await writeFile(name, "");
+      made.push(name);
+    }
+  });
+  return async () => {
+    for (const name of made) await rm(name, { force: true });
+  };
+}
+
+async function readOnly(path: string): Promise<() => Promise<void>> {
+  await runWell("mount", ["--bind", path, path]);
+  await runWell("mount", ["-o", "remount,bind,ro", path]);
+  return async () => {
+    await runWell("umount", ["-l", path]);
+  };
+}
+
+async function notOurs(path: string): Promise<() => Promise<void>> {
+  await chmod(path, 0o500);
+  return () => chmod(path, 0o700);
+}
