@@ -127,7 +127,7 @@ async function runGroup(regressions, suite, ids, program) {
 /** Unshared network, names and mounts, where that is allowed: loopback only, and ::1 is localhost. */
 const isRoot = process.getuid?.() === 0;
 const apart = `ip link set lo up; hostname client.example.org
-printf '127.0.0.1 localhost client.example.org\\n::1 localhost\\n' > "$HOSTS"; mount --bind "$HOSTS" /etc/hosts
+printf '127.0.0.1 localhost\\n127.0.1.1 client.example.org\\n::1 localhost\\n' > "$HOSTS"; mount --bind "$HOSTS" /etc/hosts
 printf 'nameserver 192.0.2.1\\noptions timeout:1 attempts:1\\n' > "$HOSTS.dns"; mount --bind "$HOSTS.dns" /etc/resolv.conf
 exec "$@"`;
 
