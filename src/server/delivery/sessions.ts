@@ -44,7 +44,8 @@ const answerToReset = 10_000;
 interface Kept {
   readonly key: string;
   readonly session: Session;
-  readonly timer: NodeJS.Timeout;
+  /** Lets it wait no more. */
+  readonly wake: () => void;
 }
 
 /** `now` is in milliseconds since the epoch. */
@@ -54,8 +55,7 @@ export function newSessions(now: () => number): Sessions {
   let closed = false;
 
   function leave(kept: Kept): void {
-    waiting.delete(kept);
-    clearTimeout(kept.timer);
+    kept.wake();
     kept.session.wire.leave();
   }
 
@@ -69,8 +69,7 @@ export function newSessions(now: () => number): Sessions {
     async take(hop, terms, signal) {
       const key = keyOf(hop, terms);
       for (let kept = newest(key); kept; kept = newest(key)) {
-        waiting.delete(kept);
-        clearTimeout(kept.timer);
+        kept.wake();
         const { wire } = kept.session;
         wire.socket?.ref();
         if (!wire.destroyed && (await isReset(wire, signal))) return { ...kept.session, kept: true };
@@ -84,12 +83,14 @@ export function newSessions(now: () => number): Sessions {
       if (closed || !lasting || worn || wire.destroyed) return wire.leave();
       wire.socket?.setTimeout(0).unref(); // it keeps nothing alive
       const timer = setTimeout(() => leave(kept), longestIdle).unref();
-      const kept: Kept = { key: keyOf(hop, terms), session, timer };
-      waiting.add(kept);
-      wire.once("end", () => {
+      const wake = (): void => {
         waiting.delete(kept);
         clearTimeout(timer);
-      });
+        wire.off("end", wake);
+      };
+      const kept: Kept = { key: keyOf(hop, terms), session, wake };
+      waiting.add(kept);
+      wire.once("end", wake);
       for (const oldest of waiting) {
         if (waiting.size <= mostKept) break;
         leave(oldest);
