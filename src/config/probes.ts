@@ -57,6 +57,11 @@ const place: Kind<string> = {
       : undefined,
 };
 
+const placeOrNone: Kind<string> = {
+  expected: `${place.expected}, or ""`,
+  read: (value) => (value === "" ? "" : place.read(value)),
+};
+
 /** What stands on one line of a monitor. */
 const name: Kind<string> = {
   expected: "a name of up to 60 letters, digits and . _ -",
@@ -68,7 +73,7 @@ const grade = choice("ok", "warning", "critical", "unknown");
 export const probeSettings = {
   key: setting(
     path,
-    "/etc/tpa-submit/probe.key",
+    "/var/lib/tpa-submit/probe/key",
     "File with the secret that signs probes, 32 octets or more.",
   ),
   directory: setting(
@@ -90,11 +95,14 @@ export const probeSettings = {
       "",
       "Certificates (PEM) to trust in place of Mozilla's, which come with Node.js.",
     ),
+    returns: setting(placeOrNone, "", 'Where reports to that sender arrive; "": where the probes do.'),
+    "returns-password-file": setting(pathOrNone, "", "File with the password for that mailbox."),
     timeout: setting(duration, "30s", "How long one answer may take."),
   },
   grades: {
     inbox: setting(grade, "ok", "In the inbox in time."),
     pending: setting(grade, "ok", "On its way, and not late yet."),
+    delayed: setting(grade, "warning", "Not there after warn, and not lost yet."),
     late: setting(grade, "warning", "In the inbox, later than warn."),
     spam: setting(grade, "warning", "In the spam folder."),
     overdue: setting(grade, "critical", "Arrived later than crit."),

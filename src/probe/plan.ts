@@ -51,6 +51,8 @@ export interface Protocol {
   /** Further parameters of MAIL and RCPT, as typed. */
   readonly mailParameters: readonly string[];
   readonly rcptParameters: readonly string[];
+  /** RFC 3461 ENVID, for which no xtext is needed; said where DSN is offered, with RET=HDRS. */
+  readonly envid?: string;
   /** Lines that are sent as they are, each after the stop point that it names. */
   readonly rawLines: readonly { readonly after: Stop; readonly line: string }[];
   /** How many messages in one session. */

@@ -31,8 +31,13 @@ export async function transfer(session: Session, afterStop: AfterStop): Promise<
   return sent ?? afterStop("DOT");
 }
 
-const mailLine = ({ plan: { protocol } }: Session): string =>
-  [`MAIL FROM:<${protocol.from}>`, ...(protocol.prdr ? ["PRDR"] : []), ...protocol.mailParameters].join(" ");
+const mailLine = ({ plan: { protocol }, offers }: Session): string =>
+  [
+    `MAIL FROM:<${protocol.from}>`,
+    ...(protocol.prdr ? ["PRDR"] : []),
+    ...(protocol.envid !== undefined && offers.has("DSN") ? ["RET=HDRS", `ENVID=${protocol.envid}`] : []),
+    ...protocol.mailParameters,
+  ].join(" ");
 
 const rcptLines = ({ plan: { protocol } }: Session): readonly string[] =>
   protocol.to.map((to) => [`RCPT TO:<${to}>`, ...protocol.rcptParameters].join(" "));

@@ -42,6 +42,7 @@ export type Grade = 0 | 1 | 2 | 3;
 export const outcomes = {
   inbox: { grade: 0, means: "in the inbox in time" },
   pending: { grade: 0, means: "on its way, and not late yet" },
+  delayed: { grade: 1, means: "not there after warn, and not lost yet" },
   late: { grade: 1, means: "in the inbox, later than warn" },
   spam: { grade: 1, means: "in the spam folder" },
   overdue: { grade: 2, means: "arrived later than crit" },
@@ -62,7 +63,8 @@ export function outcomeOf(fate: Fate, { warn, crit }: Thresholds): Outcome {
       if (fate.place === "spam") return "spam";
       return fate.after > warn ? "late" : "inbox";
     case "missing":
-      return fate.after > crit ? "lost" : "pending";
+      if (fate.after > crit) return "lost";
+      return fate.after > warn ? "delayed" : "pending";
     default:
       return fate.kind;
   }

@@ -20,6 +20,7 @@ describe("the outcome of a probe", () => {
     [arrived("spam", 5000), "spam", 1],
     [arrived("spam", 300_001), "overdue", 2],
     [{ kind: "missing", after: 5000 }, "pending", 0],
+    [{ kind: "missing", after: 60_001 }, "delayed", 1],
     [{ kind: "missing", after: 300_001 }, "lost", 2],
     [{ kind: "refused", step: "RCPT TO", reply: "550 no" }, "refused", 2],
     [{ kind: "down", reason: "Connection refused" }, "down", 2],

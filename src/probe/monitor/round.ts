@@ -1,0 +1,208 @@
+/**
+ * One round of one route: a message is sent, and looked for together with those of earlier rounds, for as long as the round may
+ * take and no longer. What it finds is results; what it does not find yet stays noted for the next.
+ */
+import { Failure } from "../../failure.ts";
+import type { Letter, OpenMailbox } from "../arrival/mailbox.ts";
+import { newMark, readMark } from "../arrival/mark.ts";
+import { type Judged, judge, type Result } from "../result.ts";
+import type { Fate } from "../verdict.ts";
+import { type Eyes, newEyes } from "./eyes.ts";
+import { writeMessage } from "./message.ts";
+import type { Pending, PendingFolder } from "./pending.ts";
+import { fateIn, type Sent } from "./pursuit.ts";
+import type { Envelope, Submitted } from "./submit.ts";
+
+/** A route, with all that it needs from outside. */
+export interface Route extends Judged {
+  readonly from: string;
+  readonly to: string;
+  readonly authority?: string;
+  /** Where the messages arrive, and where reports do if that is another place. */
+  readonly mailboxes: readonly OpenMailbox[];
+  readonly submit: (envelope: Envelope, message: Buffer) => Promise<Submitted>;
+}
+
+/** What all rounds share. */
+export interface Station {
+  readonly key: Uint8Array;
+  readonly pending: PendingFolder;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly random: (count: number) => Uint8Array;
+  /** Resolves after so many milliseconds, or when `signal` comes. */
+  readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  /** Milliseconds that probe mail stays in the mailboxes. */
+  readonly keep: number;
+}
+
+/** What a round found: everything that has come to its end, the oldest first, and the new message wherever it is. */
+export interface Round {
+  readonly ended: readonly Result[];
+  /** How the route stands: the worst of these and of the new message. Never absent. */
+  readonly standing: Result;
+}
+
+/** Milliseconds between two looks: soon at first, as most mail is fast, then seldom, as mailboxes are others'. */
+const shortest = 250;
+const longest = 10_000;
+
+/**
+ * Runs a round that waits for mail `patience` milliseconds at most. Throws nothing that is a server's or the network's
+ * doing.
+ */
+export async function runRound(
+  route: Route,
+  station: Station,
+  patience: number,
+  signal: AbortSignal,
+): Promise<Round> {
+  const { now, pending } = station;
+  const older = await pending.of(route.route);
+  const eyes = newEyes(route.mailboxes, signal);
+  try {
+    await eyes.open(); // before sending, as some of them are where it arrives
+    const sent = await send(route, station);
+    if ("fate" in sent) {
+      const refused = judge(route, sent.fate, sent.at);
+      const { ended } = await pursue(route, station, { eyes, awaited: older, until: now() });
+      return roundOf([...ended, refused], refused);
+    }
+    const awaited = [...older, sent];
+    const { ended, waiting, trouble } = await pursue(route, station, {
+      eyes,
+      awaited,
+      until: now() + patience,
+    });
+    const newest = waiting.at(-1);
+    if (newest === undefined) return roundOf(ended, ended.at(-1));
+    const fate: Fate = trouble ?? { kind: "missing", after: now() - newest.at };
+    return roundOf(ended, judge(route, fate, newest.at, newest.submitted));
+  } finally {
+    await eyes.close();
+  }
+}
+
+/** Looks for what is under way of `route`, without sending anything. */
+export async function lookAgain(
+  route: Route,
+  station: Station,
+  signal: AbortSignal,
+): Promise<readonly Result[]> {
+  const awaited = await station.pending.of(route.route);
+  if (awaited.length === 0) return [];
+  const eyes = newEyes(route.mailboxes, signal);
+  try {
+    return (await pursue(route, station, { eyes, awaited, until: station.now() })).ended;
+  } finally {
+    await eyes.close();
+  }
+}
+
+const urgency = [0, 1, 3, 2] as const;
+
+function roundOf(ended: readonly Result[], newest: Result | undefined): Round {
+  const all = newest === undefined || ended.includes(newest) ? ended : [...ended, newest];
+  const standing = all.reduce((one, other) => (urgency[other.grade] >= urgency[one.grade] ? other : one));
+  return { ended, standing };
+}
+
+async function send(
+  route: Route,
+  { key, now, random, pending }: Station,
+): Promise<Pending | { readonly fate: Fate; readonly at: number }> {
+  const { from, to } = route;
+  const mark = newMark(random(16), now());
+  const submitted = await route.submit(
+    { from, to, envid: mark.id },
+    writeMessage(mark, { key, from, to }, route.route),
+  );
+  if (submitted.kind !== "submitted") return { fate: submitted, at: mark.at };
+  const note: Pending = { ...mark, route: route.route, from, to, submitted: submitted.took };
+  await pending.add(note);
+  return note;
+}
+
+interface Chase {
+  readonly eyes: Eyes;
+  readonly awaited: readonly Pending[];
+  readonly until: number;
+}
+
+interface Pursued {
+  readonly ended: readonly Result[];
+  readonly waiting: readonly Pending[];
+  /** Why the mailboxes could not be looked at, where that was so at last. */
+  readonly trouble?: Fate;
+}
+
+/** Looks into the mailboxes until all of `awaited` have come to their end, or it is `until`; once in any case. */
+async function pursue(route: Route, station: Station, { eyes, awaited, until }: Chase): Promise<Pursued> {
+  const { now, pause } = station;
+  const { signal } = eyes;
+  const ended: Result[] = [];
+  let waiting = awaited;
+  const since = Math.min(...awaited.map(({ at }) => at));
+  for (let step = shortest; waiting.length > 0; step = Math.min(step * 1.5, longest)) {
+    waiting = await told(route, station, waiting, await eyes.look(since), ended);
+    if (waiting.length === 0 || now() >= until || signal.aborted) break;
+    await pause(Math.min(step, until - now()), signal);
+  }
+  // What cannot be seen may be there.
+  const trouble = eyes.trouble();
+  if (trouble) return { ended, waiting, trouble };
+  waiting = await givenUp(route, station, waiting, ended);
+  await tidy(route, station, eyes);
+  return { ended, waiting };
+}
+
+/** Those of `waiting` of which `letters` tell nothing; what became of the others goes to `ended`. */
+async function told(
+  route: Route,
+  { key, pending, now }: Station,
+  waiting: readonly Pending[],
+  letters: readonly Letter[],
+  ended: Result[],
+): Promise<readonly Pending[]> {
+  const left: Pending[] = [];
+  for (const one of waiting) {
+    const { id, at, from, to, submitted } = one;
+    const bound = { key, from, to };
+    const { authority } = route;
+    const octets = writeMessage({ id, at }, bound, route.route);
+    const sent: Sent = { mark: { id, at }, bound, octets, ...(authority !== undefined && { authority }) };
+    const fate = fateIn(letters, sent, now());
+    if (!fate) left.push(one);
+    else if (await pending.remove(id)) ended.push(judge(route, fate, at, submitted));
+  }
+  return left;
+}
+
+/** Tells of what is lost, and gives what is left. */
+async function givenUp(
+  route: Route,
+  { pending, now }: Station,
+  waiting: readonly Pending[],
+  ended: Result[],
+): Promise<readonly Pending[]> {
+  const left: Pending[] = [];
+  for (const one of waiting) {
+    const after = now() - one.at;
+    if (after <= route.crit) left.push(one);
+    else if (await pending.remove(one.id))
+      ended.push(judge(route, { kind: "missing", after }, one.at, one.submitted));
+  }
+  return left;
+}
+
+/** Deletes old probe mail; where that fails it stays until the next round. */
+async function tidy({ from, to }: Route, { key, keep, now }: Station, eyes: Eyes): Promise<void> {
+  const isOurs = (mark: string): boolean => readMark(mark, { key, from, to }) !== undefined;
+  for (const mailbox of await eyes.open()) {
+    try {
+      await mailbox.tidy(now() - keep, isOurs, eyes.signal);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+    }
+  }
+}

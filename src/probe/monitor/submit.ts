@@ -1,0 +1,148 @@
+/** A probe's message handed to the submission server, by the same conversation that `tpa-submit probe` has. */
+import { type Outcome, statusOf } from "../exit.ts";
+import { openJournal, type Recorded } from "../journal.ts";
+import type { Output, Plan } from "../plan.ts";
+import type { World } from "../session.ts";
+import { run } from "../transaction.ts";
+import type { Transcript } from "../transcript.ts";
+import type { Fate } from "../verdict.ts";
+
+/** Where a message is handed over, and as whom. */
+export interface Entrance {
+  readonly host: string;
+  readonly port: number;
+  readonly implicitTls: boolean;
+  /** Absent: nobody logs in. */
+  readonly login?: { readonly user: string; readonly password: string };
+  /** PEM of the CAs to trust instead of the system's. */
+  readonly ca?: string;
+  /** Our name in EHLO. */
+  readonly helo: string;
+  /** Milliseconds for each answer. */
+  readonly timeout: number;
+}
+
+export interface Envelope {
+  readonly from: string;
+  readonly to: string;
+  /** RFC 3461. */
+  readonly envid: string;
+}
+
+export type Submitted =
+  | { readonly kind: "submitted" /** Milliseconds. */; readonly took: number }
+  | Extract<Fate, { readonly kind: "refused" | "down" }>;
+
+/** Where the server has said no to the sender or the message, and not merely failed to talk. */
+const refusals: readonly Outcome[] = ["auth", "mail", "rcpt", "data", "message"];
+
+/** Hands `message` over inside verified TLS; what went wrong is told as the message's fate. */
+export async function submit(
+  entrance: Entrance,
+  envelope: Envelope,
+  message: Buffer,
+  world: World,
+): Promise<Submitted> {
+  const journal = openJournal();
+  const errors: string[] = [];
+  const begun = world.clock();
+  const transcript = { ...silence, error: (text: string) => void errors.push(text) };
+  const status = await run(planOf(entrance, envelope, message), transcript, journal, world);
+  if (status === 0) return { kind: "submitted", took: world.clock() - begun };
+  const recorded = journal.read();
+  const refused = refusals.some((outcome) => statusOf(outcome) === status);
+  const last = recorded.steps.findLast(
+    ({ at, expected, reply }) => at !== "QUIT" && !expected && reply.length > 0,
+  );
+  if (refused && last) return { kind: "refused", step: stepName(last), reply: last.reply.at(-1) ?? "" };
+  return { kind: "down", reason: reasonOf(recorded, errors) };
+}
+
+/** What was said, where a password may be: its verb only. */
+const stepName = ({ at, sent }: Recorded["steps"][number]): string =>
+  at === "DOT"
+    ? "end of DATA"
+    : at === "AUTH"
+      ? "AUTH"
+      : /^[A-Z]+( FROM| TO)?/i.exec(sent ?? "")?.[0]?.toUpperCase() || at;
+
+function reasonOf({ steps, server }: Recorded, errors: readonly string[]): string {
+  const last = steps.findLast(({ at, expected }) => at !== "QUIT" && !expected);
+  const said = last?.reply.at(-1);
+  const words =
+    said ??
+    errors.at(-1) ??
+    (last?.late === true ? `no answer in time (${last.at})` : "the connection broke");
+  return `${server === undefined ? "" : `${server}: `}${words.replace(/\s+/g, " ")}`;
+}
+
+function planOf(
+  { host, port, implicitTls, login, ca, helo, timeout }: Entrance,
+  envelope: Envelope,
+  octets: Buffer,
+): Plan {
+  return {
+    transport: { kind: "inet", server: host, port },
+    protocol: {
+      core: "esmtp",
+      helo,
+      from: envelope.from,
+      to: [envelope.to],
+      pipeline: false,
+      prdr: false,
+      mailParameters: [],
+      rcptParameters: [],
+      envid: envelope.envid,
+      rawLines: [],
+      messages: 1,
+      timeout,
+    },
+    tls: {
+      kind: implicitTls ? "on-connect" : "starttls",
+      need: "required",
+      verifyCa: true,
+      verifyHost: true,
+      ...(ca !== undefined && { ca }),
+    },
+    ...(login && {
+      auth: {
+        need: "required" as const,
+        types: [],
+        map: new Map(),
+        user: login.user,
+        password: login.password,
+        extra: new Map(),
+        plaintext: false,
+        hide: "",
+      },
+    }),
+    data: { octets: stuffed(octets), fixup: true },
+    output: nothingShown,
+  };
+}
+
+/** RFC 5321 section 4.5.2. */
+const stuffed = (message: Buffer): Buffer =>
+  Buffer.from(message.toString("latin1").replace(/^\./gm, ".."), "latin1");
+
+const silence: Transcript = {
+  sent: () => undefined,
+  message: () => undefined,
+  received: () => undefined,
+  dump: () => undefined,
+  info: () => undefined,
+  error: () => undefined,
+  explain: () => undefined,
+};
+
+const nothingShown: Output = {
+  suppressData: true,
+  hints: { send: false, receive: false, info: false },
+  hide: { send: true, receive: true, info: true, all: true },
+  silent: 3,
+  raw: false,
+  stdout: "&STDOUT",
+  stderr: "&STDERR",
+  explain: false,
+  json: false,
+};
