@@ -15,7 +15,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   config: [],
   passwd: ["durable.ts"],
   ldap: ["passwd", "durable.ts"],
-  probe: ["smtp", "durable.ts"],
+  probe: ["smtp", "passwd", "durable.ts"],
   "server/spool": ["smtp", "durable.ts"],
   "server/observe": ["smtp"],
   "server/submission": ["smtp", "server/spool", "passwd", "server/observe"],

@@ -32,7 +32,7 @@ export interface World {
   readonly systemCa: string;
   /** The mechanism of a name in upper case. */
   readonly mechanism: (name: string) => Mechanism | undefined;
-  /** Hosts that take mail for an address's domain, the best first; never empty. */
+  /** Hosts that take mail for an address's domain, the best first; none where it takes no mail. */
   readonly route: (domain: string) => Promise<readonly string[]>;
   /** Writes a file, or throws. */
   readonly save: (path: string, text: string) => void;
