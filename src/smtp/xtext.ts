@@ -1,4 +1,4 @@
-/** xtext, the encoding of ENVID, ORCPT and AUTH parameters (RFC 3461 section 4). */
+/** xtext, the encoding of ENVID, ORCPT and AUTH parameters (RFC 3461 section 4), and its sister for UTF-8. */
 
 /** Writes ASCII text as xtext: all but visible characters, "+" and "=" becomes "+" and two hexadecimal digits. */
 export function encodeXtext(text: string): string {
@@ -16,3 +16,18 @@ export function decodeXtext(encoded: string): string | undefined {
   );
   return Buffer.from(octets, "latin1").toString("utf8");
 }
+
+/**
+ * An address of the type "utf-8" in ASCII, utf-8-addr-xtext (RFC 6533 section 3): what xtext or ASCII has no room for
+ * becomes `\x{F6}`. A backslash stays: it may begin such a sequence already.
+ */
+export function embedUnicode(address: string): string {
+  return address.replace(/[^!-*,-<>-~]/gu, escapedSign);
+}
+
+/** The same in UTF-8, utf-8-addr-unitext: only what no address shows is escaped. */
+export function embedHidden(address: string): string {
+  return address.replace(/[\u0000-\u0020+=\u007f-\u00a0\p{Cf}\p{Zl}\p{Zp}]/gu, escapedSign);
+}
+
+const escapedSign = (sign: string): string => `\\x{${(sign.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`;

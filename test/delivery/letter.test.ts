@@ -37,6 +37,22 @@ describe("parameters", () => {
     ]);
   });
 
+  test("of DSN in UTF-8 go in ASCII, as RFC 6533 section 3 has it", async () => {
+    const at = await server();
+    const orcpts = [
+      "utf-8;j\u00fcrgen@example.net",
+      "UTF-8;j\\x{FC}rgen@example.net",
+      "utf-8;a+b=c@example.net",
+    ];
+    const recipients = orcpts.map((orcpt, at) => recipient(`r${at}@example.net`, { orcpt }));
+    await deliver([at], letter({ recipients }));
+    expect(at.received[0]?.recipients.map((one) => one.split("ORCPT=")[1])).toEqual([
+      "utf-8;j\\x{FC}rgen@example.net",
+      "UTF-8;j\\x{FC}rgen@example.net",
+      "utf-8;a\\x{2B}b\\x{3D}c@example.net",
+    ]);
+  });
+
   test("of DSN are dropped where the host has no DSN, and it is known that nobody will tell", async () => {
     const at = await server({ EHLO: without("DSN") });
     const [outcome] = await deliver(

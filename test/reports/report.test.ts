@@ -63,13 +63,17 @@ describe("a report", () => {
  */
 const parser = `
 import base64, email, email.policy, json, sys
-def read(report):
-  message = email.message_from_bytes(base64.b64decode(report), policy=email.policy.default)
+def read(text):
+  report = base64.b64decode(text)
+  types = [part.get_content_type() for part in email.message_from_bytes(report).get_payload()]
+  # RFC 6533's type is not known to Python, and looks the same inside
+  known = report.replace(b"message/global-delivery-status", b"message/delivery-status")
+  message = email.message_from_bytes(known, policy=email.policy.default)
   parts = list(message.iter_parts())
   return {
     "type": message.get_content_type(),
     "report": message["Content-Type"].params.get("report-type"),
-    "parts": [part.get_content_type() for part in parts],
+    "parts": types,
     "groups": [dict(group.items()) for group in parts[1].get_payload()],
     "defects": [str(defect) for part in message.walk() for defect in part.defects],
   }
@@ -85,7 +89,11 @@ describe.skipIf(!real("python3"))("reports, read by Python's email package,", ()
       all.map(({ given: { occasion } }) => ({
         type: "multipart/report",
         report: "delivery-status",
-        parts: ["text/plain", "message/delivery-status", expect.stringMatching(/^(?:message|text)\//)],
+        parts: [
+          "text/plain",
+          expect.stringMatching(/^message\/(?:global-)?delivery-status$/),
+          expect.stringMatching(/^(?:message|text)\//),
+        ],
         defects: [],
         groups: [
           { "Reporting-MTA": "dns; submission.example.org" },

@@ -6,7 +6,7 @@
 import type { Readable } from "node:stream";
 import { asciiDomain, domainOf, isAscii } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
-import { encodeXtext } from "../../smtp/xtext.ts";
+import { embedUnicode, encodeXtext } from "../../smtp/xtext.ts";
 import { log } from "../observe/log.ts";
 import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";
 import { sevenBit } from "./seven-bit.ts";
@@ -132,7 +132,7 @@ export function asciiAddress(address: string): string | undefined {
 }
 
 function mailParameters(
-  { ret, envid }: Envelope,
+  { ret, envid, requireTls }: Envelope,
   { size, eightBit }: { readonly size: number; readonly eightBit: boolean },
   offer: Offer,
   utf8: boolean,
@@ -141,6 +141,8 @@ function mailParameters(
   if (offer.offers("SIZE")) parameters.push(`SIZE=${size}`);
   if (eightBit) parameters.push("BODY=8BITMIME");
   if (utf8) parameters.push("SMTPUTF8");
+  // RFC 8689 section 5: a report goes to a host without it as well; any other message never gets here then.
+  if (requireTls && offer.offers("REQUIRETLS")) parameters.push("REQUIRETLS");
   if (offer.offers("DSN")) {
     if (ret !== undefined) parameters.push(`RET=${ret}`);
     if (envid !== undefined) parameters.push(`ENVID=${encodeXtext(envid)}`);
@@ -155,7 +157,9 @@ function recipientParameters({ notify, orcpt }: Recipient, offer: Offer): readon
   if (notify !== undefined) parameters.push(`NOTIFY=${notify.join(",")}`);
   if (orcpt !== undefined) {
     const [type = "", ...value] = orcpt.split(";");
-    parameters.push(`ORCPT=${type};${encodeXtext(value.join(";"))}`);
+    // RFC 6533 section 3: the form that needs no SMTPUTF8
+    const encode = type.toLowerCase() === "utf-8" ? embedUnicode : encodeXtext;
+    parameters.push(`ORCPT=${type};${encode(value.join(";"))}`);
   }
   return parameters;
 }

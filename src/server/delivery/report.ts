@@ -1,6 +1,6 @@
 /**
  * The message that tells a sender what became of another one: multipart/report with a part for people, a part
- * for programs (RFC 3464), and the original or its header (RFC 6522). A pure function; reporter.ts brings it
+ * for programs (RFC 3464, RFC 6533), and the original or its header (RFC 6522). A pure function; reporter.ts brings it
  * to the spool. Servers' words and addresses come from strangers: none of their control characters survives,
  * and the boundary cannot stand in any part.
  */
@@ -53,7 +53,7 @@ export function writeReport(occasion: Occasion, envelope: Envelope, start: Buffe
   };
   const parts = [
     textPart(explanation(occasion, envelope, original, hostname, until)),
-    part("message/delivery-status", statusFields(occasion.told, envelope, hostname, until)),
+    statusPart(statusFields(occasion.told, envelope, hostname, until)),
     returned(occasion, envelope, start, header),
   ];
   const content = Buffer.concat(parts);
@@ -88,6 +88,10 @@ function textPart(text: string): Buffer {
     : part("text/plain; charset=utf-8", quotedPrintable(text), "quoted-printable");
 }
 
+/** RFC 6533 section 4: another type where there is UTF-8, so that who reads RFC 3464 only is not surprised. */
+const statusPart = (fields: string): Buffer =>
+  part(isAscii(fields) ? "message/delivery-status" : "message/global-delivery-status", fields);
+
 function part(type: string, content: string | Buffer, encoding?: string): Buffer {
   const body = Buffer.from(content);
   const named = encoding ?? (isSevenBit(body) ? "7bit" : "8bit");
@@ -100,12 +104,13 @@ function part(type: string, content: string | Buffer, encoding?: string): Buffer
 /** RFC 3461 section 6.2: RET is about failures; the whole message never comes back when it is large. */
 function returned(
   { kind }: Occasion,
-  { ret, size, smtputf8 }: Envelope,
+  { ret, size, smtputf8, requireTls }: Envelope,
   start: Buffer,
   header: Buffer,
 ): Buffer {
   const utf8 = smtputf8 && !isSevenBit(header);
-  if (kind === "failure" && ret !== "HDRS" && size <= largestReturned) {
+  // RFC 8689 section 5: nothing but the header of a message that was bound to TLS.
+  if (kind === "failure" && ret !== "HDRS" && !requireTls && size <= largestReturned) {
     return part(utf8 ? "message/global" : "message/rfc822", start); // RFC 6533 section 6.1
   }
   return part(utf8 ? "message/global-headers" : "text/rfc822-headers", header);

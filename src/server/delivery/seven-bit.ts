@@ -95,8 +95,8 @@ function encodingFor(
 ): "7bit" | "quoted-printable" | "base64" | "unclear" | undefined {
   const wide = encoding === "8bit" || encoding === "binary";
   if (kind !== "leaf") return wide ? "7bit" : undefined; // RFC 2045 section 6.4
-  // RFC 2046 section 5.2, RFC 3464 section 2.1: nothing but 7-bit text may stand there.
-  const narrow = /^(?:message\/(?!global$)|multipart\/)/.test(type);
+  // RFC 2046 section 5.2, RFC 3464 section 2.1: nothing but 7-bit text may stand there, unlike RFC 6533 section 6.
+  const narrow = /^(?:message\/(?!global(?:$|-))|multipart\/)/.test(type);
   if (high === 0 && !wide) return undefined;
   if (high === 0 && (narrow || encoding === "8bit")) return "7bit";
   if (!mime || narrow || !(wide || encoding === "7bit")) return "unclear";
