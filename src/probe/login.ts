@@ -2,6 +2,7 @@
 import { type Ending, quit } from "./ending.ts";
 import { explainLogin, explainRefusal } from "./explain.ts";
 import type { Auth, Exchange, Mechanism } from "./plan.ts";
+import { type MechanismRow, mechanismNamed, mechanismRows } from "./sasl/mechanisms.ts";
 import type { Session } from "./session.ts";
 
 /** A name as the server has it, and how to do it. */
@@ -9,19 +10,6 @@ interface Candidate {
   readonly name: string;
   readonly mechanism: Mechanism;
 }
-
-/** swaks' mechanisms, which it tries in the order of the alphabet. */
-const usual = ["CRAM-MD5", "CRAM-SHA1", "DIGEST-MD5", "LOGIN", "NTLM", "PLAIN"];
-
-/** Tried without being named where the server has none of the usual ones, so that what swaks would do stays as it was. */
-const beyond = [
-  "SCRAM-SHA-512-PLUS",
-  "SCRAM-SHA-256-PLUS",
-  "SCRAM-SHA-1-PLUS",
-  "SCRAM-SHA-512",
-  "SCRAM-SHA-256",
-  "SCRAM-SHA-1",
-];
 
 /** Logs in where the plan has it. */
 export async function logIn(session: Session): Promise<Ending | undefined> {
@@ -59,17 +47,31 @@ export async function logIn(session: Session): Promise<Ending | undefined> {
 }
 
 function candidatesFor(session: Session, auth: Auth, offered: readonly string[]): readonly Candidate[] {
-  const meant = (name: string): string => auth.map.get(name) ?? name;
-  const known = [...new Set([...usual, ...auth.map.keys()])].filter((name) => usual.includes(meant(name)));
-  const wanted = auth.types.length > 0 ? auth.types : [...known.sort(), ...beyond];
+  const wanted = auth.types.length > 0 ? auth.types : untold(auth, offered);
   return wanted.flatMap((type) => {
     // LOGIN with the user's name at once is another way to do what is announced as LOGIN.
     const name = type === "LOGIN-INITIAL" ? "LOGIN" : type;
-    const mechanism = session.world.mechanism(meant(type));
+    const mechanism = mechanismNamed(auth.map.get(type) ?? type);
     if (mechanism === undefined || !offered.includes(name)) return [];
     return name.endsWith("-PLUS") && bindingOf(session) === undefined ? [] : [{ name, mechanism }];
   });
 }
+
+/**
+ * What is tried when nobody names any: swaks' own by the alphabet, as swaks does; where the server has none of them,
+ * the strongest SCRAM first. So what worked with swaks goes on as it was.
+ */
+function untold(auth: Auth, offered: readonly string[]): readonly string[] {
+  const usual = new Set(mechanismRows.filter((row) => row.usual).map(({ mechanism }) => mechanism.name));
+  const names = [...new Set([...mechanismRows.flatMap(namesOf), ...auth.map.keys()])];
+  const known = names.filter((name) => usual.has(auth.map.get(name) ?? mechanismNamed(name)?.name ?? ""));
+  if (known.some((name) => offered.includes(name))) return known.sort();
+  return mechanismRows
+    .filter((row) => !row.usual && row.secret === "password")
+    .map(({ mechanism }) => mechanism.name);
+}
+
+const namesOf = ({ mechanism, aliases }: MechanismRow): readonly string[] => [mechanism.name, ...aliases];
 
 const bindingOf = ({ journal }: Session): Uint8Array | undefined => journal.read().tls?.binding;
 
@@ -91,13 +93,19 @@ async function attempt(
   const ways = { also: "235", ...(auth.plaintext ? { readAs: decoded } : {}) };
   const [first, shown] = opening(exchange, mechanism, auth, `AUTH ${name}`);
   let answer = await talk.ask("AUTH", first, "334", { ...ways, shown, recorded: `AUTH ${name}` });
-  while (answer.ok && !isIn(answer.lines)) {
+  let isCancelled = false;
+  while (answer.ok && !isIn(answer.lines) && !isCancelled) {
     const response = exchange.answer(challengeIn(answer.lines));
+    isCancelled = response === undefined;
     const [line, seen] =
       response === undefined ? ["*", "*"] : [base64(response), seenAs(response, mechanism, auth)];
     answer = await talk.ask("AUTH", line, "334", { ...ways, shown: seen, recorded: "(a response)" });
   }
-  if (answer.ok) return "in";
+  // Whatever the server says: what has not proved that it knows the password may be anybody (RFC 5802 section 3).
+  const objection = exchange.objection?.();
+  if (answer.ok && !isCancelled && objection === undefined) return "in";
+  if (objection !== undefined && (answer.ok || isCancelled)) transcript.error(`${name}: ${objection}`);
+  if (answer.ok) return "refused";
   if (answer.ending !== undefined) return answer.ending;
   explainRefusal(transcript, answer.lines);
   // A server that does not answer will not do so to another mechanism.
