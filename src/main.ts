@@ -22,6 +22,10 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: "See what waits to be delivered, and steer it.",
     load: () => import("./commands/queue.ts"),
   },
+  probe: {
+    summary: "Try out a mail server, with the command line of swaks.",
+    load: () => import("./commands/probe.ts"),
+  },
   passwd: {
     summary: "Make, check and set password hashes.",
     load: () => import("./commands/passwd.ts"),

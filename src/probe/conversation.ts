@@ -138,9 +138,13 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
       return ending === undefined ? hear(stop, code, manner) : { ok: false, lines: [], ending };
     },
     pipeline(stop, commands) {
+      for (const command of commands) {
+        transcript.sent(asLine(command), secure);
+        journal.sent(command);
+      }
       const octets = asLine(commands.join("\r\n"));
-      send(octets, octets);
-      for (const command of commands) journal.sent(command);
+      transcript.dump("sent", octets);
+      wire.send(octets);
       return droppedAt(stop);
     },
     message(stop, octets, command) {

@@ -6,19 +6,21 @@ import type { Offers } from "./session.ts";
 import type { Transcript } from "./transcript.ts";
 
 /** One line for each keyword. */
-export function explainOffers({ explain }: Transcript, offers: Offers): void {
+export function explainOffers(transcript: Transcript, offers: Offers): void {
   for (const [keyword, words] of offers) {
     const meaning = keywords[keyword];
     const said = [keyword, ...words].join(" ");
-    if (meaning !== undefined) explain(`${said}: ${meaning(words)}`);
+    if (meaning !== undefined) transcript.explain(`${said}: ${meaning(words)}`);
     else
-      explain(`${said}: not known to this program${keyword.startsWith("X") ? "; X marks private ones" : ""}`);
+      transcript.explain(
+        `${said}: not known to this program${keyword.startsWith("X") ? "; X marks private ones" : ""}`,
+      );
   }
 }
 
 /** `tried` in their order; `isNamed` when somebody asked for them. */
 export function explainLogin(
-  { explain }: Transcript,
+  transcript: Transcript,
   tried: readonly string[],
   offered: readonly string[],
   isNamed: boolean,
@@ -26,11 +28,13 @@ export function explainLogin(
   const order = isNamed
     ? "in the order that was asked for"
     : "in the order of the alphabet as swaks does, SCRAM after those; --auth names others";
-  explain(`the server offers ${[...new Set(offered)].join(" ")}; tried: ${tried.join(", ")} (${order})`);
+  transcript.explain(
+    `the server offers ${[...new Set(offered)].join(" ")}; tried: ${tried.join(", ")} (${order})`,
+  );
 }
 
 /** What the sender of a mail is to do about it: by class (RFC 5321 section 4.2.1), and by some codes (RFC 3463, 5248). */
-export function explainRefusal({ explain }: Transcript, lines: readonly string[]): void {
+export function explainRefusal(transcript: Transcript, lines: readonly string[]): void {
   const [, code = "", status] = /^(\d{3})(?:[ -](\d\.\d{1,3}\.\d{1,3})?|$)/.exec(lines.at(-1) ?? "") ?? [];
   if (!/^[2-5]/.test(code)) return;
   const advice = {
@@ -38,7 +42,7 @@ export function explainRefusal({ explain }: Transcript, lines: readonly string[]
     5: "permanent: change something before trying again",
   }[code.charAt(0)];
   const meaning = codes[status ?? ""] ?? statuses[(status ?? "").replace(/^\d/, "X")] ?? codes[code];
-  explain(
+  transcript.explain(
     [`${code}${status === undefined ? "" : ` ${status}`}`, advice ?? "not what was to come here", meaning]
       .filter((part) => part !== undefined)
       .join(": "),
@@ -96,23 +100,23 @@ const statuses: Readonly<Record<string, string>> = {
 };
 
 /** Version and cipher, each certificate with its days, the name. `now` is in milliseconds since the epoch. */
-export function explainTls({ explain }: Transcript, facts: TlsFacts, now: number): void {
-  explain(
+export function explainTls(transcript: Transcript, facts: TlsFacts, now: number): void {
+  transcript.explain(
     `${facts.version}, ${facts.cipher} (${facts.bits} bits)${old.has(facts.version) ? ": outdated (RFC 8996)" : ""}`,
   );
   for (const [index, certificate] of facts.peer.entries()) {
     const days = daysLeft(certificate, now);
     const left = days < 0 ? `ended ${-days} days ago` : `${days} days left`;
     const issuer = certificate.issuer?.split("\n").at(-1) ?? "";
-    explain(`certificate ${index}: ${left}, issued by ${issuer}`);
+    transcript.explain(`certificate ${index}: ${left}, issued by ${issuer}`);
   }
-  explain(
+  transcript.explain(
     facts.distrust === undefined
       ? "the chain ends in a CA that is trusted here"
       : `the chain is not trusted: ${facts.distrust}; --tls-ca-path names other CAs`,
   );
   if (facts.host !== undefined)
-    explain(
+    transcript.explain(
       facts.hostMatches ? `the certificate is for ${facts.host}` : `the certificate is not for ${facts.host}`,
     );
 }

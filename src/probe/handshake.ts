@@ -35,8 +35,8 @@ export type Handshake =
 export interface Peer {
   /** The name or address that was connected to; absent for a socket or a program. */
   readonly host?: string;
-  /** PEM text of the system's CAs. */
-  readonly systemCa: string;
+  /** PEM text of the CAs to trust. */
+  readonly trusted: string;
 }
 
 /** Puts TLS on `stream`, within so many milliseconds (0: no limit). Verifies nothing but tells everything. */
@@ -56,12 +56,12 @@ export async function shakeHands(stream: Duplex, tls: Tls, peer: Peer, timeout: 
   return { kind: "done", stream: socket, facts: factsOf(socket, tls, host) };
 }
 
-function optionsFor(stream: Duplex, tls: Tls, { host, systemCa }: Peer): ConnectionOptions {
+function optionsFor(stream: Duplex, tls: Tls, { host, trusted }: Peer): ConnectionOptions {
   const name = tls.sni ?? (host !== undefined && isIP(host) === 0 ? host : "");
   return {
     socket: stream,
     secureContext: createSecureContext({
-      ca: tls.ca ?? systemCa,
+      ca: trusted,
       ciphers: ciphersFor(tls),
       ...(tls.oldest === undefined ? {} : { minVersion: tls.oldest as never }),
       ...(tls.newest === undefined ? {} : { maxVersion: tls.newest as never }),
@@ -106,7 +106,8 @@ function factsOf(socket: TLSSocket, tls: Tls, host: string | undefined): TlsFact
   const { name, version } = socket.getCipher();
   const peer = chainOf(socket);
   const [own] = peer;
-  const trouble = socket.authorizationError as unknown;
+  // Declared as an Error, and a code such as "CERT_HAS_EXPIRED" in truth.
+  const trouble: unknown = socket.authorizationError;
   return {
     version,
     cipher: name,
@@ -115,7 +116,7 @@ function factsOf(socket: TLSSocket, tls: Tls, host: string | undefined): TlsFact
     asked: socket.getSharedSigalgs().length > 0,
     client: certificatesIn(`${tls.certificate ?? ""}\n${tls.chain ?? ""}`),
     peer,
-    ...(trouble === null || trouble === undefined ? {} : { distrust: troubleText(String(trouble)) }),
+    ...(typeof trouble === "string" ? { distrust: troubleText(trouble) } : {}),
     ...(host === undefined ? {} : { host }),
     hostMatches: host !== undefined && own !== undefined && isFor(own, host),
     ...(version === "TLSv1.3"

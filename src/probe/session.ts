@@ -1,7 +1,7 @@
 /** What the steps of a transaction share: the plan, the conversation, and what the server last said it can do. */
 import type { Conversation } from "./conversation.ts";
 import type { Journal } from "./journal.ts";
-import type { Mechanism, Plan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import type { Transcript } from "./transcript.ts";
 
 /** A keyword of EHLO, in upper case, and what stands behind it; AUTH's are those of all its lines. */
@@ -29,9 +29,7 @@ export interface World {
   readonly now: () => number;
   readonly random: (count: number) => Uint8Array;
   /** PEM text of the CAs that the system trusts. */
-  readonly systemCa: string;
-  /** The mechanism of a name in upper case. */
-  readonly mechanism: (name: string) => Mechanism | undefined;
+  readonly systemCa: () => string;
   /** Hosts that take mail for an address's domain, the best first; none where it takes no mail. */
   readonly route: (domain: string) => Promise<readonly string[]>;
   /** Writes a file, or throws. */

@@ -36,7 +36,7 @@ export async function startTls(session: Session): Promise<Ending | undefined> {
  */
 export async function secure(session: Session, tls: Tls, failed: Ending): Promise<Ending | undefined> {
   const { transcript, talk, world, plan, host } = session;
-  const peer = { systemCa: world.systemCa, ...(host === undefined ? {} : { host }) };
+  const peer = { trusted: tls.ca ?? world.systemCa(), ...(host === undefined ? {} : { host }) };
   let facts: TlsFacts | undefined;
   await talk.wrap(async (stream) => {
     const handshake = await shakeHands(stream, tls, peer, plan.protocol.timeout);

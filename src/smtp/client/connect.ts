@@ -95,7 +95,7 @@ function opened(socket: Socket, signal: AbortSignal): Promise<Socket> {
         socket.on("error", () => undefined); // a second one changes nothing
         reject(error);
       });
-    const open = (): void => settle(() => resolve(socket.pause()));
+    const open = (): void => settle(() => resolve(socket));
     socket.on("error", fail).on("connect", open).setNoDelay(true);
     signal.addEventListener("abort", stop);
   });
@@ -115,11 +115,24 @@ export function connectProgram(command: string): Promise<Duplex> {
   });
 }
 
-function overPipes(child: ChildProcess & { stdin: unknown; stdout: unknown }): Duplex {
+function overPipes(child: ChildProcess): Duplex {
   const { stdin, stdout } = child;
   if (stdin === null || stdout === null) throw new Error("a program without pipes");
-  const duplex = Duplex.from({ writable: stdin, readable: stdout });
-  // Whoever started it need not wait for it: it sees the end of its input.
-  duplex.once("close", () => child.unref());
+  const duplex = new Duplex({
+    read: () => void stdout.resume(),
+    write: (octets: Uint8Array, _encoding, done) => void stdin.write(octets, done),
+    final: (done) => void stdin.end(done),
+    destroy(error, done) {
+      stdin.destroy();
+      stdout.destroy();
+      child.unref(); // it sees the end of its input; whoever started it need not wait for it
+      done(error);
+    },
+  });
+  stdin.on("error", () => undefined); // told to whoever writes
+  stdout.on("error", (error) => duplex.destroy(error)).on("end", () => duplex.push(null));
+  stdout.on("data", (octets: Uint8Array) => {
+    if (!duplex.push(octets)) stdout.pause();
+  });
   return duplex;
 }

@@ -58,7 +58,7 @@ export function openWire(stream: Duplex, tap: Tap): Wire {
   };
   stream.on("data", take).on("end", end).on("close", end);
   // Whatever went wrong, what is left to know is that nothing more will come.
-  stream.on("error", end);
+  stream.on("error", end).resume();
 
   /** The lines of a whole reply, taken out of what was read; undefined where it has not ended yet. */
   function wholeReply(): readonly Buffer[] | undefined {

@@ -1,0 +1,82 @@
+/** `tpa-submit probe`: speaks to a mail server as swaks does, and tells more. man/tpa-submit-probe.1 */
+import { randomBytes } from "node:crypto";
+import { resolveMx } from "node:dns/promises";
+import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { rootCertificates } from "node:tls";
+import { errorCode } from "../failure.ts";
+import { type Outcome, parseProbe } from "../probe/options/parse.ts";
+import { probe, type Streams } from "../probe/probe.ts";
+import { mailHosts } from "../probe/route.ts";
+import type { Stream } from "../probe/transcript.ts";
+import { worldFor } from "./probe/world.ts";
+
+/** Runs the command; the exit statuses are swaks' (src/probe/exit.ts). */
+export async function run(argv: readonly string[]): Promise<number> {
+  const outcome = await parseProbe(worldFor(argv, async (domain) => (await route(domain))[0] ?? domain));
+  const streams = streamsOf(outcome);
+  for (const warning of outcome.warnings) streams.stderr.write(Buffer.from(`${warning}\n`));
+  switch (outcome.kind) {
+    case "print":
+      streams.stdout.write(outcome.octets);
+      return 0;
+    case "mistake":
+      if (outcome.text !== "") streams.stderr.write(Buffer.from(`${outcome.text}\n`));
+      return outcome.status;
+    default:
+      return probe(outcome.plan, streams, {
+        clock: () => performance.now(),
+        now: () => Date.now(),
+        random: (count) => randomBytes(count),
+        systemCa,
+        route,
+        save: (path, text) => writeFileSync(path, text),
+      });
+  }
+}
+
+const route = (domain: string): Promise<readonly string[]> => mailHosts(domain, exchangersOf);
+
+/** Without an answer from the DNS there are none: a domain may be its own (route.ts). */
+async function exchangersOf(domain: string): Promise<Awaited<ReturnType<typeof resolveMx>>> {
+  try {
+    return await resolveMx(domain);
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return [];
+  }
+}
+
+/** Both may go to one file; then their lines stand in their order. */
+function streamsOf({ places }: Outcome): Streams {
+  const files = new Map<string, Stream>();
+  const streamOf = (path: string): Stream => {
+    if (path === "&STDOUT") return standard(process.stdout);
+    if (path === "&STDERR") return standard(process.stderr);
+    const opened = files.get(path) ?? toFile(path);
+    files.set(path, opened);
+    return opened;
+  };
+  return { stdout: streamOf(places.stdout), stderr: streamOf(places.stderr) };
+}
+
+function standard(stream: NodeJS.WriteStream): Stream {
+  return { write: (octets) => void stream.write(octets), terminal: stream.isTTY === true };
+}
+
+/** The file is there: it was made when the options were read. */
+function toFile(path: string): Stream {
+  const file = openSync(path, "a");
+  return { write: (octets) => void writeSync(file, octets), terminal: false };
+}
+
+/** Where Debian, and OpenSSL by its variable, keep the CAs; else those that Node brings. */
+function systemCa(): string {
+  for (const path of [process.env["SSL_CERT_FILE"] ?? "", "/etc/ssl/certs/ca-certificates.crt"]) {
+    try {
+      if (path !== "") return readFileSync(path, "utf8");
+    } catch (error) {
+      if (errorCode(error) === "") throw error;
+    }
+  }
+  return rootCertificates.join("\n");
+}
