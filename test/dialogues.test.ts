@@ -72,6 +72,7 @@ function settings({ settings: given }: Dialogue): [Partial<Submission>, DiskFaul
       ...(given.get("line-ends") === "repair" ? { lineEnds: "repair" } : {}),
       ...(given.has("wrong-text") ? { wrongText: (given.get("wrong-text") ?? "").replaceAll("_", " ") } : {}),
       ...(given.has("challenges") ? { challenges: every } : {}),
+      ...(given.get("require-tls") === "off" ? { requireTls: false } : {}),
       ...(given.has("client-address-in-mail") ? { clientAddressInMail: true } : {}),
       ...(policy === "domain" || policy === "any"
         ? { senders: senderPolicy(policy, "example.org", new Map()) }

@@ -100,6 +100,7 @@ export function submissionFor(): Submission {
     brake: newBrake(() => Date.now(), Buffer.alloc(32)),
     isFrozen: () => false,
     quota: quotaOf(),
+    requireTls: true,
     spool: memorySpool([], {}),
     accepted: () => undefined,
     now: () => Date.now(),

@@ -26,6 +26,8 @@ export async function rulesFor({
   limits,
   spool,
   log,
+  delivery,
+  route,
 }: Config): Promise<Rules> {
   return {
     hostname,
@@ -41,9 +43,19 @@ export async function rulesFor({
     clientAddressInMail: log["client-address-in-mail"],
     reserve: { octets: spool.reserve, inodes: spool["reserve-inodes"] },
     patience: standardPatience,
+    requireTls: mayRequireTls({ delivery, route }),
     nonce: () => randomBytes(18).toString("base64url"),
     now: Date.now,
   };
+}
+
+/**
+ * REQUIRETLS is promised only where some way can keep the promise: by MX it takes DNSSEC or MTA-STS to know whom to
+ * verify (RFC 8689 section 4.2.1).
+ */
+function mayRequireTls({ delivery, route }: Pick<Config, "delivery" | "route">): boolean {
+  const known = delivery["mta-sts"] || delivery["dnssec-resolver"] !== null;
+  return known || [delivery, ...route].some(({ relay }) => relay.some(({ kind }) => kind !== "mx"));
 }
 
 async function aliasesOf(file: string): Promise<Aliases> {

@@ -11,6 +11,7 @@ import { deliverToFolder } from "./folder.ts";
 import type { Letter, Outcome } from "./letter.ts";
 import type { StsPolicies } from "./mta-sts.ts";
 import { peerWithPort } from "./peer.ts";
+import { hopsFor } from "./require-tls.ts";
 import { type Hop, isHostName, type Routing, routeByMx, routeToHost } from "./route.ts";
 import { underPolicy } from "./sts-policy.ts";
 import type { Terms } from "./terms.ts";
@@ -44,6 +45,7 @@ export function mxCarrier(
         letter,
         async () => {
           const domain = domainOf(letter.recipients[0]?.address ?? "");
+          if (letter.envelope.tlsOptional) return routeByMx(domain, withoutSignatures(routing));
           return underSts(await routeByMx(domain, routing), policyDomain(domain), policies);
         },
         terms,
@@ -51,6 +53,12 @@ export function mxCarrier(
         signal,
       ),
   };
+}
+
+/** So that no TLSA records are asked for. */
+function withoutSignatures(routing: Routing): Routing {
+  const { signed: _, ...resolver } = routing.resolver;
+  return { ...routing, resolver };
 }
 
 const policyDomain = (domain: string): string => asciiDomain(domain) ?? domain.toLowerCase();
@@ -78,7 +86,13 @@ export function relayCarrier(
   return {
     destination: () => name,
     carry: (letter, signal) =>
-      carryBy(letter, () => routeToRelays(relays, directory, terms), terms, now, signal),
+      carryBy(
+        letter,
+        () => routeToRelays(relays, directory, terms, letter.envelope.tlsOptional),
+        terms,
+        now,
+        signal,
+      ),
   };
 }
 
@@ -97,7 +111,8 @@ async function carryBy(
   now: () => number,
   signal: AbortSignal,
 ): Promise<readonly Outcome[]> {
-  const hops = await route();
+  const found = await route();
+  const hops = "code" in found ? found : hopsFor(found, letter.envelope);
   if ("code" in hops) return unreached(letter.recipients, hops, now());
   return attempt(letter, hops, terms, now, signal);
 }
@@ -107,14 +122,16 @@ async function routeToRelays(
   relays: readonly Relay[],
   { lookup, policies }: Directory,
   terms: Terms,
+  tlsOptional = false,
 ): Promise<readonly Hop[] | Reply> {
   const found = await Promise.all(
     relays.map(async (relay) => {
       const hops = await routeToHost(relay.host, relay.port, lookup);
-      const ours = "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop }));
+      const ours = "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop, authentic: true }));
       // RFC 8461 section 3.4: a smarthost is a policy domain of its own, unless the operator demands as much already
-      const asked = terms.protocol === "smtp" && terms.tls !== "verified" && relay.host.includes(".");
-      return asked && isHostName(relay.host) ? underSts(ours, relay.host.toLowerCase(), policies) : ours;
+      const settled = terms.protocol !== "smtp" || terms.tls === "verified" || tlsOptional;
+      const isName = relay.host.includes(".") && isHostName(relay.host);
+      return isName && !settled ? underSts(ours, relay.host.toLowerCase(), policies) : ours;
     }),
   );
   const hops = found.flatMap((one) => ("code" in one ? [] : one));

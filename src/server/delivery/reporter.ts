@@ -28,6 +28,7 @@ export function newReporter(spool: Spool, hostname: string, now: () => number): 
         sender: "",
         eightBit: message.some((octet) => octet > 0x7f),
         smtputf8: asciiAddress(envelope.sender) === undefined,
+        ...(envelope.requireTls && { requireTls: true }), // RFC 8689 section 5
         // RFC 3461 section 6.1
         recipients: [{ address: envelope.sender, state: "waiting", notify: ["NEVER"] }],
         attempts: 0,

@@ -22,8 +22,13 @@ export interface Hop {
   readonly tls?: TlsPolicy;
   /** The domain tries MTA-STS out: what would fail under it is told, and nothing follows (RFC 8461 section 5). */
   readonly trial?: boolean;
-  /** Whether signatures prove that the domain named this host: REQUIRETLS asks (RFC 8689 section 4.2.1). */
+  /**
+   * Whether signatures prove that the domain named this host, or the operator did: REQUIRETLS asks (RFC 8689 section
+   * 4.2.1).
+   */
   readonly authentic?: boolean;
+  /** The message was sent with REQUIRETLS: without verified TLS and that extension the host is none for it. */
+  readonly bound?: boolean;
 }
 
 export interface Routing {

@@ -7,6 +7,7 @@ import { reply } from "../../smtp/reply.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { unreached } from "./attempt.ts";
 import type { Carrier } from "./carrier.ts";
+import { wishesOf } from "./require-tls.ts";
 
 /** Patterns in lower case, domains in A-labels; a list that is empty fits all. */
 export interface Match {
@@ -70,7 +71,7 @@ export function routed(
   return {
     destination(envelope, address) {
       const { carrier, suffix } = wayOf(envelope, address);
-      return `${carrier.destination(envelope, address)}${suffix}`;
+      return `${carrier.destination(envelope, address)}${suffix}${wishesOf(envelope)}`;
     },
     carry(letter, signal) {
       const [first] = letter.recipients;

@@ -1,6 +1,7 @@
 /**
  * A connection to a next hop that is ready for mail: TCP, greeting, EHLO, TLS, login.
- * Whatever goes wrong comes back as a temporary reply: it says something of the host, nothing of the message.
+ * Whatever goes wrong comes back as a temporary reply: it says something of the host, nothing of the message. Only for a
+ * message that is bound to TLS a host that cannot do it is none for good.
  */
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
@@ -49,7 +50,9 @@ async function open(
   const opened = await step<void>(wire, signal, (done) => wire.connect(done));
   const trouble = opened.error
     ? noSession(opened.error, wire, hop, policy)
-    : (unproven(wire, hop, policy, terms) ?? (await refusedLogin(wire, hop, terms, signal)));
+    : (unproven(wire, hop, policy, terms) ??
+      unbound(wire, hop) ??
+      (await refusedLogin(wire, hop, terms, signal)));
   if (!trouble) return wire;
   wire.close();
   return trouble;
@@ -160,9 +163,18 @@ async function refusedLogin(
   return no("4.7.0", `host ${peer(hop)} refused our login: ${oneLine(error.response)}; ${mend}`);
 }
 
+/** RFC 8689 section 4.2.1: the host must take over the promise that the message came with. */
+function unbound(wire: WireConnection, hop: Hop): NoSession | undefined {
+  if (!hop.bound || wire.offers("REQUIRETLS")) return undefined;
+  return {
+    reply: reply(550, "5.7.30", `the message was sent with REQUIRETLS, which ${peer(hop)} does not offer`),
+  };
+}
+
 function unmet({ kind }: TlsPolicy, hop: Hop, failed: NoSession): NoSession {
-  log("tls-policy-failed", { relay: peerWithPort(hop), policy: kind, reason: failed.reply.text });
-  return failed;
+  const { text } = failed.reply;
+  log("tls-policy-failed", { relay: peerWithPort(hop), policy: kind, reason: text });
+  return hop.bound ? { reply: reply(550, "5.7.10", text) } : failed; // RFC 8689 section 4.2.1
 }
 
 const no = (status: string, text: string): NoSession => ({ reply: reply(451, status, text) });

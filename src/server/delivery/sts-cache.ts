@@ -39,9 +39,9 @@ export function stsCache(directory: string): StsCache {
       return texts.map(readKept).filter((kept) => kept !== undefined);
     },
     async keep({ domain, id, fetched, used }, text) {
-      await mkdir(directory, { mode: 0o750, recursive: true });
+      await mkdir(directory, { mode: 0o700, recursive: true });
       const fields = { domain, id, fetched, used, text };
-      await replaceFile(join(directory, domain), `${JSON.stringify(fields)}\n`, { mode: 0o640 });
+      await replaceFile(join(directory, domain), `${JSON.stringify(fields)}\n`, { mode: 0o600 });
     },
     async drop(domain) {
       await unlink(join(directory, domain)).catch(unlessMissing(undefined));

@@ -12,6 +12,8 @@ export interface MailParameters {
   readonly envid?: string;
   /** RFC 3461 section 4.3. */
   readonly ret?: "FULL" | "HDRS";
+  /** RFC 8689. */
+  readonly requireTls?: true;
 }
 
 export interface RcptParameters {
@@ -34,6 +36,7 @@ export const mailParameters: Table<MailParameters> = new Map<string, Reader<Mail
   ["AUTH", (value) => (value !== "" && decodeXtext(value) !== undefined ? {} : undefined)],
   ["RET", ret],
   ["ENVID", envid],
+  ["REQUIRETLS", (value) => (value === "" ? { requireTls: true } : undefined)],
 ]);
 
 export const rcptParameters: Table<RcptParameters> = new Map<string, Reader<RcptParameters>>([

@@ -65,6 +65,8 @@ export interface Rules {
   /** An unguessable word of letters, digits, "-" and "_", another one each time. */
   readonly nonce: () => string;
   readonly quota: Quota;
+  /** Whether REQUIRETLS is offered inside TLS (RFC 8689). */
+  readonly requireTls: boolean;
 }
 
 /**

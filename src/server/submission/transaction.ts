@@ -24,6 +24,11 @@ export function mail(session: Session, argument: string, rules: Rules): Answer {
       path.address !== "" && !isQualified(path),
       reply(554, "5.1.8", "The sender address needs a full domain"),
     ],
+    // RFC 5321 section 4.1.1.11: what was not offered is as good as unknown.
+    [
+      parameters.requireTls === true && !rules.requireTls,
+      reply(555, "5.5.4", "Parameter REQUIRETLS is not known here"),
+    ],
     [(parameters.size ?? 0) > rules.messageSize, tooLarge(rules.messageSize)],
     // RFC 6409 section 6.1. The null reverse-path is anybody's (section 3.2).
     [

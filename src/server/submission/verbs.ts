@@ -142,6 +142,7 @@ function ehlo(session: Session, argument: string, rules: Rules): Answer {
     "8BITMIME",
     ...(session.cipher === undefined ? [] : ["CHUNKING"]),
     "DSN",
+    ...(session.cipher !== undefined && rules.requireTls ? ["REQUIRETLS"] : []),
     `LIMITS RCPTMAX=${rules.recipients}`, // RFC 9422
     "SMTPUTF8",
   ];

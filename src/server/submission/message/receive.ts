@@ -15,6 +15,7 @@ import { newHead } from "./head.ts";
 import { repaired } from "./line-ends.ts";
 import { inspect, noOctets, type Octets } from "./octets.ts";
 import { receivedField } from "./received.ts";
+import { isTlsOptional } from "./tls-required.ts";
 
 /** What is known when DATA comes. */
 export interface Mail {
@@ -110,7 +111,7 @@ export async function receive(
     await intake.discard();
     return { reply: refusal };
   }
-  return { reply: await accept(mail, draft, intake.messageId(), seen, submission) };
+  return { reply: await accept(mail, draft, intake.told(), seen, submission) };
 }
 
 /** How a message ends whose client went away: Node's word for it, and smtp-server's. */
@@ -135,13 +136,19 @@ interface Intake {
   /** For a message that is header only. */
   end(): Promise<Reply | undefined>;
   discard(): Promise<void>;
-  messageId(): string;
+  told(): Told;
+}
+
+/** What the header says. */
+interface Told {
+  readonly messageId: string;
+  readonly tlsOptional: boolean;
 }
 
 function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
   const head = newHead();
   let inHeader = true;
-  let messageId = "";
+  let told: Told = { messageId: "", tlsOptional: false };
 
   const store = async (octets: Uint8Array): Promise<Reply | undefined> => {
     const trouble = await held(mail.session, () => draft.write(octets), draft.id);
@@ -157,7 +164,7 @@ function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
     if ("code" in fixed) return fixed;
     const foreign = authorObjection(fields, mail.login.name, senders);
     if (foreign) return foreign;
-    messageId = fixed.messageId;
+    told = { messageId: fixed.messageId, tlsOptional: isTlsOptional(fields) };
     const trace = receivedField(passage(mail, draft.id, time, submission));
     return store(Buffer.concat([Buffer.from(trace + fixed.added), Buffer.from(fixed.kept, "latin1"), rest]));
   }
@@ -174,7 +181,7 @@ function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
     discard: async () => {
       await held(mail.session, () => draft.discard(), draft.id);
     },
-    messageId: () => messageId,
+    told: () => told,
   };
 }
 
@@ -195,14 +202,14 @@ function passage({ session, transaction, cipher }: Mail, id: string, time: numbe
 async function accept(
   mail: Mail,
   draft: Draft,
-  messageId: string,
+  { messageId, tlsOptional }: Told,
   { eightBit }: Octets,
   submission: Submission,
 ): Promise<Reply> {
   const { session, login } = mail;
   const envelope = await held(
     session,
-    () => draft.accept(newEnvelope(mail, eightBit, submission.now())),
+    () => draft.accept({ ...newEnvelope(mail, tlsOptional, submission.now()), eightBit }),
     draft.id,
   );
   if ("code" in envelope) return envelope;
@@ -215,16 +222,22 @@ async function accept(
   return reply(250, "2.0.0", `Ok: queued as ${id}`);
 }
 
-function newEnvelope({ login, transaction }: Mail, eightBit: boolean, now: number): NewEnvelope {
-  const { envid, ret, smtputf8 } = transaction.parameters;
+/** RFC 8689 section 4.1: the parameter counts more than the field. */
+function newEnvelope(
+  { login, transaction }: Mail,
+  tlsOptional: boolean,
+  now: number,
+): Omit<NewEnvelope, "eightBit"> {
+  const { envid, ret, smtputf8, requireTls = false } = transaction.parameters;
   return {
     accepted: now,
     login: login.name,
     sender: transaction.sender,
-    eightBit,
     smtputf8: smtputf8 ?? false,
     ...(envid === undefined ? {} : { envid }),
     ...(ret === undefined ? {} : { ret }),
+    ...(requireTls ? { requireTls } : {}),
+    ...(tlsOptional && !requireTls ? { tlsOptional } : {}),
     recipients: transaction.recipients,
     attempts: 0,
     due: now,
