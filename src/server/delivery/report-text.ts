@@ -44,6 +44,10 @@ const wordsFor: { readonly [Kind in Occasion["kind"]]: Words } = {
   },
 };
 
+/** RFC 8689 section 4.2.1. */
+const protectedOnly =
+  "You asked for protection all the way, which the other side does not have. Send the message without that wish.";
+
 /** What a person can do about a status (RFC 3463): the first row that it begins with. */
 const advice: readonly (readonly [status: string, text: string])[] = [
   ["5.1.1", "There is no such mailbox. Check the address for typing mistakes."],
@@ -62,6 +66,8 @@ const advice: readonly (readonly [status: string, text: string])[] = [
     "The other side takes plain English letters only in addresses. Ask the recipient for another one.",
   ],
   ["5.6", "The other side cannot take a message of this form. Send it in a simpler one."],
+  ["5.7.10", protectedOnly],
+  ["5.7.30", protectedOnly],
   ["5.7", "The other side does not want this message. Its words may say why; your postmaster can help."],
   ["5", "The words above are all that we know. Your postmaster can help with them."],
   ["4.2.2", "The mailbox is full."],
