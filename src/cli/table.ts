@@ -9,6 +9,8 @@ export interface Column {
   /** Characters below which it is not narrowed; a column without it is never narrowed. */
   readonly least?: number;
   readonly align?: "right";
+  /** Left out on a terminal where otherwise the others would have too little room. */
+  readonly yields?: true;
 }
 
 /** Rows that are seen before the widths are settled. */
@@ -47,25 +49,37 @@ export async function* tableLines(
   if (first && first.length > 0) yield* settle(first);
 }
 
-/** As wide as what stands there; where that is too much, the widest is narrowed until it fits. */
+/**
+ * As wide as what stands there; where that is too much, columns that yield have no width at all, and then the widest is
+ * narrowed until it fits.
+ */
 function widthsFor(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
-  width: number | undefined,
+  width = Number.POSITIVE_INFINITY,
 ): readonly number[] {
   const widths = columns.map(({ title }, at) =>
     rows.reduce((most, row) => Math.max(most, [...(row[at] ?? "")].length), title.length),
   );
-  if (width === undefined) return widths;
-  for (;;) {
-    const all = widths.reduce((sum, one) => sum + one, gap.length * (columns.length - 1));
-    if (all <= width) return widths;
-    const spare = columns.map(({ least }, at) => (least === undefined ? 0 : (widths[at] ?? 0) - least));
+  const least = columns.map(({ least: narrowest }, at) => Math.min(narrowest ?? Infinity, widths[at] ?? 0));
+  for (const [at, { yields }] of columns.entries()) {
+    if (yields && taken(least) > width) {
+      widths[at] = 0;
+      least[at] = 0;
+    }
+  }
+  while (taken(widths) > width) {
+    const spare = widths.map((one, at) => one - (least[at] ?? 0));
     const at = spare.indexOf(Math.max(...spare));
-    if ((spare[at] ?? 0) <= 0) return widths;
+    if ((spare[at] ?? 0) <= 0) break;
     widths[at] = (widths[at] ?? 0) - 1;
   }
+  return widths;
 }
+
+/** With the gaps between those that have a width. */
+const taken = (widths: readonly number[]): number =>
+  widths.reduce((sum, one) => sum + (one === 0 ? 0 : one + gap.length), -gap.length);
 
 function line(
   columns: readonly Column[],
@@ -73,12 +87,14 @@ function line(
   widths: readonly number[],
   width: number | undefined,
 ): string {
-  const cells = columns.map(({ align }, at) => {
+  const cells = columns.flatMap(({ align }, at) => {
     const room = widths[at] ?? 0;
+    if (room === 0) return [];
     const text = [...(row[at] ?? "")];
     const shown = width !== undefined && text.length > room ? [...text.slice(0, room - 1), "…"] : text;
     const blank = " ".repeat(Math.max(0, room - shown.length));
-    return align === "right" ? blank + shown.join("") : shown.join("") + blank;
+    return [align === "right" ? blank + shown.join("") : shown.join("") + blank];
   });
-  return `${cells.join(gap).trimEnd()}\n`;
+  const whole = cells.join(gap).trimEnd();
+  return `${width === undefined ? whole : [...whole].slice(0, width).join("")}\n`;
 }

@@ -9,11 +9,11 @@ export const columns: readonly Column[] = [
   { title: "STATUS" },
   { title: "AGE", align: "right" },
   { title: "SIZE", align: "right" },
-  { title: "TRIES", align: "right" },
-  { title: "LOGIN", least: 6 },
-  { title: "SENDER", least: 10 },
-  { title: "RECIPIENTS", least: 12 },
-  { title: "WHY", least: 8 },
+  { title: "TRIES", align: "right", yields: true },
+  { title: "LOGIN", least: 6, yields: true },
+  { title: "SENDER", least: 12 },
+  { title: "RECIPIENTS", least: 14 },
+  { title: "WHY", least: 14 },
 ];
 
 /** `now` is in milliseconds since the epoch; `brief` names one recipient where there are many. */

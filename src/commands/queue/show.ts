@@ -55,7 +55,7 @@ async function* asText({ about, history, octets }: Message): AsyncGenerator<stri
     return;
   }
   yield `${heading(about.id)}\n`;
-  for (const [name, text] of facts(about, Date.now())) yield `  ${name.padEnd(11)} ${visible(text)}\n`;
+  for (const [name, text] of factsOf(about, Date.now())) yield `  ${name.padEnd(11)} ${visible(text)}\n`;
   yield `${heading("Recipients")}\n`;
   for (const { address, state, reply, notify } of about.envelope.recipients) {
     yield `  ${visible(address)}: ${state}${notify ? `, NOTIFY=${notify.join(",")}` : ""}\n`;
@@ -86,7 +86,7 @@ const saidBy = (reply: Reply, relay: string, at: number): string =>
   visible(`${time(at)} ${relay === "none" ? "" : `${relay}: `}${formatReply(reply)}`);
 
 /** What the envelope says, in the order in which people ask. */
-function facts(
+export function factsOf(
   { status, envelope }: Exclude<Queued | Unreadable, Unreadable>,
   now: number,
 ): readonly (readonly [string, string])[] {
