@@ -63,11 +63,11 @@ describe("a login's single message", () => {
   test("does not wait for another's 5000", async () => {
     const at = hall();
     for (let number = 0; number < 5000; number++) at.put({ login: "user1" });
-    const { wake } = at.start();
+    const running = at.start();
     await expect.poll(() => at.carrier.carried.length).toBeGreaterThan(50);
     const before = at.carrier.carried.length;
     const single = at.put({ login: "user2" });
-    wake(single);
+    running.wake(single);
     await expect.poll(() => at.envelopes.has(single.id)).toBe(false);
     const place = at.carrier.carried.findIndex(({ id }) => id === single.id);
     expect(place - before).toBeLessThan(2 * patience.concurrency);
@@ -96,9 +96,9 @@ describe("a destination that hangs", () => {
     at.carrier.answers = { "b@example.com": "451 4.3.0 later" };
     for (let number = 0; number < 9; number++) at.put(to(`r${number}@slow.example.net`));
     const { id } = at.put(to("a@slow.example.net", "a@example.org", "b@example.com"));
-    const { active } = at.start();
+    const running = at.start();
     await expect.poll(() => at.carrier.carried.filter((one) => one.id === id)).toHaveLength(2);
-    await expect.poll(() => active().has(id)).toBe(false);
+    await expect.poll(() => running.active().has(id)).toBe(false);
     // nothing of it is in memory but where it is still to go
     expect(at.envelopes.get(id)).toMatchObject({
       attempts: 0,
@@ -134,19 +134,19 @@ describe("a destination that is down", () => {
   async function down() {
     const at = hall();
     at.carrier.down.add("example.net");
-    const { wake, forget } = at.start();
+    const running = at.start();
     const first = at.put();
-    wake(first);
+    running.wake(first);
     await expect.poll(() => at.envelopes.get(first.id)?.attempts).toBe(1);
     const others = [at.put(), at.put(), at.put()];
-    for (const one of others) wake(one);
+    for (const one of others) running.wake(one);
     await vi.waitFor(() =>
       expect(others.map(({ id }) => at.envelopes.get(id)?.recipients[0]?.reply?.text)).toEqual(
         others.map(() => "delivery temporarily suspended: connect to mx: Connection refused"),
       ),
     );
     expect(sent(at)).toEqual([first.id]);
-    return { ...at, first, others, forget };
+    return { ...at, first, others, running };
   }
 
   test("costs one message an attempt, and the others none", async () => {
@@ -185,9 +185,9 @@ describe("a destination that is down", () => {
   test("is tried at once with all that waited when an operator says so", async () => {
     const at = await down();
     at.carrier.down.clear();
-    at.forget("example.org");
+    at.running.forget("example.org");
     expect(sent(at)).toHaveLength(1);
-    at.forget("example.net");
+    at.running.forget("example.net");
     await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]));
   });
 
@@ -243,9 +243,9 @@ describe("a message that is held", () => {
     const at = hall();
     const held = { at: accepted, by: "root", reason: "" };
     const { id } = at.put({ held });
-    const { wake, waiting } = at.start();
-    wake(at.put({ held, recipients: [recipient("b@example.net")] }));
-    await expect.poll(waiting).toEqual({ messages: 2, held: 2, oldest: null });
+    const running = at.start();
+    running.wake(at.put({ held, recipients: [recipient("b@example.net")] }));
+    await expect.poll(() => running.waiting()).toEqual({ messages: 2, held: 2, oldest: null });
     at.clock.turn(10 * patience.lifetime);
     await new Promise(setImmediate);
     expect(at.carrier.carried).toEqual([]);

@@ -123,7 +123,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     silence();
     for (const destination of destinations.over()) agenda.unpark(destination, 1);
     while (underWay < patience.concurrency) {
-      const visit = agenda.take(now(), destinations.open);
+      const visit = agenda.take(now(), (to) => destinations.open(to));
       if (!visit) break;
       begin(visit);
     }
@@ -248,7 +248,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
 
   return {
     wake,
-    waiting: queue.waiting,
+    waiting: () => queue.waiting(),
     active: () => new Set(present.keys()),
     async change(id, work) {
       const mine = (changes.get(id) ?? Promise.resolve()).then(() => changed(id, work));
