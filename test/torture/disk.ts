@@ -105,11 +105,19 @@ async function takeInodes(place: string): Promise<() => Promise<void>> {
 }
 
 async function readOnly(path: string): Promise<() => Promise<void>> {
-  await runWell("mount", ["--bind", path, path]);
-  await runWell("mount", ["-o", "remount,bind,ro", path]);
-  return async () => {
-    await runWell("umount", ["-l", path]);
-  };
+  for (let tries = 0; ; tries += 1) {
+    await runWell("mount", ["--bind", path, path]);
+    const undo = async (): Promise<void> => {
+      await runWell("umount", ["-l", path]);
+    };
+    try {
+      await runWell("mount", ["-o", "remount,bind,ro", path]);
+      return undo;
+    } catch (error) {
+      await undo(); // somebody wrote through it just then
+      if (tries === 20) throw error;
+    }
+  }
 }
 
 async function notOurs(path: string): Promise<() => Promise<void>> {
