@@ -24,3 +24,11 @@ export function headingFor(stream: Stream, environment: Environment = process.en
   // Node's own words for it: loading chalk for one bold line would be a tenth of the time that a help text takes.
   return takesColour(stream, environment) ? (text) => styleText("bold", text) : (text) => text;
 }
+
+/** Paints text for `stream`; where it takes no colour the text stays as it is. */
+export function colourFor(
+  stream: Stream,
+  environment: Environment = process.env,
+): (colour: "green" | "yellow" | "red" | "magenta" | "dim", text: string) => string {
+  return takesColour(stream, environment) ? (colour, text) => styleText(colour, text) : (_, text) => text;
+}

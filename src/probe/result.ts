@@ -16,6 +16,8 @@ export interface Result {
   readonly after?: number;
   /** One line of plain text. */
   readonly words: string;
+  /** What its header tells, where it arrived; the history does without. */
+  readonly arrival?: Pick<Extract<Fate, { readonly kind: "arrived" }>, "hops" | "findings" | "changes">;
 }
 
 /** A route as far as results are concerned. */
@@ -38,6 +40,9 @@ export function judge(judged: Judged, fate: Fate, at: number, submitted?: number
     ...(submitted !== undefined && { submitted }),
     ...(fate.kind === "arrived" && { after: fate.after }),
     words: plain(wordsOf(fate, outcome)),
+    ...(fate.kind === "arrived" && {
+      arrival: { hops: fate.hops, findings: fate.findings, changes: fate.changes },
+    }),
   };
 }
 

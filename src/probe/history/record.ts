@@ -17,7 +17,7 @@ export async function append(path: string, results: readonly Result[]): Promise<
   await withFile(path, async () => {
     const file = await open(path, "a", 0o640);
     try {
-      await file.write(results.map((result) => `${JSON.stringify(result)}\n`).join(""));
+      await file.write(results.map(lineOf).join(""));
     } finally {
       await file.close();
     }
@@ -43,9 +43,11 @@ export async function read(path: string, since: number): Promise<readonly Result
 /** Writes the file anew without what is older than `before`. Throws a Failure. */
 export async function trim(path: string, before: number): Promise<void> {
   const kept = await read(path, before);
-  const text = kept.map((result) => `${JSON.stringify(result)}\n`).join("");
+  const text = kept.map(lineOf).join("");
   await withFile(path, () => replaceFile(path, text, { mode: 0o640 }));
 }
+
+const lineOf = ({ arrival: _, ...result }: Result): string => `${JSON.stringify(result)}\n`;
 
 function parse(line: string): Result | undefined {
   let found: unknown;

@@ -48,7 +48,7 @@ export async function submit(
   const begun = world.clock();
   const transcript = { ...silence, error: (text: string) => void errors.push(text) };
   const status = await run(planOf(entrance, envelope, message), transcript, journal, world);
-  if (status === 0) return { kind: "submitted", took: world.clock() - begun };
+  if (status === 0) return { kind: "submitted", took: Math.round(world.clock() - begun) };
   const recorded = journal.read();
   const refused = refusals.some((outcome) => statusOf(outcome) === status);
   const last = recorded.steps.findLast(

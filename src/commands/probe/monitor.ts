@@ -1,0 +1,107 @@
+/** `tpa-submit probe monitor`: does mail arrive, by every route of probes.toml? man/tpa-submit-probe-monitor.1 */
+import {
+  argument,
+  command,
+  flag,
+  list,
+  type OptionsOf,
+  parsed,
+  parseOptions,
+  usageMistake,
+  value,
+} from "../../cli/options.ts";
+import { address, duration } from "../../config/kinds.ts";
+import { type Probes, readProbes } from "../../config/probes.ts";
+import { exitStatus, Failure } from "../../failure.ts";
+import { nagiosText, worst } from "../../probe/nagios.ts";
+import type { Result } from "../../probe/result.ts";
+import { keepProbing } from "./monitor/keep.ts";
+import { newFigures } from "./monitor/metrics.ts";
+import { openMonitor } from "./monitor/once.ts";
+import { showProgress } from "./monitor/progress.ts";
+import { resultTable } from "./monitor/table.ts";
+
+export const line = command({
+  name: "probe monitor",
+  summary:
+    "Send a message by each route of a file, see whether and when it arrives, and tell of those that were sent before.",
+  options: {
+    route: list("-r, --route <name>", "Only this route; may be given several times."),
+    wait: parsed(
+      "-w, --wait <duration>",
+      "How long to wait for mail; what is not there yet is looked for by the next run. Without it: each route's warn.",
+      duration,
+    ),
+    nagios: flag("--nagios", "One status line with figures, and the grade as the exit status."),
+    json: flag("--json", "The results as JSON."),
+    prometheus: value(
+      "--prometheus <file>",
+      "Write metrics for node_exporter's textfile collector (*.prom).",
+    ),
+    listen: parsed(
+      "--listen <address>",
+      "Stay, probe every interval, and offer metrics by HTTP at this address.",
+      address,
+    ),
+  },
+  arguments: { file: argument("[file]", "The routes. (default: /etc/tpa-submit/probes.toml)") },
+  examples: [
+    "tpa-submit probe monitor",
+    "tpa-submit probe monitor --nagios --route example-net",
+    "tpa-submit probe monitor --wait 20s --prometheus /var/lib/prometheus/node-exporter/tpa-submit-probe.prom",
+    "tpa-submit probe monitor --listen 127.0.0.1:9588 /etc/tpa-submit/probes.toml",
+  ],
+});
+
+export type Options = OptionsOf<typeof line.options>;
+
+/** Runs it. The exit status is the worst grade: 0 all is well, 1 warning, 2 critical, 3 unknown, and wrong usage with --nagios. */
+export async function run(argv: readonly string[]): Promise<number> {
+  if (!argv.includes("--nagios")) return monitor(argv);
+  try {
+    return await monitor(argv);
+  } catch (error) {
+    // Whoever asks for a plugin reads standard output, whatever went wrong.
+    if (!(error instanceof Failure)) throw error;
+    process.stdout.write(`PROBE UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
+    return 3;
+  }
+}
+
+async function monitor(argv: readonly string[]): Promise<number> {
+  const chosen = parseOptions(line, argv);
+  if (!chosen) return exitStatus.ok;
+  const { options } = chosen;
+  refuseContradictions(options);
+  const probes = await readProbes(chosen.arguments.file ?? "/etc/tpa-submit/probes.toml");
+  const stop = new AbortController();
+  const end = (): void => stop.abort();
+  process.once("SIGTERM", end).once("SIGINT", end);
+  try {
+    const figures = newFigures();
+    const open = await openMonitor(probes, { ...options, figures });
+    if (options.listen)
+      return await keepProbing(open, probes, { address: options.listen, figures }, stop.signal);
+    const progress = showProgress(open.routes.length);
+    const results = await open.round(stop.signal, progress.told).finally(progress.end);
+    process.stdout.write(textOf(results, probes, options));
+    return worst(results);
+  } finally {
+    process.off("SIGTERM", end).off("SIGINT", end);
+  }
+}
+
+function textOf(results: readonly Result[], { route }: Probes, { nagios, json }: Options): string {
+  if (json) return `${JSON.stringify(results.map(readable), null, 2)}\n`;
+  if (nagios) return nagiosText(results, (name) => route.find((one) => one.name === name));
+  return resultTable(results);
+}
+
+const readable = ({ at, ...result }: Result) => ({ at: new Date(at).toISOString(), ...result });
+
+function refuseContradictions({ nagios, json, listen, wait, prometheus }: Options): void {
+  if (nagios && json) throw usageMistake(line.name, "--nagios and --json do not go together");
+  if (listen && (nagios || json || wait !== undefined || prometheus !== undefined)) {
+    throw usageMistake(line.name, "--listen goes with --route only");
+  }
+}

@@ -1,0 +1,187 @@
+/** The routes of probes.toml, with their servers, mailboxes and secrets at hand. */
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import type { ProbeRoute, Probes } from "../../../config/probes.ts";
+import { replaceFile } from "../../../durable.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
+import { openImap } from "../../../probe/arrival/imap.ts";
+import { openListener } from "../../../probe/arrival/listener.ts";
+import type { OpenMailbox } from "../../../probe/arrival/mailbox.ts";
+import { openMaildir } from "../../../probe/arrival/maildir.ts";
+import { readWhere } from "../../../probe/arrival/where.ts";
+import { openPending } from "../../../probe/monitor/pending.ts";
+import type { Route, Station } from "../../../probe/monitor/round.ts";
+import { type Entrance, submit } from "../../../probe/monitor/submit.ts";
+import type { World } from "../../../probe/session.ts";
+import type { Grade, Outcome } from "../../../probe/verdict.ts";
+
+const gradeOf = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const satisfies Readonly<
+  Record<string, Grade>
+>;
+
+/** All routes, or those named. Throws a Failure where a file cannot be read, or a name is not there. */
+export async function routesOf(
+  probes: Probes,
+  names: readonly string[],
+  world: World,
+): Promise<readonly Route[]> {
+  for (const name of names) {
+    if (probes.route.some((route) => route.name === name)) continue;
+    const known = probes.route.map((route) => route.name).join(", ");
+    throw new Failure(exitStatus.usage, `--route: there is no route "${name}"; there are ${known}`);
+  }
+  const chosen = probes.route.filter(({ name }) => names.length === 0 || names.includes(name));
+  return Promise.all(chosen.map((route) => routeOf(route, probes, world)));
+}
+
+async function routeOf(route: ProbeRoute, probes: Probes, world: World): Promise<Route> {
+  const { name, to, warn, crit, provider, authority } = route;
+  const { submission } = probes;
+  const from = route.from || submission.from;
+  const entrance = await entranceOf(route, submission);
+  const arrival = {
+    where: route.arrive,
+    passwordFile: route["arrive-password-file"],
+    spamFolder: route["spam-folder"],
+    ca: route["arrive-ca"],
+  };
+  const returns = {
+    where: submission.returns,
+    passwordFile: submission["returns-password-file"],
+    spamFolder: "",
+    ca: "",
+  };
+  return {
+    route: name,
+    provider: provider || to.slice(to.lastIndexOf("@") + 1),
+    from,
+    to,
+    warn,
+    crit,
+    grades: gradesOf(probes.grades),
+    ...(authority !== "" && { authority }),
+    mailboxes: [
+      await mailboxOf(arrival, `route ${name}: arrive`),
+      ...(returns.where === "" ? [] : [await mailboxOf(returns, "submission.returns")]),
+    ],
+    submit: (envelope, message) => submit(entrance, envelope, message, world),
+  };
+}
+
+const gradesOf = (grades: Probes["grades"]): Readonly<Record<Outcome, Grade>> => ({
+  inbox: gradeOf[grades.inbox],
+  pending: gradeOf[grades.pending],
+  delayed: gradeOf[grades.delayed],
+  late: gradeOf[grades.late],
+  spam: gradeOf[grades.spam],
+  overdue: gradeOf[grades.overdue],
+  lost: gradeOf[grades.lost],
+  returned: gradeOf[grades.returned],
+  refused: gradeOf[grades.refused],
+  down: gradeOf[grades.down],
+  unseen: gradeOf[grades.unseen],
+});
+
+async function entranceOf(route: ProbeRoute, submission: Probes["submission"]): Promise<Entrance> {
+  const server = route.server ?? submission.server;
+  if (!server) throw new Error(`route ${route.name} has no server`); // the reader has seen to that
+  const user = route.login || submission.login;
+  const file = route["password-file"] || submission["password-file"];
+  return {
+    host: server.host,
+    port: server.port,
+    implicitTls: server.kind === "smtps",
+    ...(user !== "" && { login: { user, password: await secretIn(file) } }),
+    ...(submission.ca !== "" && { ca: await textOf(submission.ca) }),
+    helo: hostname(),
+    timeout: submission.timeout,
+  };
+}
+
+/** How to open a place of probes.toml. Throws a Failure where it, or a file for it, is wrong. */
+async function mailboxOf(
+  arrival: {
+    readonly where: string;
+    readonly passwordFile: string;
+    readonly spamFolder: string;
+    readonly ca: string;
+  },
+  what: string,
+): Promise<OpenMailbox> {
+  const { where: text, passwordFile, spamFolder, ca } = arrival;
+  const where = readWhere(text, what);
+  switch (where.kind) {
+    case "maildir":
+      return () => openMaildir(where.directory);
+    case "listener":
+      return () => openListener(where, Date.now);
+    case "imap": {
+      const account = {
+        ...where,
+        password: await secretIn(passwordFile),
+        ...(spamFolder !== "" && { spamFolder }),
+        ...(ca !== "" && { ca: await textOf(ca) }),
+      };
+      return (signal) => openImap(account, signal);
+    }
+  }
+}
+
+/** What all routes share. Makes the folder and the key where they are missing. */
+export async function stationOf({ directory, key, keep }: Probes): Promise<Station> {
+  return {
+    key: await keyIn(key),
+    pending: await openPending(`${directory}/pending`),
+    now: Date.now,
+    random: randomBytes,
+    pause: async (milliseconds, signal) => {
+      await wait(Math.max(0, milliseconds), undefined, { signal }).catch(() => undefined); // told to stop: it is over
+    },
+    keep,
+  };
+}
+
+async function keyIn(file: string): Promise<Uint8Array> {
+  try {
+    const key = await readFile(file);
+    if (key.length >= 32) return key;
+    throw new Failure(
+      exitStatus.config,
+      `${file}: expected 32 octets or more, found ${key.length}; remove it, and it is made anew`,
+    );
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw asFailure(error, file);
+  }
+  try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o750 });
+    await replaceFile(file, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
+    return await readFile(file);
+  } catch (error) {
+    throw asFailure(error, file);
+  }
+}
+
+async function secretIn(file: string): Promise<string> {
+  const [secret = ""] = (await textOf(file)).split(/\r?\n/);
+  if (secret !== "") return secret;
+  throw new Failure(
+    exitStatus.config,
+    `${file}: expected the password on its first line, found nothing there`,
+  );
+}
+
+async function textOf(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw asFailure(error, file);
+  }
+}
+
+function asFailure(error: unknown, file: string): unknown {
+  if (error instanceof Failure || errorCode(error) === "") return error;
+  return new Failure(exitStatus.noInput, `${file}: ${errorText(error)}`);
+}
