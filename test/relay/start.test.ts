@@ -105,7 +105,26 @@ const cases: readonly Case[] = [
         '[delivery]\nrelay = "smtp://localhost:25"\nrelay-user = "relay1"\nrelay-password-file = "FOLDER/none"',
       ),
     status: 78,
-    says: /^FOLDER\/none: cannot be read .*delivery\.relay-password-file/,
+    says: /^FOLDER\/none: cannot be read .*; relay-password-file of \[delivery\] names it$/,
+  },
+  {
+    name: "no certificates for the relay of a route",
+    fault: (prepared) =>
+      prepared.configure(`[[route]]
+to = "example.net"
+[[route]]
+to = "example.com"
+relay = "smtp://localhost:25"
+relay-ca = "FOLDER/none"`),
+    status: 78,
+    says: /^FOLDER\/none: cannot be read .*; relay-ca of \[\[route\]\] number 2 names it$/,
+  },
+  {
+    name: "a source address that is another host's",
+    fault: (prepared) =>
+      prepared.configure('[[route]]\nto = "example.net"\nsource-addresses = ["192.0.2.99"]'),
+    status: 78,
+    says: /^192\.0\.2\.99: mail cannot be sent from there \(.*EADDRNOTAVAIL.*\); source-addresses of \[\[route\]\] number 1 names it$/,
   },
   {
     name: "aliases that cannot be understood",

@@ -1,6 +1,6 @@
 /**
- * A name server on loopback that answers from a table over UDP: MX, A and AAAA, as much of RFC 1035 as the relay asks,
- * and SRV (RFC 2782), which mail programs ask for.
+ * A name server on loopback that answers from a table over UDP: MX, TXT, A and AAAA, as much of RFC 1035 as the relay
+ * asks, and SRV (RFC 2782), which mail programs ask for.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -11,6 +11,8 @@ export interface Records {
   readonly mx?: readonly (readonly [priority: number, host: string])[];
   readonly srv?: readonly { readonly port: number; readonly host: string }[];
   readonly a?: readonly string[];
+  /** Each one text, of 255 octets at most. */
+  readonly txt?: readonly string[];
   /** Written out: eight groups. */
   readonly aaaa?: readonly string[];
   /** In place of records: "servfail", or no answer at all. */
@@ -28,6 +30,7 @@ export interface NameServer {
 const types = new Map([
   [1, "A"],
   [15, "MX"],
+  [16, "TXT"],
   [28, "AAAA"],
   [33, "SRV"],
 ]);
@@ -61,7 +64,10 @@ export async function nameServer(
   };
 }
 
-function recordsOf({ mx = [], srv = [], a = [], aaaa = [] }: Records, type: number): readonly Buffer[] {
+function recordsOf(
+  { mx = [], srv = [], txt = [], a = [], aaaa = [] }: Records,
+  type: number,
+): readonly Buffer[] {
   switch (types.get(type)) {
     case "A":
       return a.map((address) => Buffer.from(address.split(".").map(Number)));
@@ -77,6 +83,8 @@ function recordsOf({ mx = [], srv = [], a = [], aaaa = [] }: Records, type: numb
       );
     case "MX":
       return mx.map(([priority, host]) => Buffer.concat([uint16(priority), writeName(host)]));
+    case "TXT":
+      return txt.map((text) => Buffer.concat([Buffer.from([text.length]), Buffer.from(text, "latin1")]));
     case "SRV":
       return srv.map(({ port, host }) => Buffer.concat([...[0, 1, port].map(uint16), writeName(host)]));
     default:
