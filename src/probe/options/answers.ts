@@ -25,7 +25,7 @@ export interface Contents {
 export interface Answers {
   readonly choices: Choices;
   /** Whether the option was given. */
-  has(name: Name): boolean;
+  readonly has: (name: Name) => boolean;
   /** The option's value, asked for if need be; undefined if it was not given, or without a value that it can spare. */
   text(name: Name): Promise<string | undefined>;
   /** The same for options that take files. */

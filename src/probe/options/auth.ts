@@ -34,10 +34,10 @@ export interface Secrets {
   /** $TPA_SUBMIT_PROBE_PASSWORD. */
   readonly password?: string;
   /** The first line of a file, or of standard input for "-". Throws a Failure. */
-  firstLine(path: string): Promise<string>;
+  readonly firstLine: (path: string) => Promise<string>;
   /** What .netrc knows for the server, and for the user if one is named. */
-  netrc(user: string | undefined): Promise<Login | undefined>;
-  warn(text: string): void;
+  readonly netrc: (user: string | undefined) => Promise<Login | undefined>;
+  readonly warn: (text: string) => void;
 }
 
 /** Undefined where nothing asks for it. `implied`: the protocol's name does. */

@@ -15,7 +15,7 @@ export interface Choices {
   readonly all: readonly Choice[];
   /** The last choice of this name. */
   get(name: Name): Choice | undefined;
-  has(name: Name): boolean;
+  readonly has: (name: Name) => boolean;
 }
 
 /** Lets later settings replace earlier ones, lists grow, and `--no-NAME` forget. */

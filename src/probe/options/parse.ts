@@ -41,13 +41,13 @@ export interface World extends Given, Files {
   /** Somebody looks at standard error. */
   readonly terminal: boolean;
   /** Empties a file, or makes it. Throws as node:fs does. */
-  create(path: string): void;
+  readonly create: (path: string) => void;
   /** The text of /etc/services. */
-  services(): string;
+  readonly services: () => string;
   /** The text of the user's .netrc; undefined where there is none. */
-  netrc(): string | undefined;
+  readonly netrc: () => string | undefined;
   /** The host that takes mail for a domain. */
-  route(domain: string): Promise<string>;
+  readonly route: (domain: string) => Promise<string>;
 }
 
 /** Where printed text goes: paths, "&STDOUT" or "&STDERR". */

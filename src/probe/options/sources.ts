@@ -14,7 +14,7 @@ export interface Given {
   readonly argv: readonly string[];
   readonly environment: Environment;
   /** A file's octets. Throws as node:fs does. */
-  readFile(path: string): Uint8Array;
+  readonly readFile: (path: string) => Uint8Array;
 }
 
 /** All options that count. Throws a Failure with swaks' words for what cannot be read. */

@@ -17,9 +17,9 @@ const versions: ReadonlyMap<string, string> = new Map([
 /** Files and folders, as tls needs them. */
 export interface Files {
   /** Throws as node:fs does. */
-  readFile(path: string): Uint8Array;
+  readonly readFile: (path: string) => Uint8Array;
   /** The names in a folder; undefined where the path is none. */
-  list(path: string): readonly string[] | undefined;
+  readonly list: (path: string) => readonly string[] | undefined;
 }
 
 /** What the options say; the files that they name are not read yet. */

@@ -41,7 +41,7 @@ function split(text: string): Word {
   return name === undefined || value === undefined ? { text } : { text: name, value };
 }
 
-/** Reads the words of one source; `visible` where they are a command line. */
+/** Reads the words of one source. `visible`: they are a command line, where a value may be the next word. */
 export function readWords(words: readonly Word[], visible = false): Reading {
   const settings: Setting[] = [];
   const left: string[] = [];
@@ -51,7 +51,7 @@ export function readWords(words: readonly Word[], visible = false): Reading {
   /** The value behind an option, if the next word may be one. */
   function take(row: Row): string | undefined {
     const next = words[at];
-    if (next === undefined || !mayFollow(row, next)) return undefined;
+    if (!visible || next === undefined || !mayFollow(row, next)) return undefined;
     at++;
     return next.value === undefined ? next.text : `${next.text}=${next.value}`;
   }

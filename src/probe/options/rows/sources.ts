@@ -9,7 +9,7 @@ export const sources = [
     placeholder: "FILE",
     standard: "the first .swaksrc in $SWAKS_HOME, $HOME and $LOGDIR",
     help: "Read options from this file; without a value from none. Each line is one option; # begins a comment.",
-    example: "--config probe.conf -t bob@example.org",
+    example: "--config probe.conf -t bob@example.org -s mail.example.org",
   },
   {
     name: "trigger-deprecation",
