@@ -1,6 +1,7 @@
 /**
  * A disk for the spool that can be made to refuse. Root mounts a small tmpfs, fills it, takes its inodes, and puts
- * read-only mounts over folders; anybody else takes away the right to write into a folder, and says so.
+ * read-only mounts over folders; anybody else takes away the right to write into a folder, and says so. strace lets
+ * system calls of the relay fail, or take long.
  */
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,26 +9,36 @@ import { join } from "node:path";
 import { errorCode } from "../../src/failure.ts";
 import { isRoot } from "../interop/root.ts";
 import { runWell } from "../tools/child.mjs";
+import { meddle } from "../tools/meddle.ts";
 import type { Chance } from "./chance.ts";
 
 export interface Disk {
   /** Where the spool is to lie. */
   readonly spool: string;
-  /** Makes the disk refuse in one of its ways, and names it. */
-  refuse(chance: Chance): Promise<string>;
+  /** Makes the disk refuse the process `pid` in one of its ways, and names it. */
+  refuse(chance: Chance, pid: number): Promise<string>;
   /** Ends that. */
   heal(): Promise<void>;
   remove(): Promise<void>;
 }
 
 /** A way to refuse: does it, and resolves to its undoing. */
-type Way = () => Promise<() => Promise<void>>;
+type Way = (pid: number) => Promise<() => Promise<void>>;
 
-export async function prepareDisk(): Promise<Disk> {
+/** By strace. Milliseconds of a slow fsync go up to a second; what is refused here is not refused by the disk's own. */
+const broken: Readonly<Record<string, Way>> = {
+  "fsync EIO": (pid) => meddle(pid, "fsync:error=EIO"),
+  "fsync slow": (pid) => meddle(pid, "fsync:delay_enter=700000"),
+  "rename EIO": (pid) => meddle(pid, "rename:error=EIO"),
+  "unlink EROFS": (pid) => meddle(pid, "unlink:error=EROFS"),
+};
+
+/** `strace` where it can be used. */
+export async function prepareDisk(strace: boolean): Promise<Disk> {
   const place = await mkdtemp(join(tmpdir(), "tpa-submit-torture-"));
   const mounted = isRoot && (await mount(place));
   const spool = join(place, "spool");
-  const ways: Readonly<Record<string, Way>> = mounted
+  const own: Readonly<Record<string, Way>> = mounted
     ? {
         full: () => fill(place),
         "no inodes": () => takeInodes(place),
@@ -38,10 +49,9 @@ export async function prepareDisk(): Promise<Disk> {
         "messages not ours": () => notOurs(join(spool, "messages")),
         "drafts not ours": () => notOurs(join(spool, "drafts")),
       };
-  if (!mounted) {
-    const left = isRoot ? "no disk refuses anything" : "no disk is full or read-only, some are not ours";
-    process.stderr.write(`\n*** SKIPPED, no tmpfs can be mounted: ${left} ***\n`);
-  }
+  if (!mounted)
+    process.stderr.write("\n*** SKIPPED, no tmpfs can be mounted: no full and no read-only disk ***\n");
+  const ways = { ...(isRoot && !mounted ? {} : own), ...(strace ? broken : {}) };
   let undo: (() => Promise<void>) | undefined;
   const heal = async (): Promise<void> => {
     const undone = undo;
@@ -50,11 +60,11 @@ export async function prepareDisk(): Promise<Disk> {
   };
   return {
     spool,
-    async refuse(chance) {
-      const [first, ...others] = isRoot && !mounted ? [] : Object.entries(ways);
+    async refuse(chance, pid) {
+      const [first, ...others] = Object.entries(ways);
       if (first === undefined || undo !== undefined) return "nothing";
       const [name, way] = chance.one([first, ...others]);
-      undo = await way();
+      undo = await way(pid);
       return name;
     },
     heal,
