@@ -88,14 +88,15 @@ function tokenReader(draft: Draft, circumstances: Circumstances): (text: string)
     DATE: circumstances.date,
     MESSAGEID: circumstances.messageId,
     SWAKS_VERSION: circumstances.version,
+    NEWLINE: "\n",
   };
   const names = Object.keys(values).join("|");
   const token = new RegExp(`%(${names})%|\\.\\.(${names})\\.\\.`, "g");
   return (text) => text.replace(token, (_, one: string, other: string) => utf8(values[one ?? other] ?? ""));
 }
 
-/** LF alone, wherever a line end is written or meant. */
-const withLineEnds = (text: string): string => text.replace(/\\n|%NEWLINE%|\.\.NEWLINE\.\.|\r\n/g, "\n");
+/** LF alone, wherever a line end is written or typed. %NEWLINE% comes later, as in swaks: it ends no header. */
+const withLineEnds = (text: string): string => text.replace(/\\n|\r\n/g, "\n");
 
 const typed = (text: string): string => withLineEnds(utf8(text));
 

@@ -72,7 +72,7 @@ export async function authOf(
   };
 }
 
-/** The strictest wish and its list of mechanisms, as typed. */
+/** The mildest wish, and the list of mechanisms of the sternest that has one, as typed: swaks' choice. */
 async function askedFor(
   answers: Answers,
   implied: boolean,
@@ -82,8 +82,11 @@ async function askedFor(
     ["auth-optional", "optional"],
     ["auth", "required"],
   ] as const;
-  for (const [name, need] of wishes)
-    if (answers.has(name)) return { need, types: (await answers.text(name)) ?? "" };
+  const given = wishes.filter(([name]) => answers.has(name));
+  const lists = await Promise.all(given.map(([name]) => answers.text(name)));
+  const [first] = given;
+  if (first)
+    return { need: first[1], types: lists.findLast((list) => list !== undefined && list !== "") ?? "" };
   const named = (["auth-user", "auth-password", "auth-password-file"] as const).some(answers.has);
   return named || implied ? { need: "required", types: "" } : undefined;
 }

@@ -51,12 +51,6 @@ test.each([
     "X: 1\r\n b",
   ],
   [
-    "%NEWLINE% is \\n",
-    ["--data", "A: 1%NEWLINE%%NEWLINE%x", "--add-header", "B: 2"],
-    "A: 1\r\nB: 2\r\n\r\nx",
-    "",
-  ],
-  [
     "an end in --add-header ends no header",
     ["--add-header", "A: 1\\n", "--header", "B: 2"],
     "A: 1\r\nB: 2\r\n\r\n",
