@@ -64,9 +64,11 @@ describe("a change of a message", () => {
     ).toBe(true);
     expect(at.scheduler.waiting()).toEqual({ messages: 1, held: 1, oldest: null });
     at.clock.turn(patience.lifetime);
-    await at.scheduler.change(id, async ({ held: _, ...envelope }) => {
-      await at.spool.record(envelope);
-      return envelope;
+    await at.scheduler.change(id, async (envelope) => {
+      const released = { ...envelope };
+      delete released.held;
+      await at.spool.record(released);
+      return released;
     });
     await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]));
     expect(at.carrier.carried.some((one) => one.id === id)).toBe(true);
@@ -91,9 +93,11 @@ describe("a change of a message", () => {
       return "damaged" in envelope ? [] : envelope.recipients.map(({ state }) => state);
     };
     expect((await states()).filter((state) => state === "delivered")).toHaveLength(patience.concurrency);
-    await at.scheduler.change(id, async ({ held: _, ...envelope }) => {
-      await at.spool.record(envelope);
-      return envelope;
+    await at.scheduler.change(id, async (envelope) => {
+      const released = { ...envelope };
+      delete released.held;
+      await at.spool.record(released);
+      return released;
     });
     await logged(at, `${id}: removed`);
     expect(at.carrier.carried.map(({ to }) => to.join()).toSorted()).toEqual(
