@@ -8,7 +8,7 @@ export function describeCertificate(certificate: X509Certificate): readonly [str
   const common = names.filter(([type]) => type === "CN").at(-1)?.[1] ?? "";
   const subject = names.map(([type, value]) => `/${type}=${value}`).join("");
   const end = new Date(certificate.validTo).toISOString().replace(/\.\d+Z$/, "Z");
-  const others = certificate.subjectAltName ?? "";
+  const others = (certificate.subjectAltName ?? "").replace(/(?<=IP Address:)[\dA-F:]+:[\dA-F:]+/g, shortened);
   return [`subject=[${subject}]`, `commonName=[${common}], subjectAltName=[${others}] notAfter=[${end}]`];
 }
 
@@ -20,6 +20,9 @@ function namesOf({ subject }: X509Certificate): readonly (readonly [type: string
     return [part.slice(0, at), part.slice(at + 1).replace(/\\(?=[,+"\\<>;#= ])/g, "")];
   });
 }
+
+/** An IPv6 address as people write it; the URL parser knows how (RFC 5952). */
+const shortened = (address: string): string => new URL(`http://[${address}]`).hostname.slice(1, -1);
 
 /** Every certificate of a PEM text. */
 export function certificatesIn(pem: string): readonly X509Certificate[] {
