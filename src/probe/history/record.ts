@@ -47,7 +47,7 @@ export async function trim(path: string, before: number): Promise<void> {
   await withFile(path, () => replaceFile(path, text, { mode: 0o640 }));
 }
 
-const lineOf = ({ arrival: _, ...result }: Result): string => `${JSON.stringify(result)}\n`;
+const lineOf = (result: Result): string => `${JSON.stringify({ ...result, arrival: undefined })}\n`;
 
 function parse(line: string): Result | undefined {
   let found: unknown;

@@ -1,0 +1,61 @@
+/** `tpa-submit probe report`: what the history of the monitor says. man/tpa-submit-probe-report.1 */
+import { argument, command, flag, list, parseOptions, value } from "../../cli/options.ts";
+import { readProbes } from "../../config/probes.ts";
+import { replaceFile } from "../../durable.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { read } from "../../probe/history/record.ts";
+import { groupBy, statisticsOf } from "../../probe/history/statistics.ts";
+import { summaryText } from "../../probe/history/summary.ts";
+import type { Result } from "../../probe/result.ts";
+
+export const line = command({
+  name: "probe report",
+  summary: "Tell what the probes of the last 30 days say: how much mail reached the inbox, and how fast.",
+  options: {
+    route: list("-r, --route <name>", "Only this route; may be given several times."),
+    history: value("--history <file>", "The history; without it: the one of the routes' file."),
+    html: value("--html <file>", "Write a page that needs nothing but itself."),
+    json: flag("--json", "The figures as JSON."),
+  },
+  arguments: { file: argument("[file]", "The routes. (default: /etc/tpa-submit/probes.toml)") },
+  examples: [
+    "tpa-submit probe report",
+    "tpa-submit probe report --route example-net --json",
+    "tpa-submit probe report --html /var/www/html/mail.html",
+  ],
+});
+
+const month = 30 * 86_400_000;
+
+export async function run(argv: readonly string[]): Promise<number> {
+  const chosen = parseOptions(line, argv);
+  if (!chosen) return exitStatus.ok;
+  const { route, history, html, json } = chosen.options;
+  const file =
+    history ??
+    `${(await readProbes(chosen.arguments.file ?? "/etc/tpa-submit/probes.toml")).directory}/history`;
+  const now = Date.now();
+  const all = await read(file, now - month);
+  const results = route.length === 0 ? all : all.filter((result) => route.includes(result.route));
+  if (html !== undefined) await writeHtml(html, results, now);
+  else
+    process.stdout.write(
+      json ? `${JSON.stringify(figuresOf(results), null, 2)}\n` : summaryText(results, now),
+    );
+  return exitStatus.ok;
+}
+
+async function writeHtml(file: string, results: readonly Result[], now: number): Promise<void> {
+  const { writePage } = await import("../../probe/history/page/page.ts");
+  try {
+    await replaceFile(file, writePage(results, now), { mode: 0o644 });
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    throw new Failure(exitStatus.cannotCreate, `--html: cannot write ${file}: ${errorText(error)}`);
+  }
+}
+
+const figuresOf = (results: readonly Result[]) =>
+  Object.fromEntries(
+    groupBy(results, ({ route }) => route).map(([route, own]) => [route, statisticsOf(own)]),
+  );

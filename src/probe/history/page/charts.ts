@@ -1,0 +1,139 @@
+/** The pictures of the page, as SVG that takes its colours from the style sheet and the width that there is. */
+import { type Result, seconds } from "../../result.ts";
+import { percentile, type Slice } from "../statistics.ts";
+import { countsOf, isGood, type Kind, kindOf, kinds, worstOf } from "./kinds.ts";
+import { html, type Markup } from "./markup.ts";
+
+const width = 460;
+const height = 160;
+const margin = { left: 48, right: 4, top: 14, bottom: 22 };
+const plot = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
+
+/** What is worth a line across the picture, in milliseconds. */
+const levels = [100, 300, 1000, 3000, 10_000, 30_000, 60_000, 180_000, 600_000, 1_800_000, 3_600_000];
+
+interface Point {
+  readonly x: number;
+  readonly median: number;
+  readonly high: number;
+}
+
+/**
+ * Time until arrival, by slices: a line for the median, an area up to the 95th percentile, a mark on top of each slice in which
+ * something did not reach the inbox. The scale is logarithmic: a second and an hour are both to be seen.
+ */
+export function latencyChart(slices: readonly Slice[], label: string): Markup {
+  const step = plot.width / slices.length;
+  const values = slices.map(({ results }) =>
+    results.flatMap(({ after }) => (after === undefined ? [] : [Math.max(after, 1)])).sort((a, b) => a - b),
+  );
+  const all = values.flat();
+  if (all.length === 0 && slices.every(({ results }) => results.length === 0)) {
+    return html`<p class="none">Nothing was sent in this time.</p>`;
+  }
+  const low = Math.min(...all, 1000) / 1.5;
+  const high = Math.max(...all, 10_000) * 1.5;
+  const yOf = (value: number): number =>
+    margin.top + plot.height * (1 - Math.log(value / low) / Math.log(high / low));
+  const points = values.map((times, at): Point | undefined => {
+    const [median, upper] = [percentile(times, 0.5), percentile(times, 0.95)];
+    const x = margin.left + step * (at + 0.5);
+    return median === undefined || upper === undefined ? undefined : { x, median, high: upper };
+  });
+  return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">
+${levels.filter((level) => level > low && level < high).map((level) => gridLine(yOf(level), level))}
+${runsOf(points).map((run) => courseOf(run, yOf))}
+${slices.flatMap((slice, at) => failureMark(slice, margin.left + step * at, step))}
+${timesAxis(slices)}
+</svg>`;
+}
+
+const gridLine = (y: number, level: number): Markup =>
+  html`<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${y}" y2="${y}"/><text class="axis" x="${margin.left - 6}" y="${y + 4}" text-anchor="end">${seconds(level)}</text>`;
+
+/** Neighbours that have a value; a gap is not drawn over. */
+function runsOf(points: readonly (Point | undefined)[]): readonly (readonly Point[])[] {
+  const runs: Point[][] = [[]];
+  for (const point of points) {
+    if (point) runs.at(-1)?.push(point);
+    else if ((runs.at(-1)?.length ?? 0) > 0) runs.push([]);
+  }
+  return runs.filter((run) => run.length > 0);
+}
+
+function courseOf(run: readonly Point[], yOf: (value: number) => number): Markup {
+  const only = run.length === 1 ? run[0] : undefined;
+  if (only) return html`<circle class="median" cx="${only.x}" cy="${yOf(only.median)}" r="2.5"/>`;
+  const path = (points: readonly (readonly [number, number])[]): string =>
+    points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" L");
+  const medians = run.map(({ x, median }) => [x, yOf(median)] as const);
+  const highs = run.map(({ x, high }) => [x, yOf(high)] as const);
+  return html`<path class="band" d="M${path(medians)} L${path([...highs].reverse())} Z"/><path class="line" d="M${path(medians)}"/>`;
+}
+
+function failureMark({ from, results }: Slice, x: number, step: number): readonly Markup[] {
+  const bad = results.filter((result) => !isGood(kindOf(result) ?? "inbox"));
+  const worst = worstOf(bad);
+  if (worst === undefined) return [];
+  const words = `${moment(from)}: ${bad.length} ${kinds[worst]}`;
+  return [
+    html`<rect class="${worst}" x="${x}" y="0" width="${Math.max(step - 0.5, 2)}" height="8"><title>${words}</title></rect>`,
+  ];
+}
+
+/** Three days along the bottom. */
+function timesAxis(slices: readonly Slice[]): readonly Markup[] {
+  const [first, second] = slices;
+  if (!first || !second) return [];
+  const span = (second.from - first.from) * slices.length;
+  return [0, 0.5, 1].map((share) => {
+    const anchor = share === 0 ? "start" : share === 1 ? "end" : "middle";
+    return html`<text class="axis" x="${margin.left + plot.width * share}" y="${height - 6}" text-anchor="${anchor}">${moment(first.from + span * share).slice(5)}</text>`;
+  });
+}
+
+const cell = 30;
+
+/** A column for each slice, in parts as high as their shares; what went wrong once is still to be seen. */
+export function calendarStrip(parts: readonly Slice[], label: string): Markup {
+  const step = width / parts.length;
+  return html`<svg class="strip" viewBox="0 0 ${width} ${cell}" preserveAspectRatio="none" role="img" aria-label="${label}">
+${parts.map(({ from, results }, at) => column(results, moment(from).slice(0, 10), step * at + 1, step - 2))}
+</svg>`;
+}
+
+function column(results: readonly Result[], day: string, x: number, columnWidth: number): Markup {
+  const counts = countsOf(results);
+  const all = counts.reduce((sum, [, count]) => sum + count, 0);
+  const good = counts.reduce((sum, [kind, count]) => (isGood(kind) ? sum + count : sum), 0);
+  const words = all === 0 ? "nothing was sent" : `${good} of ${all} reached the inbox`;
+  if (all === 0) return part("empty", 0, cell);
+  const bad = counts.slice(1).map(([kind, count]) => [kind, Math.max((count / all) * cell, 3)] as const);
+  let y = cell;
+  const [first] = counts;
+  return html`${first ? part(first[0], 0, cell) : ""}${bad.reverse().map(([kind, high]) => {
+    y -= high;
+    return part(kind, y, high);
+  })}`;
+
+  function part(kind: Kind | "empty", y: number, high: number): Markup {
+    return html`<rect class="${kind}" x="${x}" y="${y}" width="${columnWidth}" height="${high}"><title>${day}: ${words}</title></rect>`;
+  }
+}
+
+/** A bar in parts, each as wide as its share. */
+export function placementBar(counts: readonly (readonly [Kind, number])[]): Markup {
+  const all = counts.reduce((sum, [, count]) => sum + count, 0);
+  let x = 0;
+  const parts = counts.map(([kind, count]) => {
+    const share = (count / all) * width;
+    const part = html`<rect class="${kind}" x="${x}" y="0" width="${share}" height="18"><title>${kinds[kind]}: ${count}</title></rect>`;
+    x += share;
+    return part;
+  });
+  const label = counts.map(([kind, count]) => `${kinds[kind]}: ${count}`).join(", ");
+  return html`<svg class="bar" viewBox="0 0 ${width} 18" preserveAspectRatio="none" role="img" aria-label="${label}">${parts}</svg>`;
+}
+
+/** `2026-11-22 14:05`, UTC. */
+export const moment = (at: number): string => new Date(at).toISOString().slice(0, 16).replace("T", " ");
