@@ -58,7 +58,7 @@ describe.skipIf(!real("swaks"))("beside swaks", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  async function both(argv: readonly string[], input: string | undefined = "secret\n") {
+  async function both(argv: readonly string[], input = "secret\n") {
     const theirs = spawnSync("swaks", argv, {
       cwd: folder,
       encoding: "utf8",
@@ -127,7 +127,7 @@ describe.skipIf(!real("swaks"))("beside swaks", () => {
     ["-t bob -s x --proxy 'TCP4 x'"],
     ["-s --to --helo --timeout", "mx\nbob\nme\n5\n"],
     ["-t bob -s x --xclient-name --proxy-version --port", "26\nname\n1\n"],
-  ] as readonly (readonly [string, string?])[])("%s comes to the same", async (line, input) => {
+  ])("%s comes to the same", async (line = "", input = "secret\n") => {
     const argv = [...fixed, ...wordsOf(line), "--dump", "app,output,transport,protocol,xclient,proxy"];
     const { ours, theirs } = await both(argv, input);
     expect(ours).toEqual(theirs);
