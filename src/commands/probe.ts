@@ -1,17 +1,33 @@
 /** `tpa-submit probe`: speaks to a mail server as swaks does, and tells more. man/tpa-submit-probe.1 */
 import { randomBytes } from "node:crypto";
 import { resolveMx } from "node:dns/promises";
-import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
-import { rootCertificates } from "node:tls";
+import { openSync, writeFileSync, writeSync } from "node:fs";
+import type { Word } from "../cli/words.ts";
 import { errorCode } from "../failure.ts";
 import { type Outcome, parseProbe } from "../probe/options/parse.ts";
 import { probe, type Streams } from "../probe/probe.ts";
 import { mailHosts } from "../probe/route.ts";
 import type { Stream } from "../probe/transcript.ts";
+import { systemCa } from "./probe/system-ca.ts";
 import { worldFor } from "./probe/world.ts";
+
+/** First words in place of options, each with options, a manual and exit statuses of its own. */
+export const words: Readonly<Record<string, Word>> = {
+  monitor: {
+    summary: "Send a message by each route of a file, and tell whether and when it arrives.",
+    load: () => import("./probe/monitor.ts"),
+  },
+  report: {
+    summary: "Tell what the history of the monitor says, also as a page.",
+    load: () => import("./probe/report.ts"),
+  },
+};
 
 /** Runs the command; the exit statuses are swaks' (src/probe/exit.ts). */
 export async function run(argv: readonly string[]): Promise<number> {
+  const [first = "", ...rest] = argv;
+  const word = Object.hasOwn(words, first) ? words[first] : undefined;
+  if (word) return (await word.load()).run(rest);
   const outcome = await parseProbe(worldFor(argv, async (domain) => (await route(domain))[0] ?? domain));
   const streams = streamsOf(outcome);
   for (const warning of outcome.warnings) streams.stderr.write(Buffer.from(`${warning}\n`));
@@ -67,16 +83,4 @@ function standard(stream: NodeJS.WriteStream): Stream {
 function toFile(path: string): Stream {
   const file = openSync(path, "a");
   return { write: (octets) => void writeSync(file, octets), terminal: false };
-}
-
-/** Where Debian, and OpenSSL by its variable, keep the CAs; else those that Node brings. */
-function systemCa(): string {
-  for (const path of [process.env["SSL_CERT_FILE"] ?? "", "/etc/ssl/certs/ca-certificates.crt"]) {
-    try {
-      if (path !== "") return readFileSync(path, "utf8");
-    } catch (error) {
-      if (errorCode(error) === "") throw error;
-    }
-  }
-  return rootCertificates.join("\n");
 }

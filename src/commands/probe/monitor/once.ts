@@ -1,7 +1,6 @@
 /** One round of all routes, side by side within limits, and what is kept of it. */
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
-import { rootCertificates } from "node:tls";
 import type { Probes } from "../../../config/probes.ts";
 import { replaceFile } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
@@ -10,6 +9,7 @@ import { type Route, runRound } from "../../../probe/monitor/round.ts";
 import type { Result } from "../../../probe/result.ts";
 import type { World } from "../../../probe/session.ts";
 import { inLanes } from "../../../server/delivery/lanes.ts";
+import { systemCa } from "../system-ca.ts";
 import type { Figures } from "./metrics.ts";
 import { routesOf, stationOf } from "./routes.ts";
 
@@ -78,7 +78,7 @@ const world = (): World => ({
   clock: () => performance.now(),
   now: Date.now,
   random: randomBytes,
-  systemCa: () => rootCertificates.join("\n"),
+  systemCa,
   route: async (domain) => [domain],
   save: () => undefined,
 });
