@@ -225,7 +225,7 @@ describe("a disk that takes its time for each fsync", () => {
         held = true;
       },
       /** Lets the disk turn until `work` is done; resolves to how often it did. */
-      async turns(work: Promise<unknown>): Promise<number> {
+      turns: async (work: Promise<unknown>): Promise<number> => {
         let done = false;
         const end = work.finally(() => {
           done = true;
@@ -298,6 +298,26 @@ describe("what the disk has left", () => {
 });
 
 describe("a disk that refuses for a while", () => {
+  it("lets a state be recorded even where the last draft could not be removed", async () => {
+    let refuses = false;
+    const memory = memoryDisk([
+      { path: "/srv", inode: 1 },
+      { synced: "/", since: 1 },
+    ]);
+    const disk = intercept(memory, (call) => {
+      if (refuses && /^(?:rename|unlink) /.test(call)) throw Object.assign(new Error("EIO"), { code: "EIO" });
+      return "go";
+    });
+    const spool = await openSpool(directory, () => 0, disk);
+    const envelope = await accept(spool);
+    refuses = true;
+    expect(await outcome(spool.record({ ...envelope, attempts: 1 }))).toEqual({ code: "EIO" });
+    expect(await memory.list(`${directory}/drafts`)).toEqual([envelope.id]);
+    refuses = false;
+    await spool.record({ ...envelope, attempts: 2 });
+    expect(await afterRestart(memory)).toEqual([{ ...envelope, attempts: 2 }]);
+  });
+
   it("lets a state be recorded by the next try", async () => {
     for (const failing of [0, 1, 2, 3]) {
       const { disk, memory, arm } = refusing(failing, false);

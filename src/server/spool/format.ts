@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { Disk } from "./disk.ts";
-import { unlinkIfThere, writeNew } from "./promise.ts";
+import { writeDraft } from "./promise.ts";
 
 export const format = "tpa-submit spool 2";
 
@@ -19,7 +19,6 @@ export const readableFormats: readonly string[] = [...earlierFormats, format];
 /** Writes our format in one step; the caller brings the folder to disk. */
 export async function writeFormat(disk: Disk, directory: string): Promise<void> {
   const draft = join(directory, "format.new");
-  await unlinkIfThere(disk, draft);
-  await writeNew(disk, draft, `${format}\n`);
+  await writeDraft(disk, draft, `${format}\n`);
   await disk.rename(draft, join(directory, "format")); // a spool from here on, or one of the new format
 }

@@ -7,7 +7,7 @@ import { errorCode, errorText } from "../../failure.ts";
 import type { LastReply } from "./envelope.ts";
 import { replyRows, text } from "./envelope-file.ts";
 import { fieldsOf, Mismatch, type Rows, record } from "./fields.ts";
-import { type Folders, unlinkIfThere, writeNew } from "./promise.ts";
+import { type Folders, writeDraft } from "./promise.ts";
 
 /** What was said about one recipient in one attempt. */
 export interface Noted extends LastReply {
@@ -56,13 +56,8 @@ export async function addToHistory(
       return undefined;
     }
     const draft = join(drafts, id);
-    try {
-      await writeNew(disk, draft, formatHistory(shortened([...parseHistory(before), ...entries])));
-      await disk.rename(draft, join(history, id));
-    } catch (error) {
-      await unlinkIfThere(disk, draft); // it would be in the way of the next envelope
-      throw error;
-    }
+    await writeDraft(disk, draft, formatHistory(shortened([...parseHistory(before), ...entries])));
+    await disk.rename(draft, join(history, id));
     return undefined;
   } catch (error) {
     if (errorCode(error) === "") throw error;

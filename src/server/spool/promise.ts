@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import type { Directory } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
-import type { Disk } from "./disk.ts";
+import type { Disk, NewFile } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { formatEnvelope } from "./envelope-file.ts";
 
@@ -25,7 +25,7 @@ export interface Folders {
 
 /** Writes the envelope where it promises nothing yet. */
 export async function draftEnvelope({ disk, drafts }: Folders, envelope: Envelope): Promise<void> {
-  await writeNew(disk, join(drafts, envelope.id), formatEnvelope(envelope));
+  await writeDraft(disk, join(drafts, envelope.id), formatEnvelope(envelope));
 }
 
 /** Puts the drafted envelope in its place, or in the place of the one before it. Durable when it resolves. */
@@ -56,14 +56,27 @@ export async function unlinkIfThere(disk: Disk, path: string): Promise<void> {
   }
 }
 
-/** Writes a new file; its content is on disk when it resolves, its name need not be. */
-export async function writeNew(disk: Disk, path: string, content: string): Promise<void> {
-  const file = await disk.create(path);
+/**
+ * Writes a draft, in place of one that could not be removed when the disk refused everything for a while. Its content
+ * is on disk when it resolves, its name need not be.
+ */
+export async function writeDraft(disk: Disk, path: string, content: string): Promise<void> {
+  const file = await createAnew(disk, path);
   try {
     await file.write(Buffer.from(content));
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+async function createAnew(disk: Disk, path: string): Promise<NewFile> {
+  try {
+    return await disk.create(path);
+  } catch (error) {
+    if (errorCode(error) !== "EEXIST") throw error;
+    await unlinkIfThere(disk, path);
+    return disk.create(path);
   }
 }
 
