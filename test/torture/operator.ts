@@ -36,8 +36,9 @@ export async function order(
     ...ids,
   ]);
   const ended = now();
-  // 66: some are gone; 74: the disk refused; 75: busy, or the spool was taken; 69 and a signal: the relay died.
-  if (![0, 66, 69, 74, 75].includes(status ?? 69))
+  // 66: some are gone; 74: the disk refused; 75: busy, or the spool was taken; 69 and a signal: the relay died;
+  // 73 and 77: it was dead, and the disk refused.
+  if (![0, 66, 69, 73, 74, 75, 77].includes(status ?? 69))
     throw new Error(`queue ${act} ended with ${String(status)}: ${stderr}`);
   const said = new Map(stdout.split("\n").flatMap(answerIn));
   const silent = status === 0 || status === 66 ? "unknown" : "lost";
