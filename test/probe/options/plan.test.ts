@@ -113,7 +113,7 @@ describe("authentication", () => {
     ["-a any", { types: [] }],
     ["-a login,plain", { types: ["LOGIN", "PLAIN"] }],
     ["-ao -aos CRAM-MD5", { need: "strict", types: ["CRAM-MD5"] }],
-    ["-a LOGIN -ao", { need: "optional", types: [] }],
+    ["-a LOGIN -ao", { need: "optional", types: ["LOGIN"] }],
     [
       "-a scram-sha-256-plus,xoauth2,OAUTHBEARER",
       { types: ["SCRAM-SHA-256-PLUS", "XOAUTH2", "OAUTHBEARER"] },
