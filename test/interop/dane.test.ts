@@ -1,7 +1,8 @@
 /** DANE with a signed zone: knot signs, unbound validates, and a next hop shows its certificate. */
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { startRelay } from "../../demo/relay.mjs";
 import { attempt } from "../../src/server/delivery/attempt.ts";
 import { asking } from "../../src/server/delivery/dns-query.ts";
 import type { Resolver } from "../../src/server/delivery/resolver.ts";
@@ -9,6 +10,7 @@ import { type Hop, type Routing, routeByMx } from "../../src/server/delivery/rou
 import { validating } from "../../src/server/delivery/validating.ts";
 import type { Reply } from "../../src/smtp/reply.ts";
 import { letter, replies, terms } from "../delivery/letters.ts";
+import { note, submitAlone } from "../relay/conversation.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { clientCertificate } from "../tools/client-certificate.ts";
 import { type FakeServer, fakeServer } from "../tools/fakeserver.ts";
@@ -206,6 +208,24 @@ describe.skipIf(!real("openssl", "knotd", "keymgr", "unbound", "dig"))(
         reply: expect.stringMatching(mismatch),
       });
       expect(hop.received.length).toBe(before);
+    });
+
+    test("are what the relay itself goes by", async () => {
+      const { host, port } = dns.resolver;
+      const relay = await startRelay(`[delivery]
+dnssec-resolver = "${host}:${port}"
+port = ${hop.port}
+private-addresses = true`);
+      onTestFinished(() => relay.stop());
+      const to = ["x@ta.signed.example.net", "x@wrong.signed.example.net"];
+      const id = await submitAlone(relay, note("dane", "the end"), { to });
+      await relay.logged(new RegExp(`${id}: to=<x@ta\\.signed\\.example\\.net>, .* status=sent `));
+      await relay.logged(
+        /Verified TLS connection established to ta-mx\.signed\.example\.net\[127\.0\.0\.1\]/,
+      );
+      await relay.logged(
+        new RegExp(`${id}: to=<x@wrong\\.signed\\.example\\.net>, .* dsn=4\\.7\\.5, status=deferred `),
+      );
     });
 
     test("an answer that fits into no datagram comes whole", async () => {

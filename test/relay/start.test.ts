@@ -3,12 +3,13 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { generate } from "selfsigned";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { prepareRelay, program, type Relay, startRelay } from "../../demo/relay.mjs";
 import { isRoot } from "../interop/root.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Ended, run } from "../tools/child.mjs";
 import { clientCertificate } from "../tools/client-certificate.ts";
+import { nameServer, type Records } from "../tools/dns.ts";
 import { note, submitAlone } from "./conversation.ts";
 
 let relay: Relay;
@@ -209,6 +210,19 @@ describe("serve --check", () => {
     const { status, stdout } = await serve("--check");
     expect(status).toBe(0);
     expect(stdout).toMatch(/certificate\.pem: warning: it lacks the certificate of CN=ca\.example\.org, /);
+  });
+
+  test.each([
+    ["checks signatures", { authentic: true }, 0, /^127\.0\.0\.1:\d+: resolves and checks signatures$/m],
+    ["checks none", {}, 78, /127\.0\.0\.1:\d+: checks no signatures, there would be no DANE: /],
+    ["does not work", { fault: "servfail" }, 78, /: does not tell about the domain org \(ESERVFAIL\); /],
+  ] as const)("says of a validating resolver that it %s", async (_, answer, status, says) => {
+    const names = await nameServer(new Map<string, Records>([["org", answer]]));
+    onTestFinished(() => names.close());
+    await relay.configure(`[delivery]\ndnssec-resolver = "${names.address}"`);
+    const check = await serve("--check");
+    expect(check.status).toBe(status);
+    expect(check.stdout + check.stderr).toMatch(says);
   });
 
   test("may be used while the relay runs", async () => {

@@ -15,6 +15,8 @@ export interface Records {
   readonly txt?: readonly string[];
   /** Written out: eight groups. */
   readonly aaaa?: readonly string[];
+  /** Whether the answer says that signatures prove it. */
+  readonly authentic?: boolean;
   /** In place of records: "servfail", or no answer at all. */
   readonly fault?: "servfail" | "silence";
 }
@@ -53,7 +55,8 @@ export async function nameServer(
     if (found?.fault === "silence") return;
     const records = found ? recordsOf(found, type) : [];
     const code = found ? (found.fault === "servfail" ? 2 : 0) : 3;
-    socket.send(response(query.subarray(0, end + 4), code, type, records), port, address);
+    const flags = code | (found?.authentic ? 0x20 : 0);
+    socket.send(response(query.subarray(0, end + 4), flags, type, records), port, address);
   });
   socket.bind(at.port, at.address);
   await once(socket, "listening");
@@ -93,10 +96,10 @@ function recordsOf(
 }
 
 /** The question again, and the records as answers to it. */
-function response(question: Buffer, code: number, type: number, records: readonly Buffer[]): Buffer {
+function response(question: Buffer, flags: number, type: number, records: readonly Buffer[]): Buffer {
   const header = Buffer.concat([
     question.subarray(0, 2),
-    uint16(0x8580 | code), // a response, authoritative, recursion wanted and had
+    uint16(0x8580 | flags), // a response, authoritative, recursion wanted and had
     ...[1, records.length, 0, 0].map(uint16),
   ]);
   const answers = records.map((data) =>

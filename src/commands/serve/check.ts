@@ -1,10 +1,13 @@
 /** `tpa-submit serve --check`: says of each file that the relay needs whether it can be used, and starts nothing. */
 import { access, constants, readFile } from "node:fs/promises";
+import { writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { indexLogins } from "../../passwd/logins.ts";
 import { decodePasswordFile, parsePasswordFile } from "../../passwd/passwordfile.ts";
+import { asking } from "../../server/delivery/dns-query.ts";
 import { newSessions } from "../../server/delivery/sessions.ts";
+import { validating } from "../../server/delivery/validating.ts";
 import { readCertificate } from "../../server/submission/door/certificate.ts";
 import { carrierFor } from "./carrier.ts";
 import { daysLeft, each } from "./certificates.ts";
@@ -17,6 +20,7 @@ export async function checkConfig(config: Config, file: string): Promise<number>
     () => certificate(config),
     () => passwords(config),
     () => spool(config),
+    () => resolver(config),
     async () => void (await rulesFor(config)),
     async () => void (await carrierFor(config, newSessions(Date.now))),
   ];
@@ -75,4 +79,26 @@ async function spool({ spool: { directory } }: Config): Promise<string> {
       `${directory}: cannot be used (${errorText(error)}); spool.directory names it`,
     );
   }
+}
+
+/** A zone that everybody knows and that is signed, to see whether signatures are checked. */
+const signedZone = "org";
+
+/** A resolver that does not validate would mean no DANE, and nobody would notice. */
+async function resolver({ delivery }: Config): Promise<string | undefined> {
+  const address = delivery["dnssec-resolver"];
+  if (address === null) return undefined;
+  const name = writeAddress(address);
+  const answer = await validating(asking(address, { timeout: 5000, tries: 1 })).mx(signedZone);
+  if (answer.kind === "trouble") {
+    throw new Failure(
+      exitStatus.config,
+      `${name}: does not tell about the domain ${signedZone} (${answer.reason}); delivery.dnssec-resolver names it`,
+    );
+  }
+  if (answer.authentic === true) return `${name}: resolves and checks signatures`;
+  throw new Failure(
+    exitStatus.config,
+    `${name}: checks no signatures, there would be no DANE: have it validate, or set delivery.dnssec-resolver to ""`,
+  );
 }
