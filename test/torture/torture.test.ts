@@ -28,7 +28,8 @@ const seed = Number(process.env["TPA_SUBMIT_TORTURE_SEED"] ?? Date.now() % 1_000
 const clients = 6;
 
 /** Milliseconds between one and the next, at most. */
-const pauses = { letter: 150, death: 9_000, refusal: 8_000, order: 3_000, mood: 4_000 };
+const seldom = Math.min(9_000, minutes * 15_000);
+const pauses = { letter: 150, death: seldom, refusal: seldom, order: 3_000, mood: 4_000 };
 
 const strace = real("strace");
 
