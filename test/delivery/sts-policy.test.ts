@@ -121,9 +121,9 @@ describe("hosts under a policy", () => {
     });
   });
 
-  test("in testing are all, each on trial", () => {
+  test("in testing are all, each on trial but for those that DANE speaks for", () => {
     expect(underPolicy(hops, { ...policy, mode: "testing" })).toEqual({
-      left: hops.map((hop) => ({ ...hop, trial: true })),
+      left: [...[listed, unlisted, unusable].map((hop) => ({ ...hop, trial: true })), dane],
       unlisted: [unlisted],
     });
   });

@@ -92,7 +92,10 @@ export async function openPolicies(
   }
 
   try {
-    for (const one of await cache.all()) kept.set(one.domain, one);
+    for (const one of await cache.all()) {
+      if ("trouble" in one) log("sts-unsaved", { domain: one.domain, reason: one.trouble });
+      else kept.set(one.domain, one);
+    }
   } catch (error) {
     log("sts-unsaved", { domain: "*", reason: errorText(error) });
   }

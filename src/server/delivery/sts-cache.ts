@@ -5,7 +5,7 @@
 import { mkdir, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { replaceFile } from "../../durable.ts";
-import { errorCode } from "../../failure.ts";
+import { errorCode, errorText } from "../../failure.ts";
 import { readPolicy, type StsPolicy } from "./sts-policy.ts";
 
 export interface KeptPolicy {
@@ -19,24 +19,34 @@ export interface KeptPolicy {
   readonly policy: StsPolicy;
 }
 
+/** What is there and cannot be read. */
+export interface Unreadable {
+  readonly domain: string;
+  readonly trouble: string;
+}
+
 /** Each function rejects with the system's error. */
 export interface StsCache {
-  all(): Promise<readonly KeptPolicy[]>;
+  all(): Promise<readonly (KeptPolicy | Unreadable)[]>;
   keep(kept: KeptPolicy, text: string): Promise<void>;
   drop(domain: string): Promise<void>;
 }
 
 /** Policies in the folder `directory`, which is made when the first is kept. */
 export function stsCache(directory: string): StsCache {
+  async function read(domain: string): Promise<KeptPolicy | Unreadable> {
+    try {
+      const kept = keptIn(await readFile(join(directory, domain), "utf8"));
+      return kept?.domain === domain ? kept : { domain, trouble: "it is damaged" };
+    } catch (error) {
+      return { domain, trouble: errorText(error) };
+    }
+  }
+
   return {
     async all() {
       const names = await readdir(directory).catch(unlessMissing([]));
-      const texts = await Promise.all(
-        names
-          .filter(isDomain)
-          .map((name) => readFile(join(directory, name), "utf8").catch(unlessMissing(""))),
-      );
-      return texts.map(readKept).filter((kept) => kept !== undefined);
+      return Promise.all(names.filter(isDomain).map(read));
     },
     async keep({ domain, id, fetched, used }, text) {
       await mkdir(directory, { mode: 0o700, recursive: true });
@@ -52,8 +62,7 @@ export function stsCache(directory: string): StsCache {
 /** Drafts begin with a dot (durable.ts). */
 const isDomain = (name: string): boolean => !name.startsWith(".");
 
-/** A file that cannot be read is one that is not there: its policy is fetched again. */
-function readKept(text: string): KeptPolicy | undefined {
+function keptIn(text: string): KeptPolicy | undefined {
   try {
     const { domain, id, fetched, used, text: policy } = JSON.parse(text) as Record<string, unknown>;
     if (typeof domain !== "string" || typeof id !== "string" || typeof policy !== "string") return undefined;

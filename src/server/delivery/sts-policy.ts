@@ -82,14 +82,14 @@ export function underPolicy(
   policy: StsPolicy,
 ): { readonly left: readonly Hop[]; readonly unlisted: readonly Hop[] } {
   if (policy.mode === "none") return { left: hops, unlisted: [] };
-  const isFine = (hop: Hop): boolean => hop.tls?.kind === "dane" || isListed(hop.host, policy);
+  const hasDane = ({ tls }: Hop): boolean => tls?.kind === "dane";
+  const isFine = (hop: Hop): boolean => hasDane(hop) || isListed(hop.host, policy);
   const unlisted = hops.filter((hop) => !isFine(hop));
-  if (policy.mode === "testing") return { left: hops.map((hop) => ({ ...hop, trial: true })), unlisted };
+  if (policy.mode === "testing") {
+    return { left: hops.map((hop) => (hasDane(hop) ? hop : { ...hop, trial: true })), unlisted };
+  }
   const left = hops
     .filter(isFine)
-    .map(
-      (hop): Hop =>
-        hop.tls?.kind === "dane" ? hop : { ...hop, tls: { kind: "verified", names: [hop.host] } },
-    );
+    .map((hop): Hop => (hasDane(hop) ? hop : { ...hop, tls: { kind: "verified", names: [hop.host] } }));
   return { left, unlisted };
 }
