@@ -59,7 +59,7 @@ function widthsFor(
   width = Number.POSITIVE_INFINITY,
 ): readonly number[] {
   const widths = columns.map(({ title }, at) =>
-    rows.reduce((most, row) => Math.max(most, [...(row[at] ?? "")].length), title.length),
+    rows.reduce((most, row) => Math.max(most, Array.from(row[at] ?? "").length), title.length),
   );
   const least = columns.map(({ least: narrowest }, at) => Math.min(narrowest ?? Infinity, widths[at] ?? 0));
   for (const [at, { yields }] of columns.entries()) {
@@ -90,11 +90,11 @@ function line(
   const cells = columns.flatMap(({ align }, at) => {
     const room = widths[at] ?? 0;
     if (room === 0) return [];
-    const text = [...(row[at] ?? "")];
+    const text = Array.from(row[at] ?? "");
     const shown = width !== undefined && text.length > room ? [...text.slice(0, room - 1), "…"] : text;
     const blank = " ".repeat(Math.max(0, room - shown.length));
     return [align === "right" ? blank + shown.join("") : shown.join("") + blank];
   });
   const whole = cells.join(gap).trimEnd();
-  return `${width === undefined ? whole : [...whole].slice(0, width).join("")}\n`;
+  return `${width === undefined ? whole : Array.from(whole).slice(0, width).join("")}\n`;
 }

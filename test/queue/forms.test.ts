@@ -109,7 +109,7 @@ describe("the list", () => {
   test.each([80, 120])("fits a terminal of %d columns", async (width) => {
     const text = await table(width);
     await expect(text).toMatchFileSnapshot(golden(`list-${width}.txt`));
-    expect(Math.max(...text.split("\n").map((line) => [...line].length))).toBeLessThanOrEqual(width);
+    expect(Math.max(...text.split("\n").map((line) => Array.from(line).length))).toBeLessThanOrEqual(width);
   });
 
   test("is complete in a pipe", async () => {
@@ -122,7 +122,7 @@ describe("the list", () => {
 
   test("is JSON with the keys of postqueue -j", async () => {
     const text = messages.map((one) => `${JSON.stringify(jsonOf(one))}\n`).join("");
-    await expect(text).toMatchFileSnapshot(golden("list.json"));
+    await expect(text).toMatchFileSnapshot(golden("list.ndjson"));
     expect(Object.keys(jsonOf(messages[0] ?? queued({}))).slice(0, 7)).toEqual([
       "queue_name",
       "queue_id",

@@ -2,7 +2,7 @@
 import { appendFile, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import bcrypt from "bcryptjs";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
 import { authPlain, enter, expecting, greet, note, submit, submitAlone } from "../relay/conversation.ts";
 import { until } from "../tools/until.ts";
@@ -14,6 +14,9 @@ beforeEach(async () => {
 });
 afterEach(() => relay.stop());
 
+// Each of these calls starts the program anew, and a busy machine takes its time for that.
+vi.setConfig({ testTimeout: 120_000 });
+
 const delivering = '[delivery]\nrelay = "file:FOLDER/delivered"';
 
 const states = async (): Promise<Readonly<Record<string, unknown>>> =>
@@ -22,16 +25,10 @@ const states = async (): Promise<Readonly<Record<string, unknown>>> =>
 const delivered = async (): Promise<readonly string[]> =>
   (await readdir(relay.delivered)).filter((name) => name.endsWith(".eml")).map((name) => name.slice(0, 12));
 
-test("ends sessions, refuses the login with words of its own, and holds what is queued; thaw undoes it", async () => {
-  await appendFile(join(relay.folder, "mail-passwords"), `user2:${await bcrypt.hash("another", 4)}\n`);
-  await relay.logged(/mail-passwords: 2 logins/);
+test("ends sessions, refuses the login with words of its own, and holds what is queued", async () => {
   const mine = await submitAlone(relay, note("of user1"));
   await submitAlone(relay, note("for two"), { to: ["a@example.net", "b@example.net"] });
-  const apart = await submitAlone(relay, note("held before"));
-  await well(relay, "hold", apart, "--reason", "a reason of its own", "--yes");
   const idle = await enter(relay);
-  const other = await greet(relay);
-  await expecting("235", other.say(authPlain("user2", "another")));
 
   const said = await queue(relay, "freeze", "User1@Example.org", "--reason", "password stolen");
   expect(said).toMatchObject({ status: 0, stderr: "" });
@@ -39,9 +36,9 @@ test("ends sessions, refuses the login with words of its own, and holds what is 
     [
       "user1 is frozen: no login, and nothing goes out.",
       "sessions ended: 1",
-      "messages held: 3",
-      "messages of the last hour: 3 accepted, 3 still here, 0 already gone",
-      "recipients of the last 24 hours: 4 accepted, 4 still here, 0 already gone",
+      "messages held: 2",
+      "messages of the last hour: 2 accepted, 2 still here, 0 already gone",
+      "recipients of the last 24 hours: 3 accepted, 3 still here, 0 already gone",
       "",
     ].join("\n"),
   );
@@ -52,28 +49,37 @@ test("ends sessions, refuses the login with words of its own, and holds what is 
   );
   expect(await again.say(authPlain(relay.login, "wrong"))).toMatch(/^535 5\.7\.8 /);
   await relay.logged(/SASL PLAIN authentication not allowed: the login is frozen, sasl_username=user1/);
-  await relay.logged(/frozen by \S+ \(uid \d+.*, 1 sessions ended, 3 messages held \(password stolen\)/);
+  await relay.logged(/frozen by \S+ \(uid \d+.*, 1 sessions ended, 2 messages held \(password stolen\)/);
   expect(await well(relay, "freeze")).toMatch(/^user1: frozen since \S+ by .*: password stolen\n$/);
-
-  const theirs = await submit(other, note("of user2").replace("user1", "user2"), {
-    from: "user2@example.org",
-  });
-  await relay.configure(delivering);
-  relay.signal("SIGHUP");
-  await relay.logged(/passwords re-read/);
-  await well(relay, "retry", theirs, "--yes");
-  await relay.logged(new RegExp(`${theirs}: removed`));
   expect((await queue(relay, "release", mine, "--yes")).stderr).toMatch(
     /login user1 is frozen: password stolen; queue thaw/,
   );
-  expect(Object.values(await states())).toEqual(["held", "held", "held"]);
+  expect(Object.values(await states())).toEqual(["held", "held"]);
+});
+
+test("goes on with the mail of others; thaw lets the login and its messages go on, but for what was held before", async () => {
+  const mine = await submitAlone(relay, note("of user1"));
+  const apart = await submitAlone(relay, note("held before"));
+  await well(relay, "hold", apart, "--reason", "a reason of its own", "--yes");
+  await well(relay, "freeze", "user1");
+  await appendFile(join(relay.folder, "mail-passwords"), `user2:${await bcrypt.hash("another", 4)}\n`);
+  await relay.configure(delivering);
+  relay.signal("SIGHUP");
+  await relay.logged(/mail-passwords: 2 logins/);
+  const other = await greet(relay);
+  await expecting("235", other.say(authPlain("user2", "another")));
+  const theirs = await submit(other, note("of user2").replace("user1", "user2"), {
+    from: "user2@example.org",
+    to: ["x@example.com"],
+  });
+  await relay.logged(new RegExp(`${theirs}: removed`));
   expect(await delivered()).toEqual([theirs]);
 
   expect(await well(relay, "thaw", "user1", "--yes")).toBe(
-    "user1 is thawed: 2 messages released, 1 stay held for a reason of their own\n",
+    "user1 is thawed: 1 message released, 1 stay held for a reason of their own\n",
   );
-  await well(relay, "retry", "--user", "user1", "--yes");
-  await until("what was held to arrive", async () => ((await delivered()).length === 3 ? true : undefined));
+  await well(relay, "retry", mine, "--yes");
+  await relay.logged(new RegExp(`${mine}: removed`));
   expect(await states()).toEqual({ [apart]: "held" });
   await enter(relay);
 });

@@ -18,12 +18,10 @@ export function queue(
 }
 
 /** The same, whose status must be 0; gives its standard output. */
-export async function well(...given: Parameters<typeof queue>): Promise<string> {
-  const { status, stdout, stderr } = await queue(...given);
+export async function well(...[relay, ...words]: Parameters<typeof queue>): Promise<string> {
+  const { status, stdout, stderr } = await queue(relay, ...words);
   if (status === 0) return stdout;
-  throw new Error(
-    `queue ${given.slice(1).join(" ")} ended with status ${String(status)}:\n${stdout}${stderr}`,
-  );
+  throw new Error(`queue ${words.join(" ")} ended with status ${String(status)}:\n${stdout}${stderr}`);
 }
 
 /** What `queue list --json` says, message by message. */

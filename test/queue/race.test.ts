@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { openDesk } from "../../src/server/control/desk.ts";
 import { type Floor, layFloor } from "../../src/server/control/floor.ts";
 import { frostedSpool, newFrost, openFrozen } from "../../src/server/control/frozen.ts";
@@ -19,6 +19,8 @@ import { until } from "../tools/until.ts";
 
 const by = { name: "root", uid: 0 };
 const hasty = { ...patience, first: 3, longest: 20, warnAfter: null };
+
+vi.setConfig({ testTimeout: 120_000 });
 
 let folder: string;
 beforeEach(async () => {
@@ -158,8 +160,10 @@ test("every message ends once: delivered, returned or dropped", async () => {
     dropped: ended.drop.has(id) ? 1 : 0,
   }));
   expect(fates.filter((fate) => fate.delivered + fate.returned + fate.dropped !== 1)).toEqual([]);
-  const reported = events.filter(({ event }) => event === "failure-report").map(({ fields }) => fields["id"]);
-  expect(reported.sort()).toEqual([...ended.bounce].sort());
+  const reported = events
+    .filter(({ event }) => event === "failure-report")
+    .map(({ fields }) => String(fields["id"]));
+  expect(reported.toSorted()).toEqual([...ended.bounce].toSorted());
   expect(redirected.size).toBeGreaterThan(0);
   expect(events.filter(({ event }) => event === "bug" || event === "spool-trouble")).toEqual([]);
   for (const part of ["queue", "messages", "drafts"])

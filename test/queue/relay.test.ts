@@ -1,11 +1,14 @@
 /** `tpa-submit queue` beside a relay that runs: orders through the control socket. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
 import { note, submitAlone } from "../relay/conversation.ts";
 import { until } from "../tools/until.ts";
 import { listed, queue, well } from "./operator.ts";
+
+// Each of the calls starts the program anew, and a busy machine takes its time for that.
+vi.setConfig({ testTimeout: 120_000 });
 
 let relay: Relay;
 beforeEach(async () => {

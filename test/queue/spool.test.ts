@@ -3,12 +3,15 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
 import { openSpool } from "../../src/server/spool/spool.ts";
 import { put } from "../delivery/office.ts";
 import { authPlain, greet } from "../relay/conversation.ts";
 import { listed, queue, well } from "./operator.ts";
+
+// Each of the calls starts the program anew, and a busy machine takes its time for that.
+vi.setConfig({ testTimeout: 120_000 });
 
 let relay: Relay;
 let spool: string;
@@ -149,7 +152,7 @@ test("exports messages octet by octet, and shows those of strangers without thei
   expect(await well(relay, "export", odd.id)).toContain("\n>From the start\n>>From here\n");
   const shown = await well(relay, "show", "--body", odd.id);
   expect(shown).toContain("Subject: \\x1b[31mred\\x1b[0m\n");
-  expect([...shown].filter((one) => one !== "\n" && /\p{Cc}/u.test(one))).toEqual([]);
+  expect(shown).not.toMatch(/(?!\n)\p{Cc}/u);
 });
 
 test("finds damage and, told to, sets it aside", async () => {

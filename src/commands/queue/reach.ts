@@ -2,8 +2,8 @@
  * Where orders go: to the relay that runs, through its control socket; to the spool itself where none does. Whoever only
  * looks disturbs nobody and needs no lock; whoever changes something takes the spool as the relay would.
  */
-import { existsSync } from "node:fs";
-import { stat } from "node:fs/promises";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { access, constants, stat } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
@@ -18,6 +18,7 @@ import type { Checked, Desk, VerifyOrder, Window } from "../../server/control/or
 import { logTo } from "../../server/observe/log.ts";
 import { openSink } from "../../server/observe/sink.ts";
 import { careBeside, careFor } from "../../server/spool/care.ts";
+import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { openSpool, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import { controlSocket, frozenFile, openWinter, wait } from "../serve/control.ts";
@@ -27,20 +28,43 @@ import { keepsakes, openQuota } from "../serve/usage.ts";
 /** To be closed when all is asked. */
 export interface Reached<Kind> {
   readonly desk: Kind;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
+
+/**
+ * A disk that is waited for at every call: this process has nothing else to do, and 100 000 small files take seconds in
+ * this way, where Node.js would hand each call to a thread and back.
+ */
+const patientDisk: Disk = {
+  ...systemDisk,
+  readText: async (path) => readFileSync(path, "utf8"),
+  size: async (path) => statSync(path).size,
+};
 
 const nothing = async (): Promise<void> => undefined;
 
 /** For a look at the queue. Throws a Failure where there is neither a relay nor a spool to be read. */
 export async function reachWindow(config: Config): Promise<Reached<Window>> {
-  const called = await callDesk(controlSocket(config), version);
-  if (called) return { desk: called, close: nothing };
   const { directory } = config.spool;
-  const reading = await viewSpool(directory);
+  const called = await callDesk(controlSocket(config), version);
+  if (called && !(await isReadable(directory))) return { desk: called, close: nothing };
+  const active = new Set<string>();
+  if (called) for await (const { id } of called({ word: "active" })) active.add(id);
+  const reading = await viewSpool(directory, patientDisk);
   const frozen = await openFrozen(frozenFile(directory));
   const spool = frostedReading(reading, newFrost(frozen));
-  return { desk: openWindow({ spool, frozen, active: () => new Set(), now: Date.now }), close: nothing };
+  return { desk: openWindow({ spool, frozen, active: () => active, now: Date.now }), close: nothing };
+}
+
+/** Then a look costs the relay nothing. Who is only in the group of its socket asks the relay. */
+async function isReadable(directory: string): Promise<boolean> {
+  try {
+    await access(join(directory, "queue"), constants.R_OK | constants.X_OK);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return false;
+  }
 }
 
 /** For changes. Throws a Failure where the spool is not there, not ours, or another process has it and does not answer. */

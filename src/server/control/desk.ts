@@ -35,6 +35,9 @@ export function openWindow(view: View): Window {
 export function openDesk(floor: Floor, wait: Wait, keepsakes: readonly Keepsake[]): Desk {
   return answering<Order>({
     ...looks(floor),
+    async *active() {
+      for (const id of floor.active()) yield { id };
+    },
     act: (order) => act(order, floor, wait),
     freeze: (order) => freeze(order, floor),
     thaw: (order) => thaw(order, floor),

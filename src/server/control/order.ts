@@ -87,6 +87,11 @@ export interface FrozenOrder {
   readonly word: "frozen";
 }
 
+/** Which messages an attempt is under way for. */
+export interface ActiveOrder {
+  readonly word: "active";
+}
+
 /** What is damaged in the spool; repaired where that is wanted. */
 export interface VerifyOrder {
   readonly word: "verify";
@@ -96,7 +101,7 @@ export interface VerifyOrder {
 
 /** What changes nothing. */
 export type LookOrder = ListOrder | ReadOrder | FrozenOrder;
-export type Order = LookOrder | ActOrder | FreezeOrder | ThawOrder | VerifyOrder;
+export type Order = LookOrder | ActiveOrder | ActOrder | FreezeOrder | ThawOrder | VerifyOrder;
 type Word = Order["word"];
 
 /** A message of the queue. */
@@ -192,6 +197,7 @@ export interface Answers {
   readonly freeze: Frost;
   readonly thaw: Melt;
   readonly frozen: Frozen;
+  readonly active: { readonly id: string };
   readonly verify: Checked;
 }
 
@@ -245,6 +251,7 @@ const orders: { readonly [Name in Word]: Field<Extract<Order, { word: Name }>> }
   freeze: record<FreezeOrder>({ word: oneOf("freeze"), login: oneLine, reason: oneLine, by: operator }),
   thaw: record<ThawOrder>({ word: oneOf("thaw"), login: oneLine, by: operator }),
   frozen: record<FrozenOrder>({ word: oneOf("frozen") }),
+  active: record<ActiveOrder>({ word: oneOf("active") }),
   verify: record<VerifyOrder>({ word: oneOf("verify"), repair: flag, by: operator }),
 };
 
