@@ -1,5 +1,5 @@
 /** docs/rfcs.md and the conversations name the same points. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
@@ -36,4 +36,15 @@ const sorted = (points: readonly string[]): readonly string[] =>
 
 test("docs/rfcs.md names each point of the conversations, and no other", () => {
   expect(sorted(inManual())).toEqual(sorted(inConversations()));
+});
+
+test("docs/rfcs.md names tests of delivery that are there", () => {
+  const text = readFileSync(join(root, "docs", "rfcs.md"), "utf8");
+  const named = [...text.matchAll(/^\| \d+ \|.*\| ([a-z0-9/-]+\.test(?:, [a-z0-9/-]+\.test)*) \|$/gm)];
+  const files = named.flatMap(([, list = ""]) => list.split(", "));
+  const missing = files.filter(
+    (file) => !existsSync(join(root, "test", file.includes("/") ? "" : "delivery", `${file}.ts`)),
+  );
+  expect(files.length).toBeGreaterThan(12);
+  expect(missing).toEqual([]);
 });
