@@ -39,6 +39,24 @@ describe("openMetrics()", () => {
     expect(shown([], "tpa_submit_auth_attempts_total")).toEqual([]);
   });
 
+  test("counts sessions with next hops by what TLS had to be and what came of it", () => {
+    const relay = "mx.example.net[192.0.2.1]:25";
+    const tls = { relay, protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", bits: 256 };
+    const entries = [
+      entryOf("tls-outbound", { ...tls, policy: "opportunistic", trust: "Untrusted" }),
+      entryOf("tls-outbound", { ...tls, policy: "dane", trust: "Verified" }),
+      entryOf("tls-outbound", { ...tls, policy: "dane", trust: "Verified" }),
+      entryOf("clear-outbound", { relay }),
+      entryOf("tls-policy-failed", { relay, policy: "verified", reason: "not listed" }),
+    ];
+    expect(shown(entries, "tpa_submit_outbound_sessions_total")).toEqual([
+      'tpa_submit_outbound_sessions_total{policy="opportunistic",result="untrusted"} 1',
+      'tpa_submit_outbound_sessions_total{policy="dane",result="verified"} 2',
+      'tpa_submit_outbound_sessions_total{policy="opportunistic",result="clear"} 1',
+      'tpa_submit_outbound_sessions_total{policy="verified",result="failed"} 1',
+    ]);
+  });
+
   test("counts each entry of the log where it belongs", () => {
     const note = { ...at, mechanism: "PLAIN", login: "user1", reason: "wrong" };
     const entries = [

@@ -97,6 +97,16 @@ describe("a response", () => {
     ]);
   });
 
+  test("has texts, the parts of each joined, and one that ends too late is no answer", () => {
+    const asked: Question = { ...question, type: "TXT" };
+    const whole = record(16, Buffer.from("\u0008v=STSv1;\u0000\u0005 id=1"));
+    expect(readResponse(response([whole], asked), asked)?.records.map(({ data }) => data)).toEqual([
+      { type: "TXT", text: "v=STSv1; id=1" },
+    ]);
+    const broken = record(16, Buffer.from("\u0009v=STSv1;"));
+    expect(readResponse(response([broken], asked), asked)).toBeUndefined();
+  });
+
   test.each([
     ["20010db8000000000000000000000001", "2001:db8::1"],
     ["00000000000000000000000000000000", "::"],
