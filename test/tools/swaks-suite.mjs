@@ -1,8 +1,8 @@
 /**
  * Runs our probe through swaks' own regression suite, and grades what comes out.
  *
- *     node test/tools/swaks-suite.mjs CHECKOUT [--control] [--program FILE] [--suite REGEX] [--only REGEX]
- *                                     [--jobs N] [--list LEVEL] [--diff ID] [--keep FOLDER]
+ *     node test/tools/swaks-suite.mjs CHECKOUT [--control] [--root FOLDER] [--suite REGEX] [--only REGEX]
+ *                                     [--jobs N] [--persistent] [--list LEVEL] [--diff ID] [--keep FOLDER]
  *
  * CHECKOUT is a clone of https://github.com/jetmore/swaks, which stays outside of this repository (GPL) and is not
  * changed: its folder "testing" is copied. Its own Perl runner does the work, a group of cases at a time; what it left
@@ -10,9 +10,11 @@
  * own. docs/testing.md tells what it needs and what came out.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -20,9 +22,10 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     control: { type: "boolean", default: false },
-    program: { type: "string", default: fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url)) },
+    root: { type: "string", default: fileURLToPath(new URL("../..", import.meta.url)) },
     suite: { type: "string", default: "." },
     only: { type: "string", default: "." },
+    persistent: { type: "boolean", default: false },
     jobs: { type: "string", default: String(availableParallelism()) },
     list: { type: "string" },
     diff: { type: "string" },
@@ -40,13 +43,18 @@ const wire = /^(?: -> | ~> |\*\*> |\*~> |<- {2}|<~ {2}|<\*\* |<~\* )/;
  * @type {Readonly<Record<string, (files: Files) => string>>}
  */
 const levels = {
-  exit: ({ exits = "" }) => exits.replace(/^(\S+\s+\d+).*$/gm, "$1"),
+  exit: statuses,
   wire: (files) =>
-    [levels.exit(files), ...[files.stdout, files.stderr].map((text = "") => only(wire, text))].join("\0"),
-  error: (files) => [levels.exit(files), files.stderr ?? ""].join("\0"),
-  stdout: (files) => [levels.exit(files), files.stdout ?? ""].join("\0"),
+    [statuses(files), ...[files.stdout, files.stderr].map((text = "") => only(wire, text))].join("\0"),
+  error: (files) => [statuses(files), files.stderr ?? ""].join("\0"),
+  stdout: (files) => [statuses(files), files.stdout ?? ""].join("\0"),
   all: (files) => JSON.stringify(Object.entries(files).sort()),
 };
+
+/** @type {(files: Files) => string} */
+function statuses({ exits = "" }) {
+  return exits.replace(/^(\S+\s+\d+).*$/gm, "$1");
+}
 
 /** @typedef {Readonly<Partial<Record<string, string>>>} Files */
 
@@ -71,10 +79,7 @@ async function main() {
   });
   await cp(join(resolve(checkout ?? ""), "swaks"), join(folder, "swaks"));
   await cp(join(resolve(checkout ?? ""), "doc"), join(folder, "doc"), { recursive: true });
-  const shim = join(folder, "probe");
-  await writeFile(shim, `#!/bin/sh\nexec ${process.execPath} ${resolve(options.program)} probe "$@"\n`);
-  await chmod(shim, 0o755);
-  const program = options.control ? join(folder, "swaks") : shim;
+  const program = options.control ? join(folder, "swaks") : await copyOfOurs();
   const regressions = join(folder, "testing", "regressions");
   const suites = (await readdir(regressions)).filter((name) => name.startsWith("_")).sort();
   /** @type {Map<string, readonly string[]>} */
@@ -84,12 +89,12 @@ async function main() {
     const ids = files.filter((name) => /^\d+\.test$/.test(name)).map((name) => name.slice(0, -5));
     idsOf.set(suite, ids.filter((id) => new RegExp(options.only).test(id)).sort());
   }
-  await inTurns(
-    Number(options.jobs),
-    [...idsOf].flatMap(([suite, ids]) =>
-      groups(ids, 20).map((group) => () => runGroup(regressions, suite, group, program)),
+  const tasks = [...idsOf].flatMap(([suite, ids]) =>
+    groups(ids, 20).map(
+      (group) => (/** @type {string} */ socket) => runGroup(regressions, suite, group, program, socket),
     ),
   );
+  await inTurns(Number(options.jobs), tasks);
   /** @type {[string, Verdict[]][]} */
   const verdicts = [];
   for (const [suite, ids] of idsOf) {
@@ -99,6 +104,36 @@ async function main() {
   print(verdicts);
   if (options.diff !== undefined)
     for (const [suite] of idsOf) showDifferences(join(regressions, suite), options.diff);
+}
+
+/** Hands the command line to probe-server.mjs. */
+const client = String.raw`#!/usr/bin/perl
+use Socket;
+socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un($ENV{PROBE_SOCKET})) or die "no server: $!";
+binmode $_ for *S, *STDIN, *STDOUT, *STDERR;
+local $/;
+my @fields = (readlink "/proc/self/cwd", scalar <STDIN>, scalar @ARGV, @ARGV, map { "$_=$ENV{$_}" } keys %ENV);
+select((select(S), $| = 1)[0]);
+print S map { pack "N/a*", $_ } @fields;
+shutdown S, 1;
+my ($status, $out, $err) = unpack "N/a* N/a* N/a*", <S>;
+print STDOUT $out;
+print STDERR $err;
+exit $status;
+`;
+
+/** What was built last, put aside, so that a build in the meantime does no harm; called as a program of one word. */
+async function copyOfOurs() {
+  const ours = join(folder, "ours");
+  for (const name of ["bin", "dist", "package.json"])
+    await cp(join(resolve(options.root), name), join(ours, name), { recursive: true });
+  await symlink(join(resolve(options.root), "node_modules"), join(ours, "node_modules"));
+  const shim = join(folder, "probe");
+  const program = join(ours, "bin", "tpa-submit");
+  const direct = `#!/bin/sh\nexec ${process.execPath} ${program} probe "$@"\n`;
+  await writeFile(shim, options.persistent ? client : direct);
+  await chmod(shim, 0o755);
+  return shim;
 }
 
 /** @type {(ids: readonly string[], size: number) => string[][]} */
@@ -114,11 +149,12 @@ function groups(ids, size) {
  * @param {string} suite
  * @param {readonly string[]} ids
  * @param {string} program
+ * @param {string} socket of the server, if there is one
  */
-async function runGroup(regressions, suite, ids, program) {
+async function runGroup(regressions, suite, ids, program, socket) {
   let left = ids;
   while (left.length > 0) {
-    const done = await runSome(regressions, suite, left, program);
+    const done = await runSome(regressions, suite, left, program, socket);
     const next = left.filter((id) => !done.has(id)).slice(1);
     left = next;
   }
@@ -131,28 +167,43 @@ printf '127.0.0.1 localhost\\n127.0.1.1 client.example.org\\n::1 localhost\\n' >
 printf 'nameserver 192.0.2.1\\noptions timeout:1 attempts:1\\n' > "$HOSTS.dns"; mount --bind "$HOSTS.dns" /etc/resolv.conf
 exec "$@"`;
 
+let started = 0;
+
+/**
+ * @param {readonly string[]} words
+ * @param {string} cwd
+ * @param {Readonly<Record<string, string>>} variables
+ */
+function startApart(words, cwd, variables) {
+  started += 1;
+  const env = {
+    ...process.env,
+    LANG: "C",
+    LC_ALL: "C",
+    HOSTS: join(folder, `hosts-${started}`),
+    ...variables,
+  };
+  const [command = "", ...rest] = isRoot
+    ? ["unshare", "-n", "-u", "-m", "sh", "-c", apart, "sh", ...words]
+    : words;
+  return spawn(command, rest, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+}
+
 /**
  * @param {string} regressions
  * @param {string} suite
  * @param {readonly string[]} ids
  * @param {string} program
+ * @param {string} socket
  * @returns {Promise<ReadonlySet<string>>} the cases that the runner has judged
  */
-async function runSome(regressions, suite, ids, program) {
+async function runSome(regressions, suite, ids, program, socket) {
   const words = ["perl", "bin/run-tests.pl", "--headless", suite, `^(?:${ids.join("|")})$`];
-  const hosts = join(folder, `hosts-${suite}-${ids[0]}`);
-  const [command = "", ...rest] = isRoot
-    ? ["unshare", "-n", "-u", "-m", "sh", "-c", apart, "sh", ...words]
-    : words;
-  const env = {
-    ...process.env,
-    HOSTS: hosts,
+  const child = startApart(words, regressions, {
     SWAKS_TEST_SWAKS: program,
     SWAKS_TEST_SERVER: join(folder, "testing", "server", "smtp-server.pl"),
-    LANG: "C",
-    LC_ALL: "C",
-  };
-  const child = spawn(command, rest, { cwd: regressions, env, stdio: ["ignore", "pipe", "pipe"] });
+    PROBE_SOCKET: socket,
+  });
   let said = "";
   child.stdout.on("data", (octets) => {
     said += octets;
@@ -168,17 +219,28 @@ async function runSome(regressions, suite, ids, program) {
 }
 
 /**
- * @param {number} jobs
- * @param {readonly (() => Promise<void>)[]} tasks
+ * @param {number} jobs each with a server of its own, where there are servers
+ * @param {readonly ((socket: string) => Promise<void>)[]} tasks
  */
 async function inTurns(jobs, tasks) {
   const left = [...tasks];
   await Promise.all(
-    Array.from({ length: jobs }, async () => {
+    Array.from({ length: jobs }, async (_, job) => {
+      const socket = join(folder, `server-${job}`);
+      const words = [
+        process.execPath,
+        fileURLToPath(new URL("probe-server.mjs", import.meta.url)),
+        socket,
+        join(folder, "ours", "dist"),
+      ];
+      const server = options.persistent ? startApart(words, folder, {}) : undefined;
+      server?.stderr.pipe(process.stderr);
+      while (server !== undefined && !existsSync(socket)) await setTimeout(50);
       for (let task = left.shift(); task !== undefined; task = left.shift()) {
-        await task();
+        await task(socket);
         if (process.stderr.isTTY) process.stderr.write(`\r${left.length} groups left  `);
       }
+      server?.kill();
     }),
   );
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
@@ -217,7 +279,8 @@ async function filesOf(place, id) {
   const files = {};
   for (const end of ["exits", "stdout", "stderr", "out", "fileout", "cert", "chain"]) {
     const text = await readFile(join(place, `${id}.${end}`), "latin1").catch(() => undefined);
-    if (text !== undefined) files[end] = text;
+    // The runner knows the program by its path; --dump calls it by its name.
+    if (text !== undefined) files[end] = text.replaceAll("= tpa-submit probe ", "= %SWAKS_COMMAND% ");
   }
   return files;
 }

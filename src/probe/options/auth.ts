@@ -72,7 +72,7 @@ export async function authOf(
   };
 }
 
-/** The mildest wish, and the list of mechanisms of the sternest that has one, as typed: swaks' choice. */
+/** The wish that counts, the first here, and the list of mechanisms of the last that has one, as typed: as swaks has it. */
 async function askedFor(
   answers: Answers,
   implied: boolean,
