@@ -117,7 +117,13 @@ export function memoryDisk(
     async look(path) {
       await step();
       const kind = contents.has(find(path)) ? "file" : "folder";
-      return { kind, mode: kind === "file" ? 0o600 : 0o700, uid: 0, gid: 0 };
+      return {
+        kind,
+        mode: kind === "file" ? 0o600 : 0o700,
+        uid: 0,
+        gid: 0,
+        octets: contents.get(find(path))?.length ?? 0,
+      };
     },
     chmod: () => Promise.resolve(),
     chown: () => Promise.resolve(),

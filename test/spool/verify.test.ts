@@ -446,10 +446,20 @@ describe("a spool at work", () => {
       }
     };
     const workers = [work(), work(), work()];
-    for (let round = 0; round < 25; round += 1) expect(await foundBeside()).toEqual([]);
-    working = false;
-    await Promise.all(workers);
+    try {
+      for (let round = 0; round < 40; round += 1) expect(await foundBeside()).toEqual([]);
+    } finally {
+      working = false;
+      await Promise.all(workers);
+    }
     await spool.close();
+  });
+
+  it("is looked at as it lies where nobody is at work, and anybody may have it afterwards", async () => {
+    await unlink(at(`queue/${id}`));
+    expect(await foundBeside()).toEqual([`messages/${id}: expected queue/${id} to go with it`]);
+    await (await openSpool(directory, now)).close(); // the sweep
+    expect(await foundBeside()).toEqual([]);
   });
 
   it("keeps others from taking it for repair", async () => {

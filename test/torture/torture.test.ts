@@ -164,7 +164,7 @@ async function alive({ relay, disk }: Stage): Promise<void> {
       await relay.start();
       return;
     } catch (error) {
-      if (tries === 20 || !/is in use by|E(?:ROFS|NOSPC|ACCES|XDEV)/.test(String(error))) throw error;
+      if (tries === 20 || !/is in use by|E(?:IO|ROFS|NOSPC|ACCES|XDEV)/.test(String(error))) throw error;
       await pause(200);
     }
   }

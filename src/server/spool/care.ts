@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { type Disk, systemDisk } from "./disk.ts";
+import type { Lock } from "./lock.ts";
 import { apply, type Finding } from "./remedy.ts";
 import { type Keepsake, verify } from "./verify.ts";
 
@@ -25,12 +26,30 @@ export function newCare(disk: Disk, directory: string, live: boolean): Care {
 }
 
 /**
- * Looks for damage without owning the spool, whoever does.
+ * Looks for damage and changes nothing, whoever owns the spool. Where nobody does, it is locked for that while, so that what
+ * a crash has left is seen before a start sweeps it.
  * Throws a Failure of one line where `directory` is no spool, not even a damaged one.
  */
 export async function careBeside(directory: string, disk: Disk = systemDisk): Promise<Pick<Care, "damage">> {
   await mustBeSpool(disk, directory);
-  return newCare(disk, directory, true);
+  return {
+    async *damage(keepsakes) {
+      const lock = await lockIfFree(disk, directory);
+      yield* newCare(disk, directory, lock === undefined).damage(keepsakes);
+      await lock?.release();
+    },
+  };
+}
+
+/** Undefined where somebody has the lock, or may have it, or where taking it would make a file that is not the owner's. */
+async function lockIfFree(disk: Disk, directory: string): Promise<Lock | undefined> {
+  if (!(await disk.list(directory)).includes("lock")) return undefined;
+  try {
+    return await disk.lock(join(directory, "lock"), `process ${String(process.pid)}, which looks for damage`);
+  } catch (error) {
+    if (error instanceof Failure || errorCode(error) !== "") return undefined;
+    throw error;
+  }
 }
 
 /**

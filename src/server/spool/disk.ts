@@ -48,6 +48,8 @@ export interface Found {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** Of a file. */
+  readonly octets: number;
 }
 
 /** Every call throws the system's error. */
@@ -104,7 +106,7 @@ export const systemDisk: Disk = {
 async function look(path: string): Promise<Found> {
   const found = await lstat(path);
   const kind = found.isFile() ? "file" : found.isDirectory() ? "folder" : "other";
-  return { kind, mode: found.mode & 0o7777, uid: found.uid, gid: found.gid };
+  return { kind, mode: found.mode & 0o7777, uid: found.uid, gid: found.gid, octets: found.size };
 }
 
 async function makeDirectory(path: string): Promise<boolean> {

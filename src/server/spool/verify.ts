@@ -156,9 +156,8 @@ async function bodyFault(site: Site, body: string, envelope: Envelope): Promise<
   const found = await lookAt(site, body);
   if (!found) return `${body}: expected ${String(envelope.size)} octets, found no such file`;
   if (found.kind !== "file") return undefined; // told when messages/ is looked at
-  const size = await site.disk.size(join(site.directory, body));
-  if (size === envelope.size) return undefined;
-  return `${body}: expected ${String(envelope.size)} octets, as queue/${envelope.id} says, found ${String(size)}`;
+  if (found.octets === envelope.size) return undefined;
+  return `${body}: expected ${String(envelope.size)} octets, as queue/${envelope.id} says, found ${String(found.octets)}`;
 }
 
 /** The envelope, and what there is beside it. */
