@@ -87,7 +87,8 @@ function overUdp(
       if (response) finish(response); // anything else may be a forger's: the true one may still come
     });
     // Connected: what comes from elsewhere is not heard, and a closed port is known at once.
-    socket.connect(port, host, () => socket.send(octets));
+    socket.once("connect", () => socket.send(octets));
+    socket.connect(port, host);
     return () => socket.close();
   });
 }
