@@ -23,6 +23,8 @@ export interface Answer {
 export interface Manner {
   /** Shown in its place. */
   readonly shown?: string;
+  /** Sent in its place, with its line end, where the command is no UTF-8 text. */
+  readonly octets?: Uint8Array;
   /** Another code that is as good. */
   readonly also?: string;
   /** What of it goes into the journal; a secret does not. */
@@ -132,7 +134,8 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
   return {
     async ask(stop, command, code, manner = {}) {
       if (late) return { ok: false, lines: [] };
-      send(asLine(command), asLine(manner.shown ?? command));
+      const octets = manner.octets ?? asLine(command);
+      send(octets, manner.shown === undefined ? octets : asLine(manner.shown));
       journal.sent(manner.recorded ?? command);
       const ending = droppedAt(stop);
       return ending === undefined ? hear(stop, code, manner) : { ok: false, lines: [], ending };

@@ -53,7 +53,7 @@ export interface Protocol {
   readonly rcptParameters: readonly string[];
   /** RFC 3461 ENVID, for which no xtext is needed; said where DSN is offered, with RET=HDRS. */
   readonly envid?: string;
-  /** Lines that are sent as they are, each after the stop point that it names. */
+  /** Lines that are sent as they are, one character an octet, each after the stop point that it names. */
   readonly rawLines: readonly { readonly after: Stop; readonly line: string }[];
   /** How many messages in one session. */
   readonly messages: number;

@@ -100,10 +100,11 @@ async function helloWhereDue(session: Session, stop: Stop, outcome: Outcome): Pr
 async function afterStop(session: Session, stop: Stop): Promise<Ending | undefined> {
   const { rawLines, quitAfter, dropAfter, dropAfterSend } = session.plan.protocol;
   for (const { line } of rawLines.filter(({ after }) => after === stop)) {
+    const octets = Buffer.from(`${line}\r\n`, "latin1");
     // Behind DATA it is part of the message, and nobody answers.
-    if (stop === "DATA") session.talk.pipeline(stop, [line]);
+    if (stop === "DATA") session.talk.prelude(octets, octets.toString());
     else {
-      const answer = await session.talk.ask(stop, line, "250");
+      const answer = await session.talk.ask(stop, line, "250", { octets });
       if (answer.ending !== undefined) return answer.ending;
       if (!answer.ok) explainRefusal(session.transcript, answer.lines);
     }

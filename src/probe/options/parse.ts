@@ -205,13 +205,18 @@ function standardPort(
 const hasTarget = (transport: Transport): boolean =>
   transport.kind !== "inet" || transport.server !== undefined || transport.copyRouting !== undefined;
 
-/** The host that a run connects to first. */
-async function serverOf(transport: Transport, { to, cc, bcc }: Addresses, world: World): Promise<string> {
-  if (transport.kind !== "inet") return "localhost";
-  if (transport.server !== undefined) return transport.server;
-  if (transport.copyRouting !== undefined) return world.route(transport.copyRouting);
+/** With the domain that leads to the server, where none is named: the last of --to, whoever comes behind it. */
+function routed(transport: Transport, { to, cc, bcc }: Addresses): Transport {
+  if (transport.kind !== "inet" || hasTarget(transport)) return transport;
   const last = (to || cc || bcc).replace(/^.*,/s, "").trim();
-  return world.route(last.replace(/^.*@/s, ""));
+  return { ...transport, copyRouting: last.replace(/^.*@/s, "") };
+}
+
+/** The host that a run connects to first. */
+async function serverOf(transport: Transport, addresses: Addresses, world: World): Promise<string> {
+  const way = routed(transport, addresses);
+  if (way.kind !== "inet") return "localhost";
+  return way.server ?? world.route(way.copyRouting ?? "");
 }
 
 function memoized<Value>(find: () => Promise<Value>): () => Promise<Value> {
@@ -244,7 +249,7 @@ async function planOf(known: Known, data: Data, world: World): Promise<Plan> {
     }
   };
   return {
-    transport,
+    transport: routed(transport, said.addresses),
     protocol: await protocolOf(answers, said),
     ...(xclient && { xclient }),
     ...(proxy && { proxy: proxyPlan(proxy) }),

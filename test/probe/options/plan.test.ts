@@ -26,6 +26,7 @@ describe("transport", () => {
     ["-s x -6 -li [::1]:7", { family: 6, localInterface: "::1", localPort: 7 }],
     ["-s x -li 192.0.2.7:7 -lp 8", { localInterface: "192.0.2.7", localPort: 8 }],
     ["--copy-routing example.net", { copyRouting: "example.net" }],
+    ["-t a@example.net,b@example.com --cc c@example.net", { copyRouting: "example.com" }],
     ["-s x --via socks5h://u:p@127.0.0.1:9050", { via: "socks5h://u:p@127.0.0.1:9050" }],
     ["--socket /run/lmtp", { kind: "unix", path: "/run/lmtp" }],
     ["--pipe 'exim -bs'", { kind: "pipe", command: "exim -bs" }],
