@@ -83,8 +83,7 @@ export function openTranscript(output: Output, stdout: Stream, stderr: Stream): 
       show(secure ? "sentSecure" : "sent", linesOf(octets));
     },
     message(octets, secure) {
-      const lines = linesOf(octets);
-      const shown = output.suppressData ? [Buffer.from(`${lines.length} lines sent`)] : lines;
+      const shown = output.suppressData ? [Buffer.from(`${countLines(octets)} lines sent`)] : linesOf(octets);
       show(secure ? "sentSecure" : "sent", shown);
     },
     received(lines, expected, secure) {
@@ -118,6 +117,12 @@ function linesOf(octets: Uint8Array): readonly Uint8Array[] {
     .toString("latin1")
     .replace(/\r?\n$/, "");
   return text.split("\n").map((line) => Buffer.from(line, "latin1"));
+}
+
+function countLines(octets: Uint8Array): number {
+  let lines = octets.at(-1) === 0x0a ? 0 : 1;
+  for (const octet of octets) if (octet === 0x0a) lines++;
+  return lines;
 }
 
 /** As it is into files and pipes; on a terminal without anything that it would obey. */

@@ -32,23 +32,33 @@ export type Tap = (octets: Uint8Array) => void;
  * thousand of them. Our choice.
  */
 const mostOctets = 1024 * 1024;
-/** How much of an endless reply is given out. */
-const mostShown = 1024;
+/** How much of a line of an endless reply is given out. */
+const mostShown = 80;
 
-/** A line that ends a reply: three digits and no hyphen (RFC 5321 section 4.2.1). */
-const lastLine = /^\d{3}(?: |$)/;
+const nothing: Buffer = Buffer.alloc(0);
 
 /** Takes over `stream`. `tap` sees each piece that comes in. */
 export function openWire(stream: Duplex, tap: Tap): Wire {
-  let pieces: Buffer[] = [];
-  let size = 0;
+  const replies: (readonly Buffer[])[] = [];
+  let lines: Buffer[] = []; // of the reply that has not ended
+  let partial = nothing; // the line that has not
+  let size = 0; // octets of all of them
   let ended = false;
   let wake: () => void = () => undefined;
 
   const take = (piece: Buffer): void => {
-    pieces.push(piece);
-    size += piece.length;
     tap(piece);
+    size += piece.length;
+    let from = 0;
+    for (let at = piece.indexOf(0x0a); at >= 0; at = piece.indexOf(0x0a, from)) {
+      lines.push(withoutCr(joined(partial, piece.subarray(from, at))));
+      partial = nothing;
+      from = at + 1;
+      if (!endsReply(lines.at(-1))) continue;
+      replies.push(lines);
+      lines = [];
+    }
+    partial = joined(partial, piece.subarray(from));
     if (size > mostOctets) stream.pause();
     wake();
   };
@@ -60,32 +70,16 @@ export function openWire(stream: Duplex, tap: Tap): Wire {
   // Whatever went wrong, what is left to know is that nothing more will come.
   stream.on("error", end).resume();
 
-  /** The lines of a whole reply, taken out of what was read; undefined where it has not ended yet. */
-  function wholeReply(): readonly Buffer[] | undefined {
-    const read = Buffer.concat(pieces);
-    pieces = [read];
-    const lines: Buffer[] = [];
-    for (let from = 0; ; ) {
-      const at = read.indexOf(0x0a, from);
-      if (at < 0) return undefined;
-      const line = read.subarray(from, at);
-      from = at + 1;
-      lines.push(line.at(-1) === 0x0d ? line.subarray(0, -1) : line);
-      if (!lastLine.test(line.subarray(0, 4).toString("latin1").trimEnd())) continue;
-      pieces = [read.subarray(from)];
-      size = read.length - from;
-      return lines;
+  /** The next whole reply, taken out of what was read. */
+  function next(): Heard | undefined {
+    const reply = replies.shift();
+    if (reply !== undefined) {
+      size -= reply.reduce((sum, line) => sum + line.length + 2, 0);
+      if (size <= mostOctets) stream.resume();
+      return { kind: "reply", lines: reply };
     }
-  }
-
-  function beginning(): readonly Buffer[] {
-    const read = Buffer.concat(pieces).subarray(0, mostShown);
-    pieces = [];
-    size = 0;
-    return read
-      .toString("latin1")
-      .split(/\r?\n/)
-      .map((line) => Buffer.from(line, "latin1"));
+    if (size > mostOctets) return { kind: "endless", lines: [...lines, partial].slice(0, 10).map(shown) };
+    return ended ? { kind: "gone" } : undefined;
   }
 
   return {
@@ -100,13 +94,9 @@ export function openWire(stream: Duplex, tap: Tap): Wire {
         wake();
       }
       try {
-        for (let looked = -1; ; ) {
-          // Searched again only when there is more: a server that sends single octets costs no more than they are worth.
-          const lines = size > looked ? wholeReply() : undefined;
-          if (lines !== undefined) return { kind: "reply", lines };
-          looked = size;
-          if (size > mostOctets) return { kind: "endless", lines: beginning() };
-          if (ended) return { kind: "gone" };
+        for (;;) {
+          const heard = next();
+          if (heard !== undefined) return heard;
           if (late) return { kind: "late" };
           await new Promise<void>((resolve) => {
             wake = resolve;
@@ -136,3 +126,14 @@ export function openWire(stream: Duplex, tap: Tap): Wire {
     },
   };
 }
+
+const joined = (head: Buffer, tail: Buffer): Buffer =>
+  head.length === 0 ? tail : Buffer.concat([head, tail]);
+
+const withoutCr = (line: Buffer): Buffer => (line.at(-1) === 0x0d ? line.subarray(0, -1) : line);
+
+/** Three digits and no hyphen end a reply (RFC 5321 section 4.2.1). */
+const endsReply = (line: Buffer | undefined): boolean =>
+  line !== undefined && /^\d{3}(?: |$)/.test(line.subarray(0, 4).toString("latin1"));
+
+const shown = (line: Buffer): Buffer => line.subarray(0, mostShown);
