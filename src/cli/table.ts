@@ -13,6 +13,10 @@ export interface Column {
   readonly yields?: true;
 }
 
+/** Characters in a line of `stream` where that is a terminal, 80 where it does not tell; undefined for a pipe or file. */
+export const widthOf = ({ isTTY, columns }: { isTTY?: boolean; columns?: number }): number | undefined =>
+  isTTY === true ? columns || 80 : undefined;
+
 /** Rows that are seen before the widths are settled. */
 const sample = 200;
 const gap = "  ";

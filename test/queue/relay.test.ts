@@ -63,7 +63,7 @@ test("lists what waits, in a table, as JSON with the keys of postqueue -j, and a
 test("shows envelope, history, header and, on request, the body", async () => {
   const id = await stuck("to be shown");
   const short = await well(relay, "show", id);
-  expect(short).toMatch(/status +deferred, next attempt in \d+m/);
+  expect(short).toMatch(/status +deferred, next attempt in \d+[hm], /);
   expect(short).toContain("Subject: to be shown");
   expect(short).not.toContain("Hello");
   expect(short).toMatch(/History\n {2}x@example\.net .*4\.4\.1/);

@@ -8,6 +8,7 @@ import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
 import { openSpool } from "../../src/server/spool/spool.ts";
 import { put } from "../delivery/office.ts";
 import { authPlain, greet } from "../relay/conversation.ts";
+import { real } from "../tools/real.ts";
 import { listed, queue, well } from "./operator.ts";
 
 // Each of the calls starts the program anew, and a busy machine takes its time for that.
@@ -130,6 +131,33 @@ test.runIf(process.getuid?.() === 0)("tells who may not that they may not", asyn
   const [status] = (await once(child, "close")) as [number];
   expect(status).toBe(77);
   expect(stderr).toMatch(/EACCES.*; run the command as root/);
+});
+
+test.skipIf(!real("script"))("asks on a terminal, and takes nothing but yes for a yes", async () => {
+  const ids = await filled({}, {});
+  const words = `queue drop --all --config ${relay.config}`;
+  async function answered(answer: string): Promise<string> {
+    const child = spawn("script", ["-qec", `${process.execPath} ${program} ${words}`, "/dev/null"], {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { ...process.env, SHELL: "/bin/sh" },
+    });
+    let shown = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      const before = shown.includes("[y/N]");
+      shown += text;
+      if (!before && shown.includes("[y/N]")) child.stdin.write(answer);
+    });
+    await once(child, "close");
+    return shown;
+  }
+  const shown = await answered("\r");
+  expect(shown).toMatch(/ID +STATUS/);
+  expect(shown).toContain("drop 2 messages? [y/N]");
+  await answered("\x03");
+  await answered("no\r");
+  expect(await inQueue()).toEqual(ids);
+  expect(await answered("y\r")).toContain("2 messages removed");
+  expect(await inQueue()).toEqual([]);
 });
 
 test("exports messages octet by octet, and shows those of strangers without their control characters", async () => {

@@ -1,6 +1,6 @@
 /** `tpa-submit queue hold`, release, retry, bounce, drop and redirect: shows what it will touch, asks, and does it. */
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
-import { tableLines } from "../../cli/table.ts";
+import { tableLines, widthOf } from "../../cli/table.ts";
 import { relay as relayKind } from "../../config/kinds.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
@@ -154,8 +154,7 @@ async function preview(desk: Desk, wanted: readonly string[], filter: Filter) {
     if (first.length < shown) first.push(one);
     ids.push(one.id);
   }
-  const { isTTY, columns: width } = process.stderr;
-  for await (const text of tableLines(columns, rowsOf(first), isTTY ? width : undefined))
+  for await (const text of tableLines(columns, rowsOf(first), widthOf(process.stderr)))
     process.stderr.write(text);
   if (ids.length > first.length) say(`… and ${ids.length - first.length} more`);
   say(counts.text());

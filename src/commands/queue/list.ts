@@ -1,6 +1,6 @@
 /** `tpa-submit queue list`: which messages there are. */
 import { command, type OptionsOf, oneOf, parsed, parseOptions } from "../../cli/options.ts";
-import { tableLines } from "../../cli/table.ts";
+import { tableLines, widthOf } from "../../cli/table.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Listed, Queued, Unreadable } from "../../server/control/order.ts";
@@ -60,8 +60,8 @@ async function* linesOf(
     for await (const message of messages) yield `${JSON.stringify(jsonOf(message))}\n`;
   } else if (format === "mailq") yield* mailqLines(messages);
   else {
-    const { isTTY, columns: width } = process.stdout;
-    yield* tableLines(columns, rowsOf(messages, isTTY), isTTY ? width : undefined);
+    const width = widthOf(process.stdout);
+    yield* tableLines(columns, rowsOf(messages, width !== undefined), width);
   }
 }
 

@@ -1,6 +1,6 @@
 /** `tpa-submit queue summary`: what waits, by destination, sender or login and by age, as qshape(1) has it. */
 import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
-import { type Column, tableLines } from "../../cli/table.ts";
+import { type Column, tableLines, widthOf } from "../../cli/table.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Queued } from "../../server/control/order.ts";
@@ -34,11 +34,10 @@ export async function run(argv: readonly string[]): Promise<number> {
     if ("envelope" in found) tally.add(found);
   }
   await close();
-  const { isTTY, columns: width } = process.stdout;
   await print(
     options.json
       ? asJson(tally.rows(), options.by)
-      : tableLines(columns, cells(tally.rows()), isTTY ? width : undefined),
+      : tableLines(columns, cells(tally.rows()), widthOf(process.stdout)),
   );
   return exitStatus.ok;
 }

@@ -6,12 +6,17 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { AnswerTo, Desk, Order } from "./order.ts";
 import { type Refusal, versionHeader } from "./socket.ts";
 
+/** How long a relay may take to say anything, in milliseconds. Our choice: it may be busy, but not for so long. */
+const patience = 10_000;
+
 /**
  * The desk behind the socket `path`, or undefined where nobody listens there. Throws a Failure where it may not be
  * opened. `version` is ours: a relay of another one is not talked to.
  */
 export async function callDesk(path: string, version: string): Promise<Desk | undefined> {
-  const probe = request({ socketPath: path, path: "/", agent: false }).end();
+  const signal = AbortSignal.timeout(patience);
+  const probe = request({ socketPath: path, path: "/", agent: false, signal });
+  probe.on("error", ignore).end();
   try {
     const [response] = (await once(probe, "response")) as [IncomingMessage];
     response.resume();
@@ -25,6 +30,8 @@ export async function callDesk(path: string, version: string): Promise<Desk | un
     if (["ENOENT", "ECONNREFUSED", "ENOTDIR"].includes(errorCode(error))) return undefined;
     if (error instanceof Failure || errorCode(error) === "") throw error;
     throw notPermitted(path, error);
+  } finally {
+    probe.destroy();
   }
 }
 
