@@ -38,8 +38,8 @@ export interface Queue {
   load(wake: (envelope: Envelope) => void, stop: AbortSignal): Promise<void>;
 }
 
-/** Envelopes read at the same time at the start: enough to keep the disk busy. */
-const readers = 8;
+/** Envelopes read at the same time at the start: few, because doors and deliveries want the disk as well. */
+const readers = 2;
 
 /** `destinationsOf` says where a message is to go. */
 export function newQueue(spool: Spool, destinationsOf: (envelope: Envelope) => readonly string[]): Queue {
