@@ -51,11 +51,13 @@ export async function rulesFor({
 
 /**
  * REQUIRETLS is promised only where some way can keep the promise: by MX it takes DNSSEC or MTA-STS to know whom to
- * verify (RFC 8689 section 4.2.1).
+ * verify (RFC 8689 section 4.2.1), and no LMTP server that we know takes it over.
  */
 function mayRequireTls({ delivery, route }: Pick<Config, "delivery" | "route">): boolean {
   const known = delivery["mta-sts"] || delivery["dnssec-resolver"] !== null;
-  return known || [delivery, ...route].some(({ relay }) => relay.some(({ kind }) => kind !== "mx"));
+  return [delivery, ...route].some(({ relay }) =>
+    relay.some(({ kind }) => (kind === "mx" ? known : kind !== "lmtp")),
+  );
 }
 
 async function aliasesOf(file: string): Promise<Aliases> {

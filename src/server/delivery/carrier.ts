@@ -66,8 +66,8 @@ const policyDomain = (domain: string): string => asciiDomain(domain) ?? domain.t
 /** A host that the operator named. */
 export type Relay = Omit<Hop, "address">;
 
-/** What relays are asked about. */
-export interface Directory {
+/** How relays are looked up. */
+export interface Lookups {
   readonly lookup: Lookup;
   readonly policies?: StsPolicies | undefined;
 }
@@ -78,7 +78,7 @@ export interface Directory {
  */
 export function relayCarrier(
   relays: readonly Relay[],
-  directory: Directory,
+  lookups: Lookups,
   terms: Terms,
   now: () => number,
 ): Carrier {
@@ -88,7 +88,7 @@ export function relayCarrier(
     carry: (letter, signal) =>
       carryBy(
         letter,
-        () => routeToRelays(relays, directory, terms, letter.envelope.tlsOptional),
+        () => routeToRelays(relays, lookups, terms, letter.envelope.tlsOptional),
         terms,
         now,
         signal,
@@ -120,7 +120,7 @@ async function carryBy(
 /** The addresses of all relays in order; a reply where none has one. */
 async function routeToRelays(
   relays: readonly Relay[],
-  { lookup, policies }: Directory,
+  { lookup, policies }: Lookups,
   terms: Terms,
   tlsOptional = false,
 ): Promise<readonly Hop[] | Reply> {
