@@ -67,14 +67,15 @@ function list(path: string): readonly string[] | undefined {
   }
 }
 
-/** Standard input, opened when it is first read and let go at once, so that it keeps nothing alive. */
+/** Standard input, opened when it is first read, and held only while it is: it keeps nothing alive. */
 function standardInput(): () => Promise<Uint8Array | undefined> {
   let chunks: AsyncIterator<Buffer, undefined> | undefined;
+  const isFile = !("ref" in process.stdin); // a file, or /dev/null, holds nobody
   return async () => {
     chunks ??= process.stdin[Symbol.asyncIterator]();
-    process.stdin.ref();
+    if (!isFile) process.stdin.ref();
     const { value } = await chunks.next();
-    process.stdin.unref();
+    if (!isFile) process.stdin.unref();
     return value;
   };
 }
