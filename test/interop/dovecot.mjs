@@ -22,9 +22,10 @@ import { freePort, untilListening } from "../tools/port.mjs";
  * Mail with [spam] in its subject goes to the folder Junk.
  * @param {Readonly<Record<string, string>>} passwords hashes by login
  * @param {{ readonly cert: string, readonly key: string }} [certificate] PEM; with one, IMAP is offered
+ * @param {string} [mechanisms] with which its password service lets people log in
  * @returns {Promise<Dovecot>}
  */
-export async function startDovecot(passwords, certificate) {
+export async function startDovecot(passwords, certificate, mechanisms = "plain login") {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-dovecot-"));
   await chmod(folder, 0o755);
   const [auth, lmtp] = [await freePort(), await freePort()];
@@ -56,7 +57,7 @@ ssl_key = <${folder}/key.pem`
         : "\nssl = no"
     }
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = ${mechanisms}
 auth_failure_delay = 0 secs
 auth_username_format = %Ln
 first_valid_uid = 1
