@@ -301,6 +301,10 @@ describe("a sound spool", () => {
   it("has no damage, with all that may lie in it", async () => {
     await writeFile(at("usage"), "usage 1\n", { mode: 0o600 });
     await mkdir(at("lost+found"), { mode: 0o755 });
+    await mkdir(at("mta-sts"), { mode: 0o700 });
+    await writeFile(at("mta-sts/example.net"), "", { mode: 0o600 });
+    await mkdir(at("damaged"), { mode: 0o700 });
+    await writeFile(at("damaged/queue-x"), "");
     await writeFile(at(`history/${id}`), "", { mode: 0o600 });
     expect(await verified()).toEqual([]);
   });

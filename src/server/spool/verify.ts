@@ -32,7 +32,15 @@ export interface Look {
 const folders: readonly string[] = ["messages", "drafts", "queue", "history"];
 
 /** What else may lie in the spool's folder: ours, and what mkfs makes. */
-const known: readonly string[] = [...folders, "control", "damaged", "format", "lock", "lost+found"];
+const known: readonly string[] = [
+  ...folders,
+  "control",
+  "damaged",
+  "format",
+  "lock",
+  "lost+found",
+  "mta-sts",
+];
 
 /** A draft of our own that a crash left: of the format, or of what `durable.ts` replaces. */
 const draftName = /^(format\.new|\..+\.new)$/;
