@@ -91,6 +91,18 @@ const lines: readonly (readonly [string, Entry])[] = [
     }),
   ],
   [
+    "smtp: 70B734E00001: to=<b@example.net>, relay=mx.example.net[192.0.2.1]:25, conn_use=2, delay=0.06, delays=0/0/0/0.06, dsn=2.0.0, status=sent (250 2.0.0 ok)",
+    entryOf("delivery", {
+      id,
+      to: "b@example.net",
+      relay,
+      use: 2,
+      delays: [0, 0, 0, 0.06],
+      reply: reply(250, "2.0.0", "ok"),
+      command: "end of DATA",
+    }),
+  ],
+  [
     "smtp: 70B734E00001: to=<b@example.net>, relay=mx.example.net[192.0.2.1]:25, delay=2.3, delays=2.2/0/0/0.08, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as ABCDEF)",
     entryOf("delivery", {
       id,

@@ -108,6 +108,18 @@ export const counted: readonly Counted[] = [
       "tls-policy-failed": ({ policy }) => one(policy, "failed"),
     },
   ),
+  counter(
+    "tpa_submit_reused_sessions_total",
+    "Deliveries, one per recipient, in sessions that had carried a message before.",
+    [],
+    { delivery: ({ use }) => (use === undefined ? [] : one()) },
+  ),
+  counter(
+    "tpa_submit_destination_pauses_total",
+    "Pauses of destinations that could not be reached or sent us away.",
+    [],
+    { "destination-paused": () => one() },
+  ),
   counter("postfix_bounce_non_delivery_notification_total", "Messages returned to their senders.", [], {
     "failure-report": () => one(),
   }),
