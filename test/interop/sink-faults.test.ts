@@ -145,6 +145,22 @@ const cases: readonly (readonly [switches: string, fate: Fate, words: string])[]
     "deferred",
     "lost connection with HOST while sending end of data -- message may be sent more than once",
   ],
+  // LMTP
+  ["-L", "sent", "250 2.2.0 Ok"],
+  ["-L -r LHLO", "deferred", "host HOST refused to talk to me: 450 4.3.0 Error: command failed"],
+  ["-L -q LHLO", "deferred", "lost connection with HOST while performing the LHLO handshake"],
+  ["-L -f RCPT", "bounced", "host HOST said: 500 5.3.0 Error: command failed (in reply to RCPT TO command)"],
+  [
+    "-L -r .",
+    "deferred",
+    "host HOST said: 450 4.3.0 Error: command failed (in reply to end of DATA command)",
+  ],
+  ["-L -f .", "bounced", "host HOST said: 500 5.3.0 Error: command failed (in reply to end of DATA command)"],
+  [
+    "-L -q .",
+    "deferred",
+    "lost connection with HOST while sending end of data -- message may be sent more than once",
+  ],
 ];
 
 interface Tried {
@@ -160,14 +176,15 @@ describe.skipIf(!real("smtp-sink"))("an smtp-sink with", () => {
   let names: NameServer;
   let relay: Relay;
   let home: Sink;
-  let homeAddress = "";
+  let settings = "";
 
   const domainOf = (at: number): string => `case${at}.example.net`;
 
   beforeAll(async () => {
     const addresses = cases.map((_, at) => `127.0.1.${at + 1}`);
+    const isLmtp = (at: number): boolean => cases[at]?.[0].startsWith("-L") === true;
+    const nameOf = (at: number): string => (isLmtp(at) ? (addresses[at] ?? "") : domainOf(at));
     const port = await freePort("127.0.0.1", ...addresses);
-    homeAddress = "127.0.0.1";
     home = await sinkAt(port);
     const user = isRoot ? ["-u", "nobody"] : [];
     for (const [at, [switches]] of cases.entries()) {
@@ -175,23 +192,27 @@ describe.skipIf(!real("smtp-sink"))("an smtp-sink with", () => {
       sinks.push(start("smtp-sink", [...user, ...words, `${addresses[at]}:${port}`, "100"]));
       zone.set(domainOf(at), { a: [addresses[at] ?? ""] });
     }
-    zone.set("example.org", { a: [homeAddress] });
+    zone.set("example.org", { a: ["127.0.0.1"] });
     names = await nameServer(zone);
-    relay = await startRelay(`[delivery]
+    settings = `[delivery]
 nameservers = ["${names.address}"]
 port = ${port}
 private-addresses = true
 concurrency = 100
 retry-first = "1s"
 retry-longest = "2s"
-`);
+`;
+    const routes = cases.flatMap((_, at) =>
+      isLmtp(at) ? [`[[route]]\nto = ["${domainOf(at)}"]\nrelay = "lmtp://${addresses[at]}:${port}"\n`] : [],
+    );
+    relay = await startRelay(settings + routes.join(""));
     await Promise.all(addresses.map((address) => untilListening(port, address)));
     const talk = await enter(relay, "submissions");
     for (const at of cases.keys()) {
       const token = crypto.randomUUID();
       const to = ["x", "y"].map((name) => `${name}@${domainOf(at)}`);
       const id = await submit(talk, note(token, "the end"), { to });
-      tried.push({ id, token, host: `${domainOf(at)}[${addresses[at]}]` });
+      tried.push({ id, token, host: `${nameOf(at)}[${addresses[at]}]` });
     }
     talk.close();
   });
@@ -240,6 +261,7 @@ retry-longest = "2s"
 
   test("when all hosts are mended, what waits gets through, once", async () => {
     for (const at of cases.keys()) zone.set(domainOf(at), { a: ["127.0.0.1"] });
+    await relay.configure(settings); // no LMTP any more
     const from = relay.log().length;
     relay.signal("SIGHUP"); // what is known of the DNS is forgotten
     await relay.logged(/certificate and passwords re-read/, from);
