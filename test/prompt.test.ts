@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { emptyLine, typeKey } from "../src/cli/prompt.ts";
-import { program } from "./passwd/program.ts";
 import { real } from "./tools/real.ts";
+import { onTerminal, type Shown, type Steps } from "./tools/terminal.ts";
 
 describe("typeKey()", () => {
   test.each([
@@ -24,40 +23,7 @@ describe("typeKey()", () => {
 });
 
 describe.skipIf(!real("script"))("on a terminal", () => {
-  let child: ChildProcess | undefined;
-  afterEach(() => child?.kill("SIGKILL"));
-
-  /**
-   * Runs `tpa-submit passwd` on a terminal; after each of the `steps`' texts has come, its keys are typed. Gives
-   * everything that the terminal showed, and the status.
-   */
-  function dialogue(
-    argv: string,
-    steps: readonly (readonly [text: string, keys: string])[],
-  ): Promise<{ readonly shown: string; readonly status: number | null }> {
-    const command = `${process.execPath} ${program} passwd ${argv}`;
-    const started = spawn("script", ["-qec", command, "/dev/null"], {
-      stdio: ["pipe", "pipe", "inherit"],
-      env: { ...process.env, SHELL: "/bin/sh" },
-    });
-    child = started;
-    let shown = "";
-    let seen = 0;
-    const left = [...steps];
-    started.stdout.on("data", (chunk: Buffer) => {
-      shown += chunk.toString();
-      const [next] = left;
-      const at = next ? shown.indexOf(next[0], seen) : -1;
-      if (!next || at < 0) return;
-      seen = at + next[0].length;
-      left.shift();
-      started.stdin.write(next[1]);
-    });
-    return new Promise((resolve, reject) => {
-      started.on("error", reject);
-      started.on("close", (status) => resolve({ shown: shown.replaceAll("\r\n", "\n"), status }));
-    });
-  }
+  const dialogue = (argv: string, steps: Steps): Promise<Shown> => onTerminal(`passwd ${argv}`, steps);
 
   const first = "Enter new password: ";
   const second = "Retype new password: ";
