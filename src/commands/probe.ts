@@ -8,6 +8,7 @@ import { type Outcome, parseProbe } from "../probe/options/parse.ts";
 import { probe, type Streams } from "../probe/probe.ts";
 import { mailHosts } from "../probe/route.ts";
 import type { Stream } from "../probe/transcript.ts";
+import { dane } from "./probe/dane.ts";
 import { systemCa } from "./probe/system-ca.ts";
 import { worldFor } from "./probe/world.ts";
 
@@ -45,6 +46,7 @@ export async function run(argv: readonly string[]): Promise<number> {
         random: (count) => randomBytes(count),
         systemCa,
         route,
+        dane,
         save: (path, text) => writeFileSync(path, text),
       });
   }

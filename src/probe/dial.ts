@@ -11,6 +11,7 @@ export interface Line {
   readonly stream: Duplex;
   /** The name or address that was connected to. */
   readonly host?: string;
+  readonly port?: number;
   /** Who is there, for "closed connection unexpectedly". */
   readonly peer: "Remote host" | "Socket" | "Child process";
   /** As the transcript has it: "mail.example.org:25". */
@@ -68,7 +69,7 @@ async function dialInet(
     );
     if (stream === undefined) continue;
     transcript.info(`Connected to ${host}.`);
-    return { stream, host, peer: "Remote host", to };
+    return { stream, host, port, peer: "Remote host", to };
   }
   return undefined;
 }

@@ -2,7 +2,7 @@
 import { daysLeft } from "./certificate.ts";
 import type { TlsFacts } from "./handshake.ts";
 import { keywords } from "./keywords.ts";
-import type { Offers } from "./session.ts";
+import type { Dane, Offers } from "./session.ts";
 import type { Transcript } from "./transcript.ts";
 
 /** One line for each keyword. */
@@ -119,6 +119,13 @@ export function explainTls(transcript: Transcript, facts: TlsFacts, now: number)
     transcript.explain(
       facts.hostMatches ? `the certificate is for ${facts.host}` : `the certificate is not for ${facts.host}`,
     );
+}
+
+export function explainDane(transcript: Transcript, { records, authentic, matches }: Dane): void {
+  const signed = authentic ? "signed" : "not known to be signed, so that they count for nothing";
+  transcript.explain(
+    `DANE: ${records} TLSA records, ${signed}; the certificate ${matches ? "is" : "is not"} one of theirs (RFC 7672)`,
+  );
 }
 
 const old: ReadonlySet<string> = new Set(["TLSv1", "TLSv1.1", "SSLv3"]);

@@ -1,6 +1,7 @@
 /** What happened, step by step, as values: for --json, the explanations and the line at the end. */
 import type { TlsFacts } from "./handshake.ts";
 import type { Stop } from "./plan.ts";
+import type { Dane } from "./session.ts";
 
 /** Where in the conversation: a stop point, or the end. */
 export type Moment = Stop | "QUIT";
@@ -35,6 +36,7 @@ export interface Journal {
   connected(to: string): void;
   secured(facts: TlsFacts): void;
   loggedIn(mechanism: string): void;
+  looked(dane: Dane): void;
   read(): Recorded;
 }
 
@@ -42,6 +44,7 @@ export interface Journal {
 export interface Recorded {
   readonly server?: string;
   readonly tls?: TlsFacts;
+  readonly dane?: Dane;
   readonly auth?: string;
   readonly steps: readonly Step[];
   readonly errors: readonly string[];
@@ -51,7 +54,7 @@ export function openJournal(): Journal {
   const steps: Step[] = [];
   const errors: string[] = [];
   const waiting: string[] = [];
-  let known: Pick<Recorded, "server" | "tls" | "auth"> = {};
+  let known: Pick<Recorded, "server" | "tls" | "dane" | "auth"> = {};
   return {
     sent: (text) => void waiting.push(text),
     heard(at, { lines, expected, late, took, secure }) {
@@ -72,6 +75,9 @@ export function openJournal(): Journal {
     },
     secured: (tls) => {
       known = { ...known, tls };
+    },
+    looked: (dane) => {
+      known = { ...known, dane };
     },
     loggedIn: (auth) => {
       known = { ...known, auth };

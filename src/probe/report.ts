@@ -45,6 +45,7 @@ export function asJson(recorded: Recorded, status: number, now: number, took: nu
             distrust: tls.distrust,
             host: tls.host,
             hostMatches: tls.hostMatches,
+            dane: recorded.dane,
             chain: tls.peer.map((certificate) => ({
               subject: certificate.subject,
               issuer: certificate.issuer,

@@ -1,4 +1,5 @@
 /** What the steps of a transaction share: the plan, the conversation, and what the server last said it can do. */
+import type { X509Certificate } from "node:crypto";
 import type { Conversation } from "./conversation.ts";
 import type { Journal } from "./journal.ts";
 import type { Plan } from "./plan.ts";
@@ -15,10 +16,19 @@ export interface Session {
   readonly world: World;
   /** The name or address that was connected to; absent for a socket or a program. */
   readonly host?: string;
+  readonly port?: number;
   /** Of the last EHLO; empty behind HELO. */
   offers: Offers;
   /** It has to be said (again): at the beginning, and behind STARTTLS and XCLIENT (RFC 3207 section 4.2). */
   isHelloDue: boolean;
+}
+
+/** What the DNS says about a server's certificate (RFC 7672). */
+export interface Dane {
+  readonly records: number;
+  /** A resolver on this host says that signatures prove it; otherwise it counts for nothing. */
+  readonly authentic: boolean;
+  readonly matches: boolean;
 }
 
 /** What the probe takes from outside. */
@@ -32,6 +42,15 @@ export interface World {
   readonly systemCa: () => string;
   /** Hosts that take mail for an address's domain, the best first; none where it takes no mail. */
   readonly route: (domain: string) => Promise<readonly string[]>;
+  /**
+   * Undefined where there are no TLSA records, or they cannot be had; absent where nobody wants to know. The chain's
+   * first certificate is the host's own.
+   */
+  readonly dane?: (
+    host: string,
+    port: number,
+    chain: readonly X509Certificate[],
+  ) => Promise<Dane | undefined>;
   /** Writes a file, or throws. */
   readonly save: (path: string, text: string) => void;
 }

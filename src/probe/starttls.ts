@@ -1,7 +1,8 @@
 /** TLS in a session: when it is begun, what the transcript tells about it, and whether it is good enough. */
+import { isIP } from "node:net";
 import { certificatePem, describeCertificate } from "./certificate.ts";
 import { again, type Ending, leave, quit } from "./ending.ts";
-import { explainTls } from "./explain.ts";
+import { explainDane, explainTls } from "./explain.ts";
 import { shakeHands, type TlsFacts } from "./handshake.ts";
 import type { Tls } from "./plan.ts";
 import type { Session } from "./session.ts";
@@ -51,6 +52,7 @@ export async function secure(session: Session, tls: Tls, failed: Ending): Promis
   session.journal.secured(facts);
   for (const line of linesAbout(facts)) transcript.info(line);
   explainTls(transcript, facts, world.now());
+  await lookUpDane(session, facts);
   const complaints = complaintsAbout(facts, tls);
   if (complaints.length > 0) {
     startupFailed(session, complaints.join(", "));
@@ -58,6 +60,18 @@ export async function secure(session: Session, tls: Tls, failed: Ending): Promis
     return leave("tls");
   }
   return keepCertificates(session, facts, tls);
+}
+
+/** For those who want to know more. Through a proxy the DNS is not asked: it would tell where the proxy leads. */
+async function lookUpDane(session: Session, { peer }: TlsFacts): Promise<void> {
+  const { plan, host, port, world, journal, transcript } = session;
+  const isWanted = plan.output.explain || plan.output.json;
+  const isDirect = plan.transport.kind === "inet" && plan.transport.via === undefined;
+  if (!isWanted || !isDirect || host === undefined || port === undefined || isIP(host) !== 0) return;
+  const dane = await world.dane?.(host, port, peer);
+  if (dane === undefined) return;
+  journal.looked(dane);
+  explainDane(transcript, dane);
 }
 
 function startupFailed({ transcript }: Session, reason: string): void {

@@ -53,6 +53,7 @@ async function talk(plan: Plan, line: Line, surroundings: Surroundings): Promise
     isHelloDue: true,
     ...surroundings,
     ...(line.host === undefined ? {} : { host: line.host }),
+    ...(line.port === undefined ? {} : { port: line.port }),
   };
   const ending = await end(session, (await parts(session)) ?? quit("ok"), line);
   await conversation.close();
