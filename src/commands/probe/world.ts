@@ -5,8 +5,8 @@ import { openTerminal } from "../../cli/prompt.ts";
 import { errorCode } from "../../failure.ts";
 import { localDate, messageId } from "../../probe/message/stamp.ts";
 import { fullName } from "../../probe/options/local-host.ts";
-import type { World } from "../../probe/options/parse.ts";
 import { personAt } from "../../probe/options/person.ts";
+import type { World } from "../../probe/options/world.ts";
 import { version } from "../../version.ts";
 
 /** The swaks whose options, texts and statuses these are. */
@@ -44,7 +44,7 @@ export function worldFor(argv: readonly string[], route: World["route"]): World 
     },
     terminal: process.stderr.isTTY,
     services: () => readIfThere("/etc/services") ?? "",
-    netrc: () => readIfThere(`${homedir}/.netrc`),
+    netrc: () => readIfThere(`${env["HOME"] ?? homedir}/.netrc`),
     route,
   };
 }

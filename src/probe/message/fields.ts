@@ -53,7 +53,7 @@ function fieldsOf(text: string): readonly (readonly string[])[] {
   return fields;
 }
 
-const nameOf = ([line = ""]: readonly string[]): string | undefined => /^([^\s:]+):/.exec(line)?.[1];
+const nameOf = ([line = ""]: readonly string[]): string | undefined => /^([^\s:][^:]*):/.exec(line)?.[1];
 
 /** The lines with `field` in place of the last one of its name; undefined where there is none. */
 function withSwapped(lines: readonly string[], field: readonly string[]): string[] | undefined {

@@ -45,8 +45,8 @@ function standardTemplate(hasCc: boolean, type: string | undefined): string {
     ...(hasCc ? ["Cc: %CC_ADDRESS%"] : []),
     "From: %FROM_ADDRESS%",
     "Subject: test %DATE%",
-    "Message-Id: <%MESSAGEID%>",
-    "X-Mailer: swaks v%SWAKS_VERSION% jetmore.org/john/code/swaks/",
+    // A real line end, which only --no-data-fixup shows.
+    "Message-Id: <%MESSAGEID%>\nX-Mailer: swaks v%SWAKS_VERSION% jetmore.org/john/code/swaks/",
     ...(type === undefined ? [] : ["MIME-Version: 1.0", `Content-Type: ${type}`]),
     "%NEW_HEADERS%",
     "%BODY%",

@@ -69,6 +69,8 @@ export const alike: readonly (readonly string[])[] = [
   ["--header", "Subject: mine%NEWLINE%X-Other: 1"],
   ["--data", "Subject: foo%NEWLINE%%NEWLINE%body\\n"],
   ["--data", "Ab: 1%NEWLINE%%NEWLINE%body%NEWLINE%.%NEWLINE%x\\n", "--add-header", "X: Y%NEWLINE%Z: Q"],
+  ["--header", "New Header: 1", "--data", "New Header: 2\\n\\nx"],
+  ["--no-data-fixup"],
   ["--header", "X-From: %FROM_ADDRESS%"],
   ["--header", "X-Latin: caf\u00e9"],
   ["--data", "Ab: 1\\nTo: x\\n y\\n\\n.hi\\n%BODY%\\n.\\n", "--body", "text", "--header", "To: z"],
