@@ -18,6 +18,10 @@ export const words: Readonly<Record<string, Word>> = {
     summary: "Send a message by each route of a file, and tell whether and when it arrives.",
     load: () => import("./probe/monitor.ts"),
   },
+  checkup: {
+    summary: "Look at a submission service from outside, and say what is not well.",
+    load: () => import("./probe/checkup.ts"),
+  },
   report: {
     summary: "Tell what the history of the monitor says, also as a page.",
     load: () => import("./probe/report.ts"),

@@ -1,10 +1,10 @@
 /** A probe's message handed to the submission server, by the same conversation that `tpa-submit probe` has. */
 import { type Outcome, statusOf } from "../exit.ts";
 import { openJournal, type Recorded } from "../journal.ts";
-import type { Output, Plan } from "../plan.ts";
+import type { Plan } from "../plan.ts";
 import type { World } from "../session.ts";
+import { nothingShown, silence } from "../silence.ts";
 import { run } from "../transaction.ts";
-import type { Transcript } from "../transcript.ts";
 import type { Fate } from "../verdict.ts";
 
 /** Where a message is handed over, and as whom. */
@@ -124,25 +124,3 @@ function planOf(
 /** RFC 5321 section 4.5.2. */
 const stuffed = (message: Buffer): Buffer =>
   Buffer.from(message.toString("latin1").replace(/^\./gm, ".."), "latin1");
-
-const silence: Transcript = {
-  sent: () => undefined,
-  message: () => undefined,
-  received: () => undefined,
-  dump: () => undefined,
-  info: () => undefined,
-  error: () => undefined,
-  explain: () => undefined,
-};
-
-const nothingShown: Output = {
-  suppressData: true,
-  hints: { send: false, receive: false, info: false },
-  hide: { send: true, receive: true, info: true, all: true },
-  silent: 3,
-  raw: false,
-  stdout: "&STDOUT",
-  stderr: "&STDERR",
-  explain: false,
-  json: false,
-};

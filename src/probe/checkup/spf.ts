@@ -1,0 +1,155 @@
+/**
+ * Whether a domain's SPF record (RFC 7208) lets an address send for it. All of the evaluation but macros and `exists`, which cannot
+ * be told from outside without a sender: where they decide, the answer is "unknown".
+ */
+import { BlockList, isIPv6 } from "node:net";
+import { type Names, records } from "./names.ts";
+
+/** RFC 7208 section 2.6, and "unknown" for what is not evaluated here. */
+export type SpfResult =
+  | "none"
+  | "pass"
+  | "fail"
+  | "softfail"
+  | "neutral"
+  | "permerror"
+  | "temperror"
+  | "unknown";
+
+/** RFC 7208 section 4.6.4: more terms with a question to the DNS are an error of the record. */
+const mostQuestions = 10;
+
+interface Evaluation {
+  readonly names: Names;
+  readonly address: string;
+  /** Terms so far that ask the DNS. */
+  asked: number;
+}
+
+/** Thrown within an evaluation to end it. */
+class Ended extends Error {
+  readonly result: SpfResult;
+
+  constructor(result: SpfResult) {
+    super(result);
+    this.result = result;
+  }
+}
+
+const results = { "+": "pass", "-": "fail", "~": "softfail", "?": "neutral" } as const;
+
+/** Evaluates the record of `domain` for `address`. */
+export async function evaluateSpf(domain: string, address: string, names: Names): Promise<SpfResult> {
+  try {
+    return await check(domain, { names, address, asked: 0 });
+  } catch (error) {
+    if (error instanceof Ended) return error.result;
+    throw error;
+  }
+}
+
+async function check(domain: string, evaluation: Evaluation): Promise<SpfResult> {
+  const record = await recordOf(domain, evaluation);
+  if (record === undefined) return "none";
+  const terms = record.split(/ +/).slice(1);
+  for (const term of terms) {
+    const [, sign = "", mechanism = "", value = ""] =
+      /^([-+~?]?)([a-z0-9]+)(?:[:/=](.*))?$/i.exec(term) ?? [];
+    if (mechanism === "" || /^[a-z0-9._-]+=/i.test(term)) continue; // modifiers come below
+    const target = term.includes(":") ? value.replace(/\/.*$/, "") : domain;
+    if (value.includes("%")) throw new Ended("unknown");
+    if (await matches(mechanism.toLowerCase(), { term, value, target }, evaluation)) {
+      return results[(sign || "+") as keyof typeof results];
+    }
+  }
+  const redirect = terms.find((term) => /^redirect=/i.test(term))?.slice("redirect=".length);
+  if (redirect === undefined) return "neutral";
+  if (redirect.includes("%")) throw new Ended("unknown");
+  ask(evaluation);
+  const result = await check(redirect, evaluation);
+  return result === "none" ? "permerror" : result;
+}
+
+async function recordOf(domain: string, { names }: Evaluation): Promise<string | undefined> {
+  const found = await records(names.resolveTxt(domain));
+  if (found === "trouble") throw new Ended("temperror");
+  const spf = found.map((strings) => strings.join("")).filter((text) => /^v=spf1(?: |$)/i.test(text));
+  if (spf.length > 1) throw new Ended("permerror");
+  return spf[0];
+}
+
+interface Term {
+  readonly term: string;
+  readonly value: string;
+  readonly target: string;
+}
+
+async function matches(
+  mechanism: string,
+  { term, value, target }: Term,
+  evaluation: Evaluation,
+): Promise<boolean> {
+  const { names, address } = evaluation;
+  // RFC 7208 section 5.6: "/24" is for IPv4, "//64" for IPv6, "/24//64" for both.
+  const [, v4 = "32", v6 = "128"] = /(?:\/(\d+))?(?:\/\/(\d+))?$/.exec(term) ?? [];
+  const within = (addresses: readonly string[]): boolean =>
+    addresses.some((one) => covers(one, v4, v6, address));
+  switch (mechanism) {
+    case "all":
+      return true;
+    case "ip4":
+    case "ip6": {
+      const [network = "", prefix = mechanism === "ip4" ? "32" : "128"] = value.split("/");
+      return covers(network, prefix, prefix, address);
+    }
+    case "a":
+      ask(evaluation);
+      return within(await addressesOf(target, evaluation));
+    case "mx": {
+      ask(evaluation);
+      const hosts = await records(names.resolveMx(target));
+      if (hosts === "trouble") throw new Ended("temperror");
+      const found = await Promise.all(
+        hosts.slice(0, 10).map(({ exchange }) => addressesOf(exchange, evaluation)),
+      );
+      return within(found.flat());
+    }
+    case "include": {
+      ask(evaluation);
+      const result = await check(target, evaluation);
+      if (result === "none" || result === "permerror") throw new Ended("permerror");
+      if (result === "temperror") throw new Ended("temperror");
+      return result === "pass";
+    }
+    case "exists":
+    case "ptr":
+      throw new Ended("unknown");
+    default:
+      throw new Ended("permerror");
+  }
+}
+
+function ask(evaluation: Evaluation): void {
+  evaluation.asked++;
+  if (evaluation.asked > mostQuestions) throw new Ended("permerror");
+}
+
+async function addressesOf(name: string, { names, address }: Evaluation): Promise<readonly string[]> {
+  const found = await records(isIPv6(address) ? names.resolve6(name) : names.resolve4(name));
+  if (found === "trouble") throw new Ended("temperror");
+  return found;
+}
+
+/** Whether `address` is in the network of `base` with the prefix of its kind; never for another kind. */
+function covers(base: string, v4: string, v6: string, address: string): boolean {
+  if (isIPv6(base) !== isIPv6(address)) return false;
+  const kind = isIPv6(address) ? "ipv6" : "ipv4";
+  const prefix = Number(kind === "ipv6" ? v6 : v4);
+  const list = new BlockList();
+  try {
+    list.addSubnet(base, prefix, kind);
+  } catch {
+    throw new Ended("permerror"); // no address, or a prefix beyond its length
+  }
+  return list.check(address, kind);
+}
