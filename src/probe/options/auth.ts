@@ -33,8 +33,6 @@ const removed = "PROVIDED_BUT_REMOVED";
 export interface Secrets {
   /** $TPA_SUBMIT_PROBE_PASSWORD. */
   readonly password?: string;
-  /** The first line of a file, or of standard input for "-". Throws a Failure. */
-  readonly firstLine: (path: string) => Promise<string>;
   /** What .netrc knows for the server, and for the user if one is named. */
   readonly netrc: (user: string | undefined) => Promise<Login | undefined>;
   readonly warn: (text: string) => void;
@@ -150,13 +148,20 @@ async function loginOf(answers: Answers, secrets: Secrets, needed: boolean): Pro
   return { user, password };
 }
 
-async function secretOf(answers: Answers, { firstLine, password }: Secrets): Promise<string | undefined> {
+async function secretOf(answers: Answers, { password }: Secrets): Promise<string | undefined> {
   const file = await answers.text("auth-password-file");
-  if (file !== undefined) return firstLine(file);
+  if (file !== undefined) return firstLine(answers, file);
   const given = await answers.text("auth-password");
   if (given === "<>") return "";
   if (given !== undefined && given !== "") return given;
   return answers.has("auth-password") ? undefined : password;
+}
+
+/** Of a file, or of standard input for "-". */
+async function firstLine(answers: Answers, path: string): Promise<string> {
+  const value = path === "-" ? "-" : `@${path}`;
+  const contents = await answers.contentsOf({ name: "auth-password-file", value, visible: false });
+  return new TextDecoder().decode(contents?.octets).replace(/\r?\n.*$/s, "");
 }
 
 /** The lines of `--dump AUTH`, which shows the password as swaks does; `words` stands in its place elsewhere. */
@@ -170,7 +175,7 @@ export async function authSection(
   const given = await mapped(answers);
   const bases = new Map(theirs);
   for (const [name, type] of given) bases.set(type, [name, ...(bases.get(type) ?? [])]);
-  const any = [...theirs.flatMap(([, names]) => names), ...given.map(([name]) => name)];
+  const usual = [...theirs.flatMap(([, names]) => names), ...given.map(([name]) => name)];
   const extras = [...auth.extra].map(([key, value]) => `${key.toUpperCase()}=${value}`);
   return {
     title,
@@ -180,7 +185,7 @@ export async function authSection(
       ["password", `'${words ?? auth.password}'`],
       ["show plaintext", auth.plaintext ? "TRUE" : "FALSE"],
       ["hide password", auth.hide ?? "FALSE"],
-      ["allowed types", (auth.types.length > 0 ? auth.types : [...new Set(any)].sort()).join(", ")],
+      ["allowed types", (auth.types.length > 0 ? auth.types : [...new Set(usual)].sort()).join(", ")],
       ["extras", extras.sort().join(", ")],
       ["type map", [...bases].sort(byName).map(([type, names]) => `${type} = ${names.join(", ")}`)],
     ],

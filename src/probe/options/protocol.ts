@@ -37,6 +37,13 @@ export async function dialectOf(answers: Answers): Promise<Dialect> {
   return dialect;
 }
 
+/** Where to connect if no option says so; `beginning` is how TLS begins. */
+export function standardPort({ core, port, tls }: Dialect, beginning: Dialect["tls"]): number {
+  if (core === "lmtp") return 24; // IANA's "Private mail system", where swaks looks for LMTP
+  if (beginning === "on-connect") return 465; // RFC 8314 section 3.3
+  return tls === "starttls" ? (port ?? 25) : 25;
+}
+
 /** How the defaults are known. */
 export interface LocalNames {
   /** This host's, with its domain where it has one. */

@@ -40,6 +40,24 @@ export async function transportOf(
   };
 }
 
+/** Lists of addresses, as typed. */
+interface Recipients {
+  readonly to: string;
+  readonly cc: string;
+  readonly bcc: string;
+}
+
+/** Whether it is known where to go without looking at recipients. */
+export const hasTarget = (transport: Transport): boolean =>
+  transport.kind !== "inet" || transport.server !== undefined || transport.copyRouting !== undefined;
+
+/** With the domain that leads to the server, where none is named: the last of --to, whoever comes behind it. */
+export function routed(transport: Transport, { to, cc, bcc }: Recipients): Transport {
+  if (transport.kind !== "inet" || hasTarget(transport)) return transport;
+  const last = (to || cc || bcc).replace(/^.*,/s, "").trim();
+  return { ...transport, copyRouting: last.replace(/^.*@/s, "") };
+}
+
 /** Without a host there is none: an empty answer stands for the default. */
 const endpointFrom = (text: string | undefined): Endpoint | undefined =>
   text === undefined || text === "" ? undefined : endpointOf(text);

@@ -1,7 +1,7 @@
 /** A world for the probe's options to look at: a few files, a few answers, a clock that stands still. */
-import type { Outcome, World } from "../../../src/probe/options/parse.ts";
-import { parseProbe } from "../../../src/probe/options/parse.ts";
+import { type Outcome, parseProbe } from "../../../src/probe/options/parse.ts";
 import { personAt } from "../../../src/probe/options/person.ts";
+import type { World } from "../../../src/probe/options/world.ts";
 
 export interface Given {
   readonly argv: readonly string[];
