@@ -118,6 +118,7 @@ queue_run_delay = 300s`);
     const ends = ["-f", "user1@example.org", "-t", "r@example.net", `127.0.0.1:${postfix.port}`];
     await runWell("smtp-source", [...load, ...ends]);
     await runWell("postsuper", ["-c", postfix.folder, "-H", "ALL"]);
+    await runWell("postqueue", ["-c", postfix.folder, "-f"]); // what is released is deferred
     await until(() => sink.taken() > 0);
     return await rateOf(sink.taken);
   } finally {
