@@ -29,7 +29,9 @@ function zsh(): string {
   const quoted = (text: string): string => text.replaceAll("'", "'\\''").replace(/[[\]:]/g, "\\$&");
   const lines = rows.flatMap((row) => {
     const value =
-      row.argument === "none" ? "" : `:${quoted(row.placeholder ?? "")}:${takesFile(row) ? "_files" : ""}`;
+      row.argument === "none"
+        ? ""
+        : `:${(row.placeholder ?? "").replaceAll(":", "\\:")}:${takesFile(row) ? "_files" : ""}`;
     return writtenNames(row).map((name) => `    '${name}[${quoted(brief(row))}]${value}'`);
   });
   return `#compdef tpa-submit
