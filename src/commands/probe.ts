@@ -4,6 +4,7 @@ import { resolveMx } from "node:dns/promises";
 import { openSync, writeFileSync, writeSync } from "node:fs";
 import type { Word } from "../cli/words.ts";
 import { errorCode } from "../failure.ts";
+import { reason } from "../probe/options/mistake.ts";
 import { type Outcome, parseProbe } from "../probe/options/parse.ts";
 import { probe, type Streams } from "../probe/probe.ts";
 import { mailHosts } from "../probe/route.ts";
@@ -51,7 +52,7 @@ export async function run(argv: readonly string[]): Promise<number> {
         systemCa,
         route,
         dane,
-        save: (path, text) => writeFileSync(path, text),
+        save,
       });
   }
 }
@@ -81,7 +82,21 @@ function streamsOf({ places }: Outcome): Streams {
   return { stdout: streamOf(places.stdout), stderr: streamOf(places.stderr) };
 }
 
+function save(path: string, text: string): string | undefined {
+  try {
+    writeFileSync(path, text);
+    return undefined;
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return reason(errorCode(error));
+  }
+}
+
+/** Where nobody reads any more the conversation goes on to its end all the same: `probe … | head -1`. */
 function standard(stream: NodeJS.WriteStream): Stream {
+  stream.on("error", (error) => {
+    if (errorCode(error) !== "EPIPE") throw error;
+  });
   return { write: (octets) => void stream.write(octets), terminal: stream.isTTY === true };
 }
 

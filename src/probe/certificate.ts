@@ -7,9 +7,18 @@ export function describeCertificate(certificate: X509Certificate): readonly [str
   const names = namesOf(certificate);
   const common = names.filter(([type]) => type === "CN").at(-1)?.[1] ?? "";
   const subject = names.map(([type, value]) => `/${type}=${value}`).join("");
-  const end = new Date(certificate.validTo).toISOString().replace(/\.\d+Z$/, "Z");
-  const others = (certificate.subjectAltName ?? "").replace(/(?<=IP Address:)[\dA-F:]+:[\dA-F:]+/g, shortened);
+  const end = endOf(certificate);
+  const others = (certificate.subjectAltName ?? "").replace(
+    /(?<=IP Address:)[\dA-F:]+:[\dA-F:]+/g,
+    shortened,
+  );
   return [`subject=[${subject}]`, `commonName=[${common}], subjectAltName=[${others}] notAfter=[${end}]`];
+}
+
+/** `2033-09-11T14:50:10Z`; whatever stands there where that is no date, for a certificate is what somebody sent. */
+export function endOf({ validTo }: X509Certificate): string {
+  const time = Date.parse(validTo);
+  return Number.isNaN(time) ? validTo : new Date(time).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 /** The subject's parts in order; Node writes one on each line, with some characters escaped (RFC 2253 section 2.4). */
@@ -35,7 +44,7 @@ export function isFor(certificate: X509Certificate, host: string): boolean {
   return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined;
 }
 
-/** Whole days from `now` (milliseconds since the epoch) until it ends; negative when it has. */
+/** Whole days from `now` (milliseconds since the epoch) until it ends; negative when it has, NaN where nobody can tell. */
 export function daysLeft(certificate: X509Certificate, now: number): number {
   return Math.floor((Date.parse(certificate.validTo) - now) / 86_400_000);
 }

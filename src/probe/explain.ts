@@ -106,7 +106,11 @@ export function explainTls(transcript: Transcript, facts: TlsFacts, now: number)
   );
   for (const [index, certificate] of facts.peer.entries()) {
     const days = daysLeft(certificate, now);
-    const left = days < 0 ? `ended ${-days} days ago` : `${days} days left`;
+    const left = Number.isNaN(days)
+      ? "without a readable end"
+      : days < 0
+        ? `ended ${-days} days ago`
+        : `${days} days left`;
     const issuer = certificate.issuer?.split("\n").at(-1) ?? "";
     transcript.explain(`certificate ${index}: ${left}, issued by ${issuer}`);
   }

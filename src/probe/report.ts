@@ -1,5 +1,5 @@
 /** The run in one line for people who watch, and as a value for programs. */
-import { daysLeft } from "./certificate.ts";
+import { daysLeft, endOf } from "./certificate.ts";
 import { meanings } from "./exit.ts";
 import type { Recorded, Step } from "./journal.ts";
 
@@ -50,7 +50,7 @@ export function asJson(recorded: Recorded, status: number, now: number, took: nu
               subject: certificate.subject,
               issuer: certificate.issuer,
               alternativeNames: certificate.subjectAltName,
-              notAfter: new Date(certificate.validTo).toISOString(),
+              notAfter: endOf(certificate),
               daysLeft: daysLeft(certificate, now),
               sha256: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
             })),

@@ -51,6 +51,6 @@ export interface World {
     port: number,
     chain: readonly X509Certificate[],
   ) => Promise<Dane | undefined>;
-  /** Writes a file, or throws. */
-  readonly save: (path: string, text: string) => void;
+  /** Writes a file. Returns why it could not; undefined where it could. */
+  readonly save: (path: string, text: string) => string | undefined;
 }

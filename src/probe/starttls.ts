@@ -130,7 +130,12 @@ function keepCertificates({ transcript, world }: Session, { peer }: TlsFacts, tl
   for (const [path, certificates] of wanted) {
     const pem = certificates.map(certificatePem).join("");
     if (path === "") transcript.info(pem.trimEnd());
-    else if (path !== undefined) world.save(path, pem);
+    else if (path !== undefined) {
+      const trouble = world.save(path, pem);
+      if (trouble === undefined) continue;
+      transcript.error(`${path} could not be written (${trouble})`);
+      return quit("options");
+    }
   }
   return undefined;
 }

@@ -68,6 +68,7 @@ async function reach({ host, port, family, localInterface, localPort }: Address,
     known === 0 ? await lookup(host, { all: true, family: family ?? 0 }) : [{ address: host, family: known }];
   let last: unknown = new Error("Name or service not known");
   for (const { address } of found) {
+    if (signal.aborted) break;
     try {
       const from = {
         ...(localInterface === undefined ? {} : { localAddress: localInterface }),
@@ -77,7 +78,6 @@ async function reach({ host, port, family, localInterface, localPort }: Address,
     } catch (error) {
       last = error;
     }
-    if (signal.aborted) break;
   }
   throw last;
 }
@@ -90,12 +90,10 @@ function opened(socket: Socket, signal: AbortSignal): Promise<Socket> {
       signal.removeEventListener("abort", stop);
       act();
     };
-    const fail = (error: Error): void =>
-      settle(() => {
-        socket.on("error", () => undefined); // a second one changes nothing
-        reject(error);
-      });
+    const fail = (error: Error): void => settle(() => reject(error));
     const open = (): void => settle(() => resolve(socket));
+    // What goes wrong while nobody reads is known by the end of the stream.
+    socket.on("error", () => undefined);
     socket.on("error", fail).on("connect", open).setNoDelay(true);
     signal.addEventListener("abort", stop);
   });
