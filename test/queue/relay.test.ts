@@ -1,8 +1,11 @@
 /** `tpa-submit queue` beside a relay that runs: orders through the control socket. */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, chown, mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Relay, startRelay } from "../../demo/relay.mjs";
+import { program, type Relay, startRelay } from "../../demo/relay.mjs";
 import { note, submitAlone } from "../relay/conversation.ts";
 import { until } from "../tools/until.ts";
 import { listed, queue, well } from "./operator.ts";
@@ -166,3 +169,44 @@ test("keeps the socket to its owner and group, replaces one that a killed relay 
   await relay.ended;
   await expect(stat(socket)).rejects.toThrow("ENOENT");
 });
+
+test.runIf(process.getuid?.() === 0)(
+  "takes orders of who is in the socket's group only, and of nobody else",
+  async () => {
+    const socket = join(relay.folder, "run/control");
+    await chmod(relay.folder, 0o755);
+    await mkdir(join(relay.folder, "run"), { mode: 0o755 });
+    relay.signal("SIGTERM");
+    await relay.ended;
+    await relay.configure(
+      `[control]\nsocket = "${socket}"\n[delivery]\nrelay = "smtp://127.0.0.1:9"\nretry-first = "1h"`,
+    );
+    await relay.start();
+    const id = await stuck("for the group");
+    await chown(socket, 0, group);
+    const inside = await as({ uid: 64_000, gid: group }, "hold", "--all", "--yes");
+    expect(inside).toMatchObject({ status: 0, stdout: "1 message held\n" });
+    expect((await as({ uid: 64_000, gid: group }, "list")).stdout).toContain(id);
+    const outside = await as({ uid: 64_000, gid: 64_000 }, "release", "--all", "--yes");
+    expect(outside).toMatchObject({ status: 77, stdout: "" });
+    expect(outside.stderr).toMatch(/the relay cannot be asked: .*EACCES.*in the group of this socket\n$/);
+  },
+);
+
+/** nogroup. */
+const group = 65_534;
+
+/** What a plain user gets to see. */
+async function as(
+  user: { readonly uid: number; readonly gid: number },
+  word: string,
+  ...words: readonly string[]
+) {
+  const child = spawn(process.execPath, [program, "queue", word, "--config", relay.config, ...words], user);
+  const [stdout, stderr, [status]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "close") as Promise<[number | null]>,
+  ]);
+  return { status, stdout, stderr };
+}
