@@ -1,4 +1,5 @@
 /** Authentication: from options to the plan's part and its --dump section. */
+import { statusOf } from "../exit.ts";
 import type { Auth, Need } from "../plan.ts";
 import { mechanismNames, mechanismRows } from "../sasl/mechanisms.ts";
 import type { Answers } from "./answers.ts";
@@ -49,7 +50,7 @@ export async function authOf(
   const map = new Map([...aliases, ...(await mapped(answers))].map(([name, is]) => [name.toUpperCase(), is]));
   const types = typesFrom(asked.types, [...map.keys(), ...mechanismNames], secrets.warn);
   if (types === undefined) {
-    if (asked.need === "required") throw mistake(noTypes, 10);
+    if (asked.need === "required") throw mistake(noTypes, statusOf("missing"));
     secrets.warn(noTypes);
     return undefined;
   }

@@ -30,11 +30,3 @@ export function portOf(port: string, services: () => string): number {
 
 /** 4 or 6 for an address, without its zone; 0 for a name. */
 export const familyOf = (host: string): number => isIP(host.replace(/%.*$/, ""));
-
-/** `#16909060`: an IPv4 address as one number, once RFC 821's notation; else undefined. */
-export function numbered(domain: string): string | undefined {
-  const [, digits] = /^#(\d{1,10})$/.exec(domain) ?? [];
-  const value = Number(digits ?? Number.NaN);
-  if (!(value < 2 ** 32)) return undefined;
-  return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
-}

@@ -1,8 +1,9 @@
 /** How the probe's options say no: swaks' status and its words, with the reasons that C programs give. */
 import { Failure } from "../../failure.ts";
+import { statusOf } from "../exit.ts";
 
-/** swaks' exit status for options that it cannot use. */
-export const mistakeStatus = 1;
+/** For options that cannot be used. */
+export const mistakeStatus = statusOf("options");
 
 /** A Failure in swaks' form. */
 export const mistake = (text: string, status = mistakeStatus): Failure => new Failure(status, `*** ${text}`);
