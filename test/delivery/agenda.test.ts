@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Agenda, type Item, newAgenda } from "../../src/server/delivery/agenda.ts";
+import { type Agenda, type Item, newAgenda } from "../../src/server/delivery/schedule/agenda.ts";
 
 const item = (id: string, due: number, login = "user1", more: Partial<Item> = {}): Item => ({
   id,

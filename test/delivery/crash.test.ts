@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { startScheduler } from "../../src/server/delivery/scheduler.ts";
+import { startScheduler } from "../../src/server/delivery/schedule/scheduler.ts";
 import { openSpool, type Spool } from "../../src/server/spool/spool.ts";
 import { accepted, recipient } from "./letters.ts";
 import { fakeCarrier, patience, put, turnableClock } from "./office.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Destinations, newDestinations } from "../../src/server/delivery/destinations.ts";
-import type { Outcome } from "../../src/server/delivery/letter.ts";
+import type { Outcome } from "../../src/server/delivery/letter/letter.ts";
+import { type Destinations, newDestinations } from "../../src/server/delivery/schedule/destinations.ts";
 import { recipient } from "./letters.ts";
 
 const minute = 60_000;

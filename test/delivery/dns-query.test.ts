@@ -2,9 +2,9 @@ import { createSocket, type RemoteInfo } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { asking } from "../../src/server/delivery/dns-query.ts";
-import type { Resolver } from "../../src/server/delivery/resolver.ts";
-import { validating } from "../../src/server/delivery/validating.ts";
+import { asking } from "../../src/server/delivery/route/dns-query.ts";
+import type { Resolver } from "../../src/server/delivery/route/resolver.ts";
+import { validating } from "../../src/server/delivery/route/validating.ts";
 
 const quick = { timeout: 150, tries: 3 };
 

@@ -1,7 +1,7 @@
 /** Who waits for whom: senders, destinations, pauses. */
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { type Scheduler, startScheduler } from "../../src/server/delivery/scheduler.ts";
-import type { Patience } from "../../src/server/delivery/verdict.ts";
+import { type Scheduler, startScheduler } from "../../src/server/delivery/schedule/scheduler.ts";
+import type { Patience } from "../../src/server/delivery/schedule/verdict.ts";
 import { logTo } from "../../src/server/observe/log.ts";
 import { accepted, recipient } from "./letters.ts";
 import { fakeCarrier, patience, turnableClock } from "./office.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { deliverToFolder } from "../../src/server/delivery/folder.ts";
+import { deliverToFolder } from "../../src/server/delivery/route/folder.ts";
 import { letter, message, recipient, replies } from "./letters.ts";
 
 let root = "";

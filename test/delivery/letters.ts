@@ -1,8 +1,8 @@
 /** Envelopes, letters and terms for the tests of delivery. */
 import { Readable } from "node:stream";
-import type { Letter, Outcome } from "../../src/server/delivery/letter.ts";
-import type { Hop } from "../../src/server/delivery/route.ts";
-import type { Terms } from "../../src/server/delivery/terms.ts";
+import type { Terms } from "../../src/server/delivery/hop/terms.ts";
+import type { Letter, Outcome } from "../../src/server/delivery/letter/letter.ts";
+import type { Hop } from "../../src/server/delivery/route/route.ts";
 import type { Envelope, Recipient } from "../../src/server/spool/envelope.ts";
 
 export const accepted = Date.UTC(2026, 10, 22, 13, 2, 46);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Resolver, remembering, unsigned } from "../../src/server/delivery/resolver.ts";
-import { type Hop, type Routing, routeByMx, routeToHost } from "../../src/server/delivery/route.ts";
+import { type Resolver, remembering, unsigned } from "../../src/server/delivery/route/resolver.ts";
+import { type Hop, type Routing, routeByMx, routeToHost } from "../../src/server/delivery/route/route.ts";
 import type { Reply } from "../../src/smtp/reply.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { type Carrier, relayCarrier } from "../../src/server/delivery/carrier.ts";
-import { fits, routed } from "../../src/server/delivery/routes.ts";
-import type { Terms } from "../../src/server/delivery/terms.ts";
+import type { Terms } from "../../src/server/delivery/hop/terms.ts";
+import { type Carrier, relayCarrier } from "../../src/server/delivery/route/carrier.ts";
+import { fits, routed } from "../../src/server/delivery/route/routes.ts";
 import { close } from "../tools/fakeserver.ts";
 import { server } from "./hosts.ts";
 import { envelope, letter, recipient, replies, terms } from "./letters.ts";

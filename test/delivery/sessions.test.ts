@@ -1,11 +1,11 @@
 /** When a session carries more than one message, and when it must not. */
 import { createSecureContext } from "node:tls";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { attempt } from "../../src/server/delivery/attempt.ts";
-import type { Outcome } from "../../src/server/delivery/letter.ts";
-import type { Hop } from "../../src/server/delivery/route.ts";
-import { newSessions, type Sessions } from "../../src/server/delivery/sessions.ts";
-import type { Terms } from "../../src/server/delivery/terms.ts";
+import { attempt } from "../../src/server/delivery/hop/attempt.ts";
+import { newSessions, type Sessions } from "../../src/server/delivery/hop/sessions.ts";
+import type { Terms } from "../../src/server/delivery/hop/terms.ts";
+import type { Outcome } from "../../src/server/delivery/letter/letter.ts";
+import type { Hop } from "../../src/server/delivery/route/route.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { close, type FakeServer, type Script } from "../tools/fakeserver.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Hop } from "../../src/server/delivery/route.ts";
-import { isListed, policyId, readPolicy, underPolicy } from "../../src/server/delivery/sts-policy.ts";
+import type { Hop } from "../../src/server/delivery/route/route.ts";
+import { isListed, policyId, readPolicy, underPolicy } from "../../src/server/delivery/tls/sts-policy.ts";
 
 describe("the TXT record that tells of a policy (RFC 8461 section 3.1)", () => {
   test.each<readonly [string, readonly string[], string | undefined]>([

@@ -1,9 +1,9 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Hop } from "../../src/server/delivery/route.ts";
-import type { Terms } from "../../src/server/delivery/terms.ts";
-import type { Tlsa } from "../../src/server/delivery/tls-policy.ts";
+import type { Terms } from "../../src/server/delivery/hop/terms.ts";
+import type { Hop } from "../../src/server/delivery/route/route.ts";
+import type { Tlsa } from "../../src/server/delivery/tls/policy.ts";
 import { type Entry, logTo } from "../../src/server/observe/log.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { close, type Options, type Script, silence } from "../tools/fakeserver.ts";

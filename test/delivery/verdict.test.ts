@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { delayAfter } from "../../src/server/delivery/backoff.ts";
-import type { Outcome } from "../../src/server/delivery/letter.ts";
-import { conclude, isDone, wanting, withOutcomes } from "../../src/server/delivery/verdict.ts";
+import type { Outcome } from "../../src/server/delivery/letter/letter.ts";
+import { delayAfter } from "../../src/server/delivery/schedule/backoff.ts";
+import { conclude, isDone, wanting, withOutcomes } from "../../src/server/delivery/schedule/verdict.ts";
 import type { Recipient } from "../../src/server/spool/envelope.ts";
 import { accepted, envelope, recipient } from "./letters.ts";
 import { patience } from "./office.ts";

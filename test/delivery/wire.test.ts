@@ -3,7 +3,7 @@
  */
 import SmtpConnection from "nodemailer/lib/smtp-connection";
 import { describe, expect, test } from "vitest";
-import { WireConnection } from "../../src/server/delivery/wire.ts";
+import { WireConnection } from "../../src/server/delivery/hop/wire.ts";
 import { deliver, server } from "./hosts.ts";
 import { letter, recipient } from "./letters.ts";
 

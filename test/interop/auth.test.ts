@@ -5,7 +5,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { prepareRelay, type Relay } from "../../demo/relay.mjs";
+import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
 import { createStored } from "../../src/passwd/creation.ts";
 import { formatStored, readSchemeName } from "../../src/passwd/stored.ts";
 import { selfSigned } from "../tools/certificate.ts";
@@ -178,4 +178,37 @@ describe("EXTERNAL", () => {
     const settings = `user = "bcrypt:"\nlogin-options = "AUTH=EXTERNAL"\n${files}`;
     expect(await sentBy(() => curl(settings, submissions))).toBe(isExternal);
   });
+});
+
+describe("our own probe", () => {
+  test.each<[string, Login]>([
+    ["PLAIN", "bcrypt"],
+    ["LOGIN", "bcrypt"],
+    ["LOGIN-INITIAL", "bcrypt"],
+    ["CRAM-MD5", "cram"],
+    ["SCRAM-SHA-1", "scram1"],
+    ["SCRAM-SHA-1-PLUS", "scram1"],
+    ["SCRAM-SHA-256", "scram256"],
+    ["SCRAM-SHA-256-PLUS", "scram256"],
+  ])("with %s, for the login %s", async (mechanism, login) => {
+    const found = await sentBy(() => probe("-tls", "-a", mechanism, "-au", login, "-ap", relay.password));
+    expect(found).toBe(`${mechanism.replace("-INITIAL", "")}, sasl_username=${login}`);
+  });
+
+  test("with EXTERNAL, by its certificate", async () => {
+    const certificate = [
+      "--tls-cert",
+      join(relay.folder, "client.pem"),
+      "--tls-key",
+      join(relay.folder, "client-key.pem"),
+    ];
+    const found = await sentBy(() => probe("-tls", "-a", "EXTERNAL", "-au", "<>", ...certificate));
+    expect(found).toBe("EXTERNAL, sasl_username=bcrypt");
+  });
+
+  function probe(...words: readonly string[]): Promise<unknown> {
+    const port = String(relay.submission);
+    const from = ["probe", "--config", "-s", "localhost", "-p", port, "-f", "someone@example.org", "-t", to];
+    return runWell(process.execPath, [program, ...from, ...words]);
+  }
 });

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type Occasion, writeReport } from "../../src/server/delivery/report.ts";
+import { type Occasion, writeReport } from "../../src/server/delivery/report/report.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
 import { pathOf, real } from "../tools/real.ts";
 

@@ -1,14 +1,10 @@
 /** `--ldap`: sets a user's hash in the directory and reads it back. */
 import { readFile } from "node:fs/promises";
-import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { readAccess } from "../../ldap/access.ts";
 import { withDirectory } from "../../ldap/connection.ts";
-import type { Directory, Login } from "../../ldap/directory.ts";
-import { textsOf } from "../../ldap/entry.ts";
-import { entriesOf } from "../../ldap/search.ts";
-import type { Attempt } from "../../passwd/scheme.ts";
-import { readStored, verifyStored } from "../../passwd/stored.ts";
+import type { Login } from "../../ldap/directory.ts";
+import { findDn, ownDn, setPassword } from "../../ldap/password.ts";
 import { hasBareForm, makeHash, print, schemeNamed, tell } from "./hash.ts";
 import type { Options } from "./options.ts";
 import { askOnce } from "./secret.ts";
@@ -26,8 +22,7 @@ export async function setInDirectory(options: Options, user: string): Promise<nu
   const attribute = ldap["password-attribute"];
   const changed = await withDirectory(access, new AbortController().signal, async (directory) => {
     const entry = options.asAdmin ? await findDn(directory, ldap, user) : dn;
-    await directory.replace(entry, attribute, [text]);
-    await readBack(directory, entry, attribute, attempt);
+    await setPassword(directory, { dn: entry, attribute }, text, attempt);
     return entry;
   });
   const made = generated ? { password: attempt.password } : {};
@@ -45,48 +40,4 @@ async function directoryPassword({ bindPasswordFile }: Options, user: string): P
     if (errorCode(error) === "") throw error;
     throw new Failure(exitStatus.noInput, `--bind-password-file: cannot read it: ${errorText(error)}`);
   }
-}
-
-/** The entry of a user in a flat tree, as userdir-ldap has it. */
-function ownDn({ base, "login-attribute": attribute }: Config["ldap"], user: string): string {
-  return `${attribute}=${escapeDn(user)},${base}`;
-}
-
-/** RFC 4514 section 2.4. */
-export function escapeDn(value: string): string {
-  return value
-    .replace(/[\\"+,;<=>]/g, "\\$&")
-    .replace(/^[ #]| $/g, "\\$&")
-    .replaceAll("\0", "\\00");
-}
-
-async function findDn(directory: Directory, ldap: Config["ldap"], user: string): Promise<string> {
-  const attribute = ldap["login-attribute"];
-  const found = await entriesOf(directory, ldap, { attribute, login: user, filter: ldap.filter }, [
-    attribute,
-  ]);
-  const [entry] = found;
-  if (entry && found.length === 1) return entry.dn;
-  const number = found.length === 0 ? "no entry" : `${found.length} entries`;
-  throw new Failure(
-    exitStatus.temporary,
-    `the directory has ${number} with ${attribute} ${user}, expected one`,
-  );
-}
-
-/** What a directory has taken it may have changed or put beside other values. */
-async function readBack(
-  directory: Directory,
-  dn: string,
-  attribute: string,
-  attempt: Attempt,
-): Promise<void> {
-  const entry = await directory.read(dn, [attribute]);
-  const values = entry ? textsOf(entry, attribute) : [];
-  const stored = values.length === 1 ? readStored(values[0] ?? "") : undefined;
-  if (stored && !("problem" in stored) && (await verifyStored(stored, attempt))) return;
-  throw new Failure(
-    exitStatus.temporary,
-    `${attribute} of ${dn} was set, but ${values.length === 0 ? "cannot be read back" : "reads back as something else"}`,
-  );
 }

@@ -9,17 +9,17 @@ import { relay, writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import type { Way } from "../../config/way.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/carrier.ts";
-import { asking } from "../../server/delivery/dns-query.ts";
-import { openPolicies, type StsPolicies } from "../../server/delivery/mta-sts.ts";
-import { type Resolver, remembering, unsigned } from "../../server/delivery/resolver.ts";
-import type { Routing } from "../../server/delivery/route.ts";
-import { routed } from "../../server/delivery/routes.ts";
-import type { Sessions } from "../../server/delivery/sessions.ts";
-import { stsCache } from "../../server/delivery/sts-cache.ts";
-import { fetchingFrom } from "../../server/delivery/sts-fetch.ts";
-import { type Credentials, type Source, type Terms, timeouts } from "../../server/delivery/terms.ts";
-import { validating } from "../../server/delivery/validating.ts";
+import type { Sessions } from "../../server/delivery/hop/sessions.ts";
+import { type Credentials, type Source, type Terms, timeouts } from "../../server/delivery/hop/terms.ts";
+import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/route/carrier.ts";
+import { asking } from "../../server/delivery/route/dns-query.ts";
+import { type Resolver, remembering, unsigned } from "../../server/delivery/route/resolver.ts";
+import type { Routing } from "../../server/delivery/route/route.ts";
+import { routed } from "../../server/delivery/route/routes.ts";
+import { validating } from "../../server/delivery/route/validating.ts";
+import { openPolicies, type StsPolicies } from "../../server/delivery/tls/mta-sts.ts";
+import { stsCache } from "../../server/delivery/tls/sts-cache.ts";
+import { fetchingFrom } from "../../server/delivery/tls/sts-fetch.ts";
 
 /**
  * Mail that leaves uses what waits in `sessions`. Throws a Failure where a file that a way needs cannot be read, or an

@@ -12,7 +12,7 @@ import {
   openFrozen,
 } from "../../server/control/frozen.ts";
 import { type ControlSocket, listenForOrders } from "../../server/control/socket.ts";
-import type { Scheduler } from "../../server/delivery/scheduler.ts";
+import type { Scheduler } from "../../server/delivery/schedule/scheduler.ts";
 import { log } from "../../server/observe/log.ts";
 import type { Spool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";

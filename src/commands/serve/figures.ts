@@ -1,5 +1,5 @@
 /** What the relay tells of itself to monitoring: the gauges of /metrics, and /healthz. */
-import type { Scheduler } from "../../server/delivery/scheduler.ts";
+import type { Scheduler } from "../../server/delivery/schedule/scheduler.ts";
 import type { Readings } from "../../server/observe/figures.ts";
 import type { Health } from "../../server/observe/http.ts";
 import { processReadings } from "../../server/observe/metrics.ts";

@@ -1,6 +1,6 @@
 /** How long delivery is tried, and how often, as the configuration has it. */
 import type { Config } from "../../config/settings.ts";
-import type { Patience } from "../../server/delivery/verdict.ts";
+import type { Patience } from "../../server/delivery/schedule/verdict.ts";
 
 export function patienceOf({ delivery, spool }: Config): Patience {
   return {

@@ -3,8 +3,8 @@
  * that no attempt is under way meanwhile.
  */
 import { type Reply, reply } from "../../smtp/reply.ts";
-import { openLedger } from "../delivery/ledger.ts";
-import { conclude, isOpen, wanting } from "../delivery/verdict.ts";
+import { openLedger } from "../delivery/schedule/ledger.ts";
+import { conclude, isOpen, wanting } from "../delivery/schedule/verdict.ts";
 import { log } from "../observe/log.ts";
 import type { Envelope, LastReply } from "../spool/envelope.ts";
 import type { Floor } from "./floor.ts";

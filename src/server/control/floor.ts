@@ -2,10 +2,11 @@
  * What the desk works on: the queue of a relay that runs, where a delivery may be under way at any moment, or the spool
  * alone, while nobody else has it.
  */
-import type { Books } from "../delivery/ledger.ts";
-import { newReporter } from "../delivery/reporter.ts";
-import type { Scheduler } from "../delivery/scheduler.ts";
-import type { Patience } from "../delivery/verdict.ts";
+
+import { newReporter } from "../delivery/report/reporter.ts";
+import type { Books } from "../delivery/schedule/ledger.ts";
+import type { Scheduler } from "../delivery/schedule/scheduler.ts";
+import type { Patience } from "../delivery/schedule/verdict.ts";
 import { isDamaged, type Reading, type Spool } from "../spool/spool.ts";
 import type { Frost, FrozenLogins } from "./frozen.ts";
 

@@ -1,0 +1,176 @@
+/**
+ * One message to one destination: its hosts in order until one answers, then a transaction, or several where
+ * the recipients are many. A recipient without an outcome was not tried, because `signal` came first.
+ */
+import { domainOf } from "../../../smtp/address.ts";
+import { isPermanent, isPositive, type Reply, reply } from "../../../smtp/reply.ts";
+import type { LastReply, Recipient } from "../../spool/envelope.ts";
+import { type Letter, type Outcome, planFor } from "../letter/letter.ts";
+import type { Hop } from "../route/route.ts";
+import { peer, peerWithPort } from "./peer.ts";
+import { isReset, newSession, type Session } from "./sessions.ts";
+import type { Terms } from "./terms.ts";
+import { transact } from "./transaction.ts";
+
+/** RFC 5321 section 4.5.3.1.8: what every server must take at a time. */
+const mostRecipients = 100;
+
+/** What one host had to say. */
+interface Visit {
+  readonly outcomes: readonly Outcome[];
+  /** Recipients that it said nothing about: another host may. */
+  readonly left: readonly Recipient[];
+  /** Why there is nothing more to be had from it, as a temporary reply. */
+  readonly end?: Reply;
+}
+
+/** What does not change while the hosts do. */
+interface Journey {
+  readonly terms: Terms;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** Delivers `letter` by way of the first of `hops` that talks with us. */
+export async function attempt(
+  letter: Letter,
+  hops: readonly Hop[],
+  terms: Terms,
+  now: () => number,
+  signal: AbortSignal,
+): Promise<readonly Outcome[]> {
+  const journey = { terms, now, signal };
+  const outcomes: Outcome[] = [];
+  let left = letter.recipients;
+  let end: Reply | undefined;
+  for (const hop of hops) {
+    if (left.length === 0 || signal.aborted) break;
+    const visited = await visit(hop, { ...letter, recipients: left }, journey);
+    outcomes.push(...visited.outcomes);
+    left = visited.left;
+    // Who cannot be reached now may come back: what others lack for good is no verdict before that.
+    if (visited.end && !(end && isPermanent(visited.end))) end = visited.end;
+  }
+  if (signal.aborted || end === undefined) return outcomes;
+  return [...outcomes, ...unreached(left, end, now())];
+}
+
+/** The same reply of our own for all `recipients`: nobody was asked. `at` in milliseconds since the epoch. */
+export function unreached(recipients: readonly Recipient[], reason: Reply, at: number): readonly Outcome[] {
+  const reply: LastReply = { ...reason, relay: "none", command: "", at };
+  return recipients.map((recipient) => ({ recipient, reply, transmitting: 0 }));
+}
+
+async function visit(hop: Hop, letter: Letter, journey: Journey): Promise<Visit> {
+  const { terms, signal } = journey;
+  const outcomes: Outcome[] = [];
+  let left = letter.recipients;
+  for (let fresh = false; left.length > 0 && !signal.aborted; ) {
+    const kept = fresh ? undefined : await terms.sessions?.take(hop, terms, signal);
+    const session = kept ?? (await newSession(hop, terms, signal));
+    if ("reply" in session) return { outcomes, left, end: session.reply };
+    const sat = await sit(session, hop, { ...letter, recipients: left }, journey);
+    outcomes.push(...sat.outcomes);
+    left = sat.left;
+    if (sat.end === undefined && terms.sessions) terms.sessions.keep(hop, terms, session);
+    else if (sat.end === undefined) session.wire.leave();
+    else session.wire.close();
+    // An old session that ends without a word about the message says nothing of the host: a new one is asked.
+    if (sat.end !== undefined && !session.kept) return { outcomes, left, end: sat.end };
+    fresh = sat.end !== undefined;
+  }
+  return { outcomes, left };
+}
+
+/** As many transactions of one session as it takes, and lets. */
+async function sit(session: Session, hop: Hop, letter: Letter, journey: Journey): Promise<Visit> {
+  const { wire } = session;
+  const ready = journey.now();
+  const outcomes: Outcome[] = [];
+  let most = Math.min(mostRecipients, wire.limits.recipients);
+  let left = letter.recipients;
+  let end: Reply | undefined;
+  while (left.length > 0 && end === undefined && !journey.signal.aborted) {
+    if (session.uses > 0 && session.uses >= wire.limits.mails) break;
+    const some = { ...letter, recipients: firstOf(left, most, wire.limits.domains) };
+    session.uses += 1;
+    const exchange = await converse(session, hop, some, journey, ready);
+    const { settled, crowdedOut, taken } = sortOut(exchange.outcomes);
+    outcomes.push(...settled);
+    left = [...crowdedOut, ...exchange.left, ...left.slice(some.recipients.length)];
+    if (crowdedOut.length > 0) most = taken;
+    end = exchange.end;
+    const clean = settled.some(({ reply }) => reply.command === "end of DATA");
+    if (left.length > 0 && end === undefined && !clean && !(await isReset(wire, journey.signal))) {
+      end = reply(451, "4.4.2", `lost connection with ${peer(hop)} between two transactions`);
+    }
+  }
+  return { outcomes, left, ...(end && { end }) };
+}
+
+/** The first `most` of `recipients`, or fewer, in no more than so many `domains`. */
+function firstOf(recipients: readonly Recipient[], most: number, domains: number): readonly Recipient[] {
+  const seen = new Set<string>();
+  const over = recipients.slice(0, most).findIndex(({ address }) => {
+    seen.add(domainOf(address).toLowerCase());
+    return seen.size > domains;
+  });
+  return recipients.slice(0, over < 0 ? most : over);
+}
+
+/**
+ * RFC 5321 section 4.5.3.1.10: who is refused with 452 only because others are in the same transaction goes into
+ * another one at once.
+ */
+function sortOut(outcomes: readonly Outcome[]): {
+  readonly settled: readonly Outcome[];
+  readonly crowdedOut: readonly Recipient[];
+  readonly taken: number;
+} {
+  const taken = outcomes.filter(({ reply }) => reply.command === "end of DATA").length;
+  const tooMany = ({ reply: { code, status, command } }: Outcome): boolean =>
+    taken > 0 && code === 452 && command === "RCPT TO" && (status === "4.5.3" || status === "4.0.0");
+  return {
+    settled: outcomes.filter((outcome) => !tooMany(outcome)),
+    crowdedOut: outcomes.filter(tooMany).map(({ recipient }) => recipient),
+    taken,
+  };
+}
+
+/** One transaction with its outcomes. An `end` says that it was the last. */
+async function converse(
+  { wire: session, uses }: Session,
+  hop: Hop,
+  letter: Letter,
+  { terms, now, signal }: Journey,
+  ready: number,
+): Promise<Visit> {
+  const { commands, carried, refused, message: form } = await planFor(letter, session, peer(hop));
+  const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
+  if (carried.length === 0) return { outcomes: own, left: [] };
+  const message = { body: form.body(), size: form.size };
+  const { said, elsewhere, end } = await transact(session, hop, commands, message, {
+    signal,
+    timeouts: terms.timeouts,
+  });
+  const at = now();
+  const here = terms.protocol === "lmtp" ? "delivered" : "relayed";
+  const taken = session.offers("DSN") ? "onward" : here;
+  const outcomes: Outcome[] = [...own];
+  const left: Recipient[] = [];
+  for (const [number, recipient] of carried.entries()) {
+    const { reply, command } = said[number] ?? { reply: end, command: "" };
+    if (command === "" && elsewhere) left.push(recipient);
+    if (reply === undefined || (command === "" && (elsewhere || signal.aborted))) continue;
+    const last: LastReply = { ...reply, relay: command === "" ? "none" : peerWithPort(hop), command, at };
+    outcomes.push({
+      recipient,
+      reply: last,
+      transmitting: at - ready,
+      ...(isPositive(reply) && { taken }),
+      ...(uses > 1 && { use: uses }),
+    });
+  }
+  return { outcomes, left, ...(end && { end }) };
+}

@@ -1,0 +1,40 @@
+/** How a next hop is spoken of, in the log and in replies of our own. */
+import { parseReply, type Reply, reply } from "../../../smtp/reply.ts";
+import type { Hop } from "../route/route.ts";
+import type { WireError } from "./step.ts";
+
+/** `mx.example.net[192.0.2.1]:25`. */
+export const peerWithPort = (hop: Hop): string => `${peer(hop)}:${hop.port}`;
+
+/** `mx.example.net[192.0.2.1]`. */
+export const peer = ({ host, address }: Hop): string => `${host}[${address}]`;
+
+/** Characters of a server's words that are kept; our choice: what a log line and an envelope can bear. */
+const longest = 1000;
+
+/** A server's words on one line, without control characters. */
+export function oneLine(said: string): string {
+  return said
+    .slice(0, longest)
+    .trim()
+    .replace(/\s*\n\s*/g, " / ")
+    .replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
+}
+
+/** The reply that a server gave, its text no longer and no wilder than {@link oneLine} allows. */
+export function replyIn(said: string): Reply {
+  const { code, status, text } = parseReply(said);
+  return reply(code, status, oneLine(text));
+}
+
+/** The connection broke or fell silent while `doing`: 4.4.2, "bad connection" (RFC 3463 section 3.5). */
+export function brokenConnection(error: WireError, doing: string, hop: Hop): Reply {
+  const timedOut = error.code === "ETIMEDOUT" || error.code === "EABORT";
+  return reply(
+    451,
+    "4.4.2",
+    timedOut
+      ? `conversation with ${peer(hop)} timed out while ${doing}`
+      : `lost connection with ${peer(hop)} while ${doing}`,
+  );
+}

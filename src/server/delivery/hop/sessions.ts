@@ -1,0 +1,128 @@
+/**
+ * Open sessions that have carried a message and may carry another. One is used again only for the same host under the
+ * same terms, and after the host has answered RSET: whatever happened while it waited costs a new connection and
+ * nothing else.
+ */
+import { log } from "../../observe/log.ts";
+import type { Hop } from "../route/route.ts";
+import { within } from "./deadline.ts";
+import { peerWithPort } from "./peer.ts";
+import { type NoSession, openSession } from "./session.ts";
+import { step } from "./step.ts";
+import type { Terms } from "./terms.ts";
+import type { WireConnection } from "./wire.ts";
+
+export interface Session {
+  readonly wire: WireConnection;
+  /** When it was opened, in milliseconds since the epoch. */
+  readonly opened: number;
+  /** Transactions begun. */
+  uses: number;
+  /** Whether it was not opened for this message. */
+  readonly kept: boolean;
+  /** Whether it may be kept for another: not where TLS failed and would be tried again. */
+  readonly lasting: boolean;
+}
+
+/** Where sessions wait. */
+export interface Sessions {
+  /** One that waits for a message to `hop` under `terms`, and answers. */
+  take(hop: Hop, terms: Terms, signal: AbortSignal): Promise<Session | undefined>;
+  /** Lets `session`, which is in order, wait; says goodbye instead where it has done enough. */
+  keep(hop: Hop, terms: Terms, session: Session): void;
+  /** Says goodbye to all, and keeps none any more. */
+  close(): void;
+}
+
+/** Our choices. Milliseconds, but for the messages; Postfix lets a session live for 300 seconds, too. */
+const longestIdle = 5_000;
+const longestLife = 300_000;
+const mostMessages = 100;
+const mostKept = 100;
+const answerToReset = 10_000;
+
+interface Kept {
+  readonly key: string;
+  readonly session: Session;
+  /** Lets it wait no more. */
+  readonly wake: () => void;
+}
+
+/** `now` is in milliseconds since the epoch. */
+export function newSessions(now: () => number): Sessions {
+  /** The one that has waited longest comes first. */
+  const waiting = new Set<Kept>();
+  let closed = false;
+
+  function leave(kept: Kept): void {
+    kept.wake();
+    kept.session.wire.leave();
+  }
+
+  function newest(key: string): Kept | undefined {
+    let found: Kept | undefined;
+    for (const kept of waiting) if (kept.key === key) found = kept;
+    return found;
+  }
+
+  return {
+    async take(hop, terms, signal) {
+      const key = keyOf(hop, terms);
+      for (let kept = newest(key); kept; kept = newest(key)) {
+        kept.wake();
+        const { wire } = kept.session;
+        wire.socket?.ref();
+        if (!wire.destroyed && (await isReset(wire, signal))) return { ...kept.session, kept: true };
+        wire.close();
+      }
+      return undefined;
+    },
+    keep(hop, terms, session) {
+      const { wire, uses, opened, lasting } = session;
+      const worn = uses >= Math.min(mostMessages, wire.limits.mails) || now() - opened >= longestLife;
+      if (closed || !lasting || worn || wire.destroyed) return wire.leave();
+      wire.socket?.setTimeout(0).unref(); // it keeps nothing alive
+      const timer = setTimeout(() => leave(kept), longestIdle).unref();
+      const wake = (): void => {
+        waiting.delete(kept);
+        clearTimeout(timer);
+        wire.off("end", wake);
+      };
+      const kept: Kept = { key: keyOf(hop, terms), session, wake };
+      waiting.add(kept);
+      wire.once("end", wake);
+      for (const oldest of waiting) {
+        if (waiting.size <= mostKept) break;
+        leave(oldest);
+      }
+    },
+    close() {
+      closed = true;
+      for (const kept of waiting) leave(kept);
+    },
+  };
+}
+
+/** All that decides where a connection leads and what it promises; whatever is added to either is part of it. */
+function keyOf(hop: Hop, terms: Terms): string {
+  return JSON.stringify([hop, terms]);
+}
+
+/** Back at the state before MAIL (RFC 5321 section 4.1.1.5); false where the host does not say so in time. */
+export async function isReset(wire: WireConnection, signal: AbortSignal): Promise<boolean> {
+  const { error } = await within(signal, answerToReset, (bound) =>
+    step<boolean>(wire, bound, (done) => wire.reset(done)),
+  );
+  return error === undefined;
+}
+
+/** Where TLS is only a bonus, a failed handshake is followed by a try without (RFC 7435 section 3). */
+export async function newSession(hop: Hop, terms: Terms, signal: AbortSignal): Promise<Session | NoSession> {
+  const first = await openSession(hop, terms, false, signal);
+  if (!("reply" in first)) return { wire: first, opened: terms.now(), uses: 0, kept: false, lasting: true };
+  if (first.handshake === undefined || signal.aborted) return first;
+  log("tls-outbound-failed", { relay: peerWithPort(hop), reason: first.handshake });
+  const second = await openSession(hop, terms, true, signal);
+  if ("reply" in second) return second;
+  return { wire: second, opened: terms.now(), uses: 0, kept: false, lasting: false };
+}

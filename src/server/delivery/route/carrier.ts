@@ -1,0 +1,158 @@
+/**
+ * A way for mail to leave: by the MX records of each domain, through relays, or into a folder. The scheduler knows
+ * only this; routes.ts makes one way of many.
+ */
+import { addressLiteral, asciiDomain, domainOf } from "../../../smtp/address.ts";
+import { type Reply, reply } from "../../../smtp/reply.ts";
+import { log } from "../../observe/log.ts";
+import type { Envelope } from "../../spool/envelope.ts";
+import { attempt, unreached } from "../hop/attempt.ts";
+import { peerWithPort } from "../hop/peer.ts";
+import type { Terms } from "../hop/terms.ts";
+import type { Letter, Outcome } from "../letter/letter.ts";
+import type { StsPolicies } from "../tls/mta-sts.ts";
+import { hopsFor } from "../tls/require-tls.ts";
+import { underPolicy } from "../tls/sts-policy.ts";
+import { deliverToFolder } from "./folder.ts";
+import { type Hop, isHostName, type Routing, routeByMx, routeToHost } from "./route.ts";
+
+export interface Carrier {
+  /** Where the message of `envelope` goes for `address`; recipients with the same destination share a transaction. */
+  destination(envelope: Envelope, address: string): string;
+  /**
+   * Delivers `letter`, whose recipients have one destination. A recipient without an outcome was not tried,
+   * because `signal` came first. Throws nothing that is the next hop's, the network's or the disk's doing.
+   */
+  carry(letter: Letter, signal: AbortSignal): Promise<readonly Outcome[]>;
+}
+
+/**
+ * The addresses of a host that the operator named, as getaddrinfo(3) has them; rejects with node:dns's codes.
+ */
+export type Lookup = (host: string) => Promise<readonly string[]>;
+
+/** By the recipient's domain, under its MTA-STS policy where there are `policies`. `now` as in relayCarrier. */
+export function mxCarrier(
+  routing: Routing,
+  policies: StsPolicies | undefined,
+  terms: Terms,
+  now: () => number,
+): Carrier {
+  return {
+    destination: (_, address) => policyDomain(domainOf(address)),
+    carry: (letter, signal) =>
+      carryBy(
+        letter,
+        async () => {
+          const domain = domainOf(letter.recipients[0]?.address ?? "");
+          if (letter.envelope.tlsOptional) return routeByMx(domain, withoutSignatures(routing));
+          return underSts(await routeByMx(domain, routing), policyDomain(domain), policies);
+        },
+        terms,
+        now,
+        signal,
+      ),
+  };
+}
+
+/** So that no TLSA records are asked for. */
+function withoutSignatures(routing: Routing): Routing {
+  const { signed: _, ...resolver } = routing.resolver;
+  return { ...routing, resolver };
+}
+
+const policyDomain = (domain: string): string => asciiDomain(domain) ?? domain.toLowerCase();
+
+/** A host that the operator named. */
+export type Relay = Omit<Hop, "address">;
+
+/** How relays are looked up. */
+export interface Lookups {
+  readonly lookup: Lookup;
+  readonly policies?: StsPolicies | undefined;
+}
+
+/**
+ * Everything through the first of `relays` that takes it, each time looked up anew. `now` is in milliseconds since the
+ * epoch.
+ */
+export function relayCarrier(
+  relays: readonly Relay[],
+  lookups: Lookups,
+  terms: Terms,
+  now: () => number,
+): Carrier {
+  const name = relays.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
+  return {
+    destination: () => name,
+    carry: (letter, signal) =>
+      carryBy(
+        letter,
+        () => routeToRelays(relays, lookups, terms, letter.envelope.tlsOptional),
+        terms,
+        now,
+        signal,
+      ),
+  };
+}
+
+/** Everything into a folder. */
+export function folderCarrier(directory: string, now: () => number): Carrier {
+  return {
+    destination: () => directory,
+    carry: (letter) => deliverToFolder(directory, letter, now),
+  };
+}
+
+async function carryBy(
+  letter: Letter,
+  route: () => Promise<readonly Hop[] | Reply>,
+  terms: Terms,
+  now: () => number,
+  signal: AbortSignal,
+): Promise<readonly Outcome[]> {
+  const found = await route();
+  const hops = "code" in found ? found : hopsFor(found, letter.envelope);
+  if ("code" in hops) return unreached(letter.recipients, hops, now());
+  return attempt(letter, hops, terms, now, signal);
+}
+
+/** The addresses of all relays in order; a reply where none has one. */
+async function routeToRelays(
+  relays: readonly Relay[],
+  { lookup, policies }: Lookups,
+  terms: Terms,
+  tlsOptional = false,
+): Promise<readonly Hop[] | Reply> {
+  const found = await Promise.all(
+    relays.map(async (relay) => {
+      const hops = await routeToHost(relay.host, relay.port, lookup);
+      const ours = "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop, authentic: true }));
+      // RFC 8461 section 3.4: a smarthost is a policy domain of its own, unless the operator demands as much already
+      const settled = terms.protocol !== "smtp" || terms.tls === "verified" || tlsOptional;
+      const isName = relay.host.includes(".") && isHostName(relay.host);
+      return isName && !settled ? underSts(ours, relay.host.toLowerCase(), policies) : ours;
+    }),
+  );
+  const hops = found.flatMap((one) => ("code" in one ? [] : one));
+  return hops.length > 0 ? hops : (found.find((one) => "code" in one) ?? []);
+}
+
+/** `hops` as the MTA-STS policy of `domain` has them; a temporary reply where it lists none. */
+async function underSts(
+  hops: readonly Hop[] | Reply,
+  domain: string,
+  policies: StsPolicies | undefined,
+): Promise<readonly Hop[] | Reply> {
+  if ("code" in hops || addressLiteral(domain) !== undefined) return hops;
+  const policy = await policies?.of(domain);
+  if (policy === undefined) return hops;
+  const { left, unlisted } = underPolicy(hops, policy);
+  const reason = `it is not listed in the MTA-STS policy of ${domain}`;
+  for (const relay of unlisted.map(peerWithPort)) {
+    if (policy.mode === "testing") log("sts-trial", { relay, reason });
+    else log("tls-policy-failed", { relay, policy: "verified", reason });
+  }
+  if (left.length > 0) return left;
+  return reply(451, "4.7.5", `none of the mail servers of ${domain} is listed in its MTA-STS policy`);
+}

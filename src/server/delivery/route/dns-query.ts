@@ -1,0 +1,116 @@
+/**
+ * Asks one name server one question, over UDP and, where the answer does not fit, over TCP (RFC 1035 section 4.2,
+ * RFC 7766). Each question has a socket, so a port, and a number of its own (RFC 5452 section 9.2).
+ */
+import { randomInt } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { connect, isIPv6 } from "node:net";
+import { errorCode } from "../../../failure.ts";
+import {
+  type DnsResponse,
+  type Question,
+  type RecordType,
+  readResponse,
+  writeQuestion,
+} from "./dns-message.ts";
+
+/** Where the name server listens. */
+export interface NameServerAddress {
+  /** IP address. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Milliseconds for one try, and how many of them, as c-ares gets them from us. */
+export interface QueryPatience {
+  readonly timeout: number;
+  readonly tries: number;
+}
+
+/** Why there is no response, in node:dns's words; EBADNAME is a name that cannot be asked for. */
+export interface NoResponse {
+  readonly trouble: string;
+}
+
+/** Asks for records of `name`. Never rejects for anything that a name server or a network does. */
+export type Ask = (name: string, type: RecordType) => Promise<DnsResponse | NoResponse>;
+
+const standard: QueryPatience = { timeout: 5000, tries: 3 };
+
+/** Questions to the name server at `server`. */
+export function asking(server: NameServerAddress, patience: QueryPatience = standard): Ask {
+  return async (name, type) => {
+    let last: DnsResponse | NoResponse = { trouble: "ETIMEOUT" };
+    for (let tries = patience.tries; tries > 0; tries--) {
+      const question = { id: randomInt(0x1_0000), name, type };
+      const octets = writeQuestion(question);
+      if (octets === undefined) return { trouble: "EBADNAME" };
+      last = await overUdp(server, octets, question, patience.timeout);
+      if ("truncated" in last && last.truncated)
+        last = await overTcp(server, octets, question, patience.timeout);
+      if (!("trouble" in last) || last.trouble !== "ETIMEOUT") return last;
+    }
+    return last;
+  };
+}
+
+/** One try: `start` begins it and is told where to bring the answer; what it returns is called at its end. */
+function attempted(
+  timeout: number,
+  start: (finish: (result: DnsResponse | NoResponse) => void) => () => void,
+): Promise<DnsResponse | NoResponse> {
+  return new Promise((resolve) => {
+    let done = false;
+    const finish = (result: DnsResponse | NoResponse): void => {
+      if (done) return;
+      done = true;
+      clearTimeout(timer);
+      stop();
+      resolve(result);
+    };
+    const timer = setTimeout(() => finish({ trouble: "ETIMEOUT" }), timeout);
+    const stop = start(finish);
+  });
+}
+
+function overUdp(
+  { host, port }: NameServerAddress,
+  octets: Buffer,
+  question: Question,
+  timeout: number,
+): Promise<DnsResponse | NoResponse> {
+  return attempted(timeout, (finish) => {
+    const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
+    socket.on("error", (error) => finish({ trouble: errorCode(error) }));
+    socket.on("message", (message) => {
+      const response = readResponse(message, question);
+      if (response) finish(response); // anything else may be a forger's: the true one may still come
+    });
+    // Connected: what comes from elsewhere is not heard, and a closed port is known at once.
+    socket.once("connect", () => socket.send(octets));
+    socket.connect(port, host);
+    return () => socket.close();
+  });
+}
+
+function overTcp(
+  { host, port }: NameServerAddress,
+  octets: Buffer,
+  question: Question,
+  timeout: number,
+): Promise<DnsResponse | NoResponse> {
+  return attempted(timeout, (finish) => {
+    const socket = connect(port, host);
+    let received = Buffer.alloc(0);
+    socket.on("error", (error) => finish({ trouble: errorCode(error) }));
+    socket.on("close", () => finish({ trouble: "ECONNRESET" }));
+    socket.on("data", (chunk: Buffer) => {
+      received = Buffer.concat([received, chunk]); // RFC 1035 section 4.2.2: two octets of length, at most 65 535
+      if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
+      const response = readResponse(received.subarray(2, 2 + received.readUInt16BE(0)), question);
+      finish(response && !response.truncated ? response : { trouble: "EBADRESP" });
+    });
+    socket.write(Buffer.concat([Buffer.of(octets.length >> 8, octets.length & 0xff), octets]));
+    return () => socket.destroy();
+  });
+}

@@ -1,0 +1,134 @@
+/**
+ * The questions that routing asks the DNS, and a small memory for the answers. Who is asked is the caller's: the
+ * system's name servers, or a resolver on this host whose word on signatures counts (validating.ts).
+ */
+import { errorCode } from "../../../failure.ts";
+import type { Tlsa } from "../tls/policy.ts";
+
+export interface MailExchanger {
+  /** Host name; "" is the null MX (RFC 7505). */
+  readonly exchange: string;
+  /** Lower comes first. */
+  readonly priority: number;
+}
+
+/**
+ * What came of a question: `nothing` is a name without such records, `unknown` a name that does not exist.
+ */
+export type Answer<Value> = (
+  | { readonly kind: "found"; readonly values: readonly Value[] }
+  | { readonly kind: "nothing" | "unknown" }
+  | { readonly kind: "trouble"; readonly reason: string }
+) & {
+  /** That signatures prove it: true only where a validating resolver on this host says so. */
+  readonly authentic?: boolean;
+  /** The name that the records belong to, where a CNAME led to another than was asked for. */
+  readonly alias?: string;
+  /** Seconds for which it may be remembered, where that was told. */
+  readonly ttl?: number;
+};
+
+/** Never rejects for what the DNS does. Names are in A-labels. */
+export interface Resolver {
+  mx(domain: string): Promise<Answer<MailExchanger>>;
+  ipv4(host: string): Promise<Answer<string>>;
+  ipv6(host: string): Promise<Answer<string>>;
+  /** Each record as one text, its parts joined. */
+  txt(name: string): Promise<Answer<string>>;
+  /** Absent where nobody checks signatures, so that DANE makes no sense. */
+  readonly signed?: {
+    tlsa(name: string): Promise<Answer<Tlsa>>;
+    /** The name that the CNAME of `name` itself leads to, not followed any further. */
+    cname(name: string): Promise<Answer<string>>;
+  };
+}
+
+/** What we use of a Resolver of node:dns/promises; rejects with its error codes. */
+export interface SystemResolver {
+  resolveMx(domain: string): Promise<readonly MailExchanger[]>;
+  resolve4(host: string): Promise<readonly string[]>;
+  resolve6(host: string): Promise<readonly string[]>;
+  resolveTxt(name: string): Promise<readonly (readonly string[])[]>;
+}
+
+/** The name servers that node:dns asks. Nothing that they say is authentic. */
+export function unsigned(system: SystemResolver): Resolver {
+  return {
+    mx: (domain) => answerTo(system.resolveMx(domain)),
+    ipv4: (host) => answerTo(system.resolve4(host)),
+    ipv6: (host) => answerTo(system.resolve6(host)),
+    txt: (name) => answerTo(system.resolveTxt(name).then((texts) => texts.map((parts) => parts.join("")))),
+  };
+}
+
+/** Waits for a `question` to node:dns and sorts what came of it; only "trouble" is worth asking again. */
+export async function answerTo<Value>(question: Promise<readonly Value[]>): Promise<Answer<Value>> {
+  try {
+    const values = await question;
+    // A CNAME to a name without such records comes as an empty list.
+    return values.length === 0 ? { kind: "nothing" } : { kind: "found", values };
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "ENODATA") return { kind: "nothing" };
+    if (code === "ENOTFOUND" || code === "EBADNAME") return { kind: "unknown" };
+    if (code === "") throw error;
+    return { kind: "trouble", reason: code };
+  }
+}
+
+/**
+ * The longest that an answer is remembered. node:dns tells no time to live for MX, so there one time serves all: long
+ * enough for a burst, short for a change. Milliseconds.
+ */
+const foundFor = 5 * 60_000;
+const missingFor = 60_000;
+const largest = 5000;
+
+/** `resolver` with a memory; trouble is never remembered. `now` in milliseconds. */
+export function remembering(resolver: Resolver, now: () => number): Resolver {
+  const { signed } = resolver;
+  return {
+    mx: remember((domain) => resolver.mx(domain), now),
+    ipv4: remember((host) => resolver.ipv4(host), now),
+    ipv6: remember((host) => resolver.ipv6(host), now),
+    txt: remember((name) => resolver.txt(name), now),
+    ...(signed && {
+      signed: {
+        tlsa: remember((name) => signed.tlsa(name), now),
+        cname: remember((name) => signed.cname(name), now),
+      },
+    }),
+  };
+}
+
+function remember<Value>(
+  ask: (name: string) => Promise<Answer<Value>>,
+  now: () => number,
+): (name: string) => Promise<Answer<Value>> {
+  const answers = new Map<string, { readonly answer: Promise<Answer<Value>>; until: number }>();
+  return async (name) => {
+    const known = answers.get(name);
+    if (known && known.until > now()) return known.answer;
+    const entry = { answer: ask(name), until: now() + foundFor };
+    answers.delete(name); // so that it is the youngest when the oldest is dropped
+    answers.set(name, entry);
+    for (const oldest of answers.keys()) {
+      if (answers.size <= largest) break;
+      answers.delete(oldest);
+    }
+    try {
+      const answer = await entry.answer;
+      entry.until = now() + memoryOf(answer);
+      return answer;
+    } catch (error) {
+      answers.delete(name);
+      throw error;
+    }
+  };
+}
+
+/** Milliseconds. */
+function memoryOf({ kind, ttl = Number.POSITIVE_INFINITY }: Answer<unknown>): number {
+  if (kind === "trouble") return 0;
+  return Math.min(ttl * 1000, kind === "found" ? foundFor : missingFor);
+}

@@ -1,0 +1,191 @@
+/**
+ * The next hops of a recipient's domain, in the order in which to try them (RFC 5321 section 5.1, RFC 7505).
+ * Says where to go, or with a reply why there is no way; opens no connection.
+ */
+import { isIP } from "node:net";
+import { addressLiteral, asciiDomain } from "../../../smtp/address.ts";
+import { type Reply, reply } from "../../../smtp/reply.ts";
+import { danePolicy } from "../tls/dane-policy.ts";
+import type { TlsPolicy } from "../tls/policy.ts";
+import { isPublic } from "./reach.ts";
+import { type Answer, answerTo, type MailExchanger, type Resolver } from "./resolver.ts";
+
+/** One address of one host. */
+export interface Hop {
+  /** Host name, which its certificate is for; the address again where there is no name. */
+  readonly host: string;
+  readonly address: string;
+  readonly port: number;
+  /** TLS from the first byte (RFC 8314 section 3.3), not by STARTTLS. */
+  readonly implicit?: boolean;
+  /** What the DNS or a policy demands of this host; absent where the route's own terms are all. */
+  readonly tls?: TlsPolicy;
+  /** The domain tries MTA-STS out: what would fail under it is told, and nothing follows (RFC 8461 section 5). */
+  readonly trial?: boolean;
+  /**
+   * Whether signatures prove that the domain named this host, or the operator did: REQUIRETLS asks (RFC 8689 section
+   * 4.2.1).
+   */
+  readonly authentic?: boolean;
+  /** The message was sent with REQUIRETLS: without verified TLS and that extension the host is none for it. */
+  readonly bound?: boolean;
+}
+
+export interface Routing {
+  readonly resolver: Resolver;
+  /** Our own name: mail is never sent to ourselves. */
+  readonly hostname: string;
+  /** Port of the hosts found, 25 but in tests. */
+  readonly port: number;
+  /** Whether hosts on loopback and private addresses may be used. */
+  readonly privateAddresses: boolean;
+  readonly random: () => number;
+}
+
+// Our choice: no honest domain needs more, and a hostile one shall not keep us busy.
+const mostHosts = 10;
+const mostHops = 20;
+
+/** The hops for `domain` as it stands in a forward-path: a name, U-labels allowed, or an address literal. */
+export async function routeByMx(domain: string, routing: Routing): Promise<readonly Hop[] | Reply> {
+  const literal = addressLiteral(domain);
+  if (literal !== undefined)
+    return usable([{ host: literal, address: literal, port: routing.port }], domain, routing);
+  const name = asciiDomain(domain);
+  if (name === undefined || !isHostName(name))
+    return reply(550, "5.1.2", `${domain} is no domain that mail can go to`);
+
+  const answer = await routing.resolver.mx(name);
+  if (answer.kind === "trouble") return lookupFailed(domain, answer.reason);
+  if (answer.kind === "unknown") return reply(550, "5.1.2", `the domain ${domain} does not exist`);
+  const hosts = exchangers(name, answer, routing);
+  if ("code" in hosts) return hosts;
+  const { authentic = false, alias = name } = answer;
+  return addressesOf(hosts, { domain, names: [name, alias], authentic }, routing);
+}
+
+/** Where the hosts come from. */
+interface Origin {
+  /** As it stands in the forward-path. */
+  readonly domain: string;
+  /** In A-labels, and what its CNAME leads to. */
+  readonly names: readonly string[];
+  readonly authentic: boolean;
+}
+
+/** Host names of `domain` in order of preference, or why there are none. */
+function exchangers(
+  domain: string,
+  answer: Answer<MailExchanger>,
+  { hostname, random }: Routing,
+): readonly string[] | Reply {
+  // RFC 5321 section 5.1: a domain without MX records is its own exchanger.
+  const listed = answer.kind === "found" ? answer.values : [{ exchange: domain, priority: 0 }];
+  if (listed.length === 1 && isRoot(listed[0]?.exchange ?? "")) {
+    return reply(556, "5.1.10", `the domain ${domain} takes no mail (null MX)`); // RFC 7505 section 3
+  }
+  const named = listed
+    .map(({ exchange, priority }) => ({ host: exchange.toLowerCase().replace(/\.$/, ""), priority }))
+    .filter(({ host }) => isHostName(host));
+  const ours = named.filter(({ host }) => host === hostname.toLowerCase()).map(({ priority }) => priority);
+  const better = named.filter(({ priority }) => priority < Math.min(...ours));
+  if (ours.length > 0 && better.length === 0) {
+    return reply(
+      554,
+      "5.4.6",
+      `mail for ${domain} would come back to this host: its MX records name ${hostname}`,
+    );
+  }
+  return shuffled(better, random)
+    .sort((a, b) => a.priority - b.priority)
+    .slice(0, mostHosts)
+    .map(({ host }) => host);
+}
+
+async function addressesOf(
+  hosts: readonly string[],
+  origin: Origin,
+  routing: Routing,
+): Promise<readonly Hop[] | Reply> {
+  const { domain } = origin;
+  const found = await Promise.all(hosts.map((host) => addressesOfHost(host, origin, routing)));
+  const hops = found.flatMap((one) => one.hops);
+  if (hops.length > 0) return usable(hops, domain, routing);
+  const trouble = found.find((one) => one.trouble !== undefined)?.trouble;
+  return trouble ?? reply(550, "5.4.4", `no mail server of ${domain} has an address`);
+}
+
+/** The hops of one host; none and perhaps a temporary reply where it cannot be used now. */
+async function addressesOfHost(
+  host: string,
+  { domain, names, authentic }: Origin,
+  { resolver, port, random }: Routing,
+): Promise<{ readonly hops: readonly Hop[]; readonly trouble?: Reply }> {
+  const answers = await Promise.all([resolver.ipv6(host), resolver.ipv4(host)]);
+  const families = answers.map((answer) => (answer.kind === "found" ? shuffled(answer.values, random) : []));
+  const addresses = alternating(families);
+  const silent = answers.find((answer) => answer.kind === "trouble");
+  if (addresses.length === 0) {
+    return { hops: [], ...(silent && { trouble: lookupFailed(domain, silent.reason) }) };
+  }
+  const { signed } = resolver;
+  const tls =
+    authentic && signed ? await danePolicy({ host, port, domains: names, answers }, signed) : undefined;
+  if (tls && "code" in tls) return { hops: [], trouble: tls };
+  const more = { ...(tls && { tls }), ...(authentic && { authentic }) };
+  return { hops: addresses.map((address) => ({ host, address, port, ...more })) };
+}
+
+/** One of each in turn, so that a family that leads nowhere does not use up all tries (RFC 8305 section 4). */
+function alternating<Item>(lists: readonly (readonly Item[])[]): readonly Item[] {
+  const longest = Math.max(...lists.map(({ length }) => length));
+  return Array.from({ length: longest }, (_, at) => lists.flatMap((list) => list.slice(at, at + 1))).flat();
+}
+
+/**
+ * What is left when loopback and private addresses are not allowed. Where nothing is, the domain has said for
+ * good that it takes no mail from outside: MX records to 127.0.0.1 were the custom before RFC 7505.
+ */
+function usable(hops: readonly Hop[], domain: string, { privateAddresses }: Routing): readonly Hop[] | Reply {
+  const left = hops.filter(({ address }) => privateAddresses || isPublic(address)).slice(0, mostHops);
+  return left.length > 0
+    ? left
+    : reply(550, "5.4.4", `the mail servers of ${domain} have no address that is reachable from outside`);
+}
+
+/** The addresses of a relay that the operator named, whatever they are. `lookup` rejects as node:dns does. */
+export async function routeToHost(
+  host: string,
+  port: number,
+  lookup: (host: string) => Promise<readonly string[]>,
+): Promise<readonly Hop[] | Reply> {
+  if (isIP(host) !== 0) return [{ host, address: host, port }];
+  const answer = await answerTo(lookup(host));
+  if (answer.kind === "found") return answer.values.map((address) => ({ host, address, port }));
+  // The operator's mistake or the resolver's trouble: the mail stays here until it is mended.
+  return reply(451, "4.4.4", `the relay ${host} has no address: check relay and the DNS`);
+}
+
+function lookupFailed(domain: string, reason: string): Reply {
+  return reply(451, "4.4.3", `the DNS does not tell where mail for ${domain} goes (${reason})`);
+}
+
+const isRoot = (name: string): boolean => name === "" || name === ".";
+
+/** ASCII, and no bare IPv4 address however spelt: its last label is a number (RFC 1123 section 2.1). */
+export function isHostName(name: string): boolean {
+  const labels = name.split(".");
+  return (
+    name.length <= 253 &&
+    labels.every((label) => /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i.test(label)) &&
+    !/^(?:\d+|0x[0-9a-f]*)$/i.test(labels.at(-1) ?? "")
+  );
+}
+
+/** In random order: RFC 5321 section 5.1 spreads the load over hosts of equal preference. */
+function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
+  return items
+    .map((item) => ({ item, rank: random() }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ item }) => item);
+}

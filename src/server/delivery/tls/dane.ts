@@ -1,0 +1,136 @@
+/**
+ * What TLSA records demand of a certificate (RFC 6698, RFC 7671, RFC 7672). Pure: whether the records may be
+ * trusted is for route/route.ts to know, what comes of a certificate that does not match for hop/session.ts.
+ */
+import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
+import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
+import type { Tlsa } from "./policy.ts";
+
+/** RFC 7671 section 2.1, the two usages that SMTP has (RFC 7672 section 3.1). */
+const issuer = 2;
+const endEntity = 3;
+
+/** Octets that a digest has, by matching type: the certificate or key itself, SHA-256, SHA-512 (RFC 6698 section 2.1.3). */
+const digests = [undefined, { name: "sha256", octets: 32 }, { name: "sha512", octets: 64 }] as const;
+
+/** Certificates that a chain may have: our choice, so that a hostile one does not keep us busy. */
+const longestChain = 10;
+
+/**
+ * Whether we can use the record: DANE-TA(2) or DANE-EE(3) of a known selector and matching type, whose data can
+ * match at all. RFC 7672 section 3.1.3: PKIX-TA(0) and PKIX-EE(1) are unusable in SMTP.
+ */
+export function isUsable({ usage, selector, matching, data }: Tlsa): boolean {
+  const octets = digests[matching]?.octets;
+  return (
+    (usage === issuer || usage === endEntity) &&
+    (selector === 0 || selector === 1) &&
+    (octets === undefined ? matching === 0 && isWhole(selector, data) : data.length === octets)
+  );
+}
+
+/** Matching type 0: a certificate, or a public key, that can be read. */
+function isWhole(selector: number, data: Uint8Array): boolean {
+  return selector === 0 ? certificateIn(data) !== undefined : keyIn(data) !== undefined;
+}
+
+/**
+ * Whether a host with this `chain`, its own certificate first, is whom one of `records` means. `names` are what the
+ * certificate may be for, and `now` (milliseconds since the epoch) is when it must be valid: both count for
+ * DANE-TA(2) only (RFC 7672 sections 3.1.1 and 3.2.2).
+ */
+export function matchesTlsa(
+  chain: readonly X509Certificate[],
+  records: readonly Tlsa[],
+  names: readonly string[],
+  now: number,
+): boolean {
+  const [leaf] = chain;
+  if (leaf === undefined) return false;
+  return records.filter(isUsable).some((record) => {
+    if (record.usage === endEntity) return isMeant(leaf, record);
+    return names.some((name) => isFor(leaf, name)) && isIssued(leaf, chain, record, now);
+  });
+}
+
+/**
+ * The certificates that the host at the other end showed, its own first; none before the handshake. Node.js finds all
+ * of them where each is followed by its issuer, as RFC 5246 section 7.4.2 has it.
+ */
+export function chainOf(socket: TLSSocket): readonly X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  for (const seen = new Set<string>(); next?.raw && !seen.has(next.fingerprint256); ) {
+    seen.add(next.fingerprint256); // who signed itself is its own issuer
+    chain.push(new X509Certificate(next.raw));
+    next = next.issuerCertificate;
+  }
+  return chain;
+}
+
+/** RFC 6698 sections 2.1.2 and 2.1.3: whether the record has this certificate, or its key, or a digest of it. */
+function isMeant(certificate: X509Certificate, { selector, matching, data }: Tlsa): boolean {
+  const selected =
+    selector === 0 ? certificate.raw : certificate.publicKey.export({ type: "spki", format: "der" });
+  const digest = digests[matching];
+  const found = digest === undefined ? selected : createHash(digest.name).update(selected).digest();
+  return Buffer.compare(found, data) === 0;
+}
+
+/**
+ * RFC 7671 section 5.2: signed, over as many steps as it takes, by an authority that the record means. That one is
+ * among what the host shows, or the record itself has it in full.
+ */
+function isIssued(
+  leaf: X509Certificate,
+  chain: readonly X509Certificate[],
+  record: Tlsa,
+  now: number,
+): boolean {
+  const whole = record.matching === 0 ? record.data : undefined;
+  const told = whole && record.selector === 0 ? certificateIn(whole) : undefined;
+  const key = whole && record.selector === 1 ? keyIn(whole) : undefined;
+  const authorities = [...chain, ...(told ? [told] : [])].filter(({ ca }) => ca);
+  const seen = new Set<X509Certificate>();
+  for (let waiting = [leaf]; waiting.length > 0 && seen.size < longestChain; ) {
+    const [certificate, ...others] = waiting;
+    if (certificate === undefined) return false;
+    seen.add(certificate);
+    waiting = others;
+    if (!isValid(certificate, now)) continue;
+    if (key && certificate.verify(key)) return true;
+    const above = authorities.filter(
+      (one) =>
+        one !== certificate &&
+        certificate.checkIssued(one) &&
+        isValid(one, now) &&
+        certificate.verify(one.publicKey),
+    );
+    if (above.some((one) => isMeant(one, record))) return true;
+    waiting.push(...above.filter((one) => !seen.has(one)));
+  }
+  return false;
+}
+
+/** RFC 7672 section 3.2.2: by subject alternative name, or by the common name where there is none. */
+const isFor = (leaf: X509Certificate, name: string): boolean =>
+  leaf.checkHost(name, { partialWildcards: false }) !== undefined;
+
+const isValid = ({ validFrom, validTo }: X509Certificate, now: number): boolean =>
+  Date.parse(validFrom) <= now && now <= Date.parse(validTo);
+
+function certificateIn(data: Uint8Array): X509Certificate | undefined {
+  try {
+    return new X509Certificate(data);
+  } catch {
+    return undefined; // a stranger's record: anything may stand there
+  }
+}
+
+function keyIn(data: Uint8Array): KeyObject | undefined {
+  try {
+    return createPublicKey({ key: Buffer.from(data), format: "der", type: "spki" });
+  } catch {
+    return undefined; // as above
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * What a message itself asks of TLS on its way (RFC 8689): with REQUIRETLS that every host is known for certain, proves
+ * its name and takes the promise over; with `TLS-Required: No` that the demands of recipients' domains are passed over.
+ */
+import { type Reply, reply } from "../../../smtp/reply.ts";
+import type { Envelope } from "../../spool/envelope.ts";
+import type { Hop } from "../route/route.ts";
+
+type Wishes = Pick<Envelope, "requireTls" | "tlsOptional" | "sender">;
+
+/** What tells the destination of such a message from that of others: they must not share a session, nor a pause. */
+export function wishesOf({ requireTls, tlsOptional }: Wishes): string {
+  if (requireTls) return " (REQUIRETLS)";
+  return tlsOptional ? " (TLS not required)" : "";
+}
+
+/**
+ * Those of `hops` that a message with these wishes may go to, each held to what it asks. A host is known for certain by
+ * a signed MX record, by TLSA records, by an MTA-STS policy in force, or because the operator named it (section 4.2.1).
+ * A permanent reply where there is none.
+ */
+export function hopsFor(hops: readonly Hop[], { requireTls, sender }: Wishes): readonly Hop[] | Reply {
+  if (!requireTls) return hops;
+  const left = hops.flatMap((hop): readonly Hop[] => {
+    const { tls, authentic } = hop;
+    const proven = tls?.kind === "dane" || tls?.kind === "verified";
+    if (!proven && !authentic) return [];
+    // Section 5: a report goes protected as well, but is not lost because the next host does not know the extension.
+    const bound = sender !== "";
+    return [{ ...hop, tls: proven ? tls : { kind: "verified", names: [hop.host] }, bound }];
+  });
+  if (left.length > 0) return left;
+  return reply(
+    550,
+    "5.7.10",
+    "the message must go by hosts that are known for certain (REQUIRETLS), and no signed MX records or MTA-STS policy tell of such",
+  );
+}

@@ -1,0 +1,95 @@
+/**
+ * MTA-STS as a domain publishes it (RFC 8461 section 3): the TXT record that tells of a policy, the policy's text, and
+ * which hosts it lists. Pure; mta-sts.ts finds and keeps policies.
+ */
+import type { Hop } from "../route/route.ts";
+
+export interface StsPolicy {
+  readonly mode: "enforce" | "testing" | "none";
+  /** Host names in lower case, "*." in front where any one label will do. */
+  readonly mx: readonly string[];
+  /** For how long it holds once it was fetched, in seconds. */
+  readonly maxAge: number;
+}
+
+const record = /^v=STSv1[ \t]*;/;
+const recordField = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=([\x21-\x3a\x3c\x3e-\x7e]+)$/;
+
+/**
+ * The id of the policy that a domain's TXT records tell of; undefined where they tell of none, or of several
+ * (section 3.1).
+ */
+export function policyId(texts: readonly string[]): string | undefined {
+  const [text, ...others] = texts.filter((one) => record.test(one));
+  if (text === undefined || others.length > 0) return undefined;
+  const fields = text
+    .replace(/[ \t]*;[ \t]*$/, "")
+    .split(/[ \t]*;[ \t]*/)
+    .map((field) => recordField.exec(field));
+  if (fields.some((field) => field === null)) return undefined;
+  const id = fields.find((field) => field?.[1] === "id")?.[2];
+  return id !== undefined && /^[A-Za-z0-9]{1,32}$/.test(id) ? id : undefined;
+}
+
+/** Section 3.2: a year and six hours, the most that a policy may ask for. Seconds. */
+const longestAge = 31_557_600;
+/** Our choice: no honest domain has more. */
+const mostHosts = 500;
+
+const policyField = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31}):[ \t]*([^\x00-\x1f\x7f]*?)[ \t]*$/;
+const hostPattern =
+  /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
+
+/**
+ * Reads a policy's text strictly (section 3.2). Of a field that stands twice, but for mx, the first counts; unknown
+ * fields do no harm. `wrong` says what keeps it from being a policy.
+ */
+export function readPolicy(text: string): StsPolicy | { readonly wrong: string } {
+  const lines = text.split(/\r?\n/);
+  while (lines.at(-1) === "") lines.pop();
+  const fields: (readonly [string, string])[] = [];
+  for (const [at, line] of lines.entries()) {
+    const [, name, value] = policyField.exec(line) ?? [];
+    if (name === undefined || value === undefined || value === "")
+      return { wrong: `line ${at + 1} is no field` };
+    fields.push([name, value]);
+  }
+  const first = (wanted: string): string | undefined => fields.find(([name]) => name === wanted)?.[1];
+  if (first("version") !== "STSv1") return { wrong: "its version is not STSv1" };
+  const mode = (["enforce", "testing", "none"] as const).find((word) => word === first("mode"));
+  if (mode === undefined) return { wrong: "its mode is not enforce, testing or none" };
+  const age = first("max_age") ?? "";
+  if (!/^\d{1,10}$/.test(age)) return { wrong: "its max_age is no number of seconds" };
+  const mx = fields.filter(([name]) => name === "mx").map(([, value]) => value.toLowerCase());
+  if (mx.length > mostHosts || !mx.every((one) => hostPattern.test(one)))
+    return { wrong: "an mx is no host name" };
+  if (mx.length === 0 && mode !== "none") return { wrong: "it lists no mx" };
+  return { mode, mx, maxAge: Math.min(Number(age), longestAge) };
+}
+
+/** Section 4.1: the host's name, or "*." for its first label and no more than that. */
+export function isListed(host: string, { mx }: StsPolicy): boolean {
+  const name = host.toLowerCase();
+  return mx.includes(name) || mx.includes(name.replace(/^[^.]+/, "*"));
+}
+
+/**
+ * `hops` as the policy has them: those that remain, each with what it must be held to, and those that it does not list.
+ * DANE stands above it (section 2): whom TLSA records are about is not asked for more.
+ */
+export function underPolicy(
+  hops: readonly Hop[],
+  policy: StsPolicy,
+): { readonly left: readonly Hop[]; readonly unlisted: readonly Hop[] } {
+  if (policy.mode === "none") return { left: hops, unlisted: [] };
+  const hasDane = ({ tls }: Hop): boolean => tls?.kind === "dane";
+  const isFine = (hop: Hop): boolean => hasDane(hop) || isListed(hop.host, policy);
+  const unlisted = hops.filter((hop) => !isFine(hop));
+  if (policy.mode === "testing") {
+    return { left: hops.map((hop) => (hasDane(hop) ? hop : { ...hop, trial: true })), unlisted };
+  }
+  const left = hops
+    .filter(isFine)
+    .map((hop): Hop => (hasDane(hop) ? hop : { ...hop, tls: { kind: "verified", names: [hop.host] } }));
+  return { left, unlisted };
+}
