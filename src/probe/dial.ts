@@ -59,7 +59,6 @@ async function dialInet(
   const domain = copyRouting ?? plan.protocol.to.at(-1)?.replace(/^.*@/s, "") ?? "localhost";
   const hosts = server === undefined ? await world.route(domain) : [server];
   if (hosts.length === 0) transcript.error(`${domain} says that it takes no mail (a null MX, RFC 7505)`);
-  if (hosts.length === 0) transcript.error(`${domain} takes no mail: its MX says so`);
   for (const host of hosts) {
     const to = `${host}:${port}`;
     transcript.info(`Trying ${to}...`);
