@@ -2,9 +2,9 @@
 import type { X509Certificate } from "node:crypto";
 import { getServers } from "node:dns";
 import type { Dane } from "../../probe/session.ts";
-import { matchesTlsa } from "../../server/delivery/dane.ts";
-import { asking } from "../../server/delivery/dns-query.ts";
-import { validating } from "../../server/delivery/validating.ts";
+import { asking } from "../../server/delivery/route/dns-query.ts";
+import { validating } from "../../server/delivery/route/validating.ts";
+import { matchesTlsa } from "../../server/delivery/tls/dane.ts";
 
 /** An explanation is not waited for longer: our choice. */
 const patience = { timeout: 2000, tries: 1 };

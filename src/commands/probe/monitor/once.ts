@@ -8,7 +8,7 @@ import { append, read, trim } from "../../../probe/history/record.ts";
 import { type Route, runRound } from "../../../probe/monitor/round.ts";
 import type { Result } from "../../../probe/result.ts";
 import type { World } from "../../../probe/session.ts";
-import { inLanes } from "../../../server/delivery/lanes.ts";
+import { inLanes } from "../../../server/delivery/schedule/lanes.ts";
 import { systemCa } from "../system-ca.ts";
 import type { Figures } from "./metrics.ts";
 import { routesOf, stationOf } from "./routes.ts";
