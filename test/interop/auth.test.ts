@@ -202,7 +202,9 @@ describe("our own probe", () => {
       "--tls-key",
       join(relay.folder, "client-key.pem"),
     ];
-    const found = await sentBy(() => probe("-tls", "-a", "EXTERNAL", "-au", "<>", ...certificate));
+    const found = await sentBy(() =>
+      probe("-tlsc", "-p", `${relay.submissions}`, "-a", "EXTERNAL", "-au", "<>", ...certificate),
+    );
     expect(found).toBe("EXTERNAL, sasl_username=bcrypt");
   });
 

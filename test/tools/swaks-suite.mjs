@@ -87,6 +87,7 @@ async function main() {
   for (const suite of suites) {
     const files = await readdir(join(regressions, suite));
     const ids = files.filter((name) => /^\d+\.test$/.test(name)).map((name) => name.slice(0, -5));
+    await mkdir(join(regressions, suite, "out-dyn"));
     idsOf.set(suite, ids.filter((id) => new RegExp(options.only).test(id)).sort());
   }
   const tasks = [...idsOf].flatMap(([suite, ids]) =>
@@ -264,7 +265,7 @@ async function grade(suite, id) {
   const given = await filesOf(join(suite, "out-dyn"), id);
   // Some cases compare two runs with each other.
   const second = await filesOf(join(suite, "out-dyn"), id, ".2");
-  const expected = { ...second, ...(await filesOf(join(suite, "out-ref"), id)) };
+  const expected = { ...(await filesOf(join(suite, "out-ref"), id)), ...second };
   const compared = Object.fromEntries(Object.keys(expected).map((name) => [name, given[name] ?? ""]));
   const agrees = Object.entries(levels).filter(([, read]) => read(expected) === read(compared));
   return { id, agrees: new Set(agrees.map(([name]) => name)) };
