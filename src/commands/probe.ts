@@ -23,6 +23,10 @@ export const words: Readonly<Record<string, Word>> = {
     summary: "Look at a submission service from outside, and say what is not well.",
     load: () => import("./probe/checkup.ts"),
   },
+  propagation: {
+    summary: "Change a test account's password in the directory, and time how long it takes to work.",
+    load: () => import("./probe/propagation.ts"),
+  },
   report: {
     summary: "Tell what the history of the monitor says, also as a page.",
     load: () => import("./probe/report.ts"),

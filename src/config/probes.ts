@@ -22,7 +22,7 @@ export interface Server extends Address {
   readonly kind: "smtp" | "smtps";
 }
 
-const server: Kind<Server> = {
+export const server: Kind<Server> = {
   expected: '"smtp://HOST:PORT" (with STARTTLS) or "smtps://HOST:PORT"',
   read: (value) => {
     const [, kind, at = ""] = typeof value === "string" ? (/^(smtps?):\/\/(.+)$/.exec(value) ?? []) : [];

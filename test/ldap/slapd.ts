@@ -223,9 +223,11 @@ attributetype ( 2.999.1.3 NAME 'supplementaryGid' EQUALITY caseIgnoreMatch
   SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
 attributetype ( 2.999.1.4 NAME 'mailAlias' EQUALITY octetStringMatch
   SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )
+attributetype ( 2.999.1.5 NAME 'keyFingerPrint' EQUALITY caseIgnoreIA5Match
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )
 objectclass ( 2.999.2.1 NAME 'testAccount' AUXILIARY MUST ( cn $ uid $ uidNumber $ gidNumber )
   MAY ( userPassword $ loginShell $ gecos $ homeDirectory $ description $ mailPassword $ accountStatus $
-        supplementaryGid $ mailAlias ) )
+        supplementaryGid $ mailAlias $ keyFingerPrint ) )
 `;
 
 async function certificates(folder: string): Promise<void> {

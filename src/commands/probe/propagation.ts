@@ -1,0 +1,225 @@
+/** `tpa-submit probe propagation`: how long a new password takes to work. man/tpa-submit-probe-propagation.1 */
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { setTimeout as wait } from "node:timers/promises";
+import {
+  command,
+  flag,
+  type OptionsOf,
+  parsed,
+  parseOptions,
+  usageMistake,
+  value,
+} from "../../cli/options.ts";
+import { startSpinner } from "../../cli/spinner.ts";
+import { duration } from "../../config/kinds.ts";
+import { server } from "../../config/probes.ts";
+import type { Config } from "../../config/settings.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { followChange } from "../../probe/propagation/course.ts";
+import {
+  type Judgement,
+  judgeCourse,
+  judgeNothing,
+  propagationLine,
+} from "../../probe/propagation/judgement.ts";
+import { type Door, knock } from "../../probe/propagation/knock.ts";
+import type { World } from "../../probe/session.ts";
+import { isWanted } from "../queue/ask.ts";
+import { changePassword } from "./propagation/account.ts";
+import { writeMetrics } from "./propagation/metrics.ts";
+import { type Passwords, passwordsIn } from "./propagation/passwords.ts";
+import { systemCa } from "./system-ca.ts";
+
+export const line = command({
+  name: "probe propagation",
+  summary:
+    "Give a test account a new password in the directory, and see how long it takes to work at the submission server.",
+  options: {
+    config: value("-c, --config <file>", "Configuration file.", "/etc/tpa-submit/tpa-submit.toml"),
+    login: value("-l, --login <user>", "The test account. Its password changes with each run."),
+    passwordFile: value("--password-file <file>", "File that has, and gets, the account's password."),
+    server: parsed(
+      "--server <url>",
+      "Submission server, smtp://HOST:PORT or smtps://HOST:PORT; without it: port 465 of hostname.",
+      server,
+    ),
+    ca: value("--ca <file>", "Certificates (PEM) to trust in place of the system's."),
+    bindPasswordFile: value(
+      "--bind-password-file <file>",
+      "Log in to the directory as the account itself, with this password; without it: as [ldap] says.",
+    ),
+    scheme: value("-s, --scheme <scheme>", "How the password is hashed.", "BLF-CRYPT"),
+    interval: parsed("--interval <duration>", "Between two attempts.", duration, "5s"),
+    warn: parsed("-w, --warn <duration>", "Later than this is late.", duration, "5m"),
+    crit: parsed("--crit <duration>", "Later than this is too late.", duration, "15m"),
+    timeout: parsed("-t, --timeout <duration>", "When to give up.", duration, "20m"),
+    yes: flag("-y, --yes", "Do not ask, although the account's password is not known."),
+    nagios: flag("--nagios", "One status line with figures."),
+    json: flag("--json", "The result as JSON."),
+    prometheus: value(
+      "--prometheus <file>",
+      "Write metrics for node_exporter's textfile collector (*.prom).",
+    ),
+  },
+  arguments: {},
+  examples: [
+    "tpa-submit probe propagation --login probe --password-file /var/lib/tpa-submit/probe/password --yes",
+    "tpa-submit probe propagation --login probe --password-file /var/lib/tpa-submit/probe/password --nagios",
+    "tpa-submit probe propagation --login probe --password-file ./password --server smtps://submission.example.org:465",
+  ],
+});
+
+type Options = OptionsOf<typeof line.options>;
+
+/** The exit status is the grade: 0 in time, 1 late, 2 too late or not at all, and with --nagios 3 for what could not be tried. */
+export async function run(argv: readonly string[]): Promise<number> {
+  if (!argv.includes("--nagios")) return propagation(argv);
+  try {
+    return await propagation(argv);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    process.stdout.write(
+      `PROPAGATION UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`,
+    );
+    return 3;
+  }
+}
+
+async function propagation(argv: readonly string[]): Promise<number> {
+  const chosen = parseOptions(line, argv);
+  if (!chosen) return exitStatus.ok;
+  const { options } = chosen;
+  refuseContradictions(options);
+  const { login, passwordFile } = options;
+  if (login === undefined) throw usageMistake(line.name, "--login: name the test account");
+  if (passwordFile === undefined)
+    throw usageMistake(line.name, "--password-file: name the file with its password");
+  const { readConfig } = await import("../../config/read.ts");
+  const config = await readConfig(options.config);
+  const stop = new AbortController();
+  const end = (): void => stop.abort();
+  process.once("SIGTERM", end).once("SIGINT", end);
+  try {
+    const judgement = await probeOnce(config, { ...options, login, passwordFile }, stop.signal);
+    if (options.prometheus !== undefined) await writeMetrics(options.prometheus, judgement, Date.now());
+    process.stdout.write(textOf(judgement, options));
+    return judgement.grade;
+  } finally {
+    process.off("SIGTERM", end).off("SIGINT", end);
+  }
+}
+
+type Wishes = Options & { readonly login: string; readonly passwordFile: string };
+
+async function probeOnce(config: Config, wishes: Wishes, stop: AbortSignal): Promise<Judgement> {
+  const { login, passwordFile, interval, timeout } = wishes;
+  const door = await doorOf(config, wishes);
+  const passwords = passwordsIn(passwordFile);
+  const say = (password: string) => knock(door, login, password, world);
+  const before = await findOld(passwords, say);
+  if (before.trouble !== undefined) return judgeNothing(login, before.trouble);
+  if (before.old === undefined) await confirm(wishes);
+
+  const password = randomBytes(18).toString("base64url");
+  const { scheme, bindPasswordFile } = wishes;
+  const directoryPassword =
+    bindPasswordFile === undefined
+      ? undefined
+      : firstLine(await textIn(bindPasswordFile, "--bind-password-file"));
+  const change = { login, password, scheme, ...(directoryPassword !== undefined && { directoryPassword }) };
+  await changePassword(config, change, () => passwords.prepare(password));
+  const at = Date.now();
+  const spinner = startSpinner("waiting for the new password to work");
+  const course = await followChange(
+    before.old !== undefined,
+    async (which) => {
+      const answer = await say(which === "new" ? password : (before.old ?? ""));
+      if (which === "new" && answer.kind === "in") {
+        await passwords.adopt(password);
+        spinner.say("waiting for the old password to end");
+      }
+      return answer;
+    },
+    {
+      now: () => performance.now(),
+      pause: (milliseconds) => wait(milliseconds, undefined, { signal: stop }).catch(() => undefined), // told to stop
+      interval,
+      timeout,
+    },
+    stop,
+  ).finally(() => spinner.stop());
+  if (stop.aborted) throw new Failure(exitStatus.temporary, "stopped; the next run goes on from the files");
+  return judgeCourse({ login, at, hasOld: before.old !== undefined }, course, wishes);
+}
+
+/** The password that works now; neither `old` nor `trouble` where none does. */
+async function findOld(
+  passwords: Passwords,
+  say: (password: string) => ReturnType<typeof knock>,
+): Promise<{ readonly old?: string; readonly trouble?: string }> {
+  for (const password of await passwords.known()) {
+    const answer = await say(password);
+    if (answer.kind === "unknown") return { trouble: answer.reason };
+    if (answer.kind === "out") continue;
+    await passwords.adopt(password); // it may be the one of a run that did not live to see it work
+    return { old: password };
+  }
+  return {};
+}
+
+/** Whoever has an account's password may change it; whoever has not is asked whose it is. */
+async function confirm({ login, passwordFile, yes }: Wishes): Promise<void> {
+  if (yes) return;
+  const why = `no password in ${passwordFile} opens ${login}, so this may be somebody's own account`;
+  const question = `${why}. Is it for tests alone, and shall it get a new password?`;
+  const what = `change it: ${why}`;
+  if (!(await isWanted(question, what))) throw new Failure(exitStatus.temporary, "nothing was changed");
+}
+
+async function doorOf(config: Config, { server: given, ca }: Options): Promise<Door> {
+  const { kind, host, port } = given ?? { kind: "smtps" as const, host: config.hostname, port: 465 };
+  return {
+    host,
+    port,
+    implicitTls: kind === "smtps",
+    ...(ca !== undefined && { ca: await textIn(ca, "--ca") }),
+    helo: hostname(),
+    timeout: 30_000,
+  };
+}
+
+const firstLine = (text: string): string => text.split(/\r?\n/)[0] ?? "";
+
+async function textIn(file: string, option: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    throw new Failure(exitStatus.noInput, `${option}: ${file}: ${errorText(error)}`);
+  }
+}
+
+const world: World = {
+  clock: () => performance.now(),
+  now: Date.now,
+  random: randomBytes,
+  systemCa,
+  route: async (domain) => [domain],
+  save: () => undefined,
+};
+
+function textOf(judgement: Judgement, { nagios, json, warn, crit }: Options): string {
+  if (nagios) return propagationLine(judgement, { warn, crit });
+  const { at, ...rest } = judgement;
+  if (json)
+    return `${JSON.stringify({ ...(at !== undefined && { at: new Date(at).toISOString() }), ...rest }, null, 2)}\n`;
+  return `${judgement.words}\n`;
+}
+
+function refuseContradictions({ nagios, json, warn, crit, timeout, interval }: Options): void {
+  if (nagios && json) throw usageMistake(line.name, "--nagios and --json do not go together");
+  if (warn > crit || crit > timeout) throw usageMistake(line.name, "expected --warn <= --crit <= --timeout");
+  if (interval < 1000) throw usageMistake(line.name, "--interval: expected a second or more");
+}
