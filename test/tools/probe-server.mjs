@@ -50,7 +50,7 @@ async function answer([folder = Buffer.alloc(0), input = Buffer.alloc(0), count,
   try {
     status = await run(["probe", ...words]);
   } catch (error) {
-    stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+    stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
   }
   Object.assign(process, saved);
   return [Buffer.from(String(status)), stdout.end(), stderr.end()];
