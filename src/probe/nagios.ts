@@ -7,26 +7,28 @@ const names = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
 /** Which of two grades is to be told: critical before all, then what is not known, then warnings. */
 const urgency: Readonly<Record<Grade, number>> = { 0: 0, 1: 1, 3: 2, 2: 3 };
 
-/** The grade of all `results` together; unknown where there are none. */
-export function worst(results: readonly Result[]): Grade {
-  if (results.length === 0) return 3;
-  return results
-    .map(({ grade }) => grade)
-    .reduce((one, other) => (urgency[other] > urgency[one] ? other : one));
+/** The grade of all `results` together; unknown at best where there are none, or something of our own is in `trouble`. */
+export function worst(results: readonly Result[], trouble?: string): Grade {
+  const grades = results.map(({ grade }) => grade);
+  if (results.length === 0 || trouble !== undefined) grades.push(3);
+  return grades.reduce((one, other) => (urgency[other] > urgency[one] ? other : one));
 }
 
 /**
- * The status line, and for several routes a line for each behind it. `thresholds` are a route's, by its name.
+ * The status line, and for several routes a line for each behind it. `thresholds` are a route's, by its name; `trouble` is
+ * what this host could not do, such as writing a file.
  */
 export function nagiosText(
   results: readonly Result[],
   thresholds: (route: string) => Thresholds | undefined,
+  trouble?: string,
 ): string {
   const figures = results.flatMap((result) =>
     figuresOf(result, thresholds(result.route), results.length > 1),
   );
-  const words = results.length === 1 ? (results[0]?.words ?? "") : summary(results);
-  const status = `PROBE ${names[worst(results)]} - ${words}${figures.length === 0 ? "" : ` | ${figures.join(" ")}`}\n`;
+  const told = results.length === 1 ? (results[0]?.words ?? "") : summary(results);
+  const words = trouble === undefined ? told : `${told}; ${trouble.replaceAll("|", "/")}`;
+  const status = `PROBE ${names[worst(results, trouble)]} - ${words}${figures.length === 0 ? "" : ` | ${figures.join(" ")}`}\n`;
   if (results.length < 2) return status;
   const lines = [...results]
     .sort((one, other) => urgency[other.grade] - urgency[one.grade])

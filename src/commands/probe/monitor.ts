@@ -17,7 +17,7 @@ import { nagiosText, worst } from "../../probe/nagios.ts";
 import type { Result } from "../../probe/result.ts";
 import { keepProbing } from "./monitor/keep.ts";
 import { newFigures } from "./monitor/metrics.ts";
-import { openMonitor } from "./monitor/once.ts";
+import { openMonitor, type Told } from "./monitor/once.ts";
 import { showProgress } from "./monitor/progress.ts";
 import { resultTable } from "./monitor/table.ts";
 
@@ -78,22 +78,27 @@ async function monitor(argv: readonly string[]): Promise<number> {
   const end = (): void => stop.abort();
   process.once("SIGTERM", end).once("SIGINT", end);
   try {
-    const figures = newFigures();
-    const open = await openMonitor(probes, { ...options, figures });
-    if (options.listen)
+    if (options.listen) {
+      const figures = newFigures();
+      const open = await openMonitor(probes, { ...options, figures });
       return await keepProbing(open, probes, { address: options.listen, figures }, stop.signal);
+    }
+    const figures = options.prometheus === undefined ? undefined : newFigures();
+    const open = await openMonitor(probes, { ...options, figures });
     const progress = showProgress(open.routes.length);
-    const results = await open.round(stop.signal, progress.told).finally(progress.end);
-    process.stdout.write(textOf(results, probes, options));
-    return worst(results);
+    const told = await open.round(stop.signal, progress.told).finally(progress.end);
+    process.stdout.write(textOf(told, probes, options));
+    if (told.trouble !== undefined && !options.nagios)
+      process.stderr.write(`tpa-submit probe monitor: ${told.trouble}\n`);
+    return worst(told.results, told.trouble);
   } finally {
     process.off("SIGTERM", end).off("SIGINT", end);
   }
 }
 
-function textOf(results: readonly Result[], { route }: Probes, { nagios, json }: Options): string {
+function textOf({ results, trouble }: Told, { route }: Probes, { nagios, json }: Options): string {
   if (json) return `${JSON.stringify(results.map(readable), null, 2)}\n`;
-  if (nagios) return nagiosText(results, (name) => route.find((one) => one.name === name));
+  if (nagios) return nagiosText(results, (name) => route.find((one) => one.name === name), trouble);
   return resultTable(results);
 }
 

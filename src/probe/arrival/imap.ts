@@ -1,91 +1,86 @@
 /**
  * A mailbox by IMAP: the inbox, or another folder, and the folder whose special use is spam (RFC 6154). Looking changes
- * nothing, no message is marked as read; `tidy` alone deletes. A connection that breaks between two looks is made anew.
+ * nothing, no message is marked as read; `tidy` alone deletes.
  */
 import type { FetchMessageObject, ImapFlow } from "imapflow";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Letter, longestLook, type Mailbox, mostLetters } from "./mailbox.ts";
+import { type ImapLine, type ImapLogin, imapLine } from "./imap-line.ts";
+import { type Letter, longestLook, type Mailbox, mostLetters, mostSeen, type Wanted } from "./mailbox.ts";
 import { markField, markOf } from "./mark.ts";
+import { isReport } from "./wanted.ts";
 
-export interface ImapAccount {
-  readonly host: string;
-  readonly port: number;
-  /** False: STARTTLS, without which nobody logs in. */
-  readonly implicitTls: boolean;
-  readonly user: string;
-  readonly password: string;
+export interface ImapAccount extends ImapLogin {
   readonly folder: string;
   /** Folder with the spam where no special use tells it. */
   readonly spamFolder?: string;
-  /** Certificates (PEM) to trust in place of Mozilla's. */
-  readonly ca?: string;
 }
 
 /** Names of spam folders at servers that know no special use. */
 const spamName = /^(?:inbox[./])?(?:junk|spam)(?: e?-?mails?)?$/i;
 
-/** Milliseconds for a connection, its greeting and for silence amid a command. */
-const patience = 30_000;
+/** As many UIDs fit into one command line of any server. */
+const handful = 500;
 
-/** Opens the mailbox of `account`. Throws a Failure where it cannot be looked at. */
-export async function openImap(account: ImapAccount, signal: AbortSignal): Promise<Mailbox> {
-  let client = await connected(account, signal);
+/** Opens the mailbox of `account`, by a line of its own or one that others use, too. Throws a Failure. */
+export async function openImap(
+  account: ImapAccount,
+  signal: AbortSignal,
+  line: ImapLine = imapLine(account),
+): Promise<Mailbox> {
   /** The last UID that was looked at, by folder, with the folder's UIDVALIDITY. */
   const looked = new Map<string, { readonly validity: bigint; readonly last: number }>();
 
-  /** Runs `work`, on a new connection where the old one is gone; what fails is told in one line. */
-  async function speak<Value>(stop: AbortSignal, work: (imap: ImapFlow) => Promise<Value>): Promise<Value> {
-    if (!client.usable) client = await connected(account, stop);
-    return bounded(client, account, stop, () => work(client));
-  }
-
-  async function fetched(imap: ImapFlow, { path, place }: Folder, since: number): Promise<readonly Letter[]> {
-    const lock = await imap.getMailboxLock(path, { readOnly: true });
+  async function fetched(
+    imap: ImapFlow,
+    folder: Folder,
+    since: number,
+    wanted: Wanted,
+  ): Promise<readonly Letter[]> {
+    const lock = await imap.getMailboxLock(folder.path, { readOnly: true });
     try {
       const validity = imap.mailbox === false ? 0n : imap.mailbox.uidValidity;
-      const before = looked.get(path);
+      const before = looked.get(folder.path);
       const last = before?.validity === validity ? before.last : 0;
+      await imap.noop(); // what came since the folder was opened is told now
       // A day of grace: SINCE knows dates only, of the server's own time zone.
-      const found = await imap.search(candidates(new Date(since - 86_400_000)), { uid: true });
+      const found = await imap.search(candidates(new Date(since - 86_400_000), last), { uid: true });
       const uids = (found || []).filter((uid) => uid > last).sort((a, b) => b - a);
-      const letters: Letter[] = [];
-      if (uids.length === 0) return letters;
-      const wanted = {
-        uid: true,
-        internalDate: true,
-        size: true,
-        source: { start: 0, maxLength: longestLook },
-      };
-      for await (const message of imap.fetch(uids.slice(0, mostLetters), wanted, { uid: true })) {
-        letters.push(letterOf(message, path, place));
-      }
-      looked.set(path, { validity, last: Math.max(last, ...uids) });
+      const letters = await pick(imap, folder, uids.slice(0, mostSeen), wanted);
+      looked.set(folder.path, { validity, last: Math.max(last, uids[0] ?? 0) });
       return letters;
     } finally {
       lock.release();
     }
   }
 
-  return {
-    look: (since, stop) =>
-      speak(stop, async (imap) => {
+  const mailbox: Mailbox = {
+    look: (since, wanted, stop) =>
+      line.speak(stop, async (imap) => {
         const letters: Letter[] = [];
         for (const folder of await foldersOf(imap, account))
-          letters.push(...(await fetched(imap, folder, since)));
+          letters.push(...(await fetched(imap, folder, since, wanted)));
         return letters;
       }),
     tidy: (before, isOurs, stop) =>
-      speak(stop, async (imap) => {
+      line.speak(stop, async (imap) => {
         let gone = 0;
         for (const folder of await foldersOf(imap, account))
           gone += await tidied(imap, folder, before, isOurs);
         return gone;
       }),
-    async close() {
-      if (client.usable) await client.logout().catch(() => client.close());
-      else client.close();
-    },
+    close: () => line.release(),
   };
+  line.open();
+  try {
+    await line.speak(signal, async (imap) => {
+      // So that a wrong folder is told before anything is sent.
+      for (const { path } of await foldersOf(imap, account))
+        (await imap.getMailboxLock(path, { readOnly: true })).release();
+    });
+    return mailbox;
+  } catch (error) {
+    await line.release();
+    throw error;
+  }
 }
 
 interface Folder {
@@ -94,8 +89,9 @@ interface Folder {
 }
 
 /** What may be ours: marked, or a report. The server sorts, so that a full mailbox costs us nothing. */
-const candidates = (since: Date) => ({
+const candidates = (since: Date, last: number) => ({
   since,
+  uid: `${last + 1}:*`,
   or: [{ header: { [markField]: true } }, { header: { "Content-Type": "multipart/report" } }],
 });
 
@@ -109,9 +105,45 @@ async function foldersOf(imap: ImapFlow, { folder, spamFolder }: ImapAccount): P
   return spam === undefined || spam === folder ? [inbox] : [inbox, { path: spam, place: "spam" }];
 }
 
+/** Of the messages `uids`, the newest first, those that are wanted: their headers tell, and of reports the beginning. */
+async function pick(
+  imap: ImapFlow,
+  { path, place }: Folder,
+  uids: readonly number[],
+  wanted: Wanted,
+): Promise<readonly Letter[]> {
+  const marked: number[] = [];
+  const reports: number[] = [];
+  for await (const { uid, headers } of handfuls(imap, uids, { headers: [markField, "Content-Type"] })) {
+    if (!headers) continue;
+    const mark = markOf(headers);
+    if (mark !== "" && wanted.mark(mark)) marked.push(uid);
+    else if (isReport(headers)) reports.push(uid);
+  }
+  const letters: Letter[] = [];
+  const chosen = [...marked.slice(0, mostLetters), ...reports.slice(0, mostLetters)];
+  const query = { internalDate: true, size: true, source: { start: 0, maxLength: longestLook } };
+  for await (const message of handfuls(imap, chosen, query)) {
+    const letter = letterOf(message, path, place);
+    if (marked.includes(message.uid) || wanted.report(letter.octets)) letters.push(letter);
+  }
+  return letters;
+}
+
+async function* handfuls(
+  imap: ImapFlow,
+  uids: readonly number[],
+  query: Parameters<ImapFlow["fetch"]>[1],
+): AsyncGenerator<FetchMessageObject> {
+  for (let from = 0; from < uids.length; from += handful) {
+    yield* imap.fetch(uids.slice(from, from + handful), { ...query, uid: true }, { uid: true });
+  }
+}
+
 function letterOf(message: FetchMessageObject, folder: string, place: Letter["place"]): Letter {
   const { source, internalDate, size } = message;
-  const octets = source ?? Buffer.alloc(0);
+  // A server that gives more than it was asked for gives it in vain.
+  const octets = Buffer.from((source ?? Buffer.alloc(0)).subarray(0, longestLook));
   const at = internalDate === undefined ? Number.NaN : new Date(internalDate).getTime();
   return { place, folder, at, octets, size: size ?? octets.length };
 }
@@ -129,80 +161,15 @@ async function tidied(
       { uid: true },
     );
     const ours: number[] = [];
-    const uids = (found || []).slice(0, mostLetters);
-    if (uids.length === 0) return 0;
-    for await (const { uid, headers } of imap.fetch(
-      uids,
-      { uid: true, headers: [markField] },
-      { uid: true },
-    )) {
+    for await (const { uid, headers } of handfuls(imap, (found || []).slice(0, mostSeen), {
+      headers: [markField],
+    })) {
       if (headers && isOurs(markOf(headers))) ours.push(uid);
     }
-    if (ours.length > 0) await imap.messageDelete(ours, { uid: true });
+    for (let from = 0; from < ours.length; from += handful)
+      await imap.messageDelete(ours.slice(from, from + handful), { uid: true });
     return ours.length;
   } finally {
     lock.release();
   }
-}
-
-async function connected(account: ImapAccount, signal: AbortSignal): Promise<ImapFlow> {
-  const { ImapFlow } = await import("imapflow");
-  const { host, port, implicitTls, user, password, ca } = account;
-  const client = new ImapFlow({
-    host,
-    port,
-    secure: implicitTls,
-    ...(!implicitTls && { doSTARTTLS: true }),
-    auth: { user, pass: password },
-    tls: { minVersion: "TLSv1.2", ...(ca !== undefined && { ca }) },
-    logger: false,
-    disableAutoIdle: true,
-    connectionTimeout: patience,
-    greetingTimeout: patience,
-    socketTimeout: patience,
-    // A server that is broken, or hostile, shall not fill our memory.
-    maxLineLength: 1024 * 1024,
-    maxLiteralSize: 2 * longestLook,
-    maxResponseSize: 8 * longestLook,
-  });
-  client.on("error", () => undefined); // whoever waits is told; between two looks, `usable` tells
-  await bounded(client, account, signal, () => client.connect());
-  return client;
-}
-
-/** Waits for `work`, until `signal`; what is the server's or the network's fault becomes a Failure of one line. */
-async function bounded<Value>(
-  client: ImapFlow,
-  { host, port, user }: ImapAccount,
-  signal: AbortSignal,
-  work: () => Promise<Value>,
-): Promise<Value> {
-  const stop = (): void => client.close();
-  signal.addEventListener("abort", stop, { once: true });
-  try {
-    if (signal.aborted) stop();
-    return await work();
-  } catch (error) {
-    client.close();
-    if (error instanceof TypeError || error instanceof RangeError) throw error;
-    const words = signal.aborted ? "it took too long" : wordsOf(error);
-    throw new Failure(
-      exitStatus.unavailable,
-      `the mailbox of ${user} at ${host}:${port} cannot be looked at: ${words}`,
-    );
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
-}
-
-/** What the server said, where it did, as text of one line; else what the system says. */
-function wordsOf(error: unknown): string {
-  const { authenticationFailed, responseText } = error as {
-    authenticationFailed?: unknown;
-    responseText?: unknown;
-  };
-  const said = typeof responseText === "string" ? responseText : "";
-  const words = said || errorText(error) || errorCode(error);
-  const line = words.replace(/[^\x20-\x7e]+/g, " ").slice(0, 300);
-  return authenticationFailed === true ? `the login was refused (${line})` : line;
 }

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { type Letter, longestLook, type Mailbox, mostLetters } from "./mailbox.ts";
-import { markOf } from "./mark.ts";
+import { isWanted } from "./wanted.ts";
 
 export interface Listening extends Mailbox {
   /** The port that it listens at, also where 0 was asked for. */
@@ -16,6 +16,8 @@ export interface Listening extends Mailbox {
 /** Our choices: no honest sender comes near. */
 const longestLine = 4096;
 const mostConnections = 50;
+const mostRecipients = 1000;
+const mostUnread = 64 * 1024;
 const silence = 300_000;
 
 /** Listens at once. Throws a Failure where the address cannot be had. `now` is in milliseconds since the epoch. */
@@ -30,7 +32,7 @@ export async function openListener(
   const kept: Letter[] = [];
   const sockets = new Set<Socket>();
   const keep = (octets: Buffer, size: number): void => {
-    if (markOf(octets) === "" && !octets.includes("multipart/report")) return;
+    if (!isWanted(octets, { mark: () => true, report: () => true })) return;
     kept.push({ place: "inbox", folder: `${protocol}://${host}:${port}`, at: now(), octets, size });
     if (kept.length > mostLetters) kept.shift();
   };
@@ -50,7 +52,7 @@ export async function openListener(
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : port,
-    look: async () => kept.splice(0),
+    look: async (_, wanted) => kept.splice(0).filter(({ octets }) => isWanted(octets, wanted)),
     tidy: async () => 0, // nothing is kept beyond a look
     async close() {
       server.close();
@@ -73,7 +75,11 @@ function converse(
   let recipients = 0;
   let state: State = { kind: "commands" };
 
-  const say = (line: string): void => void (socket.writable && socket.write(`${line}\r\n`));
+  function say(line: string): void {
+    if (!socket.writable) return;
+    socket.write(`${line}\r\n`);
+    if (socket.writableLength > mostUnread) socket.destroy(); // it asks and never reads
+  }
 
   function command(line: string): void {
     const verb = line.slice(0, 4).toUpperCase();
@@ -82,6 +88,8 @@ function converse(
     else if (verb === "MAIL" || verb === "RSET" || verb === "NOOP") {
       recipients = verb === "NOOP" ? recipients : 0;
       say("250 2.0.0 Ok");
+    } else if (verb === "RCPT" && recipients === mostRecipients) {
+      say("452 4.5.3 Too many recipients");
     } else if (verb === "RCPT") {
       recipients++;
       say("250 2.1.5 Ok");

@@ -17,18 +17,29 @@ export interface Letter {
   readonly size: number;
 }
 
+/** What a look is after. All else is passed over when it is met, so that a flood of it costs no memory. */
+export interface Wanted {
+  /** Judges the body of the field that carries a mark. */
+  readonly mark: (field: string) => boolean;
+  /** Judges the beginning of a multipart/report. */
+  readonly report: (octets: Buffer) => boolean;
+}
+
 /** Our choice: a report or a probe's own message is far smaller, and a hostile one shall not fill our memory. */
 export const longestLook = 128 * 1024;
 
-/** The most letters of one look that are fetched, the newest first; for mailboxes that others write to as well. */
+/** The most letters that one look brings home, the newest first. */
 export const mostLetters = 500;
+
+/** The most letters of a folder whose headers are looked at, the newest first; more than an hour's worth of any flood. */
+export const mostSeen = 20_000;
 
 export interface Mailbox {
   /**
-   * What has come, since `since` at the earliest (milliseconds since the epoch) and not in an earlier look.
+   * What is wanted and has come, since `since` at the earliest (milliseconds since the epoch) and not in an earlier look.
    * Throws a Failure of one line where the mailbox cannot be looked at.
    */
-  look(since: number, signal: AbortSignal): Promise<readonly Letter[]>;
+  look(since: number, wanted: Wanted, signal: AbortSignal): Promise<readonly Letter[]>;
   /** Deletes the letters with a mark of ours that came before `before`; `isOurs` judges a mark's field. How many. */
   tidy(before: number, isOurs: (mark: string) => boolean, signal: AbortSignal): Promise<number>;
   close(): Promise<void>;

@@ -2,8 +2,9 @@
 import { lstat, open, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Letter, longestLook, type Mailbox, mostLetters } from "./mailbox.ts";
+import { type Letter, longestLook, type Mailbox, mostLetters, mostSeen } from "./mailbox.ts";
 import { markOf } from "./mark.ts";
+import { isWanted } from "./wanted.ts";
 
 /** Names of spam folders, as Dovecot, Courier and people choose them. */
 const spamName = /^\.(?:INBOX\.)?(?:junk|spam)(?: e?-?mails?)?$/i;
@@ -26,15 +27,17 @@ export async function openMaildir(directory: string): Promise<Mailbox> {
   await list(directory, 0); // so that a wrong name is told before anything is sent
 
   return {
-    async look(since) {
+    async look(since, wanted) {
       const found = await list(directory, since);
       const fresh = found.filter(({ file }) => !seen.has(uniqueName(file)));
       const letters: Letter[] = [];
-      for (const one of fresh.sort((a, b) => b.at - a.at).slice(0, mostLetters)) {
+      for (const one of fresh.sort((a, b) => b.at - a.at).slice(0, mostSeen)) {
         const octets = await beginning(one);
         if (octets === undefined) continue;
         seen.add(uniqueName(one.file));
+        if (!isWanted(octets, wanted)) continue;
         letters.push({ place: one.place, folder: one.folder, at: one.at, octets, size: one.size });
+        if (letters.length === mostLetters) break;
       }
       return letters;
     },

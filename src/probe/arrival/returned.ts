@@ -3,6 +3,7 @@
  * message, and what happened. The report's words come from strangers: short, on one line, and nothing but text.
  */
 import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
+import { isReport } from "./wanted.ts";
 
 export interface Returned {
   /** RFC 3464 section 2.3.3. */
@@ -27,9 +28,7 @@ const longest = 500;
 export function returnedIn(message: Buffer, id: string): Returned | undefined {
   const start = bodyOffset(message);
   if (start === undefined) return undefined;
-  const header = message.toString("latin1", 0, start);
-  const type = splitFields(header).find((field) => isNamed(field, "Content-Type"));
-  if (!type || !/^multipart\/report\b/i.test(fieldBody(type))) return undefined;
+  if (!isReport(message)) return undefined;
   const body = message.toString("latin1", start);
   if (!body.includes(id)) return undefined;
   const part = /^Content-Type:\s*message\/(?:global-)?delivery-status\b/im.exec(body);

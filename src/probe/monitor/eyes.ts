@@ -1,43 +1,93 @@
-/** The mailboxes of a route as one, opened when they are first wanted, and anew after a trouble. */
+/** The mailboxes of a route as one, opened when they are first wanted, and anew after a trouble. One that is in trouble hides no other. */
 import { Failure } from "../../failure.ts";
-import type { Letter, Mailbox, OpenMailbox } from "../arrival/mailbox.ts";
+import type { Letter, Mailbox, OpenMailbox, Wanted } from "../arrival/mailbox.ts";
 import type { Fate } from "../verdict.ts";
 
 export interface Eyes {
   readonly signal: AbortSignal;
-  open(): Promise<readonly Mailbox[]>;
-  trouble(): Fate | undefined;
-  look(since: number): Promise<readonly Letter[]>;
+  open(): Promise<void>;
+  /** Why one of them cannot be looked at, where that is so. */
+  trouble(): Extract<Fate, { readonly kind: "unseen" }> | undefined;
+  look(since: number, wanted: Wanted): Promise<readonly Letter[]>;
+  /** Deletes the marked letters from before `before` that are ours. */
+  tidy(before: number, isOurs: (mark: string) => boolean): Promise<void>;
   close(): Promise<void>;
 }
 
-export function newEyes(mailboxes: readonly OpenMailbox[], signal: AbortSignal): Eyes {
-  const open: Mailbox[] = [];
-  let trouble: Fate | undefined;
+/** Lets so many do their work at the same time, and the others wait for their turn. */
+export type Turn = <Value>(work: () => Promise<Value>) => Promise<Value>;
 
-  const close = async (): Promise<void> => {
-    await Promise.all(open.splice(0).map((mailbox) => mailbox.close()));
-  };
+interface Eye {
+  readonly opening: OpenMailbox;
+  mailbox?: Mailbox;
+  trouble?: string;
+}
 
-  async function seeing<Value>(work: () => Promise<readonly Value[]>): Promise<readonly Value[]> {
-    try {
-      if (open.length === 0) for (const opening of mailboxes) open.push(await opening(signal));
-      trouble = undefined;
-      return await work();
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      trouble = { kind: "unseen", reason: error.message };
-      await close();
-      return [];
-    }
+export function newEyes(mailboxes: readonly OpenMailbox[], turn: Turn, signal: AbortSignal): Eyes {
+  const eyes: readonly Eye[] = mailboxes.map((opening) => ({ opening }));
+
+  async function shut(eye: Eye): Promise<void> {
+    const { mailbox } = eye;
+    delete eye.mailbox;
+    await mailbox?.close();
+  }
+
+  /** What `work` finds in each; nothing where that one is in trouble. */
+  async function each<Value>(work: (mailbox: Mailbox) => Promise<readonly Value[]>): Promise<Value[]> {
+    const found = await Promise.all(
+      eyes.map((eye) =>
+        turn(async () => {
+          try {
+            eye.mailbox ??= await eye.opening(signal);
+            delete eye.trouble;
+            return await work(eye.mailbox);
+          } catch (error) {
+            if (!(error instanceof Failure)) throw error;
+            eye.trouble = error.message;
+            await shut(eye);
+            return [];
+          }
+        }),
+      ),
+    );
+    return found.flat();
   }
 
   return {
     signal,
-    open: () => seeing(async () => open),
-    trouble: () => trouble,
-    look: (since) =>
-      seeing(async () => (await Promise.all(open.map((mailbox) => mailbox.look(since, signal)))).flat()),
-    close,
+    async open() {
+      await each(async () => []);
+    },
+    trouble() {
+      const reason = eyes.find((eye) => eye.trouble !== undefined)?.trouble;
+      return reason === undefined ? undefined : { kind: "unseen", reason };
+    },
+    look: (since, wanted) => each((mailbox) => mailbox.look(since, wanted, signal)),
+    async tidy(before, isOurs) {
+      await each(async (mailbox) => {
+        await mailbox.tidy(before, isOurs, signal);
+        return [];
+      });
+    },
+    async close() {
+      await Promise.all(eyes.map(shut));
+    },
+  };
+}
+
+/** Turns for `lanes` at the same time. */
+export function turns(lanes: number): Turn {
+  const waiting: (() => void)[] = [];
+  let free = lanes;
+  return async (work) => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => void waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else free++;
+    }
   };
 }

@@ -2,12 +2,11 @@
  * One round of one route: a message is sent, and looked for together with those of earlier rounds, for as long as the round may
  * take and no longer. What it finds is results; what it does not find yet stays noted for the next.
  */
-import { Failure } from "../../failure.ts";
-import type { Letter, OpenMailbox } from "../arrival/mailbox.ts";
+import type { Letter, OpenMailbox, Wanted } from "../arrival/mailbox.ts";
 import { newMark, readMark } from "../arrival/mark.ts";
 import { type Judged, judge, type Result } from "../result.ts";
 import type { Fate } from "../verdict.ts";
-import { type Eyes, newEyes } from "./eyes.ts";
+import { type Eyes, newEyes, type Turn } from "./eyes.ts";
 import { writeMessage } from "./message.ts";
 import type { Pending, PendingFolder } from "./pending.ts";
 import { fateIn, type Sent } from "./pursuit.ts";
@@ -32,6 +31,8 @@ export interface Station {
   readonly random: (count: number) => Uint8Array;
   /** Resolves after so many milliseconds, or when `signal` comes. */
   readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  /** Submissions and looks take turns, waiting takes none: many routes are no slower than the slowest. */
+  readonly turn: Turn;
   /** Milliseconds that probe mail stays in the mailboxes. */
   readonly keep: number;
 }
@@ -59,10 +60,11 @@ export async function runRound(
 ): Promise<Round> {
   const { now, pending } = station;
   const older = await pending.of(route.route);
-  const eyes = newEyes(route.mailboxes, signal);
+  const eyes = newEyes(route.mailboxes, station.turn, signal);
   try {
     await eyes.open(); // before sending, as some of them are where it arrives
-    const sent = await send(route, station);
+    const sent = await send(route, station, signal);
+    if ("fate" in sent && sent.fate.kind === "unseen") return roundOf([], judge(route, sent.fate, sent.at));
     if ("fate" in sent) {
       const refused = judge(route, sent.fate, sent.at);
       const { ended } = await pursue(route, station, { eyes, awaited: older, until: now() });
@@ -91,13 +93,16 @@ export async function lookAgain(
 ): Promise<readonly Result[]> {
   const awaited = await station.pending.of(route.route);
   if (awaited.length === 0) return [];
-  const eyes = newEyes(route.mailboxes, signal);
+  const eyes = newEyes(route.mailboxes, station.turn, signal);
   try {
     return (await pursue(route, station, { eyes, awaited, until: station.now() })).ended;
   } finally {
     await eyes.close();
   }
 }
+
+/** Told to stop before anything was sent. */
+const interrupted = { kind: "unseen", reason: "interrupted" } as const satisfies Fate;
 
 const urgency = [0, 1, 3, 2] as const;
 
@@ -109,14 +114,16 @@ function roundOf(ended: readonly Result[], newest: Result | undefined): Round {
 
 async function send(
   route: Route,
-  { key, now, random, pending }: Station,
+  { key, now, random, pending, turn }: Station,
+  signal: AbortSignal,
 ): Promise<Pending | { readonly fate: Fate; readonly at: number }> {
   const { from, to } = route;
-  const mark = newMark(random(16), now());
-  const submitted = await route.submit(
-    { from, to, envid: mark.id },
-    writeMessage(mark, { key, from, to }, route.route),
-  );
+  const { mark, submitted } = await turn(async () => {
+    const fresh = newMark(random(16), now()); // the time of waiting for a turn is nobody's delay
+    const octets = writeMessage(fresh, { key, from, to }, route.route);
+    if (signal.aborted) return { mark: fresh, submitted: interrupted };
+    return { mark: fresh, submitted: await route.submit({ from, to, envid: fresh.id }, octets) };
+  });
   if (submitted.kind !== "submitted") return { fate: submitted, at: mark.at };
   const note: Pending = { ...mark, route: route.route, from, to, submitted: submitted.took };
   await pending.add(note);
@@ -144,17 +151,23 @@ async function pursue(route: Route, station: Station, { eyes, awaited, until }: 
   let waiting = awaited;
   const since = Math.min(...awaited.map(({ at }) => at));
   for (let step = shortest; waiting.length > 0; step = Math.min(step * 1.5, longest)) {
-    waiting = await told(route, station, waiting, await eyes.look(since), ended);
+    waiting = await told(route, station, waiting, await eyes.look(since, wantedBy(waiting)), ended);
     if (waiting.length === 0 || now() >= until || signal.aborted) break;
     await pause(Math.min(step, until - now()), signal);
   }
-  // What cannot be seen may be there.
   const trouble = eyes.trouble();
+  // What cannot be seen may be there, until it is so old that it would have been deleted.
+  waiting = await givenUp(route, station, waiting, { ended, limit: trouble ? station.keep : route.crit });
   if (trouble) return { ended, waiting, trouble };
-  waiting = await givenUp(route, station, waiting, ended);
   await tidy(route, station, eyes);
   return { ended, waiting };
 }
+
+/** The identifier alone is looked at, as it is cheap and cannot be guessed; the signature is when the letter is there. */
+const wantedBy = (waiting: readonly Pending[]): Wanted => ({
+  mark: (field) => waiting.some(({ id }) => field.startsWith(id)),
+  report: (octets) => waiting.some(({ id }) => octets.includes(id)),
+});
 
 /** Those of `waiting` of which `letters` tell nothing; what became of the others goes to `ended`. */
 async function told(
@@ -183,12 +196,12 @@ async function givenUp(
   route: Route,
   { pending, now }: Station,
   waiting: readonly Pending[],
-  ended: Result[],
+  { ended, limit }: { readonly ended: Result[]; readonly limit: number },
 ): Promise<readonly Pending[]> {
   const left: Pending[] = [];
   for (const one of waiting) {
     const after = now() - one.at;
-    if (after <= route.crit) left.push(one);
+    if (after <= limit) left.push(one);
     else if (await pending.remove(one.id))
       ended.push(judge(route, { kind: "missing", after }, one.at, one.submitted));
   }
@@ -197,12 +210,5 @@ async function givenUp(
 
 /** Deletes old probe mail; where that fails it stays until the next round. */
 async function tidy({ from, to }: Route, { key, keep, now }: Station, eyes: Eyes): Promise<void> {
-  const isOurs = (mark: string): boolean => readMark(mark, { key, from, to }) !== undefined;
-  for (const mailbox of await eyes.open()) {
-    try {
-      await mailbox.tidy(now() - keep, isOurs, eyes.signal);
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-    }
-  }
+  await eyes.tidy(now() - keep, (mark) => readMark(mark, { key, from, to }) !== undefined);
 }

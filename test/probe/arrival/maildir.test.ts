@@ -2,12 +2,13 @@ import { mkdir, mkdtemp, readdir, rename, rm, symlink, utimes, writeFile } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { longestLook, mostLetters } from "../../../src/probe/arrival/mailbox.ts";
+import { longestLook, mostLetters, type Wanted } from "../../../src/probe/arrival/mailbox.ts";
 import { openMaildir } from "../../../src/probe/arrival/maildir.ts";
 
 let maildir: string;
 const start = Date.parse("2026-11-22T12:00:00Z");
 const { signal } = new AbortController();
+const everything: Wanted = { mark: () => true, report: () => true };
 
 beforeEach(async () => {
   maildir = await mkdtemp(join(tmpdir(), "maildir-"));
@@ -22,40 +23,42 @@ async function put(path: string, text: string, at = start): Promise<void> {
   await utimes(file, at / 1000, at / 1000);
 }
 
+const marked = (text: string): string => `X-Tpa-Submit-Probe: x\n${text}`;
+
 describe("a Maildir", () => {
   test("shows what came, once, in the inbox and in spam, and nothing else", async () => {
     const mailbox = await openMaildir(maildir);
-    await put("new/1", "Subject: one\n\nhello\n");
-    await put(".Junk/cur/2:2,S", "Subject: two\r\n\r\n");
-    await put(".Work/new/3", "Subject: three\n\n");
-    await put("tmp/4", "Subject: four\n\n");
-    await put("new/5", "Subject: old\n\n", start - 60_000);
-    const letters = await mailbox.look(start, signal);
+    await put("new/1", marked("Subject: one\n\nhello\n"));
+    await put(".Junk/cur/2:2,S", marked("Subject: two\r\n\r\n"));
+    await put(".Work/new/3", marked("Subject: three\n\n"));
+    await put("tmp/4", marked("Subject: four\n\n"));
+    await put("new/5", marked("Subject: old\n\n"), start - 60_000);
+    const letters = await mailbox.look(start, everything, signal);
     expect(letters.map(({ place, folder, octets }) => [place, folder, octets.toString()])).toEqual([
-      ["inbox", "INBOX", "Subject: one\r\n\r\nhello\r\n"],
-      ["spam", "Junk", "Subject: two\r\n\r\n"],
+      ["inbox", "INBOX", "X-Tpa-Submit-Probe: x\r\nSubject: one\r\n\r\nhello\r\n"],
+      ["spam", "Junk", "X-Tpa-Submit-Probe: x\r\nSubject: two\r\n\r\n"],
     ]);
     await rename(join(maildir, "new/1"), join(maildir, "cur/1:2,S"));
-    expect(await mailbox.look(start, signal)).toEqual([]);
-    await put("new/6", "Subject: six\n\n");
-    expect(await mailbox.look(start, signal)).toHaveLength(1);
+    expect(await mailbox.look(start, everything, signal)).toEqual([]);
+    await put("new/6", marked("Subject: six\n\n"));
+    expect(await mailbox.look(start, everything, signal)).toHaveLength(1);
   });
 
   test("with a huge message and a symbolic link costs no memory", async () => {
     const mailbox = await openMaildir(maildir);
-    await put("new/1", "x".repeat(5_000_000));
+    await put("new/1", marked("x".repeat(5_000_000)));
     await symlink("/dev/zero", join(maildir, "new/2"));
-    const [letter, ...more] = await mailbox.look(start, signal);
-    expect(letter?.octets.length).toBe(longestLook);
-    expect(letter?.size).toBe(5_000_000);
+    const [letter, ...more] = await mailbox.look(start, everything, signal);
+    expect(letter?.octets.length).toBe(longestLook + 1); // its only LF is CRLF now
+    expect(letter?.size).toBe(5_000_022);
     expect(more).toEqual([]);
   });
 
   test("with very many messages shows the newest first", async () => {
     const mailbox = await openMaildir(maildir);
     for (let number = 0; number <= mostLetters; number++)
-      await put(`new/${number}`, `N: ${number}\n\n`, start + number * 1000);
-    const letters = await mailbox.look(start, signal);
+      await put(`new/${number}`, marked(`N: ${number}\n\n`), start + number * 1000);
+    const letters = await mailbox.look(start, everything, signal);
     expect(letters).toHaveLength(mostLetters);
     expect(letters[0]?.octets.toString()).toContain(`N: ${mostLetters}\r\n`);
   });

@@ -48,11 +48,24 @@ describe("the history", () => {
     expect((await read(file, 0)).map(({ at }) => at)).toEqual([1, 2]);
   });
 
+  test("begins a new line behind one that a crash or a full disk cut short", async () => {
+    const file = join(folder, "history");
+    await append(file, [result(1)]);
+    await appendFile(file, '{"route":"net","prov');
+    await append(file, [result(2)]);
+    expect((await read(file, 0)).map(({ at }) => at)).toEqual([1, 2]);
+  });
+
   test("is trimmed of what is old", async () => {
     const file = join(folder, "history");
-    await append(file, [result(1), result(2), result(3)]);
-    await trim(file, 2);
-    expect((await readFile(file, "utf8")).trimEnd().split("\n")).toHaveLength(2);
+    const week = 7 * 86_400_000;
+    const lines = async (): Promise<number> => (await readFile(file, "utf8")).trimEnd().split("\n").length;
+    await trim(file, 3 * week); // there is none yet
+    await append(file, [result(week), result(2 * week), result(3 * week)]);
+    await trim(file, 2 * week); // not worth the while
+    expect(await lines()).toBe(3);
+    await trim(file, 3 * week);
+    expect(await lines()).toBe(1);
   });
 
   test("says which file cannot be used", async () => {

@@ -29,6 +29,7 @@ beforeEach(async () => {
     now: () => time,
     random: (count) => Buffer.alloc(count, ++seed),
     keep: 7 * 86_400_000,
+    turn: (work) => work(),
     async pause(milliseconds) {
       time += milliseconds;
       for (const event of events.filter(({ at }) => at <= time)) {

@@ -2,7 +2,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { type Address, writeAddress } from "../../../config/kinds.ts";
 import type { Probes } from "../../../config/probes.ts";
-import { errorText, exitStatus, Failure } from "../../../failure.ts";
+import { exitStatus } from "../../../failure.ts";
 import { startHttp } from "../../../server/observe/http.ts";
 import type { Figures } from "./metrics.ts";
 import type { Monitor } from "./once.ts";
@@ -25,16 +25,11 @@ export async function keepProbing(
   try {
     while (!signal.aborted) {
       const next = Date.now() + interval;
-      try {
-        await monitor.round(signal, ({ route, outcome, words, grade }) => {
-          if (grade !== 0) say(`${route}: ${outcome}: ${words}`);
-        });
-        trouble = undefined;
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        trouble = errorText(error); // a full disk passes, and monitoring hears of it
-        say(trouble);
-      }
+      const told = await monitor.round(signal, ({ route, outcome, words, grade }) => {
+        if (grade !== 0) say(`${route}: ${outcome}: ${words}`);
+      });
+      trouble = told.trouble; // a full disk passes, and monitoring hears of it
+      if (trouble !== undefined) say(trouble);
       await wait(Math.max(0, next - Date.now()), undefined, { signal }).catch(() => undefined); // told to stop
     }
   } finally {

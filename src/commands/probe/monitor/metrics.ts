@@ -58,8 +58,8 @@ const bounds = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
 export interface Figures {
   /** How a route stands, and what has come to its end. `now` in milliseconds since the epoch. */
   note(standing: Result, ended: readonly Result[], now: number): void;
-  /** What the history knows of the time before this program. */
-  remember(history: readonly Result[]): void;
+  /** What the history knows of the time before this program, the oldest first. */
+  readonly remember: (result: Result) => void;
   /** The gauges. */
   file(): string;
   /** Everything. */
@@ -156,9 +156,7 @@ export function newFigures(): Figures {
         if (result.after !== undefined) observe(target, result.after / 1000);
       }
     },
-    remember(history) {
-      for (const result of history) learn(result);
-    },
+    remember: learn,
     file,
     page() {
       const totals = [...targets].flatMap(([route, { counts }]) =>

@@ -4,11 +4,10 @@ import { performance } from "node:perf_hooks";
 import type { Probes } from "../../../config/probes.ts";
 import { replaceFile } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
-import { append, read, trim } from "../../../probe/history/record.ts";
-import { type Route, runRound } from "../../../probe/monitor/round.ts";
-import type { Result } from "../../../probe/result.ts";
+import { append, eachSince, trim } from "../../../probe/history/record.ts";
+import { type Round, type Route, runRound } from "../../../probe/monitor/round.ts";
+import { judge, type Result } from "../../../probe/result.ts";
 import type { World } from "../../../probe/session.ts";
-import { inLanes } from "../../../server/delivery/schedule/lanes.ts";
 import { systemCa } from "../system-ca.ts";
 import type { Figures } from "./metrics.ts";
 import { routesOf, stationOf } from "./routes.ts";
@@ -19,13 +18,21 @@ export interface Wishes {
   readonly wait: number | undefined;
   /** File for metrics. */
   readonly prometheus: string | undefined;
-  readonly figures: Figures;
+  /** Absent where nobody looks at them. */
+  readonly figures: Figures | undefined;
+}
+
+export interface Told {
+  /** How each route stands, in the order of the file; those that a signal kept from being probed are not there. */
+  readonly results: readonly Result[];
+  /** What this host could not do, such as writing a file. */
+  readonly trouble?: string;
 }
 
 export interface Monitor {
   readonly routes: readonly Route[];
-  /** How each route stands, in the order of the file; `told` hears of each as soon as it is known. */
-  round(signal: AbortSignal, told: (result: Result) => void): Promise<readonly Result[]>;
+  /** Probes all routes at the same time; `told` hears of each as soon as it is known. */
+  round(signal: AbortSignal, told: (result: Result) => void): Promise<Told>;
 }
 
 const day = 86_400_000;
@@ -38,28 +45,49 @@ export async function openMonitor(
   const routes = await routesOf(probes, route, world());
   const station = await stationOf(probes);
   const history = `${probes.directory}/history`;
-  figures.remember(await read(history, Date.now() - 30 * day));
+  if (figures) await eachSince(history, Date.now() - 30 * day, figures.remember);
   let trimmed = 0;
+
+  /** What goes wrong with a file is one route's trouble, and no other's. */
+  async function roundOf(one: Route, signal: AbortSignal): Promise<Round> {
+    try {
+      return await runRound(one, station, wait ?? one.warn, signal);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      return { ended: [], standing: judge(one, { kind: "unseen", reason: error.message }, Date.now()) };
+    }
+  }
+
+  async function keep(ended: readonly Result[]): Promise<void> {
+    await append(history, ended);
+    if (Date.now() - trimmed <= day) return;
+    await trim(history, Date.now() - probes.remember);
+    trimmed = Date.now();
+  }
 
   return {
     routes,
     async round(signal, told) {
       const standings = new Map<string, Result>();
       const ended: Result[] = [];
-      await inLanes(routes, probes.concurrency, async (one) => {
-        const round = await runRound(one, station, wait ?? one.warn, signal);
-        standings.set(one.route, round.standing);
-        ended.push(...round.ended);
-        figures.note(round.standing, round.ended, Date.now());
-        told(round.standing);
-      });
-      await append(history, ended);
-      if (Date.now() - trimmed > day) {
-        await trim(history, Date.now() - probes.remember);
-        trimmed = Date.now();
+      await Promise.all(
+        routes.map(async (one) => {
+          const round = await roundOf(one, signal);
+          standings.set(one.route, round.standing);
+          ended.push(...round.ended);
+          figures?.note(round.standing, round.ended, Date.now());
+          told(round.standing);
+        }),
+      );
+      const results = routes.flatMap(({ route: name }) => standings.get(name) ?? []);
+      try {
+        await keep(ended);
+        if (prometheus !== undefined && figures) await writeFigures(prometheus, figures);
+        return { results };
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        return { results, trouble: error.message };
       }
-      if (prometheus !== undefined) await writeFigures(prometheus, figures);
-      return routes.flatMap(({ route: name }) => standings.get(name) ?? []);
     },
   };
 }

@@ -8,10 +8,12 @@ import type { ProbeRoute, Probes } from "../../../config/probes.ts";
 import { replaceFile } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
 import { openImap } from "../../../probe/arrival/imap.ts";
+import { imapLines } from "../../../probe/arrival/imap-line.ts";
 import { openListener } from "../../../probe/arrival/listener.ts";
 import type { OpenMailbox } from "../../../probe/arrival/mailbox.ts";
 import { openMaildir } from "../../../probe/arrival/maildir.ts";
 import { readWhere } from "../../../probe/arrival/where.ts";
+import { turns } from "../../../probe/monitor/eyes.ts";
 import { openPending } from "../../../probe/monitor/pending.ts";
 import type { Route, Station } from "../../../probe/monitor/round.ts";
 import { type Entrance, submit } from "../../../probe/monitor/submit.ts";
@@ -34,10 +36,16 @@ export async function routesOf(
     throw new Failure(exitStatus.usage, `--route: there is no route "${name}"; there are ${known}`);
   }
   const chosen = probes.route.filter(({ name }) => names.length === 0 || names.includes(name));
-  return Promise.all(chosen.map((route) => routeOf(route, probes, world)));
+  const lines = imapLines();
+  return Promise.all(chosen.map((route) => routeOf(route, probes, world, lines)));
 }
 
-async function routeOf(route: ProbeRoute, probes: Probes, world: World): Promise<Route> {
+async function routeOf(
+  route: ProbeRoute,
+  probes: Probes,
+  world: World,
+  lines: ReturnType<typeof imapLines>,
+): Promise<Route> {
   const { name, to, warn, crit, provider, authority } = route;
   const { submission } = probes;
   const from = route.from || submission.from;
@@ -64,8 +72,8 @@ async function routeOf(route: ProbeRoute, probes: Probes, world: World): Promise
     grades: gradesOf(probes.grades),
     ...(authority !== "" && { authority }),
     mailboxes: [
-      await mailboxOf(arrival, `route ${name}: arrive`),
-      ...(returns.where === "" ? [] : [await mailboxOf(returns, "submission.returns")]),
+      await mailboxOf(arrival, `route ${name}: arrive`, lines),
+      ...(returns.where === "" ? [] : [await mailboxOf(returns, "submission.returns", lines)]),
     ],
     submit: (envelope, message) => submit(entrance, envelope, message, world),
   };
@@ -110,6 +118,7 @@ async function mailboxOf(
     readonly ca: string;
   },
   what: string,
+  lines: ReturnType<typeof imapLines>,
 ): Promise<OpenMailbox> {
   const { where: text, passwordFile, spamFolder, ca } = arrival;
   const where = readWhere(text, what);
@@ -125,13 +134,14 @@ async function mailboxOf(
         ...(spamFolder !== "" && { spamFolder }),
         ...(ca !== "" && { ca: await textOf(ca) }),
       };
-      return (signal) => openImap(account, signal);
+      const line = lines(account);
+      return (signal) => openImap(account, signal, line);
     }
   }
 }
 
 /** What all routes share. Makes the folder and the key where they are missing. */
-export async function stationOf({ directory, key, keep }: Probes): Promise<Station> {
+export async function stationOf({ directory, key, keep, concurrency }: Probes): Promise<Station> {
   return {
     key: await keyIn(key),
     pending: await openPending(`${directory}/pending`),
@@ -140,6 +150,7 @@ export async function stationOf({ directory, key, keep }: Probes): Promise<Stati
     pause: async (milliseconds, signal) => {
       await wait(Math.max(0, milliseconds), undefined, { signal }).catch(() => undefined); // told to stop: it is over
     },
+    turn: turns(concurrency),
     keep,
   };
 }
