@@ -81,7 +81,7 @@ async function main() {
 }
 
 /** Hands the command line to probe-server.mjs. */
-const client = String.raw`#!/usr/bin/perl
+const client = `#!/usr/bin/perl
 use Socket;
 socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un($ENV{PROBE_SOCKET})) or die "no server: $!";
 binmode $_ for *S, *STDIN, *STDOUT, *STDERR;
