@@ -8,7 +8,7 @@ import { reason } from "../probe/options/mistake.ts";
 import { type Outcome, parseProbe } from "../probe/options/parse.ts";
 import { probe, type Streams } from "../probe/probe.ts";
 import { mailHosts } from "../probe/route.ts";
-import type { Stream } from "../probe/transcript.ts";
+import type { Stream } from "../probe/transcript/transcript.ts";
 import { dane } from "./probe/dane.ts";
 import { systemCa } from "./probe/system-ca.ts";
 import { worldFor } from "./probe/world.ts";
@@ -33,7 +33,7 @@ export const words: Readonly<Record<string, Word>> = {
   },
 };
 
-/** Runs the command; the exit statuses are swaks' (src/probe/exit.ts). */
+/** Runs the command; the exit statuses are swaks' (src/probe/transaction/exit.ts). */
 export async function run(argv: readonly string[]): Promise<number> {
   const [first = "", ...rest] = argv;
   const word = Object.hasOwn(words, first) ? words[first] : undefined;

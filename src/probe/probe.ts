@@ -1,10 +1,11 @@
 /** One run of the probe: what it shows while it runs, and what is said about it at the end. */
-import { openJournal } from "./journal.ts";
+
 import type { Plan } from "./plan.ts";
-import { asJson, summary } from "./report.ts";
-import type { World } from "./session.ts";
-import { run } from "./transaction.ts";
-import { openTranscript, type Stream } from "./transcript.ts";
+import type { World } from "./transaction/session.ts";
+import { run } from "./transaction/transaction.ts";
+import { openJournal } from "./transcript/journal.ts";
+import { asJson, summary } from "./transcript/report.ts";
+import { openTranscript, type Stream } from "./transcript/transcript.ts";
 
 /** Where it shows itself. */
 export interface Streams {
@@ -12,7 +13,7 @@ export interface Streams {
   readonly stderr: Stream;
 }
 
-/** Does what `plan` says, and shows it as `plan.output` has it. Returns the exit status (exit.ts). */
+/** Does what `plan` says, and shows it as `plan.output` has it. Returns the exit status (transaction/exit.ts). */
 export async function probe(plan: Plan, streams: Streams, world: World): Promise<number> {
   const { output } = plan;
   const begun = world.clock();

@@ -1,9 +1,9 @@
 import { createServer } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { dial } from "../../src/probe/dial.ts";
 import type { Plan } from "../../src/probe/plan.ts";
-import type { World } from "../../src/probe/session.ts";
-import type { Transcript } from "../../src/probe/transcript.ts";
+import { dial } from "../../src/probe/transaction/dial.ts";
+import type { World } from "../../src/probe/transaction/session.ts";
+import type { Transcript } from "../../src/probe/transcript/transcript.ts";
 
 /** Listens on 127.0.0.1 alone. */
 async function listening(): Promise<number> {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { meanings } from "../../src/probe/exit.ts";
+import { meanings } from "../../src/probe/transaction/exit.ts";
 
 test("the manual lists the exit statuses, each with its meaning", () => {
   const page = readFileSync(new URL("../../man/tpa-submit-probe.1", import.meta.url), "utf8");

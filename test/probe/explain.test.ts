@@ -3,7 +3,7 @@ import { createSecureContext, TLSSocket } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
 import type { Plan } from "../../src/probe/plan.ts";
 import { probe } from "../../src/probe/probe.ts";
-import type { World } from "../../src/probe/session.ts";
+import type { World } from "../../src/probe/transaction/session.ts";
 import { selfSigned } from "../tools/certificate.ts";
 
 const certificate = selfSigned(["localhost"], 30);

@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Output, Plan } from "../../src/probe/plan.ts";
 import { probe } from "../../src/probe/probe.ts";
-import type { World } from "../../src/probe/session.ts";
+import type { World } from "../../src/probe/transaction/session.ts";
 import { selfSigned } from "../tools/certificate.ts";
 
 const shown: Output = {

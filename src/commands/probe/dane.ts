@@ -1,7 +1,7 @@
 /** What TLSA records say about a server that the probe has met, by the relay's own resolver and rules. */
 import type { X509Certificate } from "node:crypto";
 import { getServers } from "node:dns";
-import type { Dane } from "../../probe/session.ts";
+import type { Dane } from "../../probe/transaction/session.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
 import { validating } from "../../server/delivery/route/validating.ts";
 import { matchesTlsa } from "../../server/delivery/tls/dane.ts";

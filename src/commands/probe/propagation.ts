@@ -25,7 +25,7 @@ import {
   propagationLine,
 } from "../../probe/propagation/judgement.ts";
 import { type Door, knock } from "../../probe/propagation/knock.ts";
-import type { World } from "../../probe/session.ts";
+import type { World } from "../../probe/transaction/session.ts";
 import { isWanted } from "../queue/ask.ts";
 import { changePassword } from "./propagation/account.ts";
 import { writeMetrics } from "./propagation/metrics.ts";

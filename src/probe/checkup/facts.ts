@@ -1,5 +1,5 @@
 /** What a checkup finds out about a submission service, before anybody judges it. Times in milliseconds. */
-import type { TlsFacts } from "../handshake.ts";
+import type { TlsFacts } from "../tls/handshake.ts";
 
 /** What a server said to one command. */
 export interface Said {

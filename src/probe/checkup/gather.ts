@@ -1,9 +1,10 @@
 /** Finds the facts out: asks the DNS, and talks with the service as mail programs do, and as they should not. */
-import { openJournal, type Recorded } from "../journal.ts";
+
 import type { Auth, Plan, Stop } from "../plan.ts";
-import type { World } from "../session.ts";
-import { nothingShown, silence } from "../silence.ts";
-import { run } from "../transaction.ts";
+import type { World } from "../transaction/session.ts";
+import { nothingShown, silence } from "../transaction/silence.ts";
+import { run } from "../transaction/transaction.ts";
+import { openJournal, type Recorded } from "../transcript/journal.ts";
 import type { DnsFacts, DoorFacts, Facts, LoginFacts, Said, SrvFact } from "./facts.ts";
 import { type Names, records } from "./names.ts";
 import { evaluateSpf } from "./spf.ts";

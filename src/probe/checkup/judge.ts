@@ -1,5 +1,5 @@
 /** What facts are worth: each check with its state, what was found, and what to do where it is not well. Pure. */
-import { daysLeft } from "../certificate.ts";
+import { daysLeft } from "../tls/certificate.ts";
 import type { DoorFacts, Facts, LoginFacts, Said } from "./facts.ts";
 import { judgeDns, type State, type Verdict } from "./judge-dns.ts";
 

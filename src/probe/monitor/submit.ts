@@ -1,10 +1,11 @@
 /** A probe's message handed to the submission server, by the same conversation that `tpa-submit probe` has. */
-import { type Outcome, statusOf } from "../exit.ts";
-import { openJournal, type Recorded } from "../journal.ts";
+
 import type { Plan } from "../plan.ts";
-import type { World } from "../session.ts";
-import { nothingShown, silence } from "../silence.ts";
-import { run } from "../transaction.ts";
+import { type Outcome, statusOf } from "../transaction/exit.ts";
+import type { World } from "../transaction/session.ts";
+import { nothingShown, silence } from "../transaction/silence.ts";
+import { run } from "../transaction/transaction.ts";
+import { openJournal, type Recorded } from "../transcript/journal.ts";
 import type { Fate } from "../verdict.ts";
 
 /** Where a message is handed over, and as whom. */

@@ -1,7 +1,8 @@
 /** Authentication: from options to the plan's part and its --dump section. */
-import { statusOf } from "../exit.ts";
+
 import type { Auth, Need } from "../plan.ts";
 import { mechanismNames, mechanismRows } from "../sasl/mechanisms.ts";
+import { statusOf } from "../transaction/exit.ts";
 import type { Answers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import type { Login } from "./netrc.ts";

@@ -1,7 +1,7 @@
 /** From a command line to a plan, or to a text to print, or to what is wrong: the door of this folder. */
 import { errorCode, Failure } from "../../failure.ts";
-import { statusOf } from "../exit.ts";
 import type { Data, Output, Plan } from "../plan.ts";
+import { statusOf } from "../transaction/exit.ts";
 import { answersOf } from "./answers.ts";
 import type { Choices } from "./choices.ts";
 import { completionFor } from "./completion.ts";

@@ -1,9 +1,10 @@
 /** One attempt to log in at a submission server: TLS that is verified, AUTH PLAIN, QUIT, and no mail. */
-import { openJournal } from "../journal.ts";
+
 import type { Plan } from "../plan.ts";
-import type { World } from "../session.ts";
-import { nothingShown, silence } from "../silence.ts";
-import { run } from "../transaction.ts";
+import type { World } from "../transaction/session.ts";
+import { nothingShown, silence } from "../transaction/silence.ts";
+import { run } from "../transaction/transaction.ts";
+import { openJournal } from "../transcript/journal.ts";
 import type { Answer } from "./course.ts";
 
 /** Where to log in. */

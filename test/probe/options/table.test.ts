@@ -2,11 +2,11 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { meanings } from "../../../src/probe/exit.ts";
 import { completionFor } from "../../../src/probe/options/completion.ts";
 import { helpText, synopsis } from "../../../src/probe/options/help.ts";
 import { groups, type Row } from "../../../src/probe/options/row.ts";
 import { rows, writtenNames } from "../../../src/probe/options/table.ts";
+import { meanings } from "../../../src/probe/transaction/exit.ts";
 import { printed, type, wordsOf } from "./world.ts";
 
 const page = readFileSync(new URL("../../../man/tpa-submit-probe.1", import.meta.url), "utf8");

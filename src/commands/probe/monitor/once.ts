@@ -7,7 +7,7 @@ import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
 import { append, eachSince, trim } from "../../../probe/history/record.ts";
 import { type Round, type Route, runRound } from "../../../probe/monitor/round.ts";
 import { judge, type Result } from "../../../probe/result.ts";
-import type { World } from "../../../probe/session.ts";
+import type { World } from "../../../probe/transaction/session.ts";
 import { systemCa } from "../system-ca.ts";
 import type { Figures } from "./metrics.ts";
 import { routesOf, stationOf } from "./routes.ts";

@@ -17,7 +17,7 @@ import { turns } from "../../../probe/monitor/eyes.ts";
 import { openPending } from "../../../probe/monitor/pending.ts";
 import type { Route, Station } from "../../../probe/monitor/round.ts";
 import { type Entrance, submit } from "../../../probe/monitor/submit.ts";
-import type { World } from "../../../probe/session.ts";
+import type { World } from "../../../probe/transaction/session.ts";
 import type { Grade, Outcome } from "../../../probe/verdict.ts";
 
 const gradeOf = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const satisfies Readonly<

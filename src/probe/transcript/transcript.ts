@@ -2,8 +2,9 @@
  * What the run shows of itself: every line behind the hint that tells what it is, on the stream where it belongs,
  * or not at all. The hints and their order are swaks'.
  */
+
+import type { Output } from "../plan.ts";
 import { hexdump } from "./hexdump.ts";
-import type { Output } from "./plan.ts";
 
 /** Where octets end up; they are there when it returns. */
 export type Sink = (octets: Uint8Array) => void;

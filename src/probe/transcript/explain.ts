@@ -1,8 +1,8 @@
 /** What --explain says about what is seen: the keywords of EHLO, the choice of a mechanism, refusals, TLS. */
-import { daysLeft } from "./certificate.ts";
-import type { TlsFacts } from "./handshake.ts";
+import { daysLeft } from "../tls/certificate.ts";
+import type { TlsFacts } from "../tls/handshake.ts";
+import type { Dane, Offers } from "../transaction/session.ts";
 import { keywords } from "./keywords.ts";
-import type { Dane, Offers } from "./session.ts";
 import type { Transcript } from "./transcript.ts";
 
 /** One line for each keyword. */

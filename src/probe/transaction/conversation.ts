@@ -3,11 +3,11 @@
  * was expected, not what follows from it; that is for the steps of the transaction.
  */
 import type { Duplex } from "node:stream";
-import { type Heard, openWire, type Wire } from "../smtp/client/wire.ts";
+import { type Heard, openWire, type Wire } from "../../smtp/client/wire.ts";
+import type { Output, Stop } from "../plan.ts";
+import type { Journal, Moment } from "../transcript/journal.ts";
+import type { Transcript } from "../transcript/transcript.ts";
 import { drop, type Ending, leave } from "./ending.ts";
-import type { Journal, Moment } from "./journal.ts";
-import type { Output, Stop } from "./plan.ts";
-import type { Transcript } from "./transcript.ts";
 
 /** What became of a command. */
 export interface Answer {

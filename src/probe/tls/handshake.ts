@@ -3,8 +3,8 @@ import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from "node:tls";
+import type { Tls } from "../plan.ts";
 import { certificatesIn, isFor, troubleText } from "./certificate.ts";
-import type { Tls } from "./plan.ts";
 
 /** What a handshake agreed on and was shown. */
 export interface TlsFacts {

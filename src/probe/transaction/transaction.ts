@@ -1,16 +1,17 @@
 /** The order of a run: connection, greeting, TLS, login, messages, goodbye; and the points where it may be told to stop. */
+
+import type { Plan, Stop } from "../plan.ts";
+import { secure, startTls } from "../tls/starttls.ts";
+import { explainRefusal } from "../transcript/explain.ts";
+import type { Journal } from "../transcript/journal.ts";
+import type { Transcript } from "../transcript/transcript.ts";
 import { converse } from "./conversation.ts";
 import { dial, type Line } from "./dial.ts";
 import { drop, type Ending, leave, quit } from "./ending.ts";
 import type { Outcome } from "./exit.ts";
-import { explainRefusal } from "./explain.ts";
 import { sayHello } from "./hello.ts";
-import type { Journal } from "./journal.ts";
 import { logIn } from "./login.ts";
-import type { Plan, Stop } from "./plan.ts";
 import type { Session, World } from "./session.ts";
-import { secure, startTls } from "./starttls.ts";
-import type { Transcript } from "./transcript.ts";
 import { transfer } from "./transfer.ts";
 import { sendXclient } from "./xclient.ts";
 

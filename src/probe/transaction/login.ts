@@ -1,8 +1,9 @@
 /** AUTH (RFC 4954): which mechanism, the dialogue, and what comes of it. The octets are the mechanism's own business. */
+
+import type { Auth, Exchange, Mechanism } from "../plan.ts";
+import { type MechanismRow, mechanismNamed, mechanismRows } from "../sasl/mechanisms.ts";
+import { explainLogin, explainRefusal } from "../transcript/explain.ts";
 import { type Ending, quit } from "./ending.ts";
-import { explainLogin, explainRefusal } from "./explain.ts";
-import type { Auth, Exchange, Mechanism } from "./plan.ts";
-import { type MechanismRow, mechanismNamed, mechanismRows } from "./sasl/mechanisms.ts";
 import type { Session } from "./session.ts";
 
 /** A name as the server has it, and how to do it. */

@@ -1,6 +1,6 @@
 /** A conversation of which nothing is shown: what came of it is in its journal. */
-import type { Output } from "./plan.ts";
-import type { Transcript } from "./transcript.ts";
+import type { Output } from "../plan.ts";
+import type { Transcript } from "../transcript/transcript.ts";
 
 export const silence: Transcript = {
   sent: () => undefined,

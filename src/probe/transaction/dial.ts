@@ -1,10 +1,10 @@
 /** Finding the server and connecting to it, with swaks' words about it. */
 import type { Duplex } from "node:stream";
-import { errorCode, errorText } from "../failure.ts";
-import { connectProgram, connectTcp, connectUnix } from "../smtp/client/connect.ts";
-import type { Plan, Transport } from "./plan.ts";
+import { errorCode, errorText } from "../../failure.ts";
+import { connectProgram, connectTcp, connectUnix } from "../../smtp/client/connect.ts";
+import type { Plan, Transport } from "../plan.ts";
+import type { Transcript } from "../transcript/transcript.ts";
 import type { World } from "./session.ts";
-import type { Transcript } from "./transcript.ts";
 
 /** A line that stands. */
 export interface Line {

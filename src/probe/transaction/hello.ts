@@ -1,8 +1,9 @@
 /** EHLO, LHLO or HELO, and what comes of it. */
+
+import type { Stop } from "../plan.ts";
+import { explainOffers, explainRefusal } from "../transcript/explain.ts";
 import { type Ending, quit } from "./ending.ts";
 import type { Outcome } from "./exit.ts";
-import { explainOffers, explainRefusal } from "./explain.ts";
-import type { Stop } from "./plan.ts";
 import type { Offers, Session } from "./session.ts";
 
 /** Says who we are; where EHLO is refused, HELO (RFC 5321 section 3.2). Returns an ending of `outcome` when both are. */

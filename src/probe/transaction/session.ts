@@ -1,9 +1,9 @@
 /** What the steps of a transaction share: the plan, the conversation, and what the server last said it can do. */
 import type { X509Certificate } from "node:crypto";
+import type { Plan } from "../plan.ts";
+import type { Journal } from "../transcript/journal.ts";
+import type { Transcript } from "../transcript/transcript.ts";
 import type { Conversation } from "./conversation.ts";
-import type { Journal } from "./journal.ts";
-import type { Plan } from "./plan.ts";
-import type { Transcript } from "./transcript.ts";
 
 /** A keyword of EHLO, in upper case, and what stands behind it; AUTH's are those of all its lines. */
 export type Offers = ReadonlyMap<string, readonly string[]>;

@@ -1,7 +1,8 @@
 /** What happened, step by step, as values: for --json, the explanations and the line at the end. */
-import type { TlsFacts } from "./handshake.ts";
-import type { Stop } from "./plan.ts";
-import type { Dane } from "./session.ts";
+
+import type { Stop } from "../plan.ts";
+import type { TlsFacts } from "../tls/handshake.ts";
+import type { Dane } from "../transaction/session.ts";
 
 /** Where in the conversation: a stop point, or the end. */
 export type Moment = Stop | "QUIT";

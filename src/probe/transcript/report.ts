@@ -1,6 +1,6 @@
 /** The run in one line for people who watch, and as a value for programs. */
-import { daysLeft, endOf } from "./certificate.ts";
-import { meanings } from "./exit.ts";
+import { daysLeft, endOf } from "../tls/certificate.ts";
+import { meanings } from "../transaction/exit.ts";
 import type { Recorded, Step } from "./journal.ts";
 
 const meaningOf = (status: number): string =>

@@ -1,9 +1,9 @@
 /** MAIL, RCPT and the message: one transaction of RFC 5321 section 3.3, of LMTP (RFC 2033), with PRDR or BDAT. */
 
+import type { Data, Stop } from "../plan.ts";
+import { explainRefusal } from "../transcript/explain.ts";
 import type { Answer } from "./conversation.ts";
 import { type Ending, quit } from "./ending.ts";
-import { explainRefusal } from "./explain.ts";
-import type { Data, Stop } from "./plan.ts";
 import type { Session } from "./session.ts";
 
 /** Whether the run ends at a point that was passed; undefined goes on. */

@@ -1,11 +1,11 @@
 /** TLS in a session: when it is begun, what the transcript tells about it, and whether it is good enough. */
 import { isIP } from "node:net";
+import type { Tls } from "../plan.ts";
+import { again, type Ending, leave, quit } from "../transaction/ending.ts";
+import type { Session } from "../transaction/session.ts";
+import { explainDane, explainTls } from "../transcript/explain.ts";
 import { certificatePem, describeCertificate } from "./certificate.ts";
-import { again, type Ending, leave, quit } from "./ending.ts";
-import { explainDane, explainTls } from "./explain.ts";
 import { shakeHands, type TlsFacts } from "./handshake.ts";
-import type { Tls } from "./plan.ts";
-import type { Session } from "./session.ts";
 
 /** STARTTLS, where the plan has it. */
 export async function startTls(session: Session): Promise<Ending | undefined> {
