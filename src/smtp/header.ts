@@ -13,7 +13,8 @@ export interface Field {
 
 /** Splits a header, without the empty line that ends it, into its fields (RFC 5322 section 2.2). */
 export function splitFields(header: string): readonly Field[] {
-  const raws = header.match(/[^\r\n][^\n]*\r\n(?:[ \t][^\n]*\r\n)*/g) ?? [];
+  // Looking back to the line's beginning keeps it linear: no other place of a line is tried.
+  const raws = header.match(/(?=[^\r\n])(?<=(?:^|\n)\r*)[^\n]*\r\n(?:[ \t][^\n]*\r\n)*/g) ?? [];
   return raws.map((raw) => ({ name: /^([\x21-\x39\x3b-\x7e]+)[ \t]*:/.exec(raw)?.[1] ?? "", raw }));
 }
 
