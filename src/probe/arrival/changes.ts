@@ -17,28 +17,43 @@ const usual =
  */
 export function changesIn(sent: Buffer, came: Buffer, cut: boolean): readonly Change[] {
   const [before, after] = [halves(sent), halves(came)];
+  const [known, found] = [byName(before.fields), byName(after.fields)];
   const changes: Change[] = [];
-  for (const { name, raw } of before.fields) {
-    const same = after.fields.filter((field) => sameName(field, name));
-    if (same.length === 0) changes.push({ kind: "field-gone", field: name });
-    else if (!same.some((field) => fieldBody(field) === fieldBody({ name, raw })))
-      changes.push({ kind: "field-changed", field: name });
+  for (const field of before.fields) {
+    const bodies = found.get(field.name.toLowerCase());
+    if (!bodies) changes.push({ kind: "field-gone", field: field.name });
+    else if (!bodies.has(fieldBody(field))) changes.push({ kind: "field-changed", field: field.name });
   }
-  const added = after.fields.filter(
-    ({ name }) => !usual.test(name) && !before.fields.some((field) => sameName(field, name)),
-  );
-  for (const name of new Set(added.map((field) => field.name)))
-    changes.push({ kind: "field-added", field: name });
+  const added = after.fields
+    .map(({ name }) => name)
+    .filter((name) => name !== "" && !usual.test(name) && !known.has(name.toLowerCase()));
+  for (const name of [...new Set(added)].slice(0, mostAdded))
+    changes.push({ kind: "field-added", field: name.slice(0, longestName) });
   if (!cut && before.body !== after.body) changes.push({ kind: "body-changed", field: "" });
   return changes;
 }
 
-const sameName = (field: Field, name: string): boolean => field.name.toLowerCase() === name.toLowerCase();
+/** Our choices, for headers that are written to annoy. */
+const mostAdded = 50;
+const longestName = 80;
+
+/** Bodies of fields by name in lower case. */
+function byName(fields: readonly Field[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const field of fields) {
+    const name = field.name.toLowerCase();
+    const bodies = found.get(name) ?? new Set();
+    found.set(name, bodies.add(fieldBody(field)));
+  }
+  return found;
+}
 
 function halves(message: Buffer): { readonly fields: readonly Field[]; readonly body: string } {
   const start = bodyOffset(message) ?? message.length;
+  let end = message.length;
+  while (end > start && (message[end - 1] === 0x0a || message[end - 1] === 0x0d)) end--;
   return {
     fields: splitFields(message.toString("latin1", 0, start)),
-    body: message.toString("latin1", start).replace(/(?:\r?\n)+$/, ""),
+    body: message.toString("latin1", start, end),
   };
 }

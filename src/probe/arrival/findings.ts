@@ -13,12 +13,15 @@ export type Findings = Partial<Readonly<Record<Method, string>>>;
 
 const methods: readonly Method[] = ["spf", "dkim", "dmarc"];
 
+/** No honest header has more; our choice. */
+const mostFields = 300;
+
 /**
  * What is found in `header`. `authority` is the name that the receiving side uses for itself where the operator has said
  * so; else it is taken from its topmost Received field.
  */
 export function findingsOf(header: string, authority?: string): Findings {
-  const fields = splitFields(header);
+  const fields = splitFields(header).slice(0, mostFields);
   const trusted = fields.filter(
     (field, at) => isNamed(field, "Authentication-Results") && isTheirs(fields, at, authority),
   );

@@ -13,6 +13,8 @@ export interface Sent {
   readonly mark: Mark;
   readonly bound: Bound;
   readonly octets: Buffer;
+  /** When it was looked for in vain, in milliseconds since the epoch; absent where it was not yet. */
+  readonly absentAt?: number;
   /** Name in the Authentication-Results that count; absent: found out. */
   readonly authority?: string;
 }
@@ -26,10 +28,11 @@ export function fateIn(letters: readonly Letter[], sent: Sent, now: number): Fat
   return undefined;
 }
 
-function arrived(letter: Letter, { mark, bound, octets, authority }: Sent, now: number): Fate | undefined {
+function arrived(letter: Letter, sent: Sent, now: number): Fate | undefined {
+  const { mark, bound, octets, authority } = sent;
   if (readMark(markOf(letter.octets), bound)?.id !== mark.id) return undefined;
   const header = letter.octets.toString("latin1", 0, bodyOffset(letter.octets) ?? letter.octets.length);
-  const after = durationUntil(letter, mark, now);
+  const after = durationUntil(letter, sent, now);
   return {
     kind: "arrived",
     place: letter.place,
@@ -41,13 +44,20 @@ function arrived(letter: Letter, { mark, bound, octets, authority }: Sent, now: 
   };
 }
 
-function returned(letter: Letter, { mark }: Sent, now: number): Fate | undefined {
-  const report = returnedIn(letter.octets, mark.id);
+function returned(letter: Letter, sent: Sent, now: number): Fate | undefined {
+  const report = returnedIn(letter.octets, sent.mark.id);
   if (report?.action !== "failed") return undefined; // a delay is no end
-  return { kind: "returned", after: durationUntil(letter, mark, now), report };
+  return { kind: "returned", after: durationUntil(letter, sent, now), report };
 }
 
-/** By the mailbox's clock where that is possible at all: it cannot have come before it was sent, nor after it was seen. */
-function durationUntil({ at }: Letter, { at: begun }: Mark, now: number): number {
-  return at >= begun && at <= now ? at - begun : now - begun;
+/**
+ * By the mailbox's clock where that is possible at all: it cannot have come before it was sent, nor after it was seen, nor
+ * before it was looked for in vain. That makes up for clocks that tell seconds only, as those of IMAP do.
+ */
+function durationUntil({ at }: Letter, { mark, absentAt }: Sent, now: number): number {
+  if (!(at >= mark.at - grain && at <= now)) return now - mark.at;
+  if (at < mark.at && absentAt === undefined) return now - mark.at;
+  return Math.min(Math.max(at, absentAt ?? mark.at), now) - mark.at;
 }
+
+const grain = 1000;

@@ -150,8 +150,12 @@ async function pursue(route: Route, station: Station, { eyes, awaited, until }: 
   const ended: Result[] = [];
   let waiting = awaited;
   const since = Math.min(...awaited.map(({ at }) => at));
+  let absentAt: number | undefined;
   for (let step = shortest; waiting.length > 0; step = Math.min(step * 1.5, longest)) {
-    waiting = await told(route, station, waiting, await eyes.look(since, wantedBy(waiting)), ended);
+    const begun = now();
+    const letters = await eyes.look(since, wantedBy(waiting));
+    waiting = await told(route, station, waiting, { letters, ended, absentAt });
+    if (!eyes.trouble()) absentAt = begun;
     if (waiting.length === 0 || now() >= until || signal.aborted) break;
     await pause(Math.min(step, until - now()), signal);
   }
@@ -169,13 +173,19 @@ const wantedBy = (waiting: readonly Pending[]): Wanted => ({
   report: (octets) => waiting.some(({ id }) => octets.includes(id)),
 });
 
+interface Seen {
+  readonly letters: readonly Letter[];
+  readonly ended: Result[];
+  /** When all mailboxes were looked into before, and what is still waited for was not there. */
+  readonly absentAt: number | undefined;
+}
+
 /** Those of `waiting` of which `letters` tell nothing; what became of the others goes to `ended`. */
 async function told(
   route: Route,
   { key, pending, now }: Station,
   waiting: readonly Pending[],
-  letters: readonly Letter[],
-  ended: Result[],
+  { letters, ended, absentAt }: Seen,
 ): Promise<readonly Pending[]> {
   const left: Pending[] = [];
   for (const one of waiting) {
@@ -183,7 +193,11 @@ async function told(
     const bound = { key, from, to };
     const { authority } = route;
     const octets = writeMessage({ id, at }, bound, route.route);
-    const sent: Sent = { mark: { id, at }, bound, octets, ...(authority !== undefined && { authority }) };
+    const sent: Sent = {
+      ...{ mark: { id, at }, bound, octets },
+      ...(absentAt !== undefined && { absentAt }),
+      ...(authority !== undefined && { authority }),
+    };
     const fate = fateIn(letters, sent, now());
     if (!fate) left.push(one);
     else if (await pending.remove(id)) ended.push(judge(route, fate, at, submitted));

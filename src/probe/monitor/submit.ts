@@ -1,5 +1,6 @@
 /** A probe's message handed to the submission server, by the same conversation that `tpa-submit probe` has. */
 
+import { withoutSecrets } from "../arrival/secrets.ts";
 import type { Plan } from "../plan.ts";
 import { type Outcome, statusOf } from "../transaction/exit.ts";
 import type { World } from "../transaction/session.ts";
@@ -46,6 +47,7 @@ export async function submit(
 ): Promise<Submitted> {
   const journal = openJournal();
   const errors: string[] = [];
+  const { user = "", password = "" } = entrance.login ?? {};
   const begun = world.clock();
   const transcript = { ...silence, error: (text: string) => void errors.push(text) };
   const status = await run(planOf(entrance, envelope, message), transcript, journal, world);
@@ -55,8 +57,13 @@ export async function submit(
   const last = recorded.steps.findLast(
     ({ at, expected, reply }) => at !== "QUIT" && !expected && reply.length > 0,
   );
-  if (refused && last) return { kind: "refused", step: stepName(last), reply: last.reply.at(-1) ?? "" };
-  return { kind: "down", reason: reasonOf(recorded, errors) };
+  if (refused && last)
+    return {
+      kind: "refused",
+      step: stepName(last),
+      reply: withoutSecrets(last.reply.at(-1) ?? "", user, password),
+    };
+  return { kind: "down", reason: withoutSecrets(reasonOf(recorded, errors), user, password) };
 }
 
 /** What was said, where a password may be: its verb only. */
