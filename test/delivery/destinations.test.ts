@@ -5,7 +5,7 @@ import { type Destinations, newDestinations } from "../../src/server/delivery/sc
 import { recipient } from "./letters.ts";
 
 const minute = 60_000;
-const bounds = { most: 20, firstPause: minute, longestPause: 15 * minute };
+const bounds = { most: 20, unanswered: 50, firstPause: minute, longestPause: 15 * minute };
 
 function said(code: number, status: string, relay = "mx.example.net[192.0.2.1]:25"): Outcome {
   const reply = { code, status, text: "words", relay, command: "", at: 0 };
@@ -43,6 +43,28 @@ describe("a destination", () => {
     const { destinations } = make();
     expect(fill(destinations)).toBe(5);
     expect(fill(destinations, "example.org")).toBe(5);
+  });
+
+  test("that has not answered is let one, where others that have not hold half of all places", () => {
+    const { destinations } = make();
+    const hanging = Array.from({ length: 20 }, (_, number) => `${number}.example.net`);
+    expect(hanging.map((to) => fill(destinations, to))).toEqual([...Array(10).fill(5), ...Array(10).fill(1)]);
+    expect(destinations.begin("example.org")).toBeUndefined();
+    expect(destinations.open("example.org")).toBe(false);
+    destinations.end("example.org", ok);
+    expect(destinations.begin("example.org")).toBeUndefined();
+    expect(destinations.open("example.org")).toBe(false); // it was forgotten in between, as nothing was under way
+    for (const to of hanging.slice(0, 3)) for (let one = 0; one < 5; one++) destinations.end(to, ok);
+    expect(fill(destinations, "example.org")).toBe(4);
+    expect(fill(destinations, "1.example.org")).toBe(1);
+  });
+
+  test("that has answered is let as many as before, whoever hangs", () => {
+    const { destinations } = make();
+    fill(destinations);
+    destinations.end("example.net", ok);
+    for (let number = 0; number < 20; number++) fill(destinations, `${number}.example.org`);
+    expect(fill(destinations)).toBe(2);
   });
 
   test("is let one more with each that succeeds, up to the cap", () => {

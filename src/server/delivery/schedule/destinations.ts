@@ -33,6 +33,8 @@ export interface Destinations {
 export interface Bounds {
   /** Deliveries under way to one destination, at most. */
   readonly most: number;
+  /** Where so many are under way to others that have not answered yet, one that has not either has one. */
+  readonly unanswered: number;
   /** First pause and longest, in milliseconds. */
   readonly firstPause: number;
   readonly longestPause: number;
@@ -66,6 +68,8 @@ interface State {
 export function newDestinations(bounds: Bounds, now: () => number, random: () => number): Destinations {
   const states = new Map<string, State>();
   const pausing = newHeap<State>(({ pause }) => pause?.until ?? 0);
+  /** Deliveries under way where nobody has answered. */
+  let unanswered = 0;
 
   function stateOf(destination: string): State {
     const known = states.get(destination);
@@ -91,8 +95,20 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
     }
   }
 
+  /** Counts deliveries that begin (1) and end (-1). */
+  function move(state: State, by: 1 | -1): void {
+    state.underWay += by;
+    if (!state.answered) unanswered += by;
+  }
+
+  function turn(state: State, toAnswered: boolean): void {
+    if (state.answered === toAnswered) return;
+    state.answered = toAnswered;
+    unanswered += toAnswered ? -state.underWay : state.underWay;
+  }
+
   function answered(state: State): void {
-    state.answered = true;
+    turn(state, true);
     state.failures = 0;
     state.window = Math.min(state.window + 1, bounds.most);
     state.pauses = 0;
@@ -111,7 +127,7 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
     state.pause = { until: now() + length, reply: reply(why.code, why.status, text) };
     state.pauses += 1;
     state.window = 1;
-    state.answered = false;
+    turn(state, false);
     pausing.add(state);
     log("destination-paused", { destination: state.destination, seconds: length / 1000, reason: why.text });
   }
@@ -124,16 +140,20 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
   return {
     open(destination) {
       const state = states.get(destination);
-      return !state || state.pause !== undefined || state.underWay < state.window;
+      if (!state || state.pause) return true;
+      // Many that hang shall not hold all places until they are given up: then each has one, and not five.
+      const others = unanswered - state.underWay;
+      const crowded = !state.answered && state.underWay > 0 && others >= bounds.unanswered;
+      return state.underWay < state.window && !crowded;
     },
     begin(destination) {
       const state = stateOf(destination);
-      if (!state.pause) state.underWay += 1;
+      if (!state.pause) move(state, 1);
       return state.pause;
     },
     end(destination, outcomes) {
       const state = stateOf(destination);
-      state.underWay -= 1;
+      move(state, -1);
       const last = outcomes.at(-1)?.reply;
       const reached = last !== undefined && !outcomes.every(isTrouble);
       if (reached) answered(state);

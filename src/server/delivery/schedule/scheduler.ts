@@ -84,6 +84,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     {
       // One place stays for others, whatever the settings are.
       most: Math.min(patience.destinationConcurrency, Math.max(1, patience.concurrency - 1)),
+      unanswered: Math.floor(patience.concurrency / 2),
       firstPause: Math.min(pauses.first, patience.first),
       longestPause: Math.min(pauses.longest, patience.longest),
     },
