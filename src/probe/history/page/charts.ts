@@ -4,13 +4,16 @@ import { percentile, type Slice } from "../statistics.ts";
 import { countsOf, isGood, type Kind, kindOf, kinds, worstOf } from "./kinds.ts";
 import { html, type Markup } from "./markup.ts";
 
-const width = 460;
-const height = 160;
-const margin = { left: 48, right: 4, top: 14, bottom: 22 };
-const plot = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
+/** The plane of every picture, in parts of a hundred; the style sheet stretches it, and keeps lines as thick as they are. */
+const plane = 100;
 
-/** What is worth a line across the picture, in milliseconds. */
+/** Of the plane, for the marks of what went wrong. */
+const markHeight = 6;
+const top = 10;
+
+/** What is worth a line across the picture, in milliseconds, and how far two of them are apart at least. */
 const levels = [100, 300, 1000, 3000, 10_000, 30_000, 60_000, 180_000, 600_000, 1_800_000, 3_600_000];
+const apart = 14;
 
 interface Point {
   readonly x: number;
@@ -23,35 +26,48 @@ interface Point {
  * something did not reach the inbox. The scale is logarithmic: a second and an hour are both to be seen.
  */
 export function latencyChart(slices: readonly Slice[], label: string): Markup {
-  const step = plot.width / slices.length;
+  const step = plane / slices.length;
   const values = slices.map(({ results }) =>
     results.flatMap(({ after }) => (after === undefined ? [] : [Math.max(after, 1)])).sort((a, b) => a - b),
   );
   const all = values.flat();
   if (all.length === 0 && slices.every(({ results }) => results.length === 0)) {
-    return html`<p class="none">Nothing was sent in this time.</p>`;
+    return html`<p class="none">Nothing was sent in these 7 days.</p>`;
   }
   const low = Math.min(...all, 1000) / 1.5;
   const high = Math.max(...all, 10_000) * 1.5;
   const yOf = (value: number): number =>
-    margin.top + plot.height * (1 - Math.log(value / low) / Math.log(high / low));
+    top + (plane - top) * (1 - Math.log(value / low) / Math.log(high / low));
   const points = values.map((times, at): Point | undefined => {
     const [median, upper] = [percentile(times, 0.5), percentile(times, 0.95)];
-    const x = margin.left + step * (at + 0.5);
-    return median === undefined || upper === undefined ? undefined : { x, median, high: upper };
+    return median === undefined || upper === undefined
+      ? undefined
+      : { x: step * (at + 0.5), median, high: upper };
   });
-  return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">
-${levels.filter((level) => level > low && level < high).map((level) => gridLine(yOf(level), level))}
+  const lines = spread(
+    levels.filter((level) => level > low && level < high).map((level) => ({ level, y: yOf(level) })),
+  );
+  return html`<div class="chart" role="img" aria-label="${label}">
+<svg viewBox="0 0 ${plane} ${plane}" preserveAspectRatio="none">
+${lines.map(({ y }) => html`<line class="grid" x1="0" x2="${plane}" y1="${y}" y2="${y}"/>`)}
 ${runsOf(points).map((run) => courseOf(run, yOf))}
-${slices.flatMap((slice, at) => failureMark(slice, margin.left + step * at, step))}
-${timesAxis(slices)}
-</svg>`;
+${slices.flatMap((slice, at) => failureMark(slice, step * at, step))}
+</svg>
+${lines.map(({ level, y }) => html`<span class="y" style="--at: ${y / plane}">${seconds(level)}</span>`)}
+<div class="x">${times(slices)}</div>
+</div>`;
 }
 
-const gridLine = (y: number, level: number): Markup =>
-  html`<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${y}" y2="${y}"/><text class="axis" x="${margin.left - 6}" y="${y + 4}" text-anchor="end">${seconds(level)}</text>`;
+/** Without those that would stand on the one before. */
+function spread<Line extends { readonly y: number }>(lines: readonly Line[]): readonly Line[] {
+  const kept: Line[] = [];
+  for (const line of lines) {
+    const last = kept.at(-1);
+    if (!last || last.y - line.y >= apart) kept.push(line);
+  }
+  return kept;
+}
 
-/** Neighbours that have a value; a gap is not drawn over. */
 function runsOf(points: readonly (Point | undefined)[]): readonly (readonly Point[])[] {
   const runs: Point[][] = [[]];
   for (const point of points) {
@@ -63,7 +79,7 @@ function runsOf(points: readonly (Point | undefined)[]): readonly (readonly Poin
 
 function courseOf(run: readonly Point[], yOf: (value: number) => number): Markup {
   const only = run.length === 1 ? run[0] : undefined;
-  if (only) return html`<circle class="median" cx="${only.x}" cy="${yOf(only.median)}" r="2.5"/>`;
+  if (only) return html`<path class="point" d="M${only.x.toFixed(1)},${yOf(only.median).toFixed(1)} h0.01"/>`;
   const path = (points: readonly (readonly [number, number])[]): string =>
     points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" L");
   const medians = run.map(({ x, median }) => [x, yOf(median)] as const);
@@ -77,28 +93,23 @@ function failureMark({ from, results }: Slice, x: number, step: number): readonl
   if (worst === undefined) return [];
   const words = `${moment(from)}: ${bad.length} ${kinds[worst]}`;
   return [
-    html`<rect class="${worst}" x="${x}" y="0" width="${Math.max(step - 0.5, 2)}" height="8"><title>${words}</title></rect>`,
+    html`<rect class="${worst}" x="${x}" y="0" width="${step * 0.85}" height="${markHeight}"><title>${words}</title></rect>`,
   ];
 }
 
-/** Three days along the bottom. */
-function timesAxis(slices: readonly Slice[]): readonly Markup[] {
+/** Three moments along the bottom. */
+function times(slices: readonly Slice[]): readonly Markup[] {
   const [first, second] = slices;
   if (!first || !second) return [];
   const span = (second.from - first.from) * slices.length;
-  return [0, 0.5, 1].map((share) => {
-    const anchor = share === 0 ? "start" : share === 1 ? "end" : "middle";
-    return html`<text class="axis" x="${margin.left + plot.width * share}" y="${height - 6}" text-anchor="${anchor}">${moment(first.from + span * share).slice(5)}</text>`;
-  });
+  return [0, 0.5, 1].map((share) => html`<span>${moment(first.from + span * share).slice(5)}</span>`);
 }
-
-const cell = 30;
 
 /** A column for each slice, in parts as high as their shares; what went wrong once is still to be seen. */
 export function calendarStrip(parts: readonly Slice[], label: string): Markup {
-  const step = width / parts.length;
-  return html`<svg class="strip" viewBox="0 0 ${width} ${cell}" preserveAspectRatio="none" role="img" aria-label="${label}">
-${parts.map(({ from, results }, at) => column(results, moment(from).slice(0, 10), step * at + 1, step - 2))}
+  const step = plane / parts.length;
+  return html`<svg class="strip" viewBox="0 0 ${plane} ${plane}" preserveAspectRatio="none" role="img" aria-label="${label}">
+${parts.map(({ from, results }, at) => column(results, moment(from).slice(0, 10), step * at + step * 0.06, step * 0.88))}
 </svg>`;
 }
 
@@ -107,11 +118,11 @@ function column(results: readonly Result[], day: string, x: number, columnWidth:
   const all = counts.reduce((sum, [, count]) => sum + count, 0);
   const good = counts.reduce((sum, [kind, count]) => (isGood(kind) ? sum + count : sum), 0);
   const words = all === 0 ? "nothing was sent" : `${good} of ${all} reached the inbox`;
-  if (all === 0) return part("empty", 0, cell);
-  const bad = counts.slice(1).map(([kind, count]) => [kind, Math.max((count / all) * cell, 3)] as const);
-  let y = cell;
+  if (all === 0) return part("empty", 0, plane);
+  const bad = counts.slice(1).map(([kind, count]) => [kind, Math.max((count / all) * plane, 12)] as const);
+  let y = plane;
   const [first] = counts;
-  return html`${first ? part(first[0], 0, cell) : ""}${bad.reverse().map(([kind, high]) => {
+  return html`${first ? part(first[0], 0, plane) : ""}${bad.reverse().map(([kind, high]) => {
     y -= high;
     return part(kind, y, high);
   })}`;
@@ -121,18 +132,21 @@ function column(results: readonly Result[], day: string, x: number, columnWidth:
   }
 }
 
-/** A bar in parts, each as wide as its share. */
+/** A bar in parts, each as wide as its share, but never too thin to be seen; the widest one gives way for that. */
 export function placementBar(counts: readonly (readonly [Kind, number])[]): Markup {
   const all = counts.reduce((sum, [, count]) => sum + count, 0);
+  const shares = counts.map(([, count]) => Math.max((count / all) * plane, 0.8));
+  const excess = shares.reduce((sum, share) => sum + share, 0) - plane;
+  const widest = shares.indexOf(Math.max(...shares));
   let x = 0;
-  const parts = counts.map(([kind, count]) => {
-    const share = (count / all) * width;
-    const part = html`<rect class="${kind}" x="${x}" y="0" width="${share}" height="18"><title>${kinds[kind]}: ${count}</title></rect>`;
+  const parts = counts.map(([kind, count], at) => {
+    const share = (shares[at] ?? 0) - (at === widest ? excess : 0);
+    const part = html`<rect class="${kind}" x="${x}" y="0" width="${share}" height="${plane}"><title>${kinds[kind]}: ${count}</title></rect>`;
     x += share;
     return part;
   });
   const label = counts.map(([kind, count]) => `${kinds[kind]}: ${count}`).join(", ");
-  return html`<svg class="bar" viewBox="0 0 ${width} 18" preserveAspectRatio="none" role="img" aria-label="${label}">${parts}</svg>`;
+  return html`<svg class="bar" viewBox="0 0 ${plane} ${plane}" preserveAspectRatio="none" role="img" aria-label="${label}">${parts}</svg>`;
 }
 
 /** `2026-11-22 14:05`, UTC. */

@@ -49,6 +49,7 @@ ${groupBy(month, ({ provider }) => provider).map(([name, results]) => provider(n
 ${legend(month)}
 </section>
 <h2>Routes</h2>
+<p class="soft">7 days: the line is the median time until arrival, the area reaches up to the 95th percentile, a mark on top is mail that did not reach the inbox.</p>
 <div class="cards">
 ${routes.map(([name, results]) => card(name, results, now))}
 </div>
@@ -64,8 +65,8 @@ function tiles(month: readonly Result[], routes: Routes, now: number): Markup {
 ${tile(`${well} of ${routes.length}`, "routes well at the last probe")}
 ${tile(share(today.success), "reached the inbox, last day")}
 ${tile(share(all.success), "reached the inbox, 30 days")}
-${tile(all.median === undefined ? "–" : seconds(all.median), "median time")}
-${tile(all.percentile95 === undefined ? "–" : seconds(all.percentile95), "95 % arrive within")}
+${tile(time(all.median), "median time")}
+${tile(time(all.percentile95), "95 % arrive within")}
 </div>`;
 }
 
@@ -95,13 +96,19 @@ function card(name: string, results: readonly Result[], now: number): Markup {
   const week: readonly Slice[] = slices(results, now - 7 * day, now, 84);
   return html`<article class="card">
 <div class="head"><h3>${name}</h3><span class="chip ${kind ?? "empty"}">${kind === undefined ? "on its way" : kinds[kind]}</span></div>
-<p class="soft">${last.words}, ${moment(last.at)}</p>
-<div class="figures"><span><b>${share(success)}</b> in the inbox</span><span><b>${median === undefined ? "–" : seconds(median)}</b> median</span><span><b>${percentile95 === undefined ? "–" : seconds(percentile95)}</b> 95 %</span></div>
+<p class="soft last" title="${last.words}">${moment(last.at)}: ${last.words}</p>
+<div class="figures">${figure(share(success), "in the inbox")}${figure(time(median), "median")}${figure(time(percentile95), "95 % within")}</div>
 ${latencyChart(week, `Time until arrival of ${name}, the last 7 days`)}
-<p class="soft"><small>30 days, a day each</small></p>
+<p class="soft"><small>30 days, a column each: what share of the mail landed where</small></p>
 ${calendarStrip(slices(results, midnight - 30 * day, midnight, 30), `Days of ${name}: ${worstOf(results) === "inbox" ? "all well" : "not all well"}`)}
 </article>`;
 }
+
+const figure = (value: string, words: string): Markup =>
+  html`<div><b>${value}</b><small>${words}</small></div>`;
+
+const time = (milliseconds: number | undefined): string =>
+  milliseconds === undefined ? "–" : seconds(milliseconds);
 
 const latest = (results: readonly Result[]): Result => {
   const last = results.at(-1);
