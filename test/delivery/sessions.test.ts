@@ -47,14 +47,32 @@ const fine = ["250 2.0.0 queued as F00"];
 const verbs = ({ commands }: FakeServer): string => commands.map((line) => line.split(/[ :]/)[0]).join(" ");
 
 describe("a session", () => {
-  test("carries the next message to the same host, after RSET, and says which it is", async () => {
+  test("carries the next message to the same host, and says which it is", async () => {
     const at = await server();
-    const { deliver } = postman(at);
+    const { deliver } = postman(at, () => 0);
     expect(uses(await deliver())).toEqual([undefined]);
     expect(uses(await deliver())).toEqual([2]);
     expect(uses(await deliver())).toEqual([3]);
     expect(at.connections()).toBe(1);
-    expect(verbs(at)).toBe("EHLO MAIL RCPT DATA RSET MAIL RCPT DATA RSET MAIL RCPT DATA");
+    expect(verbs(at)).toBe("EHLO MAIL RCPT DATA MAIL RCPT DATA MAIL RCPT DATA");
+  });
+
+  test("is asked by RSET whether it still lives, where it has waited for a second", async () => {
+    const at = await server();
+    let now = 0;
+    const { deliver } = postman(at, () => now);
+    await deliver();
+    now = 1000;
+    await deliver();
+    expect(verbs(at)).toBe("EHLO MAIL RCPT DATA RSET MAIL RCPT DATA");
+  });
+
+  test("is reset where the last message was refused", async () => {
+    const at = await server({ message: ["550 5.7.1 no", "250 ok"] });
+    const { deliver } = postman(at, () => 0);
+    await deliver();
+    await deliver();
+    expect(verbs(at)).toBe("EHLO MAIL RCPT DATA RSET MAIL RCPT DATA");
   });
 
   test("carries one message at a time", async () => {
@@ -119,10 +137,17 @@ describe("a session", () => {
     },
   ];
 
-  test.each(closings)("that $name costs a connection at most", async ({ script, connections }) => {
+  const atOnce = closings.filter(({ script }) => script.RSET === undefined);
+
+  test.each([
+    ...closings.map((closing) => ({ ...closing, waited: 1000 })),
+    ...atOnce.map((closing) => ({ ...closing, waited: 0 })),
+  ])("that $name costs a connection at most, after $waited ms", async ({ script, connections, waited }) => {
     const at = await server(script);
-    const { deliver } = postman(at);
+    let now = 0;
+    const { deliver } = postman(at, () => now);
     expect(replies(await deliver())).toEqual([expect.stringMatching(/^250/)]);
+    now += waited;
     expect(replies(await deliver())).toEqual(fine);
     expect(at.connections()).toBe(connections);
     expect(at.received).toHaveLength(2);

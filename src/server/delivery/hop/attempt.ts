@@ -101,8 +101,8 @@ async function sit(session: Session, hop: Hop, letter: Letter, journey: Journey)
     left = [...crowdedOut, ...exchange.left, ...left.slice(some.recipients.length)];
     if (crowdedOut.length > 0) most = taken;
     end = exchange.end;
-    const clean = settled.some(({ reply }) => reply.command === "end of DATA");
-    if (left.length > 0 && end === undefined && !clean && !(await isReset(wire, journey.signal))) {
+    session.clean = settled.some(({ reply }) => reply.command === "end of DATA" && isPositive(reply));
+    if (left.length > 0 && end === undefined && !session.clean && !(await isReset(wire, journey.signal))) {
       end = reply(451, "4.4.2", `lost connection with ${peer(hop)} between two transactions`);
     }
   }

@@ -1,7 +1,7 @@
 /**
  * Open sessions that have carried a message and may carry another. One is used again only for the same host under the
- * same terms, and after the host has answered RSET: whatever happened while it waited costs a new connection and
- * nothing else.
+ * same terms, and, unless the host took the last message a moment ago, after it has answered RSET: whatever happened
+ * while it waited costs a new connection and nothing else.
  */
 import { log } from "../../observe/log.ts";
 import type { Hop } from "../route/route.ts";
@@ -18,6 +18,8 @@ export interface Session {
   readonly opened: number;
   /** Transactions begun. */
   uses: number;
+  /** Whether the host took the message of the last one, which leaves nothing to reset (RFC 5321 section 4.1.1.4). */
+  clean: boolean;
   /** Whether it was not opened for this message. */
   readonly kept: boolean;
   /** Whether it may be kept for another: not where TLS failed and would be tried again. */
@@ -40,10 +42,14 @@ const longestLife = 300_000;
 const mostMessages = 100;
 const mostKept = 100;
 const answerToReset = 10_000;
+/** So long one is taken to be alive without a word. */
+const lively = 1_000;
 
 interface Kept {
   readonly key: string;
   readonly session: Session;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
   /** Lets it wait no more. */
   readonly wake: () => void;
 }
@@ -70,9 +76,11 @@ export function newSessions(now: () => number): Sessions {
       const key = keyOf(hop, terms);
       for (let kept = newest(key); kept; kept = newest(key)) {
         kept.wake();
-        const { wire } = kept.session;
+        const { wire, clean } = kept.session;
         wire.socket?.ref();
-        if (!wire.destroyed && (await isReset(wire, signal))) return { ...kept.session, kept: true };
+        const ready = clean && now() - kept.since < lively;
+        if (!wire.destroyed && (ready || (await isReset(wire, signal))))
+          return { ...kept.session, kept: true };
         wire.close();
       }
       return undefined;
@@ -88,7 +96,7 @@ export function newSessions(now: () => number): Sessions {
         clearTimeout(timer);
         wire.off("end", wake);
       };
-      const kept: Kept = { key: keyOf(hop, terms), session, wake };
+      const kept: Kept = { key: keyOf(hop, terms), session, since: now(), wake };
       waiting.add(kept);
       wire.once("end", wake);
       for (const oldest of waiting) {
@@ -119,10 +127,14 @@ export async function isReset(wire: WireConnection, signal: AbortSignal): Promis
 /** Where TLS is only a bonus, a failed handshake is followed by a try without (RFC 7435 section 3). */
 export async function newSession(hop: Hop, terms: Terms, signal: AbortSignal): Promise<Session | NoSession> {
   const first = await openSession(hop, terms, false, signal);
-  if (!("reply" in first)) return { wire: first, opened: terms.now(), uses: 0, kept: false, lasting: true };
+  if (!("reply" in first)) return fresh(first, terms, true);
   if (first.handshake === undefined || signal.aborted) return first;
   log("tls-outbound-failed", { relay: peerWithPort(hop), reason: first.handshake });
   const second = await openSession(hop, terms, true, signal);
   if ("reply" in second) return second;
-  return { wire: second, opened: terms.now(), uses: 0, kept: false, lasting: false };
+  return fresh(second, terms, false);
+}
+
+function fresh(wire: WireConnection, { now }: Terms, lasting: boolean): Session {
+  return { wire, opened: now(), uses: 0, clean: true, kept: false, lasting };
 }
