@@ -1,15 +1,16 @@
 /** `tpa-submit probe`: speaks to a mail server as swaks does, and tells more. man/tpa-submit-probe.1 */
 import { randomBytes } from "node:crypto";
 import { resolveMx } from "node:dns/promises";
-import { openSync, writeFileSync, writeSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import type { Word } from "../cli/words.ts";
 import { errorCode } from "../failure.ts";
 import { reason } from "../probe/options/mistake.ts";
 import { type Outcome, parseProbe } from "../probe/options/parse.ts";
 import { probe, type Streams } from "../probe/probe.ts";
 import { mailHosts } from "../probe/route.ts";
-import type { Stream } from "../probe/transcript/transcript.ts";
+import { statusOf } from "../probe/transaction/exit.ts";
 import { dane } from "./probe/dane.ts";
+import { openOutput } from "./probe/streams.ts";
 import { systemCa } from "./probe/system-ca.ts";
 import { worldFor } from "./probe/world.ts";
 
@@ -39,17 +40,29 @@ export async function run(argv: readonly string[]): Promise<number> {
   const word = Object.hasOwn(words, first) ? words[first] : undefined;
   if (word) return (await word.load()).run(rest);
   const outcome = await parseProbe(worldFor(argv, async (domain) => (await route(domain))[0] ?? domain));
-  const streams = streamsOf(outcome);
-  for (const warning of outcome.warnings) streams.stderr.write(Buffer.from(`${warning}\n`));
+  const output = openOutput(outcome.places);
+  for (const warning of outcome.warnings) output.stderr.write(Buffer.from(`${warning}\n`));
+  const status = await obey(outcome, output);
+  const trouble = await output.trouble();
+  if (trouble !== undefined) process.stderr.write(`${trouble}\n`);
+  const told = status === 0 && trouble !== undefined ? statusOf("options") : status;
+  // A question to the DNS that nobody waits for any more would hold the process.
+  if (told === statusOf("connect")) process.exit(told);
+  return told;
+}
+
+/** Does what came of the command line. Returns the exit status. */
+async function obey(outcome: Outcome, output: Streams): Promise<number> {
   switch (outcome.kind) {
     case "print":
-      streams.stdout.write(outcome.octets);
+      output.stdout.write(outcome.octets);
       return 0;
     case "mistake":
-      if (outcome.text !== "") streams.stderr.write(Buffer.from(`${outcome.text}\n`));
+      if (outcome.text !== "") output.stderr.write(Buffer.from(`${outcome.text}\n`));
       return outcome.status;
     default:
-      return probe(outcome.plan, streams, {
+      hurryResolver(outcome.plan.protocol.timeout);
+      return probe(outcome.plan, output, {
         clock: () => performance.now(),
         now: () => Date.now(),
         random: (count) => randomBytes(count),
@@ -59,6 +72,15 @@ export async function run(argv: readonly string[]): Promise<number> {
         save,
       });
   }
+}
+
+/**
+ * resolv.conf(5): seconds for a question, and how often it is asked. The system's resolver cannot be called off, so it
+ * is told beforehand where the run has less than its usual ten seconds.
+ */
+function hurryResolver(timeout: number): void {
+  if (timeout === 0 || timeout >= 10_000) return;
+  process.env["RES_OPTIONS"] ??= `timeout:${Math.max(1, Math.floor(timeout / 2000))} attempts:2`;
 }
 
 const route = (domain: string): Promise<readonly string[]> => mailHosts(domain, exchangersOf);
@@ -73,19 +95,6 @@ async function exchangersOf(domain: string): Promise<Awaited<ReturnType<typeof r
   }
 }
 
-/** Both may go to one file; then their lines stand in their order. */
-function streamsOf({ places }: Outcome): Streams {
-  const files = new Map<string, Stream>();
-  const streamOf = (path: string): Stream => {
-    if (path === "&STDOUT") return standard(process.stdout);
-    if (path === "&STDERR") return standard(process.stderr);
-    const opened = files.get(path) ?? toFile(path);
-    files.set(path, opened);
-    return opened;
-  };
-  return { stdout: streamOf(places.stdout), stderr: streamOf(places.stderr) };
-}
-
 function save(path: string, text: string): string | undefined {
   try {
     writeFileSync(path, text);
@@ -94,18 +103,4 @@ function save(path: string, text: string): string | undefined {
     if (errorCode(error) === "") throw error;
     return reason(errorCode(error));
   }
-}
-
-/** Where nobody reads any more the conversation goes on to its end all the same: `probe … | head -1`. */
-function standard(stream: NodeJS.WriteStream): Stream {
-  stream.on("error", (error) => {
-    if (errorCode(error) !== "EPIPE") throw error;
-  });
-  return { write: (octets) => void stream.write(octets), terminal: stream.isTTY === true };
-}
-
-/** The file is there: it was made when the options were read. */
-function toFile(path: string): Stream {
-  const file = openSync(path, "a");
-  return { write: (octets) => void writeSync(file, octets), terminal: false };
 }

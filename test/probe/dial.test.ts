@@ -17,7 +17,11 @@ async function listening(): Promise<number> {
 }
 
 /** Where a run for bob@example.org gets to, and what it says on its way, where `hosts` take mail for the domain. */
-async function way(port: number, hosts: readonly string[]): Promise<readonly [string | undefined, string[]]> {
+async function way(
+  port: number,
+  hosts: readonly string[] | Promise<readonly string[]>,
+  timeout = 5000,
+): Promise<readonly [string | undefined, string[]]> {
   const said: string[] = [];
   const silent = (): void => undefined;
   const transcript: Transcript = {
@@ -31,7 +35,7 @@ async function way(port: number, hosts: readonly string[]): Promise<readonly [st
   };
   const plan = {
     transport: { kind: "inet", port },
-    protocol: { core: "esmtp", to: ["alice@example.net", "bob@example.org"], timeout: 5000 },
+    protocol: { core: "esmtp", to: ["alice@example.net", "bob@example.org"], timeout },
   } as unknown as Plan;
   const world = {
     route: async (domain: string) => (domain === "example.org" ? hosts : []),
@@ -58,5 +62,13 @@ test("a domain that takes no mail is not connected to", async () => {
   expect(await way(25, [])).toEqual([
     undefined,
     ["example.org says that it takes no mail (a null MX, RFC 7505)"],
+  ]);
+});
+
+test("a name server that does not answer has the time of any other, and no more", async () => {
+  const never = new Promise<readonly string[]>(() => undefined);
+  expect(await way(25, never, 50)).toEqual([
+    undefined,
+    ["Error connecting to example.org:\n\tConnection timed out"],
   ]);
 });

@@ -21,9 +21,10 @@ function stream(file) {
   const fd = openSync(file, "w+");
   return {
     fd,
-    write: (/** @type {string | Uint8Array} */ text) => {
+    write: (/** @type {string | Uint8Array} */ text, done = () => {}) => {
       const octets = Buffer.from(text);
       for (let at = 0; at < octets.length; ) at += writeSync(fd, octets, at);
+      done();
       return true;
     },
     on: () => undefined,

@@ -15,7 +15,11 @@ export const withoutArgument = (name: string): Failure =>
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "No such file or directory",
   EACCES: "Permission denied",
+  EFBIG: "File too large",
+  EIO: "Input/output error",
   EISDIR: "Is a directory",
+  EDQUOT: "Disk quota exceeded",
+  ENOSPC: "No space left on device",
   ENOTDIR: "Not a directory",
   ELOOP: "Too many levels of symbolic links",
 };

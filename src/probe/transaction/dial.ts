@@ -1,7 +1,7 @@
 /** Finding the server and connecting to it, with swaks' words about it. */
 import type { Duplex } from "node:stream";
 import { errorCode, errorText } from "../../failure.ts";
-import { connectProgram, connectTcp, connectUnix } from "../../smtp/client/connect.ts";
+import { connectProgram, connectTcp, connectUnix, within } from "../../smtp/client/connect.ts";
 import type { Plan, Transport } from "../plan.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 import type { World } from "./session.ts";
@@ -57,14 +57,17 @@ async function dialInet(
   const { server, copyRouting, localInterface } = transport;
   const port = transport.port ?? usualPort(plan);
   const domain = copyRouting ?? plan.protocol.to.at(-1)?.replace(/^.*@/s, "") ?? "localhost";
-  const hosts = server === undefined ? await world.route(domain) : [server];
+  const { timeout } = plan.protocol;
+  const find = (): Promise<readonly string[]> => within(timeout, () => world.route(domain));
+  const hosts = server === undefined ? await reached(transcript, `to ${domain}`, "", find) : [server];
+  if (hosts === undefined) return undefined;
   if (hosts.length === 0) transcript.error(`${domain} says that it takes no mail (a null MX, RFC 7505)`);
   for (const host of hosts) {
     const to = `${host}:${port}`;
     transcript.info(`Trying ${to}...`);
     const way = localInterface === undefined ? `to ${to}` : `${localInterface} to ${to}`;
     const stream = await reached(transcript, way, "", () =>
-      connectTcp({ ...transport, host, port }, plan.protocol.timeout),
+      connectTcp({ ...transport, host, port }, timeout),
     );
     if (stream === undefined) continue;
     transcript.info(`Connected to ${host}.`);
@@ -79,12 +82,12 @@ function usualPort({ protocol, tls }: Plan): number {
 }
 
 /** What `connect` gives, or a word about why it gave nothing. */
-async function reached(
+async function reached<Result>(
   transcript: Transcript,
   way: string,
   prefix: string,
-  connect: () => Promise<Duplex>,
-): Promise<Duplex | undefined> {
+  connect: () => Promise<Result>,
+): Promise<Result | undefined> {
   try {
     return await connect();
   } catch (error) {

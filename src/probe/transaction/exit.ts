@@ -3,7 +3,7 @@
 /** Status -> what it means. */
 export const meanings = {
   ok: [0, "Everything that was to be done was done."],
-  options: [1, "An option, a file or the configuration is wrong."],
+  options: [1, "An option, a file or the configuration is wrong, or the output could not be written."],
   connect: [2, "The connection could not be made."],
   lost: [6, "The connection was closed unexpectedly."],
   missing: [

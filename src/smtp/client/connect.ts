@@ -45,8 +45,11 @@ export function connectUnix(path: string, timeout: number): Promise<Duplex> {
   return within(timeout, (signal) => opened(connect({ path }), signal));
 }
 
-/** Runs `work`; when the time is up its signal is aborted, and it is as if the network had been silent. */
-async function within<Result>(
+/**
+ * Runs `work`; when the time is up (milliseconds; 0: never) its signal is aborted, and it rejects as if the network had
+ * been silent.
+ */
+export async function within<Result>(
   timeout: number,
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
