@@ -97,6 +97,7 @@ export const probeSettings = {
     ),
     returns: setting(placeOrNone, "", 'Where reports to that sender arrive; "": where the probes do.'),
     "returns-password-file": setting(pathOrNone, "", "File with the password for that mailbox."),
+    "returns-ca": setting(pathOrNone, "", "Certificates (PEM) to trust there."),
     timeout: setting(duration, "30s", "How long one answer may take."),
   },
   grades: {

@@ -128,6 +128,7 @@ service imap-login {
     ssl = yes
   }
 }
+mail_max_userip_connections = 100
 protocol lmtp {
   mail_plugins = sieve
 }

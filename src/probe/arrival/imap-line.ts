@@ -132,14 +132,27 @@ async function within<Value>(
   }
 }
 
-/** What is the server's or the network's fault becomes a Failure of one line; what is ours stays what it is. */
+/**
+ * What is the server's or the network's fault becomes a Failure of one line, with a status of its own where a login was
+ * refused; what is ours stays what it is.
+ */
 function asFailure(error: unknown, { host, port, user, password }: ImapLogin): unknown {
   if (error instanceof Failure || isOurs(error)) return error;
   const words = withoutSecrets(wordsOf(error), user, password);
   return new Failure(
-    exitStatus.unavailable,
+    isRefused(error) ? exitStatus.noPermission : exitStatus.unavailable,
     `the mailbox of ${user} at ${host}:${port} cannot be looked at: ${words}`,
   );
+}
+
+/** A login that will be refused again, unlike one that met a limit of the server's (RFC 5530 section 3). */
+function isRefused(error: unknown): boolean {
+  const { authenticationFailed, serverResponseCode, responseText } = error as Partial<
+    Record<string, unknown>
+  >;
+  if (authenticationFailed !== true) return false;
+  const passing = /^(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|CONTACTADMIN)$/i;
+  return !passing.test(String(serverResponseCode)) && !/maximum|too many/i.test(String(responseText));
 }
 
 /** The library stumbles over some answers that no honest server gives. */
@@ -149,12 +162,9 @@ const isOurs = (error: unknown): boolean =>
 
 /** What the server said, where it did, as text of one line; else what the system says. */
 function wordsOf(error: unknown): string {
-  const { authenticationFailed, responseText } = error as {
-    authenticationFailed?: unknown;
-    responseText?: unknown;
-  };
+  const { responseText } = error as { responseText?: unknown };
   const said = typeof responseText === "string" ? responseText : "";
   const words = said || errorText(error) || errorCode(error);
   const line = words.replace(/[^\x20-\x7e]+/g, " ").slice(0, 300);
-  return authenticationFailed === true ? `the login was refused (${line})` : line;
+  return isRefused(error) ? `the login was refused (${line})` : line;
 }

@@ -52,6 +52,6 @@ export function returnedIn(message: Buffer, id: string): Returned | undefined {
 /** Text of one line, whatever a stranger wrote. */
 const plain = (text: string): string =>
   text
-    .replace(/[^\x20-\x7e]+/g, " ")
+    .replace(/[^\x21-\x7e]+/g, " ")
     .trim()
     .slice(0, longest);

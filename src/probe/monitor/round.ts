@@ -156,7 +156,7 @@ async function pursue(route: Route, station: Station, { eyes, awaited, until }: 
     const letters = await eyes.look(since, wantedBy(waiting));
     waiting = await told(route, station, waiting, { letters, ended, absentAt });
     if (!eyes.trouble()) absentAt = begun;
-    if (waiting.length === 0 || now() >= until || signal.aborted) break;
+    if (waiting.length === 0 || now() >= until || signal.aborted || eyes.blind()) break;
     await pause(Math.min(step, until - now()), signal);
   }
   const trouble = eyes.trouble();

@@ -60,7 +60,7 @@ async function routeOf(
     where: submission.returns,
     passwordFile: submission["returns-password-file"],
     spamFolder: "",
-    ca: "",
+    ca: submission["returns-ca"],
   };
   return {
     route: name,
