@@ -100,6 +100,13 @@ const cases: readonly Case[] = [
     checked: 78,
   },
   {
+    name: "a control socket in a folder that is missing",
+    fault: (prepared) => prepared.configure('[control]\nsocket = "FOLDER/no/control"'),
+    status: 73,
+    says: /^FOLDER\/no\/control: cannot listen for orders: .*; control\.socket names it, and its folder must be there$/,
+    checked: 78,
+  },
+  {
     name: "no password for the smarthost",
     fault: (prepared) =>
       prepared.configure(
@@ -194,6 +201,35 @@ describe("serve --check", () => {
     );
     expect(stdout).toMatch(/mail-passwords: 1 logins\n/);
     expect(stdout).toMatch(/spool: will be made at the first start\n/);
+    expect(stdout).toMatch(/^\[delivery\]: mail goes to the folder \S+delivered$/m);
+    expect(stdout).toMatch(/spool\/control: will be the control socket\n/);
+  });
+
+  test("tells how mail leaves, and warns of a relay that has no address", async () => {
+    await writeFile(join(relay.folder, "secret"), "relay password\n");
+    await relay.configure(`[delivery]
+relay = ["smtps://127.0.0.1:25", "smtp://no.such.host.invalid:25"]
+[[route]]
+to = ["example.net", ".example.net"]
+from = "user1@example.org"
+[[route]]
+to = "example.com"
+relay = ["smtp://127.0.0.1:587", "smtps://127.0.0.1:465"]
+relay-user = "relay1"
+relay-password-file = "FOLDER/secret"`);
+    const { status, stdout, stderr } = await serve("--check");
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    const lines = stdout.split("\n").filter((line) => /route|delivery|invalid/.test(line));
+    expect(lines).toEqual([
+      "[[route]] number 1: for example.net, .example.net from user1@example.org goes to the MX of each domain (TLS opportunistic)",
+      "[[route]] number 2: for example.com goes to smtp://127.0.0.1:587 (TLS verified), else to smtps://127.0.0.1:465 (TLS verified), logged in as relay1",
+      "[delivery]: all else goes to smtps://127.0.0.1:25 (TLS verified), else to smtp://no.such.host.invalid:25 (TLS opportunistic)",
+      expect.stringMatching(
+        /^no\.such\.host\.invalid: warning: it has no address \(E\w+\), mail for it would wait here$/,
+      ),
+    ]);
+    expect(stdout).not.toContain("relay password");
   });
 
   test("tells every mistake of the configuration at once", async () => {

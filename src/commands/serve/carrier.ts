@@ -109,16 +109,20 @@ const bareTerms = (
 
 /** `table` is what the way stands in, for whoever must mend it. */
 async function termsOf(way: Way, table: string, ours: Parameters<typeof bareTerms>[1]): Promise<Terms> {
-  const { relay: relays, "relay-user": user, "relay-ca": ca, tls } = way;
+  const { relay: relays, "relay-ca": ca } = way;
   const credentials = await credentialsOf(way, table);
   return {
     ...bareTerms(relays[0]?.kind ?? "mx", ours),
-    // A password is shown to nobody whose name is not proven.
-    tls: tls !== "auto" ? tls : user === "" ? "opportunistic" : "verified",
+    tls: tlsOf(way),
     source: await sourceOf(way, table),
     ...(ca !== "" && { ca: await read(ca, `relay-ca of ${table}`) }),
     ...(credentials && { credentials }),
   };
+}
+
+/** What `tls` comes to: a password is shown to nobody whose name is not proven. smtps:// asks for more on its own. */
+export function tlsOf({ tls, "relay-user": user }: Pick<Way, "tls" | "relay-user">): Terms["tls"] {
+  return tls !== "auto" ? tls : user === "" ? "opportunistic" : "verified";
 }
 
 async function credentialsOf(way: Way, table: string): Promise<Credentials | undefined> {

@@ -1,17 +1,21 @@
 /** `tpa-submit serve --check`: says of each file that the relay needs whether it can be used, and starts nothing. */
-import { access, constants, readFile } from "node:fs/promises";
+import { access, constants, readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { indexLogins } from "../../passwd/logins.ts";
 import { decodePasswordFile, parsePasswordFile } from "../../passwd/passwordfile.ts";
+import { mustBeShort } from "../../server/control/socket.ts";
 import { newSessions } from "../../server/delivery/hop/sessions.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
 import { validating } from "../../server/delivery/route/validating.ts";
 import { readCertificate } from "../../server/submission/door/certificate.ts";
 import { carrierFor } from "./carrier.ts";
 import { daysLeft, each } from "./certificates.ts";
+import { controlSocket } from "./control.ts";
 import { rulesFor } from "./rules.ts";
+import { describeWays } from "./ways.ts";
 
 /** Prints a line for each thing that was looked at; the status is 78 where one is wrong. */
 export async function checkConfig(config: Config, file: string): Promise<number> {
@@ -22,7 +26,8 @@ export async function checkConfig(config: Config, file: string): Promise<number>
     () => spool(config),
     () => resolver(config),
     async () => void (await rulesFor(config)),
-    async () => void (await carrierFor(config, newSessions(Date.now))),
+    () => ways(config),
+    () => control(config),
   ];
   let status: number = exitStatus.ok;
   for (const look of looks) {
@@ -79,6 +84,30 @@ async function spool({ spool: { directory } }: Config): Promise<string> {
       `${directory}: cannot be used (${errorText(error)}); spool.directory names it`,
     );
   }
+}
+
+/** Opened as the relay would, so that every file and address is tried. */
+async function ways(config: Config): Promise<string> {
+  await carrierFor(config, newSessions(Date.now));
+  return describeWays(config);
+}
+
+async function control(config: Config): Promise<string> {
+  const path = controlSocket(config);
+  mustBeShort(path);
+  const folder = dirname(path);
+  const found = await stat(folder).catch((error: unknown) => {
+    if (errorCode(error) === "") throw error;
+    return undefined;
+  });
+  // The spool is made at the first start, with its socket.
+  if (!found?.isDirectory() && folder !== config.spool.directory) {
+    throw new Failure(
+      exitStatus.config,
+      `${path}: its folder is not there; make it, or name another path in control.socket`,
+    );
+  }
+  return `${path}: will be the control socket`;
 }
 
 /** A zone that everybody knows and that is signed, to see whether signatures are checked. */

@@ -45,12 +45,7 @@ export async function listenForOrders(path: string, desk: Desk, version: string)
     });
   });
   try {
-    if (Buffer.byteLength(path) > longestPath) {
-      throw new Failure(
-        exitStatus.config,
-        `${path}: expected a path of ${longestPath} octets at most; control.socket can name a shorter one`,
-      );
-    }
+    mustBeShort(path);
     await clear(path);
     await bind(server, path);
   } catch (error) {
@@ -68,6 +63,15 @@ export async function listenForOrders(path: string, desk: Desk, version: string)
       await closed;
     },
   };
+}
+
+/** Throws a Failure where `path` is longer than a socket's may be. */
+export function mustBeShort(path: string): void {
+  if (Buffer.byteLength(path) <= longestPath) return;
+  throw new Failure(
+    exitStatus.config,
+    `${path}: expected a path of ${longestPath} octets at most; control.socket can name a shorter one`,
+  );
 }
 
 async function bind(server: Server, path: string): Promise<void> {
