@@ -120,7 +120,7 @@ describe.skipIf(!real("systemd-analyze"))("the units of etc/systemd", () => {
     const units = join(import.meta.dirname, "..", "..", "etc", "systemd");
     const folder = await mkdtemp(join(tmpdir(), "tpa-submit-units-"));
     try {
-      const names = (await readdir(units)).filter((name) => /\.(?:service|socket)$/.test(name));
+      const names = (await readdir(units)).filter((name) => /\.(?:service|socket|timer)$/.test(name));
       for (const name of names) await copyFile(join(units, name), join(folder, name));
       const services = names.filter((name) => name.endsWith(".service")).map((name) => join(folder, name));
       for (const service of services) {
