@@ -25,10 +25,25 @@ beforeAll(() => {
   writeFileSync(join(place, "message"), "From someone\nSubject: a file\n\n.one dot\nend\n");
   writeFileSync(join(place, "password"), "secret\n");
   writeFileSync(join(place, "settings"), "# of a case\nfrom carol@example.org\n");
+  writeFileSync(join(place, "server"), serverOverPipes);
   mkdirSync(join(place, "home"));
 });
 
 afterAll(() => rmSync(place, { recursive: true, force: true }));
+
+/** For --pipe: a mail server in the language of sh(1). */
+const serverOverPipes = `say() { printf '%s\\r\\n' "$1"; }
+say '220 fake.example.net'
+while read -r line; do
+  case $line in
+  DATA*) say '354 go ahead'; while read -r line && [ "\${line%?}" != . ]; do :; done; say '250 queued' ;;
+  QUIT*) say '221 bye'; exit ;;
+  *) say '250 ok' ;;
+  esac
+done
+`;
+
+let sockets = 0;
 
 interface Run {
   readonly status: number | null;
@@ -39,10 +54,11 @@ interface Run {
 
 /** Runs `command` on the case's options, against the case's server. */
 async function run(command: readonly string[], { words, acts, input }: Case): Promise<Run> {
-  const server = await scripted(acts, certificate);
-  const places = { port: String(server.port), folder: place };
+  const socket = join(place, `socket${++sockets}`);
+  const server = await scripted(acts, certificate, words.includes("{socket}") ? socket : undefined);
+  const places = { socket, port: String(server.port), folder: place };
   const argv = words.map((word) =>
-    word.replace(/\{(port|folder)\}/g, (_, name: "port" | "folder") => places[name]),
+    word.replace(/\{(port|folder|socket)\}/g, (_, name: keyof typeof places) => places[name]),
   );
   const [file = "", ...first] = command;
   const child = spawn(file, [...first, ...argv], {

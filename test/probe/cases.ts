@@ -16,7 +16,7 @@
  *     status 23                    0 where it does not say
  *     unlike swaks: why            swaks does something else (docs/probe-compatibility.md): it is not compared
  *
- * {port}, {folder} and {cert} stand for what differs from run to run; dates, identifiers and times are masked.
+ * {port}, {folder} and {socket} (instead of the port) stand for what differs from run to run; dates, identifiers and times are masked.
  */
 
 export type Act =

@@ -11,8 +11,12 @@ export interface Scripted {
   close(): Promise<void>;
 }
 
-/** Listens on a free port of 127.0.0.1. */
-export async function scripted(acts: readonly Act[], certificate: SelfSigned): Promise<Scripted> {
+/** Listens on a free port of 127.0.0.1, or on the Unix socket `path`. */
+export async function scripted(
+  acts: readonly Act[],
+  certificate: SelfSigned,
+  path?: string,
+): Promise<Scripted> {
   const surprises: string[] = [];
   const sockets = new Set<Socket>();
   const rest = [...acts];
@@ -88,7 +92,8 @@ export async function scripted(acts: readonly Act[], certificate: SelfSigned): P
     serve(socket);
   });
   await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
+    if (path === undefined) server.listen(0, "127.0.0.1", resolve);
+    else server.listen(path, resolve);
   });
   const address = server.address();
   return {

@@ -23,6 +23,8 @@ export interface Answer {
 export interface Manner {
   /** Shown in its place. */
   readonly shown?: string;
+  /** The same for --show-raw-text, octet by octet; absent: what is shown. */
+  readonly dumped?: string;
   /** Sent in its place, with its line end, where the command is no UTF-8 text. */
   readonly octets?: Uint8Array;
   /** Another code that is as good. */
@@ -79,10 +81,9 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
     return openWire(next, (octets) => transcript.dump("received", octets));
   }
 
-  function send(octets: Uint8Array, shown: Uint8Array, isMessage = false): void {
-    if (isMessage) transcript.message(shown, secure);
-    else transcript.sent(shown, secure);
-    transcript.dump("sent", shown);
+  function send(octets: Uint8Array, shown: Uint8Array = octets, dumped: Uint8Array = shown): void {
+    transcript.sent(shown, secure);
+    transcript.dump("sent", dumped);
     wire.send(octets);
   }
 
@@ -135,7 +136,12 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
     async ask(stop, command, code, manner = {}) {
       if (late) return { ok: false, lines: [] };
       const octets = manner.octets ?? asLine(command);
-      send(octets, manner.shown === undefined ? octets : asLine(manner.shown));
+      const { shown, dumped = shown } = manner;
+      send(
+        octets,
+        shown === undefined ? octets : asLine(shown),
+        dumped === undefined ? octets : asLine(dumped),
+      );
       journal.sent(manner.recorded ?? command);
       const ending = droppedAt(stop);
       return ending === undefined ? hear(stop, code, manner) : { ok: false, lines: [], ending };
@@ -151,8 +157,10 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
       return droppedAt(stop);
     },
     message(stop, octets, command) {
-      if (command !== undefined) send(asLine(command), asLine(command));
-      send(octets, octets, true);
+      if (command !== undefined) send(asLine(command));
+      transcript.message(octets, secure);
+      transcript.dump("sent", octets);
+      wire.send(octets);
       journal.sent(command ?? `(a message of ${octets.length} octets)`);
       return droppedAt(stop);
     },
@@ -172,8 +180,7 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
       return true;
     },
     async quit() {
-      const line = asLine("QUIT");
-      send(line, line);
+      send(asLine("QUIT"));
       journal.sent("QUIT");
       return late ? undefined : (await hear("QUIT", "221")).ending;
     },

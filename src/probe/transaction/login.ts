@@ -1,8 +1,9 @@
 /** AUTH (RFC 4954): which mechanism, the dialogue, and what comes of it. The octets are the mechanism's own business. */
 
-import type { Auth, Exchange, Mechanism } from "../plan.ts";
+import type { Auth, Mechanism } from "../plan.ts";
 import { type MechanismRow, mechanismNamed, mechanismRows } from "../sasl/mechanisms.ts";
 import { explainLogin, explainRefusal } from "../transcript/explain.ts";
+import type { Manner } from "./conversation.ts";
 import { type Ending, quit } from "./ending.ts";
 import type { Session } from "./session.ts";
 
@@ -92,15 +93,21 @@ async function attempt(
     ...(binding === undefined ? {} : { binding }),
   });
   const ways = { also: "235", ...(auth.plaintext ? { readAs: decoded } : {}) };
-  const [first, shown] = opening(exchange, mechanism, auth, `AUTH ${name}`);
-  let answer = await talk.ask("AUTH", first, "334", { ...ways, shown, recorded: `AUTH ${name}` });
+  const { initial } = exchange;
+  const command = `AUTH ${name}`;
+  const seen = initial === undefined ? {} : seenAs(initial, mechanism, auth, `${command} `);
+  let answer = await talk.ask("AUTH", opening(command, initial), "334", {
+    ...ways,
+    ...seen,
+    recorded: command,
+  });
   let isCancelled = false;
   while (answer.ok && !isIn(answer.lines) && !isCancelled) {
     const response = exchange.answer(challengeIn(answer.lines));
     isCancelled = response === undefined;
-    const [line, seen] =
-      response === undefined ? ["*", "*"] : [base64(response), seenAs(response, mechanism, auth)];
-    answer = await talk.ask("AUTH", line, "334", { ...ways, shown: seen, recorded: "(a response)" });
+    const line = response === undefined ? "*" : base64(response);
+    const seen = response === undefined ? {} : seenAs(response, mechanism, auth);
+    answer = await talk.ask("AUTH", line, "334", { ...ways, ...seen, recorded: "(a response)" });
   }
   // Whatever the server says: what has not proved that it knows the password may be anybody (RFC 5802 section 3).
   const objection = exchange.objection?.();
@@ -113,20 +120,26 @@ async function attempt(
   return talk.isLate() ? quit("auth") : "refused";
 }
 
-/** The command and how it is shown. An initial response of no octets is "=" (RFC 4954 section 4). */
-function opening({ initial }: Exchange, mechanism: Mechanism, auth: Auth, verb: string): [string, string] {
-  if (initial === undefined) return [verb, verb];
-  if (initial.length === 0) return [`${verb} =`, `${verb} =`];
-  return [`${verb} ${base64(initial)}`, `${verb} ${seenAs(initial, mechanism, auth)}`];
+/** An initial response of no octets is "=" (RFC 4954 section 4). */
+function opening(command: string, initial: Uint8Array | undefined): string {
+  if (initial === undefined) return command;
+  return `${command} ${initial.length === 0 ? "=" : base64(initial)}`;
 }
 
 /** A response as the transcript has it: perhaps without the password, perhaps without base64. */
-function seenAs(response: Uint8Array, mechanism: Mechanism, auth: Auth): string {
+function seenAs(
+  response: Uint8Array,
+  mechanism: Mechanism,
+  auth: Auth,
+  front = "",
+): Pick<Manner, "shown" | "dumped"> {
+  if (front !== "" && response.length === 0) return {};
   const octets =
     auth.hide === undefined || mechanism.hidden === undefined
       ? response
       : mechanism.hidden(response, auth.password, auth.hide);
-  return auth.plaintext ? Buffer.from(octets).toString("utf8").replaceAll("\0", "\\0") : base64(octets);
+  const plain = Buffer.from(octets).toString("utf8").replaceAll("\0", "\\0");
+  return { shown: front + (auth.plaintext ? plain : base64(octets)), dumped: front + base64(octets) };
 }
 
 const base64 = (octets: Uint8Array): string => Buffer.from(octets).toString("base64");
