@@ -4,11 +4,15 @@ import { resolveMx } from "node:dns/promises";
 import { writeFileSync } from "node:fs";
 import type { Word } from "../cli/words.ts";
 import { errorCode } from "../failure.ts";
+import { expects, probeArrival } from "../probe/arrive.ts";
 import { reason } from "../probe/options/mistake.ts";
 import { type Outcome, parseProbe } from "../probe/options/parse.ts";
+import type { Plan } from "../probe/plan.ts";
 import { probe, type Streams } from "../probe/probe.ts";
 import { mailHosts } from "../probe/route.ts";
 import { statusOf } from "../probe/transaction/exit.ts";
+import type { World } from "../probe/transaction/session.ts";
+import { watching } from "./probe/arrival.ts";
 import { dane } from "./probe/dane.ts";
 import { openOutput } from "./probe/streams.ts";
 import { systemCa } from "./probe/system-ca.ts";
@@ -42,7 +46,11 @@ export async function run(argv: readonly string[]): Promise<number> {
   const outcome = await parseProbe(worldFor(argv, async (domain) => (await route(domain))[0] ?? domain));
   const output = openOutput(outcome.places);
   for (const warning of outcome.warnings) output.stderr.write(Buffer.from(`${warning}\n`));
-  const status = await obey(outcome, output);
+  const status = await obey(
+    outcome,
+    output,
+    argv.some((word) => /^--?nagios$/.test(word)),
+  );
   const trouble = await output.trouble();
   if (trouble !== undefined) process.stderr.write(`${trouble}\n`);
   const told = status === 0 && trouble !== undefined ? statusOf("options") : status;
@@ -52,17 +60,22 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 /** Does what came of the command line. Returns the exit status. */
-async function obey(outcome: Outcome, output: Streams): Promise<number> {
+async function obey(outcome: Outcome, output: Streams, isPlugin: boolean): Promise<number> {
   switch (outcome.kind) {
     case "print":
       output.stdout.write(outcome.octets);
       return 0;
     case "mistake":
+      if (isPlugin) {
+        // Whoever asks for a plugin reads standard output, whatever went wrong.
+        output.stdout.write(Buffer.from(`PROBE UNKNOWN - ${plainLine(outcome.text)}\n`));
+        return 3;
+      }
       if (outcome.text !== "") output.stderr.write(Buffer.from(`${outcome.text}\n`));
       return outcome.status;
     default:
       hurryResolver(outcome.plan.protocol.timeout);
-      return probe(outcome.plan, output, {
+      return speak(outcome.plan, output, {
         clock: () => performance.now(),
         now: () => Date.now(),
         random: (count) => randomBytes(count),
@@ -74,6 +87,11 @@ async function obey(outcome: Outcome, output: Streams): Promise<number> {
   }
 }
 
+function speak(plan: Plan, output: Streams, world: World): Promise<number> {
+  if (!expects(plan)) return probe(plan, output, world);
+  return watching(plan.arrival, (watch) => probeArrival(plan, output, world, watch));
+}
+
 /**
  * resolv.conf(5): seconds for a question, and how often it is asked. The system's resolver cannot be called off, so it
  * is told beforehand where the run has less than its usual ten seconds.
@@ -82,6 +100,8 @@ function hurryResolver(timeout: number): void {
   if (timeout === 0 || timeout >= 10_000) return;
   process.env["RES_OPTIONS"] ??= `timeout:${Math.max(1, Math.floor(timeout / 2000))} attempts:2`;
 }
+
+const plainLine = (text: string): string => text.replace(/^\*\*\* /, "").replace(/[\n|]/g, "/");
 
 const route = (domain: string): Promise<readonly string[]> => mailHosts(domain, exchangersOf);
 

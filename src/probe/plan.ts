@@ -2,6 +2,7 @@
  * What one run of the probe shall do, after all options, files, variables and prompts: plain values, in the groups
  * that `--dump` prints. Made by options, obeyed by the transaction; neither knows how the other works.
  */
+import type { Where } from "./arrival/where.ts";
 
 /** Where a run may be told to stop, in the order of the conversation. */
 export type Stop =
@@ -180,6 +181,28 @@ export interface Output {
   readonly json: boolean;
 }
 
+/** Where the message is to arrive, and when that is late. Times are milliseconds from the moment of sending. */
+export interface Arrival {
+  readonly where: Where;
+  /** "" where nobody logs in. */
+  readonly password: string;
+  /** PEM of the CAs to trust there. */
+  readonly ca?: string;
+  readonly spamFolder?: string;
+  /** Name in the Authentication-Results that count. */
+  readonly authority?: string;
+  /** How long it is waited for. */
+  readonly timeout: number;
+  readonly warn: number;
+  readonly crit: number;
+  /** How long messages of earlier runs stay. */
+  readonly keep: number;
+  /** Signs the mark; absent: one of this run's own. */
+  readonly key?: Uint8Array;
+  /** One status line, and a plugin's exit status. */
+  readonly nagios: boolean;
+}
+
 export interface Plan {
   readonly transport: Transport;
   readonly protocol: Protocol;
@@ -189,6 +212,8 @@ export interface Plan {
   readonly auth?: Auth;
   /** Absent where the run stops before it. */
   readonly data?: Data;
+  /** Absent: nobody looks. */
+  readonly arrival?: Arrival;
   readonly output: Output;
 }
 

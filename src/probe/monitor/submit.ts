@@ -52,7 +52,16 @@ export async function submit(
   const transcript = { ...silence, error: (text: string) => void errors.push(text) };
   const status = await run(planOf(entrance, envelope, message), transcript, journal, world);
   if (status === 0) return { kind: "submitted", took: Math.round(world.clock() - begun) };
-  const recorded = journal.read();
+  return whyNot(status, journal.read(), errors, { user, password });
+}
+
+/** What a conversation with the exit status `status`, which is not 0, means for the message. */
+export function whyNot(
+  status: number,
+  recorded: Recorded,
+  errors: readonly string[],
+  { user, password }: { readonly user: string; readonly password: string },
+): Extract<Fate, { readonly kind: "refused" | "down" }> {
   const refused = refusals.some((outcome) => statusOf(outcome) === status);
   const last = recorded.steps.findLast(
     ({ at, expected, reply }) => at !== "QUIT" && !expected && reply.length > 0,

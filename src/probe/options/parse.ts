@@ -3,6 +3,7 @@ import { errorCode, Failure } from "../../failure.ts";
 import type { Data, Output, Plan } from "../plan.ts";
 import { statusOf } from "../transaction/exit.ts";
 import { answersOf } from "./answers.ts";
+import { arrivalOf } from "./arrival.ts";
 import type { Choices } from "./choices.ts";
 import { completionFor } from "./completion.ts";
 import { dumpText, type Known, support } from "./dump.ts";
@@ -112,14 +113,17 @@ async function planOf(known: Known, data: Data, world: World): Promise<Plan> {
       throw mistake(`${path} could not be read (${reason(code)})`, statusOf("tls"));
     }
   };
+  const protocol = await protocolOf(answers, said);
+  const arrival = await arrivalOf(answers, protocol, world.environment);
   return {
     transport: routed(transport, said.addresses),
-    protocol: await protocolOf(answers, said),
+    protocol,
     ...(xclient && { xclient }),
     ...(proxy && { proxy: proxyPlan(proxy) }),
     ...(tls && { tls: tlsPlan(tls, readText, world) }),
     ...(auth && { auth }),
     data,
+    ...(arrival && { arrival }),
     output,
   };
 }

@@ -9,6 +9,7 @@ export const groups = {
   data: "The message",
   xclient: "XCLIENT",
   proxy: "PROXY protocol",
+  arrival: "Arrival",
   output: "Output",
   sources: "Where options come from",
 } as const;

@@ -1,5 +1,6 @@
 /** All options of the probe, and how a name on a command line finds its row. */
 import type { Row } from "./row.ts";
+import { arrival } from "./rows/arrival.ts";
 import { auth } from "./rows/auth.ts";
 import { data } from "./rows/data.ts";
 import { output } from "./rows/output.ts";
@@ -18,6 +19,7 @@ const all = [
   ...data,
   ...xclient,
   ...proxy,
+  ...arrival,
   ...output,
   ...sources,
 ] as const;

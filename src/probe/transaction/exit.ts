@@ -23,6 +23,11 @@ export const meanings = {
   xclient: [33, "XCLIENT was refused, or not offered."],
   helloAfterXclient: [34, "EHLO was refused behind XCLIENT."],
   proxy: [35, "An option about the PROXY header is wrong."],
+  spam: [40, "The message arrived in the spam folder."],
+  late: [41, "The message arrived later than it should."],
+  lostMail: [42, "The message was sent, and did not arrive."],
+  returned: [43, "The message was returned to the sender."],
+  unseen: [44, "The mailbox cannot be looked at."],
 } as const satisfies Readonly<Record<string, readonly [number, string]>>;
 
 export type Outcome = keyof typeof meanings;

@@ -27,7 +27,12 @@ function outcome({ steps }: Recorded, status: number, errors: readonly string[])
 const lastLine = ({ reply }: Step): string => (reply.at(-1) ?? "").replace(/\p{Cc}/gu, "?").slice(0, 200);
 
 /** What --json prints. `now` and `took` are in milliseconds, since the epoch and of the run. */
-export function asJson(recorded: Recorded, status: number, now: number, took: number): unknown {
+export function asJson(
+  recorded: Recorded,
+  status: number,
+  now: number,
+  took: number,
+): Readonly<Record<string, unknown>> {
   const { tls } = recorded;
   return {
     status,

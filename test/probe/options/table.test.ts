@@ -22,11 +22,12 @@ describe("every option", () => {
       const files = Object.fromEntries(
         [
           ...["message.eml", "raw", "mbox", "report.pdf", "body.html", "logo.png", "probe.conf"],
-          ...["ca.pem", "me.pem", "me.key", "/run/probe/password"],
+          ...["ca.pem", "me.pem", "me.key"],
         ].map((name) => [name, ""]),
       );
+      const secrets = { "/run/probe/password": "secret\n", "/etc/probe/key": "k".repeat(32) };
       const line = row.example.replace(/ [<>] \S+/g, "");
-      const { outcome } = await type(line, { files, input: "alice\nsecret\n" });
+      const { outcome } = await type(line, { files: { ...files, ...secrets }, input: "alice\nsecret\n" });
       expect(outcome.kind === "mistake" ? outcome.text : "well").toBe("well");
     },
   );
@@ -85,7 +86,7 @@ describe("tpa-submit-probe(1)", () => {
       .replaceAll("\\(dq", '"')
       .replace(/\\e\n\s*/g, "")
       .matchAll(/^\$ tpa-submit probe (.*)$/gm);
-    const files = { "message.eml": "", "graph.png": "", "/etc/probe/password": "" };
+    const files = { "message.eml": "", "graph.png": "", "/etc/probe/password": "secret\n" };
     const lines = [...commands].map(([, line = ""]) => line);
     expect(lines.length).toBeGreaterThan(15);
     for (const line of lines) {

@@ -7,11 +7,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { ProbeRoute, Probes } from "../../../config/probes.ts";
 import { replaceFile } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
-import { openImap } from "../../../probe/arrival/imap.ts";
 import { imapLines } from "../../../probe/arrival/imap-line.ts";
-import { openListener } from "../../../probe/arrival/listener.ts";
 import type { OpenMailbox } from "../../../probe/arrival/mailbox.ts";
-import { openMaildir } from "../../../probe/arrival/maildir.ts";
 import { readWhere } from "../../../probe/arrival/where.ts";
 import { turns } from "../../../probe/monitor/eyes.ts";
 import { openPending } from "../../../probe/monitor/pending.ts";
@@ -19,6 +16,7 @@ import type { Route, Station } from "../../../probe/monitor/round.ts";
 import { type Entrance, submit } from "../../../probe/monitor/submit.ts";
 import type { World } from "../../../probe/transaction/session.ts";
 import type { Grade, Outcome } from "../../../probe/verdict.ts";
+import { placeAt } from "../place.ts";
 
 const gradeOf = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const satisfies Readonly<
   Record<string, Grade>
@@ -122,22 +120,13 @@ async function mailboxOf(
 ): Promise<OpenMailbox> {
   const { where: text, passwordFile, spamFolder, ca } = arrival;
   const where = readWhere(text, what);
-  switch (where.kind) {
-    case "maildir":
-      return () => openMaildir(where.directory);
-    case "listener":
-      return () => openListener(where, Date.now);
-    case "imap": {
-      const account = {
-        ...where,
-        password: await secretIn(passwordFile),
-        ...(spamFolder !== "" && { spamFolder }),
-        ...(ca !== "" && { ca: await textOf(ca) }),
-      };
-      const line = lines(account);
-      return (signal) => openImap(account, signal, line);
-    }
-  }
+  const password = where.kind === "imap" ? await secretIn(passwordFile) : "";
+  const access = {
+    password,
+    ...(spamFolder !== "" && { spamFolder }),
+    ...(ca !== "" && { ca: await textOf(ca) }),
+  };
+  return placeAt(where, access, lines);
 }
 
 /** What all routes share. Makes the folder and the key where they are missing. */
