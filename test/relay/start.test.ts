@@ -269,7 +269,7 @@ relay-password-file = "FOLDER/secret"`);
 
 test("a relay that could not start leaves the spool as it was, for the next start", async () => {
   const { server, port } = await occupied();
-  const waiting = await startRelay('[delivery]\nrelay = "smtp://127.0.0.1:9"');
+  const waiting = await startRelay('[delivery]\nrelay = "smtp://127.0.0.1:9"\nretry-first = "1s"');
   try {
     const id = await submitAlone(waiting, note("patient"));
     waiting.signal("SIGTERM");
