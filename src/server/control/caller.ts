@@ -1,7 +1,6 @@
 /** The other end of the control socket: the desk of a relay that runs, as if it were here. */
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
-import { createInterface } from "node:readline";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { AnswerTo, Desk, Order } from "./order.ts";
 import { type Refusal, versionHeader } from "./socket.ts";
@@ -62,7 +61,7 @@ async function* ask<Given extends Order>(path: string, order: Given): AsyncGener
     asking.end(body);
     const [response] = (await once(asking, "response")) as [IncomingMessage];
     response.on("error", ignore);
-    for await (const line of createInterface({ input: response })) {
+    for await (const line of linesOf(response)) {
       const said = JSON.parse(line) as AnswerTo<Given> | Refusal; // the same version wrote it
       if ("failure" in said) throw new Failure(said.failure.status, said.failure.message);
       yield said;
@@ -74,5 +73,15 @@ async function* ask<Given extends Order>(path: string, order: Given): AsyncGener
     throw new Failure(exitStatus.unavailable, `${path}: the relay went away: ${errorText(error)}`);
   } finally {
     asking.destroy();
+  }
+}
+
+/** Not by node:readline, which ends the program where its reader stops early and the connection is closed for that. */
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  let rest = "";
+  for await (const chunk of response.setEncoding("utf8")) {
+    const lines = (rest + String(chunk)).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
   }
 }
