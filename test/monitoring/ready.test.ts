@@ -1,6 +1,8 @@
 /** What is ready to install for monitoring: every option and every metric that it names is one of ours. */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Option } from "../../src/cli/options.ts";
@@ -113,6 +115,45 @@ describe("etc/grafana/tpa-submit.json", () => {
     );
     expect(new Set(cells).size).toBe(cells.length);
     expect(panels.every(({ gridPos: { x, w } }) => x + w <= 24)).toBe(true);
+  });
+});
+
+describe.skipIf(!real("icinga2"))("etc/icinga2/tpa-submit.conf", () => {
+  test("is taken by Icinga, with services of each command and the one that it shows", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "tpa-submit-icinga-"));
+    try {
+      const [, shown = ""] = /\/\*\n(apply.*?)\*\//s.exec(etc("icinga2/tpa-submit.conf")) ?? [];
+      expect(shown).not.toBe("");
+      const file = join(folder, "icinga2.conf");
+      await writeFile(
+        file,
+        `include <itl>
+include "${join(root, "etc/icinga2/tpa-submit.conf")}"
+${shown}
+object Host "monitor.example.org" { check_command = "tpa-submit-checkup" }
+object Service "propagation" {
+  host_name = "monitor.example.org"
+  check_command = "tpa-submit-propagation"
+  vars.tpa_submit_login = "probe"
+  vars.tpa_submit_password_file = "/var/lib/tpa-submit/probe/propagation-password"
+}
+`,
+      );
+      // As whoever runs the test, and not as Icinga's own user.
+      const [user, group] = ["-un", "-gn"].map((what) =>
+        execFileSync("id", [what], { encoding: "utf8" }).trim(),
+      );
+      const places = ["DataDir", "CacheDir"].map((name) => `-D${name}=${folder}`);
+      const said = execFileSync(
+        pathOf("icinga2") ?? "",
+        ["daemon", "-C", "-c", file, ...places],
+        { encoding: "utf8", env: { ...process.env, ICINGA2_USER: user, ICINGA2_GROUP: group } },
+      );
+      expect(said).toMatch(/Instantiated 2 Services/);
+      expect(said).not.toMatch(/warning|critical/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
 
