@@ -11,11 +11,11 @@ import { extended, standardPatience } from "../../src/server/submission/patience
 import { senderPolicy } from "../../src/server/submission/policy.ts";
 import type { Ground } from "../../src/server/submission/sasl/exchange.ts";
 import { startSasl } from "../../src/server/submission/sasl/mechanisms.ts";
-import { saslprep } from "../../src/server/submission/sasl/saslprep.ts";
 import { newSession, type Rules } from "../../src/server/submission/session.ts";
 import { heard } from "../../src/server/submission/speech.ts";
 import { counted, formatTally } from "../../src/server/submission/tally.ts";
 import { respond } from "../../src/server/submission/verbs.ts";
+import { saslprep } from "../../src/smtp/saslprep.ts";
 import { quotaOf } from "./door.ts";
 
 describe("whatever a client says", () => {

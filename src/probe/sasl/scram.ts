@@ -1,6 +1,7 @@
 /** SCRAM (RFC 5802, RFC 7677), with the channel bound by tls-exporter (RFC 9266) for the -PLUS mechanisms. */
 
 import { createHash, createHmac, pbkdf2Sync, timingSafeEqual } from "node:crypto";
+import { saslprep } from "../../smtp/saslprep.ts";
 import type { Mechanism } from "../plan.ts";
 
 type Digest = "sha1" | "sha256" | "sha512";
@@ -18,7 +19,7 @@ function scram(name: string, digest: Digest): Mechanism {
       const binds = name.endsWith("-PLUS");
       const header = `${binds ? "p=tls-exporter" : "n"},,`;
       const nonce = Buffer.from(credentials.random(18)).toString("base64");
-      const first = `n=${escaped(credentials.user.normalize("NFKC"))},r=${nonce}`;
+      const first = `n=${escaped(prepared(credentials.user))},r=${nonce}`;
       const bound = binds ? (credentials.binding ?? new Uint8Array()) : new Uint8Array();
       let signature: Buffer | undefined;
       let objection: string | undefined = "the server has not proved that it knows the password";
@@ -85,8 +86,7 @@ function prove(
   message: string,
 ): { readonly client: Buffer; readonly signature: Buffer } {
   const length = createHash(digest).digest().length;
-  const prepared = password.normalize("NFKC");
-  const salted = pbkdf2Sync(prepared, Buffer.from(salt, "base64"), rounds, length, digest);
+  const salted = pbkdf2Sync(prepared(password), Buffer.from(salt, "base64"), rounds, length, digest);
   const hmac = (key: Uint8Array, text: string): Buffer => createHmac(digest, key).update(text).digest();
   const clientKey = hmac(salted, "Client Key");
   const clientSignature = hmac(createHash(digest).update(clientKey).digest(), message);
@@ -95,6 +95,9 @@ function prove(
     signature: hmac(hmac(salted, "Server Key"), message),
   };
 }
+
+/** What no password or name may have goes out as it was typed: a probe is to show what the server says to it. */
+const prepared = (text: string): string => saslprep(text) ?? text;
 
 /** `a=value,b=value`: one letter each, values without commas. */
 const attributes = (text: string): ReadonlyMap<string, string> =>

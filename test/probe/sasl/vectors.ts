@@ -178,6 +178,16 @@ export const vectors: readonly Vector[] = [
     ],
   },
   {
+    name: "the same, with marks that cannot be seen (RFC 4013)",
+    mechanism: "SCRAM-SHA-1",
+    user: "u\u00adser",
+    password: "pen\u200bc\u24d8l",
+    random: sha1Nonce,
+    initial: `n,,n=user,r=${sha1Nonce}`,
+    turns: [[server1, `c=biws,r=${sha1Nonce}3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=`]],
+    objection: /not proved/,
+  },
+  {
     name: "RFC 7677 section 3",
     mechanism: "SCRAM-SHA-256",
     ...scramUser,

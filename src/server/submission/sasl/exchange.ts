@@ -4,7 +4,7 @@
  */
 import type { Challenge, Proofs, Verdict } from "../../../passwd/verifier.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { saslprep } from "./saslprep.ts";
+import { saslprep } from "../../../smtp/saslprep.ts";
 
 export type Mechanism =
   | "PLAIN"

@@ -4,6 +4,7 @@
  * passwd/proofs.ts.
  */
 import type { ScramDigest } from "../../../passwd/verifier.ts";
+import { saslprep } from "../../../smtp/saslprep.ts";
 import {
   type Credentials,
   challenge,
@@ -14,7 +15,6 @@ import {
   type Sasl,
   type Step,
 } from "./exchange.ts";
-import { saslprep } from "./saslprep.ts";
 
 export interface ScramMechanism {
   readonly name: Credentials["mechanism"];

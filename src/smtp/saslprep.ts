@@ -1,4 +1,4 @@
-/** User names as SASL compares them. */
+/** Names and passwords as SASL compares them (RFC 4013). */
 
 // RFC 3454: blanks that become one (table C.1.2), marks that become nothing (B.1), and what no name may have (C.2 to
 // C.9): controls, private use, what is no character, marks that turn the writing round.
@@ -8,8 +8,10 @@ const prohibited =
   /[\p{Cc}\p{Co}\p{Cs}\p{Noncharacter_Code_Point}]|\u06dd|\u070f|\u180e|[\u200e\u200f\u2028-\u202e\u2061-\u2063\u206a-\u206f\u2ff0-\u2ffb\ufff9-\ufffd]|[\u{1d173}-\u{1d17a}\u{e0001}\u{e0020}-\u{e007f}]/u;
 
 /**
- * SASLprep for names (RFC 4013): what looks the same becomes the same. Undefined where a character is prohibited.
- * Not for passwords: what was hashed before, by whatever program, must stay what it was.
+ * SASLprep (RFC 4013): what looks the same becomes the same. Undefined where a character is prohibited.
+ *
+ * A server prepares names, and no passwords: what was hashed before, by whatever program, must stay what it was. A
+ * client prepares both for SCRAM (RFC 5802 section 5.1).
  */
 export function saslprep(name: string): string | undefined {
   const prepared = name.replace(blank, " ").replace(invisible, "").normalize("NFKC");
