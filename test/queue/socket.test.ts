@@ -60,6 +60,20 @@ test("carries answers line by line, and a failure with its exit status", async (
   await expect(failing()).rejects.toMatchObject({ message: "not now", status: exitStatus.temporary });
 });
 
+test("may be left in the middle of an answer", async () => {
+  const endless = async function* () {
+    for (;;) yield { login: "user1", at: 0, by: "root", reason: "" };
+  } as unknown as Desk;
+  socket = await listenForOrders(path, endless, "1.2.3");
+  const called = await callDesk(path, "1.2.3");
+  for await (const { login } of called?.({ word: "frozen" }) ?? []) {
+    expect(login).toBe("user1");
+    break; // what the connection says of that afterwards would end this process
+  }
+  await socket.close(); // after the connection's last event
+  socket = undefined;
+});
+
 test("talks to a command of its own version only", async () => {
   await open();
   await expect(callDesk(path, "1.2.4")).rejects.toThrow(
