@@ -48,8 +48,11 @@ const wordsFor: { readonly [Kind in Occasion["kind"]]: Words } = {
 const protectedOnly =
   "You asked for protection all the way, which the other side does not have. Send the message without that wish.";
 
-/** What a person can do about a status (RFC 3463): the first row that it begins with. */
-const advice: readonly (readonly [status: string, text: string])[] = [
+/**
+ * What a person can do about a status (RFC 3463): the first row that it begins with. Some rows are about words of the
+ * other side only: ours, above all an operator's, may have the same status.
+ */
+const advice: readonly (readonly [status: string, text: string, whose?: "theirs"])[] = [
   ["5.1.1", "There is no such mailbox. Check the address for typing mistakes."],
   ["5.1.2", "There is no such domain. Check what stands behind the @ for typing mistakes."],
   ["5.1.10", "The domain takes no mail at all. Ask the recipient for another address."],
@@ -68,7 +71,11 @@ const advice: readonly (readonly [status: string, text: string])[] = [
   ["5.6", "The other side cannot take a message of this form. Send it in a simpler one."],
   ["5.7.10", protectedOnly],
   ["5.7.30", protectedOnly],
-  ["5.7", "The other side does not want this message. Its words may say why; your postmaster can help."],
+  [
+    "5.7",
+    "The other side does not want this message. Its words may say why; your postmaster can help.",
+    "theirs",
+  ],
   ["5", "The words above are all that we know. Your postmaster can help with them."],
   ["4.2.2", "The mailbox is full."],
   ["4.4", "The other side's mail server cannot be reached."],
@@ -119,7 +126,8 @@ function fate({ recipient, action }: Told, patience: string): readonly string[] 
     ];
   }
   const status = `${reply?.status ?? ""}.`;
-  const hint = advice.find(([start]) => status.startsWith(`${start}.`))?.[1];
+  const ours = reply === undefined || reply.relay === "none";
+  const hint = advice.find(([start, _, whose]) => status.startsWith(`${start}.`) && !(ours && whose))?.[1];
   return [
     ...(state === "expired" ? [`        We have tried for ${patience}, without success.`] : []),
     ...lastWords(recipient),
