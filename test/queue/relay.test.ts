@@ -94,12 +94,21 @@ test("holds, releases and tries anew; each is in the log with who did it", async
   const again = relay.log().length;
   expect(await well(relay, "retry", id, "--yes")).toBe("1 message tried now\n");
   await relay.logged(new RegExp(`${id}: to=<x@example.net>.*status=deferred`), again);
+  const shown = await well(relay, "show", id);
+  expect(shown).toMatch(/^ {2}\S+Z hold by \S+ \(uid \d+.*\): looks odd\n {2}\S+Z release by \S+ \(uid \d+/m);
+  const { history } = JSON.parse(await well(relay, "show", "--json", id)) as { history: object[] };
+  expect(history).toContainEqual({
+    at: expect.stringMatching(/Z$/),
+    act: "hold",
+    by: expect.stringMatching(/uid/),
+    reason: "looks odd",
+  });
 });
 
 test("gives up with a report, and without", async () => {
   const [bounced, dropped] = [await stuck("to be returned"), await stuck("to be dropped")];
   expect(await well(relay, "bounce", bounced, "--reason", "5.4.1 gone for good", "--yes")).toBe(
-    "1 message returned to their senders\n",
+    "1 message returned to sender\n",
   );
   const [, report] = await relay.logged(new RegExp(`${bounced}: sender non-delivery notification: (\\w+)`));
   expect(await readFile(join(relay.folder, `spool/messages/${report}`), "utf8")).toContain("gone for good");

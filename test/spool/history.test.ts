@@ -49,12 +49,24 @@ const noted = (count: number, text = `try ${String(count)}`): Noted => ({
 });
 
 const texts = async (): Promise<readonly string[]> =>
-  (await spool.history(id)).map((line) => ("leftOut" in line ? `(${String(line.leftOut)})` : line.text));
+  (await spool.history(id)).map((line) =>
+    "leftOut" in line ? `(${String(line.leftOut)})` : "act" in line ? `${line.act} by ${line.by}` : line.text,
+  );
 
 describe("the history of a message", () => {
   it("is empty until something was tried in vain", async () => {
     expect(await spool.history(id)).toEqual([]);
     expect(await readdir(join(directory, "history"))).toEqual([]);
+  });
+
+  it("has the acts of operators between the attempts", async () => {
+    await spool.note(id, [noted(1)]);
+    await spool.note(id, [{ at, act: "hold", by: "root (uid 0)", reason: "odd" }]);
+    await spool.note(id, [noted(2)]);
+    expect(await texts()).toEqual(["try 1", "hold by root (uid 0)", "try 2"]);
+    expect((await readFile(file(), "utf8")).split("\n")[1]).toBe(
+      '{"act":"hold","by":"root (uid 0)","reason":"odd","at":"2026-11-22T14:11:00.000Z"}',
+    );
   });
 
   it("has each attempt in the order of time, a line of JSON each, also after a restart", async () => {

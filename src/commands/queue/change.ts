@@ -41,7 +41,7 @@ const verbs: Readonly<Record<Act, Verb>> = {
   bounce: {
     summary:
       "Give messages up: their senders get a report with your reason. A reason may begin with a status, 5.7.1.",
-    done: "returned to their senders",
+    done: "returned to sender",
     examples: ['tpa-submit queue bounce --domain example.net --reason "5.4.1 the host is gone for good"'],
   },
   drop: {

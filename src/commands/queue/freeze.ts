@@ -1,5 +1,5 @@
 /** `tpa-submit queue freeze`: shuts a login out in one step. It does not ask: haste is what it is for, and thaw undoes it. */
-import { argument, command, parseOptions } from "../../cli/options.ts";
+import { argument, command, flag, parseOptions } from "../../cli/options.ts";
 import { visible } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import type { Config } from "../../config/settings.ts";
@@ -15,7 +15,7 @@ export const line = command({
   name: "queue freeze",
   summary:
     "Shut a login out at once: nobody logs in with it, its sessions end, and all that it has queued is held. Without a login: tell who is frozen.",
-  options: { config, reason, json },
+  options: { config, reason, yes: flag("-y, --yes", "Changes nothing: this never asks."), json },
   arguments: { login: argument("[login]", "Whom to shut out.") },
   examples: ['tpa-submit queue freeze user1 --reason "password stolen"', "tpa-submit queue freeze"],
 });

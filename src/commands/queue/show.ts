@@ -7,7 +7,7 @@ import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Queued, Unreadable } from "../../server/control/order.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
-import type { History } from "../../server/spool/spool.ts";
+import type { Handled, History } from "../../server/spool/spool.ts";
 import { formatReply, type Reply } from "../../smtp/reply.ts";
 import { jsonOf, time } from "./json.ts";
 import { type Message, readMessage } from "./message.ts";
@@ -78,9 +78,13 @@ function* historyText(history: History, heading: string): Generator<string> {
   yield `${heading}\n`;
   for (const one of history) {
     if ("leftOut" in one) yield `  … ${one.leftOut} more\n`;
+    else if ("act" in one) yield `  ${handledBy(one)}\n`;
     else yield `  ${visible(one.recipient)} ${saidBy(one, one.relay, one.at)}\n`;
   }
 }
+
+const handledBy = ({ at, act, by, reason }: Handled): string =>
+  visible(`${time(at)} ${act} by ${by}${reason === "" ? "" : `: ${reason}`}`);
 
 const saidBy = (reply: Reply, relay: string, at: number): string =>
   visible(`${time(at)} ${relay === "none" ? "" : `${relay}: `}${formatReply(reply)}`);

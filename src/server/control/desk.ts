@@ -98,7 +98,7 @@ async function changing(id: string, order: ActOrder, floor: Floor): Promise<Done
         return envelope;
       }
       done = { id, outcome: "done", says: effect.says };
-      note(id, order);
+      await note(id, order, effect.envelope && floor);
       return effect.envelope;
     });
     return done;
@@ -120,11 +120,15 @@ async function onDamaged(id: string, order: ActOrder, { spool }: Floor): Promise
     };
   }
   await spool.remove(id);
-  note(id, order);
+  await note(id, order);
   return { id, outcome: "done", says: "" };
 }
 
-function note(id: string, { act, by, reason, relay }: ActOrder): void {
-  const why = act === "redirect" ? relay : reason;
-  log("operator-act", { id, act, by: nameOperator(by), reason: why });
+/** In the log; and in the history of a message that stays, of which `floor` has the spool. */
+async function note(id: string, { act, by, reason: why, relay }: ActOrder, floor?: Floor): Promise<void> {
+  const name = nameOperator(by);
+  const reason = act === "redirect" ? relay : why;
+  log("operator-act", { id, act, by: name, reason });
+  const trouble = await floor?.spool.note(id, [{ at: floor.now(), act, by: name, reason }]);
+  if (trouble !== undefined) log("history-lost", { id, reason: trouble });
 }

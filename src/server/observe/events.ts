@@ -129,7 +129,7 @@ export const events = {
   "history-lost": row<InQueue & { reason: string }>(
     "qmgr",
     "warning",
-    ({ id, reason }) => `${id}: what was tried could not be added to its history: ${reason}`,
+    ({ id, reason }) => `${id}: what happened could not be added to its history: ${reason}`,
   ),
   removed: row<InQueue>("qmgr", "info", ({ id }) => `${id}: removed`),
   damaged: row<InQueue & { reason: string }>(

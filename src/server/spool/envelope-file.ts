@@ -31,7 +31,7 @@ const count: Field<number> = is("a whole number", (found) => wholeNumber(found, 
 const replyCode: Field<number> = is("200 to 599", (found) => wholeNumber(found, 200, 599));
 
 /** Milliseconds since the epoch in the program, "2026-11-22T14:11:00.000Z" in the file. */
-const time: Field<number> = {
+export const time: Field<number> = {
   read(found, at) {
     const moment = new Date(typeof found === "string" ? found : Number.NaN);
     if (Number.isNaN(moment.getTime()) || moment.toISOString() !== found) {

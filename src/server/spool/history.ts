@@ -1,11 +1,12 @@
 /**
  * What was tried in vain, for people who ask why a message is still here: a line of JSON for each recipient of each
- * attempt, in the order of time. Nothing depends on it, so it is neither fsynced nor missed, and it is kept short.
+ * attempt, in the order of time, and between them one for each act of an operator. Nothing depends on it, so it is
+ * neither fsynced nor missed, and it is kept short.
  */
 import { join } from "node:path";
 import { errorCode, errorText } from "../../failure.ts";
 import type { LastReply } from "./envelope.ts";
-import { replyRows, text } from "./envelope-file.ts";
+import { replyRows, text, time } from "./envelope-file.ts";
 import { fieldsOf, Mismatch, type Rows, record } from "./fields.ts";
 import { type Folders, writeDraft } from "./promise.ts";
 
@@ -15,12 +16,26 @@ export interface Noted extends LastReply {
   readonly recipient: string;
 }
 
+/** What an operator did to the message. */
+export interface Handled {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** "hold", "retry", … */
+  readonly act: string;
+  readonly by: string;
+  /** Why, or where to; "" where nothing was said. */
+  readonly reason: string;
+}
+
+/** A line of the history. */
+export type Entry = Noted | Handled;
+
 /** So many lines stood here before the history became too long. */
 export interface LeftOut {
   readonly leftOut: number;
 }
 
-export type History = readonly (Noted | LeftOut)[];
+export type History = readonly (Entry | LeftOut)[];
 
 /** Where histories lie. */
 type Shelf = Pick<Folders, "disk" | "history">;
@@ -35,6 +50,8 @@ const longest = 1000;
 
 const noted: Rows<Noted> = { recipient: text, ...replyRows };
 const notedField = record(noted);
+const handled: Rows<Handled> = { act: text, by: text, reason: text, at: time };
+const handledField = record(handled);
 
 /**
  * Appends `entries` to the history of `id`. Resolves to why that could not be done, in one line, or undefined: no
@@ -43,7 +60,7 @@ const notedField = record(noted);
 export async function addToHistory(
   folders: Folders,
   id: string,
-  entries: readonly Noted[],
+  entries: readonly Entry[],
 ): Promise<string | undefined> {
   const { disk, history, drafts } = folders;
   if (entries.length === 0) return undefined;
@@ -83,8 +100,9 @@ function formatHistory(history: History): string {
   return history.map((entry) => `${JSON.stringify(writeEntry(entry))}\n`).join("");
 }
 
-function writeEntry(entry: Noted | LeftOut): unknown {
+function writeEntry(entry: Entry | LeftOut): unknown {
   if ("leftOut" in entry) return entry;
+  if ("act" in entry) return handledField.write(entry);
   const { text: said } = entry;
   const kept = said.length <= longest ? said : `${said.slice(0, longest)}…`;
   return notedField.write({ ...entry, text: kept });
@@ -95,11 +113,11 @@ export function parseHistory(lines: string): History {
   return lines.split("\n").flatMap((line) => readEntry(line) ?? []);
 }
 
-function readEntry(line: string): Noted | LeftOut | undefined {
+function readEntry(line: string): Entry | LeftOut | undefined {
   try {
     const fields = fieldsOf(JSON.parse(line), "");
     if (Number.isSafeInteger(fields["leftOut"])) return { leftOut: Number(fields["leftOut"]) };
-    return notedField.read(fields, "");
+    return "act" in fields ? handledField.read(fields, "") : notedField.read(fields, "");
   } catch (error) {
     if (error instanceof Mismatch || error instanceof SyntaxError) return undefined;
     throw error;

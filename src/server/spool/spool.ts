@@ -10,7 +10,7 @@ import { type Care, newCare } from "./care.ts";
 import { type Disk, type Free, systemDisk } from "./disk.ts";
 import { type Draft, newDraft } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
-import { addToHistory, type Noted } from "./history.ts";
+import { addToHistory, type Entry } from "./history.ts";
 import { lately } from "./lately.ts";
 import { openFolders } from "./open.ts";
 import { draftEnvelope, promise, unlinkIfThere, withdraw } from "./promise.ts";
@@ -20,7 +20,7 @@ import { newReading, type Reading } from "./reading.ts";
 export type { Free } from "./disk.ts";
 export type { Draft, NewEnvelope } from "./draft.ts";
 export { type Damaged, isDamaged } from "./envelope-file.ts";
-export type { History, LeftOut, Noted } from "./history.ts";
+export type { Entry, Handled, History, LeftOut, Noted } from "./history.ts";
 export { type Message, messages, type Reading, viewSpool } from "./reading.ts";
 
 /**
@@ -41,7 +41,7 @@ export interface Spool extends Reading, Care {
    * Adds to the history of a message that stays. Resolves to why that could not be done, or undefined; whatever it is,
    * delivery goes on. It may be lost at a power cut, and long ones keep their beginning and their end only.
    */
-  note(id: string, entries: readonly Noted[]): Promise<string | undefined>;
+  note(id: string, entries: readonly Entry[]): Promise<string | undefined>;
   /** What the disk has left for us, as of at most a second ago: statfs(2) for each message is a measured cost. */
   free(): Promise<Free>;
   /** Gives the lock back. Call when nothing is going on any more. */

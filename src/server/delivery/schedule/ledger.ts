@@ -1,7 +1,8 @@
 /**
  * How one message stands while it is delivered, and the way of that to the disk. Reports enter the spool
  * before the envelope says that somebody was told, so that a crash in between tells twice rather than never.
- * What was tried in vain goes into the history of a message that stays, for people. Where the spool cannot be written, the standing is kept, so that at least this process repeats nothing.
+ * What was tried in vain goes into the history of a message that stays, for people. Where the spool cannot be written,
+ * the standing is kept, so that at least this process repeats nothing.
  */
 import { errorCode, errorText } from "../../../failure.ts";
 import { isPositive } from "../../../smtp/reply.ts";
