@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { program, type Relay, startRelay } from "../../../demo/relay.mjs";
 import { manager, people, person, reader, type Slapd, slapdPrograms, startSlapd } from "../../ldap/slapd.ts";
 import { real } from "../../tools/real.ts";
+import { onTerminal } from "../../tools/terminal.ts";
 import { until } from "../../tools/until.ts";
 
 interface Result {
@@ -100,6 +101,26 @@ interval = "1s"
     expect(result.stderr).toMatch(
       /no password in \S+\/none opens probe2, so this may be somebody's own account/,
     );
+    expect(await readdir(folder)).not.toContain("none.next");
+  });
+
+  test.skipIf(!real("script"))("asks on the terminal, and changes nothing after a no", async () => {
+    const words = [
+      "probe",
+      "propagation",
+      "--config",
+      inFolder("tpa-submit.toml"),
+      "--ca",
+      relay.certificate,
+    ];
+    const server = ["--server", `smtps://localhost:${relay.submissions}`];
+    const account = ["--login", "probe2", "--password-file", inFolder("none")];
+    const { shown, status } = await onTerminal([...words, ...server, ...account].join(" "), [
+      ["[y/N] ", "n\r"],
+    ]);
+    expect(shown).toMatch(/Is it for tests alone, and shall it get a new password\?/);
+    expect(shown).toContain("nothing was changed");
+    expect(status).toBe(75);
     expect(await readdir(folder)).not.toContain("none.next");
   });
 
