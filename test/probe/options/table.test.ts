@@ -1,12 +1,15 @@
 /** The table, and what is made of it: help, manual page, completions. */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { completionFor } from "../../../src/probe/options/completion.ts";
 import { helpText, synopsis } from "../../../src/probe/options/help.ts";
 import { groups, type Row } from "../../../src/probe/options/row.ts";
 import { rows, writtenNames } from "../../../src/probe/options/table.ts";
 import { meanings } from "../../../src/probe/transaction/exit.ts";
+import { real } from "../../tools/real.ts";
 import { printed, type, wordsOf } from "./world.ts";
 
 const page = readFileSync(new URL("../../../man/tpa-submit-probe.1", import.meta.url), "utf8");
@@ -115,5 +118,21 @@ COMP_WORDS=(tpa-submit serve --auth-pas) COMP_CWORD=2; COMPREPLY=(); _tpa_submit
     expect(names).toBe("--auth-password --auth-password-file");
     expect(files.split(" ")).toContain("/etc/hosts");
     expect(others).toBe("0");
+  });
+
+  test.skipIf(!real("zsh"))("zsh can read its script", () => {
+    const { status, stderr } = spawnSync("zsh", ["-fn"], { encoding: "utf8", input: completionFor("zsh") });
+    expect([status, stderr]).toEqual([0, ""]);
+  });
+
+  test.skipIf(!real("fish"))("fish completes names, and says what they mean", () => {
+    const home = mkdtempSync(join(tmpdir(), "tpa-submit-fish-"));
+    onTestFinished(() => rmSync(home, { recursive: true }));
+    const script = `${completionFor("fish")}\ncomplete -C "tpa-submit probe --auth-password-f"\ncomplete -C "tpa-submit serve --auth-p"`;
+    const { stdout } = spawnSync("fish", ["--no-config", "-c", script], {
+      encoding: "utf8",
+      env: { PATH: process.env["PATH"], HOME: home },
+    });
+    expect(stdout).toBe("--auth-password-file\tRead the password from the first line of a file\n");
   });
 });
