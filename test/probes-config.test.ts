@@ -52,6 +52,12 @@ describe("probes.toml", () => {
       smallest.replace("maildir:/home/x/Maildir", "imaps://x:secret@mail.example.net"),
       [/^probes\.toml:9: route\.arrive: expected /],
     ],
+    [
+      smallest.replace("[[route]]", 'returns = "imaps://probe@imap.example.org"\n[[route]]'),
+      [
+        "probes.toml:6: submission.returns-password-file: expected a file with the mailbox's password, found none",
+      ],
+    ],
     [`${smallest}warn = "1h"\n`, ["probes.toml:6: route.crit: expected more than warn, found no more"]],
     [
       `${smallest}${smallest.slice(smallest.indexOf("[[route]]"))}`,

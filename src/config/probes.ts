@@ -83,7 +83,7 @@ export const probeSettings = {
   ),
   keep: setting(duration, "7d", "How long probe mail stays in the mailboxes."),
   remember: setting(duration, "400d", "How long results stay in the history."),
-  concurrency: setting(count(1), 20, "Routes that are probed at the same time."),
+  concurrency: setting(count(1), 20, "Submissions, and looks into mailboxes, at the same time."),
   interval: setting(duration, "5m", "With --listen: how often each route is probed."),
   submission: {
     server: setting(serverOrNone, "", "Submission server."),
@@ -143,6 +143,13 @@ function checksOf({ route }: Probes): readonly Check<Probes>[] {
       settings: ["route"],
       mistake: (probes) =>
         probes.route.length > 0 ? undefined : "expected at least one [[route]], found none",
+    },
+    {
+      settings: ["submission.returns-password-file", "submission.returns"],
+      mistake: ({ submission }) =>
+        submission.returns.startsWith("imap") && submission["returns-password-file"] === ""
+          ? "expected a file with the mailbox's password, found none"
+          : undefined,
     },
     ...route.flatMap((_, index) => checksOfRoute(index)),
   ];

@@ -162,7 +162,7 @@ function tell(plan: Expecting, streams: Streams, world: World, { fate, at, spoke
     took: 0,
     transcript: {
       ...silence,
-      error: (text: string) => void streams.stderr.write(Buffer.from(`*** ${text}\n`)),
+      error: (text: string) => streams.stderr.write(Buffer.from(`*** ${text}\n`)),
     },
   };
   if (spoken === undefined || spoken.status === 0) show(result, fate, transcript);

@@ -162,6 +162,7 @@ describe.skipIf(!realPostfix("dovecot", "sievec"))("mail through our relay, Post
   let fullBox: FakeServer;
   let policy: Server;
   let closed: number;
+  let listener: number;
   let certificate: ReturnType<typeof selfSigned>;
   const outputs: string[] = [];
   /** All at the same time, as most of them do nothing but wait. */
@@ -184,10 +185,11 @@ describe.skipIf(!realPostfix("dovecot", "sievec"))("mail through our relay, Post
     middleman = await fakeServer();
     fullBox = await fakeServer({ message: "552 5.2.2 Mailbox is full" }, { lmtp: true });
     closed = await freePort();
+    listener = await freePort();
     const policyPort = (policy.address() as { readonly port: number }).port;
     postfix = await startPostfix(
       `default_transport = lmtp:inet:127.0.0.1:${dovecot.lmtp}
-transport_maps = inline:{discard@example.net=discard:, forged@example.net=smtp:[127.0.0.1]:${middleman.port}, full@example.net=lmtp:inet:127.0.0.1:${fullBox.port}}
+transport_maps = inline:{discard@example.net=discard:, forged@example.net=smtp:[127.0.0.1]:${middleman.port}, full@example.net=lmtp:inet:127.0.0.1:${fullBox.port}, listener@example.net=lmtp:inet:127.0.0.1:${listener}}
 smtpd_recipient_restrictions = check_recipient_access inline:{nobody@example.net=REJECT}, check_policy_service inet:127.0.0.1:${policyPort}
 header_checks = regexp:FOLDER/header_checks
 `,
@@ -217,7 +219,8 @@ header_checks = regexp:FOLDER/header_checks
     text
       .replaceAll("FOLDER", relay.folder)
       .replaceAll("CLOSED", String(closed))
-      .replaceAll("IMAPS", String(dovecot.imaps));
+      .replaceAll("IMAPS", String(dovecot.imaps))
+      .replaceAll("LISTENER", String(listener));
 
   function configuration(): string {
     const routes = [...scenarios, { name: "held", to: "held" } as const].map(
@@ -335,6 +338,96 @@ ${routes.join("")}`);
     expect(arrival.changes).toEqual([{ kind: "field-changed", field: "Subject" }]);
   });
 
+  /** One conversation and the wait for what comes of it. */
+  async function arrive(to: string, place: string, ...words: readonly string[]): Promise<Ended> {
+    const ended = await run(
+      process.execPath,
+      [
+        ...[program, "probe", "-s", `127.0.0.1:${relay.submission}`, "-tls", "-f", "user1@example.org"],
+        ...["-t", `${to}@example.net`, "-au", "user1", "-ahp"],
+        ...["--auth-password-file", join(relay.folder, "password")],
+        ...["--arrive", filled(place), "--arrive-ca", join(relay.folder, "imap.pem"), ...words],
+      ],
+      "",
+      { TPA_SUBMIT_ARRIVE_PASSWORD: secrets.inbox },
+    );
+    outputs.push(ended.stdout, ended.stderr);
+    return ended;
+  }
+
+  const inbox = "imaps://inbox@localhost:IMAPS";
+
+  test("--arrive tells of the way behind the transcript", async () => {
+    const { status, stdout, stderr } = await arrive(
+      "inbox",
+      inbox,
+      "--arrive-key",
+      join(relay.folder, "imap.pem"),
+    );
+    expect([status, stderr]).toEqual([0, ""]);
+    const told = masked(stdout.slice(stdout.indexOf("=== The message")));
+    expect(told.replace(/after -?\d+\.\d s/g, "after N s").split("\n")).toEqual([
+      "=== The message arrived in INBOX after N s",
+      expect.stringMatching(/^=== Hop 1: relay\.example\.org from \S+, after -?N s(; its clock .*)?$/),
+      expect.stringMatching(/^=== Hop 2: postfix\.example\.net from \S+, after -?N s(; its clock .*)?$/),
+      expect.stringMatching(/^=== Hop 3: \S+ from postfix\.example\.net, after -?N s(; its clock .*)?$/),
+      "=== The receiving side says: SPF not told, DKIM not told, DMARC not told",
+      "=== Changed on the way: nothing",
+      "",
+    ]);
+    expect(stdout).toMatch(/ENVID=[0-9a-f]{32}/);
+  });
+
+  test("--arrive has statuses of its own for what goes wrong behind the conversation", async () => {
+    const [spam, late, lost, returned, blind] = await Promise.all([
+      arrive(
+        "spam",
+        "imaps://spam@localhost:IMAPS",
+        ...["--json", "--h-Subject", "[spam] at last"],
+        "--arrive-password-file",
+        join(relay.folder, "spam"),
+      ),
+      arrive("inbox", inbox, "--nagios", "--warn", "0s"),
+      arrive("discard", inbox, "--arrive-timeout", "2s", "--silent", "2"),
+      arrive(
+        "nobody",
+        "imaps://user1@localhost:IMAPS",
+        "-ha",
+        "--arrive-password-file",
+        join(relay.folder, "user1"),
+      ),
+      arrive("inbox", inbox, "--arrive-password-file", join(relay.folder, "wrong")),
+    ]);
+    expect(JSON.parse(spam.stdout)).toMatchObject({
+      status: 40,
+      meaning: "The message arrived in the spam folder.",
+      arrival: { outcome: "spam", place: "spam", folder: "Junk", hops: [{}, {}, {}] },
+    });
+    expect([late.status, masked(late.stdout)]).toEqual([
+      1,
+      "PROBE WARNING - in INBOX after N s, which is late | arrival=N;0.000;60.000;0 submission=N;;;0\n",
+    ]);
+    expect([lost.status, lost.stdout, masked(lost.stderr)]).toEqual([
+      42,
+      "",
+      "*** The message did not arrive: lost: not there after N s\n",
+    ]);
+    expect([returned.status, returned.stdout, returned.stderr]).toEqual([43, "", ""]);
+    expect([blind.status, blind.stdout]).toEqual([44, ""]);
+    expect(blind.stderr).toMatch(/^\*\*\* .*cannot be looked at: the login was refused/);
+  });
+
+  test("--arrive can be the other end itself", async () => {
+    const { status, stdout } = await arrive(
+      "listener",
+      "lmtp://127.0.0.1:LISTENER",
+      "--arrive-timeout",
+      "20s",
+    );
+    expect(stdout).toContain("=== The message arrived in lmtp://127.0.0.1:");
+    expect(status).toBe(0);
+  });
+
   test("no password is in an output, a figure, or a file that was written", async () => {
     await monitor("-r", "inbox", "-r", "unseen", "--prometheus", join(relay.folder, "probe/figures.prom"));
     const names = await readdir(join(relay.folder, "probe"), { recursive: true, withFileTypes: true });
@@ -343,10 +436,11 @@ ${routes.join("")}`);
     const texts = await Promise.all(files.map((file) => readFile(join(file.parentPath, file.name), "utf8")));
     const key = (await readFile(join(relay.folder, "probe/key"), "utf8")).trim();
     const all = [...outputs, ...texts, relay.log()].join("\n");
-    for (const secret of [...Object.values(secrets), relay.password, key]) {
-      expect(all).not.toContain(secret);
-      expect(all).not.toContain(Buffer.from(secret).toString("base64"));
-    }
+    const forms = [...Object.values(secrets), relay.password, key].flatMap((secret) => [
+      secret,
+      Buffer.from(secret).toString("base64"),
+    ]);
+    expect(forms.filter((form) => all.includes(form)).length).toBe(0);
   });
 });
 
