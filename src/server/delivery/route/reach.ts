@@ -19,7 +19,13 @@ for (const [network, bits] of [
   ["224.0.0.0", 4],
   ["240.0.0.0", 4],
 ] as const) {
-  inside.addSubnet(network, bits, "ipv4");
+  inside.addSubnet(network, bits, "ipv4"); // and ::ffff:0:0/96, which is the same
+  const [a = 0, b = 0, c = 0, d = 0] = network.split(".").map(Number);
+  const high = (a * 256 + b).toString(16);
+  const low = (c * 256 + d).toString(16);
+  inside.addSubnet(`::${high}:${low}`, 96 + bits, "ipv6"); // IPv4-compatible (RFC 4291 section 2.5.5.1)
+  inside.addSubnet(`64:ff9b::${high}:${low}`, 96 + bits, "ipv6"); // NAT64 (RFC 6052 section 3.1)
+  inside.addSubnet(`2002:${high}:${low}::`, 16 + bits, "ipv6"); // 6to4 (RFC 3056 section 2)
 }
 for (const [network, bits] of [
   ["::", 127], // unspecified and loopback
