@@ -144,11 +144,10 @@ object Service "propagation" {
         execFileSync("id", [what], { encoding: "utf8" }).trim(),
       );
       const places = ["DataDir", "CacheDir"].map((name) => `-D${name}=${folder}`);
-      const said = execFileSync(
-        pathOf("icinga2") ?? "",
-        ["daemon", "-C", "-c", file, ...places],
-        { encoding: "utf8", env: { ...process.env, ICINGA2_USER: user, ICINGA2_GROUP: group } },
-      );
+      const said = execFileSync(pathOf("icinga2") ?? "", ["daemon", "-C", "-c", file, ...places], {
+        encoding: "utf8",
+        env: { ...process.env, ICINGA2_USER: user, ICINGA2_GROUP: group },
+      });
       expect(said).toMatch(/Instantiated 2 Services/);
       expect(said).not.toMatch(/warning|critical/);
     } finally {
