@@ -1,5 +1,4 @@
 /** `tpa-submit probe checkup`: a submission service as seen from outside. man/tpa-submit-probe-checkup.1 */
-import { randomBytes } from "node:crypto";
 import { lookup, Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
@@ -21,7 +20,7 @@ import { address, duration, writeAddress } from "../../config/kinds.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { gatherFacts, type Subject, type Surroundings } from "../../probe/checkup/gather.ts";
 import { type Finding, judgeFacts, type State, worstState } from "../../probe/checkup/judge.ts";
-import { systemCa } from "./system-ca.ts";
+import { surroundings } from "./surroundings.ts";
 
 const port = wholeNumber(1, 65_535);
 
@@ -140,14 +139,7 @@ function surroundingsOf({ nameserver, timeout }: Options): Surroundings {
     },
     lookup: async (host: string) =>
       isIP(host) === 0 ? (await lookup(host, { all: true })).map((found) => found.address) : [host],
-    world: {
-      clock: () => performance.now(),
-      now: Date.now,
-      random: (count: number) => randomBytes(count),
-      systemCa,
-      route: async (domain: string) => [domain],
-      save: () => undefined,
-    },
+    world: surroundings,
   };
 }
 

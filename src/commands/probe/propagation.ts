@@ -25,12 +25,11 @@ import {
   propagationLine,
 } from "../../probe/propagation/judgement.ts";
 import { type Door, knock } from "../../probe/propagation/knock.ts";
-import type { World } from "../../probe/transaction/session.ts";
 import { isWanted } from "../queue/ask.ts";
 import { changePassword } from "./propagation/account.ts";
 import { writeMetrics } from "./propagation/metrics.ts";
 import { type Passwords, passwordsIn } from "./propagation/passwords.ts";
-import { systemCa } from "./system-ca.ts";
+import { surroundings } from "./surroundings.ts";
 
 export const line = command({
   name: "probe propagation",
@@ -117,7 +116,7 @@ async function probeOnce(config: Config, wishes: Wishes, stop: AbortSignal): Pro
   const { login, passwordFile, interval, timeout } = wishes;
   const door = await doorOf(config, wishes);
   const passwords = passwordsIn(passwordFile);
-  const say = (password: string) => knock(door, login, password, world);
+  const say = (password: string) => knock(door, login, password, surroundings);
   const before = await findOld(passwords, say);
   if (before.trouble !== undefined) return judgeNothing(login, before.trouble);
   if (before.old === undefined) await confirm(wishes);
@@ -200,15 +199,6 @@ async function textIn(file: string, option: string): Promise<string> {
     throw new Failure(exitStatus.noInput, `${option}: ${file}: ${errorText(error)}`);
   }
 }
-
-const world: World = {
-  clock: () => performance.now(),
-  now: Date.now,
-  random: randomBytes,
-  systemCa,
-  route: async (domain) => [domain],
-  save: () => undefined,
-};
 
 function textOf(judgement: Judgement, { nagios, json, warn, crit }: Options): string {
   if (nagios) return propagationLine(judgement, { warn, crit });

@@ -1,14 +1,11 @@
 /** One round of all routes, side by side within limits, and what is kept of it. */
-import { randomBytes } from "node:crypto";
-import { performance } from "node:perf_hooks";
 import type { Probes } from "../../../config/probes.ts";
 import { replaceFile } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
 import { append, eachSince, trim } from "../../../probe/history/record.ts";
 import { type Round, type Route, runRound } from "../../../probe/monitor/round.ts";
 import { judge, type Result } from "../../../probe/result.ts";
-import type { World } from "../../../probe/transaction/session.ts";
-import { systemCa } from "../system-ca.ts";
+import { surroundings } from "../surroundings.ts";
 import type { Figures } from "./metrics.ts";
 import { routesOf, stationOf } from "./routes.ts";
 
@@ -42,7 +39,7 @@ export async function openMonitor(
   probes: Probes,
   { route, wait, prometheus, figures }: Wishes,
 ): Promise<Monitor> {
-  const routes = await routesOf(probes, route, world());
+  const routes = await routesOf(probes, route, surroundings);
   const station = await stationOf(probes);
   const history = `${probes.directory}/history`;
   if (figures) await eachSince(history, Date.now() - 30 * day, figures.remember);
@@ -100,13 +97,3 @@ async function writeFigures(file: string, figures: Figures): Promise<void> {
     throw new Failure(exitStatus.cannotCreate, `--prometheus: cannot write ${file}: ${errorText(error)}`);
   }
 }
-
-/** What a conversation takes from this host. Servers of routes are named, so nothing is looked up for them. */
-const world = (): World => ({
-  clock: () => performance.now(),
-  now: Date.now,
-  random: randomBytes,
-  systemCa,
-  route: async (domain) => [domain],
-  save: () => undefined,
-});
