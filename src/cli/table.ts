@@ -9,8 +9,8 @@ export interface Column {
   /** Characters below which it is not narrowed; a column without it is never narrowed. */
   readonly least?: number;
   readonly align?: "right";
-  /** Left out on a terminal where otherwise the others would have too little room. */
-  readonly yields?: true;
+  /** Left out on a terminal where otherwise the others would have too little room; the lowest number goes first. */
+  readonly yields?: number;
 }
 
 /** Characters in a line of `stream` where that is a terminal, 80 where it does not tell; undefined for a pipe or file. */
@@ -66,8 +66,11 @@ function widthsFor(
     rows.reduce((most, row) => Math.max(most, Array.from(row[at] ?? "").length), title.length),
   );
   const least = columns.map(({ least: narrowest }, at) => Math.min(narrowest ?? Infinity, widths[at] ?? 0));
-  for (const [at, { yields }] of columns.entries()) {
-    if (yields && taken(least) > width) {
+  const yielding = [...columns.entries()]
+    .filter(([, { yields }]) => yields !== undefined)
+    .sort(([, one], [, other]) => (one.yields ?? 0) - (other.yields ?? 0));
+  for (const [at] of yielding) {
+    if (taken(least) > width) {
       widths[at] = 0;
       least[at] = 0;
     }

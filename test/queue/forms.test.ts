@@ -106,7 +106,7 @@ const table = (width: number | undefined): Promise<string> =>
   whole(tableLines(columns, these(messages.map((one) => rowOf(one, now, width !== undefined))), width));
 
 describe("the list", () => {
-  test.each([80, 120])("fits a terminal of %d columns", async (width) => {
+  test.each([60, 80, 120])("fits a terminal of %d columns", async (width) => {
     const text = await table(width);
     await expect(text).toMatchFileSnapshot(golden(`list-${width}.txt`));
     expect(Math.max(...text.split("\n").map((line) => Array.from(line).length))).toBeLessThanOrEqual(width);
