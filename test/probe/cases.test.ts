@@ -55,8 +55,9 @@ interface Run {
 /** Runs `command` on the case's options, against the case's server. */
 async function run(command: readonly string[], { words, acts, input }: Case): Promise<Run> {
   const socket = join(place, `socket${++sockets}`);
-  const server = await scripted(acts, certificate, words.includes("{socket}") ? socket : undefined);
-  const places = { socket, port: String(server.port), folder: place };
+  const hasSocket = words.includes("{socket}");
+  const server = await scripted(acts, certificate, hasSocket ? socket : undefined);
+  const places = { socket, port: hasSocket ? socket : String(server.port), folder: place };
   const argv = words.map((word) =>
     word.replace(/\{(port|folder|socket)\}/g, (_, name: keyof typeof places) => places[name]),
   );
