@@ -110,5 +110,7 @@ test("every option is in some case", () => {
       if ("row" in found) used.add(found.row.name);
       if (/^--?h(eader)?-/.test(word)) used.add("header");
     }
-  expect(rows.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([]);
+  // Arrival needs a mailbox: test/interop/arrival.test.ts and test/probe/options/arrival.test.ts.
+  const here = rows.filter(({ group }) => group !== "arrival").map(({ name }) => name);
+  expect(here.filter((name) => !used.has(name))).toEqual([]);
 });

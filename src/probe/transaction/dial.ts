@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import { errorCode, errorText } from "../../failure.ts";
 import { connectProgram, connectTcp, connectUnix, within } from "../../smtp/client/connect.ts";
+import { parseProxy } from "../../smtp/client/proxy.ts";
 import type { Plan, Transport } from "../plan.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 import type { World } from "./session.ts";
@@ -65,7 +66,8 @@ async function dialInet(
   for (const host of hosts) {
     const to = `${host}:${port}`;
     transcript.info(`Trying ${to}...`);
-    const way = localInterface === undefined ? `to ${to}` : `${localInterface} to ${to}`;
+    const from = localInterface === undefined ? "" : `${localInterface} `;
+    const way = `${from}to ${to}${through(transport)}`;
     const stream = await reached(transcript, way, "", () =>
       connectTcp({ ...transport, host, port }, timeout),
     );
@@ -74,6 +76,12 @@ async function dialInet(
     return { stream, host, port, peer: "Remote host", to };
   }
   return undefined;
+}
+
+/** Whoever reads of a refused connection shall not take the proxy's for the server's. */
+function through({ via }: Inet): string {
+  const proxy = via === undefined ? undefined : parseProxy(via);
+  return proxy === undefined ? "" : ` through the proxy ${proxy.host}:${proxy.port}`;
 }
 
 function usualPort({ protocol, tls }: Plan): number {
