@@ -55,7 +55,7 @@ describe("probes.toml", () => {
     [
       smallest.replace("[[route]]", 'returns = "imaps://probe@imap.example.org"\n[[route]]'),
       [
-        "probes.toml:6: submission.returns-password-file: expected a file with the mailbox's password, found none",
+        "probes.toml:1: submission.returns-password-file: expected a file with the mailbox's password, found none",
       ],
     ],
     [`${smallest}warn = "1h"\n`, ["probes.toml:6: route.crit: expected more than warn, found no more"]],

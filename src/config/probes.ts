@@ -83,7 +83,7 @@ export const probeSettings = {
   ),
   keep: setting(duration, "7d", "How long probe mail stays in the mailboxes."),
   remember: setting(duration, "400d", "How long results stay in the history."),
-  concurrency: setting(count(1), 20, "Submissions, and looks into mailboxes, at the same time."),
+  concurrency: setting(count(1), 10, "Submissions to one server at the same time."),
   interval: setting(duration, "5m", "With --listen: how often each route is probed."),
   submission: {
     server: setting(serverOrNone, "", "Submission server."),

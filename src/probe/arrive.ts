@@ -41,7 +41,7 @@ export async function probeArrival(
   watch: Watch,
 ): Promise<number> {
   const { arrival } = plan;
-  const eyes = newEyes([watch.open], (work) => work(), watch.signal);
+  const eyes = newEyes([watch.open], watch.signal);
   try {
     await eyes.open(); // before anything is sent, as it may be where the message arrives
     const blind = eyes.trouble();

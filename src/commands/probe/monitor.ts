@@ -1,4 +1,5 @@
 /** `tpa-submit probe monitor`: does mail arrive, by every route of probes.toml? man/tpa-submit-probe-monitor.1 */
+import { setMaxListeners } from "node:events";
 import {
   argument,
   command,
@@ -75,6 +76,7 @@ async function monitor(argv: readonly string[]): Promise<number> {
   refuseContradictions(options);
   const probes = await readProbes(chosen.arguments.file ?? "/etc/tpa-submit/probes.toml");
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal); // every route listens
   const end = (): void => stop.abort();
   process.once("SIGTERM", end).once("SIGINT", end);
   try {

@@ -16,9 +16,6 @@ export interface Eyes {
   close(): Promise<void>;
 }
 
-/** Lets so many do their work at the same time, and the others wait for their turn. */
-export type Turn = <Value>(work: () => Promise<Value>) => Promise<Value>;
-
 interface Eye {
   readonly opening: OpenMailbox;
   mailbox?: Mailbox;
@@ -29,7 +26,7 @@ interface Eye {
 
 const mostTries = 3;
 
-export function newEyes(mailboxes: readonly OpenMailbox[], turn: Turn, signal: AbortSignal): Eyes {
+export function newEyes(mailboxes: readonly OpenMailbox[], signal: AbortSignal): Eyes {
   const eyes: readonly Eye[] = mailboxes.map((opening) => ({ opening, tries: mostTries }));
 
   async function shut(eye: Eye): Promise<void> {
@@ -41,24 +38,22 @@ export function newEyes(mailboxes: readonly OpenMailbox[], turn: Turn, signal: A
   /** What `work` finds in each; nothing where that one is in trouble. */
   async function each<Value>(work: (mailbox: Mailbox) => Promise<readonly Value[]>): Promise<Value[]> {
     const found = await Promise.all(
-      eyes.map((eye) =>
-        turn(async () => {
-          if (eye.tries === 0) return [];
-          try {
-            eye.mailbox ??= await eye.opening(signal);
-            const seen = await work(eye.mailbox);
-            delete eye.trouble;
-            eye.tries = mostTries;
-            return seen;
-          } catch (error) {
-            if (!(error instanceof Failure)) throw error;
-            eye.trouble = error.message;
-            eye.tries = error.status === exitStatus.noPermission ? 0 : eye.tries - 1;
-            await shut(eye);
-            return [];
-          }
-        }),
-      ),
+      eyes.map(async (eye): Promise<readonly Value[]> => {
+        if (eye.tries === 0) return [];
+        try {
+          eye.mailbox ??= await eye.opening(signal);
+          const seen = await work(eye.mailbox);
+          delete eye.trouble;
+          eye.tries = mostTries;
+          return seen;
+        } catch (error) {
+          if (!(error instanceof Failure)) throw error;
+          eye.trouble = error.message;
+          eye.tries = error.status === exitStatus.noPermission ? 0 : eye.tries - 1;
+          await shut(eye);
+          return [];
+        }
+      }),
     );
     return found.flat();
   }
@@ -83,22 +78,5 @@ export function newEyes(mailboxes: readonly OpenMailbox[], turn: Turn, signal: A
     async close() {
       await Promise.all(eyes.map(shut));
     },
-  };
-}
-
-/** Turns for `lanes` at the same time. */
-export function turns(lanes: number): Turn {
-  const waiting: (() => void)[] = [];
-  let free = lanes;
-  return async (work) => {
-    if (free > 0) free--;
-    else await new Promise<void>((resolve) => void waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else free++;
-    }
   };
 }

@@ -6,11 +6,12 @@ import type { Letter, OpenMailbox, Wanted } from "../arrival/mailbox.ts";
 import { newMark, readMark } from "../arrival/mark.ts";
 import { type Judged, judge, type Result } from "../result.ts";
 import type { Fate } from "../verdict.ts";
-import { type Eyes, newEyes, type Turn } from "./eyes.ts";
+import { type Eyes, newEyes } from "./eyes.ts";
 import { writeMessage } from "./message.ts";
 import type { Pending, PendingFolder } from "./pending.ts";
 import { fateIn, type Sent } from "./pursuit.ts";
 import type { Envelope, Submitted } from "./submit.ts";
+import type { Turn } from "./turns.ts";
 
 /** A route, with all that it needs from outside. */
 export interface Route extends Judged {
@@ -20,6 +21,8 @@ export interface Route extends Judged {
   /** Where the messages arrive, and where reports do if that is another place. */
   readonly mailboxes: readonly OpenMailbox[];
   readonly submit: (envelope: Envelope, message: Buffer) => Promise<Submitted>;
+  /** Routes by the same server take turns, as servers let few in at a time; looking and waiting takes none. */
+  readonly turn: Turn;
 }
 
 /** What all rounds share. */
@@ -31,8 +34,6 @@ export interface Station {
   readonly random: (count: number) => Uint8Array;
   /** Resolves after so many milliseconds, or when `signal` comes. */
   readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-  /** Submissions and looks take turns, waiting takes none: many routes are no slower than the slowest. */
-  readonly turn: Turn;
   /** Milliseconds that probe mail stays in the mailboxes. */
   readonly keep: number;
 }
@@ -60,7 +61,7 @@ export async function runRound(
 ): Promise<Round> {
   const { now, pending } = station;
   const older = await pending.of(route.route);
-  const eyes = newEyes(route.mailboxes, station.turn, signal);
+  const eyes = newEyes(route.mailboxes, signal);
   try {
     await eyes.open(); // before sending, as some of them are where it arrives
     const sent = await send(route, station, signal);
@@ -93,7 +94,7 @@ export async function lookAgain(
 ): Promise<readonly Result[]> {
   const awaited = await station.pending.of(route.route);
   if (awaited.length === 0) return [];
-  const eyes = newEyes(route.mailboxes, station.turn, signal);
+  const eyes = newEyes(route.mailboxes, signal);
   try {
     return (await pursue(route, station, { eyes, awaited, until: station.now() })).ended;
   } finally {
@@ -114,11 +115,11 @@ function roundOf(ended: readonly Result[], newest: Result | undefined): Round {
 
 async function send(
   route: Route,
-  { key, now, random, pending, turn }: Station,
+  { key, now, random, pending }: Station,
   signal: AbortSignal,
 ): Promise<Pending | { readonly fate: Fate; readonly at: number }> {
   const { from, to } = route;
-  const { mark, submitted } = await turn(async () => {
+  const { mark, submitted } = await route.turn(async () => {
     const fresh = newMark(random(16), now()); // the time of waiting for a turn is nobody's delay
     const octets = writeMessage(fresh, { key, from, to }, route.route);
     if (signal.aborted) return { mark: fresh, submitted: interrupted };

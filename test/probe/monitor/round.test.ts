@@ -29,7 +29,6 @@ beforeEach(async () => {
     now: () => time,
     random: (count) => Buffer.alloc(count, ++seed),
     keep: 7 * 86_400_000,
-    turn: (work) => work(),
     async pause(milliseconds) {
       time += milliseconds;
       for (const event of events.filter(({ at }) => at <= time)) {
@@ -61,6 +60,7 @@ function route(
     from: "probe@example.org",
     to: "x@example.net",
     mailboxes: [() => openMaildir(join(folder, "mail"))],
+    turn: (work) => work(),
     submit: async (_, message) => (await onSubmit(message)) ?? { kind: "submitted", took: 100 },
     ...more,
   };

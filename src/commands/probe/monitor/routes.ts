@@ -10,10 +10,10 @@ import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
 import { imapLines } from "../../../probe/arrival/imap-line.ts";
 import type { OpenMailbox } from "../../../probe/arrival/mailbox.ts";
 import { readWhere } from "../../../probe/arrival/where.ts";
-import { turns } from "../../../probe/monitor/eyes.ts";
 import { openPending } from "../../../probe/monitor/pending.ts";
 import type { Route, Station } from "../../../probe/monitor/round.ts";
 import { type Entrance, submit } from "../../../probe/monitor/submit.ts";
+import { type Turn, turns } from "../../../probe/monitor/turns.ts";
 import type { World } from "../../../probe/transaction/session.ts";
 import type { Grade, Outcome } from "../../../probe/verdict.ts";
 import { placeAt } from "../place.ts";
@@ -34,15 +34,30 @@ export async function routesOf(
     throw new Failure(exitStatus.usage, `--route: there is no route "${name}"; there are ${known}`);
   }
   const chosen = probes.route.filter(({ name }) => names.length === 0 || names.includes(name));
-  const lines = imapLines();
-  return Promise.all(chosen.map((route) => routeOf(route, probes, world, lines)));
+  const shared: Shared = { lines: imapLines(), turnAt: turnsByServer(probes.concurrency) };
+  return Promise.all(chosen.map((route) => routeOf(route, probes, world, shared)));
+}
+
+/** What routes share that lead to the same server or mailbox. */
+interface Shared {
+  readonly lines: ReturnType<typeof imapLines>;
+  readonly turnAt: (server: string) => Turn;
+}
+
+function turnsByServer(lanes: number): Shared["turnAt"] {
+  const known = new Map<string, Turn>();
+  return (server) => {
+    const turn = known.get(server) ?? turns(lanes);
+    known.set(server, turn);
+    return turn;
+  };
 }
 
 async function routeOf(
   route: ProbeRoute,
   probes: Probes,
   world: World,
-  lines: ReturnType<typeof imapLines>,
+  { lines, turnAt }: Shared,
 ): Promise<Route> {
   const { name, to, warn, crit, provider, authority } = route;
   const { submission } = probes;
@@ -73,6 +88,7 @@ async function routeOf(
       await mailboxOf(arrival, `route ${name}: arrive`, lines),
       ...(returns.where === "" ? [] : [await mailboxOf(returns, "submission.returns", lines)]),
     ],
+    turn: turnAt(`${entrance.host}:${entrance.port}`),
     submit: (envelope, message) => submit(entrance, envelope, message, world),
   };
 }
@@ -130,7 +146,7 @@ async function mailboxOf(
 }
 
 /** What all routes share. Makes the folder and the key where they are missing. */
-export async function stationOf({ directory, key, keep, concurrency }: Probes): Promise<Station> {
+export async function stationOf({ directory, key, keep }: Probes): Promise<Station> {
   return {
     key: await keyIn(key),
     pending: await openPending(`${directory}/pending`),
@@ -139,7 +155,6 @@ export async function stationOf({ directory, key, keep, concurrency }: Probes): 
     pause: async (milliseconds, signal) => {
       await wait(Math.max(0, milliseconds), undefined, { signal }).catch(() => undefined); // told to stop: it is over
     },
-    turn: turns(concurrency),
     keep,
   };
 }
