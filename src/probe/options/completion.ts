@@ -11,17 +11,22 @@ const brief = ({ help }: Row): string => /^.*?[.:;](?= |$)/.exec(help)?.[0].repl
 
 function bash(): string {
   const words = rows.flatMap(writtenNames).join(" ");
-  const files = rows.filter(takesFile).flatMap(writtenNames).join("|");
+  const files = rows
+    .filter(takesFile)
+    .flatMap(writtenNames)
+    .map((name) => `${name}:*`)
+    .join("|");
   return `# Completion of "tpa-submit probe" for bash
 _tpa_submit_probe() {
   local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]}
   [ "\${COMP_WORDS[1]}" = probe ] || return 0
-  case $before in
-    ${files}) COMPREPLY=($(compgen -f -- "$word")) ;;
-    *) COMPREPLY=($(compgen -W "${words}" -- "$word")) ;;
+  case $before:$word in
+    *:@*) mapfile -t COMPREPLY < <(compgen -P @ -f -- "\${word#@}") ;;
+    ${files}) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "${words}" -- "$word") ;;
   esac
 }
-complete -o default -F _tpa_submit_probe tpa-submit
+complete -o default -o filenames -F _tpa_submit_probe tpa-submit
 `;
 }
 

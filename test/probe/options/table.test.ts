@@ -112,12 +112,14 @@ describe("--completion", () => {
     const script = `${completionFor("bash")}
 COMP_WORDS=(tpa-submit probe --auth-pas) COMP_CWORD=2; _tpa_submit_probe; echo "\${COMPREPLY[@]}"
 COMP_WORDS=(tpa-submit probe --tls-ca-path /etc/host) COMP_CWORD=3; _tpa_submit_probe; echo "\${COMPREPLY[@]}"
-COMP_WORDS=(tpa-submit serve --auth-pas) COMP_CWORD=2; COMPREPLY=(); _tpa_submit_probe; echo "\${#COMPREPLY[@]}"`;
+COMP_WORDS=(tpa-submit serve --auth-pas) COMP_CWORD=2; COMPREPLY=(); _tpa_submit_probe; echo "\${#COMPREPLY[@]}"
+COMP_WORDS=(tpa-submit probe --data @/etc/host) COMP_CWORD=3; _tpa_submit_probe; echo "\${COMPREPLY[@]}"`;
     const { stdout } = spawnSync("bash", ["--norc", "-c", script], { encoding: "utf8" });
-    const [names = "", files = "", others = ""] = stdout.split("\n");
+    const [names = "", files = "", others = "", contents = ""] = stdout.split("\n");
     expect(names).toBe("--auth-password --auth-password-file");
     expect(files.split(" ")).toContain("/etc/hosts");
     expect(others).toBe("0");
+    expect(contents.split(" ")).toContain("@/etc/hosts");
   });
 
   test.skipIf(!real("zsh"))("zsh can read its script", () => {
