@@ -7,7 +7,7 @@ import { mxCarrier, type Relay, relayCarrier } from "../../src/server/delivery/r
 import type { Resolver } from "../../src/server/delivery/route/resolver.ts";
 import type { Hop } from "../../src/server/delivery/route/route.ts";
 import type { StsPolicies } from "../../src/server/delivery/tls/mta-sts.ts";
-import { hopsFor, wishesOf } from "../../src/server/delivery/tls/require-tls.ts";
+import { hopsFor, isLenient, wishesOf } from "../../src/server/delivery/tls/require-tls.ts";
 import type { StsPolicy } from "../../src/server/delivery/tls/sts-policy.ts";
 import { type Entry, logTo } from "../../src/server/observe/log.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
@@ -66,6 +66,13 @@ describe("hosts for a message", () => {
       wishesOf({ sender: "user1@example.org", ...more }),
     );
     expect(wishes).toEqual(["", " (REQUIRETLS)", " (TLS not required)"]);
+  });
+
+  test("are as REQUIRETLS has it where an envelope has both wishes", () => {
+    const both = { sender: "user1@example.org", requireTls: true, tlsOptional: true };
+    expect(isLenient(both)).toBe(false);
+    expect(isLenient({ ...both, requireTls: false })).toBe(true);
+    expect(wishesOf(both)).toBe(" (REQUIRETLS)");
   });
 });
 

@@ -127,7 +127,7 @@ function fate({ recipient, action }: Told, patience: string): readonly string[] 
   }
   const status = `${reply?.status ?? ""}.`;
   const ours = reply === undefined || reply.relay === "none";
-  const hint = advice.find(([start, _, whose]) => status.startsWith(`${start}.`) && !(ours && whose))?.[1];
+  const hint = advice.find(([start, , whose]) => status.startsWith(`${start}.`) && !(ours && whose))?.[1];
   return [
     ...(state === "expired" ? [`        We have tried for ${patience}, without success.`] : []),
     ...lastWords(recipient),

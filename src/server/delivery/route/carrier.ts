@@ -11,7 +11,7 @@ import { peerWithPort } from "../hop/peer.ts";
 import type { Terms } from "../hop/terms.ts";
 import type { Letter, Outcome } from "../letter/letter.ts";
 import type { StsPolicies } from "../tls/mta-sts.ts";
-import { hopsFor } from "../tls/require-tls.ts";
+import { hopsFor, isLenient } from "../tls/require-tls.ts";
 import { underPolicy } from "../tls/sts-policy.ts";
 import { deliverToFolder } from "./folder.ts";
 import { type Hop, isHostName, type Routing, routeByMx, routeToHost } from "./route.ts";
@@ -45,7 +45,7 @@ export function mxCarrier(
         letter,
         async () => {
           const domain = domainOf(letter.recipients[0]?.address ?? "");
-          if (letter.envelope.tlsOptional) return routeByMx(domain, withoutSignatures(routing));
+          if (isLenient(letter.envelope)) return routeByMx(domain, withoutSignatures(routing));
           return underSts(await routeByMx(domain, routing), policyDomain(domain), policies);
         },
         terms,
@@ -88,7 +88,7 @@ export function relayCarrier(
     carry: (letter, signal) =>
       carryBy(
         letter,
-        () => routeToRelays(relays, lookups, terms, letter.envelope.tlsOptional),
+        () => routeToRelays(relays, lookups, terms, isLenient(letter.envelope)),
         terms,
         now,
         signal,
@@ -122,14 +122,14 @@ async function routeToRelays(
   relays: readonly Relay[],
   { lookup, policies }: Lookups,
   terms: Terms,
-  tlsOptional = false,
+  lenient: boolean,
 ): Promise<readonly Hop[] | Reply> {
   const found = await Promise.all(
     relays.map(async (relay) => {
       const hops = await routeToHost(relay.host, relay.port, lookup);
       const ours = "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop, authentic: true }));
       // RFC 8461 section 3.4: a smarthost is a policy domain of its own, unless the operator demands as much already
-      const settled = terms.protocol !== "smtp" || terms.tls === "verified" || tlsOptional;
+      const settled = terms.protocol !== "smtp" || terms.tls === "verified" || lenient;
       const isName = relay.host.includes(".") && isHostName(relay.host);
       return isName && !settled ? underSts(ours, relay.host.toLowerCase(), policies) : ours;
     }),

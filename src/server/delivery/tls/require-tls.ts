@@ -8,10 +8,14 @@ import type { Hop } from "../route/route.ts";
 
 type Wishes = Pick<Envelope, "requireTls" | "tlsOptional" | "sender">;
 
+/** Whether the demands of recipients' domains are passed over: REQUIRETLS counts more (RFC 8689 section 4.1). */
+export const isLenient = ({ requireTls, tlsOptional }: Wishes): boolean =>
+  tlsOptional === true && requireTls !== true;
+
 /** What tells the destination of such a message from that of others: they must not share a session, nor a pause. */
-export function wishesOf({ requireTls, tlsOptional }: Wishes): string {
-  if (requireTls) return " (REQUIRETLS)";
-  return tlsOptional ? " (TLS not required)" : "";
+export function wishesOf(wishes: Wishes): string {
+  if (wishes.requireTls) return " (REQUIRETLS)";
+  return isLenient(wishes) ? " (TLS not required)" : "";
 }
 
 /**
