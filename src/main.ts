@@ -1,6 +1,7 @@
 /**
  * The program's front: one row per command, each imported only when it is called, and the way out of a failure.
  */
+import { print } from "./cli/print.ts";
 import { exitStatus, Failure, nearest } from "./failure.ts";
 import { version } from "./version.ts";
 
@@ -51,8 +52,8 @@ The manual begins at tpa-submit(1).
 /** Runs the command that `argv` names and returns the exit status (man/tpa-submit.1, EXIT STATUS). */
 export async function main(argv: readonly string[]): Promise<number> {
   const [name = "", ...rest] = argv;
-  if (name === "--version" || name === "-V") return print(`tpa-submit ${version}\n`);
-  if (name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) return print(overview);
+  if (name === "--version" || name === "-V") return told(`tpa-submit ${version}\n`);
+  if (name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) return told(overview);
   if (name === "help") return main([...rest.slice(0, 1), "--help"]);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) return unknown(name);
@@ -64,8 +65,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function print(text: string): number {
-  process.stdout.write(text);
+function told(text: string): number {
+  print(text);
   return exitStatus.ok;
 }
 

@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError, Option as CommanderOption } from "commander";
 import { exitStatus, Failure } from "../failure.ts";
+import { print } from "./print.ts";
 import { headingFor } from "./terminal.ts";
 
 /** Reads one text strictly: undefined for what it is not. The kinds of src/config/kinds.ts fit, too. */
@@ -164,7 +165,7 @@ export const oneOf = <const Word extends string>(...words: readonly Word[]): Rea
 export function parseOptions<Options extends Rows, Arguments extends Places>(
   command: CommandLine<Options, Arguments>,
   argv: readonly string[],
-  show: (help: string) => void = (help) => void process.stdout.write(help),
+  show: (help: string) => void = print,
 ): Chosen<Options, Arguments> | undefined {
   const { parser, givenTo } = parserOf(command);
   parser.configureOutput({ writeOut: show, writeErr: () => undefined });

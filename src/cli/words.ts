@@ -1,6 +1,7 @@
 /** A command that is several, such as `tpa-submit queue list`: one row for each word, imported only when it is called. */
 import { exitStatus, nearest } from "../failure.ts";
 import { usageMistake } from "./options.ts";
+import { print } from "./print.ts";
 import { headingFor } from "./terminal.ts";
 
 export interface Word {
@@ -24,7 +25,7 @@ export async function runWord(family: Family, argv: readonly string[]): Promise<
   const { name, words, standard } = family;
   const [first = standard, ...rest] = argv;
   if (first === "--help" || first === "-h" || (first === "help" && rest.length === 0)) {
-    process.stdout.write(overview(family));
+    print(overview(family));
     return exitStatus.ok;
   }
   if (first === "help") return runWord(family, [...rest.slice(0, 1), "--help"]);

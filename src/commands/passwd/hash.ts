@@ -1,4 +1,5 @@
 /** Makes a hash, tests one, lists the schemes: what doveadm pw does. */
+import { print as write } from "../../cli/print.ts";
 import { exitStatus, Failure, nearest } from "../../failure.ts";
 import { createStored, roundsFor } from "../../passwd/creation.ts";
 import type { Attempt } from "../../passwd/scheme.ts";
@@ -111,7 +112,7 @@ export function schemeNamed(text: string): SchemeName {
 
 /** One line of data. */
 export function print(text: string): number {
-  process.stdout.write(`${text}\n`);
+  write(`${text}\n`);
   return exitStatus.ok;
 }
 

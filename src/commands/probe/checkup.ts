@@ -14,6 +14,7 @@ import {
   value,
   wholeNumber,
 } from "../../cli/options.ts";
+import { print } from "../../cli/print.ts";
 import { startSpinner } from "../../cli/spinner.ts";
 import { colourFor } from "../../cli/terminal.ts";
 import { address, duration, writeAddress } from "../../config/kinds.ts";
@@ -60,7 +61,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return await checkup(argv);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    process.stdout.write(`CHECKUP UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
+    print(`CHECKUP UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
     return 3;
   }
 }
@@ -80,7 +81,7 @@ async function checkup(argv: readonly string[]): Promise<number> {
     spinner.say(`looking at ${what}`),
   ).finally(() => spinner.stop());
   const findings = judgeFacts(facts);
-  process.stdout.write(textOf(findings, facts.host, options));
+  print(textOf(findings, facts.host, options));
   const worst = worstState(findings);
   return options.nagios ? grades[worst] : Number(worst === "failed");
 }

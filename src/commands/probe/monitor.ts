@@ -11,6 +11,7 @@ import {
   usageMistake,
   value,
 } from "../../cli/options.ts";
+import { print } from "../../cli/print.ts";
 import { address, duration } from "../../config/kinds.ts";
 import { type Probes, readProbes } from "../../config/probes.ts";
 import { exitStatus, Failure } from "../../failure.ts";
@@ -64,7 +65,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   } catch (error) {
     // Whoever asks for a plugin reads standard output, whatever went wrong.
     if (!(error instanceof Failure)) throw error;
-    process.stdout.write(`PROBE UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
+    print(`PROBE UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
     return 3;
   }
 }
@@ -89,7 +90,7 @@ async function monitor(argv: readonly string[]): Promise<number> {
     const open = await openMonitor(probes, { ...options, figures });
     const progress = showProgress(open.routes.length);
     const told = await open.round(stop.signal, progress.told).finally(progress.end);
-    process.stdout.write(textOf(told, probes, options));
+    print(textOf(told, probes, options));
     if (told.trouble !== undefined && !options.nagios)
       process.stderr.write(`tpa-submit probe monitor: ${told.trouble}\n`);
     return worst(told.results, told.trouble);

@@ -12,6 +12,7 @@ import {
   usageMistake,
   value,
 } from "../../cli/options.ts";
+import { print } from "../../cli/print.ts";
 import { startSpinner } from "../../cli/spinner.ts";
 import { duration } from "../../config/kinds.ts";
 import { server } from "../../config/probes.ts";
@@ -79,9 +80,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return await propagation(argv);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    process.stdout.write(
-      `PROPAGATION UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`,
-    );
+    print(`PROPAGATION UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
     return 3;
   }
 }
@@ -103,7 +102,7 @@ async function propagation(argv: readonly string[]): Promise<number> {
   try {
     const judgement = await probeOnce(config, { ...options, login, passwordFile }, stop.signal);
     if (options.prometheus !== undefined) await writeMetrics(options.prometheus, judgement, Date.now());
-    process.stdout.write(textOf(judgement, options));
+    print(textOf(judgement, options));
     return judgement.grade;
   } finally {
     process.off("SIGTERM", end).off("SIGINT", end);

@@ -1,5 +1,6 @@
 /** `tpa-submit probe report`: what the history of the monitor says. man/tpa-submit-probe-report.1 */
 import { argument, command, flag, list, parseOptions, value } from "../../cli/options.ts";
+import { print } from "../../cli/print.ts";
 import { readProbes } from "../../config/probes.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
@@ -38,10 +39,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const all = await read(file, now - month);
   const results = route.length === 0 ? all : all.filter((result) => route.includes(result.route));
   if (html !== undefined) await writeHtml(html, results, now);
-  else
-    process.stdout.write(
-      json ? `${JSON.stringify(figuresOf(results), null, 2)}\n` : summaryText(results, now),
-    );
+  else print(json ? `${JSON.stringify(figuresOf(results), null, 2)}\n` : summaryText(results, now));
   return exitStatus.ok;
 }
 

@@ -1,5 +1,6 @@
 /** `tpa-submit queue thaw`: undoes a freeze. What the login had queued goes out then, so it asks. */
 import { argument, command, parseOptions } from "../../cli/options.ts";
+import { print } from "../../cli/print.ts";
 import { visible } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus, Failure } from "../../failure.ts";
@@ -36,7 +37,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       const { released, stillHeld } = melt;
       const kept = stillHeld === 0 ? "" : `, ${stillHeld} stay held for a reason of their own`;
       const text = `${visible(login)} is thawed: ${plural(released, "message")} released${kept}\n`;
-      process.stdout.write(options.json ? `${JSON.stringify(melt)}\n` : text);
+      print(options.json ? `${JSON.stringify(melt)}\n` : text);
     }
   } else say("nothing was done");
   await close();

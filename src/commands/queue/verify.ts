@@ -1,5 +1,6 @@
 /** `tpa-submit queue verify`: damage in the spool, told, and repaired where that is wanted. */
 import { command, flag, parseOptions } from "../../cli/options.ts";
+import { print } from "../../cli/print.ts";
 import { visible } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
@@ -30,7 +31,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   for await (const checked of desk({ word: "verify", repair: false, by })) {
     left++;
     if (checked.repairable) repairable++;
-    if (options.json && !options.repair) process.stdout.write(`${JSON.stringify(checked)}\n`);
+    if (options.json && !options.repair) print(`${JSON.stringify(checked)}\n`);
     else say(visible(`${checked.fault}; a repair would ${checked.remedy}`));
   }
   say(left === 0 ? "no damage" : `${plural(left, "fault")}, of which ${repairable} can be repaired`);
@@ -39,9 +40,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     for await (const checked of desk({ word: "verify", repair: true, by })) {
       if (checked.repaired) left--;
       const text = `${checked.fault}; ${checked.repaired ? "repaired" : "left"}: ${checked.remedy}\n`;
-      process.stdout.write(
-        options.json ? `${JSON.stringify(checked)}\n` : visible(text.trimEnd()).concat("\n"),
-      );
+      print(options.json ? `${JSON.stringify(checked)}\n` : visible(text.trimEnd()).concat("\n"));
     }
   }
   await close();

@@ -1,6 +1,7 @@
 /** `tpa-submit serve --check`: says of each file that the relay needs whether it can be used, and starts nothing. */
 import { access, constants, readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { print } from "../../cli/print.ts";
 import { writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
@@ -19,7 +20,7 @@ import { describeWays } from "./ways.ts";
 
 /** Prints a line for each thing that was looked at; the status is 78 where one is wrong. */
 export async function checkConfig(config: Config, file: string): Promise<number> {
-  process.stdout.write(`${file}: every setting is understood\n`);
+  print(`${file}: every setting is understood\n`);
   const looks = [
     () => certificate(config),
     () => passwords(config),
@@ -33,7 +34,7 @@ export async function checkConfig(config: Config, file: string): Promise<number>
   for (const look of looks) {
     try {
       const fine = await look();
-      if (fine !== undefined) process.stdout.write(`${fine}\n`);
+      if (fine !== undefined) print(`${fine}\n`);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       status = exitStatus.config;

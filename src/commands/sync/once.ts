@@ -1,4 +1,5 @@
 /** One run, and what it tells. */
+import { print } from "../../cli/print.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus } from "../../failure.ts";
 import { withDirectory } from "../../ldap/connection.ts";
@@ -30,8 +31,8 @@ async function bring(config: Config, options: Options, began: number): Promise<R
   const report = await withDirectory(access, new AbortController().signal, (directory) =>
     synchronise(directory, task, began),
   );
-  if (options.json) process.stdout.write(`${asJson(report)}\n`);
-  else if (options.dryRun) process.stdout.write(changesText(report));
+  if (options.json) print(`${asJson(report)}\n`);
+  else if (options.dryRun) print(changesText(report));
   if (options.verbose && !options.json) process.stderr.write(exclusionsText(report));
   refuseAlarms(report);
   if (!options.quiet) process.stderr.write(summary(report));

@@ -1,4 +1,5 @@
 /** `--explain`: gathers what there is about one person. */
+import { print } from "../../cli/print.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import { attributesOf } from "../../ldap/account.ts";
@@ -35,7 +36,7 @@ export async function explainPerson(config: Config, user: string, json: boolean)
   });
   const file = { path: task.passwords, modified: found?.modified, hashes: found && linesOf(found, login) };
   const explanation = explain({ login, base: task.where.base, entries, file }, terms, Date.now());
-  process.stdout.write(json ? `${JSON.stringify(explanation)}\n` : explanationText(explanation));
+  print(json ? `${JSON.stringify(explanation)}\n` : explanationText(explanation));
   return exitStatus.ok;
 }
 
