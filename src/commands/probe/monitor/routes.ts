@@ -1,11 +1,11 @@
 /** The routes of probes.toml, with their servers, mailboxes and secrets at hand. */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { ProbeRoute, Probes } from "../../../config/probes.ts";
-import { replaceFile } from "../../../durable.ts";
+import { syncDirectory } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
 import { imapLines } from "../../../probe/arrival/imap-line.ts";
 import type { OpenMailbox } from "../../../probe/arrival/mailbox.ts";
@@ -172,10 +172,28 @@ async function keyIn(file: string): Promise<Uint8Array> {
   }
   try {
     await mkdir(dirname(file), { recursive: true, mode: 0o750 });
-    await replaceFile(file, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
+    await makeKey(file);
     return await readFile(file);
   } catch (error) {
     throw asFailure(error, file);
+  }
+}
+
+/** Makes the key whole or not at all, and never a second one: two runs may begin at the same moment. */
+async function makeKey(file: string): Promise<void> {
+  const draft = `${file}.${randomBytes(6).toString("hex")}.new`;
+  try {
+    await writeFile(draft, `${randomBytes(32).toString("base64")}\n`, {
+      mode: 0o600,
+      flag: "wx",
+      flush: true,
+    });
+    await link(draft, file);
+    await syncDirectory(dirname(file));
+  } catch (error) {
+    if (errorCode(error) !== "EEXIST") throw error;
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 
