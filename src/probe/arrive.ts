@@ -53,7 +53,7 @@ export async function probeArrival(
     const { at } = mark;
     if (spoken.status !== 0) {
       const { user = "", password = "" } = plan.auth ?? {};
-      const fate = whyNot(spoken.status, spoken.recorded, spoken.recorded.errors, { user, password });
+      const fate = whyNot(spoken.status, spoken.recorded, { user, password });
       return tell(plan, streams, world, { fate, at, spoken });
     }
     const octets = unstuffed(marked.data);

@@ -1,6 +1,5 @@
 /** `tpa-submit probe checkup`: a submission service as seen from outside. man/tpa-submit-probe-checkup.1 */
 import { lookup, Resolver } from "node:dns/promises";
-import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
 import {
@@ -18,9 +17,11 @@ import { print } from "../../cli/print.ts";
 import { startSpinner } from "../../cli/spinner.ts";
 import { colourFor } from "../../cli/terminal.ts";
 import { address, duration, writeAddress } from "../../config/kinds.ts";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { exitStatus } from "../../failure.ts";
 import { gatherFacts, type Subject, type Surroundings } from "../../probe/checkup/gather.ts";
 import { type Finding, judgeFacts, type State, worstState } from "../../probe/checkup/judge.ts";
+import { firstLine, textIn } from "./given-file.ts";
+import { asPlugin } from "./plugin.ts";
 import { surroundings } from "./surroundings.ts";
 
 const port = wholeNumber(1, 65_535);
@@ -55,15 +56,8 @@ export const line = command({
 type Options = OptionsOf<typeof line.options>;
 
 /** Returns 0 where nothing failed, 1 where something did; with --nagios 0 to 3. */
-export async function run(argv: readonly string[]): Promise<number> {
-  if (!argv.includes("--nagios")) return checkup(argv);
-  try {
-    return await checkup(argv);
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    print(`CHECKUP UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
-    return 3;
-  }
+export function run(argv: readonly string[]): Promise<number> {
+  return asPlugin("CHECKUP", argv, checkup);
 }
 
 const grades = { ok: 0, warning: 1, failed: 2, unknown: 3 } as const satisfies Readonly<
@@ -101,28 +95,21 @@ async function subjectOf(host: string, options: Options): Promise<Subject> {
     ...(login !== undefined && { login: { user: login, password: await passwordOf(passwordFile) } }),
     helo: hostname(),
     timeout,
-    ...(ca !== undefined && { ca: await textIn(ca, "--ca") }),
+    ...(ca !== undefined && { ca: await textIn(ca, `--ca: ${ca}`) }),
   };
 }
 
 async function passwordOf(file: string | undefined): Promise<string> {
   const given =
-    file === undefined ? process.env["TPA_SUBMIT_PROBE_PASSWORD"] : await textIn(file, "--password-file");
-  const [password = ""] = (given ?? "").split(/\r?\n/);
+    file === undefined
+      ? process.env["TPA_SUBMIT_PROBE_PASSWORD"]
+      : await textIn(file, `--password-file: ${file}`);
+  const password = firstLine(given ?? "");
   if (password !== "") return password;
   throw usageMistake(
     line.name,
     "--login wants a password: name a file with --password-file, or set TPA_SUBMIT_PROBE_PASSWORD",
   );
-}
-
-async function textIn(file: string, option: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    if (errorCode(error) === "") throw error;
-    throw new Failure(exitStatus.noInput, `${option}: ${file}: ${errorText(error)}`);
-  }
 }
 
 function surroundingsOf({ nameserver, timeout }: Options): Surroundings {

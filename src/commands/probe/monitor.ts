@@ -14,7 +14,7 @@ import {
 import { print } from "../../cli/print.ts";
 import { address, duration } from "../../config/kinds.ts";
 import { type Probes, readProbes } from "../../config/probes.ts";
-import { exitStatus, Failure } from "../../failure.ts";
+import { exitStatus } from "../../failure.ts";
 import { nagiosText, worst } from "../../probe/nagios.ts";
 import type { Result } from "../../probe/result.ts";
 import { keepProbing } from "./monitor/keep.ts";
@@ -22,6 +22,7 @@ import { newFigures } from "./monitor/metrics.ts";
 import { openMonitor, type Told } from "./monitor/once.ts";
 import { showProgress } from "./monitor/progress.ts";
 import { resultTable } from "./monitor/table.ts";
+import { asPlugin } from "./plugin.ts";
 
 export const line = command({
   name: "probe monitor",
@@ -58,16 +59,8 @@ export const line = command({
 export type Options = OptionsOf<typeof line.options>;
 
 /** Runs it. The exit status is the worst grade: 0 all is well, 1 warning, 2 critical, 3 unknown, and wrong usage with --nagios. */
-export async function run(argv: readonly string[]): Promise<number> {
-  if (!argv.includes("--nagios")) return monitor(argv);
-  try {
-    return await monitor(argv);
-  } catch (error) {
-    // Whoever asks for a plugin reads standard output, whatever went wrong.
-    if (!(error instanceof Failure)) throw error;
-    print(`PROBE UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
-    return 3;
-  }
+export function run(argv: readonly string[]): Promise<number> {
+  return asPlugin("PROBE", argv, monitor);
 }
 
 async function monitor(argv: readonly string[]): Promise<number> {

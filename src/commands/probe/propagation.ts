@@ -1,6 +1,5 @@
 /** `tpa-submit probe propagation`: how long a new password takes to work. man/tpa-submit-probe-propagation.1 */
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import {
@@ -17,7 +16,7 @@ import { startSpinner } from "../../cli/spinner.ts";
 import { duration } from "../../config/kinds.ts";
 import { server } from "../../config/probes.ts";
 import type { Config } from "../../config/settings.ts";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { exitStatus, Failure } from "../../failure.ts";
 import { followChange } from "../../probe/propagation/course.ts";
 import {
   type Judgement,
@@ -25,8 +24,11 @@ import {
   judgeNothing,
   propagationLine,
 } from "../../probe/propagation/judgement.ts";
-import { type Door, knock } from "../../probe/propagation/knock.ts";
+import { knock } from "../../probe/propagation/knock.ts";
+import type { Door } from "../../probe/transaction/errand.ts";
 import { isWanted } from "../queue/ask.ts";
+import { firstLine, textIn } from "./given-file.ts";
+import { asPlugin } from "./plugin.ts";
 import { changePassword } from "./propagation/account.ts";
 import { writeMetrics } from "./propagation/metrics.ts";
 import { type Passwords, passwordsIn } from "./propagation/passwords.ts";
@@ -74,15 +76,8 @@ export const line = command({
 type Options = OptionsOf<typeof line.options>;
 
 /** The exit status is the grade: 0 in time, 1 late, 2 too late or not at all, and with --nagios 3 for what could not be tried. */
-export async function run(argv: readonly string[]): Promise<number> {
-  if (!argv.includes("--nagios")) return propagation(argv);
-  try {
-    return await propagation(argv);
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    print(`PROPAGATION UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
-    return 3;
-  }
+export function run(argv: readonly string[]): Promise<number> {
+  return asPlugin("PROPAGATION", argv, propagation);
 }
 
 async function propagation(argv: readonly string[]): Promise<number> {
@@ -125,7 +120,7 @@ async function probeOnce(config: Config, wishes: Wishes, stop: AbortSignal): Pro
   const directoryPassword =
     bindPasswordFile === undefined
       ? undefined
-      : firstLine(await textIn(bindPasswordFile, "--bind-password-file"));
+      : firstLine(await textIn(bindPasswordFile, `--bind-password-file: ${bindPasswordFile}`));
   const change = { login, password, scheme, ...(directoryPassword !== undefined && { directoryPassword }) };
   await changePassword(config, change, () => passwords.prepare(password));
   const at = Date.now();
@@ -182,21 +177,10 @@ async function doorOf(config: Config, { server: given, ca }: Options): Promise<D
     host,
     port,
     implicitTls: kind === "smtps",
-    ...(ca !== undefined && { ca: await textIn(ca, "--ca") }),
+    ...(ca !== undefined && { ca: await textIn(ca, `--ca: ${ca}`) }),
     helo: hostname(),
     timeout: 30_000,
   };
-}
-
-const firstLine = (text: string): string => text.split(/\r?\n/)[0] ?? "";
-
-async function textIn(file: string, option: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    if (errorCode(error) === "") throw error;
-    throw new Failure(exitStatus.noInput, `${option}: ${file}: ${errorText(error)}`);
-  }
 }
 
 function textOf(judgement: Judgement, { nagios, json, warn, crit }: Options): string {

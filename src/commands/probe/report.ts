@@ -2,12 +2,12 @@
 import { argument, command, flag, list, parseOptions, value } from "../../cli/options.ts";
 import { print } from "../../cli/print.ts";
 import { readProbes } from "../../config/probes.ts";
-import { replaceFile } from "../../durable.ts";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { exitStatus } from "../../failure.ts";
 import { read } from "../../probe/history/record.ts";
 import { groupBy, statisticsOf } from "../../probe/history/statistics.ts";
 import { summaryText } from "../../probe/history/summary.ts";
 import type { Result } from "../../probe/result.ts";
+import { publish } from "./given-file.ts";
 
 export const line = command({
   name: "probe report",
@@ -45,12 +45,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 
 async function writeHtml(file: string, results: readonly Result[], now: number): Promise<void> {
   const { writePage } = await import("../../probe/history/page/page.ts");
-  try {
-    await replaceFile(file, writePage(results, now), { mode: 0o644 });
-  } catch (error) {
-    if (errorCode(error) === "") throw error;
-    throw new Failure(exitStatus.cannotCreate, `--html: cannot write ${file}: ${errorText(error)}`);
-  }
+  await publish(file, writePage(results, now), "--html");
 }
 
 const figuresOf = (results: readonly Result[]) =>

@@ -1,10 +1,9 @@
 /** Finds the facts out: asks the DNS, and talks with the service as mail programs do, and as they should not. */
 
-import type { Auth, Plan, Stop } from "../plan.ts";
+import type { Auth, Stop } from "../plan.ts";
+import { loginBy, runErrand } from "../transaction/errand.ts";
 import type { World } from "../transaction/session.ts";
-import { nothingShown, silence } from "../transaction/silence.ts";
-import { run } from "../transaction/transaction.ts";
-import { openJournal, type Recorded } from "../transcript/journal.ts";
+import type { Recorded } from "../transcript/journal.ts";
 import type { DnsFacts, DoorFacts, Facts, LoginFacts, Said, SrvFact } from "./facts.ts";
 import { type Names, records } from "./names.ts";
 import { evaluateSpf } from "./spf.ts";
@@ -197,16 +196,7 @@ async function gatherLogin(
 /** One mechanism, tried once. */
 function authOf(user: string, password: string, { offers }: DoorFacts): Auth {
   const type = /\bPLAIN\b/.test(offers?.get("AUTH") ?? "") ? "PLAIN" : "LOGIN";
-  return {
-    need: "required",
-    types: [type],
-    map: new Map(),
-    user,
-    password,
-    extra: new Map(),
-    plaintext: false,
-    hide: "",
-  };
+  return loginBy([type], user, password);
 }
 
 interface Wish {
@@ -221,40 +211,18 @@ async function converse(
   { kind, port }: Pick<DoorFacts, "kind" | "port">,
   { stop, auth, from = `checkup@${domain}`, versions }: Wish,
   world: World,
-): Promise<{ readonly recorded: Recorded; readonly status: number }> {
-  const plan: Plan = {
-    transport: { kind: "inet", server: host, port },
-    protocol: {
-      core: "esmtp",
-      helo,
-      from,
-      to: [`checkup@${elsewhere}`],
-      pipeline: false,
-      prdr: false,
-      mailParameters: [],
-      rcptParameters: [],
-      rawLines: [],
-      messages: 1,
-      timeout,
-      quitAfter: stop,
+): ReturnType<typeof runErrand> {
+  // Everything is wanted to be known, also of a certificate that nobody would trust.
+  const isVerifying = auth !== undefined && from !== `checkup@${domain}`;
+  return runErrand(
+    { host, port, implicitTls: kind === "tls", helo, timeout, ...(ca !== undefined && { ca }) },
+    {
+      protocol: { from, to: [`checkup@${elsewhere}`], quitAfter: stop },
+      tls: { verifyCa: isVerifying, verifyHost: isVerifying, ...versions },
+      ...(auth && { auth }),
     },
-    tls: {
-      kind: kind === "tls" ? "on-connect" : "starttls",
-      need: "required",
-      // Everything is wanted to be known, also of a certificate that nobody would trust.
-      verifyCa: auth !== undefined && from !== `checkup@${domain}`,
-      verifyHost: auth !== undefined && from !== `checkup@${domain}`,
-      ...(ca !== undefined && { ca }),
-      ...versions,
-    },
-    ...(auth && { auth }),
-    output: nothingShown,
-  };
-  const journal = openJournal();
-  const errors: string[] = [];
-  const status = await run(plan, { ...silence, error: (text) => void errors.push(text) }, journal, world);
-  const recorded = journal.read();
-  return { recorded: { ...recorded, errors: [...recorded.errors, ...errors] }, status };
+    world,
+  );
 }
 
 /** The keywords of the last EHLO that was answered in clear, or inside TLS. */

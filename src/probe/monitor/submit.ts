@@ -1,27 +1,15 @@
 /** A probe's message handed to the submission server, by the same conversation that `tpa-submit probe` has. */
-
 import { withoutSecrets } from "../arrival/secrets.ts";
-import type { Plan } from "../plan.ts";
+import { type Door, loginBy, runErrand } from "../transaction/errand.ts";
 import { type Outcome, statusOf } from "../transaction/exit.ts";
 import type { World } from "../transaction/session.ts";
-import { nothingShown, silence } from "../transaction/silence.ts";
-import { run } from "../transaction/transaction.ts";
-import { openJournal, type Recorded } from "../transcript/journal.ts";
+import type { Recorded } from "../transcript/journal.ts";
 import type { Fate } from "../verdict.ts";
 
 /** Where a message is handed over, and as whom. */
-export interface Entrance {
-  readonly host: string;
-  readonly port: number;
-  readonly implicitTls: boolean;
+export interface Entrance extends Door {
   /** Absent: nobody logs in. */
   readonly login?: { readonly user: string; readonly password: string };
-  /** PEM of the CAs to trust instead of the system's. */
-  readonly ca?: string;
-  /** Our name in EHLO. */
-  readonly helo: string;
-  /** Milliseconds for each answer. */
-  readonly timeout: number;
 }
 
 export interface Envelope {
@@ -45,21 +33,26 @@ export async function submit(
   message: Buffer,
   world: World,
 ): Promise<Submitted> {
-  const journal = openJournal();
-  const errors: string[] = [];
-  const { user = "", password = "" } = entrance.login ?? {};
+  const { login } = entrance;
+  const { from, to, envid } = envelope;
   const begun = world.clock();
-  const transcript = { ...silence, error: (text: string) => void errors.push(text) };
-  const status = await run(planOf(entrance, envelope, message), transcript, journal, world);
+  const { recorded, status } = await runErrand(
+    entrance,
+    {
+      protocol: { from, to: [to], envid },
+      ...(login && { auth: loginBy([], login.user, login.password) }),
+      data: { octets: stuffed(message), fixup: true },
+    },
+    world,
+  );
   if (status === 0) return { kind: "submitted", took: Math.round(world.clock() - begun) };
-  return whyNot(status, journal.read(), errors, { user, password });
+  return whyNot(status, recorded, login ?? { user: "", password: "" });
 }
 
 /** What a conversation with the exit status `status`, which is not 0, means for the message. */
 export function whyNot(
   status: number,
   recorded: Recorded,
-  errors: readonly string[],
   { user, password }: { readonly user: string; readonly password: string },
 ): Extract<Fate, { readonly kind: "refused" | "down" }> {
   const refused = refusals.some((outcome) => statusOf(outcome) === status);
@@ -72,7 +65,7 @@ export function whyNot(
       step: stepName(last),
       reply: withoutSecrets(last.reply.at(-1) ?? "", user, password),
     };
-  return { kind: "down", reason: withoutSecrets(reasonOf(recorded, errors), user, password) };
+  return { kind: "down", reason: withoutSecrets(reasonOf(recorded), user, password) };
 }
 
 /** What was said, where a password may be: its verb only. */
@@ -83,7 +76,7 @@ const stepName = ({ at, sent }: Recorded["steps"][number]): string =>
       ? "AUTH"
       : /^[A-Z]+( FROM| TO)?/i.exec(sent ?? "")?.[0]?.toUpperCase() || at;
 
-function reasonOf({ steps, server }: Recorded, errors: readonly string[]): string {
+function reasonOf({ steps, server, errors }: Recorded): string {
   const last = steps.findLast(({ at, expected }) => at !== "QUIT" && !expected);
   const said = last?.reply.at(-1);
   const words =
@@ -91,51 +84,6 @@ function reasonOf({ steps, server }: Recorded, errors: readonly string[]): strin
     errors.at(-1) ??
     (last?.late === true ? `no answer in time (${last.at})` : "the connection broke");
   return `${server === undefined ? "" : `${server}: `}${words.replace(/\s+/g, " ")}`;
-}
-
-function planOf(
-  { host, port, implicitTls, login, ca, helo, timeout }: Entrance,
-  envelope: Envelope,
-  octets: Buffer,
-): Plan {
-  return {
-    transport: { kind: "inet", server: host, port },
-    protocol: {
-      core: "esmtp",
-      helo,
-      from: envelope.from,
-      to: [envelope.to],
-      pipeline: false,
-      prdr: false,
-      mailParameters: [],
-      rcptParameters: [],
-      envid: envelope.envid,
-      rawLines: [],
-      messages: 1,
-      timeout,
-    },
-    tls: {
-      kind: implicitTls ? "on-connect" : "starttls",
-      need: "required",
-      verifyCa: true,
-      verifyHost: true,
-      ...(ca !== undefined && { ca }),
-    },
-    ...(login && {
-      auth: {
-        need: "required" as const,
-        types: [],
-        map: new Map(),
-        user: login.user,
-        password: login.password,
-        extra: new Map(),
-        plaintext: false,
-        hide: "",
-      },
-    }),
-    data: { octets: stuffed(octets), fixup: true },
-    output: nothingShown,
-  };
 }
 
 /** RFC 5321 section 4.5.2. */

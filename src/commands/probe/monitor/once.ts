@@ -1,10 +1,10 @@
 /** One round of all routes, side by side within limits, and what is kept of it. */
 import type { Probes } from "../../../config/probes.ts";
-import { replaceFile } from "../../../durable.ts";
-import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
+import { Failure } from "../../../failure.ts";
 import { append, eachSince, trim } from "../../../probe/history/record.ts";
 import { type Round, type Route, runRound } from "../../../probe/monitor/round.ts";
 import { judge, type Result } from "../../../probe/result.ts";
+import { publish } from "../given-file.ts";
 import { surroundings } from "../surroundings.ts";
 import type { Figures } from "./metrics.ts";
 import { routesOf, stationOf } from "./routes.ts";
@@ -79,7 +79,7 @@ export async function openMonitor(
       const results = routes.flatMap(({ route: name }) => standings.get(name) ?? []);
       try {
         await keep(ended);
-        if (prometheus !== undefined && figures) await writeFigures(prometheus, figures);
+        if (prometheus !== undefined && figures) await publish(prometheus, figures.file(), "--prometheus");
         return { results };
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
@@ -87,13 +87,4 @@ export async function openMonitor(
       }
     },
   };
-}
-
-async function writeFigures(file: string, figures: Figures): Promise<void> {
-  try {
-    await replaceFile(file, figures.file(), { mode: 0o644 });
-  } catch (error) {
-    if (errorCode(error) === "") throw error;
-    throw new Failure(exitStatus.cannotCreate, `--prometheus: cannot write ${file}: ${errorText(error)}`);
-  }
 }

@@ -16,6 +16,7 @@ import { type Entrance, submit } from "../../../probe/monitor/submit.ts";
 import { type Turn, turns } from "../../../probe/monitor/turns.ts";
 import type { World } from "../../../probe/transaction/session.ts";
 import type { Grade, Outcome } from "../../../probe/verdict.ts";
+import { firstLine, textIn } from "../given-file.ts";
 import { placeAt } from "../place.ts";
 
 const gradeOf = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const satisfies Readonly<
@@ -117,7 +118,7 @@ async function entranceOf(route: ProbeRoute, submission: Probes["submission"]): 
     port: server.port,
     implicitTls: server.kind === "smtps",
     ...(user !== "" && { login: { user, password: await secretIn(file) } }),
-    ...(submission.ca !== "" && { ca: await textOf(submission.ca) }),
+    ...(submission.ca !== "" && { ca: await textIn(submission.ca, submission.ca) }),
     helo: hostname(),
     timeout: submission.timeout,
   };
@@ -140,7 +141,7 @@ async function mailboxOf(
   const access = {
     password,
     ...(spamFolder !== "" && { spamFolder }),
-    ...(ca !== "" && { ca: await textOf(ca) }),
+    ...(ca !== "" && { ca: await textIn(ca, ca) }),
   };
   return placeAt(where, access, lines);
 }
@@ -198,20 +199,12 @@ async function makeKey(file: string): Promise<void> {
 }
 
 async function secretIn(file: string): Promise<string> {
-  const [secret = ""] = (await textOf(file)).split(/\r?\n/);
+  const secret = firstLine(await textIn(file, file));
   if (secret !== "") return secret;
   throw new Failure(
     exitStatus.config,
     `${file}: expected the password on its first line, found nothing there`,
   );
-}
-
-async function textOf(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    throw asFailure(error, file);
-  }
 }
 
 function asFailure(error: unknown, file: string): unknown {

@@ -1,8 +1,7 @@
 /** The figures of a run for node_exporter's textfile collector. man/tpa-submit-probe-propagation.1, METRICS; a test compares. */
-import { replaceFile } from "../../../durable.ts";
-import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
 import type { Judgement } from "../../../probe/propagation/judgement.ts";
 import { expose, type Metric } from "../../../server/observe/exposition.ts";
+import { publish } from "../given-file.ts";
 
 const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
   name: `tpa_submit_propagation_${name}`,
@@ -35,10 +34,5 @@ export async function writeMetrics(
     ),
     expose(metrics.lastRun, [{ labels: [], value: now / 1000 }]),
   ].join("");
-  try {
-    await replaceFile(file, text, { mode: 0o644 });
-  } catch (error) {
-    if (errorCode(error) === "") throw error;
-    throw new Failure(exitStatus.cannotCreate, `--prometheus: cannot write ${file}: ${errorText(error)}`);
-  }
+  await publish(file, text, "--prometheus");
 }
