@@ -8,16 +8,9 @@ import { exitStatus } from "../src/failure.ts";
 import { commands } from "../src/main.ts";
 import { events } from "../src/server/observe/events.ts";
 import { counted, gauges, logged } from "../src/server/observe/figures.ts";
+import { part } from "./tools/manual.ts";
 
 const page = (name: string): string => readFileSync(new URL(`../man/${name}`, import.meta.url), "utf8");
-
-/** The part of a page below `.Sh TITLE`, or below one of its `.Ss TITLE`. */
-function part(text: string, level: "Sh" | "Ss", title: string): string {
-  const parts = text.split(new RegExp(`^\\.${level} `, "m"));
-  const found = parts.find((one) => one.startsWith(`${title}\n`));
-  if (found === undefined) throw new Error(`there is no .${level} ${title}`);
-  return found;
-}
 
 /** The items of all lists in a text, by name: `.It Ic name Pq kind` and what stands below it. */
 function items(text: string, macro: string): ReadonlyMap<string, string> {

@@ -1,11 +1,8 @@
 /** Results for Nagios, Icinga and their kin: one line, its figures behind a bar, a grade for an exit status. */
 import { type Result, seconds } from "./result.ts";
-import type { Grade, Thresholds } from "./verdict.ts";
+import { type Grade, type Thresholds, urgency } from "./verdict.ts";
 
 const names = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
-
-/** Which of two grades is to be told: critical before all, then what is not known, then warnings. */
-const urgency: Readonly<Record<Grade, number>> = { 0: 0, 1: 1, 3: 2, 2: 3 };
 
 /** The grade of all `results` together; unknown at best where there are none, or something of our own is in `trouble`. */
 export function worst(results: readonly Result[], trouble?: string): Grade {

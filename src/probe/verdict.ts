@@ -38,6 +38,9 @@ export interface Thresholds {
 /** What Nagios counts by. */
 export type Grade = 0 | 1 | 2 | 3;
 
+/** Which of two grades is to be told: critical before all, then what is not known, then warnings. */
+export const urgency: Readonly<Record<Grade, number>> = { 0: 0, 1: 1, 3: 2, 2: 3 };
+
 /** The outcomes, each with its usual grade; a site may grade them otherwise. */
 export const outcomes = {
   inbox: { grade: 0, means: "in the inbox in time" },

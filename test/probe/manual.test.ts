@@ -7,6 +7,7 @@ import { metrics } from "../../src/commands/probe/propagation/metrics.ts";
 import { line as propagation } from "../../src/commands/probe/propagation.ts";
 import { line as report } from "../../src/commands/probe/report.ts";
 import { words } from "../../src/commands/probe.ts";
+import { part } from "../tools/manual.ts";
 
 interface Line {
   readonly options: Readonly<Record<string, Option<unknown>>>;
@@ -19,10 +20,6 @@ const lines: Readonly<Record<string, Line>> = { checkup, propagation, report };
 const pageOf = (word: string): string =>
   readFileSync(new URL(`../../man/tpa-submit-probe-${word}.1`, import.meta.url), "utf8");
 
-function section(text: string, title: string): string {
-  return text.split(/^\.Sh /m).find((one) => one.startsWith(`${title}\n`)) ?? "";
-}
-
 test("every word is looked at, and named in tpa-submit-probe(1)", () => {
   expect([...Object.keys(lines), "monitor"].sort()).toEqual(Object.keys(words).sort());
   const page = readFileSync(new URL("../../man/tpa-submit-probe.1", import.meta.url), "utf8");
@@ -33,7 +30,7 @@ describe.each(Object.entries(lines))("tpa-submit-probe-%s(1)", (word, line) => {
   const rows = Object.values(line.options);
 
   test("has every option and no other, in the order of --help, with its argument", () => {
-    const written = [...section(pageOf(word), "DESCRIPTION").matchAll(/^\.It Fl (.*)$/gm)].map(
+    const written = [...part(pageOf(word), "Sh", "DESCRIPTION").matchAll(/^\.It Fl (.*)$/gm)].map(
       ([, item = ""]) =>
         item
           .split(" , ")
@@ -44,7 +41,7 @@ describe.each(Object.entries(lines))("tpa-submit-probe-%s(1)", (word, line) => {
   });
 
   test("has every option in its SYNOPSIS, by its short name where it has one", () => {
-    const synopsis = section(pageOf(word), "SYNOPSIS");
+    const synopsis = part(pageOf(word), "Sh", "SYNOPSIS");
     const written = [...synopsis.matchAll(/(?:\bFl|\|) (-?[a-z][a-z-]*)/g)].map(
       ([, flag = ""]) => `-${flag}`,
     );
@@ -55,7 +52,7 @@ describe.each(Object.entries(lines))("tpa-submit-probe-%s(1)", (word, line) => {
   });
 
   test("tells every default", () => {
-    const items = section(pageOf(word), "DESCRIPTION").split(/^\.It /m);
+    const items = part(pageOf(word), "Sh", "DESCRIPTION").split(/^\.It /m);
     for (const { flags, standard } of rows) {
       if (standard === undefined || standard === "") continue;
       const [name = ""] = /--[a-z-]+/.exec(flags) ?? [];
@@ -67,7 +64,7 @@ describe.each(Object.entries(lines))("tpa-submit-probe-%s(1)", (word, line) => {
 
 test("tpa-submit-probe-propagation(1) has every metric and no other, each with its labels", () => {
   const written = [
-    ...section(pageOf("propagation"), "METRICS").matchAll(/^\.It Ic (\S+)(?: Pq (.*))?$/gm),
+    ...part(pageOf("propagation"), "Sh", "METRICS").matchAll(/^\.It Ic (\S+)(?: Pq (.*))?$/gm),
   ].map(([, name, labels = ""]) => [name, labels.split(" , ").filter((label) => label !== "")]);
   expect(written).toEqual(Object.values(metrics).map(({ name, labels }) => [name, [...labels]]));
 });

@@ -5,7 +5,7 @@
 import type { Letter, OpenMailbox, Wanted } from "../arrival/mailbox.ts";
 import { newMark, readMark } from "../arrival/mark.ts";
 import { type Judged, judge, type Result } from "../result.ts";
-import type { Fate } from "../verdict.ts";
+import { type Fate, urgency } from "../verdict.ts";
 import { type Eyes, newEyes } from "./eyes.ts";
 import { writeMessage } from "./message.ts";
 import type { Pending, PendingFolder } from "./pending.ts";
@@ -104,8 +104,6 @@ export async function lookAgain(
 
 /** Told to stop before anything was sent. */
 const interrupted = { kind: "unseen", reason: "interrupted" } as const satisfies Fate;
-
-const urgency = [0, 1, 3, 2] as const;
 
 function roundOf(ended: readonly Result[], newest: Result | undefined): Round {
   const all = newest === undefined || ended.includes(newest) ? ended : [...ended, newest];

@@ -6,15 +6,9 @@ import { line } from "../../../src/commands/probe/monitor.ts";
 import { parseProbes, probeSettings } from "../../../src/config/probes.ts";
 import { isSetting, isTables, type Rows } from "../../../src/config/rows.ts";
 import { outcomes } from "../../../src/probe/verdict.ts";
+import { part } from "../../tools/manual.ts";
 
 const file = (name: string): string => readFileSync(new URL(`../../../${name}`, import.meta.url), "utf8");
-
-/** The part of a page below `.Sh TITLE`, or below one of its `.Ss TITLE`. */
-function part(text: string, level: "Sh" | "Ss", title: string): string {
-  const found = text.split(new RegExp(`^\\.${level} `, "m")).find((one) => one.startsWith(`${title}\n`));
-  if (found === undefined) throw new Error(`there is no .${level} ${title}`);
-  return found;
-}
 
 /** `.It Ic NAME Pq WORDS` and what stands below, for all of a text. */
 const items = (text: string): readonly (readonly [name: string, words: string, rest: string])[] =>
