@@ -5,9 +5,9 @@
  */
 import { parseMailbox } from "./address.ts";
 
-/** Comments and white space are gone; a mark is one of `<>,:;@.` */
+/** White space is gone; a mark is one of `<>,:;@.` */
 interface Token {
-  readonly kind: "atom" | "quoted" | "literal" | "mark";
+  readonly kind: "atom" | "quoted" | "literal" | "mark" | "comment";
   readonly text: string;
 }
 
@@ -17,8 +17,9 @@ interface Token {
  * UTF-8 (RFC 6532). Undefined where the body is no address list. Takes time in proportion to its length.
  */
 export function readMailboxes(body: string): readonly string[] | undefined {
-  const tokens = tokensOf(body);
-  if (!tokens) return undefined;
+  const all = tokensOf(body);
+  if (!all) return undefined;
+  const tokens = all.filter(({ kind }) => kind !== "comment");
   const found: string[] = [];
   let inGroup = false;
   let afterGroup = false;
@@ -42,14 +43,44 @@ export function readMailboxes(body: string): readonly string[] | undefined {
     if (afterGroup) inGroup = false;
     at = end + 1;
   }
-  return inGroup || isEmpty ? undefined : found;
+  if (inGroup || isEmpty) return undefined;
+  return hiddenAddresses(all).every((hidden) => found.some((one) => isSame(one, hidden))) ? found : undefined;
+}
+
+const isSame = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
+
+/**
+ * What stands in angle brackets within comments, quotes and encoded words and has an `@`: readers that look for
+ * brackets first take that for the address.
+ */
+function hiddenAddresses(tokens: readonly Token[]): readonly string[] {
+  const hidden = decoded(
+    tokens.map(({ kind, text }) => (kind === "mark" && text !== "." ? " " : text)).join(""),
+  );
+  return hidden
+    .split("<")
+    .slice(1)
+    .map((piece) => piece.split(">", 1)[0] ?? "")
+    .filter((piece) => piece.includes("@"))
+    .map((piece) => utf8(piece.trim()) ?? piece);
+}
+
+/** Encoded words (RFC 2047) as they read, whatever stands around them. */
+function decoded(text: string): string {
+  return text.replace(/=\?[^?\s]*\?([bq])\?([^?\s]*)\?=/gi, (_, encoding: string, content: string) =>
+    encoding.toLowerCase() === "b"
+      ? Buffer.from(content, "base64").toString("latin1")
+      : content
+          .replaceAll("_", " ")
+          .replace(/=([0-9a-f]{2})/gi, (_whole, hex: string) => String.fromCharCode(parseInt(hex, 16))),
+  );
 }
 
 const atomText = /[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]+/y;
 
-/** What a bracket is closed with, and what it makes of what it holds; a comment makes nothing. */
-const brackets: Readonly<Record<string, { readonly closer: string; readonly kind?: Token["kind"] }>> = {
-  "(": { closer: ")" },
+/** What a bracket is closed with, and what it makes of what it holds. */
+const brackets: Readonly<Record<string, { readonly closer: string; readonly kind: Token["kind"] }>> = {
+  "(": { closer: ")", kind: "comment" },
   "[": { closer: "]", kind: "literal" },
   '"': { closer: '"', kind: "quoted" },
 };
@@ -67,7 +98,7 @@ function tokensOf(body: string): readonly Token[] | undefined {
     if (bracket) {
       end = behindBracket(body, at, first, bracket.closer);
       if (end < 0) return undefined;
-      if (bracket.kind) tokens.push({ kind: bracket.kind, text: body.slice(at, end) });
+      tokens.push({ kind: bracket.kind, text: body.slice(at, end) });
     } else if (atom !== undefined) {
       end = at + atom.length;
       tokens.push({ kind: "atom", text: atom });

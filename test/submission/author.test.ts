@@ -41,6 +41,11 @@ const headers: readonly (readonly [string, readonly string[], string])[] = [
     ["From: boss@example.org <user1@example.org>"],
     "554 5.6.0 *From field cannot*",
   ],
+  [
+    "a From whose comment has another address in brackets",
+    ["From: (<boss@example.org>) user1@example.org"],
+    "554 5.6.0 *From field cannot*",
+  ],
   ["a From without an address", ["From: User One"], "554 5.6.0 *From field cannot be understood*"],
   ["a From that is empty", ["From:"], "554 5.6.0 *From field cannot be understood*"],
   [
