@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
 import { unreached } from "../../src/server/delivery/hop/attempt.ts";
+import { type TellPace, tellNobody } from "../../src/server/delivery/hop/pace.ts";
 import type { Letter, Outcome } from "../../src/server/delivery/letter/letter.ts";
 import type { Carrier } from "../../src/server/delivery/route/carrier.ts";
 import { type Clock, type Scheduler, startScheduler } from "../../src/server/delivery/schedule/scheduler.ts";
@@ -26,6 +27,7 @@ export const patience: Patience = {
   reportLifetime: 24 * 60 * minute,
   warnAfter: 240 * minute,
   concurrency: 4,
+  underWay: 80,
   destinationConcurrency: 4,
 };
 
@@ -67,7 +69,7 @@ export interface FakeCarrier extends Carrier {
   /** Destinations that nobody answers at. */
   readonly down: Set<string>;
   /** What happens before each answer; a test may wait here, or throw. */
-  before: (letter: Letter, signal: AbortSignal) => Promise<void>;
+  before: (letter: Letter, signal: AbortSignal, tell: TellPace) => Promise<void>;
 }
 
 export function fakeCarrier(now: () => number): FakeCarrier {
@@ -77,8 +79,8 @@ export function fakeCarrier(now: () => number): FakeCarrier {
     down: new Set(),
     before: async () => undefined,
     destination: (_, address) => address.replace(/^.*@/, ""),
-    async carry(letter: Letter, signal: AbortSignal): Promise<readonly Outcome[]> {
-      await this.before(letter, signal);
+    async carry(letter: Letter, signal: AbortSignal, tell = tellNobody): Promise<readonly Outcome[]> {
+      await this.before(letter, signal, tell);
       if (signal.aborted) return [];
       const chunks: Buffer[] = [];
       for await (const chunk of letter.body()) chunks.push(chunk as Buffer);

@@ -13,6 +13,7 @@ import type { Carrier } from "../route/carrier.ts";
 import type { Visit } from "./agenda.ts";
 import { newDestinations, type Pause } from "./destinations.ts";
 import { openLedger, type Standing } from "./ledger.ts";
+import { newPlaces, type Place } from "./places.ts";
 import { type Entry, newQueue, type Waiting } from "./queue.ts";
 import { destinationsOf, openTurn, type Turn } from "./turn.ts";
 import type { Patience } from "./verdict.ts";
@@ -96,7 +97,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
   const unrecorded = new Map<string, Standing>();
   /** By ID, the last of the changes that wait for each other. */
   const changes = new Map<string, Promise<void>>();
-  let underWay = 0;
+  const places = newPlaces({ moving: patience.concurrency, all: patience.underWay }, alarm, () => pump());
   const stop = new AbortController();
   const abort = new AbortController();
   setMaxListeners(0, abort.signal); // every delivery under way listens
@@ -120,11 +121,15 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
 
   /** Begins as many visits as there are places, and sets the alarm for the next. */
   function pump(): void {
-    if (stop.signal.aborted || underWay >= patience.concurrency) return; // a visit that ends pumps
+    if (stop.signal.aborted || !places.free()) return; // a place that becomes free pumps
     silence();
     for (const destination of destinations.over()) agenda.unpark(destination, 1);
-    while (underWay < patience.concurrency) {
-      const visit = agenda.take(now(), (to) => destinations.open(to));
+    while (places.free()) {
+      const visit = agenda.take(
+        now(),
+        (to) => destinations.open(to),
+        (login) => places.welcomes(login),
+      );
       if (!visit) break;
       begin(visit);
     }
@@ -140,8 +145,8 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     const presence = present.get(entry.id) ?? arrive(entry);
     presence.visits += 1;
     presence.underWay += 1;
-    underWay += 1;
-    void attend(entry, presence, destination, destinations.begin(destination));
+    const place = places.take(entry.login);
+    void attend(entry, presence, destination, place, destinations.begin(destination));
   }
 
   function arrive({ id }: Entry): Presence {
@@ -166,15 +171,22 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     return undefined;
   }
 
-  async function attend(entry: Entry, presence: Presence, to: string, pause?: Pause): Promise<void> {
+  async function attend(
+    entry: Entry,
+    presence: Presence,
+    to: string,
+    place: Place,
+    pause?: Pause,
+  ): Promise<void> {
     const turn = await presence.turn.catch(() => undefined); // `finish` tells why
-    const outcomes = (await turn?.visit(to, pause)) ?? [];
+    const outcomes = (await turn?.visit(to, place.tell, pause)) ?? [];
+    place.tell("works");
     if (!pause && destinations.end(to, outcomes)) agenda.unpark(to);
     pump();
     presence.underWay -= 1;
     if (presence.underWay === 0) await finish(entry, presence);
     else if (outcomes.length > 0) await turn?.save();
-    underWay -= 1;
+    place.leave();
     pump();
   }
 

@@ -7,6 +7,7 @@ import { bodyOffset } from "../../../smtp/header.ts";
 import { log, logBug } from "../../observe/log.ts";
 import type { Envelope, LastReply, Recipient } from "../../spool/envelope.ts";
 import { unreached } from "../hop/attempt.ts";
+import type { TellPace } from "../hop/pace.ts";
 import type { Outcome } from "../letter/letter.ts";
 import type { Carrier } from "../route/carrier.ts";
 import type { Pause } from "./destinations.ts";
@@ -43,10 +44,10 @@ export interface Turn {
   /** Destinations where somebody has not been tried since the message became due. */
   left(): readonly string[];
   /**
-   * An attempt at `destination`, or, where it has a `pause`, none but the same consequences. Never rejects: a fault of
-   * ours leaves the recipients waiting, and what is known of the others counts.
+   * An attempt at `destination`, which tells its pace, or, where that has a `pause`, none but the same consequences.
+   * Never rejects: a fault of ours leaves the recipients waiting, and what is known of the others counts.
    */
-  visit(destination: string, pause?: Pause): Promise<readonly Outcome[]>;
+  visit(destination: string, tell: TellPace, pause?: Pause): Promise<readonly Outcome[]>;
   /** Records what is known so far; gives it where that failed. */
   save(): Promise<Standing | undefined>;
   /** Draws the verdict, after the last attempt; undefined when the message is done with. */
@@ -95,7 +96,7 @@ export function openTurn(standing: Standing, means: Means): Turn {
 
   return {
     left: () => [...groups.keys()].filter((destination) => !tried.has(destination)),
-    async visit(destination, pause) {
+    async visit(destination, tell, pause) {
       if (means.stop.aborted) return [];
       const recipients = groups.get(destination) ?? [];
       const begun = now();
@@ -105,7 +106,7 @@ export function openTurn(standing: Standing, means: Means): Turn {
           ? putOff(recipients, pause)
           : recipients.length === 0
             ? []
-            : await carrier.carry(await letterFor(standing.envelope, recipients, books), means.abort);
+            : await carrier.carry(await letterFor(standing.envelope, recipients, books), means.abort, tell);
         if (outcomes.length < recipients.length && means.abort.aborted) tried.delete(destination);
         ledger.note(outcomes);
         for (const outcome of outcomes) logDelivery(outcome, standing.envelope, begun);
