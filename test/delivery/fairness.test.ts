@@ -315,6 +315,42 @@ describe("a destination that is down", () => {
   });
 });
 
+describe("a clock that is set back by an hour", () => {
+  /** One message has found a destination down, a second waits with it; then the clock is set. */
+  async function setBack() {
+    const at = hall();
+    at.carrier.down.add("example.net");
+    const running = at.start();
+    const first = at.put();
+    running.wake(first);
+    await expect.poll(() => at.envelopes.get(first.id)?.attempts).toBe(1);
+    at.clock.set(-60 * minute);
+    return { ...at, first, running };
+  }
+
+  test("prolongs no pause and no delay", async () => {
+    const at = await setBack();
+    const second = at.put({ accepted: at.clock.now(), due: at.clock.now() });
+    at.running.wake(second);
+    await expect.poll(() => at.envelopes.get(second.id)?.recipients[0]?.reply).toBeDefined();
+    at.carrier.down.clear();
+    at.clock.turn(minute);
+    await expect.poll(() => [...at.envelopes.keys()]).toEqual([at.first.id]);
+    at.clock.turn(patience.first);
+    await expect.poll(() => at.envelopes.size).toBe(0);
+  });
+
+  test("makes due at a start what would wait longer than it was meant to", async () => {
+    const at = await setBack();
+    await scheduler?.drain(0);
+    at.carrier.down.clear();
+    const fresh = at.put({ due: accepted });
+    at.start();
+    await expect.poll(() => at.envelopes.size).toBe(0);
+    expect(at.carrier.carried.map(({ id }) => id)).toContain(fresh.id);
+  });
+});
+
 describe("a message that is held", () => {
   test("is known, and neither tried nor warned of nor given up", async () => {
     const at = hall();

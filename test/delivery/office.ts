@@ -34,15 +34,22 @@ export const patience: Patience = {
 /** Time stands still until `turn`ed; alarms ring then. */
 export interface TurnableClock extends Clock {
   turn(milliseconds: number): void;
+  /** Somebody sets it, forward or back. */
+  set(by: number): void;
   /** How many alarms are set. */
   alarms(): number;
 }
 
 export function turnableClock(start: number): TurnableClock {
   let time = start;
+  let step = 0;
   const alarms = new Set<{ readonly at: number; readonly ring: () => void }>();
   return {
-    now: () => time,
+    now: () => time + step,
+    steady: () => time,
+    set(by) {
+      step += by;
+    },
     random: () => 0.5,
     alarm(after, ring) {
       const alarm = { at: time + after, ring };

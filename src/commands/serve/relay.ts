@@ -97,6 +97,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     };
     const scheduler = startScheduler({ spool: frosted, carrier, hostname }, patienceOf(config), {
       now: Date.now,
+      steady: () => performance.now(),
       random: Math.random,
       alarm,
     });

@@ -10,7 +10,7 @@ export interface Item {
   readonly id: string;
   /** "" for the relay's own reports. */
   readonly login: string;
-  /** When it is due, in milliseconds since the epoch. */
+  /** When it is due, in milliseconds of a clock that nobody sets. */
   readonly due: number;
   /** Where it is to go; at least one. */
   readonly destinations: readonly string[];

@@ -9,7 +9,7 @@ import type { Outcome } from "../letter/letter.ts";
 import { newHeap } from "./heap.ts";
 
 export interface Pause {
-  /** When it ends, in milliseconds since the epoch. */
+  /** When it ends, in milliseconds of the clock that was given. */
   readonly until: number;
   /** What to say of messages that wait for that. */
   readonly reply: Reply;
@@ -24,7 +24,7 @@ export interface Destinations {
   end(destination: string, outcomes: readonly Outcome[]): boolean;
   /** The destinations whose pause is over, each once: one message may try it there. */
   over(): readonly string[];
-  /** When the next pause ends, in milliseconds since the epoch. */
+  /** When the next pause ends. */
   next(): number | undefined;
   /** Ends the pause of `destination`, or all; gives those that it ended. */
   forget(destination?: string): readonly string[];
@@ -64,7 +64,7 @@ interface State {
   pause: Pause | undefined;
 }
 
-/** `now` is in milliseconds since the epoch, `random` between 0 and 1. */
+/** `now` is in milliseconds of a clock that nobody sets, `random` between 0 and 1. */
 export function newDestinations(bounds: Bounds, now: () => number, random: () => number): Destinations {
   const states = new Map<string, State>();
   const pausing = newHeap<State>(({ pause }) => pause?.until ?? 0);

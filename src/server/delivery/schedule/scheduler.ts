@@ -11,6 +11,7 @@ import { isDamaged, type Spool } from "../../spool/spool.ts";
 import { newReporter } from "../report/reporter.ts";
 import type { Carrier } from "../route/carrier.ts";
 import type { Visit } from "./agenda.ts";
+import { longestPause, waitUntil } from "./backoff.ts";
 import { newDestinations, type Pause } from "./destinations.ts";
 import { openLedger, type Standing } from "./ledger.ts";
 import { newPlaces, type Place } from "./places.ts";
@@ -21,6 +22,8 @@ import type { Patience } from "./verdict.ts";
 export interface Clock {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets: pauses and alarms are kept in it. */
+  readonly steady: () => number;
   /** Between 0 and 1. */
   readonly random: () => number;
   /** Calls `ring` once, after so many milliseconds, unless the function that it gives is called before. */
@@ -66,7 +69,7 @@ interface Presence {
 const longestSleep = 3_600_000;
 
 /** Our choice: short enough when a host was only restarted, long enough to spare one that stays down. */
-const pauses = { first: 60_000, longest: 15 * 60_000 };
+const firstPause = 60_000;
 
 /** Where mail comes from, how it leaves, and the name that signs reports. */
 export interface Office {
@@ -78,18 +81,22 @@ export interface Office {
 /** Starts to deliver what is in the spool, while still reading it. */
 export function startScheduler(office: Office, patience: Patience, clock: Clock): Scheduler {
   const { spool, carrier, hostname } = office;
-  const { now, random, alarm } = clock;
-  const queue = newQueue(spool, (envelope) => destinationsOf(envelope, carrier));
+  const { now, steady, random, alarm } = clock;
+  const queue = newQueue(
+    spool,
+    (envelope) => destinationsOf(envelope, carrier),
+    ({ due, attempts }) => steady() + waitUntil(due, now(), attempts, patience),
+  );
   const { agenda } = queue;
   const destinations = newDestinations(
     {
       // One place stays for others, whatever the settings are.
       most: Math.min(patience.destinationConcurrency, Math.max(1, patience.concurrency - 1)),
       unanswered: Math.floor(patience.concurrency / 2),
-      firstPause: Math.min(pauses.first, patience.first),
-      longestPause: Math.min(pauses.longest, patience.longest),
+      firstPause: Math.min(firstPause, patience.first),
+      longestPause: Math.min(longestPause, patience.longest),
     },
-    now,
+    steady,
     random,
   );
   const present = new Map<string, Presence>();
@@ -126,7 +133,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     for (const destination of destinations.over()) agenda.unpark(destination, 1);
     while (places.free()) {
       const visit = agenda.take(
-        now(),
+        steady(),
         (to) => destinations.open(to),
         (login) => places.welcomes(login),
       );
@@ -138,7 +145,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
       destinations.next() ?? Number.POSITIVE_INFINITY,
     );
     if (next === Number.POSITIVE_INFINITY) return;
-    silence = alarm(Math.min(Math.max(next - now(), 0), longestSleep), pump);
+    silence = alarm(Math.min(Math.max(next - steady(), 0), longestSleep), pump);
   }
 
   function begin({ entry, destination }: Visit<Entry>): void {
@@ -146,7 +153,9 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     presence.visits += 1;
     presence.underWay += 1;
     const place = places.take(entry.login);
-    void attend(entry, presence, destination, place, destinations.begin(destination));
+    const pause = destinations.begin(destination);
+    const set = pause && { ...pause, until: now() + pause.until - steady() };
+    void attend(entry, presence, destination, place, set);
   }
 
   function arrive({ id }: Entry): Presence {
@@ -206,13 +215,14 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
         const next = await turn?.conclude();
         keep(id, next?.unrecorded);
         if (!next) queue.leave(id);
-        else if (!presence.brokenOff) queue.put({ ...entry, ...next });
+        else if (!presence.brokenOff)
+          queue.put({ ...entry, ...next, due: steady() + Math.max(next.due - now(), 0) });
       }
     } catch (error) {
       if (errorCode(error) === "") logBug(`the turn of ${id}`, error);
       else log("spool-trouble", { id, reason: errorText(error) });
       agenda.remove(entry);
-      if (!presence.brokenOff) queue.put({ ...entry, due: now() + patience.first, parked: false });
+      if (!presence.brokenOff) queue.put({ ...entry, due: steady() + patience.first, parked: false });
     }
     present.delete(id);
     presence.leave();

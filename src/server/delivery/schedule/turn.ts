@@ -70,7 +70,10 @@ export function destinationsOf(envelope: Envelope, carrier: Carrier): readonly s
 export function openTurn(standing: Standing, means: Means): Turn {
   const { books, carrier, patience, now, random } = means;
   const { id, sender, due } = standing.envelope;
-  const ledger = openLedger(standing, books);
+  const opened = now();
+  // Its turn has come, whatever the clock was when that was foreseen.
+  const envelope = { ...standing.envelope, due: Math.min(due, opened) };
+  const ledger = openLedger({ ...standing, envelope }, books);
   const groups = byDestination(standing.envelope, carrier);
   /** What was said of recipients only because their destination pauses, and when the first pause ends. */
   const suspended = new Set<LastReply>();
@@ -78,7 +81,8 @@ export function openTurn(standing: Standing, means: Means): Turn {
 
   const tried = new Set<string>();
   for (const [destination, recipients] of groups) {
-    if (recipients.every(({ reply }) => reply !== undefined && reply.at >= due)) tried.add(destination);
+    if (recipients.every(({ reply }) => reply !== undefined && reply.at >= due && reply.at <= opened))
+      tried.add(destination);
   }
 
   function putOff(recipients: readonly Recipient[], { until, reply }: Pause): readonly Outcome[] {
@@ -109,7 +113,7 @@ export function openTurn(standing: Standing, means: Means): Turn {
             : await carrier.carry(await letterFor(standing.envelope, recipients, books), means.abort, tell);
         if (outcomes.length < recipients.length && means.abort.aborted) tried.delete(destination);
         ledger.note(outcomes);
-        for (const outcome of outcomes) logDelivery(outcome, standing.envelope, begun);
+        for (const outcome of outcomes) logDelivery(outcome, envelope, begun);
         return outcomes;
       } catch (error) {
         logBug(`delivery of ${id} to ${destination}`, error);
