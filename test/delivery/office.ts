@@ -75,6 +75,8 @@ export interface FakeCarrier extends Carrier {
   answers: Readonly<Record<string, string>>;
   /** Destinations that nobody answers at. */
   readonly down: Set<string>;
+  /** What is said of them. */
+  trouble: string;
   /** What happens before each answer; a test may wait here, or throw. */
   before: (letter: Letter, signal: AbortSignal, tell: TellPace) => Promise<void>;
 }
@@ -84,6 +86,7 @@ export function fakeCarrier(now: () => number): FakeCarrier {
     carried: [],
     answers: {},
     down: new Set(),
+    trouble: "connect to mx: Connection refused",
     before: async () => undefined,
     destination: (_, address) => address.replace(/^.*@/, ""),
     async carry(letter: Letter, signal: AbortSignal, tell = tellNobody): Promise<readonly Outcome[]> {
@@ -94,7 +97,7 @@ export function fakeCarrier(now: () => number): FakeCarrier {
       const to = letter.recipients.map(({ address }) => address);
       this.carried.push({ id: letter.envelope.id, to, text: Buffer.concat(chunks).toString("latin1") });
       if (this.down.has(this.destination(letter.envelope, to[0] ?? ""))) {
-        const refused = reply(451, "4.4.1", "connect to mx: Connection refused");
+        const refused = reply(451, "4.4.1", this.trouble);
         return unreached(letter.recipients, refused, now());
       }
       return letter.recipients.map((recipient) => {

@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import type { SMTPConnectionSendInfo } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../../failure.ts";
 import { formatReply, isPositive, type Reply, reply } from "../../../smtp/reply.ts";
+import { uncertain } from "../../spool/copies.ts";
 import type { Hop } from "../route/route.ts";
 import { within } from "./deadline.ts";
 import { type TellPace, tellNobody } from "./pace.ts";
@@ -65,7 +66,7 @@ export async function transact(
   body.on("data", () => tell("talks")); // as fast as they are taken
   body.once("end", () => {
     whole = true;
-    wire.doing = "sending end of data -- message may be sent more than once";
+    wire.doing = `sending end of data -- ${uncertain}`;
     wire.socket?.setTimeout(timeouts.final);
     tell("waits");
   });

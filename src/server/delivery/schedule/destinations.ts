@@ -5,6 +5,7 @@
  */
 import { isTemporary, type Reply, reply } from "../../../smtp/reply.ts";
 import { log } from "../../observe/log.ts";
+import { withoutCopies } from "../../spool/copies.ts";
 import type { Outcome } from "../letter/letter.ts";
 import { newHeap } from "./heap.ts";
 
@@ -123,7 +124,7 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
     if (state.answered && state.failures < state.window) return;
     const plain = Math.min(bounds.firstPause * 2 ** Math.min(state.pauses, 40), bounds.longestPause);
     const length = Math.round(plain * (1 + blur * (random() - 0.5)));
-    const text = `delivery temporarily suspended: ${why.text}`;
+    const text = `delivery temporarily suspended: ${withoutCopies(why.text)}`;
     state.pause = { until: now() + length, reply: reply(why.code, why.status, text) };
     state.pauses += 1;
     state.window = 1;
