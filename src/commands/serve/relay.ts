@@ -92,11 +92,12 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const carrier: Carrier = {
       destination: (envelope, address) => inUse.carrier.destination(envelope, address),
-      carry: async ({ envelope, ...letter }, signal) =>
-        frost.on(envelope).held ? [] : inUse.carrier.carry({ envelope, ...letter }, signal),
+      carry: async ({ envelope, ...letter }, signal, tell) =>
+        frost.on(envelope).held ? [] : inUse.carrier.carry({ envelope, ...letter }, signal, tell),
     };
     const scheduler = startScheduler({ spool: frosted, carrier, hostname }, patienceOf(config), {
       now: Date.now,
+      steady: () => performance.now(),
       random: Math.random,
       alarm,
     });

@@ -10,7 +10,7 @@ import { type Care, newCare } from "./care.ts";
 import { type Disk, type Free, systemDisk } from "./disk.ts";
 import { type Draft, newDraft } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
-import { addToHistory, type Entry } from "./history.ts";
+import { addToHistory, type Entry, type History, historyOf } from "./history.ts";
 import { lately } from "./lately.ts";
 import { openFolders } from "./open.ts";
 import { draftEnvelope, promise, unlinkIfThere, withdraw } from "./promise.ts";
@@ -42,6 +42,8 @@ export interface Spool extends Reading, Care {
    * delivery goes on. It may be lost at a power cut, and long ones keep their beginning and their end only.
    */
   note(id: string, entries: readonly Entry[]): Promise<string | undefined>;
+  /** What was noted. */
+  history(id: string): Promise<History>;
   /** What the disk has left for us, as of at most a second ago: statfs(2) for each message is a measured cost. */
   free(): Promise<Free>;
   /** Gives the lock back. Call when nothing is going on any more. */
@@ -93,6 +95,7 @@ export async function openSpool(
     record,
     remove: (id) => withdraw(folders, id),
     note: (id, entries) => addToHistory(folders, id, entries),
+    history: (id) => historyOf(folders, id),
     free: lately(() => disk.free(messages.path), now),
     async close() {
       await Promise.all([messages.close(), queue.close()]);

@@ -27,7 +27,7 @@ export function statusFields(
     field("Arrival-Date", formatDate(accepted)),
     field("X-Queue-ID", id),
   ];
-  const groups = told.map(({ recipient, action }) => {
+  const groups = told.map(({ recipient, action, copies = 0 }) => {
     const { address, orcpt, reply } = recipient;
     const remote = reply !== undefined && reply.relay !== "none";
     return [
@@ -39,6 +39,7 @@ export function statusFields(
       remote && field("Remote-MTA", `dns; ${inAscii.text(reply.relay.replace(/\[.*$/, ""))}`),
       reply !== undefined && field("Diagnostic-Code", diagnostic(reply, remote, spelling)),
       reply !== undefined && field("Last-Attempt-Date", formatDate(reply.at)),
+      copies > 0 && field("X-Possible-Copies", `${copies}`),
       action === "delayed" && field("Will-Retry-Until", formatDate(until)),
     ];
   });
