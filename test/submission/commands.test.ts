@@ -179,8 +179,8 @@ test("newCrowd() counts a place's connections until each has left once", () => {
 });
 
 test("repaired() ends every line with CRLF and drops NULs, however the octets are cut", async () => {
-  const message = "a\0b\rc\nd\r\ne\n\rf\r\r\ng\r\0\nh\n\0.\n\r";
-  const whole = "ab\r\nc\r\nd\r\ne\r\n\r\nf\r\n\r\ng\r\nh\r\n.\r\n\r\n";
+  const message = "a\0b\rc\nd\r\ne\n\rf\r\r\ng\r\0\nh\n\0.\n\ri\r\r\r\r\nj\r\0\r\nk\r\rl\r\r";
+  const whole = "ab\r\nc\r\nd\r\ne\r\n\r\nf\r\ng\r\nh\r\n.\r\n\r\ni\r\nj\r\nk\r\n\r\nl\r\n\r\n";
   for (let size = 1; size <= message.length; size++) {
     const pieces = async function* (): AsyncGenerator<Buffer, void> {
       for (let at = 0; at < message.length; at += size) yield Buffer.from(message.slice(at, at + size));

@@ -91,11 +91,19 @@ export async function receive(
   const intake = newIntake(mail, draft, submission);
   let seen = noOctets;
   let refusal: Reply | undefined;
+  let came = 0;
+  const counted = async function* (): AsyncGenerator<Buffer, void> {
+    for await (const chunk of octets) {
+      came += chunk.length;
+      yield chunk;
+    }
+  };
   try {
-    for await (const chunk of submission.lineEnds === "repair" ? repaired(octets) : octets) {
+    // Repair holds back CRs, as many as come: the end of patience counts what came, too.
+    for await (const chunk of submission.lineEnds === "repair" ? repaired(counted()) : octets) {
       seen = inspect(seen, chunk);
       refusal ??= objection(seen, submission.messageSize) ?? (await intake.write(chunk));
-      if (seen.size > submission.messageSize + limits.swallowedMessage) {
+      if (Math.max(seen.size, came) > submission.messageSize + limits.swallowedMessage) {
         await intake.discard();
         return { reply: tooLarge(submission.messageSize), hangUp: true };
       }
