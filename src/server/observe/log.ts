@@ -41,10 +41,19 @@ export function entryOf<Name extends EventName>(event: Name, fields: FieldsOf<Na
   return { event, level, daemon: `${door}${daemon}`, text: text(clean), fields: clean };
 }
 
+/** The lines of `text` that have something on them, with `between` between them. */
+export function onOneLine(text: string, between: string): string {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .join(between);
+}
+
 /** Notes a fault of the program itself, with its stack on the one line that a log has for it. */
 export function logBug(where: string, error: unknown): void {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  log("bug", { where, stack: stack.replace(/\s*\n\s*/g, " | ") });
+  log("bug", { where, stack: onOneLine(stack, " | ") });
 }
 
 // C0, DEL, C1, line and paragraph separators, what turns the direction of writing round, and the colon that would end a

@@ -26,6 +26,13 @@ export interface Journal {
   closed(): void;
 }
 
+/** What stands between the first angle brackets of a command, cut to what an address may have. One look at each octet. */
+function pathIn(line: string): string {
+  const open = line.indexOf("<");
+  const close = open < 0 ? -1 : line.indexOf(">", open);
+  return close < 0 ? "" : line.slice(open + 1, Math.min(close, open + 321));
+}
+
 /** The journal of the client at `address`, whom the log calls as Postfix calls one without a name. */
 export function newJournal(door: Door, address: string): Journal {
   const at = { door, client: clientName({ address }) };
@@ -46,7 +53,7 @@ export function newJournal(door: Door, address: string): Journal {
   return {
     heard(line) {
       verb = knownVerbOf(line) ?? "UNKNOWN";
-      path = /<([^>]*)>/.exec(line)?.[1]?.slice(0, 320) ?? "";
+      path = pathIn(line);
     },
     answered(session, [first]) {
       if (!first || (first.code >= 300 && first.code < 400)) return;

@@ -79,7 +79,7 @@ export function openMime(take: (piece: Piece) => void): MimeReader {
   /** Whether `text` is a boundary of one of the open multiparts; an outer one ends the inner ones. */
   function isBoundary(text: string): boolean {
     if (!text.startsWith("--")) return false;
-    const line = text.replace(/[ \t]*\r\n$/, "");
+    const line = withoutEnd(text);
     const at = open.findLastIndex(
       ({ boundary }) => boundary !== undefined && (line === `--${boundary}` || line === `--${boundary}--`),
     );
@@ -106,6 +106,14 @@ export function openMime(take: (piece: Piece) => void): MimeReader {
     },
     end: () => endHeader(""),
   };
+}
+
+/** A line without its CRLF and the blanks before it (RFC 2046 section 5.1.1); each octet is looked at once. */
+function withoutEnd(text: string): string {
+  if (!text.endsWith("\r\n")) return text;
+  let end = text.length - 2;
+  while (text[end - 1] === " " || text[end - 1] === "\t") end--;
+  return text.slice(0, end);
 }
 
 function entityOf(

@@ -169,7 +169,7 @@ function base64Writer(write: (text: string) => void): Base64Writer {
       begun = true;
       waiting += text;
       // The last two octets are kept: they may be the boundary's CRLF.
-      if (waiting.length > 64 * perLine + 2) flush(64 * perLine);
+      if (waiting.length > 64 * perLine + 2) flush(Math.floor((waiting.length - 2) / perLine) * perLine);
     },
     end(boundary) {
       if (!begun) return;
@@ -182,12 +182,21 @@ function base64Writer(write: (text: string) => void): Base64Writer {
 
 /** The lines of each chunk, with their CRLF; the last one may lack it. */
 async function* linesOf(body: Readable): AsyncGenerator<readonly string[]> {
-  let rest = "";
+  // A line may be as long as the message: what came of it is kept in pieces and joined once.
+  let pieces: string[] = [];
+  let cr = "";
   for await (const chunk of body) {
-    const parts = (rest + (chunk as Buffer).toString("latin1")).split("\r\n");
-    rest = parts.pop() ?? "";
-    yield parts.map((part) => `${part}\r\n`);
+    const text = cr + (chunk as Buffer).toString("latin1");
+    cr = text.endsWith("\r") ? "\r" : "";
+    const [first = "", ...others] = text.slice(0, text.length - cr.length).split("\r\n");
+    pieces.push(first);
+    const next = others.pop();
+    if (next === undefined) continue;
+    const lines = [pieces.join(""), ...others].map((line) => `${line}\r\n`);
+    pieces = [next];
+    yield lines;
   }
+  const rest = pieces.join("") + cr;
   if (rest !== "") yield [rest];
 }
 

@@ -36,7 +36,7 @@ export function statusFields(
       field("Action", action),
       // RFC 3463 section 3.5: "time expired" only where the actual problem has no code of its own.
       field("Status", reply?.status ?? "4.4.7"),
-      remote && field("Remote-MTA", `dns; ${inAscii.text(reply.relay.replace(/\[.*$/, ""))}`),
+      remote && field("Remote-MTA", `dns; ${inAscii.text(reply.relay.split("[", 1)[0] ?? "")}`),
       reply !== undefined && field("Diagnostic-Code", diagnostic(reply, remote, spelling)),
       reply !== undefined && field("Last-Attempt-Date", formatDate(reply.at)),
       copies > 0 && field("X-Possible-Copies", `${copies}`),

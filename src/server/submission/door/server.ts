@@ -257,4 +257,4 @@ export class Server extends SMTPServer {
 const addressOf = ({ remoteAddress }: Socket): string => plain(remoteAddress ?? "::");
 
 /** An IPv4 address without "::ffff:", an IPv6 one without its zone. */
-const plain = (address: string): string => address.replace(/^::ffff:(?=[\d.]+$)/i, "").replace(/%.*$/, "");
+const plain = (address: string): string => address.replace(/^::ffff:(?=[\d.]+$)/i, "").split("%", 1)[0] ?? "";
