@@ -97,6 +97,8 @@ export function submissionFor(): Submission {
     proofs: newProofs(async () => keyed, "example.org", Buffer.from("secret of the host")),
     challenges: [],
     nonce: () => "NONCE",
+    hashes: async () => [],
+    stands: () => true,
     brake: newBrake(() => Date.now(), Buffer.alloc(32)),
     isFrozen: () => false,
     quota: quotaOf(),

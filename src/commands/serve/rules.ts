@@ -12,7 +12,17 @@ import type { Submission } from "../../server/submission/submission.ts";
 /** The part of a session's rules that a reload may change. */
 export type Rules = Omit<
   Submission,
-  "verify" | "proofs" | "challenges" | "spool" | "accepted" | "crowd" | "brake" | "quota" | "isFrozen"
+  | "verify"
+  | "proofs"
+  | "hashes"
+  | "stands"
+  | "challenges"
+  | "spool"
+  | "accepted"
+  | "crowd"
+  | "brake"
+  | "quota"
+  | "isFrozen"
 >;
 
 /** Throws a Failure where the file of aliases cannot be read or is wrong. */

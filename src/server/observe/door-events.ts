@@ -102,6 +102,11 @@ export const doorEvents = {
     "warning",
     ({ client, login }) => `session ended, the login is frozen: ${client}, sasl_username=${word(login)}`,
   ),
+  "session-outdated": at<AtDoor & { login: string }>(
+    "warning",
+    ({ client, login }) =>
+      `session ended, the login was removed, locked or given another hash: ${client}, sasl_username=${word(login)}`,
+  ),
   reject: at<AtDoor & { id?: string; stage: string; reply: Reply; from: string; to: string; helo: string }>(
     "info",
     ({ client, id, stage, reply, from, to, helo }) =>

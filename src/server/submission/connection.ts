@@ -14,7 +14,7 @@ import { type Chunk, chunksRefused } from "./bdat.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
 import { channelOf, cipherOf } from "./door/channel.ts";
 import type { Visit } from "./door/visit.ts";
-import { internal, tooSlow, tooSoon } from "./farewells.ts";
+import { changed, internal, tooSlow, tooSoon } from "./farewells.ts";
 import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
@@ -144,6 +144,12 @@ export class Connection extends SMTPConnection {
     this.#deadline.clear();
     try {
       const before = this.#session;
+      const { login } = before;
+      if (login?.hashes && !this.#submission.stands(login.name, login.hashes)) {
+        this.#journal.loginChanged(login.name);
+        this.#end(changed);
+        return;
+      }
       if (typeof line === "string" && !before.exchange) this.#journal.heard(line);
       // RFC 2920 section 3.1: whoever pipelines has read in the answer to EHLO that it may.
       if (more && before.helo === "") this.#journal.pipelined();

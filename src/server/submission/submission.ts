@@ -26,6 +26,10 @@ export interface Submission extends Rules {
   readonly verify: (login: string, password: string) => Promise<Verdict>;
   /** For logins that say no password. */
   readonly proofs: Proofs;
+  /** What the password file holds for a login, as the client says it; only to be compared. */
+  readonly hashes: (login: string) => Promise<readonly string[]>;
+  /** Whether the password file still holds all of it for that login. Asked at every command. */
+  readonly stands: (login: string, hashes: readonly string[]) => boolean;
   readonly brake: Brake;
   /** Whether `login`, as a Verdict names it, is shut out, with all that it is about to send. Asked time and again. */
   readonly isFrozen: (login: string) => boolean;
