@@ -33,6 +33,15 @@ export const doorEvents = {
     "warning",
     ({ client, limit }) => `all ${limit} connections are in use, turned away: ${client}`,
   ),
+  "made-room": at<AtDoor & { limit: number }>(
+    "info",
+    ({ client, limit }) =>
+      `room made for another client, of ${limit} connections this was idle longest: ${client}`,
+  ),
+  "descriptors-short": at<AtDoor & { limit: number }>(
+    "warning",
+    ({ client, limit }) => `nearly all ${limit} descriptors are in use, turned away: ${client}`,
+  ),
   "proxy-refused": at<AtDoor & { reason: string }>(
     "warning",
     ({ client, reason }) => `no usable PROXY header from ${client}: ${reason}`,

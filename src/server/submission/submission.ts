@@ -12,6 +12,8 @@ export interface Submission extends Rules {
   readonly connectionsPerAddress: number;
   /** Connections at a time in all. */
   readonly connections: number;
+  /** Descriptors that the process may have. */
+  readonly descriptors: number;
   /** Whether who connects from there is a proxy, which must name its client first. */
   readonly isProxy: (address: string) => boolean;
   /** Those there are now, at every door. */
