@@ -15,6 +15,7 @@ import { readCertificate } from "../../server/submission/door/certificate.ts";
 import { carrierFor } from "./carrier.ts";
 import { daysLeft, each } from "./certificates.ts";
 import { controlSocket } from "./control.ts";
+import { permissions } from "./permissions.ts";
 import { rulesFor } from "./rules.ts";
 import { describeWays } from "./ways.ts";
 
@@ -25,6 +26,7 @@ export async function checkConfig(config: Config, file: string): Promise<number>
     () => certificate(config),
     () => passwords(config),
     () => spool(config),
+    () => permissions(config, file),
     () => resolver(config),
     async () => void (await rulesFor(config)),
     () => ways(config),

@@ -114,6 +114,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       crowd,
       verify: (login, password) => verifier.verify(login, password),
       proofs: verifier.proofs,
+      hashes: (login) => verifier.hashes(login),
+      stands: (login, hashes) => verifier.stands(login, hashes),
       challenges: passwords["challenge-response"] ? verifier.challenges() : [],
       brake,
       isFrozen: (login) => frozen.of(login) !== undefined,

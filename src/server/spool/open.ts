@@ -33,6 +33,7 @@ interface Paths {
 export async function openFolders(disk: Disk, directory: string, note: string): Promise<OpenedSpool> {
   try {
     await makeDurably(disk, directory);
+    await mustBeOurs(disk, directory);
     const lock = await disk.lock(join(directory, "lock"), note);
     try {
       await settleFormat(disk, directory);
@@ -64,6 +65,20 @@ async function makeDurably(disk: Disk, path: string): Promise<void> {
     // A parent that we may not read is somebody else's care, and so was making this folder in it.
     if (made || errorCode(error) !== "EACCES") throw error;
   }
+}
+
+/** Who else may write into a folder of the spool may send mail as anybody. A link is followed: somebody laid it. */
+async function mustBeOurs(disk: Disk, path: string): Promise<void> {
+  const { kind, uid, mode } = await disk.look(path);
+  const own = process.geteuid?.() ?? uid;
+  if (kind !== "folder") return;
+  const fault =
+    uid !== own
+      ? `belongs to the user ${uid}, and tpa-submit runs as the user ${own}; start it as the owner, or chown the folder`
+      : (mode & 0o022) !== 0
+        ? `others may write into it (mode 0${mode.toString(8)}); chmod 0700 it`
+        : "";
+  if (fault !== "") throw new Failure(exitStatus.noPermission, `${path}: ${fault}`);
 }
 
 /** Makes sure of the format on disk before any folder is made: a folder without this file is no spool of ours. */
@@ -104,7 +119,10 @@ async function makeFolders(disk: Disk, directory: string): Promise<Paths> {
     history: join(directory, "history"),
     queue: join(directory, "queue"),
   };
-  for (const path of Object.values(paths)) await disk.makeDirectory(path);
+  for (const path of Object.values(paths)) {
+    await disk.makeDirectory(path);
+    await mustBeOurs(disk, path);
+  }
   await syncOnce(disk, directory);
   return paths;
 }
