@@ -23,9 +23,9 @@ export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(serve, argv);
   if (!chosen) return exitStatus.ok;
   const { config: file, check } = chosen.options;
+  if (check) return checkConfig(await readConfig(file), file);
+  const stopped = signalled(); // before anything is read: what changes from now on is read again
   const config = await readConfig(file);
-  if (check) return checkConfig(config, file);
-  const stopped = signalled();
   const relay = await startRelay(config, () => readConfig(file));
   return stopped(await managed(relay, managerOf(process.env, process.pid)));
 }
