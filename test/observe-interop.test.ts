@@ -233,6 +233,11 @@ describe.skipIf(!real("mtail postfix"))("the stock Postfix program of mtail", ()
       queueMessages: nothing,
       queueOldest: nothing,
       certificate: nothing,
+      freeOctets: nothing,
+      freeInodes: nothing,
+      reserveOctets: nothing,
+      reserveInodes: nothing,
+      healthy: nothing,
       logins: nothing,
     });
     for (const entry of [...suspects.flatMap(([, entries]) => entries), ...mail]) metrics.count(entry);

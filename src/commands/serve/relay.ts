@@ -24,11 +24,12 @@ import { carrierFor } from "./carrier.ts";
 import { each, filesOf, tellOf, warnDaily } from "./certificates.ts";
 import { controlSocket, openControl, openWinter } from "./control.ts";
 import { openDoors } from "./doors.ts";
-import { healthOf, newState, readingsOf } from "./figures.ts";
+import { newState, readingsOf } from "./figures.ts";
+import { newCheckup } from "./health.ts";
 import { placesFor } from "./inherited.ts";
 import { logPasswords } from "./journal.ts";
 import { patienceOf } from "./patience.ts";
-import { type Rules, rulesFor } from "./rules.ts";
+import { type Rules, reserveOf, rulesFor } from "./rules.ts";
 import { openQuota } from "./usage.ts";
 import { watchFiles } from "./watch.ts";
 
@@ -37,6 +38,8 @@ export interface Relay {
   reload(): Promise<void>;
   /** Takes nothing new, lets sessions and deliveries end for a while, leaves the rest in the spool. */
   stop(): Promise<void>;
+  /** Resolves, perhaps never, when only a new process can take mail again; {@link stop} is then a matter of moments. */
+  readonly broken: Promise<void>;
 }
 
 /** What a reload replaces as one. */
@@ -47,7 +50,10 @@ interface InUse {
 }
 
 /** How long sessions and deliveries may go on after SIGTERM, in milliseconds. systemd's own patience is 90 s. */
-const grace = 30_000;
+const standardGrace = 30_000;
+
+/** And when the spool can promise nothing: whatever they did would be in vain, or done twice. */
+const brokenGrace = 1_000;
 
 /**
  * Starts everything that `config` asks for. `reread` gives the configuration anew.
@@ -55,14 +61,17 @@ const grace = 30_000;
  */
 export async function startRelay(config: Config, reread: () => Promise<Config>): Promise<Relay> {
   const opened: (() => Promise<void>)[] = [];
+  let grace = standardGrace;
+  const state = newState();
   const stop = async (): Promise<void> => {
+    state.stopping = true;
     for (const close of opened.splice(0).reverse()) await close();
   };
   try {
     const sink = await openSink({ ...config.log, hostname: config.hostname }, Date.now);
     opened.push(sink.close);
-    const state = newState();
-    const metrics = openMetrics(readingsOf(state));
+    const reserve = reserveOf(config);
+    const metrics = openMetrics(readingsOf(state, reserve));
     logTo(toAll(sink.write, metrics.count));
 
     const places = placesFor(config.listen, process.env, process.pid);
@@ -73,6 +82,11 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const spool = await openSpool(config.spool.directory, Date.now);
     opened.push(() => spool.close());
+    const broken = spool.broken.then((error) => {
+      grace = brokenGrace;
+      state.broken = errorText(error);
+      log("spool-broken", { reason: errorText(error) });
+    });
     const { frozen, frost, spool: frosted } = await openWinter(spool, config.spool.directory);
 
     const limited = await openQuota(config.spool.directory, () => inUse.config.limits);
@@ -176,16 +190,20 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     };
 
     if (places.http !== null) {
+      const checkup = newCheckup(state, spool, reserve, Date.now);
       const http = await startHttp(places.http, {
-        metrics: metrics.text,
-        health: () => healthOf(state),
+        metrics: async () => {
+          state.checkup = await checkup();
+          return metrics.text();
+        },
+        health: async () => (await checkup()).health,
       });
       opened.push(() => http.close());
       const { address: host, port } = http.address;
       log("listening", { door: "http", address: writeAddress({ host, port }) });
     }
     log("started", { version, hostname, waiting: (await spool.ids()).length });
-    return { reload, stop };
+    return { reload, stop, broken };
   } catch (error) {
     await stop();
     throw error;

@@ -53,13 +53,19 @@ export async function rulesFor({
     lineEnds: message["line-ends"],
     senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),
     clientAddressInMail: log["client-address-in-mail"],
-    reserve: { octets: spool.reserve, inodes: spool["reserve-inodes"] },
+    reserve: reserveOf({ spool }),
     patience: standardPatience,
     requireTls: mayRequireTls({ delivery, route }),
     nonce: () => randomBytes(18).toString("base64url"),
     now: Date.now,
   };
 }
+
+/** What of the disk stays free of new messages. */
+export const reserveOf = ({ spool }: Pick<Config, "spool">): Submission["reserve"] => ({
+  octets: spool.reserve,
+  inodes: spool["reserve-inodes"],
+});
 
 /**
  * REQUIRETLS is promised only where some way can keep the promise: by MX it takes DNSSEC or MTA-STS to know whom to

@@ -142,6 +142,11 @@ export const events = {
     "error",
     ({ id, reason }) => `${id}: the spool cannot be written, trying again later: ${reason}`,
   ),
+  "spool-broken": row<{ reason: string }>(
+    "master",
+    "error",
+    ({ reason }) => `the spool can promise nothing more, ending so as to be started anew: ${reason}`,
+  ),
   "operator-act": row<InQueue & { act: OperatorAct; by: string; reason: string }>(
     "postsuper",
     "info",

@@ -3,7 +3,7 @@
  * Only what carries a queue ID as its name is ever removed.
  */
 import { dirname, join } from "node:path";
-import { sharingSyncs } from "../../durable.ts";
+import { type Directory, sharingSyncs } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Disk } from "./disk.ts";
 import { earlierFormats, format, writeFormat } from "./format.ts";
@@ -20,6 +20,8 @@ export interface OpenedSpool {
   readonly lock: Lock;
   /** Envelopes whose body is missing: no crash leaves that. They stay where they are. */
   readonly orphans: ReadonlySet<string>;
+  /** Resolves to the error of the first fsync of a folder that failed: what needs that folder fails from then on. */
+  readonly broken: Promise<unknown>;
 }
 
 interface Paths {
@@ -39,14 +41,18 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
       await settleFormat(disk, directory);
       const paths = await makeFolders(disk, directory);
       const orphans = await sweep(disk, paths);
-      const open = async (path: string) => sharingSyncs(await disk.openDirectory(path));
+      let tell = (_: unknown): void => undefined;
+      const broken = new Promise((resolve) => {
+        tell = resolve;
+      });
+      const open = async (path: string) => telling(sharingSyncs(await disk.openDirectory(path)), tell);
       const folders = {
         ...paths,
         disk,
         messages: await open(paths.messages),
         queue: await open(paths.queue),
       };
-      return { folders, lock, orphans };
+      return { folders, lock, orphans, broken };
     } catch (error) {
       await lock.release();
       throw error;
@@ -54,6 +60,21 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
   } catch (error) {
     throw asFailure(error, directory);
   }
+}
+
+/** The directory, with `tell` for an fsync that failed. */
+function telling(directory: Directory, tell: (error: unknown) => void): Directory {
+  return {
+    ...directory,
+    async sync() {
+      try {
+        await directory.sync();
+      } catch (error) {
+        tell(error);
+        throw error;
+      }
+    },
+  };
 }
 
 /** Makes the folder where it is missing, and its name durable in any case: an earlier start may have died here. */
