@@ -11,7 +11,7 @@ export interface Elsewhere {
   /** Node and the program: what to run, and its first word. */
   readonly node: string;
   readonly program: string;
-  remove(): Promise<void>;
+  readonly remove: () => Promise<void>;
 }
 
 /** Copies what was built, its dependencies, and Node. */
