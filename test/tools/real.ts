@@ -160,7 +160,13 @@ function isProgram(path: string): boolean {
   }
 }
 
-const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false; // not there, or below something that is no folder
+  }
+}
 
 function inside(folder: string): readonly string[] {
   try {
