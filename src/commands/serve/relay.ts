@@ -15,15 +15,15 @@ import { log, logTo } from "../../server/observe/log.ts";
 import { openMetrics, toAll } from "../../server/observe/metrics.ts";
 import { openSink } from "../../server/observe/sink.ts";
 import { openSpool } from "../../server/spool/spool.ts";
-import { type Certificates, readCertificate } from "../../server/submission/door/certificate.ts";
+import { readCertificate } from "../../server/submission/door/certificate.ts";
 import { newBrake } from "../../server/submission/limits/brake.ts";
 import { newCrowd } from "../../server/submission/limits/crowd.ts";
 import type { Submission } from "../../server/submission/submission.ts";
 import { version } from "../../version.ts";
 import { carrierFor } from "./carrier.ts";
-import { each, filesOf, tellOf, warnDaily } from "./certificates.ts";
+import { filesOf } from "./certificates.ts";
 import { controlSocket, openControl, openWinter } from "./control.ts";
-import { openDoors } from "./doors.ts";
+import { openEntrance } from "./entrance.ts";
 import { newState, readingsOf } from "./figures.ts";
 import { newCheckup } from "./health.ts";
 import { placesFor } from "./inherited.ts";
@@ -31,7 +31,6 @@ import { logPasswords } from "./journal.ts";
 import { patienceOf } from "./patience.ts";
 import { type Rules, reserveOf, rulesFor } from "./rules.ts";
 import { openQuota } from "./usage.ts";
-import { watchFiles } from "./watch.ts";
 
 export interface Relay {
   /** Re-reads configuration, certificate and passwords; what is wrong is logged, and the old stays in use. */
@@ -75,13 +74,15 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     logTo(toAll(sink.write, metrics.count));
 
     const places = placesFor(config.listen, process.env, process.pid);
-    const certificate = await readCertificate(config.tls, Date.now());
+    const certificate = await orFailure(readCertificate(config.tls));
     const sessions = newSessions(Date.now);
     opened.push(async () => sessions.close());
     let inUse = await putToUse(config, sessions);
 
     const spool = await openSpool(config.spool.directory, Date.now);
     opened.push(() => spool.close());
+    // With nothing to deliver there is nothing to start for.
+    if (certificate instanceof Failure && (await spool.ids()).length === 0) throw certificate;
     const broken = spool.broken.then((error) => {
       grace = brokenGrace;
       state.broken = errorText(error);
@@ -95,9 +96,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     const { passwords, domain, hostname } = config;
     const worker = new URL("../../passwd/worker.js", import.meta.url);
     // Derived from what only this host knows, and keeps.
-    const secret = new Uint8Array(
-      hkdfSync("sha256", certificate.key, "", "tpa-submit: logins without keys", 32),
-    );
+    const known = certificate instanceof Failure ? randomBytes(32) : certificate.key;
+    const secret = new Uint8Array(hkdfSync("sha256", known, "", "tpa-submit: logins without keys", 32));
     const verifier = await startVerifier({ ...passwords, domain, worker, secret }, (event) => {
       if (event.kind === "loaded") state.logins = event.logins;
       logPasswords(passwords.file, event);
@@ -134,10 +134,17 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       spool,
       accepted: (envelope) => scheduler.wake(frost.on(envelope)),
     });
-    const doors = await openDoors(places, certificate, submission);
-    opened.push(() => doors.drain(grace));
+    const entrance = await openEntrance(certificate, {
+      places,
+      submission,
+      read: () => readCertificate(inUse.config.tls),
+      files: () => filesOf(inUse.config.tls),
+      state,
+      now: Date.now,
+    });
+    opened.push(() => entrance.close(grace));
     const people = {
-      endSessions: (login: string) => doors.expel(login),
+      endSessions: (login: string) => entrance.expel(login),
       unheardOf: async (login: string) => {
         const verdict = await verifier.proofs.vouched(login);
         return verdict.kind === "rejected" ? verdict.reason : "";
@@ -150,27 +157,6 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       scheduler,
     );
     opened.push(() => control.close());
-    let inHand = certificate;
-    const use = (certificates: Certificates): void => {
-      inHand = certificates;
-      state.certificateUntil = Math.min(...each(certificates).map(({ until }) => until));
-      tellOf(certificates, Date.now());
-    };
-    use(certificate);
-    const reloadCertificate = async (): Promise<void> => {
-      try {
-        const renewed = await readCertificate(inUse.config.tls, Date.now());
-        doors.replaceCertificate(renewed);
-        use(renewed);
-      } catch (error) {
-        log("certificate-refused", { reason: asReason(error) });
-      }
-    };
-    const watch = watchFiles(() => filesOf(inUse.config.tls), reloadCertificate);
-    opened.push(async () => watch.stop());
-    const warning = warnDaily(() => inHand, Date.now);
-    opened.push(async () => warning.stop());
-
     const reload = async (): Promise<void> => {
       try {
         const read = await reread();
@@ -182,7 +168,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       } catch (error) {
         log("reload-refused", { reason: asReason(error) });
       }
-      await reloadCertificate();
+      await entrance.renew();
       await verifier.reload();
     };
 
@@ -239,6 +225,16 @@ function keeping(first: Config, next: Config): Config {
 function alarm(after: number, ring: () => void): () => void {
   const timer = setTimeout(ring, after);
   return () => clearTimeout(timer);
+}
+
+/** What `reading` resolves to, or the Failure that it rejects with. */
+async function orFailure<Value>(reading: Promise<Value>): Promise<Value | Failure> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
 }
 
 /** A Failure's lines as one; anything else is a bug and goes on as such. */

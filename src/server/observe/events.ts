@@ -259,6 +259,17 @@ export const events = {
     "warning",
     ({ file, names, days }) => `${file}: certificate for ${names} ends in ${days} days`,
   ),
+  "certificate-expired": row<{ file: string; names: string; until: string }>(
+    "master",
+    "error",
+    ({ file, names, until }) =>
+      `${file}: certificate for ${names} expired on ${until}, clients may refuse it`,
+  ),
+  "not-listening": row<{ reason: string }>(
+    "master",
+    "error",
+    ({ reason }) => `nobody is listened to until this is mended, mail in the queue is delivered: ${reason}`,
+  ),
   "certificate-refused": row<{ reason: string }>(
     "master",
     "error",
