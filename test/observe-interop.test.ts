@@ -239,6 +239,7 @@ describe.skipIf(!real("mtail"))("the stock Postfix program of mtail", () => {
       reserveOctets: nothing,
       reserveInodes: nothing,
       healthy: nothing,
+      loopDelay: nothing,
       logins: nothing,
     });
     for (const entry of [...suspects.flatMap(([, entries]) => entries), ...mail]) metrics.count(entry);

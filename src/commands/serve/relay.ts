@@ -3,6 +3,7 @@
  * What was opened last is closed first; between the doors and the deliveries there is only the spool.
  */
 import { hkdfSync, randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
@@ -11,9 +12,12 @@ import { newSessions, type Sessions } from "../../server/delivery/hop/sessions.t
 import type { Carrier } from "../../server/delivery/route/carrier.ts";
 import { startScheduler } from "../../server/delivery/schedule/scheduler.ts";
 import { startHttp } from "../../server/observe/http.ts";
+import { inHand, markWith, takeLongest } from "../../server/observe/in-hand.ts";
 import { log, logTo } from "../../server/observe/log.ts";
 import { openMetrics, toAll } from "../../server/observe/metrics.ts";
 import { openSink } from "../../server/observe/sink.ts";
+import { watchLoop } from "../../server/observe/standstill.ts";
+import { openInHand } from "../../server/spool/in-hand-file.ts";
 import { openSpool } from "../../server/spool/spool.ts";
 import { readCertificate } from "../../server/submission/door/certificate.ts";
 import { newBrake } from "../../server/submission/limits/brake.ts";
@@ -25,6 +29,7 @@ import { filesOf } from "./certificates.ts";
 import { controlSocket, openControl, openWinter } from "./control.ts";
 import { openEntrance } from "./entrance.ts";
 import { newState, readingsOf } from "./figures.ts";
+import { clearing, holdCulprits } from "./guard.ts";
 import { newCheckup } from "./health.ts";
 import { placesFor } from "./inherited.ts";
 import { logPasswords } from "./journal.ts";
@@ -61,6 +66,7 @@ const brokenGrace = 1_000;
 export async function startRelay(config: Config, reread: () => Promise<Config>): Promise<Relay> {
   const opened: (() => Promise<void>)[] = [];
   let grace = standardGrace;
+  let isStarted = false;
   const state = newState();
   const stop = async (): Promise<void> => {
     state.stopping = true;
@@ -72,6 +78,18 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     const reserve = reserveOf(config);
     const metrics = openMetrics(readingsOf(state, reserve));
     logTo(toAll(sink.write, metrics.count));
+
+    const watch = watchLoop({
+      now: () => performance.now(),
+      processor: () => {
+        const { user, system } = process.cpuUsage();
+        return (user + system) / 1000;
+      },
+      longest: takeLongest,
+      every,
+    });
+    state.delay = watch.delay;
+    opened.push(async () => watch.stop());
 
     const places = placesFor(config.listen, process.env, process.pid);
     const certificate = await orFailure(readCertificate(config.tls));
@@ -88,7 +106,15 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       state.broken = errorText(error);
       log("spool-broken", { reason: errorText(error) });
     });
-    const { frozen, frost, spool: frosted } = await openWinter(spool, config.spool.directory);
+    const inHandFile = openInHand(join(config.spool.directory, "in-hand"));
+    opened.push(async () => {
+      markWith(() => undefined);
+      inHandFile.close(isStarted);
+    });
+    await holdCulprits(inHandFile, spool, Date.now);
+    markWith(inHandFile.mark);
+    const guarded = clearing(spool, inHandFile);
+    const { frozen, frost, spool: frosted } = await openWinter(guarded, config.spool.directory);
 
     const limited = await openQuota(config.spool.directory, () => inUse.config.limits);
     opened.push(() => limited.close());
@@ -105,7 +131,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     opened.push(() => verifier.close());
 
     const carrier: Carrier = {
-      destination: (envelope, address) => inUse.carrier.destination(envelope, address),
+      destination: (envelope, address) =>
+        inHand(envelope.id, () => inUse.carrier.destination(envelope, address)),
       carry: async ({ envelope, ...letter }, signal) =>
         frost.on(envelope).held ? [] : inUse.carrier.carry({ envelope, ...letter }, signal),
     };
@@ -186,6 +213,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       log("listening", { door: "http", address: writeAddress({ host, port }) });
     }
     log("started", { version, hostname, waiting: (await spool.ids()).length });
+    isStarted = true;
     return { reload, stop, broken };
   } catch (error) {
     await stop();
@@ -220,6 +248,11 @@ function keeping(first: Config, next: Config): Config {
   const { hostname, domain, listen, spool, control, log: target } = first;
   const passwords = { ...first.passwords, "wrong-text": next.passwords["wrong-text"] };
   return { ...next, hostname, domain, listen, passwords, spool, control, log: target };
+}
+
+function every(milliseconds: number, look: () => void): () => void {
+  const timer = setInterval(look, milliseconds).unref();
+  return () => clearInterval(timer);
 }
 
 function alarm(after: number, ring: () => void): () => void {

@@ -40,7 +40,7 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
       await settleFormat(disk, directory);
       const paths = await makeFolders(disk, directory);
       const orphans = await sweep(disk, paths);
-      let tell = (_: unknown): void => undefined;
+      let tell: (error: unknown) => void = () => undefined;
       const broken = new Promise((resolve) => {
         tell = resolve;
       });
