@@ -238,6 +238,7 @@ describe.skipIf(!real("mtail postfix"))("the stock Postfix program of mtail", ()
       reserveOctets: nothing,
       reserveInodes: nothing,
       healthy: nothing,
+      loopDelay: nothing,
       logins: nothing,
     });
     for (const entry of [...suspects.flatMap(([, entries]) => entries), ...mail]) metrics.count(entry);

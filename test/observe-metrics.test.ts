@@ -20,6 +20,7 @@ const readings: Readings = {
   reserveOctets: () => [{ labels: [], value: 1e8 }],
   reserveInodes: () => [{ labels: [], value: 1000 }],
   healthy: () => [{ labels: [], value: 1 }],
+  loopDelay: () => [{ labels: [], value: 0.01 }],
   logins: () => [{ labels: [], value: 100 }],
 };
 

@@ -17,6 +17,8 @@ export interface State {
   stopping: boolean;
   /** Why the spool can promise nothing any more. */
   broken: string | undefined;
+  /** Of the event loop, in seconds. */
+  delay: () => number;
   /** What was found when somebody looked last. */
   checkup: Checkup | undefined;
 }
@@ -27,6 +29,7 @@ export const newState = (): State => ({
   logins: 0,
   stopping: false,
   broken: undefined,
+  delay: () => 0,
   checkup: undefined,
 });
 
@@ -36,6 +39,7 @@ export function readingsOf(state: State, reserve: Free): Readings {
   return {
     ...processReadings(Date.now() - process.uptime() * 1000),
     build: () => [{ labels: [version, process.version], value: 1 }],
+    loopDelay: () => single(state.delay()),
     queueMessages: () => {
       const { messages, held } = state.waiting?.() ?? { messages: 0, held: 0 };
       return [

@@ -150,6 +150,12 @@ export const gauges = {
   started: metric("gauge", "process_start_time_seconds", "When the process began, since the epoch.", []),
   processor: metric("counter", "process_cpu_seconds_total", "Processor time used, user and system.", []),
   memory: metric("gauge", "process_resident_memory_bytes", "Memory in use.", []),
+  loopDelay: metric(
+    "gauge",
+    "tpa_submit_event_loop_delay_seconds",
+    "The longest time in the last minute or two for which everybody waited.",
+    [],
+  ),
   queueMessages: metric(
     "gauge",
     "tpa_submit_queue_messages",

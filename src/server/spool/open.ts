@@ -41,7 +41,7 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
       await settleFormat(disk, directory);
       const paths = await makeFolders(disk, directory);
       const orphans = await sweep(disk, paths);
-      let tell: (reason: unknown) => void = () => undefined;
+      let tell: (error: unknown) => void = () => undefined;
       const broken = new Promise((resolve) => {
         tell = resolve;
       });

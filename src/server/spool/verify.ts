@@ -38,6 +38,7 @@ const known: readonly string[] = [
   "control",
   "damaged",
   "format",
+  "in-hand",
   "lock",
   "lost+found",
   "mta-sts",

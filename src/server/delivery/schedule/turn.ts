@@ -4,6 +4,7 @@
  * told by the envelope, so that the next turn goes on with the others.
  */
 import { bodyOffset } from "../../../smtp/header.ts";
+import { inHand } from "../../observe/in-hand.ts";
 import { log, logBug } from "../../observe/log.ts";
 import type { Envelope, LastReply, Recipient } from "../../spool/envelope.ts";
 import { unreached } from "../hop/attempt.ts";
@@ -163,7 +164,7 @@ async function letterFor(envelope: Envelope, recipients: readonly Recipient[], {
 
 async function hasUtf8Header(spool: Books["spool"], id: string): Promise<boolean> {
   const start = await spool.bodyStart(id, longestHeader);
-  return start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f);
+  return inHand(id, () => start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f));
 }
 
 /** The four delays of Postfix's log: until due, until begun, until the next hop was ready, until it answered. */
