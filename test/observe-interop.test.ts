@@ -8,7 +8,7 @@ import { type Entry, entryOf } from "../src/server/observe/log.ts";
 import { openMetrics } from "../src/server/observe/metrics.ts";
 import { openSink } from "../src/server/observe/sink.ts";
 import { type Reply, reply } from "../src/smtp/reply.ts";
-import { pathOf, real } from "./tools/real.ts";
+import { mtailsPostfix, pathOf, real } from "./tools/real.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tpa-submit-log-"));
 const file = join(folder, "mail.log");
@@ -173,7 +173,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const output = (program: string, ...words: readonly string[]): string =>
   execFileSync(pathOf(program) ?? program, words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
 
-describe.skipIf(!real("fail2ban-regex"))("the stock filter of fail2ban", () => {
+describe.skipIf(!real("fail2ban postfix"))("the stock filter of fail2ban", () => {
   test.each(["auth", "more", "ddos", "aggressive"])(
     "mode %s bans those it should and nobody else",
     (mode) => {
@@ -199,10 +199,9 @@ function figuresIn(text: string): ReadonlyMap<string, number> {
   );
 }
 
-describe.skipIf(!real("mtail"))("the stock Postfix program of mtail", () => {
-  const program = "/usr/share/doc/mtail/examples/postfix.mtail";
+describe.skipIf(!real("mtail postfix"))("the stock Postfix program of mtail", () => {
   const counted = (): string =>
-    output("mtail", "--progs", program, "--logs", file, "--one_shot", "--one_shot_format=prometheus");
+    output("mtail", "--progs", mtailsPostfix, "--logs", file, "--one_shot", "--one_shot_format=prometheus");
 
   test("counts our lines", () => {
     const cipher =
@@ -234,6 +233,12 @@ describe.skipIf(!real("mtail"))("the stock Postfix program of mtail", () => {
       queueMessages: nothing,
       queueOldest: nothing,
       certificate: nothing,
+      freeOctets: nothing,
+      freeInodes: nothing,
+      reserveOctets: nothing,
+      reserveInodes: nothing,
+      healthy: nothing,
+      loopDelay: nothing,
       logins: nothing,
     });
     for (const entry of [...suspects.flatMap(([, entries]) => entries), ...mail]) metrics.count(entry);

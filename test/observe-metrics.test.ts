@@ -15,6 +15,12 @@ const readings: Readings = {
   ],
   queueOldest: () => [{ labels: [], value: 12.5 }],
   certificate: () => [{ labels: [], value: 1_800_000_000 }],
+  freeOctets: () => [{ labels: [], value: 1e9 }],
+  freeInodes: () => [{ labels: [], value: Number.POSITIVE_INFINITY }],
+  reserveOctets: () => [{ labels: [], value: 1e8 }],
+  reserveInodes: () => [{ labels: [], value: 1000 }],
+  healthy: () => [{ labels: [], value: 1 }],
+  loopDelay: () => [{ labels: [], value: 0.01 }],
   logins: () => [{ labels: [], value: 100 }],
 };
 

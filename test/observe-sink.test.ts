@@ -5,9 +5,11 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Entry, entryOf } from "../src/server/observe/log.ts";
 import { type LogPlan, openSink } from "../src/server/observe/sink.ts";
+import { reply } from "../src/smtp/reply.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -18,6 +20,15 @@ afterEach(() => rmSync(folder, { recursive: true }));
 const noon = new Date(2026, 10, 22, 12, 0, 0).getTime();
 const head = "Nov 22 12:00:00 submission.example.org postfix";
 const removed = (id: string): Entry => entryOf("removed", { id });
+const sent = (id: string): Entry =>
+  entryOf("delivery", {
+    id,
+    to: "x@example.net",
+    relay: "mx.example.net[192.0.2.1]:25",
+    delays: [0, 0, 0, 0],
+    reply: reply(250, "2.0.0", "Ok"),
+    command: "",
+  });
 const failed = entryOf("auth-failed", {
   door: "submission",
   client: "unknown[192.0.2.7]",
@@ -199,12 +210,14 @@ describe("to the journal", () => {
     for (const server of servers.splice(0)) server.close();
   });
 
-  /** A journal that keeps what each connection says. */
+  /** A journal that keeps what each connection says. As systemd's, it shuts its own side down at once. */
   async function journal() {
     const said: string[] = [];
-    const server = createServer((socket) => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
       const index = said.push("") - 1;
       sockets.push(socket);
+      socket.end();
+      socket.on("end", () => socket.destroy());
       socket.on("data", (chunk) => {
         said[index] += chunk.toString();
       });
@@ -229,6 +242,53 @@ describe("to the journal", () => {
         "postfix/submission/smtpd\n\n22\n1\n1\n0\n0\n<4>warning: unknown[192.0.2.7]: SASL PLAIN authentication failed: wrong password, sasl_username=user1\n",
       ]),
     );
+  });
+
+  test("goes on in the same connections after an idle spell", async () => {
+    const said = await journal();
+    const log = await opened({ kind: "journal" });
+    log.write(removed("ID1"));
+    await eventually(() => expect(said[0]).toContain("ID1"));
+    await eventually(() => expect(sockets[0]?.writableFinished).toBe(true));
+    for (let count = 2; count < 20; count += 1) {
+      await pause(5);
+      log.write(removed(`ID${count}`));
+    }
+    await log.close();
+    await eventually(() => expect(said[0]).toContain("ID19"));
+    expect(said.length).toBe(1);
+    expect(log.stderr()).toBe("");
+  });
+
+  test("tells of one message in its order, whichever stream is read first", async () => {
+    const order: string[] = [];
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      sockets.push(socket.end());
+      socket.on("data", (chunk: Buffer) => {
+        // What came in the same moment is taken the other way round.
+        if (ready.unshift(chunk.toString()) === 1) setImmediate(() => void order.push(...ready.splice(0)));
+      });
+    });
+    const ready: string[] = [];
+    servers.push(server);
+    server.listen(join(folder, "journal"));
+    await once(server, "listening");
+    const log = await opened({ kind: "journal" });
+    log.write(removed("ID0"));
+    log.write(sent("ID0")); // the streams are open
+    await eventually(() => expect(order.join("")).toMatch(/ID0: to=/));
+    const ids = Array.from({ length: 50 }, (_, index) => `ID${index + 1}`);
+    for (const [index, id] of ids.entries()) {
+      log.write(sent(id));
+      log.write(removed(id));
+      if (index % 10 === 0) await pause(1);
+    }
+    await log.close();
+    await eventually(() => expect(order.join("")).toContain("ID50: removed"));
+    const text = order.join("");
+    const swapped = ids.filter((id) => text.indexOf(`>${id}: removed`) < text.indexOf(`>${id}: to=`));
+    expect(swapped).toEqual([]);
+    expect(log.stderr()).toBe("");
   });
 
   test("connects again when the journal was restarted", async () => {

@@ -34,6 +34,13 @@ describe("the password file", () => {
     expect(stderr).not.toContain("{PLAIN}");
   });
 
+  test("warns that a new password does not let in whom an extra field suspends", async () => {
+    const suspended = `user1:${md5}::::::nologin\n`;
+    const { status, stderr, text } = await edit(["--set", "user1", "-s", "PLAIN", "-p", "new"], suspended);
+    expect([status, text]).toEqual([0, "user1:{PLAIN}new::::::nologin\n"]);
+    expect(stderr).toMatch(/user1 is still not let in: line 1: suspended by the extra field nologin/);
+  });
+
   test("gets a new user at its end, on a line of its own", async () => {
     const { text } = await edit(["--set", "user4", "-s", "PLAIN", "-p", "new"], `user3:${bcrypt}`);
     expect(text).toBe(`user3:${bcrypt}\nuser4:{PLAIN}new\n`);

@@ -23,9 +23,9 @@ export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(serve, argv);
   if (!chosen) return exitStatus.ok;
   const { config: file, check } = chosen.options;
+  if (check) return checkConfig(await readConfig(file), file);
+  const stopped = signalled(); // before anything is read: what changes from now on is read again
   const config = await readConfig(file);
-  if (check) return checkConfig(config, file);
-  const stopped = signalled();
   const relay = await startRelay(config, () => readConfig(file));
   return stopped(await managed(relay, managerOf(process.env, process.pid)));
 }
@@ -34,6 +34,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 async function managed(relay: Relay, manager: Manager): Promise<Relay> {
   await manager.tell("READY=1");
   return {
+    ...relay,
     async reload() {
       await manager.tell(...reloadingLines());
       await relay.reload();
@@ -81,6 +82,10 @@ function signalled(): (relay: Relay) => Promise<number> {
       reloading = reloading.then(() => relay.reload()).catch((error: unknown) => logBug("reloading", error));
     };
     if (early) reload();
+    void relay.broken.then(() => {
+      status = exitStatus.ioError; // systemd starts it again, which opens the spool anew
+      enough();
+    });
     await told;
     await reloading;
     await relay.stop();

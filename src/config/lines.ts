@@ -103,7 +103,7 @@ export function findLines(source: string): LineOf {
   return (path) => lines.get(JSON.stringify(path));
 }
 
-const space = /(?:[\s\uFEFF]|#[^\n]*)*/y;
+const space = /(?:\s|#[^\n]*(?:\n|$))*/y;
 const dot = /\./y;
 const openTable = /\[{1,2}/y;
 const closeTable = /\]{1,2}/y;

@@ -120,11 +120,11 @@ export const settings = {
     ...way,
     "retry-first": setting(duration, "5m", "Delay after the first temporary failure; it doubles each time."),
     "retry-longest": setting(duration, "4h", "Longest delay between two attempts."),
-    concurrency: setting(count(1), 100, "Deliveries under way at the same time."),
+    concurrency: setting(count(1), 100, "Deliveries that move at the same time."),
     "destination-concurrency": setting(
       count(1),
       20,
-      "The same to one destination; five at the beginning, more while it answers.",
+      "Deliveries under way to one destination; five at the beginning, more while it answers.",
     ),
     nameservers: setting(list(address), [], "DNS servers to ask; none: those of the system."),
     "dnssec-resolver": setting(

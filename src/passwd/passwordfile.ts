@@ -29,10 +29,21 @@ export interface ShutLine {
 }
 
 /**
- * Dovecot's extra fields that narrow or rename a login. Who cannot keep such a condition must not let the login in.
+ * Dovecot's extra fields that narrow, rename a login or send it elsewhere.
+ * Who cannot keep such a condition must not let the login in, whatever the field's value. Fields that mean the user
+ * database (`userdb_…`), Kerberos or the time of an answer restrict nobody.
  * https://doc.dovecot.org/2.3/configuration_manual/authentication/password_database_extra_fields/
+ * https://doc.dovecot.org/main/core/config/auth/passdb.html
  */
-const conditions = new Set(["allow_nets", "allow_real_nets", "delay_until", "fail", "login_user", "user"]);
+const conditions = new Set([
+  ...["allow_nets", "allow_real_nets", "delay_until", "user", "login_user"],
+  ...["proxy", "proxy_maybe", "host"],
+  ...["nopassword", "password", "password_noscheme"],
+  "passdb_import", // any of the others may be in it
+]);
+
+/** Those that suspend a login. */
+const suspensions = new Set(["nologin", "noauthenticate", "fail"]);
 
 /** What the number of `hash[34]` means, the habit of libpam-pwdfile. */
 const numbered = new Map([
@@ -83,16 +94,21 @@ function parseLine(line: string, number: number): PasswordLine | undefined {
   if (login === "") return { number, login, reason: "no login before the colon" };
   if (/[\p{Cc}\s]/u.test(login))
     return { number, login, reason: "the login has blanks or control characters" };
-  const condition = extra
-    .join(":")
-    .split(" ")
-    .map((word) => word.split("=")[0] ?? "")
-    .find((word) => conditions.has(word));
-  if (condition !== undefined)
-    return { number, login, reason: `the extra field ${condition} is not supported` };
   const text = withoutNumber(field);
   const stored = readStored(text);
-  return "problem" in stored ? { number, login, reason: stored.problem } : { number, login, text, stored };
+  if ("problem" in stored) return { number, login, reason: stored.problem };
+  const objection = conditionAmong(extra.join(":"));
+  return objection === undefined ? { number, login, text, stored } : { number, login, reason: objection };
+}
+
+/** Why these extra fields let nobody in; undefined where they restrict nothing. */
+function conditionAmong(fields: string): string | undefined {
+  for (const word of fields.split(/[ \t]/)) {
+    const name = /^[^=:]*/.exec(word)?.[0] ?? ""; // Dovecot 2.3 knows `name:protected=value`
+    if (suspensions.has(name)) return `suspended by the extra field ${name}`;
+    if (conditions.has(name)) return `the extra field ${name} is not supported`;
+  }
+  return undefined;
 }
 
 function withoutNumber(field: string): string {

@@ -2,7 +2,8 @@
  * Whether a login and its password belong together, by the password file: what `serve` asks. It says yes from memory
  * where it can and asks the worker threads where it must, and takes as long for those who do not exist.
  */
-import { type Challenge, whyShut } from "./logins.ts";
+import { createHash } from "node:crypto";
+import { type Challenge, type Logins, whyShut } from "./logins.ts";
 import { canonicalLogin, type EntryLine } from "./passwordfile.ts";
 import { type Outcome, startPool } from "./pool.ts";
 import { newProofs, type Proofs } from "./proofs.ts";
@@ -21,6 +22,10 @@ export interface Verifier {
   /** `login` is what the client said: `user1` or `user1@domain`, in any case. */
   verify(login: string, password: string): Promise<Verdict>;
   readonly proofs: Proofs;
+  /** Digests of what the file holds for a login now; none where it lets nobody in. */
+  hashes(login: string): Promise<readonly string[]>;
+  /** Whether it still holds all of these for the login, by the file as it was read last. */
+  stands(login: string, hashes: readonly string[]): boolean;
   /** Those that some login has keys for, by the file as it was read last. */
   challenges(): readonly Challenge[];
   /** Reads the file now, whether it changed or not. */
@@ -94,6 +99,11 @@ export async function startVerifier(
       return outcome.kind === "unavailable" ? outcome : { kind: "rejected", reason: whyShut(logins, login) };
     },
     proofs: newProofs(() => source.current(), domain, secret),
+    hashes: async (name) => hashesIn(await source.current(), canonicalLogin(name, domain)),
+    stands(name, hashes) {
+      const now = hashesIn(source.latest(), canonicalLogin(name, domain));
+      return now.length > 0 && hashes.every((one) => now.includes(one));
+    },
     challenges: () => source.latest()?.challenges ?? [],
     reload: () => source.reload(),
     async close() {
@@ -101,6 +111,12 @@ export async function startVerifier(
       await pool.close();
     },
   };
+}
+
+/** Digests, so that a session keeps no hash, and no old file with it. */
+function hashesIn(logins: Logins | undefined, login: string | undefined): readonly string[] {
+  const lines = (login === undefined ? undefined : logins?.entries.get(login)) ?? [];
+  return lines.map(({ text }) => createHash("sha256").update(text).digest("base64"));
 }
 
 /** Why a password is refused without being checked, or "". */

@@ -47,7 +47,7 @@ export function parsePath(text: string): Path | undefined {
 
 /** RFC 5321 section 4.1.1.3: a source route is recognised and ignored. */
 function withoutRoute(inside: string): string {
-  const route = /^@[^\s:"]+(?:,@[^\s:"]+)*:/.exec(inside);
+  const route = /^@[^\s:"]+:/.exec(inside);
   return route ? inside.slice(route[0].length) : inside;
 }
 

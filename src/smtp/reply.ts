@@ -44,7 +44,7 @@ export function parseReply(said: string): Reply {
   const [first] = lines;
   if (!first) return reply(451, "4.5.0", `unexpected answer: ${said.replace(/\s+/g, " ").slice(0, 200)}`);
   const code = Number(first[1]);
-  const parts = lines.map((line) => /^(?:([245]\.\d{1,3}\.\d{1,3})(?:\s+|$))?(.*)$/.exec(line?.[2] ?? ""));
+  const parts = lines.map((line) => /^(?:([245]\.\d{1,3}\.\d{1,3})(?:\s+|$))?(.*)$/s.exec(line?.[2] ?? ""));
   const status = parts.map((part) => part?.[1]).find((found) => found?.startsWith(String(code).charAt(0)));
   const text = parts
     .map((part) => part?.[2] ?? "")

@@ -1,5 +1,6 @@
 /** Who waits for whom: senders, destinations, pauses. */
 import { afterEach, describe, expect, test, vi } from "vitest";
+import type { Pace } from "../../src/server/delivery/hop/pace.ts";
 import { type Scheduler, startScheduler } from "../../src/server/delivery/schedule/scheduler.ts";
 import type { Patience } from "../../src/server/delivery/schedule/verdict.ts";
 import { logTo } from "../../src/server/observe/log.ts";
@@ -9,15 +10,19 @@ import { paperSpool } from "./paper.ts";
 
 const minute = 60_000;
 let scheduler: Scheduler | undefined;
+let passTime = (): void => undefined;
 
 afterEach(async () => {
-  await scheduler?.drain(0);
+  const drained = scheduler?.drain(0);
+  passTime();
+  await drained;
   logTo(() => undefined);
 });
 
 /** A scheduler on paper. */
 function hall(more: Partial<Patience> = {}) {
   const clock = turnableClock(accepted);
+  passTime = () => clock.turn(0);
   const carrier = fakeCarrier(clock.now);
   const lines: string[] = [];
   logTo(({ text }) => lines.push(text));
@@ -124,6 +129,78 @@ describe("a destination that hangs", () => {
     expect(held.count()).toBe(1);
     held.letGo();
     await expect.poll(() => at.envelopes.size).toBe(0);
+  });
+});
+
+describe("1000 destinations that hang", () => {
+  const usual = { concurrency: 100, underWay: 2000, destinationConcurrency: 20 };
+  const hangs: Readonly<Record<string, readonly Pace[]>> = {
+    "at the name server, the connection or the greeting": ["talks"],
+    "in the middle of the conversation": ["talks", "works", "talks"],
+    "after the final dot": ["talks", "works", "talks", "talks", "waits"],
+  };
+
+  /** As many messages of user1, one for each, and all their attempts begun that are let. */
+  async function crowd(paces: readonly Pace[], domains = 1000) {
+    const at = hall(usual);
+    const hung: (() => void)[] = [];
+    at.carrier.before = ({ recipients: [first] }, signal, tell) => {
+      if (!first?.address.endsWith(".example.net")) return Promise.resolve();
+      for (const pace of paces) tell(pace);
+      return new Promise((resolve) => {
+        hung.push(resolve);
+        signal.addEventListener("abort", () => resolve());
+      });
+    };
+    for (let number = 0; number < domains; number++) at.put(to(`r@d${number}.example.net`));
+    const running = at.start();
+    await expect.poll(() => running.waiting().messages).toBe(domains);
+    return { ...at, running, hung };
+  }
+
+  /** Turns the clock by as little as matters, until `found` or for two seconds; gives the milliseconds. */
+  async function timeUntil({ clock }: ReturnType<typeof hall>, found: () => boolean): Promise<number> {
+    const from = clock.now();
+    while (!found() && clock.now() - from < 2000) {
+      for (let rest = 0; rest < 20; rest++) await new Promise(setImmediate);
+      if (!found()) clock.turn(10);
+    }
+    return clock.now() - from;
+  }
+
+  test.each(Object.entries(hangs))(
+    "%s delay the same login's good one by less than a second",
+    async (_, paces) => {
+      const at = await crowd(paces);
+      const good = at.put({ ...to("a@example.org"), due: accepted + 1 }); // behind all others
+      at.running.wake(good);
+      expect(await timeUntil(at, () => !at.envelopes.has(good.id))).toBeLessThan(1000);
+      expect(at.hung.length).toBeGreaterThan(900);
+    },
+  );
+
+  test("of one login leave room for another's, however many they are", async () => {
+    const at = await crowd(["talks"], 3000);
+    await timeUntil(at, () => at.hung.length > 1333);
+    expect(at.hung).toHaveLength(1334); // two thirds of the room
+    const other = at.put({ ...to("a@example.org"), login: "user2" });
+    at.running.wake(other);
+    expect(await timeUntil(at, () => !at.envelopes.has(other.id))).toBeLessThan(1000);
+  });
+
+  test("and then answer, are all delivered, and no place is lost", async () => {
+    const at = await crowd(["talks", "waits"]);
+    await timeUntil(at, () => at.hung.length === 1000);
+    for (const go of at.hung.splice(0)) go();
+    await expect.poll(() => at.envelopes.size).toBe(0);
+    const again = Array.from({ length: 100 }, (_, number) => at.put(to(`r@e${number}.example.net`)));
+    for (const one of again) at.running.wake(one);
+    await expect.poll(() => at.hung.length).toBe(100);
+  });
+
+  test("are no reason to begin more than may move where the work is our own", async () => {
+    const at = await crowd(["talks", "works"]);
+    expect(await timeUntil(at, () => at.hung.length > 100)).toBe(2000);
   });
 });
 
@@ -235,6 +312,42 @@ describe("a destination that is down", () => {
     at.clock.turn(minute);
     at.start();
     await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]));
+  });
+});
+
+describe("a clock that is set back by an hour", () => {
+  /** One message has found a destination down, a second waits with it; then the clock is set. */
+  async function setBack() {
+    const at = hall();
+    at.carrier.down.add("example.net");
+    const running = at.start();
+    const first = at.put();
+    running.wake(first);
+    await expect.poll(() => at.envelopes.get(first.id)?.attempts).toBe(1);
+    at.clock.set(-60 * minute);
+    return { ...at, first, running };
+  }
+
+  test("prolongs no pause and no delay", async () => {
+    const at = await setBack();
+    const second = at.put({ accepted: at.clock.now(), due: at.clock.now() });
+    at.running.wake(second);
+    await expect.poll(() => at.envelopes.get(second.id)?.recipients[0]?.reply).toBeDefined();
+    at.carrier.down.clear();
+    at.clock.turn(minute);
+    await expect.poll(() => [...at.envelopes.keys()]).toEqual([at.first.id]);
+    at.clock.turn(patience.first);
+    await expect.poll(() => at.envelopes.size).toBe(0);
+  });
+
+  test("makes due at a start what would wait longer than it was meant to", async () => {
+    const at = await setBack();
+    await scheduler?.drain(0);
+    at.carrier.down.clear();
+    const fresh = at.put({ due: accepted });
+    at.start();
+    await expect.poll(() => at.envelopes.size).toBe(0);
+    expect(at.carrier.carried.map(({ id }) => id)).toContain(fresh.id);
   });
 });
 

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
 import { unreached } from "../../src/server/delivery/hop/attempt.ts";
+import { type TellPace, tellNobody } from "../../src/server/delivery/hop/pace.ts";
 import type { Letter, Outcome } from "../../src/server/delivery/letter/letter.ts";
 import type { Carrier } from "../../src/server/delivery/route/carrier.ts";
 import { type Clock, type Scheduler, startScheduler } from "../../src/server/delivery/schedule/scheduler.ts";
@@ -26,21 +27,29 @@ export const patience: Patience = {
   reportLifetime: 24 * 60 * minute,
   warnAfter: 240 * minute,
   concurrency: 4,
+  underWay: 80,
   destinationConcurrency: 4,
 };
 
 /** Time stands still until `turn`ed; alarms ring then. */
 export interface TurnableClock extends Clock {
   turn(milliseconds: number): void;
+  /** Somebody sets it, forward or back. */
+  set(by: number): void;
   /** How many alarms are set. */
   alarms(): number;
 }
 
 export function turnableClock(start: number): TurnableClock {
   let time = start;
+  let step = 0;
   const alarms = new Set<{ readonly at: number; readonly ring: () => void }>();
   return {
-    now: () => time,
+    now: () => time + step,
+    steady: () => time,
+    set(by) {
+      step += by;
+    },
     random: () => 0.5,
     alarm(after, ring) {
       const alarm = { at: time + after, ring };
@@ -66,8 +75,10 @@ export interface FakeCarrier extends Carrier {
   answers: Readonly<Record<string, string>>;
   /** Destinations that nobody answers at. */
   readonly down: Set<string>;
+  /** What is said of them. */
+  trouble: string;
   /** What happens before each answer; a test may wait here, or throw. */
-  before: (letter: Letter, signal: AbortSignal) => Promise<void>;
+  before: (letter: Letter, signal: AbortSignal, tell: TellPace) => Promise<void>;
 }
 
 export function fakeCarrier(now: () => number): FakeCarrier {
@@ -75,17 +86,18 @@ export function fakeCarrier(now: () => number): FakeCarrier {
     carried: [],
     answers: {},
     down: new Set(),
+    trouble: "connect to mx: Connection refused",
     before: async () => undefined,
     destination: (_, address) => address.replace(/^.*@/, ""),
-    async carry(letter: Letter, signal: AbortSignal): Promise<readonly Outcome[]> {
-      await this.before(letter, signal);
+    async carry(letter: Letter, signal: AbortSignal, tell = tellNobody): Promise<readonly Outcome[]> {
+      await this.before(letter, signal, tell);
       if (signal.aborted) return [];
       const chunks: Buffer[] = [];
       for await (const chunk of letter.body()) chunks.push(chunk as Buffer);
       const to = letter.recipients.map(({ address }) => address);
       this.carried.push({ id: letter.envelope.id, to, text: Buffer.concat(chunks).toString("latin1") });
       if (this.down.has(this.destination(letter.envelope, to[0] ?? ""))) {
-        const refused = reply(451, "4.4.1", "connect to mx: Connection refused");
+        const refused = reply(451, "4.4.1", this.trouble);
         return unreached(letter.recipients, refused, now());
       }
       return letter.recipients.map((recipient) => {

@@ -1,7 +1,7 @@
 /** A spool that is nothing but memory, for tests with thousands of messages; what they say is always the same. */
 import { Readable } from "node:stream";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
-import type { Spool } from "../../src/server/spool/spool.ts";
+import type { Entry, Spool } from "../../src/server/spool/spool.ts";
 import { envelope, message } from "./letters.ts";
 
 export interface Paper {
@@ -14,12 +14,14 @@ export interface Paper {
 
 export function paperSpool(): Paper {
   const envelopes = new Map<string, Envelope>();
+  const noted = new Map<string, readonly Entry[]>();
   const spool: Partial<Spool> = {
     ids: async () => [...envelopes.keys()],
     read: async (id) => envelopes.get(id) ?? { damaged: `${id} is not there` },
     record: async (next) => void envelopes.set(next.id, next),
     remove: async (id) => void envelopes.delete(id),
-    note: async () => undefined,
+    note: async (id, entries) => void noted.set(id, [...(noted.get(id) ?? []), ...entries]),
+    history: async (id) => noted.get(id) ?? [],
     body: () => Readable.from([Buffer.from(message)]),
     bodyStart: async () => Buffer.from(message),
   };

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { possibleCopies } from "../../src/server/spool/copies.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
 import { accepted, recipient } from "./letters.ts";
 import { logged, type Office, openOffice, patience, put } from "./office.ts";
@@ -157,6 +158,54 @@ describe("a message to several destinations", () => {
     ]);
     const tried = at.carrier.carried.filter((one) => one.id === id).map(({ to }) => to.join());
     expect(tried.toSorted()).toEqual(["a@example.net,c@example.net", "b@example.org", "c@example.net"]);
+  });
+});
+
+describe("a next hop that has the whole message and breaks off", () => {
+  const broken = "lost connection with mx.example.net[192.0.2.1] while sending end of data";
+  async function breaking(): Promise<Office> {
+    const at = await open();
+    at.carrier.down.add("example.net");
+    at.carrier.trouble = `${broken} -- message may be sent more than once`;
+    return at;
+  }
+
+  test("has none of what only waits for it", async () => {
+    const at = await breaking();
+    const { id } = await at.submit();
+    await logged(at, `${id}: to=<a@example.net>`);
+    const second = await at.submit();
+    await logged(at, `${second.id}: to=<a@example.net>`);
+    expect(await at.spool.read(second.id)).toMatchObject({
+      recipients: [{ reply: { text: `delivery temporarily suspended: ${broken}` } }],
+    });
+    expect(possibleCopies(await at.spool.history(id), "a@example.net")).toBe(1);
+    expect(possibleCopies(await at.spool.history(second.id), "a@example.net")).toBe(0);
+  });
+
+  test("may have a copy of each attempt: the report of delay counts them", async () => {
+    const at = await breaking();
+    const { id } = await at.submit();
+    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 1 }), 5000);
+    at.clock.turn(patience.first);
+    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 2 }), 5000);
+    at.clock.turn(240 * 60_000);
+    await logged(at, `${id}: sender delay notification`);
+    await vi.waitFor(() => expect(at.carrier.carried.some(({ text }) => text.includes(id))).toBe(true), 5000);
+    const report = at.carrier.carried.find(({ text }) => text.includes(`X-Queue-ID: ${id}`));
+    expect(report?.text).toMatch(/^X-Possible-Copies: 3\r$/m);
+    expect(report?.text).toContain("had the whole message 3 times");
+  });
+
+  test("is not a host whose own words say the same", () => {
+    const reply = { code: 451, status: "4.0.0", relay: "none", command: "", at: 0 };
+    const noted = (text: string) => ({ ...reply, recipient: "a@example.net", text });
+    const words = "message may be sent more than once";
+    const history = [
+      noted(`host mx refused to talk to me: ${words}`),
+      noted(`delivery temporarily suspended: lost connection with mx -- ${words}`),
+    ];
+    expect(possibleCopies(history, "a@example.net")).toBe(0);
   });
 });
 

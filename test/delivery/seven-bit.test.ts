@@ -256,6 +256,22 @@ epilogue
     expect(octets).toBeGreaterThan(times * line.length);
     expect(largest).toBeLessThan(1_000_000);
   });
+
+  test("whose lines are longer than what is read at once are the same when decoded, wherever they are cut", async () => {
+    const line = `${"=\xe4 \r".repeat(20_000)}\r\n`;
+    const text = `${crlf(head("8bit"))}--${" ".repeat(70_000)}\r\n${line}${"x".repeat(65_536)}\r\nend\r\n`;
+    const wanted = text.slice(text.indexOf("\r\n\r\n"));
+    for (const size of [1_000, 65_536, 65_537, 10_000_000]) {
+      const whole = await converted(text, size);
+      expect(whole).toContain("Content-Transfer-Encoding: quoted-printable");
+      const decoded = whole
+        .slice(whole.indexOf("\r\n\r\n"))
+        .replaceAll("=\r\n", "")
+        .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+      expect(decoded === wanted, `cut at ${size} octets`).toBe(true);
+      expect(Math.max(...whole.split("\r\n").map(({ length }) => length))).toBeLessThanOrEqual(76);
+    }
+  });
 });
 
 describe("a host without 8BITMIME", () => {

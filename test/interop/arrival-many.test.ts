@@ -7,15 +7,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
 import { selfSigned } from "../tools/certificate.ts";
 import { start } from "../tools/child.mjs";
-import { real } from "../tools/real.ts";
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
-import { isRoot } from "./root.ts";
+import { realAsRoot } from "./root.ts";
 
 const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
 const count = 50;
 const names = Array.from({ length: count }, (_, number) => `box${number}`);
 
-describe.skipIf(!real("dovecot", "sievec") || !isRoot)("fifty routes", () => {
+describe.skipIf(!realAsRoot("dovecot imap", "dovecot sieve"))("fifty routes", () => {
   let relay: Relay;
   let dovecot: Dovecot;
 

@@ -45,7 +45,7 @@ const clients: readonly Client[] = [
 const hops: readonly (readonly [string, () => Promise<Hop>, boolean])[] = [
   ["a hop that keeps the octets", capturingHop, true],
   ["Postfix's smtp-sink", smtpSinkHop, real("smtp-sink")],
-  ["a real Postfix that wants STARTTLS and a login", postfixHop, realPostfix("dovecot")],
+  ["a real Postfix that wants STARTTLS and a login", postfixHop, realPostfix("dovecot lmtp")],
 ];
 
 for (const [hopName, startHop, usable] of hops) {

@@ -42,7 +42,7 @@ describe.skipIf(!real("smtp-sink"))("an smtp-sink that", () => {
   });
 });
 
-describe.skipIf(!realPostfix("dovecot"))("a real Dovecot over LMTP", () => {
+describe.skipIf(!realPostfix("dovecot lmtp"))("a real Dovecot over LMTP", () => {
   let dovecot: Dovecot;
   let relay: Relay;
 
@@ -73,7 +73,7 @@ describe.skipIf(!realPostfix("dovecot"))("a real Dovecot over LMTP", () => {
   });
 });
 
-describe.skipIf(!realPostfix("dovecot"))("a Postfix as smarthost", () => {
+describe.skipIf(!realPostfix("dovecot lmtp"))("a Postfix as smarthost", () => {
   let hop: Hop;
 
   beforeAll(async () => {

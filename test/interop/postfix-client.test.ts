@@ -48,7 +48,7 @@ relayhost=[127.0.0.1]:SUBMISSIONS`,
   ],
 ];
 
-describe.skipIf(!realPostfix("swaks"))("a real Postfix sends through us with", () => {
+describe.skipIf(!realPostfix("postfix sasl", "swaks"))("a real Postfix sends through us with", () => {
   let hop: Hop;
   let relay: Relay;
 

@@ -4,14 +4,13 @@ import { type ImapAccount, openImap } from "../../src/probe/arrival/imap.ts";
 import type { Letter, Mailbox, Wanted } from "../../src/probe/arrival/mailbox.ts";
 import { connect as connectClient } from "../submission/client.ts";
 import { selfSigned } from "../tools/certificate.ts";
-import { real } from "../tools/real.ts";
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
-import { isRoot } from "./root.ts";
+import { realAsRoot } from "./root.ts";
 
 const { signal } = new AbortController();
 const everything: Wanted = { mark: () => true, report: () => true };
 
-describe.skipIf(!real("dovecot", "sievec") || !isRoot)("a mailbox by IMAP", () => {
+describe.skipIf(!realAsRoot("dovecot imap", "dovecot sieve"))("a mailbox by IMAP", () => {
   let dovecot: Dovecot;
   let account: ImapAccount;
   const certificate = selfSigned(["localhost"]);

@@ -7,14 +7,13 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Exchange } from "../../src/probe/plan.ts";
 import { mechanismNamed } from "../../src/probe/sasl/mechanisms.ts";
-import { real } from "../tools/real.ts";
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
-import { isRoot } from "./root.ts";
+import { realAsRoot } from "./root.ts";
 
 const mechanisms = ["PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"];
 const password = "corr\u00e9ct horse, battery";
 
-describe.skipIf(!real("dovecot") || !isRoot)("with Dovecot", () => {
+describe.skipIf(!realAsRoot("dovecot lmtp"))("with Dovecot", () => {
   let dovecot: Dovecot;
 
   beforeAll(async () => {

@@ -110,7 +110,7 @@ describe.each([
   });
 });
 
-describe.skipIf(!hasSwaks || !realPostfix("dovecot"))(
+describe.skipIf(!hasSwaks || !realPostfix("dovecot lmtp"))(
   "side by side with swaks against Dovecot over LMTP",
   () => {
     let dovecot: Dovecot;

@@ -62,7 +62,7 @@ const servers: readonly Server[] = [
       const { lmtp: port, stop } = dovecot;
       return { port, mail: join(dovecot.maildir("user1"), ".."), log: async () => "", stop };
     },
-    usable: () => realPostfix("dovecot"),
+    usable: () => realPostfix("dovecot lmtp"),
     protocol: "lmtp",
     refusal: /550 5\.1\.1 <nobody@example\.net> User doesn't exist/,
     utf8: false,

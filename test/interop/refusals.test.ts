@@ -133,7 +133,7 @@ set certificate_file="${relay.certificate}"\n`;
 
 function gitSendEmail(encryption: "tls" | "ssl"): Client {
   return {
-    programs: ["git", "perl"],
+    programs: ["git send-email"],
     async send(relay, attempt) {
       const settings = `[user]
 name = User One

@@ -27,7 +27,7 @@ async function admits(hash: string, password: string): Promise<boolean> {
   return !("problem" in stored) && verifyStored(stored, { password, names: [user] });
 }
 
-describe.skipIf(!real("doveadm"))("with the real doveadm", () => {
+describe.skipIf(!real("dovecot", "doveadm"))("with the real doveadm", () => {
   async function doveadmAccepts(hash: string, password: string): Promise<boolean> {
     const { stdout } = await call("doveadm", ["pw", "-u", user, "-t", hash, "-p", password]).catch(
       (error: { readonly code?: unknown; readonly stderr?: string }) => {

@@ -244,3 +244,20 @@ describe("the work", () => {
     expect(await verify("user1", "live")).toEqual(acceptance("user1"));
   });
 });
+
+test("tells whether what a login was let in with still stands", async () => {
+  await start(`user1:${bcrypt}\nuser2:${md5}\n`);
+  const hashes = (await verifier?.hashes("USER1@example.org")) ?? [];
+  expect(hashes.length).toBe(1);
+  expect(verifier?.stands("user1", hashes)).toBe(true);
+  for (const [line, stands] of [
+    [`user1:${md5}`, false],
+    [`user1:${bcrypt}`, true],
+    [`user1:!${bcrypt}`, false],
+    [`user3:${bcrypt}`, false],
+  ] as const) {
+    await writeFile(file, `${line}\nuser2:${md5}\n`);
+    await verifier?.reload();
+    expect(verifier?.stands("user1", hashes)).toBe(stands);
+  }
+});

@@ -74,6 +74,7 @@ test("every message ends once: delivered, returned or dropped", async () => {
   const frosted = frostedSpool(spool, frost);
   const scheduler = startScheduler({ spool: frosted, carrier, hostname: "submission.example.org" }, hasty, {
     now: () => Date.now(),
+    steady: () => performance.now(),
     random,
     alarm: (after, ring) => {
       const timer = setTimeout(ring, after);

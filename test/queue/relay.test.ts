@@ -4,9 +4,10 @@ import { once } from "node:events";
 import { chmod, chown, mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { program, type Relay, startRelay } from "../../demo/relay.mjs";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { type Relay, startRelay } from "../../demo/relay.mjs";
 import { note, submitAlone } from "../relay/conversation.ts";
+import { copyElsewhere, type Elsewhere } from "../tools/elsewhere.ts";
 import { until } from "../tools/until.ts";
 import { listed, queue, well } from "./operator.ts";
 
@@ -193,6 +194,9 @@ test.runIf(process.getuid?.() === 0)(
     await relay.start();
     const id = await stuck("for the group");
     await chown(socket, 0, group);
+    const theirs = await copyElsewhere();
+    onTestFinished(theirs.remove);
+    const as = runner(theirs);
     const inside = await as({ uid: 64_000, gid: group }, "hold", "--all", "--yes");
     expect(inside).toMatchObject({ status: 0, stdout: "1 message held\n" });
     expect((await as({ uid: 64_000, gid: group }, "list")).stdout).toContain(id);
@@ -205,17 +209,18 @@ test.runIf(process.getuid?.() === 0)(
 /** nogroup. */
 const group = 65_534;
 
-/** What a plain user gets to see. */
-async function as(
-  user: { readonly uid: number; readonly gid: number },
-  word: string,
-  ...words: readonly string[]
-) {
-  const child = spawn(process.execPath, [program, "queue", word, "--config", relay.config, ...words], user);
-  const [stdout, stderr, [status]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, "close") as Promise<[number | null]>,
-  ]);
-  return { status, stdout, stderr };
-}
+/** Runs our program as a plain user: what that one gets to see. */
+const runner =
+  ({ node, program }: Elsewhere) =>
+  async (user: { readonly uid: number; readonly gid: number }, word: string, ...words: readonly string[]) => {
+    const child = spawn(node, [program, "queue", word, "--config", relay.config, ...words], {
+      ...user,
+      cwd: "/",
+    });
+    const [stdout, stderr, [status]] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, "close") as Promise<[number | null]>,
+    ]);
+    return { status, stdout, stderr };
+  };

@@ -3,11 +3,12 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
 import { openSpool } from "../../src/server/spool/spool.ts";
 import { put } from "../delivery/office.ts";
 import { authPlain, greet } from "../relay/conversation.ts";
+import { copyElsewhere } from "../tools/elsewhere.ts";
 import { real } from "../tools/real.ts";
 import { listed, queue, well } from "./operator.ts";
 
@@ -120,7 +121,10 @@ test.runIf(process.getuid?.() === 0)(
 test.runIf(process.getuid?.() === 0)("tells who may not that they may not", async () => {
   await filled({});
   await chmod(relay.folder, 0o755);
-  const child = spawn(process.execPath, [program, "queue", "list", "--config", relay.config], {
+  const theirs = await copyElsewhere();
+  onTestFinished(theirs.remove);
+  const child = spawn(theirs.node, [theirs.program, "queue", "list", "--config", relay.config], {
+    cwd: "/",
     uid: 65_534,
     gid: 65_534,
   });

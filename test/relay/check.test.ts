@@ -1,5 +1,5 @@
 /** What `tpa-submit serve --check` says; the mistakes that it finds as a start does are in start.test.ts. */
-import { writeFile } from "node:fs/promises";
+import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
@@ -86,6 +86,23 @@ relay-password-file = "FOLDER/secret"`);
     const check = await serve("--check");
     expect(check.status).toBe(status);
     expect(check.stdout + check.stderr).toMatch(says);
+  });
+
+  test("refuses files that everybody can change, and warns of secrets that everybody can read", async () => {
+    const passwords = join(relay.folder, "mail-passwords");
+    await chmod(passwords, 0o600);
+    await chmod(join(relay.folder, "key.pem"), 0o644);
+    const fine = await serve("--check");
+    expect(fine.status).toBe(0);
+    expect(fine.stdout).toMatch(/mail-passwords: the password file can be changed by nobody else\n/);
+    expect(fine.stdout).toMatch(/tpa-submit\.toml: the settings can be changed by nobody else\n/);
+    expect(fine.stdout).toMatch(/key\.pem: warning: everybody can read it \(mode 0644\)\n/);
+    await chmod(passwords, 0o666);
+    const { status, stderr } = await serve("--check");
+    expect(status).toBe(78);
+    expect(stderr).toMatch(
+      /mail-passwords: the password file can be changed by everybody \(mode 0666\); chmod o-w it/,
+    );
   });
 
   test("may be used while the relay runs", async () => {

@@ -194,6 +194,23 @@ describe("SIGHUP", () => {
     await relay.logged(new RegExp(`${await submitAlone(relay, note("still served"))}: removed`));
   });
 
+  test("that comes before the program is loaded is no end of it", async () => {
+    relay.signal("SIGTERM");
+    await relay.ended;
+    // The first thing that the launcher does is to look whether the program has been built.
+    const early = `import fs, { existsSync } from "node:fs"; import { syncBuiltinESMExports } from "node:module";
+const look = existsSync;
+fs.existsSync = (path) => (String(path).includes("/dist/main.js") && process.kill(process.pid, "SIGHUP"), look(path));
+syncBuiltinESMExports();`;
+    process.env["NODE_OPTIONS"] = `--import=data:text/javascript,${encodeURIComponent(early)}`;
+    try {
+      await relay.start();
+    } finally {
+      delete process.env["NODE_OPTIONS"];
+    }
+    await submitAlone(relay, note("alive"));
+  });
+
   test("that comes while the relay starts is no end of it", async () => {
     relay.signal("SIGTERM");
     await relay.ended;

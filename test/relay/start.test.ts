@@ -2,7 +2,6 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
-import { generate } from "selfsigned";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { prepareRelay, program, type Relay, startRelay } from "../../demo/relay.mjs";
 import { isRoot } from "../interop/root.ts";
@@ -66,22 +65,6 @@ const cases: readonly Case[] = [
     fault: ({ folder }) => writeFile(join(folder, "key.pem"), selfSigned().key),
     status: 78,
     says: /^FOLDER\/key\.pem: is not the private key of the certificate in FOLDER\/certificate\.pem$/,
-  },
-  {
-    name: "a certificate that has expired",
-    fault: async ({ folder, certificate }) => {
-      const day = 86_400_000;
-      const expired = await generate([{ name: "commonName", value: "localhost" }], {
-        keyType: "ec",
-        curve: "P-256",
-        notBeforeDate: new Date(Date.now() - 2 * day),
-        notAfterDate: new Date(Date.now() - day),
-      });
-      await writeFile(certificate, expired.cert);
-      await writeFile(join(folder, "key.pem"), expired.private);
-    },
-    status: 78,
-    says: /^FOLDER\/certificate\.pem: expired on /,
   },
   {
     name: "a spool whose parent folder is missing",

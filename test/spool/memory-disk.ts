@@ -120,7 +120,7 @@ export function memoryDisk(
       return {
         kind,
         mode: kind === "file" ? 0o600 : 0o700,
-        uid: 0,
+        uid: process.geteuid?.() ?? 0, // a spool of its own
         gid: 0,
         octets: contents.get(find(path))?.length ?? 0,
       };

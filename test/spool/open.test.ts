@@ -1,7 +1,18 @@
 /** Who may open a spool, which folders are taken for one, and the one line that an operator gets otherwise. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -49,6 +60,49 @@ async function rival(): Promise<{ child: ChildProcess; owns: boolean }> {
   const opened = once(child.stdout, "data").then(() => true);
   return { child, owns: await Promise.race([opened, once(child, "exit").then(() => false)]) };
 }
+
+describe("nobody else has a hand in a spool:", () => {
+  it("the lock is no link to somebody's file", async () => {
+    await mkdir(directory);
+    const precious = join(parent, "precious");
+    await writeFile(precious, "precious");
+    await symlink(precious, join(directory, "lock"));
+    expect(await refusal()).toEqual({
+      status: 77,
+      message: "/spool/lock: is a symbolic link, which is not followed; remove it",
+    });
+    expect(await readFile(precious, "utf8")).toBe("precious");
+    await rm(join(directory, "lock"));
+    await link(precious, join(directory, "lock"));
+    expect((await refusal()).message).toBe("/spool/lock: has another name as well; remove it");
+    expect(await readFile(precious, "utf8")).toBe("precious");
+  });
+
+  it("a folder that others may write into is not taken", async () => {
+    await mkdir(directory);
+    await chmod(directory, 0o777);
+    expect(await refusal()).toEqual({
+      status: 77,
+      message: "/spool: others may write into it (mode 0777); chmod 0700 it",
+    });
+    await chmod(directory, 0o700);
+    await (await openSpool(directory, now)).close();
+    await chmod(join(directory, "queue"), 0o720);
+    expect((await refusal()).message).toMatch(/^\/spool\/queue: others may write into it/);
+  });
+
+  it.skipIf(process.geteuid?.() !== 0)("a folder of another owner is not taken", async () => {
+    await mkdir(directory);
+    await chown(directory, 4711, 4711);
+    expect((await refusal()).message).toMatch(
+      /^\/spool: belongs to the user 4711, and tpa-submit runs as the user 0/,
+    );
+    await chown(directory, 0, 0);
+    await (await openSpool(directory, now)).close();
+    await chown(join(directory, "messages"), 4711, 4711);
+    expect((await refusal()).message).toMatch(/^\/spool\/messages: belongs to the user 4711/);
+  });
+});
 
 describe("one process owns a spool:", () => {
   it("the second is told who has it, and may try again when it is free", async () => {
@@ -184,7 +238,7 @@ describe("without permission", () => {
     await chmod(directory, 0o000);
     expect(await unprivileged(refusal)).toMatchObject({
       status: 77,
-      message: expect.stringContaining("EACCES"),
+      message: expect.stringMatching(/EACCES|belongs to the user 0, and tpa-submit runs as the user 65534/),
     });
     await chmod(directory, 0o700);
   });

@@ -1,7 +1,7 @@
 /**
  * Every power cut that can happen, on a disk in memory that loses what was not fsynced: at each moment of a message's
  * life, with each part of the unsynced reaching the disk or not, also after a mere kill, and again during the next
- * start. And the reverse: no fsync is there in vain.
+ * start. And the reverse: no fsync is there in vain. What else is done to messages: replay.test.ts.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { isDamaged, openSpool, type Spool } from "../../src/server/spool/spool.ts";
+import { earlier } from "./earlier.ts";
 import { intercept } from "./intercept.ts";
 import { type Change, memoryDisk, powerCut } from "./memory-disk.ts";
 
@@ -126,34 +127,13 @@ describe("a spool of this format", () => {
 describe("an upgrade", () => {
   const directory = "/srv/spool";
 
-  /** The fixture on a disk in memory, all of it durable. */
-  async function old(): Promise<readonly Change[]> {
-    const folders = [
-      "/srv",
-      directory,
-      ...["drafts", "messages", "queue"].map((name) => join(directory, name)),
-    ];
-    const names = ["format", "lock", ...(await filesIn("messages")), ...(await filesIn("queue"))];
-    const changes: Change[] = folders.map((path, index) => ({ path, inode: index + 1 }));
-    for (const [index, name] of names.entries()) {
-      const inode = folders.length + index + 1;
-      const content = await readFile(join(fixtures, "format-1", name));
-      changes.push({ path: join(directory, name), inode }, { inode, content });
-      changes.push({ synced: inode, since: changes.length });
-    }
-    return [...changes, ...["/", ...folders].map((synced) => ({ synced, since: changes.length }))];
-  }
-
-  const filesIn = async (folder: string) =>
-    (await readdir(join(fixtures, "format-1", folder))).map((name) => join(folder, name));
-
   /** What lies on the disk before anybody opens it again. */
   async function format(journal: readonly Change[]): Promise<string | undefined> {
     return memoryDisk(journal).files().get(join(directory, "format"));
   }
 
   it("loses nothing by a kill or a power cut at any moment, and is then made in full", async () => {
-    const before = await old();
+    const before = await earlier(directory);
     const memory = memoryDisk(before);
     const whole = await contents(await openSpool(directory, () => 0, memory));
     const formats = new Set<string | undefined>();
@@ -174,7 +154,7 @@ describe("an upgrade", () => {
     ["the new number, before it takes the old one's place", /^sync .*format\.new$/],
     ["the folder, before anything of the new format is written", /^sync \/srv\/spool$/],
   ])("needs the fsync of %s", async (_, skipped) => {
-    const before = await old();
+    const before = await earlier(directory);
     const memory = memoryDisk(before);
     const disk = intercept(memory, (call) => (skipped.test(call) ? "skip" : "go"));
     const spool = await openSpool(directory, () => 0, disk);
@@ -193,7 +173,7 @@ describe("an upgrade", () => {
   });
 
   it("that the disk refuses leaves the spool as it was, and says so in one line", async () => {
-    const before = await old();
+    const before = await earlier(directory);
     for (const call of ["create", "write", "sync", "rename"]) {
       const memory = memoryDisk(before);
       const disk = intercept(memory, (at) => {

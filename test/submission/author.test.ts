@@ -51,7 +51,7 @@ const headers: readonly (readonly [string, readonly string[], string])[] = [
   [
     "a From of many kilobytes",
     [`From: ${"user1@example.org,".repeat(4_000)}`],
-    "554 5.6.0 *From field cannot*",
+    "554 5.6.0 *and may have 65536*",
   ],
   [
     "two of its addresses and no Sender",

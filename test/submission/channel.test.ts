@@ -137,7 +137,7 @@ describe("the file with the CA of clients", () => {
     writeFileSync(at("key.pem"), pair.key);
     if (text !== undefined) writeFileSync(at(file), text);
     const files = { certificate: at("cert.pem"), key: at("key.pem"), "client-ca": at(file), more: [] };
-    return (await readCertificate(files, Date.now())).clientCa;
+    return (await readCertificate(files)).clientCa;
   }
 
   test("is read with the certificate", async () => {

@@ -60,7 +60,14 @@ const keyed = indexLogins(
   "example.org",
 );
 
-export const testPatience = { proxy: 60_000, login: 60_000, command: 60_000, rate: 500, wrongPassword: 1 };
+export const testPatience = {
+  proxy: 60_000,
+  login: 60_000,
+  stressed: 60_000,
+  command: 60_000,
+  rate: 500,
+  wrongPassword: 1,
+};
 
 /** Limits of each login, high ones where `changes` names none. */
 export function quotaOf(changes: Partial<Allowance> = {}): Quota {
@@ -86,6 +93,7 @@ export function submissionFor(): Submission {
     senders: senderPolicy("own", "example.org", aliases),
     connectionsPerAddress: 1_000,
     connections: 1_000,
+    descriptors: Number.POSITIVE_INFINITY,
     crowd: newCrowd(),
     isProxy: () => false,
     wrongText: "Authentication failed: check your user name and your e-mail password",
@@ -97,6 +105,8 @@ export function submissionFor(): Submission {
     proofs: newProofs(async () => keyed, "example.org", Buffer.from("secret of the host")),
     challenges: [],
     nonce: () => "NONCE",
+    hashes: async () => [],
+    stands: () => true,
     brake: newBrake(() => Date.now(), Buffer.alloc(32)),
     isFrozen: () => false,
     quota: quotaOf(),

@@ -2,31 +2,145 @@
  * Tests against the real thing: Debian's swaks, fail2ban, Postfix and others, where they are installed.
  * `apt-get install` of all of them is what .ci/run does.
  */
-import { accessSync, constants, statSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, readdirSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { test } from "vitest";
 
 /**
- * Whether all `programs` are installed. Call it while tests are being declared:
+ * Whether all `needs` are met. Call it while tests are being declared:
  *
- *     describe.skipIf(!real("swaks", "postconf"))("with the real swaks", () => { … });
+ *     describe.skipIf(!real("swaks", "dovecot lmtp"))("with the real swaks", () => { … });
  *
- * A missing one is said aloud, and the tests are skipped; where the environment has TPA_SUBMIT_INTEROP=required
+ * A need is a program by its name, or a row of `features`: what a program does only with another package beside it.
+ * What is missing is said aloud, and the tests are skipped; where the environment has TPA_SUBMIT_INTEROP=required
  * it is a failed test instead, so that a gate cannot be passed by installing nothing.
  */
-export function real(...programs: readonly string[]): boolean {
-  const missing = programs.filter((program) => pathOf(program) === undefined);
+export function real(...needs: readonly string[]): boolean {
+  const missing = needs.filter((need) => !isMet(need));
   if (missing.length === 0) return true;
-  const complaint = `not installed: ${missing.join(", ")}`;
+  const complaint = `not installed: ${missing.map(said).join(", ")}`;
   if (process.env["TPA_SUBMIT_INTEROP"] === "required") {
-    test(`needs ${programs.join(", ")}`, () => {
+    test(`needs ${needs.join(", ")}`, () => {
       throw new Error(complaint);
     });
   } else {
-    process.stderr.write(`\n*** SKIPPED, ${complaint} (tests with ${programs.join(", ")}) ***\n`);
+    process.stderr.write(`\n*** SKIPPED, ${complaint} (tests with ${needs.join(", ")}) ***\n`);
   }
   return false;
 }
+
+interface Feature {
+  /** What brings it, to be told where it is missing. */
+  readonly from: string;
+  readonly isThere: () => boolean;
+}
+
+/**
+ * A name with a blank is a feature of the program before it. A name without one is a program whose name does not tell
+ * enough: a swaks without its Perl modules knows no TLS, and Dovecot 2.4 does not read what was written for 2.3.
+ */
+const features: Readonly<Record<string, Feature>> = {
+  chromium: {
+    from: "chromium",
+    isThere: () => output("chromium", "--version").includes("Chromium "), // elsewhere it is a hint at another package
+  },
+  dovecot: { from: "dovecot-core 2.3", isThere: () => output("dovecot", "--version").startsWith("2.3.") },
+  "dovecot lmtp": {
+    from: "dovecot-lmtpd",
+    isThere: () => isMet("dovecot") && isProgram(join(dovecot("libexec_dir"), "lmtp")),
+  },
+  "dovecot imap": {
+    from: "dovecot-imapd",
+    isThere: () =>
+      isMet("dovecot") &&
+      ["imap-login", "imap"].every((name) => isProgram(join(dovecot("libexec_dir"), name))),
+  },
+  "dovecot sieve": {
+    from: "dovecot-sieve",
+    isThere: () =>
+      isMet("dovecot lmtp") &&
+      pathOf("sievec") !== undefined &&
+      isFile(join(dovecot("mail_plugin_dir"), "lib90_sieve_plugin.so")),
+  },
+  "fail2ban postfix": {
+    from: "fail2ban",
+    isThere: () => pathOf("fail2ban-regex") !== undefined && isFile("/etc/fail2ban/filter.d/postfix.conf"),
+  },
+  "git send-email": {
+    from: "git-email, libauthen-sasl-perl and libio-socket-ssl-perl",
+    isThere: () =>
+      isProgram(join(output("git", "--exec-path").trim(), "git-send-email")) &&
+      isPerl("Authen::SASL", "IO::Socket::SSL"),
+  },
+  gsasl: {
+    from: "gsasl",
+    isThere: () => output("gsasl", "--client-mechanisms").includes("SCRAM-SHA-256-PLUS"),
+  },
+  msmtp: { from: "msmtp", isThere: () => output("msmtp", "--version").includes("scram-sha-256") },
+  "mtail postfix": {
+    from: "mtail, with /usr/share/doc",
+    isThere: () => pathOf("mtail") !== undefined && isFile(mtailsPostfix),
+  },
+  "postfix sasl": {
+    from: "libsasl2-modules",
+    isThere: () => {
+      const folders = ["/usr/lib", "/usr/lib64", ...inside("/usr/lib")];
+      return pathOf("postfix") !== undefined && folders.some((at) => isFile(join(at, "sasl2/libplain.so")));
+    },
+  },
+  strace: { from: "strace, where it may trace", isThere: () => runs("strace", "-f", "-qq", "true") },
+  swaks: {
+    from: "swaks, libauthen-sasl-perl, libio-socket-inet6-perl, libnet-dns-perl and libnet-ssleay-perl",
+    isThere: () =>
+      pathOf("swaks") !== undefined && isPerl("Net::SSLeay", "Net::DNS", "Authen::SASL", "IO::Socket::INET6"),
+  },
+};
+
+/** The stock program of mtail for Postfix's log lines. */
+export const mtailsPostfix = "/usr/share/doc/mtail/examples/postfix.mtail";
+
+/** Each is asked once. */
+const met = new Map<string, boolean>();
+
+/** Whether one of the needs is met; says nothing. */
+export function isMet(need: string): boolean {
+  const known = met.get(need);
+  if (known !== undefined) return known;
+  const feature = features[need];
+  if (feature === undefined && need.includes(" ")) throw new Error(`nobody knows how to tell "${need}"`);
+  const answer = feature === undefined ? pathOf(need) !== undefined : feature.isThere();
+  met.set(need, answer);
+  return answer;
+}
+
+const said = (need: string): string => {
+  const from = features[need]?.from;
+  return from === undefined || from === need ? need : `${need} (${from})`;
+};
+
+/** What `program` says; nothing where it is not there or fails. */
+function output(program: string, ...words: readonly string[]): string {
+  const path = pathOf(program);
+  if (path === undefined) return "";
+  const { status, stdout } = spawnSync(path, words, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+    timeout: 10_000,
+  });
+  return status === 0 ? stdout : "";
+}
+
+function runs(program: string, ...words: readonly string[]): boolean {
+  const path = pathOf(program);
+  return path !== undefined && spawnSync(path, words, { stdio: "ignore", timeout: 10_000 }).status === 0;
+}
+
+const isPerl = (...modules: readonly string[]): boolean =>
+  runs("perl", ...modules.map((name) => `-M${name}`), "-e", "1");
+
+/** A setting of Dovecot as it was built. */
+const dovecot = (setting: string): string => output("doveconf", "-d", "-h", setting).trim();
 
 /** Where `program` is installed; /usr/sbin and /sbin are searched as well, which a plain user's PATH lacks. */
 export function pathOf(program: string): string | undefined {
@@ -43,5 +157,21 @@ function isProgram(path: string): boolean {
     return statSync(path).isFile();
   } catch {
     return false; // not there, or not ours to run: looked for elsewhere
+  }
+}
+
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false; // not there, or below something that is no folder
+  }
+}
+
+function inside(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).map((name) => join(folder, name));
+  } catch {
+    return [];
   }
 }

@@ -46,6 +46,8 @@ export async function setUser(options: Options, user: string): Promise<number> {
   }
   const edit = await editPasswordFile(path, (before) => setLine(before, user, text, domain), Date.now);
   if (synced) warn(`${path} comes from the directory: the next sync undoes this; --ldap sets it there`);
+  const shut = whyNone(linesOf(parsePasswordFile(edit.text), user, domain));
+  if (shut !== "") warn(`${user} is still not let in: ${shut}`);
   const made = generated ? { password: attempt.password } : {};
   if (options.json) return print(JSON.stringify({ user, file: path, replaced: edit.lines.length, ...made }));
   if (generated) tell(`the password of ${user}, shown only now: ${attempt.password}`);

@@ -6,6 +6,7 @@ import { visible, visibleLines } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Queued, Unreadable } from "../../server/control/order.ts";
+import { possibleCopies } from "../../server/spool/copies.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
 import type { Handled, History } from "../../server/spool/spool.ts";
 import { formatReply, type Reply } from "../../smtp/reply.ts";
@@ -45,7 +46,16 @@ export async function run(argv: readonly string[]): Promise<number> {
 async function* asJson({ about, history, octets }: Message, body: boolean): AsyncGenerator<string> {
   const content = (await buffer(octets)).toString("utf8");
   const noted = history.map((one) => ("leftOut" in one ? one : { ...one, at: time(one.at) }));
-  yield `${JSON.stringify({ ...jsonOf(about), history: noted, [body ? "message" : "header"]: content })}\n`;
+  yield `${JSON.stringify({ ...jsonOf(about), history: noted, ...copiesIn(about, history), [body ? "message" : "header"]: content })}\n`;
+}
+
+/** By recipient, where there are any. */
+function copiesIn(about: Message["about"], history: History): object {
+  if (about.status === "damaged") return {};
+  const counted = about.envelope.recipients
+    .map(({ address }) => [address, possibleCopies(history, address)] as const)
+    .filter(([, copies]) => copies > 0);
+  return counted.length === 0 ? {} : { possible_copies: Object.fromEntries(counted) };
 }
 
 async function* asText({ about, history, octets }: Message): AsyncGenerator<string> {
@@ -60,6 +70,8 @@ async function* asText({ about, history, octets }: Message): AsyncGenerator<stri
   for (const { address, state, reply, notify } of about.envelope.recipients) {
     yield `  ${visible(address)}: ${state}${notify ? `, NOTIFY=${notify.join(",")}` : ""}\n`;
     if (reply) yield `    ${saidBy(reply, reply.relay, reply.at)}\n`;
+    const copies = possibleCopies(history, address);
+    if (copies > 0) yield `    possible copies: ${copies}, taken whole without an answer\n`;
   }
   yield* historyText(history, heading("History"));
   yield `${heading("Message")}\n`;

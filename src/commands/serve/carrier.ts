@@ -29,7 +29,7 @@ export async function carrierFor(
   { delivery, route, hostname, spool }: Config,
   sessions: Sessions,
 ): Promise<Carrier> {
-  const resolver = remembering(resolverFor(delivery), Date.now);
+  const resolver = remembering(resolverFor(delivery), () => performance.now());
   const routing: Routing = {
     resolver,
     hostname,

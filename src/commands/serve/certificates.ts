@@ -34,16 +34,21 @@ export function tellOf(certificates: Certificates, now: number): void {
 function warnOfEnds(certificates: Certificates, now: number): void {
   for (const certificate of each(certificates)) {
     const days = daysLeft(certificate, now);
-    const { file, names } = certificate;
-    if (days < warned) log("certificate-ending", { file, names, days: Math.max(0, days) });
+    const { file, names, until } = certificate;
+    if (until <= now) log("certificate-expired", { file, names, until: new Date(until).toISOString() });
+    else if (days < warned) log("certificate-ending", { file, names, days });
   }
 }
 
 /** Warns once a day of those that end soon, until it is stopped. */
 export function warnDaily(
-  certificates: () => Certificates,
+  certificates: () => Certificates | undefined,
   now: () => number,
 ): { readonly stop: () => void } {
-  const timer = setInterval(() => warnOfEnds(certificates(), now()), day);
+  const warn = (): void => {
+    const known = certificates();
+    if (known) warnOfEnds(known, now());
+  };
+  const timer = setInterval(warn, day);
   return { stop: () => clearInterval(timer) };
 }

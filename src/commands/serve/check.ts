@@ -15,6 +15,7 @@ import { readCertificate } from "../../server/submission/door/certificate.ts";
 import { carrierFor } from "./carrier.ts";
 import { daysLeft, each } from "./certificates.ts";
 import { controlSocket } from "./control.ts";
+import { permissions } from "./permissions.ts";
 import { rulesFor } from "./rules.ts";
 import { describeWays } from "./ways.ts";
 
@@ -25,6 +26,7 @@ export async function checkConfig(config: Config, file: string): Promise<number>
     () => certificate(config),
     () => passwords(config),
     () => spool(config),
+    () => permissions(config, file),
     () => resolver(config),
     async () => void (await rulesFor(config)),
     () => ways(config),
@@ -46,7 +48,15 @@ export async function checkConfig(config: Config, file: string): Promise<number>
 
 async function certificate({ tls }: Config): Promise<string> {
   const now = Date.now();
-  const lines = each(await readCertificate(tls, now)).map((certificate) => {
+  const all = each(await readCertificate(tls));
+  const expired = all.filter(({ until }) => until <= now);
+  if (expired.length > 0) {
+    const complaints = expired.map(
+      ({ file, until }) => `${file}: expired on ${new Date(until).toISOString()}; clients would refuse it`,
+    );
+    throw new Failure(exitStatus.config, complaints.join("\n"));
+  }
+  const lines = all.map((certificate) => {
     const { file, names, until, gap } = certificate;
     const end = `${new Date(until).toISOString()}, ${daysLeft(certificate, now)} days from now`;
     const warning = gap === undefined ? "" : `\n${file}: warning: ${gap}`;

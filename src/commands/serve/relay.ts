@@ -3,6 +3,7 @@
  * What was opened last is closed first; between the doors and the deliveries there is only the spool.
  */
 import { hkdfSync, randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
@@ -11,32 +12,38 @@ import { newSessions, type Sessions } from "../../server/delivery/hop/sessions.t
 import type { Carrier } from "../../server/delivery/route/carrier.ts";
 import { startScheduler } from "../../server/delivery/schedule/scheduler.ts";
 import { startHttp } from "../../server/observe/http.ts";
+import { inHand, markWith, takeLongest } from "../../server/observe/in-hand.ts";
 import { log, logTo } from "../../server/observe/log.ts";
 import { openMetrics, toAll } from "../../server/observe/metrics.ts";
 import { openSink } from "../../server/observe/sink.ts";
+import { watchLoop } from "../../server/observe/standstill.ts";
+import { openInHand } from "../../server/spool/in-hand-file.ts";
 import { openSpool } from "../../server/spool/spool.ts";
-import { type Certificates, readCertificate } from "../../server/submission/door/certificate.ts";
+import { readCertificate } from "../../server/submission/door/certificate.ts";
 import { newBrake } from "../../server/submission/limits/brake.ts";
 import { newCrowd } from "../../server/submission/limits/crowd.ts";
 import type { Submission } from "../../server/submission/submission.ts";
 import { version } from "../../version.ts";
 import { carrierFor } from "./carrier.ts";
-import { each, filesOf, tellOf, warnDaily } from "./certificates.ts";
+import { filesOf } from "./certificates.ts";
 import { controlSocket, openControl, openWinter } from "./control.ts";
-import { openDoors } from "./doors.ts";
-import { healthOf, newState, readingsOf } from "./figures.ts";
+import { openEntrance } from "./entrance.ts";
+import { newState, readingsOf } from "./figures.ts";
+import { clearing, holdCulprits } from "./guard.ts";
+import { newCheckup } from "./health.ts";
 import { placesFor } from "./inherited.ts";
 import { logPasswords } from "./journal.ts";
 import { patienceOf } from "./patience.ts";
-import { type Rules, rulesFor } from "./rules.ts";
+import { type Rules, reserveOf, rulesFor } from "./rules.ts";
 import { openQuota } from "./usage.ts";
-import { watchFiles } from "./watch.ts";
 
 export interface Relay {
   /** Re-reads configuration, certificate and passwords; what is wrong is logged, and the old stays in use. */
   reload(): Promise<void>;
   /** Takes nothing new, lets sessions and deliveries end for a while, leaves the rest in the spool. */
   stop(): Promise<void>;
+  /** Resolves, perhaps never, when only a new process can take mail again; {@link stop} is then a matter of moments. */
+  readonly broken: Promise<void>;
 }
 
 /** What a reload replaces as one. */
@@ -47,7 +54,10 @@ interface InUse {
 }
 
 /** How long sessions and deliveries may go on after SIGTERM, in milliseconds. systemd's own patience is 90 s. */
-const grace = 30_000;
+const standardGrace = 30_000;
+
+/** And when the spool can promise nothing: whatever they did would be in vain, or done twice. */
+const brokenGrace = 1_000;
 
 /**
  * Starts everything that `config` asks for. `reread` gives the configuration anew.
@@ -55,25 +65,56 @@ const grace = 30_000;
  */
 export async function startRelay(config: Config, reread: () => Promise<Config>): Promise<Relay> {
   const opened: (() => Promise<void>)[] = [];
+  let grace = standardGrace;
+  let isStarted = false;
+  const state = newState();
   const stop = async (): Promise<void> => {
+    state.stopping = true;
     for (const close of opened.splice(0).reverse()) await close();
   };
   try {
     const sink = await openSink({ ...config.log, hostname: config.hostname }, Date.now);
     opened.push(sink.close);
-    const state = newState();
-    const metrics = openMetrics(readingsOf(state));
+    const reserve = reserveOf(config);
+    const metrics = openMetrics(readingsOf(state, reserve));
     logTo(toAll(sink.write, metrics.count));
 
+    const watch = watchLoop({
+      now: () => performance.now(),
+      processor: () => {
+        const { user, system } = process.cpuUsage();
+        return (user + system) / 1000;
+      },
+      longest: takeLongest,
+      every,
+    });
+    state.delay = watch.delay;
+    opened.push(async () => watch.stop());
+
     const places = placesFor(config.listen, process.env, process.pid);
-    const certificate = await readCertificate(config.tls, Date.now());
+    const certificate = await orFailure(readCertificate(config.tls));
     const sessions = newSessions(Date.now);
     opened.push(async () => sessions.close());
     let inUse = await putToUse(config, sessions);
 
     const spool = await openSpool(config.spool.directory, Date.now);
     opened.push(() => spool.close());
-    const { frozen, frost, spool: frosted } = await openWinter(spool, config.spool.directory);
+    // With nothing to deliver there is nothing to start for.
+    if (certificate instanceof Failure && (await spool.ids()).length === 0) throw certificate;
+    const broken = spool.broken.then((error) => {
+      grace = brokenGrace;
+      state.broken = errorText(error);
+      log("spool-broken", { reason: errorText(error) });
+    });
+    const inHandFile = openInHand(join(config.spool.directory, "in-hand"));
+    opened.push(async () => {
+      markWith(() => undefined);
+      inHandFile.close(isStarted);
+    });
+    await holdCulprits(inHandFile, spool, Date.now);
+    markWith(inHandFile.mark);
+    const guarded = clearing(spool, inHandFile);
+    const { frozen, frost, spool: frosted } = await openWinter(guarded, config.spool.directory);
 
     const limited = await openQuota(config.spool.directory, () => inUse.config.limits);
     opened.push(() => limited.close());
@@ -81,9 +122,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     const { passwords, domain, hostname } = config;
     const worker = new URL("../../passwd/worker.js", import.meta.url);
     // Derived from what only this host knows, and keeps.
-    const secret = new Uint8Array(
-      hkdfSync("sha256", certificate.key, "", "tpa-submit: logins without keys", 32),
-    );
+    const known = certificate instanceof Failure ? randomBytes(32) : certificate.key;
+    const secret = new Uint8Array(hkdfSync("sha256", known, "", "tpa-submit: logins without keys", 32));
     const verifier = await startVerifier({ ...passwords, domain, worker, secret }, (event) => {
       if (event.kind === "loaded") state.logins = event.logins;
       logPasswords(passwords.file, event);
@@ -91,12 +131,14 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     opened.push(() => verifier.close());
 
     const carrier: Carrier = {
-      destination: (envelope, address) => inUse.carrier.destination(envelope, address),
-      carry: async ({ envelope, ...letter }, signal) =>
-        frost.on(envelope).held ? [] : inUse.carrier.carry({ envelope, ...letter }, signal),
+      destination: (envelope, address) =>
+        inHand(envelope.id, () => inUse.carrier.destination(envelope, address)),
+      carry: async ({ envelope, ...letter }, signal, tell) =>
+        frost.on(envelope).held ? [] : inUse.carrier.carry({ envelope, ...letter }, signal, tell),
     };
     const scheduler = startScheduler({ spool: frosted, carrier, hostname }, patienceOf(config), {
       now: Date.now,
+      steady: () => performance.now(),
       random: Math.random,
       alarm,
     });
@@ -113,6 +155,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       crowd,
       verify: (login, password) => verifier.verify(login, password),
       proofs: verifier.proofs,
+      hashes: (login) => verifier.hashes(login),
+      stands: (login, hashes) => verifier.stands(login, hashes),
       challenges: passwords["challenge-response"] ? verifier.challenges() : [],
       brake,
       isFrozen: (login) => frozen.of(login) !== undefined,
@@ -120,10 +164,17 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       spool,
       accepted: (envelope) => scheduler.wake(frost.on(envelope)),
     });
-    const doors = await openDoors(places, certificate, submission);
-    opened.push(() => doors.drain(grace));
+    const entrance = await openEntrance(certificate, {
+      places,
+      submission,
+      read: () => readCertificate(inUse.config.tls),
+      files: () => filesOf(inUse.config.tls),
+      state,
+      now: Date.now,
+    });
+    opened.push(() => entrance.close(grace));
     const people = {
-      endSessions: (login: string) => doors.expel(login),
+      endSessions: (login: string) => entrance.expel(login),
       unheardOf: async (login: string) => {
         const verdict = await verifier.proofs.vouched(login);
         return verdict.kind === "rejected" ? verdict.reason : "";
@@ -136,27 +187,6 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       scheduler,
     );
     opened.push(() => control.close());
-    let inHand = certificate;
-    const use = (certificates: Certificates): void => {
-      inHand = certificates;
-      state.certificateUntil = Math.min(...each(certificates).map(({ until }) => until));
-      tellOf(certificates, Date.now());
-    };
-    use(certificate);
-    const reloadCertificate = async (): Promise<void> => {
-      try {
-        const renewed = await readCertificate(inUse.config.tls, Date.now());
-        doors.replaceCertificate(renewed);
-        use(renewed);
-      } catch (error) {
-        log("certificate-refused", { reason: asReason(error) });
-      }
-    };
-    const watch = watchFiles(() => filesOf(inUse.config.tls), reloadCertificate);
-    opened.push(async () => watch.stop());
-    const warning = warnDaily(() => inHand, Date.now);
-    opened.push(async () => warning.stop());
-
     const reload = async (): Promise<void> => {
       try {
         const read = await reread();
@@ -168,21 +198,26 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       } catch (error) {
         log("reload-refused", { reason: asReason(error) });
       }
-      await reloadCertificate();
+      await entrance.renew();
       await verifier.reload();
     };
 
     if (places.http !== null) {
+      const checkup = newCheckup(state, spool, reserve, Date.now);
       const http = await startHttp(places.http, {
-        metrics: metrics.text,
-        health: () => healthOf(state),
+        metrics: async () => {
+          state.checkup = await checkup();
+          return metrics.text();
+        },
+        health: async () => (await checkup()).health,
       });
       opened.push(() => http.close());
       const { address: host, port } = http.address;
       log("listening", { door: "http", address: writeAddress({ host, port }) });
     }
     log("started", { version, hostname, waiting: (await spool.ids()).length });
-    return { reload, stop };
+    isStarted = true;
+    return { reload, stop, broken };
   } catch (error) {
     await stop();
     throw error;
@@ -218,9 +253,24 @@ function keeping(first: Config, next: Config): Config {
   return { ...next, hostname, domain, listen, passwords, spool, control, log: target };
 }
 
+function every(milliseconds: number, look: () => void): () => void {
+  const timer = setInterval(look, milliseconds).unref();
+  return () => clearInterval(timer);
+}
+
 function alarm(after: number, ring: () => void): () => void {
   const timer = setTimeout(ring, after);
   return () => clearTimeout(timer);
+}
+
+/** What `reading` resolves to, or the Failure that it rejects with. */
+async function orFailure<Value>(reading: Promise<Value>): Promise<Value | Failure> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
 }
 
 /** A Failure's lines as one; anything else is a bug and goes on as such. */

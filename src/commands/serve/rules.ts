@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { parseAliases } from "../../server/submission/aliases.ts";
+import { mostDescriptors } from "../../server/submission/door/descriptors.ts";
 import { within } from "../../server/submission/door/proxied.ts";
 import { standardPatience } from "../../server/submission/patience.ts";
 import { type Aliases, senderPolicy } from "../../server/submission/policy.ts";
@@ -12,7 +13,17 @@ import type { Submission } from "../../server/submission/submission.ts";
 /** The part of a session's rules that a reload may change. */
 export type Rules = Omit<
   Submission,
-  "verify" | "proofs" | "challenges" | "spool" | "accepted" | "crowd" | "brake" | "quota" | "isFrozen"
+  | "verify"
+  | "proofs"
+  | "hashes"
+  | "stands"
+  | "challenges"
+  | "spool"
+  | "accepted"
+  | "crowd"
+  | "brake"
+  | "quota"
+  | "isFrozen"
 >;
 
 /** Throws a Failure where the file of aliases cannot be read or is wrong. */
@@ -36,18 +47,25 @@ export async function rulesFor({
     recipients: limits.recipients,
     connectionsPerAddress: limits["connections-per-address"],
     connections: limits.connections,
+    descriptors: await mostDescriptors(),
     isProxy: within(listen.proxies),
     wrongText: passwords["wrong-text"],
     lineEnds: message["line-ends"],
     senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),
     clientAddressInMail: log["client-address-in-mail"],
-    reserve: { octets: spool.reserve, inodes: spool["reserve-inodes"] },
+    reserve: reserveOf({ spool }),
     patience: standardPatience,
     requireTls: mayRequireTls({ delivery, route }),
     nonce: () => randomBytes(18).toString("base64url"),
     now: Date.now,
   };
 }
+
+/** What of the disk stays free of new messages. */
+export const reserveOf = ({ spool }: Pick<Config, "spool">): Submission["reserve"] => ({
+  octets: spool.reserve,
+  inodes: spool["reserve-inodes"],
+});
 
 /**
  * REQUIRETLS is promised only where some way can keep the promise: by MX it takes DNSSEC or MTA-STS to know whom to

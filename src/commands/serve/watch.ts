@@ -5,25 +5,42 @@
 import { stat } from "node:fs/promises";
 import { logBug } from "../../server/observe/log.ts";
 
-/** Milliseconds between two looks: a certificate is renewed weeks before its end. */
-const interval = 60_000;
+/** How the next look is taken. */
+export interface Look {
+  /** Milliseconds until then. */
+  readonly interval: number;
+  /** Whether `changed` is called in any case. */
+  readonly regardless: boolean;
+}
 
 /** Calls `changed` when one of the files that `paths` names is another than at the look before. */
 export function watchFiles(
   paths: () => readonly string[],
   changed: () => Promise<void>,
+  next: () => Look,
 ): { readonly stop: () => void } {
   let known: string | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
   const look = async (): Promise<void> => {
     const found = (await Promise.all(paths().map(signature))).join(" ");
-    const isNew = known !== undefined && known !== found;
+    const isNew = known !== undefined && (known !== found || next().regardless);
     known = found;
-    if (isNew) await changed();
+    if (isNew && !stopped) await changed();
   };
-  const begin = (): void => void look().catch((error: unknown) => logBug("watching the certificate", error));
+  const begin = (): void =>
+    void look()
+      .catch((error: unknown) => logBug("watching the certificate", error))
+      .finally(() => {
+        if (!stopped) timer = setTimeout(begin, next().interval).unref();
+      });
   begin();
-  const timer = setInterval(begin, interval).unref();
-  return { stop: () => clearInterval(timer) };
+  return {
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
 }
 
 /** What changes when a file is replaced or rewritten; "" while it is missing. Follows links. */

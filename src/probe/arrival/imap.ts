@@ -3,6 +3,7 @@
  * nothing, no message is marked as read; `tidy` alone deletes.
  */
 import type { FetchMessageObject, ImapFlow } from "imapflow";
+import { exitStatus, Failure } from "../../failure.ts";
 import { type ImapLine, type ImapLogin, imapLine } from "./imap-line.ts";
 import { type Letter, longestLook, type Mailbox, mostLetters, mostSeen, type Wanted } from "./mailbox.ts";
 import { markField, markOf } from "./mark.ts";
@@ -42,9 +43,8 @@ export async function openImap(
       const last = before?.validity === validity ? before.last : 0;
       await imap.noop(); // what came since the folder was opened is told now
       // A day of grace: SINCE knows dates only, of the server's own time zone.
-      const found = await imap.search(candidates(new Date(since - 86_400_000), last), { uid: true });
-      const uids = (found || []).filter((uid) => uid > last).sort((a, b) => b - a);
-      const letters = await pick(imap, folder, uids.slice(0, mostSeen), wanted);
+      const uids = await newest(imap, new Date(since - 86_400_000), last);
+      const letters = await pick(imap, folder, await narrowed(imap, uids), wanted);
       looked.set(folder.path, { validity, last: Math.max(last, uids[0] ?? 0) });
       return letters;
     } finally {
@@ -88,12 +88,44 @@ interface Folder {
   readonly place: Letter["place"];
 }
 
-/** What may be ours: marked, or a report. The server sorts, so that a full mailbox costs us nothing. */
-const candidates = (since: Date, last: number) => ({
-  since,
-  uid: `${last + 1}:*`,
-  or: [{ header: { [markField]: true } }, { header: { "Content-Type": "multipart/report" } }],
-});
+/**
+ * UIDs of what came since the day of `since` and after the UID `last`, the newest first and no more than are looked at.
+ * A server that refuses to search, or cannot, is asked for the newest messages themselves.
+ */
+async function newest(imap: ImapFlow, since: Date, last: number): Promise<readonly number[]> {
+  const found =
+    (await imap.search({ since, uid: `${last + 1}:*` }, { uid: true })) || (await listed(imap, since));
+  return found
+    .filter((uid) => uid > last) // "*" is the last one, whatever its UID
+    .sort((a, b) => b - a)
+    .slice(0, mostSeen);
+}
+
+async function listed(imap: ImapFlow, since: Date): Promise<readonly number[]> {
+  const exists = imap.mailbox === false ? 0 : imap.mailbox.exists;
+  const uids: number[] = [];
+  for (let to = exists; to > Math.max(0, exists - mostSeen); to -= handful) {
+    const query = { uid: true, internalDate: true };
+    for await (const { uid, internalDate } of imap.fetch(`${Math.max(1, to - handful + 1)}:${to}`, query)) {
+      if (internalDate === undefined || new Date(internalDate) >= since) uids.push(uid);
+    }
+  }
+  return uids;
+}
+
+/**
+ * Of `uids`, those whose header is worth a look. Few are looked at all: servers refuse a search for a field, or find
+ * nothing where the field is an unusual one. In a flood the server's search helps, if it finds anything.
+ */
+async function narrowed(imap: ImapFlow, uids: readonly number[]): Promise<readonly number[]> {
+  if (uids.length <= handful) return uids;
+  const range = `${uids.at(-1)}:${uids[0]}`;
+  const marked = await imap.search({ uid: range, header: { [markField]: true } }, { uid: true });
+  if (!marked || marked.length === 0) return uids;
+  const report = { uid: range, header: { "Content-Type": "multipart/report" } };
+  const chosen = new Set([...marked, ...((await imap.search(report, { uid: true })) || [])]);
+  return uids.filter((uid, at) => at < handful || chosen.has(uid));
+}
 
 async function foldersOf(imap: ImapFlow, { folder, spamFolder }: ImapAccount): Promise<readonly Folder[]> {
   const all = await imap.list();
@@ -115,7 +147,8 @@ async function pick(
   const marked: number[] = [];
   const reports: number[] = [];
   for await (const { uid, headers } of handfuls(imap, uids, { headers: [markField, "Content-Type"] })) {
-    if (!headers) continue;
+    if (!headers)
+      throw new Failure(exitStatus.unavailable, `the server does not give the headers of ${path}`);
     const mark = markOf(headers);
     if (mark !== "" && wanted.mark(mark)) marked.push(uid);
     else if (isReport(headers)) reports.push(uid);
@@ -156,14 +189,12 @@ async function tidied(
 ): Promise<number> {
   const lock = await imap.getMailboxLock(path);
   try {
-    const found = await imap.search(
-      { before: new Date(before), header: { [markField]: true } },
-      { uid: true },
-    );
+    const old = { before: new Date(before) };
+    const found = (await imap.search({ ...old, header: { [markField]: true } }, { uid: true })) || [];
+    // Where that search is refused, or finds nothing because the field is an unusual one, what aged last is looked at.
+    const some = found.length > 0 ? found : ((await imap.search(old, { uid: true })) || []).slice(-handful);
     const ours: number[] = [];
-    for await (const { uid, headers } of handfuls(imap, (found || []).slice(0, mostSeen), {
-      headers: [markField],
-    })) {
+    for await (const { uid, headers } of handfuls(imap, some.slice(0, mostSeen), { headers: [markField] })) {
       if (headers && isOurs(markOf(headers))) ours.push(uid);
     }
     for (let from = 0; from < ours.length; from += handful)

@@ -56,7 +56,7 @@ async function check(domain: string, evaluation: Evaluation): Promise<SpfResult>
     const [, sign = "", mechanism = "", value = ""] =
       /^([-+~?]?)([a-z0-9]+)(?:[:/=](.*))?$/i.exec(term) ?? [];
     if (mechanism === "" || /^[a-z0-9._-]+=/i.test(term)) continue; // modifiers come below
-    const target = term.includes(":") ? value.replace(/\/.*$/, "") : domain;
+    const target = term.includes(":") ? (value.split("/", 1)[0] ?? "") : domain;
     if (value.includes("%")) throw new Ended("unknown");
     if (await matches(mechanism.toLowerCase(), { term, value, target }, evaluation)) {
       return results[(sign || "+") as keyof typeof results];

@@ -29,4 +29,4 @@ export function portOf(port: string, services: () => string): number {
 }
 
 /** 4 or 6 for an address, without its zone; 0 for a name. */
-export const familyOf = (host: string): number => isIP(host.replace(/%.*$/, ""));
+export const familyOf = (host: string): number => isIP(host.split("%", 1)[0] ?? "");

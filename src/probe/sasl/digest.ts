@@ -3,6 +3,9 @@
 import { createHash } from "node:crypto";
 import type { Credentials, Mechanism } from "../plan.ts";
 
+/** Octets of a challenge (RFC 2831 section 2.1.1: "less than 2048"), and of the proof behind it. */
+const longest = 2048;
+
 export const digestMd5: Mechanism = {
   name: "DIGEST-MD5",
   begin(credentials) {
@@ -13,6 +16,10 @@ export const digestMd5: Mechanism = {
       answer(challenge) {
         const text = Buffer.from(challenge).toString("utf8");
         if (isProved) return undefined;
+        if (challenge.length > longest) {
+          objection = `the server's challenge has ${challenge.length} octets, more than the ${longest} that RFC 2831 allows`;
+          return undefined;
+        }
         if (expected !== undefined) {
           isProved = directives(text).get("rspauth")?.[0] === expected;
           objection = isProved ? undefined : "the server's proof (rspauth) is wrong";

@@ -26,12 +26,14 @@ export async function sayHello(session: Session, stop: Stop, outcome: Outcome): 
 
 /** The keywords of the reply's lines behind its first (RFC 5321 section 4.1.1.1); `AUTH=` as old servers have it, too. */
 export function offersIn(lines: readonly string[]): Offers {
-  const offers = new Map<string, readonly string[]>();
+  const offers = new Map<string, string[]>();
   for (const line of lines.slice(1)) {
-    const [, keyword = "", rest = ""] = /^\d{3}[ -]([^ =]+)[ =]?(.*)$/.exec(line) ?? [];
+    const [, keyword = "", rest = ""] = /^\d{3}[ -]([^ =]+)[ =]?(.*)$/s.exec(line) ?? [];
     if (keyword === "") continue;
     const words = rest.split(/\s+/).filter((word) => word !== "");
-    offers.set(keyword.toUpperCase(), [...(offers.get(keyword.toUpperCase()) ?? []), ...words]);
+    const known = offers.get(keyword.toUpperCase()) ?? [];
+    for (const word of words) known.push(word);
+    offers.set(keyword.toUpperCase(), known);
   }
   return offers;
 }

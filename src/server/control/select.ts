@@ -50,6 +50,16 @@ const saidAbout = ({ reply }: Recipient): string =>
 /** `*` stands for any characters. */
 function isLike(pattern: string, address: string): boolean {
   if (!pattern.includes("*")) return isSame(pattern, address);
-  const parts = pattern.split("*").map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&"));
-  return new RegExp(`^${parts.join("[^]*")}$`, "i").test(address);
+  const text = address.toLowerCase();
+  const [start = "", ...others] = pattern.toLowerCase().split("*");
+  const end = others.pop() ?? "";
+  if (!text.startsWith(start) || !text.endsWith(end) || text.length < start.length + end.length) return false;
+  // What stands between two stars is taken where it comes first: no other place leaves more for what follows.
+  let at = start.length;
+  for (const part of others) {
+    const found = text.indexOf(part, at);
+    if (found < 0 || found + part.length > text.length - end.length) return false;
+    at = found + part.length;
+  }
+  return true;
 }

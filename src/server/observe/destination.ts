@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { open } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import type { Writable } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Line } from "./line.ts";
 
@@ -27,7 +28,7 @@ const joined = (lines: readonly Line[]): string => lines.map(({ whole }) => `${w
 export function toStream(stream: Writable): Destination {
   stream.on("error", ignore); // the callback of the write that failed is told
   return {
-    take: (lines) => written(stream, joined(lines)),
+    take: (lines) => write(stream, joined(lines)),
     reopen: nothing,
     close: async () => void stream.off("error", ignore),
   };
@@ -64,33 +65,59 @@ const severity = { info: 6, warning: 4, error: 3 } as const;
 /** RFC 3164 section 4.1.1: facility "mail". */
 const mail = 2 * 8;
 
+/** Milliseconds in which the journal reads what one stream holds before another one says more. Our choice. */
+const journalPause = 2;
+
+/** Pauses in one call: a backlog is worth more than its order. Our choice, a second's. */
+const mostPauses = 500;
+
 /**
  * The journal's stream socket, /run/systemd/journal/stdout, one connection for each tag: the tag is in the header
- * that a connection begins with (systemd's own sd_journal_stream_fd(3) writes it).
+ * that a connection begins with (systemd's own sd_journal_stream_fd(3) writes it). The journal never answers and
+ * shuts its side down at once, so each connection stays half open.
  */
 export function toJournal(path: string): Destination {
   const connections = new Map<string, Socket>();
+  let written = 0; // when the last stream was written to
 
   async function connection(tag: string): Promise<Socket> {
     const known = connections.get(tag);
     if (known !== undefined) return known;
-    const socket = connect(path);
+    const socket = connect({ path, allowHalfOpen: true });
     await once(socket, "connect");
     socket
       .on("error", ignore)
-      .on("close", () => connections.delete(tag))
+      .on("close", () => {
+        if (connections.get(tag) === socket) connections.delete(tag);
+      })
       .resume()
       .unref();
     connections.set(tag, socket);
     const unit = "";
-    await written(socket, [tag, unit, mail + severity.info, 1, 1, 0, 0, ""].join("\n"));
+    await write(socket, [tag, unit, mail + severity.info, 1, 1, 0, 0, ""].join("\n"));
     return socket;
+  }
+
+  /** A connection that broke since is made anew, once. */
+  async function say(tag: string, text: string): Promise<void> {
+    const isKnown = connections.has(tag);
+    try {
+      await write(await connection(tag), text);
+    } catch (error) {
+      connections.get(tag)?.destroy();
+      connections.delete(tag);
+      if (!isKnown) throw error;
+      await write(await connection(tag), text);
+    }
   }
 
   return {
     take: async (lines) => {
-      for (const { tag, level, text } of lines) {
-        await written(await connection(tag), `<${severity[level]}>${text}\n`);
+      for (const [index, step] of inSteps(lines).entries()) {
+        const since = performance.now() - written;
+        if (index < mostPauses && since < journalPause) await pause(journalPause);
+        for (const [tag, text] of step) await say(tag, text);
+        written = performance.now();
       }
     },
     reopen: nothing,
@@ -98,6 +125,30 @@ export function toJournal(path: string): Destination {
       await Promise.all([...connections.values()].map((socket) => ended(socket)));
     },
   };
+}
+
+/**
+ * What to write to each stream, in steps. The journal reads streams that are ready at the same time in any order:
+ * a line whose message is spoken of in another stream before it belongs to a later step than that.
+ */
+function inSteps(lines: readonly Line[]): readonly ReadonlyMap<string, string>[] {
+  const steps: Map<string, string>[] = [];
+  const ofStream = new Map<string, number>();
+  const ofMessage = new Map<string, { readonly tag: string; readonly step: number }>();
+  for (const { tag, level, text, messages } of lines) {
+    const earliest = messages.map((id) => {
+      const last = ofMessage.get(id);
+      if (!last) return 0;
+      return last.tag === tag ? last.step : last.step + 1;
+    });
+    const step = Math.max(ofStream.get(tag) ?? 0, ...earliest);
+    ofStream.set(tag, step);
+    for (const id of messages) ofMessage.set(id, { tag, step });
+    const texts = steps[step] ?? new Map<string, string>();
+    steps[step] = texts; // the next one at most: no step is left out
+    texts.set(tag, `${texts.get(tag) ?? ""}<${severity[level]}>${text}\n`);
+  }
+  return steps;
 }
 
 /** What rsyslog takes by default, with some room for the header. */
@@ -149,7 +200,7 @@ function ignore(): void {
   // Errors of a stream come twice: here, and to the write that met them. The second is the one that is heeded.
 }
 
-function written(stream: Writable, text: string): Promise<void> {
+function write(stream: Writable, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     stream.write(text, (error) => (error ? reject(error) : resolve()));
   });

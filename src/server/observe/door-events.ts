@@ -33,6 +33,15 @@ export const doorEvents = {
     "warning",
     ({ client, limit }) => `all ${limit} connections are in use, turned away: ${client}`,
   ),
+  "made-room": at<AtDoor & { limit: number }>(
+    "info",
+    ({ client, limit }) =>
+      `room made for another client, of ${limit} connections this was idle longest: ${client}`,
+  ),
+  "descriptors-short": at<AtDoor & { limit: number }>(
+    "warning",
+    ({ client, limit }) => `nearly all ${limit} descriptors are in use, turned away: ${client}`,
+  ),
   "proxy-refused": at<AtDoor & { reason: string }>(
     "warning",
     ({ client, reason }) => `no usable PROXY header from ${client}: ${reason}`,
@@ -101,6 +110,11 @@ export const doorEvents = {
   "session-frozen": at<AtDoor & { login: string }>(
     "warning",
     ({ client, login }) => `session ended, the login is frozen: ${client}, sasl_username=${word(login)}`,
+  ),
+  "session-outdated": at<AtDoor & { login: string }>(
+    "warning",
+    ({ client, login }) =>
+      `session ended, the login was removed, locked or given another hash: ${client}, sasl_username=${word(login)}`,
   ),
   reject: at<AtDoor & { id?: string; stage: string; reply: Reply; from: string; to: string; helo: string }>(
     "info",

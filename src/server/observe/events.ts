@@ -142,6 +142,25 @@ export const events = {
     "error",
     ({ id, reason }) => `${id}: the spool cannot be written, trying again later: ${reason}`,
   ),
+  suspected: row<InQueue>(
+    "qmgr",
+    "warning",
+    ({ id }) => `${id}: was in hand at an unclean end of the relay; after another one it is held`,
+  ),
+  held: row<InQueue & { reason: string }>("qmgr", "error", ({ id, reason }) => `${id}: held: ${reason}`),
+  standstill: row<{ seconds: number; processor: number; id: string }>(
+    "master",
+    "warning",
+    ({ seconds, processor, id }) =>
+      `nothing was done for ${seconds.toFixed(1)} seconds (${processor.toFixed(1)} of the processor)${
+        id === "" ? "" : `, with ${id} in hand`
+      }`,
+  ),
+  "spool-broken": row<{ reason: string }>(
+    "master",
+    "error",
+    ({ reason }) => `the spool can promise nothing more, ending so as to be started anew: ${reason}`,
+  ),
   "operator-act": row<InQueue & { act: OperatorAct; by: string; reason: string }>(
     "postsuper",
     "info",
@@ -253,6 +272,17 @@ export const events = {
     "master",
     "warning",
     ({ file, names, days }) => `${file}: certificate for ${names} ends in ${days} days`,
+  ),
+  "certificate-expired": row<{ file: string; names: string; until: string }>(
+    "master",
+    "error",
+    ({ file, names, until }) =>
+      `${file}: certificate for ${names} expired on ${until}, clients may refuse it`,
+  ),
+  "not-listening": row<{ reason: string }>(
+    "master",
+    "error",
+    ({ reason }) => `nobody is listened to until this is mended, mail in the queue is delivered: ${reason}`,
   ),
   "certificate-refused": row<{ reason: string }>(
     "master",

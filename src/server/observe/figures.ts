@@ -150,6 +150,12 @@ export const gauges = {
   started: metric("gauge", "process_start_time_seconds", "When the process began, since the epoch.", []),
   processor: metric("counter", "process_cpu_seconds_total", "Processor time used, user and system.", []),
   memory: metric("gauge", "process_resident_memory_bytes", "Memory in use.", []),
+  loopDelay: metric(
+    "gauge",
+    "tpa_submit_event_loop_delay_seconds",
+    "The longest time in the last minute or two for which everybody waited.",
+    [],
+  ),
   queueMessages: metric(
     "gauge",
     "tpa_submit_queue_messages",
@@ -162,6 +168,31 @@ export const gauges = {
     "Time since the oldest message in the spool that is not held was accepted; 0 when there is none.",
     [],
   ),
+  freeOctets: metric(
+    "gauge",
+    "tpa_submit_spool_free_bytes",
+    "Room for the relay on the spool's file system.",
+    [],
+  ),
+  freeInodes: metric(
+    "gauge",
+    "tpa_submit_spool_free_inodes",
+    "Inodes for the relay on the spool's file system; +Inf where it makes them as it needs them.",
+    [],
+  ),
+  reserveOctets: metric(
+    "gauge",
+    "tpa_submit_spool_reserve_bytes",
+    "The room below which no message is taken, spool.reserve.",
+    [],
+  ),
+  reserveInodes: metric(
+    "gauge",
+    "tpa_submit_spool_reserve_inodes",
+    "The inodes below which no message is taken, spool.reserve-inodes.",
+    [],
+  ),
+  healthy: metric("gauge", "tpa_submit_healthy", "1 where /healthz says ok, 0 where it does not.", []),
   certificate: metric(
     "gauge",
     "tpa_submit_tls_certificate_not_after_timestamp_seconds",

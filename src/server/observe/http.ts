@@ -8,12 +8,12 @@ import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { expositionType } from "./exposition.ts";
 import { logBug } from "./log.ts";
 
-/** Whether mail is taken and delivered; the reason is for people, one line. */
+/** Whether a message sent now would be taken and delivered; the reason is for people, one line. */
 export type Health = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
 export interface Pages {
-  readonly metrics: () => string;
-  readonly health: () => Health;
+  readonly metrics: () => string | Promise<string>;
+  readonly health: () => Health | Promise<Health>;
 }
 
 export interface Http {
@@ -30,10 +30,10 @@ interface Answer {
 
 const plain = "text/plain; charset=utf-8";
 
-const routes: Readonly<Record<string, (pages: Pages) => Answer>> = {
-  "/metrics": ({ metrics }) => ({ status: 200, type: expositionType, body: metrics() }),
-  "/healthz": ({ health }) => {
-    const state = health();
+const routes: Readonly<Record<string, (pages: Pages) => Promise<Answer>>> = {
+  "/metrics": async ({ metrics }) => ({ status: 200, type: expositionType, body: await metrics() }),
+  "/healthz": async ({ health }) => {
+    const state = await health();
     return state.ok
       ? { status: 200, type: plain, body: "ok\n" }
       : { status: 503, type: plain, body: `${state.reason}\n` };
@@ -58,7 +58,7 @@ export async function startHttp(
       keepAliveTimeout: patience,
       connectionsCheckingInterval: 1000,
     },
-    (request, response) => respond(request, response, pages),
+    (request, response) => void respond(request, response, pages),
   );
   server.maxConnections = mostConnections;
   server.setTimeout(2 * patience);
@@ -84,9 +84,9 @@ export async function startHttp(
   };
 }
 
-function respond(request: IncomingMessage, response: ServerResponse, pages: Pages): void {
+async function respond(request: IncomingMessage, response: ServerResponse, pages: Pages): Promise<void> {
   request.resume();
-  const { status, type, body } = answerTo(request, pages);
+  const { status, type, body } = await answerTo(request, pages);
   response.writeHead(status, {
     "Content-Type": type,
     "Content-Length": Buffer.byteLength(body),
@@ -97,7 +97,7 @@ function respond(request: IncomingMessage, response: ServerResponse, pages: Page
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-function answerTo({ method, url = "" }: IncomingMessage, pages: Pages): Answer {
+async function answerTo({ method, url = "" }: IncomingMessage, pages: Pages): Promise<Answer> {
   const path = url.split("?")[0] ?? "";
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
   if (route === undefined) {
@@ -106,7 +106,7 @@ function answerTo({ method, url = "" }: IncomingMessage, pages: Pages): Answer {
   if (method !== "GET" && method !== "HEAD")
     return { status: 405, type: plain, body: "Only GET and HEAD.\n" };
   try {
-    return route(pages);
+    return await route(pages);
   } catch (error) {
     logBug(path, error);
     return { status: 500, type: plain, body: "A fault of the program, see its log.\n" };

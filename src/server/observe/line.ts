@@ -15,6 +15,8 @@ export interface Line {
   readonly text: string;
   /** The line as it stands in a file, without the line end. */
   readonly whole: string;
+  /** Queue IDs of the messages that it is about. */
+  readonly messages: readonly string[];
 }
 
 /** `pid` and `hostname` stand in each line, as syslog would put them there. */
@@ -28,16 +30,25 @@ export function lineOf(entry: Entry, at: number, format: Format, speaker: Speake
   return format === "json" ? jsonLine(entry, at) : postfixLine(entry, at, speaker);
 }
 
-function postfixLine({ level, daemon, text }: Entry, at: number, speaker: Speaker): Line {
+function postfixLine({ level, daemon, text, fields }: Entry, at: number, speaker: Speaker): Line {
   const tag = `postfix/${daemon}`;
   const marked = level === "info" ? text : `${level}: ${text}`;
-  return { level, tag, text: marked, whole: syslogLine(tag, marked, at, speaker) };
+  return {
+    level,
+    tag,
+    text: marked,
+    whole: syslogLine(tag, marked, at, speaker),
+    messages: messagesOf(fields),
+  };
 }
 
 function jsonLine({ level, daemon, event, fields }: Entry, at: number): Line {
   const text = JSON.stringify({ time: new Date(at).toISOString(), level, daemon, event, ...fields });
-  return { level, tag: "tpa-submit", text, whole: text };
+  return { level, tag: "tpa-submit", text, whole: text, messages: messagesOf(fields) };
 }
+
+const messagesOf = ({ id, report }: Entry["fields"]): readonly string[] =>
+  [id, report].filter((one) => typeof one === "string");
 
 /** A line as rsyslog's traditional format has it; RFC 3164 section 4.1 without the priority in front. */
 export function syslogLine(tag: string, text: string, at: number, { hostname, pid }: Speaker): string {

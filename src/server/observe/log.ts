@@ -36,15 +36,26 @@ export function entryOf<Name extends EventName>(event: Name, fields: FieldsOf<Na
     level: Level;
     text: (fields: unknown) => string;
   };
-  const clean = printable(fields) as Readonly<Record<string, unknown>>;
+  const clean = printable(fields, daemon === "master" ? Number.POSITIVE_INFINITY : longestText) as Readonly<
+    Record<string, unknown>
+  >;
   const door = daemon === "smtpd" ? `${String(clean["door"])}/` : "";
   return { event, level, daemon: `${door}${daemon}`, text: text(clean), fields: clean };
+}
+
+/** The lines of `text` that have something on them, with `between` between them. */
+export function onOneLine(text: string, between: string): string {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .join(between);
 }
 
 /** Notes a fault of the program itself, with its stack on the one line that a log has for it. */
 export function logBug(where: string, error: unknown): void {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  log("bug", { where, stack: stack.replace(/\s*\n\s*/g, " | ") });
+  log("bug", { where, stack: onOneLine(stack, " | ") });
 }
 
 // C0, DEL, C1, line and paragraph separators, what turns the direction of writing round, and the colon that would end a
@@ -53,11 +64,21 @@ const unprintable =
   /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]|(?<=\[\d+\]):(?= )/;
 const everyUnprintable = new RegExp(unprintable, "g");
 
-function printable(value: unknown): unknown {
+/** Characters of one thing that somebody else says, and of a login, which may be anything before it is known. Our choice. */
+const longestText = 2_000;
+const longestLogin = 255;
+
+function printable(given: unknown, longest: number): unknown {
+  const value = typeof given === "string" && given.length > longest ? `${given.slice(0, longest)}…` : given;
   if (typeof value === "string") {
     return unprintable.test(value) ? value.replace(everyUnprintable, "?") : value; // asked of every text logged
   }
-  if (Array.isArray(value)) return value.map(printable);
+  if (Array.isArray(value)) return value.map((inner) => printable(inner, longest));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, printable(inner)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key,
+      printable(inner, key === "login" ? longestLogin : longest),
+    ]),
+  );
 }

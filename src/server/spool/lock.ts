@@ -6,6 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
@@ -23,8 +24,9 @@ const taken = 1;
  * cannot be opened.
  */
 export async function takeLock(path: string, note: string): Promise<Lock> {
-  const file = await open(path, "a+", 0o600);
+  const file = await openOwn(path);
   try {
+    await mustBeOwn(file, path);
     await flock(file, path);
     await rewrite(file, `${note}\n`);
   } catch (error) {
@@ -37,6 +39,35 @@ export async function takeLock(path: string, note: string): Promise<Lock> {
       await file.close();
     },
   };
+}
+
+/** What is written into must be a file of this name, not what a link of this name points to. */
+async function openOwn(path: string): Promise<FileHandle> {
+  const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+  try {
+    return await open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  } catch (error) {
+    if (errorCode(error) !== "ELOOP") throw error;
+    throw new Failure(
+      exitStatus.noPermission,
+      `${path}: is a symbolic link, which is not followed; remove it`,
+    );
+  }
+}
+
+/** Another name of somebody's file would be emptied as well. */
+async function mustBeOwn(file: FileHandle, path: string): Promise<void> {
+  const found = await file.stat();
+  const { uid, nlink } = found;
+  const own = process.geteuid?.() ?? uid;
+  const fault = !found.isFile()
+    ? "is no file"
+    : nlink > 1
+      ? "has another name as well"
+      : uid !== own && own !== 0
+        ? `belongs to the user ${uid}, and this is the user ${own}`
+        : "";
+  if (fault !== "") throw new Failure(exitStatus.noPermission, `${path}: ${fault}; remove it`);
 }
 
 /** The note is for people: a full disk keeps it from being written, not the relay from starting. */

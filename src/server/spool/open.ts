@@ -3,7 +3,7 @@
  * Only what carries a queue ID as its name is ever removed.
  */
 import { dirname, join } from "node:path";
-import { sharingSyncs } from "../../durable.ts";
+import { type Directory, sharingSyncs } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Disk } from "./disk.ts";
 import { earlierFormats, format, writeFormat } from "./format.ts";
@@ -20,6 +20,8 @@ export interface OpenedSpool {
   readonly lock: Lock;
   /** Envelopes whose body is missing: no crash leaves that. They stay where they are. */
   readonly orphans: ReadonlySet<string>;
+  /** Resolves to the error of the first fsync of a folder that failed: what needs that folder fails from then on. */
+  readonly broken: Promise<unknown>;
 }
 
 interface Paths {
@@ -33,19 +35,24 @@ interface Paths {
 export async function openFolders(disk: Disk, directory: string, note: string): Promise<OpenedSpool> {
   try {
     await makeDurably(disk, directory);
+    await mustBeOurs(disk, directory);
     const lock = await disk.lock(join(directory, "lock"), note);
     try {
       await settleFormat(disk, directory);
       const paths = await makeFolders(disk, directory);
       const orphans = await sweep(disk, paths);
-      const open = async (path: string) => sharingSyncs(await disk.openDirectory(path));
+      let tell: (error: unknown) => void = () => undefined;
+      const broken = new Promise((resolve) => {
+        tell = resolve;
+      });
+      const open = async (path: string) => telling(sharingSyncs(await disk.openDirectory(path)), tell);
       const folders = {
         ...paths,
         disk,
         messages: await open(paths.messages),
         queue: await open(paths.queue),
       };
-      return { folders, lock, orphans };
+      return { folders, lock, orphans, broken };
     } catch (error) {
       await lock.release();
       throw error;
@@ -53,6 +60,21 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
   } catch (error) {
     throw asFailure(error, directory);
   }
+}
+
+/** The directory, with `tell` for an fsync that failed. */
+function telling(directory: Directory, tell: (error: unknown) => void): Directory {
+  return {
+    ...directory,
+    async sync() {
+      try {
+        await directory.sync();
+      } catch (error) {
+        tell(error);
+        throw error;
+      }
+    },
+  };
 }
 
 /** Makes the folder where it is missing, and its name durable in any case: an earlier start may have died here. */
@@ -64,6 +86,20 @@ async function makeDurably(disk: Disk, path: string): Promise<void> {
     // A parent that we may not read is somebody else's care, and so was making this folder in it.
     if (made || errorCode(error) !== "EACCES") throw error;
   }
+}
+
+/** Who else may write into a folder of the spool may send mail as anybody. A link is followed: somebody laid it. */
+async function mustBeOurs(disk: Disk, path: string): Promise<void> {
+  const { kind, uid, mode } = await disk.look(path);
+  const own = process.geteuid?.() ?? uid;
+  if (kind !== "folder") return;
+  const fault =
+    uid !== own
+      ? `belongs to the user ${uid}, and tpa-submit runs as the user ${own}; start it as the owner, or chown the folder`
+      : (mode & 0o022) !== 0
+        ? `others may write into it (mode 0${mode.toString(8)}); chmod 0700 it`
+        : "";
+  if (fault !== "") throw new Failure(exitStatus.noPermission, `${path}: ${fault}`);
 }
 
 /** Makes sure of the format on disk before any folder is made: a folder without this file is no spool of ours. */
@@ -104,7 +140,10 @@ async function makeFolders(disk: Disk, directory: string): Promise<Paths> {
     history: join(directory, "history"),
     queue: join(directory, "queue"),
   };
-  for (const path of Object.values(paths)) await disk.makeDirectory(path);
+  for (const path of Object.values(paths)) {
+    await disk.makeDirectory(path);
+    await mustBeOurs(disk, path);
+  }
   await syncOnce(disk, directory);
   return paths;
 }

@@ -10,12 +10,13 @@ import { type Care, newCare } from "./care.ts";
 import { type Disk, type Free, systemDisk } from "./disk.ts";
 import { type Draft, newDraft } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
-import { addToHistory, type Entry } from "./history.ts";
+import { addToHistory, type Entry, type History, historyOf } from "./history.ts";
 import { lately } from "./lately.ts";
 import { openFolders } from "./open.ts";
 import { draftEnvelope, promise, unlinkIfThere, withdraw } from "./promise.ts";
 import { queueIds } from "./queue-id.ts";
 import { newReading, type Reading } from "./reading.ts";
+import { tryOut } from "./trial.ts";
 
 export type { Free } from "./disk.ts";
 export type { Draft, NewEnvelope } from "./draft.ts";
@@ -42,8 +43,17 @@ export interface Spool extends Reading, Care {
    * delivery goes on. It may be lost at a power cut, and long ones keep their beginning and their end only.
    */
   note(id: string, entries: readonly Entry[]): Promise<string | undefined>;
+  /** What was noted. */
+  history(id: string): Promise<History>;
   /** What the disk has left for us, as of at most a second ago: statfs(2) for each message is a measured cost. */
   free(): Promise<Free>;
+  /**
+   * Takes the steps of a message that comes, and leaves nothing behind. Throws the system's error where no message would
+   * be taken.
+   */
+  trial(): Promise<void>;
+  /** Resolves, perhaps never, to why nothing can be promised any more until the spool is opened anew. */
+  readonly broken: Promise<unknown>;
   /** Gives the lock back. Call when nothing is going on any more. */
   close(): Promise<void>;
 }
@@ -59,7 +69,7 @@ export async function openSpool(
   disk: Disk = systemDisk,
 ): Promise<Spool> {
   const note = `process ${String(process.pid)}, since ${new Date(now()).toISOString()}`;
-  const { folders, lock, orphans } = await openFolders(disk, directory, note);
+  const { folders, lock, orphans, broken } = await openFolders(disk, directory, note);
   const { messages, drafts, queue } = folders;
   const nextId = queueIds(now);
 
@@ -93,6 +103,9 @@ export async function openSpool(
     record,
     remove: (id) => withdraw(folders, id),
     note: (id, entries) => addToHistory(folders, id, entries),
+    history: (id) => historyOf(folders, id),
+    trial: () => tryOut(folders),
+    broken,
     free: lately(() => disk.free(messages.path), now),
     async close() {
       await Promise.all([messages.close(), queue.close()]);

@@ -11,6 +11,7 @@ import { isDamaged, parseEnvelope } from "./envelope-file.ts";
 import { format, readableFormats } from "./format.ts";
 import { isQueueId } from "./queue-id.ts";
 import { type Finding, octal, type Remedy } from "./remedy.ts";
+import { trialName } from "./trial.ts";
 
 /** A file that others keep in the spool. */
 export interface Keepsake {
@@ -37,6 +38,7 @@ const known: readonly string[] = [
   "control",
   "damaged",
   "format",
+  "in-hand",
   "lock",
   "lost+found",
   "mta-sts",
@@ -57,7 +59,7 @@ export async function* verify(disk: Disk, directory: string, look: Look): AsyncG
   }
   const listed: Record<string, readonly string[]> = {};
   for (const folder of folders) {
-    if (names.includes(folder)) listed[folder] = [...(await disk.list(join(directory, folder)))].sort();
+    if (names.includes(folder)) listed[folder] = (await namesIn(disk, join(directory, folder))).sort();
     else yield { fault: `${folder}: expected a folder, found nothing`, remedy: atStart("made") };
   }
   const queue = new Set(listed["queue"]);
@@ -65,6 +67,10 @@ export async function* verify(disk: Disk, directory: string, look: Look): AsyncG
   for (const folder of ["messages", "history", "drafts"]) {
     for (const name of listed[folder] ?? []) yield* beside(site, `${folder}/${name}`, queue.has(name), look);
   }
+}
+
+async function namesIn(disk: Disk, path: string): Promise<string[]> {
+  return (await disk.list(path)).filter((name) => name !== trialName);
 }
 
 /** Where to look, and to whom everything must belong. */

@@ -13,7 +13,9 @@ export function parseAliases(text: string, file: string): Aliases {
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     const content = line.trim();
     if (content === "" || content.startsWith("#")) continue;
-    const [, address = "", list = ""] = /^(.*?)\s*:\s*(.*)$/.exec(content) ?? [];
+    const colon = content.indexOf(":");
+    const address = content.slice(0, Math.max(colon, 0)).trim();
+    const list = colon < 0 ? "" : content.slice(colon + 1);
     const logins = list.split(/[\s,]+/).filter((login) => login !== "");
     if (!parseMailbox(address)?.domain || logins.length === 0) {
       mistakes.push(

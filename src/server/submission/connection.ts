@@ -14,7 +14,7 @@ import { type Chunk, chunksRefused } from "./bdat.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
 import { channelOf, cipherOf } from "./door/channel.ts";
 import type { Visit } from "./door/visit.ts";
-import { internal, tooSlow, tooSoon } from "./farewells.ts";
+import { changed, internal, tooMany, tooSlow, tooSoon } from "./farewells.ts";
 import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
@@ -71,6 +71,12 @@ export class Connection extends SMTPConnection {
   drain(farewell: Reply): void {
     this.#farewell = farewell;
     if (this.#deadline.isSet && !isBusy(this.#session)) this.#end(farewell);
+  }
+
+  /** Another one needs the place, at once: the client is not waited for to close its side. */
+  giveWay(): void {
+    this.#end(tooMany);
+    this._socket.destroySoon();
   }
 
   /** The drain is over. A message that is whole is not cut off: it may be promised already. */
@@ -144,6 +150,13 @@ export class Connection extends SMTPConnection {
     this.#deadline.clear();
     try {
       const before = this.#session;
+      const { login } = before;
+      if (login?.hashes && !this.#submission.stands(login.name, login.hashes)) {
+        this.#journal.loginChanged(login.name);
+        this.#end(changed);
+        return;
+      }
+      this.#visit.heard();
       if (typeof line === "string" && !before.exchange) this.#journal.heard(line);
       // RFC 2920 section 3.1: whoever pipelines has read in the answer to EHLO that it may.
       if (more && before.helo === "") this.#journal.pipelined();
@@ -194,6 +207,7 @@ export class Connection extends SMTPConnection {
   /** The session from now on. A message whose transaction is over, or whose chunk was refused, is dropped. */
   async #become(session: Session): Promise<void> {
     this.#session = session;
+    if (session.login) this.#visit.known();
     const stream = this._dataStream;
     if (!stream || typeof session.transaction?.chunks === "number") return;
     this._dataStream = false;
@@ -265,7 +279,13 @@ export class Connection extends SMTPConnection {
 
   #expectCommand(): void {
     const due = this.#submission.now() + this.#submission.patience.command;
-    this.#deadline.set(this.#session.login ? due : Math.min(due, this.#visit.loginDue));
+    const { login } = this.#session;
+    this.#deadline.set(login ? due : Math.min(due, this.#visit.loginDue, this.#stressedDue()));
+  }
+
+  #stressedDue(): number {
+    const { now, patience } = this.#submission;
+    return this.#visit.isStressed() ? now() + patience.stressed : Number.POSITIVE_INFINITY;
   }
 
   #late(): void {

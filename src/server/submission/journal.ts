@@ -1,5 +1,5 @@
 /** What the mail log tells of a session: its lines are counted and named here, its words are in observe/events.ts. */
-import type { Reply } from "../../smtp/reply.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Door } from "../observe/events.ts";
 import { log } from "../observe/log.ts";
 import { clientName, type Session } from "./session.ts";
@@ -23,8 +23,24 @@ export interface Journal {
   handshakeFailed(reason: string): void;
   /** How the session went off its way. */
   broke(event: "connection-lost" | "timeout" | "too-many-errors", stage: Stage): void;
+  /** What let the login in is gone from the password file. */
+  loginChanged(login: string): void;
   closed(): void;
 }
+
+/** What stands between the first angle brackets of a command, cut to what an address may have. One look at each octet. */
+function pathIn(line: string): string {
+  const open = line.indexOf("<");
+  const close = open < 0 ? -1 : line.indexOf(">", open);
+  return close < 0 ? "" : line.slice(open + 1, Math.min(close, open + 321));
+}
+
+interface Stranger {
+  readonly from: string;
+  readonly helo: string;
+}
+
+const denied = (to: string): Reply => reply(554, "5.7.1", `<${to}>: Relay access denied`);
 
 /** The journal of the client at `address`, whom the log calls as Postfix calls one without a name. */
 export function newJournal(door: Door, address: string): Journal {
@@ -33,6 +49,9 @@ export function newJournal(door: Door, address: string): Journal {
   let verb = "CONNECT";
   let hasPipelined = false;
   let path = "";
+  /** Asked for mail to be taken without a login, and was not told of yet: from whom. */
+  let stranger: Stranger | undefined;
+  let isDenied = false;
 
   /** RFC 6409 section 5.2: refusals of mail. The limit of recipients is told once and not for each. */
   function noteRefusal({ login, transaction, helo }: Session, reply: Reply): void {
@@ -43,14 +62,30 @@ export function newJournal(door: Door, address: string): Journal {
     log("reject", { ...at, stage, reply, from, to: verb === "RCPT" ? path : "", helo });
   }
 
+  /** Told once for a session, in Postfix's words, which fail2ban's stock filter counts. */
+  function deny({ from, helo }: Stranger, to: string): void {
+    stranger = undefined;
+    isDenied = true;
+    log("reject", { ...at, stage: "RCPT", reply: denied(to), from, to, helo });
+  }
+
+  /** Postfix would say so at RCPT: MAIL alone is told of when the session ends without a login. */
+  function noteStranger({ helo }: Session): void {
+    if (isDenied) return;
+    if (verb === "RCPT") deny(stranger ?? { from: "", helo }, path);
+    else if (verb === "MAIL") stranger ??= { from: path, helo };
+  }
+
   return {
     heard(line) {
       verb = knownVerbOf(line) ?? "UNKNOWN";
-      path = /<([^>]*)>/.exec(line)?.[1]?.slice(0, 320) ?? "";
+      path = pathIn(line);
     },
     answered(session, [first]) {
       if (!first || (first.code >= 300 && first.code < 400)) return;
       tally = counted(tally, verb, first.code < 400);
+      if (session.login || first.code === 235) stranger = undefined;
+      else if (first.code >= 400) noteStranger(session);
       if (first.code >= 400) noteRefusal(session, first);
     },
     pipelined() {
@@ -70,6 +105,10 @@ export function newJournal(door: Door, address: string): Journal {
       else if (stage === "message") log(event, { ...at, stage: "END-OF-MESSAGE" });
       else log(event, { ...at, stage: verb, ...stage });
     },
-    closed: () => log("disconnect", { ...at, commands: formatTally(tally) }),
+    loginChanged: (login) => log("session-outdated", { ...at, login }),
+    closed() {
+      if (stranger) deny(stranger, "");
+      log("disconnect", { ...at, commands: formatTally(tally) });
+    },
   };
 }

@@ -45,9 +45,8 @@ async function authenticate(
     log("auth-unavailable", { ...note, reason: verdict.reason });
     return answer(session, later);
   }
-  // RFC 4616 section 2: nobody acts for somebody else here.
-  const forSelf =
-    authzid === "" || authzid === login || (verdict.kind === "accepted" && authzid === verdict.login);
+  // RFC 4616 section 2: nobody acts for somebody else here. Login and address are one person, however they are written.
+  const forSelf = authzid === "" || loginKey(authzid, domain) === loginKey(login, domain);
   if (verdict.kind === "accepted" && forSelf && isFrozen(verdict.login)) {
     log("auth-frozen", note);
     return answer({ ...session, errors: session.errors + 1 }, frozen);

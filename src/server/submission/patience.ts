@@ -8,6 +8,8 @@ export interface Patience {
   readonly proxy: number;
   /** From the connection to the login, in milliseconds. */
   readonly login: number;
+  /** From one command to the next before the login while more than half of all connections are in use, in milliseconds. */
+  readonly stressed: number;
   /** For one whole command, however its octets trickle in, in milliseconds. */
   readonly command: number;
   /** Octets a second below which a message is too slow; a slow spell of `command` is forgiven. */
@@ -19,6 +21,7 @@ export interface Patience {
 export const standardPatience: Patience = {
   proxy: 3_000, // our choice; a proxy sends it together with the first packet
   login: 3 * 60_000, // Dovecot's choice, which ends a login that takes longer
+  stressed: 10_000, // Postfix's choice, smtpd_timeout under stress
   command: 5 * 60_000, // RFC 5321 section 4.5.3.2.7: 5 minutes at least
   rate: 500, // Postfix's choice, smtpd_min_data_rate
   wrongPassword: 1_000, // our choice; Dovecot's auth_failure_delay is 2 seconds each time

@@ -24,6 +24,8 @@ export interface Session extends Partial<Channel> {
   readonly login?: Login | undefined;
   /** Set while AUTH waits for the client's next line. */
   readonly exchange?: Exchange | undefined;
+  /** What the password file held for the login whose keys the exchange is about. */
+  readonly asked?: readonly string[] | undefined;
   /** Set from MAIL on until the message is in, or RSET. */
   readonly transaction?: Transaction | undefined;
   readonly wrongPasswords: number;
@@ -35,6 +37,8 @@ export interface Login {
   readonly name: string;
   /** "PLAIN", as the log names it. */
   readonly mechanism: string;
+  /** What the password file held for it when it was let in. */
+  readonly hashes?: readonly string[];
 }
 
 export interface Transaction {

@@ -12,6 +12,8 @@ export interface Submission extends Rules {
   readonly connectionsPerAddress: number;
   /** Connections at a time in all. */
   readonly connections: number;
+  /** Descriptors that the process may have. */
+  readonly descriptors: number;
   /** Whether who connects from there is a proxy, which must name its client first. */
   readonly isProxy: (address: string) => boolean;
   /** Those there are now, at every door. */
@@ -26,6 +28,10 @@ export interface Submission extends Rules {
   readonly verify: (login: string, password: string) => Promise<Verdict>;
   /** For logins that say no password. */
   readonly proofs: Proofs;
+  /** What the password file holds for a login, as the client says it; only to be compared. */
+  readonly hashes: (login: string) => Promise<readonly string[]>;
+  /** Whether the password file still holds all of it for that login. Asked at every command. */
+  readonly stands: (login: string, hashes: readonly string[]) => boolean;
   readonly brake: Brake;
   /** Whether `login`, as a Verdict names it, is shut out, with all that it is about to send. Asked time and again. */
   readonly isFrozen: (login: string) => boolean;

@@ -79,7 +79,7 @@ function addressOf(host: string): Buffer {
 
 function ipv6Octets(address: string): Buffer {
   // The URL parser writes any form of it in hexadecimal groups (WHATWG URL, "IPv6 serializer").
-  const written = new URL(`http://[${address.replace(/%.*$/, "")}]`).hostname.slice(1, -1);
+  const written = new URL(`http://[${address.split("%", 1)[0]}]`).hostname.slice(1, -1);
   const [left = "", right] = written.split("::");
   const groups = (text: string): string[] => (text === "" ? [] : text.split(":"));
   const tail = right === undefined ? [] : groups(right);

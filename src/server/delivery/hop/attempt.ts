@@ -7,6 +7,7 @@ import { isPermanent, isPositive, type Reply, reply } from "../../../smtp/reply.
 import type { LastReply, Recipient } from "../../spool/envelope.ts";
 import { type Letter, type Outcome, planFor } from "../letter/letter.ts";
 import type { Hop } from "../route/route.ts";
+import { type TellPace, tellNobody } from "./pace.ts";
 import { peer, peerWithPort } from "./peer.ts";
 import { isReset, newSession, type Session } from "./sessions.ts";
 import type { Terms } from "./terms.ts";
@@ -30,6 +31,7 @@ interface Journey {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly signal: AbortSignal;
+  readonly tell: TellPace;
 }
 
 /** Delivers `letter` by way of the first of `hops` that talks with us. */
@@ -39,8 +41,9 @@ export async function attempt(
   terms: Terms,
   now: () => number,
   signal: AbortSignal,
+  tell: TellPace = tellNobody,
 ): Promise<readonly Outcome[]> {
-  const journey = { terms, now, signal };
+  const journey = { terms, now, signal, tell };
   const outcomes: Outcome[] = [];
   let left = letter.recipients;
   let end: Reply | undefined;
@@ -63,12 +66,14 @@ export function unreached(recipients: readonly Recipient[], reason: Reply, at: n
 }
 
 async function visit(hop: Hop, letter: Letter, journey: Journey): Promise<Visit> {
-  const { terms, signal } = journey;
+  const { terms, signal, tell } = journey;
   const outcomes: Outcome[] = [];
   let left = letter.recipients;
   for (let fresh = false; left.length > 0 && !signal.aborted; ) {
+    tell("talks");
     const kept = fresh ? undefined : await terms.sessions?.take(hop, terms, signal);
     const session = kept ?? (await newSession(hop, terms, signal));
+    tell("works");
     if ("reply" in session) return { outcomes, left, end: session.reply };
     const sat = await sit(session, hop, { ...letter, recipients: left }, journey);
     outcomes.push(...sat.outcomes);
@@ -143,7 +148,7 @@ async function converse(
   { wire: session, uses }: Session,
   hop: Hop,
   letter: Letter,
-  { terms, now, signal }: Journey,
+  { terms, now, signal, tell }: Journey,
   ready: number,
 ): Promise<Visit> {
   const { commands, carried, refused, message: form } = await planFor(letter, session, peer(hop));
@@ -153,6 +158,7 @@ async function converse(
   const { said, elsewhere, end } = await transact(session, hop, commands, message, {
     signal,
     timeouts: terms.timeouts,
+    tell,
   });
   const at = now();
   const here = terms.protocol === "lmtp" ? "delivered" : "relayed";

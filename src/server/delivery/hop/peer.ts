@@ -1,5 +1,6 @@
 /** How a next hop is spoken of, in the log and in replies of our own. */
 import { parseReply, type Reply, reply } from "../../../smtp/reply.ts";
+import { onOneLine } from "../../observe/log.ts";
 import type { Hop } from "../route/route.ts";
 import type { WireError } from "./step.ts";
 
@@ -14,11 +15,7 @@ const longest = 1000;
 
 /** A server's words on one line, without control characters. */
 export function oneLine(said: string): string {
-  return said
-    .slice(0, longest)
-    .trim()
-    .replace(/\s*\n\s*/g, " / ")
-    .replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
+  return onOneLine(said.slice(0, longest), " / ").replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
 }
 
 /** The reply that a server gave, its text no longer and no wilder than {@link oneLine} allows. */

@@ -6,8 +6,10 @@ import type { Readable } from "node:stream";
 import type { SMTPConnectionSendInfo } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../../failure.ts";
 import { formatReply, isPositive, type Reply, reply } from "../../../smtp/reply.ts";
+import { uncertain } from "../../spool/copies.ts";
 import type { Hop } from "../route/route.ts";
 import { within } from "./deadline.ts";
+import { type TellPace, tellNobody } from "./pace.ts";
 import { brokenConnection, oneLine, peer, replyIn } from "./peer.ts";
 import { type Step, step, type WireError } from "./step.ts";
 import type { Timeouts } from "./terms.ts";
@@ -50,10 +52,10 @@ export async function transact(
   hop: Hop,
   commands: Commands,
   message: Message,
-  bounds: { readonly signal: AbortSignal; readonly timeouts: Timeouts },
+  bounds: { readonly signal: AbortSignal; readonly timeouts: Timeouts; readonly tell?: TellPace },
 ): Promise<Transaction> {
   const { body, size } = message;
-  const { signal, timeouts } = bounds;
+  const { signal, timeouts, tell = tellNobody } = bounds;
   const account: Account = { from: "sender", to: commands.recipients.map((_, number) => String(number)) };
   let begun = false;
   let whole = false;
@@ -61,15 +63,19 @@ export async function transact(
     begun = true;
     wire.doing = "sending message body";
   });
+  body.on("data", () => tell("talks")); // as fast as they are taken
   body.once("end", () => {
     whole = true;
-    wire.doing = "sending end of data -- message may be sent more than once";
+    wire.doing = `sending end of data -- ${uncertain}`;
     wire.socket?.setTimeout(timeouts.final);
+    tell("waits");
   });
   // nodemailer tells of it, but does not listen before it begins nor after it is done
   body.on("error", () => undefined);
   body.pause(); // until nodemailer asks for it
   wire.prepare(commands);
+  wire.heard = () => tell("talks");
+  tell("talks");
   wire.socket?.setTimeout(timeouts.reply);
   const sent = await within(signal, timeouts.transaction + size, (bound) =>
     step<SMTPConnectionSendInfo>(wire, bound, (done) =>
@@ -77,6 +83,8 @@ export async function transact(
     ),
   );
   body.destroy();
+  wire.heard = undefined;
+  tell("works");
   const early = sent.error === undefined && !whole;
   const last = early ? unexpected(sent.value.response) : lastSaid(sent, wire, hop);
   const said = account.to

@@ -45,6 +45,8 @@ const goodbye = 5000;
 export class WireConnection extends Nodemailer {
   /** What we are waiting for, in the words of Postfix's log: "lost connection while …". */
   doing = "receiving the initial server greeting";
+  /** Called with each reply that comes. */
+  heard: (() => void) | undefined;
   /** LMTP: what was said about each recipient after the message, by its number. */
   readonly finalReplies = new Map<string, string>();
   #commands: Commands = { mail: "", recipients: [] };
@@ -100,6 +102,7 @@ export class WireConnection extends Nodemailer {
   /** RFC 5321 section 4.2.1: the last line has the code that counts, where a server's lines differ. */
   override _processResponse(): unknown {
     const [next] = this._responseQueue;
+    if (next !== undefined) this.heard?.();
     const code = next && /\n(\d{3})[^\n]*$/.exec(next)?.[1];
     if (next && code) this._responseQueue[0] = next.replace(/^\d{3}/gm, code);
     return super._processResponse();

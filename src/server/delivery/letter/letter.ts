@@ -7,6 +7,7 @@ import type { Readable } from "node:stream";
 import { asciiDomain, domainOf, isAscii } from "../../../smtp/address.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { embedUnicode, encodeXtext } from "../../../smtp/xtext.ts";
+import { inHand } from "../../observe/in-hand.ts";
 import { log } from "../../observe/log.ts";
 import type { Envelope, LastReply, Recipient } from "../../spool/envelope.ts";
 import type { Commands, Extension } from "../hop/wire.ts";
@@ -55,8 +56,14 @@ export interface Plan {
 
 /** The commands that carry `letter` to a host with this `offer`, and the recipients that it cannot serve. */
 export async function planFor(letter: Letter, offer: Offer, host: string): Promise<Plan> {
-  const { envelope, recipients } = letter;
+  const { envelope } = letter;
   const form = await formFor(letter, offer, host);
+  return inHand(envelope.id, () => commandsFor(letter, form, offer, host));
+}
+
+/** What to say, where `form` is how the host can have the message. */
+function commandsFor(letter: Letter, form: Form | Reply, offer: Offer, host: string): Plan {
+  const { envelope, recipients } = letter;
   const obstacle = "code" in form ? form : undefined;
   const message = "code" in form ? { ...envelope, body: letter.body } : form;
   const spell = offer.offers("SMTPUTF8") ? (address: string) => address : asciiAddress;
@@ -106,7 +113,7 @@ async function formFor(
   }
   if (!eightBit || offer.offers("8BITMIME")) return { size, eightBit, body };
   // RFC 6152 section 3: convert or return.
-  const converted = await sevenBit(body);
+  const converted = await sevenBit(body, id);
   if ("code" in converted) {
     const { code, status, text } = converted;
     if (code < 500) return converted;

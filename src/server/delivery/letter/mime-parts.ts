@@ -24,14 +24,14 @@ export interface Entity {
 export type Piece =
   /** `blank` is the line that ends the header, "" where a boundary ended it. */
   | { readonly kind: "header"; readonly entity: Entity; readonly blank: string }
-  /** A line of a leaf's body. */
-  | { readonly kind: "body"; readonly entity: Entity; readonly line: string }
+  /** A line of a leaf's body; one with `more` goes on with the next piece. */
+  | { readonly kind: "body"; readonly entity: Entity; readonly line: string; readonly more: boolean }
   /** A boundary, or a line that belongs to no part; `boundary` ends the entity before it. */
   | { readonly kind: "frame"; readonly line: string; readonly boundary: boolean };
 
 export interface MimeReader {
-  /** Takes the next line, with its CRLF. */
-  line(text: string): void;
+  /** Takes the next line, with its CRLF, or, where there is `more`, a piece of one that is very long. */
+  line(text: string, more?: boolean): void;
   /** There are no more lines. */
   end(): void;
 }
@@ -39,6 +39,9 @@ export interface MimeReader {
 /** Our choices: what no honest message has, and what a hostile one shall not make us keep. */
 const deepest = 30;
 const longestHeader = 256 * 1024;
+
+/** A line's limit is 998 (RFC 5322 section 2.1.1), a boundary's 70 (RFC 2046 section 5.1.1). */
+const longestBoundary = 1_000;
 
 /** What is being read: a header, the body of a leaf, or what belongs to no part. */
 type Place =
@@ -59,6 +62,8 @@ export function openMime(take: (piece: Piece) => void): MimeReader {
   const open: Surrounding[] = [];
   let place: Place = { kind: "header", raw: "", type: "text/plain", mime: false };
   let count = 0;
+  /** Whether the next text goes on with a line. */
+  let within = false;
 
   function endHeader(blank: string): void {
     if (place.kind !== "header") return;
@@ -78,8 +83,8 @@ export function openMime(take: (piece: Piece) => void): MimeReader {
 
   /** Whether `text` is a boundary of one of the open multiparts; an outer one ends the inner ones. */
   function isBoundary(text: string): boolean {
-    if (!text.startsWith("--")) return false;
-    const line = text.replace(/[ \t]*\r\n$/, "");
+    if (!text.startsWith("--") || text.length > longestBoundary) return false;
+    const line = withoutEnd(text);
     const at = open.findLastIndex(
       ({ boundary }) => boundary !== undefined && (line === `--${boundary}` || line === `--${boundary}--`),
     );
@@ -94,11 +99,13 @@ export function openMime(take: (piece: Piece) => void): MimeReader {
   }
 
   return {
-    line(text) {
-      if (isBoundary(text)) take({ kind: "frame", line: text, boundary: true });
+    line(text, more = false) {
+      const begins = !within;
+      within = more;
+      if (begins && !more && isBoundary(text)) take({ kind: "frame", line: text, boundary: true });
       else if (place.kind === "frame") take({ kind: "frame", line: text, boundary: false });
-      else if (place.kind === "body") take({ kind: "body", entity: place.entity, line: text });
-      else if (text === "\r\n") endHeader(text);
+      else if (place.kind === "body") take({ kind: "body", entity: place.entity, line: text, more });
+      else if (begins && text === "\r\n") endHeader(text);
       else {
         place.raw += text;
         if (place.raw.length > longestHeader) endHeader("");
@@ -106,6 +113,14 @@ export function openMime(take: (piece: Piece) => void): MimeReader {
     },
     end: () => endHeader(""),
   };
+}
+
+/** A line without its CRLF and the blanks before it (RFC 2046 section 5.1.1); each octet is looked at once. */
+function withoutEnd(text: string): string {
+  if (!text.endsWith("\r\n")) return text;
+  let end = text.length - 2;
+  while (text[end - 1] === " " || text[end - 1] === "\t") end--;
+  return text.slice(0, end);
 }
 
 function entityOf(

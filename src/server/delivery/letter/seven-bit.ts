@@ -4,11 +4,13 @@
  * is, nothing is done at all. The message is read three times rather than kept: to look, to count, to send.
  */
 import { Readable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { errorCode, errorText } from "../../../failure.ts";
 import { type Field, isNamed } from "../../../smtp/header.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
+import { inHand } from "../../observe/in-hand.ts";
 import { quotedLine } from "../report/prose.ts";
-import { type Entity, openMime, type Piece } from "./mime-parts.ts";
+import { type Entity, type MimeReader, openMime, type Piece } from "./mime-parts.ts";
 
 export interface SevenBit {
   /** Octets. */
@@ -29,15 +31,15 @@ const sealed =
 
 /**
  * `body` as a message of 7-bit lines; or a reply that says why not: permanent where it must not be converted, temporary
- * where it cannot be read.
+ * where it cannot be read. It is done in turns, each in the name of the message `id`.
  */
-export async function sevenBit(body: () => Readable): Promise<SevenBit | Reply> {
+export async function sevenBit(body: () => Readable, id = ""): Promise<SevenBit | Reply> {
   try {
-    const encodings = await survey(body());
+    const encodings = await survey(body(), id);
     if (typeof encodings === "string") return reply(554, "5.6.3", encodings);
     let size = 0;
-    for await (const chunk of encoded(body(), encodings)) size += chunk.length;
-    return { size, body: () => Readable.from(encoded(body(), encodings), { objectMode: false }) };
+    for await (const chunk of encoded(body(), encodings, id)) size += chunk.length;
+    return { size, body: () => Readable.from(encoded(body(), encodings, id), { objectMode: false }) };
   } catch (error) {
     if (errorCode(error) === "") throw error;
     return reply(451, "4.3.0", `the message cannot be read: ${errorText(error)}`);
@@ -51,7 +53,7 @@ interface Count {
 }
 
 /** What to do with each entity; a text says why nothing may be done. */
-async function survey(body: Readable): Promise<Encodings | string> {
+async function survey(body: Readable, id: string): Promise<Encodings | string> {
   const entities: Entity[] = [];
   const counts = new Map<number, Count>();
   let flaw: string | undefined;
@@ -68,8 +70,7 @@ async function survey(body: Readable): Promise<Encodings | string> {
       count.high += highOctets(piece.line);
     }
   });
-  for await (const lines of linesOf(body)) for (const line of lines) reader.line(line);
-  reader.end();
+  for await (const _ of turns(body, reader, id)); // each is a turn
   if (flaw !== undefined) return flaw;
   const encodings = new Map<number, "7bit" | "quoted-printable" | "base64">();
   for (const entity of entities) {
@@ -106,7 +107,7 @@ function encodingFor(
 }
 
 /** The message with its parts encoded as `encodings` has it. */
-async function* encoded(body: Readable, encodings: Encodings): AsyncGenerator<Buffer> {
+async function* encoded(body: Readable, encodings: Encodings, id: string): AsyncGenerator<Buffer> {
   let out = "";
   const base64 = base64Writer((text) => {
     out += text;
@@ -115,12 +116,10 @@ async function* encoded(body: Readable, encodings: Encodings): AsyncGenerator<Bu
     if (piece.kind !== "body") base64.end(piece.kind === "frame" && piece.boundary);
     out += written(piece, encodings, base64.line);
   });
-  for await (const lines of linesOf(body)) {
-    for (const line of lines) reader.line(line);
+  for await (const _ of turns(body, reader, id)) {
     yield Buffer.from(out, "latin1");
     out = "";
   }
-  reader.end();
   base64.end(false);
   yield Buffer.from(out, "latin1");
 }
@@ -135,6 +134,7 @@ function written(piece: Piece, encodings: Encodings, base64: (line: string) => v
     return "";
   }
   if (encoding !== "quoted-printable") return piece.line;
+  if (piece.more) return `${quotedLine(piece.line)}=\r\n`; // a soft line break
   return `${quotedLine(piece.line.replace(/\r\n$/, ""))}\r\n`;
 }
 
@@ -169,7 +169,7 @@ function base64Writer(write: (text: string) => void): Base64Writer {
       begun = true;
       waiting += text;
       // The last two octets are kept: they may be the boundary's CRLF.
-      if (waiting.length > 64 * perLine + 2) flush(64 * perLine);
+      if (waiting.length > 64 * perLine + 2) flush(Math.floor((waiting.length - 2) / perLine) * perLine);
     },
     end(boundary) {
       if (!begun) return;
@@ -180,15 +180,34 @@ function base64Writer(write: (text: string) => void): Base64Writer {
   };
 }
 
-/** The lines of each chunk, with their CRLF; the last one may lack it. */
-async function* linesOf(body: Readable): AsyncGenerator<readonly string[]> {
+/**
+ * Lets `reader` have the body, a chunk in a turn: whatever a message costs, others have theirs between two of them. A line
+ * of more than a chunk comes in pieces, so that none is looked at again and again as it grows.
+ */
+async function* turns(body: Readable, reader: MimeReader, id: string): AsyncGenerator<void> {
   let rest = "";
-  for await (const chunk of body) {
-    const parts = (rest + (chunk as Buffer).toString("latin1")).split("\r\n");
+  const take = (chunk: Buffer): void => {
+    const parts = (rest + chunk.toString("latin1")).split("\r\n");
     rest = parts.pop() ?? "";
-    yield parts.map((part) => `${part}\r\n`);
+    for (const part of parts) reader.line(`${part}\r\n`);
+    if (rest.length <= longestPiece) return;
+    const end = rest.endsWith("\r") ? rest.length - 1 : rest.length; // its LF may be next
+    reader.line(rest.slice(0, end), true);
+    rest = rest.slice(end);
+  };
+  for await (const chunk of body) {
+    inHand(id, () => take(chunk as Buffer));
+    yield;
+    await nextTurn();
   }
-  if (rest !== "") yield [rest];
+  inHand(id, () => {
+    if (rest !== "") reader.line(rest);
+    reader.end();
+  });
+  yield;
 }
+
+/** Octets of a line that are kept for the rest of it; our choice, and no less than any line that means something. */
+const longestPiece = 64 * 1024;
 
 const highOctets = (text: string): number => text.match(/[\u0080-\u00ff]/g)?.length ?? 0;

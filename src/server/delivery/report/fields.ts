@@ -27,7 +27,7 @@ export function statusFields(
     field("Arrival-Date", formatDate(accepted)),
     field("X-Queue-ID", id),
   ];
-  const groups = told.map(({ recipient, action }) => {
+  const groups = told.map(({ recipient, action, copies = 0 }) => {
     const { address, orcpt, reply } = recipient;
     const remote = reply !== undefined && reply.relay !== "none";
     return [
@@ -36,9 +36,10 @@ export function statusFields(
       field("Action", action),
       // RFC 3463 section 3.5: "time expired" only where the actual problem has no code of its own.
       field("Status", reply?.status ?? "4.4.7"),
-      remote && field("Remote-MTA", `dns; ${inAscii.text(reply.relay.replace(/\[.*$/, ""))}`),
+      remote && field("Remote-MTA", `dns; ${inAscii.text(reply.relay.split("[", 1)[0] ?? "")}`),
       reply !== undefined && field("Diagnostic-Code", diagnostic(reply, remote, spelling)),
       reply !== undefined && field("Last-Attempt-Date", formatDate(reply.at)),
+      copies > 0 && field("X-Possible-Copies", `${copies}`),
       action === "delayed" && field("Will-Retry-Until", formatDate(until)),
     ];
   });

@@ -18,6 +18,8 @@ import { explanation, subjectOf } from "./text.ts";
 export interface Told {
   readonly recipient: Recipient;
   readonly action: "failed" | "delayed" | "delivered" | "relayed";
+  /** Copies that the recipient may have all the same. */
+  readonly copies?: number;
 }
 
 export interface Occasion {

@@ -1,4 +1,5 @@
 /** Brings reports to the spool, by the same door as every message. */
+import { inHand } from "../../observe/in-hand.ts";
 import { log } from "../../observe/log.ts";
 import type { Envelope } from "../../spool/envelope.ts";
 import type { Spool } from "../../spool/spool.ts";
@@ -20,7 +21,8 @@ export function newReporter(spool: Spool, hostname: string, now: () => number): 
     const draft = await spool.draft();
     const messageId = `${draft.id}.${now().toString(36)}@${hostname}`;
     try {
-      const message = writeReport(occasion, envelope, start, { hostname, messageId, now: now(), until });
+      const frame = { hostname, messageId, now: now(), until };
+      const message = inHand(envelope.id, () => writeReport(occasion, envelope, start, frame));
       await draft.write(message);
       const accepted = await draft.accept({
         accepted: now(),

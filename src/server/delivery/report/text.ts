@@ -113,7 +113,7 @@ export function explanation(
 
 const line = (name: string, value: string): string => `    ${name} ${harmless(value).slice(0, 500)}`;
 
-function fate({ recipient, action }: Told, patience: string): readonly string[] {
+function fate({ recipient, action, copies = 0 }: Told, patience: string): readonly string[] {
   const { reply, state } = recipient;
   if (action === "delivered") return ["        It is in the mailbox."];
   if (action === "relayed") {
@@ -132,8 +132,13 @@ function fate({ recipient, action }: Told, patience: string): readonly string[] 
     ...(state === "expired" ? [`        We have tried for ${patience}, without success.`] : []),
     ...lastWords(recipient),
     ...(hint === undefined ? [] : [wrapped(hint, "        ")]),
+    ...(copies > 0 ? [wrapped(doubt(copies), "        ")] : []),
   ];
 }
+
+const doubt = (copies: number): string =>
+  `The other side had the whole message ${copies === 1 ? "once" : `${copies} times`} and then broke off without an ` +
+  "answer: the recipient may have it already, as often.";
 
 function lastWords({ reply }: Recipient): readonly string[] {
   if (reply === undefined) return [];

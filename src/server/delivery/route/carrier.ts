@@ -7,6 +7,7 @@ import { type Reply, reply } from "../../../smtp/reply.ts";
 import { log } from "../../observe/log.ts";
 import type { Envelope } from "../../spool/envelope.ts";
 import { attempt, unreached } from "../hop/attempt.ts";
+import { type TellPace, tellNobody } from "../hop/pace.ts";
 import { peerWithPort } from "../hop/peer.ts";
 import type { Terms } from "../hop/terms.ts";
 import type { Letter, Outcome } from "../letter/letter.ts";
@@ -21,9 +22,10 @@ export interface Carrier {
   destination(envelope: Envelope, address: string): string;
   /**
    * Delivers `letter`, whose recipients have one destination. A recipient without an outcome was not tried,
-   * because `signal` came first. Throws nothing that is the next hop's, the network's or the disk's doing.
+   * because `signal` came first. Tells its pace, as long as that is not the first one, "works". Throws nothing that is
+   * the next hop's, the network's or the disk's doing.
    */
-  carry(letter: Letter, signal: AbortSignal): Promise<readonly Outcome[]>;
+  carry(letter: Letter, signal: AbortSignal, tell?: TellPace): Promise<readonly Outcome[]>;
 }
 
 /**
@@ -40,7 +42,7 @@ export function mxCarrier(
 ): Carrier {
   return {
     destination: (_, address) => policyDomain(domainOf(address)),
-    carry: (letter, signal) =>
+    carry: (letter, signal, tell) =>
       carryBy(
         letter,
         async () => {
@@ -51,6 +53,7 @@ export function mxCarrier(
         terms,
         now,
         signal,
+        tell,
       ),
   };
 }
@@ -85,13 +88,14 @@ export function relayCarrier(
   const name = relays.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
   return {
     destination: () => name,
-    carry: (letter, signal) =>
+    carry: (letter, signal, tell) =>
       carryBy(
         letter,
         () => routeToRelays(relays, lookups, terms, isLenient(letter.envelope)),
         terms,
         now,
         signal,
+        tell,
       ),
   };
 }
@@ -110,11 +114,13 @@ async function carryBy(
   terms: Terms,
   now: () => number,
   signal: AbortSignal,
+  tell: TellPace = tellNobody,
 ): Promise<readonly Outcome[]> {
+  tell("talks"); // with name servers
   const found = await route();
   const hops = "code" in found ? found : hopsFor(found, letter.envelope);
   if ("code" in hops) return unreached(letter.recipients, hops, now());
-  return attempt(letter, hops, terms, now, signal);
+  return attempt(letter, hops, terms, now, signal, tell);
 }
 
 /** The addresses of all relays in order; a reply where none has one. */

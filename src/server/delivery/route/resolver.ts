@@ -84,7 +84,7 @@ const foundFor = 5 * 60_000;
 const missingFor = 60_000;
 const largest = 5000;
 
-/** `resolver` with a memory; trouble is never remembered. `now` in milliseconds. */
+/** `resolver` with a memory; trouble is never remembered. `now` in milliseconds of a clock that nobody sets. */
 export function remembering(resolver: Resolver, now: () => number): Resolver {
   const { signed } = resolver;
   return {

@@ -73,10 +73,10 @@ export function routed(
       const { carrier, suffix } = wayOf(envelope, address);
       return `${carrier.destination(envelope, address)}${suffix}${wishesOf(envelope)}`;
     },
-    carry(letter, signal) {
+    carry(letter, signal, tell) {
       const [first] = letter.recipients;
       return first
-        ? wayOf(letter.envelope, first.address).carrier.carry(letter, signal)
+        ? wayOf(letter.envelope, first.address).carrier.carry(letter, signal, tell)
         : Promise.resolve([]);
     },
   };

@@ -10,7 +10,7 @@ export interface Item {
   readonly id: string;
   /** "" for the relay's own reports. */
   readonly login: string;
-  /** When it is due, in milliseconds since the epoch. */
+  /** When it is due, in milliseconds of a clock that nobody sets. */
   readonly due: number;
   /** Where it is to go; at least one. */
   readonly destinations: readonly string[];
@@ -26,8 +26,15 @@ export interface Visit<Entry> {
 
 export interface Agenda<Entry extends Item> {
   put(entry: Entry): void;
-  /** Takes out a visit of something that is due at `now`, to a destination that is `open`; undefined for none. */
-  take(now: number, open: (destination: string) => boolean): Visit<Entry> | undefined;
+  /**
+   * Takes out a visit of something that is due at `now`, to a destination that is `open`, for a login that is `welcome`;
+   * undefined for none.
+   */
+  take(
+    now: number,
+    open: (destination: string) => boolean,
+    welcome?: (login: string) => boolean,
+  ): Visit<Entry> | undefined;
   /** Whether a visit of `entry` is still to be taken. */
   has(entry: Entry): boolean;
   /** Takes out all that is left of `entry`. */
@@ -73,9 +80,10 @@ export function newAgenda<Entry extends Item>(): Agenda<Entry> {
       later.add(entry);
       if (entry.parked) for (const destination of entry.destinations) add(parked, destination, entry);
     },
-    take(now, open) {
+    take(now, open, welcome = () => true) {
       for (let next = later.first(); next && next.due <= now; next = later.first()) makeReady(next);
       for (const [login, theirs] of ready) {
+        if (!welcome(login)) continue;
         for (const [destination, entries] of theirs) {
           if (!open(destination)) continue;
           for (const entry of entries) {

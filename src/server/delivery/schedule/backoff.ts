@@ -10,6 +10,9 @@ export interface Backoff {
   readonly longest: number;
 }
 
+/** A pause of a destination is never longer, in milliseconds. Our choice. */
+export const longestPause = 15 * 60_000;
+
 /** A fifth of the delay, half of it to either side: our choice. */
 const blur = 0.2;
 
@@ -22,4 +25,15 @@ export function delayAfter(attempts: number, { first, longest }: Backoff, chance
   const doublings = Math.min(Math.max(attempts, 1) - 1, 40); // beyond any cap, and still a number
   const delay = Math.min(first * 2 ** doublings, longest);
   return Math.round(delay * (1 + blur * (chance - 0.5)));
+}
+
+/**
+ * Milliseconds until a message that is `due` in the clock `now` shall be tried. One that would wait longer than any
+ * delay or pause after so many `attempts` lets it wait is due: the clock was set back since.
+ */
+export function waitUntil(due: number, now: number, attempts: number, backoff: Backoff): number {
+  const pause = Math.min(longestPause, backoff.longest) * (1 + blur / 2);
+  const most = Math.max(attempts === 0 ? 0 : delayAfter(attempts, backoff, 1), pause);
+  const wait = Math.max(due - now, 0);
+  return wait > most ? 0 : wait;
 }

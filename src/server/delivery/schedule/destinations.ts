@@ -5,11 +5,12 @@
  */
 import { isTemporary, type Reply, reply } from "../../../smtp/reply.ts";
 import { log } from "../../observe/log.ts";
+import { withoutCopies } from "../../spool/copies.ts";
 import type { Outcome } from "../letter/letter.ts";
 import { newHeap } from "./heap.ts";
 
 export interface Pause {
-  /** When it ends, in milliseconds since the epoch. */
+  /** When it ends, in milliseconds of the clock that was given. */
   readonly until: number;
   /** What to say of messages that wait for that. */
   readonly reply: Reply;
@@ -24,7 +25,7 @@ export interface Destinations {
   end(destination: string, outcomes: readonly Outcome[]): boolean;
   /** The destinations whose pause is over, each once: one message may try it there. */
   over(): readonly string[];
-  /** When the next pause ends, in milliseconds since the epoch. */
+  /** When the next pause ends. */
   next(): number | undefined;
   /** Ends the pause of `destination`, or all; gives those that it ended. */
   forget(destination?: string): readonly string[];
@@ -64,7 +65,7 @@ interface State {
   pause: Pause | undefined;
 }
 
-/** `now` is in milliseconds since the epoch, `random` between 0 and 1. */
+/** `now` is in milliseconds of a clock that nobody sets, `random` between 0 and 1. */
 export function newDestinations(bounds: Bounds, now: () => number, random: () => number): Destinations {
   const states = new Map<string, State>();
   const pausing = newHeap<State>(({ pause }) => pause?.until ?? 0);
@@ -123,7 +124,7 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
     if (state.answered && state.failures < state.window) return;
     const plain = Math.min(bounds.firstPause * 2 ** Math.min(state.pauses, 40), bounds.longestPause);
     const length = Math.round(plain * (1 + blur * (random() - 0.5)));
-    const text = `delivery temporarily suspended: ${why.text}`;
+    const text = `delivery temporarily suspended: ${withoutCopies(why.text)}`;
     state.pause = { until: now() + length, reply: reply(why.code, why.status, text) };
     state.pauses += 1;
     state.window = 1;

@@ -7,7 +7,8 @@
 import { errorCode, errorText } from "../../../failure.ts";
 import { isPositive } from "../../../smtp/reply.ts";
 import { log, logBug } from "../../observe/log.ts";
-import type { Envelope } from "../../spool/envelope.ts";
+import { possibleCopies } from "../../spool/copies.ts";
+import type { Envelope, Recipient } from "../../spool/envelope.ts";
 import type { Noted, Spool } from "../../spool/spool.ts";
 import type { Outcome } from "../letter/letter.ts";
 import type { Occasion, Told } from "../report/report.ts";
@@ -66,6 +67,20 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
     wake(await report({ kind, told }, envelope, envelope.accepted + lifetime));
   }
 
+  /** `recipients` with the copies that they may have already. */
+  async function told(
+    action: "failed" | "delayed",
+    recipients: readonly Recipient[],
+  ): Promise<readonly Told[]> {
+    if (recipients.length === 0) return [];
+    // What is only for people keeps no report back.
+    const history = [...(await spool.history(id).catch(() => [])), ...vain];
+    return recipients.map((recipient) => {
+      const copies = possibleCopies(history, recipient.address);
+      return { recipient, action, ...(copies > 0 && { copies }) };
+    });
+  }
+
   async function tellSuccesses(): Promise<void> {
     const told = owed;
     await tell("success", told);
@@ -109,9 +124,9 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
       write(async () => {
         await tellSuccesses();
         if (envelope.sender === "" && failed.length > 0) log("report-dropped", { id });
-        await tell("failure", wanting("FAILURE", envelope, failed).map(as("failed")));
+        await tell("failure", await told("failed", wanting("FAILURE", envelope, failed)));
         envelope = { ...next, warned: envelope.warned };
-        await tell("delay", wanting("DELAY", envelope, late).map(as("delayed")));
+        await tell("delay", await told("delayed", wanting("DELAY", envelope, late)));
         envelope = next;
         if (!isDone(envelope)) return record();
         await spool.remove(id); // the promise is kept
@@ -119,7 +134,3 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
       }),
   };
 }
-
-const as =
-  (action: Told["action"]) =>
-  (recipient: Told["recipient"]): Told => ({ recipient, action });

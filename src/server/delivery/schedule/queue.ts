@@ -41,8 +41,12 @@ export interface Queue {
 /** Envelopes read at the same time at the start: few, because doors and deliveries want the disk as well. */
 const readers = 2;
 
-/** `destinationsOf` says where a message is to go. */
-export function newQueue(spool: Spool, destinationsOf: (envelope: Envelope) => readonly string[]): Queue {
+/** `destinationsOf` says where a message is to go, `dueOf` when it is due in the time of the agenda. */
+export function newQueue(
+  spool: Spool,
+  destinationsOf: (envelope: Envelope) => readonly string[],
+  dueOf: (envelope: Envelope) => number,
+): Queue {
   const agenda = newAgenda<Entry>();
   const known = new Map<string, Entry>();
   /** What was done with while the spool was still being read: it is in the list, but not there any more. */
@@ -59,13 +63,13 @@ export function newQueue(spool: Spool, destinationsOf: (envelope: Envelope) => r
     get: (id) => known.get(id),
     put,
     enter(envelope) {
-      const { id, login, accepted, due, held } = envelope;
+      const { id, login, accepted, held } = envelope;
       const destinations = destinationsOf(envelope);
       put({
         id,
         login: login ?? "",
         accepted,
-        due,
+        due: dueOf(envelope),
         destinations,
         parked: false,
         held: held !== undefined,

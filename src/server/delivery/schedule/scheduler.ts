@@ -11,8 +11,10 @@ import { isDamaged, type Spool } from "../../spool/spool.ts";
 import { newReporter } from "../report/reporter.ts";
 import type { Carrier } from "../route/carrier.ts";
 import type { Visit } from "./agenda.ts";
+import { longestPause, waitUntil } from "./backoff.ts";
 import { newDestinations, type Pause } from "./destinations.ts";
 import { openLedger, type Standing } from "./ledger.ts";
+import { newPlaces, type Place } from "./places.ts";
 import { type Entry, newQueue, type Waiting } from "./queue.ts";
 import { destinationsOf, openTurn, type Turn } from "./turn.ts";
 import type { Patience } from "./verdict.ts";
@@ -20,6 +22,8 @@ import type { Patience } from "./verdict.ts";
 export interface Clock {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets: pauses and alarms are kept in it. */
+  readonly steady: () => number;
   /** Between 0 and 1. */
   readonly random: () => number;
   /** Calls `ring` once, after so many milliseconds, unless the function that it gives is called before. */
@@ -65,7 +69,7 @@ interface Presence {
 const longestSleep = 3_600_000;
 
 /** Our choice: short enough when a host was only restarted, long enough to spare one that stays down. */
-const pauses = { first: 60_000, longest: 15 * 60_000 };
+const firstPause = 60_000;
 
 /** Where mail comes from, how it leaves, and the name that signs reports. */
 export interface Office {
@@ -77,18 +81,22 @@ export interface Office {
 /** Starts to deliver what is in the spool, while still reading it. */
 export function startScheduler(office: Office, patience: Patience, clock: Clock): Scheduler {
   const { spool, carrier, hostname } = office;
-  const { now, random, alarm } = clock;
-  const queue = newQueue(spool, (envelope) => destinationsOf(envelope, carrier));
+  const { now, steady, random, alarm } = clock;
+  const queue = newQueue(
+    spool,
+    (envelope) => destinationsOf(envelope, carrier),
+    ({ due, attempts }) => steady() + waitUntil(due, now(), attempts, patience),
+  );
   const { agenda } = queue;
   const destinations = newDestinations(
     {
       // One place stays for others, whatever the settings are.
       most: Math.min(patience.destinationConcurrency, Math.max(1, patience.concurrency - 1)),
       unanswered: Math.floor(patience.concurrency / 2),
-      firstPause: Math.min(pauses.first, patience.first),
-      longestPause: Math.min(pauses.longest, patience.longest),
+      firstPause: Math.min(firstPause, patience.first),
+      longestPause: Math.min(longestPause, patience.longest),
     },
-    now,
+    steady,
     random,
   );
   const present = new Map<string, Presence>();
@@ -96,7 +104,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
   const unrecorded = new Map<string, Standing>();
   /** By ID, the last of the changes that wait for each other. */
   const changes = new Map<string, Promise<void>>();
-  let underWay = 0;
+  const places = newPlaces({ moving: patience.concurrency, all: patience.underWay }, alarm, () => pump());
   const stop = new AbortController();
   const abort = new AbortController();
   setMaxListeners(0, abort.signal); // every delivery under way listens
@@ -120,11 +128,15 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
 
   /** Begins as many visits as there are places, and sets the alarm for the next. */
   function pump(): void {
-    if (stop.signal.aborted || underWay >= patience.concurrency) return; // a visit that ends pumps
+    if (stop.signal.aborted || !places.free()) return; // a place that becomes free pumps
     silence();
     for (const destination of destinations.over()) agenda.unpark(destination, 1);
-    while (underWay < patience.concurrency) {
-      const visit = agenda.take(now(), (to) => destinations.open(to));
+    while (places.free()) {
+      const visit = agenda.take(
+        steady(),
+        (to) => destinations.open(to),
+        (login) => places.welcomes(login),
+      );
       if (!visit) break;
       begin(visit);
     }
@@ -133,15 +145,17 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
       destinations.next() ?? Number.POSITIVE_INFINITY,
     );
     if (next === Number.POSITIVE_INFINITY) return;
-    silence = alarm(Math.min(Math.max(next - now(), 0), longestSleep), pump);
+    silence = alarm(Math.min(Math.max(next - steady(), 0), longestSleep), pump);
   }
 
   function begin({ entry, destination }: Visit<Entry>): void {
     const presence = present.get(entry.id) ?? arrive(entry);
     presence.visits += 1;
     presence.underWay += 1;
-    underWay += 1;
-    void attend(entry, presence, destination, destinations.begin(destination));
+    const place = places.take(entry.login);
+    const pause = destinations.begin(destination);
+    const set = pause && { ...pause, until: now() + pause.until - steady() };
+    void attend(entry, presence, destination, place, set);
   }
 
   function arrive({ id }: Entry): Presence {
@@ -166,15 +180,22 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     return undefined;
   }
 
-  async function attend(entry: Entry, presence: Presence, to: string, pause?: Pause): Promise<void> {
+  async function attend(
+    entry: Entry,
+    presence: Presence,
+    to: string,
+    place: Place,
+    pause?: Pause,
+  ): Promise<void> {
     const turn = await presence.turn.catch(() => undefined); // `finish` tells why
-    const outcomes = (await turn?.visit(to, pause)) ?? [];
+    const outcomes = (await turn?.visit(to, place.tell, pause)) ?? [];
+    place.tell("works");
     if (!pause && destinations.end(to, outcomes)) agenda.unpark(to);
     pump();
     presence.underWay -= 1;
     if (presence.underWay === 0) await finish(entry, presence);
     else if (outcomes.length > 0) await turn?.save();
-    underWay -= 1;
+    place.leave();
     pump();
   }
 
@@ -194,13 +215,14 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
         const next = await turn?.conclude();
         keep(id, next?.unrecorded);
         if (!next) queue.leave(id);
-        else if (!presence.brokenOff) queue.put({ ...entry, ...next });
+        else if (!presence.brokenOff)
+          queue.put({ ...entry, ...next, due: steady() + Math.max(next.due - now(), 0) });
       }
     } catch (error) {
       if (errorCode(error) === "") logBug(`the turn of ${id}`, error);
       else log("spool-trouble", { id, reason: errorText(error) });
       agenda.remove(entry);
-      if (!presence.brokenOff) queue.put({ ...entry, due: now() + patience.first, parked: false });
+      if (!presence.brokenOff) queue.put({ ...entry, due: steady() + patience.first, parked: false });
     }
     present.delete(id);
     presence.leave();

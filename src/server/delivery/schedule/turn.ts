@@ -4,9 +4,11 @@
  * told by the envelope, so that the next turn goes on with the others.
  */
 import { bodyOffset } from "../../../smtp/header.ts";
+import { inHand } from "../../observe/in-hand.ts";
 import { log, logBug } from "../../observe/log.ts";
 import type { Envelope, LastReply, Recipient } from "../../spool/envelope.ts";
 import { unreached } from "../hop/attempt.ts";
+import type { TellPace } from "../hop/pace.ts";
 import type { Outcome } from "../letter/letter.ts";
 import type { Carrier } from "../route/carrier.ts";
 import type { Pause } from "./destinations.ts";
@@ -43,10 +45,10 @@ export interface Turn {
   /** Destinations where somebody has not been tried since the message became due. */
   left(): readonly string[];
   /**
-   * An attempt at `destination`, or, where it has a `pause`, none but the same consequences. Never rejects: a fault of
-   * ours leaves the recipients waiting, and what is known of the others counts.
+   * An attempt at `destination`, which tells its pace, or, where that has a `pause`, none but the same consequences.
+   * Never rejects: a fault of ours leaves the recipients waiting, and what is known of the others counts.
    */
-  visit(destination: string, pause?: Pause): Promise<readonly Outcome[]>;
+  visit(destination: string, tell: TellPace, pause?: Pause): Promise<readonly Outcome[]>;
   /** Records what is known so far; gives it where that failed. */
   save(): Promise<Standing | undefined>;
   /** Draws the verdict, after the last attempt; undefined when the message is done with. */
@@ -69,7 +71,10 @@ export function destinationsOf(envelope: Envelope, carrier: Carrier): readonly s
 export function openTurn(standing: Standing, means: Means): Turn {
   const { books, carrier, patience, now, random } = means;
   const { id, sender, due } = standing.envelope;
-  const ledger = openLedger(standing, books);
+  const opened = now();
+  // Its turn has come, whatever the clock was when that was foreseen.
+  const envelope = { ...standing.envelope, due: Math.min(due, opened) };
+  const ledger = openLedger({ ...standing, envelope }, books);
   const groups = byDestination(standing.envelope, carrier);
   /** What was said of recipients only because their destination pauses, and when the first pause ends. */
   const suspended = new Set<LastReply>();
@@ -77,7 +82,8 @@ export function openTurn(standing: Standing, means: Means): Turn {
 
   const tried = new Set<string>();
   for (const [destination, recipients] of groups) {
-    if (recipients.every(({ reply }) => reply !== undefined && reply.at >= due)) tried.add(destination);
+    if (recipients.every(({ reply }) => reply !== undefined && reply.at >= due && reply.at <= opened))
+      tried.add(destination);
   }
 
   function putOff(recipients: readonly Recipient[], { until, reply }: Pause): readonly Outcome[] {
@@ -95,7 +101,7 @@ export function openTurn(standing: Standing, means: Means): Turn {
 
   return {
     left: () => [...groups.keys()].filter((destination) => !tried.has(destination)),
-    async visit(destination, pause) {
+    async visit(destination, tell, pause) {
       if (means.stop.aborted) return [];
       const recipients = groups.get(destination) ?? [];
       const begun = now();
@@ -105,10 +111,10 @@ export function openTurn(standing: Standing, means: Means): Turn {
           ? putOff(recipients, pause)
           : recipients.length === 0
             ? []
-            : await carrier.carry(await letterFor(standing.envelope, recipients, books), means.abort);
+            : await carrier.carry(await letterFor(standing.envelope, recipients, books), means.abort, tell);
         if (outcomes.length < recipients.length && means.abort.aborted) tried.delete(destination);
         ledger.note(outcomes);
-        for (const outcome of outcomes) logDelivery(outcome, standing.envelope, begun);
+        for (const outcome of outcomes) logDelivery(outcome, envelope, begun);
         return outcomes;
       } catch (error) {
         logBug(`delivery of ${id} to ${destination}`, error);
@@ -158,7 +164,7 @@ async function letterFor(envelope: Envelope, recipients: readonly Recipient[], {
 
 async function hasUtf8Header(spool: Books["spool"], id: string): Promise<boolean> {
   const start = await spool.bodyStart(id, longestHeader);
-  return start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f);
+  return inHand(id, () => start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f));
 }
 
 /** The four delays of Postfix's log: until due, until begun, until the next hop was ready, until it answered. */

@@ -15,8 +15,10 @@ export interface Patience extends Backoff {
   readonly reportLifetime: number;
   /** When the sender is told that it takes long, in milliseconds; null for never. */
   readonly warnAfter: number | null;
-  /** Transactions under way at the same time, in all and to one destination. */
+  /** Deliveries that move at the same time, and all under way, with those that wait for an answer. */
   readonly concurrency: number;
+  readonly underWay: number;
+  /** Deliveries under way to one destination. */
   readonly destinationConcurrency: number;
 }
 

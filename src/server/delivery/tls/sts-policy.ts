@@ -22,13 +22,25 @@ const recordField = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=([\x21-\x3a\x3c\x3e-\x7e
 export function policyId(texts: readonly string[]): string | undefined {
   const [text, ...others] = texts.filter((one) => record.test(one));
   if (text === undefined || others.length > 0) return undefined;
-  const fields = text
-    .replace(/[ \t]*;[ \t]*$/, "")
-    .split(/[ \t]*;[ \t]*/)
-    .map((field) => recordField.exec(field));
+  const parts = text.split(";").map(withoutBlanks);
+  if (parts.at(-1) === "") parts.pop();
+  const fields = parts.map((field) => recordField.exec(field));
   if (fields.some((field) => field === null)) return undefined;
   const id = fields.find((field) => field?.[1] === "id")?.[2];
   return id !== undefined && /^[A-Za-z0-9]{1,32}$/.test(id) ? id : undefined;
+}
+
+/**
+ * Without the blanks and tabs around it. A regular expression that looks for blanks before the end tries each run of
+ * them from each of its places: the text is a stranger's, so this looks at each octet once.
+ */
+function withoutBlanks(text: string): string {
+  const isBlank = (at: number): boolean => text[at] === " " || text[at] === "\t";
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(start)) start++;
+  while (end > start && isBlank(end - 1)) end--;
+  return text.slice(start, end);
 }
 
 /** Section 3.2: a year and six hours, the most that a policy may ask for. Seconds. */
@@ -36,7 +48,7 @@ const longestAge = 31_557_600;
 /** Our choice: no honest domain has more. */
 const mostHosts = 500;
 
-const policyField = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31}):[ \t]*([^\x00-\x1f\x7f]*?)[ \t]*$/;
+const policyField = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31}):([^\x00-\x08\x0a-\x1f\x7f]*)$/;
 const hostPattern =
   /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
 
@@ -49,8 +61,9 @@ export function readPolicy(text: string): StsPolicy | { readonly wrong: string }
   while (lines.at(-1) === "") lines.pop();
   const fields: (readonly [string, string])[] = [];
   for (const [at, line] of lines.entries()) {
-    const [, name, value] = policyField.exec(line) ?? [];
-    if (name === undefined || value === undefined || value === "")
+    const [, name, written = ""] = policyField.exec(line) ?? [];
+    const value = withoutBlanks(written);
+    if (name === undefined || value === "" || value.includes("\t"))
       return { wrong: `line ${at + 1} is no field` };
     fields.push([name, value]);
   }

@@ -8,12 +8,13 @@ import { reply } from "../../../smtp/reply.ts";
 import type { Door } from "../../observe/events.ts";
 import { log } from "../../observe/log.ts";
 import { Connection } from "../connection.ts";
-import { shutOut, stopping } from "../farewells.ts";
+import { shutOut, stopping, tooMany } from "../farewells.ts";
 import { guarded } from "../guard.ts";
 import { newJournal } from "../journal.ts";
 import { turnedAway } from "../patience.ts";
 import { clientName } from "../session.ts";
 import type { Submission } from "../submission.ts";
+import { isShort } from "./descriptors.ts";
 import { takeProxyHeader } from "./proxied.ts";
 import type { ProxyHeader } from "./proxy-header.ts";
 import type { Visit } from "./visit.ts";
@@ -66,7 +67,6 @@ export function tlsOptions(door: Door, { key, cert, clientCa = "", others = [], 
 }
 
 const tooManyOfYou = reply(421, "4.7.0", "Too many connections from your address, please try again later");
-const tooMany = reply(421, "4.3.2", "Too many connections, please try again in a few minutes");
 
 type Entrance = Parameters<SMTPServer["_handleProxy"]>[1];
 type Upgraded = Parameters<SMTPServer["_upgrade"]>[1];
@@ -182,6 +182,7 @@ export class Server extends SMTPServer {
 
   #welcome(socket: Socket, visit: Visit): void {
     const connection = new Connection(this, socket, visit, this.#submission());
+    visit.giveWay = () => guarded(socket, () => connection.giveWay());
     this.connections.add(connection);
     this.#sessions.add(connection);
     void connection.done.then(() => this.#sessions.delete(connection));
@@ -226,14 +227,19 @@ export class Server extends SMTPServer {
 
   /** Undefined for one too many to be told so. */
   #arrival(socket: Socket, address: string): Visit | undefined {
-    const { now, patience, crowd, connections, connectionsPerAddress } = this.#submission();
+    const { now, patience, crowd, connections, connectionsPerAddress, descriptors } = this.#submission();
     const at = { door: this.#door, client: clientName({ address }) };
     log("connect", at);
-    const { fromHere, all, leave } = crowd.enter(address);
+    const { fromHere, all, admit, heard, known, leave } = crowd.enter(address);
     const crowded = fromHere > connectionsPerAddress;
+    const short = isShort(socket, descriptors);
+    const isFull = short || crowd.admitted() >= connections;
+    const hasRoom = crowded || !isFull || crowd.makeRoom();
+    const refused = crowded || short || !hasRoom;
     if (crowded) log("connection-limit", { ...at, count: fromHere });
-    else if (all > connections) log("connections-full", { ...at, limit: connections });
-    if (all > connections + turnedAway) {
+    else if (short) log("descriptors-short", { ...at, limit: descriptors });
+    else if (!hasRoom) log("connections-full", { ...at, limit: connections });
+    if (refused && all > connections + turnedAway) {
       leave();
       newJournal(this.#door, address).closed();
       socket.destroy();
@@ -243,13 +249,23 @@ export class Server extends SMTPServer {
       door: this.#door,
       address,
       loginDue: now() + patience.login,
-      refusal: crowded ? tooManyOfYou : all > connections ? tooMany : undefined,
+      isStressed: () => crowd.admitted() > connections / 2,
+      heard,
+      known,
+      giveWay: () => (this._pendingSockets.get(socket) ?? socket).destroy(),
+      refusal: crowded ? tooManyOfYou : refused ? tooMany : undefined,
       leave: () => {
         leave();
         this.#visits.delete(visit);
       },
     };
     this.#visits.add(visit);
+    if (!refused) {
+      admit(() => {
+        log("made-room", { ...at, limit: connections });
+        visit.giveWay();
+      });
+    }
     return visit;
   }
 }
@@ -257,4 +273,4 @@ export class Server extends SMTPServer {
 const addressOf = ({ remoteAddress }: Socket): string => plain(remoteAddress ?? "::");
 
 /** An IPv4 address without "::ffff:", an IPv6 one without its zone. */
-const plain = (address: string): string => address.replace(/^::ffff:(?=[\d.]+$)/i, "").replace(/%.*$/, "");
+const plain = (address: string): string => address.replace(/^::ffff:(?=[\d.]+$)/i, "").split("%", 1)[0] ?? "";

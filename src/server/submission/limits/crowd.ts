@@ -1,34 +1,88 @@
-/** How many connections there are at a time: from one place, and from all. */
+/**
+ * How many connections there are at a time, from one place and from all, and who gives its place up when there are
+ * too many: the stranger that has been idle the longest. Whoever has logged in never does.
+ */
 import { isIPv6 } from "node:net";
 
 export interface Crowd {
   /** Counts a connection from `address`. */
   enter(address: string): Stay;
+  /** Connections that were let in, and do not end already. */
+  admitted(): number;
+  /** Ends the stranger that has been idle the longest; false where there is none. */
+  makeRoom(): boolean;
 }
 
 /** How many connections there are with the new one, and what to call when it has ended. */
 export interface Stay {
   readonly fromHere: number;
   readonly all: number;
+  /** It is let in; `giveWay` ends it at once. */
+  readonly admit: (giveWay: () => void) => void;
+  /** It gave a sign of life. */
+  readonly heard: () => void;
+  /** It has logged in. */
+  readonly known: () => void;
   readonly leave: () => void;
 }
+
+/** Commands of a stranger that count as signs of life: more than a login takes. Our choice. */
+const signsOfLife = 12;
 
 export function newCrowd(): Crowd {
   const counts = new Map<string, number>();
   let all = 0;
+  let admitted = 0;
+  /** What ends them; those that have been idle the longest come first. */
+  const strangers = new Map<object, () => void>();
+
   return {
+    admitted: () => admitted,
+    makeRoom() {
+      for (const [stay, giveWay] of strangers) {
+        strangers.delete(stay);
+        giveWay();
+        return true;
+      }
+      return false;
+    },
     enter(address) {
       const place = network(address);
       const count = (counts.get(place) ?? 0) + 1;
       counts.set(place, count);
       all++;
-      let gone = false;
+      const me = {};
+      let isIn = false;
+      let isGone = false;
+      let signs = 0;
+      const giveUp = (): void => {
+        strangers.delete(me);
+        if (isIn) admitted--;
+        isIn = false;
+      };
       return {
         fromHere: count,
         all,
+        admit(giveWay) {
+          isIn = true;
+          admitted++;
+          strangers.set(me, () => {
+            giveUp();
+            giveWay();
+          });
+        },
+        heard() {
+          const giveWay = strangers.get(me);
+          signs++;
+          if (!giveWay || signs > signsOfLife) return;
+          strangers.delete(me);
+          strangers.set(me, giveWay);
+        },
+        known: () => void strangers.delete(me),
         leave() {
-          if (gone) return;
-          gone = true;
+          if (isGone) return;
+          isGone = true;
+          giveUp();
           all--;
           const rest = (counts.get(place) ?? 1) - 1;
           if (rest === 0) counts.delete(place);

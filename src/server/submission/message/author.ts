@@ -23,7 +23,7 @@ const rows: readonly Row[] = [
   { name: "Resent-Sender", once: false, single: true },
 ];
 
-/** Octets of one such field. Our choice: some thousand addresses, read in a few milliseconds. */
+/** Octets of all such fields together. Our choice: some thousand addresses, read in a few milliseconds. */
 const longest = 65_536;
 
 /**
@@ -36,6 +36,14 @@ export function authorObjection(
   login: string,
   senders: Senders,
 ): Reply | undefined {
+  const octets = fields
+    .filter((field) => rows.some(({ name }) => isNamed(field, name)))
+    .reduce((sum, { raw }) => sum + raw.length, 0);
+  if (octets > longest) {
+    return malformed(
+      `From, Sender and the Resent fields have ${octets} octets together, and may have ${longest}; write fewer addresses`,
+    );
+  }
   for (const row of rows) {
     const present = fields.filter((field) => isNamed(field, row.name));
     if (row.once && present.length > 1) {
@@ -55,7 +63,7 @@ function fieldObjection(
   login: string,
   senders: Senders,
 ): Reply | undefined {
-  const addresses = body.length > longest ? undefined : readMailboxes(body);
+  const addresses = readMailboxes(body);
   if (!addresses) {
     return malformed(
       `The ${name} field cannot be understood; write it as ${name}: "Your Name" <you@example.org>, ` +

@@ -1,0 +1,59 @@
+/** A watch on the event loop: one thread serves everybody, and what takes it for long keeps all waiting. */
+import type { Longest } from "./in-hand.ts";
+import { log } from "./log.ts";
+
+export interface Senses {
+  /** Milliseconds of a clock that nobody sets. */
+  readonly now: () => number;
+  /** Milliseconds of processor time that the process has used. */
+  readonly processor: () => number;
+  readonly longest: () => Longest;
+  /** Calls `look` again and again, so many milliseconds apart, until the function that it gives is called. */
+  readonly every: (milliseconds: number, look: () => void) => () => void;
+}
+
+export interface Watch {
+  /** The longest delay of the last minute or two, in seconds. */
+  readonly delay: () => number;
+  stop(): void;
+}
+
+/** Milliseconds between two looks. Our choice, and so are the others. */
+const interval = 100;
+
+/** Milliseconds late from which on it is told. */
+const told = 1_000;
+
+/** Milliseconds after which the longest delay begins anew; the one before still counts. */
+const period = 60_000;
+
+/** Begins to watch. A standstill is logged when it is over, with the message whose work it was, where that is known. */
+export function watchLoop({ now, processor, longest, every }: Senses): Watch {
+  let last = now();
+  let used = processor();
+  let since = last;
+  let most = 0;
+  let before = 0;
+  const stop = every(interval, () => {
+    const time = now();
+    const late = Math.max(0, time - last - interval);
+    const spent = processor() - used;
+    const { id, milliseconds } = longest();
+    if (time - since >= period) {
+      since = time;
+      before = most;
+      most = 0;
+    }
+    most = Math.max(most, late);
+    if (late >= told) {
+      log("standstill", {
+        seconds: late / 1000,
+        processor: spent / 1000,
+        id: 2 * milliseconds >= late ? id : "",
+      });
+    }
+    last = time;
+    used += spent;
+  });
+  return { delay: () => Math.max(most, before) / 1000, stop };
+}
