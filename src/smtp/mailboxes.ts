@@ -47,6 +47,34 @@ export function readMailboxes(body: string): readonly string[] | undefined {
   return hiddenAddresses(all).every((hidden) => found.some((one) => isSame(one, hidden))) ? found : undefined;
 }
 
+/** Whether there is nothing in `text` but comments and blanks. */
+export const isComments = (text: string): boolean =>
+  tokensOf(text)?.every(({ kind }) => kind === "comment") ?? false;
+
+/**
+ * The name in a field's body that has no usable address, as it may stand before one: `User One`, that of
+ * `User One <user1>`, or that of `root (Cron Daemon)`. Undefined where there is none.
+ */
+export function readName(body: string): string | undefined {
+  const tokens = tokensOf(body);
+  if (!tokens) return undefined;
+  const open = tokens.findIndex((token) => isMark(token, "<"));
+  const comment = tokens.find(({ kind }) => kind === "comment")?.text.slice(1, -1) ?? "";
+  const isAddress = tokens.some((token) => isMark(token, "@"));
+  if (open < 0 && comment !== "" && comment !== "none") {
+    if (comment.includes("=?")) return /^[\w=?+/ *-]+$/.test(comment) ? comment : undefined;
+    return /^[^\x00-\x1f\x7f"\\()]+$/.test(comment) ? `"${comment}"` : undefined;
+  }
+  if (open < 0 && isAddress) return undefined;
+  const words = tokens.slice(0, open < 0 ? undefined : open).filter(({ kind }) => kind !== "comment");
+  if (words.length === 0) return undefined;
+  if (words.every(({ kind }) => kind === "atom" || kind === "quoted")) {
+    return words.map(({ text }) => text).join(" ");
+  }
+  const isDotted = words.every((word) => word.kind === "atom" || isMark(word, "."));
+  return isDotted ? `"${words.map(({ text }) => text).join("")}"` : undefined;
+}
+
 const isSame = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
 
 /**

@@ -10,6 +10,8 @@ export type Aliases = ReadonlyMap<string, ReadonlySet<string>>;
 export interface Senders {
   /** Whether `login` may send as `address`, which is in SMTP's syntax and not the null reverse-path. */
   mayUse(login: string, address: string): boolean;
+  /** The address that `login` has for being one; whether it may be used is asked as of any other. */
+  ownAddress(login: string): string;
   /** What `login` may use, in words for the person who was refused. */
   describe(login: string): string;
 }
@@ -39,7 +41,7 @@ export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Alia
     return [main, ...given.slice(0, named), ...more].join(", ");
   }
 
-  return { mayUse, describe };
+  return { mayUse, ownAddress: own, describe };
 }
 
 /** Refuses `address` to `login` and says what would do (RFC 6409 section 6.1). `where` is where the address stood. */

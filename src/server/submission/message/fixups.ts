@@ -1,11 +1,14 @@
 /**
- * What a submission server mends in a header (RFC 6409 section 8): Bcc goes, a missing Date and Message-ID come.
- * All that is added stands on top, nothing else is touched, so that what was signed stays valid.
+ * What a submission server mends in a header (RFC 6409 section 8): Bcc goes, and what belongs to another transport; a
+ * missing Date and Message-ID come, and one that is none is replaced. All that is added stands on top, nothing else is
+ * touched, and nothing that is signed, so that it stays valid.
  */
 import { formatDate } from "../../../smtp/date.ts";
 import { type Field, fieldBody, isNamed } from "../../../smtp/header.ts";
+import { isMessageId } from "../../../smtp/message-id.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { hops } from "../patience.ts";
+import { signedIn } from "./signed.ts";
 
 /** What is on hand for a message that lacks it. */
 export interface Supplies {
@@ -27,10 +30,12 @@ export interface FixedHeader {
 /** Fields that name those whom the others shall not know of (RFC 5322 sections 3.6.3 and 3.6.6). */
 const blind = ["Bcc", "Resent-Bcc"];
 
+/** The last server's word (RFC 5321 section 4.4), and a mailbox's count of octets that are others by then. */
+const foreign = ["Return-Path", "Content-Length"];
+
 /**
  * Mends a header of these `fields`. One with a line that is no field is refused (RFC 5322 section 2.2).
- * A message without From is refused, as mox and maddy do: RFC 5322 section 3.6 wants it, receivers refuse such mail
- * later, and only the writer knows what belongs there.
+ * A message without From is refused: who may be its author is decided before (completion.ts).
  */
 export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supplies): FixedHeader | Reply {
   const find = (name: string): Field | undefined => fields.find((field) => isNamed(field, name));
@@ -40,19 +45,28 @@ export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supp
   if (fields.filter((field) => isNamed(field, "Received")).length >= hops) {
     return reply(554, "5.4.6", `The message has been through ${hops} servers, this is a loop`);
   }
-  const given = find("Message-ID");
+  const isSigned = signedIn(fields);
+  const isKept = (field: Field): boolean =>
+    !blind.some((name) => isNamed(field, name)) && (isSigned(field.name) || !isVoid(field));
+  const kept = fields.filter(isKept);
+  const lacks = (name: string): boolean => !kept.some((field) => isNamed(field, name));
+  const given = kept.find((field) => isNamed(field, "Message-ID"));
   const messageId = given ? fieldBody(given).replace(/^<|>$/g, "") : `${stamp(time)}.${id}@${hostname}`;
   return {
     added: [
-      ...(find("Date") ? [] : [`Date: ${formatDate(time)}\r\n`]),
+      ...(!lacks("Date") ? [] : [`Date: ${formatDate(time)}\r\n`]),
       ...(given ? [] : [`Message-ID: <${messageId}>\r\n`]),
     ].join(""),
-    kept: fields
-      .filter((field) => !blind.some((name) => isNamed(field, name)))
-      .map(({ raw }) => raw)
-      .join(""),
+    kept: kept.map(({ raw }) => raw).join(""),
     messageId: messageId.slice(0, 250), // RFC 5322 section 2.1.1 allows a line 998, a log line is read by people
   };
+}
+
+/** A field that is as good as missing, or better so. */
+function isVoid(field: Field): boolean {
+  if (isNamed(field, "Message-ID")) return !isMessageId(fieldBody(field));
+  if (isNamed(field, "Date")) return fieldBody(field) === "";
+  return foreign.some((name) => isNamed(field, name));
 }
 
 /** Some readers end the header at such a line, others pass it over: they would show two different messages. */

@@ -1,6 +1,5 @@
 /** The message itself: from the client's octets to a promise in the spool. */
 import { errorCode, errorText } from "../../../failure.ts";
-import { splitFields } from "../../../smtp/header.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { log, logBug } from "../../observe/log.ts";
 import type { Draft, NewEnvelope } from "../../spool/spool.ts";
@@ -10,10 +9,12 @@ import { clientName, type Login, type Session, type Transaction } from "../sessi
 import type { Submission } from "../submission.ts";
 import { tooLarge } from "../transaction.ts";
 import { authorObjection } from "./author.ts";
+import { type Submitter, withAuthor } from "./completion.ts";
 import { fixHeader } from "./fixups.ts";
 import { newHead } from "./head.ts";
 import { repaired } from "./line-ends.ts";
 import { inspect, noOctets, type Octets } from "./octets.ts";
+import { readOpening } from "./opening.ts";
 import { receivedField } from "./received.ts";
 import { isTlsOptional } from "./tls-required.ts";
 
@@ -167,14 +168,18 @@ function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
     inHeader = false;
     const { now, hostname, senders } = submission;
     const time = now();
-    const fields = splitFields(octets.toString("latin1"));
+    const opening = readOpening(octets.toString("latin1"));
+    const fields = withAuthor(opening.fields, submitter(mail), senders);
     const fixed = fixHeader(fields, { hostname, id: draft.id, time });
     if ("code" in fixed) return fixed;
     const foreign = authorObjection(fields, mail.login.name, senders);
     if (foreign) return foreign;
     told = { messageId: fixed.messageId, tlsOptional: isTlsOptional(fields) };
     const trace = receivedField(passage(mail, draft.id, time, submission));
-    return store(Buffer.concat([Buffer.from(trace + fixed.added), Buffer.from(fixed.kept, "latin1"), rest]));
+    const text = opening.text === "" ? "" : `\r\n${opening.text}`;
+    return store(
+      Buffer.concat([Buffer.from(trace + fixed.added), Buffer.from(fixed.kept + text, "latin1"), rest]),
+    );
   }
 
   return {
@@ -182,7 +187,11 @@ function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
       if (!inHeader) return store(chunk);
       const whole = head.add(chunk);
       if (whole) return storeHead(whole.octets.subarray(0, whole.end), whole.octets.subarray(whole.end));
-      if (head.octets().length <= limits.header) return undefined;
+      const octets = head.octets();
+      if (octets.length <= limits.header) return undefined;
+      const line = octets.lastIndexOf("\r\n") + 2; // a text of one long paragraph may have no header either
+      const { text } = readOpening(octets.toString("latin1", 0, line));
+      if (text !== "") return storeHead(octets.subarray(0, line), octets.subarray(line));
       return reply(552, "5.3.4", `The header is too large, the limit is ${limits.header} octets`);
     },
     end: async () => (inHeader ? storeHead(head.octets(), Buffer.alloc(0)) : undefined),
@@ -192,6 +201,12 @@ function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
     told: () => told,
   };
 }
+
+const submitter = ({ login, transaction }: Mail): Submitter => ({
+  login: login.name,
+  sender: transaction.sender,
+  smtputf8: transaction.parameters.smtputf8 ?? false,
+});
 
 function passage({ session, transaction, cipher }: Mail, id: string, time: number, submission: Submission) {
   const [recipient, ...others] = transaction.recipients;

@@ -1,0 +1,18 @@
+/** What a Message-ID field holds (RFC 5322 section 3.6.4). */
+import { isComments } from "./mailboxes.ts";
+
+/**
+ * Whether `body` is one message ID. Dots may stand anywhere in it: programs are careless there, and what others thread
+ * by is better kept.
+ */
+export function isMessageId(body: string): boolean {
+  const [start, end] = [body.indexOf("<"), body.lastIndexOf(">") + 1];
+  return (
+    start >= 0 &&
+    one.test(body.slice(start, end)) &&
+    isComments(body.slice(0, start)) &&
+    isComments(body.slice(end))
+  );
+}
+
+const one = /^<(?:[^\x00-\x20\x7f<>@"]+|"(?:[^\x00-\x1f\x7f"\\]|\\[\x20-\x7e])*")@[^\x00-\x20\x7f<>@"]+>$/;
