@@ -6,7 +6,10 @@ import { isIPv4, isIPv6 } from "node:net";
 import { domainToASCII } from "node:url";
 
 export interface Path {
-  /** Without angle brackets and source route, otherwise as it was given; "" for the null reverse-path. */
+  /**
+   * Without angle brackets and source route, in quotes where its dots are odd, otherwise as it was given; "" for the
+   * null reverse-path.
+   */
   readonly address: string;
   /** The local part's meaning: quotes and backslashes resolved. */
   readonly local: string;
@@ -26,17 +29,83 @@ const quotedString = /^"(?:[\u{20}-\u{21}\u{23}-\u{5b}\u{5d}-\u{7e}\u{80}-\u{10f
 const domainLabel =
   /^[A-Za-z0-9_\u{80}-\u{10ffff}](?:[A-Za-z0-9_\u{80}-\u{10ffff}-]*[A-Za-z0-9_\u{80}-\u{10ffff}])?$/u;
 
+/** Dots at the beginning, at the end or side by side, as telephones had them: Postfix quotes such a local part. */
+const oddDots = new RegExp(`^\\.*${atomText}(?:\\.+${atomText})*\\.*$`, "u");
+
+interface Written {
+  readonly inside: string;
+  readonly rest: string;
+}
+
 /**
- * Reads the path at the start of what follows `MAIL FROM:` or `RCPT TO:`.
- * `rest` is what stands behind it (the parameters, without the blank before them).
+ * Reads the path at the start of what follows `MAIL FROM:` or `RCPT TO:`, in angle brackets or, as Postfix lets it,
+ * without. `rest` is what stands behind it (the parameters, without the blank before them).
  * Gives undefined where the syntax or a length limit is broken.
  */
 export function readPath(argument: string): { readonly path: Path; readonly rest: string } | undefined {
+  const written = inBrackets(argument) ?? bare(argument);
+  const path = written && parseMailbox(canonical(withoutRoute(written.inside)));
+  return path && { path, rest: written.rest };
+}
+
+function inBrackets(argument: string): Written | undefined {
   // A ">" inside a quoted local part does not end the path.
   const found = /^<((?:[^"<>]|"(?:[^"\\]|\\.)*")*)>(?: +(.*))?$/su.exec(argument.trimEnd());
-  if (!found) return undefined;
-  const path = parseMailbox(withoutRoute(found[1] ?? ""));
-  return path && { path, rest: found[2] ?? "" };
+  return found ? { inside: found[1] ?? "", rest: found[2] ?? "" } : undefined;
+}
+
+/** What comes behind it may be parameters, but no path in brackets: that would be somebody's name. */
+function bare(argument: string): Written | undefined {
+  const found = /^((?:[^"<> ]|"(?:[^"\\]|\\.)*")+)(?: +([^<].*))?$/su.exec(argument.trimEnd());
+  return found ? { inside: found[1] ?? "", rest: found[2] ?? "" } : undefined;
+}
+
+/** `a..b@example.org` as RFC 5321 section 4.1.2 has it, `"a..b"@example.org`; any other address as it is. */
+export function canonical(address: string): string {
+  const at = address.lastIndexOf("@");
+  if (at < 0 || octets(address) > longestPath) return address;
+  const local = address.slice(0, at);
+  return !dotString.test(local) && oddDots.test(local) ? `"${local}"${address.slice(at)}` : address;
+}
+
+/** Says what is wrong with an argument that readPath() does not read: the address, then the fault. */
+export function pathFault(argument: string): string {
+  const text = argument.trimEnd();
+  if (text === "") return "there is no address";
+  const written = inBrackets(text) ?? bare(text);
+  if (!written) return `${shownAddress(text)}: the address must stand in angle brackets that are closed`;
+  return `${shownAddress(withoutRoute(written.inside))}: ${addressFault(withoutRoute(written.inside))}`;
+}
+
+function addressFault(address: string): string {
+  const at = address.lastIndexOf("@");
+  const [local, domain] = at < 0 ? [address, ""] : [address.slice(0, at), address.slice(at + 1)];
+  if (octets(local) > longestLocal) return `more than ${longestLocal} octets before the @`;
+  if (octets(domain) > longestDomain) return `more than ${longestDomain} octets behind the @`;
+  if (local === "") return "nothing stands before the @";
+  if (localPart(local) === undefined && !oddDots.test(local)) {
+    if (local.includes("@")) return "it has more than one @";
+    if (/[^\x21-\x7e]/.test(local))
+      return "a blank or a control character stands before the @, and not in quotes";
+    return "what stands before the @ has signs that must stand in quotes";
+  }
+  if (at >= 0 && domain === "") return "nothing stands behind the @";
+  if (at >= 0 && !isDomain(domain)) return "what stands behind the @ is no domain name";
+  return `it has more than ${longestPath - 2} octets, or ${longestLocal} before the @ once it stands in quotes`;
+}
+
+/** Of an address in a reply: enough to know it by (RFC 5321 section 4.5.3.1.5 allows a reply line 512 octets). */
+const shownOctets = 100;
+
+/** An address as a reply may show it, whatever is in it: in brackets, cut, and nothing but visible ASCII. */
+export function shownAddress(address: string): string {
+  const inside = address.slice(0, shownOctets).replace(/^<|>$/g, "");
+  const safe = inside.replace(
+    /[^\x20-\x3b\x3d\x3f-\x5b\x5d-\x7e]/gu,
+    (sign) => `\\x{${(sign.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+  const isCut = address.length > shownOctets || safe.length > 2 * shownOctets;
+  return `<${safe.slice(0, 2 * shownOctets)}${isCut ? "..." : ""}>`;
 }
 
 /** Reads a path in angle brackets and nothing else. */

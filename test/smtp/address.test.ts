@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { addressLiteral, asciiDomain, domainOf, readPath } from "../../src/smtp/address.ts";
+import { addressLiteral, asciiDomain, domainOf, pathFault, readPath } from "../../src/smtp/address.ts";
 
 /** What follows "MAIL FROM:", and the address and parameters read from it; undefined where it is refused. */
 const paths: readonly (readonly [string, { address: string; local?: string; rest?: string } | undefined])[] =
@@ -24,11 +24,20 @@ const paths: readonly (readonly [string, { address: string; local?: string; rest
     [`<${"a".repeat(64)}@example.org>`, { address: `${"a".repeat(64)}@example.org` }],
     [`<${"a".repeat(65)}@example.org>`, undefined],
     [`<a@${"b".repeat(254)}.c>`, undefined],
-    ["user1@example.org", undefined],
+    ["user1@example.org", { address: "user1@example.org", local: "user1" }],
+    ["user1@example.org  SIZE=100 ", { address: "user1@example.org", rest: "SIZE=100" }],
+    ['"a >b"@example.org RET=FULL', { address: '"a >b"@example.org', rest: "RET=FULL" }],
+    ["User <user1@example.org>", undefined],
+    ["user1@example.org>", undefined],
+    ["<a..b@example.org>", { address: '"a..b"@example.org', local: "a..b" }],
+    ["<.a@example.org>", { address: '".a"@example.org', local: ".a" }],
+    ["a.@example.org X", { address: '"a."@example.org', local: "a.", rest: "X" }],
+    ["<...@example.org>", undefined],
+    ["<a..b>", undefined],
+    [`<${".a".repeat(32)}@example.org>`, undefined],
     ["<user1@example.org", undefined],
     ["<user1@@example.org>", undefined],
     ["<user1@example..org>", undefined],
-    ["<.user1@example.org>", undefined],
     ["<user 1@example.org>", undefined],
     ["<user1@exam ple.org>", undefined],
     ["<user1@-example.org>", undefined],
@@ -38,6 +47,34 @@ const paths: readonly (readonly [string, { address: string; local?: string; rest
     ["<a@example.org>SIZE=1", undefined],
     ["", undefined],
   ];
+
+/** What cannot be read, and what is said of it. */
+const faults: readonly (readonly [string, string])[] = [
+  ["", "there is no address"],
+  ["<user1@example.org", "<user1@example.org>: the address must stand in angle brackets that are closed"],
+  [
+    "User <a@b.example>",
+    "<User \\x{3c}a@b.example>: the address must stand in angle brackets that are closed",
+  ],
+  ["<user1@@example.org>", "<user1@@example.org>: it has more than one @"],
+  ["<@example.org>", "<@example.org>: nothing stands before the @"],
+  ["<user1@>", "<user1@>: nothing stands behind the @"],
+  ["<user1@a..b>", "<user1@a..b>: what stands behind the @ is no domain name"],
+  ["<us er@a.b>", "<us er@a.b>: a blank or a control character stands before the @, and not in quotes"],
+  ["<a(b@c.example>", "<a(b@c.example>: what stands before the @ has signs that must stand in quotes"],
+  ["<\u0007ü\n@c.example>", "<\\x{7}\\x{fc}\\x{a}@c.example>: a blank or *"],
+  [`<${"a".repeat(65)}@b.example>`, `<${"a".repeat(65)}@b.example>: more than 64 octets before the @`],
+  [`<${"a".repeat(9_000)}>`, `<${"a".repeat(100)}...>: more than 64 octets before the @`],
+  [`<${"\u{10ffff}".repeat(60)} @b.c>`, `<${"\\x{10ffff}".repeat(20)}...>: *`],
+  [`<${".a".repeat(32)}@b.c>`, `<${".a".repeat(32)}@b.c>: it has more than 254 octets, or 64 before *`],
+];
+
+it.each(faults)("tells what is wrong with an address, number %#", (argument, expected) => {
+  expect(readPath(argument)).toBeUndefined();
+  const fault = pathFault(argument);
+  if (expected.endsWith("*")) expect(fault.startsWith(expected.slice(0, -1)), fault).toBe(true);
+  else expect(fault).toBe(expected);
+});
 
 describe("readPath()", () => {
   it.each(paths)("reads %s as RFC 5321 section 4.1.2 has it", (argument, expected) => {

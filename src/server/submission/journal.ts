@@ -28,9 +28,10 @@ export interface Journal {
   closed(): void;
 }
 
-/** What stands between the first angle brackets of a command, cut to what an address may have. One look at each octet. */
+/** What stands between the first angle brackets of a command, or without them behind its colon, cut to what an address may have. */
 function pathIn(line: string): string {
   const open = line.indexOf("<");
+  if (open < 0) return /^[A-Za-z]+[ \t]+[A-Za-z]+:[ \t]*([^ \t]{1,320})/.exec(line)?.[1] ?? "";
   const close = open < 0 ? -1 : line.indexOf(">", open);
   return close < 0 ? "" : line.slice(open + 1, Math.min(close, open + 321));
 }

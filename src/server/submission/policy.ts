@@ -1,4 +1,5 @@
 /** Which sender addresses a login may use. */
+import { canonical } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 
 /** own: the login's address and those given to it. domain: any address of the domain. any: all. */
@@ -22,7 +23,8 @@ const named = 4;
 /** The rule for a site: its `policy`, the mail `domain` of its logins, and who else may use which address. */
 export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Aliases): Senders {
   const home = domain.toLowerCase();
-  const own = (login: string): string => (login.includes("@") ? login : `${login}@${home}`).toLowerCase();
+  const own = (login: string): string =>
+    canonical(login.includes("@") ? login : `${login}@${home}`).toLowerCase();
 
   function mayUse(login: string, address: string): boolean {
     if (policy === "any") return true;

@@ -1,29 +1,35 @@
 /** MAIL and RCPT: from whom and to whom. */
-import { isAscii, type Path, readPath } from "../../smtp/address.ts";
+import { isAscii, type Path, pathFault, readPath, shownAddress } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Recipient } from "../spool/envelope.ts";
 import { type MailParameters, mailParameters, rcptParameters, readParameters } from "./parameters.ts";
 import { notYours } from "./policy.ts";
 import { type Answer, answer, firstOf, type Rules, type Session, type Transaction } from "./session.ts";
 
-const badSender = reply(501, "5.1.7", "Expected MAIL FROM:<user@example.org>");
-const badRecipient = reply(501, "5.1.3", "Expected RCPT TO:<user@example.org>");
-const needsSmtputf8 = reply(553, "5.6.7", "An address beyond ASCII needs the SMTPUTF8 parameter of MAIL");
+const badSender = (fault: string): Reply =>
+  reply(501, "5.1.7", `${fault}; expected MAIL FROM:<user@example.org>`);
+const badRecipient = (fault: string): Reply =>
+  reply(501, "5.1.3", `${fault}; expected RCPT TO:<user@example.org>`);
+const needsSmtputf8 = (address: string): Reply =>
+  reply(
+    553,
+    "5.6.7",
+    `${shownAddress(address)}: an address beyond ASCII needs the SMTPUTF8 parameter of MAIL`,
+  );
+const unqualified = (status: string, address: string, what: string): Reply =>
+  reply(554, status, `${shownAddress(address)}: the ${what} address needs a full domain`);
 
 /** `argument` is what stands behind MAIL. The caller has seen to order, TLS and login. */
 export function mail(session: Session, argument: string, rules: Rules): Answer {
   const found = pathBehind("FROM", argument);
-  if (!found) return answer(session, badSender);
+  if (typeof found === "string") return answer(session, badSender(found));
   const { path, rest } = found;
   const parameters: MailParameters | Reply = readParameters(mailParameters, rest);
   if ("code" in parameters) return answer(session, parameters);
   const login = session.login?.name ?? "";
   const refusal = firstOf(
-    [!isAscii(path.address) && !parameters.smtputf8, needsSmtputf8],
-    [
-      path.address !== "" && !isQualified(path),
-      reply(554, "5.1.8", "The sender address needs a full domain"),
-    ],
+    [!isAscii(path.address) && !parameters.smtputf8, needsSmtputf8(path.address)],
+    [path.address !== "" && !isQualified(path), unqualified("5.1.8", path.address, "sender")],
     // RFC 5321 section 4.1.1.11: what was not offered is as good as unknown.
     [
       parameters.requireTls === true && !rules.requireTls,
@@ -46,17 +52,15 @@ export function mail(session: Session, argument: string, rules: Rules): Answer {
 /** `argument` is what stands behind RCPT. The caller has seen to it that there is a transaction. */
 export function rcpt(session: Session, transaction: Transaction, argument: string, rules: Rules): Answer {
   const found = pathBehind("TO", argument);
-  if (!found || found.path.address === "") return answer(session, badRecipient);
+  if (typeof found === "string") return answer(session, badRecipient(found));
+  if (found.path.address === "") return answer(session, badRecipient("<>: nobody is named"));
   const { path, rest } = found;
   const parameters = readParameters(rcptParameters, rest);
   if ("code" in parameters) return answer(session, parameters);
   const address = isPostmaster(path) ? `${path.address}@${rules.domain}` : path.address;
   const refusal = firstOf(
-    [!isAscii(address) && !transaction.parameters.smtputf8, needsSmtputf8],
-    [
-      !isPostmaster(path) && !isQualified(path),
-      reply(554, "5.1.2", "The recipient address needs a full domain"),
-    ],
+    [!isAscii(address) && !transaction.parameters.smtputf8, needsSmtputf8(address)],
+    [!isPostmaster(path) && !isQualified(path), unqualified("5.1.2", path.address, "recipient")],
   );
   if (refusal) return answer(session, refusal);
   const accepted = reply(250, "2.1.5", "Recipient ok");
@@ -82,10 +86,16 @@ function tooMany(session: Session, transaction: Transaction, refusal: Reply): An
 const enough = ({ recipients }: Rules): Reply =>
   reply(452, "4.5.3", `Enough recipients: ${recipients} in one message, send another one to the rest`);
 
-/** Blanks before the path are no syntax (RFC 5321 section 3.3), but many clients send one. */
-function pathBehind(word: "FROM" | "TO", argument: string): ReturnType<typeof readPath> {
+/**
+ * Blanks before the path are no syntax (RFC 5321 section 3.3), but many clients send one. A text says what is wrong.
+ */
+function pathBehind(
+  word: "FROM" | "TO",
+  argument: string,
+): NonNullable<ReturnType<typeof readPath>> | string {
   const found = /^([A-Za-z]+):[ \t]*(.*)$/s.exec(argument);
-  return found?.[1]?.toUpperCase() === word ? readPath(found[2] ?? "") : undefined;
+  if (found?.[1]?.toUpperCase() !== word) return `no ${word}: before the address`;
+  return readPath(found[2] ?? "") ?? pathFault(found[2] ?? "");
 }
 
 /** RFC 5321 section 4.5.1: the postmaster of this site is known without a domain. */
