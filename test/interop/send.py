@@ -11,6 +11,9 @@ with open(password_file) as file:
 with open(message_file, "rb") as file:
     message = file.read()
 
+if mode == "text":  # a str, whose line ends smtplib makes CRLF
+    message = message.decode("ascii")
+
 if mode == "ssl":
     client = smtplib.SMTP_SSL("localhost", int(port), context=context)
 else:

@@ -14,15 +14,22 @@ import { logBug } from "../../src/server/observe/log.ts";
 import { parseAliases } from "../../src/server/submission/aliases.ts";
 import { newJournal } from "../../src/server/submission/journal.ts";
 import { authorObjection } from "../../src/server/submission/message/author.ts";
+import { withAuthor } from "../../src/server/submission/message/completion.ts";
+import { fixHeader } from "../../src/server/submission/message/fixups.ts";
+import { readOpening } from "../../src/server/submission/message/opening.ts";
+import { signedIn } from "../../src/server/submission/message/signed.ts";
 import { senderPolicy } from "../../src/server/submission/policy.ts";
-import { readPath } from "../../src/smtp/address.ts";
+import { pathFault, readPath } from "../../src/smtp/address.ts";
 import { fieldBody, splitFields } from "../../src/smtp/header.ts";
-import { readMailboxes } from "../../src/smtp/mailboxes.ts";
+import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
+import { isMessageId } from "../../src/smtp/message-id.ts";
 import { parseReply } from "../../src/smtp/reply.ts";
 
 type Work = () => unknown;
 
 const senders = senderPolicy("own", "example.org", new Map());
+const submitter = { login: "user1", sender: "user1@example.org", smtputf8: false };
+const supplies = { hostname: "relay.example.org", id: "A1", time: 0 };
 const journal = newJournal("submission", "192.0.2.1");
 const ignoreFailure = (work: Work): unknown => {
   try {
@@ -69,6 +76,12 @@ const forms: readonly (readonly [before: string, repeated: string, after: string
   ["x: ", ",", ""],
   ["x ", " : ", "y"],
   ["", "\r\n ", "x"],
+  ["", "a\r\n", "x"],
+  ["", "From: a\r\n", "x"],
+  ["", "a:\r\n", "x"],
+  ["", "=?", "="],
+  ["", "=?a?q?", "?="],
+  ["(", "<a@", ")"],
   ["", ";", "="],
   ["v=STSv1;", " ", "x"],
   ["version: STSv1\nmx:", " ", "\u0001"],
@@ -81,6 +94,13 @@ const forms: readonly (readonly [before: string, repeated: string, after: string
 /** The readers of outside octets that take a text at once. */
 const readers: Readonly<Record<string, (text: string) => unknown>> = {
   "a path": (text) => readPath(text),
+  "what is wrong with a path": (text) => pathFault(text),
+  "the name in a field": (text) => readName(text),
+  "a message ID": (text) => isMessageId(text),
+  "what is signed": (text) => signedIn(splitFields(`DKIM-Signature: ${text}\r\n`)),
+  "where a header begins": (text) => readOpening(`${text}\r\n`),
+  "what is mended in a header": (text) => fixHeader(splitFields(`${text}\r\n`), supplies),
+  "who is missing in a header": (text) => withAuthor(splitFields(`${text}\r\n`), submitter, senders),
   "the log of commands": (text) => journal.heard(text),
   "an address list": (text) => readMailboxes(text),
   "a header": (text) => splitFields(text).map(fieldBody),

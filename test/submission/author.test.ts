@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { authorObjection } from "../../src/server/submission/message/author.ts";
+import { withAuthor } from "../../src/server/submission/message/completion.ts";
 import { senderPolicy } from "../../src/server/submission/policy.ts";
 import { splitFields } from "../../src/smtp/header.ts";
 
@@ -136,5 +138,41 @@ describe("a message from user1", () => {
   it("needs a field that can be understood even where anybody may be named", () => {
     const broken = splitFields("From: user1\r\n");
     expect(authorObjection(broken, "user1", senderPolicy("any", "example.org", aliases))?.code).toBe(554);
+  });
+});
+
+describe("withAuthor()", () => {
+  const submitter = { login: "user1", sender: "user1@example.org", smtputf8: false };
+  const piece = fc.constantFrom(
+    ..."user1 root boss @ @localhost @example.org @(none) < > ( ) : ; , . =?".split(" "),
+    '"',
+    " ",
+    "boss@example.org",
+    "=?utf-8?Q?=3Cboss=40example.org=3E?=",
+  );
+
+  it("changes only what would be refused, and only to what is let through", () => {
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+        const fields = splitFields(`From: ${pieces.join("")}\r\n`);
+        const completed = withAuthor(fields, submitter, own);
+        const raw = completed.map((field) => field.raw).join("");
+        if (raw === fields.map((field) => field.raw).join("")) return;
+        expect(authorObjection(fields, "user1", own)).toBeDefined();
+        expect(raw).toMatch(/^From: (?:.* )?<?user1@example\.org>?\r\n$/);
+        // What a name hides is still looked for: a completed field may be refused, but names nobody else.
+        expect(authorObjection(completed, "user1", own)?.code ?? 554).toBe(554);
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  it("takes no address that the login may not use", () => {
+    const tagged = { login: "user1+x", sender: "", smtputf8: false };
+    expect(withAuthor([], tagged, own)).toEqual([]);
+    expect(withAuthor([], { ...submitter, login: "\u00fcnter", sender: "" }, own)).toEqual([]);
+    expect(withAuthor([], { ...submitter, sender: "boss@example.org" }, own)[0]?.raw).toBe(
+      "From: user1@example.org\r\n",
+    );
   });
 });
