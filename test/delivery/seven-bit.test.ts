@@ -50,6 +50,17 @@ describe("a message for a host without 8BITMIME", () => {
     expect(await converted(crlf(head("8bit")) + text)).toBe(`${crlf(head("base64"))}${lines}\r\n`);
   });
 
+  test.each([4096, 65_536])(
+    "loses nothing of a long text in base64, read %i octets at a time",
+    async (size) => {
+      const text = `${"\u00d0\u00b6".repeat(35)}\r\n`.repeat(2000);
+      const whole = await converted(crlf(head("8bit")) + text, size);
+      expect(whole.startsWith(crlf(head("base64")))).toBe(true);
+      const body = whole.slice(whole.indexOf("\r\n\r\n") + 4);
+      expect(Buffer.from(body, "base64").toString("latin1") === text).toBe(true);
+    },
+  );
+
   test("has the parts with 8-bit octets converted, wherever they are, and the others as they were", async () => {
     const message = crlf(`From: a@example.org
 MIME-Version: 1.0

@@ -114,7 +114,8 @@ async function* encoded(body: Readable, encodings: Encodings, id: string): Async
   });
   const reader = openMime((piece) => {
     if (piece.kind !== "body") base64.end(piece.kind === "frame" && piece.boundary);
-    out += written(piece, encodings, base64.line);
+    const text = written(piece, encodings, base64.line); // may write to `out` itself
+    out += text;
   });
   for await (const _ of turns(body, reader, id)) {
     yield Buffer.from(out, "latin1");
