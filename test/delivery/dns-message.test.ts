@@ -155,6 +155,19 @@ describe("a response", () => {
     expect(readResponse(message, question)).toBeUndefined();
   });
 
+  test("may have a name of pointers, but not of more than a name has labels", () => {
+    // Each pointer leads to the one before it; the first of them to the question's name.
+    const chain = (pointers: number): Buffer => {
+      const begin = 12 + name(question.name).length + 4 + 12; // behind the header, the question and a record's head
+      const data = words(
+        ...Array.from({ length: pointers }, (_, at) => 0xc000 + (at === 0 ? 12 : begin + 2 * at - 2)),
+      );
+      return response([record(99, data), record(1, address, words(0xc000 + begin + 2 * (pointers - 1)))]);
+    };
+    expect(readResponse(chain(126), question)?.records.map((one) => one.name)).toEqual([question.name]);
+    expect(readResponse(chain(5000), question)).toBeUndefined();
+  });
+
   test("of any octets at all is read or refused, and never throws", () => {
     const head = response([]);
     fc.assert(

@@ -50,6 +50,17 @@ describe("a message for a host without 8BITMIME", () => {
     expect(await converted(crlf(head("8bit")) + text)).toBe(`${crlf(head("base64"))}${lines}\r\n`);
   });
 
+  test.each([4096, 65_536])(
+    "loses nothing of a long text in base64, read %i octets at a time",
+    async (size) => {
+      const text = `${"\u00d0\u00b6".repeat(35)}\r\n`.repeat(2000);
+      const whole = await converted(crlf(head("8bit")) + text, size);
+      expect(whole.startsWith(crlf(head("base64")))).toBe(true);
+      const body = whole.slice(whole.indexOf("\r\n\r\n") + 4);
+      expect(Buffer.from(body, "base64").toString("latin1") === text).toBe(true);
+    },
+  );
+
   test("has the parts with 8-bit octets converted, wherever they are, and the others as they were", async () => {
     const message = crlf(`From: a@example.org
 MIME-Version: 1.0
@@ -393,5 +404,48 @@ describe.skipIf(!real("python3"))("whatever the message", () => {
     expect(leaves.slice(messages.length)).toEqual(leaves.slice(0, messages.length));
     expect(results.filter((result) => result.includes("quoted-printable")).length).toBeGreaterThan(20);
     expect(results.filter((result) => result.includes("base64")).length).toBeGreaterThan(20);
+  });
+});
+
+describe("a line that is longer than is kept in hand", () => {
+  const long = (unit: string): string => unit.repeat(Math.ceil(600_000 / unit.length));
+  const decode = (text: string): string =>
+    text
+      .replace(/=\r\n/g, "")
+      .replace(/=([0-9A-F]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+
+  test("has room for the soft line break wherever it is cut", async () => {
+    const longest: number[] = [];
+    for (let size = 70_000; size < 70_076; size++) {
+      const whole = await converted(`${crlf(head("8bit"))}${"a".repeat(80_000)}\u00e9\r\n`, size);
+      longest.push(Math.max(...whole.split("\r\n").map((line) => line.length)));
+    }
+    expect(Math.max(...longest)).toBeLessThanOrEqual(76);
+  });
+
+  test.each([
+    ["of letters", "abcdefg\u00e9hij"],
+    ["that looks like boundaries and empty lines", "--x \u00e9\r\r bcdefghijk"],
+    ["with blanks where it is cut", "      \u00e9\t"],
+  ])("%s is quoted-printable of the same octets, in lines of 76 signs", async (_, unit) => {
+    const text = `${long(unit)}\r\nnext\r\n`;
+    const whole = await converted(crlf(head("8bit")) + text, 4093);
+    const body = whole.slice(whole.indexOf("\r\n\r\n") + 4);
+    expect(decode(body) === text).toBe(true);
+    expect(Math.max(...body.split("\r\n").map((line) => line.length))).toBeLessThanOrEqual(76);
+  });
+
+  test("is base64 of the same octets", async () => {
+    const text = `${long("\u00d0\u00b6")}\r\n\r\nnext\r\n`;
+    const whole = await converted(crlf(head("8bit")) + text, 4093);
+    const body = whole.slice(whole.indexOf("\r\n\r\n") + 4);
+    expect(Buffer.from(body, "base64").toString("latin1") === text).toBe(true);
+  });
+
+  test("is no boundary wherever it is cut, and ends no header", async () => {
+    const message = `MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n${"y".repeat(262_145)}--x--\r\n\u00e9\r\n--x--\r\n`;
+    // The piece in hand ends before "--x--".
+    const whole = await converted(message, 262_145 + message.indexOf("y"));
+    expect(decode(whole).endsWith(`${"y".repeat(100)}--x--\r\n\u00e9\r\n--x--\r\n`)).toBe(true);
   });
 });

@@ -2,13 +2,17 @@
  * What reads octets from outside takes time in proportion to their number: hostile forms of n, 4n and 16n, compared
  * with each other and not with a clock.
  */
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { findLines } from "../../src/config/lines.ts";
+import { hopsOf } from "../../src/probe/arrival/hops.ts";
+import { returnedIn } from "../../src/probe/arrival/returned.ts";
 import { digestMd5 } from "../../src/probe/sasl/digest.ts";
 import { offersIn } from "../../src/probe/transaction/hello.ts";
 import { openMime } from "../../src/server/delivery/letter/mime-parts.ts";
 import { sevenBit } from "../../src/server/delivery/letter/seven-bit.ts";
+import { decodeWords, harmless, quotedLine, wrapped } from "../../src/server/delivery/report/prose.ts";
+import { readResponse } from "../../src/server/delivery/route/dns-message.ts";
 import { policyId, readPolicy } from "../../src/server/delivery/tls/sts-policy.ts";
 import { logBug } from "../../src/server/observe/log.ts";
 import { parseAliases } from "../../src/server/submission/aliases.ts";
@@ -18,12 +22,17 @@ import { withAuthor } from "../../src/server/submission/message/completion.ts";
 import { fixHeader } from "../../src/server/submission/message/fixups.ts";
 import { readOpening } from "../../src/server/submission/message/opening.ts";
 import { signedIn } from "../../src/server/submission/message/signed.ts";
+import { mailParameters, rcptParameters, readParameters } from "../../src/server/submission/parameters.ts";
 import { senderPolicy } from "../../src/server/submission/policy.ts";
+import { scram } from "../../src/server/submission/sasl/scram.ts";
 import { pathFault, readPath } from "../../src/smtp/address.ts";
+import { openWire } from "../../src/smtp/client/wire.ts";
 import { fieldBody, splitFields } from "../../src/smtp/header.ts";
 import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
 import { isMessageId } from "../../src/smtp/message-id.ts";
 import { parseReply } from "../../src/smtp/reply.ts";
+import { saslprep } from "../../src/smtp/saslprep.ts";
+import { decodeXtext } from "../../src/smtp/xtext.ts";
 
 type Work = () => unknown;
 
@@ -38,6 +47,26 @@ const ignoreFailure = (work: Work): unknown => {
     return undefined;
   }
 };
+
+const scramFirst = (text: string): unknown =>
+  scram({ name: "SCRAM-SHA-256", digest: "sha256", plus: false })
+    .open({ offered: [], hostname: "mail.example.org", nonce: () => "n" })
+    .step(text);
+
+/** An answer whose records all lead through as many pointers as there are. */
+function pointers(length: number): Buffer {
+  const words = (...values: readonly number[]): Buffer => {
+    const octets = Buffer.alloc(2 * values.length);
+    for (const [at, value] of values.entries()) octets.writeUInt16BE(value, 2 * at);
+    return octets;
+  };
+  const count = Math.min(8_000, Math.floor(length / 14));
+  const chain = Array.from({ length: count }, (_, at) => 0xc000 + (at === 0 ? 12 : 29 + 2 * at));
+  const [head, name] = [words(1, 0x8180, 1, count + 1, 0, 0), Buffer.from("\x01a\0", "latin1")];
+  const long = words(0xc00c, 99, 1, 0, 0, 2 * count);
+  const last = words(0xc000 + 29 + 2 * count, 99, 1, 0, 0, 0);
+  return Buffer.concat([head, name, words(1, 1), long, words(...chain), ...Array<Buffer>(count).fill(last)]);
+}
 
 function mimeLine(text: string): unknown {
   const pieces: unknown[] = [];
@@ -89,6 +118,11 @@ const forms: readonly (readonly [before: string, repeated: string, after: string
   ["", "#", "\n"],
   ["", "\n", "x"],
   ["", "a", ""],
+  ["", "=?a?B?", ""],
+  ["", "?= ", "=?a?Q?"],
+  ["x ", "(", "y"],
+  ["n,,n=", "a,r=b", "\u0000"],
+  ["n,,n=a,r=b", ",x=y", "\u0000"],
 ];
 
 /** The readers of outside octets that take a text at once. */
@@ -123,6 +157,17 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   "the file of aliases": (text) => ignoreFailure(() => parseAliases(text, "aliases")),
   "the lines of a configuration": (text) =>
     ignoreFailure(() => findLines(`a = 1\n${text.replace(/[^#\n \t]/g, "")}`)),
+  "a subject": (text) => decodeWords(text),
+  "words for a report": (text) => wrapped(harmless(text), ""),
+  "quoted-printable": (text) => quotedLine(text),
+  "the way of a message": (text) => hopsOf(`Received: ${text}\r\n`, 0, 1),
+  "a report about a message": (text) =>
+    returnedIn(Buffer.from(`Content-Type: multipart/report\r\n\r\nid${text}`), "id"),
+  "the parameters of MAIL": (text) => readParameters(mailParameters, text),
+  "the parameters of RCPT": (text) => readParameters(rcptParameters, `ORCPT=${text}`),
+  xtext: (text) => decodeXtext(text),
+  "a name of SASL": (text) => saslprep(text),
+  "the first message of SCRAM": (text) => scramFirst(text),
   "the stack of a bug": (text) => logBug("here", text),
 };
 
@@ -182,4 +227,22 @@ test("fifteen Resent-From fields of 64 KiB are refused before they are read", ()
   const said = authorObjection(splitFields(header), "user1", senders);
   expect(said?.code).toBe(554);
   expect(said?.text).toContain("and may have 65536");
+});
+
+test("an answer of a name server that is full of pointers is read in proportion", {
+  timeout: 120_000,
+}, async () => {
+  const read = (length: number): unknown => readResponse(pointers(length), { id: 1, name: "a", type: "A" });
+  expect(await isLinear((length) => read(length))).toBe(true);
+});
+
+test("a line of a server that comes octet by octet is read in proportion", { timeout: 120_000 }, async () => {
+  const read = (length: number): void => {
+    const stream = new PassThrough();
+    openWire(stream, () => undefined);
+    for (let count = 0; count < 2 * length; count++) stream.emit("data", Buffer.of(97));
+    stream.emit("data", Buffer.of(10));
+    stream.destroy();
+  };
+  expect(await isLinear(read)).toBe(true);
 });

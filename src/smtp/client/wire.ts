@@ -35,13 +35,11 @@ const mostOctets = 1024 * 1024;
 /** How much of a line of an endless reply is given out. */
 const mostShown = 80;
 
-const nothing: Buffer = Buffer.alloc(0);
-
 /** Takes over `stream`. `tap` sees each piece that comes in. */
 export function openWire(stream: Duplex, tap: Tap): Wire {
   const replies: (readonly Buffer[])[] = [];
   let lines: Buffer[] = []; // of the reply that has not ended
-  let partial = nothing; // the line that has not
+  let partial: Buffer[] = []; // pieces of the line that has not; joined once, however small they are
   let size = 0; // octets of all of them
   let ended = false;
   let wake: () => void = () => undefined;
@@ -51,14 +49,14 @@ export function openWire(stream: Duplex, tap: Tap): Wire {
     size += piece.length;
     let from = 0;
     for (let at = piece.indexOf(0x0a); at >= 0; at = piece.indexOf(0x0a, from)) {
-      lines.push(withoutCr(joined(partial, piece.subarray(from, at))));
-      partial = nothing;
+      lines.push(withoutCr(joined([...partial, piece.subarray(from, at)])));
+      partial = [];
       from = at + 1;
       if (!endsReply(lines.at(-1))) continue;
       replies.push(lines);
       lines = [];
     }
-    partial = joined(partial, piece.subarray(from));
+    if (from < piece.length) partial.push(piece.subarray(from));
     if (size > mostOctets) stream.pause();
     wake();
   };
@@ -78,7 +76,8 @@ export function openWire(stream: Duplex, tap: Tap): Wire {
       if (size <= mostOctets) stream.resume();
       return { kind: "reply", lines: reply };
     }
-    if (size > mostOctets) return { kind: "endless", lines: [...lines, partial].slice(0, 10).map(shown) };
+    if (size > mostOctets)
+      return { kind: "endless", lines: [...lines, joined(partial)].slice(0, 10).map(shown) };
     return ended ? { kind: "gone" } : undefined;
   }
 
@@ -127,8 +126,10 @@ export function openWire(stream: Duplex, tap: Tap): Wire {
   };
 }
 
-const joined = (head: Buffer, tail: Buffer): Buffer =>
-  head.length === 0 ? tail : Buffer.concat([head, tail]);
+const joined = (pieces: readonly Buffer[]): Buffer => {
+  const [first, ...others] = pieces;
+  return first && others.length === 0 ? first : Buffer.concat(pieces);
+};
 
 const withoutCr = (line: Buffer): Buffer => (line.at(-1) === 0x0d ? line.subarray(0, -1) : line);
 

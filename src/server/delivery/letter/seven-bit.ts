@@ -9,7 +9,7 @@ import { errorCode, errorText } from "../../../failure.ts";
 import { type Field, isNamed } from "../../../smtp/header.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { inHand } from "../../observe/in-hand.ts";
-import { quotedLine } from "../report/prose.ts";
+import { quotedLine, widest } from "../report/prose.ts";
 import { type Entity, type MimeReader, openMime, type Piece } from "./mime-parts.ts";
 
 export interface SevenBit {
@@ -114,7 +114,8 @@ async function* encoded(body: Readable, encodings: Encodings, id: string): Async
   });
   const reader = openMime((piece) => {
     if (piece.kind !== "body") base64.end(piece.kind === "frame" && piece.boundary);
-    out += written(piece, encodings, base64.line);
+    const text = written(piece, encodings, base64.line); // may write to `out` itself
+    out += text;
   });
   for await (const _ of turns(body, reader, id)) {
     yield Buffer.from(out, "latin1");
@@ -134,7 +135,7 @@ function written(piece: Piece, encodings: Encodings, base64: (line: string) => v
     return "";
   }
   if (encoding !== "quoted-printable") return piece.line;
-  if (piece.more) return `${quotedLine(piece.line)}=\r\n`; // a soft line break
+  if (piece.more) return `${quotedLine(piece.line, widest - 1)}=\r\n`; // a soft line break
   return `${quotedLine(piece.line.replace(/\r\n$/, ""))}\r\n`;
 }
 
@@ -210,4 +211,9 @@ async function* turns(body: Readable, reader: MimeReader, id: string): AsyncGene
 /** Octets of a line that are kept for the rest of it; our choice, and no less than any line that means something. */
 const longestPiece = 64 * 1024;
 
-const highOctets = (text: string): number => text.match(/[\u0080-\u00ff]/g)?.length ?? 0;
+/** Counted without a list of them: there may be as many as octets in a chunk. */
+function highOctets(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0x7f) count++;
+  return count;
+}

@@ -33,14 +33,17 @@ export function quotedPrintable(text: string): string {
     .join("\r\n");
 }
 
+/** RFC 2045 section 6.7, rule 5: signs of a line of quoted-printable. */
+export const widest = 76;
+
 /**
  * Quoted-printable of one line of octets, in "latin1" and without its end: lines of at most 76 signs, joined by soft
- * line breaks (RFC 2045 section 6.7).
+ * line breaks (RFC 2045 section 6.7); the last one of at most `last`.
  */
-export function quotedLine(line: string): string {
+export function quotedLine(line: string, last = widest): string {
   let left = line.replace(/[^\t\x20-\x3c\x3e-\x7e]|[\t ]$/g, quotedOctet);
   const lines: string[] = [];
-  while (left.length > 76) {
+  while (left.length > last) {
     const split = left.slice(73, 75).indexOf("="); // not within =XX
     const cut = split < 0 ? 75 : 73 + split;
     lines.push(`${left.slice(0, cut)}=`);

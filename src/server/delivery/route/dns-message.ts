@@ -61,6 +61,8 @@ const dnssecOk = 0x8000;
 /** RFC 1035 section 2.3.4, counted on the wire. */
 const longestName = 255;
 const longestLabel = 63;
+/** A name has no more labels, so none needs as many pointers; without a limit each record could go through thousands. */
+const mostPointers = 127;
 
 /** The question as it is sent; undefined where the name cannot be one. */
 export function writeQuestion({ id, name, type }: Question): Buffer | undefined {
@@ -186,12 +188,13 @@ function nameWithin(message: Buffer, from: number, end: number): string {
 
 /**
  * The name at `start`, and where what follows it begins. Throws a RangeError where it ends outside the message, is
- * too long, or points anywhere but back (RFC 1035 section 4.1.4), so that no name goes round in circles.
+ * too long, or points too often or anywhere but back (RFC 1035 section 4.1.4), so that no name goes round in circles.
  */
 function nameAt(message: Buffer, start: number): { readonly name: string; readonly end: number } {
   const labels: string[] = [];
   let end: number | undefined;
   let wire = 1;
+  let pointers = 0;
   let from = start;
   for (let at = start; ; ) {
     const length = message.readUInt8(at);
@@ -199,6 +202,7 @@ function nameAt(message: Buffer, start: number): { readonly name: string; readon
     if (length >= 0xc0) {
       const target = message.readUInt16BE(at) & 0x3fff;
       if (target >= from) throw new RangeError("a name that points forward");
+      if (++pointers > mostPointers) throw new RangeError("a name of pointers");
       end ??= at + 2;
       from = target;
       at = target;

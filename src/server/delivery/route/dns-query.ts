@@ -101,13 +101,18 @@ function overTcp(
 ): Promise<DnsResponse | NoResponse> {
   return attempted(timeout, (finish) => {
     const socket = connect(port, host);
-    let received = Buffer.alloc(0);
+    const pieces: Buffer[] = [];
+    let size = 0;
+    let wanted: number | undefined;
     socket.on("error", (error) => finish({ trouble: errorCode(error) }));
     socket.on("close", () => finish({ trouble: "ECONNRESET" }));
     socket.on("data", (chunk: Buffer) => {
-      received = Buffer.concat([received, chunk]); // RFC 1035 section 4.2.2: two octets of length, at most 65 535
-      if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
-      const response = readResponse(received.subarray(2, 2 + received.readUInt16BE(0)), question);
+      pieces.push(chunk); // joined when all is there, however small the pieces are
+      size += chunk.length;
+      if (size < 2) return;
+      wanted ??= 2 + Buffer.concat(pieces).readUInt16BE(0); // RFC 1035 section 4.2.2: two octets of length
+      if (size < wanted) return;
+      const response = readResponse(Buffer.concat(pieces).subarray(2, wanted), question);
       finish(response && !response.truncated ? response : { trouble: "EBADRESP" });
     });
     socket.write(Buffer.concat([Buffer.of(octets.length >> 8, octets.length & 0xff), octets]));
