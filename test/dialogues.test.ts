@@ -150,18 +150,14 @@ async function trickle(talk: Transcript, octets: Buffer): Promise<void> {
   talk.note("C", octets);
 }
 
-function judge(
-  { mails, logs, at }: Dialogue,
-  { stored, log, openDrafts }: Door,
-  talk: Transcript,
-  file: string,
-): void {
+function judge({ mails, logs, at }: Dialogue, door: Door, talk: Transcript, file: string): void {
   const where = `${file}${at}`;
+  const { stored, log } = door;
+  const open = door.openDrafts();
   const texts = log.map(({ text }) => text);
   if (log.some(({ event }) => event === "bug"))
     throw talk.amiss(`${where}: expected no bug in the log`, texts);
-  if (openDrafts() !== 0)
-    throw talk.amiss(`${where}: expected every draft accepted or discarded, ${openDrafts()} are open`);
+  if (open !== 0) throw talk.amiss(`${where}: expected every draft accepted or discarded, ${open} are open`);
   if (mails && mails.length !== stored.length)
     throw talk.amiss(`${where}: expected ${mails.length} messages in the spool, found ${stored.length}`);
   for (const [index, mail] of (mails ?? []).entries()) compare(mail, stored[index], talk, where);
