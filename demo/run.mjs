@@ -2,6 +2,7 @@
  * `npm run demo`: installs, builds, then shows a relay at work (show.mjs).
  * Uses nothing but Node itself, because on a fresh clone there is nothing else.
  */
+import "./node.mjs";
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -6,14 +6,15 @@ import { describe, expect, test } from "vitest";
 import type { Submission } from "../src/server/submission/door/listener.ts";
 import { senderPolicy } from "../src/server/submission/policy.ts";
 import {
-  allMatch,
   type Dialogue,
+  firstAmiss,
   type Mail,
   matches,
   parseDialogues,
   type Step,
 } from "./dialogues/dialogue.ts";
-import { type Client, connect } from "./submission/client.ts";
+import { type Transcript, transcribed } from "./dialogues/transcript.ts";
+import { connect } from "./submission/client.ts";
 import { type DiskFaults, type Door, openDoor, quotaOf, type Stored } from "./submission/door.ts";
 
 type Manner = "line by line" | "octet by octet" | "pipelined";
@@ -42,14 +43,15 @@ async function run(dialogue: Dialogue, manner: Manner, file: string): Promise<vo
   const { words } = dialogue;
   const door = await openDoor(words.has("secure") ? "smtps" : "submission", ...settings(dialogue));
   const client = await connect(door.port, words.has("secure"));
+  const transcript = transcribed(client);
   try {
-    await begin(client, dialogue);
-    await converse(client, dialogue.steps, manner, file);
+    await begin(transcript, dialogue, file);
+    await converse(transcript, dialogue.steps, manner, file);
   } finally {
     client.destroy();
     await door.close();
   }
-  judge(dialogue, door, file);
+  judge(dialogue, door, transcript, file);
 }
 
 const every = ["CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"] as const;
@@ -86,87 +88,86 @@ function settings({ settings: given }: Dialogue): [Partial<Submission>, DiskFaul
 }
 
 /** The greeting, TLS and the login, so that a dialogue can come to its point. */
-async function begin(client: Client, { words, steps }: Dialogue): Promise<void> {
+async function begin(talk: Transcript, { words, steps, at }: Dialogue, file: string): Promise<void> {
+  const ask = async (command: string, code: string): Promise<void> => {
+    await talk.send(`${command}\r\n`);
+    await hear(talk, "...", `${file}${at}`);
+    await hear(talk, `${code} *`, `${file}${at}`);
+  };
   if (words.has("plain") && steps[0]?.kind === "hear") return;
-  expect(await client.line()).toMatch(/^220 relay\.example\.org ESMTP /);
+  await hear(talk, "220 relay.example.org ESMTP *", `${file}${at}`);
   if (words.has("starttls")) {
-    await ask(client, "EHLO client.example", "250");
-    await ask(client, "STARTTLS", "220");
-    await client.startTls();
+    await ask("EHLO client.example", "250");
+    await ask("STARTTLS", "220");
+    await talk.startTls();
   }
   if (!words.has("login")) return;
-  await ask(client, "EHLO client.example", "250");
-  await ask(client, `AUTH PLAIN ${Buffer.from("\0user1\0secret").toString("base64")}`, "235");
+  await ask("EHLO client.example", "250");
+  await ask(`AUTH PLAIN ${Buffer.from("\0user1\0secret").toString("base64")}`, "235");
 }
 
-async function ask(client: Client, command: string, code: string): Promise<void> {
-  await client.send(`${command}\r\n`);
-  let line = await client.line();
-  while (line?.startsWith(`${code}-`)) line = await client.line();
-  expect(line).toMatch(new RegExp(`^${code} `));
-}
-
-async function converse(client: Client, steps: readonly Step[], manner: Manner, file: string): Promise<void> {
+async function converse(
+  talk: Transcript,
+  steps: readonly Step[],
+  manner: Manner,
+  file: string,
+): Promise<void> {
   if (manner === "pipelined") {
-    await client.send(
+    await talk.send(
       Buffer.concat(steps.map((step) => (step.kind === "say" ? step.octets : Buffer.alloc(0)))),
     );
   }
   for (const step of steps) {
     if (step.kind === "say") {
-      if (manner === "octet by octet") await trickle(client, step.octets);
-      else if (manner === "line by line") await client.send(step.octets);
-    } else if (step.kind === "closed") {
-      expect(await client.line(), `${file}${step.at}: the connection must be closed`).toBeUndefined();
+      if (manner === "octet by octet") await trickle(talk, step.octets);
+      else if (manner === "line by line") await talk.send(step.octets);
     } else {
-      await hear(client, step.pattern, `${file}${step.at}`);
+      await hear(talk, step.kind === "closed" ? undefined : step.pattern, `${file}${step.at}`);
     }
   }
 }
 
-/** What comes after an ellipsis is heard in place of it. */
-let ahead: { readonly client: Client; readonly line: string | undefined } | undefined;
-
-async function hear(client: Client, pattern: string, where: string): Promise<void> {
-  const line = ahead?.client === client ? ahead.line : await client.line();
-  ahead = undefined;
-  if (pattern !== "...") {
-    expect(matches(pattern, line ?? ""), `${where}: expected ${pattern}, got ${line}`).toBe(true);
+/** Hears the next line, or with an ellipsis all lines of a reply but its last; undefined: the connection's end. */
+async function hear(talk: Transcript, pattern: string | undefined, where: string): Promise<void> {
+  if (pattern === "...") {
+    while (/^\d\d\d-/.test((await talk.next()) ?? "")) await talk.line();
     return;
   }
-  let next = line;
-  while (next !== undefined && /^\d\d\d-/.test(next)) next = await client.line();
-  ahead = { client, line: next };
+  const line = await talk.line();
+  const isAsExpected = pattern === undefined ? line === undefined : matches(pattern, line ?? "");
+  if (!isAsExpected) throw talk.amiss(`${where}: expected ${pattern ?? "the connection's end"}`);
 }
 
 /** The first octets alone, so that each comes in a packet of its own; the rest of a long step in odd pieces. */
-async function trickle(client: Client, octets: Buffer): Promise<void> {
+async function trickle(talk: Transcript, octets: Buffer): Promise<void> {
   const alone = octets.subarray(0, 400);
   for (const octet of alone) {
-    void client.send(Buffer.of(octet));
+    void talk.client.send(Buffer.of(octet));
     await nextTurn();
   }
-  for (let at = alone.length; at < octets.length; at += 997) await client.send(octets.subarray(at, at + 997));
+  for (let at = alone.length; at < octets.length; at += 997)
+    await talk.client.send(octets.subarray(at, at + 997));
+  talk.note("C", octets);
 }
 
-function judge({ mails, logs, at }: Dialogue, door: Door, file: string): void {
+function judge({ mails, logs, at }: Dialogue, door: Door, talk: Transcript, file: string): void {
+  const where = `${file}${at}`;
   const { stored, log } = door;
-  expect(log.filter(({ event }) => event === "bug")).toEqual([]);
-  expect(door.openDrafts(), "every draft is accepted or discarded").toBe(0);
-  if (mails) {
-    expect(stored.length, `${file}${at}: messages in the spool`).toBe(mails.length);
-    for (const [index, mail] of mails.entries()) compare(mail, stored[index]);
-  }
+  const open = door.openDrafts();
+  const texts = log.map(({ text }) => text);
+  if (log.some(({ event }) => event === "bug"))
+    throw talk.amiss(`${where}: expected no bug in the log`, texts);
+  if (open !== 0) throw talk.amiss(`${where}: expected every draft accepted or discarded, ${open} are open`);
+  if (mails && mails.length !== stored.length)
+    throw talk.amiss(`${where}: expected ${mails.length} messages in the spool, found ${stored.length}`);
+  for (const [index, mail] of (mails ?? []).entries()) compare(mail, stored[index], talk, where);
   for (const pattern of logs) {
-    const texts = log.map(({ text }) => text);
-    expect(
-      texts.some((text) => matches(pattern, text)),
-      `${file}${at}: no ${pattern} in\n${texts.join("\n")}`,
-    ).toBe(true);
+    if (!texts.some((text) => matches(pattern, text)))
+      throw talk.amiss(`${where}: expected log: ${pattern}`, texts);
   }
 }
 
-function compare({ fields, lines }: Mail, stored: Stored | undefined): void {
+function compare({ fields, lines }: Mail, stored: Stored | undefined, talk: Transcript, where: string): void {
   if (!stored) throw new Error("no such message");
   const { envelope, text } = stored;
   const said: Readonly<Record<string, unknown>> = {
@@ -176,9 +177,37 @@ function compare({ fields, lines }: Mail, stored: Stored | undefined): void {
     notify: envelope.recipients[0]?.notify?.join(","),
     orcpt: envelope.recipients[0]?.orcpt,
   };
-  for (const [name, value] of fields) expect(`${name}=${String(said[name])}`).toBe(`${name}=${value}`);
+  for (const [name, value] of fields) {
+    const found = String(said[name]);
+    if (found !== value) throw talk.amiss(`${where}: expected mail ${name}=${value}, found ${name}=${found}`);
+  }
   if (lines.length === 0) return;
-  expect(text.endsWith("\r\n") || text === "").toBe(true);
-  const written = Buffer.from(text, "latin1").toString("utf8").split("\r\n").slice(0, -1);
-  expect(allMatch(lines, written), `${lines.join("\n")}\n--- is not ---\n${written.join("\n")}`).toBe(true);
+  const written = Buffer.from(text, "latin1").toString("utf8").split("\r\n");
+  if (written.pop() !== "") throw talk.amiss(`${where}: expected the message to end with CR LF`, written);
+  const amiss = firstAmiss(lines, written);
+  if (amiss !== undefined) throw talk.amiss(`${where}: expected M: ${amiss}`, written);
 }
+
+describe("a dialogue that fails shows the conversation so far, and what was expected:", () => {
+  const toQuit = ["secure", "C: EHLO client.example", "S: ...", "S: 250 *", "C: QUIT"];
+  test.each([
+    ["another reply", [...toQuit, "S: 250 2.0.0 Ok"], "x.smtp:7: expected 250 2.0.0 Ok"],
+    ["no end", [...toQuit, "closed"], "x.smtp:7: expected the connection's end"],
+    ["no reply", [...toQuit, "S: 221 *", "S: 250 *"], "x.smtp:8: expected 250 *"],
+    ["no message", [...toQuit, "S: 221 *", "mail"], "x.smtp:1: expected 1 messages in the spool, found 0"],
+    ["another line of the log", [...toQuit, "S: 221 *", "log: never"], "x.smtp:1: expected log: never"],
+  ])("%s", async (_, lines, expected) => {
+    const [dialogue] = parseDialogues(
+      ["== that fails", ...lines].join("\n").replace(/^mail$/m, "mail x=1"),
+      "x",
+    );
+    if (!dialogue) throw new Error("nothing to run");
+    const error: unknown = await run(dialogue, "line by line", "x.smtp:").catch((reason: unknown) => reason);
+    const { message } = error as Error;
+    expect(message.split("\n")[0]).toBe(expected);
+    expect(message).toMatch(
+      /\nS: 220 relay.*\nC: EHLO client\.example\nS: 250-.*\n(?:S: 250.*\n)+C: QUIT\nS: 221 /,
+    );
+    expect(message).not.toMatch(/\b(?:true|false)\b/);
+  });
+});

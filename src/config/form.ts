@@ -39,7 +39,7 @@ export function parseForm<Config>(source: string, file: string, form: Form<Confi
     table = parse(source);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    return { mistakes: [`${file}:${error.line}: ${syntaxMistake(error)}`] };
+    return { mistakes: [`${file}:${error.line}: ${syntaxMistake(error, source)}`] };
   }
   const mistakes: Mistake[] = [];
   const note: Note = (path, what) => void mistakes.push({ path, what });
@@ -146,9 +146,16 @@ function noteWrong(kind: Kind<unknown>, found: unknown, path: KeyPath, note: Not
 }
 
 /** The parser's words, without its drawing, and with advice on what people get wrong most. */
-function syntaxMistake({ message }: TomlError): string {
+function syntaxMistake({ message, line, column }: TomlError, text: string): string {
   const reason = (message.split("\n")[0] ?? "").replace("Invalid TOML document: ", "");
   if (reason.startsWith("trying to redefine")) return "expected each key and table once, found one again";
+  if (isUnclosed(reason, text.split("\n")[line - 1]?.slice(column - 1)))
+    return "expected a quote at the end of the text that begins here, found none";
   const advice = reason === "invalid value" ? ' (a text stands in quotes: "example")' : "";
   return `expected TOML, found something else: ${reason}${advice}`;
 }
+
+/** Whether a text ran into the end of its line, or of the file: to the parser that end is a control character. */
+const isUnclosed = (reason: string, rest: string | undefined): boolean =>
+  reason === "unfinished string" ||
+  (reason.startsWith("control characters are not allowed") && (rest === "" || rest === "\r"));

@@ -1,18 +1,4 @@
-/**
- * Conversations with the server as data. A file holds several, each under a line `== What it shows`:
- *
- *     starttls login pipelined     how it begins (plain, starttls or secure; login: as user1), and how it may be run
- *     with recipients=2            settings of the server
- *     C: MAIL FROM:<a@example.org> what the client says; {base64 \0user1\0secret}, {300*x}, {wrong} are filled in
- *     C-bytes: "a\nb\r\n"          the same octet by octet, as a JSON string
- *     S: 250 2.1.0 *               what the server must say; * is anything, ? one character
- *     S: ...                       the further lines of a reply
- *     closed                       the server closes the connection
- *     no mail                      nothing was stored
- *     mail from=<a@…> to=<b@…>     a message was stored, more of the envelope as key=value
- *     M: Subject: hi               its lines; `M: ...` any number of them
- *     log: pattern                 a line of the mail log
- */
+/** Conversations with the server as data: reads the files whose format README.md tells. */
 
 export type Step =
   | { readonly kind: "say"; readonly octets: Buffer; readonly at: number }
@@ -122,4 +108,11 @@ export function allMatch(patterns: readonly string[], lines: readonly string[]):
     return lines.some((_, skip) => allMatch(others, lines.slice(skip))) || others.length === 0;
   const [line, ...rest] = lines;
   return line !== undefined && matches(pattern, line) && allMatch(others, rest);
+}
+
+/** The first of `patterns` at which `lines` go another way; undefined where they are as it says. */
+export function firstAmiss(patterns: readonly string[], lines: readonly string[]): string | undefined {
+  if (allMatch(patterns, lines)) return undefined;
+  const amiss = patterns.findIndex((_, at) => !allMatch([...patterns.slice(0, at + 1), "..."], lines));
+  return amiss === -1 ? "no more lines" : patterns[amiss];
 }

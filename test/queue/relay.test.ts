@@ -195,7 +195,7 @@ test.runIf(process.getuid?.() === 0)(
     const id = await stuck("for the group");
     await chown(socket, 0, group);
     const theirs = await copyElsewhere();
-    onTestFinished(theirs.remove);
+    onTestFinished(() => theirs.remove());
     const as = runner(theirs);
     const inside = await as({ uid: 64_000, gid: group }, "hold", "--all", "--yes");
     expect(inside).toMatchObject({ status: 0, stdout: "1 message held\n" });

@@ -122,7 +122,7 @@ test.runIf(process.getuid?.() === 0)("tells who may not that they may not", asyn
   await filled({});
   await chmod(relay.folder, 0o755);
   const theirs = await copyElsewhere();
-  onTestFinished(theirs.remove);
+  onTestFinished(() => theirs.remove());
   const child = spawn(theirs.node, [theirs.program, "queue", "list", "--config", relay.config], {
     cwd: "/",
     uid: 65_534,
