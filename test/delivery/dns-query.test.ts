@@ -2,6 +2,7 @@ import { createSocket, type RemoteInfo } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { errorCode } from "../../src/failure.ts";
 import { asking } from "../../src/server/delivery/route/dns-query.ts";
 import type { Resolver } from "../../src/server/delivery/route/resolver.ts";
 import { validating } from "../../src/server/delivery/route/validating.ts";
@@ -13,24 +14,33 @@ async function serverThat(
   reply: (query: Buffer, time: number, from: RemoteInfo) => readonly Buffer[],
   stream?: (query: Buffer, socket: Socket) => void,
 ): Promise<Resolver> {
-  const socket = createSocket("udp4");
   let times = 0;
-  socket.on("message", (query, from) => {
-    for (const answer of reply(query, times++, from)) socket.send(answer, from.port, from.address);
-  });
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
-  onTestFinished(() => void socket.close());
-  if (stream) {
-    const server = createServer((client) => {
-      client.on("error", () => undefined).once("data", (data: Buffer) => stream(data.subarray(2), client));
-      onTestFinished(() => void client.destroy());
-    }).listen(port, "127.0.0.1");
-    await once(server, "listening");
-    onTestFinished(() => void server.close());
+  for (let tries = 1; ; tries += 1) {
+    const socket = createSocket("udp4");
+    socket.on("message", (query, from) => {
+      for (const answer of reply(query, times++, from)) socket.send(answer, from.port, from.address);
+    });
+    socket.bind(0, "127.0.0.1");
+    await once(socket, "listening");
+    const { port } = socket.address();
+    onTestFinished(() => void socket.close());
+    try {
+      if (stream) await listenAt(port, stream);
+      return validating(asking({ host: "127.0.0.1", port }, quick));
+    } catch (error) {
+      // What is free for UDP may be taken for TCP.
+      if (errorCode(error) !== "EADDRINUSE" || tries === 20) throw error;
+    }
   }
-  return validating(asking({ host: "127.0.0.1", port }, quick));
+}
+
+async function listenAt(port: number, stream: (query: Buffer, socket: Socket) => void): Promise<void> {
+  const server = createServer((client) => {
+    client.on("error", () => undefined).once("data", (data: Buffer) => stream(data.subarray(2), client));
+    onTestFinished(() => void client.destroy());
+  }).listen(port, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
 }
 
 /** A response to `query` with one address, or with none. */

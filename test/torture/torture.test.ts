@@ -156,6 +156,16 @@ async function killer(stage: Stage, chance: Chance): Promise<void> {
   }
 }
 
+/** Starts it where it has ended by itself, as it does when the disk refuses it an fsync; systemd would. */
+async function again(stage: Stage): Promise<void> {
+  const { relay } = stage;
+  if (!(await Promise.race([relay.ended.then(() => true), pause(0, false)]))) return;
+  stage.deaths.push(now());
+  stage.log += relay.log();
+  count(stage, "ends by itself");
+  await alive(stage);
+}
+
 /** Starts it. An operator may have the spool for a moment; and on a disk that refuses it does not start, and says so. */
 async function alive({ relay, disk }: Stage): Promise<void> {
   for (let tries = 0; ; tries += 1) {
@@ -253,18 +263,27 @@ async function knownIn({ sent, disk }: Stage): Promise<readonly Known[]> {
 async function settle(stage: Stage): Promise<readonly string[]> {
   const { relay, disk, hop, other } = stage;
   await disk.heal();
+  await again(stage);
   for (const each of [hop, other]) each.mood(0);
   const left = await knownIn(stage);
   if (left.length > 0) stage.ordered.push(...(await order(relay, "release", left, now)));
   const queued = (): Promise<readonly string[]> => readdir(join(disk.spool, "queue"));
   for (let tries = 0; tries < 4; tries += 1) {
+    await again(stage);
     const emptied = until("an empty queue", async () => ((await queued()).length === 0 ? true : undefined));
     if (await emptied.catch(() => false)) break; // said four times, for a queue that a torture has filled
+  }
+  const waits = await queued();
+  if (waits.length > 0) {
+    const last = relay.log().split("\n").slice(-40).join("\n");
+    process.stdout.write(
+      `\n${String(waits.length)} messages did not leave the queue; the log ends so:\n${last}\n`,
+    );
   }
   const damage: string[] = [];
   for await (const { fault } of (await careBeside(disk.spool)).damage([])) damage.push(fault);
   stage.log += relay.log();
-  return [...(await queued()), ...damage.filter((fault) => !/^usage: /.test(fault))];
+  return [...waits, ...damage.filter((fault) => !/^usage: /.test(fault))];
 }
 
 /** Tells the figures, and fails where the relay did. */
