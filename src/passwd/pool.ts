@@ -2,6 +2,7 @@
  * Worker threads that check passwords, first come, first served: bcrypt on the main thread would stop the relay.
  * A worker that dies takes one check with it and is replaced when the next one comes.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { errorText } from "../failure.ts";
 
@@ -22,14 +23,32 @@ export type Outcome =
   | { readonly kind: "answer"; readonly match: number }
   | { readonly kind: "unavailable"; readonly reason: string };
 
+/** Milliseconds that never go back, and a wait of so many. */
+export interface Clock {
+  readonly steady: () => number;
+  readonly pause: (milliseconds: number) => Promise<unknown>;
+}
+
+export const realClock: Clock = {
+  steady: () => performance.now(),
+  pause: (milliseconds) => pause(milliseconds, undefined, { ref: false }),
+};
+
 export interface Pool {
-  check(check: Check): Promise<Outcome>;
+  /**
+   * With `least`, the thread is taken for so many milliseconds at least, which may depend on the answer: those who wait
+   * behind a check then cannot tell how long it took.
+   */
+  check(check: Check, least?: Least): Promise<Outcome>;
   /** Ends the threads; checks that wait are unavailable. */
   close(): Promise<void>;
 }
 
+export type Least = (match: number) => number | Promise<number>;
+
 interface Task {
   readonly check: Check;
+  readonly least: Least;
   readonly resolve: (outcome: Outcome) => void;
 }
 
@@ -37,10 +56,10 @@ interface Task {
 const longest = 30_000;
 
 /** `workers` threads run the file `worker`; `queue` checks may wait for one. */
-export function startPool(workers: number, queue: number, worker: URL): Pool {
+export function startPool(workers: number, queue: number, worker: URL, clock = realClock): Pool {
   const waiting: Task[] = [];
   let closed = false;
-  const threads = Array.from({ length: workers }, () => startThread(worker, next));
+  const threads = Array.from({ length: workers }, () => startThread(worker, clock, next));
 
   function next(): void {
     for (const thread of threads) {
@@ -52,12 +71,12 @@ export function startPool(workers: number, queue: number, worker: URL): Pool {
   }
 
   return {
-    check(check) {
+    check(check, least = () => 0) {
       if (closed) return Promise.resolve(unavailable("shutting down"));
       if (waiting.length >= queue && threads.every((thread) => !thread.idle()))
         return Promise.resolve(unavailable("too many password checks are waiting"));
       return new Promise((resolve) => {
-        waiting.push({ check, resolve });
+        waiting.push({ check, least, resolve });
         next();
       });
     },
@@ -76,8 +95,9 @@ interface Thread {
 }
 
 /** One place in the pool; `free` is called whenever it can take a task again. */
-function startThread(file: URL, free: () => void): Thread {
+function startThread(file: URL, clock: Clock, free: () => void): Thread {
   let task: Task | undefined;
+  let began = 0;
   let worker: Worker | undefined = start();
   let deadline: NodeJS.Timeout | undefined;
 
@@ -85,7 +105,7 @@ function startThread(file: URL, free: () => void): Thread {
     // A hash that makes a worker eat memory ends the worker, not the relay.
     const started = new Worker(file, { resourceLimits: { maxOldGenerationSizeMb: 64 } });
     let reason = "the thread that checked the password ended";
-    started.on("message", ({ match }: Answer) => finish({ kind: "answer", match }));
+    started.on("message", ({ match }: Answer) => void answered(match));
     started.on("error", (error) => {
       reason += `: ${errorText(error)}`;
     });
@@ -94,6 +114,14 @@ function startThread(file: URL, free: () => void): Thread {
       finish(unavailable(reason));
     });
     return started;
+  }
+
+  async function answered(match: number): Promise<void> {
+    clearTimeout(deadline);
+    const own = task;
+    const rest = began + ((await own?.least(match)) ?? 0) - clock.steady();
+    if (rest > 0) await clock.pause(rest);
+    if (own && own === task) finish({ kind: "answer", match }); // else the thread has ended
   }
 
   function finish(outcome: Outcome): void {
@@ -107,6 +135,7 @@ function startThread(file: URL, free: () => void): Thread {
     idle: () => task === undefined,
     run(given) {
       task = given;
+      began = clock.steady();
       worker ??= start();
       const used = worker;
       deadline = setTimeout(() => void used.terminate(), longest);

@@ -25,8 +25,16 @@ export interface Cram {
 export interface Scram {
   readonly salt: Buffer;
   readonly rounds: number;
-  /** Judges a ClientProof. The ServerSignature is for a client that was accepted. */
-  check(authMessage: string, proof: Buffer): { readonly verdict: Verdict; readonly signature: Buffer };
+  /**
+   * Judges a ClientProof. The ServerSignature is for a client that was accepted. Keys are made of passwords only here,
+   * where the answer can be held back: the time until salt and rounds are told is the same for all.
+   */
+  check(authMessage: string, proof: Buffer): Promise<Judgement>;
+}
+
+export interface Judgement {
+  readonly verdict: Verdict;
+  readonly signature: Buffer;
 }
 
 /** `name` is what the client said: `user1` or `user1@domain`, in any case. */
@@ -86,16 +94,17 @@ export function newProofs(
       const { login, keys, shut, shapes } = found;
       const own = keys.filter(({ kind }) => kind === digest || kind === "cleartext");
       const newest = own.at(-1);
-      if (newest?.kind === digest) return scramSide(digest, login, newest, [newest]);
+      if (newest?.kind === digest) return scramSide(digest, login, newest, async () => [newest]);
       const shape = (newest ? undefined : shapes.get(digest)) ?? derivedShape;
       const salted = { salt: made(`${digest} ${login}`, shape.octets), rounds: shape.rounds };
-      const texts = own.flatMap((key) => (key.kind === "cleartext" ? [key.password] : []));
       const nobodys = made(`${digest} nobody`, 32);
-      const given = shape.isDerived
-        ? await Promise.all(
-            (newest ? texts : [nobodys]).map((text) => scramKeys(digest, text, salted.salt, salted.rounds)),
-          )
-        : [{ stored: nobodys, server: nobodys }];
+      const given = (): Promise<readonly ScramKeys[]> => {
+        if (!shape.isDerived) return Promise.resolve([{ stored: nobodys, server: nobodys }]);
+        const texts = own.flatMap((key) => (key.kind === "cleartext" ? [key.password] : []));
+        return Promise.all(
+          (newest ? texts : [nobodys]).map((text) => scramKeys(digest, text, salted.salt, salted.rounds)),
+        );
+      };
       const side = scramSide(digest, login, salted, given);
       return newest ? side : failing(side, keyless(shut, mechanismOf[digest]));
     },
@@ -124,12 +133,12 @@ function statesOf(keys: Keys): readonly Buffer[] {
   return keys.kind === "cleartext" ? [hmacMd5States(keys.password)] : [];
 }
 
-/** RFC 5802 section 3, from the server's end; any of `keys` may be the client's. */
+/** RFC 5802 section 3, from the server's end; any of the keys that `make` gives may be the client's. */
 function scramSide(
   digest: ScramDigest,
   login: string,
   { salt, rounds }: { readonly salt: Buffer; readonly rounds: number },
-  keys: readonly ScramKeys[],
+  make: () => Promise<readonly ScramKeys[]>,
 ): Scram {
   const fits = (message: string, proof: Buffer, { stored }: ScramKeys): boolean => {
     const signature = createHmac(digest, stored).update(message).digest();
@@ -140,8 +149,8 @@ function scramSide(
   return {
     salt,
     rounds,
-    check(message, proof) {
-      const right = keys.find((one) => fits(message, proof, one));
+    async check(message, proof) {
+      const right = (await make()).find((one) => fits(message, proof, one));
       const signature = createHmac(digest, right?.server ?? "")
         .update(message)
         .digest();
@@ -152,5 +161,5 @@ function scramSide(
 
 /** The same, for whom nothing is right. */
 function failing(side: Scram, verdict: Rejected): Scram {
-  return { ...side, check: (message, proof) => ({ ...side.check(message, proof), verdict }) };
+  return { ...side, check: async (message, proof) => ({ ...(await side.check(message, proof)), verdict }) };
 }

@@ -1,15 +1,17 @@
 /**
- * Whether a login and its password belong together, by the password file: what `serve` asks. It says yes from memory
- * where it can and asks the worker threads where it must, and takes as long for those who do not exist.
+ * Whether a login and its password belong together, by the password file: what `serve` asks. It says yes and no from
+ * memory where it can and asks the worker threads where it must. A check that fails takes a thread for as long as the
+ * dearest one of the file would, and one for somebody who does not exist does, too.
  */
 import { createHash } from "node:crypto";
+import { newCosts, newStopwatch } from "./costs.ts";
 import { type Challenge, type Logins, whyShut } from "./logins.ts";
-import { canonicalLogin, type EntryLine } from "./passwordfile.ts";
-import { type Outcome, startPool } from "./pool.ts";
+import { newDigest, newMemory } from "./memory.ts";
+import { canonicalLogin, type EntryLine, loginKey } from "./passwordfile.ts";
+import { type Clock, type Outcome, realClock, startPool } from "./pool.ts";
 import { newProofs, type Proofs } from "./proofs.ts";
 import { longestPassword } from "./scheme.ts";
 import { openPasswordSource, type PasswordEvent } from "./source.ts";
-import { rememberSuccesses } from "./successes.ts";
 import { neverRead, type Verdict } from "./verdict.ts";
 
 export type { Challenge } from "./logins.ts";
@@ -22,6 +24,8 @@ export interface Verifier {
   /** `login` is what the client said: `user1` or `user1@domain`, in any case. */
   verify(login: string, password: string): Promise<Verdict>;
   readonly proofs: Proofs;
+  /** Milliseconds that a failed check takes a thread for, by the file as it was read last. */
+  dearest(): Promise<number>;
   /** Digests of what the file holds for a login now; none where it lets nobody in. */
   hashes(login: string): Promise<readonly string[]>;
   /** Whether it still holds all of these for the login, by the file as it was read last. */
@@ -44,6 +48,7 @@ export interface VerifierOptions {
   readonly worker: URL;
   /** Known to nobody else, and the same after a restart; makes what SCRAM tells of logins that there are not. */
   readonly secret: Uint8Array;
+  readonly clock?: Clock;
 }
 
 /** Milliseconds between two looks at the file when nobody logs in. */
@@ -54,34 +59,66 @@ export async function startVerifier(
   options: VerifierOptions,
   report: (event: PasswordEvent) => void,
 ): Promise<Verifier> {
-  const { file, domain, workers, queue, worker, secret } = options;
+  const { file, domain, workers, queue, worker, secret, clock = realClock } = options;
   const source = openPasswordSource(file, domain, report);
-  const pool = startPool(workers, queue, worker);
-  const successes = rememberSuccesses(() => performance.now());
+  const pool = startPool(workers, queue, worker, clock);
+  const stopwatch = newStopwatch(worker, clock);
+  const costs = newCosts((stored) => stopwatch.time(stored));
+  const digest = newDigest();
+  const successes = newMemory(clock.steady);
+  const failures = newMemory(clock.steady);
   const underWay = new Map<string, Promise<Outcome>>();
-  await source.current();
-  const polling = setInterval(() => void source.current(), poll).unref();
 
-  /** Clients that retry at once, or open several connections, share one check. */
-  function check(login: string, password: string, lines: readonly EntryLine[]): Promise<Outcome> {
-    const key = lines.map(({ text }) => successes.digest(login, password, text)).join(" ");
+  /** Reads the file where it changed, and finds out what it costs before somebody waits for that. */
+  async function look(): Promise<Logins | undefined> {
+    const logins = await source.current();
+    if (logins) void costs.dearest(logins);
+    return logins;
+  }
+  await look();
+  const polling = setInterval(() => void look(), poll).unref();
+
+  /** One check of a login, or of one that there is not against a decoy: then nothing that matches is of use. */
+  interface Question {
+    readonly login: string;
+    readonly password: string;
+    readonly lines: readonly EntryLine[];
+    readonly isDecoy: boolean;
+  }
+
+  /** Clients that retry at once, or open several connections, share one check. A failure seen before costs none. */
+  function check({ login, password, lines, isDecoy }: Question, logins: Logins): Promise<Outcome> {
+    const key = lines.map(({ text }) => digest([login, password, text])).join(" ");
+    if (failures.has(key)) return Promise.resolve(mismatch);
     const shared = underWay.get(key);
     if (shared) return shared;
     const started = pool
-      .check({ password, names: [`${login}@${domain}`, login], hashes: lines.map(({ text }) => text) })
+      .check(
+        { password, names: [`${login}@${domain}`, login], hashes: lines.map(({ text }) => text) },
+        (match) => (match >= 0 && !isDecoy ? 0 : costs.dearest(logins)),
+      )
+      .then((outcome) => (outcome.kind === "answer" && isDecoy ? mismatch : outcome))
       .finally(() => underWay.delete(key));
     underWay.set(key, started);
+    void started.then((outcome) => {
+      if (outcome.kind === "answer" && outcome.match < 0) failures.add(key);
+    });
     return started;
   }
 
-  async function verdict(login: string, password: string, lines: readonly EntryLine[]): Promise<Verdict> {
-    const known = lines.some(({ text }) => successes.has(successes.digest(login, password, text)));
+  async function verdict(
+    login: string,
+    password: string,
+    lines: readonly EntryLine[],
+    logins: Logins,
+  ): Promise<Verdict> {
+    const known = lines.some(({ text }) => successes.has(digest([login, password, text])));
     if (known) return { kind: "accepted", login };
-    const outcome = await check(login, password, lines);
+    const outcome = await check({ login, password, lines, isDecoy: false }, logins);
     if (outcome.kind === "unavailable") return outcome;
     const matched = lines[outcome.match];
     if (!matched) return { kind: "rejected", reason: "wrong password" };
-    successes.add(successes.digest(login, password, matched.text));
+    successes.add(digest([login, password, matched.text]));
     return { kind: "accepted", login };
   }
 
@@ -89,14 +126,19 @@ export async function startVerifier(
     async verify(name, password) {
       const unfit = unfitPassword(password);
       if (unfit !== "") return { kind: "rejected", reason: unfit };
-      const logins = await source.current();
+      const logins = await look();
       const decoy = logins?.decoy;
       if (!logins || !decoy) return neverRead;
       const login = canonicalLogin(name, domain);
       const lines = login === undefined ? undefined : logins.entries.get(login);
-      if (login !== undefined && lines) return verdict(login, password, lines);
-      const outcome = await check(name, password, [decoy]);
+      if (login !== undefined && lines) return verdict(login, password, lines, logins);
+      const nobody = loginKey(name, domain); // all spellings are one, as they are for those who exist
+      const outcome = await check({ login: nobody, password, lines: [decoy], isDecoy: true }, logins);
       return outcome.kind === "unavailable" ? outcome : { kind: "rejected", reason: whyShut(logins, login) };
+    },
+    async dearest() {
+      const logins = source.latest();
+      return logins ? costs.dearest(logins) : 0;
     },
     proofs: newProofs(() => source.current(), domain, secret),
     hashes: async (name) => hashesIn(await source.current(), canonicalLogin(name, domain)),
@@ -108,10 +150,13 @@ export async function startVerifier(
     reload: () => source.reload(),
     async close() {
       clearInterval(polling);
-      await pool.close();
+      await Promise.all([pool.close(), stopwatch.close()]);
     },
   };
 }
+
+/** What the worker says where nothing matches. */
+const mismatch: Outcome = { kind: "answer", match: -1 };
 
 /** Digests, so that a session keeps no hash, and no old file with it. */
 function hashesIn(logins: Logins | undefined, login: string | undefined): readonly string[] {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createStored } from "../../src/passwd/creation.ts";
+import { realClock } from "../../src/passwd/pool.ts";
 import { schemes } from "../../src/passwd/schemes.ts";
 import { formatStored } from "../../src/passwd/stored.ts";
 import { type PasswordEvent, startVerifier, type Verdict, type Verifier } from "../../src/passwd/verifier.ts";
@@ -16,6 +17,15 @@ const oneAnswer = stub(`
     if (password === "hang") return;
     if (answered++ > 0) throw new Error("asked twice");
     parentPort.postMessage({ match: 0 });
+  });`);
+
+/** Lets nobody in, and dies of a password that it has seen before. */
+const noneTwice = stub(`
+  const seen = new Set();
+  parentPort.on("message", ({ password }) => {
+    if (seen.has(password)) throw new Error("asked twice");
+    seen.add(password);
+    parentPort.postMessage({ match: -1 });
   });`);
 
 function stub(script: string): URL {
@@ -47,9 +57,9 @@ afterEach(async () => {
 });
 
 /** The parts of a running verifier, to be called alone. */
-async function start(text: string | undefined, worker = realWorker, queue = 8) {
+async function start(text: string | undefined, worker = realWorker, queue = 8, clock = realClock) {
   if (text !== undefined) await writeFile(file, text);
-  const options = { file, domain: "example.org", workers: 1, queue, worker, secret: Buffer.from("s") };
+  const options = { file, domain: "example.org", workers: 1, queue, worker, secret: Buffer.from("s"), clock };
   const started = await startVerifier(options, (event) => events.push(event));
   verifier = started;
   return {
@@ -214,6 +224,66 @@ describe("the work", () => {
     const { verify } = await start(`user1:${bcrypt}\n`, oneAnswer);
     const verdicts = await Promise.all([1, 2, 3].map(() => verify("user1", "correct horse")));
     expect(verdicts).toEqual([1, 2, 3].map(() => acceptance("user1")));
+  });
+
+  test("is not done for a failure that was seen before, of those who do not exist neither", async () => {
+    const { verify } = await start(`user1:${bcrypt}\nuser1:${md5}\n`, noneTwice);
+    for (const name of ["user1", "USER1", "user1@example.org", "user1"])
+      expect(await verify(name, "wrong")).toEqual(refusal("wrong password"));
+    for (const name of ["nobody", "Nobody", "nobody@example.org", "nobody"])
+      expect(await verify(name, "vain")).toEqual(refusal("unknown user"));
+    for (let times = 0; times < 3; times++)
+      expect(await verify("x@example.net", "foreign")).toEqual(refusal("unknown user"));
+  });
+
+  test("is done again for a failure once another hash is there", async () => {
+    const { verify } = await start("user1:{PLAIN}old\n");
+    expect(await verify("user1", "new")).toEqual(refusal("wrong password"));
+    await writeFile(file, "user1:{PLAIN}new\n");
+    expect(await verify("user1", "new")).toEqual(acceptance("user1"));
+    await writeFile(file, "user1:{PLAIN}newer\nuser1:{PLAIN}newest\n");
+    expect(await verify("user1", "new")).toEqual(refusal("wrong password"));
+    expect(await verify("user1", "newest")).toEqual(acceptance("user1"));
+  });
+
+  test("takes a thread as long for every failure, whatever is stored, and no longer for a right password", async () => {
+    let now = 0;
+    const waited: number[] = [];
+    const clock = {
+      steady: () => now++, // a check takes two looks at it
+      pause: async (milliseconds: number) => void waited.push(milliseconds),
+    };
+    const right = stub(`parentPort.on("message", ({ password, hashes }) =>
+      parentPort.postMessage({ match: hashes.indexOf("{PLAIN}" + password) }));`);
+    const { verify } = await start(
+      `user1:${bcrypt}\nuser2:${md5}\nuser2:{PLAIN}two\nuser3:{PLAIN}three\n`,
+      right,
+      8,
+      clock,
+    );
+    const dearest = (await verifier?.dearest()) ?? 0;
+    expect(dearest).toBeGreaterThan(1);
+    for (const name of ["user1", "user2", "user3", "nobody", "x@example.net"]) await verify(name, "wrong");
+    expect(waited).toEqual(waited.map(() => dearest - 1));
+    expect(waited).toHaveLength(5);
+    expect(await verify("user3", "three")).toEqual(acceptance("user3"));
+    expect(waited).toHaveLength(5);
+  });
+
+  test("that would match for somebody who does not exist takes as long as any failure", async () => {
+    const waited: number[] = [];
+    let now = 0;
+    const clock = {
+      steady: () => now++,
+      pause: async (milliseconds: number) => void waited.push(milliseconds),
+    };
+    const all = stub(`parentPort.on("message", () => parentPort.postMessage({ match: 0 }));`);
+    const { verify } = await start(`user1:${md5}\n`, all, 8, clock);
+    await verifier?.dearest();
+    expect(await verify("user1", "correct horse")).toEqual(acceptance("user1"));
+    expect(waited).toHaveLength(0);
+    expect(await verify("nobody", "correct horse")).toEqual(refusal("unknown user"));
+    expect(waited).toHaveLength(1);
   });
 
   test("is done for those who do not exist as well, and lets them in for no answer", async () => {

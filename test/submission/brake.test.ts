@@ -83,11 +83,162 @@ describe("wrong passwords for a login", () => {
     const stage = newStage();
     const old = { login: "user1", address: home };
     for (let times = 0; times < 3_000; times++) {
-      expect(stage.brake.shut(old)).toBeUndefined();
+      expect(stage.brake.shut(old, "of last year")).toBeUndefined();
       stage.brake.failed(old, "of last year");
       stage.now += minute;
     }
     expect(stage.login("user1", home)).toBe("in");
+  });
+});
+
+describe("wrong passwords that were seen before", () => {
+  const lastYears = "of last year";
+
+  /** Tries the same wrong password of each login, again and again; gives how often it was looked at. */
+  function repeat(stage: Stage, logins: readonly string[], address: string, times: number): number {
+    let looked = 0;
+    for (let round = 0; round < times; round++) {
+      for (const login of logins) {
+        const attempt = { login, address };
+        if (stage.brake.shut(attempt, lastYears) !== undefined) continue;
+        stage.brake.failed(attempt, lastYears);
+        looked++;
+      }
+    }
+    return looked;
+  }
+  const people = Array.from({ length: 38 }, (_, index) => `user${index}`);
+
+  it("are looked at forty times from a network, then once in twenty seconds", () => {
+    const stage = newStage();
+    expect(repeat(stage, people, elsewhere, 100)).toBe(38 + 40);
+    const until = stage.brake.shut({ login: "user0", address: elsewhere }, lastYears);
+    expect(until).toBe(start + 20_000);
+    stage.now += 19_999;
+    expect(repeat(stage, people, elsewhere, 1)).toBe(0);
+    stage.now += 1;
+    expect(repeat(stage, people, elsewhere, 1)).toBe(1);
+    stage.now += 10 * minute;
+    expect(repeat(stage, people, elsewhere, 2)).toBe(30);
+    stage.now += hour;
+    expect(repeat(stage, people, elsewhere, 2)).toBe(40);
+  });
+
+  it("shut out nothing but themselves, and nowhere else", () => {
+    const stage = newStage();
+    repeat(stage, people, elsewhere, 100);
+    expect(stage.brake.shut({ login: "user0", address: elsewhere }, "of this year")).toBeUndefined();
+    expect(stage.brake.shut({ login: "user0", address: home }, lastYears)).toBeUndefined();
+    expect(stage.login("user0", elsewhere)).toBe("in");
+  });
+
+  it("are no repeats any more once they were right", () => {
+    const stage = newStage();
+    repeat(stage, people, elsewhere, 100);
+    const attempt = { login: "user0", address: elsewhere };
+    stage.brake.succeeded(attempt, lastYears);
+    expect(stage.brake.shut(attempt, lastYears)).toBeUndefined();
+  });
+
+  it("are looked at again where the clock was set back", () => {
+    const stage = newStage();
+    repeat(stage, people, elsewhere, 100);
+    stage.now -= 10 * hour;
+    const until = stage.brake.shut({ login: "user0", address: elsewhere }, lastYears) ?? 0;
+    expect(until - stage.now).toBeLessThanOrEqual(20_000);
+  });
+});
+
+describe("attempts side by side", () => {
+  /** Starts checks whose end is yet to come, each of another wrong password. */
+  function burst(stage: Stage, times: number, loginOf: (index: number) => string, address = elsewhere) {
+    const outcome = { looked: 0, shut: 0, inHand: 0, most: 0, waiting: times };
+    const ends: (() => void)[] = [];
+    for (let index = 0; index < times; index++) {
+      const attempt = { login: loginOf(index), address };
+      const password = `at once ${index}`;
+      void stage.brake.enter(attempt, password).then((leave) => {
+        outcome.waiting--;
+        if (stage.brake.shut(attempt, password) !== undefined) {
+          outcome.shut++;
+          leave();
+          return;
+        }
+        outcome.inHand++;
+        outcome.most = Math.max(outcome.most, outcome.inHand);
+        ends.push(() => {
+          outcome.looked++;
+          outcome.inHand--;
+          stage.brake.failed(attempt, password);
+          leave();
+        });
+      });
+    }
+    return { outcome, ends };
+  }
+
+  /** Lets the checks end one by one. */
+  async function finish(ends: (() => void)[]): Promise<void> {
+    for (;;) {
+      await new Promise(setImmediate);
+      const end = ends.shift();
+      if (!end) return;
+      end();
+    }
+  }
+
+  it("do not get beyond what is borne for a login", async () => {
+    const { outcome, ends } = burst(newStage(), 100, () => "user1");
+    await new Promise(setImmediate);
+    expect(outcome).toMatchObject({ inHand: 10, waiting: 90 });
+    await finish(ends);
+    expect(outcome).toMatchObject({ looked: 10, shut: 90, most: 10, waiting: 0 });
+  });
+
+  it("do not get beyond what is borne for a network", async () => {
+    const { outcome, ends } = burst(newStage(), 100, (index) => `user${index}`);
+    await finish(ends);
+    expect(outcome).toMatchObject({ looked: 40, shut: 60, most: 40, waiting: 0 });
+  });
+
+  it("are one at a time where the door has been shut before", async () => {
+    const stage = newStage();
+    stage.guess("user1", elsewhere, 10);
+    stage.now += minute;
+    const { outcome, ends } = burst(stage, 5, () => "user1");
+    await finish(ends);
+    expect(outcome).toMatchObject({ looked: 1, shut: 4, most: 1 });
+  });
+
+  it("are refused to nobody whose password is right: a whole office comes back at once", async () => {
+    const stage = newStage();
+    let inside = 0;
+    const office = Array.from({ length: 200 }, async (_, index) => {
+      const attempt = { login: `user${index}`, address: home };
+      const leave = await stage.brake.enter(attempt, "right");
+      if (stage.brake.shut(attempt, "right") === undefined) {
+        await new Promise(setImmediate);
+        stage.brake.succeeded(attempt, "right");
+        inside++;
+      }
+      leave();
+    });
+    await Promise.all(office);
+    expect(inside).toBe(200);
+  });
+
+  it("wait for nobody in another network, and leave nothing behind that others would wait for", async () => {
+    const stage = newStage();
+    const one = burst(stage, 100, () => "user1");
+    const other = burst(stage, 5, () => "user1", home);
+    await new Promise(setImmediate);
+    expect(other.outcome).toMatchObject({ inHand: 5, waiting: 0 });
+    await finish(one.ends);
+    await finish(other.ends);
+    stage.now += 10 * hour;
+    const again = burst(stage, 10, () => "user1");
+    await new Promise(setImmediate);
+    expect(again.outcome.inHand).toBe(10);
   });
 });
 

@@ -1,4 +1,5 @@
 /** A door to knock at: the real listener on a free port, with a spool in memory and passwords in a table. */
+import { setTimeout } from "node:timers/promises";
 import { indexLogins } from "../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../src/passwd/passwordfile.ts";
 import { newProofs } from "../../src/passwd/proofs.ts";
@@ -102,6 +103,7 @@ export function submissionFor(): Submission {
     clientAddressInMail: false,
     patience: testPatience,
     verify,
+    dearest: async () => 0,
     proofs: newProofs(async () => keyed, "example.org", Buffer.from("secret of the host")),
     challenges: [],
     nonce: () => "NONCE",
@@ -114,6 +116,8 @@ export function submissionFor(): Submission {
     spool: memorySpool([], {}),
     accepted: () => undefined,
     now: () => Date.now(),
+    steady: () => performance.now(),
+    pause: (milliseconds) => setTimeout(milliseconds),
   };
 }
 

@@ -1,6 +1,11 @@
 /** Limits that several sessions share: wrong passwords, and what a login may send. */
 import { createHmac } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { startVerifier } from "../../src/passwd/verifier.ts";
+import { newBrake } from "../../src/server/submission/limits/brake.ts";
 import { type Client, connect } from "./client.ts";
 import { type Door, openDoor, quotaOf } from "./door.ts";
 
@@ -81,8 +86,78 @@ describe("wrong passwords", () => {
     expect(await cramMd5(client, "user2", "geheim")).toMatch(/^235 /);
   });
 
+  test("are no longer looked at after ten where twenty connections say them at once, either", async () => {
+    let checks = 0;
+    let goOn = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    await open({
+      verify: async () => {
+        checks++;
+        await gate;
+        return { kind: "rejected", reason: "wrong password" };
+      },
+    });
+    const crowd = await Promise.all(Array.from({ length: 20 }, greet));
+    const answers = crowd.map((client, index) => say(client, plain("user1", `guess ${index}`)));
+    await say(await greet(), "NOOP"); // all of them have been read by then, or will meet the brake
+    goOn();
+    const codes = (await Promise.all(answers)).map((line) => line.slice(0, 3));
+    expect(checks).toBe(10);
+    expect(codes.filter((code) => code === "535")).toHaveLength(10);
+    expect(codes.filter((code) => code === "454")).toHaveLength(10);
+  });
+
+  test("that are the same again and again cost no check, and after forty no answer but 454", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "tpa-submit-guessing-"));
+    const file = join(folder, "mail-passwords");
+    await writeFile(file, "user1:{PLAIN}secret\nuser1:{PLAIN}geheim\nuser2:{PLAIN}secret\n");
+    const script = `import { parentPort } from "node:worker_threads";
+      const seen = new Set();
+      parentPort.on("message", ({ password, hashes }) => {
+        if (seen.has(password)) throw new Error("asked twice");
+        seen.add(password);
+        parentPort.postMessage({ match: -1 });
+      });`; // dies of a second check of the same
+    const worker = new URL(`data:text/javascript,${encodeURIComponent(script)}`);
+    const options = { file, domain: "example.org", workers: 1, queue: 100, worker, secret: Buffer.from("s") };
+    const verifier = await startVerifier(options, () => undefined);
+    try {
+      const now = Date.now();
+      const brake = newBrake(() => now, Buffer.alloc(32));
+      await open({ brake, verify: (login, password) => verifier.verify(login, password) });
+      const crowd = await Promise.all(Array.from({ length: 20 }, greet));
+      const said: string[] = [];
+      for (let round = 0; round < 3; round++) {
+        await Promise.all(
+          crowd.map(async (_, index) => {
+            for (const pair of [index, index + 20]) {
+              if (pair >= 38) continue;
+              const client = await greet();
+              said.push(await say(client, plain(`user${pair}`, `old ${pair}`)));
+              client.destroy();
+            }
+          }),
+        );
+      }
+      const of = (start: string): number => said.filter((line) => line.startsWith(start)).length;
+      expect(said).toHaveLength(3 * 38);
+      expect(of("454 4.7.0 Passwords cannot be checked")).toBe(0);
+      expect(of("535")).toBe(38 + 40);
+      expect(of("454 4.7.0 Too many wrong passwords")).toBe(said.length - of("535"));
+      expect(await say(await greet(), plain("user2", "another"))).toMatch(/^535 /);
+    } finally {
+      await verifier.close();
+      await rm(folder, { recursive: true });
+    }
+  });
+
   test("are three tries of a connection, whatever the brake says", async () => {
-    await open({ brake: { shut: () => undefined, failed: () => 1, succeeded: () => undefined } });
+    const idle = async () => () => undefined;
+    await open({
+      brake: { shut: () => undefined, enter: idle, failed: () => 1, succeeded: () => undefined },
+    });
     const client = await greet();
     for (const guess of ["1", "2", "3"]) expect(await say(client, plain("user1", guess))).toMatch(/^535 /);
     expect(await say(client, plain("user1", "4"))).toMatch(/^421 /);

@@ -154,6 +154,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       ...inUse.rules,
       crowd,
       verify: (login, password) => verifier.verify(login, password),
+      dearest: () => verifier.dearest(),
       proofs: verifier.proofs,
       hashes: (login) => verifier.hashes(login),
       stands: (login, hashes) => verifier.stands(login, hashes),

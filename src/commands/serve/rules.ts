@@ -1,6 +1,7 @@
 /** What the sessions are bound to, as the configuration has it: limits, and who may send as whom. */
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { parseAliases } from "../../server/submission/aliases.ts";
@@ -14,6 +15,7 @@ import type { Submission } from "../../server/submission/submission.ts";
 export type Rules = Omit<
   Submission,
   | "verify"
+  | "dearest"
   | "proofs"
   | "hashes"
   | "stands"
@@ -58,6 +60,8 @@ export async function rulesFor({
     requireTls: mayRequireTls({ delivery, route }),
     nonce: () => randomBytes(18).toString("base64url"),
     now: Date.now,
+    steady: () => performance.now(),
+    pause: (milliseconds) => setTimeout(milliseconds),
   };
 }
 

@@ -26,6 +26,8 @@ export interface Submission extends Rules {
   readonly clientAddressInMail: boolean;
   readonly patience: Patience;
   readonly verify: (login: string, password: string) => Promise<Verdict>;
+  /** Milliseconds that the dearest check takes which the password file can cause. */
+  readonly dearest: () => Promise<number>;
   /** For logins that say no password. */
   readonly proofs: Proofs;
   /** What the password file holds for a login, as the client says it; only to be compared. */
@@ -42,4 +44,8 @@ export interface Submission extends Rules {
   readonly accepted: (envelope: Envelope) => void;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly steady: () => number;
+  /** Waits for so many milliseconds. */
+  readonly pause: (milliseconds: number) => Promise<unknown>;
 }

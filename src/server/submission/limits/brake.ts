@@ -3,11 +3,13 @@
  * while. They count for the login together with the network they came from, and for the network (an IPv4 address, the
  * /64 of an IPv6 address). They never shut a login as a whole, or a stranger elsewhere could lock its owner out. Where
  * a login has come from before it is at home: there only wrong passwords for itself count, or a neighbour could.
- * Guesses from many networks at one login make the answers later, but not those at home.
+ * Guesses from many networks at one login make the answers later, but not those at home. The same wrong password again
+ * and again is no further guess; a network has a budget for those, and one that has used it up waits with them alone.
  */
 import { createHmac } from "node:crypto";
 import { network } from "./crowd.ts";
 import { newForgetful } from "./forgetful.ts";
+import { type Lane, newLanes } from "./lanes.ts";
 import { day, hour } from "./recent.ts";
 
 /** A login that is tried. */
@@ -19,11 +21,19 @@ export interface Attempt {
 }
 
 export interface Brake {
-  /** Until when no password is looked at (milliseconds since the epoch); undefined where it may be now. */
-  shut(attempt: Attempt): number | undefined;
+  /**
+   * Until when no password is looked at (milliseconds since the epoch), or not this one, which was wrong before;
+   * undefined where it may be now.
+   */
+  shut(attempt: Attempt, password?: string): number | undefined;
+  /**
+   * To be waited for before a password is looked at: no more are under way at a time than could be wrong without going
+   * beyond what is borne. What it gives is called once it is known how this one was.
+   */
+  enter(attempt: Attempt, password?: string): Promise<() => void>;
   /** The password was wrong; gives how many times longer than for a first mistake the answer should wait. */
   failed(attempt: Attempt, password: string): number;
-  succeeded(attempt: Attempt): void;
+  succeeded(attempt: Attempt, password?: string): void;
 }
 
 /** Wrong passwords of late, and when the last one came. */
@@ -50,6 +60,10 @@ const memory = hour;
  */
 const sameFor = day;
 
+/** What a network has for those: so many at once, and one more each so many milliseconds. A telephone needs fewer. */
+const forRepeats = 40;
+const repeatEvery = 20_000;
+
 /** Milliseconds for which a network counts as a login's own after it last logged in from there. */
 const homeFor = 30 * day;
 const mostHomes = 32;
@@ -71,6 +85,8 @@ export function newBrake(now: () => number, key: Uint8Array): Brake {
   const strangers = newCounts(Number.POSITIVE_INFINITY, now);
   /** When a wrong password, as a digest, was counted. */
   const guesses = newForgetful<number>(mostCounts);
+  const repeats = newBudget(now);
+  const lanes = newLanes();
   /** When a login came from each network last. Logins that exist only. */
   const homes = new Map<string, Map<string, number>>();
 
@@ -88,22 +104,48 @@ export function newBrake(now: () => number, key: Uint8Array): Brake {
     return { place, person, pair: `${person} ${place}`, isHome: lastHere > now() - homeFor };
   }
 
+  const guessOf = ({ login, address }: Attempt, password: string): string =>
+    digest(login, network(address), password);
+
+  const wasWrong = (guess: string): boolean =>
+    (guesses.get(guess) ?? Number.NEGATIVE_INFINITY) > now() - sameFor;
+
+  function shut(attempt: Attempt, password?: string): number | undefined {
+    const { place, pair, isHome } = read(attempt);
+    const isRepeat = password !== undefined && wasWrong(guessOf(attempt, password));
+    const until = Math.max(
+      pairs.shutUntil(pair),
+      isHome ? 0 : networks.shutUntil(place),
+      isRepeat ? repeats.emptyUntil(place) : 0,
+    );
+    return until > now() ? until : undefined;
+  }
+
+  /** In which lanes an attempt goes, and how many each has room for. None where it is refused anyway. */
+  function lanesOf(attempt: Attempt, password?: string): readonly Lane[] {
+    if (shut(attempt, password) !== undefined) return [];
+    const { place, pair, isHome } = read(attempt);
+    if (password !== undefined && wasWrong(guessOf(attempt, password)))
+      return [{ name: "repeats", room: repeats.left(place) }];
+    const own = { name: pair, room: forLogin - pairs.wrong(pair) };
+    return isHome ? [own] : [own, { name: "network", room: forNetwork - networks.wrong(place) }];
+  }
+
   return {
-    shut(attempt) {
-      const { place, pair, isHome } = read(attempt);
-      const until = Math.max(pairs.shutUntil(pair), isHome ? 0 : networks.shutUntil(place));
-      return until > now() ? until : undefined;
-    },
+    shut,
+    enter: (attempt, password) => lanes.enter(network(attempt.address), () => lanesOf(attempt, password)),
     failed(attempt, password) {
       const { place, person, pair, isHome } = read(attempt);
-      const guess = digest(attempt.login, place, password);
-      const one = (guesses.get(guess) ?? Number.NEGATIVE_INFINITY) > now() - sameFor ? 0 : 1;
+      const guess = guessOf(attempt, password);
+      const one = wasWrong(guess) ? 0 : 1;
       if (one === 1) guesses.set(guess, now());
+      else repeats.draw(place);
       const wrong = pairs.add(pair, one);
       const elsewhere = isHome ? 0 : Math.max(networks.add(place, one), strangers.add(person, one));
       return Math.min(longestWait, 2 ** Math.max(0, wrong - 1) + Math.floor(elsewhere / forLogin));
     },
-    succeeded(attempt) {
+    succeeded(attempt, password) {
+      if (password !== undefined) guesses.delete(guessOf(attempt, password));
       const { pair, person, place } = read(attempt);
       pairs.forget(pair);
       const places = homes.get(person) ?? new Map<string, number>();
@@ -134,6 +176,7 @@ function newCounts(borne: number, now: () => number) {
 
   return {
     shutUntil: (of: string): number => shutUntil(current(of)),
+    wrong: (of: string): number => current(of).wrong,
     /** `more` wrong ones, 0 or 1; gives how many there are. */
     add(of: string, more: number): number {
       const { wrong, last } = current(of);
@@ -142,6 +185,23 @@ function newCounts(borne: number, now: () => number) {
     },
     forget(of: string): void {
       counts.delete(of);
+    },
+  };
+}
+
+/** For repeats. Kept is when all of it is there again. */
+function newBudget(now: () => number) {
+  const wholeAt = newForgetful<number>(mostCounts);
+  /** Also right where the clock was set back meanwhile. */
+  const missing = (of: string): number =>
+    Math.min(forRepeats * repeatEvery, Math.max(0, (wholeAt.get(of) ?? 0) - now()));
+  const left = (of: string): number => Math.floor(forRepeats - missing(of) / repeatEvery);
+  return {
+    left,
+    emptyUntil: (of: string): number =>
+      left(of) >= 1 ? 0 : now() + missing(of) - (forRepeats - 1) * repeatEvery,
+    draw(of: string): void {
+      wholeAt.set(of, now() + missing(of) + repeatEvery);
     },
   };
 }

@@ -97,16 +97,19 @@ function serverFirst(mechanism: ScramMechanism, first: ClientFirst, { binding, n
         if (binds !== bound.toString("base64")) {
           return ended(mechanism, first, message, "channel binding of another connection");
         }
-        const { verdict, signature } = side.check(
-          `${first.bare},${server},${signed}`,
-          Buffer.from(proof, "base64"),
-        );
-        const shown = credentials({ ...given(mechanism, first, proof), verdict });
-        // RFC 4954 section 4: what the server has to show goes in a last challenge, which is answered by nothing.
-        if (verdict.kind !== "accepted") return shown;
-        return challenge(`v=${signature.toString("base64")}`, (nothing) =>
-          nothing === "" ? shown : refused(501, "5.5.2", "Expected an empty response"),
-        );
+        const judge = async (): Promise<Sasl> => {
+          const { verdict, signature } = await side.check(
+            `${first.bare},${server},${signed}`,
+            Buffer.from(proof, "base64"),
+          );
+          const shown = credentials({ ...given(mechanism, first, proof), verdict });
+          // RFC 4954 section 4: what the server has to show goes in a last challenge, which is answered by nothing.
+          if (verdict.kind !== "accepted") return shown;
+          return challenge(`v=${signature.toString("base64")}`, (nothing) =>
+            nothing === "" ? shown : refused(501, "5.5.2", "Expected an empty response"),
+          );
+        };
+        return { kind: "question", mechanism: mechanism.name, login: first.login, ask: judge };
       });
     },
   };
