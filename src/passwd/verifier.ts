@@ -3,11 +3,11 @@
  * where it can and asks the worker threads where it must, and takes as long for those who do not exist.
  */
 import { createHash } from "node:crypto";
+import { unfitPassword } from "./admission.ts";
 import { type Challenge, type Logins, whyShut } from "./logins.ts";
 import { canonicalLogin, type EntryLine } from "./passwordfile.ts";
 import { type Outcome, startPool } from "./pool.ts";
 import { newProofs, type Proofs } from "./proofs.ts";
-import { longestPassword } from "./scheme.ts";
 import { openPasswordSource, type PasswordEvent } from "./source.ts";
 import { rememberSuccesses } from "./successes.ts";
 import { neverRead, type Verdict } from "./verdict.ts";
@@ -117,11 +117,4 @@ export async function startVerifier(
 function hashesIn(logins: Logins | undefined, login: string | undefined): readonly string[] {
   const lines = (login === undefined ? undefined : logins?.entries.get(login)) ?? [];
   return lines.map(({ text }) => createHash("sha256").update(text).digest("base64"));
-}
-
-/** Why a password is refused without being checked, or "". */
-function unfitPassword(password: string): string {
-  if (password === "") return "empty password"; // RFC 4616 section 2 wants one octet at least
-  if (Buffer.byteLength(password) > longestPassword) return "password too long";
-  return password.includes("\0") ? "password with a NUL" : "";
 }
