@@ -8,6 +8,7 @@ import {
   mkdtemp,
   readdir,
   readFile,
+  realpath,
   rename,
   rm,
   stat,
@@ -26,7 +27,7 @@ let folder = "";
 let file = "";
 let lock = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "file-lock-"));
+  folder = await mkdtemp(join(await realpath(tmpdir()), "file-lock-"));
   file = join(folder, "mail-passwords");
   lock = join(folder, ".mail-passwords.lock");
 });

@@ -1,7 +1,8 @@
-import { execFile } from "node:child_process";
-import { lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { execFile, spawnSync } from "node:child_process";
+import { lstat, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { passwd, program } from "../passwd/program.ts";
 import { real } from "../tools/real.ts";
@@ -18,7 +19,7 @@ describe.skipIf(!real(...slapdPrograms))("sync beside others who write the files
   const listed = ["user1", "user2", "user3", "user4"];
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "together-"));
+    folder = await mkdtemp(join(await realpath(tmpdir()), "together-"));
     file = join(folder, "mail-passwords");
     config = join(folder, "tpa-submit.toml");
     const entries = listed.map((uid) =>
@@ -110,7 +111,7 @@ sender-attribute = "mailAlias"
     await writeFile(file, `user1:${blf}\n`);
     const holder = execFile("flock", ["-F", "-x", lock, "sleep", "60"]);
     try {
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      while (spawnSync("flock", ["-n", lock, "true"]).status === 0) await pause(20);
       const { status, stdout, stderr } = await sync();
       expect({ status, stdout, stderr }).toEqual({
         status: 75,
