@@ -4,7 +4,7 @@
  * (src/server/spool/promise.ts) end in a directory's fsync from here.
  */
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, unlink } from "node:fs/promises";
+import { type FileHandle, open, readdir, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errorCode } from "./failure.ts";
 
@@ -75,7 +75,7 @@ export interface FileAttributes {
 /**
  * Replaces the file `path` by `content` in one step: a reader, or a crash at any moment, finds the old file
  * or the new one and nothing between. Resolves when the new one is on disk. A crash can leave the draft beside
- * it, `.NAME.HEX.new`, which nobody reads.
+ * it, `.NAME.HEX.new`, which nobody reads; see {@link removeDrafts}.
  * Throws the system's error (ENOSPC, EACCES, …). The old file then stands untouched, unless it was the last
  * step that failed, the directory's fsync: then the new one stands, but may not survive a power cut.
  */
@@ -84,7 +84,7 @@ export async function replaceFile(
   content: string | Uint8Array,
   as: FileAttributes,
 ): Promise<void> {
-  const draft = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.new`);
+  const draft = join(dirname(path), `${draftStart(path)}${randomBytes(6).toString("hex")}${draftEnd}`);
   const file = await open(draft, "wx", 0o600);
   try {
     await fill(file, content, as);
@@ -98,14 +98,40 @@ export async function replaceFile(
   await syncDirectory(dirname(path));
 }
 
+const draftStart = (path: string): string => `.${basename(path)}.`;
+const draftEnd = ".new";
+
+/**
+ * Removes the drafts of `path` that crashes left. Only for who knows that nobody else is replacing it: a draft that is
+ * being written cannot be told from a dead one. What we may not remove stays: it is in nobody's way.
+ */
+export async function removeDrafts(path: string): Promise<void> {
+  const folder = dirname(path);
+  const start = draftStart(path);
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(start) || !name.endsWith(draftEnd)) continue;
+    if (!/^[0-9a-f]{12}$/.test(name.slice(start.length, -draftEnd.length))) continue;
+    await unlink(join(folder, name)).catch((error: unknown) => {
+      if (!["ENOENT", "EPERM", "EACCES", "EISDIR"].includes(errorCode(error))) throw error;
+    });
+  }
+}
+
 async function fill(file: FileHandle, content: string | Uint8Array, as: FileAttributes): Promise<void> {
   try {
     await file.writeFile(content);
-    if (as.uid !== undefined || as.gid !== undefined) await file.chown(as.uid ?? -1, as.gid ?? -1);
+    await give(file, as);
     await file.chmod(as.mode); // after chown, which clears bits
     if (as.mtime !== undefined) await file.utimes(as.mtime / 1000, as.mtime / 1000);
     await file.sync();
   } finally {
     await file.close();
   }
+}
+
+/** Only where it has another owner: services may be forbidden the call itself (systemd's `@privileged` has fchown). */
+async function give(file: FileHandle, { uid, gid }: FileAttributes): Promise<void> {
+  const now = await file.stat();
+  if ((uid ?? now.uid) === now.uid && (gid ?? now.gid) === now.gid) return;
+  await file.chown(uid ?? now.uid, gid ?? now.gid);
 }

@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -128,6 +129,99 @@ describe("the password file", () => {
         { algorithm: "MD5-CRYPT", logins: 1 },
       ],
       shut: [{ line: 3, login: "User2", reason: "locked" }],
+    });
+  });
+
+  test.each([
+    ["an empty password", "", /^user1: not let in: empty password\n$/],
+    ["one that is too long", "x".repeat(1025), /^user1: not let in: password too long\n$/],
+  ])("agrees with the relay about %s, whatever its line says", async (_, password, stdout) => {
+    const digest = createHash("sha1").update(password).digest("base64");
+    const result = await edit(["--verify", "user1", "-p", password], `user1:{SHA}${digest}\n`);
+    expect(result).toMatchObject({ status: 75, stderr: "" });
+    expect(result.stdout).toMatch(stdout);
+  });
+
+  test("agrees with the relay about a password with a NUL", async () => {
+    await writeFile(file, `user1:{PLAIN.B64}${Buffer.from("a\0b").toString("base64")}\n`);
+    const result = await passwd(["--verify", "user1", "--stdin", "--file", file], "a\0b\n");
+    expect(result).toMatchObject({ status: 75, stdout: "user1: not let in: password with a NUL\n" });
+  });
+
+  describe("of a relay", () => {
+    let config = "";
+    let spool = "";
+    beforeAll(async () => {
+      config = join(folder, "relay.toml");
+      spool = join(folder, "spool");
+      await mkdir(spool);
+      await writeFile(
+        config,
+        `hostname = "submission.example.org"
+domain = "example.org"
+[passwords]
+file = "${file}"
+[spool]
+directory = "${spool}"
+`,
+      );
+      await writeFile(file, `user1:${md5}\nuser2@example.net:${md5}\n`);
+    });
+    const verify = (user: string, password: string, ...more: readonly string[]) =>
+      passwd(["--verify", user, "-p", password, "-c", config, ...more]);
+    const freeze = (text: string) => writeFile(join(spool, "frozen"), text);
+    const frost = (login: string, reason: string) =>
+      `${JSON.stringify({ login, at: Date.UTC(2026, 10, 22, 12), by: "root", reason })}\n`;
+
+    test("knows who is frozen, and tells only who knows the password", async () => {
+      await freeze(frost("user1", "sends \u001b[31mspam"));
+      const why = "frozen since 2026-11-22T12:00:00.000Z by root: sends";
+      for (const user of ["user1", "USER1@example.org"])
+        expect(await verify(user, "correct horse")).toEqual({
+          status: 75,
+          stdout: `${user}: not let in: ${why} \\x1b[31mspam\n`,
+          stderr: "",
+        });
+      const { status, stdout } = await verify("user1", "correct horse", "--json");
+      expect({ status, ...JSON.parse(stdout) }).toEqual({
+        status: 75,
+        user: "user1",
+        file,
+        admitted: false,
+        reason: `${why} \u001b[31mspam`,
+      });
+      expect((await verify("user1", "wrong")).stdout).toBe("user1: not let in: wrong password\n");
+    });
+
+    test("lets in who is not frozen, or is so no longer", async () => {
+      await freeze(frost("user2", ""));
+      expect(await verify("user1", "correct horse")).toMatchObject({ status: 0, stderr: "" });
+      await rm(join(spool, "frozen"));
+      expect(await verify("user1", "correct horse")).toMatchObject({ status: 0, stderr: "" });
+    });
+
+    test("warns where nobody can tell who is frozen", async () => {
+      await freeze("user1\n");
+      const { status, stdout, stderr } = await verify("user1", "correct horse");
+      expect([status, stdout]).toEqual([0, "user1: let in (line 1, MD5-CRYPT, 1000 rounds)\n"]);
+      expect(stderr).toMatch(
+        /^tpa-submit passwd: warning: nobody can tell whether user1 is frozen: \S+\/frozen:1: expected JSON; .*\n$/,
+      );
+    });
+
+    test("does not look for frozen logins where only the file is named", async () => {
+      await freeze(frost("user1", ""));
+      expect(await passwd(["--verify", "user1", "-p", "correct horse", "--file", file])).toMatchObject({
+        status: 0,
+        stderr: "",
+      });
+    });
+
+    test("lets nobody in of another domain", async () => {
+      expect(await verify("user2@example.net", "correct horse")).toMatchObject({
+        status: 75,
+        stdout: "user2@example.net: not let in: the login is of another domain\n",
+      });
     });
   });
 

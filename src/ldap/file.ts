@@ -4,6 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { promisify } from "node:util";
 import { replaceFile } from "../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
+import { type FileLock, takeFileLock } from "../file-lock.ts";
 
 /** A file as it was found. */
 export interface Found {
@@ -42,6 +43,15 @@ export async function findFile(path: string): Promise<Found | undefined> {
   }
 }
 
+/** Keeps other writers from the file until it is released. Throws a Failure (status 73, 75 or 77) where that is not to be had. */
+export async function lockFile(path: string): Promise<FileLock> {
+  try {
+    return await takeFileLock(path, "tpa-submit sync");
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}
+
 /** Whether a file already is what it should be. */
 export function isAsWanted(found: Found | undefined, text: string, wanted: Ownership): boolean {
   if (found === undefined || !found.octets.equals(Buffer.from(text))) return false;
@@ -65,15 +75,17 @@ export async function putFile(
   try {
     await replaceFile(path, text, { ...owner, ...as, mtime: Math.max(now, next) });
   } catch (error) {
-    if (errorCode(error) === "") throw error;
-    throw new Failure(
-      exitStatus.cannotCreate,
-      `cannot write ${path}: ${errorText(error)}; the file stays as it was`,
-      {
-        cause: error,
-      },
-    );
+    throw unwritable(path, error);
   }
+}
+
+function unwritable(path: string, error: unknown): unknown {
+  if (errorCode(error) === "") return error;
+  return new Failure(
+    exitStatus.cannotCreate,
+    `cannot write ${path}: ${errorText(error)}; the file stays as it was`,
+    { cause: error },
+  );
 }
 
 /** The number of a user or group; the system's own databases, whatever they are, are asked by getent(1). */

@@ -4,9 +4,16 @@ import type { Exclusion, Terms } from "./account.ts";
 import type { Census } from "./census.ts";
 import { aliasDifference, type Difference, difference, unaccounted } from "./difference.ts";
 import type { Directory } from "./directory.ts";
-import { type Found, findFile, isAsWanted, type Ownership, putFile } from "./file.ts";
+import { type Found, findFile, isAsWanted, lockFile, type Ownership, putFile } from "./file.ts";
 import { type Alarm, type GuardFlag, type Loss, suspectCourse, suspectLoss } from "./guard.ts";
-import { aliasesText, passwordFile, proofread, readAliases, readPasswordFile } from "./lines.ts";
+import {
+  aliasesText,
+  type PasswordFile,
+  passwordFile,
+  proofread,
+  readAliases,
+  readPasswordFile,
+} from "./lines.ts";
 import { loginsWithEntry, survey, type Where } from "./search.ts";
 
 export interface Task {
@@ -56,26 +63,67 @@ export async function synchronise(directory: Directory, task: Task, now: number)
     now,
   });
   const doubts = suspectCourse(course);
-  const passwords = await nextPasswords(directory, task, census);
-  const aliases = task.aliases === "" ? undefined : await nextAliases(task, census);
-  return {
-    url: directory.url,
-    entries: census.entries,
-    latest,
-    schemes: countBy(
-      [...census.accounts.values()].flatMap(({ hashes }) => hashes.map(({ scheme }) => scheme)),
-    ),
-    logins: census.accounts.size,
-    exclusions: census.exclusions,
-    remarks: census.remarks,
-    passwords: await settle(passwords, doubts, task, now),
-    aliases: aliases && (await settle(aliases, doubts, task, now)),
-  };
+  const file = passwordFile(census.accounts, task.terms.format);
+  // Asked before the files are locked: a directory may be slow.
+  const filtered = await filteredAmongLost(directory, task, census, file);
+  return inTurn(task, async ({ passwords, aliases }) => {
+    const nextPasswords = await passwordsFrom(passwords, file, census, filtered);
+    const nextAliases = aliases === undefined ? undefined : await aliasesFrom(aliases, census);
+    return {
+      url: directory.url,
+      entries: census.entries,
+      latest,
+      schemes: countBy(
+        [...census.accounts.values()].flatMap(({ hashes }) => hashes.map(({ scheme }) => scheme)),
+      ),
+      logins: census.accounts.size,
+      exclusions: census.exclusions,
+      remarks: census.remarks,
+      passwords: await settle(nextPasswords, doubts, task, now),
+      aliases: nextAliases && (await settle(nextAliases, doubts, task, now)),
+    };
+  });
+}
+
+/** A file by its name in the settings, and where symbolic links lead from there. */
+interface Place {
+  readonly path: string;
+  readonly file: string;
+}
+
+interface Places {
+  readonly passwords: Place;
+  /** Undefined where none is kept. */
+  readonly aliases: Place | undefined;
+}
+
+/** Does `work` with nobody else writing the files, from reading to replacing them. Who writes nothing locks nothing. */
+async function inTurn<Result>(
+  task: Pick<Task, "passwords" | "aliases" | "write">,
+  work: (places: Places) => Promise<Result>,
+): Promise<Result> {
+  const lock = task.write ? lockFile : unlocked;
+  const passwords = await lock(task.passwords);
+  try {
+    const place = { path: task.passwords, file: passwords.file };
+    if (task.aliases === "") return await work({ passwords: place, aliases: undefined });
+    const aliases = await lock(task.aliases); // always the second, so that two runs never wait for each other
+    try {
+      return await work({ passwords: place, aliases: { path: task.aliases, file: aliases.file } });
+    } finally {
+      await aliases.release();
+    }
+  } finally {
+    await passwords.release();
+  }
+}
+
+async function unlocked(path: string) {
+  return { file: path, release: async () => undefined };
 }
 
 /** A file as it is and as it should be. */
-interface Next {
-  readonly path: string;
+interface Next extends Place {
   readonly before: Found | undefined;
   readonly text: string;
   readonly difference: Difference;
@@ -87,23 +135,32 @@ interface Next {
 /** Of more logins that go it is not asked whether they have an entry: a guard will speak up, and soon. Our choice. */
 const mostLookups = 100;
 
-async function nextPasswords(directory: Directory, task: Task, census: Census): Promise<Next> {
-  const { accounts, exclusions } = census;
-  const before = await findFile(task.passwords);
-  const file = passwordFile(accounts, task.terms.format);
-  const present = before?.octets.equals(Buffer.from(file.text))
-    ? file.lines
-    : readable(before, readPasswordFile);
+/** Those of the logins that will go whose entry the filter does not want. */
+async function filteredAmongLost(
+  directory: Directory,
+  task: Task,
+  { accounts, exclusions }: Census,
+  file: PasswordFile,
+): Promise<ReadonlySet<string>> {
+  const present = logins(await findFile(task.passwords), file);
   const lost = unaccounted(present, accounts, exclusions);
-  const filtered =
-    lost.length > mostLookups
-      ? new Set<string>()
-      : await loginsWithEntry(directory, task.where, task.terms["login-attribute"], lost);
+  if (lost.length > mostLookups) return new Set();
+  return loginsWithEntry(directory, task.where, task.terms["login-attribute"], lost);
+}
+
+async function passwordsFrom(
+  place: Place,
+  file: PasswordFile,
+  { accounts, exclusions }: Census,
+  filtered: ReadonlySet<string>,
+): Promise<Next> {
+  const before = await findFile(place.file);
+  const present = logins(before, file);
   const reasons = [...countBy(exclusions.map(({ reason }) => reason))].map(
     ([reason, count]) => `${count} ${reason}`,
   );
   return {
-    path: task.passwords,
+    ...place,
     before,
     text: file.text,
     difference: difference(present, file.lines, exclusions, filtered),
@@ -118,12 +175,12 @@ async function nextPasswords(directory: Directory, task: Task, census: Census): 
   };
 }
 
-async function nextAliases(task: Task, { senders }: Census): Promise<Next> {
-  const before = await findFile(task.aliases);
+async function aliasesFrom(place: Place, { senders }: Census): Promise<Next> {
+  const before = await findFile(place.file);
   const text = aliasesText(senders);
   const present = readable(before, readAliases);
   return {
-    path: task.aliases,
+    ...place,
     before,
     text,
     difference: aliasDifference(present, readAliases(Buffer.from(text))),
@@ -136,6 +193,11 @@ async function nextAliases(task: Task, { senders }: Census): Promise<Next> {
     },
     proofread: () => undefined,
   };
+}
+
+/** Those of a password file; one that is as it should be need not be read. */
+function logins(found: Found | undefined, { text, lines }: PasswordFile): PasswordFile["lines"] {
+  return found?.octets.equals(Buffer.from(text)) ? lines : readable(found, readPasswordFile);
 }
 
 /** What a file holds. One that is not there, or damaged, holds nobody: there is nothing to lose by replacing it. */
@@ -153,7 +215,7 @@ function readable<Value>(
 }
 
 async function settle(next: Next, doubts: readonly Alarm[], task: Task, now: number): Promise<FileReport> {
-  const { path, before, text } = next;
+  const { path, file, before, text } = next;
   const loss = { ...next.loss, lost: next.difference.removed.length, largest: task.largestLoss };
   const alarms = [...doubts, ...suspectLoss(loss)].filter(({ flag }) => !task.allowed.includes(flag));
   const report = { path, difference: next.difference, alarms };
@@ -161,7 +223,7 @@ async function settle(next: Next, doubts: readonly Alarm[], task: Task, now: num
   if (isAsWanted(before, text, task.ownership)) return { ...report, result: "unchanged" };
   if (!task.write) return { ...report, result: "pending" };
   next.proofread();
-  await putFile(path, text, task.ownership, { before, now });
+  await putFile(file, text, task.ownership, { before, now });
   return { ...report, result: "replaced" };
 }
 

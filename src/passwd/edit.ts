@@ -1,8 +1,9 @@
 /** Changes to one login's lines of a password file; every other line stays as it is, to the octet. */
 
-import { readFile, realpath, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { replaceFile } from "../durable.ts";
 import { errorCode, exitStatus, Failure } from "../failure.ts";
+import { takeFileLock } from "../file-lock.ts";
 import { decodePasswordFile, loginKey } from "./passwordfile.ts";
 
 export interface Edit {
@@ -51,7 +52,8 @@ const newMode = 0o640;
 
 /**
  * Applies `change` to the file in one step, keeping owner, group and mode; a file that is not there counts as empty.
- * `now` is the time in milliseconds. Throws a Failure where the file cannot be read, decoded or written.
+ * From reading to replacing no other writer has a turn. `now` is the time in milliseconds. Throws a Failure where the
+ * file cannot be locked, read, decoded or written.
  */
 export async function editPasswordFile(
   path: string,
@@ -59,23 +61,39 @@ export async function editPasswordFile(
   now: () => number,
 ): Promise<Edit> {
   try {
-    const file = await realpath(path); // a symbolic link stays one
-    const { uid, gid, mode, mtimeMs } = await stat(file);
-    const edit = change(decodePasswordFile(await readFile(file)));
-    // Dovecot sees a file of the same size only when the second of its time is another one.
-    const second = Math.floor(mtimeMs / 1000);
-    const mtime = Math.floor(now() / 1000) === second ? (second + 1) * 1000 : now();
-    await replaceFile(file, edit.text, { mode: mode & 0o7777, uid, gid, mtime });
-    return edit;
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw explained(path, error);
-  }
-  try {
-    const edit = change("");
-    await replaceFile(path, edit.text, { mode: newMode });
-    return edit;
+    const lock = await takeFileLock(path, "tpa-submit passwd");
+    try {
+      return await applyChange(lock.file, change, now);
+    } finally {
+      await lock.release();
+    }
   } catch (error) {
     throw explained(path, error);
+  }
+}
+
+async function applyChange(file: string, change: (text: string) => Edit, now: () => number): Promise<Edit> {
+  const found = await present(file);
+  const edit = change(found === undefined ? "" : decodePasswordFile(found.octets));
+  if (found === undefined) {
+    await replaceFile(file, edit.text, { mode: newMode });
+    return edit;
+  }
+  const { uid, gid, mode, mtimeMs } = found.stats;
+  // Dovecot sees a file of the same size only when the second of its time is another one.
+  const second = Math.floor(mtimeMs / 1000);
+  const mtime = Math.floor(now() / 1000) === second ? (second + 1) * 1000 : now();
+  await replaceFile(file, edit.text, { mode: mode & 0o7777, uid, gid, mtime });
+  return edit;
+}
+
+/** Undefined where there is no file. */
+async function present(file: string) {
+  try {
+    return { stats: await stat(file), octets: await readFile(file) };
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
   }
 }
 

@@ -4,13 +4,13 @@
  * dearest one of the file would, and one for somebody who does not exist does, too.
  */
 import { createHash } from "node:crypto";
+import { unfitPassword } from "./admission.ts";
 import { newCosts, newStopwatch } from "./costs.ts";
 import { type Challenge, type Logins, whyShut } from "./logins.ts";
 import { newDigest, newMemory } from "./memory.ts";
 import { canonicalLogin, type EntryLine, loginKey } from "./passwordfile.ts";
 import { type Clock, type Outcome, realClock, startPool } from "./pool.ts";
 import { newProofs, type Proofs } from "./proofs.ts";
-import { longestPassword } from "./scheme.ts";
 import { openPasswordSource, type PasswordEvent } from "./source.ts";
 import { neverRead, type Verdict } from "./verdict.ts";
 
@@ -162,11 +162,4 @@ const mismatch: Outcome = { kind: "answer", match: -1 };
 function hashesIn(logins: Logins | undefined, login: string | undefined): readonly string[] {
   const lines = (login === undefined ? undefined : logins?.entries.get(login)) ?? [];
   return lines.map(({ text }) => createHash("sha256").update(text).digest("base64"));
-}
-
-/** Why a password is refused without being checked, or "". */
-function unfitPassword(password: string): string {
-  if (password === "") return "empty password"; // RFC 4616 section 2 wants one octet at least
-  if (Buffer.byteLength(password) > longestPassword) return "password too long";
-  return password.includes("\0") ? "password with a NUL" : "";
 }

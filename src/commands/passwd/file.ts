@@ -1,9 +1,11 @@
 /** `--set`, `--delete` and `--verify`: one user's lines of the password file. */
 import { readFile } from "node:fs/promises";
+import { visible } from "../../cli/visible.ts";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
-import { admit, linesOf, whyNone } from "../../passwd/admission.ts";
+import { admit, whyNone } from "../../passwd/admission.ts";
 import { deleteLines, type Edit, editPasswordFile, setLine } from "../../passwd/edit.ts";
 import {
+  canonicalLogin,
   decodePasswordFile,
   isEntry,
   type PasswordLine,
@@ -19,14 +21,16 @@ export interface PasswordFile {
   readonly domain: string;
   /** Whether `sync` writes the file, too. */
   readonly synced: boolean;
+  /** The spool of the relay that reads it; "" where only the file is known. */
+  readonly spool: string;
 }
 
 /** The file that is meant: the option's, or the configuration's. */
 export async function passwordFile({ file, config }: Options): Promise<PasswordFile> {
-  if (file !== undefined) return { path: file, domain: "", synced: false };
+  if (file !== undefined) return { path: file, domain: "", synced: false, spool: "" };
   const { readConfig } = await import("../../config/read.ts");
-  const { passwords, domain, ldap } = await readConfig(config);
-  return { path: passwords.file, domain, synced: ldap.url.length > 0 };
+  const { passwords, domain, ldap, spool } = await readConfig(config);
+  return { path: passwords.file, domain, synced: ldap.url.length > 0, spool: spool.directory };
 }
 
 export async function setUser(options: Options, user: string): Promise<number> {
@@ -46,7 +50,7 @@ export async function setUser(options: Options, user: string): Promise<number> {
   }
   const edit = await editPasswordFile(path, (before) => setLine(before, user, text, domain), Date.now);
   if (synced) warn(`${path} comes from the directory: the next sync undoes this; --ldap sets it there`);
-  const shut = whyNone(linesOf(parsePasswordFile(edit.text), user, domain));
+  const shut = whyNone(parsePasswordFile(edit.text), user, domain);
   if (shut !== "") warn(`${user} is still not let in: ${shut}`);
   const made = generated ? { password: attempt.password } : {};
   if (options.json) return print(JSON.stringify({ user, file: path, replaced: edit.lines.length, ...made }));
@@ -72,19 +76,22 @@ export async function deleteUser(options: Options, user: string): Promise<number
   return exitStatus.ok;
 }
 
-/** Prints whether the file lets the user in; the status says it, too. */
+/** Prints whether the relay would let the user in; the status says it, too. */
 export async function verifyUser(options: Options, user: string): Promise<number> {
-  const { path, domain } = await passwordFile(options);
+  const { path, domain, spool } = await passwordFile(options);
   const lines = await readLines(path);
-  const hopeless = whyNone(linesOf(lines, user, domain));
-  const verdict =
-    hopeless || (await admit(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
+  const found =
+    whyNone(lines, user, domain) ||
+    (await admit(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
+  // As the relay does: only who knows the password learns of a freeze.
+  const frozen = typeof found === "string" ? "" : await whyFrozen(user, domain, spool);
+  const verdict = frozen || found;
   const admitted = typeof verdict !== "string";
   if (!admitted) {
     print(
       options.json
         ? JSON.stringify({ user, file: path, admitted, reason: verdict })
-        : `${user}: not let in: ${verdict}`,
+        : visible(`${user}: not let in: ${verdict}`),
     );
     return exitStatus.temporary;
   }
@@ -95,6 +102,24 @@ export async function verifyUser(options: Options, user: string): Promise<number
     print(`${user}: let in (line ${verdict.number}, ${cost === "" ? algorithm : `${algorithm}, ${cost}`})`);
   }
   return exitStatus.ok;
+}
+
+/** Since when and why the login is frozen; "" where it is not, or where nobody can tell, of which it warns. */
+async function whyFrozen(user: string, domain: string, spool: string): Promise<string> {
+  const login = canonicalLogin(user, domain);
+  if (spool === "" || login === undefined) return "";
+  const { openFrozen } = await import("../../server/control/frozen.ts");
+  const { frozenFile } = await import("../serve/control.ts");
+  try {
+    const found = (await openFrozen(frozenFile(spool))).of(login);
+    if (found === undefined) return "";
+    const reason = found.reason === "" ? "" : `: ${found.reason}`;
+    return `frozen since ${new Date(found.at).toISOString()} by ${found.by}${reason}`;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    warn(`nobody can tell whether ${user} is frozen: ${error.message}`);
+    return "";
+  }
 }
 
 /** With the domain, as DIGEST-MD5 and the verifier have it. */

@@ -30,7 +30,7 @@ export const line = command({
     check: value("--check [hash|file]", "Tell what a hash is, or what is in a password file."),
     set: value("--set <user>", "Set the password of a user in the password file."),
     delete: value("--delete <user>", "Remove a user from the password file."),
-    verify: value("--verify <user>", "Say whether the password file lets a user in, and if not, why."),
+    verify: value("--verify <user>", "Say whether the relay lets a user in, and if not, why."),
     ldap: value("--ldap <user>", "Set the password of a user in the directory."),
     asAdmin: flag("--as-admin", "With --ldap: log in as ldap.bind-dn instead of as the user."),
     bindPasswordFile: value(

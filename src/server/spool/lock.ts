@@ -1,22 +1,15 @@
 /**
- * One process owns a spool: an exclusive flock(2) on SPOOL/lock. Node cannot call flock(2); flock(1), which every
- * Debian has (util-linux is essential), takes it on a descriptor that it inherits from us. The lock belongs to the
- * open file and not to the process, so it stays with us when flock(1) has ended, and the kernel drops it when we
- * die, however we die: no stale lock files, no process IDs to compare.
+ * One process owns a spool: an exclusive flock(2) on SPOOL/lock, which the kernel drops when we die, however we die.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { errorCode, exitStatus, Failure } from "../../failure.ts";
+import { flock, rewrite } from "../../file-lock.ts";
 
 export interface Lock {
   release(): Promise<void>;
 }
-
-/** flock(1) ends with this when somebody else holds the lock. */
-const taken = 1;
 
 /**
  * Locks the file `path`, making it where it is missing, and writes `note` into it for people.
@@ -27,7 +20,7 @@ export async function takeLock(path: string, note: string): Promise<Lock> {
   const file = await openOwn(path);
   try {
     await mustBeOwn(file, path);
-    await flock(file, path);
+    await mustBeFree(file, path);
     await rewrite(file, `${note}\n`);
   } catch (error) {
     await file.close();
@@ -70,35 +63,8 @@ async function mustBeOwn(file: FileHandle, path: string): Promise<void> {
   if (fault !== "") throw new Failure(exitStatus.noPermission, `${path}: ${fault}; remove it`);
 }
 
-/** The note is for people: a full disk keeps it from being written, not the relay from starting. */
-async function rewrite(file: FileHandle, note: string): Promise<void> {
-  try {
-    await file.truncate(0);
-    await file.writeFile(note);
-  } catch (error) {
-    if (!["ENOSPC", "EDQUOT"].includes(errorCode(error))) throw error;
-  }
-}
-
-async function flock(file: FileHandle, path: string): Promise<void> {
-  let said = "";
-  // Short options: busybox knows these as well.
-  const child = spawn("flock", ["-x", "-n", "3"], { stdio: ["ignore", "ignore", "pipe", file.fd] });
-  child.stderr?.setEncoding("utf8").on("data", (part: string) => {
-    said += part;
-  });
-  let status: unknown;
-  try {
-    [status] = await once(child, "close");
-  } catch (error) {
-    const reason = `flock(1) of util-linux cannot be run: ${errorText(error)}`;
-    throw new Failure(exitStatus.unavailable, `${path}: cannot be locked: ${reason}`);
-  }
-  if (status === 0) return;
-  if (status !== taken) {
-    const reason = said.trim() || `flock(1) ended with ${String(status)}`;
-    throw new Failure(exitStatus.unavailable, `${path}: cannot be locked: ${reason}`);
-  }
+async function mustBeFree(file: FileHandle, path: string): Promise<void> {
+  if (await flock(file, path, 0)) return;
   const holder = (await file.readFile("utf8")).trim() || "another process";
   throw new Failure(
     exitStatus.temporary,
