@@ -131,6 +131,7 @@ async function fill(file: FileHandle, content: string | Uint8Array, as: FileAttr
 
 /** Only where it has another owner: services may be forbidden the call itself (systemd's `@privileged` has fchown). */
 async function give(file: FileHandle, { uid, gid }: FileAttributes): Promise<void> {
+  if (uid === undefined && gid === undefined) return;
   const now = await file.stat();
   if ((uid ?? now.uid) === now.uid && (gid ?? now.gid) === now.gid) return;
   await file.chown(uid ?? now.uid, gid ?? now.gid);
