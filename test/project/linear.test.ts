@@ -215,7 +215,7 @@ test.each([
   const convert = async (length: number): Promise<void> => {
     const body = bodyOf(length);
     const converted = await sevenBit(() => pieces(body));
-    if (!("body" in converted)) throw new Error(converted.text);
+    if (!converted || !("body" in converted)) throw new Error(converted?.text);
     for await (const _chunk of converted.body());
   };
   expect(await isLinear(convert)).toBe(true);
