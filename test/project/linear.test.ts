@@ -22,6 +22,7 @@ import { openMime } from "../../src/server/delivery/letter/mime-parts.ts";
 import { sevenBit } from "../../src/server/delivery/letter/seven-bit.ts";
 import { decodeWords, harmless, quotedLine, wrapped } from "../../src/server/delivery/report/prose.ts";
 import { readResponse } from "../../src/server/delivery/route/dns-message.ts";
+import { messageReader } from "../../src/server/delivery/route/dns-query.ts";
 import { policyId, readPolicy } from "../../src/server/delivery/tls/sts-policy.ts";
 import { logBug } from "../../src/server/observe/log.ts";
 import { parseAliases } from "../../src/server/submission/aliases.ts";
@@ -243,6 +244,17 @@ test("an answer of a name server that is full of pointers is read in proportion"
 }, async () => {
   const read = (length: number): unknown => readResponse(pointers(length), { id: 1, name: "a", type: "A" });
   expect(await isLinear((length) => read(length))).toBe(true);
+});
+
+test("an answer of a name server that comes octet by octet is read in proportion", {
+  timeout: 120_000,
+}, async () => {
+  const octet = Buffer.of(0xff);
+  const read = (length: number): void => {
+    const whole = messageReader();
+    for (let count = 0; count < 1 + (2 / 3) * length; count++) whole(octet); // 65 535 octets are never whole here
+  };
+  expect(await isLinear(read)).toBe(true);
 });
 
 test("a line of a server that comes octet by octet is read in proportion", { timeout: 120_000 }, async () => {
