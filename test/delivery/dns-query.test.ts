@@ -1,9 +1,10 @@
 import { createSocket, type RemoteInfo } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { errorCode } from "../../src/failure.ts";
-import { asking } from "../../src/server/delivery/route/dns-query.ts";
+import { asking, messageReader } from "../../src/server/delivery/route/dns-query.ts";
 import type { Resolver } from "../../src/server/delivery/route/resolver.ts";
 import { validating } from "../../src/server/delivery/route/validating.ts";
 
@@ -13,6 +14,7 @@ const quick = { timeout: 150, tries: 3 };
 async function serverThat(
   reply: (query: Buffer, time: number, from: RemoteInfo) => readonly Buffer[],
   stream?: (query: Buffer, socket: Socket) => void,
+  patience = quick,
 ): Promise<Resolver> {
   let times = 0;
   for (let tries = 1; ; tries += 1) {
@@ -26,7 +28,7 @@ async function serverThat(
     onTestFinished(() => void socket.close());
     try {
       if (stream) await listenAt(port, stream);
-      return validating(asking({ host: "127.0.0.1", port }, quick));
+      return validating(asking({ host: "127.0.0.1", port }, patience));
     } catch (error) {
       // What is free for UDP may be taken for TCP.
       if (errorCode(error) !== "EADDRINUSE" || tries === 20) throw error;
@@ -43,7 +45,7 @@ async function listenAt(port: number, stream: (query: Buffer, socket: Socket) =>
   onTestFinished(() => void server.close());
 }
 
-/** A response to `query` with one address, or with none. */
+/** A response to `query` with one address, with none, or with the same so many times. */
 function answer(query: Buffer, { flags = 0x81a0, last = 1, records = 1, id = 0 } = {}): Buffer {
   const header = Buffer.from(query.subarray(0, 12));
   header.writeUInt16BE(query.readUInt16BE(0) ^ id, 0);
@@ -51,7 +53,7 @@ function answer(query: Buffer, { flags = 0x81a0, last = 1, records = 1, id = 0 }
   header.writeUInt16BE(records, 6);
   header.writeUInt16BE(0, 10);
   const data = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, last]);
-  return Buffer.concat([header, query.subarray(12, query.length - 11), ...(records > 0 ? [data] : [])]);
+  return Buffer.concat([header, query.subarray(12, query.length - 11), ...Array<Buffer>(records).fill(data)]);
 }
 
 const framed = (message: Buffer): Buffer =>
@@ -122,6 +124,25 @@ describe("a name server that", () => {
     expect(await resolver.ipv4("mx.example.net")).toMatchObject(found(7));
   });
 
+  test("brings an answer over TCP octet by octet is heard to its end", async () => {
+    const records = 100;
+    const resolver = await serverThat(
+      (query) => [answer(query, { flags: 0x8380, records: 0 })],
+      (query, socket) =>
+        void (async () => {
+          socket.setNoDelay(true);
+          const more = Buffer.from("what nobody asked for");
+          for (const octet of Buffer.concat([framed(answer(query, { last: 7, records })), more])) {
+            socket.write(Buffer.of(octet));
+            await nextTurn();
+          }
+        })(),
+      { timeout: 20_000, tries: 1 },
+    );
+    const values = Array<string>(records).fill("192.0.2.7");
+    expect(await resolver.ipv4("mx.example.net")).toMatchObject({ kind: "found", values });
+  });
+
   test.each<[string, (query: Buffer, socket: Socket) => void, string]>([
     ["hangs up on TCP", (_, socket) => void socket.end(), "ECONNRESET"],
     [
@@ -151,4 +172,17 @@ describe("a name server that", () => {
     const resolver = await serverThat((query) => [answer(query)]);
     expect(await resolver.ipv4(`${"a".repeat(64)}.example.net`)).toEqual({ kind: "unknown" });
   });
+});
+
+test("an answer that comes octet by octet over TCP is put together once, however long it is", () => {
+  const message = Buffer.alloc(0xffff, "x");
+  const join = vi.spyOn(Buffer, "concat");
+  onTestFinished(() => void join.mockRestore());
+  const whole = messageReader();
+  const found: (Buffer | undefined)[] = [];
+  for (const octet of [0xff, 0xff, ...message]) found.push(whole(Buffer.of(octet)));
+  const joined = join.mock.results.reduce((sum, { value }) => sum + (value as Buffer).length, 0);
+  expect(joined).toBe(2 + 2 + message.length);
+  expect(found.findIndex((one) => one !== undefined)).toBe(found.length - 1);
+  expect(found.at(-1)?.equals(message)).toBe(true);
 });

@@ -24,6 +24,7 @@ const bodyOf =
 /** The converted message as latin1, or the text of the reply that says why not. */
 async function converted(text: string, size?: number): Promise<string> {
   const result = await sevenBit(bodyOf(text, size));
+  if (result === undefined) throw new Error("it was left undone");
   if ("code" in result) return `${result.code} ${result.status} ${result.text}`;
   const chunks: Buffer[] = [];
   for await (const chunk of result.body()) chunks.push(chunk as Buffer);
@@ -257,7 +258,7 @@ epilogue
         })(),
       );
     const result = await sevenBit(body);
-    if ("code" in result) throw new Error(result.text);
+    if (!result || "code" in result) throw new Error(result?.text);
     let [octets, largest] = [0, 0];
     for await (const chunk of result.body()) {
       octets += (chunk as Buffer).length;
@@ -288,6 +289,36 @@ epilogue
 describe("a host without 8BITMIME", () => {
   const seven = { EHLO: "250-fake.example.net\n250-SIZE 200\n250 DSN" };
   const note = (more: string): Letter => letter({ eightBit: true }, crlf(more));
+
+  test.each([
+    ["looked at", 1],
+    ["counted", 2],
+    ["sent", 3],
+  ])("has no part in the end of a conversion while the message is %s", async (_, last) => {
+    const at = await server({ EHLO: "250 fake.example.net" });
+    const stop = new AbortController();
+    const chunks = 100;
+    let [reading, read] = [0, 0];
+    const body = (): Readable =>
+      Readable.from(
+        (function* () {
+          reading += 1;
+          yield Buffer.from(crlf(head("8bit")), "latin1");
+          for (let count = 0; count < chunks; count += 1) {
+            read = count;
+            if (reading === last && count === 3) stop.abort();
+            yield Buffer.from("caf\u00e9\r\n".repeat(10), "latin1");
+          }
+        })(),
+      );
+    expect(await deliver([at, at], { ...note(""), body }, {}, stop.signal)).toEqual([]);
+    expect(reading).toBe(last);
+    await new Promise((resolve) => void setImmediate(resolve));
+    expect(read).toBeLessThan(chunks / 2);
+    expect(at.received).toEqual([]);
+    expect(at.connections()).toBe(1);
+    expect(at.commands.some((command) => command.startsWith("MAIL"))).toBe(last === 3);
+  });
 
   test("gets the message converted, and its size as it is then", async () => {
     const at = await server(seven);

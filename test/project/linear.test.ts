@@ -2,17 +2,27 @@
  * What reads octets from outside takes time in proportion to their number: hostile forms of n, 4n and 16n, compared
  * with each other and not with a clock.
  */
-import { PassThrough, Readable } from "node:stream";
+import { createReadStream } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, Readable, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+// What it is made of, which stuffs dots, has no name of its own.
+import DataStream from "../../node_modules/nodemailer/dist/esm/smtp-connection/data-stream.js";
 import { findLines } from "../../src/config/lines.ts";
 import { hopsOf } from "../../src/probe/arrival/hops.ts";
 import { returnedIn } from "../../src/probe/arrival/returned.ts";
 import { digestMd5 } from "../../src/probe/sasl/digest.ts";
 import { offersIn } from "../../src/probe/transaction/hello.ts";
+import { WireConnection } from "../../src/server/delivery/hop/wire.ts";
 import { openMime } from "../../src/server/delivery/letter/mime-parts.ts";
 import { sevenBit } from "../../src/server/delivery/letter/seven-bit.ts";
 import { decodeWords, harmless, quotedLine, wrapped } from "../../src/server/delivery/report/prose.ts";
 import { readResponse } from "../../src/server/delivery/route/dns-message.ts";
+import { messageReader } from "../../src/server/delivery/route/dns-query.ts";
 import { policyId, readPolicy } from "../../src/server/delivery/tls/sts-policy.ts";
 import { logBug } from "../../src/server/observe/log.ts";
 import { parseAliases } from "../../src/server/submission/aliases.ts";
@@ -215,7 +225,7 @@ test.each([
   const convert = async (length: number): Promise<void> => {
     const body = bodyOf(length);
     const converted = await sevenBit(() => pieces(body));
-    if (!("body" in converted)) throw new Error(converted.text);
+    if (!converted || !("body" in converted)) throw new Error(converted?.text);
     for await (const _chunk of converted.body());
   };
   expect(await isLinear(convert)).toBe(true);
@@ -236,6 +246,17 @@ test("an answer of a name server that is full of pointers is read in proportion"
   expect(await isLinear((length) => read(length))).toBe(true);
 });
 
+test("an answer of a name server that comes octet by octet is read in proportion", {
+  timeout: 120_000,
+}, async () => {
+  const octet = Buffer.of(0xff);
+  const read = (length: number): void => {
+    const whole = messageReader();
+    for (let count = 0; count < 1 + (2 / 3) * length; count++) whole(octet); // 65 535 octets are never whole here
+  };
+  expect(await isLinear(read)).toBe(true);
+});
+
 test("a line of a server that comes octet by octet is read in proportion", { timeout: 120_000 }, async () => {
   const read = (length: number): void => {
     const stream = new PassThrough();
@@ -245,4 +266,57 @@ test("a line of a server that comes octet by octet is read in proportion", { tim
     stream.destroy();
   };
   expect(await isLinear(read)).toBe(true);
+});
+
+test.each([
+  ["a line without end", "a", 1],
+  ["continuation lines", "250-a\r\n", 7],
+  ["continuation lines, all at once", "250-a\r\n", 65_536],
+  ["blank lines", "\n", 1],
+  ["blank lines, all at once", "\n", 65_536],
+  ["codes without end", "2", 65_536],
+  ["replies that nobody asked for", "250 a\r\n", 65_536],
+])("a next hop's %s are read in proportion, %j in pieces of %i", { timeout: 120_000 }, async (...row) => {
+  const [, text, size] = row;
+  const hear = async (length: number): Promise<void> => {
+    const said = Buffer.from(text.repeat(Math.ceil((4 * length) / text.length)));
+    const wire = new WireConnection({ maxResponseSize: 64 * 1024 });
+    for (let at = 0; at < said.length; at += size) wire._onData(said.subarray(at, at + size));
+    while (wire._responseQueue.length > 0 && !wire._responsePartial && wire.destroyed !== true)
+      await nextTurn();
+    wire.close();
+  };
+  expect(await isLinear(hear)).toBe(true);
+});
+
+const sink = (): Writable => new Writable({ write: (_chunk, _encoding, done) => done() });
+
+test.each([".\r\n", "\r.", "\n", "\r", ".", "a"])(
+  "dots are stuffed in proportion in %j",
+  {
+    timeout: 120_000,
+  },
+  async (text) => {
+    const stuff = (length: number): Promise<void> =>
+      pipeline(Readable.from([Buffer.from(text.repeat(4 * length))]), new DataStream(), sink());
+    expect(await isLinear(stuff)).toBe(true);
+  },
+);
+
+test("dots are stuffed in turns: whatever the message is, others have theirs between two chunks", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "tpa-submit-dots-"));
+  try {
+    const [chunk, chunks] = [64 * 1024, 40];
+    await writeFile(join(folder, "message"), ".\r\n".repeat(Math.ceil((chunk * chunks) / 3)));
+    let sent = false;
+    const sending = pipeline(createReadStream(join(folder, "message")), new DataStream(), sink()).then(() => {
+      sent = true;
+    });
+    let turns = 0;
+    for (; !sent; turns += 1) await nextTurn();
+    await sending;
+    expect(turns).toBeGreaterThanOrEqual(chunks);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

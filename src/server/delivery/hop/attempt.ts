@@ -16,6 +16,9 @@ import { transact } from "./transaction.ts";
 /** RFC 5321 section 4.5.3.1.8: what every server must take at a time. */
 const mostRecipients = 100;
 
+/** Ends a session; of the recipients that are left nobody hears it, for `signal` came first. */
+const outOfTime = reply(451, "4.4.2", "out of time");
+
 /** What one host had to say. */
 interface Visit {
   readonly outcomes: readonly Outcome[];
@@ -151,7 +154,9 @@ async function converse(
   { terms, now, signal, tell }: Journey,
   ready: number,
 ): Promise<Visit> {
-  const { commands, carried, refused, message: form } = await planFor(letter, session, peer(hop));
+  const plan = await planFor(letter, session, peer(hop), signal);
+  if (plan === undefined) return { outcomes: [], left: letter.recipients, end: outOfTime };
+  const { commands, carried, refused, message: form } = plan;
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
   if (carried.length === 0) return { outcomes: own, left: [] };
   const message = { body: form.body(), size: form.size };

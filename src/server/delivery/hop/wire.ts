@@ -20,6 +20,8 @@ interface Insides {
   readonly _responsePartial: boolean;
   _sendCommand(command: string, shown?: string): void;
   _processResponse(): unknown;
+  _onData(chunk: Buffer): void;
+  _onResponseTooLarge(): void;
   _onError(error: Error, type: string, said?: string | false, command?: string): void;
   _actionDATA(said: string, done: () => void): void;
   _actionLMTPStream(recipient: string, final: boolean, said: string, done: () => void): void;
@@ -41,6 +43,9 @@ export type Extension = "8BITMIME" | "DSN" | "SMTPUTF8" | "SIZE" | "PIPELINING" 
 
 /** Milliseconds. Our choice: nothing depends on the answer to QUIT. */
 const goodbye = 5000;
+
+/** Our choice: no server may say as much at once that has been asked for a hundred recipients, blank lines included. */
+const mostReplies = 1000;
 
 export class WireConnection extends Nodemailer {
   /** What we are waiting for, in the words of Postfix's log: "lost connection while …". */
@@ -108,9 +113,18 @@ export class WireConnection extends Nodemailer {
     return super._processResponse();
   }
 
-  /** A server may answer and hang up: what it has said still counts, only then the connection is lost. */
+  /** Replies that nobody asked for would wait in memory, and be shifted one by one along a list without end. */
+  override _onData(chunk: Buffer): void {
+    super._onData(chunk);
+    if (this._responseQueue.length > mostReplies) this._onResponseTooLarge();
+  }
+
+  /**
+   * A server may answer and hang up: what it has said still counts, only then the connection is lost. Where what it
+   * `said` is the error, nothing after it is read any more.
+   */
   override _onError(error: Error, type: string, said?: string | false, command?: string): void {
-    const unread = this._responseQueue.length > 0 && !this._responsePartial;
+    const unread = typeof said !== "string" && this._responseQueue.length > 0 && !this._responsePartial;
     if (unread && !this.destroyed) setImmediate(() => this._onError(error, type, said, command));
     else super._onError(error, type, said, command);
   }

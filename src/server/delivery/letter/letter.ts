@@ -54,10 +54,19 @@ export interface Plan {
   readonly message: { readonly size: number; readonly body: () => Readable };
 }
 
-/** The commands that carry `letter` to a host with this `offer`, and the recipients that it cannot serve. */
-export async function planFor(letter: Letter, offer: Offer, host: string): Promise<Plan> {
+/**
+ * The commands that carry `letter` to a host with this `offer`, and the recipients that it cannot serve. Undefined where
+ * `signal` came first.
+ */
+export async function planFor(
+  letter: Letter,
+  offer: Offer,
+  host: string,
+  signal: AbortSignal,
+): Promise<Plan | undefined> {
   const { envelope } = letter;
-  const form = await formFor(letter, offer, host);
+  const form = await formFor(letter, offer, host, signal);
+  if (form === undefined) return undefined;
   return inHand(envelope.id, () => commandsFor(letter, form, offer, host));
 }
 
@@ -96,12 +105,13 @@ interface Form {
   readonly body: () => Readable;
 }
 
-/** How the host can have the message, or why it cannot at all. */
+/** How the host can have the message, or why it cannot at all; undefined where `signal` came first. */
 async function formFor(
   { envelope, utf8Header, body }: Letter,
   offer: Offer,
   host: string,
-): Promise<Form | Reply> {
+  signal: AbortSignal,
+): Promise<Form | Reply | undefined> {
   const { id, size, eightBit } = envelope;
   if (size > offer.largest) return tooLarge(size, offer, host);
   if (utf8Header && !offer.offers("SMTPUTF8")) {
@@ -113,7 +123,8 @@ async function formFor(
   }
   if (!eightBit || offer.offers("8BITMIME")) return { size, eightBit, body };
   // RFC 6152 section 3: convert or return.
-  const converted = await sevenBit(body, id);
+  const converted = await sevenBit(body, id, signal);
+  if (converted === undefined) return undefined;
   if ("code" in converted) {
     const { code, status, text } = converted;
     if (code < 500) return converted;

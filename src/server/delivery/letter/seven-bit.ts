@@ -31,14 +31,23 @@ const sealed =
 
 /**
  * `body` as a message of 7-bit lines; or a reply that says why not: permanent where it must not be converted, temporary
- * where it cannot be read. It is done in turns, each in the name of the message `id`.
+ * where it cannot be read. It is done in turns, each in the name of the message `id`. Undefined where `signal` came
+ * first: it is left undone after the turn under way.
  */
-export async function sevenBit(body: () => Readable, id = ""): Promise<SevenBit | Reply> {
+export async function sevenBit(
+  body: () => Readable,
+  id = "",
+  signal: AbortSignal = never,
+): Promise<SevenBit | Reply | undefined> {
   try {
-    const encodings = await survey(body(), id);
+    const encodings = await survey(body(), id, signal);
+    if (encodings === undefined) return undefined;
     if (typeof encodings === "string") return reply(554, "5.6.3", encodings);
     let size = 0;
-    for await (const chunk of encoded(body(), encodings, id)) size += chunk.length;
+    for await (const chunk of encoded(body(), encodings, id)) {
+      if (signal.aborted) return undefined;
+      size += chunk.length;
+    }
     return { size, body: () => Readable.from(encoded(body(), encodings, id), { objectMode: false }) };
   } catch (error) {
     if (errorCode(error) === "") throw error;
@@ -46,14 +55,20 @@ export async function sevenBit(body: () => Readable, id = ""): Promise<SevenBit 
   }
 }
 
+const never = new AbortController().signal;
+
 /** What is known of a leaf's body. */
 interface Count {
   octets: number;
   high: number;
 }
 
-/** What to do with each entity; a text says why nothing may be done. */
-async function survey(body: Readable, id: string): Promise<Encodings | string> {
+/** What to do with each entity; a text says why nothing may be done; undefined is for `signal`. */
+async function survey(
+  body: Readable,
+  id: string,
+  signal: AbortSignal,
+): Promise<Encodings | string | undefined> {
   const entities: Entity[] = [];
   const counts = new Map<number, Count>();
   let flaw: string | undefined;
@@ -70,7 +85,7 @@ async function survey(body: Readable, id: string): Promise<Encodings | string> {
       count.high += highOctets(piece.line);
     }
   });
-  for await (const _ of turns(body, reader, id)); // each is a turn
+  for await (const _ of turns(body, reader, id)) if (signal.aborted) return undefined; // each is a turn
   if (flaw !== undefined) return flaw;
   const encodings = new Map<number, "7bit" | "quoted-printable" | "base64">();
   for (const entity of entities) {

@@ -104,7 +104,7 @@ export function relayCarrier(
 export function folderCarrier(directory: string, now: () => number): Carrier {
   return {
     destination: () => directory,
-    carry: (letter) => deliverToFolder(directory, letter, now),
+    carry: (letter, signal) => deliverToFolder(directory, letter, now, signal),
   };
 }
 
