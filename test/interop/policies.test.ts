@@ -14,7 +14,7 @@ import { openPolicies } from "../../src/server/delivery/tls/mta-sts.ts";
 import { stsCache } from "../../src/server/delivery/tls/sts-cache.ts";
 import { fetchingFrom } from "../../src/server/delivery/tls/sts-fetch.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
-import { letter, recipient, replies, terms } from "../delivery/letters.ts";
+import { letter, recipient, replies, terms } from "../server/delivery/letters.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type NameServer, nameServer, type Records } from "../tools/dns.ts";
 import { startPostfix } from "./postfix.mjs";

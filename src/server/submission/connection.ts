@@ -1,7 +1,7 @@
 /**
  * A session on its socket. The library (smtp-server) keeps the socket, its TLS handshake, the reading of DATA and the
  * closing; all that is said comes from verbs.ts, login.ts and message/receive.ts.
- * test/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
+ * test/server/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
  */
 import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";

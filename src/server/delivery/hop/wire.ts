@@ -1,7 +1,7 @@
 /**
  * nodemailer's SMTP client, bent to a relay's needs: every parameter of MAIL and RCPT is ours (nodemailer has
  * one set of DSN parameters for all recipients, and SMTPUTF8 only for addresses), LMTP replies are kept per
- * recipient, and it is known what was going on when a connection broke. test/delivery/wire.test.ts holds what
+ * recipient, and it is known what was going on when a connection broke. test/server/delivery/wire.test.ts holds what
  * we use of nodemailer's undeclared insides.
  */
 import type { Socket } from "node:net";
