@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import type { Submission } from "../../src/server/submission/door/listener.ts";
+import type { Submission } from "../../src/server/submission/listener/listener.ts";
 import { senderPolicy } from "../../src/server/submission/policy.ts";
 import { connect } from "../server/submission/client.ts";
 import { type DiskFaults, type Door, openDoor, quotaOf, type Stored } from "../server/submission/door.ts";

@@ -18,10 +18,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ldap: ["passwd", "durable.ts", "file-lock.ts"],
   probe: ["smtp", "passwd", "durable.ts"],
   "server/spool": ["smtp", "durable.ts", "file-lock.ts"],
-  "server/observe": ["smtp"],
-  "server/submission": ["smtp", "server/spool", "passwd", "server/observe"],
-  "server/control": ["smtp", "server/spool", "server/delivery", "server/observe", "durable.ts"],
-  "server/delivery": ["smtp", "server/spool", "server/observe", "durable.ts"],
+  "server/log": ["smtp"],
+  "server/submission": ["smtp", "server/spool", "passwd", "server/log"],
+  "server/delivery": ["smtp", "server/spool", "server/log", "durable.ts"],
+  "server/dsn": ["smtp", "server/spool", "server/log", "server/delivery"],
+  "server/queue": ["smtp", "server/spool", "server/log", "server/delivery", "server/dsn"],
+  "server/control": ["smtp", "server/spool", "server/log", "server/dsn", "server/queue", "durable.ts"],
 };
 
 /** The same table from the page: `| passwd, other | durable |`, failure.ts left out. */

@@ -6,8 +6,8 @@ import { isSetting, isTables, type Rows } from "../../src/config/rows.ts";
 import { settings } from "../../src/config/settings.ts";
 import { exitStatus } from "../../src/failure.ts";
 import { commands } from "../../src/main.ts";
-import { events } from "../../src/server/observe/events.ts";
-import { counted, gauges, logged } from "../../src/server/observe/figures.ts";
+import { events } from "../../src/server/log/events.ts";
+import { counted, gauges, logged } from "../../src/server/log/figures.ts";
 import { part } from "../tools/manual.ts";
 
 const page = (name: string): string => readFileSync(new URL(`../../man/${name}`, import.meta.url), "utf8");

@@ -1,7 +1,8 @@
 /** What the relay tells of itself to monitoring: the gauges of /metrics. */
-import type { Scheduler } from "../../server/delivery/schedule/scheduler.ts";
-import type { Readings } from "../../server/observe/figures.ts";
-import { processReadings } from "../../server/observe/metrics.ts";
+
+import type { Readings } from "../../server/log/figures.ts";
+import { processReadings } from "../../server/log/metrics.ts";
+import type { Scheduler } from "../../server/queue/scheduler.ts";
 import type { Free } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import type { Checkup } from "./health.ts";

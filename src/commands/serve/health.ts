@@ -1,7 +1,7 @@
 /** Whether a message sent now would be taken and delivered: what /healthz says. */
 import { setTimeout as pause } from "node:timers/promises";
 import { errorCode, errorText } from "../../failure.ts";
-import type { Health } from "../../server/observe/http.ts";
+import type { Health } from "../../server/log/http.ts";
 import { lately } from "../../server/spool/lately.ts";
 import type { Free, Spool } from "../../server/spool/spool.ts";
 import type { State } from "./figures.ts";

@@ -1,6 +1,6 @@
 /** How long delivery is tried, and how often, as the configuration has it. */
 import type { Config } from "../../config/settings.ts";
-import type { Patience } from "../../server/delivery/schedule/verdict.ts";
+import type { Patience } from "../../server/queue/verdict.ts";
 import { descriptorLimit } from "./descriptors.ts";
 
 /** So many deliveries may be under way for each that moves, and part of all descriptors. Our choices. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
-import { log } from "../../server/observe/log.ts";
+import { log } from "../../server/log/log.ts";
 import type { Keepsake } from "../../server/spool/care.ts";
 import { newQuota, type Quota } from "../../server/submission/limits/quota.ts";
 import { day, hour, total } from "../../server/submission/limits/recent.ts";

@@ -3,9 +3,9 @@
  * that no attempt is under way meanwhile.
  */
 import { type Reply, reply } from "../../smtp/reply.ts";
-import { openLedger } from "../delivery/schedule/ledger.ts";
-import { conclude, isOpen, wanting } from "../delivery/schedule/verdict.ts";
-import { log } from "../observe/log.ts";
+import { log } from "../log/log.ts";
+import { openLedger } from "../queue/ledger.ts";
+import { conclude, isOpen, wanting } from "../queue/verdict.ts";
 import type { Envelope, LastReply } from "../spool/envelope.ts";
 import type { Floor } from "./floor.ts";
 import { nameOperator } from "./operator.ts";

@@ -1,5 +1,5 @@
 /** `queue verify`: what is damaged in the spool, and, where that is asked for, what became of it. */
-import { log } from "../observe/log.ts";
+import { log } from "../log/log.ts";
 import type { Care, Keepsake } from "../spool/care.ts";
 import { remedyText } from "../spool/care.ts";
 import { frozenFault } from "./frozen.ts";

@@ -3,7 +3,7 @@
  * each change is in the log with the name of who asked for it.
  */
 import { errorCode, errorText, Failure } from "../../failure.ts";
-import { log, logBug } from "../observe/log.ts";
+import { log, logBug } from "../log/log.ts";
 import type { Keepsake } from "../spool/care.ts";
 import { deeds } from "./acts.ts";
 import { verify } from "./care.ts";

@@ -3,10 +3,10 @@
  * alone, while nobody else has it.
  */
 
-import { newReporter } from "../delivery/report/reporter.ts";
-import type { Books } from "../delivery/schedule/ledger.ts";
-import type { Scheduler } from "../delivery/schedule/scheduler.ts";
-import type { Patience } from "../delivery/schedule/verdict.ts";
+import { newReporter } from "../dsn/reporter.ts";
+import type { Books } from "../queue/ledger.ts";
+import type { Scheduler } from "../queue/scheduler.ts";
+import type { Patience } from "../queue/verdict.ts";
 import { isDamaged, type Reading, type Spool } from "../spool/spool.ts";
 import type { Frost, FrozenLogins } from "./frozen.ts";
 

@@ -10,8 +10,8 @@ import { frostedSpool, newFrost, openFrozen } from "../../../src/server/control/
 import { type Act, type Answers, acts, type Desk, type Done } from "../../../src/server/control/order.ts";
 import { unreached } from "../../../src/server/delivery/hop/attempt.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
-import { startScheduler } from "../../../src/server/delivery/schedule/scheduler.ts";
-import { type Entry, logTo } from "../../../src/server/observe/log.ts";
+import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import { startScheduler } from "../../../src/server/queue/scheduler.ts";
 import { openSpool } from "../../../src/server/spool/spool.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 import { patience, put } from "../../server/delivery/office.ts";

@@ -2,7 +2,7 @@
 import { afterEach } from "vitest";
 import { attempt } from "../../../src/server/delivery/hop/attempt.ts";
 import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
-import type { Letter, Outcome } from "../../../src/server/delivery/letter/letter.ts";
+import type { Letter, Outcome } from "../../../src/server/delivery/message/letter.ts";
 import type { Hop } from "../../../src/server/delivery/route/route.ts";
 import { type FakeServer, fakeServer, type Options, type Script } from "../../tools/fakeserver.ts";
 import { hop, terms } from "./letters.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Letter } from "../../../src/server/delivery/letter/letter.ts";
+import type { Letter } from "../../../src/server/delivery/message/letter.ts";
 import { deliver, server } from "./hosts.ts";
 import { letter, message, recipient, replies } from "./letters.ts";
 

@@ -1,7 +1,7 @@
 /** Envelopes, letters and terms for the tests of delivery. */
 import { Readable } from "node:stream";
 import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
-import type { Letter, Outcome } from "../../../src/server/delivery/letter/letter.ts";
+import type { Letter, Outcome } from "../../../src/server/delivery/message/letter.ts";
 import type { Hop } from "../../../src/server/delivery/route/route.ts";
 import type { Envelope, Recipient } from "../../../src/server/spool/envelope.ts";
 

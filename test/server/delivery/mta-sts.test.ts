@@ -14,7 +14,7 @@ import { openPolicies, type StsPolicies } from "../../../src/server/delivery/tls
 import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
 import { type StsCache, stsCache } from "../../../src/server/delivery/tls/sts-cache.ts";
 import { fetchingFrom } from "../../../src/server/delivery/tls/sts-fetch.ts";
-import { type Entry, logTo } from "../../../src/server/observe/log.ts";
+import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
 import { close, type Script } from "../../tools/fakeserver.ts";
 import { real } from "../../tools/real.ts";

@@ -8,15 +8,11 @@ import { join } from "node:path";
 import { expect, vi } from "vitest";
 import { unreached } from "../../../src/server/delivery/hop/attempt.ts";
 import { type TellPace, tellNobody } from "../../../src/server/delivery/hop/pace.ts";
-import type { Letter, Outcome } from "../../../src/server/delivery/letter/letter.ts";
+import type { Letter, Outcome } from "../../../src/server/delivery/message/letter.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
-import {
-  type Clock,
-  type Scheduler,
-  startScheduler,
-} from "../../../src/server/delivery/schedule/scheduler.ts";
-import type { Patience } from "../../../src/server/delivery/schedule/verdict.ts";
-import { type Entry, logTo } from "../../../src/server/observe/log.ts";
+import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import { type Clock, type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
+import type { Patience } from "../../../src/server/queue/verdict.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { openSpool, type Spool } from "../../../src/server/spool/spool.ts";
 import { reply } from "../../../src/smtp/reply.ts";

@@ -9,7 +9,7 @@ import type { Hop } from "../../../src/server/delivery/route/route.ts";
 import type { StsPolicies } from "../../../src/server/delivery/tls/mta-sts.ts";
 import { hopsFor, isLenient, wishesOf } from "../../../src/server/delivery/tls/require-tls.ts";
 import type { StsPolicy } from "../../../src/server/delivery/tls/sts-policy.ts";
-import { type Entry, logTo } from "../../../src/server/observe/log.ts";
+import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
 import { close, type FakeServer, type Script } from "../../tools/fakeserver.ts";

@@ -1,8 +1,8 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Letter } from "../../../src/server/delivery/letter/letter.ts";
-import { sevenBit } from "../../../src/server/delivery/letter/seven-bit.ts";
+import type { Letter } from "../../../src/server/delivery/message/letter.ts";
+import { sevenBit } from "../../../src/server/delivery/message/seven-bit.ts";
 import { runWell } from "../../tools/child.mjs";
 import { real } from "../../tools/real.ts";
 import { deliver, server } from "./hosts.ts";

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
 import type { Hop } from "../../../src/server/delivery/route/route.ts";
 import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
-import { type Entry, logTo } from "../../../src/server/observe/log.ts";
+import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { close, type Options, type Script, silence } from "../../tools/fakeserver.ts";
 import { real } from "../../tools/real.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
 import { afterAll, describe, expect, test } from "vitest";
-import { readCertificate } from "../../../src/server/submission/door/certificate.ts";
+import { readCertificate } from "../../../src/server/submission/listener/certificate.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { clientCertificate } from "../../tools/client-certificate.ts";
 import type { Client } from "./client.ts";

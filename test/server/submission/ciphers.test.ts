@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Listener, listen } from "../../../src/server/submission/door/listener.ts";
+import { type Listener, listen } from "../../../src/server/submission/listener/listener.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { submissionFor } from "./door.ts";
 

@@ -3,14 +3,14 @@ import { setTimeout } from "node:timers/promises";
 import { indexLogins } from "../../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
 import { newProofs } from "../../../src/passwd/proofs.ts";
-import { type Entry, log, logTo } from "../../../src/server/observe/log.ts";
+import { type Entry, log, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import type { Draft, NewEnvelope } from "../../../src/server/spool/spool.ts";
-import { type Listener, listen, type Submission } from "../../../src/server/submission/door/listener.ts";
 import { newBrake } from "../../../src/server/submission/limits/brake.ts";
 import { newCrowd } from "../../../src/server/submission/limits/crowd.ts";
 import { type Allowance, newQuota, type Quota } from "../../../src/server/submission/limits/quota.ts";
 import { newUsage } from "../../../src/server/submission/limits/usage.ts";
+import { type Listener, listen, type Submission } from "../../../src/server/submission/listener/listener.ts";
 import { senderPolicy } from "../../../src/server/submission/policy.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 

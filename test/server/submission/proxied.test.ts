@@ -2,8 +2,8 @@
 import { once } from "node:events";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
-import { within } from "../../../src/server/submission/door/proxied.ts";
-import { readProxyHeader } from "../../../src/server/submission/door/proxy-header.ts";
+import { within } from "../../../src/server/submission/listener/proxied.ts";
+import { readProxyHeader } from "../../../src/server/submission/listener/proxy-header.ts";
 import { testPatience } from "./door.ts";
 import { ask, connected, noBug, opened, texts } from "./knocking.ts";
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { openSink } from "../../../src/server/observe/sink.ts";
+import { openSink } from "../../../src/server/log/sink.ts";
 import { pathOf, real } from "../../tools/real.ts";
 import type { Door } from "./door.ts";
 import { ask, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Entry, logTo } from "../../../src/server/observe/log.ts";
+import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { hour, total } from "../../../src/server/submission/limits/recent.ts";
 import type { Note } from "../../../src/server/submission/limits/usage.ts";
 import {

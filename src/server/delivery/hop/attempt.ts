@@ -5,7 +5,7 @@
 import { domainOf } from "../../../smtp/address.ts";
 import { isPermanent, isPositive, type Reply, reply } from "../../../smtp/reply.ts";
 import type { LastReply, Recipient } from "../../spool/envelope.ts";
-import { type Letter, type Outcome, planFor } from "../letter/letter.ts";
+import { type Letter, type Outcome, planFor } from "../message/letter.ts";
 import type { Hop } from "../route/route.ts";
 import { type TellPace, tellNobody } from "./pace.ts";
 import { peer, peerWithPort } from "./peer.ts";

@@ -1,6 +1,6 @@
 /** How a next hop is spoken of, in the log and in replies of our own. */
 import { parseReply, type Reply, reply } from "../../../smtp/reply.ts";
-import { onOneLine } from "../../observe/log.ts";
+import { onOneLine } from "../../log/log.ts";
 import type { Hop } from "../route/route.ts";
 import type { WireError } from "./step.ts";
 

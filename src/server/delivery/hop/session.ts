@@ -8,7 +8,7 @@ import { TLSSocket } from "node:tls";
 import type { SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../../failure.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { log } from "../../observe/log.ts";
+import { log } from "../../log/log.ts";
 import type { Hop } from "../route/route.ts";
 import { chainOf, matchesTlsa } from "../tls/dane.ts";
 import { policyFor, type TlsPolicy, tlsOptions } from "../tls/policy.ts";

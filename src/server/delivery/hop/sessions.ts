@@ -3,7 +3,7 @@
  * same terms, and, unless the host took the last message a moment ago, after it has answered RSET: whatever happened
  * while it waited costs a new connection and nothing else.
  */
-import { log } from "../../observe/log.ts";
+import { log } from "../../log/log.ts";
 import type { Hop } from "../route/route.ts";
 import { within } from "./deadline.ts";
 import { peerWithPort } from "./peer.ts";

@@ -4,13 +4,13 @@
  */
 import { addressLiteral, asciiDomain, domainOf } from "../../../smtp/address.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { log } from "../../observe/log.ts";
+import { log } from "../../log/log.ts";
 import type { Envelope } from "../../spool/envelope.ts";
 import { attempt, unreached } from "../hop/attempt.ts";
 import { type TellPace, tellNobody } from "../hop/pace.ts";
 import { peerWithPort } from "../hop/peer.ts";
 import type { Terms } from "../hop/terms.ts";
-import type { Letter, Outcome } from "../letter/letter.ts";
+import type { Letter, Outcome } from "../message/letter.ts";
 import type { StsPolicies } from "../tls/mta-sts.ts";
 import { hopsFor, isLenient } from "../tls/require-tls.ts";
 import { underPolicy } from "../tls/sts-policy.ts";

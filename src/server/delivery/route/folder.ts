@@ -8,7 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { replaceFile, syncDirectory } from "../../../durable.ts";
 import { errorCode, errorText } from "../../../failure.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import type { Letter, Outcome } from "../letter/letter.ts";
+import type { Letter, Outcome } from "../message/letter.ts";
 
 const mode = 0o600;
 
