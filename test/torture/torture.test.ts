@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { prepareRelay, type Relay } from "../../demo/relay.mjs";
-import { careBeside } from "../../src/server/spool/care.ts";
+import { fsckBeside } from "../../src/server/spool/fsck.ts";
 import { freePort } from "../tools/port.mjs";
 import { real } from "../tools/real.ts";
 import { until } from "../tools/until.ts";
@@ -281,7 +281,7 @@ async function settle(stage: Stage): Promise<readonly string[]> {
     );
   }
   const damage: string[] = [];
-  for await (const { fault } of (await careBeside(disk.spool)).damage([])) damage.push(fault);
+  for await (const { fault } of (await fsckBeside(disk.spool)).damage([])) damage.push(fault);
   stage.log += relay.log();
   return [...waits, ...damage.filter((fault) => !/^usage: /.test(fault))];
 }

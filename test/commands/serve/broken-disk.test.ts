@@ -43,7 +43,7 @@ describe("/healthz", () => {
     }
     expect(await spool.ids()).toEqual([]);
     const findings = [];
-    for await (const finding of verify(memory, directory, { live: true, keepsakes: [] }))
+    for await (const finding of verify(memory, directory, { live: true, keptFiles: [] }))
       findings.push(finding);
     expect(findings).toEqual([]);
   });

@@ -2,7 +2,10 @@
 import { afterEach } from "vitest";
 import { attempt } from "../../../src/server/delivery/hop/attempt.ts";
 import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
-import type { Letter, Outcome } from "../../../src/server/delivery/message/letter.ts";
+import type {
+  OutgoingMessage,
+  RecipientOutcome,
+} from "../../../src/server/delivery/message/outgoing-message.ts";
 import type { Hop } from "../../../src/server/delivery/route/route.ts";
 import { type FakeServer, fakeServer, type Options, type Script } from "../../tools/fakeserver.ts";
 import { hop, terms } from "./letters.ts";
@@ -27,11 +30,11 @@ export async function server(script: Script = {}, options: Options = {}): Promis
 
 export function deliver(
   to: readonly { readonly port: number }[],
-  what: Letter,
+  what: OutgoingMessage,
   more: Partial<Terms> = {},
   signal: AbortSignal = new AbortController().signal,
   how: Partial<Hop> = {},
-): Promise<readonly Outcome[]> {
+): Promise<readonly RecipientOutcome[]> {
   const hops = to.map(({ port }) => ({ ...hop(port), ...how }));
   return attempt(what, hops, terms(more), () => 1000, signal);
 }

@@ -1,7 +1,10 @@
 /** Envelopes, letters and terms for the tests of delivery. */
 import { Readable } from "node:stream";
 import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
-import type { Letter, Outcome } from "../../../src/server/delivery/message/letter.ts";
+import type {
+  OutgoingMessage,
+  RecipientOutcome,
+} from "../../../src/server/delivery/message/outgoing-message.ts";
 import type { Hop } from "../../../src/server/delivery/route/route.ts";
 import type { Envelope, Recipient } from "../../../src/server/spool/envelope.ts";
 
@@ -31,7 +34,7 @@ export function recipient(address: string, more: Partial<Recipient> = {}): Recip
   return { address, state: "waiting", ...more };
 }
 
-export function letter(more: Partial<Envelope> = {}, text = message, utf8Header = false): Letter {
+export function letter(more: Partial<Envelope> = {}, text = message, utf8Header = false): OutgoingMessage {
   const whole = envelope({ size: text.length, ...more });
   return {
     envelope: whole,
@@ -55,5 +58,5 @@ export function terms(more: Partial<Terms> = {}): Terms {
 }
 
 /** `code status text` of each outcome, as the log would quote it. */
-export const replies = (outcomes: readonly Outcome[]): readonly string[] =>
+export const replies = (outcomes: readonly RecipientOutcome[]): readonly string[] =>
   outcomes.map(({ reply }) => `${reply.code} ${reply.status} ${reply.text}`);

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { attempt } from "../../../src/server/delivery/hop/attempt.ts";
 import { newSessions, type Sessions } from "../../../src/server/delivery/hop/sessions.ts";
 import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
-import type { Outcome } from "../../../src/server/delivery/message/letter.ts";
+import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
 import type { Hop } from "../../../src/server/delivery/route/route.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { selfSigned } from "../../tools/certificate.ts";
@@ -39,7 +39,7 @@ function postman(at: FakeServer, now: () => number = Date.now) {
   };
 }
 
-const uses = (outcomes: readonly Outcome[]): readonly (number | undefined)[] =>
+const uses = (outcomes: readonly RecipientOutcome[]): readonly (number | undefined)[] =>
   outcomes.map(({ use }) => use);
 
 const fine = ["250 2.0.0 queued as F00"];

@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Letter } from "../../../src/server/delivery/message/letter.ts";
+import type { OutgoingMessage } from "../../../src/server/delivery/message/outgoing-message.ts";
 import { sevenBit } from "../../../src/server/delivery/message/seven-bit.ts";
 import { runWell } from "../../tools/child.mjs";
 import { real } from "../../tools/real.ts";
@@ -288,7 +288,7 @@ epilogue
 
 describe("a host without 8BITMIME", () => {
   const seven = { EHLO: "250-fake.example.net\n250-SIZE 200\n250 DSN" };
-  const note = (more: string): Letter => letter({ eightBit: true }, crlf(more));
+  const note = (more: string): OutgoingMessage => letter({ eightBit: true }, crlf(more));
 
   test.each([
     ["looked at", 1],

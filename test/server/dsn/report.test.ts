@@ -1,13 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type Occasion, writeReport } from "../../../src/server/dsn/report.ts";
+import { type ReportContent, writeReport } from "../../../src/server/dsn/report.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { pathOf, real } from "../../tools/real.ts";
 
 /** NAME.json: what there is to tell. NAME.eml: the report, here with LF line ends. */
 interface Given {
-  readonly occasion: Occasion;
+  readonly occasion: ReportContent;
   readonly envelope: Envelope;
   /** The message: lines, sent with CRLF. */
   readonly original: readonly string[];
@@ -97,7 +97,7 @@ describe.skipIf(!real("python3"))("reports, read by Python's email package,", ()
         defects: [],
         groups: [
           { "Reporting-MTA": "dns; submission.example.org" },
-          ...occasion.told.map(({ action, recipient }) => ({
+          ...occasion.recipients.map(({ action, recipient }) => ({
             Action: action,
             Status: recipient.reply?.status,
             "Final-Recipient": expect.stringMatching(/^(?:rfc822|utf-8); \S+/),

@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import type { SMTPConnectionSendInfo } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../../failure.ts";
 import { formatReply, isPositive, type Reply, reply } from "../../../smtp/reply.ts";
-import { uncertain } from "../../spool/copies.ts";
+import { uncertain } from "../../spool/history.ts";
 import type { Hop } from "../route/route.ts";
 import { within } from "./deadline.ts";
 import { type TellPace, tellNobody } from "./pace.ts";

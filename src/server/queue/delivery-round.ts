@@ -1,25 +1,25 @@
 /**
- * One message having its turn: attempts at its destinations, side by side or one after the other, then what follows
- * from them. A turn may be broken off between two attempts: who has been tried since the message became due is
- * told by the envelope, so that the next turn goes on with the others.
+ * One delivery round of one message: attempts at its destinations, side by side or one after the other, then what
+ * follows from them. A round may end early, between two attempts. The envelope tells who has been tried since the
+ * message became due, so that the next round goes on with the others.
  */
 import { bodyOffset } from "../../smtp/header.ts";
 import { unreached } from "../delivery/hop/attempt.ts";
 import type { TellPace } from "../delivery/hop/pace.ts";
-import type { Outcome } from "../delivery/message/letter.ts";
+import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
 import type { Carrier } from "../delivery/route/carrier.ts";
 import { inHand } from "../log/in-hand.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";
-import type { Pause } from "./destinations.ts";
-import { type Books, openLedger, type Standing } from "./ledger.ts";
-import { conclude, isDone, isOpen, type Patience } from "./verdict.ts";
+import type { Suspension } from "./destinations.ts";
+import { type DeliveryState, openRecorder, type RecorderDependencies } from "./recorder.ts";
+import { conclude, isDone, isOpen, type RetryPolicy } from "./verdict.ts";
 
-/** What a turn needs besides the message. */
-export interface Means {
-  readonly books: Books;
+/** What a round needs besides the message. */
+export interface RoundDependencies {
+  readonly recorder: RecorderDependencies;
   readonly carrier: Carrier;
-  readonly patience: Patience;
+  readonly patience: RetryPolicy;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly random: () => number;
@@ -29,30 +29,30 @@ export interface Means {
   readonly abort: AbortSignal;
 }
 
-/** How a message goes on after its turn. */
-export interface Next {
+/** How a message goes on after a round. */
+export interface NextRound {
   /** Where somebody still waits. */
   readonly destinations: readonly string[];
-  /** When its next turn is due at the latest, in milliseconds since the epoch. */
+  /** When its next round is due at the latest, in milliseconds since the epoch. */
   readonly due: number;
   /** Whether it waits for nothing but the end of pauses. */
-  readonly parked: boolean;
+  readonly suspended: boolean;
   /** What the spool does not know yet, because it could not be written. */
-  readonly unrecorded?: Standing;
+  readonly unrecorded?: DeliveryState;
 }
 
-export interface Turn {
+export interface DeliveryRound {
   /** Destinations where somebody has not been tried since the message became due. */
   left(): readonly string[];
   /**
    * An attempt at `destination`, which tells its pace, or, where that has a `pause`, none but the same consequences.
    * Never rejects: a fault of ours leaves the recipients waiting, and what is known of the others counts.
    */
-  visit(destination: string, tell: TellPace, pause?: Pause): Promise<readonly Outcome[]>;
+  deliver(destination: string, tell: TellPace, pause?: Suspension): Promise<readonly RecipientOutcome[]>;
   /** Records what is known so far; gives it where that failed. */
-  save(): Promise<Standing | undefined>;
+  save(): Promise<DeliveryState | undefined>;
   /** Draws the verdict, after the last attempt; undefined when the message is done with. */
-  conclude(): Promise<Next | undefined>;
+  conclude(): Promise<NextRound | undefined>;
 }
 
 /** RFC 6532: a header in which we look for UTF-8 is no longer than this; our choice. */
@@ -67,17 +67,17 @@ export function destinationsOf(envelope: Envelope, carrier: Carrier): readonly s
   return all.length > 0 ? all : [nowhere];
 }
 
-/** Begins a turn of the message that stands as `standing` says. */
-export function openTurn(standing: Standing, means: Means): Turn {
-  const { books, carrier, patience, now, random } = means;
-  const { id, sender, due } = standing.envelope;
+/** Begins a round of the message in this `state`. */
+export function openRound(state: DeliveryState, dependencies: RoundDependencies): DeliveryRound {
+  const { recorder: books, carrier, patience, now, random } = dependencies;
+  const { id, sender, due } = state.envelope;
   const opened = now();
-  // Its turn has come, whatever the clock was when that was foreseen.
-  const envelope = { ...standing.envelope, due: Math.min(due, opened) };
-  const ledger = openLedger({ ...standing, envelope }, books);
-  const groups = byDestination(standing.envelope, carrier);
+  // It is being tried, whatever the clock was when that was foreseen.
+  const envelope = { ...state.envelope, due: Math.min(due, opened) };
+  const recorder = openRecorder({ ...state, envelope }, books);
+  const groups = byDestination(state.envelope, carrier);
   /** What was said of recipients only because their destination pauses, and when the first pause ends. */
-  const suspended = new Set<LastReply>();
+  const suspendedReplies = new Set<LastReply>();
   let resumed = Number.POSITIVE_INFINITY;
 
   const tried = new Set<string>();
@@ -86,23 +86,26 @@ export function openTurn(standing: Standing, means: Means): Turn {
       tried.add(destination);
   }
 
-  function putOff(recipients: readonly Recipient[], { until, reply }: Pause): readonly Outcome[] {
+  function putOff(
+    recipients: readonly Recipient[],
+    { until, reply }: Suspension,
+  ): readonly RecipientOutcome[] {
     const outcomes = unreached(recipients, reply, now());
-    for (const outcome of outcomes) suspended.add(outcome.reply);
+    for (const outcome of outcomes) suspendedReplies.add(outcome.reply);
     resumed = Math.min(resumed, until);
     return outcomes;
   }
 
   /** Whether nobody is waiting for anything but the end of a pause. */
-  function isParked({ recipients }: Envelope): boolean {
+  function isSuspended({ recipients }: Envelope): boolean {
     const open = recipients.filter(isOpen);
-    return open.length > 0 && open.every(({ reply }) => reply !== undefined && suspended.has(reply));
+    return open.length > 0 && open.every(({ reply }) => reply !== undefined && suspendedReplies.has(reply));
   }
 
   return {
     left: () => [...groups.keys()].filter((destination) => !tried.has(destination)),
-    async visit(destination, tell, pause) {
-      if (means.stop.aborted) return [];
+    async deliver(destination, tell, pause) {
+      if (dependencies.stop.aborted) return [];
       const recipients = groups.get(destination) ?? [];
       const begun = now();
       tried.add(destination);
@@ -111,9 +114,13 @@ export function openTurn(standing: Standing, means: Means): Turn {
           ? putOff(recipients, pause)
           : recipients.length === 0
             ? []
-            : await carrier.carry(await letterFor(standing.envelope, recipients, books), means.abort, tell);
-        if (outcomes.length < recipients.length && means.abort.aborted) tried.delete(destination);
-        ledger.note(outcomes);
+            : await carrier.carry(
+                await letterFor(state.envelope, recipients, books),
+                dependencies.abort,
+                tell,
+              );
+        if (outcomes.length < recipients.length && dependencies.abort.aborted) tried.delete(destination);
+        recorder.note(outcomes);
         for (const outcome of outcomes) logDelivery(outcome, envelope, begun);
         return outcomes;
       } catch (error) {
@@ -122,22 +129,28 @@ export function openTurn(standing: Standing, means: Means): Turn {
       }
     },
     async save() {
-      return (await ledger.save()) ? undefined : ledger.standing();
+      return (await recorder.save()) ? undefined : recorder.state();
     },
     async conclude() {
-      const { envelope } = ledger.standing();
-      const verdict = conclude(envelope, patience, now(), random(), isParked(envelope) ? resumed : undefined);
+      const { envelope } = recorder.state();
+      const verdict = conclude(
+        envelope,
+        patience,
+        now(),
+        random(),
+        isSuspended(envelope) ? resumed : undefined,
+      );
       if (verdict.expired) log("expired", { id, from: sender });
-      if (await ledger.close(verdict)) {
+      if (await recorder.close(verdict)) {
         if (isDone(verdict.envelope)) return undefined;
-        const { due: again, parked } = verdict;
-        return { destinations: destinationsOf(verdict.envelope, carrier), due: again, parked };
+        const { due: again, suspended } = verdict;
+        return { destinations: destinationsOf(verdict.envelope, carrier), due: again, suspended };
       }
-      await ledger.save(); // a report that cannot be written must not cost us what is known of the deliveries
+      await recorder.save(); // a report that cannot be written must not cost us what is known of the deliveries
       const again = now() + patience.first;
-      const { envelope: known, owed } = ledger.standing();
-      const unrecorded = { envelope: { ...known, due: again }, owed };
-      return { destinations: destinationsOf(known, carrier), due: again, parked: false, unrecorded };
+      const { envelope: known, unreported } = recorder.state();
+      const unrecorded = { envelope: { ...known, due: again }, unreported };
+      return { destinations: destinationsOf(known, carrier), due: again, suspended: false, unrecorded };
     },
   };
 }
@@ -153,7 +166,11 @@ function byDestination(envelope: Envelope, carrier: Carrier): ReadonlyMap<string
   return groups;
 }
 
-async function letterFor(envelope: Envelope, recipients: readonly Recipient[], { spool }: Books) {
+async function letterFor(
+  envelope: Envelope,
+  recipients: readonly Recipient[],
+  { spool }: RecorderDependencies,
+) {
   return {
     envelope,
     recipients,
@@ -162,14 +179,14 @@ async function letterFor(envelope: Envelope, recipients: readonly Recipient[], {
   };
 }
 
-async function hasUtf8Header(spool: Books["spool"], id: string): Promise<boolean> {
+async function hasUtf8Header(spool: RecorderDependencies["spool"], id: string): Promise<boolean> {
   const start = await spool.bodyStart(id, longestHeader);
   return inHand(id, () => start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f));
 }
 
 /** The four delays of Postfix's log: until due, until begun, until the next hop was ready, until it answered. */
 function logDelivery(
-  { recipient, reply, transmitting, use }: Outcome,
+  { recipient, reply, transmitting, use }: RecipientOutcome,
   envelope: Envelope,
   begun: number,
 ): void {

@@ -8,14 +8,14 @@ import { harmless, wrapped } from "../../smtp/mime-text.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import { embedHidden, embedUnicode } from "../../smtp/xtext.ts";
 import type { Envelope, LastReply } from "../spool/envelope.ts";
-import type { Told } from "./report.ts";
+import type { ReportedRecipient } from "./report.ts";
 
 /**
  * The groups of fields, CRLF line ends. UTF-8 is among them only where the sender used SMTPUTF8, and so can read it.
  * `until` is when we give up, for "delayed".
  */
 export function statusFields(
-  told: readonly Told[],
+  told: readonly ReportedRecipient[],
   { id, accepted, envid, smtputf8 }: Envelope,
   hostname: string,
   until: number,

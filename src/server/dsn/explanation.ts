@@ -6,7 +6,7 @@ import { formatDate } from "../../smtp/date.ts";
 import { harmless, wrapped } from "../../smtp/mime-text.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
-import type { Occasion, Told } from "./report.ts";
+import type { ReportContent, ReportedRecipient } from "./report.ts";
 
 /** What is known of the original's header; undefined where it has no such field. */
 export interface Original {
@@ -14,7 +14,7 @@ export interface Original {
   readonly subject: string | undefined;
 }
 
-interface Words {
+interface ReportTexts {
   /** Of the report itself. */
   readonly subject: string;
   /** Goes on after the message was named. */
@@ -22,7 +22,7 @@ interface Words {
   readonly closing: (until: number) => string;
 }
 
-const wordsFor: { readonly [Kind in Occasion["kind"]]: Words } = {
+const wordsFor: { readonly [Kind in ReportContent["kind"]]: ReportTexts } = {
   failure: {
     subject: "Your message could not be delivered",
     outcome: "could not be delivered to:",
@@ -82,11 +82,11 @@ const advice: readonly (readonly [status: string, text: string, whose?: "theirs"
   ["4.7.1", "Some servers take mail from somebody they do not know only at a later try."],
 ];
 
-export const subjectOf = (kind: Occasion["kind"]): string => wordsFor[kind].subject;
+export const subjectOf = (kind: ReportContent["kind"]): string => wordsFor[kind].subject;
 
 /** The text, lines ended by LF, possibly with UTF-8. `until`: when we give up, milliseconds since the epoch. */
 export function explanation(
-  { kind, told }: Occasion,
+  { kind, recipients: told }: ReportContent,
   envelope: Envelope,
   { subject, messageId }: Original,
   hostname: string,
@@ -113,7 +113,7 @@ export function explanation(
 
 const line = (name: string, value: string): string => `    ${name} ${harmless(value).slice(0, 500)}`;
 
-function fate({ recipient, action, copies = 0 }: Told, patience: string): readonly string[] {
+function fate({ recipient, action, copies = 0 }: ReportedRecipient, patience: string): readonly string[] {
   const { reply, state } = recipient;
   if (action === "delivered") return ["        It is in the mailbox."];
   if (action === "relayed") {

@@ -13,7 +13,7 @@ import type { Envelope, LastReply, Recipient } from "../../spool/envelope.ts";
 import type { Commands, Extension } from "../hop/wire.ts";
 import { sevenBit } from "./seven-bit.ts";
 
-export interface Letter {
+export interface OutgoingMessage {
   readonly envelope: Envelope;
   /** Those of the envelope's recipients that it shall go to now. */
   readonly recipients: readonly Recipient[];
@@ -24,7 +24,7 @@ export interface Letter {
 }
 
 /** What became of one recipient in one attempt. */
-export interface Outcome {
+export interface RecipientOutcome {
   readonly recipient: Recipient;
   readonly reply: LastReply;
   /**
@@ -39,13 +39,13 @@ export interface Outcome {
 }
 
 /** What the next hop said in answer to EHLO. */
-export interface Offer {
+export interface ServerOffer {
   offers(extension: Extension): boolean;
   /** Octets. */
   readonly largest: number;
 }
 
-export interface Plan {
+export interface TransactionPlan {
   /** For `carried`, in the same order. */
   readonly commands: Commands;
   readonly carried: readonly Recipient[];
@@ -59,11 +59,11 @@ export interface Plan {
  * `signal` came first.
  */
 export async function planFor(
-  letter: Letter,
-  offer: Offer,
+  letter: OutgoingMessage,
+  offer: ServerOffer,
   host: string,
   signal: AbortSignal,
-): Promise<Plan | undefined> {
+): Promise<TransactionPlan | undefined> {
   const { envelope } = letter;
   const form = await formFor(letter, offer, host, signal);
   if (form === undefined) return undefined;
@@ -71,7 +71,12 @@ export async function planFor(
 }
 
 /** What to say, where `form` is how the host can have the message. */
-function commandsFor(letter: Letter, form: Form | Reply, offer: Offer, host: string): Plan {
+function commandsFor(
+  letter: OutgoingMessage,
+  form: Form | Reply,
+  offer: ServerOffer,
+  host: string,
+): TransactionPlan {
   const { envelope, recipients } = letter;
   const obstacle = "code" in form ? form : undefined;
   const message = "code" in form ? { ...envelope, body: letter.body } : form;
@@ -107,8 +112,8 @@ interface Form {
 
 /** How the host can have the message, or why it cannot at all; undefined where `signal` came first. */
 async function formFor(
-  { envelope, utf8Header, body }: Letter,
-  offer: Offer,
+  { envelope, utf8Header, body }: OutgoingMessage,
+  offer: ServerOffer,
   host: string,
   signal: AbortSignal,
 ): Promise<Form | Reply | undefined> {
@@ -137,7 +142,7 @@ async function formFor(
 }
 
 /** RFC 1870 section 6.2 */
-const tooLarge = (size: number, { largest }: Offer, host: string): Reply =>
+const tooLarge = (size: number, { largest }: ServerOffer, host: string): Reply =>
   reply(552, "5.3.4", `the message has ${size} octets, ${host} takes ${largest}`);
 
 /** The address with its domain in A-labels; undefined where the local part needs SMTPUTF8 all the same. */
@@ -152,7 +157,7 @@ export function asciiAddress(address: string): string | undefined {
 function mailParameters(
   { ret, envid, requireTls }: Envelope,
   { size, eightBit }: { readonly size: number; readonly eightBit: boolean },
-  offer: Offer,
+  offer: ServerOffer,
   utf8: boolean,
 ): readonly string[] {
   const parameters: string[] = [];
@@ -169,7 +174,7 @@ function mailParameters(
 }
 
 /** RFC 3461 section 5.2.1: passed on as they came, and where none came none is sent. */
-function recipientParameters({ notify, orcpt }: Recipient, offer: Offer): readonly string[] {
+function recipientParameters({ notify, orcpt }: Recipient, offer: ServerOffer): readonly string[] {
   if (!offer.offers("DSN")) return [];
   const parameters: string[] = [];
   if (notify !== undefined) parameters.push(`NOTIFY=${notify.join(",")}`);

@@ -1,26 +1,26 @@
 /**
- * Places for deliveries under way. So many may move at a time; one whose other side has been silent for a moment gives
- * its place back and waits beside them, where there is room for many more: a host that hangs costs a descriptor and some
- * memory, and nobody's turn. When it speaks it moves again, without having to ask. Of all the room a login has at most
+ * Slots for deliveries under way. So many may move at a time; one whose other side has been silent for a moment gives
+ * its slot back and waits beside them, where there is room for many more: a host that hangs costs a descriptor and some
+ * memory, and no slot. When it speaks it moves again, without having to ask. Of all the room a login has at most
  * twice as much as it leaves free, so that there is always some for another.
  */
 import type { Pace } from "../delivery/hop/pace.ts";
 
-export interface Place {
+export interface Slot {
   /** Learns whose step is next; at first it is ours. */
   readonly tell: (pace: Pace) => void;
-  leave(): void;
+  release(): void;
 }
 
-export interface Places {
+export interface Slots {
   /** Whether another delivery may begin. */
   free(): boolean;
   /** Whether one of `login` may, as far as its share goes. */
-  welcomes(login: string): boolean;
-  take(login: string): Place;
+  hasShareFor(login: string): boolean;
+  take(login: string): Slot;
 }
 
-export interface Room {
+export interface SlotLimits {
   /** Deliveries that move, at most, when another begins. */
   readonly moving: number;
   /** Deliveries under way, those included that wait for an answer. */
@@ -31,14 +31,14 @@ export interface Room {
  * Milliseconds of silence. Our choice: 1000 hosts that hang have all been asked, 100 at a time, after half a second; a
  * host far away may need longer for an answer, and then somebody else begins meanwhile.
  */
-export const hush = 50;
+export const quietAfter = 50;
 
 /** `alarm` as in the scheduler's clock; `freed` is called when a place has become free in between. */
-export function newPlaces(
-  { moving: most, all }: Room,
+export function newSlots(
+  { moving: most, all }: SlotLimits,
   alarm: (after: number, ring: () => void) => () => void,
   freed: () => void,
-): Places {
+): Slots {
   const held = new Map<string, number>();
   let moving = 0;
   let underWay = 0;
@@ -52,7 +52,7 @@ export function newPlaces(
 
   return {
     free: () => moving < most && underWay < all,
-    welcomes: (login) => (held.get(login) ?? 0) < 2 * (all - underWay),
+    hasShareFor: (login) => (held.get(login) ?? 0) < 2 * (all - underWay),
     take(login) {
       let moves = true;
       let silence = (): void => undefined;
@@ -72,9 +72,9 @@ export function newPlaces(
           if (pace === "waits") return rest();
           if (!moves) moving += 1;
           moves = true;
-          silence = pace === "talks" ? alarm(hush, rest) : () => undefined;
+          silence = pace === "talks" ? alarm(quietAfter, rest) : () => undefined;
         },
-        leave() {
+        release() {
           silence();
           if (moves) moving -= 1;
           moves = false;

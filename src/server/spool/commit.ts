@@ -3,7 +3,7 @@
  * in this folder is about making and sweeping files that mean nothing by themselves.
  * docs/spool.md lists what a crash leaves after each line.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Directory } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
 import type { Disk, NewFile } from "./disk.ts";
@@ -29,7 +29,7 @@ export async function draftEnvelope({ disk, drafts }: Folders, envelope: Envelop
 }
 
 /** Puts the drafted envelope in its place, or in the place of the one before it. Durable when it resolves. */
-export async function promise({ disk, drafts, queue }: Folders, id: string): Promise<void> {
+export async function commit({ disk, drafts, queue }: Folders, id: string): Promise<void> {
   await disk.rename(join(drafts, id), join(queue.path, id)); // the promise
   await queue.sync(); // from here on a power cut does not break it
 }
@@ -87,5 +87,22 @@ export async function syncOnce(disk: Disk, path: string): Promise<void> {
     await directory.sync();
   } finally {
     await directory.close();
+  }
+}
+
+// Whether a message could be taken now: its steps (promise.ts), with files that mean nothing, each in its folder.
+
+/** No queue ID, so that nobody reads it; what a crash leaves of it is overwritten by the next trial. */
+export const trialName = ".trial";
+
+/** Throws the system's error of the first step that fails. */
+export async function tryOut({ disk, messages, drafts, queue }: Folders): Promise<void> {
+  const paths = [messages.path, drafts, queue.path].map((folder) => join(folder, trialName));
+  try {
+    await Promise.all(paths.map((path) => writeDraft(disk, path, `${dirname(path)} can be written\n`)));
+    await Promise.all([messages.sync(), queue.sync()]);
+  } finally {
+    // Promise.all gives up at the first: a file that is made later than this is overwritten by the next trial.
+    await Promise.all(paths.map((path) => unlinkIfThere(disk, path).catch(() => undefined)));
   }
 }

@@ -1,20 +1,24 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Agenda, type Item, newAgenda } from "../../../src/server/queue/agenda.ts";
+import { newTimerQueue, type TimedMessage, type TimerQueue } from "../../../src/server/queue/timer-queue.ts";
 
-const item = (id: string, due: number, login = "user1", more: Partial<Item> = {}): Item => ({
+const item = (id: string, due: number, login = "user1", more: Partial<TimedMessage> = {}): TimedMessage => ({
   id,
   login,
   due,
   destinations: ["example.net"],
-  parked: false,
+  suspended: false,
   ...more,
 });
 
 const everywhere = (): boolean => true;
 
 /** Everything that is due at `now`, in the order in which it is given out. */
-function takeAll(agenda: Agenda<Item>, now: number, open = everywhere as (to: string) => boolean): string[] {
+function takeAll(
+  agenda: TimerQueue<TimedMessage>,
+  now: number,
+  open = everywhere as (to: string) => boolean,
+): string[] {
   const taken: string[] = [];
   for (let next = agenda.take(now, open); next; next = agenda.take(now, open)) taken.push(next.entry.id);
   return taken;
@@ -22,7 +26,7 @@ function takeAll(agenda: Agenda<Item>, now: number, open = everywhere as (to: st
 
 describe("the agenda", () => {
   test("gives out what is due, and nothing before its time", () => {
-    const agenda = newAgenda();
+    const agenda = newTimerQueue();
     agenda.put(item("later", 20));
     agenda.put(item("now", 10));
     expect(agenda.next()).toBe(10);
@@ -34,7 +38,7 @@ describe("the agenda", () => {
   });
 
   test("gives each login its turn: one with 5000 messages does not delay another's single one", () => {
-    const agenda = newAgenda();
+    const agenda = newTimerQueue();
     for (let number = 0; number < 5000; number++) agenda.put(item(`a${number}`, number / 5000, "a"));
     expect(agenda.take(1, everywhere)?.entry.id).toBe("a0");
     agenda.put(item("b0", 1, "b"));
@@ -44,7 +48,7 @@ describe("the agenda", () => {
   });
 
   test("gives each destination of a login its turn, and passes over one that is not open", () => {
-    const agenda = newAgenda();
+    const agenda = newTimerQueue();
     for (const number of [1, 2, 3]) agenda.put(item(`net${number}`, number));
     agenda.put(item("org1", 0, "user1", { destinations: ["example.org"] }));
     agenda.put(item("both", 0, "user2", { destinations: ["example.net", "example.org"] }));
@@ -53,7 +57,7 @@ describe("the agenda", () => {
   });
 
   test("knows what is left of a message, and gives out nothing that was taken off it", () => {
-    const agenda = newAgenda();
+    const agenda = newTimerQueue();
     const both = item("both", 0, "user1", { destinations: ["example.net", "example.org"] });
     const later = item("later", 9);
     for (const one of [both, later]) agenda.put(one);
@@ -65,14 +69,14 @@ describe("the agenda", () => {
   });
 
   test("gives out what is parked when its destination opens, or when it is due", () => {
-    const agenda = newAgenda();
-    for (const number of [1, 2, 3]) agenda.put(item(`p${number}`, 6 + number, "user1", { parked: true }));
+    const agenda = newTimerQueue();
+    for (const number of [1, 2, 3]) agenda.put(item(`p${number}`, 6 + number, "user1", { suspended: true }));
     agenda.put(item("other", 9));
-    agenda.unpark("example.org");
+    agenda.resume("example.org");
     expect(takeAll(agenda, 0)).toEqual([]);
-    agenda.unpark("example.net", 1);
+    agenda.resume("example.net", 1);
     expect(takeAll(agenda, 0)).toEqual(["p1"]);
-    agenda.unpark("example.net");
+    agenda.resume("example.net");
     expect(takeAll(agenda, 0)).toEqual(["p2", "p3"]);
     expect(takeAll(agenda, 9)).toEqual(["other"]);
   });
@@ -90,22 +94,22 @@ describe("the agenda", () => {
     );
     fc.assert(
       fc.property(entries, (all) => {
-        const agenda = newAgenda();
+        const agenda = newTimerQueue();
         const given: string[] = [];
         const expected: string[] = [];
         const takeUntil = (now: number): void => {
           for (let next = agenda.take(now, everywhere); next; next = agenda.take(now, everywhere)) {
-            if (!next.entry.parked) expect(next.entry.due).toBeLessThanOrEqual(now);
+            if (!next.entry.suspended) expect(next.entry.due).toBeLessThanOrEqual(now);
             given.push(`${next.entry.id} ${next.destination}`);
           }
         };
         let now = 0;
         for (const [number, { due, login, destinations, parked, wait }] of all.entries()) {
-          const entry = item(String(number), due, login, { destinations, parked });
+          const entry = item(String(number), due, login, { destinations, suspended: parked });
           agenda.put(entry);
           now += wait % 3;
           if (wait === 0) takeUntil(now);
-          if (wait === 1) agenda.unpark("x", 2);
+          if (wait === 1) agenda.resume("x", 2);
           if (wait === 2) agenda.remove(entry);
           else expected.push(...destinations.map((to) => `${number} ${to}`));
         }

@@ -9,11 +9,11 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { type Disk, systemDisk } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
-import { readableFormats } from "./format.ts";
 import { type History, historyOf } from "./history.ts";
+import { readableFormats } from "./open.ts";
 import { isQueueId } from "./queue-id.ts";
 
-export interface Reading {
+export interface SpoolReader {
   /** The queue IDs of everything promised, oldest first. */
   ids(): Promise<readonly string[]>;
   /**
@@ -34,7 +34,7 @@ export interface Reading {
 /** Troubles of this process that say nothing about the file it was opening. */
 const passing: readonly string[] = ["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
 
-export function newReading(disk: Disk, directory: string): Reading {
+export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
   const queue = join(directory, "queue");
   const messages = join(directory, "messages");
 
@@ -80,11 +80,11 @@ export function newReading(disk: Disk, directory: string): Reading {
  * Looks into the spool in `directory` without owning it, also while its owner works: what is promised, as of this
  * moment. Throws a Failure of one line where it is none that this version can read.
  */
-export async function viewSpool(directory: string, disk: Disk = systemDisk): Promise<Reading> {
+export async function viewSpool(directory: string, disk: Disk = systemDisk): Promise<SpoolReader> {
   const path = join(directory, "format");
   try {
     const format = (await disk.readText(path)).trimEnd();
-    if (readableFormats.includes(format)) return newReading(disk, directory);
+    if (readableFormats.includes(format)) return newSpoolReader(disk, directory);
     const found = JSON.stringify(format.slice(0, 60));
     const known = readableFormats.map((one) => `"${one}"`).join(" or ");
     throw new Failure(exitStatus.data, `${path}: expected ${known}, found ${found}`);
@@ -97,7 +97,7 @@ export async function viewSpool(directory: string, disk: Disk = systemDisk): Pro
 }
 
 /** One message of a spool. */
-export interface Message {
+export interface StoredMessage {
   readonly id: string;
   readonly envelope: Envelope | Damaged;
 }
@@ -106,7 +106,7 @@ export interface Message {
 const sideBySide = 32;
 
 /** All that is promised, oldest first. What was done with since the listing is left out. */
-export async function* messages(reading: Reading): AsyncGenerator<Message> {
+export async function* messages(reading: SpoolReader): AsyncGenerator<StoredMessage> {
   const ids = await reading.ids();
   for (let at = 0; at < ids.length; at += sideBySide) {
     const part = ids.slice(at, at + sideBySide);

@@ -2,36 +2,35 @@
  * How one message stands while it is delivered, and the way of that to the disk. Reports enter the spool
  * before the envelope says that somebody was told, so that a crash in between tells twice rather than never.
  * What was tried in vain goes into the history of a message that stays, for people. Where the spool cannot be written,
- * the standing is kept, so that at least this process repeats nothing.
+ * the state is kept, so that at least this process repeats nothing.
  */
 import { errorCode, errorText } from "../../failure.ts";
 import { isPositive } from "../../smtp/reply.ts";
-import type { Outcome } from "../delivery/message/letter.ts";
-import type { Occasion, Told } from "../dsn/report.ts";
-import type { Reporter } from "../dsn/reporter.ts";
+import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
+import type { ReportContent, ReportedRecipient, Reporter } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
-import { possibleCopies } from "../spool/copies.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
-import type { Noted, Spool } from "../spool/spool.ts";
-import { isDone, type Verdict, wanting, withOutcomes } from "./verdict.ts";
+import { possibleCopies } from "../spool/history.ts";
+import type { FailedAttempt, Spool } from "../spool/spool.ts";
+import { isDone, type RoundVerdict, wanting, withOutcomes } from "./verdict.ts";
 
-export interface Standing {
+export interface DeliveryState {
   readonly envelope: Envelope;
   /** Successes that the sender wants to hear of and has not been told. */
-  readonly owed: readonly Told[];
+  readonly unreported: readonly ReportedRecipient[];
 }
 
-export interface Ledger {
-  standing(): Standing;
-  note(outcomes: readonly Outcome[]): void;
+export interface Recorder {
+  state(): DeliveryState;
+  note(outcomes: readonly RecipientOutcome[]): void;
   /** Records what was noted. False where that failed, which is logged; it never rejects. */
   save(): Promise<boolean>;
   /** Tells the sender what `verdict` finds and records it, or removes the message; false as above. */
-  close(verdict: Verdict): Promise<boolean>;
+  close(verdict: RoundVerdict): Promise<boolean>;
 }
 
 /** Where a ledger writes. */
-export interface Books {
+export interface RecorderDependencies {
   readonly spool: Spool;
   readonly report: Reporter;
   /** Milliseconds for which delivery is tried. */
@@ -40,20 +39,23 @@ export interface Books {
   readonly wake: (envelope: Envelope) => void;
 }
 
-export function openLedger(standing: Standing, { spool, report, lifetime, wake }: Books): Ledger {
-  let { envelope, owed } = standing;
+export function openRecorder(
+  state: DeliveryState,
+  { spool, report, lifetime, wake }: RecorderDependencies,
+): Recorder {
+  let { envelope, unreported } = state;
   let writing: Promise<unknown> = Promise.resolve();
-  let vain: readonly Noted[] = [];
+  let failed: readonly FailedAttempt[] = [];
   const { id } = envelope;
 
-  /** One write after the other, each of what is known when its turn has come. */
+  /** One write after the other, each of what is known when it begins. */
   function write(work: () => Promise<void>): Promise<boolean> {
     const mine = writing.then(async () => {
       try {
         await work();
         return true;
       } catch (error) {
-        if (errorCode(error) === "") logBug(`the books of ${id}`, error);
+        if (errorCode(error) === "") logBug(`recording ${id}`, error);
         else log("spool-trouble", { id, reason: errorText(error) });
         return false;
       }
@@ -62,19 +64,19 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
     return mine;
   }
 
-  async function tell(kind: Occasion["kind"], told: readonly Told[]): Promise<void> {
+  async function tell(kind: ReportContent["kind"], told: readonly ReportedRecipient[]): Promise<void> {
     if (told.length === 0) return;
-    wake(await report({ kind, told }, envelope, envelope.accepted + lifetime));
+    wake(await report({ kind, recipients: told }, envelope, envelope.accepted + lifetime));
   }
 
   /** `recipients` with the copies that they may have already. */
   async function told(
     action: "failed" | "delayed",
     recipients: readonly Recipient[],
-  ): Promise<readonly Told[]> {
+  ): Promise<readonly ReportedRecipient[]> {
     if (recipients.length === 0) return [];
     // What is only for people keeps no report back.
-    const history = [...(await spool.history(id).catch(() => [])), ...vain];
+    const history = [...(await spool.history(id).catch(() => [])), ...failed];
     return recipients.map((recipient) => {
       const copies = possibleCopies(history, recipient.address);
       return { recipient, action, ...(copies > 0 && { copies }) };
@@ -82,21 +84,21 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
   }
 
   async function tellSuccesses(): Promise<void> {
-    const told = owed;
+    const told = unreported;
     await tell("success", told);
-    owed = owed.filter((one) => !told.includes(one));
+    unreported = unreported.filter((one) => !told.includes(one));
   }
 
   async function record(): Promise<void> {
     await spool.record(envelope);
-    const noted = vain;
-    vain = [];
+    const noted = failed;
+    failed = [];
     const trouble = noted.length > 0 ? await spool.note(id, noted) : undefined;
     if (trouble !== undefined) log("history-lost", { id, reason: trouble });
   }
 
   return {
-    standing: () => ({ envelope, owed }),
+    state: () => ({ envelope, unreported }),
     note(outcomes) {
       const wished = new Set(
         wanting(
@@ -105,14 +107,17 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
           outcomes.map(({ recipient }) => recipient),
         ),
       );
-      const told = outcomes.flatMap(({ recipient, reply, taken }): readonly Told[] =>
+      const told = outcomes.flatMap(({ recipient, reply, taken }): readonly ReportedRecipient[] =>
         wished.has(recipient) && (taken === "delivered" || taken === "relayed")
           ? [{ recipient: { ...recipient, reply }, action: taken }]
           : [],
       );
-      owed = [...owed, ...told];
-      const failed = outcomes.filter(({ reply }) => !isPositive(reply));
-      vain = [...vain, ...failed.map(({ recipient, reply }) => ({ ...reply, recipient: recipient.address }))];
+      unreported = [...unreported, ...told];
+      const refused = outcomes.filter(({ reply }) => !isPositive(reply));
+      failed = [
+        ...failed,
+        ...refused.map(({ recipient, reply }) => ({ ...reply, recipient: recipient.address })),
+      ];
       envelope = withOutcomes(envelope, outcomes);
     },
     save: () =>
@@ -120,13 +125,13 @@ export function openLedger(standing: Standing, { spool, report, lifetime, wake }
         await tellSuccesses();
         await record();
       }),
-    close: ({ envelope: next, failed, late }) =>
+    close: ({ envelope: next, failed, delayed }) =>
       write(async () => {
         await tellSuccesses();
         if (envelope.sender === "" && failed.length > 0) log("report-dropped", { id });
         await tell("failure", await told("failed", wanting("FAILURE", envelope, failed)));
         envelope = { ...next, warned: envelope.warned };
-        await tell("delay", await told("delayed", wanting("DELAY", envelope, late)));
+        await tell("delay", await told("delayed", wanting("DELAY", envelope, delayed)));
         envelope = next;
         if (!isDone(envelope)) return record();
         await spool.remove(id); // the promise is kept

@@ -3,9 +3,8 @@
  * envelope. Of what is due, each login gets its turn, and of one login each destination: one who sends 5000 messages
  * does not delay another's single one, and a destination that hangs delays nobody's mail to others.
  */
-import { newHeap } from "./heap.ts";
 
-export interface Item {
+export interface TimedMessage {
   /** Queue ID. */
   readonly id: string;
   /** "" for the relay's own reports. */
@@ -15,40 +14,40 @@ export interface Item {
   /** Where it is to go; at least one. */
   readonly destinations: readonly string[];
   /** Put off because its destinations pause: due at once where one of them opens. */
-  readonly parked: boolean;
+  readonly suspended: boolean;
 }
 
 /** One message to one destination. */
-export interface Visit<Entry> {
+export interface DueDelivery<Entry> {
   readonly entry: Entry;
   readonly destination: string;
 }
 
-export interface Agenda<Entry extends Item> {
+export interface TimerQueue<Entry extends TimedMessage> {
   put(entry: Entry): void;
   /**
-   * Takes out a visit of something that is due at `now`, to a destination that is `open`, for a login that is `welcome`;
+   * Takes out one delivery of something that is due at `now`, to a destination that is `open`, for a login that is `welcome`;
    * undefined for none.
    */
   take(
     now: number,
     open: (destination: string) => boolean,
     welcome?: (login: string) => boolean,
-  ): Visit<Entry> | undefined;
-  /** Whether a visit of `entry` is still to be taken. */
+  ): DueDelivery<Entry> | undefined;
+  /** Whether a delivery of `entry` is still to be taken. */
   has(entry: Entry): boolean;
   /** Takes out all that is left of `entry`. */
   remove(entry: Entry): void;
-  /** Makes what is parked at `destination` due, the longest parked first: all, or the `most` of it. */
-  unpark(destination: string, most?: number): void;
+  /** Makes what is suspended at `destination` due, the longest suspended first: all, or the `most` of it. */
+  resume(destination: string, most?: number): void;
   /** When the next one becomes due; undefined where none waits for its time. What is due already does not count. */
   next(): number | undefined;
 }
 
-export function newAgenda<Entry extends Item>(): Agenda<Entry> {
+export function newTimerQueue<Entry extends TimedMessage>(): TimerQueue<Entry> {
   const later = newHeap<Entry>(({ due }) => due);
   /** By destination, those of `later` that need not wait for their time. */
-  const parked = new Map<string, Set<Entry>>();
+  const suspended = new Map<string, Set<Entry>>();
   /** By login and destination, in order of arrival; the login whose turn is next comes first, and so below it. */
   const ready = new Map<string, Map<string, Set<Entry>>>();
 
@@ -61,7 +60,7 @@ export function newAgenda<Entry extends Item>(): Agenda<Entry> {
 
   function forgetLater(entry: Entry): boolean {
     if (!later.remove(entry)) return false;
-    if (entry.parked) for (const destination of entry.destinations) drop(parked, destination, entry);
+    if (entry.suspended) for (const destination of entry.destinations) drop(suspended, destination, entry);
     return true;
   }
 
@@ -78,7 +77,7 @@ export function newAgenda<Entry extends Item>(): Agenda<Entry> {
   return {
     put(entry) {
       later.add(entry);
-      if (entry.parked) for (const destination of entry.destinations) add(parked, destination, entry);
+      if (entry.suspended) for (const destination of entry.destinations) add(suspended, destination, entry);
     },
     take(now, open, welcome = () => true) {
       for (let next = later.first(); next && next.due <= now; next = later.first()) makeReady(next);
@@ -101,9 +100,9 @@ export function newAgenda<Entry extends Item>(): Agenda<Entry> {
       if (forgetLater(entry)) return;
       for (const destination of entry.destinations) forgetReady(entry, destination);
     },
-    unpark(destination, most = Number.POSITIVE_INFINITY) {
+    resume(destination, most = Number.POSITIVE_INFINITY) {
       let left = most;
-      for (const entry of parked.get(destination) ?? []) {
+      for (const entry of suspended.get(destination) ?? []) {
         if (left-- <= 0) return;
         makeReady(entry);
       }
@@ -130,4 +129,75 @@ function toTheEnd<Value>(order: Map<string, Value>, key: string): void {
   if (value === undefined) return;
   order.delete(key);
   order.set(key, value);
+}
+
+/** What comes first of many: a binary heap from which anything can be taken out again. */
+
+export interface Heap<Item> {
+  add(item: Item): void;
+  /** The first, which stays. */
+  first(): Item | undefined;
+  has(item: Item): boolean;
+  /** False where it was not there. */
+  remove(item: Item): boolean;
+}
+
+/** In order of `rank`, lowest first; the rank of an item must not change while it is there. */
+export function newHeap<Item>(rank: (item: Item) => number): Heap<Item> {
+  /** Each item ranks no higher than the two below it, at 2n+1 and 2n+2. */
+  const items: Item[] = [];
+  const places = new Map<Item, number>();
+
+  const rankAt = (at: number): number => {
+    const item = items[at];
+    return item === undefined ? Number.POSITIVE_INFINITY : rank(item);
+  };
+
+  function place(item: Item, at: number): void {
+    items[at] = item;
+    places.set(item, at);
+  }
+
+  /** Puts `item`, whose rank may be too low for the place `at`, where it belongs. */
+  function rise(item: Item, at: number): void {
+    let here = at;
+    while (here > 0) {
+      const above = (here - 1) >> 1;
+      const other = items[above];
+      if (other === undefined || rank(other) <= rank(item)) break;
+      place(other, here);
+      here = above;
+    }
+    place(item, here);
+  }
+
+  /** The same where its rank may be too high. */
+  function sink(item: Item, at: number): void {
+    let here = at;
+    for (;;) {
+      const [left, right] = [2 * here + 1, 2 * here + 2];
+      const below = rankAt(right) < rankAt(left) ? right : left;
+      const other = items[below];
+      if (other === undefined || rank(item) <= rank(other)) break;
+      place(other, here);
+      here = below;
+    }
+    place(item, here);
+  }
+
+  return {
+    add: (item) => rise(item, items.length),
+    first: () => items[0],
+    has: (item) => places.has(item),
+    remove(item) {
+      const at = places.get(item);
+      if (at === undefined) return false;
+      places.delete(item);
+      const last = items.pop();
+      if (last === undefined || last === item) return true;
+      rise(last, at);
+      sink(last, places.get(last) ?? at);
+      return true;
+    },
+  };
 }

@@ -27,7 +27,7 @@ export interface OptionalField<Value> extends Field<Value> {
 }
 
 /** One row for each field of `Shape`, optional exactly where `Shape` says so. */
-export type Rows<Shape> = {
+export type JsonFields<Shape> = {
   readonly [Key in keyof Shape]-?: Record<never, never> extends Pick<Shape, Key>
     ? OptionalField<Exclude<Shape[Key], undefined>>
     : Field<Shape[Key]>;
@@ -77,7 +77,7 @@ export function listOfSome<Value>(item: Field<Value>): Field<readonly Value[]> {
 }
 
 /** An object with exactly the fields of `rows`, written in their order. */
-export function record<Shape extends object>(rows: Rows<Shape>): Field<Shape> {
+export function record<Shape extends object>(rows: JsonFields<Shape>): Field<Shape> {
   const table = Object.entries(rows) as readonly [string, Field<unknown> | OptionalField<unknown>][];
   return {
     read(found, at) {
