@@ -97,6 +97,28 @@ const features: Readonly<Record<string, Feature>> = {
   },
 };
 
+/** The packages of programs that are called otherwise. */
+const packages: Readonly<Record<string, string>> = {
+  dig: "bind9-dnsutils",
+  doveadm: "dovecot-core",
+  exim4: "exim4-daemon-light",
+  "fail2ban-regex": "fail2ban",
+  icinga2: "icinga2-bin",
+  keymgr: "knot",
+  knotd: "knot",
+  ldapmodify: "ldap-utils",
+  ldapsearch: "ldap-utils",
+  postmap: "postfix",
+  promtool: "prometheus",
+  script: "bsdutils",
+  slapadd: "slapd",
+  "smtp-sink": "postfix",
+  smtpd: "opensmtpd",
+  "systemd-analyze": "systemd",
+  "systemd-notify": "systemd",
+  unshare: "util-linux",
+};
+
 /** The stock program of mtail for Postfix's log lines. */
 export const mtailsPostfix = "/usr/share/doc/mtail/examples/postfix.mtail";
 
@@ -115,8 +137,8 @@ export function isMet(need: string): boolean {
 }
 
 const said = (need: string): string => {
-  const from = features[need]?.from;
-  return from === undefined || from === need ? need : `${need} (${from})`;
+  const from = features[need]?.from ?? packages[need];
+  return from === undefined || from === need ? need : `${need} (Debian: ${from})`;
 };
 
 /** What `program` says; nothing where it is not there or fails. */
