@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { type Relay, startRelay } from "../../../demo/relay.mjs";
+import { asRoot } from "../../tools/as-root.ts";
 import { copyElsewhere, type Elsewhere } from "../../tools/elsewhere.ts";
 import { until } from "../../tools/until.ts";
 import { note, submitAlone } from "../serve/conversation.ts";
-import { asRoot } from "../tools/as-root.ts";
 import { listed, queue, well } from "./operator.ts";
 
 // Each of the calls starts the program anew, and a busy machine takes its time for that.

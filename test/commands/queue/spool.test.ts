@@ -7,10 +7,10 @@ import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest"
 import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
 import { openSpool } from "../../../src/server/spool/spool.ts";
 import { put } from "../../server/delivery/office.ts";
+import { asRoot } from "../../tools/as-root.ts";
 import { copyElsewhere } from "../../tools/elsewhere.ts";
 import { real } from "../../tools/real.ts";
 import { authPlain, greet } from "../serve/conversation.ts";
-import { asRoot } from "../tools/as-root.ts";
 import { listed, queue, well } from "./operator.ts";
 
 // Each of the calls starts the program anew, and a busy machine takes its time for that.

@@ -5,9 +5,9 @@
 import { readdir } from "node:fs/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { prepareRelay, type Relay } from "../../../demo/relay.mjs";
-import { well } from "../queue/operator.ts";
 import { type FakeServer, fakeServer } from "../../tools/fakeserver.ts";
 import { until } from "../../tools/until.ts";
+import { well } from "../queue/operator.ts";
 import { enter, expecting, knock } from "./conversation.ts";
 
 const head = [

@@ -42,7 +42,7 @@ describe("SIGHUP at the first statement", () => {
 test.each(["tpa-submit.service", "tpa-submit-sync.service"])(
   "%s is started again where SIGHUP came before that",
   (unit) => {
-    const text = readFileSync(join(import.meta.dirname, "../../etc/systemd", unit), "utf8");
+    const text = readFileSync(join(import.meta.dirname, "../../../etc/systemd", unit), "utf8");
     expect(text).toMatch(/^ExecReload=.* -HUP /m);
     expect(text).toMatch(/^RestartForceExitStatus=SIGHUP$/m);
   },

@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Failure } from "../../../src/failure.ts";
 import { openSpool } from "../../../src/server/spool/spool.ts";
-import { asRoot } from "../tools/as-root.ts";
+import { asRoot } from "../../tools/as-root.ts";
 
 const victim = new URL("victim.mjs", import.meta.url).pathname;
 const now = (): number => Date.parse("2026-11-22T14:11:00.000Z");

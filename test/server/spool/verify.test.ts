@@ -31,7 +31,7 @@ import {
 } from "../../../src/server/spool/care.ts";
 import { systemDisk } from "../../../src/server/spool/disk.ts";
 import { isDamaged, type Noted, openSpool } from "../../../src/server/spool/spool.ts";
-import { asRoot } from "../tools/as-root.ts";
+import { asRoot } from "../../tools/as-root.ts";
 import { intercept } from "./intercept.ts";
 import { toOne } from "./to-one.ts";
 
