@@ -67,6 +67,21 @@ const features: Readonly<Record<string, Feature>> = {
     from: "fail2ban",
     isThere: () => pathOf("fail2ban-regex") !== undefined && isFile("/etc/fail2ban/filter.d/postfix.conf"),
   },
+  faketime: {
+    from: "libfaketime",
+    isThere: () => {
+      const library = faketimeLibrary();
+      if (library === undefined) return false;
+      const environment = { ...process.env, LD_PRELOAD: library, FAKETIME: "-1d" };
+      const { stdout } = spawnSync(process.execPath, ["-p", "Date.now()"], {
+        env: environment,
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+        timeout: 10_000,
+      });
+      return stdout.trim() !== "" && Date.now() - Number(stdout) > 80_000_000; // a day has 86 400 000 ms
+    },
+  },
   "git send-email": {
     from: "git-email, libauthen-sasl-perl and libio-socket-ssl-perl",
     isThere: () =>
@@ -121,6 +136,12 @@ const packages: Readonly<Record<string, string>> = {
 
 /** The stock program of mtail for Postfix's log lines. */
 export const mtailsPostfix = "/usr/share/doc/mtail/examples/postfix.mtail";
+
+/** What sets the clock of programs with threads, as Node.js is, where it is preloaded. */
+export const faketimeLibrary = (): string | undefined =>
+  ["/usr/lib", "/usr/lib64", ...inside("/usr/lib")]
+    .map((folder) => join(folder, "faketime/libfaketimeMT.so.1"))
+    .find(isFile);
 
 /** Each is asked once. */
 const met = new Map<string, boolean>();
