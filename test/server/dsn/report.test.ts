@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type ReportContent, writeReport } from "../../../src/server/dsn/report.ts";
+import type { ReportContent } from "../../../src/server/dsn/explanation.ts";
+import { writeReport } from "../../../src/server/dsn/report.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { pathOf, real } from "../../tools/real.ts";
 
