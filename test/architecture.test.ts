@@ -46,6 +46,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "hash-wasm": ["passwd"],
   imapflow: ["probe"],
   ldapts: ["ldap"],
+  libqp: ["server/delivery"],
   nodemailer: ["server/delivery", "probe"],
   ora: ["cli"],
   "smol-toml": ["config"],
