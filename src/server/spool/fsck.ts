@@ -105,7 +105,7 @@ export interface Fsck {
 export function newFsck(disk: Disk, directory: string, live: boolean): Fsck {
   return {
     damage: (keepsakes) => verify(disk, directory, { live, keptFiles: keepsakes }),
-    repair: ({ repair: repair }) => applyRepair(disk, directory, repair),
+    repair: ({ repair }) => applyRepair(disk, directory, repair),
   };
 }
 

@@ -71,7 +71,7 @@ export async function* verify(disk: Disk, directory: string, look: VerifyOptions
   const names = [...(await disk.list(directory))].sort();
   for (const name of names) yield* inTop(site, name, look);
   yield* inFormat(site, names);
-  for (const { name, fault, repair: repair } of look.keptFiles) {
+  for (const { name, fault, repair } of look.keptFiles) {
     if (names.includes(name)) yield* inKeepsake(site, name, fault, repair);
   }
   const listed: Record<string, readonly string[]> = {};
