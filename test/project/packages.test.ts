@@ -41,7 +41,7 @@ test("package.json pins every version", () => {
 });
 
 test("every package that is installed to be used is imported", () => {
-  const folder = new URL("../src/", import.meta.url);
+  const folder = new URL("../../src/", import.meta.url);
   const text = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((path) => path.endsWith(".ts"))
     .map((path) => readFileSync(new URL(path, folder), "utf8"))

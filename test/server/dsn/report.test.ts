@@ -17,7 +17,7 @@ interface Given {
 }
 
 const day = 86_400_000;
-const folder = new URL("../delivery/reports/", import.meta.url);
+const folder = new URL("./", import.meta.url);
 const names = readdirSync(folder)
   .filter((file) => file.endsWith(".json"))
   .map((file) => file.replace(/\.json$/, ""));
