@@ -1,7 +1,7 @@
 /**
  * The program's front: one row per command, each imported only when it is called, and the way out of a failure.
  */
-import { print } from "./cli/print.ts";
+import { print } from "./cli/output.ts";
 import { exitStatus, Failure, nearest } from "./failure.ts";
 import { version } from "./version.ts";
 

@@ -4,10 +4,10 @@
  */
 import { Command, CommanderError, Option as CommanderOption } from "commander";
 import { exitStatus, Failure } from "../failure.ts";
-import { print } from "./print.ts";
+import { print } from "./output.ts";
 import { helpHeading as heading } from "./terminal.ts";
 
-/** Reads one text strictly: undefined for what it is not. The kinds of src/config/kinds.ts fit, too. */
+/** Reads one text strictly: undefined for what it is not. The kinds of src/config/setting-types.ts fit, too. */
 export interface Reading<Value> {
   /** Completes "expected …". */
   readonly expected: string;

@@ -2,7 +2,7 @@
  * Rows under headings, written while they come. On a terminal they fit its width; into a pipe they are complete, since
  * whoever reads there cuts for himself.
  */
-import { visible } from "./visible.ts";
+import { visible } from "./output.ts";
 
 export interface Column {
   readonly title: string;

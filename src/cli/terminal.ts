@@ -2,6 +2,7 @@
  * What a stream may show: colour on a terminal, plain text into a file or a pipe.
  * Data goes to standard output, talk to standard error; each is asked for itself.
  */
+import type { Ora } from "ora";
 
 /** The part of process.stdout and process.stderr that is looked at. */
 export interface Stream {
@@ -44,3 +45,32 @@ const isHelp = process.argv.some((word) => /^(?:--help|-[a-z]*h|help)$/i.test(wo
 
 /** Makes a heading of a help text on standard output stand out. */
 export const helpHeading = isHelp ? await headingFor(process.stdout) : (text: string): string => text;
+
+// A sign of life on standard error while a person waits at a terminal; nothing anywhere else.
+
+export interface ProgressSpinner {
+  say(text: string): void;
+  stop(): void;
+}
+
+/** Starts one. The library is loaded only where somebody sees it. */
+export function startSpinner(text: string, stream: NodeJS.WriteStream = process.stderr): ProgressSpinner {
+  if (!stream.isTTY) return { say: () => undefined, stop: () => undefined };
+  let spinner: Ora | undefined;
+  let last = text;
+  let isOver = false;
+  void import("ora").then(({ default: ora }) => {
+    // Typed-ahead input is the shell's: the spinner shall not swallow it.
+    if (!isOver) spinner = ora({ text: last, stream, discardStdin: false }).start();
+  });
+  return {
+    say(words) {
+      last = words;
+      if (spinner) spinner.text = words;
+    },
+    stop() {
+      isOver = true;
+      spinner?.stop();
+    },
+  };
+}

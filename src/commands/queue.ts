@@ -1,8 +1,8 @@
 /** `tpa-submit queue`: what waits, and everything that can be done about it. man/tpa-submit-queue.8 */
-import { runWord, type Word } from "../cli/words.ts";
+import { runSubcommand, type Subcommand } from "../cli/subcommands.ts";
 import type { Act } from "../server/control/order.ts";
 
-const changing = (act: Act, summary: string): Word => ({
+const changing = (act: Act, summary: string): Subcommand => ({
   summary,
   load: async () => {
     const { change } = await import("./queue/change.ts");
@@ -10,7 +10,7 @@ const changing = (act: Act, summary: string): Word => ({
   },
 });
 
-export const words: Readonly<Record<string, Word>> = {
+export const words: Readonly<Record<string, Subcommand>> = {
   list: { summary: "Tell which messages there are.", load: () => import("./queue/list.ts") },
   show: {
     summary: "Show messages: envelope, history, header, and on request the body.",
@@ -42,12 +42,12 @@ export const words: Readonly<Record<string, Word>> = {
 };
 
 export function run(argv: readonly string[]): Promise<number> {
-  return runWord(
+  return runSubcommand(
     {
       name: "queue",
       summary: "See what waits to be delivered, and steer it.",
-      words,
-      standard: "list",
+      subcommands: words,
+      default: "list",
       manual: "tpa-submit-queue(8)",
     },
     argv,

@@ -1,6 +1,6 @@
 /** `tpa-submit serve`: the relay in the foreground. SIGTERM ends it, SIGHUP re-reads what can be re-read. */
 import { command, flag, parseOptions, value } from "../cli/options.ts";
-import { readConfig } from "../config/read.ts";
+import { readConfig } from "../config/config-file.ts";
 import { exitStatus } from "../failure.ts";
 import { logBug } from "../server/log/log.ts";
 import { checkConfig } from "./serve/check.ts";

@@ -7,7 +7,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(line, argv)?.options;
   if (options === undefined) return 0;
   refuseContradictions(options);
-  const { readConfig } = await import("../config/read.ts");
+  const { readConfig } = await import("../config/config-file.ts");
   const config = await readConfig(options.config);
   if (options.explain !== undefined) {
     return (await import("./sync/person.ts")).explainPerson(config, options.explain, options.json);

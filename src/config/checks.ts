@@ -3,19 +3,13 @@
  * One row each, in the words that stand behind FILE:LINE: KEY.
  */
 import { isIPv4 } from "node:net";
-import { type Address, writeAddress } from "./kinds.ts";
+import type { Check } from "./schema.ts";
+import { type Address, writeAddress } from "./setting-types.ts";
 import type { Config } from "./settings.ts";
-import { type Way, wayChecks } from "./way.ts";
-
-export interface Check<Config> {
-  /** The settings it looks at. It is skipped where one of them is wrong by itself; the first is the one to blame. */
-  readonly settings: readonly [string, ...string[]];
-  /** "expected …, found …", or undefined where all is well. */
-  readonly mistake: (config: Config) => string | undefined;
-}
+import { type TransportSettings, transportChecks } from "./transport-settings.ts";
 
 /** All that there are for `config`: those of a way stand for [delivery] and for each [[route]]. */
-export function checksOf({ route }: Config): readonly Check<Config>[] {
+export function checksFor({ route }: Config): readonly Check<Config>[] {
   const routes = route.map((_, index) => [
     ...waysChecks(`route.${index}`, (config) => config.route[index]),
     matching(index),
@@ -23,8 +17,11 @@ export function checksOf({ route }: Config): readonly Check<Config>[] {
   return [...checks, ...waysChecks("delivery", ({ delivery }) => delivery), ...routes.flat()];
 }
 
-function waysChecks(table: string, wayIn: (config: Config) => Way | undefined): readonly Check<Config>[] {
-  return wayChecks.map(({ settings: [first, ...others], mistake }) => ({
+function waysChecks(
+  table: string,
+  wayIn: (config: Config) => TransportSettings | undefined,
+): readonly Check<Config>[] {
+  return transportChecks.map(({ settings: [first, ...others], mistake }) => ({
     settings: [`${table}.${first}`, ...others.map((key) => `${table}.${key}`)],
     mistake: (config) => {
       const way = wayIn(config);

@@ -2,6 +2,8 @@
  * Every setting of tpa-submit.toml, one row each: its kind, its default as it would stand in the file, its help.
  * The reader, the type `Config` and the test of man/tpa-submit.toml.5 come from these rows.
  */
+
+import { required, setting, type ValuesOf } from "./schema.ts";
 import {
   address,
   choice,
@@ -24,9 +26,8 @@ import {
   senderPattern,
   size,
   text,
-} from "./kinds.ts";
-import { required, setting, type ValuesOf } from "./rows.ts";
-import { way } from "./way.ts";
+} from "./setting-types.ts";
+import { transportSettings } from "./transport-settings.ts";
 
 export const settings = {
   hostname: required(hostName, "Name of this host in the greeting, EHLO, Received and Message-ID."),
@@ -117,7 +118,7 @@ export const settings = {
     socket: setting(pathOrNone, "", 'Unix socket for tpa-submit queue; "" for "control" in the spool.'),
   },
   delivery: {
-    ...way,
+    ...transportSettings,
     "retry-first": setting(duration, "5m", "Delay after the first temporary failure; it doubles each time."),
     "retry-longest": setting(duration, "4h", "Longest delay between two attempts."),
     concurrency: setting(count(1), 100, "Deliveries that move at the same time."),
@@ -158,7 +159,7 @@ export const settings = {
         [],
         'Senders: an address, a domain, ".example.org" for those below it, "<>" for reports, or "*".',
       ),
-      ...way,
+      ...transportSettings,
     },
   },
   log: {

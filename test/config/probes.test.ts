@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseProbes } from "../../src/config/probes.ts";
+import { parseProbes } from "../../src/config/probes-file.ts";
 
 const smallest = `[submission]
 server = "smtp://submission.example.org:587"

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import { checksOf } from "../../src/config/checks.ts";
-import { parseConfig, readConfig } from "../../src/config/read.ts";
-import { isSetting, isTables, type Rows } from "../../src/config/rows.ts";
+import { checksFor } from "../../src/config/checks.ts";
+import { parseConfig, readConfig } from "../../src/config/config-file.ts";
+import { isSetting, isTables, type SettingRows } from "../../src/config/schema.ts";
 import { settings } from "../../src/config/settings.ts";
 import { Failure } from "../../src/failure.ts";
 
@@ -99,7 +99,7 @@ describe("a file without", () => {
 });
 
 /** Every setting, `listen.http`. */
-const names = (rows: Rows, prefix = ""): readonly string[] =>
+const names = (rows: SettingRows, prefix = ""): readonly string[] =>
   Object.entries(rows).flatMap(([key, row]) =>
     isSetting(row)
       ? [`${prefix}${key}`]
@@ -110,7 +110,7 @@ const names = (rows: Rows, prefix = ""): readonly string[] =>
 
 test("the checks that look at several settings name settings that exist", () => {
   const config = configOf(`${smallest}[[route]]\nto = "*"`);
-  const named = checksOf(config).flatMap(({ settings: concerned }) => concerned);
+  const named = checksFor(config).flatMap(({ settings: concerned }) => concerned);
   expect(named).toContain("route.0.relay");
   expect(names(settings)).toEqual(expect.arrayContaining(named.map((name) => name.replace(".0.", "."))));
 });

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { parseConfig } from "../../src/config/read.ts";
+import { parseConfig } from "../../src/config/config-file.ts";
 import { readAccess } from "../../src/ldap/access.ts";
 import { withDirectory } from "../../src/ldap/connection.ts";
 import type { Directory } from "../../src/ldap/directory.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseConfig } from "../../src/config/read.ts";
+import { parseConfig } from "../../src/config/config-file.ts";
 import { otherReasons, rules } from "../../src/ldap/account.ts";
 import type { Entry } from "../../src/ldap/entry.ts";
 import { explain } from "../../src/ldap/explain.ts";

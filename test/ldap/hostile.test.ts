@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseConfig } from "../../src/config/read.ts";
+import { parseConfig } from "../../src/config/config-file.ts";
 import { takeCensus } from "../../src/ldap/census.ts";
 import { type Entry, equals } from "../../src/ldap/entry.ts";
 import { aliasesText, passwordFile, proofread } from "../../src/ldap/lines.ts";

@@ -12,7 +12,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 // What it is made of, which stuffs dots, has no name of its own.
 import DataStream from "../../node_modules/nodemailer/dist/esm/smtp-connection/data-stream.js";
-import { findLines } from "../../src/config/lines.ts";
+import { findLines } from "../../src/config/positions.ts";
 import { hopsOf } from "../../src/probe/arrival/hops.ts";
 import { returnedIn } from "../../src/probe/arrival/returned.ts";
 import { digestMd5 } from "../../src/probe/sasl/digest.ts";

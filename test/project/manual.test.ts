@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Option } from "../../src/cli/options.ts";
 import { serve } from "../../src/commands/serve.ts";
-import { isSetting, isTables, type Rows } from "../../src/config/rows.ts";
+import { isSetting, isTables, type SettingRows } from "../../src/config/schema.ts";
 import { settings } from "../../src/config/settings.ts";
 import { exitStatus } from "../../src/failure.ts";
 import { commands } from "../../src/main.ts";
@@ -20,8 +20,8 @@ function items(text: string, macro: string): ReadonlyMap<string, string> {
 
 describe("tpa-submit.toml(5)", () => {
   const text = part(page("tpa-submit.toml.5"), "Sh", "SETTINGS");
-  const rows = settings as Rows;
-  const tables: readonly (readonly [string, Rows])[] = [
+  const rows = settings as SettingRows;
+  const tables: readonly (readonly [string, SettingRows])[] = [
     ["Above the first table", rows],
     ...Object.entries(rows).flatMap(([name, row]) => {
       if (isSetting(row)) return [];
@@ -40,7 +40,7 @@ describe("tpa-submit.toml(5)", () => {
       return [name, standard === undefined ? undefined : JSON.parse(standard.replaceAll("\\(dq", '"'))];
     });
     const declared = Object.entries(table).flatMap(([name, row]) =>
-      isSetting(row) ? [[name, row.standard]] : [],
+      isSetting(row) ? [[name, row.default]] : [],
     );
     expect(written).toEqual(declared);
   });

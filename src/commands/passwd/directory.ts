@@ -10,7 +10,7 @@ import type { Options } from "./options.ts";
 import { askOnce } from "./secret.ts";
 
 export async function setInDirectory(options: Options, user: string): Promise<number> {
-  const { readConfig } = await import("../../config/read.ts");
+  const { readConfig } = await import("../../config/config-file.ts");
   const { ldap, domain } = await readConfig(options.config);
   const dn = ownDn(ldap, user);
   const login: Login | undefined = options.asAdmin

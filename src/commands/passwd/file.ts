@@ -1,6 +1,6 @@
 /** `--set`, `--delete` and `--verify`: one user's lines of the password file. */
 import { readFile } from "node:fs/promises";
-import { visible } from "../../cli/visible.ts";
+import { visible } from "../../cli/output.ts";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
 import { admit, whyNone } from "../../passwd/admission.ts";
 import { deleteLines, type Edit, editPasswordFile, setLine } from "../../passwd/edit.ts";
@@ -28,7 +28,7 @@ export interface PasswordFile {
 /** The file that is meant: the option's, or the configuration's. */
 export async function passwordFile({ file, config }: Options): Promise<PasswordFile> {
   if (file !== undefined) return { path: file, domain: "", synced: false, spool: "" };
-  const { readConfig } = await import("../../config/read.ts");
+  const { readConfig } = await import("../../config/config-file.ts");
   const { passwords, domain, ldap, spool } = await readConfig(config);
   return { path: passwords.file, domain, synced: ldap.url.length > 0, spool: spool.directory };
 }

@@ -1,5 +1,5 @@
 /** Makes a hash, tests one, lists the schemes: what doveadm pw does. */
-import { print as write } from "../../cli/print.ts";
+import { print as write } from "../../cli/output.ts";
 import { exitStatus, Failure, nearest } from "../../failure.ts";
 import { createStored, roundsFor } from "../../passwd/creation.ts";
 import type { Attempt } from "../../passwd/scheme.ts";

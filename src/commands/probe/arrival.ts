@@ -1,6 +1,6 @@
 /** `tpa-submit probe --arrive`: the wiring to this host. */
 import { setTimeout as wait } from "node:timers/promises";
-import { startSpinner } from "../../cli/spinner.ts";
+import { startSpinner } from "../../cli/terminal.ts";
 import type { OpenMailbox } from "../../probe/arrival/mailbox.ts";
 import type { Watch } from "../../probe/arrive.ts";
 import type { Arrival } from "../../probe/plan.ts";

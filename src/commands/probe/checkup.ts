@@ -13,10 +13,9 @@ import {
   value,
   wholeNumber,
 } from "../../cli/options.ts";
-import { print } from "../../cli/print.ts";
-import { startSpinner } from "../../cli/spinner.ts";
-import { colourFor } from "../../cli/terminal.ts";
-import { address, duration, writeAddress } from "../../config/kinds.ts";
+import { print } from "../../cli/output.ts";
+import { colourFor, startSpinner } from "../../cli/terminal.ts";
+import { address, duration, writeAddress } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
 import { gatherFacts, type Subject, type Surroundings } from "../../probe/checkup/gather.ts";
 import { type Finding, judgeFacts, type State, worstState } from "../../probe/checkup/judge.ts";

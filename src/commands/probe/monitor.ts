@@ -11,9 +11,9 @@ import {
   usageMistake,
   value,
 } from "../../cli/options.ts";
-import { print } from "../../cli/print.ts";
-import { address, duration } from "../../config/kinds.ts";
-import { type Probes, readProbes } from "../../config/probes.ts";
+import { print } from "../../cli/output.ts";
+import { type Probes, readProbes } from "../../config/probes-file.ts";
+import { address, duration } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
 import { nagiosText, worst } from "../../probe/nagios.ts";
 import type { Result } from "../../probe/result.ts";

@@ -1,5 +1,5 @@
 /** The words of the probe as plugins of Nagios: what went wrong is a line on standard output, too. */
-import { print } from "../../cli/print.ts";
+import { print } from "../../cli/output.ts";
 import { Failure } from "../../failure.ts";
 
 /** Runs `work`; with --nagios a Failure becomes the line and the status of what is not known. */

@@ -11,10 +11,10 @@ import {
   usageMistake,
   value,
 } from "../../cli/options.ts";
-import { print } from "../../cli/print.ts";
-import { startSpinner } from "../../cli/spinner.ts";
-import { duration } from "../../config/kinds.ts";
-import { server } from "../../config/probes.ts";
+import { print } from "../../cli/output.ts";
+import { startSpinner } from "../../cli/terminal.ts";
+import { server } from "../../config/probes-file.ts";
+import { duration } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import { followChange } from "../../probe/propagation/course.ts";
@@ -89,7 +89,7 @@ async function propagation(argv: readonly string[]): Promise<number> {
   if (login === undefined) throw usageMistake(line.name, "--login: name the test account");
   if (passwordFile === undefined)
     throw usageMistake(line.name, "--password-file: name the file with its password");
-  const { readConfig } = await import("../../config/read.ts");
+  const { readConfig } = await import("../../config/config-file.ts");
   const config = await readConfig(options.config);
   const stop = new AbortController();
   const end = (): void => stop.abort();

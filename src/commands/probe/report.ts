@@ -1,7 +1,7 @@
 /** `tpa-submit probe report`: what the history of the monitor says. man/tpa-submit-probe-report.1 */
 import { argument, command, flag, list, parseOptions, value } from "../../cli/options.ts";
-import { print } from "../../cli/print.ts";
-import { readProbes } from "../../config/probes.ts";
+import { print } from "../../cli/output.ts";
+import { readProbes } from "../../config/probes-file.ts";
 import { exitStatus } from "../../failure.ts";
 import { read } from "../../probe/history/record.ts";
 import { groupBy, statisticsOf } from "../../probe/history/statistics.ts";

@@ -1,8 +1,8 @@
 /** `tpa-submit queue hold`, release, retry, bounce, drop and redirect: shows what it will touch, asks, and does it. */
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
 import { tableLines, widthOf } from "../../cli/table.ts";
-import { relay as relayKind } from "../../config/kinds.ts";
-import { readConfig } from "../../config/read.ts";
+import { readConfig } from "../../config/config-file.ts";
+import { relay as relayKind } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Act, ActOrder, Desk, Done, Filter, Queued, Unreadable } from "../../server/control/order.ts";
 import { isWanted } from "./ask.ts";

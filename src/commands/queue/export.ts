@@ -7,7 +7,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
-import { readConfig } from "../../config/read.ts";
+import { readConfig } from "../../config/config-file.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Window } from "../../server/control/order.ts";
 import { jsonOf, time } from "./json.ts";

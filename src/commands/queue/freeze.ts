@@ -1,7 +1,7 @@
 /** `tpa-submit queue freeze`: shuts a login out in one step. It does not ask: haste is what it is for, and thaw undoes it. */
 import { argument, command, flag, parseOptions } from "../../cli/options.ts";
-import { visible } from "../../cli/visible.ts";
-import { readConfig } from "../../config/read.ts";
+import { visible } from "../../cli/output.ts";
+import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Frost, Share } from "../../server/control/order.ts";

@@ -1,7 +1,7 @@
 /** `tpa-submit queue list`: which messages there are. */
 import { command, type OptionsOf, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { tableLines, widthOf } from "../../cli/table.ts";
-import { readConfig } from "../../config/read.ts";
+import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Listed, Queued, Unreadable } from "../../server/control/order.ts";
 import { jsonOf } from "./json.ts";

@@ -2,7 +2,7 @@
  * The queue as mailq(1) of Postfix shows it, character by character: check_mailq and many a script read that, and look at
  * the last line first. Postfix's own short forms of a line are `%-11s %7ld %20.20s %s` and `%-11s %7s %-20s %s`.
  */
-import { visible } from "../../cli/visible.ts";
+import { visible } from "../../cli/output.ts";
 import type { Queued, Unreadable } from "../../server/control/order.ts";
 import { reasonOf } from "./reason.ts";
 import { waitingOf } from "./rows.ts";

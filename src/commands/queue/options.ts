@@ -1,7 +1,7 @@
 /** Options that the words of `tpa-submit queue` share, and what they mean. */
 import { text as textOf } from "node:stream/consumers";
 import { argument, flag, type OptionsOf, oneOf, parsed, usageMistake, value } from "../../cli/options.ts";
-import { duration } from "../../config/kinds.ts";
+import { duration } from "../../config/setting-types.ts";
 import { canonicalLogin } from "../../passwd/passwordfile.ts";
 import { type Filter, statuses } from "../../server/control/order.ts";
 import { isQueueId } from "../../server/spool/queue-id.ts";

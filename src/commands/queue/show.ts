@@ -1,9 +1,9 @@
 /** `tpa-submit queue show`: messages with all that is known about them. */
 import { buffer } from "node:stream/consumers";
 import { argument, command, flag, parseOptions } from "../../cli/options.ts";
+import { visible, visibleLines } from "../../cli/output.ts";
 import { headingFor } from "../../cli/terminal.ts";
-import { visible, visibleLines } from "../../cli/visible.ts";
-import { readConfig } from "../../config/read.ts";
+import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Queued, Unreadable } from "../../server/control/order.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";

@@ -1,7 +1,7 @@
 /** `tpa-submit queue summary`: what waits, by destination, sender or login and by age, as qshape(1) has it. */
 import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
-import { readConfig } from "../../config/read.ts";
+import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Queued } from "../../server/control/order.ts";
 import { domainOf } from "../../smtp/address.ts";

@@ -1,8 +1,7 @@
 /** `tpa-submit queue thaw`: undoes a freeze. What the login had queued goes out then, so it asks. */
 import { argument, command, parseOptions } from "../../cli/options.ts";
-import { print } from "../../cli/print.ts";
-import { visible } from "../../cli/visible.ts";
-import { readConfig } from "../../config/read.ts";
+import { print, visible } from "../../cli/output.ts";
+import { readConfig } from "../../config/config-file.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import { isWanted } from "./ask.ts";
 import { newCounts } from "./list.ts";

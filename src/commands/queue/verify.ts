@@ -1,8 +1,7 @@
 /** `tpa-submit queue verify`: damage in the spool, told, and repaired where that is wanted. */
 import { command, flag, parseOptions } from "../../cli/options.ts";
-import { print } from "../../cli/print.ts";
-import { visible } from "../../cli/visible.ts";
-import { readConfig } from "../../config/read.ts";
+import { print, visible } from "../../cli/output.ts";
+import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
 import { isWanted } from "./ask.ts";
 import { config, json, yes } from "./options.ts";

@@ -5,9 +5,9 @@ import { readFile } from "node:fs/promises";
 import { createServer, isIPv4, isIPv6 } from "node:net";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { relay, writeAddress } from "../../config/kinds.ts";
+import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
-import type { Way } from "../../config/way.ts";
+import type { TransportSettings } from "../../config/transport-settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Sessions } from "../../server/delivery/hop/sessions.ts";
 import { type Credentials, type Source, type Terms, timeouts } from "../../server/delivery/hop/terms.ts";
@@ -74,7 +74,7 @@ interface Means {
 }
 
 function carrierBy(
-  { relay: relays, tls }: Pick<Way, "relay" | "tls">,
+  { relay: relays, tls }: Pick<TransportSettings, "relay" | "tls">,
   terms: Terms,
   { routing, policies }: Means,
 ): Carrier {
@@ -97,7 +97,7 @@ function carrierBy(
 }
 
 const bareTerms = (
-  kind: Way["relay"][number]["kind"],
+  kind: TransportSettings["relay"][number]["kind"],
   ours: Pick<Terms, "hostname" | "sessions">,
 ): Terms => ({
   ...ours,
@@ -108,7 +108,11 @@ const bareTerms = (
 });
 
 /** `table` is what the way stands in, for whoever must mend it. */
-async function termsOf(way: Way, table: string, ours: Parameters<typeof bareTerms>[1]): Promise<Terms> {
+async function termsOf(
+  way: TransportSettings,
+  table: string,
+  ours: Parameters<typeof bareTerms>[1],
+): Promise<Terms> {
   const { relay: relays, "relay-ca": ca } = way;
   const credentials = await credentialsOf(way, table);
   return {
@@ -121,11 +125,14 @@ async function termsOf(way: Way, table: string, ours: Parameters<typeof bareTerm
 }
 
 /** What `tls` comes to: a password is shown to nobody whose name is not proven. smtps:// asks for more on its own. */
-export function tlsOf({ tls, "relay-user": user }: Pick<Way, "tls" | "relay-user">): Terms["tls"] {
+export function tlsOf({
+  tls,
+  "relay-user": user,
+}: Pick<TransportSettings, "tls" | "relay-user">): Terms["tls"] {
   return tls !== "auto" ? tls : user === "" ? "opportunistic" : "verified";
 }
 
-async function credentialsOf(way: Way, table: string): Promise<Credentials | undefined> {
+async function credentialsOf(way: TransportSettings, table: string): Promise<Credentials | undefined> {
   const { "relay-user": user, "relay-password-file": file } = way;
   if (user === "") return undefined;
   const [password = ""] = (await read(file, `relay-password-file of ${table}`)).split(/\r?\n/);
@@ -150,7 +157,10 @@ async function read(file: string, setting: string): Promise<string> {
 }
 
 /** Tries each address, because a wrong one would keep all mail here. */
-async function sourceOf({ "source-addresses": addresses }: Way, table: string): Promise<Source> {
+async function sourceOf(
+  { "source-addresses": addresses }: TransportSettings,
+  table: string,
+): Promise<Source> {
   for (const address of addresses) {
     const trial = createServer();
     try {

@@ -1,8 +1,8 @@
 /** `tpa-submit serve --check`: says of each file that the relay needs whether it can be used, and starts nothing. */
 import { access, constants, readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { print } from "../../cli/print.ts";
-import { writeAddress } from "../../config/kinds.ts";
+import { print } from "../../cli/output.ts";
+import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { indexLogins } from "../../passwd/logins.ts";

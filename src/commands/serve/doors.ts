@@ -1,5 +1,5 @@
 /** All doors of the relay as one: opened together or not at all, with one certificate. */
-import { writeAddress } from "../../config/kinds.ts";
+import { writeAddress } from "../../config/setting-types.ts";
 import { log } from "../../server/log/log.ts";
 import {
   type KeyPair,

@@ -4,7 +4,7 @@
  */
 import { hkdfSync, randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { writeAddress } from "../../config/kinds.ts";
+import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { startVerifier } from "../../passwd/verifier.ts";

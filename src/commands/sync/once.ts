@@ -1,5 +1,5 @@
 /** One run, and what it tells. */
-import { print } from "../../cli/print.ts";
+import { print } from "../../cli/output.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus } from "../../failure.ts";
 import { withDirectory } from "../../ldap/connection.ts";

@@ -1,5 +1,5 @@
 /** `--explain`: gathers what there is about one person. */
-import { print } from "../../cli/print.ts";
+import { print } from "../../cli/output.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import { attributesOf } from "../../ldap/account.ts";

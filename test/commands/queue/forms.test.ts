@@ -1,9 +1,10 @@
 /** How the queue is written down: golden files in test/commands/queue/forms, and what other people's programs make of them. */
+
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { visible, visibleLines } from "../../../src/cli/output.ts";
 import { tableLines } from "../../../src/cli/table.ts";
-import { visible, visibleLines } from "../../../src/cli/visible.ts";
 import { frostText } from "../../../src/commands/queue/freeze.ts";
 import { jsonOf } from "../../../src/commands/queue/json.ts";
 import { mailqLines } from "../../../src/commands/queue/mailq.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { carrierFor } from "../../../src/commands/serve/carrier.ts";
-import { readConfig } from "../../../src/config/read.ts";
+import { readConfig } from "../../../src/config/config-file.ts";
 import { newSessions } from "../../../src/server/delivery/hop/sessions.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
 import { letter, replies } from "../../server/delivery/letters.ts";

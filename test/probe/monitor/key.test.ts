@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { stationOf } from "../../../src/commands/probe/monitor/routes.ts";
-import { type Probes, parseProbes } from "../../../src/config/probes.ts";
+import { type Probes, parseProbes } from "../../../src/config/probes-file.ts";
 
 let folder: string;
 beforeEach(async () => {

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { counted, gauges } from "../../../src/commands/probe/monitor/metrics.ts";
 import { line } from "../../../src/commands/probe/monitor.ts";
-import { parseProbes, probeSettings } from "../../../src/config/probes.ts";
-import { isSetting, isTables, type Rows } from "../../../src/config/rows.ts";
+import { parseProbes, probeSettings } from "../../../src/config/probes-file.ts";
+import { isSetting, isTables, type SettingRows } from "../../../src/config/schema.ts";
 import { outcomes } from "../../../src/probe/verdict.ts";
 import { part } from "../../tools/manual.ts";
 
@@ -18,8 +18,8 @@ const items = (text: string): readonly (readonly [name: string, words: string, r
 
 describe("tpa-submit-probes(5)", () => {
   const text = part(file("man/tpa-submit-probes.5"), "Sh", "SETTINGS");
-  const rows = probeSettings as Rows;
-  const tables: readonly (readonly [string, Rows])[] = [
+  const rows = probeSettings as SettingRows;
+  const tables: readonly (readonly [string, SettingRows])[] = [
     ["Above the first table", rows],
     ...Object.entries(rows).flatMap(([name, row]) => {
       if (isSetting(row)) return [];
@@ -38,7 +38,7 @@ describe("tpa-submit-probes(5)", () => {
       return [name, standard === undefined ? undefined : JSON.parse(standard.replaceAll("\\(dq", '"'))];
     });
     const declared = Object.entries(table).flatMap(([name, row]) =>
-      isSetting(row) ? [[name, row.standard]] : [],
+      isSetting(row) ? [[name, row.default]] : [],
     );
     expect(written).toEqual(declared);
   });

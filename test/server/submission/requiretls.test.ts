@@ -1,7 +1,7 @@
 /** When REQUIRETLS is offered: where some way for mail to leave could keep the promise (RFC 8689 section 4.2.1). */
 import { expect, test } from "vitest";
 import { rulesFor } from "../../../src/commands/serve/rules.ts";
-import { parseConfig } from "../../../src/config/read.ts";
+import { parseConfig } from "../../../src/config/config-file.ts";
 
 const lmtp = 'delivery.relay = "lmtp://localhost:24"';
 const noPolicies = "delivery.mta-sts = false";

@@ -1,7 +1,7 @@
 /** `--listen`: probes every interval until it is told to stop, and offers its figures. */
 import { setTimeout as wait } from "node:timers/promises";
-import { type Address, writeAddress } from "../../../config/kinds.ts";
-import type { Probes } from "../../../config/probes.ts";
+import type { Probes } from "../../../config/probes-file.ts";
+import { type Address, writeAddress } from "../../../config/setting-types.ts";
 import { exitStatus } from "../../../failure.ts";
 import { startHttp } from "../../../server/log/http.ts";
 import type { Figures } from "./metrics.ts";

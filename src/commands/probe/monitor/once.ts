@@ -1,5 +1,5 @@
 /** One round of all routes, side by side within limits, and what is kept of it. */
-import type { Probes } from "../../../config/probes.ts";
+import type { Probes } from "../../../config/probes-file.ts";
 import { Failure } from "../../../failure.ts";
 import { append, eachSince, trim } from "../../../probe/history/record.ts";
 import { type Round, type Route, runRound } from "../../../probe/monitor/round.ts";

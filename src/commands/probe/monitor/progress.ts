@@ -1,6 +1,6 @@
 /** What a person at a terminal sees while mail is on its way: a spinner, and each route's name once it is known how it stands. */
 
-import { startSpinner } from "../../../cli/spinner.ts";
+import { startSpinner } from "../../../cli/terminal.ts";
 import type { Result } from "../../../probe/result.ts";
 
 export interface Progress {

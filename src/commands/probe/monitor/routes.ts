@@ -4,7 +4,7 @@ import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import type { ProbeRoute, Probes } from "../../../config/probes.ts";
+import type { ProbeRoute, Probes } from "../../../config/probes-file.ts";
 import { syncDirectory } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
 import { imapLines } from "../../../probe/arrival/imap-line.ts";

@@ -4,15 +4,13 @@
  */
 import { readFile } from "node:fs/promises";
 import { parse, TomlError } from "smol-toml";
-import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
-import type { Check } from "./checks.ts";
-import type { Kind } from "./kinds.ts";
-import { findLines, type KeyPath, type LineOf } from "./lines.ts";
-import { isSetting, isTables, type Rows, type Setting } from "./rows.ts";
-import { explainUnknown, isTable, type Known, printable, shown, type Table } from "./words.ts";
+import { errorCode, errorText, exitStatus, Failure, nearest } from "../failure.ts";
+import { findLines, type KeyPath, type LineOf } from "./positions.ts";
+import { type Check, isSetting, isTables, type SettingRow, type SettingRows } from "./schema.ts";
+import type { SettingType } from "./setting-types.ts";
 
 /** What a file of one kind may say. */
-export interface Form<Config> extends Known {
+export interface FileSchema<Config> extends KnownSettings {
   /** What no row can tell alone. */
   readonly checks: (config: Config) => readonly Check<Config>[];
   /** What to do where there is no such file. */
@@ -20,21 +18,25 @@ export interface Form<Config> extends Known {
 }
 
 /** What a file says, or all that is wrong with it, by line. */
-export type Reading<Config> = { readonly config: Config } | { readonly mistakes: readonly string[] };
+export type ParseResult<Config> = { readonly config: Config } | { readonly mistakes: readonly string[] };
 
 /**
  * What the file `path` says. Throws a Failure with status 66 where it cannot be read and 78 where it is wrong; the
  * message then has a line for each mistake.
  */
-export async function readForm<Config>(path: string, form: Form<Config>): Promise<Config> {
-  const reading = parseForm(await contentOf(path, form.whenMissing), path, form);
+export async function readTomlFile<Config>(path: string, form: FileSchema<Config>): Promise<Config> {
+  const reading = parseTomlFile(await contentOf(path, form.whenMissing), path, form);
   if ("config" in reading) return reading.config;
   throw new Failure(exitStatus.config, reading.mistakes.join("\n"));
 }
 
 /** What `source` says; `file` is its name in the mistakes. */
-export function parseForm<Config>(source: string, file: string, form: Form<Config>): Reading<Config> {
-  let table: Table;
+export function parseTomlFile<Config>(
+  source: string,
+  file: string,
+  form: FileSchema<Config>,
+): ParseResult<Config> {
+  let table: TomlTable;
   try {
     table = parse(source);
   } catch (error) {
@@ -74,7 +76,7 @@ function linesFor(mistakes: readonly Mistake[], file: string, lineOf: LineOf): r
   return mistakes
     .map(({ path, what }) => ({
       line: path.map((_, index) => lineOf(path.slice(0, path.length - index))).find(isNumber) ?? 1,
-      text: `${printable(keyOf(path))}: ${what}`,
+      text: `${quotedKey(keyOf(path))}: ${what}`,
     }))
     .sort((one, other) => one.line - other.line)
     .map(({ line, text }) => `${file}:${line}: ${text}`);
@@ -94,7 +96,13 @@ async function contentOf(path: string, whenMissing: string): Promise<string> {
 type Note = (path: KeyPath, what: string) => void;
 
 /** The values of one table, its defaults filled in. A wrong value is noted, and stands as undefined. */
-function readTable(rows: Rows, table: Table, path: KeyPath, known: Known, note: Note): unknown {
+function readTable(
+  rows: SettingRows,
+  table: TomlTable,
+  path: KeyPath,
+  known: KnownSettings,
+  note: Note,
+): unknown {
   for (const key of Object.keys(table)) {
     if (!Object.hasOwn(rows, key))
       note([...path, key], explainUnknown(key, table[key], { rows, path, known }));
@@ -105,25 +113,31 @@ function readTable(rows: Rows, table: Table, path: KeyPath, known: Known, note: 
     if (isSetting(row)) return [key, readSetting(row, found, here, note)];
     if (isTables(row)) return [key, readTables(row.each, found, here, known, note)];
     if (found === undefined || isTable(found)) return [key, readTable(row, found ?? {}, here, known, note)];
-    note(here, `expected a table [${here.join(".")}], found ${shown(found)}`);
+    note(here, `expected a table [${here.join(".")}], found ${quotedValue(found)}`);
     return [key, undefined];
   });
   return Object.fromEntries(values);
 }
 
 /** Each `[[name]]` in order. */
-function readTables(rows: Rows, found: unknown, path: KeyPath, known: Known, note: Note): readonly unknown[] {
+function readTables(
+  rows: SettingRows,
+  found: unknown,
+  path: KeyPath,
+  known: KnownSettings,
+  note: Note,
+): readonly unknown[] {
   if (found === undefined) return [];
   if (Array.isArray(found) && found.every(isTable)) {
     return found.map((table, index) => readTable(rows, table, [...path, index], known, note));
   }
   const name = path.join(".");
-  note(path, `expected tables, each headed [[${name}]], found ${shown(found)}`);
+  note(path, `expected tables, each headed [[${name}]], found ${quotedValue(found)}`);
   return [];
 }
 
 function readSetting(
-  { kind, standard }: Setting<unknown>,
+  { type: kind, default: standard }: SettingRow<unknown>,
   found: unknown,
   path: KeyPath,
   note: Note,
@@ -134,10 +148,10 @@ function readSetting(
 }
 
 /** Notes what is wrong with a value: of a list each element that is. */
-function noteWrong(kind: Kind<unknown>, found: unknown, path: KeyPath, note: Note): void {
+function noteWrong(kind: SettingType<unknown>, found: unknown, path: KeyPath, note: Note): void {
   const { each } = kind;
   if (each === undefined || !Array.isArray(found)) {
-    note(path, `expected ${kind.expected}, found ${found === undefined ? "nothing" : shown(found)}`);
+    note(path, `expected ${kind.expected}, found ${found === undefined ? "nothing" : quotedValue(found)}`);
     return;
   }
   for (const [index, element] of found.entries()) {
@@ -159,3 +173,81 @@ function syntaxMistake({ message, line, column }: TomlError, text: string): stri
 const isUnclosed = (reason: string, rest: string | undefined): boolean =>
   reason === "unfinished string" ||
   (reason.startsWith("control characters are not allowed") && (rest === "" || rest === "\r"));
+
+// How a mistake in a configuration file is put: what stands there, and what was probably meant.
+
+/** A TOML table as it was parsed. */
+export type TomlTable = Readonly<Record<string, unknown>>;
+
+export const isTable = (value: unknown): value is TomlTable =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+
+/** All that a file may say, and the manual that tells about it. */
+export interface KnownSettings {
+  readonly rows: SettingRows;
+  readonly manual: string;
+}
+
+/** What to say about a key that is in none of `rows`, the table's own: where it belongs, or which was probably meant. */
+export function explainUnknown(
+  key: string,
+  found: unknown,
+  {
+    rows,
+    path,
+    known,
+  }: { readonly rows: SettingRows; readonly path: KeyPath; readonly known: KnownSettings },
+): string {
+  const isRoot = path.length === 0;
+  const headed = isTable(found) || isListOfTables(found);
+  const elsewhere = headed ? undefined : homeOf(key, known.rows);
+  if (elsewhere !== undefined) {
+    return elsewhere === ""
+      ? "not a setting of this table; it belongs at the top of the file, above the first [table]"
+      : `not a setting ${isRoot ? "outside a table" : "of this table"}; it belongs in ${elsewhere}`;
+  }
+  const kin = Object.keys(rows).filter((name) => headed !== isSetting(rows[name] ?? {}));
+  const meant = nearest(key, kin);
+  const what = headed ? "no such table" : "no such setting";
+  if (meant === undefined) return `${what}; ${known.manual} lists them all`;
+  return headed
+    ? `${what}; did you mean ${header(meant, rows[meant] ?? {})}?`
+    : `${what}; did you mean "${meant}"?`;
+}
+
+const isListOfTables = (found: unknown): boolean =>
+  Array.isArray(found) && found.length > 0 && found.every(isTable);
+
+/** As it stands in the file above its settings. */
+const header = (name: string, row: SettingRows[string]): string =>
+  isTables(row) ? `[[${name}]]` : `[${name}]`;
+
+/** The table that has a setting of this name, "" for the top of the file. */
+function homeOf(key: string, all: SettingRows): string | undefined {
+  const homes: readonly (readonly [string, SettingRows])[] = [
+    ["", all],
+    ...Object.entries(all).flatMap(([name, row]) =>
+      isSetting(row) ? [] : [[header(name, row), isTables(row) ? row.each : row] as const],
+    ),
+  ];
+  const home = homes.find(([, rows]) => {
+    const row = Object.hasOwn(rows, key) ? rows[key] : undefined;
+    return row !== undefined && isSetting(row);
+  });
+  return home?.[0];
+}
+
+/** A value as it may be shown: in one line, not endless, and without what could be a password in an address. */
+export function quotedValue(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  if (value instanceof Date) return "a date";
+  if (typeof value === "object") return "a table";
+  if (typeof value !== "string") return String(value as number | boolean | bigint);
+  const text = value.replace(/\/\/[^/]*@/, "//…@");
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
+
+/** A key as it may be shown: it comes from the file and may be quoted there with anything in it. */
+export function quotedKey(key: string): string {
+  return /[^\w.-]/.test(key) ? JSON.stringify(key) : key;
+}

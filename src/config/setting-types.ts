@@ -4,12 +4,12 @@
 import { isIP } from "node:net";
 
 /** `read` gives undefined for a value that is not of the kind. */
-export interface Kind<Value> {
+export interface SettingType<Value> {
   /** Completes "expected …": `a duration such as "30s", "15m", "4h" or "5d"`. */
   readonly expected: string;
   readonly read: (value: unknown) => Value | undefined;
   /** Of a list: the kind of its elements. */
-  readonly each?: Kind<unknown>;
+  readonly each?: SettingType<unknown>;
 }
 
 /** An address to listen on or to connect to; an IPv6 `host` stands without brackets. */
@@ -19,7 +19,7 @@ export interface Address {
 }
 
 /** Where mail goes next; `mx` asks the DNS for each recipient's domain. */
-export type Relay =
+export type RelayAddress =
   | { readonly kind: "mx" }
   | { readonly kind: "smtp" | "smtps" | "lmtp"; readonly host: string; readonly port: number }
   | { readonly kind: "file"; readonly directory: string };
@@ -29,26 +29,26 @@ export type LogTarget =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "syslog"; readonly host: string; readonly port: number };
 
-export const text: Kind<string> = {
+export const text: SettingType<string> = {
   expected: "a text",
   read: (value) => (typeof value === "string" ? value : undefined),
 };
 
 /** Words that go into a reply: a reply line has 512 octets at most (RFC 5321 section 4.5.3.1.5). */
-export const replyText: Kind<string> = {
+export const replyText: SettingType<string> = {
   expected: "one line of text, of 400 characters in ASCII at most",
   read: (value) => (typeof value === "string" && /^[ -~]{1,400}$/.test(value) ? value : undefined),
 };
 
 /** A file or folder. */
-export const path: Kind<string> = {
+export const path: SettingType<string> = {
   expected: 'an absolute path such as "/etc/tpa-submit/name"',
   read: (value) =>
     typeof value === "string" && value.startsWith("/") && !value.includes("\0") ? value : undefined,
 };
 
 /** A file or folder, or "". */
-export const pathOrNone: Kind<string> = {
+export const pathOrNone: SettingType<string> = {
   expected: `${path.expected}, or "" for none`,
   read: (value) => (value === "" ? "" : path.read(value)),
 };
@@ -56,7 +56,7 @@ export const pathOrNone: Kind<string> = {
 const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
 
 /** A domain name as RFC 1123 section 2.1 has it, in ASCII. */
-export const hostName: Kind<string> = {
+export const hostName: SettingType<string> = {
   expected: 'a host name such as "submission.example.org"',
   read: (value) =>
     typeof value === "string" && value.length <= 253 && value.split(".").every((part) => label.test(part))
@@ -65,7 +65,7 @@ export const hostName: Kind<string> = {
 };
 
 /** Domains in lower case: one, with a dot in front those below it, or all. */
-export const domainPattern: Kind<string> = {
+export const domainPattern: SettingType<string> = {
   expected: 'a domain such as "example.net", ".example.net" for those below it, or "*"',
   read: (value) => {
     if (typeof value !== "string" || value === "*") return value === "*" ? "*" : undefined;
@@ -75,7 +75,7 @@ export const domainPattern: Kind<string> = {
 };
 
 /** Senders in lower case: as domains are, or one address, or "<>" for the null reverse-path. */
-export const senderPattern: Kind<string> = {
+export const senderPattern: SettingType<string> = {
   expected: 'an address, a domain such as "example.org", ".example.org" for those below it, "<>", or "*"',
   read: (value) => {
     const [local, domain] =
@@ -85,13 +85,13 @@ export const senderPattern: Kind<string> = {
   },
 };
 
-export const flag: Kind<boolean> = {
+export const flag: SettingType<boolean> = {
   expected: "true or false",
   read: (value) => (typeof value === "boolean" ? value : undefined),
 };
 
 /** A whole number of at least `least`. */
-export const count = (least: number): Kind<number> => ({
+export const count = (least: number): SettingType<number> => ({
   expected: `a whole number of at least ${least}`,
   read: (value) =>
     typeof value === "number" && Number.isSafeInteger(value) && value >= least ? value : undefined,
@@ -100,7 +100,7 @@ export const count = (least: number): Kind<number> => ({
 const secondsIn = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
 /** Milliseconds. */
-export const duration: Kind<number> = {
+export const duration: SettingType<number> = {
   expected: 'a duration such as "30s", "15m", "4h" or "5d"',
   read: (value) => {
     const found = typeof value === "string" ? /^(\d{1,7})([smhd])$/.exec(value) : null;
@@ -111,7 +111,7 @@ export const duration: Kind<number> = {
 const octetsIn = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 } as const;
 
 /** Octets. */
-export const size: Kind<number> = {
+export const size: SettingType<number> = {
   expected: 'a size such as "500K", "50M" or "1G"',
   read: (value) => {
     const found = typeof value === "string" ? /^(\d{1,9})([KMG]?)$/.exec(value) : null;
@@ -120,12 +120,12 @@ export const size: Kind<number> = {
 };
 
 /** One of the words given. */
-export const choice = <const Word extends string>(...words: readonly Word[]): Kind<Word> => ({
+export const choice = <const Word extends string>(...words: readonly Word[]): SettingType<Word> => ({
   expected: `one of ${words.map((word) => `"${word}"`).join(", ")}`,
   read: (value) => words.find((word) => word === value),
 });
 
-export const address: Kind<Address> = {
+export const address: SettingType<Address> = {
   expected: 'an address such as "0.0.0.0:587", "[::]:587" or "localhost:587"',
   read: (value) => (typeof value === "string" ? readAddress(value) : undefined),
 };
@@ -136,7 +136,7 @@ export interface Network {
   readonly prefix: number;
 }
 
-export const network: Kind<Network> = {
+export const network: SettingType<Network> = {
   expected: 'an IP address or a network such as "192.0.2.7", "192.0.2.0/24" or "2001:db8::/32"',
   read: (value) => {
     const found = typeof value === "string" ? /^([0-9a-f:.]+)(?:\/(\d{1,3}))?$/i.exec(value) : null;
@@ -149,7 +149,7 @@ export const network: Kind<Network> = {
 };
 
 /** A certificate with its chain, and its private key. */
-export const keyPair: Kind<{ readonly certificate: string; readonly key: string }> = {
+export const keyPair: SettingType<{ readonly certificate: string; readonly key: string }> = {
   expected: 'a certificate and its key such as "/etc/tpa-submit/tls/chain.pem /etc/tpa-submit/tls/key.pem"',
   read: (value) => {
     const [certificate, key, ...others] = typeof value === "string" ? value.split(" ").map(path.read) : [];
@@ -159,7 +159,7 @@ export const keyPair: Kind<{ readonly certificate: string; readonly key: string 
   },
 };
 
-export const list = <Value>(kind: Kind<Value>): Kind<readonly Value[]> => ({
+export const list = <Value>(kind: SettingType<Value>): SettingType<readonly Value[]> => ({
   expected: `a list, each ${kind.expected}`,
   each: kind,
   read: (value) => {
@@ -170,25 +170,25 @@ export const list = <Value>(kind: Kind<Value>): Kind<readonly Value[]> => ({
 });
 
 /** One, or a list of them; read as a list. */
-export const oneOrMore = <Value>(kind: Kind<Value>): Kind<readonly Value[]> => ({
+export const oneOrMore = <Value>(kind: SettingType<Value>): SettingType<readonly Value[]> => ({
   expected: `${kind.expected}, or a list of them`,
   each: kind,
   read: (value) => list(kind).read(Array.isArray(value) ? value : [value]),
 });
 
 /** "" means none, and is read as null. */
-export const optional = <Value>(kind: Kind<Value>): Kind<Value | null> => ({
+export const optional = <Value>(kind: SettingType<Value>): SettingType<Value | null> => ({
   expected: `${kind.expected}, or "" for none`,
   read: (value) => (value === "" ? null : kind.read(value)),
 });
 
-const oneDirectory: Kind<string> = {
+const oneDirectory: SettingType<string> = {
   expected: 'a directory such as "ldaps://db.example.org"',
   read: (value) => (typeof value === "string" && /^ldap[si]?:\/\/[^\s@]*$/.test(value) ? value : undefined),
 };
 
 /** Where the directory is: one URL, or a list of them to be tried in order; "" for nowhere, read as none. */
-export const directories: Kind<readonly string[]> = {
+export const directories: SettingType<readonly string[]> = {
   expected: `${oneDirectory.expected}, a list of them, or "" for none`,
   each: oneDirectory,
   read: (value) => {
@@ -198,13 +198,13 @@ export const directories: Kind<readonly string[]> = {
 };
 
 /** Permission bits of a file that others may not write: "0640" is 0o640. */
-export const fileMode: Kind<number> = {
+export const fileMode: SettingType<number> = {
   expected: 'permissions such as "0640", without writing for group and others',
   read: (value) =>
     typeof value === "string" && /^0[0-7][0145]{2}$/.test(value) ? Number.parseInt(value, 8) : undefined,
 };
 
-export const relay: Kind<Relay> = {
+export const relay: SettingType<RelayAddress> = {
   expected: '"mx", "smtp://host:port", "smtps://host:port", "lmtp://host:port" or "file:/directory"',
   read: (value) => {
     if (typeof value !== "string") return undefined;
@@ -216,7 +216,7 @@ export const relay: Kind<Relay> = {
   },
 };
 
-export const logTarget: Kind<LogTarget> = {
+export const logTarget: SettingType<LogTarget> = {
   expected: '"stdout", "journal", "file:/path" or "syslog:host:port"',
   read: (value) => {
     if (value === "stdout" || value === "journal") return { kind: value };

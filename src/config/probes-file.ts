@@ -2,27 +2,26 @@
  * Every setting of probes.toml, one row each, as settings.ts has them for tpa-submit.toml. A test compares these rows with
  * man/tpa-submit-probes.5.
  */
-import type { Check } from "./checks.ts";
-import { type Form, parseForm, type Reading, readForm } from "./form.ts";
+import { type Check, required, type SettingRows, setting, type ValuesOf } from "./schema.ts";
 import {
   type Address,
   address,
   choice,
   count,
   duration,
-  type Kind,
   path,
   pathOrNone,
+  type SettingType,
   text,
-} from "./kinds.ts";
-import { type Rows, required, setting, type ValuesOf } from "./rows.ts";
+} from "./setting-types.ts";
+import { type FileSchema, type ParseResult, parseTomlFile, readTomlFile } from "./toml-file.ts";
 
 /** A submission server: STARTTLS for smtp, which must be had; TLS from the first octet for smtps. */
 export interface Server extends Address {
   readonly kind: "smtp" | "smtps";
 }
 
-export const server: Kind<Server> = {
+export const server: SettingType<Server> = {
   expected: '"smtp://HOST:PORT" (with STARTTLS) or "smtps://HOST:PORT"',
   read: (value) => {
     const [, kind, at = ""] = typeof value === "string" ? (/^(smtps?):\/\/(.+)$/.exec(value) ?? []) : [];
@@ -31,23 +30,23 @@ export const server: Kind<Server> = {
   },
 };
 
-const serverOrNone: Kind<Server | null> = {
+const serverOrNone: SettingType<Server | null> = {
   expected: `${server.expected}, or "" for that of [submission]`,
   read: (value) => (value === "" ? null : server.read(value)),
 };
 
-const mailAddress: Kind<string> = {
+const mailAddress: SettingType<string> = {
   expected: 'an address such as "probe@example.org"',
   read: (value) => (typeof value === "string" && /^[^\s@<>]+@[^\s@<>]+$/.test(value) ? value : undefined),
 };
 
-const mailAddressOrNone: Kind<string> = {
+const mailAddressOrNone: SettingType<string> = {
   expected: `${mailAddress.expected}, or "" for that of [submission]`,
   read: (value) => (value === "" ? "" : mailAddress.read(value)),
 };
 
 /** Only its shape: the parts are told apart, and complained about, where they are used. */
-const place: Kind<string> = {
+const place: SettingType<string> = {
   expected:
     '"imaps://USER@HOST[:PORT][/FOLDER]", "imap://…", "maildir:/DIRECTORY", "lmtp://HOST:PORT" or "smtp://HOST:PORT"',
   read: (value) =>
@@ -57,13 +56,13 @@ const place: Kind<string> = {
       : undefined,
 };
 
-const placeOrNone: Kind<string> = {
+const placeOrNone: SettingType<string> = {
   expected: `${place.expected}, or ""`,
   read: (value) => (value === "" ? "" : place.read(value)),
 };
 
 /** What stands on one line of a monitor. */
-const name: Kind<string> = {
+const name: SettingType<string> = {
   expected: "a name of up to 60 letters, digits and . _ -",
   read: (value) => (typeof value === "string" && /^[\w.-]{1,60}$/.test(value) ? value : undefined),
 };
@@ -202,15 +201,16 @@ function checksOfRoute(index: number): readonly Check<Probes>[] {
   ];
 }
 
-const form: Form<Probes> = {
-  rows: probeSettings as Rows,
+const form: FileSchema<Probes> = {
+  rows: probeSettings as SettingRows,
   manual: "tpa-submit-probes(5)",
   checks: checksOf,
   whenMissing: "begin with the example that came with the program",
 };
 
-/** The probes that the file `path` describes; throws as `readForm` does. */
-export const readProbes = (path: string): Promise<Probes> => readForm(path, form);
+/** The probes that the file `path` describes; throws as `readTomlFile` does. */
+export const readProbes = (path: string): Promise<Probes> => readTomlFile(path, form);
 
 /** The probes in `source`; `file` is its name in the mistakes. */
-export const parseProbes = (source: string, file: string): Reading<Probes> => parseForm(source, file, form);
+export const parseProbes = (source: string, file: string): ParseResult<Probes> =>
+  parseTomlFile(source, file, form);

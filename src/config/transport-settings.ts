@@ -3,15 +3,15 @@
  * of them can tell alone.
  */
 import { isIP, isIPv6 } from "node:net";
-import { choice, type Kind, list, oneOrMore, pathOrNone, relay, text } from "./kinds.ts";
-import { setting, type ValuesOf } from "./rows.ts";
+import { setting, type ValuesOf } from "./schema.ts";
+import { choice, list, oneOrMore, pathOrNone, relay, type SettingType, text } from "./setting-types.ts";
 
-const ipAddress: Kind<string> = {
+const ipAddress: SettingType<string> = {
   expected: 'an IP address such as "192.0.2.25" or "2001:db8::25"',
   read: (value) => (typeof value === "string" && isIP(value) !== 0 ? value : undefined),
 };
 
-export const way = {
+export const transportSettings = {
   relay: setting(oneOrMore(relay), "mx", "Where mail goes; of several relays, to the first that takes it."),
   "relay-user": setting(text, "", "Login at the relay."),
   "relay-password-file": setting(pathOrNone, "", "File with the password for it."),
@@ -32,17 +32,17 @@ export const way = {
   ),
 };
 
-export type Way = ValuesOf<typeof way>;
+export type TransportSettings = ValuesOf<typeof transportSettings>;
 
 /** A row like those of checks.ts; `settings` are keys of the way's table. */
-export interface WayCheck {
-  readonly settings: readonly [keyof Way, ...(keyof Way)[]];
-  readonly mistake: (way: Way) => string | undefined;
+export interface TransportCheck {
+  readonly settings: readonly [keyof TransportSettings, ...(keyof TransportSettings)[]];
+  readonly mistake: (way: TransportSettings) => string | undefined;
 }
 
 const alone: readonly string[] = ["mx", "file"];
 
-export const wayChecks: readonly WayCheck[] = [
+export const transportChecks: readonly TransportCheck[] = [
   {
     settings: ["relay"],
     mistake: ({ relay: relays }) => (relays.length > 0 ? undefined : "expected at least one, found none"),

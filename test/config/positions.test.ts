@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { parse, stringify } from "smol-toml";
 import { describe, expect, test } from "vitest";
-import { findLines, type KeyPath } from "../../src/config/lines.ts";
+import { findLines, type KeyPath } from "../../src/config/positions.ts";
 
 const source = String.raw`# not = a key
 top = 1 # nor = this

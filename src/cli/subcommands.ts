@@ -1,35 +1,35 @@
 /** A command that is several, such as `tpa-submit queue list`: one row for each word, imported only when it is called. */
 import { exitStatus, nearest } from "../failure.ts";
 import { usageMistake } from "./options.ts";
-import { print } from "./print.ts";
+import { print } from "./output.ts";
 import { helpHeading as heading } from "./terminal.ts";
 
-export interface Word {
+export interface Subcommand {
   readonly summary: string;
   readonly load: () => Promise<{ readonly run: (argv: readonly string[]) => Promise<number> }>;
 }
 
-export interface Family {
+export interface CommandGroup {
   /** Behind "tpa-submit". */
   readonly name: string;
   readonly summary: string;
-  readonly words: Readonly<Record<string, Word>>;
+  readonly subcommands: Readonly<Record<string, Subcommand>>;
   /** The word that is meant where none is given. */
-  readonly standard: string;
+  readonly default: string;
   /** Where to read on. */
   readonly manual: string;
 }
 
 /** Runs the word that `argv` begins with; gives its exit status. Throws a {@link usageMistake} where there is none. */
-export async function runWord(family: Family, argv: readonly string[]): Promise<number> {
-  const { name, words, standard } = family;
+export async function runSubcommand(family: CommandGroup, argv: readonly string[]): Promise<number> {
+  const { name, subcommands: words, default: standard } = family;
   const [first = standard, ...rest] = argv;
   if (first === "--help" || first === "-h" || (first === "help" && rest.length === 0)) {
     print(overview(family));
     return exitStatus.ok;
   }
-  if (first === "help") return runWord(family, [...rest.slice(0, 1), "--help"]);
-  if (first.startsWith("-")) return runWord(family, [standard, ...argv]);
+  if (first === "help") return runSubcommand(family, [...rest.slice(0, 1), "--help"]);
+  if (first.startsWith("-")) return runSubcommand(family, [standard, ...argv]);
   const word = Object.hasOwn(words, first) ? words[first] : undefined;
   if (word) return (await word.load()).run(rest);
   const meant = nearest(first, Object.keys(words));
@@ -38,7 +38,7 @@ export async function runWord(family: Family, argv: readonly string[]): Promise<
   throw usageMistake(name, `there is no "${name} ${first}"; ${known}`);
 }
 
-function overview({ name, summary, words, standard, manual }: Family): string {
+function overview({ name, summary, subcommands: words, default: standard, manual }: CommandGroup): string {
   const rows = Object.entries(words).map(([word, { summary: what }]) => `  ${word.padEnd(9)} ${what}\n`);
   return `${heading("Usage:")} tpa-submit ${name} [word] [options]
 
