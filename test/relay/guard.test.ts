@@ -110,6 +110,6 @@ describe("a message that costs much to convert", () => {
       expect((await readFile(join(relay.folder, "spool/in-hand"), "utf8")).trim()).toBe("");
       talk.close();
     },
-    60_000,
+    240_000, // both are converted in seconds where nothing else runs
   );
 });
