@@ -8,7 +8,6 @@ import { findLines } from "../../src/config/lines.ts";
 import { hopsOf } from "../../src/probe/arrival/hops.ts";
 import { returnedIn } from "../../src/probe/arrival/returned.ts";
 import { digestMd5 } from "../../src/probe/sasl/digest.ts";
-import { offersIn } from "../../src/probe/transaction/hello.ts";
 import { openMime } from "../../src/server/delivery/letter/mime-parts.ts";
 import { sevenBit } from "../../src/server/delivery/letter/seven-bit.ts";
 import { decodeWords, harmless, quotedLine, wrapped } from "../../src/server/delivery/report/prose.ts";
@@ -26,6 +25,7 @@ import { mailParameters, rcptParameters, readParameters } from "../../src/server
 import { senderPolicy } from "../../src/server/submission/policy.ts";
 import { scram } from "../../src/server/submission/sasl/scram.ts";
 import { pathFault, readPath } from "../../src/smtp/address.ts";
+import { keywordsIn } from "../../src/smtp/client/ehlo.ts";
 import { openWire } from "../../src/smtp/client/wire.ts";
 import { fieldBody, splitFields } from "../../src/smtp/header.ts";
 import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
@@ -140,7 +140,7 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   "a header": (text) => splitFields(text).map(fieldBody),
   "the authors of a message": (text) => authorObjection(splitFields(`From: ${text}\r\n`), "user1", senders),
   "a reply": (text) => parseReply(text),
-  "the extensions of a server": (text) => offersIn(["250-x", text]),
+  "the extensions of a server": (text) => keywordsIn(["250-x", text]),
   "a challenge": (text) =>
     digestMd5
       .begin({
@@ -239,7 +239,7 @@ test("an answer of a name server that is full of pointers is read in proportion"
 test("a line of a server that comes octet by octet is read in proportion", { timeout: 120_000 }, async () => {
   const read = (length: number): void => {
     const stream = new PassThrough();
-    openWire(stream, () => undefined);
+    openWire(stream);
     for (let count = 0; count < 2 * length; count++) stream.emit("data", Buffer.of(97));
     stream.emit("data", Buffer.of(10));
     stream.destroy();

@@ -79,8 +79,8 @@ async function visit(hop: Hop, letter: Letter, journey: Journey): Promise<Visit>
     outcomes.push(...sat.outcomes);
     left = sat.left;
     if (sat.end === undefined && terms.sessions) terms.sessions.keep(hop, terms, session);
-    else if (sat.end === undefined) session.wire.leave();
-    else session.wire.close();
+    else if (sat.end === undefined) session.connection.quit();
+    else session.connection.close();
     // An old session that ends without a word about the message says nothing of the host: a new one is asked.
     if (sat.end !== undefined && !session.kept) return { outcomes, left, end: sat.end };
     fresh = sat.end !== undefined;
@@ -90,15 +90,15 @@ async function visit(hop: Hop, letter: Letter, journey: Journey): Promise<Visit>
 
 /** As many transactions of one session as it takes, and lets. */
 async function sit(session: Session, hop: Hop, letter: Letter, journey: Journey): Promise<Visit> {
-  const { wire } = session;
+  const { connection } = session;
   const ready = journey.now();
   const outcomes: Outcome[] = [];
-  let most = Math.min(mostRecipients, wire.limits.recipients);
+  let most = Math.min(mostRecipients, connection.limits.recipients);
   let left = letter.recipients;
   let end: Reply | undefined;
   while (left.length > 0 && end === undefined && !journey.signal.aborted) {
-    if (session.uses > 0 && session.uses >= wire.limits.mails) break;
-    const some = { ...letter, recipients: firstOf(left, most, wire.limits.domains) };
+    if (session.uses > 0 && session.uses >= connection.limits.mails) break;
+    const some = { ...letter, recipients: firstOf(left, most, connection.limits.domains) };
     session.uses += 1;
     const exchange = await converse(session, hop, some, journey, ready);
     const { settled, crowdedOut, taken } = sortOut(exchange.outcomes);
@@ -107,7 +107,12 @@ async function sit(session: Session, hop: Hop, letter: Letter, journey: Journey)
     if (crowdedOut.length > 0) most = taken;
     end = exchange.end;
     session.clean = settled.some(({ reply }) => reply.command === "end of DATA" && isPositive(reply));
-    if (left.length > 0 && end === undefined && !session.clean && !(await isReset(wire, journey.signal))) {
+    if (
+      left.length > 0 &&
+      end === undefined &&
+      !session.clean &&
+      !(await isReset(connection, journey.signal))
+    ) {
       end = reply(451, "4.4.2", `lost connection with ${peer(hop)} between two transactions`);
     }
   }
@@ -145,24 +150,24 @@ function sortOut(outcomes: readonly Outcome[]): {
 
 /** One transaction with its outcomes. An `end` says that it was the last. */
 async function converse(
-  { wire: session, uses }: Session,
+  { connection, uses }: Session,
   hop: Hop,
   letter: Letter,
   { terms, now, signal, tell }: Journey,
   ready: number,
 ): Promise<Visit> {
-  const { commands, carried, refused, message: form } = await planFor(letter, session, peer(hop));
+  const { commands, carried, refused, message: form } = await planFor(letter, connection, peer(hop));
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
   if (carried.length === 0) return { outcomes: own, left: [] };
   const message = { body: form.body(), size: form.size };
-  const { said, elsewhere, end } = await transact(session, hop, commands, message, {
+  const { said, elsewhere, end } = await transact(connection, hop, commands, message, {
     signal,
     timeouts: terms.timeouts,
     tell,
   });
   const at = now();
   const here = terms.protocol === "lmtp" ? "delivered" : "relayed";
-  const taken = session.offers("DSN") ? "onward" : here;
+  const taken = connection.offers("DSN") ? "onward" : here;
   const outcomes: Outcome[] = [...own];
   const left: Recipient[] = [];
   for (const [number, recipient] of carried.entries()) {

@@ -2,9 +2,9 @@
 import { connect, isIPv6, type Socket } from "node:net";
 import { getSystemErrorMap } from "node:util";
 import { errorCode } from "../../../failure.ts";
+import { within } from "../../../smtp/client/deadline.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import type { Hop } from "../route/route.ts";
-import { within } from "./deadline.ts";
 import { peerWithPort } from "./peer.ts";
 import type { Source } from "./terms.ts";
 

@@ -1,8 +1,9 @@
 /** How a next hop is spoken of, in the log and in replies of our own. */
+import type { Broken } from "../../../smtp/client/connection.ts";
 import { parseReply, type Reply, reply } from "../../../smtp/reply.ts";
 import { onOneLine } from "../../observe/log.ts";
+import { uncertain } from "../../spool/copies.ts";
 import type { Hop } from "../route/route.ts";
-import type { WireError } from "./step.ts";
 
 /** `mx.example.net[192.0.2.1]:25`. */
 export const peerWithPort = (hop: Hop): string => `${peer(hop)}:${hop.port}`;
@@ -24,14 +25,10 @@ export function replyIn(said: string): Reply {
   return reply(code, status, oneLine(text));
 }
 
-/** The connection broke or fell silent while `doing`: 4.4.2, "bad connection" (RFC 3463 section 3.5). */
-export function brokenConnection(error: WireError, doing: string, hop: Hop): Reply {
-  const timedOut = error.code === "ETIMEDOUT" || error.code === "EABORT";
-  return reply(
-    451,
-    "4.4.2",
-    timedOut
-      ? `conversation with ${peer(hop)} timed out while ${doing}`
-      : `lost connection with ${peer(hop)} while ${doing}`,
-  );
+/** The connection broke or fell silent in this state: 4.4.2, "bad connection" (RFC 3463 section 3.5). */
+export function brokenConnection({ kind }: Broken, state: string, hop: Hop): Reply {
+  const moment = state === "sending end of data" ? `${state} -- ${uncertain}` : state;
+  const what =
+    kind === "late" ? `conversation with ${peer(hop)} timed out` : `lost connection with ${peer(hop)}`;
+  return reply(451, "4.4.2", `${what} while ${moment}`);
 }

@@ -3,21 +3,19 @@
  * Whatever goes wrong comes back as a temporary reply: it says something of the host, nothing of the message. Only for a
  * message that is bound to TLS a host that cannot do it is none for good.
  */
-import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
-import type { SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
+import type { TLSSocket } from "node:tls";
 import { errorText } from "../../../failure.ts";
+import { type Answer, Connection, isPositive } from "../../../smtp/client/connection.ts";
+import { within } from "../../../smtp/client/deadline.ts";
+import { hasLogin, logIn } from "../../../smtp/client/login.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { log } from "../../observe/log.ts";
 import type { Hop } from "../route/route.ts";
 import { chainOf, matchesTlsa } from "../tls/dane.ts";
 import { policyFor, type TlsPolicy, tlsOptions } from "../tls/policy.ts";
-import { within } from "./deadline.ts";
 import { dial } from "./dial.ts";
 import { brokenConnection, oneLine, peer, peerWithPort, replyIn } from "./peer.ts";
-import { step, type WireError } from "./step.ts";
 import type { Terms } from "./terms.ts";
-import { WireConnection } from "./wire.ts";
 
 export interface NoSession {
   readonly reply: Reply;
@@ -33,7 +31,7 @@ export function openSession(
   terms: Terms,
   clear: boolean,
   signal: AbortSignal,
-): Promise<WireConnection | NoSession> {
+): Promise<Connection | NoSession> {
   return within(signal, terms.timeouts.transaction, (bound) => open(hop, terms, clear, bound));
 }
 
@@ -42,77 +40,90 @@ async function open(
   terms: Terms,
   clear: boolean,
   signal: AbortSignal,
-): Promise<WireConnection | NoSession> {
+): Promise<Connection | NoSession> {
   const policy = policyFor(hop, terms);
   const socket = await dial(hop, terms.source ?? {}, terms.timeouts.connect, signal);
   if ("code" in socket) return { reply: socket };
-  const wire = new WireConnection(optionsFor(hop, terms, policy, clear, socket));
-  const opened = await step<void>(wire, signal, (done) => wire.connect(done));
-  const trouble = opened.error
-    ? noSession(opened.error, wire, hop, policy)
-    : (unproven(wire, hop, policy, terms) ??
-      unbound(wire, hop) ??
-      (await refusedLogin(wire, hop, terms, signal)));
-  if (!trouble) return wire;
-  wire.close();
+  const { protocol, hostname, timeouts } = terms;
+  const connection = new Connection(socket, { protocol, hostname, patience: timeouts.reply });
+  const trouble =
+    (await notReady(connection, hop, policy, clear, signal)) ??
+    unproven(connection, hop, policy, terms) ??
+    unbound(connection, hop) ??
+    (await refusedLogin(connection, hop, terms, signal));
+  if (!trouble) return connection;
+  connection.close();
   return trouble;
 }
 
-function optionsFor(
+/** From the first octet to EHLO: what is in the way of mail, TLS included. */
+async function notReady(
+  connection: Connection,
   hop: Hop,
-  terms: Terms,
   policy: TlsPolicy,
   clear: boolean,
-  connection: Socket,
-): SMTPConnectionOptions {
-  const { protocol, hostname, timeouts } = terms;
-  const implicit = hop.implicit === true;
-  const optional = policy.kind === "opportunistic";
-  return {
-    connection,
-    host: hop.host,
-    port: hop.port,
-    name: hostname,
-    lmtp: protocol === "lmtp",
-    secure: implicit,
-    ignoreTLS: clear && optional,
-    requireTLS: !implicit && !optional,
-    opportunisticTLS: optional,
-    tls: tlsOptions(policy, hop.host),
-    connectionTimeout: timeouts.transaction,
-    greetingTimeout: timeouts.reply,
-    socketTimeout: timeouts.reply,
-    socketCloseTimeout: 2000,
-    maxResponseSize: 64 * 1024,
-  };
-}
-
-function noSession(error: WireError, wire: WireConnection, hop: Hop, policy: TlsPolicy): NoSession {
-  const { response } = error;
-  if (error.command === "STARTTLS" && response !== undefined) {
-    const reason = `TLS is required, but was not offered by host ${peer(hop)}: ${oneLine(response)}`;
+  signal: AbortSignal,
+): Promise<NoSession | undefined> {
+  const needsTls = hop.implicit !== true && policy.kind !== "opportunistic";
+  if (hop.implicit) {
+    const failed = await failedHandshake(connection, hop, policy, signal);
+    if (failed) return failed;
+  }
+  const greeting = await within(signal, connection.patience, (bound) => connection.read(bound));
+  if (greeting.kind !== "reply" || !greeting.text.startsWith("220"))
+    return turnedAway(greeting, connection, hop);
+  const hello = await connection.hello(needsTls, signal);
+  if (!isPositive(hello)) return turnedAway(hello, connection, hop);
+  const offered = connection.offers("STARTTLS") && !(clear && !needsTls);
+  if (connection.tls || !(offered || needsTls)) return undefined;
+  const answer = await connection.command("STARTTLS", signal);
+  if (answer.kind !== "reply") return turnedAway(answer, connection, hop);
+  if (!isPositive(answer)) {
+    if (!needsTls) return undefined; // in clear, with what was announced before
+    const reason = `TLS is required, but was not offered by host ${peer(hop)}: ${oneLine(answer.text)}`;
     return unmet(policy, hop, no("4.7.4", reason));
   }
-  if (wire.upgrading === true) {
-    const reason = oneLine(errorText(error));
-    const failed = no("4.7.5", `Cannot start TLS with ${peer(hop)}: ${reason}`);
-    return policy.kind === "opportunistic" ? { ...failed, handshake: reason } : unmet(policy, hop, failed);
-  }
-  if (response === undefined) return { reply: brokenConnection(error, wire.doing, hop) };
+  const failed = await failedHandshake(connection, hop, policy, signal);
+  if (failed) return failed;
+  const again = await connection.hello(needsTls, signal);
+  return isPositive(again) ? undefined : turnedAway(again, connection, hop);
+}
+
+async function failedHandshake(
+  connection: Connection,
+  hop: Hop,
+  policy: TlsPolicy,
+  signal: AbortSignal,
+): Promise<NoSession | undefined> {
+  const handshake = await connection.startTls(tlsOptions(policy, hop.host), signal);
+  if (handshake.kind === "done") return undefined;
+  const reason = oneLine(
+    handshake.kind === "failed" ? errorText(handshake.error) : handshakeEndings[handshake.kind],
+  );
+  const failed = no("4.7.5", `Cannot start TLS with ${peer(hop)}: ${reason}`);
+  return policy.kind === "opportunistic" ? { ...failed, handshake: reason } : unmet(policy, hop, failed);
+}
+
+const handshakeEndings = {
+  closed: "Connection closed unexpectedly",
+  late: "TLS handshake timed out",
+  aborted: "out of time",
+} as const;
+
+/** Whatever the host said or did in place of a welcome. */
+function turnedAway(answer: Answer, { state }: Connection, hop: Hop): NoSession {
+  const text = answer.kind === "reply" ? answer.text : answer.kind === "lost" ? answer.rest : undefined;
+  if (text === undefined && answer.kind !== "reply") return { reply: brokenConnection(answer, state, hop) };
+  const said = text ?? "";
   // As Postfix's smtp_skip_5xx_greeting, on by default: a host that turns everybody away may change its mind.
-  const status = replyIn(response).status.replace(/^\d/, "4");
-  return no(status, `host ${peer(hop)} refused to talk to me: ${oneLine(response)}`);
+  const status = replyIn(said).status.replace(/^\d/, "4");
+  return no(status, `host ${peer(hop)} refused to talk to me: ${oneLine(said)}`);
 }
 
 /** What the handshake could not find out; after it, what the connection has is written down. */
-function unproven(
-  { socket }: WireConnection,
-  hop: Hop,
-  policy: TlsPolicy,
-  { now }: Terms,
-): NoSession | undefined {
+function unproven({ tls }: Connection, hop: Hop, policy: TlsPolicy, { now }: Terms): NoSession | undefined {
   const relay = peerWithPort(hop);
-  if (!(socket instanceof TLSSocket)) {
+  if (tls === undefined) {
     if (policy.kind === "opportunistic") {
       log("clear-outbound", { relay });
       if (hop.trial) log("sts-trial", { relay, reason: "no TLS" });
@@ -120,17 +131,17 @@ function unproven(
     }
     return unmet(policy, hop, no("4.7.4", `TLS is required, but was not had from host ${peer(hop)}`));
   }
-  if (policy.kind === "dane" && !matchesTlsa(chainOf(socket), policy.records, policy.names, now())) {
+  if (policy.kind === "dane" && !matchesTlsa(chainOf(tls), policy.records, policy.names, now())) {
     const reason = `the certificate of ${peer(hop)} is not the one that the TLSA records are about (DANE)`;
     return unmet(policy, hop, no("4.7.5", reason));
   }
-  if (hop.trial && !socket.authorized) log("sts-trial", { relay, reason: `${socket.authorizationError}` });
-  const { standardName } = socket.getCipher();
+  if (hop.trial && !tls.authorized) log("sts-trial", { relay, reason: `${tls.authorizationError}` });
+  const { standardName } = tls.getCipher();
   log("tls-outbound", {
     relay,
     policy: policy.kind,
-    trust: trustIn(socket, policy),
-    protocol: socket.getProtocol() ?? "unknown",
+    trust: trustIn(tls, policy),
+    protocol: tls.getProtocol() ?? "unknown",
     cipher: standardName,
     bits: standardName.includes("128") ? 128 : 256,
   });
@@ -138,34 +149,35 @@ function unproven(
 }
 
 /** Postfix's words: "Trusted" is signed by a known CA, for whatever name; "Verified" is what was demanded. */
-function trustIn(socket: TLSSocket, { kind }: TlsPolicy): "Verified" | "Trusted" | "Untrusted" {
+function trustIn(tls: TLSSocket, { kind }: TlsPolicy): "Verified" | "Trusted" | "Untrusted" {
   if (kind === "verified" || kind === "dane") return "Verified";
-  return socket.authorized ? "Trusted" : "Untrusted";
+  return tls.authorized ? "Trusted" : "Untrusted";
 }
 
 /**
  * A login that fails is the operator's to mend: the mail stays here, the sender could do nothing about it.
  */
 async function refusedLogin(
-  wire: WireConnection,
+  connection: Connection,
   hop: Hop,
   { credentials }: Terms,
   signal: AbortSignal,
 ): Promise<NoSession | undefined> {
   if (!credentials) return undefined;
-  const { user, password, setIn } = credentials;
-  const mend = `check ${setIn}`;
-  if (!wire.secure) return no("4.7.4", `no TLS with ${peer(hop)}, so the password is not sent there`);
-  if (!wire.allowsAuth) return no("4.7.0", `host ${peer(hop)} does not offer AUTH: ${mend}`);
-  const { error } = await step(wire, signal, (done) => wire.login({ user, pass: password }, done));
-  if (!error) return undefined;
-  if (error.response === undefined) return { reply: brokenConnection(error, wire.doing, hop) };
-  return no("4.7.0", `host ${peer(hop)} refused our login: ${oneLine(error.response)}; ${mend}`);
+  const mend = `check ${credentials.setIn}`;
+  if (!connection.tls) return no("4.7.4", `no TLS with ${peer(hop)}, so the password is not sent there`);
+  if (!hasLogin(connection)) return no("4.7.0", `host ${peer(hop)} does not offer AUTH: ${mend}`);
+  const { isIn, answer } = await logIn(connection, credentials, signal);
+  if (isIn) return undefined;
+  const text = answer.kind === "reply" ? answer.text : answer.kind === "lost" ? answer.rest : undefined;
+  if (text === undefined && answer.kind !== "reply")
+    return { reply: brokenConnection(answer, connection.state, hop) };
+  return no("4.7.0", `host ${peer(hop)} refused our login: ${oneLine(text ?? "")}; ${mend}`);
 }
 
 /** RFC 8689 section 4.2.1: the host must take over the promise that the message came with. */
-function unbound(wire: WireConnection, hop: Hop): NoSession | undefined {
-  if (!hop.bound || wire.offers("REQUIRETLS")) return undefined;
+function unbound(connection: Connection, hop: Hop): NoSession | undefined {
+  if (!hop.bound || connection.offers("REQUIRETLS")) return undefined;
   return {
     reply: reply(550, "5.7.30", `the message was sent with REQUIRETLS, which ${peer(hop)} does not offer`),
   };

@@ -3,17 +3,16 @@
  * same terms, and, unless the host took the last message a moment ago, after it has answered RSET: whatever happened
  * while it waited costs a new connection and nothing else.
  */
+import { type Connection, isPositive } from "../../../smtp/client/connection.ts";
+import { within } from "../../../smtp/client/deadline.ts";
 import { log } from "../../observe/log.ts";
 import type { Hop } from "../route/route.ts";
-import { within } from "./deadline.ts";
 import { peerWithPort } from "./peer.ts";
 import { type NoSession, openSession } from "./session.ts";
-import { step } from "./step.ts";
 import type { Terms } from "./terms.ts";
-import type { WireConnection } from "./wire.ts";
 
 export interface Session {
-  readonly wire: WireConnection;
+  readonly connection: Connection;
   /** When it was opened, in milliseconds since the epoch. */
   readonly opened: number;
   /** Transactions begun. */
@@ -62,7 +61,7 @@ export function newSessions(now: () => number): Sessions {
 
   function leave(kept: Kept): void {
     kept.wake();
-    kept.session.wire.leave();
+    kept.session.connection.quit();
   }
 
   function newest(key: string): Kept | undefined {
@@ -76,29 +75,27 @@ export function newSessions(now: () => number): Sessions {
       const key = keyOf(hop, terms);
       for (let kept = newest(key); kept; kept = newest(key)) {
         kept.wake();
-        const { wire, clean } = kept.session;
-        wire.socket?.ref();
+        const { connection, clean } = kept.session;
         const ready = clean && now() - kept.since < lively;
-        if (!wire.destroyed && (ready || (await isReset(wire, signal))))
+        if (connection.isQuiet && (ready || (await isReset(connection, signal))))
           return { ...kept.session, kept: true };
-        wire.close();
+        connection.close();
       }
       return undefined;
     },
     keep(hop, terms, session) {
-      const { wire, uses, opened, lasting } = session;
-      const worn = uses >= Math.min(mostMessages, wire.limits.mails) || now() - opened >= longestLife;
-      if (closed || !lasting || worn || wire.destroyed) return wire.leave();
-      wire.socket?.setTimeout(0).unref(); // it keeps nothing alive
+      const { connection, uses, opened, lasting } = session;
+      const worn = uses >= Math.min(mostMessages, connection.limits.mails) || now() - opened >= longestLife;
+      if (closed || !lasting || worn || !connection.isQuiet) return connection.quit();
       const timer = setTimeout(() => leave(kept), longestIdle).unref();
       const wake = (): void => {
         waiting.delete(kept);
         clearTimeout(timer);
-        wire.off("end", wake);
+        connection.wake();
       };
       const kept: Kept = { key: keyOf(hop, terms), session, since: now(), wake };
       waiting.add(kept);
-      wire.once("end", wake);
+      connection.rest(wake);
       for (const oldest of waiting) {
         if (waiting.size <= mostKept) break;
         leave(oldest);
@@ -117,11 +114,8 @@ function keyOf(hop: Hop, terms: Terms): string {
 }
 
 /** Back at the state before MAIL (RFC 5321 section 4.1.1.5); false where the host does not say so in time. */
-export async function isReset(wire: WireConnection, signal: AbortSignal): Promise<boolean> {
-  const { error } = await within(signal, answerToReset, (bound) =>
-    step<boolean>(wire, bound, (done) => wire.reset(done)),
-  );
-  return error === undefined;
+export async function isReset(connection: Connection, signal: AbortSignal): Promise<boolean> {
+  return within(signal, answerToReset, async (bound) => isPositive(await connection.command("RSET", bound)));
 }
 
 /** Where TLS is only a bonus, a failed handshake is followed by a try without (RFC 7435 section 3). */
@@ -135,6 +129,6 @@ export async function newSession(hop: Hop, terms: Terms, signal: AbortSignal): P
   return fresh(second, terms, false);
 }
 
-function fresh(wire: WireConnection, { now }: Terms, lasting: boolean): Session {
-  return { wire, opened: now(), uses: 0, clean: true, kept: false, lasting };
+function fresh(connection: Connection, { now }: Terms, lasting: boolean): Session {
+  return { connection, opened: now(), uses: 0, clean: true, kept: false, lasting };
 }

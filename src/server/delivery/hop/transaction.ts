@@ -1,24 +1,28 @@
 /**
- * One mail transaction on an open session (RFC 5321 section 3.3, RFC 2033): the commands, the message, and
- * for every recipient what the server said, or what kept it from saying anything.
+ * One mail transaction on an open session: for every recipient what the server said, or what kept it from saying
+ * anything.
  */
 import type { Readable } from "node:stream";
-import type { SMTPConnectionSendInfo } from "nodemailer/lib/smtp-connection";
 import { errorText } from "../../../failure.ts";
+import type { Broken, Connection } from "../../../smtp/client/connection.ts";
+import { within } from "../../../smtp/client/deadline.ts";
+import {
+  type Command,
+  type Commands,
+  type Ending,
+  type Exchange,
+  exchange,
+} from "../../../smtp/client/transaction.ts";
 import { formatReply, isPositive, type Reply, reply } from "../../../smtp/reply.ts";
-import { uncertain } from "../../spool/copies.ts";
 import type { Hop } from "../route/route.ts";
-import { within } from "./deadline.ts";
 import { type TellPace, tellNobody } from "./pace.ts";
 import { brokenConnection, oneLine, peer, replyIn } from "./peer.ts";
-import { type Step, step, type WireError } from "./step.ts";
 import type { Timeouts } from "./terms.ts";
-import type { Commands, WireConnection } from "./wire.ts";
 
 /** What was said about one recipient, and in answer to which command; "" where nothing that fits was said. */
 export interface Said {
   readonly reply: Reply;
-  readonly command: string;
+  readonly command: Command | "";
 }
 
 export interface Transaction {
@@ -38,63 +42,33 @@ export interface Message {
   readonly size: number;
 }
 
-/** nodemailer keeps its account of the recipients on this object. */
-interface Account {
-  readonly from: string;
-  readonly to: string[];
-  readonly accepted?: readonly string[];
-  readonly rejectedErrors?: readonly (WireError & { readonly recipient?: string })[];
-}
-
-/** Runs the transaction on `wire`, a session with `hop`. */
+/** Runs the transaction on `connection`, a session with `hop`. */
 export async function transact(
-  wire: WireConnection,
+  connection: Connection,
   hop: Hop,
   commands: Commands,
-  message: Message,
+  { body, size }: Message,
   bounds: { readonly signal: AbortSignal; readonly timeouts: Timeouts; readonly tell?: TellPace },
 ): Promise<Transaction> {
-  const { body, size } = message;
   const { signal, timeouts, tell = tellNobody } = bounds;
-  const account: Account = { from: "sender", to: commands.recipients.map((_, number) => String(number)) };
-  let begun = false;
-  let whole = false;
-  body.once("data", () => {
-    begun = true;
-    wire.doing = "sending message body";
-  });
-  body.on("data", () => tell("talks")); // as fast as they are taken
-  body.once("end", () => {
-    whole = true;
-    wire.doing = `sending end of data -- ${uncertain}`;
-    wire.socket?.setTimeout(timeouts.final);
-    tell("waits");
-  });
-  // nodemailer tells of it, but does not listen before it begins nor after it is done
-  body.on("error", () => undefined);
-  body.pause(); // until nodemailer asks for it
-  wire.prepare(commands);
-  wire.heard = () => tell("talks");
-  tell("talks");
-  wire.socket?.setTimeout(timeouts.reply);
-  const sent = await within(signal, timeouts.transaction + size, (bound) =>
-    step<SMTPConnectionSendInfo>(wire, bound, (done) =>
-      wire.send(account, body, (error, info) => done(error, info)),
-    ),
+  const result = await within(signal, timeouts.transaction + size, (bound) =>
+    exchange(connection, commands, body, {
+      signal: bound,
+      finalPatience: timeouts.final,
+      progress: (what) => tell(what === "moving" ? "talks" : "waits"),
+    }),
   );
-  body.destroy();
-  wire.heard = undefined;
   tell("works");
-  const early = sent.error === undefined && !whole;
-  const last = early ? unexpected(sent.value.response) : lastSaid(sent, wire, hop);
-  const said = account.to
-    .map((number) => saidAbout(number, account, wire) ?? last)
+  const { begun, whole, ending } = result;
+  const last = saidAtEnd(ending, connection, hop);
+  const said = commands.recipients
+    .map((_, number) => saidAbout(number, result) ?? last)
     .map((one) => (begun ? one : parting(one, hop)));
   const unanswered = said.find(({ command }) => command === "")?.reply;
-  const usable = unanswered === undefined && (whole || !begun) && wire.socket?.writable === true;
+  const usable = unanswered === undefined && (whole || !begun) && connection.isQuiet;
   return {
     said,
-    elsewhere: !begun && unanswered !== undefined && sent.error !== undefined && isBroken(sent.error),
+    elsewhere: !begun && unanswered !== undefined && isGone(ending),
     ...(!usable && { end: unanswered ?? reply(451, "4.4.2", `${peer(hop)} has ended the session`) }),
   };
 }
@@ -102,8 +76,10 @@ export async function transact(
 /**
  * The session is at its end, and neither a message that cannot be read nor an answer out of step ended it.
  */
-const isBroken = ({ code, response, command }: WireError): boolean =>
-  code !== "ESTREAM" && (response === undefined || command === "CONN" || response.startsWith("421"));
+function isGone(ending: Ending): boolean {
+  if (ending.kind === "reply") return ending.text.startsWith("421");
+  return ending.kind !== "unreadable";
+}
 
 /** RFC 5321 section 4.2.2: with 421 the host goes away, whatever it was asked; of the message it says nothing. */
 function parting({ reply: said, command }: Said, hop: Hop): Said {
@@ -116,47 +92,61 @@ function parting({ reply: said, command }: Said, hop: Hop): Said {
 }
 
 /** What was said about this recipient alone. */
-function saidAbout(number: string, account: Account, wire: WireConnection): Said | undefined {
-  const final = wire.finalReplies.get(number);
-  if (final !== undefined) return read(final, "end of DATA");
-  const refused = account.rejectedErrors?.find(({ recipient }) => recipient === number)?.response;
-  if (refused === undefined) return undefined;
-  const said = read(refused, "RCPT TO");
+function saidAbout(number: number, { refused, accepted, finals, ending }: Exchange): Said | undefined {
+  const final = finals.get(number);
+  if (final !== undefined) return atEndOfData(final);
+  // Whom a host takes no message from is told of no recipient: what it says of them then is about the order of commands.
+  if (ending.kind === "reply" && ending.command === "MAIL FROM") return undefined;
+  const refusal = refused.get(number);
+  if (refusal === undefined) return undefined;
+  const said = read(refusal, "RCPT TO");
   // RFC 5321 section 4.5.3.1.10: 552 is how old servers say "too many recipients", which is no failure.
   const tooMany = said.reply.code === 552 && /^5\.(?:0\.0|5\.3)$/.test(said.reply.status);
-  if (!tooMany || (account.accepted ?? []).length === 0) return said;
+  if (!tooMany || accepted === 0) return said;
   return { ...said, reply: { ...said.reply, code: 452, status: "4.5.3" } };
 }
 
 /** What was said last, about all recipients that nothing else was said about. */
-function lastSaid(sent: Step<SMTPConnectionSendInfo>, wire: WireConnection, hop: Hop): Said {
-  if (sent.error === undefined) return read(sent.value.response, "end of DATA", true);
-  const { code, command, response } = sent.error;
-  if (code === "ESTREAM") {
-    return {
-      reply: reply(451, "4.3.0", `the message cannot be read: ${errorText(sent.error)}`),
-      command: "",
-    };
+function saidAtEnd(ending: Ending, connection: Connection, hop: Hop): Said {
+  switch (ending.kind) {
+    case "reply":
+      if (ending.command === "end of DATA") return atEndOfData(ending);
+      if (ending.text.startsWith("421")) return { reply: replyIn(ending.text), command: ending.command };
+      return read(ending.text, ending.command);
+    case "parting":
+      return { reply: replyIn(ending.text), command: "" };
+    case "unreadable": {
+      const reason = `the message cannot be read: ${errorText(ending.error)}`;
+      return { reply: reply(451, "4.3.0", reason), command: "" };
+    }
+    default:
+      return broken(ending, connection, hop);
   }
-  if (response?.startsWith("421")) return { reply: replyIn(response), command: commandOf(sent.error) };
-  if (response === undefined || command === "CONN") {
-    return { reply: brokenConnection(sent.error, wire.doing, hop), command: "" };
-  }
-  return read(response, commandOf(sent.error));
 }
 
-/** Which command nodemailer takes for answered, as Postfix calls it. */
-const commandOf = ({ code, command = "" }: WireError): string =>
-  code === "EMESSAGE" ? "end of DATA" : command === "CONN" ? "" : command;
+/** A host that says 421 and hangs up before the line is at its end has said so all the same. */
+function broken(ending: Broken, { state }: Connection, hop: Hop): Said {
+  const rest = ending.kind === "lost" ? ending.rest : undefined;
+  const said = rest?.startsWith("421") ? replyIn(rest) : brokenConnection(ending, state, hop);
+  return { reply: said, command: "" };
+}
 
-/** A reply that ought to be a refusal, or for `taken` or LMTP's final ones may be a success. */
-function read(said: string, command: string, taken = command === "end of DATA"): Said {
-  const parsed = replyIn(said);
-  const expected = isPositive(parsed) ? taken : parsed.code >= 400;
-  return expected ? { reply: parsed, command } : unexpected(said);
+/** A success that came before the message was sent in full is about something else. */
+function atEndOfData({ text, isEarly }: { readonly text: string; readonly isEarly: boolean }): Said {
+  const parsed = replyIn(text);
+  if (!isPositive(parsed)) return read(text, "end of DATA");
+  return isEarly ? unexpected(text) : { reply: parsed, command: "end of DATA" };
+}
+
+/** A reply that ought to be a refusal. */
+function read(text: string, command: Command): Said {
+  // A success in place of 354 refuses the message as well.
+  const meant = command === "DATA" && text.startsWith("2") ? `451 4.5.0 unexpected answer: ${text}` : text;
+  const parsed = replyIn(meant);
+  return parsed.code >= 400 ? { reply: parsed, command } : unexpected(text);
 }
 
 /** An answer that fits no question: out of step, so nothing it says counts. */
-function unexpected(said: string): Said {
-  return { reply: reply(451, "4.5.0", `unexpected answer: ${oneLine(said)}`), command: "" };
+function unexpected(text: string): Said {
+  return { reply: reply(451, "4.5.0", `unexpected answer: ${oneLine(text)}`), command: "" };
 }
