@@ -1,7 +1,7 @@
 /**
  * Files that must survive a power cut: written whole, fsynced, renamed, and their directory fsynced.
  * Nothing else in the program replaces a file that matters, but for the spool, whose own steps
- * (src/server/spool/promise.ts) end in a directory's fsync from here.
+ * (src/server/spool/commit.ts) end in a directory's fsync from here.
  */
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, readdir, rename, unlink } from "node:fs/promises";
@@ -131,6 +131,7 @@ async function fill(file: FileHandle, content: string | Uint8Array, as: FileAttr
 
 /** Only where it has another owner: services may be forbidden the call itself (systemd's `@privileged` has fchown). */
 async function give(file: FileHandle, { uid, gid }: FileAttributes): Promise<void> {
+  if (uid === undefined && gid === undefined) return;
   const now = await file.stat();
   if ((uid ?? now.uid) === now.uid && (gid ?? now.gid) === now.gid) return;
   await file.chown(uid ?? now.uid, gid ?? now.gid);

@@ -2,7 +2,7 @@
 import { command, flag, parseOptions, value } from "../cli/options.ts";
 import { readConfig } from "../config/read.ts";
 import { exitStatus } from "../failure.ts";
-import { logBug } from "../server/observe/log.ts";
+import { logBug } from "../server/log/log.ts";
 import { checkConfig } from "./serve/check.ts";
 import { type Manager, managerOf, reloadingLines } from "./serve/manager.ts";
 import { type Relay, startRelay } from "./serve/relay.ts";

@@ -1,5 +1,5 @@
 /** A conversation with the server, and what was said so far, to be shown where it goes another way than it should. */
-import type { Client } from "../submission/client.ts";
+import type { Client } from "../server/submission/client.ts";
 
 export interface Transcript extends Pick<Client, "send" | "line" | "startTls"> {
   readonly client: Client;

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
-import { connect as connectClient } from "../submission/client.ts";
+import { connect as connectClient } from "../server/submission/client.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Ended, run } from "../tools/child.mjs";
 import { type FakeServer, fakeServer } from "../tools/fakeserver.ts";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
-import { note, submitAlone } from "../relay/conversation.ts";
+import { note, submitAlone } from "../commands/serve/conversation.ts";
 import { real } from "../tools/real.ts";
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
 import { fileWith, type Hop, postfixHop, type Sink, smtpSink } from "./hops.ts";

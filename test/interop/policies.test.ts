@@ -14,7 +14,7 @@ import { openPolicies } from "../../src/server/delivery/tls/mta-sts.ts";
 import { stsCache } from "../../src/server/delivery/tls/sts-cache.ts";
 import { fetchingFrom } from "../../src/server/delivery/tls/sts-fetch.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
-import { letter, recipient, replies, terms } from "../delivery/letters.ts";
+import { letter, recipient, replies, terms } from "../server/delivery/letters.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type NameServer, nameServer, type Records } from "../tools/dns.ts";
 import { startPostfix } from "./postfix.mjs";
@@ -23,7 +23,7 @@ import { realPostfix } from "./root.ts";
 /** Each has a policy that lists its own host, but for "plain", which has none. */
 const domains = ["good", "imposter", "testing", "plain"] as const;
 
-describe.skipIf(!realPostfix("openssl"))("a Postfix whose certificate is for mx.good.example.net", () => {
+describe.skipIf(!realPostfix())("a Postfix whose certificate is for mx.good.example.net", () => {
   const pair = selfSigned(["mx.good.example.net", ...domains.map((name) => `mta-sts.${name}.example.net`)]);
   let postfix: Awaited<ReturnType<typeof startPostfix>>;
   let names: NameServer;

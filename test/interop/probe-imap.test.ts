@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ImapAccount, openImap } from "../../src/probe/arrival/imap.ts";
 import type { Letter, Mailbox, Wanted } from "../../src/probe/arrival/mailbox.ts";
-import { connect as connectClient } from "../submission/client.ts";
+import { connect as connectClient } from "../server/submission/client.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
 import { realAsRoot } from "./root.ts";

@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
-import { enter } from "../relay/conversation.ts";
+import { enter } from "../commands/serve/conversation.ts";
 import { until } from "../tools/until.ts";
 import { startDovecot } from "./dovecot.mjs";
 import { exim, openSmtpd, postfix, type Receiver, realExim, realOpenSmtpd } from "./receivers.ts";

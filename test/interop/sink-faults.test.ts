@@ -6,7 +6,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../demo/relay.mjs";
-import { enter, note, submit } from "../relay/conversation.ts";
+import { enter, note, submit } from "../commands/serve/conversation.ts";
 import { start } from "../tools/child.mjs";
 import { type NameServer, nameServer, type Records } from "../tools/dns.ts";
 import { freePort, untilListening } from "../tools/port.mjs";

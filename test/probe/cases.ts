@@ -112,6 +112,7 @@ export function masked(text: string, places: Readonly<Record<string, string>>): 
       (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
     )
     .replace(/response in \d+\.\d{3}s/g, "response in FRACTION")
+    .replace(/response in \d+s/g, "response in WHOLE")
     .replace(/AUTH SCRAM-SHA-256 biws\S+|cj13\S+/g, "AUTH SCRAM-SHA-256 NONCE")
     .replace(/MIME_BOUNDARY_\d+_\d+/g, "MIME_BOUNDARY");
 }

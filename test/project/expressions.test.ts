@@ -33,9 +33,9 @@ const composed: Readonly<Record<string, string>> = {
   "smtp/address.ts": "a local part of at most 64 octets",
   "probe/arrival/hops.ts": "a name, blanks, at most 255 characters",
   "probe/message/message.ts": "names between marks, in the operator's own message",
-  "server/observe/log.ts": "one character",
-  "server/delivery/letter/mime-parts.ts": "what it repeats ends where the next try could begin",
-  "server/submission/door/proxy-header.ts": "a header of at most 107 octets",
+  "server/log/log.ts": "one character",
+  "server/delivery/message/mime-parts.ts": "what it repeats ends where the next try could begin",
+  "server/submission/listener/proxy-header.ts": "a header of at most 107 octets",
   "server/submission/sasl/scram.ts": "anchored, and a comma ends each part",
 };
 

@@ -2,18 +2,23 @@
  * What reads octets from outside takes time in proportion to their number: hostile forms of n, 4n and 16n, compared
  * with each other and not with a clock.
  */
+import { createReadStream } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { findLines } from "../../src/config/lines.ts";
 import { hopsOf } from "../../src/probe/arrival/hops.ts";
 import { returnedIn } from "../../src/probe/arrival/returned.ts";
 import { digestMd5 } from "../../src/probe/sasl/digest.ts";
-import { openMime } from "../../src/server/delivery/letter/mime-parts.ts";
-import { sevenBit } from "../../src/server/delivery/letter/seven-bit.ts";
-import { decodeWords, harmless, quotedLine, wrapped } from "../../src/server/delivery/report/prose.ts";
+import { openMime } from "../../src/server/delivery/message/mime-parts.ts";
+import { sevenBit } from "../../src/server/delivery/message/seven-bit.ts";
 import { readResponse } from "../../src/server/delivery/route/dns-message.ts";
+import { messageReader } from "../../src/server/delivery/route/dns-query.ts";
 import { policyId, readPolicy } from "../../src/server/delivery/tls/sts-policy.ts";
-import { logBug } from "../../src/server/observe/log.ts";
+import { logBug } from "../../src/server/log/log.ts";
 import { parseAliases } from "../../src/server/submission/aliases.ts";
 import { newJournal } from "../../src/server/submission/journal.ts";
 import { authorObjection } from "../../src/server/submission/message/author.ts";
@@ -25,14 +30,19 @@ import { mailParameters, rcptParameters, readParameters } from "../../src/server
 import { senderPolicy } from "../../src/server/submission/policy.ts";
 import { scram } from "../../src/server/submission/sasl/scram.ts";
 import { pathFault, readPath } from "../../src/smtp/address.ts";
+import { anyReply } from "../../src/smtp/client/connection.ts";
+import { newDotStuffing } from "../../src/smtp/client/dots.ts";
 import { keywordsIn } from "../../src/smtp/client/ehlo.ts";
+import { exchange } from "../../src/smtp/client/transaction.ts";
 import { openWire } from "../../src/smtp/client/wire.ts";
 import { fieldBody, splitFields } from "../../src/smtp/header.ts";
 import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
 import { isMessageId } from "../../src/smtp/message-id.ts";
+import { decodeWords, harmless, quotedLine, wrapped } from "../../src/smtp/mime-text.ts";
 import { parseReply } from "../../src/smtp/reply.ts";
 import { saslprep } from "../../src/smtp/saslprep.ts";
 import { decodeXtext } from "../../src/smtp/xtext.ts";
+import { talkTo } from "../smtp/client/server.ts";
 
 type Work = () => unknown;
 
@@ -215,7 +225,7 @@ test.each([
   const convert = async (length: number): Promise<void> => {
     const body = bodyOf(length);
     const converted = await sevenBit(() => pieces(body));
-    if (!("body" in converted)) throw new Error(converted.text);
+    if (!converted || !("body" in converted)) throw new Error(converted?.text);
     for await (const _chunk of converted.body());
   };
   expect(await isLinear(convert)).toBe(true);
@@ -236,6 +246,17 @@ test("an answer of a name server that is full of pointers is read in proportion"
   expect(await isLinear((length) => read(length))).toBe(true);
 });
 
+test("an answer of a name server that comes octet by octet is read in proportion", {
+  timeout: 120_000,
+}, async () => {
+  const octet = Buffer.of(0xff);
+  const read = (length: number): void => {
+    const whole = messageReader();
+    for (let count = 0; count < 1 + (2 / 3) * length; count++) whole(octet); // 65 535 octets are never whole here
+  };
+  expect(await isLinear(read)).toBe(true);
+});
+
 test("a line of a server that comes octet by octet is read in proportion", { timeout: 120_000 }, async () => {
   const read = (length: number): void => {
     const stream = new PassThrough();
@@ -245,4 +266,64 @@ test("a line of a server that comes octet by octet is read in proportion", { tim
     stream.destroy();
   };
   expect(await isLinear(read)).toBe(true);
+});
+
+test.each([
+  ["a line without end", "a", 1],
+  ["continuation lines", "250-a\r\n", 7],
+  ["continuation lines, all at once", "250-a\r\n", 65_536],
+  ["blank lines", "\n", 1],
+  ["blank lines, all at once", "\n", 65_536],
+  ["codes without end", "2", 65_536],
+  ["replies that nobody asked for", "250 a\r\n", 65_536],
+])("a next hop's %s are read in proportion, %j in pieces of %i", { timeout: 120_000 }, async (...row) => {
+  const [, text, size] = row;
+  const hear = async (length: number): Promise<void> => {
+    const said = Buffer.from(text.repeat(Math.ceil((4 * length) / text.length)));
+    const stream = new PassThrough();
+    const wire = openWire(stream, anyReply);
+    for (let at = 0; at < said.length; at += size) stream.emit("data", said.subarray(at, at + size));
+    stream.emit("end");
+    while ((await wire.hear(0)).kind === "reply");
+    stream.destroy();
+  };
+  expect(await isLinear(hear)).toBe(true);
+});
+
+test.each([".\r\n", "\r.", "\n", "\r", ".", "a"])(
+  "dots are stuffed in proportion in %j",
+  {
+    timeout: 120_000,
+  },
+  async (text) => {
+    const stuff = (length: number): Buffer => newDotStuffing().next(Buffer.from(text.repeat(4 * length)));
+    expect(await isLinear(stuff)).toBe(true);
+  },
+);
+
+test("dots are stuffed in turns: whatever the message is, others have theirs between two chunks", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "tpa-submit-dots-"));
+  try {
+    const [chunk, chunks] = [64 * 1024, 40];
+    await writeFile(join(folder, "message"), ".\r\n".repeat(Math.ceil((chunk * chunks) / 3)));
+    const ok = "250 ok\r\n";
+    const { connection } = await talkTo(["220 x\r\n", ok, ok, "354 go\r\n", ok]);
+    const { signal } = new AbortController();
+    await connection.read(signal);
+    let sent = false;
+    const commands = { mail: "MAIL FROM:<>", recipients: ["RCPT TO:<a@example.net>"] };
+    const body = createReadStream(join(folder, "message"));
+    const sending = exchange(connection, commands, body, { signal, finalPatience: 10_000 }).then(
+      ({ whole }) => {
+        sent = true;
+        expect(whole).toBe(true);
+      },
+    );
+    let turns = 0;
+    for (; !sent; turns += 1) await nextTurn();
+    await sending;
+    expect(turns).toBeGreaterThanOrEqual(chunks);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

@@ -1,6 +1,6 @@
 /** A client that sends letters and writes down what it was told about each. */
 import type { Relay } from "../../demo/relay.mjs";
-import { type Conversation, enter } from "../relay/conversation.ts";
+import { type Conversation, enter } from "../commands/serve/conversation.ts";
 import type { Chance } from "./chance.ts";
 import type { Letter } from "./letter.ts";
 import type { Sent } from "./story.ts";

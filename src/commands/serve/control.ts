@@ -12,8 +12,8 @@ import {
   openFrozen,
 } from "../../server/control/frozen.ts";
 import { type ControlSocket, listenForOrders } from "../../server/control/socket.ts";
-import type { Scheduler } from "../../server/delivery/schedule/scheduler.ts";
-import { log } from "../../server/observe/log.ts";
+import { log } from "../../server/log/log.ts";
+import type { Scheduler } from "../../server/queue/scheduler.ts";
 import type { Spool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import { keepsakes } from "./usage.ts";

@@ -1,12 +1,12 @@
 /** All doors of the relay as one: opened together or not at all, with one certificate. */
 import { writeAddress } from "../../config/kinds.ts";
-import { log } from "../../server/observe/log.ts";
+import { log } from "../../server/log/log.ts";
 import {
   type KeyPair,
   type Listener,
   listen,
   type Submission,
-} from "../../server/submission/door/listener.ts";
+} from "../../server/submission/listener/listener.ts";
 import type { Places } from "./inherited.ts";
 
 export interface Doors {

@@ -3,9 +3,9 @@
  * when one can: what was accepted before is delivered meanwhile.
  */
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { log } from "../../server/observe/log.ts";
-import type { Certificates } from "../../server/submission/door/certificate.ts";
-import type { Submission } from "../../server/submission/door/listener.ts";
+import { log } from "../../server/log/log.ts";
+import type { Certificates } from "../../server/submission/listener/certificate.ts";
+import type { Submission } from "../../server/submission/listener/listener.ts";
 import { each, tellOf, warnDaily } from "./certificates.ts";
 import { type Doors, openDoors } from "./doors.ts";
 import type { State } from "./figures.ts";

@@ -1,8 +1,9 @@
 /** What the relay tells of itself to monitoring: the gauges of /metrics. */
-import type { Scheduler } from "../../server/delivery/schedule/scheduler.ts";
-import type { Readings } from "../../server/observe/figures.ts";
-import { processReadings } from "../../server/observe/metrics.ts";
-import type { Free } from "../../server/spool/spool.ts";
+
+import type { Readings } from "../../server/log/figures.ts";
+import { processReadings } from "../../server/log/metrics.ts";
+import type { Scheduler } from "../../server/queue/scheduler.ts";
+import type { FreeSpace } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import type { Checkup } from "./health.ts";
 
@@ -33,7 +34,7 @@ export const newState = (): State => ({
   checkup: undefined,
 });
 
-export function readingsOf(state: State, reserve: Free): Readings {
+export function readingsOf(state: State, reserve: FreeSpace): Readings {
   const single = (value: number) => [{ labels: [], value }];
   const known = (value: number | undefined) => (value === undefined ? [] : single(value));
   return {

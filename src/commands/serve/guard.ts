@@ -1,6 +1,6 @@
 /** What comes of messages that were in hand when the process came to an unclean end: at the second time they are held. */
 import { errorCode, errorText } from "../../failure.ts";
-import { log } from "../../server/observe/log.ts";
+import { log } from "../../server/log/log.ts";
 import type { InHandFile } from "../../server/spool/in-hand-file.ts";
 import { isDamaged, type Spool } from "../../server/spool/spool.ts";
 

@@ -1,6 +1,6 @@
 /** The password file's news as events of the log: src/passwd knows no log. */
 import type { PasswordEvent } from "../../passwd/verifier.ts";
-import { log } from "../../server/observe/log.ts";
+import { log } from "../../server/log/log.ts";
 
 export function logPasswords(file: string, event: PasswordEvent): void {
   switch (event.kind) {

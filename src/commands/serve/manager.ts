@@ -4,7 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import { errorText } from "../../failure.ts";
-import { log } from "../../server/observe/log.ts";
+import { log } from "../../server/log/log.ts";
 
 export interface Manager {
   /** Sends lines such as "READY=1". Resolves when they have been read, or could not be sent. */

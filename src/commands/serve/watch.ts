@@ -3,7 +3,7 @@
  * which inotify on the link does not tell.
  */
 import { stat } from "node:fs/promises";
-import { logBug } from "../../server/observe/log.ts";
+import { logBug } from "../../server/log/log.ts";
 
 /** How the next look is taken. */
 export interface Look {

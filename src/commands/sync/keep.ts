@@ -7,7 +7,7 @@ import type { Directory } from "../../ldap/directory.ts";
 import { isStill, stateOf, topOf } from "../../ldap/search.ts";
 import { type Report, synchronise } from "../../ldap/sync.ts";
 import { watch } from "../../ldap/watch.ts";
-import { type Http, startHttp } from "../../server/observe/http.ts";
+import { type Http, startHttp } from "../../server/log/http.ts";
 import { type Keeper, openFigures } from "./metrics.ts";
 import type { Options } from "./options.ts";
 import { exclusionsText, summary } from "./output.ts";

@@ -1,6 +1,6 @@
 /** Freezing a login and thawing it: what that means for who is at the doors and what is in the queue. */
 import { errorCode, errorText, Failure } from "../../failure.ts";
-import { log, logBug } from "../observe/log.ts";
+import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Floor } from "./floor.ts";
 import { nameOperator } from "./operator.ts";

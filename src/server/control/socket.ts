@@ -10,7 +10,7 @@ import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { logBug } from "../observe/log.ts";
+import { logBug } from "../log/log.ts";
 import { type Desk, parseOrder } from "./order.ts";
 
 /** What goes over the wire when an order cannot be carried out, in place of an answer or behind some. */

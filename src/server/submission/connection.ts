@@ -1,7 +1,7 @@
 /**
  * A session on its socket. The library (smtp-server) keeps the socket, its TLS handshake, the reading of DATA and the
  * closing; all that is said comes from verbs.ts, login.ts and message/receive.ts.
- * test/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
+ * test/server/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
  */
 import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";
@@ -9,15 +9,15 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPServer } from "smtp-server/lib/smtp-server.js";
 import { type Reply, reply } from "../../smtp/reply.ts";
-import { logBug } from "../observe/log.ts";
+import { logBug } from "../log/log.ts";
 import { type Chunk, chunksRefused } from "./bdat.ts";
 import { type Deadline, newDeadline } from "./deadline.ts";
-import { channelOf, cipherOf } from "./door/channel.ts";
-import type { Visit } from "./door/visit.ts";
 import { changed, internal, tooMany, tooSlow, tooSoon } from "./farewells.ts";
 import { guarded } from "./guard.ts";
 import { type Journal, newJournal, type Stage } from "./journal.ts";
 import { type Line, Lines } from "./lines.ts";
+import { channelOf, cipherOf } from "./listener/channel.ts";
+import type { Visit } from "./listener/visit.ts";
 import { begin, newStream, paced, rawFor } from "./message/intake.ts";
 import { receive } from "./message/receive.ts";
 import { type Answer, answer, isBusy, newSession, type Session, secured } from "./session.ts";

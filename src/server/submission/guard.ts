@@ -1,6 +1,6 @@
 /** Where our faults stop. */
 import type { Socket } from "node:net";
-import { logBug } from "../observe/log.ts";
+import { logBug } from "../log/log.ts";
 
 /**
  * Does what an event of `socket` leads to. Nobody stands above an event to catch what it throws: without this a fault

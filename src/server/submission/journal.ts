@@ -1,7 +1,7 @@
 /** What the mail log tells of a session: its lines are counted and named here, its words are in observe/events.ts. */
 import { type Reply, reply } from "../../smtp/reply.ts";
-import type { Door } from "../observe/events.ts";
-import { log } from "../observe/log.ts";
+import type { Door } from "../log/events.ts";
+import { log } from "../log/log.ts";
 import { clientName, type Session } from "./session.ts";
 import { counted, formatTally, type Tally } from "./tally.ts";
 import { knownVerbOf } from "./verbs.ts";

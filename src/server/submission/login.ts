@@ -3,7 +3,7 @@
 import { loginKey } from "../../passwd/passwordfile.ts";
 import type { Verdict } from "../../passwd/verifier.ts";
 import { reply } from "../../smtp/reply.ts";
-import { log } from "../observe/log.ts";
+import { log } from "../log/log.ts";
 import type { Attempt } from "./limits/brake.ts";
 import { answeredAfter } from "./limits/refusal.ts";
 import { whenAgain } from "./limits/when.ts";

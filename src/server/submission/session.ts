@@ -5,11 +5,11 @@
 
 import type { Challenge } from "../../passwd/verifier.ts";
 import type { Reply } from "../../smtp/reply.ts";
-import type { Door } from "../observe/events.ts";
+import type { Door } from "../log/events.ts";
 import type { Recipient } from "../spool/envelope.ts";
 import type { Chunk } from "./bdat.ts";
-import type { Channel } from "./door/channel.ts";
 import type { Bill, Quota } from "./limits/quota.ts";
+import type { Channel } from "./listener/channel.ts";
 import type { MailParameters } from "./parameters.ts";
 import type { Senders } from "./policy.ts";
 import type { Credentials, Exchange, Question } from "./sasl/exchange.ts";

@@ -7,7 +7,7 @@ import type { Socket } from "node:net";
 import { type ConnectionOptions, TLSSocket } from "node:tls";
 import { type Extension, type Keywords, keywordsIn, limitsIn, type ServerLimits } from "./ehlo.ts";
 import { type Handshake, shakeHands } from "./tls.ts";
-import { openWire, type Wire } from "./wire.ts";
+import { openWire, type Reading, type Wire } from "./wire.ts";
 
 /** What came in answer to a command. */
 export type Answer =
@@ -30,8 +30,10 @@ export interface Manners {
   readonly patience: number;
 }
 
-/** Our choice: a reply to a whole recipient list is far shorter. Octets. */
+/** Our choice: all replies to a hundred recipients are shorter. Octets. */
 const longestReply = 64 * 1024;
+/** Our choice: a server that sends nothing but line ends will say nothing else. */
+const mostBlankLines = 1_000;
 /** Milliseconds. Our choice: nothing depends on the answer to QUIT, nor on who closes first. */
 const goodbye = 5_000;
 const closing = 2_000;
@@ -67,7 +69,7 @@ export class Connection {
   constructor(socket: Socket, manners: Manners) {
     this.#manners = manners;
     this.#socket = socket.setKeepAlive(true, keepAlive).setNoDelay(true);
-    this.#wire = wireOver(socket);
+    this.#wire = openWire(socket, anyReply);
   }
 
   get protocol(): "smtp" | "lmtp" {
@@ -118,8 +120,7 @@ export class Connection {
 
   /** The next reply, where the server is silent for no longer than `patience` milliseconds. */
   async read(signal: AbortSignal, patience = this.patience): Promise<Answer> {
-    for (;;) {
-      if (!this.#isOpen) return { kind: "lost" };
+    for (let blank = 0; this.#isOpen && blank <= mostBlankLines; blank++) {
       const heard = await this.#wire.hear(patience, signal);
       if (heard.kind === "late") return heard;
       if (heard.kind !== "reply") {
@@ -132,6 +133,8 @@ export class Connection {
       if (isParting(text)) this.close();
       return { kind: "reply", text };
     }
+    this.close();
+    return { kind: "lost" };
   }
 
   /** Says `line` and hears what comes of it. */
@@ -163,7 +166,7 @@ export class Connection {
     const handshake = await shakeHands(stream, options, this.patience, signal);
     if (handshake.kind === "done") {
       this.#socket = handshake.socket;
-      this.#wire = wireOver(handshake.socket);
+      this.#wire = openWire(handshake.socket, anyReply);
     } else {
       this.#isOpen = false;
       stream.destroy();
@@ -217,13 +220,11 @@ export class Connection {
  * As far as it makes sense, anything that a server says is a reply: a line goes on to the next one only where it says so
  * itself (RFC 5321 section 4.2.1).
  */
-function wireOver(socket: Socket): Wire {
-  return openWire(socket, {
-    isLast: (line) => !/^\d+-/.test(line.subarray(0, 8).toString("latin1")),
-    most: longestReply,
-    perPiece: true,
-  });
-}
+export const anyReply: Reading = {
+  isLast: (line) => !/^\d+-/.test(line.subarray(0, 8).toString("latin1")),
+  most: longestReply,
+  perPiece: true,
+};
 
 /**
  * A reply as text. Its last line has the code that counts, where a server's lines differ (RFC 5321 section 4.2.1). In

@@ -26,8 +26,9 @@ export function newDotStuffing(): DotStuffing {
   return {
     next(piece) {
       const octets = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
-      const parts: Buffer[] = [];
-      let from = 0;
+      let out: Buffer | undefined; // made where anything is missing
+      let length = 0; // of what is in it
+      let from = 0; // what comes next from the message
       for (let at = 0; at < octets.length; at++) {
         const octet = octets[at] ?? 0;
         if (octet > dot && last !== cr) {
@@ -37,12 +38,14 @@ export function newDotStuffing(): DotStuffing {
         const missing = between(last, octet);
         last = octet;
         if (missing === undefined) continue;
-        parts.push(octets.subarray(from, at), missing);
+        out ??= Buffer.allocUnsafe(2 * octets.length + 1); // two for the first octet, and one for each of the others
+        length += octets.copy(out, length, from, at);
+        length += missing.copy(out, length);
         from = at;
       }
-      if (parts.length === 0) return octets;
-      parts.push(octets.subarray(from));
-      return Buffer.concat(parts);
+      if (out === undefined) return octets;
+      length += octets.copy(out, length, from);
+      return out.subarray(0, length);
     },
     end: () => (last === lf ? lone : Buffer.concat([last === cr ? missingLf : missingLine, lone])),
   };

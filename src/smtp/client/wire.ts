@@ -50,7 +50,8 @@ const mostShown = 80;
 /** Takes over `stream`. */
 export function openWire(stream: Duplex, reading: Reading = {}): Wire {
   const { tap, isLast = endsReply, most = mostOctets, perPiece = false } = reading;
-  const replies: { readonly lines: readonly Buffer[]; readonly octets: number }[] = [];
+  let replies: { readonly lines: readonly Buffer[]; readonly octets: number }[] = [];
+  let heard = 0; // of these; a list that is long is not shifted one by one
   let lines: Buffer[] = []; // of the reply that has not ended
   let octets = 0; // of these lines, with their ends
   let partial: Buffer[] = []; // pieces of the line that has not; joined once, however small they are
@@ -94,8 +95,10 @@ export function openWire(stream: Duplex, reading: Reading = {}): Wire {
 
   /** The next whole reply, taken out of what was read. */
   function next(): Heard | undefined {
-    const reply = replies.shift();
+    const reply = replies[heard];
     if (reply !== undefined) {
+      heard++;
+      if (heard === replies.length) [replies, heard] = [[], 0];
       size -= reply.octets;
       if (size <= most) stream.resume();
       return { kind: "reply", lines: reply.lines };
@@ -119,8 +122,8 @@ export function openWire(stream: Duplex, reading: Reading = {}): Wire {
       }
       try {
         for (;;) {
-          const heard = next();
-          if (heard !== undefined) return heard;
+          const found = next();
+          if (found !== undefined) return found;
           if (late) return { kind: "late" };
           await new Promise<void>((resolve) => {
             wake = resolve;
@@ -132,7 +135,7 @@ export function openWire(stream: Duplex, reading: Reading = {}): Wire {
         signal?.removeEventListener("abort", expire);
       }
     },
-    hasMore: () => replies.length > 0 || lines.length > 0 || partial.length > 0,
+    hasMore: () => replies.length > heard || lines.length > 0 || partial.length > 0,
     release() {
       stream.pause();
       stream.off("data", take).off("end", end).off("close", end);

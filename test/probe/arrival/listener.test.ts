@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { type Listening, openListener } from "../../../src/probe/arrival/listener.ts";
 import { longestLook, type Wanted } from "../../../src/probe/arrival/mailbox.ts";
-import { connect } from "../../submission/client.ts";
+import { connect } from "../../server/submission/client.ts";
 
 let listening: Listening | undefined;
 const { signal } = new AbortController();

@@ -22,7 +22,7 @@ describe("a report", () => {
   });
 
   test("of our own making is understood", () => {
-    const file = new URL("../../reports/dsn-parameters.eml", import.meta.url);
+    const file = new URL("../../server/delivery/reports/dsn-parameters.eml", import.meta.url);
     const ours = Buffer.from(readFileSync(file, "latin1").replace(/\r?\n/g, "\r\n"), "latin1");
     const envid = /^Original-Envelope-Id: (.*)\r$/im.exec(ours.toString("latin1"))?.[1] ?? "";
     expect(envid).not.toBe("");

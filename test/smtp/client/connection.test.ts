@@ -49,6 +49,7 @@ describe("a greeting", () => {
     },
     { name: "does not come", words: "", heard: { kind: "late" } },
     { name: "never ends", words: `220 ${"x".repeat(100_000)}`, heard: { kind: "lost" } },
+    { name: "is nothing but line ends", words: "\n".repeat(100_000), heard: { kind: "lost" } },
     { name: "has lines without end", words: "220-x\r\n".repeat(12_000), heard: { kind: "lost" } },
   ])("$name", async ({ words, heard }) => {
     const { connection } = await talkTo([words], { patience: 300 });
@@ -118,6 +119,12 @@ describe("a connection", () => {
     const { connection } = await enter([ready]);
     say(connection);
     expect(connection.state).toBe(state);
+  });
+
+  test("is not quiet where more was said than asked", async () => {
+    const { connection } = await enter([`${ready}250 one\r\n250 two\r\n`]);
+    await expect.poll(() => connection.isQuiet).toBe(false);
+    expect(connection.isOpen).toBe(true);
   });
 
   test("that waits is woken unharmed", async () => {

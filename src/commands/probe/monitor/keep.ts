@@ -3,7 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type Address, writeAddress } from "../../../config/kinds.ts";
 import type { Probes } from "../../../config/probes.ts";
 import { exitStatus } from "../../../failure.ts";
-import { startHttp } from "../../../server/observe/http.ts";
+import { startHttp } from "../../../server/log/http.ts";
 import type { Figures } from "./metrics.ts";
 import type { Monitor } from "./once.ts";
 

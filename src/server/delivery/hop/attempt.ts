@@ -5,7 +5,7 @@
 import { domainOf } from "../../../smtp/address.ts";
 import { isPermanent, isPositive, type Reply, reply } from "../../../smtp/reply.ts";
 import type { LastReply, Recipient } from "../../spool/envelope.ts";
-import { type Letter, type Outcome, planFor } from "../letter/letter.ts";
+import { type OutgoingMessage, planFor, type RecipientOutcome } from "../message/outgoing-message.ts";
 import type { Hop } from "../route/route.ts";
 import { type TellPace, tellNobody } from "./pace.ts";
 import { peer, peerWithPort } from "./peer.ts";
@@ -16,9 +16,12 @@ import { transact } from "./transaction.ts";
 /** RFC 5321 section 4.5.3.1.8: what every server must take at a time. */
 const mostRecipients = 100;
 
+/** Ends a session; of the recipients that are left nobody hears it, for `signal` came first. */
+const outOfTime = reply(451, "4.4.2", "out of time");
+
 /** What one host had to say. */
 interface Visit {
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly RecipientOutcome[];
   /** Recipients that it said nothing about: another host may. */
   readonly left: readonly Recipient[];
   /** Why there is nothing more to be had from it, as a temporary reply. */
@@ -36,15 +39,15 @@ interface Journey {
 
 /** Delivers `letter` by way of the first of `hops` that talks with us. */
 export async function attempt(
-  letter: Letter,
+  letter: OutgoingMessage,
   hops: readonly Hop[],
   terms: Terms,
   now: () => number,
   signal: AbortSignal,
   tell: TellPace = tellNobody,
-): Promise<readonly Outcome[]> {
+): Promise<readonly RecipientOutcome[]> {
   const journey = { terms, now, signal, tell };
-  const outcomes: Outcome[] = [];
+  const outcomes: RecipientOutcome[] = [];
   let left = letter.recipients;
   let end: Reply | undefined;
   for (const hop of hops) {
@@ -60,14 +63,18 @@ export async function attempt(
 }
 
 /** The same reply of our own for all `recipients`: nobody was asked. `at` in milliseconds since the epoch. */
-export function unreached(recipients: readonly Recipient[], reason: Reply, at: number): readonly Outcome[] {
+export function unreached(
+  recipients: readonly Recipient[],
+  reason: Reply,
+  at: number,
+): readonly RecipientOutcome[] {
   const reply: LastReply = { ...reason, relay: "none", command: "", at };
   return recipients.map((recipient) => ({ recipient, reply, transmitting: 0 }));
 }
 
-async function visit(hop: Hop, letter: Letter, journey: Journey): Promise<Visit> {
+async function visit(hop: Hop, letter: OutgoingMessage, journey: Journey): Promise<Visit> {
   const { terms, signal, tell } = journey;
-  const outcomes: Outcome[] = [];
+  const outcomes: RecipientOutcome[] = [];
   let left = letter.recipients;
   for (let fresh = false; left.length > 0 && !signal.aborted; ) {
     tell("talks");
@@ -89,10 +96,10 @@ async function visit(hop: Hop, letter: Letter, journey: Journey): Promise<Visit>
 }
 
 /** As many transactions of one session as it takes, and lets. */
-async function sit(session: Session, hop: Hop, letter: Letter, journey: Journey): Promise<Visit> {
+async function sit(session: Session, hop: Hop, letter: OutgoingMessage, journey: Journey): Promise<Visit> {
   const { connection } = session;
   const ready = journey.now();
-  const outcomes: Outcome[] = [];
+  const outcomes: RecipientOutcome[] = [];
   let most = Math.min(mostRecipients, connection.limits.recipients);
   let left = letter.recipients;
   let end: Reply | undefined;
@@ -133,13 +140,13 @@ function firstOf(recipients: readonly Recipient[], most: number, domains: number
  * RFC 5321 section 4.5.3.1.10: who is refused with 452 only because others are in the same transaction goes into
  * another one at once.
  */
-function sortOut(outcomes: readonly Outcome[]): {
-  readonly settled: readonly Outcome[];
+function sortOut(outcomes: readonly RecipientOutcome[]): {
+  readonly settled: readonly RecipientOutcome[];
   readonly crowdedOut: readonly Recipient[];
   readonly taken: number;
 } {
   const taken = outcomes.filter(({ reply }) => reply.command === "end of DATA").length;
-  const tooMany = ({ reply: { code, status, command } }: Outcome): boolean =>
+  const tooMany = ({ reply: { code, status, command } }: RecipientOutcome): boolean =>
     taken > 0 && code === 452 && command === "RCPT TO" && (status === "4.5.3" || status === "4.0.0");
   return {
     settled: outcomes.filter((outcome) => !tooMany(outcome)),
@@ -152,11 +159,13 @@ function sortOut(outcomes: readonly Outcome[]): {
 async function converse(
   { connection, uses }: Session,
   hop: Hop,
-  letter: Letter,
+  letter: OutgoingMessage,
   { terms, now, signal, tell }: Journey,
   ready: number,
 ): Promise<Visit> {
-  const { commands, carried, refused, message: form } = await planFor(letter, connection, peer(hop));
+  const plan = await planFor(letter, connection, peer(hop), signal);
+  if (plan === undefined) return { outcomes: [], left: letter.recipients, end: outOfTime };
+  const { commands, carried, refused, message: form } = plan;
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
   if (carried.length === 0) return { outcomes: own, left: [] };
   const message = { body: form.body(), size: form.size };
@@ -168,7 +177,7 @@ async function converse(
   const at = now();
   const here = terms.protocol === "lmtp" ? "delivered" : "relayed";
   const taken = connection.offers("DSN") ? "onward" : here;
-  const outcomes: Outcome[] = [...own];
+  const outcomes: RecipientOutcome[] = [...own];
   const left: Recipient[] = [];
   for (const [number, recipient] of carried.entries()) {
     const { reply, command } = said[number] ?? { reply: end, command: "" };

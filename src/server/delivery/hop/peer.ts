@@ -1,8 +1,8 @@
 /** How a next hop is spoken of, in the log and in replies of our own. */
 import type { Broken } from "../../../smtp/client/connection.ts";
 import { parseReply, type Reply, reply } from "../../../smtp/reply.ts";
-import { onOneLine } from "../../observe/log.ts";
-import { uncertain } from "../../spool/copies.ts";
+import { onOneLine } from "../../log/log.ts";
+import { uncertain } from "../../spool/history.ts";
 import type { Hop } from "../route/route.ts";
 
 /** `mx.example.net[192.0.2.1]:25`. */

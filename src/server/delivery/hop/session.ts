@@ -9,7 +9,7 @@ import { type Answer, Connection, isPositive } from "../../../smtp/client/connec
 import { within } from "../../../smtp/client/deadline.ts";
 import { hasLogin, logIn } from "../../../smtp/client/login.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { log } from "../../observe/log.ts";
+import { log } from "../../log/log.ts";
 import type { Hop } from "../route/route.ts";
 import { chainOf, matchesTlsa } from "../tls/dane.ts";
 import { policyFor, type TlsPolicy, tlsOptions } from "../tls/policy.ts";

@@ -5,7 +5,7 @@
  */
 import { type Connection, isPositive } from "../../../smtp/client/connection.ts";
 import { within } from "../../../smtp/client/deadline.ts";
-import { log } from "../../observe/log.ts";
+import { log } from "../../log/log.ts";
 import type { Hop } from "../route/route.ts";
 import { peerWithPort } from "./peer.ts";
 import { type NoSession, openSession } from "./session.ts";

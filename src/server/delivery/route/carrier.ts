@@ -4,13 +4,13 @@
  */
 import { addressLiteral, asciiDomain, domainOf } from "../../../smtp/address.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { log } from "../../observe/log.ts";
+import { log } from "../../log/log.ts";
 import type { Envelope } from "../../spool/envelope.ts";
 import { attempt, unreached } from "../hop/attempt.ts";
 import { type TellPace, tellNobody } from "../hop/pace.ts";
 import { peerWithPort } from "../hop/peer.ts";
 import type { Terms } from "../hop/terms.ts";
-import type { Letter, Outcome } from "../letter/letter.ts";
+import type { OutgoingMessage, RecipientOutcome } from "../message/outgoing-message.ts";
 import type { StsPolicies } from "../tls/mta-sts.ts";
 import { hopsFor, isLenient } from "../tls/require-tls.ts";
 import { underPolicy } from "../tls/sts-policy.ts";
@@ -25,7 +25,7 @@ export interface Carrier {
    * because `signal` came first. Tells its pace, as long as that is not the first one, "works". Throws nothing that is
    * the next hop's, the network's or the disk's doing.
    */
-  carry(letter: Letter, signal: AbortSignal, tell?: TellPace): Promise<readonly Outcome[]>;
+  carry(letter: OutgoingMessage, signal: AbortSignal, tell?: TellPace): Promise<readonly RecipientOutcome[]>;
 }
 
 /**
@@ -104,18 +104,18 @@ export function relayCarrier(
 export function folderCarrier(directory: string, now: () => number): Carrier {
   return {
     destination: () => directory,
-    carry: (letter) => deliverToFolder(directory, letter, now),
+    carry: (letter, signal) => deliverToFolder(directory, letter, now, signal),
   };
 }
 
 async function carryBy(
-  letter: Letter,
+  letter: OutgoingMessage,
   route: () => Promise<readonly Hop[] | Reply>,
   terms: Terms,
   now: () => number,
   signal: AbortSignal,
   tell: TellPace = tellNobody,
-): Promise<readonly Outcome[]> {
+): Promise<readonly RecipientOutcome[]> {
   tell("talks"); // with name servers
   const found = await route();
   const hops = "code" in found ? found : hopsFor(found, letter.envelope);

@@ -101,21 +101,33 @@ function overTcp(
 ): Promise<DnsResponse | NoResponse> {
   return attempted(timeout, (finish) => {
     const socket = connect(port, host);
-    const pieces: Buffer[] = [];
-    let size = 0;
-    let wanted: number | undefined;
+    const whole = messageReader();
     socket.on("error", (error) => finish({ trouble: errorCode(error) }));
     socket.on("close", () => finish({ trouble: "ECONNRESET" }));
-    socket.on("data", (chunk: Buffer) => {
-      pieces.push(chunk); // joined when all is there, however small the pieces are
-      size += chunk.length;
-      if (size < 2) return;
-      wanted ??= 2 + Buffer.concat(pieces).readUInt16BE(0); // RFC 1035 section 4.2.2: two octets of length
-      if (size < wanted) return;
-      const response = readResponse(Buffer.concat(pieces).subarray(2, wanted), question);
+    socket.on("data", (piece: Buffer) => {
+      const message = whole(piece);
+      if (message === undefined) return;
+      const response = readResponse(message, question);
       finish(response && !response.truncated ? response : { trouble: "EBADRESP" });
     });
     socket.write(Buffer.concat([Buffer.of(octets.length >> 8, octets.length & 0xff), octets]));
     return () => socket.destroy();
   });
+}
+
+/**
+ * Puts a message together that comes over TCP, two octets of length before it (RFC 1035 section 4.2.2): takes piece
+ * after piece and gives the message when it is whole. They are joined when all are there, however small they are.
+ */
+export function messageReader(): (piece: Buffer) => Buffer | undefined {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  let wanted: number | undefined;
+  return (piece) => {
+    pieces.push(piece);
+    size += piece.length;
+    if (size < 2) return undefined;
+    wanted ??= 2 + Buffer.concat(pieces).readUInt16BE(0);
+    return size < wanted ? undefined : Buffer.concat(pieces).subarray(2, wanted);
+  };
 }

@@ -8,21 +8,24 @@ import { pipeline } from "node:stream/promises";
 import { replaceFile, syncDirectory } from "../../../durable.ts";
 import { errorCode, errorText } from "../../../failure.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import type { Letter, Outcome } from "../letter/letter.ts";
+import type { OutgoingMessage, RecipientOutcome } from "../message/outgoing-message.ts";
 
 const mode = 0o600;
 
 /**
  * Writes `letter` into `directory`, which is made where it is missing. Both files are on disk when it
- * resolves, ID.json last: where it is, the message is whole. A disk that is full is a temporary failure.
+ * resolves, ID.json last: where it is, the message is whole. A disk that is full is a temporary failure. No outcome
+ * where `signal` came before all was written.
  */
 export async function deliverToFolder(
   directory: string,
-  letter: Letter,
+  letter: OutgoingMessage,
   now: () => number,
-): Promise<readonly Outcome[]> {
+  signal: AbortSignal,
+): Promise<readonly RecipientOutcome[]> {
   const begun = now();
-  const said = await store(directory, letter);
+  const said = await store(directory, letter, signal);
+  if (said === undefined) return [];
   const at = now();
   return letter.recipients.map((recipient) => ({
     recipient,
@@ -32,7 +35,11 @@ export async function deliverToFolder(
   }));
 }
 
-async function store(directory: string, { envelope, recipients, body }: Letter): Promise<Reply> {
+async function store(
+  directory: string,
+  { envelope, recipients, body }: OutgoingMessage,
+  signal: AbortSignal,
+): Promise<Reply | undefined> {
   const { id, sender, smtputf8 } = envelope;
   const draft = join(directory, `.${id}.new`);
   const note = { id, sender, recipients: recipients.map(({ address }) => address), smtputf8 };
@@ -40,9 +47,10 @@ async function store(directory: string, { envelope, recipients, body }: Letter):
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const file = await open(draft, "w", mode);
     try {
-      await pipeline(body(), async (chunks: AsyncIterable<Uint8Array>) => {
+      const write = async (chunks: AsyncIterable<Uint8Array>): Promise<void> => {
         for await (const chunk of chunks) await file.writeFile(chunk);
-      });
+      };
+      await pipeline(body(), write, { signal });
       await file.sync();
     } finally {
       await file.close();
@@ -54,6 +62,7 @@ async function store(directory: string, { envelope, recipients, body }: Letter):
   } catch (error) {
     if (errorCode(error) === "") throw error;
     await unlink(draft).catch(() => undefined); // the next attempt writes it anew
+    if (errorCode(error) === "ABORT_ERR") return undefined;
     return reply(451, "4.3.0", `${directory}: ${errorText(error)}`);
   }
 }

@@ -4,7 +4,7 @@
  * ends, whoever keeps us from asking again.
  */
 import { errorText } from "../../../failure.ts";
-import { log, logBug } from "../../observe/log.ts";
+import { log, logBug } from "../../log/log.ts";
 import type { Resolver } from "../route/resolver.ts";
 import type { KeptPolicy, StsCache } from "./sts-cache.ts";
 import type { FetchPolicy } from "./sts-fetch.ts";

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { errorCode, errorText } from "../../../failure.ts";
-import { log, logBug } from "../../observe/log.ts";
+import { log, logBug } from "../../log/log.ts";
 import { type Note, newUsage, type Usage } from "./usage.ts";
 import { formatKey, formatNote, parseUsage } from "./usage-file.ts";
 

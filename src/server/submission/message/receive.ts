@@ -1,7 +1,7 @@
 /** The message itself: from the client's octets to a promise in the spool. */
 import { errorCode, errorText } from "../../../failure.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { log, logBug } from "../../observe/log.ts";
+import { log, logBug } from "../../log/log.ts";
 import type { Draft, NewEnvelope } from "../../spool/spool.ts";
 import type { Bill, Charge } from "../limits/quota.ts";
 import * as limits from "../patience.ts";

@@ -3,7 +3,7 @@
  * sent first, and what takes the response to it. Whether credentials are right is checked in login.ts.
  */
 import type { Challenge } from "../../../passwd/verifier.ts";
-import type { Channel } from "../door/channel.ts";
+import type { Channel } from "../listener/channel.ts";
 import { cramMd5 } from "./cram.ts";
 import {
   challenge,

@@ -1,0 +1,303 @@
+/**
+ * Which message is delivered next. Holds IDs, times and destinations, never an envelope or a body longer than a delivery round takes;
+ * everything else is in the spool, so that a start after a crash is a start like any other. Nothing waits here for a
+ * free slot: what cannot begin yet stays in the timer queue.
+ */
+import { setMaxListeners } from "node:events";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { Carrier } from "../delivery/route/carrier.ts";
+import { newReporter } from "../dsn/report.ts";
+import { log, logBug } from "../log/log.ts";
+import type { Envelope } from "../spool/envelope.ts";
+import { isDamaged, type Spool } from "../spool/spool.ts";
+import { longestPause, waitUntil } from "./backoff.ts";
+import { type DeliveryRound, destinationsOf, openRound } from "./delivery-round.ts";
+import { newDestinations, type Suspension } from "./destinations.ts";
+import { newQueue, type QueueCounts, type QueuedMessage } from "./queue.ts";
+import { type DeliveryState, openRecorder } from "./recorder.ts";
+import { newSlots, type Slot } from "./slots.ts";
+import type { DueDelivery } from "./timer-queue.ts";
+import type { RetryPolicy } from "./verdict.ts";
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets: pauses and alarms are kept in it. */
+  readonly steady: () => number;
+  /** Between 0 and 1. */
+  readonly random: () => number;
+  /** Calls `ring` once, after so many milliseconds, unless the function that it gives is called before. */
+  readonly alarm: (after: number, ring: () => void) => () => void;
+}
+
+export interface Scheduler {
+  /** A new message is in the spool. */
+  wake(envelope: Envelope): void;
+  waiting(): QueueCounts;
+  /** The queue IDs of those in flight. */
+  active(): ReadonlySet<string>;
+  /**
+   * Changes a message while no delivery round of it is under way: waits for the end of the one that is, reads the envelope
+   * afresh and gives it to `work`, which records or removes what it decides in the spool and gives what now stands,
+   * undefined where the message is gone. False where there is no such message. One change of a message comes after
+   * the other. Rejects with what `work` throws, the message then being tried as the spool has it, or with a Failure
+   * where the spool cannot even be told what was delivered before.
+   */
+  change(id: string, work: (envelope: Envelope) => Promise<Envelope | undefined>): Promise<boolean>;
+  /** Forgets that `destination`, or any, could not be reached: what waits for it is tried at once. */
+  forget(destination?: string): void;
+  /**
+   * Begins no new attempt; those under way have `grace` milliseconds. Resolves when all is recorded,
+   * after which the spool may be closed.
+   */
+  drain(grace: number): Promise<void>;
+}
+
+/** A message that is being delivered. */
+interface InFlight {
+  readonly round: Promise<DeliveryRound | undefined>;
+  /** Visits begun, and of those, not ended. */
+  deliveries: number;
+  underWay: number;
+  /** Whether somebody else puts the message back, after a change of it. */
+  brokenOff: boolean;
+  readonly over: Promise<void>;
+  readonly finished: () => void;
+}
+
+/** setTimeout's longest is 24.8 days; an hour does no harm. */
+const longestSleep = 3_600_000;
+
+/** Our choice: short enough when a host was only restarted, long enough to spare one that stays down. */
+const firstPause = 60_000;
+
+/** Where mail comes from, how it leaves, and the name that signs reports. */
+export interface SchedulerDependencies {
+  readonly spool: Spool;
+  readonly carrier: Carrier;
+  readonly hostname: string;
+}
+
+/** Starts to deliver what is in the spool, while still reading it. */
+export function startScheduler(from: SchedulerDependencies, patience: RetryPolicy, clock: Clock): Scheduler {
+  const { spool, carrier, hostname } = from;
+  const { now, steady, random, alarm } = clock;
+  const queue = newQueue(
+    spool,
+    (envelope) => destinationsOf(envelope, carrier),
+    ({ due, attempts }) => steady() + waitUntil(due, now(), attempts, patience),
+  );
+  const { timers } = queue;
+  const destinations = newDestinations(
+    {
+      // One place stays for others, whatever the settings are.
+      most: Math.min(patience.destinationConcurrency, Math.max(1, patience.concurrency - 1)),
+      unanswered: Math.floor(patience.concurrency / 2),
+      firstPause: Math.min(firstPause, patience.first),
+      longestPause: Math.min(longestPause, patience.longest),
+    },
+    steady,
+    random,
+  );
+  const inFlight = new Map<string, InFlight>();
+  /** What the spool could not be told, by ID. */
+  const unrecorded = new Map<string, DeliveryState>();
+  /** By ID, the last of the changes that wait for each other. */
+  const changes = new Map<string, Promise<void>>();
+  const slots = newSlots({ moving: patience.concurrency, all: patience.underWay }, alarm, () => startDue());
+  const stop = new AbortController();
+  const abort = new AbortController();
+  setMaxListeners(0, abort.signal); // every delivery under way listens
+  let silence = (): void => undefined;
+
+  const dependencies = {
+    recorder: { spool, report: newReporter(spool, hostname, now), lifetime: patience.lifetime, wake },
+    carrier,
+    patience,
+    now,
+    random,
+    stop: stop.signal,
+    abort: abort.signal,
+  };
+
+  function wake(envelope: Envelope): void {
+    if (queue.get(envelope.id)) return;
+    queue.enter(envelope);
+    startDue();
+  }
+
+  /** Begins as many deliveries as there are free slots, and sets the alarm for the next. */
+  function startDue(): void {
+    if (stop.signal.aborted || !slots.free()) return; // a slot that becomes free calls this again
+    silence();
+    for (const destination of destinations.over()) timers.resume(destination, 1);
+    while (slots.free()) {
+      const delivery = timers.take(
+        steady(),
+        (to) => destinations.open(to),
+        (login) => slots.hasShareFor(login),
+      );
+      if (!delivery) break;
+      begin(delivery);
+    }
+    const next = Math.min(
+      timers.next() ?? Number.POSITIVE_INFINITY,
+      destinations.next() ?? Number.POSITIVE_INFINITY,
+    );
+    if (next === Number.POSITIVE_INFINITY) return;
+    silence = alarm(Math.min(Math.max(next - steady(), 0), longestSleep), startDue);
+  }
+
+  function begin({ entry, destination }: DueDelivery<QueuedMessage>): void {
+    const item = inFlight.get(entry.id) ?? startRound(entry);
+    item.deliveries += 1;
+    item.underWay += 1;
+    const slot = slots.take(entry.login);
+    const pause = destinations.begin(destination);
+    const set = pause && { ...pause, until: now() + pause.until - steady() };
+    void runDelivery(entry, item, destination, slot, set);
+  }
+
+  function startRound({ id }: QueuedMessage): InFlight {
+    let finished = (): void => undefined;
+    const over = new Promise<void>((resolve) => {
+      finished = resolve;
+    });
+    const item = { round: roundOf(id), deliveries: 0, underWay: 0, brokenOff: false, over, finished };
+    inFlight.set(id, item);
+    return item;
+  }
+
+  async function roundOf(id: string): Promise<DeliveryRound | undefined> {
+    const state = unrecorded.get(id) ?? (await read(id));
+    return state && openRound(state, dependencies);
+  }
+
+  async function read(id: string): Promise<DeliveryState | undefined> {
+    const envelope = await spool.read(id);
+    if (!isDamaged(envelope)) return { envelope, unreported: [] };
+    log("damaged", { id, reason: envelope.damaged });
+    return undefined;
+  }
+
+  async function runDelivery(
+    entry: QueuedMessage,
+    item: InFlight,
+    to: string,
+    slot: Slot,
+    pause?: Suspension,
+  ): Promise<void> {
+    const round = await item.round.catch(() => undefined); // `finish` tells why
+    const outcomes = (await round?.deliver(to, slot.tell, pause)) ?? [];
+    slot.tell("works");
+    if (!pause && destinations.end(to, outcomes)) timers.resume(to);
+    startDue();
+    item.underWay -= 1;
+    if (item.underWay === 0) await finish(entry, item);
+    else if (outcomes.length > 0) await round?.save();
+    slot.release();
+    startDue();
+  }
+
+  /** After the last of the deliveries under way: the verdict, unless somebody has not been tried yet. */
+  async function finish(entry: QueuedMessage, item: InFlight): Promise<void> {
+    const { id } = entry;
+    const { deliveries } = item;
+    try {
+      const round = await item.round;
+      const left = round?.left() ?? [];
+      if (round && left.length > 0) {
+        keep(id, await round.save());
+        if (item.deliveries > deliveries) return; // another delivery began meanwhile, and its end comes here
+        if (!item.brokenOff && !timers.has(entry)) queue.put({ ...entry, destinations: left });
+      } else {
+        timers.remove(entry);
+        const next = await round?.conclude();
+        keep(id, next?.unrecorded);
+        if (!next) queue.leave(id);
+        else if (!item.brokenOff)
+          queue.put({ ...entry, ...next, due: steady() + Math.max(next.due - now(), 0) });
+      }
+    } catch (error) {
+      if (errorCode(error) === "") logBug(`the delivery of ${id}`, error);
+      else log("spool-trouble", { id, reason: errorText(error) });
+      timers.remove(entry);
+      if (!item.brokenOff) queue.put({ ...entry, due: steady() + patience.first, suspended: false });
+    }
+    inFlight.delete(id);
+    item.finished();
+  }
+
+  function keep(id: string, state: DeliveryState | undefined): void {
+    if (state) unrecorded.set(id, state);
+    else unrecorded.delete(id);
+  }
+
+  async function changed(
+    id: string,
+    work: (envelope: Envelope) => Promise<Envelope | undefined>,
+  ): Promise<boolean> {
+    if (!queue.get(id)) await loading;
+    const before = queue.get(id);
+    if (before) timers.remove(before);
+    const item = inFlight.get(id);
+    if (item) {
+      item.brokenOff = true;
+      await item.over;
+    }
+    const entry = queue.get(id);
+    if (!entry) return false;
+    const untold = unrecorded.get(id);
+    if (untold && !(await openRecorder(untold, dependencies.recorder).save())) {
+      queue.put(entry);
+      throw new Failure(exitStatus.temporary, `${id}: the spool cannot be written; try again later`);
+    }
+    unrecorded.delete(id);
+    try {
+      const found = await read(id);
+      const stands = found && (await work(found.envelope));
+      if (stands) queue.enter(stands);
+      else queue.leave(id);
+      return found !== undefined;
+    } catch (error) {
+      const stands = await read(id).catch(() => undefined);
+      if (stands) queue.enter(stands.envelope);
+      else queue.put(entry);
+      throw error;
+    }
+  }
+
+  const loading = queue.load(wake, stop.signal).catch((error: unknown) => logBug("reading the spool", error));
+
+  return {
+    wake,
+    waiting: () => queue.waiting(),
+    active: () => new Set(inFlight.keys()),
+    async change(id, work) {
+      const mine = (changes.get(id) ?? Promise.resolve()).then(() => changed(id, work));
+      const settled = mine.then(
+        () => undefined,
+        () => undefined,
+      );
+      changes.set(id, settled);
+      await settled;
+      if (changes.get(id) === settled) changes.delete(id);
+      startDue();
+      return mine;
+    },
+    forget(destination) {
+      for (const ended of destinations.forget(destination)) timers.resume(ended);
+      startDue();
+    },
+    async drain(grace) {
+      stop.abort();
+      silence();
+      const enough = alarm(grace, () => abort.abort());
+      await loading;
+      while (inFlight.size + changes.size > 0) {
+        await Promise.all([...[...inFlight.values()].map(({ over }) => over), ...changes.values()]);
+      }
+      enough();
+    },
+  };
+}

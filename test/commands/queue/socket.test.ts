@@ -1,0 +1,145 @@
+/** The control socket itself: who may have it, and what it makes of what is no order. */
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { request } from "node:http";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { exitStatus, Failure } from "../../../src/failure.ts";
+import { callDesk } from "../../../src/server/control/caller.ts";
+import type { Desk } from "../../../src/server/control/order.ts";
+import { type ControlSocket, listenForOrders } from "../../../src/server/control/socket.ts";
+
+let folder: string;
+let path: string;
+let socket: ControlSocket | undefined;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "tpa-submit-socket-"));
+  path = join(folder, "control");
+});
+afterEach(async () => {
+  await socket?.close();
+  socket = undefined;
+  await rm(folder, { recursive: true });
+});
+
+/** Answers every order with two lines, or with what it throws. */
+const desk = ((order: { readonly word: string }) =>
+  (async function* () {
+    yield { login: "user1", at: 0, by: "root", reason: "" };
+    if (order.word === "list") throw new Failure(exitStatus.temporary, "not now");
+    yield { login: "user2", at: 0, by: "root", reason: "" };
+  })()) as unknown as Desk;
+
+async function open(): Promise<void> {
+  socket = await listenForOrders(path, desk, "1.2.3");
+}
+
+function post(
+  body: string,
+  url = "/orders",
+): Promise<{ readonly code: number | undefined; readonly said: string }> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ socketPath: path, path: url, method: "POST", agent: false }, (response) => {
+      text(response).then((said) => resolve({ code: response.statusCode, said }), reject);
+    });
+    asking.on("error", reject).end(body);
+  });
+}
+
+test("carries answers line by line, and a failure with its exit status", async () => {
+  await open();
+  const called = await callDesk(path, "1.2.3");
+  const logins: string[] = [];
+  for await (const { login } of called?.({ word: "frozen" }) ?? []) logins.push(login);
+  expect(logins).toEqual(["user1", "user2"]);
+  const failing = async (): Promise<void> => {
+    for await (const _ of called?.({ word: "list", filter: {} }) ?? []);
+  };
+  await expect(failing()).rejects.toMatchObject({ message: "not now", status: exitStatus.temporary });
+});
+
+test("may be left in the middle of an answer", async () => {
+  const endless = async function* () {
+    for (;;) yield { login: "user1", at: 0, by: "root", reason: "" };
+  } as unknown as Desk;
+  socket = await listenForOrders(path, endless, "1.2.3");
+  const called = await callDesk(path, "1.2.3");
+  for await (const { login } of called?.({ word: "frozen" }) ?? []) {
+    expect(login).toBe("user1");
+    break; // what the connection says of that afterwards would end this process
+  }
+  await socket.close(); // after the connection's last event
+  socket = undefined;
+});
+
+test("talks to a command of its own version only", async () => {
+  await open();
+  await expect(callDesk(path, "1.2.4")).rejects.toThrow(
+    `${path}: the relay that runs is of version 1.2.3, this command of 1.2.4; restart the relay`,
+  );
+});
+
+test("is missed where nobody listens", async () => {
+  expect(await callDesk(path, "1.2.3")).toBeUndefined();
+});
+
+test("is for owner and group", async () => {
+  await open();
+  expect((await stat(path)).mode & 0o777).toBe(0o660);
+});
+
+test("is not taken from another program, nor is a file that is no socket removed", async () => {
+  await open();
+  await expect(listenForOrders(path, desk, "1.2.3")).rejects.toThrow(
+    `${path}: another program listens there; stop that, or name another path in control.socket`,
+  );
+  const file = join(folder, "file");
+  await writeFile(file, "precious");
+  await expect(listenForOrders(file, desk, "1.2.3")).rejects.toThrow(/is no socket, and is left alone/);
+  expect((await stat(file)).size).toBe(8);
+});
+
+test.each([
+  ["a path that is too long for a socket", "x".repeat(120), /expected a path of 107 octets at most/],
+  ["a folder that is not there", "missing/control", /cannot listen for orders: .*its folder must be there/],
+])("refuses %s", async (_, name, words) => {
+  await expect(listenForOrders(join(folder, name), desk, "1.2.3")).rejects.toThrow(words);
+});
+
+test.each([
+  ["no JSON", "drop all", "not an order: expected JSON"],
+  ["a word that is none", '{"word":"delete"}', "not an order: word: expected list or read or act"],
+  ["a field too many", '{"word":"frozen","x":1}', "not an order: expected no unknown field"],
+  [
+    "an ID that is a path",
+    '{"word":"read","id":"../../etc/passwd","body":true}',
+    "not an order: id: expected a queue ID",
+  ],
+  [
+    "a reason of two lines",
+    '{"word":"freeze","login":"user1","reason":"a\\nb","by":{"name":"root","uid":0}}',
+    "not an order: reason: expected one line",
+  ],
+])("refuses %s", async (_, body, words) => {
+  await open();
+  const { code, said } = await post(body);
+  expect(code).toBe(400);
+  expect(said).toContain(words);
+});
+
+test("has one address only", async () => {
+  await open();
+  expect((await post('{"word":"frozen"}', "/")).code).toBe(404);
+});
+
+test("ends in one line where another kind of program answers", async () => {
+  const other = createServer((client) => {
+    client.on("error", () => undefined).end("220 relay ESMTP\r\n");
+    client.resume();
+  });
+  await new Promise<void>((resolve) => other.listen(path, resolve));
+  await expect(callDesk(path, "1.2.3")).rejects.toThrow(/the relay cannot be asked/);
+  await new Promise((resolve) => other.close(resolve));
+});

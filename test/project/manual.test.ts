@@ -1,0 +1,105 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import type { Option } from "../../src/cli/options.ts";
+import { serve } from "../../src/commands/serve.ts";
+import { isSetting, isTables, type Rows } from "../../src/config/rows.ts";
+import { settings } from "../../src/config/settings.ts";
+import { exitStatus } from "../../src/failure.ts";
+import { commands } from "../../src/main.ts";
+import { events } from "../../src/server/log/events.ts";
+import { counted, gauges, logged } from "../../src/server/log/figures.ts";
+import { part } from "../tools/manual.ts";
+
+const page = (name: string): string => readFileSync(new URL(`../../man/${name}`, import.meta.url), "utf8");
+
+/** The items of all lists in a text, by name: `.It Ic name Pq kind` and what stands below it. */
+function items(text: string, macro: string): ReadonlyMap<string, string> {
+  const found = text.matchAll(new RegExp(`^\\.It ${macro}(\\S+)(.*\\n(?:(?!\\.It |\\.El).*\\n)*)`, "gm"));
+  return new Map([...found].map(([, name = "", rest = ""]) => [name, rest]));
+}
+
+describe("tpa-submit.toml(5)", () => {
+  const text = part(page("tpa-submit.toml.5"), "Sh", "SETTINGS");
+  const rows = settings as Rows;
+  const tables: readonly (readonly [string, Rows])[] = [
+    ["Above the first table", rows],
+    ...Object.entries(rows).flatMap(([name, row]) => {
+      if (isSetting(row)) return [];
+      return [isTables(row) ? ([`[[${name}]]`, row.each] as const) : ([`[${name}]`, row] as const)];
+    }),
+  ];
+
+  test("has every table and no other", () => {
+    const written = [...text.matchAll(/^\.Ss (.*)$/gm)].map(([, title]) => title);
+    expect(written).toEqual(tables.map(([title]) => title));
+  });
+
+  test.each(tables)("%s: has every setting and no other, each with its default", (title, table) => {
+    const written = [...items(part(text, "Ss", title), "Ic ")].map(([name, rest]) => {
+      const standard = /Default:\n\.Ql (.*)/.exec(rest)?.[1];
+      return [name, standard === undefined ? undefined : JSON.parse(standard.replaceAll("\\(dq", '"'))];
+    });
+    const declared = Object.entries(table).flatMap(([name, row]) =>
+      isSetting(row) ? [[name, row.standard]] : [],
+    );
+    expect(written).toEqual(declared);
+  });
+
+  test.each(tables)("%s: tells the kind of each value", (title) => {
+    for (const [, rest] of items(part(text, "Ss", title), "Ic ")) {
+      expect(rest).toMatch(
+        /^ Pq (text|name|path|address|list of addresses|list of networks|list of texts|duration|size|number|flag)\n/,
+      );
+    }
+  });
+});
+
+describe("tpa-submit(1)", () => {
+  const text = page("tpa-submit.1");
+
+  test("has every command and no other", () => {
+    expect([...items(part(text, "Sh", "DESCRIPTION"), "Cm ").keys()]).toEqual(Object.keys(commands));
+  });
+
+  test("has every exit status and no other", () => {
+    const written = [...items(part(text, "Sh", "EXIT STATUS"), "").keys()].map(Number);
+    expect(written).toEqual(Object.values(exitStatus));
+  });
+});
+
+describe("tpa-submit-serve(8)", () => {
+  const text = page("tpa-submit-serve.8");
+
+  /** `.It Ic name Pq one , two`: the name and what stands in the parentheses. */
+  const lists = (title: string): readonly (readonly string[])[] =>
+    [...items(part(text, "Sh", title), "Ic ")].map(([name, rest]) => [
+      name,
+      ...(/^ Pq (.*)\n/.exec(rest)?.[1] ?? "").split(" , "),
+    ]);
+
+  test("has every event of the log and no other, each with its level and daemon", () => {
+    const declared = Object.entries(events).map(([name, { level, daemon }]) => [name, level, daemon]);
+    expect(lists("LOG EVENTS")).toEqual(declared);
+  });
+
+  test("has every metric and no other, each with its type and labels", () => {
+    const rows = [...counted, logged, ...Object.values(gauges)];
+    expect(lists("METRICS")).toEqual(rows.map(({ name, type, labels }) => [name, type, ...labels]));
+  });
+});
+
+describe("the options of each command", () => {
+  const pages: readonly (readonly [string, Readonly<Record<string, Option<unknown>>>])[] = [
+    ["tpa-submit-serve.8", serve.options],
+  ];
+
+  test.each(pages)("%s has every option and no other", (name, options) => {
+    const written = [...page(name).matchAll(/^\.It Fl (.*)$/gm)].map(([, rest = ""]) =>
+      rest.split(" , ").map((flag) => `-${flag.split(" ")[0]}`),
+    );
+    const declared = Object.values(options).map(({ flags }) =>
+      flags.split(", ").map((flag) => flag.split(" ")[0]),
+    );
+    expect(written).toEqual(declared);
+  });
+});

@@ -1,0 +1,194 @@
+import { describe, expect, test } from "vitest";
+import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
+import { type Carrier, relayCarrier } from "../../../src/server/delivery/route/carrier.ts";
+import { fits, routed } from "../../../src/server/delivery/route/routes.ts";
+import { close } from "../../tools/fakeserver.ts";
+import { server } from "./hosts.ts";
+import { envelope, letter, recipient, replies, terms } from "./letters.ts";
+
+describe("a route", () => {
+  const cases: readonly (readonly [
+    to: string,
+    from: string,
+    sender: string,
+    recipient: string,
+    fits: boolean,
+  ])[] = [
+    ["example.net", "", "user1@example.org", "a@example.net", true],
+    ["example.net", "", "user1@example.org", "a@EXAMPLE.NET", true],
+    ["example.net", "", "user1@example.org", "a@mail.example.net", false],
+    ["example.net", "", "user1@example.org", "a@anexample.net", false],
+    [".example.net", "", "user1@example.org", "a@mail.example.net", true],
+    [".example.net", "", "user1@example.org", "a@example.net", false],
+    [".example.net", "", "user1@example.org", "a@anexample.net", false],
+    ["example.com example.net", "", "user1@example.org", "a@example.net", true],
+    ["xn--exmple-cua.example.net", "", "user1@example.org", "a@ex\u00e4mple.example.net", true],
+    ["*", "", "user1@example.org", "a@[192.0.2.1]", true],
+    ["", "press@example.org", "press@example.org", "a@example.net", true],
+    ["", "press@example.org", "Press@Example.org", "a@example.net", true],
+    ["", "press@example.org", "press+tag@example.org", "a@example.net", false],
+    ["", "press@example.org", "express@example.org", "a@example.net", false],
+    ["", "press@example.org", "press@mail.example.org", "a@example.net", false],
+    ["", "example.org", "user1@example.org", "a@example.net", true],
+    ["", ".example.org", "user1@mail.example.org", "a@example.net", true],
+    ["", ".example.org", "user1@example.org", "a@example.net", false],
+    ["", "example.org", "", "a@example.net", false],
+    ["", "<>", "", "a@example.net", true],
+    ["", "<>", "user1@example.org", "a@example.net", false],
+    ["", "*", "", "a@example.net", true],
+    ["example.net", "press@example.org", "press@example.org", "a@example.net", true],
+    ["example.net", "press@example.org", "press@example.org", "a@example.com", false],
+    ["example.net", "press@example.org", "user1@example.org", "a@example.net", false],
+  ];
+
+  test.each(cases)(
+    'to "%s" from "%s" and <%s> writing to <%s>: %s',
+    (to, from, sender, address, expected) => {
+      const list = (text: string) => text.split(" ").filter((word) => word !== "");
+      expect(fits({ to: list(to), from: list(from) }, sender, address)).toBe(expected);
+    },
+  );
+});
+
+describe("routes together", () => {
+  const named = (name: string): Carrier => ({
+    destination: () => name,
+    carry: async (carried) =>
+      carried.recipients.map((one) => ({
+        recipient: one,
+        reply: { code: 250, status: "2.0.0", text: name, relay: name, command: "end of DATA", at: 0 },
+        transmitting: 0,
+      })),
+  });
+  const ways = routed(
+    [
+      { match: { to: ["example.net"], from: [] }, carrier: named("first") },
+      { match: { to: ["*"], from: ["press@example.org"] }, carrier: named("first") },
+      { match: { to: ["example.net"], from: [] }, carrier: named("never") },
+    ],
+    named("first"),
+    (relay) => (relay === "smtp://relay.example.net:25" ? named("elsewhere") : undefined),
+    () => 1000,
+  );
+  const from = (sender: string, relay?: string) =>
+    envelope({ sender, ...(relay !== undefined && { relay }) });
+
+  test("choose the first that fits, and none shares a destination with another", () => {
+    const user = from("user1@example.org");
+    const press = from("press@example.org");
+    expect([
+      ways.destination(user, "a@example.net"),
+      ways.destination(user, "b@example.net"),
+      ways.destination(press, "a@example.net"),
+      ways.destination(press, "a@example.com"),
+      ways.destination(user, "a@example.com"),
+    ]).toEqual(["first (route 1)", "first (route 1)", "first (route 1)", "first (route 2)", "first"]);
+  });
+
+  test("carry by the way of the destination", async () => {
+    const sent = letter({ sender: "press@example.org", recipients: [recipient("a@example.com")] });
+    expect(replies(await ways.carry(sent, new AbortController().signal))).toEqual(["250 2.0.0 first"]);
+  });
+
+  test("yield to an operator who redirects a message", async () => {
+    const relay = "smtp://relay.example.net:25";
+    expect(ways.destination(from("user1@example.org", relay), "a@example.net")).toBe(
+      "elsewhere (redirected)",
+    );
+    const outcomes = await ways.carry(letter({ relay }), new AbortController().signal);
+    expect(replies(outcomes)).toEqual(["250 2.0.0 elsewhere"]);
+  });
+
+  test("keep a message that was redirected to nowhere", async () => {
+    const outcomes = await ways.carry(letter({ relay: "relay.example.net" }), new AbortController().signal);
+    expect(replies(outcomes)).toEqual([
+      '451 4.4.4 the message was redirected to "relay.example.net", which is no relay',
+    ]);
+  });
+});
+
+describe("relays in a list", () => {
+  const carry = (ports: readonly number[], more: Partial<Terms> = {}) =>
+    relayCarrier(
+      ports.map((port) => ({ host: "127.0.0.1", port })),
+      { lookup: () => Promise.reject(new Error("nobody asks")) },
+      terms(more),
+      () => 1000,
+    ).carry(letter(), new AbortController().signal);
+
+  test("are one destination", () => {
+    const relays = relayCarrier(
+      [
+        { host: "relay.example.net", port: 25 },
+        { host: "2001:db8::1", port: 465, implicit: true },
+      ],
+      { lookup: () => Promise.reject(new Error("nobody asks")) },
+      terms(),
+      () => 1000,
+    );
+    expect(relays.destination(envelope(), "a@example.net")).toBe("relay.example.net:25,[2001:db8::1]:465");
+  });
+
+  test.each([
+    ["turns everybody away", { greeting: "421 4.3.2 busy" }],
+    ["turns everybody away for good", { greeting: "554 5.7.1 go away" }],
+    ["hangs up", { greeting: close }],
+    ["hangs up at MAIL", { MAIL: close }],
+    ["refuses EHLO", { EHLO: "421 4.3.2 busy" }],
+  ])("are tried one after the other: one that %s is left for the next at once", async (_, script) => {
+    const [first, second] = [await server(script), await server()];
+    expect(replies(await carry([first.port, second.port]))).toEqual(["250 2.0.0 queued as F00"]);
+    expect([first.received.length, second.received.length]).toEqual([0, 1]);
+  });
+
+  test("are not tried further when one has spoken about the message", async () => {
+    const [first, second] = [await server({ MAIL: "550 5.7.1 not from you" }), await server()];
+    expect(replies(await carry([first.port, second.port]))).toEqual(["550 5.7.1 not from you"]);
+    expect(second.connections()).toBe(0);
+  });
+
+  test("are used though one of them has no address", async () => {
+    const second = await server();
+    const carrier = relayCarrier(
+      [
+        { host: "gone.example.net", port: 25 },
+        { host: "relay.example.net", port: second.port },
+      ],
+      {
+        lookup: async (host) => {
+          if (host === "relay.example.net") return ["127.0.0.1"];
+          throw Object.assign(new Error("no such host"), { code: "ENOTFOUND" });
+        },
+      },
+      terms(),
+      () => 1000,
+    );
+    expect(replies(await carrier.carry(letter(), new AbortController().signal))).toEqual([
+      "250 2.0.0 queued as F00",
+    ]);
+  });
+
+  test("keep the mail here when none of them has an address", async () => {
+    const carrier = relayCarrier(
+      [{ host: "gone.example.net", port: 25 }],
+      { lookup: () => Promise.reject(Object.assign(new Error("no such host"), { code: "ENOTFOUND" })) },
+      terms(),
+      () => 1000,
+    );
+    expect(replies(await carrier.carry(letter(), new AbortController().signal))).toEqual([
+      "451 4.4.4 the relay gone.example.net has no address: check relay and the DNS",
+    ]);
+  });
+});
+
+test("a connection comes from the source address that is set", async () => {
+  const at = await server();
+  const carrier = relayCarrier(
+    [{ host: "127.0.0.1", port: at.port }],
+    { lookup: () => Promise.reject(new Error("nobody asks")) },
+    terms({ source: { v4: "127.0.0.9", v6: "::1" } }),
+    () => 1000,
+  );
+  await carrier.carry(letter(), new AbortController().signal);
+  expect(at.clients).toEqual(["127.0.0.9"]);
+});

@@ -1,0 +1,166 @@
+import { execFileSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import { counted, gauges, logged, type Readings } from "../../../src/server/log/figures.ts";
+import { type Entry, entryOf } from "../../../src/server/log/log.ts";
+import { openMetrics, processReadings, toAll } from "../../../src/server/log/metrics.ts";
+import { reply } from "../../../src/smtp/reply.ts";
+import { pathOf, real } from "../../tools/real.ts";
+
+const readings: Readings = {
+  ...processReadings(1_790_000_000_000),
+  build: () => [{ labels: ["0.1.0", "v20.19.0"], value: 1 }],
+  queueMessages: () => [
+    { labels: ["active"], value: 1 },
+    { labels: ["deferred"], value: 2 },
+  ],
+  queueOldest: () => [{ labels: [], value: 12.5 }],
+  certificate: () => [{ labels: [], value: 1_800_000_000 }],
+  freeOctets: () => [{ labels: [], value: 1e9 }],
+  freeInodes: () => [{ labels: [], value: Number.POSITIVE_INFINITY }],
+  reserveOctets: () => [{ labels: [], value: 1e8 }],
+  reserveInodes: () => [{ labels: [], value: 1000 }],
+  healthy: () => [{ labels: [], value: 1 }],
+  loopDelay: () => [{ labels: [], value: 0.01 }],
+  logins: () => [{ labels: [], value: 100 }],
+};
+
+const at = { door: "submission", client: "unknown[192.0.2.7]" } as const;
+
+function delivery(code: number, status: string): Entry {
+  const shape = { id: "A1", to: "b@example.net", relay: "none", command: "" };
+  return entryOf("delivery", { ...shape, delays: [0.5, 0, 2, 0.25], reply: reply(code, status, "text") });
+}
+
+/** The lines of the metrics whose name begins with `name`, after `entries` were counted. */
+function shown(entries: readonly Entry[], name: string): readonly string[] {
+  const metrics = openMetrics(readings);
+  for (const entry of entries) metrics.count(entry);
+  const lines = metrics.text().split("\n");
+  return lines.filter((line) => line.startsWith(name));
+}
+
+describe("openMetrics()", () => {
+  test("shows what is never labelled as 0 from the start, and what is labelled not at all", () => {
+    expect(shown([], "postfix_smtpd_connects_total")).toEqual(["postfix_smtpd_connects_total 0"]);
+    expect(shown([], "tpa_submit_auth_attempts_total")).toEqual([]);
+  });
+
+  test("counts sessions with next hops by what TLS had to be and what came of it", () => {
+    const relay = "mx.example.net[192.0.2.1]:25";
+    const tls = { relay, protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", bits: 256 };
+    const entries = [
+      entryOf("tls-outbound", { ...tls, policy: "opportunistic", trust: "Untrusted" }),
+      entryOf("tls-outbound", { ...tls, policy: "dane", trust: "Verified" }),
+      entryOf("tls-outbound", { ...tls, policy: "dane", trust: "Verified" }),
+      entryOf("clear-outbound", { relay }),
+      entryOf("tls-policy-failed", { relay, policy: "verified", reason: "not listed" }),
+    ];
+    expect(shown(entries, "tpa_submit_outbound_sessions_total")).toEqual([
+      'tpa_submit_outbound_sessions_total{policy="opportunistic",result="untrusted"} 1',
+      'tpa_submit_outbound_sessions_total{policy="dane",result="verified"} 2',
+      'tpa_submit_outbound_sessions_total{policy="opportunistic",result="clear"} 1',
+      'tpa_submit_outbound_sessions_total{policy="verified",result="failed"} 1',
+    ]);
+  });
+
+  test("counts each entry of the log where it belongs", () => {
+    const note = { ...at, mechanism: "PLAIN", login: "user1", reason: "wrong" };
+    const entries = [
+      entryOf("auth-failed", note),
+      entryOf("auth-failed", note),
+      entryOf("auth-unavailable", note),
+      entryOf("auth-accepted", note),
+    ];
+    expect(shown(entries, "tpa_submit_auth_attempts_total")).toEqual([
+      'tpa_submit_auth_attempts_total{mechanism="PLAIN",result="refused"} 2',
+      'tpa_submit_auth_attempts_total{mechanism="PLAIN",result="unavailable"} 1',
+      'tpa_submit_auth_attempts_total{mechanism="PLAIN",result="accepted"} 1',
+    ]);
+    expect(shown(entries, "postfix_smtpd_sasl")).toEqual([
+      "postfix_smtpd_sasl_authentication_failures_total 3",
+    ]);
+    expect(shown(entries, "tpa_submit_log_events_total")).toContain(
+      'tpa_submit_log_events_total{event="auth-failed"} 2',
+    );
+  });
+
+  test("tells deliveries apart by outcome and status code", () => {
+    const entries = [delivery(250, "2.0.0"), delivery(451, "4.4.1"), delivery(550, "5.1.1")];
+    expect(shown(entries, "postfix_smtp_")).toEqual(
+      expect.arrayContaining([
+        'postfix_smtp_messages_processed_total{status="sent"} 1',
+        'postfix_smtp_messages_processed_total{status="deferred"} 1',
+        'postfix_smtp_messages_processed_total{status="bounced"} 1',
+        'postfix_smtp_deferred_messages_by_dsn_total{dsn="4.4.1"} 1',
+        'postfix_smtp_bounced_messages_by_dsn_total{dsn="5.1.1"} 1',
+      ]),
+    );
+  });
+
+  test("counts a histogram's observation in every bucket that is large enough", () => {
+    const lines = shown(
+      [delivery(250, "2.0.0"), delivery(250, "2.0.0")],
+      "postfix_smtp_delivery_delay_seconds",
+    );
+    expect(lines.filter((line) => line.includes('stage="connection_setup"'))).toEqual([
+      'postfix_smtp_delivery_delay_seconds_bucket{stage="connection_setup",le="0.001"} 0',
+      'postfix_smtp_delivery_delay_seconds_bucket{stage="connection_setup",le="0.01"} 0',
+      'postfix_smtp_delivery_delay_seconds_bucket{stage="connection_setup",le="0.1"} 0',
+      'postfix_smtp_delivery_delay_seconds_bucket{stage="connection_setup",le="1"} 0',
+      'postfix_smtp_delivery_delay_seconds_bucket{stage="connection_setup",le="10"} 2',
+      'postfix_smtp_delivery_delay_seconds_bucket{stage="connection_setup",le="100"} 2',
+      'postfix_smtp_delivery_delay_seconds_bucket{stage="connection_setup",le="1000"} 2',
+      'postfix_smtp_delivery_delay_seconds_bucket{stage="connection_setup",le="+Inf"} 2',
+      'postfix_smtp_delivery_delay_seconds_sum{stage="connection_setup"} 4',
+      'postfix_smtp_delivery_delay_seconds_count{stage="connection_setup"} 2',
+    ]);
+  });
+
+  test("asks the gauges anew each time", () => {
+    let age = 1;
+    const metrics = openMetrics({ ...readings, queueOldest: () => [{ labels: [], value: age }] });
+    expect(metrics.text()).toContain("\ntpa_submit_queue_oldest_message_age_seconds 1\n");
+    age = 60;
+    expect(metrics.text()).toContain("\ntpa_submit_queue_oldest_message_age_seconds 60\n");
+  });
+
+  test("cannot be filled by next hops that make up status codes", () => {
+    const entries = Array.from({ length: 1500 }, (_, index) => delivery(550, `5.${index}.1`));
+    const lines = shown(entries, "postfix_smtp_bounced_messages_by_dsn_total");
+    expect(lines.length).toBe(501);
+    expect(lines.at(-1)).toBe('postfix_smtp_bounced_messages_by_dsn_total{dsn="other"} 1000');
+  });
+
+  test("escapes what stands in a label", () => {
+    expect(
+      shown([entryOf("connection-lost", { ...at, stage: 'a"b\\c' })], "postfix_smtpd_connections_lost"),
+    ).toEqual(['postfix_smtpd_connections_lost_total{after_stage="a\\"b\\\\c"} 1']);
+  });
+});
+
+test("toAll() passes an entry on to every sink", () => {
+  const seen: string[] = [];
+  toAll(
+    ({ event }) => seen.push(`one ${event}`),
+    ({ event }) => seen.push(`two ${event}`),
+  )(entryOf("removed", { id: "A1" }));
+  expect(seen).toEqual(["one removed", "two removed"]);
+});
+
+test("no metric is declared twice, and none has a person or an address for a label", () => {
+  const rows = [...counted, logged, ...Object.values(gauges)];
+  expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
+  for (const { labels } of rows)
+    expect(labels.join()).not.toMatch(/user|login|address|client|sender|recipient/);
+});
+
+describe.skipIf(!real("promtool"))("promtool", () => {
+  test("finds nothing to complain about", () => {
+    const metrics = openMetrics(readings);
+    metrics.count(delivery(550, "5.1.1"));
+    metrics.count(entryOf("connection-lost", { ...at, stage: 'a"b\\c' }));
+    const input = metrics.text();
+    const said = execFileSync(pathOf("promtool") ?? "", ["check", "metrics"], { input, encoding: "utf8" });
+    expect(said).toBe("");
+  });
+});

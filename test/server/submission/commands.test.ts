@@ -1,0 +1,218 @@
+/** What surrounds the commands: lines, names, counts, time, and that nothing said breaks anything. */
+import type { Socket } from "node:net";
+import { PassThrough } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { network, newCrowd } from "../../../src/server/submission/limits/crowd.ts";
+import { readLine } from "../../../src/server/submission/lines.ts";
+import { repaired } from "../../../src/server/submission/message/line-ends.ts";
+import { extended, standardPatience } from "../../../src/server/submission/patience.ts";
+import { senderPolicy } from "../../../src/server/submission/policy.ts";
+import type { Ground } from "../../../src/server/submission/sasl/exchange.ts";
+import { startSasl } from "../../../src/server/submission/sasl/mechanisms.ts";
+import { newSession, type Rules } from "../../../src/server/submission/session.ts";
+import { heard } from "../../../src/server/submission/speech.ts";
+import { counted, formatTally } from "../../../src/server/submission/tally.ts";
+import { respond } from "../../../src/server/submission/verbs.ts";
+import { saslprep } from "../../../src/smtp/saslprep.ts";
+import { quotaOf } from "./door.ts";
+
+describe("whatever a client says", () => {
+  const rules: Rules = {
+    hostname: "relay.example.org",
+    domain: "example.org",
+    messageSize: 1_000,
+    recipients: 3,
+    senders: senderPolicy("own", "example.org", new Map()),
+    challenges: ["CRAM-MD5", "SCRAM-SHA-256"],
+    nonce: () => "NONCE",
+    quota: quotaOf(),
+    requireTls: true,
+  };
+  const word = fc.constantFrom(
+    ...[
+      "EHLO",
+      "HELO",
+      "MAIL",
+      "FROM:",
+      "<user1@example.org>",
+      "RCPT",
+      "TO:<",
+      "x@example.net>",
+      "SIZE=",
+      "DATA",
+    ],
+    ...[
+      "AUTH",
+      "PLAIN",
+      "LOGIN",
+      "CRAM-MD5",
+      "SCRAM-SHA-256",
+      "EXTERNAL",
+      "=",
+      "*",
+      "NOTIFY=",
+      "ORCPT=rfc822;",
+      "+41",
+      "BODY=8BITMIME",
+      "SMTPUTF8",
+      "RSET",
+    ],
+    ...[
+      "STARTTLS",
+      "QUIT",
+      "VRFY",
+      "HELP",
+      "NOOP",
+      "<>",
+      ":",
+      '"',
+      "\\",
+      "é",
+      "[IPv6:::1]",
+      "\t",
+      " ",
+      "POST /",
+    ],
+  );
+  const line = fc.oneof(
+    fc.string({ unit: "binary" }),
+    fc.array(word).map((words) => words.join(" ")),
+    fc.array(word).map((words) => words.join("")),
+  );
+
+  test("is answered with one code, an enhanced one of its class and no line break", () => {
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 12 }), fc.boolean(), (lines, known) => {
+        let session = newSession("smtps", "192.0.2.7", {
+          cipher: "TLS_X",
+          certified: "user1@example.org",
+        });
+        if (known) session = { ...session, helo: "x", login: { name: "user1", mechanism: "PLAIN" } };
+        for (const said of lines) {
+          const given = respond(session, said, rules);
+          session = given.session;
+          expect(new Set(given.say.map(({ code }) => code)).size).toBeLessThanOrEqual(1);
+          for (const { code, status, text } of given.say) {
+            expect(text).not.toMatch(/[\r\n\0]/);
+            expect(Buffer.byteLength(text)).toBeLessThan(490);
+            if (status !== "")
+              expect(status).toMatch(new RegExp(`^${String(code).charAt(0)}\\.\\d+\\.\\d+$`));
+            else expect(code < 400 || /EHLO|HELO/.test(text)).toBe(true);
+          }
+        }
+      }),
+    );
+  });
+
+  test("readLine() gives text without control characters, or a complaint", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), fc.boolean(), (octets, inExchange) => {
+        const read = readLine(Buffer.concat([octets, Buffer.from("\r\n")]), inExchange);
+        if (typeof read === "string") expect(read).not.toMatch(/[\0-\x08\x0a-\x1f\x7f]/);
+        else expect(read.code).toBeGreaterThanOrEqual(500);
+      }),
+    );
+  });
+
+  test("startSasl() never throws", () => {
+    const offered = ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "EXTERNAL"] as const;
+    const ground: Ground = {
+      offered,
+      hostname: "relay.example.org",
+      binding: Buffer.alloc(32),
+      nonce: () => "NONCE",
+    };
+    const scramFirst = fc.constantFrom("n,,n=", "y,a=", "p=tls-exporter,,n=user1,r=", "n,,n=user1,r=x");
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string({ unit: "binary" }),
+          fc.tuple(scramFirst, fc.string({ unit: "binary" })).map((parts) => parts.join("")),
+        ),
+        fc.constantFrom(...offered.map((name) => `${name} `), ""),
+        (text, mechanism) => {
+          const step = startSasl(`${mechanism}${Buffer.from(text).toString("base64")}`, ground);
+          expect(["challenge", "credentials", "question", "refused"]).toContain(step.kind);
+          if (step.kind === "challenge") expect(step.next(text).kind).toBeDefined();
+        },
+      ),
+    );
+  });
+});
+
+describe("saslprep()", () => {
+  test.each([
+    ["user1", "user1"],
+    ["I\u00adX", "IX"],
+    ["\u00aa", "a"],
+    ["\u2168", "IX"],
+    ["a\u00a0b", "a b"],
+    ["u\u0308nter", "ünter"],
+    ["a\u0007b", undefined],
+    ["a\u202eb", undefined],
+    ["\ue000", undefined],
+  ])("prepares %j as %j", (name, prepared) => expect(saslprep(name)).toBe(prepared));
+});
+
+describe("network()", () => {
+  test.each([
+    ["192.0.2.7", "192.0.2.7"],
+    ["2001:db8::7", "2001:db8:0:0::/64"],
+    ["2001:db8:0:1:2:3:4:5", "2001:db8:0:1::/64"],
+    ["2001:0db8:0000:0001::", "2001:db8:0:1::/64"],
+    ["::1", "0:0:0:0::/64"],
+    ["fe80::1%eth0", "fe80:0:0:0::/64"],
+  ])("puts %s into %s", (address, place) => expect(network(address)).toBe(place));
+});
+
+test("newCrowd() counts a place's connections until each has left once", () => {
+  const crowd = newCrowd();
+  const first = crowd.enter("2001:db8::1");
+  const second = crowd.enter("2001:db8::2");
+  expect([first.fromHere, second.fromHere]).toEqual([1, 2]);
+  first.leave();
+  first.leave();
+  expect(crowd.enter("2001:db8::3").fromHere).toBe(2);
+  expect(crowd.enter("2001:db8:1::1").fromHere).toBe(1);
+});
+
+test("repaired() ends every line with CRLF and drops NULs, however the octets are cut", async () => {
+  const message = "a\0b\rc\nd\r\ne\n\rf\r\r\ng\r\0\nh\n\0.\n\ri\r\r\r\r\nj\r\0\r\nk\r\rl\r\r";
+  const whole = "ab\r\nc\r\nd\r\ne\r\n\r\nf\r\ng\r\nh\r\n.\r\n\r\ni\r\nj\r\nk\r\n\r\nl\r\n\r\n";
+  for (let size = 1; size <= message.length; size++) {
+    const pieces = async function* (): AsyncGenerator<Buffer, void> {
+      for (let at = 0; at < message.length; at += size) yield Buffer.from(message.slice(at, at + size));
+    };
+    expect((await buffer(repaired(pieces()))).toString()).toBe(whole);
+  }
+});
+
+test("extended() buys time at the lowest rate, and never more than a command's", () => {
+  const { command } = standardPatience;
+  expect(extended(1_000, 900, 500, standardPatience)).toBe(2_000);
+  expect(extended(1_000, 900, 500_000_000, standardPatience)).toBe(900 + command);
+});
+
+test("formatTally() counts as Postfix does", () => {
+  let tally = counted(new Map(), "EHLO", true);
+  tally = counted(counted(tally, "AUTH", false), "FROB", false);
+  expect(formatTally(tally)).toBe("ehlo=1 auth=0/1 unknown=0/1 commands=1/3");
+  expect(formatTally(new Map())).toBe("commands=0");
+});
+
+test("heard() waits for a client that does not read its replies", async () => {
+  const socket = new PassThrough({ writableHighWaterMark: 4, readableHighWaterMark: 4 });
+  await heard(socket as unknown as Socket);
+  socket.write("many octets");
+  let done = false;
+  const waiting = heard(socket as unknown as Socket).then(() => {
+    done = true;
+  });
+  await Promise.resolve();
+  expect(done).toBe(false);
+  socket.resume();
+  await waiting;
+  expect(done).toBe(true);
+});
