@@ -1,15 +1,11 @@
 /**
  * Open sessions that have carried a message and may carry another. One is used again only for the same host under the
- * same terms, and, unless the host took the last message a moment ago, after it has answered RSET: whatever happened
+ * same settings, and, unless the host took the last message a moment ago, after it has answered RSET: whatever happened
  * while it waited costs a new connection and nothing else.
  */
-import { type Connection, isPositive } from "../../../smtp/client/connection.ts";
-import { within } from "../../../smtp/client/deadline.ts";
-import { log } from "../../log/log.ts";
-import type { Hop } from "../route/route.ts";
-import { peerWithPort } from "./peer.ts";
-import { type NoSession, openSession } from "./session.ts";
-import type { Terms } from "./terms.ts";
+
+import { type Connection, isPositive } from "../../smtp/client/connection.ts";
+import { within } from "../../smtp/client/deadline.ts";
 
 export interface Session {
   readonly connection: Connection;
@@ -26,11 +22,14 @@ export interface Session {
 }
 
 /** Where sessions wait. */
-export interface Sessions {
-  /** One that waits for a message to `hop` under `terms`, and answers. */
-  take(hop: Hop, terms: Terms, signal: AbortSignal): Promise<Session | undefined>;
+export interface SessionPool {
+  /**
+   * One that waits, and answers. `key` is all that decides where a connection leads and what it promises (session.ts,
+   * `sessionKey`).
+   */
+  take(key: string, signal: AbortSignal): Promise<Session | undefined>;
   /** Lets `session`, which is in order, wait; says goodbye instead where it has done enough. */
-  keep(hop: Hop, terms: Terms, session: Session): void;
+  keep(key: string, session: Session): void;
   /** Says goodbye to all, and keeps none any more. */
   close(): void;
 }
@@ -54,7 +53,7 @@ interface Kept {
 }
 
 /** `now` is in milliseconds since the epoch. */
-export function newSessions(now: () => number): Sessions {
+export function newSessionPool(now: () => number): SessionPool {
   /** The one that has waited longest comes first. */
   const waiting = new Set<Kept>();
   let closed = false;
@@ -71,8 +70,7 @@ export function newSessions(now: () => number): Sessions {
   }
 
   return {
-    async take(hop, terms, signal) {
-      const key = keyOf(hop, terms);
+    async take(key, signal) {
       for (let kept = newest(key); kept; kept = newest(key)) {
         kept.wake();
         const { connection, clean } = kept.session;
@@ -83,7 +81,7 @@ export function newSessions(now: () => number): Sessions {
       }
       return undefined;
     },
-    keep(hop, terms, session) {
+    keep(key, session) {
       const { connection, uses, opened, lasting } = session;
       const worn = uses >= Math.min(mostMessages, connection.limits.mails) || now() - opened >= longestLife;
       if (closed || !lasting || worn || !connection.isQuiet) return connection.quit();
@@ -93,7 +91,7 @@ export function newSessions(now: () => number): Sessions {
         clearTimeout(timer);
         connection.wake();
       };
-      const kept: Kept = { key: keyOf(hop, terms), session, since: now(), wake };
+      const kept: Kept = { key, session, since: now(), wake };
       waiting.add(kept);
       connection.rest(wake);
       for (const oldest of waiting) {
@@ -108,27 +106,7 @@ export function newSessions(now: () => number): Sessions {
   };
 }
 
-/** All that decides where a connection leads and what it promises; whatever is added to either is part of it. */
-function keyOf(hop: Hop, terms: Terms): string {
-  return JSON.stringify([hop, terms]);
-}
-
 /** Back at the state before MAIL (RFC 5321 section 4.1.1.5); false where the host does not say so in time. */
 export async function isReset(connection: Connection, signal: AbortSignal): Promise<boolean> {
   return within(signal, answerToReset, async (bound) => isPositive(await connection.command("RSET", bound)));
-}
-
-/** Where TLS is only a bonus, a failed handshake is followed by a try without (RFC 7435 section 3). */
-export async function newSession(hop: Hop, terms: Terms, signal: AbortSignal): Promise<Session | NoSession> {
-  const first = await openSession(hop, terms, false, signal);
-  if (!("reply" in first)) return fresh(first, terms, true);
-  if (first.handshake === undefined || signal.aborted) return first;
-  log("tls-outbound-failed", { relay: peerWithPort(hop), reason: first.handshake });
-  const second = await openSession(hop, terms, true, signal);
-  if ("reply" in second) return second;
-  return fresh(second, terms, false);
-}
-
-function fresh(connection: Connection, { now }: Terms, lasting: boolean): Session {
-  return { connection, opened: now(), uses: 0, clean: true, kept: false, lasting };
 }

@@ -3,19 +3,22 @@
  * Whatever goes wrong comes back as a temporary reply: it says something of the host, nothing of the message. Only for a
  * message that is bound to TLS a host that cannot do it is none for good.
  */
+
+import { connect, isIPv6, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { errorText } from "../../../failure.ts";
-import { type Answer, Connection, isPositive } from "../../../smtp/client/connection.ts";
-import { within } from "../../../smtp/client/deadline.ts";
-import { hasLogin, logIn } from "../../../smtp/client/login.ts";
-import { type Reply, reply } from "../../../smtp/reply.ts";
-import { log } from "../../log/log.ts";
-import type { Hop } from "../route/route.ts";
-import { chainOf, matchesTlsa } from "../tls/dane.ts";
-import { policyFor, type TlsPolicy, tlsOptions } from "../tls/policy.ts";
-import { dial } from "./dial.ts";
-import { brokenConnection, oneLine, peer, peerWithPort, replyIn } from "./peer.ts";
-import type { Terms } from "./terms.ts";
+import { getSystemErrorMap } from "node:util";
+import { errorCode, errorText } from "../../failure.ts";
+import { type Answer, Connection, isPositive } from "../../smtp/client/connection.ts";
+import { within } from "../../smtp/client/deadline.ts";
+import { hasLogin, logIn } from "../../smtp/client/login.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import { log } from "../log/log.ts";
+import { brokenConnection, oneLine, replyIn } from "./host-reply.ts";
+import { type NextHop, peer, peerWithPort } from "./next-hop.ts";
+import type { Session } from "./pool.ts";
+import { chainOf, matchesTlsa } from "./tls/dane.ts";
+import { policyFor, type TlsPolicy, tlsOptions } from "./tls/policy.ts";
+import type { Source, TransportSettings } from "./transport-settings.ts";
 
 export interface NoSession {
   readonly reply: Reply;
@@ -26,9 +29,9 @@ export interface NoSession {
 /**
  * Opens a session that keeps to `policyFor(hop, terms)`. `clear` forgoes STARTTLS, where the policy is opportunistic.
  */
-export function openSession(
-  hop: Hop,
-  terms: Terms,
+function openSession(
+  hop: NextHop,
+  terms: TransportSettings,
   clear: boolean,
   signal: AbortSignal,
 ): Promise<Connection | NoSession> {
@@ -36,8 +39,8 @@ export function openSession(
 }
 
 async function open(
-  hop: Hop,
-  terms: Terms,
+  hop: NextHop,
+  terms: TransportSettings,
   clear: boolean,
   signal: AbortSignal,
 ): Promise<Connection | NoSession> {
@@ -59,7 +62,7 @@ async function open(
 /** From the first octet to EHLO: what is in the way of mail, TLS included. */
 async function notReady(
   connection: Connection,
-  hop: Hop,
+  hop: NextHop,
   policy: TlsPolicy,
   clear: boolean,
   signal: AbortSignal,
@@ -91,7 +94,7 @@ async function notReady(
 
 async function failedHandshake(
   connection: Connection,
-  hop: Hop,
+  hop: NextHop,
   policy: TlsPolicy,
   signal: AbortSignal,
 ): Promise<NoSession | undefined> {
@@ -111,7 +114,7 @@ const handshakeEndings = {
 } as const;
 
 /** Whatever the host said or did in place of a welcome. */
-function turnedAway(answer: Answer, { state }: Connection, hop: Hop): NoSession {
+function turnedAway(answer: Answer, { state }: Connection, hop: NextHop): NoSession {
   const text = answer.kind === "reply" ? answer.text : answer.kind === "lost" ? answer.rest : undefined;
   if (text === undefined && answer.kind !== "reply") return { reply: brokenConnection(answer, state, hop) };
   const said = text ?? "";
@@ -121,7 +124,12 @@ function turnedAway(answer: Answer, { state }: Connection, hop: Hop): NoSession 
 }
 
 /** What the handshake could not find out; after it, what the connection has is written down. */
-function unproven({ tls }: Connection, hop: Hop, policy: TlsPolicy, { now }: Terms): NoSession | undefined {
+function unproven(
+  { tls }: Connection,
+  hop: NextHop,
+  policy: TlsPolicy,
+  { now }: TransportSettings,
+): NoSession | undefined {
   const relay = peerWithPort(hop);
   if (tls === undefined) {
     if (policy.kind === "opportunistic") {
@@ -159,8 +167,8 @@ function trustIn(tls: TLSSocket, { kind }: TlsPolicy): "Verified" | "Trusted" | 
  */
 async function refusedLogin(
   connection: Connection,
-  hop: Hop,
-  { credentials }: Terms,
+  hop: NextHop,
+  { credentials }: TransportSettings,
   signal: AbortSignal,
 ): Promise<NoSession | undefined> {
   if (!credentials) return undefined;
@@ -176,17 +184,79 @@ async function refusedLogin(
 }
 
 /** RFC 8689 section 4.2.1: the host must take over the promise that the message came with. */
-function unbound(connection: Connection, hop: Hop): NoSession | undefined {
+function unbound(connection: Connection, hop: NextHop): NoSession | undefined {
   if (!hop.bound || connection.offers("REQUIRETLS")) return undefined;
   return {
     reply: reply(550, "5.7.30", `the message was sent with REQUIRETLS, which ${peer(hop)} does not offer`),
   };
 }
 
-function unmet({ kind }: TlsPolicy, hop: Hop, failed: NoSession): NoSession {
+function unmet({ kind }: TlsPolicy, hop: NextHop, failed: NoSession): NoSession {
   const { text } = failed.reply;
   log("tls-policy-failed", { relay: peerWithPort(hop), policy: kind, reason: text });
   return hop.bound ? { reply: reply(550, "5.7.10", text) } : failed; // RFC 8689 section 4.2.1
 }
 
 const no = (status: string, text: string): NoSession => ({ reply: reply(451, status, text) });
+
+/** For the pool: whatever is added to either is part of it. */
+export function sessionKey(hop: NextHop, settings: TransportSettings): string {
+  return JSON.stringify([hop, settings]);
+}
+
+/** Where TLS is only a bonus, a failed handshake is followed by a try without (RFC 7435 section 3). */
+export async function newSession(
+  hop: NextHop,
+  terms: TransportSettings,
+  signal: AbortSignal,
+): Promise<Session | NoSession> {
+  const first = await openSession(hop, terms, false, signal);
+  if (!("reply" in first)) return fresh(first, terms, true);
+  if (first.handshake === undefined || signal.aborted) return first;
+  log("tls-outbound-failed", { relay: peerWithPort(hop), reason: first.handshake });
+  const second = await openSession(hop, terms, true, signal);
+  if ("reply" in second) return second;
+  return fresh(second, terms, false);
+}
+
+function fresh(connection: Connection, { now }: TransportSettings, lasting: boolean): Session {
+  return { connection, opened: now(), uses: 0, clean: true, kept: false, lasting };
+}
+
+/** Connects from `source` within `patience` milliseconds and before `signal`. */
+function dial(hop: NextHop, source: Source, patience: number, signal: AbortSignal): Promise<Socket | Reply> {
+  return within(signal, patience, (bound) => connected(hop, source, bound));
+}
+
+function connected(hop: NextHop, { v4, v6 }: Source, signal: AbortSignal): Promise<Socket | Reply> {
+  const localAddress = isIPv6(hop.address) ? v6 : v4;
+  const socket = connect({
+    host: hop.address,
+    port: hop.port,
+    ...(localAddress !== undefined && { localAddress }),
+  });
+  return new Promise((resolve) => {
+    const finish = (result: Socket | Reply): void => {
+      socket.off("connect", succeed).off("error", refuse);
+      signal.removeEventListener("abort", giveUp);
+      resolve(result);
+    };
+    const fail = (words: string): void => {
+      socket.on("error", () => undefined).destroy();
+      finish(reply(451, "4.4.1", `connect to ${peerWithPort(hop)}: ${words}`));
+    };
+    const succeed = (): void => finish(socket);
+    const refuse = (error: Error): void => fail(systemWords(error));
+    const giveUp = (): void => fail("Connection timed out");
+    socket.once("connect", succeed).once("error", refuse);
+    signal.addEventListener("abort", giveUp, { once: true });
+    if (signal.aborted) giveUp();
+  });
+}
+
+/** "Connection refused" for ECONNREFUSED, as strerror(3) has it. */
+function systemWords(error: Error): string {
+  const code = errorCode(error);
+  const words = [...getSystemErrorMap().values()].find(([name]) => name === code)?.[1] ?? error.message;
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
+}

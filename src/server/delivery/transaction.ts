@@ -2,22 +2,23 @@
  * One mail transaction on an open session: for every recipient what the server said, or what kept it from saying
  * anything.
  */
+
 import type { Readable } from "node:stream";
-import { errorText } from "../../../failure.ts";
-import type { Broken, Connection } from "../../../smtp/client/connection.ts";
-import { within } from "../../../smtp/client/deadline.ts";
+import { errorText } from "../../failure.ts";
+import type { Broken, Connection } from "../../smtp/client/connection.ts";
+import { within } from "../../smtp/client/deadline.ts";
 import {
   type Command,
   type Commands,
   type Ending,
   type Exchange,
   exchange,
-} from "../../../smtp/client/transaction.ts";
-import { formatReply, isPositive, type Reply, reply } from "../../../smtp/reply.ts";
-import type { Hop } from "../route/route.ts";
+} from "../../smtp/client/transaction.ts";
+import { formatReply, isPositive, type Reply, reply } from "../../smtp/reply.ts";
+import { brokenConnection, oneLine, replyIn } from "./host-reply.ts";
+import { type NextHop, peer } from "./next-hop.ts";
 import { type TellPace, tellNobody } from "./pace.ts";
-import { brokenConnection, oneLine, peer, replyIn } from "./peer.ts";
-import type { Timeouts } from "./terms.ts";
+import type { Timeouts } from "./transport-settings.ts";
 
 /** What was said about one recipient, and in answer to which command; "" where nothing that fits was said. */
 export interface Said {
@@ -45,7 +46,7 @@ export interface Message {
 /** Runs the transaction on `connection`, a session with `hop`. */
 export async function transact(
   connection: Connection,
-  hop: Hop,
+  hop: NextHop,
   commands: Commands,
   { body, size }: Message,
   bounds: { readonly signal: AbortSignal; readonly timeouts: Timeouts; readonly tell?: TellPace },
@@ -82,7 +83,7 @@ function isGone(ending: Ending): boolean {
 }
 
 /** RFC 5321 section 4.2.2: with 421 the host goes away, whatever it was asked; of the message it says nothing. */
-function parting({ reply: said, command }: Said, hop: Hop): Said {
+function parting({ reply: said, command }: Said, hop: NextHop): Said {
   if (said.code !== 421) return { reply: said, command };
   const question = command === "" ? "" : ` (in reply to ${command} command)`;
   return {
@@ -107,7 +108,7 @@ function saidAbout(number: number, { refused, accepted, finals, ending }: Exchan
 }
 
 /** What was said last, about all recipients that nothing else was said about. */
-function saidAtEnd(ending: Ending, connection: Connection, hop: Hop): Said {
+function saidAtEnd(ending: Ending, connection: Connection, hop: NextHop): Said {
   switch (ending.kind) {
     case "reply":
       if (ending.command === "end of DATA") return atEndOfData(ending);
@@ -125,7 +126,7 @@ function saidAtEnd(ending: Ending, connection: Connection, hop: Hop): Said {
 }
 
 /** A host that says 421 and hangs up before the line is at its end has said so all the same. */
-function broken(ending: Broken, { state }: Connection, hop: Hop): Said {
+function broken(ending: Broken, { state }: Connection, hop: NextHop): Said {
   const rest = ending.kind === "lost" ? ending.rest : undefined;
   const said = rest?.startsWith("421") ? replyIn(rest) : brokenConnection(ending, state, hop);
   return { reply: said, command: "" };

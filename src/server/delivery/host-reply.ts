@@ -1,15 +1,9 @@
-/** How a next hop is spoken of, in the log and in replies of our own. */
-import type { Broken } from "../../../smtp/client/connection.ts";
-import { parseReply, type Reply, reply } from "../../../smtp/reply.ts";
-import { onOneLine } from "../../log/log.ts";
-import { uncertain } from "../../spool/history.ts";
-import type { Hop } from "../route/route.ts";
-
-/** `mx.example.net[192.0.2.1]:25`. */
-export const peerWithPort = (hop: Hop): string => `${peer(hop)}:${hop.port}`;
-
-/** `mx.example.net[192.0.2.1]`. */
-export const peer = ({ host, address }: Hop): string => `${host}[${address}]`;
+/** What a host says, fit for a log line and an envelope, and what we say in its place where it says nothing. */
+import type { Broken } from "../../smtp/client/connection.ts";
+import { parseReply, type Reply, reply } from "../../smtp/reply.ts";
+import { onOneLine } from "../log/log.ts";
+import { uncertain } from "../spool/history.ts";
+import { type NextHop, peer } from "./next-hop.ts";
 
 /** Characters of a server's words that are kept; our choice: what a log line and an envelope can bear. */
 const longest = 1000;
@@ -26,7 +20,7 @@ export function replyIn(said: string): Reply {
 }
 
 /** The connection broke or fell silent in this state: 4.4.2, "bad connection" (RFC 3463 section 3.5). */
-export function brokenConnection({ kind }: Broken, state: string, hop: Hop): Reply {
+export function brokenConnection({ kind }: Broken, state: string, hop: NextHop): Reply {
   const moment = state === "sending end of data" ? `${state} -- ${uncertain}` : state;
   const what =
     kind === "late" ? `conversation with ${peer(hop)} timed out` : `lost connection with ${peer(hop)}`;
