@@ -64,7 +64,7 @@ export class Connection {
   #socket: Socket;
   #wire: Wire;
   #isOpen = true;
-  #waking: AbortController | undefined;
+  #isResting = false;
 
   constructor(socket: Socket, manners: Manners) {
     this.#manners = manners;
@@ -179,21 +179,25 @@ export class Connection {
    * says what nobody asked for.
    */
   rest(ended: () => void): void {
-    const waking = new AbortController();
-    this.#waking = waking;
+    this.#isResting = true;
     this.#socket.unref();
-    void this.#wire.hear(0, waking.signal).then(({ kind }) => {
-      if (kind === "late" && waking.signal.aborted) return;
+    void this.#wire.hear(0).then(({ kind }) => {
+      if (kind === "late") return;
       this.close();
-      ended();
+      if (this.#isResting) ended();
     });
   }
 
   /** Ends the waiting. */
   wake(): void {
-    this.#waking?.abort();
-    this.#waking = undefined;
+    this.#isResting = false;
+    this.#wire.interrupt();
     this.#socket.ref();
+  }
+
+  /** Has `read` wait no longer. */
+  interrupt(): void {
+    this.#wire.interrupt();
   }
 
   /** Says QUIT; a server that does not answer is not waited for. */

@@ -164,19 +164,16 @@ async function sendMessage(
 ): Promise<Omit<Exchange, "refused" | "accepted">> {
   const isLmtp = connection.protocol === "lmtp";
   const finals = new Map<number, { text: string; isEarly: boolean }>();
-  const sent = new AbortController(); // raised when the sending is over
-  const enough = new AbortController(); // raised when there is no use in sending more
-  const abort = (): void => enough.abort();
+  const sending: Sending = { isOver: false, stop: () => undefined };
   let whole = false;
   let ending: Ending | undefined;
 
-  /** Reads what is said about the message, until all is said or the connection is gone. */
-  async function readReplies(until: AbortSignal, patience: number): Promise<void> {
-    while (ending === undefined) {
-      const answer = await connection.read(until, patience);
-      if (answer.kind === "late" && sent.signal.aborted && until === sent.signal) return;
+  /** Reads what is said about the message: all of it, or what comes before the sending is over. */
+  async function readReplies(isAfter: boolean): Promise<void> {
+    while (ending === undefined && (isAfter || !sending.isOver)) {
+      const answer = await connection.read(signal, isAfter ? finalPatience : 0);
       if (answer.kind === "reply") note(answer.text);
-      else ending = answer;
+      else if (isAfter || answer.kind !== "late" || signal.aborted) ending = answer;
     }
   }
 
@@ -190,26 +187,27 @@ async function sendMessage(
   }
 
   connection.state = "sending message body";
-  signal.addEventListener("abort", abort);
-  if (signal.aborted) abort();
-  try {
-    const reading = readReplies(sent.signal, 0).then(abort);
-    const result = await sendBody(connection, body, enough.signal, progress);
-    whole = result.kind === "sent";
-    sent.abort();
-    await reading;
-    if (whole && ending === undefined) {
-      progress?.("waiting");
-      await readReplies(signal, finalPatience);
-    }
-    const last = ending ?? (result.kind === "sent" ? { kind: "lost" as const } : result);
-    return { finals, ending: last, begun: true, whole };
-  } finally {
-    signal.removeEventListener("abort", abort);
+  const reading = readReplies(false).then(() => sending.stop());
+  const result = await sendBody(connection, body, sending, signal, progress);
+  whole = result.kind === "sent";
+  sending.isOver = true;
+  connection.interrupt();
+  await reading;
+  if (whole && ending === undefined) {
+    progress?.("waiting");
+    await readReplies(true);
   }
+  const last = ending ?? (result.kind === "sent" ? { kind: "lost" as const } : result);
+  return { finals, ending: last, begun: true, whole };
 }
 
 type Sent = Exclude<Ending, { kind: "reply" } | { kind: "parting" }> | { readonly kind: "sent" };
+
+/** Where whoever reads replies tells that there is no use in sending more. */
+interface Sending {
+  isOver: boolean;
+  stop: () => void;
+}
 
 /** Octets of the message that are looked at in one turn of the event loop; our choice. */
 const turn = 64 * 1024;
@@ -217,34 +215,36 @@ const turn = 64 * 1024;
 async function sendBody(
   connection: Connection,
   body: Readable,
+  sending: Sending,
   signal: AbortSignal,
   progress: TransactionOptions["progress"],
 ): Promise<Sent> {
   const stuffing = newDotStuffing();
   const chunks = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
-  // A body that says nothing any more may not even hear that it is destroyed.
-  let stop = (): void => undefined;
-  const stopped = new Promise<undefined>((resolve) => {
-    stop = () => resolve(undefined);
+  // A body that says nothing any more may not even hear that it is destroyed, and a server may take nothing any more.
+  const stopped = new Promise<"stopped">((resolve) => {
+    sending.stop = () => {
+      sending.isOver = true;
+      resolve("stopped");
+    };
   });
-  signal.addEventListener("abort", stop);
-  if (signal.aborted) stop();
   try {
-    for (;;) {
+    while (!sending.isOver) {
       const next = await Promise.race([stopped, chunks.next()]);
-      if (next === undefined) return { kind: "late" };
-      if (next.done) break;
+      if (next === "stopped") break;
+      if (next.done) {
+        connection.state = "sending end of data";
+        return (await connection.send(stuffing.end(), signal)) ?? { kind: "sent" };
+      }
       progress?.("moving"); // as fast as the server takes them
-      for (let at = 0; at < next.value.length; at += turn) {
-        const broken = await connection.send(stuffing.next(next.value.subarray(at, at + turn)), signal);
-        if (broken) return broken;
+      for (let at = 0; at < next.value.length && !sending.isOver; at += turn) {
+        const taken = connection.send(stuffing.next(next.value.subarray(at, at + turn)), signal);
+        const broken = await Promise.race([stopped, taken]);
+        if (broken !== undefined && broken !== "stopped") return broken;
       }
     }
-    connection.state = "sending end of data";
-    return (await connection.send(stuffing.end(), signal)) ?? { kind: "sent" };
+    return { kind: "late" };
   } catch (error) {
     return { kind: "unreadable", error };
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
 }

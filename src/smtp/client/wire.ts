@@ -19,6 +19,8 @@ export interface Wire {
   send(octets: Uint8Array): void;
   /** The next reply, within so many milliseconds; 0 is for ever. Lines come without their ends. */
   hear(timeout: number, signal?: AbortSignal): Promise<Heard>;
+  /** Has whoever waits for a reply wait no longer, as if the time were up. */
+  interrupt(): void;
   /** Whether anything has come that nobody has heard yet. */
   hasMore(): boolean;
   /** Stops reading and hands over the stream, to put TLS on it. What was read ahead is thrown away (RFC 3207 section 6). */
@@ -58,6 +60,8 @@ export function openWire(stream: Duplex, reading: Reading = {}): Wire {
   let size = 0; // octets of all of them
   let ended = false;
   let wake: () => void = () => undefined;
+  let waiting = { late: false }; // whoever waits now
+  let watched: AbortSignal | undefined;
   let clock: NodeJS.Timeout | undefined; // of the reply that is waited for
 
   const take = (piece: Buffer): void => {
@@ -107,38 +111,47 @@ export function openWire(stream: Duplex, reading: Reading = {}): Wire {
     return ended ? { kind: "gone", rest: joined(partial) } : undefined;
   }
 
+  function interrupt(): void {
+    waiting.late = true;
+    wake();
+  }
+
+  /** Listens to the signal until there is another one: to begin and end anew with each reply would be dear. */
+  function watch(signal: AbortSignal | undefined): void {
+    if (signal === watched) return;
+    watched?.removeEventListener("abort", interrupt);
+    watched = signal;
+    watched?.addEventListener("abort", interrupt);
+  }
+
   return {
     send(piece) {
       if (stream.writable) stream.write(piece);
     },
     async hear(timeout, signal) {
-      let late = signal?.aborted === true;
-      const timer = timeout > 0 ? setTimeout(expire, timeout) : undefined;
-      clock = timer;
-      signal?.addEventListener("abort", expire);
-      function expire(): void {
-        late = true;
-        wake();
-      }
-      try {
-        for (;;) {
-          const found = next();
-          if (found !== undefined) return found;
-          if (late) return { kind: "late" };
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
+      watch(signal);
+      const own = { late: signal?.aborted === true };
+      waiting = own;
+      let timer: NodeJS.Timeout | undefined;
+      for (;;) {
+        const found = next() ?? (own.late ? ({ kind: "late" } as const) : undefined);
+        if (found !== undefined) {
+          clearTimeout(timer);
+          if (clock === timer) clock = undefined;
+          return found;
         }
-      } finally {
-        clearTimeout(timer);
-        if (clock === timer) clock = undefined;
-        signal?.removeEventListener("abort", expire);
+        if (timer === undefined && timeout > 0) timer = clock = setTimeout(interrupt, timeout);
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
       }
     },
+    interrupt,
     hasMore: () => replies.length > heard || lines.length > 0 || partial.length > 0,
     release() {
       stream.pause();
       stream.off("data", take).off("end", end).off("close", end);
+      watch(undefined);
       end(); // for whoever still waits
       return stream;
     },
