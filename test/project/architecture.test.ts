@@ -48,6 +48,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "hash-wasm": ["passwd"],
   imapflow: ["probe"],
   ldapts: ["ldap"],
+  libqp: ["smtp"],
   nodemailer: ["server/delivery", "probe"],
   ora: ["cli"],
   "smol-toml": ["config"],

@@ -6,7 +6,13 @@ import { formatDate } from "../../smtp/date.ts";
 import { harmless, wrapped } from "../../smtp/mime-text.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
-import type { ReportContent, ReportedRecipient } from "./report.ts";
+import type { ReportedRecipient } from "./status-fields.ts";
+
+/** What a report tells. */
+export interface ReportContent {
+  readonly kind: "failure" | "delay" | "success";
+  readonly recipients: readonly ReportedRecipient[];
+}
 
 /** What is known of the original's header; undefined where it has no such field. */
 export interface Original {

@@ -1,7 +1,7 @@
 /**
  * The message that tells a sender what became of another one: multipart/report with a part for people, a part
- * for programs (RFC 3464, RFC 6533), and the original or its header (RFC 6522). A pure function; reporter.ts brings it
- * to the spool. Servers' words and addresses come from strangers: none of their control characters survives,
+ * for programs (RFC 3464, RFC 6533), and the original or its header (RFC 6522). A pure function writes it; the reporter
+ * below brings it to the spool. Servers' words and addresses come from strangers: none of their control characters survives,
  * and the boundary cannot stand in any part.
  */
 import { createHash } from "node:crypto";
@@ -12,23 +12,10 @@ import { decodeWords, harmless, quotedPrintable } from "../../smtp/mime-text.ts"
 import { asciiAddress } from "../delivery/message/outgoing-message.ts";
 import { inHand } from "../log/in-hand.ts";
 import { log } from "../log/log.ts";
-import type { Envelope, Recipient } from "../spool/envelope.ts";
+import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
-import { explanation, subjectOf } from "./explanation.ts";
+import { explanation, type ReportContent, subjectOf } from "./explanation.ts";
 import { statusFields } from "./status-fields.ts";
-
-/** RFC 3464 section 2.3.3, without "expanded": we have no lists. */
-export interface ReportedRecipient {
-  readonly recipient: Recipient;
-  readonly action: "failed" | "delayed" | "delivered" | "relayed";
-  /** Copies that the recipient may have all the same. */
-  readonly copies?: number;
-}
-
-export interface ReportContent {
-  readonly kind: "failure" | "delay" | "success";
-  readonly recipients: readonly ReportedRecipient[];
-}
 
 export interface ReportOptions {
   /** Our name. */

@@ -7,8 +7,15 @@ import { formatDate } from "../../smtp/date.ts";
 import { harmless, wrapped } from "../../smtp/mime-text.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import { embedHidden, embedUnicode } from "../../smtp/xtext.ts";
-import type { Envelope, LastReply } from "../spool/envelope.ts";
-import type { ReportedRecipient } from "./report.ts";
+import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";
+
+/** RFC 3464 section 2.3.3, without "expanded": we have no lists. */
+export interface ReportedRecipient {
+  readonly recipient: Recipient;
+  readonly action: "failed" | "delayed" | "delivered" | "relayed";
+  /** Copies that the recipient may have all the same. */
+  readonly copies?: number;
+}
 
 /**
  * The groups of fields, CRLF line ends. UTF-8 is among them only where the sender used SMTPUTF8, and so can read it.

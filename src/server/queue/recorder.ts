@@ -7,7 +7,9 @@
 import { errorCode, errorText } from "../../failure.ts";
 import { isPositive } from "../../smtp/reply.ts";
 import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
-import type { ReportContent, ReportedRecipient, Reporter } from "../dsn/report.ts";
+import type { ReportContent } from "../dsn/explanation.ts";
+import type { Reporter } from "../dsn/report.ts";
+import type { ReportedRecipient } from "../dsn/status-fields.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
 import { possibleCopies } from "../spool/history.ts";

@@ -5,67 +5,46 @@ import { syncOnce, unlinkIfThere } from "./commit.ts";
 import { type Disk, systemDisk } from "./disk.ts";
 import type { SpoolLock } from "./lock.ts";
 import { writeFormat } from "./open.ts";
-import { type KeptFile, verify } from "./verify.ts";
-
-// What can be done about damage in a spool, as data, so that whoever found it can ask first, or ask the process that
-// owns the spool. Nothing that a person may want is ever deleted: it is set aside in SPOOL/damaged/.
-
-/** Files are named from the spool's folder: "queue/1A203997B800". */
-export type Repair =
-  | { readonly do: "nothing"; readonly because: string }
-  | { readonly do: "set aside"; readonly files: readonly string[] }
-  | { readonly do: "remove"; readonly file: string }
-  | { readonly do: "set mode"; readonly file: string; readonly mode: number }
-  | { readonly do: "set owner"; readonly file: string; readonly uid: number; readonly gid: number }
-  | { readonly do: "write format" };
-
-/** One damage: a line that names the file, what was expected and what was found, and what can be done. */
-export interface Finding {
-  readonly fault: string;
-  readonly repair: Repair;
-}
+import { type Finding, type KeptFile, octal, type Repair, verify } from "./verify.ts";
 
 /** In words, to stand behind "repair would " or "repaired: ". */
-export function repairText(remedy: Repair): string {
-  switch (remedy.do) {
+export function repairText(repair: Repair): string {
+  switch (repair.do) {
     case "nothing":
-      return `leave it: ${remedy.because}`;
+      return `leave it: ${repair.because}`;
     case "set aside":
-      return `set ${remedy.files.join(" and ")} aside in damaged/`;
+      return `set ${repair.files.join(" and ")} aside in damaged/`;
     case "remove":
-      return `remove ${remedy.file}`;
+      return `remove ${repair.file}`;
     case "set mode":
-      return `set the mode of ${remedy.file} to ${octal(remedy.mode)}`;
+      return `set the mode of ${repair.file} to ${octal(repair.mode)}`;
     case "set owner":
-      return `give ${remedy.file} to user ${String(remedy.uid)} and group ${String(remedy.gid)}`;
+      return `give ${repair.file} to user ${String(repair.uid)} and group ${String(repair.gid)}`;
     case "write format":
       return "write format anew";
   }
 }
 
-/** As people write modes: "0600". */
-export const octal = (mode: number): string => mode.toString(8).padStart(4, "0");
-
 /**
  * Does it; durable when it resolves. False where there was nothing to do. May be done again after a crash. Throws the
  * system's error.
  */
-export async function applyRepair(disk: Disk, directory: string, remedy: Repair): Promise<boolean> {
+export async function applyRepair(disk: Disk, directory: string, repair: Repair): Promise<boolean> {
   const path = (file: string): string => join(directory, file);
-  switch (remedy.do) {
+  switch (repair.do) {
     case "nothing":
       return false;
     case "set aside":
-      await setAside(disk, directory, remedy.files);
+      await setAside(disk, directory, repair.files);
       return true;
     case "remove":
-      await unlinkIfThere(disk, path(remedy.file));
+      await unlinkIfThere(disk, path(repair.file));
       return true;
     case "set mode":
-      await disk.chmod(path(remedy.file), remedy.mode);
+      await disk.chmod(path(repair.file), repair.mode);
       return true;
     case "set owner":
-      await disk.chown(path(remedy.file), remedy.uid, remedy.gid);
+      await disk.chown(path(repair.file), repair.uid, repair.gid);
       return true;
     case "write format":
       await writeFormat(disk, directory);
@@ -126,7 +105,7 @@ export interface Fsck {
 export function newFsck(disk: Disk, directory: string, live: boolean): Fsck {
   return {
     damage: (keepsakes) => verify(disk, directory, { live, keptFiles: keepsakes }),
-    repair: ({ repair: remedy }) => applyRepair(disk, directory, remedy),
+    repair: ({ repair }) => applyRepair(disk, directory, repair),
   };
 }
 

@@ -9,9 +9,26 @@ import { trialName } from "./commit.ts";
 import type { Disk, FileInfo } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { isDamaged, parseEnvelope } from "./envelope-file.ts";
-import { type Finding, octal, type Repair } from "./fsck.ts";
 import { format, readableFormats } from "./open.ts";
 import { isQueueId } from "./queue-id.ts";
+
+// What can be done about damage in a spool, as data, so that whoever found it can ask first, or ask the process that
+// owns the spool. Nothing that a person may want is ever deleted: it is set aside in SPOOL/damaged/.
+
+/** Files are named from the spool's folder: "queue/1A203997B800". */
+export type Repair =
+  | { readonly do: "nothing"; readonly because: string }
+  | { readonly do: "set aside"; readonly files: readonly string[] }
+  | { readonly do: "remove"; readonly file: string }
+  | { readonly do: "set mode"; readonly file: string; readonly mode: number }
+  | { readonly do: "set owner"; readonly file: string; readonly uid: number; readonly gid: number }
+  | { readonly do: "write format" };
+
+/** One damage: a line that names the file, what was expected and what was found, and what can be done. */
+export interface Finding {
+  readonly fault: string;
+  readonly repair: Repair;
+}
 
 /** A file that others keep in the spool. */
 export interface KeptFile {
@@ -54,8 +71,8 @@ export async function* verify(disk: Disk, directory: string, look: VerifyOptions
   const names = [...(await disk.list(directory))].sort();
   for (const name of names) yield* inTop(site, name, look);
   yield* inFormat(site, names);
-  for (const { name, fault, repair: remedy } of look.keptFiles) {
-    if (names.includes(name)) yield* inKeepsake(site, name, fault, remedy);
+  for (const { name, fault, repair } of look.keptFiles) {
+    if (names.includes(name)) yield* inKeepsake(site, name, fault, repair);
   }
   const listed: Record<string, readonly string[]> = {};
   for (const folder of folders) {
@@ -107,10 +124,10 @@ async function* inFormat(site: Site, names: readonly string[]): AsyncGenerator<F
   const text = await readFrom(site, "format");
   if ("trouble" in text) yield text.trouble;
   else if (!readableFormats.includes(text.text.trimEnd())) {
-    const remedy = /^tpa-submit spool \d+\n$/.test(text.text)
+    const repair = /^tpa-submit spool \d+\n$/.test(text.text)
       ? left("run the version of tpa-submit that wrote this spool")
       : await formatRemedy(site);
-    yield { fault: `format: ${expected}, found ${JSON.stringify(text.text.slice(0, 60))}`, repair: remedy };
+    yield { fault: `format: ${expected}, found ${JSON.stringify(text.text.slice(0, 60))}`, repair: repair };
   }
 }
 
@@ -132,7 +149,7 @@ async function* inKeepsake(
   site: Site,
   name: string,
   faultIn: KeptFile["fault"],
-  remedy: KeptFile["repair"],
+  repair: KeptFile["repair"],
 ): AsyncGenerator<Finding> {
   const text = await readFrom(site, name);
   if ("trouble" in text) yield text.trouble;
@@ -141,7 +158,7 @@ async function* inKeepsake(
     if (fault === undefined) return;
     yield {
       fault: `${name}: ${fault}`,
-      repair: remedy === "set aside" ? { do: "set aside", files: [name] } : left(remedy.because),
+      repair: repair === "set aside" ? { do: "set aside", files: [name] } : left(repair.because),
     };
   }
 }
@@ -255,7 +272,10 @@ async function readFrom(
     return { text: await disk.readText(join(directory, file)) };
   } catch (error) {
     if (errorCode(error) === "") throw error;
-    const remedy = left("see to the disk, or to who may read it, first");
-    return { trouble: { fault: `${file}: cannot be read: ${errorText(error)}`, repair: remedy } };
+    const repair = left("see to the disk, or to who may read it, first");
+    return { trouble: { fault: `${file}: cannot be read: ${errorText(error)}`, repair: repair } };
   }
 }
+
+/** As people write modes: "0600". */
+export const octal = (mode: number): string => mode.toString(8).padStart(4, "0");

@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type ReportContent, writeReport } from "../../../src/server/dsn/report.ts";
+import type { ReportContent } from "../../../src/server/dsn/explanation.ts";
+import { writeReport } from "../../../src/server/dsn/report.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { pathOf, real } from "../../tools/real.ts";
 
@@ -16,7 +17,7 @@ interface Given {
 }
 
 const day = 86_400_000;
-const folder = new URL("../delivery/reports/", import.meta.url);
+const folder = new URL("./", import.meta.url);
 const names = readdirSync(folder)
   .filter((file) => file.endsWith(".json"))
   .map((file) => file.replace(/\.json$/, ""));

@@ -60,7 +60,7 @@ describe("a round of attempts", () => {
     expect(verdict.envelope.recipients.map(({ state }) => state)).toEqual(["delivered", "failed", "waiting"]);
     expect(verdict.failed.map(({ address }) => address)).toEqual(["b@example.net"]);
     expect(verdict).toMatchObject({
-      late: [],
+      delayed: [],
       expired: false,
       envelope: { attempts: 1, due: accepted + hour + patience.first, warned: false },
     });
@@ -79,7 +79,7 @@ describe("a round of attempts", () => {
     expect(verdict).toMatchObject({
       envelope: { attempts: 0, due: resumed },
       due: accepted + 4 * hour, // when its sender is to be warned
-      parked: true,
+      suspended: true,
     });
     const warned = { ...after, warned: true };
     expect(conclude(warned, patience, accepted + 5 * hour, 0.5, resumed).due).toBe(accepted + 9 * hour);

@@ -23,14 +23,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemDisk } from "../../../src/server/spool/disk.ts";
-import {
-  type Finding,
-  fsckBeside,
-  fsckLocked,
-  type KeptFile,
-  repairText,
-} from "../../../src/server/spool/fsck.ts";
+import { fsckBeside, fsckLocked, type KeptFile, repairText } from "../../../src/server/spool/fsck.ts";
 import { type FailedAttempt, isDamaged, openSpool } from "../../../src/server/spool/spool.ts";
+import type { Finding } from "../../../src/server/spool/verify.ts";
 import { asRoot } from "../../tools/as-root.ts";
 import { intercept } from "./intercept.ts";
 import { toOne } from "./to-one.ts";
