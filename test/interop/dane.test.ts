@@ -1,12 +1,14 @@
 /** DANE with a signed zone: knot signs, unbound validates, and a next hop shows its certificate. */
+
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startRelay } from "../../demo/relay.mjs";
-import { attempt } from "../../src/server/delivery/hop/attempt.ts";
+import { attempt } from "../../src/server/delivery/attempt.ts";
+import type { NextHop } from "../../src/server/delivery/next-hop.ts";
 import { asking } from "../../src/server/delivery/route/dns-query.ts";
 import type { Resolver } from "../../src/server/delivery/route/resolver.ts";
-import { type Hop, type Routing, routeByMx } from "../../src/server/delivery/route/route.ts";
+import { type Routing, routeByMx } from "../../src/server/delivery/route/route.ts";
 import { validating } from "../../src/server/delivery/route/validating.ts";
 import type { Reply } from "../../src/smtp/reply.ts";
 import { note, submitAlone } from "../commands/serve/conversation.ts";
@@ -169,7 +171,7 @@ describe.skipIf(!real("knotd", "keymgr", "unbound", "dig"))("TLSA records of a s
     await hop?.close();
   });
 
-  const routed = (route: readonly Hop[] | Reply): string =>
+  const routed = (route: readonly NextHop[] | Reply): string =>
     "code" in route ? `${route.code} ${route.status} ${route.text}` : (route[0]?.tls?.kind ?? "no policy");
 
   async function outcome(domain: string): Promise<{ reply: string; secure: boolean | undefined }> {
@@ -189,7 +191,7 @@ describe.skipIf(!real("knotd", "keymgr", "unbound", "dig"))("TLSA records of a s
   });
 
   test("of a zone that is not signed count for nothing", async () => {
-    const [found] = (await routeByMx("unsigned.example.net", routing)) as readonly Hop[];
+    const [found] = (await routeByMx("unsigned.example.net", routing)) as readonly NextHop[];
     expect(found).toEqual({ host: "mx.unsigned.example.net", address: "127.0.0.1", port: hop.port });
     expect(await outcome("unsigned.example.net")).toMatchObject({ reply: expect.stringMatching(/^250/) });
   });

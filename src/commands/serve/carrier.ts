@@ -1,4 +1,5 @@
 /** How mail leaves, as the configuration has it. */
+import { type Routing } from "../../server/delivery/route/route.ts";
 import { lookup, Resolver as SystemResolver } from "node:dns/promises";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -9,12 +10,11 @@ import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import type { TransportSettings } from "../../config/transport-settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Sessions } from "../../server/delivery/hop/sessions.ts";
-import { type Credentials, type Source, type Terms, timeouts } from "../../server/delivery/hop/terms.ts";
+import type { SessionPool } from "../../server/delivery/pool.ts";
+import { type Credentials, type Source, type TransportSettings, timeouts } from "../../server/delivery/transport-settings.ts";
 import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/route/carrier.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
 import { type Resolver, remembering, unsigned } from "../../server/delivery/route/resolver.ts";
-import type { Routing } from "../../server/delivery/route/route.ts";
 import { routed } from "../../server/delivery/route/routes.ts";
 import { validating } from "../../server/delivery/route/validating.ts";
 import { openPolicies, type StsPolicies } from "../../server/delivery/tls/mta-sts.ts";
@@ -27,7 +27,7 @@ import { fetchingFrom } from "../../server/delivery/tls/sts-fetch.ts";
  */
 export async function carrierFor(
   { delivery, route, hostname, spool }: Config,
-  sessions: Sessions,
+  sessions: SessionPool,
 ): Promise<Carrier> {
   const resolver = remembering(resolverFor(delivery), () => performance.now());
   const routing: Routing = {
@@ -75,7 +75,7 @@ interface Means {
 
 function carrierBy(
   { relay: relays, tls }: Pick<TransportSettings, "relay" | "tls">,
-  terms: Terms,
+  terms: TransportSettings,
   { routing, policies }: Means,
 ): Carrier {
   const [first] = relays;
@@ -98,8 +98,8 @@ function carrierBy(
 
 const bareTerms = (
   kind: TransportSettings["relay"][number]["kind"],
-  ours: Pick<Terms, "hostname" | "sessions">,
-): Terms => ({
+  ours: Pick<TransportSettings, "hostname" | "sessions">,
+): TransportSettings => ({
   ...ours,
   protocol: kind === "lmtp" ? "lmtp" : "smtp",
   tls: "opportunistic",
@@ -112,7 +112,7 @@ async function termsOf(
   way: TransportSettings,
   table: string,
   ours: Parameters<typeof bareTerms>[1],
-): Promise<Terms> {
+): Promise<TransportSettings> {
   const { relay: relays, "relay-ca": ca } = way;
   const credentials = await credentialsOf(way, table);
   return {
@@ -128,7 +128,7 @@ async function termsOf(
 export function tlsOf({
   tls,
   "relay-user": user,
-}: Pick<TransportSettings, "tls" | "relay-user">): Terms["tls"] {
+}: Pick<TransportSettings, "tls" | "relay-user">): TransportSettings["tls"] {
   return tls !== "auto" ? tls : user === "" ? "opportunistic" : "verified";
 }
 

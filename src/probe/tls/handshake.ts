@@ -2,7 +2,8 @@
 import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
-import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from "node:tls";
+import { type ConnectionOptions, createSecureContext, type TLSSocket } from "node:tls";
+import { shakeHands } from "../../smtp/client/tls.ts";
 import type { Tls } from "../plan.ts";
 import { certificatesIn, isFor, troubleText } from "./certificate.ts";
 
@@ -26,7 +27,7 @@ export interface TlsFacts {
   readonly binding?: Uint8Array;
 }
 
-export type Handshake =
+export type Started =
   | { readonly kind: "done"; readonly stream: Duplex; readonly facts: TlsFacts }
   /** `reason`, in OpenSSL's words or ours. */
   | { readonly kind: "failed"; readonly reason: string };
@@ -40,26 +41,30 @@ export interface Peer {
 }
 
 /** Puts TLS on `stream`, within so many milliseconds (0: no limit). Verifies nothing but tells everything. */
-export async function shakeHands(stream: Duplex, tls: Tls, peer: Peer, timeout: number): Promise<Handshake> {
+export async function openTls(stream: Duplex, tls: Tls, peer: Peer, timeout: number): Promise<Started> {
   const host = tls.target ?? peer.host;
-  let socket: TLSSocket;
+  let options: ConnectionOptions;
   try {
-    socket = connect(optionsFor(stream, tls, peer));
+    options = optionsFor(tls, peer);
   } catch (error) {
-    return { kind: "failed", reason: reasonOf(error) };
+    return { kind: "failed", reason: reasonOf(error) }; // ciphers that OpenSSL does not know, or a wrong key
   }
-  const failure = await settled(socket, timeout);
-  if (failure !== undefined) {
-    socket.on("error", () => undefined).destroy();
-    return { kind: "failed", reason: failure };
+  const handshake = await shakeHands(stream, options, timeout);
+  switch (handshake.kind) {
+    case "done":
+      return { kind: "done", stream: handshake.socket, facts: factsOf(handshake.socket, tls, host) };
+    case "failed":
+      return { kind: "failed", reason: reasonOf(handshake.error) };
+    case "late":
+      return { kind: "failed", reason: `no answer within ${timeout / 1000} secs` };
+    default:
+      return { kind: "failed", reason: "the connection was closed" };
   }
-  return { kind: "done", stream: socket, facts: factsOf(socket, tls, host) };
 }
 
-function optionsFor(stream: Duplex, tls: Tls, { host, trusted }: Peer): ConnectionOptions {
+function optionsFor(tls: Tls, { host, trusted }: Peer): ConnectionOptions {
   const name = tls.sni ?? (host !== undefined && isIP(host) === 0 ? host : "");
   return {
-    socket: stream,
     secureContext: createSecureContext({
       ca: trusted,
       ciphers: ciphersFor(tls),
@@ -83,23 +88,6 @@ function ciphersFor({ ciphers, oldest }: Tls): string {
   // Level 0 is what TLS 1.0 and 1.1 take in OpenSSL 3; somebody who asks for them wants to try an old server.
   const level = oldest === "TLSv1" || oldest === "TLSv1.1" ? ":@SECLEVEL=0" : "";
   return `${/(?:^|:)TLS_/.test(list) ? "" : `${suites}:`}${list}${level}`;
-}
-
-/** Undefined when the handshake is done, else why not. */
-function settled(socket: TLSSocket, timeout: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const timer =
-      timeout > 0 ? setTimeout(() => settle(`no answer within ${timeout / 1000} secs`), timeout) : undefined;
-    const fail = (error: unknown): void => settle(reasonOf(error));
-    const close = (): void => settle("the connection was closed");
-    const done = (): void => settle(undefined);
-    function settle(reason: string | undefined): void {
-      clearTimeout(timer);
-      socket.off("error", fail).off("close", close).off("secureConnect", done);
-      resolve(reason);
-    }
-    socket.on("error", fail).on("close", close).on("secureConnect", done);
-  });
 }
 
 function factsOf(socket: TLSSocket, tls: Tls, host: string | undefined): TlsFacts {

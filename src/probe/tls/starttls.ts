@@ -5,7 +5,7 @@ import { again, type Ending, leave, quit } from "../transaction/ending.ts";
 import type { Session } from "../transaction/session.ts";
 import { explainDane, explainTls } from "../transcript/explain.ts";
 import { certificatePem, describeCertificate } from "./certificate.ts";
-import { shakeHands, type TlsFacts } from "./handshake.ts";
+import { openTls, type TlsFacts } from "./handshake.ts";
 
 /** STARTTLS, where the plan has it. */
 export async function startTls(session: Session): Promise<Ending | undefined> {
@@ -40,7 +40,7 @@ export async function secure(session: Session, tls: Tls, failed: Ending): Promis
   const peer = { trusted: tls.ca ?? world.systemCa(), ...(host === undefined ? {} : { host }) };
   let facts: TlsFacts | undefined;
   await talk.wrap(async (stream) => {
-    const handshake = await shakeHands(stream, tls, peer, plan.protocol.timeout);
+    const handshake = await openTls(stream, tls, peer, plan.protocol.timeout);
     if (handshake.kind === "failed") {
       startupFailed(session, handshake.reason);
       return undefined;

@@ -78,7 +78,7 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
   let late = false;
 
   function take(next: Duplex): Wire {
-    return openWire(next, (octets) => transcript.dump("received", octets));
+    return openWire(next, { tap: (octets) => transcript.dump("received", octets) });
   }
 
   function send(octets: Uint8Array, shown: Uint8Array = octets, dumped: Uint8Array = shown): void {

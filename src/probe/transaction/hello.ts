@@ -1,10 +1,11 @@
 /** EHLO, LHLO or HELO, and what comes of it. */
 
+import { keywordsIn } from "../../smtp/client/ehlo.ts";
 import type { Stop } from "../plan.ts";
 import { explainOffers, explainRefusal } from "../transcript/explain.ts";
 import { type Ending, quit } from "./ending.ts";
 import type { Outcome } from "./exit.ts";
-import type { Offers, Session } from "./session.ts";
+import type { Session } from "./session.ts";
 
 /** Says who we are; where EHLO is refused, HELO (RFC 5321 section 3.2). Returns an ending of `outcome` when both are. */
 export async function sayHello(session: Session, stop: Stop, outcome: Outcome): Promise<Ending | undefined> {
@@ -12,7 +13,7 @@ export async function sayHello(session: Session, stop: Stop, outcome: Outcome): 
   session.isHelloDue = false;
   const verb = ({ smtp: "HELO", esmtp: "EHLO", lmtp: "LHLO" } as const)[core];
   const answer = await session.talk.ask(stop, `${verb} ${helo}`, "250");
-  session.offers = answer.ok && verb !== "HELO" ? offersIn(answer.lines) : new Map();
+  session.offers = answer.ok && verb !== "HELO" ? keywordsIn(answer.lines) : new Map();
   if (answer.ok) {
     explainOffers(session.transcript, session.offers);
     return undefined;
@@ -22,18 +23,4 @@ export async function sayHello(session: Session, stop: Stop, outcome: Outcome): 
   if (core !== "esmtp" || session.talk.isLate()) return quit(outcome);
   const second = await session.talk.ask(stop, `HELO ${helo}`, "250");
   return second.ok ? undefined : (second.ending ?? quit(outcome));
-}
-
-/** The keywords of the reply's lines behind its first (RFC 5321 section 4.1.1.1); `AUTH=` as old servers have it, too. */
-export function offersIn(lines: readonly string[]): Offers {
-  const offers = new Map<string, string[]>();
-  for (const line of lines.slice(1)) {
-    const [, keyword = "", rest = ""] = /^\d{3}[ -]([^ =]+)[ =]?(.*)$/s.exec(line) ?? [];
-    if (keyword === "") continue;
-    const words = rest.split(/\s+/).filter((word) => word !== "");
-    const known = offers.get(keyword.toUpperCase()) ?? [];
-    for (const word of words) known.push(word);
-    offers.set(keyword.toUpperCase(), known);
-  }
-  return offers;
 }

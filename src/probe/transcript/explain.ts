@@ -1,12 +1,14 @@
 /** What --explain says about what is seen: the keywords of EHLO, the choice of a mechanism, refusals, TLS. */
+
+import type { Keywords } from "../../smtp/client/ehlo.ts";
 import { daysLeft } from "../tls/certificate.ts";
 import type { TlsFacts } from "../tls/handshake.ts";
-import type { Dane, Offers } from "../transaction/session.ts";
+import type { Dane } from "../transaction/session.ts";
 import { keywords } from "./keywords.ts";
 import type { Transcript } from "./transcript.ts";
 
 /** One line for each keyword. */
-export function explainOffers(transcript: Transcript, offers: Offers): void {
+export function explainOffers(transcript: Transcript, offers: Keywords): void {
   for (const [keyword, words] of offers) {
     const meaning = keywords[keyword];
     const said = [keyword, ...words].join(" ");

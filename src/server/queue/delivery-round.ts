@@ -4,9 +4,9 @@
  * message became due, so that the next round goes on with the others.
  */
 import { bodyOffset } from "../../smtp/header.ts";
-import { unreached } from "../delivery/hop/attempt.ts";
-import type { TellPace } from "../delivery/hop/pace.ts";
+import { unreached } from "../delivery/attempt.ts";
 import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
+import type { TellPace } from "../delivery/pace.ts";
 import type { Carrier } from "../delivery/route/carrier.ts";
 import { inHand } from "../log/in-hand.ts";
 import { log, logBug } from "../log/log.ts";

@@ -6,7 +6,7 @@ import { createSecureContext } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { carrierFor } from "../../../src/commands/serve/carrier.ts";
 import { readConfig } from "../../../src/config/config-file.ts";
-import { newSessions } from "../../../src/server/delivery/hop/sessions.ts";
+import { newSessionPool } from "../../../src/server/delivery/pool.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
 import { letter, replies } from "../../server/delivery/letters.ts";
 import { selfSigned } from "../../tools/certificate.ts";
@@ -29,7 +29,7 @@ async function carrierWith(settings: string, ca: string): Promise<Carrier> {
   await writeFile(join(folder, "ca.pem"), ca);
   const whole = `hostname = "submission.example.org"\ndomain = "example.org"\nspool.directory = "FOLDER/spool"\n${settings}`;
   await writeFile(join(folder, "tpa-submit.toml"), whole.replaceAll("FOLDER", folder));
-  const sessions = newSessions(Date.now);
+  const sessions = newSessionPool(Date.now);
   onTestFinished(() => sessions.close());
   return carrierFor(await readConfig(join(folder, "tpa-submit.toml")), sessions);
 }

@@ -1,12 +1,13 @@
 /** Next hops for a test, closed after it, and deliveries to them. */
+
 import { afterEach } from "vitest";
-import { attempt } from "../../../src/server/delivery/hop/attempt.ts";
-import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
+import { attempt } from "../../../src/server/delivery/attempt.ts";
 import type {
   OutgoingMessage,
   RecipientOutcome,
 } from "../../../src/server/delivery/message/outgoing-message.ts";
-import type { Hop } from "../../../src/server/delivery/route/route.ts";
+import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
+import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { type FakeServer, fakeServer, type Options, type Script } from "../../tools/fakeserver.ts";
 import { hop, terms } from "./letters.ts";
 
@@ -31,9 +32,9 @@ export async function server(script: Script = {}, options: Options = {}): Promis
 export function deliver(
   to: readonly { readonly port: number }[],
   what: OutgoingMessage,
-  more: Partial<Terms> = {},
+  more: Partial<TransportSettings> = {},
   signal: AbortSignal = new AbortController().signal,
-  how: Partial<Hop> = {},
+  how: Partial<NextHop> = {},
 ): Promise<readonly RecipientOutcome[]> {
   const hops = to.map(({ port }) => ({ ...hop(port), ...how }));
   return attempt(what, hops, terms(more), () => 1000, signal);

@@ -6,12 +6,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
-import { unreached } from "../../../src/server/delivery/hop/attempt.ts";
-import { type TellPace, tellNobody } from "../../../src/server/delivery/hop/pace.ts";
+import { unreached } from "../../../src/server/delivery/attempt.ts";
 import type {
   OutgoingMessage,
   RecipientOutcome,
 } from "../../../src/server/delivery/message/outgoing-message.ts";
+import { type TellPace, tellNobody } from "../../../src/server/delivery/pace.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
 import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { type Clock, type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";

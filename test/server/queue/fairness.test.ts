@@ -1,6 +1,6 @@
 /** Who waits for whom: senders, destinations, pauses. */
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Pace } from "../../../src/server/delivery/hop/pace.ts";
+import type { Pace } from "../../../src/server/delivery/pace.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../../src/server/queue/verdict.ts";

@@ -5,12 +5,13 @@
  */
 import type { Readable } from "node:stream";
 import { asciiDomain, domainOf, isAscii } from "../../../smtp/address.ts";
+import type { Extension } from "../../../smtp/client/ehlo.ts";
+import type { Commands } from "../../../smtp/client/transaction.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { embedUnicode, encodeXtext } from "../../../smtp/xtext.ts";
 import { inHand } from "../../log/in-hand.ts";
 import { log } from "../../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../../spool/envelope.ts";
-import type { Commands, Extension } from "../hop/wire.ts";
 import { sevenBit } from "./seven-bit.ts";
 
 export interface OutgoingMessage {

@@ -2,16 +2,17 @@
  * One message to one destination: its hosts in order until one answers, then a transaction, or several where
  * the recipients are many. A recipient without an outcome was not tried, because `signal` came first.
  */
-import { domainOf } from "../../../smtp/address.ts";
-import { isPermanent, isPositive, type Reply, reply } from "../../../smtp/reply.ts";
-import type { LastReply, Recipient } from "../../spool/envelope.ts";
-import { type OutgoingMessage, planFor, type RecipientOutcome } from "../message/outgoing-message.ts";
-import type { Hop } from "../route/route.ts";
+
+import { domainOf } from "../../smtp/address.ts";
+import { isPermanent, isPositive, type Reply, reply } from "../../smtp/reply.ts";
+import type { LastReply, Recipient } from "../spool/envelope.ts";
+import { type OutgoingMessage, planFor, type RecipientOutcome } from "./message/outgoing-message.ts";
+import { type NextHop, peer, peerWithPort } from "./next-hop.ts";
 import { type TellPace, tellNobody } from "./pace.ts";
-import { peer, peerWithPort } from "./peer.ts";
-import { isReset, newSession, type Session } from "./sessions.ts";
-import type { Terms } from "./terms.ts";
+import { isReset, type Session } from "./pool.ts";
+import { newSession, sessionKey } from "./session.ts";
 import { transact } from "./transaction.ts";
+import type { TransportSettings } from "./transport-settings.ts";
 
 /** RFC 5321 section 4.5.3.1.8: what every server must take at a time. */
 const mostRecipients = 100;
@@ -30,7 +31,7 @@ interface Visit {
 
 /** What does not change while the hosts do. */
 interface Journey {
-  readonly terms: Terms;
+  readonly terms: TransportSettings;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly signal: AbortSignal;
@@ -40,8 +41,8 @@ interface Journey {
 /** Delivers `letter` by way of the first of `hops` that talks with us. */
 export async function attempt(
   letter: OutgoingMessage,
-  hops: readonly Hop[],
-  terms: Terms,
+  hops: readonly NextHop[],
+  terms: TransportSettings,
   now: () => number,
   signal: AbortSignal,
   tell: TellPace = tellNobody,
@@ -72,22 +73,22 @@ export function unreached(
   return recipients.map((recipient) => ({ recipient, reply, transmitting: 0 }));
 }
 
-async function visit(hop: Hop, letter: OutgoingMessage, journey: Journey): Promise<Visit> {
+async function visit(hop: NextHop, letter: OutgoingMessage, journey: Journey): Promise<Visit> {
   const { terms, signal, tell } = journey;
   const outcomes: RecipientOutcome[] = [];
   let left = letter.recipients;
   for (let fresh = false; left.length > 0 && !signal.aborted; ) {
     tell("talks");
-    const kept = fresh ? undefined : await terms.sessions?.take(hop, terms, signal);
+    const kept = fresh ? undefined : await terms.sessions?.take(sessionKey(hop, terms), signal);
     const session = kept ?? (await newSession(hop, terms, signal));
     tell("works");
     if ("reply" in session) return { outcomes, left, end: session.reply };
     const sat = await sit(session, hop, { ...letter, recipients: left }, journey);
     outcomes.push(...sat.outcomes);
     left = sat.left;
-    if (sat.end === undefined && terms.sessions) terms.sessions.keep(hop, terms, session);
-    else if (sat.end === undefined) session.wire.leave();
-    else session.wire.close();
+    if (sat.end === undefined && terms.sessions) terms.sessions.keep(sessionKey(hop, terms), session);
+    else if (sat.end === undefined) session.connection.quit();
+    else session.connection.close();
     // An old session that ends without a word about the message says nothing of the host: a new one is asked.
     if (sat.end !== undefined && !session.kept) return { outcomes, left, end: sat.end };
     fresh = sat.end !== undefined;
@@ -96,16 +97,21 @@ async function visit(hop: Hop, letter: OutgoingMessage, journey: Journey): Promi
 }
 
 /** As many transactions of one session as it takes, and lets. */
-async function sit(session: Session, hop: Hop, letter: OutgoingMessage, journey: Journey): Promise<Visit> {
-  const { wire } = session;
+async function sit(
+  session: Session,
+  hop: NextHop,
+  letter: OutgoingMessage,
+  journey: Journey,
+): Promise<Visit> {
+  const { connection } = session;
   const ready = journey.now();
   const outcomes: RecipientOutcome[] = [];
-  let most = Math.min(mostRecipients, wire.limits.recipients);
+  let most = Math.min(mostRecipients, connection.limits.recipients);
   let left = letter.recipients;
   let end: Reply | undefined;
   while (left.length > 0 && end === undefined && !journey.signal.aborted) {
-    if (session.uses > 0 && session.uses >= wire.limits.mails) break;
-    const some = { ...letter, recipients: firstOf(left, most, wire.limits.domains) };
+    if (session.uses > 0 && session.uses >= connection.limits.mails) break;
+    const some = { ...letter, recipients: firstOf(left, most, connection.limits.domains) };
     session.uses += 1;
     const exchange = await converse(session, hop, some, journey, ready);
     const { settled, crowdedOut, taken } = sortOut(exchange.outcomes);
@@ -114,7 +120,12 @@ async function sit(session: Session, hop: Hop, letter: OutgoingMessage, journey:
     if (crowdedOut.length > 0) most = taken;
     end = exchange.end;
     session.clean = settled.some(({ reply }) => reply.command === "end of DATA" && isPositive(reply));
-    if (left.length > 0 && end === undefined && !session.clean && !(await isReset(wire, journey.signal))) {
+    if (
+      left.length > 0 &&
+      end === undefined &&
+      !session.clean &&
+      !(await isReset(connection, journey.signal))
+    ) {
       end = reply(451, "4.4.2", `lost connection with ${peer(hop)} between two transactions`);
     }
   }
@@ -152,26 +163,26 @@ function sortOut(outcomes: readonly RecipientOutcome[]): {
 
 /** One transaction with its outcomes. An `end` says that it was the last. */
 async function converse(
-  { wire: session, uses }: Session,
-  hop: Hop,
+  { connection, uses }: Session,
+  hop: NextHop,
   letter: OutgoingMessage,
   { terms, now, signal, tell }: Journey,
   ready: number,
 ): Promise<Visit> {
-  const plan = await planFor(letter, session, peer(hop), signal);
+  const plan = await planFor(letter, connection, peer(hop), signal);
   if (plan === undefined) return { outcomes: [], left: letter.recipients, end: outOfTime };
   const { commands, carried, refused, message: form } = plan;
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
   if (carried.length === 0) return { outcomes: own, left: [] };
   const message = { body: form.body(), size: form.size };
-  const { said, elsewhere, end } = await transact(session, hop, commands, message, {
+  const { said, elsewhere, end } = await transact(connection, hop, commands, message, {
     signal,
     timeouts: terms.timeouts,
     tell,
   });
   const at = now();
   const here = terms.protocol === "lmtp" ? "delivered" : "relayed";
-  const taken = session.offers("DSN") ? "onward" : here;
+  const taken = connection.offers("DSN") ? "onward" : here;
   const outcomes: RecipientOutcome[] = [...own];
   const left: Recipient[] = [];
   for (const [number, recipient] of carried.entries()) {

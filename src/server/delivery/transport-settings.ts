@@ -1,6 +1,6 @@
-/** How we talk with a next hop: what is the same for every message that goes there. */
+/** How mail goes by one route: what is the same for every message that goes there. */
 
-import type { Sessions } from "./sessions.ts";
+import type { SessionPool } from "./pool.ts";
 
 export interface Timeouts {
   /** For a TCP connection; the RFC leaves it open, Postfix waits as long. */
@@ -36,7 +36,7 @@ export interface Source {
   readonly v6?: string;
 }
 
-export interface Terms {
+export interface TransportSettings {
   readonly protocol: "smtp" | "lmtp";
   /** Our name in EHLO. */
   readonly hostname: string;
@@ -49,7 +49,7 @@ export interface Terms {
   readonly source?: Source;
   readonly timeouts: Timeouts;
   /** Where sessions wait for the next message; each has its own where there is none. */
-  readonly sessions?: Sessions;
+  readonly sessions?: SessionPool;
   /** When certificates must be valid, in milliseconds since the epoch. */
   readonly now: () => number;
 }
