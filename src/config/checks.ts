@@ -3,10 +3,10 @@
  * One row each, in the words that stand behind FILE:LINE: KEY.
  */
 import { isIPv4 } from "node:net";
+import { type RouteSettings, routeChecks } from "./route-settings.ts";
 import type { Check } from "./schema.ts";
 import { type Address, writeAddress } from "./setting-types.ts";
 import type { Config } from "./settings.ts";
-import { type TransportSettings, transportChecks } from "./transport-settings.ts";
 
 /** All that there are for `config`: those of a way stand for [delivery] and for each [[route]]. */
 export function checksFor({ route }: Config): readonly Check<Config>[] {
@@ -19,9 +19,9 @@ export function checksFor({ route }: Config): readonly Check<Config>[] {
 
 function waysChecks(
   table: string,
-  wayIn: (config: Config) => TransportSettings | undefined,
+  wayIn: (config: Config) => RouteSettings | undefined,
 ): readonly Check<Config>[] {
-  return transportChecks.map(({ settings: [first, ...others], mistake }) => ({
+  return routeChecks.map(({ settings: [first, ...others], mistake }) => ({
     settings: [`${table}.${first}`, ...others.map((key) => `${table}.${key}`)],
     mistake: (config) => {
       const way = wayIn(config);

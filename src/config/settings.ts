@@ -3,6 +3,7 @@
  * The reader, the type `Config` and the test of man/tpa-submit.toml.5 come from these rows.
  */
 
+import { routeSettings } from "./route-settings.ts";
 import { required, setting, type ValuesOf } from "./schema.ts";
 import {
   address,
@@ -27,7 +28,6 @@ import {
   size,
   text,
 } from "./setting-types.ts";
-import { transportSettings } from "./transport-settings.ts";
 
 export const settings = {
   hostname: required(hostName, "Name of this host in the greeting, EHLO, Received and Message-ID."),
@@ -118,7 +118,7 @@ export const settings = {
     socket: setting(pathOrNone, "", 'Unix socket for tpa-submit queue; "" for "control" in the spool.'),
   },
   delivery: {
-    ...transportSettings,
+    ...routeSettings,
     "retry-first": setting(duration, "5m", "Delay after the first temporary failure; it doubles each time."),
     "retry-longest": setting(duration, "4h", "Longest delay between two attempts."),
     concurrency: setting(count(1), 100, "Deliveries that move at the same time."),
@@ -159,7 +159,7 @@ export const settings = {
         [],
         'Senders: an address, a domain, ".example.org" for those below it, "<>" for reports, or "*".',
       ),
-      ...transportSettings,
+      ...routeSettings,
     },
   },
   log: {

@@ -7,12 +7,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { TransportSettings } from "../../src/server/delivery/transport-settings.ts";
 import { mxCarrier } from "../../src/server/delivery/route/carrier.ts";
 import { unsigned } from "../../src/server/delivery/route/resolver.ts";
 import { openPolicies } from "../../src/server/delivery/tls/mta-sts.ts";
 import { stsCache } from "../../src/server/delivery/tls/sts-cache.ts";
 import { fetchingFrom } from "../../src/server/delivery/tls/sts-fetch.ts";
+import type { TransportSettings } from "../../src/server/delivery/transport-settings.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
 import { letter, recipient, replies, terms } from "../server/delivery/letters.ts";
 import { selfSigned } from "../tools/certificate.ts";
@@ -29,7 +29,11 @@ describe.skipIf(!realPostfix())("a Postfix whose certificate is for mx.good.exam
   let names: NameServer;
   let web: Server;
   let folder: string;
-  let send: (to: string, envelope?: Partial<Envelope>, more?: Partial<TransportSettings>) => Promise<string | undefined>;
+  let send: (
+    to: string,
+    envelope?: Partial<Envelope>,
+    more?: Partial<TransportSettings>,
+  ) => Promise<string | undefined>;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "tpa-submit-policies-"));

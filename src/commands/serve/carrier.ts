@@ -1,25 +1,31 @@
 /** How mail leaves, as the configuration has it. */
-import { type Routing } from "../../server/delivery/route/route.ts";
+
 import { lookup, Resolver as SystemResolver } from "node:dns/promises";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer, isIPv4, isIPv6 } from "node:net";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
-import type { TransportSettings } from "../../config/transport-settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import type { SessionPool } from "../../server/delivery/pool.ts";
-import { type Credentials, type Source, type TransportSettings, timeouts } from "../../server/delivery/transport-settings.ts";
 import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/route/carrier.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
 import { type Resolver, remembering, unsigned } from "../../server/delivery/route/resolver.ts";
+import type { Routing } from "../../server/delivery/route/route.ts";
 import { routed } from "../../server/delivery/route/routes.ts";
 import { validating } from "../../server/delivery/route/validating.ts";
 import { openPolicies, type StsPolicies } from "../../server/delivery/tls/mta-sts.ts";
 import { stsCache } from "../../server/delivery/tls/sts-cache.ts";
 import { fetchingFrom } from "../../server/delivery/tls/sts-fetch.ts";
+import {
+  type Credentials,
+  type Source,
+  type TransportSettings,
+  timeouts,
+} from "../../server/delivery/transport-settings.ts";
 
 /**
  * Mail that leaves uses what waits in `sessions`. Throws a Failure where a file that a way needs cannot be read, or an
@@ -74,7 +80,7 @@ interface Means {
 }
 
 function carrierBy(
-  { relay: relays, tls }: Pick<TransportSettings, "relay" | "tls">,
+  { relay: relays, tls }: Pick<RouteSettings, "relay" | "tls">,
   terms: TransportSettings,
   { routing, policies }: Means,
 ): Carrier {
@@ -97,7 +103,7 @@ function carrierBy(
 }
 
 const bareTerms = (
-  kind: TransportSettings["relay"][number]["kind"],
+  kind: RouteSettings["relay"][number]["kind"],
   ours: Pick<TransportSettings, "hostname" | "sessions">,
 ): TransportSettings => ({
   ...ours,
@@ -109,7 +115,7 @@ const bareTerms = (
 
 /** `table` is what the way stands in, for whoever must mend it. */
 async function termsOf(
-  way: TransportSettings,
+  way: RouteSettings,
   table: string,
   ours: Parameters<typeof bareTerms>[1],
 ): Promise<TransportSettings> {
@@ -128,11 +134,11 @@ async function termsOf(
 export function tlsOf({
   tls,
   "relay-user": user,
-}: Pick<TransportSettings, "tls" | "relay-user">): TransportSettings["tls"] {
+}: Pick<RouteSettings, "tls" | "relay-user">): TransportSettings["tls"] {
   return tls !== "auto" ? tls : user === "" ? "opportunistic" : "verified";
 }
 
-async function credentialsOf(way: TransportSettings, table: string): Promise<Credentials | undefined> {
+async function credentialsOf(way: RouteSettings, table: string): Promise<Credentials | undefined> {
   const { "relay-user": user, "relay-password-file": file } = way;
   if (user === "") return undefined;
   const [password = ""] = (await read(file, `relay-password-file of ${table}`)).split(/\r?\n/);
@@ -157,10 +163,7 @@ async function read(file: string, setting: string): Promise<string> {
 }
 
 /** Tries each address, because a wrong one would keep all mail here. */
-async function sourceOf(
-  { "source-addresses": addresses }: TransportSettings,
-  table: string,
-): Promise<Source> {
+async function sourceOf({ "source-addresses": addresses }: RouteSettings, table: string): Promise<Source> {
   for (const address of addresses) {
     const trial = createServer();
     try {

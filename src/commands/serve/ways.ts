@@ -1,8 +1,8 @@
 /** What `--check` says of how mail leaves: a line for each way, and a warning where a relay's name leads nowhere. */
 import { lookup } from "node:dns/promises";
+import type { RouteSettings } from "../../config/route-settings.ts";
 import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
-import type { TransportSettings } from "../../config/transport-settings.ts";
 import { errorCode } from "../../failure.ts";
 import { tlsOf } from "./carrier.ts";
 
@@ -17,14 +17,14 @@ export async function describeWays({ delivery, route }: Config): Promise<string>
   return (await Promise.all([...routes, describe(`[delivery]: ${rest} goes`, delivery)])).flat().join("\n");
 }
 
-async function describe(what: string, way: TransportSettings): Promise<readonly string[]> {
+async function describe(what: string, way: RouteSettings): Promise<readonly string[]> {
   const relays = way.relay.map((relay) => written(relay, way)).join(", else ");
   const login = way["relay-user"] === "" ? "" : `, logged in as ${way["relay-user"]}`;
   const lost = await Promise.all(way.relay.map(missing));
   return [`${what} ${relays}${login}`, ...lost.flat()];
 }
 
-function written(relay: TransportSettings["relay"][number], way: TransportSettings): string {
+function written(relay: RouteSettings["relay"][number], way: RouteSettings): string {
   if (relay.kind === "file") return `to the folder ${relay.directory}`;
   const tls = `(TLS ${relay.kind === "smtps" && way.tls === "auto" ? "verified" : tlsOf(way)})`;
   if (relay.kind === "mx") return `to the MX of each domain ${tls}`;
@@ -32,7 +32,7 @@ function written(relay: TransportSettings["relay"][number], way: TransportSettin
 }
 
 /** A warning and no more: the DNS may be down for a moment. */
-async function missing(relay: TransportSettings["relay"][number]): Promise<readonly string[]> {
+async function missing(relay: RouteSettings["relay"][number]): Promise<readonly string[]> {
   if (!("host" in relay)) return [];
   try {
     await lookup(relay.host);

@@ -11,7 +11,7 @@ const ipAddress: SettingType<string> = {
   read: (value) => (typeof value === "string" && isIP(value) !== 0 ? value : undefined),
 };
 
-export const transportSettings = {
+export const routeSettings = {
   relay: setting(oneOrMore(relay), "mx", "Where mail goes; of several relays, to the first that takes it."),
   "relay-user": setting(text, "", "Login at the relay."),
   "relay-password-file": setting(pathOrNone, "", "File with the password for it."),
@@ -32,17 +32,17 @@ export const transportSettings = {
   ),
 };
 
-export type TransportSettings = ValuesOf<typeof transportSettings>;
+export type RouteSettings = ValuesOf<typeof routeSettings>;
 
 /** A row like those of checks.ts; `settings` are keys of the way's table. */
-export interface TransportCheck {
-  readonly settings: readonly [keyof TransportSettings, ...(keyof TransportSettings)[]];
-  readonly mistake: (way: TransportSettings) => string | undefined;
+export interface RouteCheck {
+  readonly settings: readonly [keyof RouteSettings, ...(keyof RouteSettings)[]];
+  readonly mistake: (way: RouteSettings) => string | undefined;
 }
 
 const alone: readonly string[] = ["mx", "file"];
 
-export const transportChecks: readonly TransportCheck[] = [
+export const routeChecks: readonly RouteCheck[] = [
   {
     settings: ["relay"],
     mistake: ({ relay: relays }) => (relays.length > 0 ? undefined : "expected at least one, found none"),
