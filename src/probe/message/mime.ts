@@ -3,6 +3,7 @@
  * them out. Octets are carried in "latin1" strings; lines end in LF until the whole message is fixed up.
  */
 
+import { encode, wrap } from "nodemailer/lib/base64";
 import type { Attachment } from "../plan.ts";
 
 interface Part {
@@ -89,9 +90,6 @@ const plainPart = (type: string, octets: Uint8Array): string =>
 
 /** In lines of 76 characters, the longest that RFC 2045 section 6.8 allows. */
 function base64(octets: Uint8Array): string {
-  const lines =
-    Buffer.from(octets)
-      .toString("base64")
-      .match(/.{1,76}/g) ?? [];
-  return `Content-Transfer-Encoding: BASE64\n\n${lines.map((line) => `${line}\n`).join("")}\n`;
+  const lines = wrap(encode(Buffer.from(octets)), 76).replaceAll("\r\n", "\n");
+  return `Content-Transfer-Encoding: BASE64\n\n${lines === "" ? "" : `${lines}\n`}\n`;
 }
