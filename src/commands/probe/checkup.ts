@@ -75,7 +75,7 @@ async function checkup(argv: readonly string[]): Promise<number> {
     spinner.say(`looking at ${what}`),
   ).finally(() => spinner.stop());
   const findings = judgeFacts(facts);
-  print(textOf(findings, facts.host, options));
+  print(await textOf(findings, facts.host, options));
   const worst = worstState(findings);
   return options.nagios ? grades[worst] : Number(worst === "failed");
 }
@@ -131,10 +131,14 @@ function surroundingsOf({ nameserver, timeout }: Options): Surroundings {
   };
 }
 
-function textOf(findings: readonly Finding[], host: string, { json, nagios }: Options): string {
+async function textOf(
+  findings: readonly Finding[],
+  host: string,
+  { json, nagios }: Options,
+): Promise<string> {
   if (json) return `${JSON.stringify(findings, null, 2)}\n`;
   const head = nagios ? nagiosLine(findings, host) : "";
-  return `${head}${listOf(findings)}`;
+  return `${head}${await listOf(findings)}`;
 }
 
 const words = { ok: "OK", warning: "WARNING", failed: "CRITICAL", unknown: "UNKNOWN" } as const;
@@ -152,8 +156,8 @@ function nagiosLine(findings: readonly Finding[], host: string): string {
 const marks = { ok: "ok", warning: "warning", failed: "FAILED", unknown: "unknown" } as const;
 const colours = { ok: "green", warning: "yellow", failed: "red", unknown: "magenta" } as const;
 
-function listOf(findings: readonly Finding[]): string {
-  const paint = colourFor(process.stdout);
+async function listOf(findings: readonly Finding[]): Promise<string> {
+  const paint = await colourFor(process.stdout);
   const lines: string[] = [];
   let area = "";
   for (const finding of findings) {

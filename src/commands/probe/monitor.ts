@@ -83,7 +83,7 @@ async function monitor(argv: readonly string[]): Promise<number> {
     const open = await openMonitor(probes, { ...options, figures });
     const progress = showProgress(open.routes.length);
     const told = await open.round(stop.signal, progress.told).finally(progress.end);
-    print(textOf(told, probes, options));
+    print(await textOf(told, probes, options));
     if (told.trouble !== undefined && !options.nagios)
       process.stderr.write(`tpa-submit probe monitor: ${told.trouble}\n`);
     return worst(told.results, told.trouble);
@@ -92,7 +92,11 @@ async function monitor(argv: readonly string[]): Promise<number> {
   }
 }
 
-function textOf({ results, trouble }: Told, { route }: Probes, { nagios, json }: Options): string {
+async function textOf(
+  { results, trouble }: Told,
+  { route }: Probes,
+  { nagios, json }: Options,
+): Promise<string> {
   if (json) return `${JSON.stringify(results.map(readable), null, 2)}\n`;
   if (nagios) return nagiosText(results, (name) => route.find((one) => one.name === name), trouble);
   return resultTable(results);

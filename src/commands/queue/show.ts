@@ -59,7 +59,7 @@ function copiesIn(about: Message["about"], history: History): object {
 }
 
 async function* asText({ about, history, octets }: Message): AsyncGenerator<string> {
-  const heading = headingFor(process.stdout);
+  const heading = await headingFor(process.stdout);
   if (about.status === "damaged") {
     yield `${heading(about.id)}: damaged\n${visible(about.reason)}\n`;
     return;

@@ -4,7 +4,7 @@
  */
 
 import { createCipheriv } from "node:crypto";
-import { md4 } from "../../passwd/md.ts";
+import { loadMd4 } from "../../passwd/md4.ts";
 import type { Credentials, Mechanism } from "../plan.ts";
 
 /** [MS-NLMP] section 2.2.2.5: Unicode, OEM, "send your name", NTLM, always sign. */
@@ -44,13 +44,17 @@ function negotiate(): Buffer {
 }
 
 /** Section 2.2.1.3: both responses, the domain if one was given, the user, and the user once more as the workstation. */
-function authenticate(nonce: Buffer, offered: number, { user, password, extra }: Credentials): Buffer {
+async function authenticate(
+  nonce: Buffer,
+  offered: number,
+  { user, password, extra }: Credentials,
+): Promise<Buffer> {
   const encoding = (offered & unicode) === 0 ? "latin1" : "utf16le";
   const name = Buffer.from(user, encoding);
   const domain = Buffer.from(extra.get("realm") ?? extra.get("domain") ?? "", encoding);
   const payload = [
     respond(lanManagerKey(password), nonce),
-    respond(ntKey(password), nonce),
+    respond(await ntKey(password), nonce),
     domain,
     name,
     name,
@@ -78,7 +82,8 @@ function pointTo(header: Buffer, at: number, length: number, offset: number): vo
 }
 
 /** Section 3.3.1: NTOWFv1. */
-const ntKey = (password: string): Buffer => md4(Buffer.from(password, "utf16le"));
+const ntKey = async (password: string): Promise<Buffer> =>
+  (await loadMd4())(Buffer.from(password, "utf16le"));
 
 /** LMOWFv1: fourteen octets of the password in capitals, which encrypt a constant. */
 function lanManagerKey(password: string): Buffer {

@@ -5,8 +5,8 @@ import { type Result, seconds } from "../../../probe/result.ts";
 const colours = ["green", "yellow", "red", "magenta"] as const;
 
 /** The lines, with their ends. */
-export function resultTable(results: readonly Result[]): string {
-  const paint = colourFor(process.stdout);
+export async function resultTable(results: readonly Result[]): Promise<string> {
+  const paint = await colourFor(process.stdout);
   const rows = results.map((result) => ({
     cells: [
       result.route,

@@ -1,16 +1,10 @@
 /**
- * MD4 (RFC 1320), which today's OpenSSL no longer has, and the inside of MD5 (RFC 1321), which it never showed:
- * CRAM-MD5 keeps the state of MD5 after one block.
+ * The inside of MD5 (RFC 1321), which OpenSSL does not show: CRAM-MD5 keeps the state of MD5 after one block.
  */
 
 type Words = readonly [number, number, number, number];
 
 const start: Words = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476];
-
-/** The digest, sixteen octets. */
-export function md4(message: Buffer): Buffer {
-  return octetsOf(blocksOf(message, 0).reduce(md4Block, start));
-}
 
 /** The state of MD5 after one block of 64 octets, as sixteen octets, each word least significant octet first. */
 export function md5State(block: Buffer): Buffer {
@@ -22,40 +16,13 @@ export function md5After(state: Buffer, rest: Buffer): Buffer {
   return octetsOf(blocksOf(rest, 64).reduce(md5Block, wordsOf(state)));
 }
 
-/** `message`, `before` octets into a longer one, with the padding that both digests put behind it. */
+/** `message`, `before` octets into a longer one, with the padding that the digest puts behind it. */
 function blocksOf(message: Buffer, before: number): readonly Buffer[] {
   const padded = Buffer.alloc((((message.length + 8) >> 6) + 1) << 6);
   message.copy(padded);
   padded[message.length] = 0x80;
   padded.writeBigUInt64LE(BigInt(before + message.length) * 8n, padded.length - 8);
   return Array.from({ length: padded.length / 64 }, (_, at) => padded.subarray(64 * at, 64 * at + 64));
-}
-
-const md4Rounds = [
-  { constant: 0, shifts: [3, 7, 11, 19], mix: (x: number, y: number, z: number) => (x & y) | (~x & z) },
-  {
-    constant: 0x5a827999,
-    shifts: [3, 5, 9, 13],
-    mix: (x: number, y: number, z: number) => (x & y) | (x & z) | (y & z),
-  },
-  { constant: 0x6ed9eba1, shifts: [3, 9, 11, 15], mix: (x: number, y: number, z: number) => x ^ y ^ z },
-] as const;
-
-const md4Order = [
-  [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
-  [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15],
-  [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15],
-] as const;
-
-function md4Block(state: Words, block: Buffer): Words {
-  let [a, b, c, d] = state;
-  md4Rounds.forEach(({ constant, shifts, mix }, round) => {
-    md4Order[round]?.forEach((word, step) => {
-      const sum = a + mix(b, c, d) + block.readUInt32LE(4 * word) + constant;
-      [a, b, c, d] = [d, turn(sum, shifts[step & 3] ?? 0), b, c];
-    });
-  });
-  return add(state, [a, b, c, d]);
 }
 
 const md5Rounds = [
