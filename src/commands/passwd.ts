@@ -13,7 +13,7 @@ const deeds = {
   verify: async (options: Options, user: string) =>
     (await import("./passwd/file.ts")).verifyUser(options, user),
   ldap: async (options: Options, user: string) =>
-    (await import("./passwd/directory.ts")).setInDirectory(options, user),
+    (await import("./passwd/ldap.ts")).setInDirectory(options, user),
 } as const;
 
 const sources = ["plaintext", "stdin", "generate"] as const;

@@ -10,10 +10,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { readConfig } = await import("../config/read.ts");
   const config = await readConfig(options.config);
   if (options.explain !== undefined) {
-    return (await import("./sync/person.ts")).explainPerson(config, options.explain, options.json);
+    return (await import("./sync/explain.ts")).explainPerson(config, options.explain, options.json);
   }
-  if (options.watch) return (await import("./sync/keep.ts")).keepWatching(config, options);
-  return (await import("./sync/once.ts")).runOnce(config, options);
+  if (options.watch) return (await import("./sync/watch.ts")).keepWatching(config, options);
+  return (await import("./sync/run.ts")).runOnce(config, options);
 }
 
 /** Options that do not go together, in pairs. Allowing something once makes no sense for ever. */

@@ -1,8 +1,27 @@
-/** From the settings of `[ldap]` to a way into the directory: reads the certificates and the password they name. */
+/** How to reach a directory and log in: the settings of `[ldap]`, with the certificates and the password they name. */
 import { readFile } from "node:fs/promises";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
-import type { Access, Login } from "./directory.ts";
+
+/** As whom to log in. EXTERNAL is who the Unix socket or the client certificate says one is (RFC 4422 appendix A). */
+export type Login =
+  | { readonly kind: "simple"; readonly dn: string; readonly password: string }
+  | { readonly kind: "external" }
+  | { readonly kind: "anonymous" };
+
+/** The way to a directory and into it; made from the settings by {@link readAccess}. */
+export interface Access {
+  /** Tried in this order until one can be reached. */
+  readonly urls: readonly string[];
+  /** Whether ldap:// becomes TLS before anything is said. */
+  readonly starttls: boolean;
+  /** Whom to trust, and our own certificate, if any. */
+  readonly context: SecureContext;
+  readonly login: Login;
+  /** Milliseconds: for one step, and for everything from the first to the last. */
+  readonly timeout: number;
+  readonly deadline: number;
+}
 
 /** The settings that matter here, as `[ldap]` names them; "" is none, times are milliseconds. */
 export interface AccessSettings {

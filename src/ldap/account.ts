@@ -2,9 +2,9 @@
  * Who may log in: an entry of the directory becomes an account, or a named reason why not.
  * The rules are userdir-ldap's for mail, a row each; man/tpa-submit-sync.8, REASONS, lists them and a test compares.
  */
-import { type Entry, textsOf, valuesOf } from "./entry.ts";
-import { type Fault, type Format, type Hash, isHash, judgeHash } from "./hash.ts";
-import { shown } from "./shown.ts";
+
+import { readStored, type Stored } from "../passwd/stored.ts";
+import { type Entry, quoted, textsOf, valuesOf } from "./directory.ts";
 
 /** The settings that decide, as `[ldap]` and `[sync]` name them; an attribute "" turns its rule off. */
 export interface Terms {
@@ -64,7 +64,7 @@ export const rules = [
       if (logins.length !== 1) return `${logins.length} values of ${attribute}`;
       const [login] = textsOf(entry, attribute);
       if (login !== undefined && plainLogin.test(login.toLowerCase())) return undefined;
-      return `${attribute} ${shown(login ?? "")} is no login`;
+      return `${attribute} ${quoted(login ?? "")} is no login`;
     },
   },
   {
@@ -73,7 +73,7 @@ export const rules = [
     about: "a login without capital letters",
     objection: ({ entry }, { "login-attribute": attribute }) => {
       const capital = textsOf(entry, attribute).find((login) => login !== login.toLowerCase());
-      return capital === undefined ? undefined : `${attribute} ${shown(capital)} has capital letters`;
+      return capital === undefined ? undefined : `${attribute} ${quoted(capital)} has capital letters`;
     },
   },
   {
@@ -111,7 +111,7 @@ export const rules = [
     reason: "guest",
     about: "no guest, where guests may not",
     objection: ({ entry }, { guests, "group-attribute": attribute, "guest-group": group }) =>
-      !guests && textsOf(entry, attribute).includes(group) ? `${attribute} has ${shown(group)}` : undefined,
+      !guests && textsOf(entry, attribute).includes(group) ? `${attribute} has ${quoted(group)}` : undefined,
   },
   {
     reason: "no-password",
@@ -125,7 +125,7 @@ export const rules = [
   passwordRule("password-damaged", "a mail password that is a whole hash of a known scheme"),
 ] as const satisfies readonly Rule[];
 
-/** What only shows beside the other entries, or beside the file: census.ts, difference.ts. */
+/** What only shows beside the other entries, or beside the file: {@link takeCensus}, contents.ts. */
 export const otherReasons = {
   duplicate: "another entry has the same login",
   filtered: "there is an entry, but the filter does not want it",
@@ -140,7 +140,7 @@ export function judge(entry: Entry, terms: Terms, now: number): Account | Exclus
   const person = personOf(entry, terms);
   for (const { reason, objection } of rules) {
     const detail = objection(person, terms, now);
-    if (detail !== undefined) return { login: shown(login, ""), dn: shown(entry.dn, ""), reason, detail };
+    if (detail !== undefined) return { login: quoted(login, ""), dn: quoted(entry.dn, ""), reason, detail };
   }
   return { login, dn: entry.dn, hashes: hashesOf(person) };
 }
@@ -203,3 +203,153 @@ function passwordRule<Name extends Fault["reason"]>(reason: Name, about: string)
 function dateOf(time: number): string {
   return new Date(time).toISOString().slice(0, 10);
 }
+
+/** What the file is made for: `serve` takes several lines for a login, Dovecot only the first, and not every scheme. */
+export type Format = "plain" | "dovecot";
+
+export interface Hash {
+  /** As it stands in the file. Never shown to anybody. */
+  readonly text: string;
+  /** The algorithm that made it, as Dovecot names it. */
+  readonly scheme: string;
+}
+
+/** Why a value lets nobody in. `detail` never contains the value. */
+export interface Fault {
+  readonly reason: "password-empty" | "password-characters" | "password-locked" | "password-damaged";
+  readonly detail: string;
+}
+
+/** Octets. No scheme comes near it; what is longer is no hash. */
+const longestValue = 1024;
+
+/** Octets that end a line or a field, or that no scheme uses: only printable ASCII without blank and colon is left. */
+const nameOfOctet: Readonly<Record<number, string>> = {
+  0: "a NUL",
+  9: "a tab",
+  10: "a line break",
+  13: "a carriage return",
+  32: "a blank",
+  58: "a colon",
+};
+
+/** Judges one value, as the directory sent it: in the file, a colon or a line break would mean something. */
+export function judgeHash(value: Buffer, format: Format): Hash | Fault {
+  if (value.length === 0) return { reason: "password-empty", detail: "the value is empty" };
+  if (value.length > longestValue) {
+    return { reason: "password-damaged", detail: `${value.length} octets are more than any hash has` };
+  }
+  const odd = value.find((octet) => octet <= 32 || octet >= 127 || octet === 58);
+  if (odd !== undefined) {
+    const what = nameOfOctet[odd] ?? (odd < 127 ? "a control character" : "an octet that is not ASCII");
+    return { reason: "password-characters", detail: `the value has ${what}` };
+  }
+  const text = value.toString("latin1");
+  const stored = readStored(text);
+  if ("problem" in stored) {
+    const reason = stored.problem === "locked" ? "password-locked" : "password-damaged";
+    return { reason, detail: stored.problem };
+  }
+  return format === "dovecot" ? forDovecot(text, stored) : { text, scheme: stored.inspection.algorithm };
+}
+
+/** Whether it is a hash. */
+export function isHash(judged: Hash | Fault): judged is Hash {
+  return "text" in judged;
+}
+
+/** What libc's crypt(3) knows, to which Dovecot hands a text without {SCHEME}. */
+const ofLibc: readonly string[] = ["MD5-CRYPT", "BLF-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "DES-CRYPT"];
+
+function forDovecot(text: string, { scheme, inspection: { algorithm } }: Stored): Hash | Fault {
+  if (algorithm === "APR1") return { reason: "password-damaged", detail: "Dovecot cannot check APR1" };
+  const known = text.startsWith("{") || ofLibc.includes(algorithm);
+  return { text: known ? text : `{${scheme.name}}${text}`, scheme: algorithm };
+}
+
+/** All entries of a search taken together: who has an account, who has none and why. */
+export interface Census {
+  /** Entries that the filter let through. */
+  readonly entries: number;
+  /** By login. */
+  readonly accounts: ReadonlyMap<string, Account>;
+  readonly exclusions: readonly Exclusion[];
+  /** Sender addresses of the accounts: the logins that each address is given to. Empty where none were asked for. */
+  readonly senders: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Values that were passed over while their entry counts; for the log. */
+  readonly remarks: readonly string[];
+}
+
+export interface CensusTaker {
+  add(entry: Entry): void;
+  result(): Census;
+}
+
+/** Takes the entries one by one and judges them at the time `now`. */
+export function takeCensus(terms: Terms, now: number): CensusTaker {
+  const judged: { readonly login: string; readonly one: Account | Exclusion }[] = [];
+  const claims = new Map<string, number>(); // entries that have a login, also beside others, in any case
+  const addresses = new Map<string, readonly string[]>(); // by login
+  return {
+    add(entry) {
+      const one = judge(entry, terms, now);
+      const login = loginOf(entry, terms);
+      judged.push({ login, one });
+      for (const name of loginsOf(entry, terms)) claims.set(name, (claims.get(name) ?? 0) + 1);
+      if (isAccount(one) && terms["sender-attribute"] !== "") {
+        addresses.set(login, textsOf(entry, terms["sender-attribute"]));
+      }
+    },
+    result() {
+      const accounts = new Map<string, Account>();
+      const exclusions: Exclusion[] = [];
+      for (const { login, one } of judged) {
+        const count = claims.get(login) ?? 0;
+        if (!isAccount(one) && one.reason === "no-login") exclusions.push(one);
+        else if (count > 1) exclusions.push(duplicate(login, one, count));
+        else if (isAccount(one)) accounts.set(login, one);
+        else exclusions.push(one);
+      }
+      return { entries: judged.length, accounts, exclusions, ...gather(accounts, addresses) };
+    },
+  };
+}
+
+function loginsOf(entry: Entry, terms: Terms): ReadonlySet<string> {
+  return new Set(textsOf(entry, terms["login-attribute"]).map((login) => login.toLowerCase()));
+}
+
+/** Nobody can tell which of them is meant, so none gets in. */
+function duplicate(login: string, one: Account | Exclusion, count: number): Exclusion {
+  const dn = isAccount(one) ? quoted(one.dn, "") : one.dn;
+  return { login: quoted(login, ""), dn, reason: "duplicate", detail: `${count} entries have this login` };
+}
+
+function gather(accounts: ReadonlyMap<string, Account>, addresses: ReadonlyMap<string, readonly string[]>) {
+  const senders = new Map<string, Set<string>>();
+  const remarks: string[] = [];
+  for (const [login, given] of addresses) {
+    if (!accounts.has(login)) continue;
+    for (const address of given) {
+      if (!mailbox.test(address)) {
+        remarks.push(`${login}: ${quoted(address)} is no address to send as`);
+        continue;
+      }
+      const key = address.toLowerCase();
+      senders.set(key, (senders.get(key) ?? new Set()).add(login));
+    }
+  }
+  return { senders, remarks };
+}
+
+const atom = "[a-z0-9!#$%&'*+/=?^_`{|}~-]+";
+const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
+
+/**
+ * RFC 5321 section 4.1.2, Dot-string "@" Domain, with the lengths of section 4.5.3.1 and RFC 1035 section 2.3.4, but for
+ * a leading "#", which begins a comment in the file of aliases. `serve` would refuse that file for one bad line.
+ */
+const mailbox = new RegExp(
+  `^(?!#)(?=.{1,64}@)(?=.{1,254}$)${atom}(?:\\.${atom})*@(?:${label}\\.)+${label}$`,
+  "i",
+);

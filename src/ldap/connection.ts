@@ -6,9 +6,8 @@ import type { Socket } from "node:net";
 import { debuglog } from "node:util";
 import { Attribute, Change, Client, FilterParser, ResultCodeError } from "ldapts";
 import { errorText, exitStatus, Failure } from "../failure.ts";
-import type { Access, Directory, Login, Page, Search } from "./directory.ts";
-import type { Entry } from "./entry.ts";
-import { Refusal, resultCode } from "./refusal.ts";
+import type { Access, Login } from "./access.ts";
+import { type Directory, type Entry, type Page, Refusal, resultCode, type Search } from "./directory.ts";
 import { openSocket, type Patience, type Place, readPlace, secure, settled } from "./socket.ts";
 
 /**

@@ -1,10 +1,15 @@
 /** The questions that sync puts to a directory: everybody, the entries of some logins, whether anything changed. */
-import { attributesOf, type Terms } from "./account.ts";
-import { type Census, takeCensus } from "./census.ts";
-import type { Directory, Search } from "./directory.ts";
-import { type Entry, equals, textsOf } from "./entry.ts";
+import { attributesOf, type Census, type Terms, takeCensus } from "./account.ts";
+import {
+  type Directory,
+  type Entry,
+  equals,
+  Refusal,
+  resultCode,
+  type Search,
+  textsOf,
+} from "./directory.ts";
 import type { Course } from "./guard.ts";
-import { Refusal, resultCode } from "./refusal.ts";
 
 /** Where the accounts are, as `[ldap]` names it. */
 export interface Where {

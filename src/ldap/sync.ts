@@ -1,20 +1,22 @@
 /** One run: ask the directory for everybody, compare with the files, write what is believed. */
 import { exitStatus, Failure } from "../failure.ts";
-import type { Exclusion, Terms } from "./account.ts";
-import type { Census } from "./census.ts";
-import { aliasDifference, type Difference, difference, unaccounted } from "./difference.ts";
-import type { Directory } from "./directory.ts";
-import { type Found, findFile, isAsWanted, lockFile, type Ownership, putFile } from "./file.ts";
-import { type Alarm, type GuardFlag, type Loss, suspectCourse, suspectLoss } from "./guard.ts";
+import type { Census, Exclusion, Terms } from "./account.ts";
 import {
+  aliasDifference,
   aliasesText,
+  type Difference,
+  difference,
   type PasswordFile,
   passwordFile,
   proofread,
   readAliases,
   readPasswordFile,
-} from "./lines.ts";
+  unaccounted,
+} from "./contents.ts";
+import type { Directory } from "./directory.ts";
+import { type Alarm, type GuardFlag, type Loss, suspectCourse, suspectLoss } from "./guard.ts";
 import { loginsWithEntry, survey, type Where } from "./search.ts";
+import { type Found, findFile, isAsWanted, lockFile, type Ownership, putFile } from "./synced-file.ts";
 
 export interface Task {
   readonly where: Where;
@@ -232,4 +234,8 @@ export function countBy(words: readonly string[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const word of words.toSorted()) counts.set(word, (counts.get(word) ?? 0) + 1);
   return counts;
+}
+
+export function filesOf({ passwords, aliases }: Report): readonly FileReport[] {
+  return aliases === undefined ? [passwords] : [passwords, aliases];
 }

@@ -1,7 +1,6 @@
 /** Argon2 (RFC 9106) in the string form of its reference program, computed by hash-wasm. */
 import { randomBytes } from "node:crypto";
-import { sameDigest } from "./compare.ts";
-import { outside, type Rounds, type Scheme, type Unusable } from "./scheme.ts";
+import { outside, type Rounds, type Scheme, sameDigest, type Unusable } from "./scheme.ts";
 
 /** Kibibytes; a worker that checks keeps them. libsodium's "moderate" level, which doveadm -r 3 takes, is the limit. */
 const mostMemory = 262_144;

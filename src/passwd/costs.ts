@@ -3,7 +3,7 @@
  * it, once: what a figure in a hash means in milliseconds only this machine can tell.
  */
 import type { Logins } from "./logins.ts";
-import type { EntryLine } from "./passwordfile.ts";
+import type { EntryLine } from "./password-file.ts";
 import { type Clock, type Pool, startPool } from "./pool.ts";
 import { longestPassword } from "./scheme.ts";
 

@@ -2,12 +2,18 @@
  * The strings of crypt(3): which algorithm made one, what it costs, and whether a password belongs to it.
  * Schemes that hold such a string share this, because {CRYPT} leaves the algorithm to the string.
  */
-import { sameDigest } from "./compare.ts";
-import * as crypt64 from "./crypt64.ts";
-import { desCrypt } from "./descrypt.ts";
-import { md5Crypt } from "./md5crypt.ts";
-import { type Inspection, outside, type Rounds, type Scheme, type Unusable } from "./scheme.ts";
-import { type ShaCrypt, sha256Crypt, sha512Crypt, shaCrypt, standardRounds } from "./shacrypt.ts";
+
+import {
+  desCrypt,
+  md5Crypt,
+  randomSalt,
+  type ShaCrypt,
+  sha256Crypt,
+  sha512Crypt,
+  shaCrypt,
+  standardRounds,
+} from "./crypt-algorithms.ts";
+import { type Inspection, outside, type Rounds, type Scheme, sameDigest, type Unusable } from "./scheme.ts";
 
 /** bcrypt's cost is a power of two: 15 takes about three seconds of one core. doveadm's standard, 5, is cheap today. */
 const bcryptRounds: Rounds = { least: 4, most: 15, standard: 10 };
@@ -130,21 +136,21 @@ export function shaCryptScheme(name: string, kind: ShaCrypt): Scheme {
   return cryptScheme(
     { name, weakness: "", bare: kind.magic, rounds: shaRounds, longest: longestOfLibc },
     (password, count) =>
-      shaCrypt(kind, password, crypt64.salt(16), { count, stated: count !== standardRounds }),
+      shaCrypt(kind, password, randomSalt(16), { count, stated: count !== standardRounds }),
   );
 }
 
 export function md5CryptScheme(name: string): Scheme {
   return cryptScheme(
     { name, weakness: weakMd5, bare: "$1$", longest: longestOfLibc },
-    (password) => md5Crypt(password, "$1$", crypt64.salt(8)),
+    (password) => md5Crypt(password, "$1$", randomSalt(8)),
     "MD5-CRYPT",
   );
 }
 
 export function desCryptScheme(name: string): Scheme {
   return cryptScheme({ name, weakness: weakDes, bare: "", longest: 8 }, (password) =>
-    desCrypt(password, crypt64.salt(2)),
+    desCrypt(password, randomSalt(2)),
   );
 }
 

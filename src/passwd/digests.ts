@@ -1,9 +1,16 @@
-/** Schemes that keep one digest of the password, plain or salted: all of them quick to guess. */
+/** Schemes that keep one digest of the password, plain or salted, or the password itself: all of them weak. */
 import { createHash, randomBytes } from "node:crypto";
-import { sameDigest } from "./compare.ts";
-import { decode, type Encoding } from "./encoding.ts";
 import { loadMd4 } from "./md4.ts";
-import type { Attempt, Inspection, Scheme, Unusable } from "./scheme.ts";
+import {
+  type Attempt,
+  decode,
+  type Encoding,
+  type Inspection,
+  type Scheme,
+  sameDigest,
+  sameSecret,
+  type Unusable,
+} from "./scheme.ts";
 
 /** A digest function and the octets it gives; some have to be loaded first. */
 export interface Digest<Given = Buffer> {
@@ -96,4 +103,56 @@ export function md5Scheme(md5Crypt: Scheme): Scheme {
       return octets?.length === digests.md5.octets ? plain.inspect(octets) : md5Crypt.inspect(value);
     },
   };
+}
+
+const readable = "the password stands there for everybody who sees the file";
+
+export function plainScheme(name: string): Scheme {
+  return {
+    name,
+    weakness: readable,
+    form: "text",
+    inspect: (value) => ({
+      algorithm: name,
+      cost: "",
+      weakness: readable,
+      verify: ({ password }) => sameSecret(value, Buffer.from(password)),
+      keys: { kind: "cleartext", password: value },
+    }),
+    generate: ({ password }) => Buffer.from(password),
+  };
+}
+
+/**
+ * `LENGTH-PASSWORD`: where LENGTH is the number of octets that follow, any password that begins with them is let in,
+ * for systems that cut. Other lengths mean that the password is whole. New values say one more than there are.
+ */
+export function truncatedScheme(name: string): Scheme {
+  return {
+    name,
+    weakness: readable,
+    form: "text",
+    inspect: (value) => {
+      const found = split(value);
+      if (!found) return { problem: "no LENGTH- before the password" };
+      const { text, cut } = found;
+      if (cut && text.length === 0) return { problem: "a password cut to nothing lets everybody in" };
+      const seen = (said: Buffer): Buffer => (cut ? said.subarray(0, text.length) : said);
+      return {
+        algorithm: name,
+        cost: "",
+        weakness: readable,
+        verify: ({ password }) => sameSecret(text, seen(Buffer.from(password))),
+      };
+    },
+    generate: ({ password }) => Buffer.from(`${Buffer.byteLength(password) + 1}-${password}`),
+  };
+}
+
+function split(value: Buffer): { readonly text: Buffer; readonly cut: boolean } | undefined {
+  const dash = value.indexOf("-");
+  const length = value.toString("latin1", 0, Math.max(dash, 0));
+  if (!/^\d{1,9}$/.test(length)) return undefined;
+  const text = value.subarray(dash + 1);
+  return { text, cut: Number(length) === text.length };
 }

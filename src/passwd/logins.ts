@@ -1,8 +1,38 @@
-/** Who may log in with what, from the lines of a password file: pure, and built whole before it is used. */
-import { leastScramRounds } from "./derived.ts";
-import { canonicalLogin, type EntryLine, isEntry, type PasswordLine, type ShutLine } from "./passwordfile.ts";
-import type { Keys, ScramDigest } from "./scheme.ts";
+/** Who may log in with what, from the lines of a password file. No disk, no threads. */
+import {
+  canonicalLogin,
+  type EntryLine,
+  isEntry,
+  loginKey,
+  type PasswordLine,
+  type ShutLine,
+} from "./password-file.ts";
+import { leastScramRounds } from "./pbkdf2.ts";
+import { type Keys, longestPassword, type ScramDigest } from "./scheme.ts";
+import { verifyStored } from "./stored.ts";
 
+/** Whether somebody is who they say: the answer of everything here that checks. */
+export type Verdict =
+  /** `login` is the canonical local name: lower case, without a domain. */
+  { readonly kind: "accepted"; readonly login: string } | Rejected | Unavailable;
+
+export interface Rejected {
+  readonly kind: "rejected";
+  /** For the log and never for the client. */
+  readonly reason: string;
+  /** There is such a login, but nothing that could be shown would be right: no guess at its password. */
+  readonly isVain?: true;
+}
+
+/** Nobody's fault at the other end: no file was ever read, too many checks wait, a worker died. 454 to the client. */
+export interface Unavailable {
+  readonly kind: "unavailable";
+  readonly reason: string;
+}
+
+export const neverRead: Unavailable = { kind: "unavailable", reason: "no password file could be read yet" };
+
+/** The file's lines by login, built whole before it is used. */
 export interface Logins {
   /** By canonical login; a login with several lines may use any of their passwords. */
   readonly entries: ReadonlyMap<string, readonly EntryLine[]>;
@@ -98,4 +128,43 @@ function commonest<Item>(items: readonly Item[], likeness: (item: Item) => strin
     (most, one) => (one.count > most.count ? one : most),
     { count: 0 },
   ).item;
+}
+
+/** The line that lets `name` in with `password`, or why none does. `domain` is "" where it is not known. */
+export async function admit(
+  lines: readonly PasswordLine[],
+  name: string,
+  password: string,
+  domain: string,
+): Promise<EntryLine | string> {
+  const hopeless = whyNone(lines, name, domain) || unfitPassword(password);
+  if (hopeless !== "") return hopeless;
+  const login = loginKey(name, domain);
+  const names = domain === "" ? [login] : [`${login}@${domain}`, login];
+  for (const line of linesOf(lines, name, domain).filter(isEntry))
+    if (await verifyStored(line.stored, { password, names })) return line;
+  return "wrong password";
+}
+
+/** Why no password at all lets a name in; "" where one might. */
+export function whyNone(lines: readonly PasswordLine[], name: string, domain: string): string {
+  if (domain !== "" && canonicalLogin(name, domain) === undefined) return "the login is of another domain";
+  const own = linesOf(lines, name, domain);
+  if (own.some(isEntry)) return "";
+  return (
+    own.flatMap((line) => (isEntry(line) ? [] : `line ${line.number}: ${line.reason}`)).join(", ") ||
+    "no line"
+  );
+}
+
+/** Why a password is refused without being checked, or "". */
+export function unfitPassword(password: string): string {
+  if (password === "") return "empty password"; // RFC 4616 section 2 wants one octet at least
+  if (Buffer.byteLength(password) > longestPassword) return "password too long";
+  return password.includes("\0") ? "password with a NUL" : "";
+}
+
+function linesOf(lines: readonly PasswordLine[], name: string, domain: string): readonly PasswordLine[] {
+  const wanted = loginKey(name, domain);
+  return lines.filter(({ login }) => loginKey(login, domain) === wanted);
 }

@@ -1,4 +1,5 @@
-/** What a scheme is: one way of keeping a password. The rows are in schemes.ts. */
+/** What a scheme is: one way of keeping a password. The rows are in schemes.ts. With what all of them need. */
+import { hash, timingSafeEqual } from "node:crypto";
 
 /** Octets. A longer password is neither checked nor kept: hashing it would cost more than it is worth. */
 export const longestPassword = 1024;
@@ -81,4 +82,25 @@ export function outside(
 ): Unusable | undefined {
   if (value > most) return { problem: `${what} ${value} is more than the ${most} allowed` };
   return value < least ? { problem: `${what} ${value} is less than the ${least} needed` } : undefined;
+}
+
+/**
+ * Whether two digests are the same, in a time that says nothing about where they differ. Their lengths are no secret.
+ */
+export function sameDigest(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && timingSafeEqual(one, other);
+}
+
+/** Whether two texts are the same, without telling even their lengths. */
+export function sameSecret(one: Uint8Array, other: Uint8Array): boolean {
+  return timingSafeEqual(hash("sha256", one, "buffer"), hash("sha256", other, "buffer"));
+}
+
+export type Encoding = "hex" | "base64";
+
+/** Reads strictly, since a value has one spelling: the octets, or undefined where `text` is not exactly what {@link Buffer.toString} would write (hex in any case). */
+export function decode(text: string, encoding: Encoding): Buffer | undefined {
+  const octets = Buffer.from(text, encoding);
+  const again = octets.toString(encoding);
+  return again === text || (encoding === "hex" && again === text.toLowerCase()) ? octets : undefined;
 }

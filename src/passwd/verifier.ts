@@ -3,22 +3,18 @@
  * memory where it can and asks the worker threads where it must. A check that fails takes a thread for as long as the
  * dearest one of the file would, and one for somebody who does not exist does, too.
  */
-import { createHash } from "node:crypto";
-import { unfitPassword } from "./admission.ts";
+import { createHash, createHmac, randomBytes } from "node:crypto";
 import { newCosts, newStopwatch } from "./costs.ts";
-import { type Challenge, type Logins, whyShut } from "./logins.ts";
-import { newDigest, newMemory } from "./memory.ts";
-import { canonicalLogin, type EntryLine, loginKey } from "./passwordfile.ts";
+import { type Challenge, type Logins, neverRead, unfitPassword, type Verdict, whyShut } from "./logins.ts";
+import { canonicalLogin, type EntryLine, loginKey } from "./password-file.ts";
+import { openPasswordSource, type PasswordEvent } from "./password-source.ts";
 import { type Clock, type Outcome, realClock, startPool } from "./pool.ts";
-import { newProofs, type Proofs } from "./proofs.ts";
-import { openPasswordSource, type PasswordEvent } from "./source.ts";
-import { neverRead, type Verdict } from "./verdict.ts";
+import { newProofs, type Proofs } from "./sasl-logins.ts";
 
-export type { Challenge } from "./logins.ts";
-export type { Cram, Proofs, Scram } from "./proofs.ts";
+export type { Challenge, Verdict } from "./logins.ts";
+export type { PasswordEvent } from "./password-source.ts";
+export type { Cram, Proofs, Scram } from "./sasl-logins.ts";
 export type { ScramDigest } from "./scheme.ts";
-export type { PasswordEvent } from "./source.ts";
-export type { Verdict } from "./verdict.ts";
 
 export interface Verifier {
   /** `login` is what the client said: `user1` or `user1@domain`, in any case. */
@@ -162,4 +158,48 @@ const mismatch: Outcome = { kind: "answer", match: -1 };
 function hashesIn(logins: Logins | undefined, login: string | undefined): readonly string[] {
   const lines = (login === undefined ? undefined : logins?.entries.get(login)) ?? [];
   return lines.map(({ text }) => createHash("sha256").update(text).digest("base64"));
+}
+
+/**
+ * Which passwords were right, or wrong, a short time ago, so that the next login with one costs no hash. Kept are keyed
+ * digests of login, password and what is stored for the login: of no use outside this process, and a changed hash has
+ * another one.
+ */
+interface Memory {
+  has(digest: string): boolean;
+  add(digest: string): void;
+}
+
+/** As many logins as a large site has in a day; a hundred octets each. */
+const mostRemembered = 10_000;
+
+/** Milliseconds after which the password is checked in full again. */
+const longestRemembered = 12 * 3_600_000;
+
+/** Gives the digest that stands for its parts. */
+function newDigest(): (parts: readonly string[]) => string {
+  const key = randomBytes(32);
+  return (parts) => {
+    const mac = createHmac("sha256", key);
+    for (const part of parts) mac.update(`${Buffer.byteLength(part)}:`).update(part);
+    return mac.digest("base64");
+  };
+}
+
+/** Holds at least half of `mostRemembered` of those added last. `now` gives milliseconds of a clock that never goes back. */
+function newMemory(now: () => number): Memory {
+  // Two generations: strangers fill this, and dropping the first key of a Map costs V8 more and more.
+  let young = new Map<string, number>();
+  let old = new Map<string, number>();
+
+  return {
+    has: (digest) => (young.get(digest) ?? old.get(digest) ?? Number.NEGATIVE_INFINITY) > now(),
+    add(digest) {
+      old.delete(digest);
+      young.set(digest, now() + longestRemembered);
+      if (young.size < mostRemembered / 2) return;
+      old = young;
+      young = new Map();
+    },
+  };
 }

@@ -1,10 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../src/config/read.ts";
-import { takeCensus } from "../../src/ldap/census.ts";
-import { type Entry, equals } from "../../src/ldap/entry.ts";
-import { aliasesText, passwordFile, proofread } from "../../src/ldap/lines.ts";
-import { shown } from "../../src/ldap/shown.ts";
+import { takeCensus } from "../../src/ldap/account.ts";
+import { aliasesText, passwordFile, proofread } from "../../src/ldap/contents.ts";
+import { type Entry, equals, quoted } from "../../src/ldap/directory.ts";
 import { readPlace } from "../../src/ldap/socket.ts";
 import { parseAliases } from "../../src/server/submission/aliases.ts";
 import { hashes } from "./cases.ts";
@@ -117,7 +116,7 @@ describe("whatever the directory holds", () => {
   test("what is shown of it is one line of plain ASCII", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 300 }), (text) => {
-        expect(shown(text)).toMatch(/^"[\x20-\x7e]{0,123}"$/);
+        expect(quoted(text)).toMatch(/^"[\x20-\x7e]{0,123}"$/);
       }),
     );
   });

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { newCosts } from "../../src/passwd/costs.ts";
 import { indexLogins } from "../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../src/passwd/passwordfile.ts";
+import { parsePasswordFile } from "../../src/passwd/password-file.ts";
 
 const cost10 = `$2y$10$${"a".repeat(53)}`;
 const cost12 = `$2y$12$${"a".repeat(53)}`;

@@ -2,10 +2,9 @@ import { mkdtemp, rename, rm, stat, unlink, utimes, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createStored } from "../../src/passwd/creation.ts";
 import { realClock } from "../../src/passwd/pool.ts";
 import { schemes } from "../../src/passwd/schemes.ts";
-import { formatStored } from "../../src/passwd/stored.ts";
+import { createStored, formatStored } from "../../src/passwd/stored.ts";
 import { type PasswordEvent, startVerifier, type Verdict, type Verifier } from "../../src/passwd/verifier.ts";
 
 const realWorker = new URL("../../dist/passwd/worker.js", import.meta.url);

@@ -1,7 +1,7 @@
 /** `--check`: what a hash is, and what is in a password file; never shows a hash. */
 import { existsSync } from "node:fs";
 import { exitStatus, Failure } from "../../failure.ts";
-import { type Review, reviewLines } from "../../passwd/review.ts";
+import { type EntryLine, isEntry, type PasswordLine, type ShutLine } from "../../passwd/password-file.ts";
 import { readStored } from "../../passwd/stored.ts";
 import { passwordFile, readLines } from "./file.ts";
 import { print } from "./hash.ts";
@@ -101,4 +101,32 @@ function columns(rows: readonly (readonly string[])[]): string[] {
       .join("  ")
       .trimEnd(),
   );
+}
+
+/** Entries of one algorithm and cost. */
+interface Kind {
+  readonly algorithm: string;
+  readonly cost: string;
+  /** "" where it is fit for use. */
+  readonly weakness: string;
+  readonly lines: readonly EntryLine[];
+}
+
+interface Review {
+  /** The commonest first. */
+  readonly kinds: readonly Kind[];
+  readonly shut: readonly ShutLine[];
+}
+
+function reviewLines(lines: readonly PasswordLine[]): Review {
+  const kinds = new Map<string, Kind>();
+  for (const line of lines.filter(isEntry)) {
+    const { algorithm, cost, weakness } = line.stored.inspection;
+    const key = `${algorithm} ${cost}`;
+    kinds.set(key, { algorithm, cost, weakness, lines: [...(kinds.get(key)?.lines ?? []), line] });
+  }
+  return {
+    kinds: [...kinds.values()].sort((one, other) => other.lines.length - one.lines.length),
+    shut: lines.flatMap((line) => (isEntry(line) ? [] : line)),
+  };
 }

@@ -2,15 +2,15 @@
 import { readFile } from "node:fs/promises";
 import { visible } from "../../cli/visible.ts";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
-import { admit, whyNone } from "../../passwd/admission.ts";
-import { deleteLines, type Edit, editPasswordFile, setLine } from "../../passwd/edit.ts";
+import { admit, whyNone } from "../../passwd/logins.ts";
 import {
   canonicalLogin,
   decodePasswordFile,
   isEntry,
   type PasswordLine,
   parsePasswordFile,
-} from "../../passwd/passwordfile.ts";
+} from "../../passwd/password-file.ts";
+import { deleteLines, type Edit, editPasswordFile, setLine } from "../../passwd/password-file-edit.ts";
 import { makeHash, print, tell, warn } from "./hash.ts";
 import type { Options } from "./options.ts";
 import { knownPassword } from "./secret.ts";

@@ -1,13 +1,14 @@
 /** Makes a hash, tests one, lists the schemes: what doveadm pw does. */
 import { print as write } from "../../cli/print.ts";
 import { exitStatus, Failure, nearest } from "../../failure.ts";
-import { createStored, roundsFor } from "../../passwd/creation.ts";
 import type { Attempt } from "../../passwd/scheme.ts";
 import { schemes } from "../../passwd/schemes.ts";
 import {
+  createStored,
   formatStored,
   readSchemeName,
   readStored,
+  roundsFor,
   type SchemeName,
   type Stored,
   verifyStored,

@@ -2,7 +2,6 @@
 import { randomInt } from "node:crypto";
 import { openTerminal } from "../../cli/prompt.ts";
 import { exitStatus, Failure } from "../../failure.ts";
-import { makePassphrase } from "../../passwd/passphrase.ts";
 import { longestPassword } from "../../passwd/scheme.ts";
 import type { Options } from "./options.ts";
 
@@ -99,4 +98,17 @@ function decode(octets: Buffer): string {
     if (!(error instanceof TypeError)) throw error;
     throw new Failure(exitStatus.temporary, "the password on standard input is not UTF-8", { cause: error });
   }
+}
+
+/** For passwords to be read aloud and typed: lower case, without the letters that are taken for others or for digits. */
+const clearLetters = "abcdefghjkmnpqrstuvwxyz";
+
+/**
+ * Four groups of five letters: `khgwb-xtqpr-nvmze-cdaub`, ninety bits. `below(n)` gives an unguessable whole number
+ * from 0 to n - 1, such as `randomInt` of node:crypto.
+ */
+function makePassphrase(below: (limit: number) => number): string {
+  const group = (): string =>
+    Array.from({ length: 5 }, () => clearLetters.charAt(below(clearLetters.length))).join("");
+  return Array.from({ length: 4 }, group).join("-");
 }

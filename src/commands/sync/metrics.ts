@@ -4,10 +4,9 @@
  */
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { findFile } from "../../ldap/file.ts";
-import { countBy, type Report } from "../../ldap/sync.ts";
+import { countBy, filesOf, type Report } from "../../ldap/sync.ts";
+import { findFile } from "../../ldap/synced-file.ts";
 import { expose, type Metric, type Sample } from "../../server/log/exposition.ts";
-import { filesOf } from "./task.ts";
 
 const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
   name: `tpa_submit_sync_${name}`,

@@ -1,6 +1,6 @@
 /** Credentials checked: what the client hears, what the log notes, and how long a refusal takes. */
 
-import { loginKey } from "../../passwd/passwordfile.ts";
+import { loginKey } from "../../passwd/password-file.ts";
 import type { Verdict } from "../../passwd/verifier.ts";
 import { reply } from "../../smtp/reply.ts";
 import { log } from "../log/log.ts";

@@ -2,8 +2,8 @@
 import { createHmac } from "node:crypto";
 import { expect, test } from "vitest";
 import { indexLogins } from "../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
-import { newProofs } from "../../../src/passwd/proofs.ts";
+import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
+import { newProofs } from "../../../src/passwd/sasl-logins.ts";
 import { amidMessage, ask, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
 
 /** A password file of one login, whose hash can be changed. */

@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { indexLogins } from "../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
-import { newProofs } from "../../../src/passwd/proofs.ts";
+import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
+import { newProofs } from "../../../src/passwd/sasl-logins.ts";
 import type { Verdict } from "../../../src/passwd/verifier.ts";
 import { newBrake } from "../../../src/server/submission/limits/brake.ts";
 import { answeredAfter } from "../../../src/server/submission/limits/refusal.ts";

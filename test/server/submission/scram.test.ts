@@ -1,8 +1,8 @@
 /** SCRAM message by message: the examples of the RFCs, channel binding, and what is wrong with some messages. */
 import { describe, expect, test } from "vitest";
 import { indexLogins } from "../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
-import { newProofs } from "../../../src/passwd/proofs.ts";
+import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
+import { newProofs } from "../../../src/passwd/sasl-logins.ts";
 import type { Ground, Mechanism, Sasl } from "../../../src/server/submission/sasl/exchange.ts";
 import { startSasl } from "../../../src/server/submission/sasl/mechanisms.ts";
 import { clientFinal } from "./scram-client.ts";

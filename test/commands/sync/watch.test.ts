@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { restAfter, watch } from "../../src/ldap/watch.ts";
+import { restAfter, watch } from "../../../src/commands/sync/watch.ts";
 
 const minute = 60_000;
 const pace = { interval: 2000, fullInterval: 60 * minute, retryLongest: 5 * minute, random: () => 1 };

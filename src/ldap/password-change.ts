@@ -2,8 +2,7 @@
 import { exitStatus, Failure } from "../failure.ts";
 import type { Attempt } from "../passwd/scheme.ts";
 import { readStored, verifyStored } from "../passwd/stored.ts";
-import type { Directory } from "./directory.ts";
-import { textsOf } from "./entry.ts";
+import { type Directory, textsOf } from "./directory.ts";
 import { entriesOf, type Where } from "./search.ts";
 
 /** The settings of `[ldap]` that matter here. */

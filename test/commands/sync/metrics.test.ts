@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openFigures } from "../../src/commands/sync/metrics.ts";
-import type { Report } from "../../src/ldap/sync.ts";
+import { openFigures } from "../../../src/commands/sync/metrics.ts";
+import type { Report } from "../../../src/ldap/sync.ts";
 
 const nothing = { added: [], changed: [], removed: [] };
 const report: Report = {

@@ -1,10 +1,9 @@
 /** `--ldap`: sets a user's hash in the directory and reads it back. */
 import { readFile } from "node:fs/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { readAccess } from "../../ldap/access.ts";
+import { type Login, readAccess } from "../../ldap/access.ts";
 import { withDirectory } from "../../ldap/connection.ts";
-import type { Login } from "../../ldap/directory.ts";
-import { findDn, ownDn, setPassword } from "../../ldap/password.ts";
+import { findDn, ownDn, setPassword } from "../../ldap/password-change.ts";
 import { hasBareForm, makeHash, print, schemeNamed, tell } from "./hash.ts";
 import type { Options } from "./options.ts";
 import { askOnce } from "./secret.ts";

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { parseConfig } from "../../src/config/read.ts";
-import { otherReasons, rules } from "../../src/ldap/account.ts";
-import type { Entry } from "../../src/ldap/entry.ts";
-import { explain } from "../../src/ldap/explain.ts";
-import { hashes } from "./cases.ts";
+import { explain } from "../../../src/commands/sync/explain.ts";
+import { parseConfig } from "../../../src/config/read.ts";
+import { otherReasons, rules } from "../../../src/ldap/account.ts";
+import type { Entry } from "../../../src/ldap/directory.ts";
+import { hashes } from "../../ldap/cases.ts";
 
 const reading = parseConfig('hostname = "mail.example.org"\ndomain = "example.org"\n', "standard");
 if (!("config" in reading)) throw new Error("no defaults");

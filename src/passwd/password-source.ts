@@ -6,7 +6,7 @@ import { open, stat } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { errorCode, errorText, Failure } from "../failure.ts";
 import { indexLogins, type Logins } from "./logins.ts";
-import { decodePasswordFile, parsePasswordFile } from "./passwordfile.ts";
+import { decodePasswordFile, parsePasswordFile } from "./password-file.ts";
 
 /** What there is to say about the file; never a hash. */
 export type PasswordEvent =

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { findFile, isAsWanted, putFile, readOwnership } from "../../src/ldap/file.ts";
+import { findFile, isAsWanted, putFile, readOwnership } from "../../src/ldap/synced-file.ts";
 
 let folder: string;
 let path: string;

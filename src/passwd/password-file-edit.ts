@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { replaceFile } from "../durable.ts";
 import { errorCode, exitStatus, Failure } from "../failure.ts";
 import { takeFileLock } from "../file-lock.ts";
-import { decodePasswordFile, loginKey } from "./passwordfile.ts";
+import { decodePasswordFile, loginKey } from "./password-file.ts";
 
 export interface Edit {
   readonly text: string;

@@ -1,8 +1,8 @@
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { indexLogins } from "../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../src/passwd/passwordfile.ts";
-import { newProofs, type Scram } from "../../src/passwd/proofs.ts";
+import { parsePasswordFile } from "../../src/passwd/password-file.ts";
+import { newProofs, type Scram } from "../../src/passwd/sasl-logins.ts";
 import type { ScramDigest } from "../../src/passwd/scheme.ts";
 
 // "pencil" with the salts of RFC 5802 section 5 and RFC 7677 section 3, keyed by Python's hashlib.

@@ -6,12 +6,18 @@
  */
 import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { hmacMd5, hmacMd5States } from "./challenge.ts";
-import { sameDigest } from "./compare.ts";
-import { scramKeys } from "./derived.ts";
-import { derivedShape, type Logins, whyShut } from "./logins.ts";
-import { canonicalLogin } from "./passwordfile.ts";
-import type { Keys, ScramDigest, ScramKeys } from "./scheme.ts";
-import { neverRead, type Rejected, type Unavailable, type Verdict } from "./verdict.ts";
+import {
+  derivedShape,
+  type Logins,
+  neverRead,
+  type Rejected,
+  type Unavailable,
+  type Verdict,
+  whyShut,
+} from "./logins.ts";
+import { canonicalLogin } from "./password-file.ts";
+import { scramKeys } from "./pbkdf2.ts";
+import { type Keys, type ScramDigest, type ScramKeys, sameDigest } from "./scheme.ts";
 
 export type { ScramDigest } from "./scheme.ts";
 

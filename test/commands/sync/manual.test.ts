@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { metrics } from "../../src/commands/sync/metrics.ts";
-import { line } from "../../src/commands/sync/options.ts";
-import { otherReasons, rules } from "../../src/ldap/account.ts";
-import { courseGuards, lossGuards } from "../../src/ldap/guard.ts";
+import { metrics } from "../../../src/commands/sync/metrics.ts";
+import { line } from "../../../src/commands/sync/options.ts";
+import { otherReasons, rules } from "../../../src/ldap/account.ts";
+import { courseGuards, lossGuards } from "../../../src/ldap/guard.ts";
 
-const text = readFileSync(new URL("../../man/tpa-submit-sync.8", import.meta.url), "utf8");
+const text = readFileSync(new URL("../../../man/tpa-submit-sync.8", import.meta.url), "utf8");
 
 /** The items of the list below `.Sh TITLE`. */
 function items(title: string): readonly string[] {

@@ -1,17 +1,17 @@
 /** Schemes built on PBKDF2 (RFC 8018): Dovecot's PBKDF2 and the stored keys of SCRAM (RFC 5802, RFC 7677). */
 import { createHash, createHmac, pbkdf2, randomBytes } from "node:crypto";
 import { promisify } from "node:util";
-import { sameDigest } from "./compare.ts";
-import * as crypt64 from "./crypt64.ts";
-import { decode } from "./encoding.ts";
+import { randomSalt } from "./crypt-algorithms.ts";
 import {
   type Attempt,
+  decode,
   type Inspection,
   outside,
   type Rounds,
   type Scheme,
   type ScramDigest,
   type ScramKeys,
+  sameDigest,
   type Unusable,
 } from "./scheme.ts";
 
@@ -49,7 +49,7 @@ export function pbkdf2Scheme(name: string): Scheme {
       );
     },
     generate: async ({ password }, count) => {
-      const salt = crypt64.salt(16);
+      const salt = randomSalt(16);
       return Buffer.from(`$1$${salt}$${count}$${(await keyOf(password, salt, count)).toString("hex")}`);
     },
   };

@@ -1,13 +1,64 @@
 /**
- * Why somebody can log in or cannot: everything that decides about one login, from the directory to the file, and
- * what to do next. Pure; no hash is in what it tells.
+ * `--explain`: why somebody can log in or cannot. Everything that decides about one login, from the directory to the
+ * file, and what to do next. No hash is in what it prints.
  */
-import { hashesOf, otherReasons, personOf, rules, type Terms } from "./account.ts";
-import { schemeOf } from "./difference.ts";
-import { type Entry, textsOf } from "./entry.ts";
-import { isHash } from "./hash.ts";
-import { passwordLines } from "./lines.ts";
-import { shown } from "./shown.ts";
+import { print } from "../../cli/print.ts";
+import type { Config } from "../../config/settings.ts";
+import { exitStatus, Failure } from "../../failure.ts";
+import {
+  attributesOf,
+  hashesOf,
+  isHash,
+  otherReasons,
+  personOf,
+  rules,
+  type Terms,
+} from "../../ldap/account.ts";
+import { withDirectory } from "../../ldap/connection.ts";
+import { passwordLines, readPasswordFile, schemeOf } from "../../ldap/contents.ts";
+import { type Entry, quoted, textsOf } from "../../ldap/directory.ts";
+import { entriesOf } from "../../ldap/search.ts";
+import { type Found, findFile } from "../../ldap/synced-file.ts";
+import { canonicalLogin } from "../../passwd/password-file.ts";
+import { readTask, termsOf, time } from "./run.ts";
+
+const nothingAllowed = {
+  dryRun: true,
+  allowShrink: false,
+  allowEmpty: false,
+  allowPartial: false,
+  allowReferral: false,
+  allowAnonymous: false,
+};
+
+/** `user` as it is typed at the login prompt, with the domain or without. */
+export async function explainPerson(config: Config, user: string, json: boolean): Promise<number> {
+  const terms = termsOf(config);
+  const login = canonicalLogin(user, config.domain) ?? user;
+  const { access, task } = await readTask(config, nothingAllowed);
+  const found = await findFile(task.passwords);
+  const attribute = terms["login-attribute"];
+  const entries = await withDirectory(access, new AbortController().signal, async (directory) => {
+    const who = { attribute, login, filter: "" };
+    const all = await entriesOf(directory, task.where, who, [...attributesOf(terms), "modifyTimestamp"]);
+    const wanted = await entriesOf(directory, task.where, { ...who, filter: task.where.filter }, [attribute]);
+    return all.map((entry) => ({ entry, wanted: wanted.some(({ dn }) => dn === entry.dn) }));
+  });
+  const file = { path: task.passwords, modified: found?.modified, hashes: found && linesOf(found, login) };
+  const explanation = explain({ login, base: task.where.base, entries, file }, terms, Date.now());
+  print(json ? `${JSON.stringify(explanation)}\n` : explanationText(explanation));
+  return exitStatus.ok;
+}
+
+/** The login's hashes in the file; none where the file is damaged and lets nobody in. */
+function linesOf({ octets }: Found, login: string): readonly string[] | undefined {
+  try {
+    return readPasswordFile(octets).get(login);
+  } catch (error) {
+    if (error instanceof Failure && error.status === exitStatus.data) return undefined;
+    throw error;
+  }
+}
 
 /** What was found out about one login. */
 export interface Findings {
@@ -61,7 +112,7 @@ export function explain(findings: Findings, terms: Terms, now: number): Explanat
   const explained = entries.map(({ entry, wanted }): ExplainedEntry => {
     const person = personOf(entry, terms);
     return {
-      dn: shown(entry.dn, ""),
+      dn: quoted(entry.dn, ""),
       changed: generalizedTime(textsOf(entry, "modifyTimestamp")[0] ?? ""),
       verdicts: [
         verdict("filtered", "found by ldap.filter", wanted ? undefined : otherReasons.filtered),
@@ -114,4 +165,21 @@ function generalizedTime(text: string): number | undefined {
   if (!found) return undefined;
   const [year = 0, month = 1, date = 1, hour = 0, minute = 0, second = 0] = found.slice(1).map(Number);
   return Date.UTC(year, month - 1, date, hour, minute, second);
+}
+
+/** The explanation for people. */
+export function explanationText({ login, entries, file, conclusion }: Explanation): string {
+  const lines = entries.flatMap(({ dn, changed, verdicts, passwords }) => [
+    `entry ${dn}${changed === undefined ? "" : `, changed ${time(changed)}`}`,
+    ...verdicts.map(({ rule, about, objection }) =>
+      objection === "" ? `  yes  ${about}` : `  NO   ${about} (${rule}): ${objection}`,
+    ),
+    ...passwords.map(
+      ({ what, inFile }) => `  password: ${what}, ${inFile ? "in the file" : "not in the file"}`,
+    ),
+  ]);
+  const written = file.modified === undefined ? "there is none" : `written ${time(file.modified)}`;
+  const line = file.schemes.length > 0 ? file.schemes.join(" and ") : "a line that lets nobody in";
+  const place = file.listed ? `has ${quoted(login, "")}: ${line}` : `does not have ${quoted(login, "")}`;
+  return [...lines, `file ${file.path}, ${written}: ${place}`, conclusion, ""].join("\n");
 }

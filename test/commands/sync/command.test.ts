@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { real } from "../tools/real.ts";
-import { hashes } from "./cases.ts";
-import { people, person, reader, type Slapd, slapdPrograms, startSlapd } from "./slapd.ts";
+import { hashes } from "../../ldap/cases.ts";
+import { people, person, reader, type Slapd, slapdPrograms, startSlapd } from "../../ldap/slapd.ts";
+import { real } from "../../tools/real.ts";
 
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
+const program = fileURLToPath(new URL("../../../bin/tpa-submit", import.meta.url));
 const { md5, blf } = hashes;
 
 describe.skipIf(!real(...slapdPrograms))("tpa-submit sync", () => {

@@ -6,7 +6,7 @@ import {
   decodePasswordFile,
   isEntry,
   parsePasswordFile,
-} from "../../src/passwd/passwordfile.ts";
+} from "../../src/passwd/password-file.ts";
 
 const bcrypt = "$2y$05$6gKfOJhm6Wm1ExJVUEvtouXhYGvqiq./2VSg0EiS9BSa08rPMrDvG";
 const md5 = "$1$o8vJpPVD$ZADWRpY5krq2l8aA3AK2R/";

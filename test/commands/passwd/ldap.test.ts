@@ -2,13 +2,13 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readAccess } from "../../src/ldap/access.ts";
-import { withDirectory } from "../../src/ldap/connection.ts";
-import { textsOf } from "../../src/ldap/entry.ts";
-import { readStored, verifyStored } from "../../src/passwd/stored.ts";
-import { manager, people, person, type Slapd, slapdPrograms, startSlapd } from "../ldap/slapd.ts";
-import { real } from "../tools/real.ts";
-import { passwd } from "./program.ts";
+import { readAccess } from "../../../src/ldap/access.ts";
+import { withDirectory } from "../../../src/ldap/connection.ts";
+import { textsOf } from "../../../src/ldap/directory.ts";
+import { readStored, verifyStored } from "../../../src/passwd/stored.ts";
+import { manager, people, person, type Slapd, slapdPrograms, startSlapd } from "../../ldap/slapd.ts";
+import { passwd } from "../../passwd/program.ts";
+import { real } from "../../tools/real.ts";
 
 describe.skipIf(!real(...slapdPrograms))("tpa-submit passwd --ldap with the real slapd", () => {
   let slapd: Slapd;

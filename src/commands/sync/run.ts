@@ -1,0 +1,166 @@
+/** One run of sync: its task from configuration and options, and what it prints about it. Never a hash. */
+import { print } from "../../cli/print.ts";
+import type { Config } from "../../config/settings.ts";
+import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { readAccess } from "../../ldap/access.ts";
+import type { Terms } from "../../ldap/account.ts";
+import { withDirectory } from "../../ldap/connection.ts";
+import type { Step } from "../../ldap/contents.ts";
+import { quoted } from "../../ldap/directory.ts";
+import type { GuardFlag } from "../../ldap/guard.ts";
+import { type FileReport, filesOf, type Report, synchronise, type Task } from "../../ldap/sync.ts";
+import { readOwnership } from "../../ldap/synced-file.ts";
+import { openFigures } from "./metrics.ts";
+import type { Options } from "./options.ts";
+
+/** Returns 0; what went wrong is thrown, and has been noted in the metrics by then. */
+export async function runOnce(config: Config, options: Options): Promise<number> {
+  const figures = await openFigures(options.dryRun ? "" : config.sync["metrics-file"]);
+  const began = Date.now();
+  let report: Report;
+  try {
+    report = await runAndPrint(config, options, began);
+  } catch (error) {
+    await figures.failed(Date.now()).catch((second: unknown) => {
+      process.stderr.write(`tpa-submit sync: ${errorText(second)}\n`); // the first is thrown, below
+    });
+    throw error;
+  }
+  await figures.succeeded(report, began, Date.now());
+  return exitStatus.ok;
+}
+
+async function runAndPrint(config: Config, options: Options, began: number): Promise<Report> {
+  const { access, task } = await readTask(config, options);
+  const report = await withDirectory(access, new AbortController().signal, (directory) =>
+    synchronise(directory, task, began),
+  );
+  if (options.json) print(`${asJson(report)}\n`);
+  else if (options.dryRun) print(changesText(report));
+  if (options.verbose && !options.json) process.stderr.write(exclusionsText(report));
+  refuseAlarms(report);
+  if (!options.quiet) process.stderr.write(summary(report));
+  return report;
+}
+
+/** What of the options matters to a run. */
+export type Choice = Pick<
+  Options,
+  "dryRun" | "allowShrink" | "allowEmpty" | "allowPartial" | "allowReferral" | "allowAnonymous"
+>;
+
+/** The way into the directory, and what to do there. Reads the password file of the bind each time: it may change. */
+export async function readTask(config: Config, choice: Choice) {
+  const { ldap, sync, passwords, senders } = config;
+  const access = await readAccess(ldap);
+  const allowed: readonly (readonly [boolean, GuardFlag])[] = [
+    [choice.allowShrink, "--allow-shrink"],
+    [choice.allowEmpty, "--allow-empty"],
+    [choice.allowPartial, "--allow-partial"],
+    [choice.allowReferral, "--allow-referral"],
+    [choice.allowAnonymous, "--allow-anonymous"],
+  ];
+  const task: Task = {
+    where: ldap,
+    terms: termsOf(config),
+    loggedIn: access.login.kind !== "anonymous",
+    passwords: passwords.file,
+    aliases: ldap["sender-attribute"] === "" ? "" : senders.aliases,
+    ownership: await readOwnership(sync.owner, sync.group, sync.mode),
+    largestLoss: sync["largest-loss"],
+    allowed: allowed.flatMap(([given, name]) => (given ? [name] : [])),
+    write: !choice.dryRun,
+  };
+  return { access, task };
+}
+
+/** What the rules of account.ts go by. */
+export function termsOf({ ldap, sync }: Config): Terms {
+  return { ...ldap, ...sync };
+}
+
+/** Throws a Failure (status 65), one line, where a guard spoke up. */
+export function refuseAlarms(report: Report): void {
+  const refused = filesOf(report).filter(({ alarms }) => alarms.length > 0);
+  if (refused.length === 0) return;
+  const alarms = refused.flatMap((file) => file.alarms);
+  const suspicions = [...new Set(alarms.map(({ suspicion }) => suspicion))].join("; ");
+  const flags = [...new Set(alarms.map(({ flag }) => flag))].join(" ");
+  const paths = refused.map(({ path }) => path).join(" and ");
+  const stays = refused.length === 1 ? "stays as it is" : "stay as they are";
+  throw new Failure(
+    exitStatus.data,
+    `${paths} ${stays}: ${suspicions}; if that is right, ${flags} allows it once`,
+  );
+}
+
+/** One line for each login that comes, changes or goes. */
+export function changesText(report: Report): string {
+  return filesOf(report).map(fileChanges).join("");
+}
+
+function fileChanges({ difference: { added, changed, removed } }: FileReport): string {
+  const lines = (sign: string, steps: readonly Step[]) =>
+    steps.map(({ name, why }) => `${sign} ${quoted(name, "")}: ${why}\n`);
+  const gone = removed.map(({ name, reason, why }) => ({
+    name,
+    why: reason === undefined ? why : `${reason}, ${why}`,
+  }));
+  return [...lines("+", added), ...lines("~", changed), ...lines("-", gone)].join("");
+}
+
+/** One line for each entry that is left out. */
+export function exclusionsText({ exclusions, remarks }: Report): string {
+  const left = exclusions.map(
+    ({ login, dn, reason, detail }) => `left out: ${login === "" ? dn : login}: ${reason}, ${detail}\n`,
+  );
+  return [...left, ...remarks.map((remark) => `passed over: ${remark}\n`)].join("");
+}
+
+const words = {
+  replaced: "replaced",
+  unchanged: "is up to date",
+  pending: "would be replaced",
+  refused: "stays as it is",
+} as const;
+
+/** One line for each file. */
+export function summary(report: Report): string {
+  return filesOf(report)
+    .map(({ path, result, difference: { added, changed, removed } }) => {
+      const numbers = [
+        path === report.passwords.path ? `${report.logins} logins` : "",
+        added.length > 0 ? `${added.length} added` : "",
+        changed.length > 0 ? `${changed.length} changed` : "",
+        removed.length > 0 ? `${removed.length} removed` : "",
+      ];
+      return `${path} ${words[result]}: ${numbers.filter((number) => number !== "").join(", ")}`;
+    })
+    .map((line) => `${line.replace(/: $/, "")}\n`)
+    .join("");
+}
+
+/** The whole report as JSON. */
+export function asJson(report: Report): string {
+  const file = ({ path, result, difference, alarms }: FileReport) => ({
+    path,
+    result,
+    ...difference,
+    alarms,
+  });
+  return JSON.stringify({
+    url: report.url,
+    entries: report.entries,
+    logins: report.logins,
+    schemes: Object.fromEntries(report.schemes),
+    excluded: report.exclusions,
+    remarks: report.remarks,
+    passwords: file(report.passwords),
+    aliases: report.aliases === undefined ? null : file(report.aliases),
+  });
+}
+
+/** A time without its fraction. */
+export function time(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().replace(/\.\d+Z$/, "Z");
+}
