@@ -1,6 +1,6 @@
 /** `tpa-submit sync`: the accounts of the directory into the password file. man/tpa-submit-sync.8 */
 import { parseOptions, usageMistake } from "../cli/options.ts";
-import { line, type Options } from "./sync/options.ts";
+import { line, type SyncOptions } from "./sync/options.ts";
 
 /** Runs the command; the exit statuses are in the manual. */
 export async function run(argv: readonly string[]): Promise<number> {
@@ -17,7 +17,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 /** Options that do not go together, in pairs. Allowing something once makes no sense for ever. */
-const pairs: readonly (readonly [keyof Options, keyof Options])[] = [
+const pairs: readonly (readonly [keyof SyncOptions, keyof SyncOptions])[] = [
   ["watch", "once"],
   ["watch", "dryRun"],
   ["watch", "json"],
@@ -30,8 +30,8 @@ const pairs: readonly (readonly [keyof Options, keyof Options])[] = [
   ["watch", "allowAnonymous"],
 ];
 
-function refuseContradictions(options: Options): void {
-  const given = (key: keyof Options): boolean => options[key] !== undefined && options[key] !== false;
+function refuseContradictions(options: SyncOptions): void {
+  const given = (key: keyof SyncOptions): boolean => options[key] !== undefined && options[key] !== false;
   const pair = pairs.find((both) => both.every(given));
   if (pair === undefined) return;
   const flags = pair.map((key) => line.options[key].flags.replace(/^-\w, | <.*/g, ""));

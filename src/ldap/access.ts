@@ -4,20 +4,20 @@ import { createSecureContext, type SecureContext } from "node:tls";
 import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
 
 /** As whom to log in. EXTERNAL is who the Unix socket or the client certificate says one is (RFC 4422 appendix A). */
-export type Login =
+export type LdapLogin =
   | { readonly kind: "simple"; readonly dn: string; readonly password: string }
   | { readonly kind: "external" }
   | { readonly kind: "anonymous" };
 
-/** The way to a directory and into it; made from the settings by {@link readAccess}. */
-export interface Access {
+/** Where the directory is and as whom to log in. {@link readAccess} makes it from the settings. */
+export interface LdapAccess {
   /** Tried in this order until one can be reached. */
   readonly urls: readonly string[];
-  /** Whether ldap:// becomes TLS before anything is said. */
+  /** Whether ldap:// becomes TLS before anything else is sent. */
   readonly starttls: boolean;
   /** Whom to trust, and our own certificate, if any. */
   readonly context: SecureContext;
-  readonly login: Login;
+  readonly login: LdapLogin;
   /** Milliseconds: for one step, and for everything from the first to the last. */
   readonly timeout: number;
   readonly deadline: number;
@@ -40,7 +40,7 @@ export interface AccessSettings {
  * Reads the files. `login` is somebody else to log in as than the settings say, such as the person whose password
  * is changed. Throws a Failure (78, 66 or 77) that names the setting.
  */
-export async function readAccess(settings: AccessSettings, login?: Login): Promise<Access> {
+export async function readAccess(settings: AccessSettings, login?: LdapLogin): Promise<LdapAccess> {
   if (settings.url.length === 0) {
     throw new Failure(
       exitStatus.config,
@@ -58,7 +58,7 @@ export async function readAccess(settings: AccessSettings, login?: Login): Promi
 }
 
 /** With a DN: its password. Without: EXTERNAL where the connection itself says who we are, else anonymous. */
-async function readLogin(settings: AccessSettings): Promise<Login> {
+async function readLogin(settings: AccessSettings): Promise<LdapLogin> {
   const dn = settings["bind-dn"];
   if (dn !== "") return { kind: "simple", dn, password: await readPassword(settings["bind-password-file"]) };
   const known =

@@ -6,21 +6,21 @@ import { errorText, exitStatus, Failure } from "../failure.ts";
 import { decodePasswordFile, isEntry, parsePasswordFile } from "../passwd/password-file.ts";
 import { readStored } from "../passwd/stored.ts";
 import {
-  type Account,
   type Exclusion,
-  type Format,
+  type FileFormat,
   type Hash,
+  type LdapAccount,
   otherReasons,
   type Reason,
 } from "./account.ts";
 
 /** What a password file holds: by login in small letters, the hashes as written; none where its line lets nobody in. */
-export type Present = ReadonlyMap<string, readonly string[]>;
+export type FileLogins = ReadonlyMap<string, readonly string[]>;
 
-export interface PasswordFile {
+export interface PasswordFileText {
   readonly text: string;
   /** What it holds. */
-  readonly lines: Present;
+  readonly lines: FileLogins;
 }
 
 /**
@@ -28,7 +28,7 @@ export interface PasswordFile {
  * login and complains about the others, the one that the directory lists last. OpenLDAP keeps the order in which
  * values were added, so that is the newest.
  */
-export function passwordLines(hashes: readonly Hash[], format: Format): readonly string[] {
+export function passwordLines(hashes: readonly Hash[], format: FileFormat): readonly string[] {
   const texts = hashes.map(({ text }) => text);
   return format === "dovecot" ? texts.slice(-1) : texts.toSorted(byOctets);
 }
@@ -36,7 +36,10 @@ export function passwordLines(hashes: readonly Hash[], format: Format): readonly
 /**
  * Lines `login:hash`, sorted, nothing else (userdir-ldap's mail-passwords), a line for each hash of an account.
  */
-export function passwordFile(accounts: ReadonlyMap<string, Account>, format: Format): PasswordFile {
+export function passwordFile(
+  accounts: ReadonlyMap<string, LdapAccount>,
+  format: FileFormat,
+): PasswordFileText {
   const lines = new Map(
     [...accounts.values()].map(({ login, hashes }) => [login, passwordLines(hashes, format)] as const),
   );
@@ -46,13 +49,13 @@ export function passwordFile(accounts: ReadonlyMap<string, Account>, format: For
   return { text: text.join(""), lines };
 }
 
-/** The last look before a file is written: throws an Error where its readers would understand something else. */
-export function proofread({ text, lines }: PasswordFile): void {
+/** The last check before a file is written. Throws an Error where its readers would understand something else. */
+export function proofread({ text, lines }: PasswordFileText): void {
   if (!same(readPasswordFile(Buffer.from(text)), lines)) throw new Error("a line would mean something else");
 }
 
 /** Reads what {@link passwordFile} wrote, or somebody else. Throws a Failure where it is no password file. */
-export function readPasswordFile(octets: Uint8Array): Present {
+export function readPasswordFile(octets: Uint8Array): FileLogins {
   const present = new Map<string, readonly string[]>();
   for (const line of parsePasswordFile(decodePasswordFile(octets))) {
     const login = line.login.toLowerCase();
@@ -91,13 +94,13 @@ function byOctets(one: string, other: string): number {
   return one < other ? -1 : Number(one > other);
 }
 
-function same(one: Present, other: Present): boolean {
+function same(one: FileLogins, other: FileLogins): boolean {
   if (one.size !== other.size) return false;
   return [...one].every(([login, texts]) => texts.join("\n") === other.get(login)?.join("\n"));
 }
 
 /** One login or address that a new file changes, and why. Never with a hash. */
-export interface Step {
+export interface NamedChange {
   /** A login, or an address in the file of aliases. */
   readonly name: string;
   /** For people. */
@@ -105,13 +108,13 @@ export interface Step {
 }
 
 /** `reason` is missing where the thing that goes is an address. */
-export interface Removal extends Step {
+export interface Removal extends NamedChange {
   readonly reason?: Reason;
 }
 
 export interface Difference {
-  readonly added: readonly Step[];
-  readonly changed: readonly Step[];
+  readonly added: readonly NamedChange[];
+  readonly changed: readonly NamedChange[];
   readonly removed: readonly Removal[];
 }
 
@@ -120,13 +123,13 @@ export interface Difference {
  * because the directory has no entry, unless `filtered` knows that it has one.
  */
 export function difference(
-  present: Present,
-  next: Present,
+  present: FileLogins,
+  next: FileLogins,
   exclusions: readonly Exclusion[],
   filtered: ReadonlySet<string> = new Set(),
 ): Difference {
-  const added: Step[] = [];
-  const changed: Step[] = [];
+  const added: NamedChange[] = [];
+  const changed: NamedChange[] = [];
   for (const [login, texts] of next) {
     const before = present.get(login);
     if (before === undefined) added.push({ name: login, why: `new: ${schemes(texts)}` });
@@ -150,7 +153,7 @@ export function aliasDifference(
   next: ReadonlyMap<string, string>,
 ): Difference {
   const steps = [...next].map(([name, why]) => ({ name, why, before: present.get(name) }));
-  const strip = ({ name, why }: Step): Step => ({ name, why });
+  const strip = ({ name, why }: NamedChange): NamedChange => ({ name, why });
   return {
     added: steps.filter(({ before }) => before === undefined).map(strip),
     changed: steps.filter(({ before, why }) => before !== undefined && before !== why).map(strip),
@@ -160,10 +163,10 @@ export function aliasDifference(
   };
 }
 
-/** The logins of `present` about which the census has nothing to say. */
-export function unaccounted(
-  present: Present,
-  accounts: ReadonlyMap<string, Account>,
+/** The logins of `present` for which the directory gave no entry. */
+export function lostLogins(
+  present: FileLogins,
+  accounts: ReadonlyMap<string, LdapAccount>,
   exclusions: readonly Exclusion[],
 ): readonly string[] {
   const excluded = new Set(exclusions.map(({ login }) => login));

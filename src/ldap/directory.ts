@@ -15,29 +15,29 @@ export interface Search {
 
 /** A part of a search's result. `referrals` are URLs of directories that hold more; nobody follows them. */
 export interface Page {
-  readonly entries: readonly Entry[];
+  readonly entries: readonly LdapEntry[];
   readonly referrals: readonly string[];
 }
 
 /**
- * A directory that has let us in. Every call ends within `Access.timeout`; each throws a Refusal where the
- * directory says no, and a Failure (69 or 75) where it is not to be had.
+ * A directory that a bind succeeded on. Every call ends within `LdapAccess.timeout`; each throws an LdapResultError where
+ * the directory refuses it, and a Failure (69 or 75) where there is no answer.
  */
-export interface Directory {
+export interface LdapDirectory {
   /** Which of the URLs it is. */
   readonly url: string;
-  /** RFC 4532: as whom it knows us, "dn:uid=…"; "" is nobody, undefined where it cannot tell. */
+  /** RFC 4532: the identity of this connection, "dn:uid=…"; "" is nobody, undefined where it cannot tell. */
   whoami(): Promise<string | undefined>;
   /** Page by page. An empty page ends the search, even where the directory has more: the caller must look. */
   pages(search: Search): AsyncGenerator<Page>;
   /** The entry itself, or undefined where there is none (or none to be seen). */
-  read(dn: string, attributes: readonly string[]): Promise<Entry | undefined>;
-  /** Replaces all values of `attribute`; resolves when the directory has said that it is done. */
+  read(dn: string, attributes: readonly string[]): Promise<LdapEntry | undefined>;
+  /** Replaces all values of `attribute`; resolves when the directory has confirmed it. */
   replace(dn: string, attribute: string, values: readonly string[]): Promise<void>;
 }
 
 /** Names and octets as the directory sent them. `values` by lower-case attribute name without options. */
-export interface Entry {
+export interface LdapEntry {
   readonly dn: string;
   readonly values: ReadonlyMap<string, readonly Buffer[]>;
 }
@@ -45,7 +45,7 @@ export interface Entry {
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The values of `attribute`, in the directory's order; empty where there are none. */
-export function valuesOf(entry: Entry, attribute: string): readonly Buffer[] {
+export function valuesOf(entry: LdapEntry, attribute: string): readonly Buffer[] {
   return entry.values.get(attribute.toLowerCase()) ?? [];
 }
 
@@ -61,7 +61,7 @@ export function textOf(value: Buffer): string | undefined {
 }
 
 /** The values of `attribute` that are text. */
-export function textsOf(entry: Entry, attribute: string): readonly string[] {
+export function textsOf(entry: LdapEntry, attribute: string): readonly string[] {
   const texts: string[] = [];
   for (const value of valuesOf(entry, attribute)) {
     const text = textOf(value);
@@ -105,22 +105,22 @@ export const resultCode = {
 } as const;
 
 /** The directory answered, with a result other than success. */
-export class Refusal extends Failure {
+export class LdapResultError extends Failure {
   readonly code: number;
 
   /** `doing` is what was asked of it; `diagnosis` is the directory's own text. */
   constructor(url: string, code: number, doing: string, diagnosis: string) {
-    const [words, status] = results[code] ?? [`result code ${code}`, exitStatus.unavailable];
-    super(status, `${url}: ${words} while ${doing}${diagnosis === "" ? "" : ` (${quoted(diagnosis)})`}`);
-    this.name = "Refusal";
+    const [text, status] = results[code] ?? [`result code ${code}`, exitStatus.unavailable];
+    super(status, `${url}: ${text} while ${doing}${diagnosis === "" ? "" : ` (${quoted(diagnosis)})`}`);
+    this.name = "LdapResultError";
     this.code = code;
   }
 }
 
 const { unavailable, temporary, noPermission, config } = exitStatus;
 
-/** RFC 4511 section 4.1.9 in words, and the exit status that each code leads to. */
-const results: Readonly<Record<number, readonly [words: string, status: ExitStatus]>> = {
+/** The result codes of RFC 4511 section 4.1.9 in plain English, and the exit status that each code leads to. */
+const results: Readonly<Record<number, readonly [text: string, status: ExitStatus]>> = {
   1: ["operations error", unavailable],
   2: ["protocol error", unavailable],
   3: ["time limit exceeded", temporary],

@@ -1,19 +1,19 @@
 /** A user's password in the directory: finds the entry, replaces the hash, and reads it back. */
 import { exitStatus, Failure } from "../failure.ts";
-import type { Attempt } from "../passwd/scheme.ts";
+import type { PasswordAttempt } from "../passwd/scheme.ts";
 import { readStored, verifyStored } from "../passwd/stored.ts";
-import { type Directory, textsOf } from "./directory.ts";
-import { entriesOf, type Where } from "./search.ts";
+import { type LdapDirectory, textsOf } from "./directory.ts";
+import { entriesOf, type SearchSettings } from "./search.ts";
 
 /** The settings of `[ldap]` that matter here. */
-export interface Accounts extends Where {
+export interface AccountSettings extends SearchSettings {
   readonly "login-attribute": string;
   readonly "password-attribute": string;
 }
 
 /** The entry of a user in a flat tree, as userdir-ldap has it. */
 export function ownDn(
-  { base, "login-attribute": attribute }: Pick<Accounts, "base" | "login-attribute">,
+  { base, "login-attribute": attribute }: Pick<AccountSettings, "base" | "login-attribute">,
   user: string,
 ): string {
   return `${attribute}=${escapeDn(user)},${base}`;
@@ -28,7 +28,11 @@ function escapeDn(value: string): string {
 }
 
 /** The DN of the one entry that `user` has. Throws a Failure where there is another number of them. */
-export async function findDn(directory: Directory, accounts: Accounts, user: string): Promise<string> {
+export async function findDn(
+  directory: LdapDirectory,
+  accounts: AccountSettings,
+  user: string,
+): Promise<string> {
   const attribute = accounts["login-attribute"];
   const { filter } = accounts;
   const found = await entriesOf(directory, accounts, { attribute, login: user, filter }, [attribute]);
@@ -46,10 +50,10 @@ export async function findDn(directory: Directory, accounts: Accounts, user: str
  * what it has taken it may have changed, or put beside other values. `attempt` is what must open it.
  */
 export async function setPassword(
-  directory: Directory,
+  directory: LdapDirectory,
   { dn, attribute }: { readonly dn: string; readonly attribute: string },
   text: string,
-  attempt: Attempt,
+  attempt: PasswordAttempt,
 ): Promise<void> {
   await directory.replace(dn, attribute, [text]); // from here on the new one counts
   const entry = await directory.read(dn, [attribute]);

@@ -7,7 +7,7 @@ import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
 import { type FileLock, takeFileLock } from "../file-lock.ts";
 
 /** A file as it was found. */
-export interface Found {
+export interface FileState {
   readonly octets: Buffer;
   readonly uid: number;
   readonly gid: number;
@@ -31,7 +31,7 @@ export async function readOwnership(owner: string, group: string, mode: number):
 }
 
 /** The file, or undefined where there is none yet. Throws a Failure where it cannot be read. */
-export async function findFile(path: string): Promise<Found | undefined> {
+export async function findFile(path: string): Promise<FileState | undefined> {
   try {
     const { uid, gid, mode, mtimeMs } = await stat(path);
     return { octets: await readFile(path), uid, gid, mode: mode & 0o7777, modified: mtimeMs };
@@ -53,7 +53,7 @@ export async function lockFile(path: string): Promise<FileLock> {
 }
 
 /** Whether a file already is what it should be. */
-export function isAsWanted(found: Found | undefined, text: string, wanted: Ownership): boolean {
+export function isAsWanted(found: FileState | undefined, text: string, wanted: Ownership): boolean {
   if (found === undefined || !found.octets.equals(Buffer.from(text))) return false;
   const { uid = found.uid, gid = found.gid, mode } = wanted;
   return found.uid === uid && found.gid === gid && found.mode === mode;
@@ -68,7 +68,7 @@ export async function putFile(
   path: string,
   text: string,
   as: Ownership,
-  { before, now }: { readonly before: Found | undefined; readonly now: number },
+  { before, now }: { readonly before: FileState | undefined; readonly now: number },
 ): Promise<void> {
   const next = before === undefined ? now : (Math.floor(before.modified / 1000) + 1) * 1000;
   const owner = before === undefined ? {} : { uid: before.uid, gid: before.gid };

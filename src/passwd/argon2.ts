@@ -42,7 +42,7 @@ export function argon2Scheme(variant: Variant): Scheme {
       const verify = async (password: string): Promise<boolean> =>
         sameDigest(found.tag, await compute(id, password, found));
       return (
-        tooDear(found) ?? {
+        tooExpensive(found) ?? {
           algorithm: variant.name,
           cost: `${memory} KiB, ${passes} passes`,
           weakness,
@@ -63,7 +63,7 @@ export function argon2Scheme(variant: Variant): Scheme {
   };
 }
 
-function tooDear({ memory, passes, lanes }: Parameters): Unusable | undefined {
+function tooExpensive({ memory, passes, lanes }: Parameters): Unusable | undefined {
   return (
     outside({ least: 1, most: mostLanes }, lanes, "lanes:") ??
     outside({ least: 8 * lanes, most: mostMemory }, memory, "memory in KiB:") ??

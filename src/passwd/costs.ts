@@ -1,22 +1,22 @@
 /**
- * How long the dearest check takes that the password file can cause. One password of each kind of hash is checked for
- * it, once: what a figure in a hash means in milliseconds only this machine can tell.
+ * How long the slowest check takes that the password file can cause. It is measured: one password is checked against one
+ * hash of each algorithm and cost, once, since what a cost means in milliseconds depends on the machine.
  */
 import type { Logins } from "./logins.ts";
 import type { EntryLine } from "./password-file.ts";
-import { type Clock, type Pool, startPool } from "./pool.ts";
+import { type Pool, type SteadyClock, startPool } from "./pool.ts";
 import { longestPassword } from "./scheme.ts";
 
-export interface Costs {
+export interface CheckTimes {
   /** In milliseconds, with some room; a login with several lines costs all of them. */
-  dearest(logins: Logins): Promise<number>;
+  slowest(logins: Logins): Promise<number>;
 }
 
 /** Of the time measured: the next check may take a little longer. Our choice. */
 const room = 1.25;
 
 /** `time` gives the milliseconds that one check takes against each of the stored passwords. */
-export function newCosts(time: (stored: readonly string[]) => Promise<readonly number[]>): Costs {
+export function newCheckTimes(time: (stored: readonly string[]) => Promise<readonly number[]>): CheckTimes {
   const known = new Map<string, number>();
   const found = new WeakMap<Logins, Promise<number>>();
   let last: Promise<unknown> = Promise.resolve();
@@ -33,16 +33,16 @@ export function newCosts(time: (stored: readonly string[]) => Promise<readonly n
       const took = times[at] ?? 0;
       if (took > 0) known.set(kind, took); // else with the next version of the file
     }
-    let dearest = 0;
+    let slowest = 0;
     for (const lines of entries.values()) {
       const cost = lines.reduce((sum, line) => sum + (known.get(kindOf(line)) ?? 0), 0);
-      dearest = Math.max(dearest, cost);
+      slowest = Math.max(slowest, cost);
     }
-    return room * dearest;
+    return room * slowest;
   }
 
   return {
-    dearest(logins) {
+    slowest(logins) {
       const before = found.get(logins);
       if (before) return before;
       const started = last.then(() => find(logins));
@@ -66,7 +66,7 @@ export interface Stopwatch {
 const short = 500;
 
 /** Measures on a thread of its own, so that nobody's login waits for it. */
-export function newStopwatch(worker: URL, clock: Clock): Stopwatch {
+export function newStopwatch(worker: URL, clock: SteadyClock): Stopwatch {
   let pool: Pool | undefined;
   let isClosed = false;
 

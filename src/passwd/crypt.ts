@@ -27,7 +27,7 @@ const longestOfLibc = 511;
 const weakMd5 = "a thousand rounds of MD5 are quickly guessed";
 const weakDes = "only eight letters count, and all can be tried";
 
-interface Format {
+interface CryptFormat {
   readonly algorithm: string;
   readonly pattern: RegExp;
   /** What one check costs, and whether that is enough, or why it is too much. */
@@ -36,7 +36,7 @@ interface Format {
   readonly compute: (password: Buffer, found: RegExpExecArray) => string | Promise<string>;
 }
 
-const bcrypt: Format = {
+const bcrypt: CryptFormat = {
   algorithm: "BLF-CRYPT",
   pattern: /^(\$2[aby]\$(\d\d)\$[./0-9A-Za-z]{22})[./0-9A-Za-z]{31}$/,
   weigh: (found) => {
@@ -47,7 +47,7 @@ const bcrypt: Format = {
   compute: (password, found) => bcryptAgain(password, found[1] ?? ""),
 };
 
-const formats: readonly Format[] = [
+const formats: readonly CryptFormat[] = [
   bcrypt,
   shaFormat("SHA512-CRYPT", sha512Crypt, 86),
   shaFormat("SHA256-CRYPT", sha256Crypt, 43),
@@ -79,7 +79,7 @@ async function bcryptAgain(password: Buffer, setting: string): Promise<string> {
 }
 
 /** What crypt(3) of some systems makes and this program does not check. */
-const strangers: readonly (readonly [start: string, name: string])[] = [
+const unsupported: readonly (readonly [start: string, name: string])[] = [
   ["$y$", "yescrypt"],
   ["$gy$", "gost-yescrypt"],
   ["$7$", "scrypt"],
@@ -90,7 +90,7 @@ const strangers: readonly (readonly [start: string, name: string])[] = [
   ["_", "extended DES"],
 ];
 
-function inspectAmong(candidates: readonly Format[], value: Buffer): Inspection | Unusable {
+function inspectAmong(candidates: readonly CryptFormat[], value: Buffer): Inspection | Unusable {
   const text = value.toString("latin1");
   for (const { algorithm, pattern, weigh, compute } of candidates) {
     const found = pattern.exec(text);
@@ -101,7 +101,7 @@ function inspectAmong(candidates: readonly Format[], value: Buffer): Inspection 
       sameDigest(Buffer.from(await compute(Buffer.from(password), found), "latin1"), value);
     return { algorithm, ...weight, verify: ({ password }) => verify(password) };
   }
-  const stranger = strangers.find(([start]) => text.startsWith(start));
+  const stranger = unsupported.find(([start]) => text.startsWith(start));
   if (stranger) return { problem: `${stranger[1]} (${stranger[0]}) is not supported` };
   const only = candidates.length === 1 ? candidates[0]?.algorithm : undefined;
   return { problem: only === undefined ? "damaged or unknown crypt string" : `damaged ${only} string` };
@@ -159,7 +159,7 @@ async function bcryptString(password: Buffer, setting: string): Promise<string> 
   return hashSync(password.toString(), setting);
 }
 
-function shaFormat(algorithm: string, kind: ShaCrypt, characters: number): Format {
+function shaFormat(algorithm: string, kind: ShaCrypt, characters: number): CryptFormat {
   const magic = kind.magic.replaceAll("$", "\\$");
   return {
     algorithm,
@@ -179,7 +179,7 @@ function shaFormat(algorithm: string, kind: ShaCrypt, characters: number): Forma
   };
 }
 
-function md5Format(algorithm: string, magic: "$1$" | "$apr1$"): Format {
+function md5Format(algorithm: string, magic: "$1$" | "$apr1$"): CryptFormat {
   return {
     algorithm,
     pattern: new RegExp(`^${magic.replaceAll("$", "\\$")}([^$:\\n]{0,8})\\$[./0-9A-Za-z]{22}$`),

@@ -2,10 +2,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { loadMd4 } from "./md4.ts";
 import {
-  type Attempt,
   decode,
   type Encoding,
   type Inspection,
+  type PasswordAttempt,
   type Scheme,
   sameDigest,
   sameSecret,
@@ -13,12 +13,12 @@ import {
 } from "./scheme.ts";
 
 /** A digest function and the octets it gives; some have to be loaded first. */
-export interface Digest<Given = Buffer> {
+export interface DigestFunction<Given = Buffer> {
   readonly octets: number;
   readonly of: (...parts: readonly Uint8Array[]) => Given;
 }
 
-function openssl(name: string, octets: number): Digest {
+function openssl(name: string, octets: number): DigestFunction {
   return {
     octets,
     of: (...parts) => {
@@ -38,7 +38,7 @@ export const digests = {
   sha1: openssl("sha1", 20),
   sha256: openssl("sha256", 32),
   sha512: openssl("sha512", 64),
-} satisfies Record<string, Digest<Buffer | Promise<Buffer>>>;
+} satisfies Record<string, DigestFunction<Buffer | Promise<Buffer>>>;
 
 export const weakDigest = "one round of a quick digest: millions of guesses a second";
 
@@ -56,7 +56,7 @@ export function inspectDigest(
 /** A digest without salt. */
 export function digestScheme(
   name: string,
-  { octets, of }: Digest<Buffer | Promise<Buffer>>,
+  { octets, of }: DigestFunction<Buffer | Promise<Buffer>>,
   form: Encoding,
 ): Scheme {
   const digestOf = async (password: string): Promise<Buffer> => of(Buffer.from(password));
@@ -72,7 +72,7 @@ export function digestScheme(
 }
 
 /** A digest with a salt behind it: digest(password, salt), salt. */
-export function saltedScheme(name: string, digest: Digest): Scheme {
+export function saltedScheme(name: string, digest: DigestFunction): Scheme {
   const { octets } = digest;
   const salted = (password: string, salt: Buffer): Buffer =>
     Buffer.concat([digest.of(Buffer.from(password), salt), salt]);
@@ -84,7 +84,7 @@ export function saltedScheme(name: string, digest: Digest): Scheme {
       if (value.length <= octets)
         return { problem: `${value.length} octets instead of ${octets + 1} at least` };
       const salt = value.subarray(octets);
-      const verify = ({ password }: Attempt): boolean => sameDigest(value, salted(password, salt));
+      const verify = ({ password }: PasswordAttempt): boolean => sameDigest(value, salted(password, salt));
       return { algorithm: name, cost: "", weakness: weakDigest, verify };
     },
     generate: ({ password }) => salted(password, randomBytes(4)), // as many as Dovecot takes
@@ -105,17 +105,17 @@ export function md5Scheme(md5Crypt: Scheme): Scheme {
   };
 }
 
-const readable = "the password stands there for everybody who sees the file";
+const cleartextWeakness = "the password stands there for everybody who sees the file";
 
 export function plainScheme(name: string): Scheme {
   return {
     name,
-    weakness: readable,
+    weakness: cleartextWeakness,
     form: "text",
     inspect: (value) => ({
       algorithm: name,
       cost: "",
-      weakness: readable,
+      weakness: cleartextWeakness,
       verify: ({ password }) => sameSecret(value, Buffer.from(password)),
       keys: { kind: "cleartext", password: value },
     }),
@@ -130,18 +130,18 @@ export function plainScheme(name: string): Scheme {
 export function truncatedScheme(name: string): Scheme {
   return {
     name,
-    weakness: readable,
+    weakness: cleartextWeakness,
     form: "text",
     inspect: (value) => {
       const found = split(value);
       if (!found) return { problem: "no LENGTH- before the password" };
       const { text, cut } = found;
       if (cut && text.length === 0) return { problem: "a password cut to nothing lets everybody in" };
-      const seen = (said: Buffer): Buffer => (cut ? said.subarray(0, text.length) : said);
+      const seen = (given: Buffer): Buffer => (cut ? given.subarray(0, text.length) : given);
       return {
         algorithm: name,
         cost: "",
-        weakness: readable,
+        weakness: cleartextWeakness,
         verify: ({ password }) => sameSecret(text, seen(Buffer.from(password))),
       };
     },

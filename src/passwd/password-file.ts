@@ -1,13 +1,13 @@
 /**
  * The password file as text: lines `user:hash` as ud-replicate writes them, and Dovecot's passwd-file lines
- * `user:hash:uid:gid:gecos:home:shell:extra fields`. Reading it from disk is source.ts's task.
+ * `user:hash:uid:gid:gecos:home:shell:extra fields`. password-source.ts reads it from disk.
  * man/tpa-submit-passwd.5 is the description for people.
  */
 import { Failure } from "../failure.ts";
 import { readStored, type Stored } from "./stored.ts";
 
 /** A line with a login; blank lines and comments are none. */
-export type PasswordLine = EntryLine | ShutLine;
+export type PasswordLine = EntryLine | DisabledLine;
 
 /** A line that lets somebody in. */
 export interface EntryLine {
@@ -21,7 +21,7 @@ export interface EntryLine {
 }
 
 /** A line that lets nobody in: locked, damaged, or with a condition that cannot be kept. */
-export interface ShutLine {
+export interface DisabledLine {
   readonly number: number;
   readonly login: string;
   /** Never contains the hash. */
@@ -51,7 +51,7 @@ const numbered = new Map([
   ["56", "{DIGEST-MD5}"],
 ]);
 
-/** The lines of a file's text, in order. Never throws: what cannot be used is a {@link ShutLine}. */
+/** The lines of a file's text, in order. Never throws: what cannot be used is a {@link DisabledLine}. */
 export function parsePasswordFile(text: string): readonly PasswordLine[] {
   return text.split("\n").flatMap((line, at) => parseLine(line.replace(/\r$/, ""), at + 1) ?? []);
 }

@@ -27,7 +27,7 @@ export interface PasswordSource {
 const stillness = 100;
 
 /** How often a file that does not stand still is tried before it is refused. */
-const patience = 10;
+const mostReads = 10;
 
 /** `report` hears of each version once, and of each line that lets nobody in when it appears. */
 export function openPasswordSource(
@@ -38,12 +38,12 @@ export function openPasswordSource(
   let logins: Logins | undefined;
   let examined = ""; // signature of the version that was read last, good or not
   let complaint = "";
-  let saidLines = new Set<string>();
+  let reportedLines = new Set<string>();
   let loading: Promise<void> | undefined;
 
   async function load(): Promise<void> {
     try {
-      const { signature, octets } = await readSettled(file);
+      const { signature, octets } = await readStable(file);
       examined = signature;
       const next = indexLogins(parsePasswordFile(decodePasswordFile(octets)), domain);
       if (next.decoy === undefined)
@@ -61,11 +61,11 @@ export function openPasswordSource(
     report({ kind: "loaded", logins: next.entries.size, ignored: next.ignored.length });
     const lines = new Set<string>();
     for (const { number, login, reason } of next.ignored) {
-      const said = `${login}: ${reason}`;
-      if (!saidLines.has(said)) report({ kind: "line", line: number, login, reason });
-      lines.add(said);
+      const text = `${login}: ${reason}`;
+      if (!reportedLines.has(text)) report({ kind: "line", line: number, login, reason });
+      lines.add(text);
     }
-    saidLines = lines;
+    reportedLines = lines;
   }
 
   function refuse(reason: string): void {
@@ -95,7 +95,7 @@ export function openPasswordSource(
     async reload() {
       await loading;
       complaint = "";
-      saidLines = new Set();
+      reportedLines = new Set();
       await loadOnce();
     },
   };
@@ -104,8 +104,8 @@ export function openPasswordSource(
 /**
  * The file's octets once it has stood still. Throws the system's error, or {@link Failure} where it never does.
  */
-async function readSettled(file: string): Promise<{ readonly signature: string; readonly octets: Buffer }> {
-  for (let time = 0; time < patience; time += 1) {
+async function readStable(file: string): Promise<{ readonly signature: string; readonly octets: Buffer }> {
+  for (let time = 0; time < mostReads; time += 1) {
     const signature = await signatureOf(file);
     const octets = await readWhole(file);
     await pause(stillness);

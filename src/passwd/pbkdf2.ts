@@ -3,10 +3,10 @@ import { createHash, createHmac, pbkdf2, randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 import { randomSalt } from "./crypt-algorithms.ts";
 import {
-  type Attempt,
   decode,
   type Inspection,
   outside,
+  type PasswordAttempt,
   type Rounds,
   type Scheme,
   type ScramDigest,
@@ -111,7 +111,7 @@ function inspectRounds(
   algorithm: string,
   limits: Rounds,
   count: number,
-  verify: (attempt: Attempt) => Promise<boolean>,
+  verify: (attempt: PasswordAttempt) => Promise<boolean>,
 ): Inspection | Unusable {
   const cost = `${count} rounds`;
   return outside(limits, count, "rounds") ?? { algorithm, cost, weakness: weakness(count), verify };

@@ -1,5 +1,5 @@
 /**
- * Logins that show who they are without saying a password: by CRAM-MD5 and SCRAM, where what is stored for them holds
+ * Logins that authenticate without sending a password: by CRAM-MD5 and SCRAM, where what is stored for them holds
  * keys, or by a certificate. What clients and server say to each other is the server's matter; the keys stay here. Who
  * is unknown, or has no keys, gets what looks like everybody else's and is the same each time, and fails in the end
  * (RFC 5802 section 9).
@@ -7,13 +7,13 @@
 import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { hmacMd5, hmacMd5States } from "./challenge.ts";
 import {
-  derivedShape,
+  type AuthenticationResult,
+  derivedParameters,
   type Logins,
   neverRead,
   type Rejected,
   type Unavailable,
-  type Verdict,
-  whyShut,
+  whyDisabled,
 } from "./logins.ts";
 import { canonicalLogin } from "./password-file.ts";
 import { scramKeys } from "./pbkdf2.ts";
@@ -22,48 +22,48 @@ import { type Keys, type ScramDigest, type ScramKeys, sameDigest } from "./schem
 export type { ScramDigest } from "./scheme.ts";
 
 /** A login's side of CRAM-MD5 (RFC 2195). */
-export interface Cram {
+export interface CramLogin {
   /** Whether `digest` is the keyed digest of `challenge`. */
-  check(challenge: string, digest: Buffer): Verdict;
+  check(challenge: string, digest: Buffer): AuthenticationResult;
 }
 
 /** A login's side of SCRAM (RFC 5802). */
-export interface Scram {
+export interface ScramLogin {
   readonly salt: Buffer;
   readonly rounds: number;
   /**
    * Judges a ClientProof. The ServerSignature is for a client that was accepted. Keys are made of passwords only here,
-   * where the answer can be held back: the time until salt and rounds are told is the same for all.
+   * where the answer can be held back: the time until salt and rounds are sent is the same for all.
    */
-  check(authMessage: string, proof: Buffer): Promise<Judgement>;
+  check(authMessage: string, proof: Buffer): Promise<ScramResult>;
 }
 
-export interface Judgement {
-  readonly verdict: Verdict;
+export interface ScramResult {
+  readonly result: AuthenticationResult;
   readonly signature: Buffer;
 }
 
 /** `name` is what the client said: `user1` or `user1@domain`, in any case. */
-export interface Proofs {
+export interface SaslLogins {
   /** Any password of the login will do. */
-  cram(name: string): Promise<Cram | Unavailable>;
-  /** A salt has to be told before the password is known: the last line with keys for `digest` gives it. */
-  scram(name: string, digest: ScramDigest): Promise<Scram | Unavailable>;
-  /** For somebody whom a certificate names: whether there is such a login, and it is not shut. */
-  vouched(name: string): Promise<Verdict>;
+  cram(name: string): Promise<CramLogin | Unavailable>;
+  /** The salt is sent before the password is known: the last line with keys for `digest` gives it. */
+  scram(name: string, digest: ScramDigest): Promise<ScramLogin | Unavailable>;
+  /** For the name in a certificate: whether there is such a login, and it is not disabled. */
+  external(name: string): Promise<AuthenticationResult>;
 }
 
 /**
  * `current` gives the logins of the password file. `secret` makes the salts of those who have none: it is to be the
  * same after a restart, which would tell them from the others.
  */
-export function newProofs(
+export function newSaslLogins(
   current: () => Promise<Logins | undefined>,
   domain: string,
   secret: Uint8Array,
-): Proofs {
+): SaslLogins {
   /** Octets that nobody can guess, the same each time for the same `purpose`. */
-  const made = (purpose: string, octets: number): Buffer =>
+  const derivedSecret = (purpose: string, octets: number): Buffer =>
     Buffer.from(hkdfSync("sha256", secret, "", purpose, octets));
 
   async function find(name: string) {
@@ -74,8 +74,8 @@ export function newProofs(
     return {
       login: login ?? name.toLowerCase(),
       keys: lines.flatMap(({ stored }) => stored.inspection.keys ?? []),
-      shut: lines.length === 0 ? whyShut(logins, login) : "",
-      shapes: logins.shapes,
+      disabled: lines.length === 0 ? whyDisabled(logins, login) : "",
+      scramParameters: logins.scramParameters,
     };
   }
 
@@ -84,8 +84,8 @@ export function newProofs(
       const found = await find(name);
       if (!found) return neverRead;
       const own = found.keys.flatMap(statesOf);
-      const states = own.length > 0 ? own : [made("CRAM-MD5", 32)];
-      const refusal = own.length > 0 ? rejected("wrong password") : keyless(found.shut, "CRAM-MD5");
+      const states = own.length > 0 ? own : [derivedSecret("CRAM-MD5", 32)];
+      const refusal = own.length > 0 ? rejected("wrong password") : keyless(found.disabled, "CRAM-MD5");
       return {
         check(challenge, digest) {
           const right = states.filter((one) => sameDigest(hmacMd5(one, Buffer.from(challenge)), digest));
@@ -97,41 +97,44 @@ export function newProofs(
     async scram(name, digest) {
       const found = await find(name);
       if (!found) return neverRead;
-      const { login, keys, shut, shapes } = found;
+      const { login, keys, disabled, scramParameters } = found;
       const own = keys.filter(({ kind }) => kind === digest || kind === "cleartext");
       const newest = own.at(-1);
-      if (newest?.kind === digest) return scramSide(digest, login, newest, async () => [newest]);
-      const shape = (newest ? undefined : shapes.get(digest)) ?? derivedShape;
-      const salted = { salt: made(`${digest} ${login}`, shape.octets), rounds: shape.rounds };
-      const nobodys = made(`${digest} nobody`, 32);
+      if (newest?.kind === digest) return scramLogin(digest, login, newest, async () => [newest]);
+      const parameters = (newest ? undefined : scramParameters.get(digest)) ?? derivedParameters;
+      const salted = {
+        salt: derivedSecret(`${digest} ${login}`, parameters.octets),
+        rounds: parameters.rounds,
+      };
+      const nobodys = derivedSecret(`${digest} nobody`, 32);
       const given = (): Promise<readonly ScramKeys[]> => {
-        if (!shape.isDerived) return Promise.resolve([{ stored: nobodys, server: nobodys }]);
+        if (!parameters.isDerived) return Promise.resolve([{ stored: nobodys, server: nobodys }]);
         const texts = own.flatMap((key) => (key.kind === "cleartext" ? [key.password] : []));
         return Promise.all(
           (newest ? texts : [nobodys]).map((text) => scramKeys(digest, text, salted.salt, salted.rounds)),
         );
       };
-      const side = scramSide(digest, login, salted, given);
-      return newest ? side : failing(side, keyless(shut, mechanismOf[digest]));
+      const side = scramLogin(digest, login, salted, given);
+      return newest ? side : failingLogin(side, keyless(disabled, mechanismOf[digest]));
     },
 
-    async vouched(name) {
+    async external(name) {
       const found = await find(name);
       if (!found) return neverRead;
-      return found.shut === "" ? accepted(found.login) : rejected(found.shut);
+      return found.disabled === "" ? accepted(found.login) : rejected(found.disabled);
     },
   };
 }
 
-const accepted = (login: string): Verdict => ({ kind: "accepted", login });
+const accepted = (login: string): AuthenticationResult => ({ kind: "accepted", login });
 const rejected = (reason: string): Rejected => ({ kind: "rejected", reason });
 
 const mechanismOf: Readonly<Record<ScramDigest, string>> = { sha1: "SCRAM-SHA-1", sha256: "SCRAM-SHA-256" };
 
-/** For a login without keys for `mechanism`, or one that is `shut` to all. */
-function keyless(shut: string, mechanism: string): Rejected {
-  if (shut !== "") return rejected(shut);
-  return { ...rejected(`the stored password does not allow ${mechanism}`), isVain: true };
+/** For a login without keys for `mechanism`, or one that is `disabled` to all. */
+function keyless(disabled: string, mechanism: string): Rejected {
+  if (disabled !== "") return rejected(disabled);
+  return { ...rejected(`the stored password does not allow ${mechanism}`), cannotSucceed: true };
 }
 
 function statesOf(keys: Keys): readonly Buffer[] {
@@ -140,12 +143,12 @@ function statesOf(keys: Keys): readonly Buffer[] {
 }
 
 /** RFC 5802 section 3, from the server's end; any of the keys that `make` gives may be the client's. */
-function scramSide(
+function scramLogin(
   digest: ScramDigest,
   login: string,
   { salt, rounds }: { readonly salt: Buffer; readonly rounds: number },
   make: () => Promise<readonly ScramKeys[]>,
-): Scram {
+): ScramLogin {
   const fits = (message: string, proof: Buffer, { stored }: ScramKeys): boolean => {
     const signature = createHmac(digest, stored).update(message).digest();
     if (proof.length !== signature.length) return false;
@@ -160,12 +163,15 @@ function scramSide(
       const signature = createHmac(digest, right?.server ?? "")
         .update(message)
         .digest();
-      return { verdict: right ? accepted(login) : rejected("wrong password"), signature };
+      return { result: right ? accepted(login) : rejected("wrong password"), signature };
     },
   };
 }
 
 /** The same, for whom nothing is right. */
-function failing(side: Scram, verdict: Rejected): Scram {
-  return { ...side, check: async (message, proof) => ({ ...(await side.check(message, proof)), verdict }) };
+function failingLogin(side: ScramLogin, verdict: Rejected): ScramLogin {
+  return {
+    ...side,
+    check: async (message, proof) => ({ ...(await side.check(message, proof)), result: verdict }),
+  };
 }

@@ -1,5 +1,5 @@
 /**
- * Every way of keeping a password, a row each, in the order in which `doveadm pw -l` names them.
+ * Every scheme, a row each, in the order in which `doveadm pw -l` names them.
  * man/tpa-submit-passwd.5, SCHEMES, lists the rows; a test compares the two.
  */
 import { argon2Scheme } from "./argon2.ts";

@@ -1,11 +1,11 @@
 /** A stored password as text: `{SCHEME}value`, `{SCHEME.HEX}value`, `{SCHEME.B64}value` or a bare crypt string. */
 import { exitStatus, Failure } from "../failure.ts";
 import {
-  type Attempt,
   decode,
   type Encoding,
   type Inspection,
   longestPassword,
+  type PasswordAttempt,
   type Scheme,
   type Unusable,
 } from "./scheme.ts";
@@ -52,7 +52,7 @@ export function readStored(text: string): Stored | Unusable {
 }
 
 /** Whether `password` belongs to what is stored. */
-export async function verifyStored(stored: Stored, attempt: Attempt): Promise<boolean> {
+export async function verifyStored(stored: Stored, attempt: PasswordAttempt): Promise<boolean> {
   return stored.inspection.verify(attempt);
 }
 
@@ -87,7 +87,11 @@ function printable(text: string): string {
 }
 
 /** Makes a value within the limits of `scheme`. `rounds` 0 is its standard. Throws a Failure (75) for what it cannot keep. */
-export async function createStored(scheme: Scheme, rounds: number, attempt: Attempt): Promise<Stored> {
+export async function createStored(
+  scheme: Scheme,
+  rounds: number,
+  attempt: PasswordAttempt,
+): Promise<Stored> {
   refuseUnfit(scheme, attempt);
   const value = await scheme.generate(attempt, roundsFor(scheme, rounds));
   const inspection = scheme.inspect(value);
@@ -96,7 +100,7 @@ export async function createStored(scheme: Scheme, rounds: number, attempt: Atte
   return { scheme, value, inspection };
 }
 
-function refuseUnfit(scheme: Scheme, { password, names }: Attempt): void {
+function refuseUnfit(scheme: Scheme, { password, names }: PasswordAttempt): void {
   const octets = Buffer.byteLength(password);
   const longest = Math.min(scheme.longest ?? longestPassword, longestPassword);
   if (octets > longest) {

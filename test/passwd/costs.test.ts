@@ -1,6 +1,6 @@
 /** How long the dearest check takes that a password file can cause. */
 import { expect, test } from "vitest";
-import { newCosts } from "../../src/passwd/costs.ts";
+import { newCheckTimes } from "../../src/passwd/costs.ts";
 import { indexLogins } from "../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../src/passwd/password-file.ts";
 
@@ -14,7 +14,7 @@ const loginsOf = (...lines: readonly string[]) =>
 /** Costs by a table, and which stored passwords were measured. */
 function newTable(times: Readonly<Record<string, number>>) {
   const asked: string[] = [];
-  const costs = newCosts(async (stored) => {
+  const costs = newCheckTimes(async (stored) => {
     asked.push(...stored);
     return stored.map((one) => times[one] ?? 0);
   });
@@ -23,16 +23,16 @@ function newTable(times: Readonly<Record<string, number>>) {
 
 test("is that of the dearest login, with all its lines, and room", async () => {
   const { costs } = newTable({ [cost10]: 60, [cost12]: 240, "{PLAIN}x": 1 });
-  expect(await costs.dearest(loginsOf(`a:${cost10}`, "b:{PLAIN}x"))).toBe(1.25 * 60);
-  expect(await costs.dearest(loginsOf(`a:${cost10}`, `a:${cost10}`, `c:${cost10}`))).toBe(1.25 * 120);
-  expect(await costs.dearest(loginsOf(`a:${cost10}`, `b:${cost12}`, "b:{PLAIN}x"))).toBe(1.25 * 241);
+  expect(await costs.slowest(loginsOf(`a:${cost10}`, "b:{PLAIN}x"))).toBe(1.25 * 60);
+  expect(await costs.slowest(loginsOf(`a:${cost10}`, `a:${cost10}`, `c:${cost10}`))).toBe(1.25 * 120);
+  expect(await costs.slowest(loginsOf(`a:${cost10}`, `b:${cost12}`, "b:{PLAIN}x"))).toBe(1.25 * 241);
 });
 
 test("is measured once for each kind of hash, whatever the file", async () => {
   const { asked, costs } = newTable({ [cost10]: 60, [cost12]: 240 });
   const logins = loginsOf(`a:${cost10}`, `b:${cost10.replaceAll("a", "c")}`, `c:${cost12}`);
-  const [one, other] = await Promise.all([costs.dearest(logins), costs.dearest(logins)]);
+  const [one, other] = await Promise.all([costs.slowest(logins), costs.slowest(logins)]);
   expect([one, other]).toEqual([300, 300]);
-  expect(await costs.dearest(loginsOf(`d:${other12}`, "e:!locked"))).toBe(300);
+  expect(await costs.slowest(loginsOf(`d:${other12}`, "e:!locked"))).toBe(300);
   expect(asked).toHaveLength(2);
 });

@@ -129,7 +129,7 @@ describe("indexLogins()", () => {
       { number: 4, login: "user3@example.net", reason: "the login is of another domain" },
       { number: 5, login: "user4", reason: "locked" },
     ]);
-    expect(logins.shut.get("user4")).toBe("locked");
+    expect(logins.disabled.get("user4")).toBe("locked");
   });
 
   test("takes a line of the commonest cost for those who do not exist", () => {

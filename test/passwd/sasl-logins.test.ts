@@ -2,7 +2,7 @@ import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { indexLogins } from "../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../src/passwd/password-file.ts";
-import { newProofs, type Scram } from "../../src/passwd/sasl-logins.ts";
+import { newSaslLogins, type ScramLogin } from "../../src/passwd/sasl-logins.ts";
 import type { ScramDigest } from "../../src/passwd/scheme.ts";
 
 // "pencil" with the salts of RFC 5802 section 5 and RFC 7677 section 3, keyed by Python's hashlib.
@@ -21,11 +21,11 @@ function indexed(...lines: readonly string[]) {
 
 function proofsOf(lines: readonly string[], secret = "secret of the host") {
   const logins = indexed(...lines);
-  return newProofs(async () => logins, "example.org", Buffer.from(secret));
+  return newSaslLogins(async () => logins, "example.org", Buffer.from(secret));
 }
 
 /** What a client that knows `password` sends (RFC 5802 section 3), and the signature that it expects. */
-function clientOf(digest: ScramDigest, password: string, { salt, rounds }: Scram, message: string) {
+function clientOf(digest: ScramDigest, password: string, { salt, rounds }: ScramLogin, message: string) {
   const salted = pbkdf2Sync(password, salt, rounds, digest === "sha1" ? 20 : 32, digest);
   const hmac = (key: Buffer, text: string): Buffer => createHmac(digest, key).update(text).digest();
   const key = hmac(salted, "Client Key");
@@ -40,7 +40,7 @@ async function tryScram(lines: readonly string[], name: string, digest: ScramDig
   const side = await proofsOf(lines).scram(name, digest);
   if ("kind" in side) throw new Error(side.reason);
   const { proof, expected } = clientOf(digest, password, side, "what both have said");
-  const { verdict, signature } = await side.check("what both have said", proof);
+  const { result: verdict, signature } = await side.check("what both have said", proof);
   return { ...verdict, isServerProven: signature.equals(expected) };
 }
 
@@ -101,7 +101,7 @@ describe("SCRAM", () => {
     const side = await proofsOf([`user1:${sha256}`]).scram("user1", "sha256");
     if ("kind" in side) throw new Error(side.reason);
     for (const length of [0, 20, 31, 33]) {
-      expect((await side.check("message", Buffer.alloc(length))).verdict.kind).toBe("rejected");
+      expect((await side.check("message", Buffer.alloc(length))).result.kind).toBe("rejected");
     }
   });
 });
@@ -147,17 +147,17 @@ describe("CRAM-MD5", () => {
 
 test("whom a certificate names is let in unless the login is shut or unknown", async () => {
   const proofs = proofsOf([`user1:${bcrypt}`, "user2:!"]);
-  expect(await proofs.vouched("USER1@example.org")).toEqual({ kind: "accepted", login: "user1" });
-  expect(await proofs.vouched("user2")).toEqual({ kind: "rejected", reason: "locked" });
-  expect(await proofs.vouched("user1@example.net")).toEqual({ kind: "rejected", reason: "unknown user" });
+  expect(await proofs.external("USER1@example.org")).toEqual({ kind: "accepted", login: "user1" });
+  expect(await proofs.external("user2")).toEqual({ kind: "rejected", reason: "locked" });
+  expect(await proofs.external("user1@example.net")).toEqual({ kind: "rejected", reason: "unknown user" });
 });
 
 test("while no password file was ever read, all is unavailable", async () => {
-  const proofs = newProofs(async () => undefined, "example.org", Buffer.from("s"));
+  const proofs = newSaslLogins(async () => undefined, "example.org", Buffer.from("s"));
   const unavailable = { kind: "unavailable", reason: "no password file could be read yet" };
   expect(await proofs.cram("user1")).toEqual(unavailable);
   expect(await proofs.scram("user1", "sha1")).toEqual(unavailable);
-  expect(await proofs.vouched("user1")).toEqual(unavailable);
+  expect(await proofs.external("user1")).toEqual(unavailable);
 });
 
 test.each<[string, readonly string[]]>([

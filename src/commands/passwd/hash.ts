@@ -1,7 +1,7 @@
 /** Makes a hash, tests one, lists the schemes: what doveadm pw does. */
 import { print as write } from "../../cli/print.ts";
 import { exitStatus, Failure, nearest } from "../../failure.ts";
-import type { Attempt } from "../../passwd/scheme.ts";
+import type { PasswordAttempt } from "../../passwd/scheme.ts";
 import { schemes } from "../../passwd/schemes.ts";
 import {
   createStored,
@@ -13,20 +13,20 @@ import {
   type Stored,
   verifyStored,
 } from "../../passwd/stored.ts";
-import type { Options } from "./options.ts";
+import type { PasswdOptions } from "./options.ts";
 import { knownPassword, newPassword } from "./secret.ts";
 
 export interface NewHash {
   /** As it is to be printed or kept. */
   readonly text: string;
   readonly stored: Stored;
-  readonly attempt: Attempt;
-  /** The password was made and not given: it has to be shown, once. */
+  readonly attempt: PasswordAttempt;
+  /** The password was generated and not given: it has to be printed, once. */
   readonly generated: boolean;
 }
 
 /** Prints a new hash. */
-export async function printHash(options: Options): Promise<number> {
+export async function printHash(options: PasswdOptions): Promise<number> {
   const { text, stored, attempt, generated } = await makeHash(options, options.user ?? "", !options.noPrefix);
   if (options.json) {
     const { algorithm, cost, weakness } = stored.inspection;
@@ -48,7 +48,7 @@ export async function printHash(options: Options): Promise<number> {
 }
 
 /** Asks for a password and hashes it as the options say; warns where the result is weak. */
-export async function makeHash(options: Options, user: string, prefix: boolean): Promise<NewHash> {
+export async function makeHash(options: PasswdOptions, user: string, prefix: boolean): Promise<NewHash> {
   const name = schemeNamed(options.scheme);
   const { scheme } = name;
   if (!prefix && !hasBareForm(name)) {
@@ -79,7 +79,7 @@ export function hasBareForm({ scheme, suffix }: SchemeName): boolean {
 }
 
 /** Says whether the password belongs to `hash`. */
-export async function testHash(options: Options, hash: string): Promise<number> {
+export async function testHash(options: PasswdOptions, hash: string): Promise<number> {
   schemeNamed(options.scheme); // a wrong one is a mistake, although it is not used
   const stored = usable(hash);
   const password = await knownPassword(options, "Enter password to verify: ");
@@ -88,7 +88,7 @@ export async function testHash(options: Options, hash: string): Promise<number> 
   return print(`${hash.startsWith("{") ? "" : `{${stored.scheme.name}}`}${hash} (verified)`);
 }
 
-export function listSchemes(options: Options): number {
+export function listSchemes(options: PasswdOptions): number {
   if (!options.json) return print(`${schemes.map(({ name }) => name).join(" ")} `); // doveadm ends it so
   return print(
     JSON.stringify(
@@ -133,7 +133,7 @@ function usable(hash: string): Stored {
   return stored;
 }
 
-async function verifyText(text: string, attempt: Attempt): Promise<void> {
+async function verifyText(text: string, attempt: PasswordAttempt): Promise<void> {
   if (await verifyStored(usable(text), attempt)) return;
   throw new Failure(exitStatus.temporary, "the password does not belong to this hash");
 }

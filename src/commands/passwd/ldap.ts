@@ -1,18 +1,18 @@
 /** `--ldap`: sets a user's hash in the directory and reads it back. */
 import { readFile } from "node:fs/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Login, readAccess } from "../../ldap/access.ts";
+import { type LdapLogin, readAccess } from "../../ldap/access.ts";
 import { withDirectory } from "../../ldap/connection.ts";
 import { findDn, ownDn, setPassword } from "../../ldap/password-change.ts";
 import { hasBareForm, makeHash, print, schemeNamed, tell } from "./hash.ts";
-import type { Options } from "./options.ts";
+import type { PasswdOptions } from "./options.ts";
 import { askOnce } from "./secret.ts";
 
-export async function setInDirectory(options: Options, user: string): Promise<number> {
+export async function setInDirectory(options: PasswdOptions, user: string): Promise<number> {
   const { readConfig } = await import("../../config/read.ts");
   const { ldap, domain } = await readConfig(options.config);
   const dn = ownDn(ldap, user);
-  const login: Login | undefined = options.asAdmin
+  const login: LdapLogin | undefined = options.asAdmin
     ? undefined
     : { kind: "simple", dn, password: await directoryPassword(options, user) };
   const access = await readAccess(ldap, login);
@@ -31,7 +31,7 @@ export async function setInDirectory(options: Options, user: string): Promise<nu
   return exitStatus.ok;
 }
 
-async function directoryPassword({ bindPasswordFile }: Options, user: string): Promise<string> {
+async function directoryPassword({ bindPasswordFile }: PasswdOptions, user: string): Promise<string> {
   if (bindPasswordFile === undefined) return askOnce(`Directory password of ${user}: `);
   try {
     return (await readFile(bindPasswordFile, "utf8")).replace(/\r?\n$/, "");

@@ -9,16 +9,16 @@ import {
   attributesOf,
   hashesOf,
   isHash,
+  judgePasswords,
   otherReasons,
-  personOf,
+  type RuleSettings,
   rules,
-  type Terms,
 } from "../../ldap/account.ts";
 import { withDirectory } from "../../ldap/connection.ts";
 import { passwordLines, readPasswordFile, schemeOf } from "../../ldap/contents.ts";
-import { type Entry, quoted, textsOf } from "../../ldap/directory.ts";
+import { type LdapEntry, quoted, textsOf } from "../../ldap/directory.ts";
 import { entriesOf } from "../../ldap/search.ts";
-import { type Found, findFile } from "../../ldap/synced-file.ts";
+import { type FileState, findFile } from "../../ldap/synced-file.ts";
 import { canonicalLogin } from "../../passwd/password-file.ts";
 import { readTask, termsOf, time } from "./run.ts";
 
@@ -33,25 +33,27 @@ const nothingAllowed = {
 
 /** `user` as it is typed at the login prompt, with the domain or without. */
 export async function explainPerson(config: Config, user: string, json: boolean): Promise<number> {
-  const terms = termsOf(config);
+  const settings = termsOf(config);
   const login = canonicalLogin(user, config.domain) ?? user;
   const { access, task } = await readTask(config, nothingAllowed);
   const found = await findFile(task.passwords);
-  const attribute = terms["login-attribute"];
+  const attribute = settings["login-attribute"];
   const entries = await withDirectory(access, new AbortController().signal, async (directory) => {
     const who = { attribute, login, filter: "" };
-    const all = await entriesOf(directory, task.where, who, [...attributesOf(terms), "modifyTimestamp"]);
-    const wanted = await entriesOf(directory, task.where, { ...who, filter: task.where.filter }, [attribute]);
+    const all = await entriesOf(directory, task.search, who, [...attributesOf(settings), "modifyTimestamp"]);
+    const wanted = await entriesOf(directory, task.search, { ...who, filter: task.search.filter }, [
+      attribute,
+    ]);
     return all.map((entry) => ({ entry, wanted: wanted.some(({ dn }) => dn === entry.dn) }));
   });
   const file = { path: task.passwords, modified: found?.modified, hashes: found && linesOf(found, login) };
-  const explanation = explain({ login, base: task.where.base, entries, file }, terms, Date.now());
+  const explanation = explain({ login, base: task.search.base, entries, file }, settings, Date.now());
   print(json ? `${JSON.stringify(explanation)}\n` : explanationText(explanation));
   return exitStatus.ok;
 }
 
 /** The login's hashes in the file; none where the file is damaged and lets nobody in. */
-function linesOf({ octets }: Found, login: string): readonly string[] | undefined {
+function linesOf({ octets }: FileState, login: string): readonly string[] | undefined {
   try {
     return readPasswordFile(octets).get(login);
   } catch (error) {
@@ -61,12 +63,12 @@ function linesOf({ octets }: Found, login: string): readonly string[] | undefine
 }
 
 /** What was found out about one login. */
-export interface Findings {
+export interface ExplainFacts {
   readonly login: string;
   /** Where the entries were looked for. */
   readonly base: string;
   /** The entries with this login, and whether `ldap.filter` finds each. */
-  readonly entries: readonly { readonly entry: Entry; readonly wanted: boolean }[];
+  readonly entries: readonly { readonly entry: LdapEntry; readonly wanted: boolean }[];
   readonly file: {
     readonly path: string;
     /** When it was written, milliseconds since the epoch; undefined where there is none. */
@@ -76,8 +78,8 @@ export interface Findings {
   };
 }
 
-/** One rule's word about an entry; `objection` is "" where it has none. */
-export interface Verdict {
+/** What one rule says of an entry; `objection` is "" where it has none. */
+export interface RuleResult {
   readonly rule: string;
   readonly about: string;
   readonly objection: string;
@@ -87,7 +89,7 @@ export interface ExplainedEntry {
   readonly dn: string;
   /** Milliseconds since the epoch; undefined where the directory does not tell. */
   readonly changed: number | undefined;
-  readonly verdicts: readonly Verdict[];
+  readonly verdicts: readonly RuleResult[];
   /** Of each value of the password attribute: its scheme, or what is wrong with it; whether the file has it. */
   readonly passwords: readonly { readonly what: string; readonly inFile: boolean }[];
 }
@@ -106,47 +108,57 @@ export interface Explanation {
 }
 
 /** Tells about the findings as things stand at the time `now`. */
-export function explain(findings: Findings, terms: Terms, now: number): Explanation {
+export function explain(findings: ExplainFacts, settings: RuleSettings, now: number): Explanation {
   const { login, entries, file } = findings;
   const { path, modified, hashes = [] } = file;
   const explained = entries.map(({ entry, wanted }): ExplainedEntry => {
-    const person = personOf(entry, terms);
+    const judgedEntry = judgePasswords(entry, settings);
     return {
       dn: quoted(entry.dn, ""),
       changed: generalizedTime(textsOf(entry, "modifyTimestamp")[0] ?? ""),
       verdicts: [
-        verdict("filtered", "found by ldap.filter", wanted ? undefined : otherReasons.filtered),
-        ...rules.map(({ reason, about, objection }) => verdict(reason, about, objection(person, terms, now))),
+        ruleResult("filtered", "found by ldap.filter", wanted ? undefined : otherReasons.filtered),
+        ...rules.map(({ reason, about, objection }) =>
+          ruleResult(reason, about, objection(judgedEntry, settings, now)),
+        ),
       ],
-      passwords: person.passwords.map((one) => ({
+      passwords: judgedEntry.passwords.map((one) => ({
         what: isHash(one) ? one.scheme : one.detail,
         inFile: isHash(one) && hashes.includes(one.text),
       })),
     };
   });
   const listed = file.hashes !== undefined;
-  const told = { login, entries: explained, file: { path, modified, listed, schemes: hashes.map(schemeOf) } };
-  return { ...told, conclusion: conclude(findings, told.entries, terms) };
+  const facts = {
+    login,
+    entries: explained,
+    file: { path, modified, listed, schemes: hashes.map(schemeOf) },
+  };
+  return { ...facts, conclusion: conclude(findings, facts.entries, settings) };
 }
 
-function verdict(rule: string, about: string, objection: string | undefined): Verdict {
+function ruleResult(rule: string, about: string, objection: string | undefined): RuleResult {
   return { rule, about, objection: objection ?? "" };
 }
 
-/** From the directory to the file, the first thing that is in the way. */
-function conclude(findings: Findings, explained: readonly ExplainedEntry[], terms: Terms): string {
+/** The first obstacle on the way from the directory to the file. */
+function conclude(
+  findings: ExplainFacts,
+  explained: readonly ExplainedEntry[],
+  settings: RuleSettings,
+): string {
   const { login, base, entries, file } = findings;
   const listed = file.hashes !== undefined;
   const leaves = listed ? "; the next sync takes the login out of the file" : "";
   const [found, ...others] = entries;
   if (found === undefined) {
-    return `There is no entry with ${terms["login-attribute"]} ${login} below ${base}, or it cannot be seen${leaves}.`;
+    return `There is no entry with ${settings["login-attribute"]} ${login} below ${base}, or it cannot be seen${leaves}.`;
   }
   if (others.length > 0) return `${entries.length} entries have this login, so none may use it${leaves}.`;
   const objection = explained[0]?.verdicts.find((one) => one.objection !== "");
   if (objection) return `Left out (${objection.rule}): ${objection.objection}${leaves}.`;
 
-  const wanted = passwordLines(hashesOf(personOf(found.entry, terms)), terms.format);
+  const wanted = passwordLines(hashesOf(judgePasswords(found.entry, settings)), settings.format);
   if (!listed)
     return "The account is good but not in the file: the next sync puts it there. Run tpa-submit sync.";
   const same = wanted.length === file.hashes.length && wanted.every((text) => file.hashes?.includes(text));

@@ -3,34 +3,34 @@ import { print } from "../../cli/print.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { readAccess } from "../../ldap/access.ts";
-import type { Terms } from "../../ldap/account.ts";
+import type { RuleSettings } from "../../ldap/account.ts";
 import { withDirectory } from "../../ldap/connection.ts";
-import type { Step } from "../../ldap/contents.ts";
+import type { NamedChange } from "../../ldap/contents.ts";
 import { quoted } from "../../ldap/directory.ts";
 import type { GuardFlag } from "../../ldap/guard.ts";
-import { type FileReport, filesOf, type Report, synchronise, type Task } from "../../ldap/sync.ts";
+import { type FileReport, filesOf, type SyncReport, type SyncTask, synchronise } from "../../ldap/sync.ts";
 import { readOwnership } from "../../ldap/synced-file.ts";
-import { openFigures } from "./metrics.ts";
-import type { Options } from "./options.ts";
+import { openMetrics } from "./metrics.ts";
+import type { SyncOptions } from "./options.ts";
 
 /** Returns 0; what went wrong is thrown, and has been noted in the metrics by then. */
-export async function runOnce(config: Config, options: Options): Promise<number> {
-  const figures = await openFigures(options.dryRun ? "" : config.sync["metrics-file"]);
+export async function runOnce(config: Config, options: SyncOptions): Promise<number> {
+  const metrics = await openMetrics(options.dryRun ? "" : config.sync["metrics-file"]);
   const began = Date.now();
-  let report: Report;
+  let report: SyncReport;
   try {
     report = await runAndPrint(config, options, began);
   } catch (error) {
-    await figures.failed(Date.now()).catch((second: unknown) => {
+    await metrics.failed(Date.now()).catch((second: unknown) => {
       process.stderr.write(`tpa-submit sync: ${errorText(second)}\n`); // the first is thrown, below
     });
     throw error;
   }
-  await figures.succeeded(report, began, Date.now());
+  await metrics.succeeded(report, began, Date.now());
   return exitStatus.ok;
 }
 
-async function runAndPrint(config: Config, options: Options, began: number): Promise<Report> {
+async function runAndPrint(config: Config, options: SyncOptions, began: number): Promise<SyncReport> {
   const { access, task } = await readTask(config, options);
   const report = await withDirectory(access, new AbortController().signal, (directory) =>
     synchronise(directory, task, began),
@@ -44,43 +44,43 @@ async function runAndPrint(config: Config, options: Options, began: number): Pro
 }
 
 /** What of the options matters to a run. */
-export type Choice = Pick<
-  Options,
+export type RunOptions = Pick<
+  SyncOptions,
   "dryRun" | "allowShrink" | "allowEmpty" | "allowPartial" | "allowReferral" | "allowAnonymous"
 >;
 
-/** The way into the directory, and what to do there. Reads the password file of the bind each time: it may change. */
-export async function readTask(config: Config, choice: Choice) {
+/** How to reach the directory, and the task. Reads the file with the bind's password each time: it may have changed. */
+export async function readTask(config: Config, run: RunOptions) {
   const { ldap, sync, passwords, senders } = config;
   const access = await readAccess(ldap);
   const allowed: readonly (readonly [boolean, GuardFlag])[] = [
-    [choice.allowShrink, "--allow-shrink"],
-    [choice.allowEmpty, "--allow-empty"],
-    [choice.allowPartial, "--allow-partial"],
-    [choice.allowReferral, "--allow-referral"],
-    [choice.allowAnonymous, "--allow-anonymous"],
+    [run.allowShrink, "--allow-shrink"],
+    [run.allowEmpty, "--allow-empty"],
+    [run.allowPartial, "--allow-partial"],
+    [run.allowReferral, "--allow-referral"],
+    [run.allowAnonymous, "--allow-anonymous"],
   ];
-  const task: Task = {
-    where: ldap,
-    terms: termsOf(config),
+  const task: SyncTask = {
+    search: ldap,
+    rules: termsOf(config),
     loggedIn: access.login.kind !== "anonymous",
     passwords: passwords.file,
     aliases: ldap["sender-attribute"] === "" ? "" : senders.aliases,
     ownership: await readOwnership(sync.owner, sync.group, sync.mode),
     largestLoss: sync["largest-loss"],
     allowed: allowed.flatMap(([given, name]) => (given ? [name] : [])),
-    write: !choice.dryRun,
+    write: !run.dryRun,
   };
   return { access, task };
 }
 
 /** What the rules of account.ts go by. */
-export function termsOf({ ldap, sync }: Config): Terms {
+export function termsOf({ ldap, sync }: Config): RuleSettings {
   return { ...ldap, ...sync };
 }
 
-/** Throws a Failure (status 65), one line, where a guard spoke up. */
-export function refuseAlarms(report: Report): void {
+/** Throws a Failure (status 65), one line, where a guard objected. */
+export function refuseAlarms(report: SyncReport): void {
   const refused = filesOf(report).filter(({ alarms }) => alarms.length > 0);
   if (refused.length === 0) return;
   const alarms = refused.flatMap((file) => file.alarms);
@@ -95,13 +95,13 @@ export function refuseAlarms(report: Report): void {
 }
 
 /** One line for each login that comes, changes or goes. */
-export function changesText(report: Report): string {
+export function changesText(report: SyncReport): string {
   return filesOf(report).map(fileChanges).join("");
 }
 
 function fileChanges({ difference: { added, changed, removed } }: FileReport): string {
-  const lines = (sign: string, steps: readonly Step[]) =>
-    steps.map(({ name, why }) => `${sign} ${quoted(name, "")}: ${why}\n`);
+  const lines = (sign: string, changes: readonly NamedChange[]) =>
+    changes.map(({ name, why }) => `${sign} ${quoted(name, "")}: ${why}\n`);
   const gone = removed.map(({ name, reason, why }) => ({
     name,
     why: reason === undefined ? why : `${reason}, ${why}`,
@@ -110,14 +110,14 @@ function fileChanges({ difference: { added, changed, removed } }: FileReport): s
 }
 
 /** One line for each entry that is left out. */
-export function exclusionsText({ exclusions, remarks }: Report): string {
+export function exclusionsText({ exclusions, remarks }: SyncReport): string {
   const left = exclusions.map(
     ({ login, dn, reason, detail }) => `left out: ${login === "" ? dn : login}: ${reason}, ${detail}\n`,
   );
   return [...left, ...remarks.map((remark) => `passed over: ${remark}\n`)].join("");
 }
 
-const words = {
+const resultTexts = {
   replaced: "replaced",
   unchanged: "is up to date",
   pending: "would be replaced",
@@ -125,7 +125,7 @@ const words = {
 } as const;
 
 /** One line for each file. */
-export function summary(report: Report): string {
+export function summary(report: SyncReport): string {
   return filesOf(report)
     .map(({ path, result, difference: { added, changed, removed } }) => {
       const numbers = [
@@ -134,14 +134,14 @@ export function summary(report: Report): string {
         changed.length > 0 ? `${changed.length} changed` : "",
         removed.length > 0 ? `${removed.length} removed` : "",
       ];
-      return `${path} ${words[result]}: ${numbers.filter((number) => number !== "").join(", ")}`;
+      return `${path} ${resultTexts[result]}: ${numbers.filter((number) => number !== "").join(", ")}`;
     })
     .map((line) => `${line.replace(/: $/, "")}\n`)
     .join("");
 }
 
 /** The whole report as JSON. */
-export function asJson(report: Report): string {
+export function asJson(report: SyncReport): string {
   const file = ({ path, result, difference, alarms }: FileReport) => ({
     path,
     result,

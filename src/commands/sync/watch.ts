@@ -1,60 +1,60 @@
 /**
- * `--watch`: asks every few seconds whether the directory changed, searches when it did, and waits longer while it is
- * away. The loop is pure but for the functions it is given; the rest hands it a clock, signals, metrics and a directory.
+ * `--watch`: asks every few seconds whether the directory changed, searches when it did, and waits longer while it does
+ * not answer. The loop is pure but for the functions it is given; the rest hands it a clock, signals, metrics and a directory.
  */
 import { setTimeout as pauseFor } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { withDirectory } from "../../ldap/connection.ts";
-import type { Directory } from "../../ldap/directory.ts";
-import { isStill, stateOf, topOf } from "../../ldap/search.ts";
-import { filesOf, type Report, synchronise } from "../../ldap/sync.ts";
+import type { LdapDirectory } from "../../ldap/directory.ts";
+import { contextCsnOf, isOutdated, namingContextOf } from "../../ldap/search.ts";
+import { filesOf, type SyncReport, synchronise } from "../../ldap/sync.ts";
 import { type Http, startHttp } from "../../server/log/http.ts";
-import { type Keeper, openFigures } from "./metrics.ts";
-import type { Options } from "./options.ts";
+import { openMetrics, type SyncMetrics } from "./metrics.ts";
+import type { SyncOptions } from "./options.ts";
 import { exclusionsText, readTask, refuseAlarms, summary } from "./run.ts";
 
 /** Goes on until SIGTERM or SIGINT; SIGHUP asks for a whole search now. Returns 0. */
-export async function keepWatching(config: Config, options: Options): Promise<number> {
-  await readTask(config, options); // what is wrong with the settings shall be told at once, and end it
+export async function keepWatching(config: Config, options: SyncOptions): Promise<number> {
+  await readTask(config, options); // a mistake in the settings ends it at once
   const stop = new AbortController();
   const end = (): void => stop.abort(new Failure(exitStatus.ok, "told to stop"));
-  const bell = hangBell(stop.signal);
-  process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", bell.ring);
-  const figures = await openFigures(config.sync["metrics-file"]);
-  const http = await openPages(config, figures);
+  const waker = newWaker(stop.signal);
+  process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", waker.wake);
+  const metrics = await openMetrics(config.sync["metrics-file"]);
+  const http = await openPages(config, metrics);
   try {
-    const look = lookWith(config, options, figures, stop.signal);
-    const pace = {
+    const poll = pollWith(config, options, metrics, stop.signal);
+    const timing = {
       interval: config.sync.interval,
       fullInterval: config.sync["full-interval"],
       retryLongest: config.sync["retry-longest"],
       now: Date.now,
       random: Math.random,
-      pause: (milliseconds: number) => bell.wait(milliseconds),
+      pause: (milliseconds: number) => waker.wait(milliseconds),
     };
-    await watch(look, pace, (error) => complain(error, figures), stop.signal);
+    await watch(poll, timing, (error) => reportFailure(error, metrics), stop.signal);
   } finally {
     await http?.close();
-    process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", bell.ring);
+    process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", waker.wake);
   }
   return exitStatus.ok;
 }
 
-async function openPages({ sync: { http } }: Config, figures: Keeper): Promise<Http | undefined> {
+async function openPages({ sync: { http } }: Config, metrics: SyncMetrics): Promise<Http | undefined> {
   if (http === null) return undefined;
-  const trouble = { ok: false, reason: "the directory could not be asked, or was not believed" } as const;
+  const unhealthy = { ok: false, reason: "the directory could not be asked, or was not believed" } as const;
   const pages = {
-    metrics: () => figures.text(),
-    health: () => (figures.well() ? ({ ok: true } as const) : trouble),
+    metrics: () => metrics.text(),
+    health: () => (metrics.healthy() ? ({ ok: true } as const) : unhealthy),
   };
   const opened = await startHttp(http, pages, "sync.http");
   say(`metrics on http://${http.host}:${opened.address.port}/metrics`);
   return opened;
 }
 
-/** One look: a base search, and everything else where that says so. */
-function lookWith(config: Config, options: Options, figures: Keeper, signal: AbortSignal) {
+/** One poll: a base search for the state, and a whole search where it changed. */
+function pollWith(config: Config, options: SyncOptions, metrics: SyncMetrics, signal: AbortSignal) {
   let top: string | undefined;
   let first = true;
   let warned = false;
@@ -62,41 +62,43 @@ function lookWith(config: Config, options: Options, figures: Keeper, signal: Abo
     const began = Date.now();
     const { access, task } = await readTask(config, options);
     return withDirectory(access, signal, async (directory) => {
-      top ??= await topOf(directory, config.ldap.base);
-      const state = top === undefined ? "" : await stateOf(directory, top);
+      top ??= await namingContextOf(directory, config.ldap.base);
+      const state = top === undefined ? "" : await contextCsnOf(directory, top);
       if (state !== "" && state === known) {
-        await figures.still(Date.now());
+        await metrics.unchanged(Date.now());
         return state;
       }
       const { latest } = await bring(directory);
       const still =
-        top !== undefined && isStill(state, latest) && isStill(await stateOf(directory, top), latest);
+        top !== undefined &&
+        isOutdated(state, latest) &&
+        isOutdated(await contextCsnOf(directory, top), latest);
       if (still && !warned)
         say(`${directory.url}: contextCSN stands still (syncprov?): asking in full every minute`);
       warned ||= still;
       return still ? "" : state;
     });
 
-    async function bring(directory: Directory): Promise<Report> {
+    async function bring(directory: LdapDirectory): Promise<SyncReport> {
       const report = await synchronise(directory, task, began);
       refuseAlarms(report);
       const news = first || filesOf(report).some(({ result }) => result !== "unchanged");
       if (news && options.verbose) process.stderr.write(exclusionsText(report));
       if (news && !options.quiet) process.stderr.write(summary(report));
       first = false;
-      await figures.succeeded(report, began, Date.now());
+      await metrics.succeeded(report, began, Date.now());
       return report;
     }
   };
 }
 
-/** A failed run is told and never fatal; a bug is told with its stack. */
-async function complain(error: unknown, figures: Keeper): Promise<void> {
+/** Prints a failed run, which is never fatal; a bug with its stack. */
+async function reportFailure(error: unknown, metrics: SyncMetrics): Promise<void> {
   say(
     error instanceof Failure || !(error instanceof Error) ? errorText(error) : (error.stack ?? error.message),
   );
   try {
-    await figures.failed(Date.now());
+    await metrics.failed(Date.now());
   } catch (second) {
     say(errorText(second));
   }
@@ -107,55 +109,55 @@ function say(text: string): void {
 }
 
 /** A pause that SIGHUP cuts short, also when it came while nobody was waiting, and so does the end. */
-function hangBell(stopped: AbortSignal) {
-  let rung = false;
+function newWaker(stopped: AbortSignal) {
+  let woken = false;
   let waiting = new AbortController();
   stopped.addEventListener("abort", () => waiting.abort());
   return {
-    ring: (): void => {
-      rung = true;
+    wake: (): void => {
+      woken = true;
       waiting.abort();
     },
     async wait(milliseconds: number): Promise<boolean> {
       waiting = new AbortController();
-      if (rung || stopped.aborted) waiting.abort();
+      if (woken || stopped.aborted) waiting.abort();
       await pauseFor(milliseconds, undefined, waiting).catch((error: unknown) => {
         if (!waiting.signal.aborted) throw error;
       });
-      const was = rung;
-      rung = false;
+      const was = woken;
+      woken = false;
       return was;
     },
   };
 }
 
 /** Milliseconds; `random` gives numbers from 0 to 1. */
-export interface Pace {
+export interface WatchTiming {
   readonly interval: number;
   readonly fullInterval: number;
   readonly retryLongest: number;
   readonly now: () => number;
   readonly random: () => number;
-  /** Resolves when so much time has passed; true when it was cut short because somebody wants a whole search now. */
+  /** Resolves when so much time has passed; true when it was cut short because a whole search is wanted now. */
   readonly pause: (milliseconds: number) => Promise<boolean>;
 }
 
 /**
- * One look at the directory. `known` is the state it was in at the last search that counted, or undefined where a
- * whole search is due whatever the state. Gives the state before the search, "" where the directory does not tell.
+ * One poll of the directory. `known` is the state it was in at the last search that counted, or undefined where a
+ * whole search is due whatever the state. Gives the state before the search, "" where the directory has none.
  */
-export type Look = (known: string | undefined) => Promise<string>;
+export type Poll = (known: string | undefined) => Promise<string>;
 
 /** Without a state there is a search each time, so not every two seconds. Our choice. */
 const blindInterval = 60_000;
 
 /**
- * Looks until `signal` aborts. A look that throws is handed to `failed`, and the next comes later: after twice the
- * pause each time, up to `retryLongest`, and not at the same moment as everybody else's.
+ * Polls until `signal` aborts. The error of a poll goes to `failed`, and the next poll comes later: after twice the pause
+ * each time, up to `retryLongest`, with jitter.
  */
 export async function watch(
-  look: Look,
-  pace: Pace,
+  poll: Poll,
+  timing: WatchTiming,
   failed: (error: unknown) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -165,9 +167,9 @@ export async function watch(
   let asked = true;
   while (!signal.aborted) {
     try {
-      const due = asked || state === "" || pace.now() - searched >= pace.fullInterval;
-      const began = pace.now();
-      const next = await look(due ? undefined : state);
+      const due = asked || state === "" || timing.now() - searched >= timing.fullInterval;
+      const began = timing.now();
+      const next = await poll(due ? undefined : state);
       if (due || next !== state) searched = began;
       state = next;
       failures = 0;
@@ -177,13 +179,17 @@ export async function watch(
       state = "";
       await failed(error);
     }
-    asked = await pace.pause(restAfter(failures, state, pace));
+    asked = await timing.pause(delayAfter(failures, state, timing));
   }
 }
 
-/** How long to rest after so many failures in a row. */
-export function restAfter(failures: number, state: string, pace: Omit<Pace, "pause" | "now">): number {
-  const { interval, fullInterval, retryLongest, random } = pace;
+/** Milliseconds to wait after so many failures in a row. */
+export function delayAfter(
+  failures: number,
+  state: string,
+  timing: Omit<WatchTiming, "pause" | "now">,
+): number {
+  const { interval, fullInterval, retryLongest, random } = timing;
   if (failures > 0) {
     const longest = Math.min(retryLongest, interval * 2 ** Math.min(failures, 20));
     return longest * (0.5 + random() / 2);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { explain } from "../../../src/commands/sync/explain.ts";
 import { parseConfig } from "../../../src/config/read.ts";
 import { otherReasons, rules } from "../../../src/ldap/account.ts";
-import type { Entry } from "../../../src/ldap/directory.ts";
+import type { LdapEntry } from "../../../src/ldap/directory.ts";
 import { hashes } from "../../ldap/cases.ts";
 
 const reading = parseConfig('hostname = "mail.example.org"\ndomain = "example.org"\n', "standard");
@@ -12,7 +12,7 @@ const now = Date.UTC(2026, 10, 22);
 const base = "ou=users,dc=example,dc=org";
 const { md5 = "", other = "" } = hashes;
 
-function entry(attributes: Readonly<Record<string, readonly string[]>>): Entry {
+function entry(attributes: Readonly<Record<string, readonly string[]>>): LdapEntry {
   const all = { uid: ["user1"], userpassword: ["{crypt}$1$x"], mailpassword: [md5], ...attributes };
   const values = Object.entries(all).map(
     ([name, texts]) => [name, texts.map((text) => Buffer.from(text))] as const,
@@ -21,7 +21,7 @@ function entry(attributes: Readonly<Record<string, readonly string[]>>): Entry {
 }
 
 interface Situation {
-  readonly entries?: readonly Entry[];
+  readonly entries?: readonly LdapEntry[];
   readonly wanted?: boolean;
   readonly inFile?: readonly string[];
   readonly modified?: number;

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { metrics } from "../../../src/commands/sync/metrics.ts";
 import { line } from "../../../src/commands/sync/options.ts";
 import { otherReasons, rules } from "../../../src/ldap/account.ts";
-import { courseGuards, lossGuards } from "../../../src/ldap/guard.ts";
+import { searchGuards, lossGuards } from "../../../src/ldap/guard.ts";
 
 const text = readFileSync(new URL("../../../man/tpa-submit-sync.8", import.meta.url), "utf8");
 
@@ -20,7 +20,7 @@ describe("tpa-submit-sync(8)", () => {
   });
 
   test("has every guard and no other, each with the option that allows it", () => {
-    const guards = [...courseGuards, ...lossGuards];
+    const guards = [...searchGuards, ...lossGuards];
     expect(items("GUARDS")).toEqual(guards.map(({ name }) => `Ic ${name}`));
     const flags = [...text.matchAll(/^\.Pq Fl (-allow-\w+)$/gm)].map(([, flag]) => `-${flag}`);
     expect(flags).toEqual(guards.map(({ flag }) => flag));

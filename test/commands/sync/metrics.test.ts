@@ -2,11 +2,11 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openFigures } from "../../../src/commands/sync/metrics.ts";
-import type { Report } from "../../../src/ldap/sync.ts";
+import { openMetrics } from "../../../src/commands/sync/metrics.ts";
+import type { SyncReport } from "../../../src/ldap/sync.ts";
 
 const nothing = { added: [], changed: [], removed: [] };
-const report: Report = {
+const report: SyncReport = {
   url: "ldap://db.example.org",
   entries: 3,
   latest: "",
@@ -38,8 +38,8 @@ const samples = (text: string): string[] =>
 
 describe("openFigures()", () => {
   test("tells a run that went well", async () => {
-    const figures = await openFigures(path);
-    expect(figures.well()).toBe(true);
+    const figures = await openMetrics(path);
+    expect(figures.healthy()).toBe(true);
     await figures.succeeded(report, 1_000_000, 1_002_500);
     expect(samples(await readFile(path, "utf8"))).toEqual([
       "last_success_timestamp_seconds 1002.5",
@@ -56,9 +56,9 @@ describe("openFigures()", () => {
   });
 
   test("goes on from the file in a new process, and a failure takes nothing away", async () => {
-    const figures = await openFigures(path);
+    const figures = await openMetrics(path);
     await figures.failed(2_000_000);
-    expect(figures.well()).toBe(false);
+    expect(figures.healthy()).toBe(false);
     const text = samples(await readFile(path, "utf8"));
     expect(text.slice(0, 4)).toEqual([
       "last_success_timestamp_seconds 1002.5",
@@ -70,7 +70,7 @@ describe("openFigures()", () => {
   });
 
   test("forgets schemes and reasons that are no more, and dates a change only where there was one", async () => {
-    const figures = await openFigures(path);
+    const figures = await openMetrics(path);
     const unchanged = { ...report.passwords, result: "unchanged" } as const;
     await figures.succeeded(
       { ...report, schemes: new Map(), exclusions: [], passwords: unchanged },
@@ -83,24 +83,24 @@ describe("openFigures()", () => {
   });
 
   test("writes the file once a minute while nothing changes, and tells the time over HTTP all along", async () => {
-    const figures = await openFigures(path);
+    const figures = await openMetrics(path);
     await figures.succeeded(report, 4_000_000, 4_000_000);
-    await figures.still(4_059_000);
+    await figures.unchanged(4_059_000);
     expect(samples(figures.text())).toContain("last_success_timestamp_seconds 4059");
     expect(samples(await readFile(path, "utf8"))).toContain("last_success_timestamp_seconds 4000");
-    await figures.still(4_060_000);
+    await figures.unchanged(4_060_000);
     expect(samples(await readFile(path, "utf8"))).toContain("last_success_timestamp_seconds 4060");
   });
 
   test("writes at once when all is well again", async () => {
-    const figures = await openFigures(path);
+    const figures = await openMetrics(path);
     await figures.failed(5_000_000);
-    await figures.still(5_001_000);
+    await figures.unchanged(5_001_000);
     expect(samples(await readFile(path, "utf8"))).toContain("last_run_success 1");
   });
 
   test("names the setting when the file cannot be written", async () => {
-    const figures = await openFigures(join(folder, "nowhere", "sync.prom"));
+    const figures = await openMetrics(join(folder, "nowhere", "sync.prom"));
     await expect(figures.failed(0)).rejects.toMatchObject({
       status: 73,
       message: /^sync\.metrics-file: cannot write/,

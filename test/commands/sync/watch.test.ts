@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { restAfter, watch } from "../../../src/commands/sync/watch.ts";
+import { delayAfter, watch } from "../../../src/commands/sync/watch.ts";
 
 const minute = 60_000;
 const pace = { interval: 2000, fullInterval: 60 * minute, retryLongest: 5 * minute, random: () => 1 };
@@ -101,7 +101,7 @@ describe("watch()", () => {
 });
 
 test("restAfter() spreads many hosts over half of the pause", () => {
-  expect(restAfter(1, "", { ...pace, random: () => 0 })).toBe(2000);
-  expect(restAfter(1, "", { ...pace, random: () => 1 })).toBe(4000);
-  expect(restAfter(1_000_000, "", pace)).toBe(5 * minute);
+  expect(delayAfter(1, "", { ...pace, random: () => 0 })).toBe(2000);
+  expect(delayAfter(1, "", { ...pace, random: () => 1 })).toBe(4000);
+  expect(delayAfter(1_000_000, "", pace)).toBe(5 * minute);
 });

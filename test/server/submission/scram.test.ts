@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { indexLogins } from "../../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
-import { newProofs } from "../../../src/passwd/sasl-logins.ts";
+import { newSaslLogins } from "../../../src/passwd/sasl-logins.ts";
 import type { Ground, Mechanism, Sasl } from "../../../src/server/submission/sasl/exchange.ts";
 import { startSasl } from "../../../src/server/submission/sasl/mechanisms.ts";
 import { clientFinal } from "./scram-client.ts";
@@ -13,7 +13,7 @@ user:{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzp
 a=b,c:{PLAIN}pencil`;
 
 const logins = indexLogins(parsePasswordFile(passwordFile), "example.org");
-const proofs = newProofs(async () => logins, "example.org", Buffer.from("secret"));
+const proofs = newSaslLogins(async () => logins, "example.org", Buffer.from("secret"));
 
 const binding = Buffer.from("octets of this connection alone.");
 const offered: readonly Mechanism[] = [
