@@ -349,8 +349,8 @@ const atom = "[a-z0-9!#$%&'*+/=?^_`{|}~-]+";
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
 
 /**
- * RFC 5321 section 4.1.2, Dot-string "@" Domain, with the lengths of section 4.5.3.1 and RFC 1035 section 2.3.4, but for
- * a leading "#", which begins a comment in the file of aliases. `serve` would refuse that file for one bad line.
+ * RFC 5321 section 4.1.2, Dot-string "@" Domain, with the lengths of section 4.5.3.1 and RFC 1035 section 2.3.4, but
+ * for a leading "#", which begins a comment in the file of aliases. `serve` would refuse that file for one bad line.
  */
 const mailbox = new RegExp(
   `^(?!#)(?=.{1,64}@)(?=.{1,254}$)${atom}(?:\\.${atom})*@(?:${label}\\.)+${label}$`,

@@ -25,9 +25,9 @@ import {
 } from "./socket.ts";
 
 /**
- * Connects to the first URL that can be reached, logs in, lets `use` work, and hangs up whatever happens.
- * `signal` ends it at once. What `use` returns is returned. Throws what {@link LdapDirectory} throws; where no URL could be
- * reached, one Failure with a line for all of them.
+ * Connects to the first URL that can be reached, logs in, lets `use` work, and hangs up whatever happens. `signal` ends
+ * it at once. What `use` returns is returned. Throws what {@link LdapDirectory} throws; where no URL could be reached,
+ * one Failure with a line for all of them.
  */
 export async function withDirectory<Result>(
   access: LdapAccess,

@@ -1,6 +1,6 @@
 /**
- * What stands in the two files that sync writes: accounts as the lines of a password file, sender addresses as the lines
- * of an aliases file. Pure: makes the text, reads it back, and says what a new one changes.
+ * What stands in the two files that sync writes: accounts as the lines of a password file, sender addresses as the
+ * lines of an aliases file. Pure: makes the text, reads it back, and says what a new one changes.
  */
 import { errorText, exitStatus, Failure } from "../failure.ts";
 import { decodePasswordFile, isEntry, parsePasswordFile } from "../passwd/password-file.ts";
@@ -103,11 +103,11 @@ function same(one: FileLogins, other: FileLogins): boolean {
 export interface NamedChange {
   /** A login, or an address in the file of aliases. */
   readonly name: string;
-  /** For people. */
+  /** For people to read. */
   readonly why: string;
 }
 
-/** `reason` is missing where the thing that goes is an address. */
+/** `reason` is missing where an address is removed. */
 export interface Removal extends NamedChange {
   readonly reason?: Reason;
 }
@@ -119,8 +119,8 @@ export interface Difference {
 }
 
 /**
- * From the `present` file to the file `next`. `exclusions` tell why somebody goes; whoever is in none of them went
- * because the directory has no entry, unless `filtered` knows that it has one.
+ * From the `present` file to the file `next`. `exclusions` tell why a login is removed. A login in none of them has no
+ * entry in the directory, unless it is in `filtered`.
  */
 export function difference(
   present: FileLogins,

@@ -20,8 +20,8 @@ export interface Page {
 }
 
 /**
- * A directory that a bind succeeded on. Every call ends within `LdapAccess.timeout`; each throws an LdapResultError where
- * the directory refuses it, and a Failure (69 or 75) where there is no answer.
+ * A directory that a bind succeeded on. Every call ends within `LdapAccess.timeout`; each throws an LdapResultError
+ * where the directory refuses it, and a Failure (69 or 75) where there is no answer.
  */
 export interface LdapDirectory {
   /** Which of the URLs it is. */

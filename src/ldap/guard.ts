@@ -5,10 +5,10 @@
 
 /** How a search ended, and who asked. */
 export interface SearchOutcome {
-  /** Whether we logged in as somebody, and as whom the directory knew us before and after: "" is nobody. */
+  /** Whether the bind was not anonymous, and the identities that whoami gave before and after; "" is anonymous. */
   readonly loggedIn: boolean;
   readonly identities: readonly (string | undefined)[];
-  /** Entries that came. */
+  /** Entries found. */
   readonly entries: number;
   /** The directory's message where it cut the result short, else "". */
   readonly limit: string;
@@ -24,11 +24,11 @@ export interface Loss {
   readonly present: number;
   readonly next: number;
   readonly lost: number;
-  /** Percent of `present` that may go. */
+  /** Percent of `present` that may be removed. */
   readonly largest: number;
-  /** Whether a result of none is suspicious even where there was nothing before. */
+  /** Whether an empty result is suspicious even where the file was empty before. */
   readonly needed: boolean;
-  /** Where the others are, to say with an empty result: `91 no-password`. */
+  /** Why entries were left out, to name with an empty result: `91 no-password`. */
   readonly excluded: string;
 }
 

@@ -46,8 +46,8 @@ export async function findDn(
 }
 
 /**
- * Makes `text` the only value of `attribute`. Throws a Failure where the directory says no, or has made something else of it:
- * what it has taken it may have changed, or put beside other values. `attempt` is what must open it.
+ * Makes `text` the only value of `attribute`. Throws a Failure where the directory says no, or has made something else
+ * of it: what it has taken it may have changed, or put beside other values. `attempt` is what must open it.
  */
 export async function setPassword(
   directory: LdapDirectory,

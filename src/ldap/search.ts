@@ -27,7 +27,9 @@ export interface AccountSearch {
   readonly latest: string;
 }
 
-/** Searches for all accounts. `loggedIn` is whether the bind was not anonymous; the rules are judged at the time `now`. */
+/**
+ * Searches for all accounts. `loggedIn` is whether the bind was not anonymous; the rules are judged at the time `now`.
+ */
 export async function searchAccounts(
   directory: LdapDirectory,
   settings: SearchSettings,
@@ -125,7 +127,10 @@ export async function namingContextOf(directory: LdapDirectory, base: string): P
     .toSorted((one, other) => other.length - one.length)[0];
 }
 
-/** A value that changes with every change below `top`: OpenLDAP's contextCSN, one for each provider. "" where there is none. */
+/**
+ * A value that changes with every change below `top`: OpenLDAP's contextCSN, one for each provider. "" where there is
+ * none.
+ */
 export async function contextCsnOf(directory: LdapDirectory, top: string): Promise<string> {
   const entry = await directory.read(top, ["contextCSN"]);
   return entry === undefined ? "" : textsOf(entry, "contextCSN").toSorted().join(" ");

@@ -26,9 +26,9 @@ export interface SyncTask {
   readonly passwords: string;
   readonly aliases: string;
   readonly ownership: Ownership;
-  /** Percent of a file that may go at a time. */
+  /** Percent of a file that one run may remove. */
   readonly largestLoss: number;
-  /** What is allowed this once. */
+  /** The guards that are off for this run. */
   readonly allowed: readonly GuardFlag[];
   /** false: only say what would be done. */
   readonly write: boolean;
@@ -49,7 +49,7 @@ export interface SyncReport {
   readonly entries: number;
   /** The latest entryCSN among them, or "". */
   readonly latest: string;
-  /** How many logins use each scheme; somebody with two passwords counts twice. */
+  /** How many logins use each scheme; one with two passwords counts twice. */
   readonly schemes: ReadonlyMap<string, number>;
   readonly logins: number;
   readonly exclusions: readonly Exclusion[];
@@ -128,20 +128,20 @@ async function unlocked(path: string) {
   return { file: path, release: async () => undefined };
 }
 
-/** A file as it is and as it should be. */
+/** A file as it is, and as it is to be. */
 interface NextFile extends FilePath {
   readonly before: FileState | undefined;
   readonly text: string;
   readonly difference: Difference;
   readonly loss: Omit<Loss, "lost" | "largest">;
-  /** Throws where the text would not say what it should. */
+  /** Throws where the text would be read as something else. */
   readonly proofread: () => void;
 }
 
-/** Of more logins that go it is not asked whether they have an entry: a guard will object anyway. Our choice. */
+/** Where more logins are to be removed, their entries are not searched for: a guard objects anyway. Our choice. */
 const mostLookups = 100;
 
-/** Those of the logins that will go whose entry the filter does not want. */
+/** The logins to be removed that have an entry which the filter does not find. */
 async function lostButFiltered(
   directory: LdapDirectory,
   task: SyncTask,
@@ -201,7 +201,7 @@ async function aliasesFrom(path: FilePath, { senders }: CollectedAccounts): Prom
   };
 }
 
-/** Those of a password file; one that is as it should be need not be read. */
+/** The logins of a password file; one that already is as it is to be need not be read. */
 function logins(found: FileState | undefined, { text, lines }: PasswordFileText): PasswordFileText["lines"] {
   return found?.octets.equals(Buffer.from(text)) ? lines : readable(found, readPasswordFile);
 }

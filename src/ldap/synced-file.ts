@@ -43,7 +43,10 @@ export async function findFile(path: string): Promise<FileState | undefined> {
   }
 }
 
-/** Keeps other writers from the file until it is released. Throws a Failure (status 73, 75 or 77) where that is not to be had. */
+/**
+ * Keeps other writers from the file until it is released. Throws a Failure (status 73, 75 or 77) where that is not to
+ * be had.
+ */
 export async function lockFile(path: string): Promise<FileLock> {
   try {
     return await takeFileLock(path, "tpa-submit sync");

@@ -1,6 +1,6 @@
 /**
- * How long the slowest check takes that the password file can cause. It is measured: one password is checked against one
- * hash of each algorithm and cost, once, since what a cost means in milliseconds depends on the machine.
+ * How long the slowest check takes that the password file can cause. It is measured: one password is checked against
+ * one hash of each algorithm and cost, once, since what a cost means in milliseconds depends on the machine.
  */
 import type { Logins } from "./logins.ts";
 import type { EntryLine } from "./password-file.ts";
@@ -8,12 +8,12 @@ import { type Pool, type SteadyClock, startPool } from "./pool.ts";
 import { longestPassword } from "./scheme.ts";
 
 export interface CheckTimes {
-  /** In milliseconds, with some room; a login with several lines costs all of them. */
+  /** In milliseconds, with a margin; for a login with several lines all of them count. */
   slowest(logins: Logins): Promise<number>;
 }
 
 /** Of the time measured: the next check may take a little longer. Our choice. */
-const room = 1.25;
+const margin = 1.25;
 
 /** `time` gives the milliseconds that one check takes against each of the stored passwords. */
 export function newCheckTimes(time: (stored: readonly string[]) => Promise<readonly number[]>): CheckTimes {
@@ -38,7 +38,7 @@ export function newCheckTimes(time: (stored: readonly string[]) => Promise<reado
       const cost = lines.reduce((sum, line) => sum + (known.get(kindOf(line)) ?? 0), 0);
       slowest = Math.max(slowest, cost);
     }
-    return room * slowest;
+    return margin * slowest;
   }
 
   return {
@@ -65,7 +65,7 @@ export interface Stopwatch {
 /** A check shorter than this is made once more: the first one of a thread also loads what it needs. Milliseconds. */
 const short = 500;
 
-/** Measures on a thread of its own, so that nobody's login waits for it. */
+/** Measures on a thread of its own, so that no login waits for it. */
 export function newStopwatch(worker: URL, clock: SteadyClock): Stopwatch {
   let pool: Pool | undefined;
   let isClosed = false;

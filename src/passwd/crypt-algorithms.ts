@@ -29,8 +29,8 @@ const md5Order = [
 ] as const;
 
 /**
- * The whole string `$1$salt$digest`, as FreeBSD made it in 1994; Apache's `$apr1$` differs by that name alone. `magic` is
- * "$1$" or "$apr1$", the salt has at most eight octets.
+ * The whole string `$1$salt$digest`, as FreeBSD made it in 1994; Apache's `$apr1$` differs by that name alone. `magic`
+ * is "$1$" or "$apr1$", the salt has at most eight octets.
  */
 export function md5Crypt(password: Buffer, magic: string, salt: string): string {
   const seasoning = Buffer.from(salt, "latin1");

@@ -62,9 +62,9 @@ const formats: readonly CryptFormat[] = [
 ];
 
 /**
- * The string of `password` with the `setting` of one that is checked, computed by hash-wasm, which takes a sixth less of
- * the processor's time than bcryptjs, the maker of new ones. The key is what all versions but `$2x$` agree on: the octets
- * up to 72, and a NUL.
+ * The string of `password` with the `setting` of one that is checked, computed by hash-wasm, which takes a sixth less
+ * of the processor's time than bcryptjs, the maker of new ones. The key is what all versions but `$2x$` agree on: the
+ * octets up to 72, and a NUL.
  */
 async function bcryptAgain(password: Buffer, setting: string): Promise<string> {
   const [wasm, { decodeBase64 }] = await Promise.all([import("hash-wasm"), import("bcryptjs")]);

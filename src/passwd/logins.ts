@@ -40,11 +40,11 @@ export interface Logins {
   readonly disabled: ReadonlyMap<string, string>;
   readonly ignored: readonly DisabledLine[];
   /**
-   * A line of the commonest scheme and cost. Whoever is unknown has the password checked against it, for nothing,
-   * so that the time of an answer does not tell who exists. Undefined where there are no entries.
+   * A line of the commonest scheme and cost. The passwords of unknown logins are checked against it, so that the time
+   * of an answer does not reveal which logins exist. Undefined where there are no entries.
    */
   readonly decoy: EntryLine | undefined;
-  /** Those that somebody has keys for. */
+  /** Those that some login has keys for. */
   readonly challenges: readonly Challenge[];
   /** The parameters that most logins' keys for SCRAM have; without a row no login has such keys. */
   readonly scramParameters: ReadonlyMap<ScramDigest, ScramParameters>;
@@ -105,7 +105,7 @@ export function indexLogins(lines: readonly PasswordLine[], domain: string): Log
   return { entries, disabled, ignored, decoy, challenges, scramParameters };
 }
 
-/** Why nobody gets in as `login`, who has no entries; undefined is a login of another domain. */
+/** Why `login`, which has no entries, is not let in; undefined is a login of another domain. */
 export function whyDisabled({ disabled }: Logins, login: string | undefined): string {
   return (login === undefined ? undefined : disabled.get(login)) ?? "unknown user";
 }

@@ -14,7 +14,7 @@ export interface Edit {
 
 /**
  * Gives `login` the hash `stored`: in its first line, whose further fields stay, or in a new last one. Its other lines
- * go, since their passwords would go on letting it in. `domain` is that of the logins, "" where it is not known.
+ * are removed, since their passwords would still let it in. `domain` is that of the logins, "" where it is not known.
  */
 export function setLine(text: string, login: string, stored: string, domain: string): Edit {
   const found = find(text, login, domain);
@@ -47,13 +47,13 @@ function find(text: string, login: string, domain: string) {
   return { lines, numbers };
 }
 
-/** Mode of a file that is made: its group may read it. */
+/** Mode of a new file: its group may read it. */
 const newMode = 0o640;
 
 /**
- * Applies `change` to the file in one step, keeping owner, group and mode; a file that is not there counts as empty.
- * From reading to replacing no other writer has a turn. `now` is the time in milliseconds. Throws a Failure where the
- * file cannot be locked, read, decoded or written.
+ * Applies `change` to the file in one step, keeping owner, group and mode; a file that is not there counts as empty. A
+ * lock keeps other writers away from reading to replacing. `now` is the time in milliseconds. Throws a Failure where
+ * the file cannot be locked, read, decoded or written.
  */
 export async function editPasswordFile(
   path: string,
@@ -68,7 +68,7 @@ export async function editPasswordFile(
       await lock.release();
     }
   } catch (error) {
-    throw explained(path, error);
+    throw fileFailure(path, error);
   }
 }
 
@@ -80,7 +80,7 @@ async function applyChange(file: string, change: (text: string) => Edit, now: ()
     return edit;
   }
   const { uid, gid, mode, mtimeMs } = found.stats;
-  // Dovecot sees a file of the same size only when the second of its time is another one.
+  // Dovecot notices a new file of the same size only when the second of its time differs.
   const second = Math.floor(mtimeMs / 1000);
   const mtime = Math.floor(now() / 1000) === second ? (second + 1) * 1000 : now();
   await replaceFile(file, edit.text, { mode: mode & 0o7777, uid, gid, mtime });
@@ -97,7 +97,7 @@ async function present(file: string) {
   }
 }
 
-function explained(path: string, error: unknown): unknown {
+function fileFailure(path: string, error: unknown): unknown {
   const code = errorCode(error);
   if (code === "" && !(error instanceof Failure)) return error;
   const what = error instanceof Failure ? error.message : code;

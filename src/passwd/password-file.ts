@@ -9,7 +9,7 @@ import { readStored, type Stored } from "./stored.ts";
 /** A line with a login; blank lines and comments are none. */
 export type PasswordLine = EntryLine | DisabledLine;
 
-/** A line that lets somebody in. */
+/** A line that lets its login in. */
 export interface EntryLine {
   /** Counted from one. */
   readonly number: number;
@@ -20,7 +20,7 @@ export interface EntryLine {
   readonly stored: Stored;
 }
 
-/** A line that lets nobody in: locked, damaged, or with a condition that cannot be kept. */
+/** A line that lets nobody in: locked, damaged, or with a condition that this program cannot check. */
 export interface DisabledLine {
   readonly number: number;
   readonly login: string;
@@ -29,9 +29,9 @@ export interface DisabledLine {
 }
 
 /**
- * Dovecot's extra fields that narrow, rename a login or send it elsewhere.
- * Who cannot keep such a condition must not let the login in, whatever the field's value. Fields that mean the user
- * database (`userdb_…`), Kerberos or the time of an answer restrict nobody.
+ * Dovecot's extra fields that restrict a login, rename it or send it elsewhere. A program that cannot check such a
+ * condition must not let the login in, whatever the field's value. Fields that mean the user database (`userdb_…`),
+ * Kerberos or the time of an answer restrict nobody.
  * https://doc.dovecot.org/2.3/configuration_manual/authentication/password_database_extra_fields/
  * https://doc.dovecot.org/main/core/config/auth/passdb.html
  */
@@ -45,7 +45,7 @@ const conditions = new Set([
 /** Those that suspend a login. */
 const suspensions = new Set(["nologin", "noauthenticate", "fail"]);
 
-/** What the number of `hash[34]` means, the habit of libpam-pwdfile. */
+/** What the number of `hash[34]` means to libpam-pwdfile. */
 const numbered = new Map([
   ["34", "{PLAIN-MD5}"],
   ["56", "{DIGEST-MD5}"],
@@ -56,7 +56,7 @@ export function parsePasswordFile(text: string): readonly PasswordLine[] {
   return text.split("\n").flatMap((line, at) => parseLine(line.replace(/\r$/, ""), at + 1) ?? []);
 }
 
-/** Whether the line lets somebody in. */
+/** Whether the line lets its login in. */
 export function isEntry(line: PasswordLine): line is EntryLine {
   return "stored" in line;
 }
@@ -83,7 +83,7 @@ export function canonicalLogin(name: string, domain: string): string | undefined
   return local === "" ? undefined : local;
 }
 
-/** What two names have in common that mean the same login; also for names of another domain. */
+/** The same for all names of one login, also for names of another domain. */
 export function loginKey(name: string, domain: string): string {
   return canonicalLogin(name, domain) ?? name.toLowerCase();
 }

@@ -1,6 +1,6 @@
 /**
  * The password file on disk, read again whenever it changed: replaced or rewritten, within the same second or with
- * the same size. What cannot be used is refused, and the last good version stays.
+ * the same size. A version that cannot be used is refused, and the last good one stays.
  */
 import { open, stat } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
@@ -8,28 +8,28 @@ import { errorCode, errorText, Failure } from "../failure.ts";
 import { indexLogins, type Logins } from "./logins.ts";
 import { decodePasswordFile, parsePasswordFile } from "./password-file.ts";
 
-/** What there is to say about the file; never a hash. */
+/** What happened with the file; never contains a hash. */
 export type PasswordEvent =
   | { readonly kind: "loaded"; readonly logins: number; readonly ignored: number }
   | { readonly kind: "refused"; readonly reason: string }
   | { readonly kind: "line"; readonly line: number; readonly login: string; readonly reason: string };
 
 export interface PasswordSource {
-  /** Those of the file as it is now, or of its last good version; undefined where none was ever good. */
+  /** The logins of the file as it is now, or of its last good version; undefined where there was none. */
   current(): Promise<Logins | undefined>;
   /** The same without a look at the file. */
   latest(): Logins | undefined;
-  /** Reads the file whether it changed or not, and says everything about it again. */
+  /** Reads the file whether it changed or not, and reports everything about it again. */
   reload(): Promise<void>;
 }
 
-/** A file that changed has to stand still so long (milliseconds): who rewrites it in place may be half-way. */
+/** Milliseconds that a changed file must stay the same before it is used: a writer may still be at work in place. */
 const stillness = 100;
 
-/** How often a file that does not stand still is tried before it is refused. */
+/** How often a file that keeps changing is read before it is refused. */
 const mostReads = 10;
 
-/** `report` hears of each version once, and of each line that lets nobody in when it appears. */
+/** `report` gets each version once, and each line that lets nobody in when it appears. */
 export function openPasswordSource(
   file: string,
   domain: string,
@@ -102,7 +102,7 @@ export function openPasswordSource(
 }
 
 /**
- * The file's octets once it has stood still. Throws the system's error, or {@link Failure} where it never does.
+ * The file's octets once it stays the same. Throws the system's error, or {@link Failure} where it never does.
  */
 async function readStable(file: string): Promise<{ readonly signature: string; readonly octets: Buffer }> {
   for (let time = 0; time < mostReads; time += 1) {
@@ -123,7 +123,7 @@ async function readWhole(file: string): Promise<Buffer> {
   }
 }
 
-/** Tells versions of a file apart; "" where there is none to look at. */
+/** Differs between versions of a file. */
 async function signatureOf(file: string): Promise<string> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });

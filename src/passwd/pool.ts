@@ -23,7 +23,7 @@ export type CheckOutcome =
   | { readonly kind: "answer"; readonly match: number }
   | { readonly kind: "unavailable"; readonly reason: string };
 
-/** Milliseconds that never go back, and a wait of so many. */
+/** A clock in milliseconds that never goes back, and a pause. */
 export interface SteadyClock {
   readonly steady: () => number;
   readonly pause: (milliseconds: number) => Promise<unknown>;
@@ -36,8 +36,8 @@ export const realClock: SteadyClock = {
 
 export interface Pool {
   /**
-   * With `least`, the thread is taken for so many milliseconds at least, which may depend on the answer: those who wait
-   * behind a check then cannot tell how long it took.
+   * `least` gives the fewest milliseconds that the thread is taken for, which may depend on the answer: clients that
+   * wait for the next check then cannot tell how long this one took.
    */
   check(check: PasswordCheck, least?: LeastTime): Promise<CheckOutcome>;
   /** Ends the threads; checks that wait are unavailable. */
@@ -94,7 +94,7 @@ interface Thread {
   close(): Promise<void>;
 }
 
-/** One place in the pool; `free` is called whenever it can take a task again. */
+/** One thread of the pool; `free` is called whenever it can take a check again. */
 function startThread(file: URL, clock: SteadyClock, free: () => void): Thread {
   let task: QueuedCheck | undefined;
   let began = 0;

@@ -1,7 +1,7 @@
 /**
  * Logins that authenticate without sending a password: by CRAM-MD5 and SCRAM, where what is stored for them holds
- * keys, or by a certificate. What clients and server say to each other is the server's matter; the keys stay here. Who
- * is unknown, or has no keys, gets what looks like everybody else's and is the same each time, and fails in the end
+ * keys, or by a certificate. The server speaks the protocol; the keys stay here. A login that
+ * is unknown, or has no keys, gets a salt that looks like all others and is the same each time, and fails in the end
  * (RFC 5802 section 9).
  */
 import { createHash, createHmac, hkdfSync } from "node:crypto";
@@ -54,15 +54,15 @@ export interface SaslLogins {
 }
 
 /**
- * `current` gives the logins of the password file. `secret` makes the salts of those who have none: it is to be the
- * same after a restart, which would tell them from the others.
+ * `current` gives the logins of the password file. `secret` makes the salts of logins that have none. It must be the
+ * same after a restart: a salt that changed would give them away.
  */
 export function newSaslLogins(
   current: () => Promise<Logins | undefined>,
   domain: string,
   secret: Uint8Array,
 ): SaslLogins {
-  /** Octets that nobody can guess, the same each time for the same `purpose`. */
+  /** Octets that cannot be guessed, the same each time for the same `purpose`. */
   const derivedSecret = (purpose: string, octets: number): Buffer =>
     Buffer.from(hkdfSync("sha256", secret, "", purpose, octets));
 
@@ -168,7 +168,7 @@ function scramLogin(
   };
 }
 
-/** The same, for whom nothing is right. */
+/** The same, but every proof is refused. */
 function failingLogin(side: ScramLogin, verdict: Rejected): ScramLogin {
   return {
     ...side,

@@ -98,7 +98,10 @@ export function sameSecret(one: Uint8Array, other: Uint8Array): boolean {
 
 export type Encoding = "hex" | "base64";
 
-/** Reads strictly, since a value has one spelling: the octets, or undefined where `text` is not exactly what {@link Buffer.toString} would write (hex in any case). */
+/**
+ * Reads strictly, since a value has one spelling: the octets, or undefined where `text` is not exactly what {@link
+ * Buffer.toString} would write (hex in any case).
+ */
 export function decode(text: string, encoding: Encoding): Buffer | undefined {
   const octets = Buffer.from(text, encoding);
   const again = octets.toString(encoding);

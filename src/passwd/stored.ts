@@ -86,7 +86,10 @@ function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 40);
 }
 
-/** Makes a value within the limits of `scheme`. `rounds` 0 is its standard. Throws a Failure (75) for what it cannot keep. */
+/**
+ * Makes a value within the limits of `scheme`. `rounds` 0 is its standard. Throws a Failure (75) for what it cannot
+ * keep.
+ */
 export async function createStored(
   scheme: Scheme,
   rounds: number,

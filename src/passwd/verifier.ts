@@ -195,7 +195,10 @@ function newKeyedDigest(): (parts: readonly string[]) => string {
   };
 }
 
-/** Holds at least half of `mostRemembered` of those added last. `now` gives milliseconds of a clock that never goes back. */
+/**
+ * Holds at least half of `mostRemembered` of those added last. `now` gives milliseconds of a clock that never goes
+ * back.
+ */
 function newResultCache(now: () => number): ResultCache {
   // Two generations: strangers fill this, and dropping the first key of a Map costs V8 more and more.
   let young = new Map<string, number>();

@@ -140,7 +140,11 @@ describe("CRAM-MD5", () => {
 
   test("lets in nobody who is unknown or has no keys", async () => {
     expect(await tried(["tim:{PLAIN}x"], "tom")).toEqual({ kind: "rejected", reason: "unknown user" });
-    const none = { kind: "rejected", reason: "the stored password does not allow CRAM-MD5", isVain: true };
+    const none = {
+      kind: "rejected",
+      reason: "the stored password does not allow CRAM-MD5",
+      cannotSucceed: true,
+    };
     expect(await tried([`tim:${bcrypt}`], "tim")).toEqual(none);
   });
 });

@@ -5,7 +5,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { realClock } from "../../src/passwd/pool.ts";
 import { schemes } from "../../src/passwd/schemes.ts";
 import { createStored, formatStored } from "../../src/passwd/stored.ts";
-import { type PasswordEvent, startVerifier, type AuthenticationResult, type Verifier } from "../../src/passwd/verifier.ts";
+import {
+  type AuthenticationResult,
+  type PasswordEvent,
+  startVerifier,
+  type Verifier,
+} from "../../src/passwd/verifier.ts";
 
 const realWorker = new URL("../../dist/passwd/worker.js", import.meta.url);
 

@@ -83,7 +83,7 @@ export async function verifyUser(options: PasswdOptions, user: string): Promise<
   const found =
     whyNone(lines, user, domain) ||
     (await authenticate(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
-  // As the relay does: only who knows the password learns of a freeze.
+  // As the relay does: only somebody who knows the password is told of a freeze.
   const frozen = typeof found === "string" ? "" : await whyFrozen(user, domain, spool);
   const verdict = frozen || found;
   const admitted = typeof verdict !== "string";
@@ -104,7 +104,7 @@ export async function verifyUser(options: PasswdOptions, user: string): Promise<
   return exitStatus.ok;
 }
 
-/** Since when and why the login is frozen; "" where it is not, or where nobody can tell, of which it warns. */
+/** Since when and why the login is frozen; "" where it is not. Warns and gives "" where that cannot be read. */
 async function whyFrozen(user: string, domain: string, spool: string): Promise<string> {
   const login = canonicalLogin(user, domain);
   if (spool === "" || login === undefined) return "";

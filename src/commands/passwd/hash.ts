@@ -58,7 +58,7 @@ export async function makeHash(options: PasswdOptions, user: string, prefix: boo
     );
   }
   const rounds = options.rounds ?? 0;
-  roundsFor(scheme, rounds); // before somebody types a password for nothing
+  roundsFor(scheme, rounds); // checked before a password is asked for
   if (rounds > 0 && !scheme.rounds) warn(`${scheme.name} has no rounds; -r ${rounds} changes nothing`);
   const { password, generated } = await newPassword(options);
   if (password === "") warn("the password is empty; the relay lets nobody in without a password");
@@ -80,7 +80,7 @@ export function hasBareForm({ scheme, suffix }: SchemeName): boolean {
 
 /** Says whether the password belongs to `hash`. */
 export async function testHash(options: PasswdOptions, hash: string): Promise<number> {
-  schemeNamed(options.scheme); // a wrong one is a mistake, although it is not used
+  schemeNamed(options.scheme); // an unknown one is an error, although it is not used
   const stored = usable(hash);
   const password = await knownPassword(options, "Enter password to verify: ");
   await verifyText(hash, { password, names: [options.user ?? ""] });

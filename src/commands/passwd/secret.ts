@@ -100,7 +100,9 @@ function decode(octets: Buffer): string {
   }
 }
 
-/** For passwords to be read aloud and typed: lower case, without the letters that are taken for others or for digits. */
+/**
+ * For passwords to be read aloud and typed: lower case, without the letters that are taken for others or for digits.
+ */
 const clearLetters = "abcdefghjkmnpqrstuvwxyz";
 
 /**

@@ -87,7 +87,7 @@ export interface RuleResult {
 
 export interface ExplainedEntry {
   readonly dn: string;
-  /** Milliseconds since the epoch; undefined where the directory does not tell. */
+  /** Milliseconds since the epoch; undefined where the directory does not say. */
   readonly changed: number | undefined;
   readonly verdicts: readonly RuleResult[];
   /** Of each value of the password attribute: its scheme, or what is wrong with it; whether the file has it. */
@@ -103,13 +103,13 @@ export interface Explanation {
     readonly listed: boolean;
     readonly schemes: readonly string[];
   };
-  /** What all this comes to, and what to do. */
+  /** The result of all this, and what to do. */
   readonly conclusion: string;
 }
 
-/** Tells about the findings as things stand at the time `now`. */
-export function explain(findings: ExplainFacts, settings: RuleSettings, now: number): Explanation {
-  const { login, entries, file } = findings;
+/** Explains the facts at the time `now`. */
+export function explain(given: ExplainFacts, settings: RuleSettings, now: number): Explanation {
+  const { login, entries, file } = given;
   const { path, modified, hashes = [] } = file;
   const explained = entries.map(({ entry, wanted }): ExplainedEntry => {
     const judgedEntry = judgePasswords(entry, settings);
@@ -134,7 +134,7 @@ export function explain(findings: ExplainFacts, settings: RuleSettings, now: num
     entries: explained,
     file: { path, modified, listed, schemes: hashes.map(schemeOf) },
   };
-  return { ...facts, conclusion: conclude(findings, facts.entries, settings) };
+  return { ...facts, conclusion: conclude(given, facts.entries, settings) };
 }
 
 function ruleResult(rule: string, about: string, objection: string | undefined): RuleResult {
@@ -142,12 +142,8 @@ function ruleResult(rule: string, about: string, objection: string | undefined):
 }
 
 /** The first obstacle on the way from the directory to the file. */
-function conclude(
-  findings: ExplainFacts,
-  explained: readonly ExplainedEntry[],
-  settings: RuleSettings,
-): string {
-  const { login, base, entries, file } = findings;
+function conclude(given: ExplainFacts, explained: readonly ExplainedEntry[], settings: RuleSettings): string {
+  const { login, base, entries, file } = given;
   const listed = file.hashes !== undefined;
   const leaves = listed ? "; the next sync takes the login out of the file" : "";
   const [found, ...others] = entries;

@@ -45,7 +45,7 @@ export interface SyncMetrics {
 
 const writeInterval = 60_000;
 
-/** Keeps them in `path`; "" is nowhere but in memory. */
+/** Keeps them in the file `path`, or in memory alone where that is "". */
 export async function openMetrics(path: string): Promise<SyncMetrics> {
   const before = path === "" ? undefined : await findFile(path);
   let values: MetricValues = before === undefined ? new Map() : parse(before.octets.toString());
@@ -120,7 +120,7 @@ function textOf(values: MetricValues): string {
   return names.map((name) => expose(metrics[name], values.get(name) ?? [])).join("");
 }
 
-/** Reads what {@link textOf} wrote; anything else in the file is passed over. */
+/** Reads what {@link textOf} wrote; anything else in the file is ignored. */
 function parse(text: string): MetricValues {
   const values = new Map<MetricName, Sample[]>();
   for (const [, name = "", label, value] of text.matchAll(/^([a-z_]+)(?:\{\w+="([^"\\]*)"\})? (\S+)$/gm)) {

@@ -13,7 +13,7 @@ import { readOwnership } from "../../ldap/synced-file.ts";
 import { openMetrics } from "./metrics.ts";
 import type { SyncOptions } from "./options.ts";
 
-/** Returns 0; what went wrong is thrown, and has been noted in the metrics by then. */
+/** Runs once and returns 0. Throws what went wrong, after noting it in the metrics. */
 export async function runOnce(config: Config, options: SyncOptions): Promise<number> {
   const metrics = await openMetrics(options.dryRun ? "" : config.sync["metrics-file"]);
   const began = Date.now();
@@ -43,7 +43,7 @@ async function runAndPrint(config: Config, options: SyncOptions, began: number):
   return report;
 }
 
-/** What of the options matters to a run. */
+/** The options that matter to a run. */
 export type RunOptions = Pick<
   SyncOptions,
   "dryRun" | "allowShrink" | "allowEmpty" | "allowPartial" | "allowReferral" | "allowAnonymous"
@@ -74,7 +74,7 @@ export async function readTask(config: Config, run: RunOptions) {
   return { access, task };
 }
 
-/** What the rules of account.ts go by. */
+/** The settings of the rules in account.ts. */
 export function termsOf({ ldap, sync }: Config): RuleSettings {
   return { ...ldap, ...sync };
 }
@@ -94,7 +94,7 @@ export function refuseAlarms(report: SyncReport): void {
   );
 }
 
-/** One line for each login that comes, changes or goes. */
+/** One line for each login that is added, changed or removed. */
 export function changesText(report: SyncReport): string {
   return filesOf(report).map(fileChanges).join("");
 }

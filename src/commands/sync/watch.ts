@@ -1,6 +1,7 @@
 /**
  * `--watch`: asks every few seconds whether the directory changed, searches when it did, and waits longer while it does
- * not answer. The loop is pure but for the functions it is given; the rest hands it a clock, signals, metrics and a directory.
+ * not answer. The loop is pure but for the functions it is given; the rest hands it a clock, signals, metrics and a
+ * directory.
  */
 import { setTimeout as pauseFor } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
@@ -108,7 +109,7 @@ function say(text: string): void {
   for (const line of text.split("\n")) process.stderr.write(`tpa-submit sync: ${line}\n`);
 }
 
-/** A pause that SIGHUP cuts short, also when it came while nobody was waiting, and so does the end. */
+/** A pause that SIGHUP and the end cut short, also a SIGHUP that came before it. */
 function newWaker(stopped: AbortSignal) {
   let woken = false;
   let waiting = new AbortController();
@@ -148,12 +149,12 @@ export interface WatchTiming {
  */
 export type Poll = (known: string | undefined) => Promise<string>;
 
-/** Without a state there is a search each time, so not every two seconds. Our choice. */
+/** Without a state each poll is a whole search, so polls are rarer. Our choice. */
 const blindInterval = 60_000;
 
 /**
- * Polls until `signal` aborts. The error of a poll goes to `failed`, and the next poll comes later: after twice the pause
- * each time, up to `retryLongest`, with jitter.
+ * Polls until `signal` aborts. The error of a poll goes to `failed`, and the next poll comes later: after twice the
+ * pause each time, up to `retryLongest`, with jitter.
  */
 export async function watch(
   poll: Poll,
