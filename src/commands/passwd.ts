@@ -6,8 +6,10 @@ import { line, type PasswdOptions } from "./passwd/options.ts";
 const deeds = {
   testHash: async (options: PasswdOptions, hash: string) =>
     (await import("./passwd/hash.ts")).testHash(options, hash),
-  check: async (options: PasswdOptions, what: string) => (await import("./passwd/check.ts")).check(options, what),
-  set: async (options: PasswdOptions, user: string) => (await import("./passwd/file.ts")).setUser(options, user),
+  check: async (options: PasswdOptions, what: string) =>
+    (await import("./passwd/check.ts")).check(options, what),
+  set: async (options: PasswdOptions, user: string) =>
+    (await import("./passwd/file.ts")).setUser(options, user),
   delete: async (options: PasswdOptions, user: string) =>
     (await import("./passwd/file.ts")).deleteUser(options, user),
   verify: async (options: PasswdOptions, user: string) =>

@@ -12,7 +12,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (options.explain !== undefined) {
     return (await import("./sync/explain.ts")).explainPerson(config, options.explain, options.json);
   }
-  if (options.watch) return (await import("./sync/watch.ts")).keepWatching(config, options);
+  if (options.watch) return (await import("./sync/watch.ts")).watchDirectory(config, options);
   return (await import("./sync/run.ts")).runOnce(config, options);
 }
 

@@ -97,7 +97,7 @@ async function open(url: string, access: LdapAccess, limits: WaitLimits): Promis
   if (address === undefined) {
     throw new Failure(exitStatus.config, `ldap.url: expected "ldaps://host", found "${url}"`);
   }
-  const link = await reach(url, address, access, limits);
+  const link = await connectTo(url, address, access, limits);
   try {
     await logIn(link, access.login);
     return link;
@@ -107,7 +107,7 @@ async function open(url: string, access: LdapAccess, limits: WaitLimits): Promis
   }
 }
 
-async function reach(
+async function connectTo(
   url: string,
   address: DirectoryAddress,
   access: LdapAccess,

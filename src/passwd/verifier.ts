@@ -4,7 +4,7 @@
  * slowest check of the file, and so does a check for a login that does not exist.
  */
 import { createHash, createHmac, randomBytes } from "node:crypto";
-import { newCheckTimes, newStopwatch } from "./costs.ts";
+import { newCheckTimes, newStopwatch } from "./check-times.ts";
 import {
   type AuthenticationResult,
   type Challenge,

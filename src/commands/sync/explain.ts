@@ -20,7 +20,7 @@ import { type LdapEntry, quoted, textsOf } from "../../ldap/directory.ts";
 import { entriesOf } from "../../ldap/search.ts";
 import { type FileState, findFile } from "../../ldap/synced-file.ts";
 import { canonicalLogin } from "../../passwd/password-file.ts";
-import { readTask, termsOf, time } from "./run.ts";
+import { readTask, ruleSettingsOf, time } from "./run.ts";
 
 const nothingAllowed = {
   dryRun: true,
@@ -33,7 +33,7 @@ const nothingAllowed = {
 
 /** `user` as it is typed at the login prompt, with the domain or without. */
 export async function explainPerson(config: Config, user: string, json: boolean): Promise<number> {
-  const settings = termsOf(config);
+  const settings = ruleSettingsOf(config);
   const login = canonicalLogin(user, config.domain) ?? user;
   const { access, task } = await readTask(config, nothingAllowed);
   const found = await findFile(task.passwords);

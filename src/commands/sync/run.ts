@@ -62,7 +62,7 @@ export async function readTask(config: Config, run: RunOptions) {
   ];
   const task: SyncTask = {
     search: ldap,
-    rules: termsOf(config),
+    rules: ruleSettingsOf(config),
     loggedIn: access.login.kind !== "anonymous",
     passwords: passwords.file,
     aliases: ldap["sender-attribute"] === "" ? "" : senders.aliases,
@@ -75,7 +75,7 @@ export async function readTask(config: Config, run: RunOptions) {
 }
 
 /** The settings of the rules in account.ts. */
-export function termsOf({ ldap, sync }: Config): RuleSettings {
+export function ruleSettingsOf({ ldap, sync }: Config): RuleSettings {
   return { ...ldap, ...sync };
 }
 

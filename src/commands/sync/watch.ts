@@ -16,14 +16,14 @@ import type { SyncOptions } from "./options.ts";
 import { exclusionsText, readTask, refuseAlarms, summary } from "./run.ts";
 
 /** Goes on until SIGTERM or SIGINT; SIGHUP asks for a whole search now. Returns 0. */
-export async function keepWatching(config: Config, options: SyncOptions): Promise<number> {
+export async function watchDirectory(config: Config, options: SyncOptions): Promise<number> {
   await readTask(config, options); // a mistake in the settings ends it at once
   const stop = new AbortController();
   const end = (): void => stop.abort(new Failure(exitStatus.ok, "told to stop"));
   const waker = newWaker(stop.signal);
   process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", waker.wake);
   const metrics = await openMetrics(config.sync["metrics-file"]);
-  const http = await openPages(config, metrics);
+  const http = await openMetricsPages(config, metrics);
   try {
     const poll = pollWith(config, options, metrics, stop.signal);
     const timing = {
@@ -42,7 +42,7 @@ export async function keepWatching(config: Config, options: SyncOptions): Promis
   return exitStatus.ok;
 }
 
-async function openPages({ sync: { http } }: Config, metrics: SyncMetrics): Promise<Http | undefined> {
+async function openMetricsPages({ sync: { http } }: Config, metrics: SyncMetrics): Promise<Http | undefined> {
   if (http === null) return undefined;
   const unhealthy = { ok: false, reason: "the directory could not be asked, or was not believed" } as const;
   const pages = {

@@ -1,6 +1,6 @@
 /** How long the dearest check takes that a password file can cause. */
 import { expect, test } from "vitest";
-import { newCheckTimes } from "../../src/passwd/costs.ts";
+import { newCheckTimes } from "../../src/passwd/check-times.ts";
 import { indexLogins } from "../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../src/passwd/password-file.ts";
 
