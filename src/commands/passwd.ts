@@ -1,19 +1,21 @@
 /** `tpa-submit passwd`: what doveadm pw does, and the things that admins do next. man/tpa-submit-passwd.1 */
 import { parseOptions, usageMistake } from "../cli/options.ts";
-import { line, type Options } from "./passwd/options.ts";
+import { line, type PasswdOptions } from "./passwd/options.ts";
 
 /** The options that say what to do, and who does it; at most one is given, and without any a hash is made. */
 const deeds = {
-  testHash: async (options: Options, hash: string) =>
+  testHash: async (options: PasswdOptions, hash: string) =>
     (await import("./passwd/hash.ts")).testHash(options, hash),
-  check: async (options: Options, what: string) => (await import("./passwd/check.ts")).check(options, what),
-  set: async (options: Options, user: string) => (await import("./passwd/file.ts")).setUser(options, user),
-  delete: async (options: Options, user: string) =>
+  check: async (options: PasswdOptions, what: string) =>
+    (await import("./passwd/check.ts")).check(options, what),
+  set: async (options: PasswdOptions, user: string) =>
+    (await import("./passwd/file.ts")).setUser(options, user),
+  delete: async (options: PasswdOptions, user: string) =>
     (await import("./passwd/file.ts")).deleteUser(options, user),
-  verify: async (options: Options, user: string) =>
+  verify: async (options: PasswdOptions, user: string) =>
     (await import("./passwd/file.ts")).verifyUser(options, user),
-  ldap: async (options: Options, user: string) =>
-    (await import("./passwd/directory.ts")).setInDirectory(options, user),
+  ldap: async (options: PasswdOptions, user: string) =>
+    (await import("./passwd/ldap.ts")).setInDirectory(options, user),
 } as const;
 
 const sources = ["plaintext", "stdin", "generate"] as const;

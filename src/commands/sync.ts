@@ -1,6 +1,6 @@
 /** `tpa-submit sync`: the accounts of the directory into the password file. man/tpa-submit-sync.8 */
 import { parseOptions, usageMistake } from "../cli/options.ts";
-import { line, type Options } from "./sync/options.ts";
+import { line, type SyncOptions } from "./sync/options.ts";
 
 /** Runs the command; the exit statuses are in the manual. */
 export async function run(argv: readonly string[]): Promise<number> {
@@ -10,14 +10,14 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { readConfig } = await import("../config/config-file.ts");
   const config = await readConfig(options.config);
   if (options.explain !== undefined) {
-    return (await import("./sync/person.ts")).explainPerson(config, options.explain, options.json);
+    return (await import("./sync/explain.ts")).explainPerson(config, options.explain, options.json);
   }
-  if (options.watch) return (await import("./sync/keep.ts")).keepWatching(config, options);
-  return (await import("./sync/once.ts")).runOnce(config, options);
+  if (options.watch) return (await import("./sync/watch.ts")).watchDirectory(config, options);
+  return (await import("./sync/run.ts")).runOnce(config, options);
 }
 
 /** Options that do not go together, in pairs. Allowing something once makes no sense for ever. */
-const pairs: readonly (readonly [keyof Options, keyof Options])[] = [
+const pairs: readonly (readonly [keyof SyncOptions, keyof SyncOptions])[] = [
   ["watch", "once"],
   ["watch", "dryRun"],
   ["watch", "json"],
@@ -30,8 +30,8 @@ const pairs: readonly (readonly [keyof Options, keyof Options])[] = [
   ["watch", "allowAnonymous"],
 ];
 
-function refuseContradictions(options: Options): void {
-  const given = (key: keyof Options): boolean => options[key] !== undefined && options[key] !== false;
+function refuseContradictions(options: SyncOptions): void {
+  const given = (key: keyof SyncOptions): boolean => options[key] !== undefined && options[key] !== false;
   const pair = pairs.find((both) => both.every(given));
   if (pair === undefined) return;
   const flags = pair.map((key) => line.options[key].flags.replace(/^-\w, | <.*/g, ""));

@@ -1,8 +1,27 @@
-/** From the settings of `[ldap]` to a way into the directory: reads the certificates and the password they name. */
+/** How to reach a directory and log in: the settings of `[ldap]`, with the certificates and the password they name. */
 import { readFile } from "node:fs/promises";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
-import type { Access, Login } from "./directory.ts";
+
+/** As whom to log in. EXTERNAL is who the Unix socket or the client certificate says one is (RFC 4422 appendix A). */
+export type LdapLogin =
+  | { readonly kind: "simple"; readonly dn: string; readonly password: string }
+  | { readonly kind: "external" }
+  | { readonly kind: "anonymous" };
+
+/** Where the directory is and as whom to log in. {@link readAccess} makes it from the settings. */
+export interface LdapAccess {
+  /** Tried in this order until one can be reached. */
+  readonly urls: readonly string[];
+  /** Whether ldap:// becomes TLS before anything else is sent. */
+  readonly starttls: boolean;
+  /** Whom to trust, and our own certificate, if any. */
+  readonly context: SecureContext;
+  readonly login: LdapLogin;
+  /** Milliseconds: for one step, and for everything from the first to the last. */
+  readonly timeout: number;
+  readonly deadline: number;
+}
 
 /** The settings that matter here, as `[ldap]` names them; "" is none, times are milliseconds. */
 export interface AccessSettings {
@@ -21,7 +40,7 @@ export interface AccessSettings {
  * Reads the files. `login` is somebody else to log in as than the settings say, such as the person whose password
  * is changed. Throws a Failure (78, 66 or 77) that names the setting.
  */
-export async function readAccess(settings: AccessSettings, login?: Login): Promise<Access> {
+export async function readAccess(settings: AccessSettings, login?: LdapLogin): Promise<LdapAccess> {
   if (settings.url.length === 0) {
     throw new Failure(
       exitStatus.config,
@@ -39,7 +58,7 @@ export async function readAccess(settings: AccessSettings, login?: Login): Promi
 }
 
 /** With a DN: its password. Without: EXTERNAL where the connection itself says who we are, else anonymous. */
-async function readLogin(settings: AccessSettings): Promise<Login> {
+async function readLogin(settings: AccessSettings): Promise<LdapLogin> {
   const dn = settings["bind-dn"];
   if (dn !== "") return { kind: "simple", dn, password: await readPassword(settings["bind-password-file"]) };
   const known =

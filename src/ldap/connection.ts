@@ -1,25 +1,38 @@
 /**
- * A directory to talk to: connect, log in, ask, change one attribute, hang up.
+ * A connection to the directory: connect, bind, search, change one attribute, unbind.
  * The only file that knows the LDAP library (ldapts 8.2.0); how each of its traps is closed stands where it is closed.
  */
 import type { Socket } from "node:net";
 import { debuglog } from "node:util";
 import { Attribute, Change, Client, FilterParser, ResultCodeError } from "ldapts";
 import { errorText, exitStatus, Failure } from "../failure.ts";
-import type { Access, Directory, Login, Page, Search } from "./directory.ts";
-import type { Entry } from "./entry.ts";
-import { Refusal, resultCode } from "./refusal.ts";
-import { openSocket, type Patience, type Place, readPlace, secure, settled } from "./socket.ts";
+import type { LdapAccess, LdapLogin } from "./access.ts";
+import {
+  type LdapDirectory,
+  type LdapEntry,
+  LdapResultError,
+  type Page,
+  resultCode,
+  type Search,
+} from "./directory.ts";
+import {
+  type DirectoryAddress,
+  openSocket,
+  readAddress,
+  secure,
+  type WaitLimits,
+  withinLimits,
+} from "./socket.ts";
 
 /**
- * Connects to the first URL that can be reached, logs in, lets `use` work, and hangs up whatever happens.
- * `signal` ends it at once. What `use` returns is returned. Throws what {@link Directory} throws; where no URL could be
- * reached, one Failure with a line for all of them.
+ * Connects to the first URL that can be reached, logs in, lets `use` work, and hangs up whatever happens. `signal` ends
+ * it at once. What `use` returns is returned. Throws what {@link LdapDirectory} throws; where no URL could be reached,
+ * one Failure with a line for all of them.
  */
 export async function withDirectory<Result>(
-  access: Access,
+  access: LdapAccess,
   signal: AbortSignal,
-  use: (directory: Directory) => Promise<Result>,
+  use: (directory: LdapDirectory) => Promise<Result>,
 ): Promise<Result> {
   refuseDebugging();
   const end = new AbortController();
@@ -55,17 +68,17 @@ interface Link {
   readonly url: string;
   readonly client: Client;
   readonly socket: Socket;
-  readonly patience: Patience;
+  readonly limits: WaitLimits;
 }
 
-async function firstOf(access: Access, patience: Patience): Promise<Link> {
+async function firstOf(access: LdapAccess, limits: WaitLimits): Promise<Link> {
   const failures: Failure[] = [];
   for (const url of access.urls) {
     try {
-      return await open(url, access, patience);
+      return await open(url, access, limits);
     } catch (error) {
       // The others have the same accounts: a wrong password is wrong there, too.
-      if (!(error instanceof Failure) || !away(error) || patience.signal.aborted) throw error;
+      if (!(error instanceof Failure) || !isUnreachable(error) || limits.signal.aborted) throw error;
       failures.push(error);
     }
   }
@@ -76,15 +89,15 @@ async function firstOf(access: Access, patience: Patience): Promise<Link> {
   );
 }
 
-const away = ({ status }: Failure): boolean =>
+const isUnreachable = ({ status }: Failure): boolean =>
   status === exitStatus.unavailable || status === exitStatus.temporary;
 
-async function open(url: string, access: Access, patience: Patience): Promise<Link> {
-  const place = readPlace(url);
-  if (place === undefined) {
+async function open(url: string, access: LdapAccess, limits: WaitLimits): Promise<Link> {
+  const address = readAddress(url);
+  if (address === undefined) {
     throw new Failure(exitStatus.config, `ldap.url: expected "ldaps://host", found "${url}"`);
   }
-  const link = await reach(url, place, access, patience);
+  const link = await connectTo(url, address, access, limits);
   try {
     await logIn(link, access.login);
     return link;
@@ -94,14 +107,19 @@ async function open(url: string, access: Access, patience: Patience): Promise<Li
   }
 }
 
-async function reach(url: string, place: Place, access: Access, patience: Patience): Promise<Link> {
-  const plain = await openSocket(url, place, patience);
-  if (place.kind === "unix") return speakOn(plain, url, patience);
-  const target = { host: place.host, context: access.context };
-  if (place.tls) return speakOn(await secure(url, plain, target, patience), url, patience);
-  if (!access.starttls) return speakOn(plain, url, patience);
+async function connectTo(
+  url: string,
+  address: DirectoryAddress,
+  access: LdapAccess,
+  limits: WaitLimits,
+): Promise<Link> {
+  const plain = await openSocket(url, address, limits);
+  if (address.kind === "unix") return clientOn(plain, url, limits);
+  const target = { host: address.host, context: access.context };
+  if (address.tls) return clientOn(await secure(url, plain, target, limits), url, limits);
+  if (!access.starttls) return clientOn(plain, url, limits);
 
-  const before = speakOn(plain, url, patience);
+  const before = clientOn(plain, url, limits);
   try {
     await ask(before, "asking for STARTTLS", before.client.exop(oid.startTls));
   } catch (error) {
@@ -111,7 +129,7 @@ async function reach(url: string, place: Place, access: Access, patience: Patien
   // From here on nothing that came in plain text counts (RFC 4511 section 4.14.1): the library's own startTLS()
   // would keep what it had half read, and would not notice a cut later. A new client has read nothing.
   plain.removeAllListeners("data");
-  return speakOn(await secure(url, plain, target, patience), url, patience);
+  return clientOn(await secure(url, plain, target, limits), url, limits);
 }
 
 /** RFC 4511 section 4.14, RFC 4532 section 2. */
@@ -122,7 +140,7 @@ const oid = { startTls: "1.3.6.1.4.1.1466.20037", whoami: "1.3.6.1.4.1.4203.1.11
  * itself and without logging in, there is none. Its `tlsOptions` (which turn ldap:// into ldaps://), `autoRebind`,
  * `sizeLimit` (which hides that a result was cut short) and timeouts (which spare STARTTLS) are never used.
  */
-function speakOn(socket: Socket, url: string, patience: Patience): Link {
+function clientOn(socket: Socket, url: string, limits: WaitLimits): Link {
   let unused: Socket | undefined = socket;
   const client = new Client({
     url: "ldap://localhost", // of no meaning: the socket is there
@@ -133,10 +151,10 @@ function speakOn(socket: Socket, url: string, patience: Patience): Link {
       return once;
     },
   });
-  return { url, client, socket, patience };
+  return { url, client, socket, limits };
 }
 
-async function logIn(link: Link, login: Login): Promise<void> {
+async function logIn(link: Link, login: LdapLogin): Promise<void> {
   switch (login.kind) {
     case "anonymous":
       return;
@@ -151,7 +169,7 @@ async function logIn(link: Link, login: Login): Promise<void> {
   }
 }
 
-function directoryOn(link: Link): Directory {
+function directoryOn(link: Link): LdapDirectory {
   const { url, client } = link;
   return {
     url,
@@ -162,7 +180,7 @@ function directoryOn(link: Link): Directory {
       try {
         for await (const { entries } of pages(link, search)) return entries[0];
       } catch (error) {
-        if (!(error instanceof Refusal && error.code === resultCode.noSuchObject)) throw error;
+        if (!(error instanceof LdapResultError && error.code === resultCode.noSuchObject)) throw error;
       }
       return undefined;
     },
@@ -180,7 +198,7 @@ async function whoami(link: Link): Promise<string | undefined> {
     return value ?? "";
   } catch (error) {
     const cannot: readonly number[] = [resultCode.protocolError, resultCode.unwillingToPerform];
-    if (error instanceof Refusal && cannot.includes(error.code)) return undefined;
+    if (error instanceof LdapResultError && cannot.includes(error.code)) return undefined;
     throw error;
   }
 }
@@ -190,7 +208,7 @@ async function* pages(link: Link, search: Search): AsyncGenerator<Page> {
     scope: search.scope,
     filter: filterOf(search.filter),
     attributes: [...search.attributes],
-    explicitBufferAttributes: new Every(),
+    explicitBufferAttributes: new EveryAttribute(),
     paged: { pageSize: search.pageSize },
     derefAliases: "never",
   });
@@ -205,7 +223,7 @@ async function* pages(link: Link, search: Search): AsyncGenerator<Page> {
  * Asks the library for octets, whatever an attribute is called: it compares names with the server's spelling letter
  * by letter, and would make text of what it does not find, without a leading byte order mark.
  */
-class Every extends Array<string> {
+class EveryAttribute extends Array<string> {
   override includes(): boolean {
     return true;
   }
@@ -222,10 +240,10 @@ function filterOf(filter: string) {
   }
 }
 
-type Found = Awaited<ReturnType<Client["search"]>>["searchEntries"][number];
+type LibraryEntry = Awaited<ReturnType<Client["search"]>>["searchEntries"][number];
 
 /** One value, several and none come in three shapes; a missing attribute comes as an empty list. */
-function entryOf({ dn, ...attributes }: Found): Entry {
+function entryOf({ dn, ...attributes }: LibraryEntry): LdapEntry {
   const values = Object.entries(attributes).map(([name, given]): [string, Buffer[]] => [
     name.toLowerCase(),
     (Array.isArray(given) ? given : [given]).map((value) =>
@@ -235,32 +253,32 @@ function entryOf({ dn, ...attributes }: Found): Entry {
   return { dn, values: new Map(values) };
 }
 
-/** Waits for the library's answer, for as long as there is patience. */
+/** Waits for the library's answer, within the limits. */
 async function ask<Result>(link: Link, doing: string, work: Promise<Result>): Promise<Result> {
-  const { url, socket, patience } = link;
+  const { url, socket, limits } = link;
   try {
-    return await settled(work, socket, { url, doing }, patience);
+    return await withinLimits(work, socket, { url, doing }, limits);
   } catch (error) {
     if (error instanceof Failure) throw error;
     if (error instanceof ResultCodeError) {
-      throw new Refusal(url, error.code, doing, error.message.replace(/ ?Code: 0x[0-9a-f]+$/, ""));
+      throw new LdapResultError(url, error.code, doing, error.message.replace(/ ?Code: 0x[0-9a-f]+$/, ""));
     }
     // Anything else the library throws is about the bytes: after an answer that it cannot read (such as RFC 4511's
     // IntermediateResponse) it drops the rest of what came with it, so this connection is of no more use.
     socket.destroy();
-    const said = errorText(error).replace(/\s+/g, " ");
-    throw new Failure(exitStatus.temporary, `${url}: connection lost while ${doing} (${said})`, {
+    const text = errorText(error).replace(/\s+/g, " ");
+    throw new Failure(exitStatus.temporary, `${url}: connection lost while ${doing} (${text})`, {
       cause: error,
     });
   }
 }
 
-/** Says goodbye, and closes the socket whether that was heard or not: an open one keeps the process alive. */
+/** Unbinds, and closes the socket even where that fails: an open one keeps the process alive. */
 async function hangUp({ client, socket }: Link): Promise<void> {
   if (!socket.destroyed) {
     const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));
     const hurry = setTimeout(() => socket.destroy(), 1000);
-    await Promise.race([gone, client.unbind().catch(() => undefined)]); // a goodbye that fails is one
+    await Promise.race([gone, client.unbind().catch(() => undefined)]); // an unbind that fails is enough
     clearTimeout(hurry);
   }
   socket.destroy();

@@ -1,16 +1,16 @@
 /**
- * When a result is not believed, a row each: what makes it suspicious, and the option that allows it once.
+ * The guards against a wrong result, a row each: what makes it suspicious, and the option that allows it once.
  * Pure; man/tpa-submit-sync.8, GUARDS, lists the rows and a test compares.
  */
 
-/** How the search went. */
-export interface Course {
-  /** Whether we logged in as somebody, and as whom the directory knew us before and after: "" is nobody. */
+/** How a search ended, and who asked. */
+export interface SearchOutcome {
+  /** Whether the bind was not anonymous, and the identities that whoami gave before and after; "" is anonymous. */
   readonly loggedIn: boolean;
   readonly identities: readonly (string | undefined)[];
-  /** Entries that came. */
+  /** Entries found. */
   readonly entries: number;
-  /** The directory's words where it cut the result short, else "". */
+  /** The directory's message where it cut the result short, else "". */
   readonly limit: string;
   /** An empty page came after one that was not empty. */
   readonly emptyPage: boolean;
@@ -24,15 +24,15 @@ export interface Loss {
   readonly present: number;
   readonly next: number;
   readonly lost: number;
-  /** Percent of `present` that may go. */
+  /** Percent of `present` that may be removed. */
   readonly largest: number;
-  /** Whether a result of none is suspicious even where there was nothing before. */
+  /** Whether an empty result is suspicious even where the file was empty before. */
   readonly needed: boolean;
-  /** Where the others are, to say with an empty result: `91 no-password`. */
+  /** Why entries were left out, to name with an empty result: `91 no-password`. */
   readonly excluded: string;
 }
 
-interface Row<Evidence> {
+interface Guard<Evidence> {
   readonly name: string;
   /** The option that allows it once. */
   readonly flag: string;
@@ -40,7 +40,7 @@ interface Row<Evidence> {
   readonly suspicion: (evidence: Evidence) => string | undefined;
 }
 
-export const courseGuards = [
+export const searchGuards = [
   {
     name: "anonymous",
     flag: "--allow-anonymous",
@@ -67,7 +67,7 @@ export const courseGuards = [
     suspicion: ({ referrals }) =>
       referrals.length === 0 ? undefined : `a part of the tree is elsewhere (${referrals.length} referrals)`,
   },
-] as const satisfies readonly Row<Course>[];
+] as const satisfies readonly Guard<SearchOutcome>[];
 
 export const lossGuards = [
   {
@@ -86,25 +86,25 @@ export const lossGuards = [
         ? `${lost} of ${present} ${unit} would go, more than ${largest} in a hundred`
         : undefined,
   },
-] as const satisfies readonly Row<Loss>[];
+] as const satisfies readonly Guard<Loss>[];
 
-export type GuardName = (typeof courseGuards)[number]["name"] | (typeof lossGuards)[number]["name"];
-export type GuardFlag = (typeof courseGuards)[number]["flag"] | (typeof lossGuards)[number]["flag"];
+export type GuardName = (typeof searchGuards)[number]["name"] | (typeof lossGuards)[number]["name"];
+export type GuardFlag = (typeof searchGuards)[number]["flag"] | (typeof lossGuards)[number]["flag"];
 
-/** A guard that spoke up. */
+/** A guard that found something suspicious. */
 export interface Alarm {
   readonly guard: GuardName;
   readonly flag: GuardFlag;
   readonly suspicion: string;
 }
 
-/** The guards that speak up about how the search went. */
-export function suspectCourse(course: Course): readonly Alarm[] {
-  return courseGuards.flatMap(({ name, flag, suspicion }) => alarm(name, flag, suspicion(course)));
+/** What is suspicious about the search. */
+export function checkSearch(outcome: SearchOutcome): readonly Alarm[] {
+  return searchGuards.flatMap(({ name, flag, suspicion }) => alarm(name, flag, suspicion(outcome)));
 }
 
-/** The guards that speak up about what a file would lose. */
-export function suspectLoss(loss: Loss): readonly Alarm[] {
+/** What is suspicious about the logins or addresses that a file would lose. */
+export function checkLoss(loss: Loss): readonly Alarm[] {
   return lossGuards.flatMap(({ name, flag, suspicion }) => alarm(name, flag, suspicion(loss)));
 }
 

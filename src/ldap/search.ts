@@ -1,49 +1,56 @@
-/** The questions that sync puts to a directory: everybody, the entries of some logins, whether anything changed. */
-import { attributesOf, type Terms } from "./account.ts";
-import { type Census, takeCensus } from "./census.ts";
-import type { Directory, Search } from "./directory.ts";
-import { type Entry, equals, textsOf } from "./entry.ts";
-import type { Course } from "./guard.ts";
-import { Refusal, resultCode } from "./refusal.ts";
+/** The searches of sync: all accounts, the entries of some logins, and whether anything changed. */
+import { attributesOf, type CollectedAccounts, collectAccounts, type RuleSettings } from "./account.ts";
+import {
+  equals,
+  type LdapDirectory,
+  type LdapEntry,
+  LdapResultError,
+  resultCode,
+  type Search,
+  textsOf,
+} from "./directory.ts";
+import type { SearchOutcome } from "./guard.ts";
 
-/** Where the accounts are, as `[ldap]` names it. */
-export interface Where {
+/** Where the accounts are, as the settings of `[ldap]` name it. */
+export interface SearchSettings {
   readonly base: string;
   readonly scope: "one" | "sub";
   readonly filter: string;
   readonly "page-size": number;
 }
 
-/** Everybody that the filter finds, and how the search went; guard.ts says whether to believe it. */
-export interface Survey {
-  readonly census: Census;
-  readonly course: Course;
-  /** The latest entryCSN of all that came, "" where none can be seen. See {@link isStill}. */
+/** All accounts that the filter finds, and how the search ended; guard.ts says whether to trust it. */
+export interface AccountSearch {
+  readonly collected: CollectedAccounts;
+  readonly outcome: SearchOutcome;
+  /** The latest entryCSN of all entries found, "" where none can be seen. See {@link isOutdated}. */
   readonly latest: string;
 }
 
-/** The whole search. `loggedIn` is whether we came as somebody; `now` is what the rules are judged by. */
-export async function survey(
-  directory: Directory,
-  where: Where,
-  terms: Terms,
+/**
+ * Searches for all accounts. `loggedIn` is whether the bind was not anonymous; the rules are judged at the time `now`.
+ */
+export async function searchAccounts(
+  directory: LdapDirectory,
+  settings: SearchSettings,
+  rules: RuleSettings,
   { loggedIn, now }: { readonly loggedIn: boolean; readonly now: number },
-): Promise<Survey> {
-  const census = takeCensus(terms, now);
+): Promise<AccountSearch> {
+  const collected = collectAccounts(rules, now);
   let latest = "";
   const before = await directory.whoami();
-  const search = searchFor(where, where.filter, [...attributesOf(terms), "entryCSN"]);
-  const ending = await everyPage(directory, search, (entry) => {
-    census.add(entry);
+  const search = searchFor(settings, settings.filter, [...attributesOf(rules), "entryCSN"]);
+  const ending = await readPages(directory, search, (entry) => {
+    collected.add(entry);
     const [changed = ""] = textsOf(entry, "entryCSN");
     if (changed > latest) latest = changed;
   });
   const identities = [before, await directory.whoami()];
-  const result = census.result();
-  return { census: result, course: { loggedIn, identities, entries: result.entries, ...ending }, latest };
+  const result = collected.result();
+  return { collected: result, outcome: { loggedIn, identities, entries: result.entries, ...ending }, latest };
 }
 
-async function everyPage(directory: Directory, search: Search, add: (entry: Entry) => void) {
+async function readPages(directory: LdapDirectory, search: Search, add: (entry: LdapEntry) => void) {
   const referrals: string[] = [];
   let limit = "";
   let emptyPage = false;
@@ -56,7 +63,7 @@ async function everyPage(directory: Directory, search: Search, add: (entry: Entr
       for (const entry of page.entries) add(entry);
     }
   } catch (error) {
-    if (!(error instanceof Refusal && limits.includes(error.code))) throw error;
+    if (!(error instanceof LdapResultError && limits.includes(error.code))) throw error;
     limit = error.message;
   }
   return { limit, emptyPage, referrals };
@@ -68,21 +75,21 @@ const limits: readonly number[] = [
   resultCode.adminLimitExceeded,
 ];
 
-function searchFor(where: Where, filter: string, attributes: readonly string[]): Search {
-  return { base: where.base, scope: where.scope, filter, attributes, pageSize: where["page-size"] };
+function searchFor(settings: SearchSettings, filter: string, attributes: readonly string[]): Search {
+  return { base: settings.base, scope: settings.scope, filter, attributes, pageSize: settings["page-size"] };
 }
 
-/** Which of `logins` have an entry, whatever the filter says of it. One question: some hundred at most. */
+/** Which of `logins` have an entry, whether the filter finds it or not. One search, so some hundred at most. */
 export async function loginsWithEntry(
-  directory: Directory,
-  where: Where,
+  directory: LdapDirectory,
+  settings: SearchSettings,
   attribute: string,
   logins: readonly string[],
 ): Promise<ReadonlySet<string>> {
   const found = new Set<string>();
   if (logins.length === 0) return found;
   const filter = `(|${logins.map((login) => equals(attribute, login)).join("")})`;
-  for await (const { entries } of directory.pages(searchFor(where, filter, [attribute]))) {
+  for await (const { entries } of directory.pages(searchFor(settings, filter, [attribute]))) {
     for (const entry of entries)
       for (const login of textsOf(entry, attribute)) found.add(login.toLowerCase());
   }
@@ -91,18 +98,18 @@ export async function loginsWithEntry(
 
 /** The entries of one login, with `filter` or, where it is "", without. */
 export async function entriesOf(
-  directory: Directory,
-  where: Where,
+  directory: LdapDirectory,
+  settings: SearchSettings,
   {
     attribute,
     login,
     filter,
   }: { readonly attribute: string; readonly login: string; readonly filter: string },
   attributes: readonly string[],
-): Promise<readonly Entry[]> {
-  const found: Entry[] = [];
+): Promise<readonly LdapEntry[]> {
+  const found: LdapEntry[] = [];
   const own = equals(attribute, login);
-  const search = searchFor(where, filter === "" ? own : `(&${filter}${own})`, attributes);
+  const search = searchFor(settings, filter === "" ? own : `(&${filter}${own})`, attributes);
   for await (const { entries } of directory.pages(search)) found.push(...entries);
   return found;
 }
@@ -111,7 +118,7 @@ export async function entriesOf(
  * The name of the entry at the top of the tree that `base` is in, where a directory keeps its contextCSN (RFC 4512
  * section 5.1 lists the tops). Undefined where it does not tell.
  */
-export async function topOf(directory: Directory, base: string): Promise<string | undefined> {
+export async function namingContextOf(directory: LdapDirectory, base: string): Promise<string | undefined> {
   const root = await directory.read("", ["namingContexts"]);
   const tops = root === undefined ? [] : textsOf(root, "namingContexts");
   const plain = (dn: string): string => dn.toLowerCase().replace(/[^,=]+/g, (part) => part.trim());
@@ -120,8 +127,11 @@ export async function topOf(directory: Directory, base: string): Promise<string 
     .toSorted((one, other) => other.length - one.length)[0];
 }
 
-/** What moves with every change below `top`: OpenLDAP's contextCSN, one for each provider. "" where there is none. */
-export async function stateOf(directory: Directory, top: string): Promise<string> {
+/**
+ * A value that changes with every change below `top`: OpenLDAP's contextCSN, one for each provider. "" where there is
+ * none.
+ */
+export async function contextCsnOf(directory: LdapDirectory, top: string): Promise<string> {
   const entry = await directory.read(top, ["contextCSN"]);
   return entry === undefined ? "" : textsOf(entry, "contextCSN").toSorted().join(" ");
 }
@@ -130,6 +140,6 @@ export async function stateOf(directory: Directory, top: string): Promise<string
  * Whether the state stands still although entries have changed since, as it does without OpenLDAP's syncprov where a
  * copied or restored database brought a contextCSN along. CSNs begin with the time and sort as text.
  */
-export function isStill(state: string, latest: string): boolean {
+export function isOutdated(state: string, latest: string): boolean {
   return state !== "" && state.split(" ").every((each) => each < latest);
 }

@@ -1,19 +1,19 @@
 /**
- * The way to a directory before LDAP begins: TCP, a Unix socket, TLS around either.
+ * The socket below LDAP: TCP, a Unix socket, and TLS around either.
  * Every socket is opened and watched here, so that the LDAP library never opens one by itself: it would come back
- * after a cut without having logged in, and take what an anonymous eye sees for everything there is.
+ * after a cut without a bind, and take what anonymous users see for the whole directory.
  */
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls, type SecureContext, type TLSSocket } from "node:tls";
 import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
 
 /** Where a directory listens, read from its URL. */
-export type Place =
+export type DirectoryAddress =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly tls: boolean }
   | { readonly kind: "unix"; readonly path: string };
 
 /** How long one step may take, in milliseconds, and what ends all of them. */
-export interface Patience {
+export interface WaitLimits {
   readonly timeout: number;
   readonly signal: AbortSignal;
 }
@@ -22,7 +22,7 @@ export interface Patience {
  * Reads `ldap://host[:389]`, `ldaps://host[:636]`, `ldapi:///run/slapd/ldapi` or, as OpenLDAP writes it,
  * `ldapi://%2Frun%2Fslapd%2Fldapi`. Undefined for anything else.
  */
-export function readPlace(url: string): Place | undefined {
+export function readAddress(url: string): DirectoryAddress | undefined {
   const socket = /^ldapi:\/\/(\/.*|%2f[^/]*)?\/?$/i.exec(url);
   if (socket) return { kind: "unix", path: unixPath(socket[1] ?? "") };
   const found = /^(ldaps?):\/\/(?:\[([0-9a-f:.]+)\]|([^\s:[\]/@?#]+))(?::(\d{1,5}))?\/?$/i.exec(url);
@@ -40,9 +40,9 @@ function unixPath(written: string): string {
 }
 
 /** Connects; `url` is for the failure's text. TLS is not part of it: see {@link secure}. */
-export function openSocket(url: string, place: Place, patience: Patience): Promise<Socket> {
-  const socket = place.kind === "unix" ? connect(place.path) : connect(place.port, place.host);
-  return established(socket, "connect", { url, doing: "connecting" }, patience);
+export function openSocket(url: string, address: DirectoryAddress, limits: WaitLimits): Promise<Socket> {
+  const socket = address.kind === "unix" ? connect(address.path) : connect(address.port, address.host);
+  return whenReady(socket, "connect", { url, doing: "connecting" }, limits);
 }
 
 /** Wraps `socket` in TLS and checks that the certificate is trusted and is `host`'s. */
@@ -50,30 +50,30 @@ export function secure(
   url: string,
   socket: Socket,
   { host, context }: { readonly host: string; readonly context: SecureContext },
-  patience: Patience,
+  limits: WaitLimits,
 ): Promise<TLSSocket> {
   const name = isIP(host) === 0 ? { servername: host } : {};
   const wrapped = connectTls({ socket, host, ...name, secureContext: context });
   wrapped.once("close", () => socket.destroy());
-  return established(wrapped, "secureConnect", { url, doing: "starting TLS" }, patience);
+  return whenReady(wrapped, "secureConnect", { url, doing: "starting TLS" }, limits);
 }
 
-interface Step {
+interface SocketStep {
   readonly url: string;
   readonly doing: string;
 }
 
 /** Resolves when `socket` says `ready`; whatever else ends the wait destroys it. */
-function established<Kind extends Socket>(
+function whenReady<Kind extends Socket>(
   socket: Kind,
   ready: "connect" | "secureConnect",
-  step: Step,
-  patience: Patience,
+  step: SocketStep,
+  limits: WaitLimits,
 ): Promise<Kind> {
   const { promise, resolve, reject } = promiseOf<Kind>();
   socket.once(ready, () => resolve(socket));
   socket.on("error", (error) => reject(unreachable(step, error)));
-  return settled(promise, socket, step, patience).catch((error: unknown) => {
+  return withinLimits(promise, socket, step, limits).catch((error: unknown) => {
     socket.destroy();
     throw error;
   });
@@ -83,11 +83,11 @@ function established<Kind extends Socket>(
  * Settles as `work` does, or rejects with a Failure (status 75) when the socket is cut, when `timeout` passes or when
  * the signal aborts; the socket is destroyed then, since an answer that comes late belongs to nothing.
  */
-export async function settled<Result>(
+export async function withinLimits<Result>(
   work: Promise<Result>,
   socket: Socket,
-  { url, doing }: Step,
-  { timeout, signal }: Patience,
+  { url, doing }: SocketStep,
+  { timeout, signal }: WaitLimits,
 ): Promise<Result> {
   const { promise, reject } = promiseOf<never>();
   const giveUp = (reason: Error): void => {
@@ -118,14 +118,14 @@ function abortReason(url: string, doing: string, { reason }: AbortSignal): Error
     : reason;
 }
 
-/** What the system or OpenSSL says, in an operator's words. */
-function unreachable({ url, doing }: Step, error: unknown): Failure {
+/** What the system or OpenSSL says, in plain English for the operator. */
+function unreachable({ url, doing }: SocketStep, error: unknown): Failure {
   const code = errorCode(error);
-  const said = sayings[code] ?? errorText(error).replace(/\s+/g, " ");
-  return new Failure(exitStatus.unavailable, `${url}: ${said} while ${doing}`, { cause: error });
+  const text = errorTexts[code] ?? errorText(error).replace(/\s+/g, " ");
+  return new Failure(exitStatus.unavailable, `${url}: ${text} while ${doing}`, { cause: error });
 }
 
-const sayings: Readonly<Record<string, string>> = {
+const errorTexts: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ECONNRESET: "connection lost",
   EPIPE: "connection lost",

@@ -1,32 +1,34 @@
-/** One run: ask the directory for everybody, compare with the files, write what is believed. */
+/** One run: search the directory for all accounts, compare with the files, and write what no guard objects to. */
 import { exitStatus, Failure } from "../failure.ts";
-import type { Exclusion, Terms } from "./account.ts";
-import type { Census } from "./census.ts";
-import { aliasDifference, type Difference, difference, unaccounted } from "./difference.ts";
-import type { Directory } from "./directory.ts";
-import { type Found, findFile, isAsWanted, lockFile, type Ownership, putFile } from "./file.ts";
-import { type Alarm, type GuardFlag, type Loss, suspectCourse, suspectLoss } from "./guard.ts";
+import type { CollectedAccounts, Exclusion, RuleSettings } from "./account.ts";
 import {
+  aliasDifference,
   aliasesText,
-  type PasswordFile,
+  type Difference,
+  difference,
+  lostLogins,
+  type PasswordFileText,
   passwordFile,
   proofread,
   readAliases,
   readPasswordFile,
-} from "./lines.ts";
-import { loginsWithEntry, survey, type Where } from "./search.ts";
+} from "./contents.ts";
+import type { LdapDirectory } from "./directory.ts";
+import { type Alarm, checkLoss, checkSearch, type GuardFlag, type Loss } from "./guard.ts";
+import { loginsWithEntry, type SearchSettings, searchAccounts } from "./search.ts";
+import { type FileState, findFile, isAsWanted, lockFile, type Ownership, putFile } from "./synced-file.ts";
 
-export interface Task {
-  readonly where: Where;
-  readonly terms: Terms;
+export interface SyncTask {
+  readonly search: SearchSettings;
+  readonly rules: RuleSettings;
   readonly loggedIn: boolean;
   /** The password file, and the file of sender aliases or "". */
   readonly passwords: string;
   readonly aliases: string;
   readonly ownership: Ownership;
-  /** Percent of a file that may go at a time. */
+  /** Percent of a file that one run may remove. */
   readonly largestLoss: number;
-  /** What is allowed this once. */
+  /** The guards that are off for this run. */
   readonly allowed: readonly GuardFlag[];
   /** false: only say what would be done. */
   readonly write: boolean;
@@ -35,19 +37,19 @@ export interface Task {
 /** What became of one file. */
 export interface FileReport {
   readonly path: string;
-  /** refused: a guard spoke up and the file stays. pending: it would be replaced, but nothing was to be written. */
+  /** refused: a guard objected and the file stays. pending: it would be replaced, but nothing was to be written. */
   readonly result: "replaced" | "unchanged" | "pending" | "refused";
   readonly difference: Difference;
   readonly alarms: readonly Alarm[];
 }
 
-export interface Report {
+export interface SyncReport {
   /** The directory that answered. */
   readonly url: string;
   readonly entries: number;
   /** The latest entryCSN among them, or "". */
   readonly latest: string;
-  /** How many logins use each scheme; somebody with two passwords counts twice. */
+  /** How many logins use each scheme; one with two passwords counts twice. */
   readonly schemes: ReadonlyMap<string, number>;
   readonly logins: number;
   readonly exclusions: readonly Exclusion[];
@@ -56,60 +58,64 @@ export interface Report {
   readonly aliases: FileReport | undefined;
 }
 
-/** Does it once, at the time `now`. Throws what the directory and the files throw; a guard is part of the report. */
-export async function synchronise(directory: Directory, task: Task, now: number): Promise<Report> {
-  const { census, course, latest } = await survey(directory, task.where, task.terms, {
+/** Runs once, at the time `now`. Throws what the directory and the files throw; a guard's alarm is in the report. */
+export async function synchronise(
+  directory: LdapDirectory,
+  task: SyncTask,
+  now: number,
+): Promise<SyncReport> {
+  const { collected, outcome, latest } = await searchAccounts(directory, task.search, task.rules, {
     loggedIn: task.loggedIn,
     now,
   });
-  const doubts = suspectCourse(course);
-  const file = passwordFile(census.accounts, task.terms.format);
+  const searchAlarms = checkSearch(outcome);
+  const file = passwordFile(collected.accounts, task.rules.format);
   // Asked before the files are locked: a directory may be slow.
-  const filtered = await filteredAmongLost(directory, task, census, file);
-  return inTurn(task, async ({ passwords, aliases }) => {
-    const nextPasswords = await passwordsFrom(passwords, file, census, filtered);
-    const nextAliases = aliases === undefined ? undefined : await aliasesFrom(aliases, census);
+  const filtered = await lostButFiltered(directory, task, collected, file);
+  return withLocks(task, async ({ passwords, aliases }) => {
+    const nextPasswords = await passwordsFrom(passwords, file, collected, filtered);
+    const nextAliases = aliases === undefined ? undefined : await aliasesFrom(aliases, collected);
     return {
       url: directory.url,
-      entries: census.entries,
+      entries: collected.entries,
       latest,
       schemes: countBy(
-        [...census.accounts.values()].flatMap(({ hashes }) => hashes.map(({ scheme }) => scheme)),
+        [...collected.accounts.values()].flatMap(({ hashes }) => hashes.map(({ scheme }) => scheme)),
       ),
-      logins: census.accounts.size,
-      exclusions: census.exclusions,
-      remarks: census.remarks,
-      passwords: await settle(nextPasswords, doubts, task, now),
-      aliases: nextAliases && (await settle(nextAliases, doubts, task, now)),
+      logins: collected.accounts.size,
+      exclusions: collected.exclusions,
+      remarks: collected.remarks,
+      passwords: await replaceUnlessSuspect(nextPasswords, searchAlarms, task, now),
+      aliases: nextAliases && (await replaceUnlessSuspect(nextAliases, searchAlarms, task, now)),
     };
   });
 }
 
 /** A file by its name in the settings, and where symbolic links lead from there. */
-interface Place {
+interface FilePath {
   readonly path: string;
   readonly file: string;
 }
 
-interface Places {
-  readonly passwords: Place;
+interface FilePaths {
+  readonly passwords: FilePath;
   /** Undefined where none is kept. */
-  readonly aliases: Place | undefined;
+  readonly aliases: FilePath | undefined;
 }
 
-/** Does `work` with nobody else writing the files, from reading to replacing them. Who writes nothing locks nothing. */
-async function inTurn<Result>(
-  task: Pick<Task, "passwords" | "aliases" | "write">,
-  work: (places: Places) => Promise<Result>,
+/** Does `work` while nobody else can write the files, from reading to replacing them. A dry run locks nothing. */
+async function withLocks<Result>(
+  task: Pick<SyncTask, "passwords" | "aliases" | "write">,
+  work: (paths: FilePaths) => Promise<Result>,
 ): Promise<Result> {
   const lock = task.write ? lockFile : unlocked;
   const passwords = await lock(task.passwords);
   try {
-    const place = { path: task.passwords, file: passwords.file };
-    if (task.aliases === "") return await work({ passwords: place, aliases: undefined });
+    const main = { path: task.passwords, file: passwords.file };
+    if (task.aliases === "") return await work({ passwords: main, aliases: undefined });
     const aliases = await lock(task.aliases); // always the second, so that two runs never wait for each other
     try {
-      return await work({ passwords: place, aliases: { path: task.aliases, file: aliases.file } });
+      return await work({ passwords: main, aliases: { path: task.aliases, file: aliases.file } });
     } finally {
       await aliases.release();
     }
@@ -122,45 +128,45 @@ async function unlocked(path: string) {
   return { file: path, release: async () => undefined };
 }
 
-/** A file as it is and as it should be. */
-interface Next extends Place {
-  readonly before: Found | undefined;
+/** A file as it is, and as it is to be. */
+interface NextFile extends FilePath {
+  readonly before: FileState | undefined;
   readonly text: string;
   readonly difference: Difference;
   readonly loss: Omit<Loss, "lost" | "largest">;
-  /** Throws where the text would not say what it should. */
+  /** Throws where the text would be read as something else. */
   readonly proofread: () => void;
 }
 
-/** Of more logins that go it is not asked whether they have an entry: a guard will speak up, and soon. Our choice. */
+/** Where more logins are to be removed, their entries are not searched for: a guard objects anyway. Our choice. */
 const mostLookups = 100;
 
-/** Those of the logins that will go whose entry the filter does not want. */
-async function filteredAmongLost(
-  directory: Directory,
-  task: Task,
-  { accounts, exclusions }: Census,
-  file: PasswordFile,
+/** The logins to be removed that have an entry which the filter does not find. */
+async function lostButFiltered(
+  directory: LdapDirectory,
+  task: SyncTask,
+  { accounts, exclusions }: CollectedAccounts,
+  file: PasswordFileText,
 ): Promise<ReadonlySet<string>> {
   const present = logins(await findFile(task.passwords), file);
-  const lost = unaccounted(present, accounts, exclusions);
+  const lost = lostLogins(present, accounts, exclusions);
   if (lost.length > mostLookups) return new Set();
-  return loginsWithEntry(directory, task.where, task.terms["login-attribute"], lost);
+  return loginsWithEntry(directory, task.search, task.rules["login-attribute"], lost);
 }
 
 async function passwordsFrom(
-  place: Place,
-  file: PasswordFile,
-  { accounts, exclusions }: Census,
+  path: FilePath,
+  file: PasswordFileText,
+  { accounts, exclusions }: CollectedAccounts,
   filtered: ReadonlySet<string>,
-): Promise<Next> {
-  const before = await findFile(place.file);
+): Promise<NextFile> {
+  const before = await findFile(path.file);
   const present = logins(before, file);
   const reasons = [...countBy(exclusions.map(({ reason }) => reason))].map(
     ([reason, count]) => `${count} ${reason}`,
   );
   return {
-    ...place,
+    ...path,
     before,
     text: file.text,
     difference: difference(present, file.lines, exclusions, filtered),
@@ -175,12 +181,12 @@ async function passwordsFrom(
   };
 }
 
-async function aliasesFrom(place: Place, { senders }: Census): Promise<Next> {
-  const before = await findFile(place.file);
+async function aliasesFrom(path: FilePath, { senders }: CollectedAccounts): Promise<NextFile> {
+  const before = await findFile(path.file);
   const text = aliasesText(senders);
   const present = readable(before, readAliases);
   return {
-    ...place,
+    ...path,
     before,
     text,
     difference: aliasDifference(present, readAliases(Buffer.from(text))),
@@ -195,14 +201,14 @@ async function aliasesFrom(place: Place, { senders }: Census): Promise<Next> {
   };
 }
 
-/** Those of a password file; one that is as it should be need not be read. */
-function logins(found: Found | undefined, { text, lines }: PasswordFile): PasswordFile["lines"] {
+/** The logins of a password file; one that already is as it is to be need not be read. */
+function logins(found: FileState | undefined, { text, lines }: PasswordFileText): PasswordFileText["lines"] {
   return found?.octets.equals(Buffer.from(text)) ? lines : readable(found, readPasswordFile);
 }
 
-/** What a file holds. One that is not there, or damaged, holds nobody: there is nothing to lose by replacing it. */
+/** What a file holds. A missing or damaged one holds no logins: replacing it loses nothing. */
 function readable<Value>(
-  found: Found | undefined,
+  found: FileState | undefined,
   read: (octets: Buffer) => ReadonlyMap<string, Value>,
 ): ReadonlyMap<string, Value> {
   if (found === undefined) return new Map();
@@ -214,10 +220,15 @@ function readable<Value>(
   }
 }
 
-async function settle(next: Next, doubts: readonly Alarm[], task: Task, now: number): Promise<FileReport> {
+async function replaceUnlessSuspect(
+  next: NextFile,
+  searchAlarms: readonly Alarm[],
+  task: SyncTask,
+  now: number,
+): Promise<FileReport> {
   const { path, file, before, text } = next;
   const loss = { ...next.loss, lost: next.difference.removed.length, largest: task.largestLoss };
-  const alarms = [...doubts, ...suspectLoss(loss)].filter(({ flag }) => !task.allowed.includes(flag));
+  const alarms = [...searchAlarms, ...checkLoss(loss)].filter(({ flag }) => !task.allowed.includes(flag));
   const report = { path, difference: next.difference, alarms };
   if (alarms.length > 0) return { ...report, result: "refused" };
   if (isAsWanted(before, text, task.ownership)) return { ...report, result: "unchanged" };
@@ -227,9 +238,13 @@ async function settle(next: Next, doubts: readonly Alarm[], task: Task, now: num
   return { ...report, result: "replaced" };
 }
 
-/** How often each word comes, in the order of the alphabet. */
-export function countBy(words: readonly string[]): ReadonlyMap<string, number> {
+/** How often each text occurs, in alphabetical order. */
+export function countBy(texts: readonly string[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
-  for (const word of words.toSorted()) counts.set(word, (counts.get(word) ?? 0) + 1);
+  for (const text of texts.toSorted()) counts.set(text, (counts.get(text) ?? 0) + 1);
   return counts;
+}
+
+export function filesOf({ passwords, aliases }: SyncReport): readonly FileReport[] {
+  return aliases === undefined ? [passwords] : [passwords, aliases];
 }

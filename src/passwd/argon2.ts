@@ -1,7 +1,6 @@
 /** Argon2 (RFC 9106) in the string form of its reference program, computed by hash-wasm. */
 import { randomBytes } from "node:crypto";
-import { sameDigest } from "./compare.ts";
-import { outside, type Rounds, type Scheme, type Unusable } from "./scheme.ts";
+import { outside, type Rounds, type Scheme, sameDigest, type Unusable } from "./scheme.ts";
 
 /** Kibibytes; a worker that checks keeps them. libsodium's "moderate" level, which doveadm -r 3 takes, is the limit. */
 const mostMemory = 262_144;
@@ -43,7 +42,7 @@ export function argon2Scheme(variant: Variant): Scheme {
       const verify = async (password: string): Promise<boolean> =>
         sameDigest(found.tag, await compute(id, password, found));
       return (
-        tooDear(found) ?? {
+        tooExpensive(found) ?? {
           algorithm: variant.name,
           cost: `${memory} KiB, ${passes} passes`,
           weakness,
@@ -64,7 +63,7 @@ export function argon2Scheme(variant: Variant): Scheme {
   };
 }
 
-function tooDear({ memory, passes, lanes }: Parameters): Unusable | undefined {
+function tooExpensive({ memory, passes, lanes }: Parameters): Unusable | undefined {
   return (
     outside({ least: 1, most: mostLanes }, lanes, "lanes:") ??
     outside({ least: 8 * lanes, most: mostMemory }, memory, "memory in KiB:") ??

@@ -1,10 +1,9 @@
 /** Schemes that keep what a challenge-response mechanism needs: CRAM-MD5, DIGEST-MD5, one-time passwords. */
 import { randomBytes } from "node:crypto";
-import { sameDigest } from "./compare.ts";
 import { digests, inspectDigest, weakDigest } from "./digests.ts";
 import { loadMd4 } from "./md4.ts";
 import { md5After, md5State } from "./md5.ts";
-import { type Attempt, outside, type Scheme } from "./scheme.ts";
+import { outside, type PasswordAttempt, type Scheme, sameDigest } from "./scheme.ts";
 
 /** The two states of MD5 after the padded key of HMAC (RFC 2104): the outer, then the inner. */
 export function hmacMd5States(secret: Buffer): Buffer {
@@ -71,7 +70,7 @@ export function otpScheme(name: string): Scheme {
     );
   };
   const keyOf = async (
-    { password }: Attempt,
+    { password }: PasswordAttempt,
     algorithm: keyof typeof folds,
     seed: string,
     sequence: number,

@@ -2,12 +2,18 @@
  * The strings of crypt(3): which algorithm made one, what it costs, and whether a password belongs to it.
  * Schemes that hold such a string share this, because {CRYPT} leaves the algorithm to the string.
  */
-import { sameDigest } from "./compare.ts";
-import * as crypt64 from "./crypt64.ts";
-import { desCrypt } from "./descrypt.ts";
-import { md5Crypt } from "./md5crypt.ts";
-import { type Inspection, outside, type Rounds, type Scheme, type Unusable } from "./scheme.ts";
-import { type ShaCrypt, sha256Crypt, sha512Crypt, shaCrypt, standardRounds } from "./shacrypt.ts";
+
+import {
+  desCrypt,
+  md5Crypt,
+  randomSalt,
+  type ShaCrypt,
+  sha256Crypt,
+  sha512Crypt,
+  shaCrypt,
+  standardRounds,
+} from "./crypt-algorithms.ts";
+import { type Inspection, outside, type Rounds, type Scheme, sameDigest, type Unusable } from "./scheme.ts";
 
 /** bcrypt's cost is a power of two: 15 takes about three seconds of one core. doveadm's standard, 5, is cheap today. */
 const bcryptRounds: Rounds = { least: 4, most: 15, standard: 10 };
@@ -21,7 +27,7 @@ const longestOfLibc = 511;
 const weakMd5 = "a thousand rounds of MD5 are quickly guessed";
 const weakDes = "only eight letters count, and all can be tried";
 
-interface Format {
+interface CryptFormat {
   readonly algorithm: string;
   readonly pattern: RegExp;
   /** What one check costs, and whether that is enough, or why it is too much. */
@@ -30,7 +36,7 @@ interface Format {
   readonly compute: (password: Buffer, found: RegExpExecArray) => string | Promise<string>;
 }
 
-const bcrypt: Format = {
+const bcrypt: CryptFormat = {
   algorithm: "BLF-CRYPT",
   pattern: /^(\$2[aby]\$(\d\d)\$[./0-9A-Za-z]{22})[./0-9A-Za-z]{31}$/,
   weigh: (found) => {
@@ -41,7 +47,7 @@ const bcrypt: Format = {
   compute: (password, found) => bcryptAgain(password, found[1] ?? ""),
 };
 
-const formats: readonly Format[] = [
+const formats: readonly CryptFormat[] = [
   bcrypt,
   shaFormat("SHA512-CRYPT", sha512Crypt, 86),
   shaFormat("SHA256-CRYPT", sha256Crypt, 43),
@@ -56,9 +62,9 @@ const formats: readonly Format[] = [
 ];
 
 /**
- * The string of `password` with the `setting` of one that is checked, computed by hash-wasm, which takes a sixth less of
- * the processor's time than bcryptjs, the maker of new ones. The key is what all versions but `$2x$` agree on: the octets
- * up to 72, and a NUL.
+ * The string of `password` with the `setting` of one that is checked, computed by hash-wasm, which takes a sixth less
+ * of the processor's time than bcryptjs, the maker of new ones. The key is what all versions but `$2x$` agree on: the
+ * octets up to 72, and a NUL.
  */
 async function bcryptAgain(password: Buffer, setting: string): Promise<string> {
   const [wasm, { decodeBase64 }] = await Promise.all([import("hash-wasm"), import("bcryptjs")]);
@@ -73,7 +79,7 @@ async function bcryptAgain(password: Buffer, setting: string): Promise<string> {
 }
 
 /** What crypt(3) of some systems makes and this program does not check. */
-const strangers: readonly (readonly [start: string, name: string])[] = [
+const unsupported: readonly (readonly [start: string, name: string])[] = [
   ["$y$", "yescrypt"],
   ["$gy$", "gost-yescrypt"],
   ["$7$", "scrypt"],
@@ -84,7 +90,7 @@ const strangers: readonly (readonly [start: string, name: string])[] = [
   ["_", "extended DES"],
 ];
 
-function inspectAmong(candidates: readonly Format[], value: Buffer): Inspection | Unusable {
+function inspectAmong(candidates: readonly CryptFormat[], value: Buffer): Inspection | Unusable {
   const text = value.toString("latin1");
   for (const { algorithm, pattern, weigh, compute } of candidates) {
     const found = pattern.exec(text);
@@ -95,7 +101,7 @@ function inspectAmong(candidates: readonly Format[], value: Buffer): Inspection 
       sameDigest(Buffer.from(await compute(Buffer.from(password), found), "latin1"), value);
     return { algorithm, ...weight, verify: ({ password }) => verify(password) };
   }
-  const stranger = strangers.find(([start]) => text.startsWith(start));
+  const stranger = unsupported.find(([start]) => text.startsWith(start));
   if (stranger) return { problem: `${stranger[1]} (${stranger[0]}) is not supported` };
   const only = candidates.length === 1 ? candidates[0]?.algorithm : undefined;
   return { problem: only === undefined ? "damaged or unknown crypt string" : `damaged ${only} string` };
@@ -130,21 +136,21 @@ export function shaCryptScheme(name: string, kind: ShaCrypt): Scheme {
   return cryptScheme(
     { name, weakness: "", bare: kind.magic, rounds: shaRounds, longest: longestOfLibc },
     (password, count) =>
-      shaCrypt(kind, password, crypt64.salt(16), { count, stated: count !== standardRounds }),
+      shaCrypt(kind, password, randomSalt(16), { count, stated: count !== standardRounds }),
   );
 }
 
 export function md5CryptScheme(name: string): Scheme {
   return cryptScheme(
     { name, weakness: weakMd5, bare: "$1$", longest: longestOfLibc },
-    (password) => md5Crypt(password, "$1$", crypt64.salt(8)),
+    (password) => md5Crypt(password, "$1$", randomSalt(8)),
     "MD5-CRYPT",
   );
 }
 
 export function desCryptScheme(name: string): Scheme {
   return cryptScheme({ name, weakness: weakDes, bare: "", longest: 8 }, (password) =>
-    desCrypt(password, crypt64.salt(2)),
+    desCrypt(password, randomSalt(2)),
   );
 }
 
@@ -153,7 +159,7 @@ async function bcryptString(password: Buffer, setting: string): Promise<string> 
   return hashSync(password.toString(), setting);
 }
 
-function shaFormat(algorithm: string, kind: ShaCrypt, characters: number): Format {
+function shaFormat(algorithm: string, kind: ShaCrypt, characters: number): CryptFormat {
   const magic = kind.magic.replaceAll("$", "\\$");
   return {
     algorithm,
@@ -173,7 +179,7 @@ function shaFormat(algorithm: string, kind: ShaCrypt, characters: number): Forma
   };
 }
 
-function md5Format(algorithm: string, magic: "$1$" | "$apr1$"): Format {
+function md5Format(algorithm: string, magic: "$1$" | "$apr1$"): CryptFormat {
   return {
     algorithm,
     pattern: new RegExp(`^${magic.replaceAll("$", "\\$")}([^$:\\n]{0,8})\\$[./0-9A-Za-z]{22}$`),

@@ -1,17 +1,24 @@
-/** Schemes that keep one digest of the password, plain or salted: all of them quick to guess. */
+/** Schemes that keep one digest of the password, plain or salted, or the password itself: all of them weak. */
 import { createHash, randomBytes } from "node:crypto";
-import { sameDigest } from "./compare.ts";
-import { decode, type Encoding } from "./encoding.ts";
 import { loadMd4 } from "./md4.ts";
-import type { Attempt, Inspection, Scheme, Unusable } from "./scheme.ts";
+import {
+  decode,
+  type Encoding,
+  type Inspection,
+  type PasswordAttempt,
+  type Scheme,
+  sameDigest,
+  sameSecret,
+  type Unusable,
+} from "./scheme.ts";
 
 /** A digest function and the octets it gives; some have to be loaded first. */
-export interface Digest<Given = Buffer> {
+export interface DigestFunction<Given = Buffer> {
   readonly octets: number;
   readonly of: (...parts: readonly Uint8Array[]) => Given;
 }
 
-function openssl(name: string, octets: number): Digest {
+function openssl(name: string, octets: number): DigestFunction {
   return {
     octets,
     of: (...parts) => {
@@ -31,7 +38,7 @@ export const digests = {
   sha1: openssl("sha1", 20),
   sha256: openssl("sha256", 32),
   sha512: openssl("sha512", 64),
-} satisfies Record<string, Digest<Buffer | Promise<Buffer>>>;
+} satisfies Record<string, DigestFunction<Buffer | Promise<Buffer>>>;
 
 export const weakDigest = "one round of a quick digest: millions of guesses a second";
 
@@ -49,7 +56,7 @@ export function inspectDigest(
 /** A digest without salt. */
 export function digestScheme(
   name: string,
-  { octets, of }: Digest<Buffer | Promise<Buffer>>,
+  { octets, of }: DigestFunction<Buffer | Promise<Buffer>>,
   form: Encoding,
 ): Scheme {
   const digestOf = async (password: string): Promise<Buffer> => of(Buffer.from(password));
@@ -65,7 +72,7 @@ export function digestScheme(
 }
 
 /** A digest with a salt behind it: digest(password, salt), salt. */
-export function saltedScheme(name: string, digest: Digest): Scheme {
+export function saltedScheme(name: string, digest: DigestFunction): Scheme {
   const { octets } = digest;
   const salted = (password: string, salt: Buffer): Buffer =>
     Buffer.concat([digest.of(Buffer.from(password), salt), salt]);
@@ -77,7 +84,7 @@ export function saltedScheme(name: string, digest: Digest): Scheme {
       if (value.length <= octets)
         return { problem: `${value.length} octets instead of ${octets + 1} at least` };
       const salt = value.subarray(octets);
-      const verify = ({ password }: Attempt): boolean => sameDigest(value, salted(password, salt));
+      const verify = ({ password }: PasswordAttempt): boolean => sameDigest(value, salted(password, salt));
       return { algorithm: name, cost: "", weakness: weakDigest, verify };
     },
     generate: ({ password }) => salted(password, randomBytes(4)), // as many as Dovecot takes
@@ -96,4 +103,56 @@ export function md5Scheme(md5Crypt: Scheme): Scheme {
       return octets?.length === digests.md5.octets ? plain.inspect(octets) : md5Crypt.inspect(value);
     },
   };
+}
+
+const cleartextWeakness = "the password stands there for everybody who sees the file";
+
+export function plainScheme(name: string): Scheme {
+  return {
+    name,
+    weakness: cleartextWeakness,
+    form: "text",
+    inspect: (value) => ({
+      algorithm: name,
+      cost: "",
+      weakness: cleartextWeakness,
+      verify: ({ password }) => sameSecret(value, Buffer.from(password)),
+      keys: { kind: "cleartext", password: value },
+    }),
+    generate: ({ password }) => Buffer.from(password),
+  };
+}
+
+/**
+ * `LENGTH-PASSWORD`: where LENGTH is the number of octets that follow, any password that begins with them is let in,
+ * for systems that cut. Other lengths mean that the password is whole. New values say one more than there are.
+ */
+export function truncatedScheme(name: string): Scheme {
+  return {
+    name,
+    weakness: cleartextWeakness,
+    form: "text",
+    inspect: (value) => {
+      const found = split(value);
+      if (!found) return { problem: "no LENGTH- before the password" };
+      const { text, cut } = found;
+      if (cut && text.length === 0) return { problem: "a password cut to nothing lets everybody in" };
+      const seen = (given: Buffer): Buffer => (cut ? given.subarray(0, text.length) : given);
+      return {
+        algorithm: name,
+        cost: "",
+        weakness: cleartextWeakness,
+        verify: ({ password }) => sameSecret(text, seen(Buffer.from(password))),
+      };
+    },
+    generate: ({ password }) => Buffer.from(`${Buffer.byteLength(password) + 1}-${password}`),
+  };
+}
+
+function split(value: Buffer): { readonly text: Buffer; readonly cut: boolean } | undefined {
+  const dash = value.indexOf("-");
+  const length = value.toString("latin1", 0, Math.max(dash, 0));
+  if (!/^\d{1,9}$/.test(length)) return undefined;
+  const text = value.subarray(dash + 1);
+  return { text, cut: Number(length) === text.length };
 }

@@ -1,29 +1,59 @@
-/** Who may log in with what, from the lines of a password file: pure, and built whole before it is used. */
-import { leastScramRounds } from "./derived.ts";
-import { canonicalLogin, type EntryLine, isEntry, type PasswordLine, type ShutLine } from "./passwordfile.ts";
-import type { Keys, ScramDigest } from "./scheme.ts";
+/** Who may log in with what, from the lines of a password file. No disk, no threads. */
+import {
+  canonicalLogin,
+  type DisabledLine,
+  type EntryLine,
+  isEntry,
+  loginKey,
+  type PasswordLine,
+} from "./password-file.ts";
+import { leastScramRounds } from "./pbkdf2.ts";
+import { type Keys, longestPassword, type ScramDigest } from "./scheme.ts";
+import { verifyStored } from "./stored.ts";
 
+/** Whether an authentication succeeds: the result of every check here. */
+export type AuthenticationResult =
+  /** `login` is the canonical local name: lower case, without a domain. */
+  { readonly kind: "accepted"; readonly login: string } | Rejected | Unavailable;
+
+export interface Rejected {
+  readonly kind: "rejected";
+  /** For the log and never for the client. */
+  readonly reason: string;
+  /** There is such a login, but nothing the client could send would be right, so this is no guess at its password. */
+  readonly cannotSucceed?: true;
+}
+
+/** A fault of this program: no file was ever read, too many checks wait, a worker died. 454 to the client. */
+export interface Unavailable {
+  readonly kind: "unavailable";
+  readonly reason: string;
+}
+
+export const neverRead: Unavailable = { kind: "unavailable", reason: "no password file could be read yet" };
+
+/** The file's lines by login, built whole before it is used. */
 export interface Logins {
   /** By canonical login; a login with several lines may use any of their passwords. */
   readonly entries: ReadonlyMap<string, readonly EntryLine[]>;
   /** Why a login without entries is not let in, by canonical login. */
-  readonly shut: ReadonlyMap<string, string>;
-  readonly ignored: readonly ShutLine[];
+  readonly disabled: ReadonlyMap<string, string>;
+  readonly ignored: readonly DisabledLine[];
   /**
-   * A line of the commonest scheme and cost. Whoever is unknown has the password checked against it, for nothing,
-   * so that the time of an answer does not tell who exists. Undefined where there are no entries.
+   * A line of the commonest scheme and cost. The passwords of unknown logins are checked against it, so that the time
+   * of an answer does not reveal which logins exist. Undefined where there are no entries.
    */
   readonly decoy: EntryLine | undefined;
-  /** Those that somebody has keys for. */
+  /** Those that some login has keys for. */
   readonly challenges: readonly Challenge[];
-  /** How the keys for SCRAM look that most logins have; without a row nobody has any. */
-  readonly shapes: ReadonlyMap<ScramDigest, Shape>;
+  /** The parameters that most logins' keys for SCRAM have; without a row no login has such keys. */
+  readonly scramParameters: ReadonlyMap<ScramDigest, ScramParameters>;
 }
 
-/** Mechanisms that show the knowledge of a password without saying it. */
+/** Mechanisms that prove the knowledge of a password without sending it. */
 export type Challenge = "CRAM-MD5" | "SCRAM-SHA-1" | "SCRAM-SHA-256";
 
-export interface Shape {
+export interface ScramParameters {
   readonly rounds: number;
   /** Of the salt. */
   readonly octets: number;
@@ -32,12 +62,12 @@ export interface Shape {
 }
 
 /** Of the keys that are made from cleartext; rounds and salt as new values of the schemes have them. */
-export const derivedShape: Shape = { rounds: leastScramRounds, octets: 16, isDerived: true };
+export const derivedParameters: ScramParameters = { rounds: leastScramRounds, octets: 16, isDerived: true };
 
 export function indexLogins(lines: readonly PasswordLine[], domain: string): Logins {
   const entries = new Map<string, EntryLine[]>();
-  const shut = new Map<string, string>();
-  const ignored: ShutLine[] = [];
+  const disabled = new Map<string, string>();
+  const ignored: DisabledLine[] = [];
   const usable: EntryLine[] = [];
 
   for (const line of lines) {
@@ -49,7 +79,7 @@ export function indexLogins(lines: readonly PasswordLine[], domain: string): Log
       usable.push(line);
     } else {
       ignored.push(line);
-      shut.set(login, line.reason);
+      disabled.set(login, line.reason);
     }
   }
   const decoy = commonest(
@@ -57,31 +87,31 @@ export function indexLogins(lines: readonly PasswordLine[], domain: string): Log
     ({ stored: { inspection } }) => `${inspection.algorithm} ${inspection.cost}`,
   );
   const keys = usable.flatMap(({ stored }) => stored.inspection.keys ?? []);
-  const shapes = new Map(
+  const scramParameters = new Map(
     (["sha1", "sha256"] as const).flatMap((digest) => {
-      const shape = commonest(
-        keys.flatMap((one) => shapeFor(digest, one)),
+      const parameters = commonest(
+        keys.flatMap((one) => parametersFor(digest, one)),
         JSON.stringify,
       );
-      return shape ? [[digest, shape] as const] : [];
+      return parameters ? [[digest, parameters] as const] : [];
     }),
   );
   const offered: readonly (readonly [Challenge, boolean])[] = [
     ["CRAM-MD5", keys.some(({ kind }) => kind === "cram" || kind === "cleartext")],
-    ["SCRAM-SHA-1", shapes.has("sha1")],
-    ["SCRAM-SHA-256", shapes.has("sha256")],
+    ["SCRAM-SHA-1", scramParameters.has("sha1")],
+    ["SCRAM-SHA-256", scramParameters.has("sha256")],
   ];
   const challenges = offered.flatMap(([name, isKnown]) => (isKnown ? [name] : []));
-  return { entries, shut, ignored, decoy, challenges, shapes };
+  return { entries, disabled, ignored, decoy, challenges, scramParameters };
 }
 
-/** Why nobody gets in as `login`, who has no entries; undefined is a login of another domain. */
-export function whyShut({ shut }: Logins, login: string | undefined): string {
-  return (login === undefined ? undefined : shut.get(login)) ?? "unknown user";
+/** Why `login`, which has no entries, is not let in; undefined is a login of another domain. */
+export function whyDisabled({ disabled }: Logins, login: string | undefined): string {
+  return (login === undefined ? undefined : disabled.get(login)) ?? "unknown user";
 }
 
-function shapeFor(digest: ScramDigest, keys: Keys): readonly Shape[] {
-  if (keys.kind === "cleartext") return [derivedShape];
+function parametersFor(digest: ScramDigest, keys: Keys): readonly ScramParameters[] {
+  if (keys.kind === "cleartext") return [derivedParameters];
   if (keys.kind !== digest) return [];
   return [{ rounds: keys.rounds, octets: keys.salt.length, isDerived: false }];
 }
@@ -98,4 +128,43 @@ function commonest<Item>(items: readonly Item[], likeness: (item: Item) => strin
     (most, one) => (one.count > most.count ? one : most),
     { count: 0 },
   ).item;
+}
+
+/** The line that lets `name` in with `password`, or why none does. `domain` is "" where it is not known. */
+export async function authenticate(
+  lines: readonly PasswordLine[],
+  name: string,
+  password: string,
+  domain: string,
+): Promise<EntryLine | string> {
+  const hopeless = whyNone(lines, name, domain) || unfitPassword(password);
+  if (hopeless !== "") return hopeless;
+  const login = loginKey(name, domain);
+  const names = domain === "" ? [login] : [`${login}@${domain}`, login];
+  for (const line of linesOf(lines, name, domain).filter(isEntry))
+    if (await verifyStored(line.stored, { password, names })) return line;
+  return "wrong password";
+}
+
+/** Why no password at all lets a name in; "" where one might. */
+export function whyNone(lines: readonly PasswordLine[], name: string, domain: string): string {
+  if (domain !== "" && canonicalLogin(name, domain) === undefined) return "the login is of another domain";
+  const own = linesOf(lines, name, domain);
+  if (own.some(isEntry)) return "";
+  return (
+    own.flatMap((line) => (isEntry(line) ? [] : `line ${line.number}: ${line.reason}`)).join(", ") ||
+    "no line"
+  );
+}
+
+/** Why a password is refused without being checked, or "". */
+export function unfitPassword(password: string): string {
+  if (password === "") return "empty password"; // RFC 4616 section 2 wants one octet at least
+  if (Buffer.byteLength(password) > longestPassword) return "password too long";
+  return password.includes("\0") ? "password with a NUL" : "";
+}
+
+function linesOf(lines: readonly PasswordLine[], name: string, domain: string): readonly PasswordLine[] {
+  const wanted = loginKey(name, domain);
+  return lines.filter(({ login }) => loginKey(login, domain) === wanted);
 }

@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { errorText } from "../failure.ts";
 
-export interface Check {
+export interface PasswordCheck {
   readonly password: string;
   /** The names that the login may go by. */
   readonly names: readonly string[];
@@ -15,49 +15,49 @@ export interface Check {
 }
 
 /** What the worker sends back: the place of the hash that matched, or -1. */
-export interface Answer {
+export interface WorkerAnswer {
   readonly match: number;
 }
 
-export type Outcome =
+export type CheckOutcome =
   | { readonly kind: "answer"; readonly match: number }
   | { readonly kind: "unavailable"; readonly reason: string };
 
-/** Milliseconds that never go back, and a wait of so many. */
-export interface Clock {
+/** A clock in milliseconds that never goes back, and a pause. */
+export interface SteadyClock {
   readonly steady: () => number;
   readonly pause: (milliseconds: number) => Promise<unknown>;
 }
 
-export const realClock: Clock = {
+export const realClock: SteadyClock = {
   steady: () => performance.now(),
   pause: (milliseconds) => pause(milliseconds, undefined, { ref: false }),
 };
 
 export interface Pool {
   /**
-   * With `least`, the thread is taken for so many milliseconds at least, which may depend on the answer: those who wait
-   * behind a check then cannot tell how long it took.
+   * `least` gives the fewest milliseconds that the thread is taken for, which may depend on the answer: clients that
+   * wait for the next check then cannot tell how long this one took.
    */
-  check(check: Check, least?: Least): Promise<Outcome>;
+  check(check: PasswordCheck, least?: LeastTime): Promise<CheckOutcome>;
   /** Ends the threads; checks that wait are unavailable. */
   close(): Promise<void>;
 }
 
-export type Least = (match: number) => number | Promise<number>;
+export type LeastTime = (match: number) => number | Promise<number>;
 
-interface Task {
-  readonly check: Check;
-  readonly least: Least;
-  readonly resolve: (outcome: Outcome) => void;
+interface QueuedCheck {
+  readonly check: PasswordCheck;
+  readonly least: LeastTime;
+  readonly resolve: (outcome: CheckOutcome) => void;
 }
 
-/** Twice what the dearest hash within the limits of schemes.ts takes on a slow machine; milliseconds. */
+/** Twice what the slowest hash within the limits of schemes.ts takes on a slow machine; milliseconds. */
 const longest = 30_000;
 
 /** `workers` threads run the file `worker`; `queue` checks may wait for one. */
 export function startPool(workers: number, queue: number, worker: URL, clock = realClock): Pool {
-  const waiting: Task[] = [];
+  const waiting: QueuedCheck[] = [];
   let closed = false;
   const threads = Array.from({ length: workers }, () => startThread(worker, clock, next));
 
@@ -90,13 +90,13 @@ export function startPool(workers: number, queue: number, worker: URL, clock = r
 
 interface Thread {
   idle(): boolean;
-  run(task: Task): void;
+  run(task: QueuedCheck): void;
   close(): Promise<void>;
 }
 
-/** One place in the pool; `free` is called whenever it can take a task again. */
-function startThread(file: URL, clock: Clock, free: () => void): Thread {
-  let task: Task | undefined;
+/** One thread of the pool; `free` is called whenever it can take a check again. */
+function startThread(file: URL, clock: SteadyClock, free: () => void): Thread {
+  let task: QueuedCheck | undefined;
   let began = 0;
   let worker: Worker | undefined = start();
   let deadline: NodeJS.Timeout | undefined;
@@ -105,7 +105,7 @@ function startThread(file: URL, clock: Clock, free: () => void): Thread {
     // A hash that makes a worker eat memory ends the worker, not the relay.
     const started = new Worker(file, { resourceLimits: { maxOldGenerationSizeMb: 64 } });
     let reason = "the thread that checked the password ended";
-    started.on("message", ({ match }: Answer) => void answered(match));
+    started.on("message", ({ match }: WorkerAnswer) => void answered(match));
     started.on("error", (error) => {
       reason += `: ${errorText(error)}`;
     });
@@ -124,7 +124,7 @@ function startThread(file: URL, clock: Clock, free: () => void): Thread {
     if (own && own === task) finish({ kind: "answer", match }); // else the thread has ended
   }
 
-  function finish(outcome: Outcome): void {
+  function finish(outcome: CheckOutcome): void {
     clearTimeout(deadline);
     task?.resolve(outcome);
     task = undefined;
@@ -147,6 +147,6 @@ function startThread(file: URL, clock: Clock, free: () => void): Thread {
   };
 }
 
-function unavailable(reason: string): Outcome {
+function unavailable(reason: string): CheckOutcome {
   return { kind: "unavailable", reason };
 }

@@ -1,10 +1,11 @@
-/** What a scheme is: one way of keeping a password. The rows are in schemes.ts. */
+/** What a password scheme is, and what all of them need. The rows are in schemes.ts. */
+import { hash, timingSafeEqual } from "node:crypto";
 
 /** Octets. A longer password is neither checked nor kept: hashing it would cost more than it is worth. */
 export const longestPassword = 1024;
 
-/** Somebody who says a password. */
-export interface Attempt {
+/** A password that a client sent, or that is to be kept. */
+export interface PasswordAttempt {
   readonly password: string;
   /** The names that the login may go by, for schemes that mix the name in: `user1@example.org`, `user1`. */
   readonly names: readonly string[];
@@ -19,7 +20,7 @@ export interface Inspection {
   /** Why it should be replaced; "" where it is fit for use. */
   readonly weakness: string;
   /** Whether the password belongs to it. */
-  readonly verify: (attempt: Attempt) => boolean | Promise<boolean>;
+  readonly verify: (attempt: PasswordAttempt) => boolean | Promise<boolean>;
   /** What it holds for mechanisms that never see the password; absent where that is nothing. */
   readonly keys?: Keys;
 }
@@ -70,7 +71,7 @@ export interface Scheme {
   /** Reads a value; computes nothing yet. */
   readonly inspect: (value: Buffer) => Inspection | Unusable;
   /** A new value; `rounds` is within the limits, and 0 where there are none. */
-  readonly generate: (attempt: Attempt, rounds: number) => Buffer | Promise<Buffer>;
+  readonly generate: (attempt: PasswordAttempt, rounds: number) => Buffer | Promise<Buffer>;
 }
 
 /** The problem of a work factor outside the limits, or undefined. */
@@ -81,4 +82,28 @@ export function outside(
 ): Unusable | undefined {
   if (value > most) return { problem: `${what} ${value} is more than the ${most} allowed` };
   return value < least ? { problem: `${what} ${value} is less than the ${least} needed` } : undefined;
+}
+
+/**
+ * Whether two digests are the same, in a time that says nothing about where they differ. Their lengths are no secret.
+ */
+export function sameDigest(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && timingSafeEqual(one, other);
+}
+
+/** Whether two texts are the same, without telling even their lengths. */
+export function sameSecret(one: Uint8Array, other: Uint8Array): boolean {
+  return timingSafeEqual(hash("sha256", one, "buffer"), hash("sha256", other, "buffer"));
+}
+
+export type Encoding = "hex" | "base64";
+
+/**
+ * Reads strictly, since a value has one spelling: the octets, or undefined where `text` is not exactly what {@link
+ * Buffer.toString} would write (hex in any case).
+ */
+export function decode(text: string, encoding: Encoding): Buffer | undefined {
+  const octets = Buffer.from(text, encoding);
+  const again = octets.toString(encoding);
+  return again === text || (encoding === "hex" && again === text.toLowerCase()) ? octets : undefined;
 }

@@ -1,15 +1,14 @@
 /**
- * Every way of keeping a password, a row each, in the order in which `doveadm pw -l` names them.
+ * Every scheme, a row each, in the order in which `doveadm pw -l` names them.
  * man/tpa-submit-passwd.5, SCHEMES, lists the rows; a test compares the two.
  */
 import { argon2Scheme } from "./argon2.ts";
 import { cramMd5Scheme, digestMd5Scheme, otpScheme } from "./challenge.ts";
-import { plainScheme, truncatedScheme } from "./cleartext.ts";
 import { bcryptScheme, desCryptScheme, md5CryptScheme, shaCryptScheme } from "./crypt.ts";
-import { pbkdf2Scheme, scramScheme } from "./derived.ts";
-import { digestScheme, digests, md5Scheme, saltedScheme } from "./digests.ts";
+import { sha256Crypt, sha512Crypt } from "./crypt-algorithms.ts";
+import { digestScheme, digests, md5Scheme, plainScheme, saltedScheme, truncatedScheme } from "./digests.ts";
+import { pbkdf2Scheme, scramScheme } from "./pbkdf2.ts";
 import type { Scheme } from "./scheme.ts";
-import { sha256Crypt, sha512Crypt } from "./shacrypt.ts";
 
 /** What a bare crypt string is read as, and what new passwords get unless somebody asks for another. */
 export const standardScheme = bcryptScheme("CRYPT");

@@ -1,6 +1,14 @@
 /** A stored password as text: `{SCHEME}value`, `{SCHEME.HEX}value`, `{SCHEME.B64}value` or a bare crypt string. */
-import { decode, type Encoding } from "./encoding.ts";
-import type { Attempt, Inspection, Scheme, Unusable } from "./scheme.ts";
+import { exitStatus, Failure } from "../failure.ts";
+import {
+  decode,
+  type Encoding,
+  type Inspection,
+  longestPassword,
+  type PasswordAttempt,
+  type Scheme,
+  type Unusable,
+} from "./scheme.ts";
 import { findScheme, schemes, standardScheme } from "./schemes.ts";
 
 /** A stored password that may let somebody in. */
@@ -44,7 +52,7 @@ export function readStored(text: string): Stored | Unusable {
 }
 
 /** Whether `password` belongs to what is stored. */
-export async function verifyStored(stored: Stored, attempt: Attempt): Promise<boolean> {
+export async function verifyStored(stored: Stored, attempt: PasswordAttempt): Promise<boolean> {
   return stored.inspection.verify(attempt);
 }
 
@@ -76,4 +84,47 @@ function readValue({ scheme, suffix }: SchemeName, text: string): Buffer | Unusa
 
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 40);
+}
+
+/**
+ * Makes a value within the limits of `scheme`. `rounds` 0 is its standard. Throws a Failure (75) for what it cannot
+ * keep.
+ */
+export async function createStored(
+  scheme: Scheme,
+  rounds: number,
+  attempt: PasswordAttempt,
+): Promise<Stored> {
+  refuseUnfit(scheme, attempt);
+  const value = await scheme.generate(attempt, roundsFor(scheme, rounds));
+  const inspection = scheme.inspect(value);
+  if ("problem" in inspection)
+    throw new Error(`${scheme.name} made a value that it refuses: ${inspection.problem}`);
+  return { scheme, value, inspection };
+}
+
+function refuseUnfit(scheme: Scheme, { password, names }: PasswordAttempt): void {
+  const octets = Buffer.byteLength(password);
+  const longest = Math.min(scheme.longest ?? longestPassword, longestPassword);
+  if (octets > longest) {
+    throw unfit(
+      `${scheme.name} takes passwords of at most ${longest} octets, and this one has ${octets}: ` +
+        `choose a shorter one${longest < longestPassword ? ", or another scheme such as ARGON2ID" : ""}`,
+    );
+  }
+  if (password.includes("\0")) throw unfit("the password has a NUL character, which no client can send");
+  if (scheme.named === true && (names[0] ?? "") === "")
+    throw unfit(`${scheme.name} needs the user's name: -u user@realm`);
+}
+
+/** The rounds to use where `asked` were asked for. Throws a Failure (75) outside of the limits. */
+export function roundsFor({ name, rounds }: Scheme, asked: number): number {
+  if (!rounds) return 0;
+  if (asked === 0) return rounds.standard;
+  if (asked >= rounds.least && asked <= rounds.most) return asked;
+  throw unfit(`${name} takes ${rounds.least} to ${rounds.most} rounds, not ${asked}`);
+}
+
+function unfit(reason: string): Failure {
+  return new Failure(exitStatus.temporary, reason);
 }

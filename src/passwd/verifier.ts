@@ -1,35 +1,38 @@
 /**
  * Whether a login and its password belong together, by the password file: what `serve` asks. It says yes and no from
  * memory where it can and asks the worker threads where it must. A check that fails takes a thread for as long as the
- * dearest one of the file would, and one for somebody who does not exist does, too.
+ * slowest check of the file, and so does a check for a login that does not exist.
  */
-import { createHash } from "node:crypto";
-import { unfitPassword } from "./admission.ts";
-import { newCosts, newStopwatch } from "./costs.ts";
-import { type Challenge, type Logins, whyShut } from "./logins.ts";
-import { newDigest, newMemory } from "./memory.ts";
-import { canonicalLogin, type EntryLine, loginKey } from "./passwordfile.ts";
-import { type Clock, type Outcome, realClock, startPool } from "./pool.ts";
-import { newProofs, type Proofs } from "./proofs.ts";
-import { openPasswordSource, type PasswordEvent } from "./source.ts";
-import { neverRead, type Verdict } from "./verdict.ts";
+import { createHash, createHmac, randomBytes } from "node:crypto";
+import { newCheckTimes, newStopwatch } from "./check-times.ts";
+import {
+  type AuthenticationResult,
+  type Challenge,
+  type Logins,
+  neverRead,
+  unfitPassword,
+  whyDisabled,
+} from "./logins.ts";
+import { canonicalLogin, type EntryLine, loginKey } from "./password-file.ts";
+import { openPasswordSource, type PasswordEvent } from "./password-source.ts";
+import { type CheckOutcome, realClock, type SteadyClock, startPool } from "./pool.ts";
+import { newSaslLogins, type SaslLogins } from "./sasl-logins.ts";
 
-export type { Challenge } from "./logins.ts";
-export type { Cram, Proofs, Scram } from "./proofs.ts";
+export type { AuthenticationResult, Challenge } from "./logins.ts";
+export type { PasswordEvent } from "./password-source.ts";
+export type { CramLogin, SaslLogins, ScramLogin } from "./sasl-logins.ts";
 export type { ScramDigest } from "./scheme.ts";
-export type { PasswordEvent } from "./source.ts";
-export type { Verdict } from "./verdict.ts";
 
 export interface Verifier {
   /** `login` is what the client said: `user1` or `user1@domain`, in any case. */
-  verify(login: string, password: string): Promise<Verdict>;
-  readonly proofs: Proofs;
+  verify(login: string, password: string): Promise<AuthenticationResult>;
+  readonly sasl: SaslLogins;
   /** Milliseconds that a failed check takes a thread for, by the file as it was read last. */
-  dearest(): Promise<number>;
+  slowestCheck(): Promise<number>;
   /** Digests of what the file holds for a login now; none where it lets nobody in. */
   hashes(login: string): Promise<readonly string[]>;
   /** Whether it still holds all of these for the login, by the file as it was read last. */
-  stands(login: string, hashes: readonly string[]): boolean;
+  stillValid(login: string, hashes: readonly string[]): boolean;
   /** Those that some login has keys for, by the file as it was read last. */
   challenges(): readonly Challenge[];
   /** Reads the file now, whether it changed or not. */
@@ -46,9 +49,9 @@ export interface VerifierOptions {
   readonly queue: number;
   /** worker.js in its built form. */
   readonly worker: URL;
-  /** Known to nobody else, and the same after a restart; makes what SCRAM tells of logins that there are not. */
+  /** Known to nobody else, and the same after a restart: gives logins that do not exist a salt for SCRAM. */
   readonly secret: Uint8Array;
-  readonly clock?: Clock;
+  readonly clock?: SteadyClock;
 }
 
 /** Milliseconds between two looks at the file when nobody logs in. */
@@ -63,23 +66,23 @@ export async function startVerifier(
   const source = openPasswordSource(file, domain, report);
   const pool = startPool(workers, queue, worker, clock);
   const stopwatch = newStopwatch(worker, clock);
-  const costs = newCosts((stored) => stopwatch.time(stored));
-  const digest = newDigest();
-  const successes = newMemory(clock.steady);
-  const failures = newMemory(clock.steady);
-  const underWay = new Map<string, Promise<Outcome>>();
+  const checkTimes = newCheckTimes((stored) => stopwatch.time(stored));
+  const digest = newKeyedDigest();
+  const successes = newResultCache(clock.steady);
+  const failures = newResultCache(clock.steady);
+  const underWay = new Map<string, Promise<CheckOutcome>>();
 
   /** Reads the file where it changed, and finds out what it costs before somebody waits for that. */
-  async function look(): Promise<Logins | undefined> {
+  async function currentLogins(): Promise<Logins | undefined> {
     const logins = await source.current();
-    if (logins) void costs.dearest(logins);
+    if (logins) void checkTimes.slowest(logins);
     return logins;
   }
-  await look();
-  const polling = setInterval(() => void look(), poll).unref();
+  await currentLogins();
+  const polling = setInterval(() => void currentLogins(), poll).unref();
 
-  /** One check of a login, or of one that there is not against a decoy: then nothing that matches is of use. */
-  interface Question {
+  /** One check of a login. One that does not exist is checked against a decoy, where a match counts for nothing. */
+  interface LoginCheck {
     readonly login: string;
     readonly password: string;
     readonly lines: readonly EntryLine[];
@@ -87,7 +90,7 @@ export async function startVerifier(
   }
 
   /** Clients that retry at once, or open several connections, share one check. A failure seen before costs none. */
-  function check({ login, password, lines, isDecoy }: Question, logins: Logins): Promise<Outcome> {
+  function check({ login, password, lines, isDecoy }: LoginCheck, logins: Logins): Promise<CheckOutcome> {
     const key = lines.map(({ text }) => digest([login, password, text])).join(" ");
     if (failures.has(key)) return Promise.resolve(mismatch);
     const shared = underWay.get(key);
@@ -95,7 +98,7 @@ export async function startVerifier(
     const started = pool
       .check(
         { password, names: [`${login}@${domain}`, login], hashes: lines.map(({ text }) => text) },
-        (match) => (match >= 0 && !isDecoy ? 0 : costs.dearest(logins)),
+        (match) => (match >= 0 && !isDecoy ? 0 : checkTimes.slowest(logins)),
       )
       .then((outcome) => (outcome.kind === "answer" && isDecoy ? mismatch : outcome))
       .finally(() => underWay.delete(key));
@@ -106,12 +109,12 @@ export async function startVerifier(
     return started;
   }
 
-  async function verdict(
+  async function checkAgainst(
     login: string,
     password: string,
     lines: readonly EntryLine[],
     logins: Logins,
-  ): Promise<Verdict> {
+  ): Promise<AuthenticationResult> {
     const known = lines.some(({ text }) => successes.has(digest([login, password, text])));
     if (known) return { kind: "accepted", login };
     const outcome = await check({ login, password, lines, isDecoy: false }, logins);
@@ -126,23 +129,25 @@ export async function startVerifier(
     async verify(name, password) {
       const unfit = unfitPassword(password);
       if (unfit !== "") return { kind: "rejected", reason: unfit };
-      const logins = await look();
+      const logins = await currentLogins();
       const decoy = logins?.decoy;
       if (!logins || !decoy) return neverRead;
       const login = canonicalLogin(name, domain);
       const lines = login === undefined ? undefined : logins.entries.get(login);
-      if (login !== undefined && lines) return verdict(login, password, lines, logins);
+      if (login !== undefined && lines) return checkAgainst(login, password, lines, logins);
       const nobody = loginKey(name, domain); // all spellings are one, as they are for those who exist
       const outcome = await check({ login: nobody, password, lines: [decoy], isDecoy: true }, logins);
-      return outcome.kind === "unavailable" ? outcome : { kind: "rejected", reason: whyShut(logins, login) };
+      return outcome.kind === "unavailable"
+        ? outcome
+        : { kind: "rejected", reason: whyDisabled(logins, login) };
     },
-    async dearest() {
+    async slowestCheck() {
       const logins = source.latest();
-      return logins ? costs.dearest(logins) : 0;
+      return logins ? checkTimes.slowest(logins) : 0;
     },
-    proofs: newProofs(() => source.current(), domain, secret),
+    sasl: newSaslLogins(() => source.current(), domain, secret),
     hashes: async (name) => hashesIn(await source.current(), canonicalLogin(name, domain)),
-    stands(name, hashes) {
+    stillValid(name, hashes) {
       const now = hashesIn(source.latest(), canonicalLogin(name, domain));
       return now.length > 0 && hashes.every((one) => now.includes(one));
     },
@@ -156,10 +161,57 @@ export async function startVerifier(
 }
 
 /** What the worker says where nothing matches. */
-const mismatch: Outcome = { kind: "answer", match: -1 };
+const mismatch: CheckOutcome = { kind: "answer", match: -1 };
 
 /** Digests, so that a session keeps no hash, and no old file with it. */
 function hashesIn(logins: Logins | undefined, login: string | undefined): readonly string[] {
   const lines = (login === undefined ? undefined : logins?.entries.get(login)) ?? [];
   return lines.map(({ text }) => createHash("sha256").update(text).digest("base64"));
+}
+
+/**
+ * Which passwords were right, or wrong, a short time ago, so that the next login with one costs no hash. Kept are keyed
+ * digests of login, password and what is stored for the login: of no use outside this process, and a changed hash has
+ * another one.
+ */
+interface ResultCache {
+  has(digest: string): boolean;
+  add(digest: string): void;
+}
+
+/** As many logins as a large site has in a day; a hundred octets each. */
+const mostRemembered = 10_000;
+
+/** Milliseconds after which the password is checked in full again. */
+const longestRemembered = 12 * 3_600_000;
+
+/** Gives the digest that stands for its parts. */
+function newKeyedDigest(): (parts: readonly string[]) => string {
+  const key = randomBytes(32);
+  return (parts) => {
+    const mac = createHmac("sha256", key);
+    for (const part of parts) mac.update(`${Buffer.byteLength(part)}:`).update(part);
+    return mac.digest("base64");
+  };
+}
+
+/**
+ * Holds at least half of `mostRemembered` of those added last. `now` gives milliseconds of a clock that never goes
+ * back.
+ */
+function newResultCache(now: () => number): ResultCache {
+  // Two generations: strangers fill this, and dropping the first key of a Map costs V8 more and more.
+  let young = new Map<string, number>();
+  let old = new Map<string, number>();
+
+  return {
+    has: (digest) => (young.get(digest) ?? old.get(digest) ?? Number.NEGATIVE_INFINITY) > now(),
+    add(digest) {
+      old.delete(digest);
+      young.set(digest, now() + longestRemembered);
+      if (young.size < mostRemembered / 2) return;
+      old = young;
+      young = new Map();
+    },
+  };
 }

@@ -5,10 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseConfig } from "../../src/config/config-file.ts";
 import { readAccess } from "../../src/ldap/access.ts";
 import { withDirectory } from "../../src/ldap/connection.ts";
-import type { Directory } from "../../src/ldap/directory.ts";
-import { courseGuards, type GuardFlag, lossGuards } from "../../src/ldap/guard.ts";
-import { Refusal } from "../../src/ldap/refusal.ts";
-import { type Report, synchronise, type Task } from "../../src/ldap/sync.ts";
+import { type LdapDirectory, LdapResultError } from "../../src/ldap/directory.ts";
+import { type GuardFlag, lossGuards, searchGuards } from "../../src/ldap/guard.ts";
+import { type SyncReport, type SyncTask, synchronise } from "../../src/ldap/sync.ts";
 import { real } from "../tools/real.ts";
 import { type Case, type Person, readCases } from "./cases.ts";
 import { reader, type Slapd, slapdPrograms, startSlapd, suffix } from "./slapd.ts";
@@ -24,19 +23,19 @@ const { ldap, sync } = reading.config;
 test("there are cases for all that decides", () => {
   expect(cases.length).toBeGreaterThan(60);
   const spoken = new Set(cases.flatMap(({ report }) => report.map((line) => line.split(" ")[1])));
-  for (const { name } of [...courseGuards, ...lossGuards]) expect(spoken).toContain(name);
+  for (const { name } of [...searchGuards, ...lossGuards]) expect(spoken).toContain(name);
 });
 
 /** Runs a case on `directory` below `base`, twice: the second time there is nothing left to do. */
-async function check(one: Case, directory: Directory, base: string): Promise<void> {
+async function check(one: Case, directory: LdapDirectory, base: string): Promise<void> {
   const passwords = join(folder, "mail-passwords");
   const aliases = join(folder, "aliases");
   await put(passwords, one.present?.replaceAll("\\0", "\0"));
   await put(aliases, one.aliases);
   const terms = { ...ldap, ...sync, ...one.settings };
-  const task: Task = {
-    where: { ...terms, base, "page-size": 2 },
-    terms,
+  const task: SyncTask = {
+    search: { ...terms, base, "page-size": 2 },
+    rules: terms,
     loggedIn: true,
     passwords,
     aliases: terms["sender-attribute"] === "" ? "" : aliases,
@@ -72,7 +71,7 @@ const put = (path: string, text: string | undefined) =>
 const content = (path: string) => readFile(path, "utf8").catch(() => undefined);
 
 /** Everything a report says, one sorted line for each thing. */
-function lines(report: Report): readonly string[] {
+function lines(report: SyncReport): readonly string[] {
   const { passwords, aliases, exclusions, remarks } = report;
   const { added, changed, removed } = passwords.difference;
   return [
@@ -101,7 +100,7 @@ describe("LDIF in, password file out, with a made-up directory", () => {
 });
 
 /** Serves the case's people, page by page, and misbehaves as the case says. */
-function fakeDirectory({ people, fake }: Case): Directory {
+function fakeDirectory({ people, fake }: Case): LdapDirectory {
   const entries = people.map(({ name, attributes }) => {
     const values = new Map<string, Buffer[]>();
     for (const [attribute, value] of attributes) {
@@ -120,7 +119,7 @@ function fakeDirectory({ people, fake }: Case): Directory {
       for (const entry of entries) yield { entries: [entry], referrals: [] };
       if (fake === "empty-page") yield none;
       if (fake === "referral") yield { ...none, referrals: ["ldap://elsewhere"] };
-      if (fake === "limit") throw new Refusal("ldap://fake", 4, "searching", "");
+      if (fake === "limit") throw new LdapResultError("ldap://fake", 4, "searching", "");
     },
     read: () => Promise.resolve(undefined),
     replace: () => Promise.resolve(),

@@ -3,9 +3,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type AccessSettings, readAccess } from "../../src/ldap/access.ts";
 import { withDirectory } from "../../src/ldap/connection.ts";
-import type { Directory, Search } from "../../src/ldap/directory.ts";
-import { textsOf } from "../../src/ldap/entry.ts";
-import { isStill, stateOf, topOf } from "../../src/ldap/search.ts";
+import { type LdapDirectory, type Search, textsOf } from "../../src/ldap/directory.ts";
+import { contextCsnOf, isOutdated, namingContextOf } from "../../src/ldap/search.ts";
 import { real } from "../tools/real.ts";
 import { people, person, reader, type Slapd, slapdPrograms, startSlapd, suffix } from "./slapd.ts";
 
@@ -45,12 +44,12 @@ describe.skipIf(!real(...slapdPrograms))("withDirectory() with the real slapd", 
 
   async function as<Result>(
     change: Partial<AccessSettings>,
-    use: (directory: Directory) => Promise<Result>,
+    use: (directory: LdapDirectory) => Promise<Result>,
   ): Promise<Result> {
     return withDirectory(await readAccess({ ...settings, ...change }), new AbortController().signal, use);
   }
 
-  async function names(directory: Directory): Promise<string[]> {
+  async function names(directory: LdapDirectory): Promise<string[]> {
     const found: string[] = [];
     for await (const { entries } of directory.pages(everyone)) {
       for (const entry of entries) {
@@ -118,9 +117,9 @@ describe.skipIf(!real(...slapdPrograms))("withDirectory() with the real slapd", 
   test("has a state that moves with every change", async () => {
     const state = () =>
       as({}, async (directory) => {
-        const top = await topOf(directory, people.toUpperCase());
+        const top = await namingContextOf(directory, people.toUpperCase());
         expect(top).toBe(suffix);
-        return stateOf(directory, top ?? "");
+        return contextCsnOf(directory, top ?? "");
       });
     const before = await state();
     expect(before).not.toBe("");
@@ -133,21 +132,21 @@ describe.skipIf(!real(...slapdPrograms))("withDirectory() with the real slapd", 
     const still = await startSlapd({ syncprov: false, entries: person("user1") });
     const look = () =>
       as({ url: [still.ldapi], "bind-dn": "", "bind-password-file": "" }, async (directory) => {
-        expect(await topOf(directory, "dc=example,dc=net")).toBeUndefined();
+        expect(await namingContextOf(directory, "dc=example,dc=net")).toBeUndefined();
         const entry = await directory.read(`uid=user1,${people}`, ["entryCSN"]);
         return {
-          state: await stateOf(directory, suffix),
+          state: await contextCsnOf(directory, suffix),
           latest: (entry && textsOf(entry, "entryCSN")[0]) ?? "",
         };
       });
     const before = await look();
-    expect(isStill(before.state, before.latest)).toBe(false);
+    expect(isOutdated(before.state, before.latest)).toBe(false);
     await still.modify(`dn: uid=user1,${people}\nchangetype: modify\nreplace: gecos\ngecos: moved\n`);
     const after = await look();
     await still.remove();
     expect(after.state).toBe(before.state);
-    expect(isStill(after.state, after.latest)).toBe(true);
-    expect(isStill("", after.latest)).toBe(false);
+    expect(isOutdated(after.state, after.latest)).toBe(true);
+    expect(isOutdated("", after.latest)).toBe(false);
   });
 
   test("goes to the next URL when the first cannot be reached", async () => {

@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../src/config/config-file.ts";
-import { takeCensus } from "../../src/ldap/census.ts";
-import { type Entry, equals } from "../../src/ldap/entry.ts";
-import { aliasesText, passwordFile, proofread } from "../../src/ldap/lines.ts";
-import { shown } from "../../src/ldap/shown.ts";
-import { readPlace } from "../../src/ldap/socket.ts";
+import { collectAccounts } from "../../src/ldap/account.ts";
+import { aliasesText, passwordFile, proofread } from "../../src/ldap/contents.ts";
+import { equals, type LdapEntry, quoted } from "../../src/ldap/directory.ts";
+import { readAddress } from "../../src/ldap/socket.ts";
 import { parseAliases } from "../../src/server/submission/aliases.ts";
 import { hashes } from "./cases.ts";
 
@@ -37,7 +36,7 @@ const address = fc
   .tuple(fc.stringMatching(/^[a-zA-Z.,:#"+-]{0,4}$/), fc.stringMatching(/^[a-zA-Z.@_-]{0,6}(\.org)?$/))
   .map(([local, domain]) => Buffer.from(`${local}@${domain}`));
 
-const entry: fc.Arbitrary<Entry> = fc
+const entry: fc.Arbitrary<LdapEntry> = fc
   .record({
     uid: fc.array(octets, { maxLength: 2 }),
     mailpassword: fc.array(octets, { maxLength: 3 }),
@@ -56,7 +55,7 @@ describe("whatever the directory holds", () => {
         fc.array(entry, { maxLength: 8 }),
         fc.constantFrom("plain", "dovecot"),
         (entries, format) => {
-          const census = takeCensus({ ...terms, format }, 0);
+          const census = collectAccounts({ ...terms, format }, 0);
           for (const one of entries) census.add(one);
           const file = passwordFile(census.result().accounts, format);
           proofread(file);
@@ -79,7 +78,7 @@ describe("whatever the directory holds", () => {
   test("every line of the aliases is an address and logins that are in the file", () => {
     fc.assert(
       fc.property(fc.array(entry, { maxLength: 8 }), (entries) => {
-        const census = takeCensus(terms, 0);
+        const census = collectAccounts(terms, 0);
         for (const one of entries) census.add(one);
         const { senders, accounts } = census.result();
         expect(parseAliases(aliasesText(senders), "aliases")).toEqual(senders); // as serve reads it
@@ -100,7 +99,7 @@ describe("whatever the directory holds", () => {
         const long = [`${"a".repeat(length)}@example.org`, `a@${"b".repeat(length)}.org`].map((text) =>
           Buffer.from(text),
         );
-        const census = takeCensus(terms, 0);
+        const census = collectAccounts(terms, 0);
         const values = { uid: "user1", userpassword: "{crypt}x", mailpassword: hashes["md5"] ?? "" };
         const own = Object.entries(values).map(([name, text]): [string, Buffer[]] => [
           name,
@@ -117,7 +116,7 @@ describe("whatever the directory holds", () => {
   test("what is shown of it is one line of plain ASCII", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 300 }), (text) => {
-        expect(shown(text)).toMatch(/^"[\x20-\x7e]{0,123}"$/);
+        expect(quoted(text)).toMatch(/^"[\x20-\x7e]{0,123}"$/);
       }),
     );
   });
@@ -129,7 +128,7 @@ test("equals() finds a value and nothing else, whatever is in it", () => {
 });
 
 describe("readPlace()", () => {
-  const places: [string, ReturnType<typeof readPlace>][] = [
+  const places: [string, ReturnType<typeof readAddress>][] = [
     ["ldap://db.example.org", { kind: "tcp", host: "db.example.org", port: 389, tls: false }],
     ["ldaps://db.example.org/", { kind: "tcp", host: "db.example.org", port: 636, tls: true }],
     ["ldap://[2001:db8::1]:3389", { kind: "tcp", host: "2001:db8::1", port: 3389, tls: false }],
@@ -147,6 +146,6 @@ describe("readPlace()", () => {
     ["http://db.example.org", undefined],
   ];
   test.each(places)("%s", (url, place) => {
-    expect(readPlace(url)).toEqual(place);
+    expect(readAddress(url)).toEqual(place);
   });
 });

@@ -7,10 +7,9 @@ import { createSecureContext } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { generate } from "selfsigned";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type AccessSettings, readAccess } from "../../src/ldap/access.ts";
+import { type AccessSettings, type LdapLogin, readAccess } from "../../src/ldap/access.ts";
 import { withDirectory } from "../../src/ldap/connection.ts";
-import type { Directory, Login, Search } from "../../src/ldap/directory.ts";
-import { textsOf, valuesOf } from "../../src/ldap/entry.ts";
+import { type LdapDirectory, type Search, textsOf, valuesOf } from "../../src/ldap/directory.ts";
 import { real } from "../tools/real.ts";
 import { hashes } from "./cases.ts";
 import { entry, type Fake, message, type Request, result, secureFake, startFake, tag, text } from "./fake.ts";
@@ -30,7 +29,7 @@ const settings: AccessSettings = {
 
 /** For those that are silent on purpose. */
 const hasty = { timeout: 300 };
-const simple: Login = { kind: "simple", ...reader };
+const simple: LdapLogin = { kind: "simple", ...reader };
 const everyone: Search = {
   base: people,
   scope: "one",
@@ -39,7 +38,7 @@ const everyone: Search = {
   pageSize: 1000,
 };
 
-async function all(directory: Directory): Promise<readonly string[]> {
+async function all(directory: LdapDirectory): Promise<readonly string[]> {
   const found: string[] = [];
   for await (const { entries } of directory.pages(everyone)) {
     for (const one of entries) found.push(textsOf(one, "uid").join(" "));
@@ -49,8 +48,8 @@ async function all(directory: Directory): Promise<readonly string[]> {
 
 async function using<Result>(
   change: Partial<AccessSettings>,
-  use: (directory: Directory) => Promise<Result>,
-  login?: Login,
+  use: (directory: LdapDirectory) => Promise<Result>,
+  login?: LdapLogin,
 ): Promise<Result> {
   return withDirectory(
     await readAccess({ ...settings, ...change }, login),

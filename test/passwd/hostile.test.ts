@@ -1,9 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Failure } from "../../src/failure.ts";
-import { createStored } from "../../src/passwd/creation.ts";
 import { schemes } from "../../src/passwd/schemes.ts";
-import { formatStored, readStored, verifyStored } from "../../src/passwd/stored.ts";
+import { createStored, formatStored, readStored, verifyStored } from "../../src/passwd/stored.ts";
 
 const password = "correct horse";
 const stranger = "a stranger's password";

@@ -2,9 +2,8 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createStored } from "../../src/passwd/creation.ts";
 import { findScheme } from "../../src/passwd/schemes.ts";
-import { readStored, verifyStored } from "../../src/passwd/stored.ts";
+import { createStored, readStored, verifyStored } from "../../src/passwd/stored.ts";
 import { real } from "../tools/real.ts";
 
 const call = promisify(execFile);

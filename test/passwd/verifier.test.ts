@@ -2,11 +2,15 @@ import { mkdtemp, rename, rm, stat, unlink, utimes, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createStored } from "../../src/passwd/creation.ts";
 import { realClock } from "../../src/passwd/pool.ts";
 import { schemes } from "../../src/passwd/schemes.ts";
-import { formatStored } from "../../src/passwd/stored.ts";
-import { type PasswordEvent, startVerifier, type Verdict, type Verifier } from "../../src/passwd/verifier.ts";
+import { createStored, formatStored } from "../../src/passwd/stored.ts";
+import {
+  type AuthenticationResult,
+  type PasswordEvent,
+  startVerifier,
+  type Verifier,
+} from "../../src/passwd/verifier.ts";
 
 const realWorker = new URL("../../dist/passwd/worker.js", import.meta.url);
 
@@ -36,8 +40,8 @@ function stub(script: string): URL {
 const bcrypt = "$2y$05$6gKfOJhm6Wm1ExJVUEvtouXhYGvqiq./2VSg0EiS9BSa08rPMrDvG"; // correct horse
 const md5 = "$1$o8vJpPVD$ZADWRpY5krq2l8aA3AK2R/"; // correct horse
 
-const refusal = (reason: string): Verdict => ({ kind: "rejected", reason });
-const acceptance = (login: string): Verdict => ({ kind: "accepted", login });
+const refusal = (reason: string): AuthenticationResult => ({ kind: "rejected", reason });
+const acceptance = (login: string): AuthenticationResult => ({ kind: "accepted", login });
 
 let folder = "";
 let file = "";
@@ -261,7 +265,7 @@ describe("the work", () => {
       8,
       clock,
     );
-    const dearest = (await verifier?.dearest()) ?? 0;
+    const dearest = (await verifier?.slowestCheck()) ?? 0;
     expect(dearest).toBeGreaterThan(1);
     for (const name of ["user1", "user2", "user3", "nobody", "x@example.net"]) await verify(name, "wrong");
     expect(waited).toEqual(waited.map(() => dearest - 1));
@@ -279,7 +283,7 @@ describe("the work", () => {
     };
     const all = stub(`parentPort.on("message", () => parentPort.postMessage({ match: 0 }));`);
     const { verify } = await start(`user1:${md5}\n`, all, 8, clock);
-    await verifier?.dearest();
+    await verifier?.slowestCheck();
     expect(await verify("user1", "correct horse")).toEqual(acceptance("user1"));
     expect(waited).toHaveLength(0);
     expect(await verify("nobody", "correct horse")).toEqual(refusal("unknown user"));
@@ -319,7 +323,7 @@ test("tells whether what a login was let in with still stands", async () => {
   await start(`user1:${bcrypt}\nuser2:${md5}\n`);
   const hashes = (await verifier?.hashes("USER1@example.org")) ?? [];
   expect(hashes.length).toBe(1);
-  expect(verifier?.stands("user1", hashes)).toBe(true);
+  expect(verifier?.stillValid("user1", hashes)).toBe(true);
   for (const [line, stands] of [
     [`user1:${md5}`, false],
     [`user1:${bcrypt}`, true],
@@ -328,6 +332,6 @@ test("tells whether what a login was let in with still stands", async () => {
   ] as const) {
     await writeFile(file, `${line}\nuser2:${md5}\n`);
     await verifier?.reload();
-    expect(verifier?.stands("user1", hashes)).toBe(stands);
+    expect(verifier?.stillValid("user1", hashes)).toBe(stands);
   }
 });

@@ -28,7 +28,7 @@ const known: Readonly<Record<string, string>> = {
 
 /** Made of parts at run time: the test looks at how many there are in a file, a person at what they do. */
 const composed: Readonly<Record<string, string>> = {
-  "ldap/census.ts": "a look ahead bounds it to 254 characters",
+  "ldap/account.ts": "a look ahead bounds it to 254 characters",
   "passwd/crypt.ts": "a hash of the operator's; anchored, no two repetitions meet",
   "smtp/address.ts": "a local part of at most 64 octets",
   "probe/arrival/hops.ts": "a name, blanks, at most 255 characters",

@@ -1,21 +1,21 @@
 /** `--check`: what a hash is, and what is in a password file; never shows a hash. */
 import { existsSync } from "node:fs";
 import { exitStatus, Failure } from "../../failure.ts";
-import { type Review, reviewLines } from "../../passwd/review.ts";
+import { type DisabledLine, type EntryLine, isEntry, type PasswordLine } from "../../passwd/password-file.ts";
 import { readStored } from "../../passwd/stored.ts";
 import { passwordFile, readLines } from "./file.ts";
 import { print } from "./hash.ts";
-import type { Options } from "./options.ts";
+import type { PasswdOptions } from "./options.ts";
 
 const better = "BLF-CRYPT with cost 10 or more, or ARGON2ID";
 
 /** `what` is a hash or a file; "" is the password file of the configuration. */
-export async function check(options: Options, what: string): Promise<number> {
+export async function check(options: PasswdOptions, what: string): Promise<number> {
   if (what === "") return checkFile(options, (await passwordFile(options)).path);
   return existsSync(what) ? checkFile(options, what) : checkHash(options, what);
 }
 
-function checkHash(options: Options, hash: string): number {
+function checkHash(options: PasswdOptions, hash: string): number {
   const stored = readStored(hash);
   if ("problem" in stored) {
     if (options.json) print(JSON.stringify({ usable: false, problem: stored.problem }));
@@ -37,15 +37,15 @@ function checkHash(options: Options, hash: string): number {
   return print(columns(rows).join("\n"));
 }
 
-async function checkFile(options: Options, path: string): Promise<number> {
-  const review = reviewLines(await readLines(path));
-  const logins = review.kinds.reduce((sum, { lines }) => sum + lines.length, 0);
-  print(options.json ? asJson(path, review) : asText(path, review, logins));
+async function checkFile(options: PasswdOptions, path: string): Promise<number> {
+  const summary = summarizeLines(await readLines(path));
+  const logins = summary.kinds.reduce((sum, { lines }) => sum + lines.length, 0);
+  print(options.json ? asJson(path, summary) : asText(path, summary, logins));
   if (logins === 0) throw new Failure(exitStatus.temporary, `password file ${path}: no line lets anybody in`);
   return exitStatus.ok;
 }
 
-function asText(path: string, { kinds, shut }: Review, logins: number): string {
+function asText(path: string, { kinds, shut }: FileSummary, logins: number): string {
   const table = columns([
     ["SCHEME", "COST", "LOGINS", "FIT FOR USE"],
     ...kinds.map(({ algorithm, cost, weakness, lines }) => [
@@ -77,7 +77,7 @@ function asText(path: string, { kinds, shut }: Review, logins: number): string {
   ].join("\n");
 }
 
-function asJson(file: string, { kinds, shut }: Review): string {
+function asJson(file: string, { kinds, shut }: FileSummary): string {
   return JSON.stringify({
     file,
     schemes: kinds.map(({ lines, ...kind }) => ({ ...kind, logins: lines.length })),
@@ -101,4 +101,32 @@ function columns(rows: readonly (readonly string[])[]): string[] {
       .join("  ")
       .trimEnd(),
   );
+}
+
+/** Entries of one algorithm and cost. */
+interface SchemeUse {
+  readonly algorithm: string;
+  readonly cost: string;
+  /** "" where it is fit for use. */
+  readonly weakness: string;
+  readonly lines: readonly EntryLine[];
+}
+
+interface FileSummary {
+  /** The commonest first. */
+  readonly kinds: readonly SchemeUse[];
+  readonly shut: readonly DisabledLine[];
+}
+
+function summarizeLines(lines: readonly PasswordLine[]): FileSummary {
+  const kinds = new Map<string, SchemeUse>();
+  for (const line of lines.filter(isEntry)) {
+    const { algorithm, cost, weakness } = line.stored.inspection;
+    const key = `${algorithm} ${cost}`;
+    kinds.set(key, { algorithm, cost, weakness, lines: [...(kinds.get(key)?.lines ?? []), line] });
+  }
+  return {
+    kinds: [...kinds.values()].sort((one, other) => other.lines.length - one.lines.length),
+    shut: lines.flatMap((line) => (isEntry(line) ? [] : line)),
+  };
 }

@@ -2,20 +2,20 @@
 import { readFile } from "node:fs/promises";
 import { visible } from "../../cli/output.ts";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
-import { admit, whyNone } from "../../passwd/admission.ts";
-import { deleteLines, type Edit, editPasswordFile, setLine } from "../../passwd/edit.ts";
+import { authenticate, whyNone } from "../../passwd/logins.ts";
 import {
   canonicalLogin,
   decodePasswordFile,
   isEntry,
   type PasswordLine,
   parsePasswordFile,
-} from "../../passwd/passwordfile.ts";
+} from "../../passwd/password-file.ts";
+import { deleteLines, type Edit, editPasswordFile, setLine } from "../../passwd/password-file-edit.ts";
 import { makeHash, print, tell, warn } from "./hash.ts";
-import type { Options } from "./options.ts";
+import type { PasswdOptions } from "./options.ts";
 import { knownPassword } from "./secret.ts";
 
-export interface PasswordFile {
+export interface TargetFile {
   readonly path: string;
   /** Of the logins; "" where only the file is known. */
   readonly domain: string;
@@ -26,14 +26,14 @@ export interface PasswordFile {
 }
 
 /** The file that is meant: the option's, or the configuration's. */
-export async function passwordFile({ file, config }: Options): Promise<PasswordFile> {
+export async function passwordFile({ file, config }: PasswdOptions): Promise<TargetFile> {
   if (file !== undefined) return { path: file, domain: "", synced: false, spool: "" };
   const { readConfig } = await import("../../config/config-file.ts");
   const { passwords, domain, ldap, spool } = await readConfig(config);
   return { path: passwords.file, domain, synced: ldap.url.length > 0, spool: spool.directory };
 }
 
-export async function setUser(options: Options, user: string): Promise<number> {
+export async function setUser(options: PasswdOptions, user: string): Promise<number> {
   refuseUnfitName(user);
   const { path, domain, synced } = await passwordFile(options);
   const { text, stored, attempt, generated } = await makeHash(
@@ -60,7 +60,7 @@ export async function setUser(options: Options, user: string): Promise<number> {
   return exitStatus.ok;
 }
 
-export async function deleteUser(options: Options, user: string): Promise<number> {
+export async function deleteUser(options: PasswdOptions, user: string): Promise<number> {
   const { path, domain, synced } = await passwordFile(options);
   const change = (before: string): Edit => {
     const edit = deleteLines(before, user, domain);
@@ -77,13 +77,13 @@ export async function deleteUser(options: Options, user: string): Promise<number
 }
 
 /** Prints whether the relay would let the user in; the status says it, too. */
-export async function verifyUser(options: Options, user: string): Promise<number> {
+export async function verifyUser(options: PasswdOptions, user: string): Promise<number> {
   const { path, domain, spool } = await passwordFile(options);
   const lines = await readLines(path);
   const found =
     whyNone(lines, user, domain) ||
-    (await admit(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
-  // As the relay does: only who knows the password learns of a freeze.
+    (await authenticate(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
+  // As the relay does: only somebody who knows the password is told of a freeze.
   const frozen = typeof found === "string" ? "" : await whyFrozen(user, domain, spool);
   const verdict = frozen || found;
   const admitted = typeof verdict !== "string";
@@ -104,7 +104,7 @@ export async function verifyUser(options: Options, user: string): Promise<number
   return exitStatus.ok;
 }
 
-/** Since when and why the login is frozen; "" where it is not, or where nobody can tell, of which it warns. */
+/** Since when and why the login is frozen; "" where it is not. Warns and gives "" where that cannot be read. */
 async function whyFrozen(user: string, domain: string, spool: string): Promise<string> {
   const login = canonicalLogin(user, domain);
   if (spool === "" || login === undefined) return "";

@@ -1,31 +1,32 @@
 /** Makes a hash, tests one, lists the schemes: what doveadm pw does. */
 import { print as write } from "../../cli/output.ts";
 import { exitStatus, Failure, nearest } from "../../failure.ts";
-import { createStored, roundsFor } from "../../passwd/creation.ts";
-import type { Attempt } from "../../passwd/scheme.ts";
+import type { PasswordAttempt } from "../../passwd/scheme.ts";
 import { schemes } from "../../passwd/schemes.ts";
 import {
+  createStored,
   formatStored,
   readSchemeName,
   readStored,
+  roundsFor,
   type SchemeName,
   type Stored,
   verifyStored,
 } from "../../passwd/stored.ts";
-import type { Options } from "./options.ts";
+import type { PasswdOptions } from "./options.ts";
 import { knownPassword, newPassword } from "./secret.ts";
 
 export interface NewHash {
   /** As it is to be printed or kept. */
   readonly text: string;
   readonly stored: Stored;
-  readonly attempt: Attempt;
-  /** The password was made and not given: it has to be shown, once. */
+  readonly attempt: PasswordAttempt;
+  /** The password was generated and not given: it has to be printed, once. */
   readonly generated: boolean;
 }
 
 /** Prints a new hash. */
-export async function printHash(options: Options): Promise<number> {
+export async function printHash(options: PasswdOptions): Promise<number> {
   const { text, stored, attempt, generated } = await makeHash(options, options.user ?? "", !options.noPrefix);
   if (options.json) {
     const { algorithm, cost, weakness } = stored.inspection;
@@ -47,7 +48,7 @@ export async function printHash(options: Options): Promise<number> {
 }
 
 /** Asks for a password and hashes it as the options say; warns where the result is weak. */
-export async function makeHash(options: Options, user: string, prefix: boolean): Promise<NewHash> {
+export async function makeHash(options: PasswdOptions, user: string, prefix: boolean): Promise<NewHash> {
   const name = schemeNamed(options.scheme);
   const { scheme } = name;
   if (!prefix && !hasBareForm(name)) {
@@ -57,7 +58,7 @@ export async function makeHash(options: Options, user: string, prefix: boolean):
     );
   }
   const rounds = options.rounds ?? 0;
-  roundsFor(scheme, rounds); // before somebody types a password for nothing
+  roundsFor(scheme, rounds); // checked before a password is asked for
   if (rounds > 0 && !scheme.rounds) warn(`${scheme.name} has no rounds; -r ${rounds} changes nothing`);
   const { password, generated } = await newPassword(options);
   if (password === "") warn("the password is empty; the relay lets nobody in without a password");
@@ -78,8 +79,8 @@ export function hasBareForm({ scheme, suffix }: SchemeName): boolean {
 }
 
 /** Says whether the password belongs to `hash`. */
-export async function testHash(options: Options, hash: string): Promise<number> {
-  schemeNamed(options.scheme); // a wrong one is a mistake, although it is not used
+export async function testHash(options: PasswdOptions, hash: string): Promise<number> {
+  schemeNamed(options.scheme); // an unknown one is an error, although it is not used
   const stored = usable(hash);
   const password = await knownPassword(options, "Enter password to verify: ");
   await verifyText(hash, { password, names: [options.user ?? ""] });
@@ -87,7 +88,7 @@ export async function testHash(options: Options, hash: string): Promise<number> 
   return print(`${hash.startsWith("{") ? "" : `{${stored.scheme.name}}`}${hash} (verified)`);
 }
 
-export function listSchemes(options: Options): number {
+export function listSchemes(options: PasswdOptions): number {
   if (!options.json) return print(`${schemes.map(({ name }) => name).join(" ")} `); // doveadm ends it so
   return print(
     JSON.stringify(
@@ -132,7 +133,7 @@ function usable(hash: string): Stored {
   return stored;
 }
 
-async function verifyText(text: string, attempt: Attempt): Promise<void> {
+async function verifyText(text: string, attempt: PasswordAttempt): Promise<void> {
   if (await verifyStored(usable(text), attempt)) return;
   throw new Failure(exitStatus.temporary, "the password does not belong to this hash");
 }

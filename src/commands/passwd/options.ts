@@ -50,4 +50,4 @@ export const line = command({
   ],
 });
 
-export type Options = OptionsOf<typeof line.options>;
+export type PasswdOptions = OptionsOf<typeof line.options>;

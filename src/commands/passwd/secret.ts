@@ -2,9 +2,8 @@
 import { randomInt } from "node:crypto";
 import { openTerminal } from "../../cli/prompt.ts";
 import { exitStatus, Failure } from "../../failure.ts";
-import { makePassphrase } from "../../passwd/passphrase.ts";
 import { longestPassword } from "../../passwd/scheme.ts";
-import type { Options } from "./options.ts";
+import type { PasswdOptions } from "./options.ts";
 
 /** doveadm's status after three times two passwords that differ. */
 const differed = 1;
@@ -23,13 +22,13 @@ export interface NewPassword {
  * A password to be kept. It is asked for twice, on the terminal or, where standard input is none, in two lines of it.
  * Throws a Failure where there is no password, an empty one that nobody meant, or none that could be typed twice.
  */
-export async function newPassword({ plaintext, stdin, generate }: Options): Promise<NewPassword> {
+export async function newPassword({ plaintext, stdin, generate }: PasswdOptions): Promise<NewPassword> {
   if (generate) return { password: makePassphrase(randomInt), generated: true };
   return { password: plaintext ?? nonEmpty(await askTwice(stdin)), generated: false };
 }
 
 /** A password to be tried, asked for once. */
-export async function knownPassword({ plaintext, stdin }: Options, question: string): Promise<string> {
+export async function knownPassword({ plaintext, stdin }: PasswdOptions, question: string): Promise<string> {
   if (plaintext !== undefined) return plaintext;
   if (stdin || process.stdin.isTTY !== true) return lineOf(await readStandardInput(1), 0);
   return askOnce(question);
@@ -99,4 +98,19 @@ function decode(octets: Buffer): string {
     if (!(error instanceof TypeError)) throw error;
     throw new Failure(exitStatus.temporary, "the password on standard input is not UTF-8", { cause: error });
   }
+}
+
+/**
+ * For passwords to be read aloud and typed: lower case, without the letters that are taken for others or for digits.
+ */
+const clearLetters = "abcdefghjkmnpqrstuvwxyz";
+
+/**
+ * Four groups of five letters: `khgwb-xtqpr-nvmze-cdaub`, ninety bits. `below(n)` gives an unguessable whole number
+ * from 0 to n - 1, such as `randomInt` of node:crypto.
+ */
+function makePassphrase(below: (limit: number) => number): string {
+  const group = (): string =>
+    Array.from({ length: 5 }, () => clearLetters.charAt(below(clearLetters.length))).join("");
+  return Array.from({ length: 4 }, group).join("-");
 }

@@ -6,7 +6,7 @@ import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { indexLogins } from "../../passwd/logins.ts";
-import { decodePasswordFile, parsePasswordFile } from "../../passwd/passwordfile.ts";
+import { decodePasswordFile, parsePasswordFile } from "../../passwd/password-file.ts";
 import { mustBeShort } from "../../server/control/socket.ts";
 import { newSessionPool } from "../../server/delivery/pool.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";

@@ -154,10 +154,10 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       ...inUse.rules,
       crowd,
       verify: (login, password) => verifier.verify(login, password),
-      dearest: () => verifier.dearest(),
-      proofs: verifier.proofs,
+      dearest: () => verifier.slowestCheck(),
+      proofs: verifier.sasl,
       hashes: (login) => verifier.hashes(login),
-      stands: (login, hashes) => verifier.stands(login, hashes),
+      stands: (login, hashes) => verifier.stillValid(login, hashes),
       challenges: passwords["challenge-response"] ? verifier.challenges() : [],
       brake,
       isFrozen: (login) => frozen.of(login) !== undefined,
@@ -177,7 +177,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     const people = {
       endSessions: (login: string) => entrance.expel(login),
       unheardOf: async (login: string) => {
-        const verdict = await verifier.proofs.vouched(login);
+        const verdict = await verifier.sasl.external(login);
         return verdict.kind === "rejected" ? verdict.reason : "";
       },
       sent: limited.sent,

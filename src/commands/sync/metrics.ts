@@ -1,13 +1,12 @@
 /**
- * The figures of sync, a row each, for node_exporter's textfile collector and for HTTP. A run that fails, or a new
+ * The metrics of sync, a row each, for node_exporter's textfile collector and for HTTP. A run that fails, or a new
  * process, goes on from what the file says. man/tpa-submit-sync.8, METRICS, lists the rows; a test compares.
  */
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { findFile } from "../../ldap/file.ts";
-import { countBy, type Report } from "../../ldap/sync.ts";
+import { countBy, filesOf, type SyncReport } from "../../ldap/sync.ts";
+import { findFile } from "../../ldap/synced-file.ts";
 import { expose, type Metric, type Sample } from "../../server/log/exposition.ts";
-import { filesOf } from "./task.ts";
 
 const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
   name: `tpa_submit_sync_${name}`,
@@ -30,34 +29,37 @@ export const metrics = {
   excluded: gauge("excluded", "Entries that were left out, by reason.", "reason"),
 } as const;
 
-type Name = keyof typeof metrics;
-type Figures = ReadonlyMap<Name, readonly Sample[]>;
+type MetricName = keyof typeof metrics;
+type MetricValues = ReadonlyMap<MetricName, readonly Sample[]>;
 
-export interface Keeper {
+export interface SyncMetrics {
   /** A run with a report, from `began` to `now`, in milliseconds since the epoch. */
-  succeeded(report: Report, began: number, now: number): Promise<void>;
+  succeeded(report: SyncReport, began: number, now: number): Promise<void>;
   /** The directory has not changed since. The file is written once a minute for that. */
-  still(now: number): Promise<void>;
+  unchanged(now: number): Promise<void>;
   failed(now: number): Promise<void>;
   text(): string;
   /** Whether the last run went well; true before the first. */
-  well(): boolean;
+  healthy(): boolean;
 }
 
-const rest = 60_000;
+const writeInterval = 60_000;
 
-/** Keeps them in `path`; "" is nowhere but in memory. */
-export async function openFigures(path: string): Promise<Keeper> {
+/** Keeps them in the file `path`, or in memory alone where that is "". */
+export async function openMetrics(path: string): Promise<SyncMetrics> {
   const before = path === "" ? undefined : await findFile(path);
-  let figures: Figures = before === undefined ? new Map() : parse(before.octets.toString());
+  let values: MetricValues = before === undefined ? new Map() : parse(before.octets.toString());
   let written = 0;
 
-  async function update(changes: Iterable<readonly [Name, readonly Sample[]]>, now: number): Promise<void> {
-    figures = new Map([...figures, ...changes]);
+  async function update(
+    changes: Iterable<readonly [MetricName, readonly Sample[]]>,
+    now: number,
+  ): Promise<void> {
+    values = new Map([...values, ...changes]);
     written = now;
     if (path === "") return;
     try {
-      await replaceFile(path, textOf(figures), { mode: 0o644 });
+      await replaceFile(path, textOf(values), { mode: 0o644 });
     } catch (error) {
       if (errorCode(error) === "") throw error;
       throw new Failure(
@@ -85,14 +87,15 @@ export async function openFigures(path: string): Promise<Keeper> {
         now,
       );
     },
-    async still(now) {
+    async unchanged(now) {
       const changes = [
         ["lastSuccess", just(now / 1000)],
         ["lastRun", just(now / 1000)],
         ["success", just(1)],
       ] as const;
-      if (now - written >= rest || figures.get("success")?.[0]?.value !== 1) await update(changes, now);
-      else figures = new Map([...figures, ...changes]);
+      if (now - written >= writeInterval || values.get("success")?.[0]?.value !== 1)
+        await update(changes, now);
+      else values = new Map([...values, ...changes]);
     },
     failed: (now) =>
       update(
@@ -102,8 +105,8 @@ export async function openFigures(path: string): Promise<Keeper> {
         ],
         now,
       ),
-    text: () => textOf(figures),
-    well: () => figures.get("success")?.[0]?.value !== 0,
+    text: () => textOf(values),
+    healthy: () => values.get("success")?.[0]?.value !== 0,
   };
 }
 
@@ -112,19 +115,19 @@ const just = (value: number): readonly Sample[] => [{ labels: [], value }];
 const labelled = (counts: ReadonlyMap<string, number>): readonly Sample[] =>
   [...counts].map(([label, value]) => ({ labels: [label], value }));
 
-function textOf(figures: Figures): string {
-  const names = Object.keys(metrics) as Name[];
-  return names.map((name) => expose(metrics[name], figures.get(name) ?? [])).join("");
+function textOf(values: MetricValues): string {
+  const names = Object.keys(metrics) as MetricName[];
+  return names.map((name) => expose(metrics[name], values.get(name) ?? [])).join("");
 }
 
-/** Reads what {@link textOf} wrote; anything else in the file is passed over. */
-function parse(text: string): Figures {
-  const figures = new Map<Name, Sample[]>();
+/** Reads what {@link textOf} wrote; anything else in the file is ignored. */
+function parse(text: string): MetricValues {
+  const values = new Map<MetricName, Sample[]>();
   for (const [, name = "", label, value] of text.matchAll(/^([a-z_]+)(?:\{\w+="([^"\\]*)"\})? (\S+)$/gm)) {
-    const key = (Object.keys(metrics) as Name[]).find((one) => metrics[one].name === name);
+    const key = (Object.keys(metrics) as MetricName[]).find((one) => metrics[one].name === name);
     if (key === undefined || !Number.isFinite(Number(value))) continue;
     const sample = { labels: label === undefined ? [] : [label], value: Number(value) };
-    figures.set(key, [...(figures.get(key) ?? []), sample]);
+    values.set(key, [...(values.get(key) ?? []), sample]);
   }
-  return figures;
+  return values;
 }

@@ -29,4 +29,4 @@ export const line = command({
   ],
 });
 
-export type Options = OptionsOf<typeof line.options>;
+export type SyncOptions = OptionsOf<typeof line.options>;

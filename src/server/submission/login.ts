@@ -1,7 +1,7 @@
 /** Credentials checked: what the client hears, what the log notes, and how long a refusal takes. */
 
-import { loginKey } from "../../passwd/passwordfile.ts";
-import type { Verdict } from "../../passwd/verifier.ts";
+import { loginKey } from "../../passwd/password-file.ts";
+import type { AuthenticationResult } from "../../passwd/verifier.ts";
 import { reply } from "../../smtp/reply.ts";
 import { log } from "../log/log.ts";
 import type { Attempt } from "./limits/brake.ts";
@@ -71,7 +71,7 @@ async function tried(
 function judged(
   session: Session,
   { mechanism, login, password, authzid }: Credentials,
-  verdict: Verdict,
+  verdict: AuthenticationResult,
   { domain, brake, isFrozen, patience, wrongText }: Submission,
 ): Outcome {
   const note = { door: session.door, client: clientName(session), mechanism, login };
@@ -92,7 +92,7 @@ function judged(
     return { answer: answer(inside, welcome) };
   }
   const reason = verdict.kind === "accepted" ? "would act for somebody else" : verdict.reason;
-  const isVain = verdict.kind === "rejected" && verdict.isVain;
+  const isVain = verdict.kind === "rejected" && verdict.cannotSucceed;
   log(isVain ? "auth-in-vain" : "auth-failed", { ...note, reason });
   const wrongPasswords = session.wrongPasswords + 1;
   const wait = brake.failed(attempt(session, login, domain), password);

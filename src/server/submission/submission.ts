@@ -1,5 +1,5 @@
 /** What every session may use: the site's rules and the doors to the rest of the program. Made once, in commands. */
-import type { Proofs, Verdict } from "../../passwd/verifier.ts";
+import type { AuthenticationResult, SaslLogins } from "../../passwd/verifier.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { FreeSpace, Spool } from "../spool/spool.ts";
 import type { Brake } from "./limits/brake.ts";
@@ -25,11 +25,11 @@ export interface Submission extends Rules {
   /** Whether the Received field tells everybody the client's address. */
   readonly clientAddressInMail: boolean;
   readonly patience: Patience;
-  readonly verify: (login: string, password: string) => Promise<Verdict>;
+  readonly verify: (login: string, password: string) => Promise<AuthenticationResult>;
   /** Milliseconds that the dearest check takes which the password file can cause. */
   readonly dearest: () => Promise<number>;
   /** For logins that say no password. */
-  readonly proofs: Proofs;
+  readonly proofs: SaslLogins;
   /** What the password file holds for a login, as the client says it; only to be compared. */
   readonly hashes: (login: string) => Promise<readonly string[]>;
   /** Whether the password file still holds all of it for that login. Asked at every command. */

@@ -1,8 +1,8 @@
 /** A door to knock at: the real listener on a free port, with a spool in memory and passwords in a table. */
 import { setTimeout } from "node:timers/promises";
 import { indexLogins } from "../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
-import { newProofs } from "../../../src/passwd/proofs.ts";
+import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
+import { newSaslLogins } from "../../../src/passwd/sasl-logins.ts";
 import { type Entry, log, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import type { Draft, NewEnvelope } from "../../../src/server/spool/spool.ts";
@@ -104,7 +104,7 @@ export function submissionFor(): Submission {
     patience: testPatience,
     verify,
     dearest: async () => 0,
-    proofs: newProofs(async () => keyed, "example.org", Buffer.from("secret of the host")),
+    proofs: newSaslLogins(async () => keyed, "example.org", Buffer.from("secret of the host")),
     challenges: [],
     nonce: () => "NONCE",
     hashes: async () => [],

@@ -2,8 +2,8 @@
 import { createHmac } from "node:crypto";
 import { expect, test } from "vitest";
 import { indexLogins } from "../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
-import { newProofs } from "../../../src/passwd/proofs.ts";
+import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
+import { newSaslLogins } from "../../../src/passwd/sasl-logins.ts";
 import { amidMessage, ask, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
 
 /** A password file of one login, whose hash can be changed. */
@@ -52,7 +52,7 @@ test("a message that has come is answered, and then it is over", async () => {
 
 test("who came in by a challenge is sent away as well", async () => {
   const passwords = file();
-  const proofs = newProofs(
+  const proofs = newSaslLogins(
     async () => indexLogins(parsePasswordFile("user1:{PLAIN}secret"), "example.org"),
     "example.org",
     Buffer.from("secret of the host"),

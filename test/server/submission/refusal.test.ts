@@ -2,9 +2,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { indexLogins } from "../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
-import { newProofs } from "../../../src/passwd/proofs.ts";
-import type { Verdict } from "../../../src/passwd/verifier.ts";
+import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
+import { newSaslLogins } from "../../../src/passwd/sasl-logins.ts";
+import type { AuthenticationResult } from "../../../src/passwd/verifier.ts";
 import { newBrake } from "../../../src/server/submission/limits/brake.ts";
 import { answeredAfter } from "../../../src/server/submission/limits/refusal.ts";
 import { settle } from "../../../src/server/submission/login.ts";
@@ -13,7 +13,7 @@ import { newSession } from "../../../src/server/submission/session.ts";
 import type { Submission } from "../../../src/server/submission/submission.ts";
 import { submissionFor } from "./door.ts";
 
-const rejected: Verdict = { kind: "rejected", reason: "wrong password" };
+const rejected: AuthenticationResult = { kind: "rejected", reason: "wrong password" };
 
 /** A site whose clock goes on only while a password is checked, for as long as `takes` says, or an answer waits. */
 function newSite(takes: (login: string) => number, dearest: number, changes: Partial<Submission> = {}) {
@@ -121,7 +121,7 @@ describe("mechanisms that say no password", () => {
     "example.org",
   );
   const encoded = (text: string): string => Buffer.from(text).toString("base64");
-  const real = newProofs(async () => logins, "example.org", Buffer.from("secret"));
+  const real = newSaslLogins(async () => logins, "example.org", Buffer.from("secret"));
 
   test("refuse at the same time, too", async () => {
     for (const [login, takes] of [
@@ -164,7 +164,11 @@ describe("mechanisms that say no password", () => {
         }),
       ]),
     );
-    const proofs = newProofs(async () => ({ ...logins, entries: watched }), "example.org", Buffer.from("s"));
+    const proofs = newSaslLogins(
+      async () => ({ ...logins, entries: watched }),
+      "example.org",
+      Buffer.from("s"),
+    );
     for (const [login, passwords] of [
       ["user1", 1],
       ["user2", 2],
@@ -173,7 +177,7 @@ describe("mechanisms that say no password", () => {
       const side = await proofs.scram(login, "sha256");
       if ("kind" in side) throw new Error("unavailable");
       expect(read, login).toBe(0);
-      expect((await side.check("message", Buffer.alloc(32))).verdict.kind).toBe("rejected");
+      expect((await side.check("message", Buffer.alloc(32))).result.kind).toBe("rejected");
       expect(read, login).toBe(passwords);
       read = 0;
     }

@@ -1,8 +1,8 @@
 /** SCRAM message by message: the examples of the RFCs, channel binding, and what is wrong with some messages. */
 import { describe, expect, test } from "vitest";
 import { indexLogins } from "../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
-import { newProofs } from "../../../src/passwd/proofs.ts";
+import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
+import { newSaslLogins } from "../../../src/passwd/sasl-logins.ts";
 import type { Ground, Mechanism, Sasl } from "../../../src/server/submission/sasl/exchange.ts";
 import { startSasl } from "../../../src/server/submission/sasl/mechanisms.ts";
 import { clientFinal } from "./scram-client.ts";
@@ -13,7 +13,7 @@ user:{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzp
 a=b,c:{PLAIN}pencil`;
 
 const logins = indexLogins(parsePasswordFile(passwordFile), "example.org");
-const proofs = newProofs(async () => logins, "example.org", Buffer.from("secret"));
+const proofs = newSaslLogins(async () => logins, "example.org", Buffer.from("secret"));
 
 const binding = Buffer.from("octets of this connection alone.");
 const offered: readonly Mechanism[] = [

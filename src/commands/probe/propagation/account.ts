@@ -3,11 +3,9 @@ import type { Config } from "../../../config/settings.ts";
 import { exitStatus, Failure } from "../../../failure.ts";
 import { readAccess } from "../../../ldap/access.ts";
 import { withDirectory } from "../../../ldap/connection.ts";
-import type { Directory } from "../../../ldap/directory.ts";
-import { valuesOf } from "../../../ldap/entry.ts";
-import { findDn, ownDn, setPassword } from "../../../ldap/password.ts";
-import { createStored } from "../../../passwd/creation.ts";
-import { formatStored } from "../../../passwd/stored.ts";
+import { type LdapDirectory, valuesOf } from "../../../ldap/directory.ts";
+import { findDn, ownDn, setPassword } from "../../../ldap/password-change.ts";
+import { createStored, formatStored } from "../../../passwd/stored.ts";
 import { hasBareForm, schemeNamed } from "../../passwd/hash.ts";
 
 /** What userdir-ldap keeps of people only: their OpenPGP and SSH keys. */
@@ -48,7 +46,7 @@ export async function changePassword(
   });
 }
 
-async function refusePeople(directory: Directory, dn: string): Promise<void> {
+async function refusePeople(directory: LdapDirectory, dn: string): Promise<void> {
   const entry = await directory.read(dn, marksOfPeople);
   const mark = marksOfPeople.find((attribute) => entry && valuesOf(entry, attribute).length > 0);
   if (mark === undefined) return;

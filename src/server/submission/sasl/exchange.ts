@@ -2,7 +2,7 @@
  * The exchange of AUTH, whatever the mechanism (RFC 4954 section 4): challenges and responses in base64, until there
  * are credentials. The mechanisms are rows in mechanisms.ts.
  */
-import type { Challenge, Proofs, Verdict } from "../../../passwd/verifier.ts";
+import type { AuthenticationResult, Challenge, SaslLogins } from "../../../passwd/verifier.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { saslprep } from "../../../smtp/saslprep.ts";
 
@@ -22,7 +22,7 @@ export interface Credentials {
   /** On whose behalf; "" or the login itself, anything else is refused later. */
   readonly authzid: string;
   /** What the exchange has shown already; absent where a password was said, which is still to be checked. */
-  readonly verdict?: Verdict;
+  readonly verdict?: AuthenticationResult;
 }
 
 export type Sasl =
@@ -37,7 +37,7 @@ export interface Question {
   readonly kind: "question";
   readonly mechanism: Mechanism;
   readonly login: string;
-  readonly ask: (proofs: Proofs) => Promise<Sasl>;
+  readonly ask: (proofs: SaslLogins) => Promise<Sasl>;
 }
 
 /** Takes the client's next line, still in base64. */

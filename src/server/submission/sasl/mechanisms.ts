@@ -94,7 +94,7 @@ function external(certified: string, authzid: string): Sasl {
         login: certified,
         authzid,
         password: "",
-        verdict: await proofs.vouched(certified),
+        verdict: await proofs.external(certified),
       }),
   };
 }

@@ -98,7 +98,7 @@ function serverFirst(mechanism: ScramMechanism, first: ClientFirst, { binding, n
           return ended(mechanism, first, message, "channel binding of another connection");
         }
         const judge = async (): Promise<Sasl> => {
-          const { verdict, signature } = await side.check(
+          const { result: verdict, signature } = await side.check(
             `${first.bare},${server},${signed}`,
             Buffer.from(proof, "base64"),
           );

@@ -1,0 +1,67 @@
+/** A user's password in the directory: finds the entry, replaces the hash, and reads it back. */
+import { exitStatus, Failure } from "../failure.ts";
+import type { PasswordAttempt } from "../passwd/scheme.ts";
+import { readStored, verifyStored } from "../passwd/stored.ts";
+import { type LdapDirectory, textsOf } from "./directory.ts";
+import { entriesOf, type SearchSettings } from "./search.ts";
+
+/** The settings of `[ldap]` that matter here. */
+export interface AccountSettings extends SearchSettings {
+  readonly "login-attribute": string;
+  readonly "password-attribute": string;
+}
+
+/** The entry of a user in a flat tree, as userdir-ldap has it. */
+export function ownDn(
+  { base, "login-attribute": attribute }: Pick<AccountSettings, "base" | "login-attribute">,
+  user: string,
+): string {
+  return `${attribute}=${escapeDn(user)},${base}`;
+}
+
+/** RFC 4514 section 2.4. */
+function escapeDn(value: string): string {
+  return value
+    .replace(/[\\"+,;<=>]/g, "\\$&")
+    .replace(/^[ #]| $/g, "\\$&")
+    .replaceAll("\0", "\\00");
+}
+
+/** The DN of the one entry that `user` has. Throws a Failure where there is another number of them. */
+export async function findDn(
+  directory: LdapDirectory,
+  accounts: AccountSettings,
+  user: string,
+): Promise<string> {
+  const attribute = accounts["login-attribute"];
+  const { filter } = accounts;
+  const found = await entriesOf(directory, accounts, { attribute, login: user, filter }, [attribute]);
+  const [entry] = found;
+  if (entry && found.length === 1) return entry.dn;
+  const number = found.length === 0 ? "no entry" : `${found.length} entries`;
+  throw new Failure(
+    exitStatus.temporary,
+    `the directory has ${number} with ${attribute} ${user}, expected one`,
+  );
+}
+
+/**
+ * Makes `text` the only value of `attribute`. Throws a Failure where the directory says no, or has made something else
+ * of it: what it has taken it may have changed, or put beside other values. `attempt` is what must open it.
+ */
+export async function setPassword(
+  directory: LdapDirectory,
+  { dn, attribute }: { readonly dn: string; readonly attribute: string },
+  text: string,
+  attempt: PasswordAttempt,
+): Promise<void> {
+  await directory.replace(dn, attribute, [text]); // from here on the new one counts
+  const entry = await directory.read(dn, [attribute]);
+  const values = entry ? textsOf(entry, attribute) : [];
+  const stored = values.length === 1 ? readStored(values[0] ?? "") : undefined;
+  if (stored && !("problem" in stored) && (await verifyStored(stored, attempt))) return;
+  throw new Failure(
+    exitStatus.temporary,
+    `${attribute} of ${dn} was set, but ${values.length === 0 ? "cannot be read back" : "reads back as something else"}`,
+  );
+}
