@@ -1,6 +1,6 @@
 /** `tpa-submit queue`: what waits, and everything that can be done about it. man/tpa-submit-queue.8 */
 import { runWord, type Word } from "../cli/words.ts";
-import type { Act } from "../server/control/order.ts";
+import type { Act } from "../server/control/protocol.ts";
 
 const changing = (act: Act, summary: string): Word => ({
   summary,
@@ -29,11 +29,11 @@ export const words: Readonly<Record<string, Word>> = {
   export: { summary: "Copy messages out of the queue.", load: () => import("./queue/export.ts") },
   freeze: {
     summary: "Shut a login out, with its sessions and all that it has queued.",
-    load: () => import("./queue/freeze.ts"),
+    load: async () => ({ run: (await import("./queue/freeze.ts")).freeze }),
   },
   thaw: {
     summary: "Let a frozen login in again, and its messages go on.",
-    load: () => import("./queue/thaw.ts"),
+    load: async () => ({ run: (await import("./queue/freeze.ts")).thaw }),
   },
   verify: {
     summary: "Look for damage in the spool, and repair it.",

@@ -13,8 +13,8 @@ import { metrics as propagationMetrics } from "../../src/commands/probe/propagat
 import { line as propagation } from "../../src/commands/probe/propagation.ts";
 import { line as report } from "../../src/commands/probe/report.ts";
 import { metrics as syncMetrics } from "../../src/commands/sync/metrics.ts";
-import type { Metric } from "../../src/server/log/exposition.ts";
-import { counted, gauges, logged } from "../../src/server/log/figures.ts";
+import { counted, gauges, logged } from "../../src/server/log/metrics.ts";
+import type { Metric } from "../../src/server/log/prometheus.ts";
 import { pathOf, real } from "../tools/real.ts";
 
 const root = join(import.meta.dirname, "..", "..");

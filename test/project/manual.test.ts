@@ -7,7 +7,7 @@ import { settings } from "../../src/config/settings.ts";
 import { exitStatus } from "../../src/failure.ts";
 import { commands } from "../../src/main.ts";
 import { events } from "../../src/server/log/events.ts";
-import { counted, gauges, logged } from "../../src/server/log/figures.ts";
+import { counted, gauges, logged } from "../../src/server/log/metrics.ts";
 import { part } from "../tools/manual.ts";
 
 const page = (name: string): string => readFileSync(new URL(`../../man/${name}`, import.meta.url), "utf8");

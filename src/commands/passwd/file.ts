@@ -108,7 +108,7 @@ export async function verifyUser(options: Options, user: string): Promise<number
 async function whyFrozen(user: string, domain: string, spool: string): Promise<string> {
   const login = canonicalLogin(user, domain);
   if (spool === "" || login === undefined) return "";
-  const { openFrozen } = await import("../../server/control/frozen.ts");
+  const { openFrozen } = await import("../../server/control/frozen-logins.ts");
   const { frozenFile } = await import("../serve/control.ts");
   try {
     const found = (await openFrozen(frozenFile(spool))).of(login);

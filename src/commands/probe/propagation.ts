@@ -12,6 +12,7 @@ import {
   value,
 } from "../../cli/options.ts";
 import { print } from "../../cli/print.ts";
+import { isWanted } from "../../cli/prompt.ts";
 import { startSpinner } from "../../cli/spinner.ts";
 import { duration } from "../../config/kinds.ts";
 import { server } from "../../config/probes.ts";
@@ -26,7 +27,6 @@ import {
 } from "../../probe/propagation/judgement.ts";
 import { knock } from "../../probe/propagation/knock.ts";
 import type { Door } from "../../probe/transaction/errand.ts";
-import { isWanted } from "../queue/ask.ts";
 import { firstLine, textIn } from "./given-file.ts";
 import { asPlugin } from "./plugin.ts";
 import { changePassword } from "./propagation/account.ts";

@@ -1,16 +1,14 @@
 /** `tpa-submit queue hold`, release, retry, bounce, drop and redirect: shows what it will touch, asks, and does it. */
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
+import { isWanted } from "../../cli/prompt.ts";
 import { tableLines, widthOf } from "../../cli/table.ts";
 import { relay as relayKind } from "../../config/kinds.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
-import type { Act, ActOrder, Desk, Done, Filter, Queued, Unreadable } from "../../server/control/order.ts";
-import { isWanted } from "./ask.ts";
-import { newCounts } from "./list.ts";
+import type { Act, ActOrder, Desk, Done, Filter, Queued, Unreadable } from "../../server/control/protocol.ts";
+import { operatorHere, reachDesk } from "./connection.ts";
 import { all, config, dryRun, filterOf, filters, ids, idsOf, json, reason, yes } from "./options.ts";
-import { print, say } from "./print.ts";
-import { operatorHere, reachDesk } from "./reach.ts";
-import { columns, plural, rowOf } from "./rows.ts";
+import { columns, newCounts, plural, printAll, rowOf, say } from "./output.ts";
 
 interface Verb {
   readonly summary: string;
@@ -188,6 +186,6 @@ async function carryOut(desk: Desk, order: ActOrder, asJson: boolean): Promise<n
     }
     if (!asJson) yield `${plural(done, "message")} ${verbs[order.act].done}\n`;
   }
-  await print(told());
+  await printAll(told());
   return status;
 }

@@ -9,14 +9,10 @@ import { pipeline } from "node:stream/promises";
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
 import { readConfig } from "../../config/read.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Window } from "../../server/control/order.ts";
-import { jsonOf, time } from "./json.ts";
-import { newCounts } from "./list.ts";
-import { type Message, readMessage } from "./message.ts";
+import type { Window } from "../../server/control/protocol.ts";
+import { type Message, reachWindow, readMessage } from "./connection.ts";
 import { all, config, filterOf, filters, ids, idsOf } from "./options.ts";
-import { printOctets, say } from "./print.ts";
-import { reachWindow } from "./reach.ts";
-import { plural } from "./rows.ts";
+import { jsonOf, newCounts, plural, printOctets, say, time } from "./output.ts";
 
 export const line = command({
   name: "queue export",

@@ -1,17 +1,19 @@
-/** `tpa-submit queue freeze`: shuts a login out in one step. It does not ask: haste is what it is for, and thaw undoes it. */
+/**
+ * `tpa-submit queue freeze` shuts a login out in one step and does not ask, because haste is what it is for.
+ * `tpa-submit queue thaw` undoes it; what the login had queued goes out then, so it asks.
+ */
 import { argument, command, flag, parseOptions } from "../../cli/options.ts";
+import { isWanted } from "../../cli/prompt.ts";
 import { visible } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import type { Config } from "../../config/settings.ts";
-import { exitStatus } from "../../failure.ts";
-import type { Frost, Share } from "../../server/control/order.ts";
-import { time } from "./json.ts";
-import { config, json, loginOf, reason } from "./options.ts";
-import { print, say } from "./print.ts";
-import { operatorHere, reachDesk, reachWindow } from "./reach.ts";
-import { plural } from "./rows.ts";
+import { exitStatus, Failure } from "../../failure.ts";
+import type { FreezeResult, Share } from "../../server/control/protocol.ts";
+import { operatorHere, reachDesk, reachWindow } from "./connection.ts";
+import { config, json, loginOf, reason, yes } from "./options.ts";
+import { newCounts, plural, printAll, say, time } from "./output.ts";
 
-export const line = command({
+export const freezeLine = command({
   name: "queue freeze",
   summary:
     "Shut a login out at once: nobody logs in with it, its sessions end, and all that it has queued is held. Without a login: tell who is frozen.",
@@ -20,8 +22,8 @@ export const line = command({
   examples: ['tpa-submit queue freeze user1 --reason "password stolen"', "tpa-submit queue freeze"],
 });
 
-export async function run(argv: readonly string[]): Promise<number> {
-  const chosen = parseOptions(line, argv);
+export async function freeze(argv: readonly string[]): Promise<number> {
+  const chosen = parseOptions(freezeLine, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
   const configuration = await readConfig(options.config);
@@ -39,17 +41,21 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (frost.unheardOf !== "") {
       say(`warning: nobody can log in as ${visible(frost.login)} anyway: ${visible(frost.unheardOf)}`);
     }
-    await print(options.json ? once(`${JSON.stringify(frost)}\n`) : once(frostText(frost)));
+    await printAll(options.json ? once(`${JSON.stringify(frost)}\n`) : once(frostText(frost)));
   }
   await close();
   return exitStatus.ok;
 }
 
-async function* once(text: string): AsyncGenerator<string> {
-  yield text;
-}
-
-export function frostText({ login, already, sessions, held, active, lastHour, lastDay }: Frost): string {
+export function frostText({
+  login,
+  already,
+  sessions,
+  held,
+  active,
+  lastHour,
+  lastDay,
+}: FreezeResult): string {
   const busy = active === 0 ? "" : `, ${active} of them being delivered at this moment`;
   return [
     `${visible(login)} ${already ? "was frozen already, and stays so" : "is frozen"}: no login, and nothing goes out.`,
@@ -79,8 +85,45 @@ async function tellFrozen(configuration: Config, asJson: boolean): Promise<numbe
         ).concat("\n");
     }
   }
-  await print(told());
+  await printAll(told());
   await close();
   if (!asJson) say(`${plural(count, "login")} frozen`);
   return exitStatus.ok;
+}
+
+export const thawLine = command({
+  name: "queue thaw",
+  summary:
+    "Let a frozen login in again, and its messages go on, but for those that were held for a reason of their own.",
+  options: { config, yes, json },
+  arguments: { login: argument("<login>", "Whom to let in.") },
+  examples: ["tpa-submit queue list --user user1", "tpa-submit queue thaw user1"],
+});
+
+export async function thaw(argv: readonly string[]): Promise<number> {
+  const chosen = parseOptions(thawLine, argv);
+  if (!chosen) return exitStatus.ok;
+  const { options } = chosen;
+  const configuration = await readConfig(options.config);
+  const login = loginOf(chosen.arguments.login, configuration.domain);
+  const by = operatorHere();
+  const { desk, close } = await reachDesk(configuration);
+  const counts = newCounts();
+  for await (const _ of counts.of(desk({ word: "list", filter: { user: login, status: "held" } })));
+  const what = `thaw ${visible(login)}, who has queued ${counts.text()}`;
+  if (options.yes || (await isWanted(`${what}?`, what))) {
+    for await (const melt of desk({ word: "thaw", login, by })) {
+      if (!melt.wasFrozen) throw new Failure(exitStatus.noInput, `${visible(login)} is not frozen`);
+      const { released, stillHeld } = melt;
+      const kept = stillHeld === 0 ? "" : `, ${stillHeld} stay held for a reason of their own`;
+      const text = `${visible(login)} is thawed: ${plural(released, "message")} released${kept}\n`;
+      await printAll(once(options.json ? `${JSON.stringify(melt)}\n` : text));
+    }
+  } else say("nothing was done");
+  await close();
+  return exitStatus.ok;
+}
+
+async function* once(text: string): AsyncGenerator<string> {
+  yield text;
 }

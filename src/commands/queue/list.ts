@@ -3,13 +3,10 @@ import { command, type OptionsOf, oneOf, parsed, parseOptions } from "../../cli/
 import { tableLines, widthOf } from "../../cli/table.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
-import type { Listed, Queued, Unreadable } from "../../server/control/order.ts";
-import { jsonOf } from "./json.ts";
-import { mailqLines } from "./mailq.ts";
+import type { Queued, Unreadable } from "../../server/control/protocol.ts";
+import { reachWindow } from "./connection.ts";
 import { config, filterOf, filters, ids, idsOf, json } from "./options.ts";
-import { print, say } from "./print.ts";
-import { reachWindow } from "./reach.ts";
-import { columns, plural, rowOf } from "./rows.ts";
+import { columns, jsonOf, mailqLines, newCounts, printAll, rowOf, say } from "./output.ts";
 
 export const line = command({
   name: "queue list",
@@ -45,7 +42,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const counts = newCounts();
   const filter = filterOf(options, configuration.domain);
   const found = desk({ word: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter });
-  await print(linesOf(counts.of(found), options));
+  await printAll(linesOf(counts.of(found), options));
   await close();
   if (options.format === "table" && !options.json) say(counts.text());
   return counts.unknown() ? exitStatus.noInput : exitStatus.ok;
@@ -71,32 +68,4 @@ async function* rowsOf(
 ): AsyncGenerator<readonly string[]> {
   const now = Date.now();
   for await (const message of messages) yield rowOf(message, now, brief);
-}
-
-/** Counts what passes, and says of each ID that is not in the queue that it is not. */
-export function newCounts() {
-  let messages = 0;
-  let recipients = 0;
-  let unknown = 0;
-  return {
-    async *of(found: AsyncIterable<Listed>): AsyncGenerator<Queued | Unreadable> {
-      for await (const one of found) {
-        if (one.status === "unknown") {
-          unknown++;
-          say(`${one.id}: not in the queue`);
-          continue;
-        }
-        messages++;
-        if ("envelope" in one)
-          recipients += one.envelope.recipients.filter(({ state }) => state === "waiting").length;
-        yield one;
-      }
-    },
-    messages: () => messages,
-    unknown: () => unknown > 0,
-    text: () =>
-      messages === 0
-        ? "no messages"
-        : `${plural(messages, "message")} for ${plural(recipients, "recipient")}`,
-  };
 }

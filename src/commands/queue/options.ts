@@ -3,7 +3,7 @@ import { text as textOf } from "node:stream/consumers";
 import { argument, flag, type OptionsOf, oneOf, parsed, usageMistake, value } from "../../cli/options.ts";
 import { duration } from "../../config/kinds.ts";
 import { canonicalLogin } from "../../passwd/passwordfile.ts";
-import { type Filter, statuses } from "../../server/control/order.ts";
+import { type Filter, statuses } from "../../server/control/protocol.ts";
 import { isQueueId } from "../../server/spool/queue-id.ts";
 
 export const config = value("-c, --config <file>", "Configuration file.", "/etc/tpa-submit/tpa-submit.toml");

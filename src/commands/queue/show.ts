@@ -5,17 +5,14 @@ import { headingFor } from "../../cli/terminal.ts";
 import { visible, visibleLines } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
-import type { Queued, Unreadable } from "../../server/control/order.ts";
+import type { Queued, Unreadable } from "../../server/control/protocol.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
 import { possibleCopies } from "../../server/spool/history.ts";
 import type { History, OperatorAct } from "../../server/spool/spool.ts";
 import { formatReply, type Reply } from "../../smtp/reply.ts";
-import { jsonOf, time } from "./json.ts";
-import { type Message, readMessage } from "./message.ts";
+import { type Message, reachWindow, readMessage } from "./connection.ts";
 import { config, idsOf, json } from "./options.ts";
-import { print, say } from "./print.ts";
-import { reachWindow } from "./reach.ts";
-import { ageText } from "./rows.ts";
+import { ageText, jsonOf, printAll, say, time } from "./output.ts";
 
 export const line = command({
   name: "queue show",
@@ -37,7 +34,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (!message) {
       say(`${id}: not in the queue`);
       status = exitStatus.noInput;
-    } else await print(options.json ? asJson(message, options.body) : asText(message));
+    } else await printAll(options.json ? asJson(message, options.body) : asText(message));
   }
   await close();
   return status;

@@ -3,12 +3,11 @@ import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
-import type { Queued } from "../../server/control/order.ts";
+import type { Queued } from "../../server/control/protocol.ts";
 import { domainOf } from "../../smtp/address.ts";
+import { reachWindow } from "./connection.ts";
 import { config, filterOf, filters, json } from "./options.ts";
-import { print } from "./print.ts";
-import { reachWindow } from "./reach.ts";
-import { waitingOf } from "./rows.ts";
+import { printAll, waitingOf } from "./output.ts";
 
 export const line = command({
   name: "queue summary",
@@ -34,7 +33,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     if ("envelope" in found) tally.add(found);
   }
   await close();
-  await print(
+  await printAll(
     options.json
       ? asJson(tally.rows(), options.by)
       : tableLines(columns, cells(tally.rows()), widthOf(process.stdout)),

@@ -1,14 +1,13 @@
 /** `tpa-submit queue verify`: damage in the spool, told, and repaired where that is wanted. */
 import { command, flag, parseOptions } from "../../cli/options.ts";
 import { print } from "../../cli/print.ts";
+import { isWanted } from "../../cli/prompt.ts";
 import { visible } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
-import { isWanted } from "./ask.ts";
+import { operatorHere, reachCare } from "./connection.ts";
 import { config, json, yes } from "./options.ts";
-import { say } from "./print.ts";
-import { operatorHere, reachCare } from "./reach.ts";
-import { plural } from "./rows.ts";
+import { plural, say } from "./output.ts";
 
 export const line = command({
   name: "queue verify",

@@ -2,16 +2,16 @@
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
-import { openDesk, type Wait } from "../../server/control/desk.ts";
-import { type Ground, layFloor } from "../../server/control/floor.ts";
+import { type Ground, layFloor } from "../../server/control/actions.ts";
+import { openDesk, type Wait } from "../../server/control/api.ts";
 import {
   type Frost,
   type FrozenLogins,
   frostedSpool,
   newFrost,
   openFrozen,
-} from "../../server/control/frozen.ts";
-import { type ControlSocket, listenForOrders } from "../../server/control/socket.ts";
+} from "../../server/control/frozen-logins.ts";
+import { type ControlSocket, listenForOrders } from "../../server/control/server.ts";
 import { log } from "../../server/log/log.ts";
 import type { Scheduler } from "../../server/queue/scheduler.ts";
 import type { Spool } from "../../server/spool/spool.ts";

@@ -1,7 +1,6 @@
 /** What the relay tells of itself to monitoring: the gauges of /metrics. */
 
-import type { Readings } from "../../server/log/figures.ts";
-import { processReadings } from "../../server/log/metrics.ts";
+import { processReadings, type Readings } from "../../server/log/metrics.ts";
 import type { Scheduler } from "../../server/queue/scheduler.ts";
 import type { FreeSpace } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";

@@ -6,7 +6,7 @@ import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { findFile } from "../../ldap/file.ts";
 import { countBy, type Report } from "../../ldap/sync.ts";
-import { expose, type Metric, type Sample } from "../../server/log/exposition.ts";
+import { expose, type Metric, type Sample } from "../../server/log/prometheus.ts";
 import { filesOf } from "./task.ts";
 
 const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({

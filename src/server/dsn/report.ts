@@ -10,7 +10,7 @@ import { formatDate } from "../../smtp/date.ts";
 import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 import { decodeWords, harmless, quotedPrintable } from "../../smtp/mime-text.ts";
 import { asciiAddress } from "../delivery/message/outgoing-message.ts";
-import { inHand } from "../log/in-hand.ts";
+import { inHand } from "../log/event-loop.ts";
 import { log } from "../log/log.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";

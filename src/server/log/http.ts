@@ -5,8 +5,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { expositionType } from "./exposition.ts";
 import { logBug } from "./log.ts";
+import { expositionType } from "./prometheus.ts";
 
 /** Whether a message sent now would be taken and delivered; the reason is for people, one line. */
 export type Health = { readonly ok: true } | { readonly ok: false; readonly reason: string };

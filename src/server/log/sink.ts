@@ -2,10 +2,16 @@
  * Takes the entries of the log to where they are wanted. Writing never waits and never throws; what the
  * destination does not take goes to standard error, and what cannot be kept at all is counted and told.
  */
+
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { lookup } from "node:dns/promises";
+import { once } from "node:events";
+import { open } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
 import type { Writable } from "node:stream";
-import { errorText } from "../../failure.ts";
-import { type Destination, toFile, toJournal, toStream, toSyslog } from "./destination.ts";
-import { type Format, type Line, lineOf, syslogLine } from "./line.ts";
+import { setTimeout as pause } from "node:timers/promises";
+import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { type Format, type Line, lineOf, syslogLine } from "./format.ts";
 import { entryOf, type Sink } from "./log.ts";
 
 export type Target =
@@ -130,4 +136,208 @@ async function destinationFor(
     case "syslog":
       return toSyslog(target.host, target.port, header);
   }
+}
+
+// Where the lines of the log can go: a stream, a file, the journal of systemd, a syslog server.
+// A destination takes lines or says that it cannot; what then becomes of them is decided in sink.ts.
+
+export interface Destination {
+  /** Resolves when the lines are written, in order. Rejects with the system's error; some may be written then. */
+  readonly take: (lines: readonly Line[]) => Promise<void>;
+  /** For logrotate: lets go of a file that was renamed. */
+  readonly reopen: () => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+const nothing = (): Promise<void> => Promise.resolve();
+
+const joined = (lines: readonly Line[]): string => lines.map(({ whole }) => `${whole}\n`).join("");
+
+/** Standard output, or another stream that stays open when the log ends. */
+export function toStream(stream: Writable): Destination {
+  stream.on("error", ignore); // the callback of the write that failed is told
+  return {
+    take: (lines) => write(stream, joined(lines)),
+    reopen: nothing,
+    close: async () => void stream.off("error", ignore),
+  };
+}
+
+/** Appends to the file `path`. Throws a Failure where it cannot be opened. */
+export async function toFile(path: string): Promise<Destination> {
+  const openFile = () =>
+    open(path, "a", 0o640).catch((error: unknown) => {
+      throw new Failure(exitStatus.cannotCreate, `cannot write the log: ${errorText(error)}`, {
+        cause: error,
+      });
+    });
+  let file = await openFile();
+  let torn = "";
+  return {
+    take: async (lines) => {
+      const text = torn + joined(lines);
+      torn = "\n"; // a full disk may keep half a line: the next one must not continue it
+      await file.appendFile(text);
+      torn = "";
+    },
+    reopen: async () => {
+      const old = file;
+      file = await openFile();
+      await old.close();
+    },
+    close: () => file.close(),
+  };
+}
+
+/** sd-daemon(3) levels, which are those of syslog. */
+const severity = { info: 6, warning: 4, error: 3 } as const;
+/** RFC 3164 section 4.1.1: facility "mail". */
+const mail = 2 * 8;
+
+/** Milliseconds in which the journal reads what one stream holds before another one says more. Our choice. */
+const journalPause = 2;
+
+/** Pauses in one call: a backlog is worth more than its order. Our choice, a second's. */
+const mostPauses = 500;
+
+/**
+ * The journal's stream socket, /run/systemd/journal/stdout, one connection for each tag: the tag is in the header
+ * that a connection begins with (systemd's own sd_journal_stream_fd(3) writes it). The journal never answers and
+ * shuts its side down at once, so each connection stays half open.
+ */
+export function toJournal(path: string): Destination {
+  const connections = new Map<string, Socket>();
+  let written = 0; // when the last stream was written to
+
+  async function connection(tag: string): Promise<Socket> {
+    const known = connections.get(tag);
+    if (known !== undefined) return known;
+    const socket = connect({ path, allowHalfOpen: true });
+    await once(socket, "connect");
+    socket
+      .on("error", ignore)
+      .on("close", () => {
+        if (connections.get(tag) === socket) connections.delete(tag);
+      })
+      .resume()
+      .unref();
+    connections.set(tag, socket);
+    const unit = "";
+    await write(socket, [tag, unit, mail + severity.info, 1, 1, 0, 0, ""].join("\n"));
+    return socket;
+  }
+
+  /** A connection that broke since is made anew, once. */
+  async function say(tag: string, text: string): Promise<void> {
+    const isKnown = connections.has(tag);
+    try {
+      await write(await connection(tag), text);
+    } catch (error) {
+      connections.get(tag)?.destroy();
+      connections.delete(tag);
+      if (!isKnown) throw error;
+      await write(await connection(tag), text);
+    }
+  }
+
+  return {
+    take: async (lines) => {
+      for (const [index, step] of inSteps(lines).entries()) {
+        const since = performance.now() - written;
+        if (index < mostPauses && since < journalPause) await pause(journalPause);
+        for (const [tag, text] of step) await say(tag, text);
+        written = performance.now();
+      }
+    },
+    reopen: nothing,
+    close: async () => {
+      await Promise.all([...connections.values()].map((socket) => ended(socket)));
+    },
+  };
+}
+
+/**
+ * What to write to each stream, in steps. The journal reads streams that are ready at the same time in any order:
+ * a line whose message is spoken of in another stream before it belongs to a later step than that.
+ */
+function inSteps(lines: readonly Line[]): readonly ReadonlyMap<string, string>[] {
+  const steps: Map<string, string>[] = [];
+  const ofStream = new Map<string, number>();
+  const ofMessage = new Map<string, { readonly tag: string; readonly step: number }>();
+  for (const { tag, level, text, messages } of lines) {
+    const earliest = messages.map((id) => {
+      const last = ofMessage.get(id);
+      if (!last) return 0;
+      return last.tag === tag ? last.step : last.step + 1;
+    });
+    const step = Math.max(ofStream.get(tag) ?? 0, ...earliest);
+    ofStream.set(tag, step);
+    for (const id of messages) ofMessage.set(id, { tag, step });
+    const texts = steps[step] ?? new Map<string, string>();
+    steps[step] = texts; // the next one at most: no step is left out
+    texts.set(tag, `${texts.get(tag) ?? ""}<${severity[level]}>${text}\n`);
+  }
+  return steps;
+}
+
+/** What rsyslog takes by default, with some room for the header. */
+const longestDatagram = 8000;
+
+/** A syslog server: RFC 3164 over UDP, since RFC 5424 lines come out of rsyslog in a shape that nobody parses. */
+export function toSyslog(host: string, port: number, header: (line: Line) => string): Destination {
+  let socket: UdpSocket | undefined;
+  let refusal: Error | undefined; // that nobody listens is learnt after a datagram went out
+
+  async function connection(): Promise<UdpSocket> {
+    if (socket !== undefined) return socket;
+    const { address, family } = await lookup(host);
+    const next = createSocket(family === 6 ? "udp6" : "udp4");
+    next.unref().on("error", (error) => {
+      refusal = error;
+    });
+    next.connect(port, address);
+    await once(next, "connect");
+    socket = next;
+    return next;
+  }
+
+  async function send(line: Line): Promise<void> {
+    const text = Buffer.from(`<${mail + severity[line.level]}>${header(line)}`);
+    const datagram = text.length > longestDatagram ? text.subarray(0, longestDatagram) : text;
+    const to = await connection();
+    await new Promise<void>((resolve, reject) => {
+      to.send(datagram, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  return {
+    take: async (lines) => {
+      for (const line of lines) await send(line);
+      const error = refusal;
+      refusal = undefined;
+      if (error !== undefined) throw error;
+    },
+    reopen: async () => {
+      socket?.close();
+      socket = undefined; // the name is looked up anew
+    },
+    close: async () => void socket?.close(),
+  };
+}
+
+function ignore(): void {
+  // Errors of a stream come twice: here, and to the write that met them. The second is the one that is heeded.
+}
+
+function write(stream: Writable, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+function ended(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once("close", () => resolve());
+    socket.end(() => socket.destroySoon());
+  });
 }

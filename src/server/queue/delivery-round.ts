@@ -8,7 +8,7 @@ import { unreached } from "../delivery/hop/attempt.ts";
 import type { TellPace } from "../delivery/hop/pace.ts";
 import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
 import type { Carrier } from "../delivery/route/carrier.ts";
-import { inHand } from "../log/in-hand.ts";
+import { inHand } from "../log/event-loop.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";
 import type { Suspension } from "./destinations.ts";

@@ -1,17 +1,16 @@
 /** How the queue is written down: golden files in test/commands/queue/forms, and what other people's programs make of them. */
+
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tableLines } from "../../../src/cli/table.ts";
 import { visible, visibleLines } from "../../../src/cli/visible.ts";
 import { frostText } from "../../../src/commands/queue/freeze.ts";
-import { jsonOf } from "../../../src/commands/queue/json.ts";
-import { mailqLines } from "../../../src/commands/queue/mailq.ts";
-import { ageText, columns, rowOf, sizeText } from "../../../src/commands/queue/rows.ts";
+import { ageText, columns, jsonOf, mailqLines, rowOf, sizeText } from "../../../src/commands/queue/output.ts";
 import { factsOf } from "../../../src/commands/queue/show.ts";
 import * as summary from "../../../src/commands/queue/summary.ts";
-import type { Queued, Unreadable } from "../../../src/server/control/order.ts";
-import { statusOf } from "../../../src/server/control/select.ts";
+import type { Queued, Unreadable } from "../../../src/server/control/protocol.ts";
+import { statusOf } from "../../../src/server/control/query.ts";
 import type { Envelope, LastReply } from "../../../src/server/spool/envelope.ts";
 import { accepted, envelope, recipient } from "../../server/delivery/letters.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { type EventName, events, type FieldsOf } from "../../../src/server/log/events.ts";
-import { lineOf } from "../../../src/server/log/line.ts";
+import { lineOf } from "../../../src/server/log/format.ts";
 import { type Entry, entryOf, log, logBug, logTo } from "../../../src/server/log/log.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 

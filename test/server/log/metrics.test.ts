@@ -1,8 +1,15 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { counted, gauges, logged, type Readings } from "../../../src/server/log/figures.ts";
 import { type Entry, entryOf } from "../../../src/server/log/log.ts";
-import { openMetrics, processReadings, toAll } from "../../../src/server/log/metrics.ts";
+import {
+  counted,
+  gauges,
+  logged,
+  openMetrics,
+  processReadings,
+  type Readings,
+  toAll,
+} from "../../../src/server/log/metrics.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 import { pathOf, real } from "../../tools/real.ts";
 

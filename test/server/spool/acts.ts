@@ -1,10 +1,9 @@
 /** What is done to the messages of a spool, by the program's own code, and what the world is told meanwhile. */
 import { buffer } from "node:stream/consumers";
-import { verify } from "../../../src/server/control/care.ts";
-import { openDesk } from "../../../src/server/control/desk.ts";
-import { layFloor } from "../../../src/server/control/floor.ts";
-import { frostedSpool, newFrost, openFrozen } from "../../../src/server/control/frozen.ts";
-import type { Desk, Act as Word } from "../../../src/server/control/order.ts";
+import { layFloor } from "../../../src/server/control/actions.ts";
+import { openDesk, verify } from "../../../src/server/control/api.ts";
+import { frostedSpool, newFrost, openFrozen } from "../../../src/server/control/frozen-logins.ts";
+import type { Desk, Act as Word } from "../../../src/server/control/protocol.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";

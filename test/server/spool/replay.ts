@@ -5,7 +5,7 @@
  */
 import { dirname } from "node:path";
 import { buffer } from "node:stream/consumers";
-import { openFrozen } from "../../../src/server/control/frozen.ts";
+import { openFrozen } from "../../../src/server/control/frozen-logins.ts";
 import type { Disk } from "../../../src/server/spool/disk.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { isDamaged, openSpool } from "../../../src/server/spool/spool.ts";

@@ -10,7 +10,7 @@ import {
   exposeHistogram,
   type Metric,
   type Sample,
-} from "../../../server/log/exposition.ts";
+} from "../../../server/log/prometheus.ts";
 
 const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
   name: `tpa_submit_probe_${name}`,

@@ -7,7 +7,7 @@ import type { Readable } from "node:stream";
 import { asciiDomain, domainOf, isAscii } from "../../../smtp/address.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { embedUnicode, encodeXtext } from "../../../smtp/xtext.ts";
-import { inHand } from "../../log/in-hand.ts";
+import { inHand } from "../../log/event-loop.ts";
 import { log } from "../../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../../spool/envelope.ts";
 import type { Commands, Extension } from "../hop/wire.ts";

@@ -9,7 +9,7 @@ import { errorCode, errorText } from "../../../failure.ts";
 import { type Field, isNamed } from "../../../smtp/header.ts";
 import { quotedLine, widest } from "../../../smtp/mime-text.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { inHand } from "../../log/in-hand.ts";
+import { inHand } from "../../log/event-loop.ts";
 import { type Entity, type MimeReader, openMime, type Piece } from "./mime-parts.ts";
 
 export interface SevenBit {

@@ -4,14 +4,23 @@
  */
 import { errorCode, errorText, Failure } from "../../failure.ts";
 import { log, logBug } from "../log/log.ts";
-import type { KeptFile } from "../spool/fsck.ts";
-import { deeds } from "./acts.ts";
-import { verify } from "./care.ts";
-import type { Floor, View } from "./floor.ts";
-import { freeze, thaw } from "./frost.ts";
-import { nameOperator } from "./operator.ts";
-import type { ActOrder, Answers, AnswerTo, Desk, Done, LookOrder, Order, Window } from "./order.ts";
-import { inOrder, list, look, read } from "./reading.ts";
+import { type Fsck, type KeptFile, repairText } from "../spool/fsck.ts";
+import { deeds, type Floor, freeze, thaw } from "./actions.ts";
+import { frozenFault } from "./frozen-logins.ts";
+import {
+  type ActOrder,
+  type Answers,
+  type AnswerTo,
+  type Checked,
+  type Desk,
+  type Done,
+  type LookOrder,
+  nameOperator,
+  type Order,
+  type VerifyOrder,
+  type Window,
+} from "./protocol.ts";
+import { inOrder, list, look, read, type View } from "./query.ts";
 
 /** Resolves after so many milliseconds. Nothing else waits for it: a program may end before. */
 export type Wait = (milliseconds: number) => Promise<void>;
@@ -53,7 +62,7 @@ const looks = (view: View): Rows<LookOrder> => ({
   },
 });
 
-/** The row whose word the order has takes that order; the types of rows and orders are one table, order.ts. */
+/** The row whose word the order has takes that order; the types of rows and orders are one table, protocol.ts. */
 function answering<All extends Order>(rows: Rows<All>) {
   return <Given extends All>(order: Given) =>
     (rows as unknown as Record<string, (order: Given) => AsyncIterable<AnswerTo<Given>>>)[order.word]?.(
@@ -131,4 +140,27 @@ async function note(id: string, { act, by, reason: why, relay }: ActOrder, floor
   log("operator-act", { id, act, by: name, reason });
   const trouble = await floor?.spool.note(id, [{ at: floor.now(), act, by: name, reason }]);
   if (trouble !== undefined) log("history-lost", { id, reason: trouble });
+}
+
+// `queue verify`: what is damaged in the spool, and, where that is asked for, what became of it.
+
+/** The file of frozen logins decides who may send: nobody but a person mends it. */
+const frozenLogins: KeptFile = {
+  name: "frozen",
+  fault: frozenFault,
+  repair: { because: "it says which logins are frozen; mend that line" },
+};
+
+/** Every damage; repaired one by one where `order` says so. `others` are further files that are kept in the spool. */
+export async function* verify(
+  { repair, by }: VerifyOrder,
+  care: Pick<Fsck, "damage"> & Partial<Pick<Fsck, "repair">>,
+  others: readonly KeptFile[],
+): AsyncGenerator<Checked> {
+  for await (const finding of care.damage([frozenLogins, ...others])) {
+    const repaired = repair && care.repair !== undefined && (await care.repair(finding));
+    const { fault, repair: remedy } = finding;
+    if (repaired) log("spool-repaired", { fault, remedy: repairText(remedy), by: nameOperator(by) });
+    yield { fault, remedy: repairText(remedy), repairable: remedy.do !== "nothing", repaired };
+  }
 }

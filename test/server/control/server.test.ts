@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { exitStatus, Failure } from "../../../src/failure.ts";
-import { callDesk } from "../../../src/server/control/caller.ts";
-import type { Desk } from "../../../src/server/control/order.ts";
-import { type ControlSocket, listenForOrders } from "../../../src/server/control/socket.ts";
+import { callDesk } from "../../../src/server/control/client.ts";
+import type { Desk } from "../../../src/server/control/protocol.ts";
+import { type ControlSocket, listenForOrders } from "../../../src/server/control/server.ts";
 
 let folder: string;
 let path: string;

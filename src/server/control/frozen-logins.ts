@@ -9,7 +9,7 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
 import { isDamaged, type Spool, type SpoolReader } from "../spool/spool.ts";
 import { type Field, is, Mismatch, record } from "../spool/strict-json.ts";
-import type { Frozen } from "./order.ts";
+import type { Frozen } from "./protocol.ts";
 
 export interface FrozenLogins {
   /** Since when and why `login` is frozen; undefined where it is not. */

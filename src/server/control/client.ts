@@ -2,8 +2,8 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { AnswerTo, Desk, Order } from "./order.ts";
-import { type Refusal, versionHeader } from "./socket.ts";
+import type { AnswerTo, Desk, Order } from "./protocol.ts";
+import { type Refusal, versionHeader } from "./server.ts";
 
 /** How long a relay may take to say anything, in milliseconds. Our choice: it may be busy, but not for so long. */
 const patience = 10_000;

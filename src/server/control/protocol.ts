@@ -16,7 +16,6 @@ import {
   optional,
   record,
 } from "../spool/strict-json.ts";
-import { type Operator, operator } from "./operator.ts";
 
 /**
  * active: an attempt is under way. held: put aside by an operator, or its login is frozen. waiting: not tried yet.
@@ -43,6 +42,23 @@ export interface Filter {
 /** What can be done to messages. */
 export const acts = ["hold", "release", "retry", "bounce", "drop", "redirect"] as const;
 export type Act = (typeof acts)[number];
+
+/**
+ * Who asks. A Unix socket does not tell Node.js who is at its other end, so the command says it of itself; only root,
+ * the relay's own user and the socket's group can get as far as that.
+ */
+export interface Operator {
+  /** Name of the user that the command runs as. */
+  readonly name: string;
+  readonly uid: number;
+  /** Who became that user by sudo. */
+  readonly sudoUser?: string;
+}
+
+/** As the log and the envelope have it: `root (uid 0, sudo by user1)`. */
+export function nameOperator({ name, uid, sudoUser }: Operator): string {
+  return `${name} (uid ${uid}${sudoUser === undefined ? "" : `, sudo by ${sudoUser}`})`;
+}
 
 /** Which messages there are. Of `ids` those that fit, else all that fit. */
 export interface ListOrder {
@@ -140,7 +156,7 @@ export interface Done {
 }
 
 /** What freezing a login came to. */
-export interface Frost {
+export interface FreezeResult {
   readonly login: string;
   /** Why the relay takes it for nobody, or "" where it is a login, or that cannot be told. */
   readonly unheardOf: string;
@@ -194,7 +210,7 @@ export interface Answers {
   readonly list: Listed;
   readonly read: Piece;
   readonly act: Done;
-  readonly freeze: Frost;
+  readonly freeze: FreezeResult;
   readonly thaw: Melt;
   readonly frozen: Frozen;
   readonly active: { readonly id: string };
@@ -226,6 +242,17 @@ const queueId: Field<string> = is(
   "a queue ID",
   (found): found is string => typeof found === "string" && isQueueId(found),
 );
+
+const shortText: Field<string> = is(
+  "a name of 64 characters at most",
+  (found): found is string => typeof found === "string" && found.length <= 64,
+);
+
+export const operator: Field<Operator> = record<Operator>({
+  name: shortText,
+  uid: is("a number", (found): found is number => Number.isSafeInteger(found)),
+  sudoUser: optional(shortText),
+});
 
 const filter = record<Filter>({
   user: optional(text),

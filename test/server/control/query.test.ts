@@ -1,9 +1,9 @@
 /** Which messages a filter means. */
 import { expect, test } from "vitest";
-import type { Filter, Queued } from "../../../src/server/control/order.ts";
-import { matches, statusOf } from "../../../src/server/control/select.ts";
+import type { Filter, Queued } from "../../../src/server/control/protocol.ts";
+import { matches, statusOf } from "../../../src/server/control/query.ts";
 import type { Envelope, LastReply } from "../../../src/server/spool/envelope.ts";
-import { accepted, envelope, recipient } from "../../server/delivery/letters.ts";
+import { accepted, envelope, recipient } from "../delivery/letters.ts";
 
 const hour = 3_600_000;
 const now = accepted + 5 * hour;

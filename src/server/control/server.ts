@@ -11,7 +11,7 @@ import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { logBug } from "../log/log.ts";
-import { type Desk, parseOrder } from "./order.ts";
+import { type Desk, parseOrder } from "./protocol.ts";
 
 /** What goes over the wire when an order cannot be carried out, in place of an answer or behind some. */
 export interface Refusal {

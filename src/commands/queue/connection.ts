@@ -8,18 +8,26 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { callDesk } from "../../server/control/caller.ts";
-import { verify } from "../../server/control/care.ts";
-import { openDesk, openWindow } from "../../server/control/desk.ts";
-import { layFloor } from "../../server/control/floor.ts";
-import { frostedReading, newFrost, openFrozen } from "../../server/control/frozen.ts";
-import type { Operator } from "../../server/control/operator.ts";
-import type { Checked, Desk, VerifyOrder, Window } from "../../server/control/order.ts";
+import { layFloor } from "../../server/control/actions.ts";
+import { openDesk, openWindow, verify } from "../../server/control/api.ts";
+import { callDesk } from "../../server/control/client.ts";
+import { frostedReading, newFrost, openFrozen } from "../../server/control/frozen-logins.ts";
+import type {
+  Checked,
+  Desk,
+  Listed,
+  Operator,
+  Piece,
+  Queued,
+  Unreadable,
+  VerifyOrder,
+  Window,
+} from "../../server/control/protocol.ts";
 import { logTo } from "../../server/log/log.ts";
 import { openSink } from "../../server/log/sink.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
-import { openSpool, viewSpool } from "../../server/spool/spool.ts";
+import { type History, openSpool, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import { controlSocket, frozenFile, openWinter, wait } from "../serve/control.ts";
 import { patienceOf } from "../serve/patience.ts";
@@ -179,4 +187,32 @@ function notAnswering(error: unknown, config: Config): unknown {
     exitStatus.temporary,
     `${said}, but nobody answers at ${controlSocket(config)}; is control.socket as it was when the relay started?`,
   );
+}
+
+// One message, read from the desk: what is known about it, and its octets.
+
+export interface Message {
+  readonly about: Queued | Unreadable;
+  readonly history: History;
+  /** Its header, or all of it. To be read before another message is asked for. */
+  readonly octets: AsyncIterable<Buffer>;
+}
+
+/** The message `id`, undefined where it is not in the queue. Throws the desk's Failures. */
+export async function readMessage(desk: Window, id: string, body: boolean): Promise<Message | undefined> {
+  const pieces = desk({ word: "read", id, body })[Symbol.asyncIterator]();
+  const first = await pieces.next();
+  if (first.done || !("message" in first.value)) {
+    throw new Failure(exitStatus.software, `${id}: the relay's answer does not begin with the message`);
+  }
+  const { message, history } = first.value;
+  if (isUnknown(message)) return undefined;
+  return { about: message, history, octets: octetsOf({ [Symbol.asyncIterator]: () => pieces }) };
+}
+
+const isUnknown = (message: Listed): message is Extract<Listed, { status: "unknown" }> =>
+  message.status === "unknown";
+
+async function* octetsOf(pieces: AsyncIterable<Piece>): AsyncGenerator<Buffer> {
+  for await (const piece of pieces) if ("octets" in piece) yield Buffer.from(piece.octets, "base64");
 }

@@ -1,7 +1,6 @@
 import { afterEach, expect, test } from "vitest";
-import { inHand, markWith, takeLongest } from "../../../src/server/log/in-hand.ts";
+import { inHand, markWith, takeLongest, watchLoop } from "../../../src/server/log/event-loop.ts";
 import { logTo } from "../../../src/server/log/log.ts";
-import { watchLoop } from "../../../src/server/log/standstill.ts";
 
 afterEach(() => {
   logTo(() => undefined);
