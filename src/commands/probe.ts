@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { resolveMx } from "node:dns/promises";
 import { writeFileSync } from "node:fs";
-import type { Word } from "../cli/words.ts";
+import type { Subcommand } from "../cli/subcommands.ts";
 import { errorCode } from "../failure.ts";
 import { expects, probeArrival } from "../probe/arrive.ts";
 import { reason } from "../probe/options/mistake.ts";
@@ -19,7 +19,7 @@ import { systemCa } from "./probe/system-ca.ts";
 import { worldFor } from "./probe/world.ts";
 
 /** First words in place of options, each with options, a manual and exit statuses of its own. */
-export const words: Readonly<Record<string, Word>> = {
+export const words: Readonly<Record<string, Subcommand>> = {
   monitor: {
     summary: "Send a message by each route of a file, and tell whether and when it arrives.",
     load: () => import("./probe/monitor.ts"),

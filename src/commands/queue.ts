@@ -1,8 +1,8 @@
 /** `tpa-submit queue`: what waits, and everything that can be done about it. man/tpa-submit-queue.8 */
-import { runWord, type Word } from "../cli/words.ts";
-import type { Act } from "../server/control/protocol.ts";
+import { runSubcommand, type Subcommand } from "../cli/subcommands.ts";
+import type { ActionName } from "../server/control/protocol.ts";
 
-const changing = (act: Act, summary: string): Word => ({
+const changeSubcommand = (act: ActionName, summary: string): Subcommand => ({
   summary,
   load: async () => {
     const { change } = await import("./queue/change.ts");
@@ -10,7 +10,7 @@ const changing = (act: Act, summary: string): Word => ({
   },
 });
 
-export const words: Readonly<Record<string, Word>> = {
+export const subcommands: Readonly<Record<string, Subcommand>> = {
   list: { summary: "Tell which messages there are.", load: () => import("./queue/list.ts") },
   show: {
     summary: "Show messages: envelope, history, header, and on request the body.",
@@ -20,12 +20,12 @@ export const words: Readonly<Record<string, Word>> = {
     summary: "Count what waits by destination and age, or by sender or login.",
     load: () => import("./queue/summary.ts"),
   },
-  hold: changing("hold", "Put messages aside: not tried, and not given up."),
-  release: changing("release", "Let held messages go on."),
-  retry: changing("retry", "Try messages now."),
-  bounce: changing("bounce", "Give messages up and tell their senders."),
-  drop: changing("drop", "Remove messages, and tell nobody."),
-  redirect: changing("redirect", "Send messages by way of another relay."),
+  hold: changeSubcommand("hold", "Put messages aside: not tried, and not given up."),
+  release: changeSubcommand("release", "Let held messages go on."),
+  retry: changeSubcommand("retry", "Try messages now."),
+  bounce: changeSubcommand("bounce", "Give messages up and tell their senders."),
+  drop: changeSubcommand("drop", "Remove messages, and tell nobody."),
+  redirect: changeSubcommand("redirect", "Send messages by way of another relay."),
   export: { summary: "Copy messages out of the queue.", load: () => import("./queue/export.ts") },
   freeze: {
     summary: "Shut a login out, with its sessions and all that it has queued.",
@@ -42,11 +42,11 @@ export const words: Readonly<Record<string, Word>> = {
 };
 
 export function run(argv: readonly string[]): Promise<number> {
-  return runWord(
+  return runSubcommand(
     {
       name: "queue",
       summary: "See what waits to be delivered, and steer it.",
-      words,
+      subcommands: subcommands,
       standard: "list",
       manual: "tpa-submit-queue(8)",
     },

@@ -1,6 +1,6 @@
 /**
- * Where orders go: to the relay that runs, through its control socket; to the spool itself where none does. Whoever only
- * looks disturbs nobody and needs no lock; whoever changes something takes the spool as the relay would.
+ * Where requests go: to the running relay, through its control socket, or to the spool itself where none runs. Reading
+ * needs no lock and delays nobody; a change takes the spool as the relay would.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { access, constants, stat } from "node:fs/promises";
@@ -8,20 +8,20 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { layFloor } from "../../server/control/actions.ts";
-import { openDesk, openWindow, verify } from "../../server/control/api.ts";
-import { callDesk } from "../../server/control/client.ts";
-import { frostedReading, newFrost, openFrozen } from "../../server/control/frozen-logins.ts";
+import { newActionContext } from "../../server/control/actions.ts";
+import { openControlApi, openQueryApi, verify } from "../../server/control/api.ts";
+import { connectControlApi } from "../../server/control/client.ts";
+import { newFreezeHold, openFrozenLogins, readerWithFreezes } from "../../server/control/frozen-logins.ts";
 import type {
-  Checked,
-  Desk,
-  Listed,
+  CheckedDamage,
+  ControlApi,
+  DamagedMessage,
+  ListedMessage,
+  MessagePart,
   Operator,
-  Piece,
-  Queued,
-  Unreadable,
-  VerifyOrder,
-  Window,
+  QueryApi,
+  QueuedMessage,
+  VerifyRequest,
 } from "../../server/control/protocol.ts";
 import { logTo } from "../../server/log/log.ts";
 import { openSink } from "../../server/log/sink.ts";
@@ -29,21 +29,21 @@ import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
 import { type History, openSpool, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
-import { controlSocket, frozenFile, openWinter, wait } from "../serve/control.ts";
+import { controlSocket, frozenFile, openFreezes, wait } from "../serve/control.ts";
 import { patienceOf } from "../serve/patience.ts";
 import { keepsakes, openQuota } from "../serve/usage.ts";
 
-/** To be closed when all is asked. */
-export interface Reached<Kind> {
-  readonly desk: Kind;
+/** To be closed after the last request. */
+export interface ApiConnection<Kind> {
+  readonly api: Kind;
   readonly close: () => Promise<void>;
 }
 
 /**
- * A disk that is waited for at every call: this process has nothing else to do, and 100 000 small files take seconds in
- * this way, where Node.js would hand each call to a thread and back.
+ * Reads synchronously: this process has nothing else to do, and Node.js would hand each call to a thread and back, which
+ * takes long for 100 000 small files.
  */
-const patientDisk: Disk = {
+const synchronousDisk: Disk = {
   ...systemDisk,
   readText: async (path) => readFileSync(path, "utf8"),
   size: async (path) => statSync(path).size,
@@ -51,20 +51,20 @@ const patientDisk: Disk = {
 
 const nothing = async (): Promise<void> => undefined;
 
-/** For a look at the queue. Throws a Failure where there is neither a relay nor a spool to be read. */
-export async function reachWindow(config: Config): Promise<Reached<Window>> {
+/** For reading the queue. Throws a Failure where there is neither a relay nor a spool that may be read. */
+export async function connectToQuery(config: Config): Promise<ApiConnection<QueryApi>> {
   const { directory } = config.spool;
-  const called = await callDesk(controlSocket(config), version);
-  if (called && !(await isReadable(directory))) return { desk: called, close: nothing };
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running && !(await isReadable(directory))) return { api: running, close: nothing };
   const active = new Set<string>();
-  if (called) for await (const { id } of called({ word: "active" })) active.add(id);
-  const reading = await viewSpool(directory, patientDisk);
-  const frozen = await openFrozen(frozenFile(directory));
-  const spool = frostedReading(reading, newFrost(frozen));
-  return { desk: openWindow({ spool, frozen, active: () => active, now: Date.now }), close: nothing };
+  if (running) for await (const { id } of running({ verb: "active" })) active.add(id);
+  const reading = await viewSpool(directory, synchronousDisk);
+  const frozen = await openFrozenLogins(frozenFile(directory));
+  const spool = readerWithFreezes(reading, newFreezeHold(frozen));
+  return { api: openQueryApi({ spool, frozen, active: () => active, now: Date.now }), close: nothing };
 }
 
-/** Then a look costs the relay nothing. Who is only in the group of its socket asks the relay. */
+/** If so, reading costs the relay nothing. Users who are only in the group of its socket ask the relay. */
 async function isReadable(directory: string): Promise<boolean> {
   try {
     await access(join(directory, "queue"), constants.R_OK | constants.X_OK);
@@ -76,22 +76,28 @@ async function isReadable(directory: string): Promise<boolean> {
 }
 
 /** For changes. Throws a Failure where the spool is not there, not ours, or another process has it and does not answer. */
-export async function reachDesk(config: Config): Promise<Reached<Desk>> {
-  const called = await callDesk(controlSocket(config), version);
-  if (called) return { desk: called, close: nothing };
+export async function connectToControl(config: Config): Promise<ApiConnection<ControlApi>> {
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running) return { api: running, close: nothing };
   const { directory } = config.spool;
   await becomeOwner(directory);
   const closeLog = await openLog(config);
   const spool = await openSpool(directory, Date.now).catch((error: unknown) => {
-    throw notAnswering(error, config);
+    throw withSocketHint(error, config);
   });
   const quota = await openQuota(directory, () => config.limits);
-  const winter = await openWinter(spool, directory);
-  const people = { endSessions: () => 0, unheardOf: async () => "", sent: quota.sent };
+  const freezes = await openFreezes(spool, directory);
+  const sessions = { endSessions: () => 0, whyUnknown: async () => "", sent: quota.sent };
   const { hostname } = config;
-  const floor = layFloor({ ...winter, people, patience: patienceOf(config), now: Date.now, hostname });
+  const context = newActionContext({
+    ...freezes,
+    sessions,
+    retryPolicy: patienceOf(config),
+    now: Date.now,
+    hostname,
+  });
   return {
-    desk: openDesk(floor, wait, keepsakes),
+    api: openControlApi(context, wait, keepsakes),
     async close() {
       await quota.close();
       await spool.close();
@@ -100,37 +106,37 @@ export async function reachDesk(config: Config): Promise<Reached<Desk>> {
   };
 }
 
-/** For `queue verify`, which works on what no relay would start with, too. */
-export async function reachCare(
+/** For `queue verify`, which also works on a spool with which no relay would start. */
+export async function connectToVerify(
   config: Config,
-): Promise<Reached<(order: VerifyOrder) => AsyncIterable<Checked>>> {
-  const called = await callDesk(controlSocket(config), version);
-  if (called) return { desk: called, close: nothing };
+): Promise<ApiConnection<(request: VerifyRequest) => AsyncIterable<CheckedDamage>>> {
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running) return { api: running, close: nothing };
   const { directory } = config.spool;
   return {
-    async *desk(order) {
-      if (!order.repair) return yield* verify(order, await fsckBeside(directory), keepsakes);
+    async *api(request) {
+      if (!request.repair) return yield* verify(request, await fsckBeside(directory), keepsakes);
       await becomeOwner(directory);
       const closeLog = await openLog(config);
-      const care = await fsckLocked(directory, Date.now).catch((error: unknown) => {
-        throw notAnswering(error, config);
+      const fsck = await fsckLocked(directory, Date.now).catch((error: unknown) => {
+        throw withSocketHint(error, config);
       });
-      yield* verify(order, care, keepsakes);
-      await care.close();
+      yield* verify(request, fsck, keepsakes);
+      await fsck.close();
       await closeLog();
     },
     close: nothing,
   };
 }
 
-/** Who runs this command; to be asked before {@link reachDesk}, which may become somebody else. */
-export function operatorHere(): Operator {
+/** Who runs this command. To be called before {@link connectToControl}, which may change the user. */
+export function currentOperator(): Operator {
   const sudoUser = process.env["SUDO_USER"]?.slice(0, 64);
   const uid = process.getuid?.() ?? -1;
-  return { name: nameHere(), uid, ...(sudoUser === undefined ? {} : { sudoUser }) };
+  return { name: currentUserName(), uid, ...(sudoUser === undefined ? {} : { sudoUser }) };
 }
 
-function nameHere(): string {
+function currentUserName(): string {
   try {
     return userInfo().username.slice(0, 64);
   } catch (error) {
@@ -139,7 +145,7 @@ function nameHere(): string {
   }
 }
 
-/** Root works as the spool's owner does: the relay could not read what root leaves there. */
+/** Root works as the spool's owner: the relay could not read the files of root. */
 async function becomeOwner(directory: string): Promise<void> {
   let owner: { readonly uid: number; readonly gid: number };
   try {
@@ -161,7 +167,7 @@ async function becomeOwner(directory: string): Promise<void> {
   process.setuid?.(owner.uid);
 }
 
-/** The relay's log; where that goes to the relay's own standard output, the journal, or standard error without one. */
+/** The relay's log. Where the relay logs to standard output, this is the journal, or standard error where there is none. */
 async function openLog({ log, hostname }: Config): Promise<() => Promise<void>> {
   const journal = "/run/systemd/journal/stdout";
   const target =
@@ -180,7 +186,7 @@ async function openLog({ log, hostname }: Config): Promise<() => Promise<void>> 
   };
 }
 
-function notAnswering(error: unknown, config: Config): unknown {
+function withSocketHint(error: unknown, config: Config): unknown {
   if (!(error instanceof Failure) || error.status !== exitStatus.temporary) return error;
   const said = error.message.split("; ")[0] ?? "";
   return new Failure(
@@ -189,30 +195,33 @@ function notAnswering(error: unknown, config: Config): unknown {
   );
 }
 
-// One message, read from the desk: what is known about it, and its octets.
-
-export interface Message {
-  readonly about: Queued | Unreadable;
+/** What is known about a message, and its octets. */
+export interface MessageWithOctets {
+  readonly about: QueuedMessage | DamagedMessage;
   readonly history: History;
   /** Its header, or all of it. To be read before another message is asked for. */
   readonly octets: AsyncIterable<Buffer>;
 }
 
-/** The message `id`, undefined where it is not in the queue. Throws the desk's Failures. */
-export async function readMessage(desk: Window, id: string, body: boolean): Promise<Message | undefined> {
-  const pieces = desk({ word: "read", id, body })[Symbol.asyncIterator]();
-  const first = await pieces.next();
+/** The message `id`, undefined where it is not in the queue. Throws the Failures of the API. */
+export async function readMessage(
+  api: QueryApi,
+  id: string,
+  body: boolean,
+): Promise<MessageWithOctets | undefined> {
+  const parts = api({ verb: "read", id, body })[Symbol.asyncIterator]();
+  const first = await parts.next();
   if (first.done || !("message" in first.value)) {
     throw new Failure(exitStatus.software, `${id}: the relay's answer does not begin with the message`);
   }
   const { message, history } = first.value;
   if (isUnknown(message)) return undefined;
-  return { about: message, history, octets: octetsOf({ [Symbol.asyncIterator]: () => pieces }) };
+  return { about: message, history, octets: octetsOf({ [Symbol.asyncIterator]: () => parts }) };
 }
 
-const isUnknown = (message: Listed): message is Extract<Listed, { status: "unknown" }> =>
+const isUnknown = (message: ListedMessage): message is Extract<ListedMessage, { status: "unknown" }> =>
   message.status === "unknown";
 
-async function* octetsOf(pieces: AsyncIterable<Piece>): AsyncGenerator<Buffer> {
-  for await (const piece of pieces) if ("octets" in piece) yield Buffer.from(piece.octets, "base64");
+async function* octetsOf(parts: AsyncIterable<MessagePart>): AsyncGenerator<Buffer> {
+  for await (const piece of parts) if ("octets" in piece) yield Buffer.from(piece.octets, "base64");
 }

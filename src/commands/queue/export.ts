@@ -9,8 +9,8 @@ import { pipeline } from "node:stream/promises";
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
 import { readConfig } from "../../config/read.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Window } from "../../server/control/protocol.ts";
-import { type Message, reachWindow, readMessage } from "./connection.ts";
+import type { QueryApi } from "../../server/control/protocol.ts";
+import { connectToQuery, type MessageWithOctets, readMessage } from "./connection.ts";
 import { all, config, filterOf, filters, ids, idsOf } from "./options.ts";
 import { jsonOf, newCounts, plural, printOctets, say, time } from "./output.ts";
 
@@ -44,23 +44,23 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (some === options.all) {
     throw usageMistake(line.name, "which messages? Give queue IDs and filters, or --all");
   }
-  const { desk, close } = await reachWindow(configuration);
+  const { api, close } = await connectToQuery(configuration);
   const counts = newCounts();
-  const found = counts.of(desk({ word: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter }));
+  const found = counts.of(api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter }));
   const { to } = options;
-  if (to === undefined) await printOctets(mailbox(desk, found));
-  else await intoFolder(to, desk, found);
+  if (to === undefined) await printOctets(mailbox(api, found));
+  else await intoFolder(to, api, found);
   await close();
   return counts.unknown() ? exitStatus.noInput : exitStatus.ok;
 }
 
 type Found = AsyncIterable<{ readonly id: string }>;
 
-async function intoFolder(folder: string, desk: Window, found: Found): Promise<void> {
+async function intoFolder(folder: string, api: QueryApi, found: Found): Promise<void> {
   let count = 0;
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    for await (const message of messages(desk, found)) {
+    for await (const message of messages(api, found)) {
       const { about, history } = message;
       const noted = history.map((one) => ("leftOut" in one ? one : { ...one, at: time(one.at) }));
       const envelope = {
@@ -82,17 +82,17 @@ async function intoFolder(folder: string, desk: Window, found: Found): Promise<v
   say(`${plural(count, "message")} in ${folder}`);
 }
 
-async function* messages(desk: Window, found: Found): AsyncGenerator<Message> {
+async function* messages(api: QueryApi, found: Found): AsyncGenerator<MessageWithOctets> {
   for await (const { id } of found) {
-    const message = await readMessage(desk, id, true);
+    const message = await readMessage(api, id, true);
     if (message) yield message;
     else say(`${id}: left the queue meanwhile`);
   }
 }
 
 /** RFC 4155's format, in its "mboxrd" kind: a line that looks like a beginning gets one more ">" in front. */
-async function* mailbox(desk: Window, found: Found): AsyncGenerator<Buffer> {
-  for await (const { about, octets } of messages(desk, found)) {
+async function* mailbox(api: QueryApi, found: Found): AsyncGenerator<Buffer> {
+  for await (const { about, octets } of messages(api, found)) {
     if (about.status === "damaged") {
       say(`${about.id}: damaged, left out`);
       continue;

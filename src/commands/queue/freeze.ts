@@ -8,8 +8,8 @@ import { visible } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
-import type { FreezeResult, Share } from "../../server/control/protocol.ts";
-import { operatorHere, reachDesk, reachWindow } from "./connection.ts";
+import type { FreezeResult, RecentMail } from "../../server/control/protocol.ts";
+import { connectToControl, connectToQuery, currentOperator } from "./connection.ts";
 import { config, json, loginOf, reason, yes } from "./options.ts";
 import { newCounts, plural, printAll, say, time } from "./output.ts";
 
@@ -28,26 +28,26 @@ export async function freeze(argv: readonly string[]): Promise<number> {
   const { options } = chosen;
   const configuration = await readConfig(options.config);
   const { login } = chosen.arguments;
-  if (login === undefined) return tellFrozen(configuration, options.json);
-  const by = operatorHere();
-  const { desk, close } = await reachDesk(configuration);
+  if (login === undefined) return listFrozen(configuration, options.json);
+  const by = currentOperator();
+  const { api, close } = await connectToControl(configuration);
   const order = {
-    word: "freeze",
+    verb: "freeze",
     login: loginOf(login, configuration.domain),
     reason: options.reason,
     by,
   } as const;
-  for await (const frost of desk(order)) {
+  for await (const frost of api(order)) {
     if (frost.unheardOf !== "") {
       say(`warning: nobody can log in as ${visible(frost.login)} anyway: ${visible(frost.unheardOf)}`);
     }
-    await printAll(options.json ? once(`${JSON.stringify(frost)}\n`) : once(frostText(frost)));
+    await printAll(options.json ? once(`${JSON.stringify(frost)}\n`) : once(freezeText(frost)));
   }
   await close();
   return exitStatus.ok;
 }
 
-export function frostText({
+export function freezeText({
   login,
   already,
   sessions,
@@ -61,22 +61,22 @@ export function frostText({
     `${visible(login)} ${already ? "was frozen already, and stays so" : "is frozen"}: no login, and nothing goes out.`,
     `sessions ended: ${sessions}`,
     `messages held: ${held}${busy}`,
-    `messages of the last hour: ${shareText(lastHour)}`,
-    `recipients of the last 24 hours: ${shareText(lastDay)}`,
+    `messages of the last hour: ${recentText(lastHour)}`,
+    `recipients of the last 24 hours: ${recentText(lastDay)}`,
     "",
   ].join("\n");
 }
 
 /** Counts are kept by sixtieths of the span, so that the two may differ a little at its far end. */
-function shareText({ accepted, here }: Share): string {
+function recentText({ accepted, here }: RecentMail): string {
   return `${accepted} accepted, ${here} still here, ${Math.max(0, accepted - here)} already gone`;
 }
 
-async function tellFrozen(configuration: Config, asJson: boolean): Promise<number> {
-  const { desk, close } = await reachWindow(configuration);
+async function listFrozen(configuration: Config, asJson: boolean): Promise<number> {
+  const { api, close } = await connectToQuery(configuration);
   let count = 0;
   async function* told(): AsyncGenerator<string> {
-    for await (const { login, at, by, reason } of desk({ word: "frozen" })) {
+    for await (const { login, at, by, reason } of api({ verb: "frozen" })) {
       count++;
       if (asJson) yield `${JSON.stringify({ login, since: time(at), by, reason })}\n`;
       else
@@ -106,13 +106,13 @@ export async function thaw(argv: readonly string[]): Promise<number> {
   const { options } = chosen;
   const configuration = await readConfig(options.config);
   const login = loginOf(chosen.arguments.login, configuration.domain);
-  const by = operatorHere();
-  const { desk, close } = await reachDesk(configuration);
+  const by = currentOperator();
+  const { api, close } = await connectToControl(configuration);
   const counts = newCounts();
-  for await (const _ of counts.of(desk({ word: "list", filter: { user: login, status: "held" } })));
+  for await (const _ of counts.of(api({ verb: "list", filter: { user: login, status: "held" } })));
   const what = `thaw ${visible(login)}, who has queued ${counts.text()}`;
   if (options.yes || (await isWanted(`${what}?`, what))) {
-    for await (const melt of desk({ word: "thaw", login, by })) {
+    for await (const melt of api({ verb: "thaw", login, by })) {
       if (!melt.wasFrozen) throw new Failure(exitStatus.noInput, `${visible(login)} is not frozen`);
       const { released, stillHeld } = melt;
       const kept = stillHeld === 0 ? "" : `, ${stillHeld} stay held for a reason of their own`;

@@ -3,8 +3,8 @@ import { command, type OptionsOf, oneOf, parsed, parseOptions } from "../../cli/
 import { tableLines, widthOf } from "../../cli/table.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
-import type { Queued, Unreadable } from "../../server/control/protocol.ts";
-import { reachWindow } from "./connection.ts";
+import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
+import { connectToQuery } from "./connection.ts";
 import { config, filterOf, filters, ids, idsOf, json } from "./options.ts";
 import { columns, jsonOf, mailqLines, newCounts, printAll, rowOf, say } from "./output.ts";
 
@@ -38,10 +38,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { options } = chosen;
   const wanted = await idsOf(line.name, chosen.arguments.ids);
   const configuration = await readConfig(options.config);
-  const { desk, close } = await reachWindow(configuration);
+  const { api, close } = await connectToQuery(configuration);
   const counts = newCounts();
   const filter = filterOf(options, configuration.domain);
-  const found = desk({ word: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter });
+  const found = api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter });
   await printAll(linesOf(counts.of(found), options));
   await close();
   if (options.format === "table" && !options.json) say(counts.text());
@@ -50,7 +50,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 
 /** In the form that `options` ask for. */
 async function* linesOf(
-  messages: AsyncIterable<Queued | Unreadable>,
+  messages: AsyncIterable<QueuedMessage | DamagedMessage>,
   { json: asJson, format }: Pick<OptionsOf<typeof line.options>, "json" | "format">,
 ): AsyncGenerator<string> {
   if (asJson || format === "json") {
@@ -63,7 +63,7 @@ async function* linesOf(
 }
 
 async function* rowsOf(
-  messages: AsyncIterable<Queued | Unreadable>,
+  messages: AsyncIterable<QueuedMessage | DamagedMessage>,
   brief: boolean,
 ): AsyncGenerator<readonly string[]> {
   const now = Date.now();

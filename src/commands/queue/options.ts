@@ -3,7 +3,7 @@ import { text as textOf } from "node:stream/consumers";
 import { argument, flag, type OptionsOf, oneOf, parsed, usageMistake, value } from "../../cli/options.ts";
 import { duration } from "../../config/kinds.ts";
 import { canonicalLogin } from "../../passwd/passwordfile.ts";
-import { type Filter, statuses } from "../../server/control/protocol.ts";
+import { type MessageFilter, queueStatuses } from "../../server/control/protocol.ts";
 import { isQueueId } from "../../server/spool/queue-id.ts";
 
 export const config = value("-c, --config <file>", "Configuration file.", "/etc/tpa-submit/tpa-submit.toml");
@@ -35,8 +35,8 @@ export const filters = {
   ),
   status: parsed(
     "--status <word>",
-    `Those that are ${statuses.slice(0, -1).join(", ")}, damaged, or late: their sender has been told.`,
-    oneOf(...statuses, "late"),
+    `Those that are ${queueStatuses.slice(0, -1).join(", ")}, damaged, or late: their sender has been told.`,
+    oneOf(...queueStatuses, "late"),
   ),
   error: value("--error <text>", "Those about which a server last said something with this text in it."),
 };
@@ -45,7 +45,7 @@ export const all = flag("-a, --all", "All messages.");
 export const ids = argument("[id...]", 'Queue IDs; "-" reads them from standard input.');
 
 /** The filter that was chosen; `domain` is the site's, for logins that are written with it. */
-export function filterOf(chosen: OptionsOf<typeof filters>, domain: string): Filter {
+export function filterOf(chosen: OptionsOf<typeof filters>, domain: string): MessageFilter {
   const { user, ...others } = chosen;
   const given = { ...others, user: user === undefined ? undefined : loginOf(user, domain) };
   return Object.fromEntries(

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import type { Column } from "../../cli/table.ts";
 import { visible } from "../../cli/visible.ts";
 import { errorCode, exitStatus } from "../../failure.ts";
-import type { Listed, Queued, Unreadable } from "../../server/control/protocol.ts";
+import type { DamagedMessage, ListedMessage, QueuedMessage } from "../../server/control/protocol.ts";
 import type { Envelope, LastReply, Recipient } from "../../server/spool/envelope.ts";
 import { formatReply } from "../../smtp/reply.ts";
 
@@ -21,7 +21,11 @@ export const columns: readonly Column[] = [
 ];
 
 /** `now` is in milliseconds since the epoch; `brief` names one recipient where there are many. */
-export function rowOf(message: Queued | Unreadable, now: number, brief: boolean): readonly string[] {
+export function rowOf(
+  message: QueuedMessage | DamagedMessage,
+  now: number,
+  brief: boolean,
+): readonly string[] {
   if (message.status === "damaged") return [message.id, "damaged", "", "", "", "", "", "", message.reason];
   const { id, status, envelope } = message;
   const { accepted, size, attempts, login, sender } = envelope;
@@ -86,7 +90,7 @@ const queueNames = {
   damaged: "corrupt",
 } as const;
 
-export function jsonOf(message: Queued | Unreadable): object {
+export function jsonOf(message: QueuedMessage | DamagedMessage): object {
   const queue = { queue_name: queueNames[message.status], queue_id: message.id };
   if (message.status === "damaged") return { ...queue, status: message.status, reason: message.reason };
   const { status, envelope } = message;
@@ -99,7 +103,7 @@ export function jsonOf(message: Queued | Unreadable): object {
     sender: sender === "" ? "MAILER-DAEMON" : sender,
     recipients: recipients.filter(({ state }) => state === "waiting").map(waitingJson),
     status,
-    ...ours(envelope),
+    ...ownKeys(envelope),
   };
 }
 
@@ -107,7 +111,7 @@ function waitingJson({ address, reply }: Recipient): object {
   return reply === undefined ? { address } : { address, delay_reason: reasonOf(reply), status: reply.status };
 }
 
-function ours({ login, attempts, due, warned, held, relay, envid, recipients }: Envelope): object {
+function ownKeys({ login, attempts, due, warned, held, relay, envid, recipients }: Envelope): object {
   const done = recipients.filter(({ state }) => state !== "waiting");
   return {
     login,
@@ -151,14 +155,16 @@ function dateText(milliseconds: number): string {
 const mailqLine = (id: string, size: string, date: string, rest: string): string =>
   `${id.padEnd(11)} ${size.padStart(7)} ${date.padEnd(20)} ${rest}\n`;
 
-export async function* mailqLines(messages: AsyncIterable<Queued | Unreadable>): AsyncGenerator<string> {
+export async function* mailqLines(
+  messages: AsyncIterable<QueuedMessage | DamagedMessage>,
+): AsyncGenerator<string> {
   let count = 0;
   let octets = 0;
   for await (const message of messages) {
     yield count === 0 ? "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n" : "\n";
     count++;
     octets += "envelope" in message ? message.envelope.size : 0;
-    yield* entry(message);
+    yield* mailqEntry(message);
   }
   yield count === 0
     ? "Mail queue is empty\n"
@@ -166,9 +172,9 @@ export async function* mailqLines(messages: AsyncIterable<Queued | Unreadable>):
 }
 
 /** What stands behind the ID. */
-const marks: Readonly<Record<string, string>> = { active: "*", held: "!" };
+const statusMarks: Readonly<Record<string, string>> = { active: "*", held: "!" };
 
-function* entry(message: Queued | Unreadable): Generator<string> {
+function* mailqEntry(message: QueuedMessage | DamagedMessage): Generator<string> {
   if (message.status === "damaged") {
     yield mailqLine(message.id, "0", "", `(damaged: ${visible(message.reason)})`);
     return;
@@ -176,7 +182,7 @@ function* entry(message: Queued | Unreadable): Generator<string> {
   const { id, status, envelope } = message;
   const sender = envelope.sender === "" ? "MAILER-DAEMON" : envelope.sender;
   yield mailqLine(
-    `${id}${marks[status] ?? " "}`,
+    `${id}${statusMarks[status] ?? " "}`,
     String(envelope.size),
     dateText(envelope.accepted),
     visible(sender),
@@ -193,7 +199,7 @@ function* entry(message: Queued | Unreadable): Generator<string> {
 // Standard output for data, standard error for talk.
 
 /** Characters that are written at a time. */
-const gathered = 32_768;
+const writtenAtATime = 32_768;
 
 /** Writes texts as they come, and waits for a reader who is slow. Where nobody reads any more, the program ends. */
 export async function printAll(texts: AsyncIterable<string>): Promise<void> {
@@ -201,7 +207,7 @@ export async function printAll(texts: AsyncIterable<string>): Promise<void> {
   let waiting = "";
   for await (const text of texts) {
     waiting += text;
-    if (waiting.length < gathered) continue;
+    if (waiting.length < writtenAtATime) continue;
     await write(waiting);
     waiting = "";
   }
@@ -236,7 +242,7 @@ export function newCounts() {
   let recipients = 0;
   let unknown = 0;
   return {
-    async *of(found: AsyncIterable<Listed>): AsyncGenerator<Queued | Unreadable> {
+    async *of(found: AsyncIterable<ListedMessage>): AsyncGenerator<QueuedMessage | DamagedMessage> {
       for await (const one of found) {
         if (one.status === "unknown") {
           unknown++;

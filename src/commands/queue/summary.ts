@@ -3,9 +3,9 @@ import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
-import type { Queued } from "../../server/control/protocol.ts";
+import type { QueuedMessage } from "../../server/control/protocol.ts";
 import { domainOf } from "../../smtp/address.ts";
-import { reachWindow } from "./connection.ts";
+import { connectToQuery } from "./connection.ts";
 import { config, filterOf, filters, json } from "./options.ts";
 import { printAll, waitingOf } from "./output.ts";
 
@@ -27,9 +27,9 @@ export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(line, argv)?.options;
   if (!options) return exitStatus.ok;
   const configuration = await readConfig(options.config);
-  const { desk, close } = await reachWindow(configuration);
+  const { api, close } = await connectToQuery(configuration);
   const tally = newTally(Date.now(), namers[options.by]);
-  for await (const found of desk({ word: "list", filter: filterOf(options, configuration.domain) })) {
+  for await (const found of api({ verb: "list", filter: filterOf(options, configuration.domain) })) {
     if ("envelope" in found) tally.add(found);
   }
   await close();
@@ -44,7 +44,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 export type By = "domain" | "sender" | "login";
 
 /** What a message counts for: once for each name. */
-export const namers: Readonly<Record<By, (message: Queued) => readonly string[]>> = {
+export const namers: Readonly<Record<By, (message: QueuedMessage) => readonly string[]>> = {
   domain: ({ envelope }) => waitingOf(envelope).map(({ address }) => domainOf(address).toLowerCase()),
   sender: ({ envelope }) => [envelope.sender === "" ? "<>" : envelope.sender.toLowerCase()],
   login: ({ envelope }) => [envelope.login ?? "-"],
@@ -69,7 +69,7 @@ export interface Count {
 }
 
 /** Counts messages as they come; `now` is in milliseconds since the epoch. */
-export function newTally(now: number, namesOf: (message: Queued) => readonly string[]) {
+export function newTally(now: number, namesOf: (message: QueuedMessage) => readonly string[]) {
   const counts = new Map<string, number[]>();
   const all = edges.map(() => 0).concat(0);
 
@@ -80,7 +80,7 @@ export function newTally(now: number, namesOf: (message: Queued) => readonly str
   }
 
   return {
-    add(message: Queued): void {
+    add(message: QueuedMessage): void {
       const minutes = (now - message.envelope.accepted) / 60_000;
       const edge = edges.findIndex((end) => minutes < end);
       for (const name of namesOf(message)) count(name, edge < 0 ? edges.length : edge);

@@ -5,7 +5,7 @@ import { isWanted } from "../../cli/prompt.ts";
 import { visible } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
-import { operatorHere, reachCare } from "./connection.ts";
+import { connectToVerify, currentOperator } from "./connection.ts";
 import { config, json, yes } from "./options.ts";
 import { plural, say } from "./output.ts";
 
@@ -23,11 +23,11 @@ export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(line, argv)?.options;
   if (!options) return exitStatus.ok;
   const configuration = await readConfig(options.config);
-  const by = operatorHere();
-  const { desk, close } = await reachCare(configuration);
+  const by = currentOperator();
+  const { api, close } = await connectToVerify(configuration);
   let left = 0;
   let repairable = 0;
-  for await (const checked of desk({ word: "verify", repair: false, by })) {
+  for await (const checked of api({ verb: "verify", repair: false, by })) {
     left++;
     if (checked.repairable) repairable++;
     if (options.json && !options.repair) print(`${JSON.stringify(checked)}\n`);
@@ -36,7 +36,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   say(left === 0 ? "no damage" : `${plural(left, "fault")}, of which ${repairable} can be repaired`);
   const what = `repair ${plural(repairable, "fault")}`;
   if (options.repair && repairable > 0 && (options.yes || (await isWanted(`${what}?`, what)))) {
-    for await (const checked of desk({ word: "verify", repair: true, by })) {
+    for await (const checked of api({ verb: "verify", repair: true, by })) {
       if (checked.repaired) left--;
       const text = `${checked.fault}; ${checked.repaired ? "repaired" : "left"}: ${checked.remedy}\n`;
       print(options.json ? `${JSON.stringify(checked)}\n` : visible(text.trimEnd()).concat("\n"));

@@ -7,7 +7,7 @@ import type { Directory } from "../../ldap/directory.ts";
 import { isStill, stateOf, topOf } from "../../ldap/search.ts";
 import { type Report, synchronise } from "../../ldap/sync.ts";
 import { watch } from "../../ldap/watch.ts";
-import { type Http, startHttp } from "../../server/log/http.ts";
+import { type HttpListener, startHttp } from "../../server/log/http.ts";
 import { type Keeper, openFigures } from "./metrics.ts";
 import type { Options } from "./options.ts";
 import { exclusionsText, summary } from "./output.ts";
@@ -40,7 +40,7 @@ export async function keepWatching(config: Config, options: Options): Promise<nu
   return exitStatus.ok;
 }
 
-async function openPages({ sync: { http } }: Config, figures: Keeper): Promise<Http | undefined> {
+async function openPages({ sync: { http } }: Config, figures: Keeper): Promise<HttpListener | undefined> {
   if (http === null) return undefined;
   const trouble = { ok: false, reason: "the directory could not be asked, or was not believed" } as const;
   const pages = {

@@ -1,6 +1,6 @@
 /**
- * What an operator does to one message, a row for each act. Each ends with what is on disk; whoever calls sees to it
- * that no attempt is under way meanwhile.
+ * What operators do to a message, a row for each action, and to a login: freeze and thaw. An action on a message ends
+ * with what is on disk; the caller makes sure that no attempt is under way meanwhile.
  */
 
 import { errorCode, errorText, Failure } from "../../failure.ts";
@@ -12,60 +12,72 @@ import type { Scheduler } from "../queue/scheduler.ts";
 import { conclude, isOpen, type RetryPolicy, wanting } from "../queue/verdict.ts";
 import type { Envelope, LastReply } from "../spool/envelope.ts";
 import { isDamaged, type Spool } from "../spool/spool.ts";
-import type { Frost, FrozenLogins } from "./frozen-logins.ts";
+import type { FreezeHold, FrozenLogins } from "./frozen-logins.ts";
 import {
-  type Act,
-  type ActOrder,
-  type FreezeOrder,
+  type ActionName,
+  type ActionRequest,
+  type FreezeRequest,
   type FreezeResult,
-  type Melt,
   nameOperator,
-  type ThawOrder,
+  type ThawRequest,
+  type ThawResult,
 } from "./protocol.ts";
-import { sentBy, type View } from "./query.ts";
+import { type ReadView, sentBy } from "./query.ts";
 
-/** Who is at the doors, and what they have sent. */
-export interface People {
+/** The sessions of clients, and what their logins have sent. */
+export interface SubmissionSessions {
   /** Ends the sessions of `login` and gives how many there were. */
   readonly endSessions: (login: string) => number;
-  /** Why `login` is nobody's, or "" where it is somebody's or that is not known. */
-  readonly unheardOf: (login: string) => Promise<string>;
+  /** Why there is no such login, or "" where there is one, or where that is not known. */
+  readonly whyUnknown: (login: string) => Promise<string>;
   /** Accepted of `login`: messages within an hour, recipients within a day. */
   readonly sent: (login: string) => { readonly messages: number; readonly recipients: number };
 }
 
-/** Enough to change it. */
-export interface Floor extends View {
+/**
+ * What actions work on: the queue of a running relay, where a delivery may be under way at any moment, or the spool
+ * alone, while no other process has it.
+ */
+export interface ActionContext extends ReadView {
   readonly spool: Spool;
   readonly frozen: FrozenLogins;
-  readonly frost: Frost;
-  readonly people: People;
-  /** For what the sender is told. */
-  readonly books: RecorderDependencies;
-  readonly patience: RetryPolicy;
+  readonly freezeHold: FreezeHold;
+  readonly sessions: SubmissionSessions;
+  /** For the reports to senders. */
+  readonly recorderDependencies: RecorderDependencies;
+  readonly retryPolicy: RetryPolicy;
   readonly change: Scheduler["change"];
   readonly forget: Scheduler["forget"];
 }
 
-/** Whose queue it is when a relay runs. */
-type Hands = Pick<Scheduler, "active" | "change" | "forget" | "wake">;
+/** What a running relay adds: the scheduler of its queue. */
+type SchedulerParts = Pick<Scheduler, "active" | "change" | "forget" | "wake">;
 
-/** What a floor is laid on; `hostname` signs reports. */
-export type Ground = Pick<Floor, "spool" | "frozen" | "frost" | "people" | "patience" | "now"> & {
+/** What a context is made of; `hostname` signs reports. */
+export type ActionContextParts = Pick<
+  ActionContext,
+  "spool" | "frozen" | "freezeHold" | "sessions" | "retryPolicy" | "now"
+> & {
   readonly hostname: string;
 };
 
-/** The queue in the hands of a relay; without it the spool alone, where a report waits for the next start. */
-export function layFloor(
-  { hostname, ...ground }: Ground,
-  { active, change, forget, wake }: Hands = withoutScheduler(ground.spool),
-): Floor {
-  const { spool, patience, now } = ground;
+/** With the scheduler of a running relay, or the spool alone, where a report waits for the next start. */
+export function newActionContext(
+  { hostname, ...parts }: ActionContextParts,
+  { active, change, forget, wake }: SchedulerParts = withoutScheduler(parts.spool),
+): ActionContext {
+  const { spool, retryPolicy, now } = parts;
   const report = newReporter(spool, hostname, now);
-  return { ...ground, books: { spool, report, lifetime: patience.lifetime, wake }, active, change, forget };
+  return {
+    ...parts,
+    recorderDependencies: { spool, report, lifetime: retryPolicy.lifetime, wake },
+    active,
+    change,
+    forget,
+  };
 }
 
-function withoutScheduler(spool: Spool): Hands {
+function withoutScheduler(spool: Spool): SchedulerParts {
   return {
     active: () => new Set(),
     async change(id, work) {
@@ -79,59 +91,71 @@ function withoutScheduler(spool: Spool): Hands {
   };
 }
 
-/** How the message stands afterwards (undefined: it is gone), or why nothing was done. */
+/** The message afterwards (undefined: it is gone), or why nothing was done. */
 export type Effect =
   | { readonly envelope: Envelope | undefined; readonly says: string }
   | { readonly outcome: "skipped" | "failed"; readonly says: string };
 
-type Row = (envelope: Envelope, order: ActOrder, floor: Floor) => Promise<Effect>;
+type Action = (envelope: Envelope, request: ActionRequest, context: ActionContext) => Promise<Effect>;
 
-export const deeds: Readonly<Record<Act, Row>> = { hold, release, retry, bounce, drop, redirect };
+export const actions: Readonly<Record<ActionName, Action>> = { hold, release, retry, bounce, drop, redirect };
 
-async function hold(envelope: Envelope, { reason, by }: ActOrder, floor: Floor): Promise<Effect> {
+async function hold(
+  envelope: Envelope,
+  { reason, by }: ActionRequest,
+  context: ActionContext,
+): Promise<Effect> {
   const { held } = envelope;
-  if (held !== undefined && !floor.frost.is(held)) return skipped("held already");
-  return recorded({ ...envelope, held: { at: floor.now(), by: nameOperator(by), reason } }, floor);
+  if (held !== undefined && !context.freezeHold.isOwn(held)) return skipped("held already");
+  return recorded({ ...envelope, held: { at: context.now(), by: nameOperator(by), reason } }, context);
 }
 
-async function release(envelope: Envelope, _: ActOrder, floor: Floor): Promise<Effect> {
+async function release(envelope: Envelope, _: ActionRequest, context: ActionContext): Promise<Effect> {
   const { held, ...free } = envelope;
   if (held === undefined) return skipped("not held");
-  if (floor.frost.is(held)) return skipped(`${held.reason}; queue thaw releases what it sent`);
-  const next = floor.frost.on({ ...free, due: floor.now() });
-  return recorded(next, floor, next.held === undefined ? "" : `stays held: ${next.held.reason}`);
+  if (context.freezeHold.isOwn(held)) return skipped(`${held.reason}; queue thaw releases what it sent`);
+  const next = context.freezeHold.applyTo({ ...free, due: context.now() });
+  return recorded(next, context, next.held === undefined ? "" : `stays held: ${next.held.reason}`);
 }
 
-async function retry(envelope: Envelope, _: ActOrder, floor: Floor): Promise<Effect> {
+async function retry(envelope: Envelope, _: ActionRequest, context: ActionContext): Promise<Effect> {
   if (envelope.held !== undefined) return skipped("held; release it first");
-  return recorded({ ...envelope, due: floor.now() }, floor);
+  return recorded({ ...envelope, due: context.now() }, context);
 }
 
-async function redirect(envelope: Envelope, { relay }: ActOrder, floor: Floor): Promise<Effect> {
+async function redirect(
+  envelope: Envelope,
+  { relay }: ActionRequest,
+  context: ActionContext,
+): Promise<Effect> {
   const { relay: before, ...plain } = envelope;
   if (relay === "" && before === undefined) return skipped("not redirected");
-  const next = { ...plain, due: floor.now(), ...(relay === "" ? {} : { relay }) };
-  return recorded(next, floor, envelope.held === undefined ? "" : "goes there when it is released");
+  const next = { ...plain, due: context.now(), ...(relay === "" ? {} : { relay }) };
+  return recorded(next, context, envelope.held === undefined ? "" : "goes there when it is released");
 }
 
-/** Without a word to anybody. */
-async function drop({ id }: Envelope, _: ActOrder, { spool }: Floor): Promise<Effect> {
-  await spool.remove(id); // the promise is withdrawn: an operator's right, in the log with the name
+/** Nobody is told. */
+async function drop({ id }: Envelope, _: ActionRequest, { spool }: ActionContext): Promise<Effect> {
+  await spool.remove(id); // an operator may withdraw the promise; the log says who did
   log("removed", { id });
   return { envelope: undefined, says: "" };
 }
 
-/** As if every next hop had refused it for good, in the operator's words. */
-async function bounce(envelope: Envelope, { reason }: ActOrder, floor: Floor): Promise<Effect> {
-  const { books, patience, now } = floor;
+/** As if every next hop had refused it for good, with the text of the operator. */
+async function bounce(
+  envelope: Envelope,
+  { reason }: ActionRequest,
+  context: ActionContext,
+): Promise<Effect> {
+  const { recorderDependencies, retryPolicy, now } = context;
   const { id, accepted } = envelope;
   const refusal: LastReply = { ...refusalFor(reason), relay: "none", command: "", at: now() };
   const waiting = envelope.recipients.filter(isOpen);
   const { held: _, ...free } = envelope;
-  const ledger = openRecorder({ envelope: free, unreported: [] }, books);
-  ledger.note(waiting.map((recipient) => ({ recipient, reply: refusal, transmitting: 0 })));
-  const verdict = conclude(ledger.state().envelope, patience, now(), 0);
-  if (!(await ledger.close(verdict))) {
+  const recorder = openRecorder({ envelope: free, unreported: [] }, recorderDependencies);
+  recorder.note(waiting.map((recipient) => ({ recipient, reply: refusal, transmitting: 0 })));
+  const verdict = conclude(recorder.state().envelope, retryPolicy, now(), 0);
+  if (!(await recorder.close(verdict))) {
     // The log says why. What is on disk is as it was, unless the disk refused the last step only.
     return { outcome: "failed", says: "the spool could not be written; the log says why" };
   }
@@ -139,13 +163,13 @@ async function bounce(envelope: Envelope, { reason }: ActOrder, floor: Floor): P
   for (const { address: to } of waiting) {
     log("delivery", { id, to, relay: "none", delays: [delay, 0, 0, 0], reply: refusal, command: "" });
   }
-  const told = wanting("FAILURE", free, verdict.failed).length > 0;
-  return { envelope: undefined, says: told ? "" : "without a report, which nobody wants" };
+  const isReported = wanting("FAILURE", free, verdict.failed).length > 0;
+  return { envelope: undefined, says: isReported ? "" : "without a report, which nobody wants" };
 }
 
 const standardRefusal = "The operators of this server gave the message up";
 
-/** RFC 3463: words that begin with a status code of permanent failure bring their own. */
+/** RFC 3463: a reason that begins with the status code of a permanent failure has its own. */
 function refusalFor(reason: string): Reply {
   const [, status = "5.0.0", text = ""] = /^(?:(5\.\d{1,3}\.\d{1,3})(?:\s+|$))?(.*)$/s.exec(reason) ?? [];
   return reply(554, status, text === "" ? standardRefusal : text);
@@ -153,47 +177,45 @@ function refusalFor(reason: string): Reply {
 
 const skipped = (says: string): Effect => ({ outcome: "skipped", says });
 
-async function recorded(envelope: Envelope, { spool }: Floor, says = ""): Promise<Effect> {
+async function recorded(envelope: Envelope, { spool }: ActionContext, says = ""): Promise<Effect> {
   await spool.record(envelope);
   return { envelope, says };
 }
-
-// Freezing a login and thawing it: what that means for who is at the doors and what is in the queue.
 
 const hour = 3_600_000;
 const oneDay = 24 * hour;
 
 /**
- * From the first line on nobody logs in as `login`, and nothing of it is accepted or sent; when the answer comes, that
- * survives a power cut.
+ * From the first statement on nobody can log in as `login`, and nothing of it is accepted or sent. When the answer comes,
+ * that survives a power cut.
  */
 export async function* freeze(
-  { login, reason, by }: FreezeOrder,
-  floor: Floor,
+  { login, reason, by }: FreezeRequest,
+  context: ActionContext,
 ): AsyncGenerator<FreezeResult> {
-  const { frozen, people, now } = floor;
+  const { frozen, sessions, now } = context;
   const already = frozen.of(login) !== undefined;
   const durable = frozen.freeze({ login, at: now(), by: nameOperator(by), reason });
-  let sessions = people.endSessions(login);
+  let ended = sessions.endSessions(login);
   await durable;
-  sessions += people.endSessions(login); // a login that was being answered in that moment
-  const unheardOf = await people.unheardOf(login);
+  ended += sessions.endSessions(login); // a login that was being checked at that moment
+  const whyUnknown = await sessions.whyUnknown(login);
   const here = { held: 0, active: 0, lastHour: 0, lastDay: 0 };
-  for await (const { id, status, envelope } of sentBy(login, floor)) {
+  for await (const { id, status, envelope } of sentBy(login, context)) {
     if (status === "active") here.active++;
     here.held++;
-    goOn(id, floor);
+    wakeScheduler(id, context);
     const age = now() - envelope.accepted;
     if (age < hour) here.lastHour++;
     if (age < oneDay) here.lastDay += waitingRecipients(envelope);
   }
-  const sent = people.sent(login);
-  log("login-frozen", { login, by: nameOperator(by), reason, sessions, held: here.held });
+  const sent = sessions.sent(login);
+  log("login-frozen", { login, by: nameOperator(by), reason, sessions: ended, held: here.held });
   yield {
     login,
-    unheardOf,
+    unheardOf: whyUnknown,
     already,
-    sessions,
+    sessions: ended,
     held: here.held,
     active: here.active,
     lastHour: { accepted: sent.messages, here: here.lastHour },
@@ -201,23 +223,23 @@ export async function* freeze(
   };
 }
 
-/** Lets `login` in again, and its messages go on, but for those that are held for a reason of their own. */
-export async function* thaw({ login, by }: ThawOrder, floor: Floor): AsyncGenerator<Melt> {
-  const wasFrozen = await floor.frozen.thaw(login);
-  const melt = { released: 0, stillHeld: 0 };
+/** Lets `login` in again. Its messages go on, except those that an operator holds. */
+export async function* thaw({ login, by }: ThawRequest, context: ActionContext): AsyncGenerator<ThawResult> {
+  const wasFrozen = await context.frozen.thaw(login);
+  const counts = { released: 0, stillHeld: 0 };
   if (wasFrozen) {
-    for await (const { id, envelope } of sentBy(login, floor)) {
-      if (envelope.held === undefined) melt.released++;
-      else melt.stillHeld++;
-      goOn(id, floor);
+    for await (const { id, envelope } of sentBy(login, context)) {
+      if (envelope.held === undefined) counts.released++;
+      else counts.stillHeld++;
+      wakeScheduler(id, context);
     }
-    log("login-thawed", { login, by: nameOperator(by), ...melt });
+    log("login-thawed", { login, by: nameOperator(by), ...counts });
   }
-  yield { login, wasFrozen, ...melt };
+  yield { login, wasFrozen, ...counts };
 }
 
-/** Nothing to write: the scheduler goes on by what it reads now. An attempt that hangs is not waited for. */
-function goOn(id: string, { change }: Floor): void {
+/** Writes nothing: the scheduler reads the message again. Attempts that hang are not waited for. */
+function wakeScheduler(id: string, { change }: ActionContext): void {
   change(id, async (unchanged) => unchanged).catch((error: unknown) => {
     if (error instanceof Failure || errorCode(error) !== "")
       log("spool-trouble", { id, reason: errorText(error) });

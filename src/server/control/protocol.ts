@@ -1,6 +1,6 @@
 /**
- * What an operator asks of the desk and what it answers: plain values, which go through the control socket as JSON.
- * What comes in is read strictly; the desk's own answers are trusted by the command, which is of the same version.
+ * The control protocol: the requests of operators and the answers to them, plain values that go through the control
+ * socket as JSON. Requests are read strictly. The command trusts the answers: they come from the same version.
  */
 import type { Envelope } from "../spool/envelope.ts";
 import { isQueueId } from "../spool/queue-id.ts";
@@ -19,29 +19,29 @@ import {
 
 /**
  * active: an attempt is under way. held: put aside by an operator, or its login is frozen. waiting: not tried yet.
- * deferred: tried in vain, and tried again later. damaged: cannot be read.
+ * deferred: tried without success, and tried again later. damaged: cannot be read.
  */
-export const statuses = ["waiting", "active", "deferred", "held", "damaged"] as const;
-export type Status = (typeof statuses)[number];
+export const queueStatuses = ["waiting", "active", "deferred", "held", "damaged"] as const;
+export type QueueStatus = (typeof queueStatuses)[number];
 
-/** What a message must be like; all that is given must fit. `*` in an address stands for anything. */
-export interface Filter {
+/** Which messages are meant: those that fit all that is given. `*` in an address stands for anything. */
+export interface MessageFilter {
   readonly user?: string;
   readonly sender?: string;
-  /** One of those who still wait. */
+  /** A recipient who still waits. */
   readonly recipient?: string;
   readonly domain?: string;
   /** Milliseconds since it was accepted. */
   readonly olderThan?: number;
   /** "late": the sender has been told that it takes long. */
-  readonly status?: Status | "late";
-  /** Stands in the last reply about one of those who still wait; in any case of letters. */
+  readonly status?: QueueStatus | "late";
+  /** Part of the last reply about a recipient who still waits; upper and lower case are the same. */
   readonly error?: string;
 }
 
-/** What can be done to messages. */
-export const acts = ["hold", "release", "retry", "bounce", "drop", "redirect"] as const;
-export type Act = (typeof acts)[number];
+/** What operators can do to messages. */
+export const actionNames = ["hold", "release", "retry", "bounce", "drop", "redirect"] as const;
+export type ActionName = (typeof actionNames)[number];
 
 /**
  * Who asks. A Unix socket does not tell Node.js who is at its other end, so the command says it of itself; only root,
@@ -60,105 +60,113 @@ export function nameOperator({ name, uid, sudoUser }: Operator): string {
   return `${name} (uid ${uid}${sudoUser === undefined ? "" : `, sudo by ${sudoUser}`})`;
 }
 
-/** Which messages there are. Of `ids` those that fit, else all that fit. */
-export interface ListOrder {
-  readonly word: "list";
+/** Which messages there are: of `ids`, or of all, those that fit. */
+export interface ListRequest {
+  readonly verb: "list";
   readonly ids?: readonly string[];
-  readonly filter: Filter;
+  readonly filter: MessageFilter;
 }
 
 /** One message with its history and its header, or all of it. */
-export interface ReadOrder {
-  readonly word: "read";
+export interface ReadRequest {
+  readonly verb: "read";
   readonly id: string;
   readonly body: boolean;
 }
 
-export interface ActOrder {
-  readonly word: "act";
-  readonly act: Act;
+export interface ActionRequest {
+  readonly verb: "act";
+  readonly action: ActionName;
   readonly ids: readonly string[];
-  /** For hold and bounce: why; "" where nothing was said. */
+  /** Why; "" where no reason was given. */
   readonly reason: string;
   /** For redirect: where to, as in delivery.relay; "" takes a redirection back. */
   readonly relay: string;
   readonly by: Operator;
 }
 
-export interface FreezeOrder {
-  readonly word: "freeze";
+export interface FreezeRequest {
+  readonly verb: "freeze";
   readonly login: string;
   readonly reason: string;
   readonly by: Operator;
 }
 
-export interface ThawOrder {
-  readonly word: "thaw";
+export interface ThawRequest {
+  readonly verb: "thaw";
   readonly login: string;
   readonly by: Operator;
 }
 
 /** Which logins are frozen. */
-export interface FrozenOrder {
-  readonly word: "frozen";
+export interface FrozenLoginsRequest {
+  readonly verb: "frozen";
 }
 
-/** Which messages an attempt is under way for. */
-export interface ActiveOrder {
-  readonly word: "active";
+/** For which messages an attempt is under way. */
+export interface ActiveRequest {
+  readonly verb: "active";
 }
 
-/** What is damaged in the spool; repaired where that is wanted. */
-export interface VerifyOrder {
-  readonly word: "verify";
+/** What is damaged in the spool; with `repair` it is repaired. */
+export interface VerifyRequest {
+  readonly verb: "verify";
   readonly repair: boolean;
   readonly by: Operator;
 }
 
-/** What changes nothing. */
-export type LookOrder = ListOrder | ReadOrder | FrozenOrder;
-export type Order = LookOrder | ActiveOrder | ActOrder | FreezeOrder | ThawOrder | VerifyOrder;
-type Word = Order["word"];
+/** Those that change nothing. */
+export type QueryRequest = ListRequest | ReadRequest | FrozenLoginsRequest;
+export type ControlRequest =
+  | QueryRequest
+  | ActiveRequest
+  | ActionRequest
+  | FreezeRequest
+  | ThawRequest
+  | VerifyRequest;
+type ControlVerb = ControlRequest["verb"];
 
 /** A message of the queue. */
-export interface Queued {
+export interface QueuedMessage {
   readonly id: string;
-  readonly status: Exclude<Status, "damaged">;
+  readonly status: Exclude<QueueStatus, "damaged">;
   readonly envelope: Envelope;
 }
 
-export interface Unreadable {
+export interface DamagedMessage {
   readonly id: string;
   readonly status: "damaged";
   readonly reason: string;
 }
 
-/** An ID that was asked for by name and is not in the queue. */
-export interface Unknown {
+/** An ID that was given and is not in the queue. */
+export interface UnknownMessage {
   readonly id: string;
   readonly status: "unknown";
 }
 
-export type Listed = Queued | Unreadable | Unknown;
+export type ListedMessage = QueuedMessage | DamagedMessage | UnknownMessage;
 
 /** First the message, then its octets in base64, piece by piece. */
-export type Piece = { readonly message: Listed; readonly history: History } | { readonly octets: string };
+export type MessagePart =
+  | { readonly message: ListedMessage; readonly history: History }
+  | { readonly octets: string };
 
 /**
- * done, or why not: unknown to the queue; skipped, because there is nothing to do; busy with an attempt, after which it
- * will be done; failed.
+ * done, or why not. unknown: not in the queue. skipped: there is nothing to do. busy: an attempt is under way, and the
+ * action follows it. failed.
  */
-export interface Done {
+export interface ActionResult {
   readonly id: string;
   readonly outcome: "done" | "unknown" | "skipped" | "busy" | "failed";
-  /** In words; "" where there is nothing to add. */
+  /** For people; "" where there is nothing to add. */
   readonly says: string;
 }
 
-/** What freezing a login came to. */
+/** What freezing a login did. */
 export interface FreezeResult {
   readonly login: string;
-  /** Why the relay takes it for nobody, or "" where it is a login, or that cannot be told. */
+  /** Why the relay does not know this login, or "" where it does, or cannot tell. */
   readonly unheardOf: string;
   /** It was frozen before. */
   readonly already: boolean;
@@ -166,29 +174,29 @@ export interface FreezeResult {
   /** Messages that are held from now on, and how many of them an attempt is under way for. */
   readonly held: number;
   readonly active: number;
-  /** What was accepted from it lately, and how much of that is still here. */
-  readonly lastHour: Share;
-  readonly lastDay: Share;
+  /** What was accepted from it in the last hour and day, and how much of that is still here. */
+  readonly lastHour: RecentMail;
+  readonly lastDay: RecentMail;
 }
 
 /** Messages of an hour, recipients of a day. */
-export interface Share {
+export interface RecentMail {
   readonly accepted: number;
   readonly here: number;
 }
 
-/** What thawing a login came to. */
-export interface Melt {
+/** What thawing a login did. */
+export interface ThawResult {
   readonly login: string;
   /** False: it was not frozen. */
   readonly wasFrozen: boolean;
   readonly released: number;
-  /** Held for reasons of their own. */
+  /** Held by an operator as well. */
   readonly stillHeld: number;
 }
 
-/** A login that is frozen. */
-export interface Frozen {
+/** A frozen login. */
+export interface FrozenLogin {
   readonly login: string;
   /** Since when, in milliseconds since the epoch. */
   readonly at: number;
@@ -196,44 +204,42 @@ export interface Frozen {
   readonly reason: string;
 }
 
-/** One damage. */
-export interface Checked {
+/** One fault in the spool. */
+export interface CheckedDamage {
   /** The file, what was expected of it and what was found. */
   readonly fault: string;
-  /** What a repair does about it, and whether that is anything, and whether it has been done. */
+  /** What a repair does about it, whether it does anything, and whether it has been done. */
   readonly remedy: string;
   readonly repairable: boolean;
   readonly repaired: boolean;
 }
 
 export interface Answers {
-  readonly list: Listed;
-  readonly read: Piece;
-  readonly act: Done;
+  readonly list: ListedMessage;
+  readonly read: MessagePart;
+  readonly act: ActionResult;
   readonly freeze: FreezeResult;
-  readonly thaw: Melt;
-  readonly frozen: Frozen;
+  readonly thaw: ThawResult;
+  readonly frozen: FrozenLogin;
   readonly active: { readonly id: string };
-  readonly verify: Checked;
+  readonly verify: CheckedDamage;
 }
 
-export type AnswerTo<Given extends Order> = Answers[Given["word"]];
+export type AnswerTo<Given extends ControlRequest> = Answers[Given["verb"]];
 
-/**
- * Does what is asked, and answers piece by piece while it does so. Throws a Failure for what the operator can mend.
- */
-export type Desk = <Given extends Order>(order: Given) => AsyncIterable<AnswerTo<Given>>;
+/** Carries out a request and answers piece by piece meanwhile. Throws a Failure for what the operator can put right. */
+export type ControlApi = <Given extends ControlRequest>(order: Given) => AsyncIterable<AnswerTo<Given>>;
 
-/** Where one can only look. */
-export type Window = <Given extends LookOrder>(order: Given) => AsyncIterable<AnswerTo<Given>>;
+/** The part that changes nothing. */
+export type QueryApi = <Given extends QueryRequest>(order: Given) => AsyncIterable<AnswerTo<Given>>;
 
 const text: Field<string> = is("a text", (found) => typeof found === "string");
-/** It goes into a line of the log and into a reply. */
+/** For a line of the log and for a reply. */
 const oneLine: Field<string> = is(
   "one line of 400 characters at most",
   (found): found is string => typeof found === "string" && /^\P{Cc}{0,400}$/u.test(found),
 );
-const flag: Field<boolean> = is("true or false", (found) => typeof found === "boolean");
+const trueOrFalse: Field<boolean> = is("true or false", (found) => typeof found === "boolean");
 const time: Field<number> = is(
   "milliseconds",
   (found): found is number => Number.isSafeInteger(found) && Number(found) >= 0,
@@ -254,40 +260,43 @@ export const operator: Field<Operator> = record<Operator>({
   sudoUser: optional(shortText),
 });
 
-const filter = record<Filter>({
+const filter = record<MessageFilter>({
   user: optional(text),
   sender: optional(text),
   recipient: optional(text),
   domain: optional(text),
   olderThan: optional(time),
-  status: optional(oneOf(...statuses, "late")),
+  status: optional(oneOf(...queueStatuses, "late")),
   error: optional(text),
 });
 
-const orders: { readonly [Name in Word]: Field<Extract<Order, { word: Name }>> } = {
-  list: record<ListOrder>({ word: oneOf("list"), ids: optional(list(queueId)), filter }),
-  read: record<ReadOrder>({ word: oneOf("read"), id: queueId, body: flag }),
-  act: record<ActOrder>({
-    word: oneOf("act"),
-    act: oneOf(...acts),
+const requestFields: { readonly [Name in ControlVerb]: Field<Extract<ControlRequest, { verb: Name }>> } = {
+  list: record<ListRequest>({ verb: oneOf("list"), ids: optional(list(queueId)), filter }),
+  read: record<ReadRequest>({ verb: oneOf("read"), id: queueId, body: trueOrFalse }),
+  act: record<ActionRequest>({
+    verb: oneOf("act"),
+    action: oneOf(...actionNames),
     ids: listOfSome(queueId),
     reason: oneLine,
     relay: oneLine,
     by: operator,
   }),
-  freeze: record<FreezeOrder>({ word: oneOf("freeze"), login: oneLine, reason: oneLine, by: operator }),
-  thaw: record<ThawOrder>({ word: oneOf("thaw"), login: oneLine, by: operator }),
-  frozen: record<FrozenOrder>({ word: oneOf("frozen") }),
-  active: record<ActiveOrder>({ word: oneOf("active") }),
-  verify: record<VerifyOrder>({ word: oneOf("verify"), repair: flag, by: operator }),
+  freeze: record<FreezeRequest>({ verb: oneOf("freeze"), login: oneLine, reason: oneLine, by: operator }),
+  thaw: record<ThawRequest>({ verb: oneOf("thaw"), login: oneLine, by: operator }),
+  frozen: record<FrozenLoginsRequest>({ verb: oneOf("frozen") }),
+  active: record<ActiveRequest>({ verb: oneOf("active") }),
+  verify: record<VerifyRequest>({ verb: oneOf("verify"), repair: trueOrFalse, by: operator }),
 };
 
-/** The order that `json` is, or one line about what is wrong with it. */
-export function parseOrder(json: string): Order | { readonly wrong: string } {
+/** The request in `json`, or one line about what is wrong with it. */
+export function parseRequest(json: string): ControlRequest | { readonly wrong: string } {
   try {
     const found: unknown = JSON.parse(json);
-    const word = oneOf(...(Object.keys(orders) as Word[])).read(fieldsOf(found, "")["word"], "word");
-    return orders[word].read(found, "");
+    const verb = oneOf(...(Object.keys(requestFields) as ControlVerb[])).read(
+      fieldsOf(found, "")["verb"],
+      "verb",
+    );
+    return requestFields[verb].read(found, "");
   } catch (error) {
     if (error instanceof Mismatch) return { wrong: error.message };
     if (error instanceof SyntaxError) return { wrong: "expected JSON" };

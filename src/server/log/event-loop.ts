@@ -1,17 +1,17 @@
 /** A watch on the event loop: one thread serves everybody, and what takes it for long keeps all waiting. */
 import { log } from "./log.ts";
 
-export interface Senses {
+export interface LoopClocks {
   /** Milliseconds of a clock that nobody sets. */
   readonly now: () => number;
   /** Milliseconds of processor time that the process has used. */
   readonly processor: () => number;
-  readonly longest: () => Longest;
+  readonly longest: () => LongestWork;
   /** Calls `look` again and again, so many milliseconds apart, until the function that it gives is called. */
   readonly every: (milliseconds: number, look: () => void) => () => void;
 }
 
-export interface Watch {
+export interface EventLoopWatch {
   /** The longest delay of the last minute or two, in seconds. */
   readonly delay: () => number;
   stop(): void;
@@ -21,13 +21,13 @@ export interface Watch {
 const interval = 100;
 
 /** Milliseconds late from which on it is told. */
-const told = 1_000;
+const reportedDelay = 1_000;
 
 /** Milliseconds after which the longest delay begins anew; the one before still counts. */
 const period = 60_000;
 
 /** Begins to watch. A standstill is logged when it is over, with the message whose work it was, where that is known. */
-export function watchLoop({ now, processor, longest, every }: Senses): Watch {
+export function watchEventLoop({ now, processor, longest, every }: LoopClocks): EventLoopWatch {
   let last = now();
   let used = processor();
   let since = last;
@@ -44,7 +44,7 @@ export function watchLoop({ now, processor, longest, every }: Senses): Watch {
       most = 0;
     }
     most = Math.max(most, late);
-    if (late >= told) {
+    if (late >= reportedDelay) {
       log("standstill", {
         seconds: late / 1000,
         processor: spent / 1000,
@@ -63,28 +63,28 @@ export function watchLoop({ now, processor, longest, every }: Senses): Watch {
  */
 
 /** Hears of each message that is taken in hand, and "" when none is any more. */
-export type Marker = (id: string) => void;
+export type MessageMarker = (id: string) => void;
 
 /** The longest of what was done in one go since somebody asked. */
-export interface Longest {
+export interface LongestWork {
   /** A queue ID, or "" where nothing had a name. */
   readonly id: string;
   readonly milliseconds: number;
 }
 
-const nothingDone: Longest = { id: "", milliseconds: 0 };
+const nothingDone: LongestWork = { id: "", milliseconds: 0 };
 
-let marker: Marker = () => undefined;
+let marker: MessageMarker = () => undefined;
 let current = "";
 let longest = nothingDone;
 
 /** Sends all later marks to `next`. Tests and `serve` call it; nothing else does. */
-export function markWith(next: Marker): void {
+export function markWith(next: MessageMarker): void {
   marker = next;
 }
 
 /** Does `work`, which waits for nothing, in the name of the message `id`. */
-export function inHand<Result>(id: string, work: () => Result): Result {
+export function workOnMessage<Result>(id: string, work: () => Result): Result {
   const outer = current;
   current = id;
   if (outer !== id) marker(id);
@@ -100,7 +100,7 @@ export function inHand<Result>(id: string, work: () => Result): Result {
 }
 
 /** What took longest since the last call. */
-export function takeLongest(): Longest {
+export function takeLongestWork(): LongestWork {
   const found = longest;
   longest = nothingDone;
   return found;

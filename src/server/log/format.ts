@@ -1,14 +1,14 @@
 /**
  * How an entry of the log is written down: in the shape that syslog gives to Postfix's lines, or as JSON.
  */
-import type { Level } from "./events.ts";
-import type { Entry } from "./log.ts";
+import type { LogLevel } from "./events.ts";
+import type { LogEntry } from "./log.ts";
 
-export type Format = "postfix" | "json";
+export type LogFormat = "postfix" | "json";
 
 /** An entry on its way to a destination. */
-export interface Line {
-  readonly level: Level;
+export interface LogLine {
+  readonly level: LogLevel;
   /** Who speaks: `postfix/submission/smtpd`. */
   readonly tag: string;
   /** What stands behind the tag. */
@@ -20,17 +20,17 @@ export interface Line {
 }
 
 /** `pid` and `hostname` stand in each line, as syslog would put them there. */
-export interface Speaker {
+export interface LogSource {
   readonly hostname: string;
   readonly pid: number;
 }
 
 /** Writes `entry`, which happened at `at` (milliseconds since the epoch). */
-export function lineOf(entry: Entry, at: number, format: Format, speaker: Speaker): Line {
+export function lineOf(entry: LogEntry, at: number, format: LogFormat, speaker: LogSource): LogLine {
   return format === "json" ? jsonLine(entry, at) : postfixLine(entry, at, speaker);
 }
 
-function postfixLine({ level, daemon, text, fields }: Entry, at: number, speaker: Speaker): Line {
+function postfixLine({ level, daemon, text, fields }: LogEntry, at: number, speaker: LogSource): LogLine {
   const tag = `postfix/${daemon}`;
   const marked = level === "info" ? text : `${level}: ${text}`;
   return {
@@ -42,23 +42,23 @@ function postfixLine({ level, daemon, text, fields }: Entry, at: number, speaker
   };
 }
 
-function jsonLine({ level, daemon, event, fields }: Entry, at: number): Line {
+function jsonLine({ level, daemon, event, fields }: LogEntry, at: number): LogLine {
   const text = JSON.stringify({ time: new Date(at).toISOString(), level, daemon, event, ...fields });
   return { level, tag: "tpa-submit", text, whole: text, messages: messagesOf(fields) };
 }
 
-const messagesOf = ({ id, report }: Entry["fields"]): readonly string[] =>
+const messagesOf = ({ id, report }: LogEntry["fields"]): readonly string[] =>
   [id, report].filter((one) => typeof one === "string");
 
 /** A line as rsyslog's traditional format has it; RFC 3164 section 4.1 without the priority in front. */
-export function syslogLine(tag: string, text: string, at: number, { hostname, pid }: Speaker): string {
-  return `${stamp(at)} ${hostname} ${tag}[${pid}]: ${text}`;
+export function syslogLine(tag: string, text: string, at: number, { hostname, pid }: LogSource): string {
+  return `${timestamp(at)} ${hostname} ${tag}[${pid}]: ${text}`;
 }
 
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** "Nov  2 03:02:46", local time: fail2ban and mtail compare it with the clock of the host. */
-function stamp(at: number): string {
+function timestamp(at: number): string {
   const date = new Date(at);
   const clock = [date.getHours(), date.getMinutes(), date.getSeconds()];
   const time = clock.map((part) => String(part).padStart(2, "0")).join(":");

@@ -2,12 +2,12 @@
  * The mail log. One function, `log(event, fields)`, that any part of the server may call;
  * where the lines go is decided once, by `serve` (sinks are in sink.ts).
  */
-import { type EventName, events, type FieldsOf, type Level } from "./events.ts";
+import { type EventName, events, type FieldsOf, type LogLevel } from "./events.ts";
 
 /** One thing that happened, ready to be written in either form. */
-export interface Entry {
+export interface LogEntry {
   readonly event: EventName;
-  readonly level: Level;
+  readonly level: LogLevel;
   /** `submission/smtpd`, `qmgr`: what stands behind `postfix/` in the tag. */
   readonly daemon: string;
   /** Postfix's words. */
@@ -15,12 +15,12 @@ export interface Entry {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-export type Sink = (entry: Entry) => void;
+export type LogSink = (entry: LogEntry) => void;
 
-let sink: Sink = () => undefined;
+let sink: LogSink = () => undefined;
 
 /** Sends all later entries to `next`. Tests and `serve` call it; nothing else does. */
-export function logTo(next: Sink): void {
+export function logTo(next: LogSink): void {
   sink = next;
 }
 
@@ -30,10 +30,10 @@ export function log<Name extends EventName>(event: Name, fields: FieldsOf<Name>)
 }
 
 /** Puts `event` into words. Control characters and forged tags in any field, a client's or a server's, are made harmless here. */
-export function entryOf<Name extends EventName>(event: Name, fields: FieldsOf<Name>): Entry {
+export function entryOf<Name extends EventName>(event: Name, fields: FieldsOf<Name>): LogEntry {
   const { daemon, level, text } = events[event] as {
     daemon: string;
-    level: Level;
+    level: LogLevel;
     text: (fields: unknown) => string;
   };
   const clean = printable(fields, daemon === "master" ? Number.POSITIVE_INFINITY : longestText) as Readonly<

@@ -3,24 +3,24 @@
  */
 
 import { deliveryStatus, type EventName, type FieldsOf } from "./events.ts";
-import type { Entry, Sink } from "./log.ts";
-import { type Distribution, expose, exposeHistogram, type Metric, type Sample } from "./prometheus.ts";
+import type { LogEntry, LogSink } from "./log.ts";
+import { expose, exposeHistogram, type HistogramSample, type Metric, type Sample } from "./prometheus.ts";
 
 export interface Metrics {
   /** For logTo(), beside the sink of the log. */
-  readonly count: Sink;
+  readonly count: LogSink;
   /** All metrics in Prometheus' text format (prometheus.ts, `expositionType`). */
   readonly text: () => string;
 }
 
 /** Begins at zero. `readings` is asked for the gauges each time that the text is wanted. */
-export function openMetrics(readings: Readings): Metrics {
-  const events = startCounter(logged);
-  const meters = counted.map((row) => ({
+export function openMetrics(readings: GaugeReadings): Metrics {
+  const events = startCounter(eventCounter);
+  const meters = logMetrics.map((row) => ({
     row,
     ...(row.type === "histogram" ? startHistogram(row) : startCounter(row)),
   }));
-  const names = Object.keys(gauges) as (keyof Readings)[];
+  const names = Object.keys(gauges) as (keyof GaugeReadings)[];
   return {
     count: (entry) => {
       events.add({ labels: [entry.event], value: 1 });
@@ -37,13 +37,13 @@ export function openMetrics(readings: Readings): Metrics {
 
 /** Passes an entry on to each of `sinks`. */
 export const toAll =
-  (...sinks: readonly Sink[]): Sink =>
+  (...sinks: readonly LogSink[]): LogSink =>
   (entry) => {
     for (const sink of sinks) sink(entry);
   };
 
-/** What this process takes from the machine: three of the {@link Readings}. `started` is in milliseconds since the epoch. */
-export function processReadings(started: number): Pick<Readings, "started" | "processor" | "memory"> {
+/** What this process takes from the machine: three of the {@link GaugeReadings}. `started` is in milliseconds since the epoch. */
+export function processReadings(started: number): Pick<GaugeReadings, "started" | "processor" | "memory"> {
   const just = (value: number): readonly Sample[] => [{ labels: [], value }];
   return {
     started: () => just(started / 1000),
@@ -55,8 +55,8 @@ export function processReadings(started: number): Pick<Readings, "started" | "pr
   };
 }
 
-function samplesOf({ of }: Counted, { event, fields }: Entry): readonly Sample[] {
-  const read = of[event] as ((fields: Entry["fields"]) => readonly Sample[]) | undefined;
+function samplesOf({ samplesOfEvents: of }: LogMetric, { event, fields }: LogEntry): readonly Sample[] {
+  const read = of[event] as ((fields: LogEntry["fields"]) => readonly Sample[]) | undefined;
   return read?.(fields) ?? [];
 }
 
@@ -99,7 +99,7 @@ function startCounter(row: Metric): Meter {
   };
 }
 
-function startHistogram(row: Counted): Meter {
+function startHistogram(row: LogMetric): Meter {
   const series = startSeries(row, (labels) => ({
     labels,
     sum: 0,
@@ -113,7 +113,7 @@ function startHistogram(row: Counted): Meter {
       state.count += 1;
       state.atMost = state.atMost.map((count, index) => count + (value <= (row.bounds[index] ?? 0) ? 1 : 0));
     },
-    text: () => exposeHistogram(row, row.bounds, series.all() satisfies readonly Distribution[]),
+    text: () => exposeHistogram(row, row.bounds, series.all() satisfies readonly HistogramSample[]),
   };
 }
 
@@ -122,11 +122,11 @@ function startHistogram(row: Counted): Meter {
 // No label has a login or an address in it. man/tpa-submit-serve.8, METRICS, lists the rows; a test compares the two.
 
 /** For some of the events, what an entry adds to a metric. */
-export type Of = { readonly [Name in EventName]?: (fields: FieldsOf<Name>) => readonly Sample[] };
+export type EventSamples = { readonly [Name in EventName]?: (fields: FieldsOf<Name>) => readonly Sample[] };
 
 /** A metric that grows with the log. */
-export interface Counted extends Metric {
-  readonly of: Of;
+export interface LogMetric extends Metric {
+  readonly samplesOfEvents: EventSamples;
   /** Upper bounds of the buckets; of a histogram only. */
   readonly bounds: readonly number[];
 }
@@ -137,7 +137,7 @@ const tls = ["trust", "protocol", "cipher", "secret_bits", "algorithm_bits"] as 
 const powersOfTen = (from: number, to: number): readonly number[] =>
   Array.from({ length: to - from + 1 }, (_, index) => Number(`1e${from + index}`));
 
-export const counted: readonly Counted[] = [
+export const logMetrics: readonly LogMetric[] = [
   counter("postfix_smtpd_connects_total", "Connections from clients.", [], { connect: () => one() }),
   counter("postfix_smtpd_disconnects_total", "Ends of connections from clients.", [], {
     disconnect: () => one(),
@@ -251,7 +251,7 @@ export const counted: readonly Counted[] = [
 ];
 
 /** Fed by every entry, by the name of the event. */
-export const logged = metric(
+export const eventCounter = metric(
   "counter",
   "tpa_submit_log_events_total",
   "Events, by the names that tpa-submit-serve(8) lists.",
@@ -317,10 +317,10 @@ export const gauges = {
 } as const;
 
 /** What the gauges say at the moment; labels in the order of the row. */
-export type Readings = { readonly [Name in keyof typeof gauges]: () => readonly Sample[] };
+export type GaugeReadings = { readonly [Name in keyof typeof gauges]: () => readonly Sample[] };
 
-function counter(name: string, help: string, labels: readonly string[], of: Of): Counted {
-  return { ...metric("counter", name, help, labels), of, bounds: [] };
+function counter(name: string, help: string, labels: readonly string[], of: EventSamples): LogMetric {
+  return { ...metric("counter", name, help, labels), samplesOfEvents: of, bounds: [] };
 }
 
 function histogram(
@@ -328,9 +328,9 @@ function histogram(
   help: string,
   labels: readonly string[],
   bounds: readonly number[],
-  of: Of,
-): Counted {
-  return { ...metric("histogram", name, help, labels), of, bounds };
+  of: EventSamples,
+): LogMetric {
+  return { ...metric("histogram", name, help, labels), samplesOfEvents: of, bounds };
 }
 
 function metric(type: Metric["type"], name: string, help: string, labels: readonly string[]): Metric {

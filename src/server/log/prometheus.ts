@@ -20,7 +20,7 @@ export interface Sample {
 }
 
 /** What was observed under one set of labels. */
-export interface Distribution {
+export interface HistogramSample {
   readonly labels: readonly string[];
   readonly sum: number;
   readonly count: number;
@@ -38,7 +38,7 @@ export function expose(metric: Metric, samples: readonly Sample[]): string {
 export function exposeHistogram(
   metric: Metric,
   bounds: readonly number[],
-  distributions: readonly Distribution[],
+  distributions: readonly HistogramSample[],
 ): string {
   const { name, labels: names } = metric;
   const lines = distributions.flatMap(({ labels, sum, count, atMost }) => [

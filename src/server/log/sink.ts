@@ -11,23 +11,23 @@ import { connect, type Socket } from "node:net";
 import type { Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Format, type Line, lineOf, syslogLine } from "./format.ts";
-import { entryOf, type Sink } from "./log.ts";
+import { type LogFormat, type LogLine, lineOf, syslogLine } from "./format.ts";
+import { entryOf, type LogSink } from "./log.ts";
 
-export type Target =
+export type LogTarget =
   | { readonly kind: "stdout" | "journal" }
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "syslog"; readonly host: string; readonly port: number };
 
-export interface LogPlan {
-  readonly target: Target;
-  readonly format: Format;
+export interface LogOptions {
+  readonly target: LogTarget;
+  readonly format: LogFormat;
   /** Stands in each line. */
   readonly hostname: string;
 }
 
 /** What the process has; tests have their own. */
-export interface Surroundings {
+export interface SinkDependencies {
   readonly stdout: Writable;
   readonly stderr: Writable;
   /** The journal's stream socket. */
@@ -37,7 +37,7 @@ export interface Surroundings {
 
 export interface OpenSink {
   /** For logTo(). */
-  readonly write: Sink;
+  readonly write: LogSink;
   /** Opens a file anew, for logrotate; throws a Failure, and keeps the old one, where that cannot be done. */
   readonly reopen: () => Promise<void>;
   /** Resolves when every line is written. Lines that come later go to standard error. */
@@ -49,26 +49,26 @@ const mostWaiting = 100_000;
 
 /** Opens the log. `now` gives milliseconds since the epoch. Throws a Failure where a file cannot be opened. */
 export async function openSink(
-  plan: LogPlan,
+  plan: LogOptions,
   now: () => number,
-  around: Surroundings = surroundings(),
+  around: SinkDependencies = processDependencies(),
 ): Promise<OpenSink> {
   const speaker = { hostname: plan.hostname, pid: around.pid };
-  const header = ({ tag, text }: Line) => syslogLine(tag, text, now(), speaker);
+  const header = ({ tag, text }: LogLine) => syslogLine(tag, text, now(), speaker);
   const destination = await destinationFor(plan.target, around, header);
   const fallback = toStream(around.stderr);
-  let waiting: Line[] = [];
+  let waiting: LogLine[] = [];
   let lost = 0;
   let works = true;
   let closed = false;
   let running: Promise<void> | undefined;
 
-  const write: Sink = (entry) => {
+  const write: LogSink = (entry) => {
     if (waiting.length >= mostWaiting) lost += 1;
     else keep(entry);
   };
 
-  const keep: Sink = (entry) => {
+  const keep: LogSink = (entry) => {
     waiting.push(lineOf(entry, now(), plan.format, speaker));
     running ??= drain();
   };
@@ -88,16 +88,16 @@ export async function openSink(
     running = undefined;
   }
 
-  async function deliver(lines: readonly Line[]): Promise<void> {
+  async function deliver(lines: readonly LogLine[]): Promise<void> {
     try {
       if (closed) throw new Error("it is closed");
-      await destination.take(lines);
+      await destination.write(lines);
       if (!works) around.stderr.write("the log can be written again, and goes on there\n");
       works = true;
     } catch (error) {
       if (works) around.stderr.write(`the log cannot be written, and goes on here: ${errorText(error)}\n`);
       works = false;
-      await fallback.take(lines).catch(() => {
+      await fallback.write(lines).catch(() => {
         lost += lines.length;
       });
     }
@@ -114,7 +114,7 @@ export async function openSink(
   };
 }
 
-const surroundings = (): Surroundings => ({
+const processDependencies = (): SinkDependencies => ({
   stdout: process.stdout,
   stderr: process.stderr,
   journal: "/run/systemd/journal/stdout",
@@ -122,10 +122,10 @@ const surroundings = (): Surroundings => ({
 });
 
 async function destinationFor(
-  target: Target,
-  around: Surroundings,
-  header: (line: Line) => string,
-): Promise<Destination> {
+  target: LogTarget,
+  around: SinkDependencies,
+  header: (line: LogLine) => string,
+): Promise<LogDestination> {
   switch (target.kind) {
     case "stdout":
       return toStream(around.stdout);
@@ -141,9 +141,9 @@ async function destinationFor(
 // Where the lines of the log can go: a stream, a file, the journal of systemd, a syslog server.
 // A destination takes lines or says that it cannot; what then becomes of them is decided in sink.ts.
 
-export interface Destination {
+export interface LogDestination {
   /** Resolves when the lines are written, in order. Rejects with the system's error; some may be written then. */
-  readonly take: (lines: readonly Line[]) => Promise<void>;
+  readonly write: (lines: readonly LogLine[]) => Promise<void>;
   /** For logrotate: lets go of a file that was renamed. */
   readonly reopen: () => Promise<void>;
   readonly close: () => Promise<void>;
@@ -151,20 +151,20 @@ export interface Destination {
 
 const nothing = (): Promise<void> => Promise.resolve();
 
-const joined = (lines: readonly Line[]): string => lines.map(({ whole }) => `${whole}\n`).join("");
+const joined = (lines: readonly LogLine[]): string => lines.map(({ whole }) => `${whole}\n`).join("");
 
 /** Standard output, or another stream that stays open when the log ends. */
-export function toStream(stream: Writable): Destination {
+export function toStream(stream: Writable): LogDestination {
   stream.on("error", ignore); // the callback of the write that failed is told
   return {
-    take: (lines) => write(stream, joined(lines)),
+    write: (lines) => write(stream, joined(lines)),
     reopen: nothing,
     close: async () => void stream.off("error", ignore),
   };
 }
 
 /** Appends to the file `path`. Throws a Failure where it cannot be opened. */
-export async function toFile(path: string): Promise<Destination> {
+export async function toFile(path: string): Promise<LogDestination> {
   const openFile = () =>
     open(path, "a", 0o640).catch((error: unknown) => {
       throw new Failure(exitStatus.cannotCreate, `cannot write the log: ${errorText(error)}`, {
@@ -174,7 +174,7 @@ export async function toFile(path: string): Promise<Destination> {
   let file = await openFile();
   let torn = "";
   return {
-    take: async (lines) => {
+    write: async (lines) => {
       const text = torn + joined(lines);
       torn = "\n"; // a full disk may keep half a line: the next one must not continue it
       await file.appendFile(text);
@@ -205,7 +205,7 @@ const mostPauses = 500;
  * that a connection begins with (systemd's own sd_journal_stream_fd(3) writes it). The journal never answers and
  * shuts its side down at once, so each connection stays half open.
  */
-export function toJournal(path: string): Destination {
+export function toJournal(path: string): LogDestination {
   const connections = new Map<string, Socket>();
   let written = 0; // when the last stream was written to
 
@@ -241,7 +241,7 @@ export function toJournal(path: string): Destination {
   }
 
   return {
-    take: async (lines) => {
+    write: async (lines) => {
       for (const [index, step] of inSteps(lines).entries()) {
         const since = performance.now() - written;
         if (index < mostPauses && since < journalPause) await pause(journalPause);
@@ -260,7 +260,7 @@ export function toJournal(path: string): Destination {
  * What to write to each stream, in steps. The journal reads streams that are ready at the same time in any order:
  * a line whose message is spoken of in another stream before it belongs to a later step than that.
  */
-function inSteps(lines: readonly Line[]): readonly ReadonlyMap<string, string>[] {
+function inSteps(lines: readonly LogLine[]): readonly ReadonlyMap<string, string>[] {
   const steps: Map<string, string>[] = [];
   const ofStream = new Map<string, number>();
   const ofMessage = new Map<string, { readonly tag: string; readonly step: number }>();
@@ -284,7 +284,7 @@ function inSteps(lines: readonly Line[]): readonly ReadonlyMap<string, string>[]
 const longestDatagram = 8000;
 
 /** A syslog server: RFC 3164 over UDP, since RFC 5424 lines come out of rsyslog in a shape that nobody parses. */
-export function toSyslog(host: string, port: number, header: (line: Line) => string): Destination {
+export function toSyslog(host: string, port: number, header: (line: LogLine) => string): LogDestination {
   let socket: UdpSocket | undefined;
   let refusal: Error | undefined; // that nobody listens is learnt after a datagram went out
 
@@ -301,7 +301,7 @@ export function toSyslog(host: string, port: number, header: (line: Line) => str
     return next;
   }
 
-  async function send(line: Line): Promise<void> {
+  async function send(line: LogLine): Promise<void> {
     const text = Buffer.from(`<${mail + severity[line.level]}>${header(line)}`);
     const datagram = text.length > longestDatagram ? text.subarray(0, longestDatagram) : text;
     const to = await connection();
@@ -311,7 +311,7 @@ export function toSyslog(host: string, port: number, header: (line: Line) => str
   }
 
   return {
-    take: async (lines) => {
+    write: async (lines) => {
       for (const line of lines) await send(line);
       const error = refusal;
       refusal = undefined;

@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { exitStatus, Failure } from "../../../src/failure.ts";
-import { callDesk } from "../../../src/server/control/client.ts";
-import type { Desk } from "../../../src/server/control/protocol.ts";
-import { type ControlSocket, listenForOrders } from "../../../src/server/control/server.ts";
+import { connectControlApi } from "../../../src/server/control/client.ts";
+import type { ControlApi } from "../../../src/server/control/protocol.ts";
+import { type ControlServer, startControlServer } from "../../../src/server/control/server.ts";
 
 let folder: string;
 let path: string;
-let socket: ControlSocket | undefined;
+let socket: ControlServer | undefined;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "tpa-submit-socket-"));
   path = join(folder, "control");
@@ -30,10 +30,10 @@ const desk = ((order: { readonly word: string }) =>
     yield { login: "user1", at: 0, by: "root", reason: "" };
     if (order.word === "list") throw new Failure(exitStatus.temporary, "not now");
     yield { login: "user2", at: 0, by: "root", reason: "" };
-  })()) as unknown as Desk;
+  })()) as unknown as ControlApi;
 
 async function open(): Promise<void> {
-  socket = await listenForOrders(path, desk, "1.2.3");
+  socket = await startControlServer(path, desk, "1.2.3");
 }
 
 function post(
@@ -50,12 +50,12 @@ function post(
 
 test("carries answers line by line, and a failure with its exit status", async () => {
   await open();
-  const called = await callDesk(path, "1.2.3");
+  const called = await connectControlApi(path, "1.2.3");
   const logins: string[] = [];
-  for await (const { login } of called?.({ word: "frozen" }) ?? []) logins.push(login);
+  for await (const { login } of called?.({ verb: "frozen" }) ?? []) logins.push(login);
   expect(logins).toEqual(["user1", "user2"]);
   const failing = async (): Promise<void> => {
-    for await (const _ of called?.({ word: "list", filter: {} }) ?? []);
+    for await (const _ of called?.({ verb: "list", filter: {} }) ?? []);
   };
   await expect(failing()).rejects.toMatchObject({ message: "not now", status: exitStatus.temporary });
 });
@@ -63,10 +63,10 @@ test("carries answers line by line, and a failure with its exit status", async (
 test("may be left in the middle of an answer", async () => {
   const endless = async function* () {
     for (;;) yield { login: "user1", at: 0, by: "root", reason: "" };
-  } as unknown as Desk;
-  socket = await listenForOrders(path, endless, "1.2.3");
-  const called = await callDesk(path, "1.2.3");
-  for await (const { login } of called?.({ word: "frozen" }) ?? []) {
+  } as unknown as ControlApi;
+  socket = await startControlServer(path, endless, "1.2.3");
+  const called = await connectControlApi(path, "1.2.3");
+  for await (const { login } of called?.({ verb: "frozen" }) ?? []) {
     expect(login).toBe("user1");
     break; // what the connection says of that afterwards would end this process
   }
@@ -76,13 +76,13 @@ test("may be left in the middle of an answer", async () => {
 
 test("talks to a command of its own version only", async () => {
   await open();
-  await expect(callDesk(path, "1.2.4")).rejects.toThrow(
+  await expect(connectControlApi(path, "1.2.4")).rejects.toThrow(
     `${path}: the relay that runs is of version 1.2.3, this command of 1.2.4; restart the relay`,
   );
 });
 
 test("is missed where nobody listens", async () => {
-  expect(await callDesk(path, "1.2.3")).toBeUndefined();
+  expect(await connectControlApi(path, "1.2.3")).toBeUndefined();
 });
 
 test("is for owner and group", async () => {
@@ -92,12 +92,12 @@ test("is for owner and group", async () => {
 
 test("is not taken from another program, nor is a file that is no socket removed", async () => {
   await open();
-  await expect(listenForOrders(path, desk, "1.2.3")).rejects.toThrow(
+  await expect(startControlServer(path, desk, "1.2.3")).rejects.toThrow(
     `${path}: another program listens there; stop that, or name another path in control.socket`,
   );
   const file = join(folder, "file");
   await writeFile(file, "precious");
-  await expect(listenForOrders(file, desk, "1.2.3")).rejects.toThrow(/is no socket, and is left alone/);
+  await expect(startControlServer(file, desk, "1.2.3")).rejects.toThrow(/is no socket, and is left alone/);
   expect((await stat(file)).size).toBe(8);
 });
 
@@ -105,7 +105,7 @@ test.each([
   ["a path that is too long for a socket", "x".repeat(120), /expected a path of 107 octets at most/],
   ["a folder that is not there", "missing/control", /cannot listen for orders: .*its folder must be there/],
 ])("refuses %s", async (_, name, words) => {
-  await expect(listenForOrders(join(folder, name), desk, "1.2.3")).rejects.toThrow(words);
+  await expect(startControlServer(join(folder, name), desk, "1.2.3")).rejects.toThrow(words);
 });
 
 test.each([
@@ -140,6 +140,6 @@ test("ends in one line where another kind of program answers", async () => {
     client.resume();
   });
   await new Promise<void>((resolve) => other.listen(path, resolve));
-  await expect(callDesk(path, "1.2.3")).rejects.toThrow(/the relay cannot be asked/);
+  await expect(connectControlApi(path, "1.2.3")).rejects.toThrow(/the relay cannot be asked/);
   await new Promise((resolve) => other.close(resolve));
 });

@@ -14,7 +14,7 @@ import { openPolicies, type StsPolicies } from "../../../src/server/delivery/tls
 import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
 import { type StsCache, stsCache } from "../../../src/server/delivery/tls/sts-cache.ts";
 import { fetchingFrom } from "../../../src/server/delivery/tls/sts-fetch.ts";
-import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
 import { close, type Script } from "../../tools/fakeserver.ts";
 import { server } from "./hosts.ts";
@@ -65,7 +65,7 @@ describe("MTA-STS", () => {
     }).listen(0, "127.0.0.1");
     await once(web, "listening");
     webPort = (web.address() as AddressInfo).port;
-    logTo(({ text }: Entry) => lines.push(text));
+    logTo(({ text }: LogEntry) => lines.push(text));
   });
   afterEach(async () => {
     logTo(() => undefined);

@@ -1,9 +1,13 @@
 /** What is done to the messages of a spool, by the program's own code, and what the world is told meanwhile. */
 import { buffer } from "node:stream/consumers";
-import { layFloor } from "../../../src/server/control/actions.ts";
-import { openDesk, verify } from "../../../src/server/control/api.ts";
-import { frostedSpool, newFrost, openFrozen } from "../../../src/server/control/frozen-logins.ts";
-import type { Desk, Act as Word } from "../../../src/server/control/protocol.ts";
+import { newActionContext } from "../../../src/server/control/actions.ts";
+import { openControlApi, verify } from "../../../src/server/control/api.ts";
+import {
+  newFreezeHold,
+  openFrozenLogins,
+  spoolWithFreezes,
+} from "../../../src/server/control/frozen-logins.ts";
+import type { ControlApi, ActionName as Word } from "../../../src/server/control/protocol.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
@@ -30,7 +34,7 @@ const messagesTo =
     const spool = await openSpool(directory, now, disk);
     for (const recipients of all) await put(spool, { recipients: recipients.map((to) => recipient(to)) });
     await spool.close();
-    await (await openFrozen(frozenFile)).freeze(frozenBefore);
+    await (await openFrozenLogins(frozenFile)).freeze(frozenBefore);
   };
 
 /** The ID of the only message. */
@@ -203,18 +207,31 @@ const report: Act = {
 };
 
 /** The desk of a spool that nobody else has, as `tpa-submit queue` opens it. */
-async function deskOn(disk: Disk): Promise<{ readonly desk: Desk; readonly close: () => Promise<void> }> {
+async function deskOn(
+  disk: Disk,
+): Promise<{ readonly desk: ControlApi; readonly close: () => Promise<void> }> {
   const opened = await openSpool(directory, later, disk);
-  const frozen = await openFrozen(frozenFile);
-  const frost = newFrost(frozen);
-  const spool = frostedSpool(opened, frost);
+  const frozen = await openFrozenLogins(frozenFile);
+  const frost = newFreezeHold(frozen);
+  const spool = spoolWithFreezes(opened, frost);
   const people = {
     endSessions: () => 0,
-    unheardOf: async () => "",
+    whyUnknown: async () => "",
     sent: () => ({ messages: 0, recipients: 0 }),
   };
-  const floor = layFloor({ spool, frozen, frost, people, patience, now: later, hostname });
-  return { desk: openDesk(floor, () => new Promise<void>(() => undefined), []), close: () => opened.close() };
+  const floor = newActionContext({
+    spool,
+    frozen,
+    freezeHold: frost,
+    sessions: people,
+    retryPolicy: patience,
+    now: later,
+    hostname,
+  });
+  return {
+    desk: openControlApi(floor, () => new Promise<void>(() => undefined), []),
+    close: () => opened.close(),
+  };
 }
 
 /** An order about the only message, after which `stands`. */
@@ -225,8 +242,8 @@ const ordered =
     tell("message", there(id));
     const { desk, close } = await deskOn(disk);
     for await (const { outcome } of desk({
-      word: "act",
-      act: word,
+      verb: "act",
+      action: word,
       ids: [id],
       reason: "",
       relay: "",
@@ -279,11 +296,11 @@ const freeze: Act = {
     tell("message", there(await onlyOn(disk)));
     tell("logins", frozenAre(["user2"], ["user1"]));
     const { desk, close } = await deskOn(disk);
-    for await (const _ of desk({ word: "freeze", login: "user1", reason: "", by })) {
+    for await (const _ of desk({ verb: "freeze", login: "user1", reason: "", by })) {
       tell("logins", frozenAre(["user1", "user2"]));
     }
     tell("logins", frozenAre(["user1"], ["user2"]));
-    for await (const _ of desk({ word: "thaw", login: "user2", by })) tell("logins", frozenAre(["user1"]));
+    for await (const _ of desk({ verb: "thaw", login: "user2", by })) tell("logins", frozenAre(["user1"]));
     await close();
   },
 };
@@ -340,7 +357,7 @@ const verifying: Act = {
         : `${sound} is lost`,
     );
     const care = await fsckLocked(directory, later, disk);
-    for await (const { fault, remedy, repaired } of verify({ word: "verify", repair: true, by }, care, [
+    for await (const { fault, remedy, repaired } of verify({ verb: "verify", repair: true, by }, care, [
       usage,
     ])) {
       if (!repaired) throw new Error(`${fault}: ${remedy}`);
@@ -349,7 +366,7 @@ const verifying: Act = {
       if (aside.length > 0) tell(remedy, isAside(aside));
     }
     tell("damage", ({ damaged }) => [...damaged.values()][0]);
-    for await (const { fault } of verify({ word: "verify", repair: false, by }, care, [usage]))
+    for await (const { fault } of verify({ verb: "verify", repair: false, by }, care, [usage]))
       throw new Error(fault);
     await care.close();
   },

@@ -5,9 +5,9 @@
 import type { Result } from "../../../probe/result.ts";
 import { outcomes } from "../../../probe/verdict.ts";
 import {
-  type Distribution,
   expose,
   exposeHistogram,
+  type HistogramSample,
   type Metric,
   type Sample,
 } from "../../../server/log/prometheus.ts";
@@ -164,7 +164,7 @@ export function newFigures(): Figures {
       );
       const distributions = Array.from(
         targets,
-        ([route, { sum, count, atMost }]): Distribution => ({
+        ([route, { sum, count, atMost }]): HistogramSample => ({
           labels: [route],
           sum,
           count,

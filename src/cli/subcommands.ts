@@ -4,16 +4,16 @@ import { usageMistake } from "./options.ts";
 import { print } from "./print.ts";
 import { headingFor } from "./terminal.ts";
 
-export interface Word {
+export interface Subcommand {
   readonly summary: string;
   readonly load: () => Promise<{ readonly run: (argv: readonly string[]) => Promise<number> }>;
 }
 
-export interface Family {
+export interface CommandGroup {
   /** Behind "tpa-submit". */
   readonly name: string;
   readonly summary: string;
-  readonly words: Readonly<Record<string, Word>>;
+  readonly subcommands: Readonly<Record<string, Subcommand>>;
   /** The word that is meant where none is given. */
   readonly standard: string;
   /** Where to read on. */
@@ -21,15 +21,15 @@ export interface Family {
 }
 
 /** Runs the word that `argv` begins with; gives its exit status. Throws a {@link usageMistake} where there is none. */
-export async function runWord(family: Family, argv: readonly string[]): Promise<number> {
-  const { name, words, standard } = family;
+export async function runSubcommand(group: CommandGroup, argv: readonly string[]): Promise<number> {
+  const { name, subcommands: words, standard } = group;
   const [first = standard, ...rest] = argv;
   if (first === "--help" || first === "-h" || (first === "help" && rest.length === 0)) {
-    print(overview(family));
+    print(overview(group));
     return exitStatus.ok;
   }
-  if (first === "help") return runWord(family, [...rest.slice(0, 1), "--help"]);
-  if (first.startsWith("-")) return runWord(family, [standard, ...argv]);
+  if (first === "help") return runSubcommand(group, [...rest.slice(0, 1), "--help"]);
+  if (first.startsWith("-")) return runSubcommand(group, [standard, ...argv]);
   const word = Object.hasOwn(words, first) ? words[first] : undefined;
   if (word) return (await word.load()).run(rest);
   const meant = nearest(first, Object.keys(words));
@@ -38,7 +38,7 @@ export async function runWord(family: Family, argv: readonly string[]): Promise<
   throw usageMistake(name, `there is no "${name} ${first}"; ${known}`);
 }
 
-function overview({ name, summary, words, standard, manual }: Family): string {
+function overview({ name, summary, subcommands: words, standard, manual }: CommandGroup): string {
   const heading = headingFor(process.stdout);
   const rows = Object.entries(words).map(([word, { summary: what }]) => `  ${word.padEnd(9)} ${what}\n`);
   return `${heading("Usage:")} tpa-submit ${name} [word] [options]
