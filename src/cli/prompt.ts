@@ -1,5 +1,6 @@
 /**
- * Asks for secrets on the terminal itself, so that standard input and output may be pipes. What is typed is not shown.
+ * Questions on the terminal: for secrets, which are not shown while they are typed, and whether to go on. Secrets are
+ * asked for on the terminal itself, so that standard input and output may be pipes.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
@@ -118,10 +119,8 @@ function withoutLast(octets: Uint8Array): Uint8Array {
   return octets.subarray(0, Math.max(last, 0));
 }
 
-// Asks whether to go on, on the terminal, and only there.
-
-/** Whether the operator wants it. Throws a Failure where nobody can be asked; `what` would be done then with --yes. */
-export async function isWanted(question: string, what: string): Promise<boolean> {
+/** Whether the answer is yes. Throws a Failure where there is no terminal; it names --yes as the way to `what`. */
+export async function isConfirmed(question: string, what: string): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
     throw new Failure(exitStatus.usage, `there is no terminal to ask on; say --yes to ${what}`);
   }

@@ -11,7 +11,7 @@ const changeSubcommand = (act: ActionName, summary: string): Subcommand => ({
 });
 
 export const subcommands: Readonly<Record<string, Subcommand>> = {
-  list: { summary: "Tell which messages there are.", load: () => import("./queue/list.ts") },
+  list: { summary: "List messages.", load: () => import("./queue/list.ts") },
   show: {
     summary: "Show messages: envelope, history, header, and on request the body.",
     load: () => import("./queue/show.ts"),

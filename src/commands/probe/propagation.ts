@@ -12,7 +12,7 @@ import {
   value,
 } from "../../cli/options.ts";
 import { print } from "../../cli/print.ts";
-import { isWanted } from "../../cli/prompt.ts";
+import { isConfirmed } from "../../cli/prompt.ts";
 import { startSpinner } from "../../cli/spinner.ts";
 import { duration } from "../../config/kinds.ts";
 import { server } from "../../config/probes.ts";
@@ -168,7 +168,7 @@ async function confirm({ login, passwordFile, yes }: Wishes): Promise<void> {
   const why = `no password in ${passwordFile} opens ${login}, so this may be somebody's own account`;
   const question = `${why}. Is it for tests alone, and shall it get a new password?`;
   const what = `change it: ${why}`;
-  if (!(await isWanted(question, what))) throw new Failure(exitStatus.temporary, "nothing was changed");
+  if (!(await isConfirmed(question, what))) throw new Failure(exitStatus.temporary, "nothing was changed");
 }
 
 async function doorOf(config: Config, { server: given, ca }: Options): Promise<Door> {

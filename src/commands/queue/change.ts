@@ -1,6 +1,6 @@
-/** `tpa-submit queue hold`, release, retry, bounce, drop and redirect: shows what it will touch, asks, and does it. */
+/** `tpa-submit queue hold`, release, retry, bounce, drop and redirect: shows what it will change, asks, and does it. */
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
-import { isWanted } from "../../cli/prompt.ts";
+import { isConfirmed } from "../../cli/prompt.ts";
 import { tableLines, widthOf } from "../../cli/table.ts";
 import { relay as relayKind } from "../../config/kinds.ts";
 import { readConfig } from "../../config/read.ts";
@@ -99,7 +99,7 @@ export const actionCommands = {
   }),
 };
 
-/** Messages that are shown before the question; of more only the number. */
+/** Messages that are shown before the question; of the others only the number. */
 const mostShown = 20;
 
 export async function change(act: ActionName, argv: readonly string[]): Promise<number> {
@@ -116,7 +116,7 @@ export async function change(act: ActionName, argv: readonly string[]): Promise<
   const found = await showSelection(api, wanted, filter);
   let status: number = found.unknown ? exitStatus.noInput : exitStatus.ok;
   const what = `${act} ${plural(found.ids.length, "message")}`;
-  if (found.ids.length > 0 && !given.dryRun && (given.yes || (await isWanted(`${what}?`, what)))) {
+  if (found.ids.length > 0 && !given.dryRun && (given.yes || (await isConfirmed(`${what}?`, what)))) {
     const order = { verb: "act", action: act, ids: found.ids, reason: given.reason, relay, by } as const;
     status = Math.max(status, await runAction(api, order, given.json));
   }
@@ -143,7 +143,7 @@ function relayOf(given: string | undefined): string {
   );
 }
 
-/** Nobody shall change everything by leaving something out. */
+/** Nothing is changed because something was left out. */
 function requireSelection(
   name: string,
   wanted: readonly string[],
@@ -155,7 +155,7 @@ function requireSelection(
   if (!some && !everything) throw usageMistake(name, "which messages? Give queue IDs, filters or --all");
 }
 
-/** Tells on standard error what will be touched. */
+/** Shows on standard error what will be changed. */
 async function showSelection(api: ControlApi, wanted: readonly string[], filter: MessageFilter) {
   const counts = newCounts();
   const ids: string[] = [];
@@ -179,7 +179,7 @@ async function* rowsOf(
   for (const message of messages) yield rowOf(message, now, true);
 }
 
-/** The worst that came of it, as an exit status. */
+/** The exit status is that of the worst result. */
 const statusOf: Readonly<Record<ActionResult["outcome"], number>> = {
   done: exitStatus.ok,
   skipped: exitStatus.ok,
@@ -191,7 +191,7 @@ const statusOf: Readonly<Record<ActionResult["outcome"], number>> = {
 async function runAction(api: ControlApi, order: ActionRequest, asJson: boolean): Promise<number> {
   let done = 0;
   let status: number = exitStatus.ok;
-  async function* told(): AsyncGenerator<string> {
+  async function* results(): AsyncGenerator<string> {
     for await (const one of api(order)) {
       const { id, outcome, says } = one;
       if (outcome === "done") done++;
@@ -201,6 +201,6 @@ async function runAction(api: ControlApi, order: ActionRequest, asJson: boolean)
     }
     if (!asJson) yield `${plural(done, "message")} ${actionTexts[order.action].done}\n`;
   }
-  await printAll(told());
+  await printAll(results());
   return status;
 }

@@ -14,7 +14,7 @@ import { connectToQuery, type MessageWithOctets, readMessage } from "./connectio
 import { all, config, filterOf, filters, ids, idsOf } from "./options.ts";
 import { jsonOf, newCounts, plural, printOctets, say, time } from "./output.ts";
 
-export const line = command({
+export const exportCommand = command({
   name: "queue export",
   summary: "Copy messages out of the queue, in which they stay: into a folder, or to standard output.",
   options: {
@@ -34,15 +34,15 @@ export const line = command({
 });
 
 export async function run(argv: readonly string[]): Promise<number> {
-  const chosen = parseOptions(line, argv);
+  const chosen = parseOptions(exportCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
-  const wanted = await idsOf(line.name, chosen.arguments.ids);
+  const wanted = await idsOf(exportCommand.name, chosen.arguments.ids);
   const configuration = await readConfig(options.config);
   const filter = filterOf(options, configuration.domain);
   const some = wanted.length > 0 || Object.keys(filter).length > 0;
   if (some === options.all) {
-    throw usageMistake(line.name, "which messages? Give queue IDs and filters, or --all");
+    throw usageMistake(exportCommand.name, "which messages? Give queue IDs and filters, or --all");
   }
   const { api, close } = await connectToQuery(configuration);
   const counts = newCounts();
@@ -68,7 +68,7 @@ async function intoFolder(folder: string, api: QueryApi, found: Found): Promise<
         ...("envelope" in about ? { envelope: about.envelope } : {}),
         history: noted,
       };
-      const mode = 0o600; // people's letters
+      const mode = 0o600; // people's mail
       await writeFile(join(folder, `${about.id}.json`), `${JSON.stringify(envelope, undefined, 2)}\n`, {
         mode,
       });

@@ -3,7 +3,7 @@
  * `tpa-submit queue thaw` undoes it; what the login had queued goes out then, so it asks.
  */
 import { argument, command, flag, parseOptions } from "../../cli/options.ts";
-import { isWanted } from "../../cli/prompt.ts";
+import { isConfirmed } from "../../cli/prompt.ts";
 import { visible } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import type { Config } from "../../config/settings.ts";
@@ -13,17 +13,17 @@ import { connectToControl, connectToQuery, currentOperator } from "./connection.
 import { config, json, loginOf, reason, yes } from "./options.ts";
 import { newCounts, plural, printAll, say, time } from "./output.ts";
 
-export const freezeLine = command({
+export const freezeCommand = command({
   name: "queue freeze",
   summary:
-    "Shut a login out at once: nobody logs in with it, its sessions end, and all that it has queued is held. Without a login: tell who is frozen.",
+    "Shut a login out at once: nobody logs in with it, its sessions end, and all that it has queued is held. Without a login, list those that are frozen.",
   options: { config, reason, yes: flag("-y, --yes", "Changes nothing: this never asks."), json },
   arguments: { login: argument("[login]", "Whom to shut out.") },
   examples: ['tpa-submit queue freeze user1 --reason "password stolen"', "tpa-submit queue freeze"],
 });
 
 export async function freeze(argv: readonly string[]): Promise<number> {
-  const chosen = parseOptions(freezeLine, argv);
+  const chosen = parseOptions(freezeCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
   const configuration = await readConfig(options.config);
@@ -37,11 +37,11 @@ export async function freeze(argv: readonly string[]): Promise<number> {
     reason: options.reason,
     by,
   } as const;
-  for await (const frost of api(order)) {
-    if (frost.unheardOf !== "") {
-      say(`warning: nobody can log in as ${visible(frost.login)} anyway: ${visible(frost.unheardOf)}`);
+  for await (const result of api(order)) {
+    if (result.unheardOf !== "") {
+      say(`warning: nobody can log in as ${visible(result.login)} anyway: ${visible(result.unheardOf)}`);
     }
-    await printAll(options.json ? once(`${JSON.stringify(frost)}\n`) : once(freezeText(frost)));
+    await printAll(options.json ? once(`${JSON.stringify(result)}\n`) : once(freezeText(result)));
   }
   await close();
   return exitStatus.ok;
@@ -67,7 +67,7 @@ export function freezeText({
   ].join("\n");
 }
 
-/** Counts are kept by sixtieths of the span, so that the two may differ a little at its far end. */
+/** The limits count by sixtieths of the hour or day, so the two may differ a little at its beginning. */
 function recentText({ accepted, here }: RecentMail): string {
   return `${accepted} accepted, ${here} still here, ${Math.max(0, accepted - here)} already gone`;
 }
@@ -75,7 +75,7 @@ function recentText({ accepted, here }: RecentMail): string {
 async function listFrozen(configuration: Config, asJson: boolean): Promise<number> {
   const { api, close } = await connectToQuery(configuration);
   let count = 0;
-  async function* told(): AsyncGenerator<string> {
+  async function* lines(): AsyncGenerator<string> {
     for await (const { login, at, by, reason } of api({ verb: "frozen" })) {
       count++;
       if (asJson) yield `${JSON.stringify({ login, since: time(at), by, reason })}\n`;
@@ -85,23 +85,23 @@ async function listFrozen(configuration: Config, asJson: boolean): Promise<numbe
         ).concat("\n");
     }
   }
-  await printAll(told());
+  await printAll(lines());
   await close();
   if (!asJson) say(`${plural(count, "login")} frozen`);
   return exitStatus.ok;
 }
 
-export const thawLine = command({
+export const thawCommand = command({
   name: "queue thaw",
   summary:
-    "Let a frozen login in again, and its messages go on, but for those that were held for a reason of their own.",
+    "Let a frozen login in again, and its messages go on, except those that are held for another reason.",
   options: { config, yes, json },
   arguments: { login: argument("<login>", "Whom to let in.") },
   examples: ["tpa-submit queue list --user user1", "tpa-submit queue thaw user1"],
 });
 
 export async function thaw(argv: readonly string[]): Promise<number> {
-  const chosen = parseOptions(thawLine, argv);
+  const chosen = parseOptions(thawCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
   const configuration = await readConfig(options.config);
@@ -111,13 +111,13 @@ export async function thaw(argv: readonly string[]): Promise<number> {
   const counts = newCounts();
   for await (const _ of counts.of(api({ verb: "list", filter: { user: login, status: "held" } })));
   const what = `thaw ${visible(login)}, who has queued ${counts.text()}`;
-  if (options.yes || (await isWanted(`${what}?`, what))) {
-    for await (const melt of api({ verb: "thaw", login, by })) {
-      if (!melt.wasFrozen) throw new Failure(exitStatus.noInput, `${visible(login)} is not frozen`);
-      const { released, stillHeld } = melt;
-      const kept = stillHeld === 0 ? "" : `, ${stillHeld} stay held for a reason of their own`;
+  if (options.yes || (await isConfirmed(`${what}?`, what))) {
+    for await (const result of api({ verb: "thaw", login, by })) {
+      if (!result.wasFrozen) throw new Failure(exitStatus.noInput, `${visible(login)} is not frozen`);
+      const { released, stillHeld } = result;
+      const kept = stillHeld === 0 ? "" : `, ${stillHeld} stay held for another reason`;
       const text = `${visible(login)} is thawed: ${plural(released, "message")} released${kept}\n`;
-      await printAll(once(options.json ? `${JSON.stringify(melt)}\n` : text));
+      await printAll(once(options.json ? `${JSON.stringify(result)}\n` : text));
     }
   } else say("nothing was done");
   await close();

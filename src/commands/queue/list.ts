@@ -8,15 +8,15 @@ import { connectToQuery } from "./connection.ts";
 import { config, filterOf, filters, ids, idsOf, json } from "./options.ts";
 import { columns, jsonOf, mailqLines, newCounts, printAll, rowOf, say } from "./output.ts";
 
-export const line = command({
+export const listCommand = command({
   name: "queue list",
-  summary: "Tell which messages there are, oldest first: all, or those that fit.",
+  summary: "List messages, oldest first: all, or those that match.",
   options: {
     config,
     ...filters,
     json,
     format: parsed(
-      "--format <form>",
+      "--format <format>",
       "table, json, or mailq: as Postfix's mailq.",
       oneOf("table", "json", "mailq"),
       "table",
@@ -33,10 +33,10 @@ export const line = command({
 });
 
 export async function run(argv: readonly string[]): Promise<number> {
-  const chosen = parseOptions(line, argv);
+  const chosen = parseOptions(listCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
-  const wanted = await idsOf(line.name, chosen.arguments.ids);
+  const wanted = await idsOf(listCommand.name, chosen.arguments.ids);
   const configuration = await readConfig(options.config);
   const { api, close } = await connectToQuery(configuration);
   const counts = newCounts();
@@ -48,10 +48,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   return counts.unknown() ? exitStatus.noInput : exitStatus.ok;
 }
 
-/** In the form that `options` ask for. */
+/** In the format of the options. */
 async function* linesOf(
   messages: AsyncIterable<QueuedMessage | DamagedMessage>,
-  { json: asJson, format }: Pick<OptionsOf<typeof line.options>, "json" | "format">,
+  { json: asJson, format }: Pick<OptionsOf<typeof listCommand.options>, "json" | "format">,
 ): AsyncGenerator<string> {
   if (asJson || format === "json") {
     for await (const message of messages) yield `${JSON.stringify(jsonOf(message))}\n`;

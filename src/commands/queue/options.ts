@@ -1,4 +1,4 @@
-/** Options that the words of `tpa-submit queue` share, and what they mean. */
+/** Options that the subcommands of `tpa-submit queue` share, and what they mean. */
 import { text as textOf } from "node:stream/consumers";
 import { argument, flag, type OptionsOf, oneOf, parsed, usageMistake, value } from "../../cli/options.ts";
 import { duration } from "../../config/kinds.ts";
@@ -11,7 +11,7 @@ export const json = flag("--json", "Print a line of JSON for each message.");
 export const yes = flag("-y, --yes", "Do it without asking.");
 export const dryRun = flag("-n, --dry-run", "Only show what it would be done to.");
 
-/** Stands in one line of the log. */
+/** For one line of the log. */
 export const reason = parsed(
   "-r, --reason <text>",
   "Why; it stands in the log.",
@@ -34,7 +34,7 @@ export const filters = {
     duration,
   ),
   status: parsed(
-    "--status <word>",
+    "--status <status>",
     `Those that are ${queueStatuses.slice(0, -1).join(", ")}, damaged, or late: their sender has been told.`,
     oneOf(...queueStatuses, "late"),
   ),
@@ -59,8 +59,8 @@ export function filterOf(chosen: OptionsOf<typeof filters>, domain: string): Mes
 export const loginOf = (name: string, domain: string): string =>
   canonicalLogin(name, domain) ?? name.toLowerCase();
 
-/** The queue IDs that were given, each once; the marks that mailq puts behind them are passed over. */
-export async function idsOf(word: string, given: readonly string[]): Promise<readonly string[]> {
+/** The queue IDs that were given, each once; the marks that mailq adds to them are ignored. */
+export async function idsOf(command: string, given: readonly string[]): Promise<readonly string[]> {
   const written = given.includes("-") ? [...given, ...(await textOf(process.stdin)).split(/\s+/)] : given;
   const found = written
     .filter((one) => one !== "-" && one !== "")
@@ -68,7 +68,7 @@ export async function idsOf(word: string, given: readonly string[]): Promise<rea
       const id = one.replace(/[*!]$/, "").toUpperCase();
       if (isQueueId(id)) return id;
       throw usageMistake(
-        word,
+        command,
         `${JSON.stringify(one)} is no queue ID: expected 12 hexadecimal digits, such as 65D3997B8000`,
       );
     });

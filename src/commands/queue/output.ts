@@ -1,5 +1,4 @@
-/** Messages as rows of the table that people read. */
-
+/** What `tpa-submit queue` prints: messages as a table, as JSON and as mailq; data to standard output, the rest to standard error. */
 import { once } from "node:events";
 import type { Column } from "../../cli/table.ts";
 import { visible } from "../../cli/visible.ts";
@@ -51,8 +50,8 @@ export const waitingOf = ({ recipients }: Envelope): readonly Recipient[] =>
 /** Why it is still here, as far as that is known. */
 function whyOf({ held, recipients }: Envelope): string {
   if (held) return held.reason === "" ? `held by ${held.by}` : held.reason;
-  const said = recipients.find(({ state, reply }) => state === "waiting" && reply !== undefined)?.reply;
-  return said === undefined ? "" : formatReply(said);
+  const last = recipients.find(({ state, reply }) => state === "waiting" && reply !== undefined)?.reply;
+  return last === undefined ? "" : formatReply(last);
 }
 
 const spans = [
@@ -78,9 +77,6 @@ export function sizeText(octets: number): string {
 
 export const plural = (count: number, one: string): string => `${count} ${one}${count === 1 ? "" : "s"}`;
 
-// Messages as JSON: the keys of Postfix's `postqueue -j`, so that its readers need not change, and then our own. Times
-// are seconds since the epoch in the former and RFC 3339 in the latter.
-
 /** The names of Postfix's queues. */
 const queueNames = {
   waiting: "incoming",
@@ -90,6 +86,10 @@ const queueNames = {
   damaged: "corrupt",
 } as const;
 
+/**
+ * A message as JSON: first the keys of Postfix's `postqueue -j`, so that its readers need not change, with times in
+ * seconds since the epoch; then our own, with times of RFC 3339.
+ */
 export function jsonOf(message: QueuedMessage | DamagedMessage): object {
   const queue = { queue_name: queueNames[message.status], queue_id: message.id };
   if (message.status === "damaged") return { ...queue, status: message.status, reason: message.reason };
@@ -133,18 +133,13 @@ function ownKeys({ login, attempts, due, warned, held, relay, envid, recipients 
 
 export const time = (milliseconds: number): string => new Date(milliseconds).toISOString();
 
-// Why a recipient still waits, in the words that Postfix's mailq has for it.
-
-/** `host mx[192.0.2.1] said: 451 4.3.0 try later (in reply to RCPT TO command)`, or what we found ourselves. */
+/** Why a recipient still waits, as Postfix's mailq has it: `host mx[192.0.2.1] said: 451 4.3.0 try later (in reply to RCPT TO command)`. */
 export function reasonOf(reply: LastReply): string {
   const { relay, command, text } = reply;
   if (relay === "none") return text;
   const host = relay.replace(/:\d+$/, "");
   return `host ${host} said: ${formatReply(reply)}${command === "" ? "" : ` (in reply to ${command} command)`}`;
 }
-
-// The queue as mailq(1) of Postfix shows it, character by character: check_mailq and many a script read that, and look at
-// the last line first. Postfix's own short forms of a line are `%-11s %7ld %20.20s %s` and `%-11s %7s %-20s %s`.
 
 /** asctime(3) without the year, in the zone of this host. */
 function dateText(milliseconds: number): string {
@@ -155,6 +150,10 @@ function dateText(milliseconds: number): string {
 const mailqLine = (id: string, size: string, date: string, rest: string): string =>
   `${id.padEnd(11)} ${size.padStart(7)} ${date.padEnd(20)} ${rest}\n`;
 
+/**
+ * The queue as mailq(1) of Postfix shows it, character by character: check_mailq and many scripts read that, and look at
+ * the last line first. Postfix's formats of a line are `%-11s %7ld %20.20s %s` and `%-11s %7s %-20s %s`.
+ */
 export async function* mailqLines(
   messages: AsyncIterable<QueuedMessage | DamagedMessage>,
 ): AsyncGenerator<string> {
@@ -171,7 +170,7 @@ export async function* mailqLines(
     : `\n-- ${Math.floor(octets / 1024)} Kbytes in ${count} Request${count === 1 ? "" : "s"}.\n`;
 }
 
-/** What stands behind the ID. */
+/** What follows the ID. */
 const statusMarks: Readonly<Record<string, string>> = { active: "*", held: "!" };
 
 function* mailqEntry(message: QueuedMessage | DamagedMessage): Generator<string> {
@@ -196,12 +195,10 @@ function* mailqEntry(message: QueuedMessage | DamagedMessage): Generator<string>
   }
 }
 
-// Standard output for data, standard error for talk.
-
 /** Characters that are written at a time. */
 const writtenAtATime = 32_768;
 
-/** Writes texts as they come, and waits for a reader who is slow. Where nobody reads any more, the program ends. */
+/** Writes texts as they come, and waits for a slow reader. When the reader has gone, the program ends. */
 export async function printAll(texts: AsyncIterable<string>): Promise<void> {
   process.stdout.on("error", ended);
   let waiting = "";
@@ -222,6 +219,7 @@ export async function printOctets(pieces: AsyncIterable<Uint8Array>): Promise<vo
   process.stdout.off("error", ended);
 }
 
+/** For standard error. */
 export function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
@@ -230,13 +228,13 @@ async function write(data: string | Uint8Array): Promise<void> {
   if (!process.stdout.write(data)) await once(process.stdout, "drain");
 }
 
-/** `queue list | head`: as with ls, that is no mistake. */
+/** `queue list | head`: as with ls, that is no error. */
 function ended(error: Error): void {
   if (errorCode(error) !== "EPIPE") throw error;
   process.exit(exitStatus.ok);
 }
 
-/** Counts what passes, and says of each ID that is not in the queue that it is not. */
+/** Counts the messages that pass, and prints of each unknown ID that it is not in the queue. */
 export function newCounts() {
   let messages = 0;
   let recipients = 0;

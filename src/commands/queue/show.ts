@@ -14,7 +14,7 @@ import { connectToQuery, type MessageWithOctets, readMessage } from "./connectio
 import { config, idsOf, json } from "./options.ts";
 import { ageText, jsonOf, printAll, say, time } from "./output.ts";
 
-export const line = command({
+export const showCommand = command({
   name: "queue show",
   summary: "Show messages: envelope, history of every attempt, header, and on request the body.",
   options: { config, body: flag("-b, --body", "Show the body as well."), json },
@@ -23,10 +23,10 @@ export const line = command({
 });
 
 export async function run(argv: readonly string[]): Promise<number> {
-  const chosen = parseOptions(line, argv);
+  const chosen = parseOptions(showCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
-  const wanted = await idsOf(line.name, chosen.arguments.ids);
+  const wanted = await idsOf(showCommand.name, chosen.arguments.ids);
   const { api, close } = await connectToQuery(await readConfig(options.config));
   let status: number = exitStatus.ok;
   for (const id of wanted) {

@@ -9,7 +9,7 @@ import { connectToQuery } from "./connection.ts";
 import { config, filterOf, filters, json } from "./options.ts";
 import { printAll, waitingOf } from "./output.ts";
 
-export const line = command({
+export const summaryCommand = command({
   name: "queue summary",
   summary:
     "Count recipients who still wait by the domain of their address, or messages by sender or login, in columns of age: up to 5, 10, 20 … minutes.",
@@ -24,7 +24,7 @@ export const line = command({
 });
 
 export async function run(argv: readonly string[]): Promise<number> {
-  const options = parseOptions(line, argv)?.options;
+  const options = parseOptions(summaryCommand, argv)?.options;
   if (!options) return exitStatus.ok;
   const configuration = await readConfig(options.config);
   const { api, close } = await connectToQuery(configuration);

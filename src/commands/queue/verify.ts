@@ -1,7 +1,7 @@
-/** `tpa-submit queue verify`: damage in the spool, told, and repaired where that is wanted. */
+/** `tpa-submit queue verify`: finds damage in the spool, and repairs it on request. */
 import { command, flag, parseOptions } from "../../cli/options.ts";
 import { print } from "../../cli/print.ts";
-import { isWanted } from "../../cli/prompt.ts";
+import { isConfirmed } from "../../cli/prompt.ts";
 import { visible } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
@@ -9,7 +9,7 @@ import { connectToVerify, currentOperator } from "./connection.ts";
 import { config, json, yes } from "./options.ts";
 import { plural, say } from "./output.ts";
 
-export const line = command({
+export const verifyCommand = command({
   name: "queue verify",
   summary:
     "Look at every file of the spool for damage, and repair what can be: what nobody can use is set aside in the folder damaged.",
@@ -20,7 +20,7 @@ export const line = command({
 
 /** Status 65 while damage is left. */
 export async function run(argv: readonly string[]): Promise<number> {
-  const options = parseOptions(line, argv)?.options;
+  const options = parseOptions(verifyCommand, argv)?.options;
   if (!options) return exitStatus.ok;
   const configuration = await readConfig(options.config);
   const by = currentOperator();
@@ -35,7 +35,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
   say(left === 0 ? "no damage" : `${plural(left, "fault")}, of which ${repairable} can be repaired`);
   const what = `repair ${plural(repairable, "fault")}`;
-  if (options.repair && repairable > 0 && (options.yes || (await isWanted(`${what}?`, what)))) {
+  if (options.repair && repairable > 0 && (options.yes || (await isConfirmed(`${what}?`, what)))) {
     for await (const checked of api({ verb: "verify", repair: true, by })) {
       if (checked.repaired) left--;
       const text = `${checked.fault}; ${checked.repaired ? "repaired" : "left"}: ${checked.remedy}\n`;

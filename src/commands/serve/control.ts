@@ -27,15 +27,15 @@ export function controlSocket({ control, spool }: Pick<Config, "control" | "spoo
 export interface Freezes {
   readonly frozen: FrozenLogins;
   readonly freezeHold: FreezeHold;
-  /** As scheduler and desk are to see it. */
+  /** For the scheduler and the control API. */
   readonly spool: Spool;
 }
 
 /** Throws a Failure where the file of frozen logins cannot be understood. */
 export async function openFreezes(spool: Spool, directory: string): Promise<Freezes> {
   const frozen = await openFrozenLogins(frozenFile(directory));
-  const frost = newFreezeHold(frozen);
-  return { frozen, freezeHold: frost, spool: spoolWithFreezes(spool, frost) };
+  const freezeHold = newFreezeHold(frozen);
+  return { frozen, freezeHold, spool: spoolWithFreezes(spool, freezeHold) };
 }
 
 export const frozenFile = (directory: string): string => join(directory, "frozen");

@@ -177,7 +177,7 @@ async function note(
 const frozenLoginsFile: KeptFile = {
   name: "frozen",
   fault: frozenFault,
-  repair: { because: "it says which logins are frozen; mend that line" },
+  repair: { because: "it says which logins are frozen; correct that line" },
 };
 
 /** `queue verify`: every fault, repaired one by one if the request says so. `others` are files of other parts in the spool. */

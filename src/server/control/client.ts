@@ -54,7 +54,7 @@ async function* ask<Given extends ControlRequest>(
   const body = JSON.stringify(asked);
   const asking = request({
     socketPath: path,
-    path: "/orders",
+    path: "/requests",
     method: "POST",
     agent: false,
     headers: { "content-type": "application/json", "content-length": Buffer.byteLength(body) },

@@ -88,7 +88,7 @@ function parseLine(json: string, where: string): FrozenLogin {
     const what = error instanceof Mismatch ? error.message : "expected JSON";
     throw new Failure(
       exitStatus.data,
-      `${where}: ${what}; mend the line: it says which login may not send mail`,
+      `${where}: ${what}; correct the line: it says which login may not send mail`,
     );
   }
 }

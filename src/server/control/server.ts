@@ -56,7 +56,7 @@ export async function startControlServer(
     if (error instanceof Failure || errorCode(error) === "") throw error;
     throw new Failure(
       exitStatus.cannotCreate,
-      `${path}: cannot listen for orders: ${errorText(error)}; control.socket names it, and its folder must be there`,
+      `${path}: cannot listen for requests: ${errorText(error)}; control.socket names it, and its folder must be there`,
     );
   }
   return {
@@ -130,14 +130,14 @@ async function isAnswered(path: string): Promise<boolean> {
 const clientLeft: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNRESET", "EPIPE", "ABORT_ERR"];
 
 async function answer(request: IncomingMessage, response: ServerResponse, api: ControlApi): Promise<void> {
-  if (request.method !== "POST" || request.url !== "/orders") {
-    return refuse(response, 404, exitStatus.usage, "expected POST /orders");
+  if (request.method !== "POST" || request.url !== "/requests") {
+    return refuse(response, 404, exitStatus.usage, "expected POST /requests");
   }
   if (Number(request.headers["content-length"] ?? 0) > largestRequest) {
     return refuse(response, 413, exitStatus.usage, "too many messages at a time");
   }
   const asked = parseRequest(await text(request));
-  if ("wrong" in asked) return refuse(response, 400, exitStatus.usage, `not an order: ${asked.wrong}`);
+  if ("wrong" in asked) return refuse(response, 400, exitStatus.usage, `not a request: ${asked.wrong}`);
   response.writeHead(200, { "content-type": "application/x-ndjson" });
   await pipeline(Readable.from(lines(api(asked))), response);
 }

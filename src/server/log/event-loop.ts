@@ -1,14 +1,18 @@
-/** A watch on the event loop: one thread serves everybody, and what takes it for long keeps all waiting. */
+/**
+ * The event loop: one thread serves everybody, so work that blocks it for long delays all. Work on a message that waits
+ * for nothing is done in its name: the watch can tell which message blocked the loop, and a start after a crash knows
+ * which message was being worked on (spool/in-hand-file.ts).
+ */
 import { log } from "./log.ts";
 
 export interface LoopClocks {
-  /** Milliseconds of a clock that nobody sets. */
+  /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Milliseconds of processor time that the process has used. */
   readonly processor: () => number;
   readonly longest: () => LongestWork;
-  /** Calls `look` again and again, so many milliseconds apart, until the function that it gives is called. */
-  readonly every: (milliseconds: number, look: () => void) => () => void;
+  /** Calls `check` again and again, so many milliseconds apart, until the function that it gives is called. */
+  readonly every: (milliseconds: number, check: () => void) => () => void;
 }
 
 export interface EventLoopWatch {
@@ -17,16 +21,16 @@ export interface EventLoopWatch {
   stop(): void;
 }
 
-/** Milliseconds between two looks. Our choice, and so are the others. */
+/** Milliseconds between two checks. Our choice, like the others here. */
 const interval = 100;
 
-/** Milliseconds late from which on it is told. */
+/** A delay from which on it is logged, in milliseconds. */
 const reportedDelay = 1_000;
 
-/** Milliseconds after which the longest delay begins anew; the one before still counts. */
+/** Milliseconds after which the longest delay starts again from 0; the one of the period before still counts. */
 const period = 60_000;
 
-/** Begins to watch. A standstill is logged when it is over, with the message whose work it was, where that is known. */
+/** Begins to watch. A blocked loop is logged when it runs again, with the message that blocked it, where that is known. */
 export function watchEventLoop({ now, processor, longest, every }: LoopClocks): EventLoopWatch {
   let last = now();
   let used = processor();
@@ -57,17 +61,12 @@ export function watchEventLoop({ now, processor, longest, every }: LoopClocks): 
   return { delay: () => Math.max(most, before) / 1000, stop };
 }
 
-/**
- * What the one thread is at. Work on a message that does not wait for anything is done in its name: whoever watches the
- * event loop can tell what held it up, and a start after a crash knows which message it was (spool/in-hand-file.ts).
- */
-
-/** Hears of each message that is taken in hand, and "" when none is any more. */
+/** Gets the ID of each message when work on it begins, and "" when that ends. */
 export type MessageMarker = (id: string) => void;
 
-/** The longest of what was done in one go since somebody asked. */
+/** The longest piece of work without a pause since the last question. */
 export interface LongestWork {
-  /** A queue ID, or "" where nothing had a name. */
+  /** A queue ID, or "" where the work was for no message. */
   readonly id: string;
   readonly milliseconds: number;
 }
@@ -99,7 +98,7 @@ export function workOnMessage<Result>(id: string, work: () => Result): Result {
   }
 }
 
-/** What took longest since the last call. */
+/** The longest piece of work since the last call. */
 export function takeLongestWork(): LongestWork {
   const found = longest;
   longest = nothingDone;

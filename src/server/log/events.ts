@@ -1,23 +1,23 @@
 /**
- * Everything the relay ever says in its log, a row each: whose name stands before it, how grave it is, its words.
- * The words are Postfix's, because fail2ban, mtail, pflogsumm and people's eyes read them unmodified.
+ * Every event of the log, a row each: the Postfix program in its tag, its level, its text. The texts are Postfix's,
+ * because fail2ban, mtail and pflogsumm read them unmodified, and people know them.
  * man/tpa-submit-serve.8, LOG EVENTS, lists the rows; a test compares the two.
  */
 import { formatReply, isPermanent, isPositive, type Reply } from "../../smtp/reply.ts";
 
 export type LogLevel = "info" | "warning" | "error";
 
-/** Which door a client came through; part of the tag: `postfix/submission/smtpd`, `postfix/smtps/smtpd`. */
+/** The listener that the client connected to; part of the tag: `postfix/submission/smtpd`, `postfix/smtps/smtpd`. */
 export type ListenerName = "submission" | "smtps";
 
 interface EventRow<Fields> {
-  /** The Postfix program whose line this is; "smtpd" is preceded by the door. */
+  /** The Postfix program whose line this is; "smtpd" is preceded by the listener. */
   readonly daemon: "smtpd" | "cleanup" | "qmgr" | "smtp" | "bounce" | "postsuper" | "master";
   readonly level: LogLevel;
   readonly text: (fields: Fields) => string;
 }
 
-/** What a line about a message names. */
+/** A line about a message names it. */
 interface OfMessage {
   readonly id: string;
 }
@@ -29,9 +29,9 @@ interface FromClient {
 }
 
 interface SessionStage {
-  /** The command that was last; "CONNECT" before the first, "UNKNOWN" for one that is none. */
+  /** The last command; "CONNECT" before the first, "UNKNOWN" for an unknown one. */
   readonly stage: string;
-  /** Of a message, as far as it came. */
+  /** Octets of the message so far. */
   readonly octets?: number;
 }
 
@@ -49,7 +49,7 @@ interface DeliveryAttempt {
   readonly use?: number;
 }
 
-/** What an operator does to a message, in the words of postsuper(1) where it has some. */
+/** What an operator does to a message, as postsuper(1) logs it where it can. */
 const actionTexts = {
   hold: "placed on hold",
   release: "released from hold",
@@ -132,25 +132,25 @@ export const events = {
       return `${client}: SASL ${isKnown ? mechanism : "PLAIN"} authentication failed: ${what}, sasl_username=${asOneWord(login)}`;
     },
   ),
-  // No words of fail2ban's: some programs try the best mechanism with every login, and then one that it can use.
+  // Not a text that fail2ban counts: some programs try the best mechanism with every login, then one that it can use.
   "auth-in-vain": smtpdEvent<FromClient & { mechanism: string; login: string; reason: string }>(
     "info",
     ({ client, mechanism, login, reason }) =>
       `${client}: SASL ${mechanism} authentication not possible: ${reason}, sasl_username=${asOneWord(login)}`,
   ),
-  // The words that fail2ban's stock filter passes over: trouble of ours bans nobody.
+  // A text that fail2ban's stock filter ignores: our own failures ban nobody.
   "auth-unavailable": smtpdEvent<FromClient & { mechanism: string; login: string; reason: string }>(
     "warning",
     ({ client, mechanism, login, reason }) =>
       `${client}: SASL ${mechanism} authentication failed: Connection lost to authentication server (${reason}), sasl_username=${asOneWord(login)}`,
   ),
-  // No words of fail2ban's: it has counted the wrong passwords that led here.
+  // Not a text that fail2ban counts: it has counted the wrong passwords before.
   "auth-braked": smtpdEvent<FromClient & { mechanism: string; login: string; until: string }>(
     "warning",
     ({ client, mechanism, login, until }) =>
       `${client}: SASL ${mechanism} authentication not tried until ${until}: too many wrong passwords before, sasl_username=${asOneWord(login)}`,
   ),
-  // Nor here: the password was right, and another try from there is no crime.
+  // Nor here: the password was right, and trying again is no attack.
   "auth-frozen": smtpdEvent<FromClient & { mechanism: string; login: string }>(
     "warning",
     ({ client, mechanism, login }) =>
@@ -244,7 +244,7 @@ export const events = {
     "smtp",
     "warning",
     ({ domain, reason, held }) =>
-      `no MTA-STS policy to be had for ${domain}: ${reason}; ${held ? "the one from before holds" : "going on without"}`,
+      `cannot get the MTA-STS policy of ${domain}: ${reason}; ${held ? "the previous one stays in force" : "going on without one"}`,
   ),
   "sts-trial": event<{ relay: string; reason: string }>(
     "smtp",
@@ -320,7 +320,7 @@ export const events = {
   "spool-broken": event<{ reason: string }>(
     "master",
     "error",
-    ({ reason }) => `the spool can promise nothing more, ending so as to be started anew: ${reason}`,
+    ({ reason }) => `the spool can promise nothing more, ending so that it is started again: ${reason}`,
   ),
   "operator-act": event<OfMessage & { act: OperatorAction; by: string; reason: string }>(
     "postsuper",
@@ -411,7 +411,7 @@ export const events = {
   "usage-unread": event<{ file: string; reason: string }>(
     "master",
     "warning",
-    ({ file, reason }) => `${file}: ${reason}; what it does not tell no longer counts for the limits`,
+    ({ file, reason }) => `${file}: ${reason}; what is missing there no longer counts for the limits`,
   ),
   "usage-unsaved": event<{ file: string; reason: string }>(
     "master",
@@ -443,7 +443,7 @@ export const events = {
   "not-listening": event<{ reason: string }>(
     "master",
     "error",
-    ({ reason }) => `nobody is listened to until this is mended, mail in the queue is delivered: ${reason}`,
+    ({ reason }) => `not listening until this is fixed, mail in the queue is still delivered: ${reason}`,
   ),
   "certificate-refused": event<{ reason: string }>(
     "master",
@@ -479,12 +479,12 @@ function event<Fields>(
   return { daemon, level, text };
 }
 
-/** What a client calls itself, as one word: what it says must not look like a further part of the line. */
+/** A name that a client chose, as one word: it must not look like another part of the line. */
 function asOneWord(said: string): string {
   return said.replace(/[\s<>,]/g, "?");
 }
 
-/** `DATA (123 bytes)`, as Postfix says it. */
+/** `DATA (123 bytes)`, as in Postfix. */
 function stageText({ stage, octets }: SessionStage): string {
   return octets === undefined ? stage : `${stage} (${octets} bytes)`;
 }
@@ -496,13 +496,13 @@ function smtpdEvent<Fields extends FromClient>(
   return { daemon: "smtpd", level, text };
 }
 
-/** RFC 3464 words as Postfix uses them: what became of one delivery. */
+/** The result of a delivery, in RFC 3464 terms as Postfix uses them. */
 export function deliveryStatus(reply: Reply): "sent" | "bounced" | "deferred" {
   if (isPositive(reply)) return "sent";
   return isPermanent(reply) ? "bounced" : "deferred";
 }
 
-/** The line about one delivery, in Postfix's words. */
+/** The line about one delivery, in Postfix's format. */
 function deliveryText({ id, to, relay, delays, reply, command, use }: DeliveryAttempt): string {
   const total = delays.reduce((sum, part) => sum + part, 0);
   const quote = formatReply(reply);

@@ -1,6 +1,4 @@
-/**
- * How an entry of the log is written down: in the shape that syslog gives to Postfix's lines, or as JSON.
- */
+/** How an entry of the log becomes a line: as syslog writes Postfix's lines, or as JSON. */
 import type { LogLevel } from "./events.ts";
 import type { LogEntry } from "./log.ts";
 
@@ -9,9 +7,9 @@ export type LogFormat = "postfix" | "json";
 /** An entry on its way to a destination. */
 export interface LogLine {
   readonly level: LogLevel;
-  /** Who speaks: `postfix/submission/smtpd`. */
+  /** The program: `postfix/submission/smtpd`. */
   readonly tag: string;
-  /** What stands behind the tag. */
+  /** What follows the tag. */
   readonly text: string;
   /** The line as it stands in a file, without the line end. */
   readonly whole: string;
@@ -19,25 +17,25 @@ export interface LogLine {
   readonly messages: readonly string[];
 }
 
-/** `pid` and `hostname` stand in each line, as syslog would put them there. */
+/** Host and process, in each line, as syslog would add them. */
 export interface LogSource {
   readonly hostname: string;
   readonly pid: number;
 }
 
 /** Writes `entry`, which happened at `at` (milliseconds since the epoch). */
-export function lineOf(entry: LogEntry, at: number, format: LogFormat, speaker: LogSource): LogLine {
-  return format === "json" ? jsonLine(entry, at) : postfixLine(entry, at, speaker);
+export function lineOf(entry: LogEntry, at: number, format: LogFormat, source: LogSource): LogLine {
+  return format === "json" ? jsonLine(entry, at) : postfixLine(entry, at, source);
 }
 
-function postfixLine({ level, daemon, text, fields }: LogEntry, at: number, speaker: LogSource): LogLine {
+function postfixLine({ level, daemon, text, fields }: LogEntry, at: number, source: LogSource): LogLine {
   const tag = `postfix/${daemon}`;
   const marked = level === "info" ? text : `${level}: ${text}`;
   return {
     level,
     tag,
     text: marked,
-    whole: syslogLine(tag, marked, at, speaker),
+    whole: syslogLine(tag, marked, at, source),
     messages: messagesOf(fields),
   };
 }

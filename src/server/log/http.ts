@@ -1,6 +1,5 @@
 /**
- * A small HTTP listener for monitoring: /metrics for Prometheus, /healthz for whoever asks whether all is well.
- * Nothing can be changed through it.
+ * A small HTTP listener for monitoring: /metrics for Prometheus, /healthz for health checks. It changes nothing.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -8,7 +7,7 @@ import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { logBug } from "./log.ts";
 import { expositionType } from "./prometheus.ts";
 
-/** Whether a message sent now would be taken and delivered; the reason is for people, one line. */
+/** Whether a message sent now would be accepted and delivered; the reason is one line for people. */
 export type Health = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
 export interface MonitoringPages {

@@ -1,7 +1,9 @@
 /**
- * Counts the entries of the log, and tells the figures to Prometheus. The server calls log() and nothing else.
+ * Counts the entries of the log for Prometheus; the server calls log() and nothing else. And every metric, a row each:
+ * its name, its help, its labels, and which events it counts. The names with postfix_ are those of mtail's program and of
+ * postfix_exporter, so that their dashboards go on working. No label has a login or an address in it.
+ * man/tpa-submit-serve.8, METRICS, lists the rows; a test compares the two.
  */
-
 import { deliveryStatus, type EventName, type FieldsOf } from "./events.ts";
 import type { LogEntry, LogSink } from "./log.ts";
 import { expose, exposeHistogram, type HistogramSample, type Metric, type Sample } from "./prometheus.ts";
@@ -13,7 +15,7 @@ export interface Metrics {
   readonly text: () => string;
 }
 
-/** Begins at zero. `readings` is asked for the gauges each time that the text is wanted. */
+/** Begins at zero. `readings` gives the gauges, each time that the text is made. */
 export function openMetrics(readings: GaugeReadings): Metrics {
   const events = startCounter(eventCounter);
   const meters = logMetrics.map((row) => ({
@@ -42,21 +44,21 @@ export const toAll =
     for (const sink of sinks) sink(entry);
   };
 
-/** What this process takes from the machine: three of the {@link GaugeReadings}. `started` is in milliseconds since the epoch. */
+/** What this process uses: three of the {@link GaugeReadings}. `started` is in milliseconds since the epoch. */
 export function processReadings(started: number): Pick<GaugeReadings, "started" | "processor" | "memory"> {
-  const just = (value: number): readonly Sample[] => [{ labels: [], value }];
+  const single = (value: number): readonly Sample[] => [{ labels: [], value }];
   return {
-    started: () => just(started / 1000),
+    started: () => single(started / 1000),
     processor: () => {
       const { user, system } = process.cpuUsage();
-      return just((user + system) / 1e6);
+      return single((user + system) / 1e6);
     },
-    memory: () => just(process.memoryUsage.rss()),
+    memory: () => single(process.memoryUsage.rss()),
   };
 }
 
-function samplesOf({ samplesOfEvents: of }: LogMetric, { event, fields }: LogEntry): readonly Sample[] {
-  const read = of[event] as ((fields: LogEntry["fields"]) => readonly Sample[]) | undefined;
+function samplesOf({ samplesOfEvents }: LogMetric, { event, fields }: LogEntry): readonly Sample[] {
+  const read = samplesOfEvents[event] as ((fields: LogEntry["fields"]) => readonly Sample[]) | undefined;
   return read?.(fields) ?? [];
 }
 
@@ -117,11 +119,7 @@ function startHistogram(row: LogMetric): Meter {
   };
 }
 
-// Every metric, a row each: its name, its help, its labels, and which events of the log it counts.
-// The names with postfix_ are those of mtail's program and of postfix_exporter, so that their dashboards go on working.
-// No label has a login or an address in it. man/tpa-submit-serve.8, METRICS, lists the rows; a test compares the two.
-
-/** For some of the events, what an entry adds to a metric. */
+/** What an entry adds to a metric, for the events that do. */
 export type EventSamples = { readonly [Name in EventName]?: (fields: FieldsOf<Name>) => readonly Sample[] };
 
 /** A metric that grows with the log. */
@@ -224,7 +222,7 @@ export const logMetrics: readonly LogMetric[] = [
   ),
   counter(
     "tpa_submit_reused_sessions_total",
-    "Deliveries, one per recipient, in sessions that had carried a message before.",
+    "Deliveries, one per recipient, in sessions that had been used before.",
     [],
     { delivery: ({ use }) => (use === undefined ? [] : one()) },
   ),
@@ -250,7 +248,7 @@ export const logMetrics: readonly LogMetric[] = [
   }),
 ];
 
-/** Fed by every entry, by the name of the event. */
+/** Counts every entry by the name of its event. */
 export const eventCounter = metric(
   "counter",
   "tpa_submit_log_events_total",
@@ -258,7 +256,7 @@ export const eventCounter = metric(
   ["event"],
 );
 
-/** What is asked for when somebody looks. */
+/** Measured when somebody asks. */
 export const gauges = {
   build: metric("gauge", "tpa_submit_build_info", "What runs.", ["version", "node"]),
   started: metric("gauge", "process_start_time_seconds", "When the process began, since the epoch.", []),
@@ -316,7 +314,7 @@ export const gauges = {
   logins: metric("gauge", "tpa_submit_logins", "Logins in the password file.", []),
 } as const;
 
-/** What the gauges say at the moment; labels in the order of the row. */
+/** The present values of the gauges; labels in the order of the row. */
 export type GaugeReadings = { readonly [Name in keyof typeof gauges]: () => readonly Sample[] };
 
 function counter(name: string, help: string, labels: readonly string[], of: EventSamples): LogMetric {

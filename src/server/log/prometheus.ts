@@ -1,6 +1,4 @@
-/**
- * Prometheus' text format, version 0.0.4: what a metric is, and how it is written down.
- */
+/** Prometheus' text format, version 0.0.4: what a metric is, and how it is written. */
 
 /** The Content-Type of the text. */
 export const expositionType = "text/plain; version=0.0.4; charset=utf-8";
@@ -13,7 +11,7 @@ export interface Metric {
   readonly labels: readonly string[];
 }
 
-/** One figure; `labels` are values, in the order of the metric's names. */
+/** One value; `labels` are values, in the order of the metric's names. */
 export interface Sample {
   readonly labels: readonly string[];
   readonly value: number;
@@ -56,11 +54,11 @@ function head({ name, help, type }: Metric): string {
   return `# HELP ${name} ${escaped(help)}\n# TYPE ${name} ${type}\n`;
 }
 
-function line(name: string, names: readonly string[], values: readonly string[], figure: number): string {
+function line(name: string, names: readonly string[], values: readonly string[], given: number): string {
   const labels = names.map(
     (label, index) => `${label}="${escaped(values[index] ?? "").replaceAll('"', '\\"')}"`,
   );
-  const value = figure === Infinity ? "+Inf" : String(figure);
+  const value = given === Infinity ? "+Inf" : String(given);
   return `${name}${labels.length === 0 ? "" : `{${labels.join(",")}}`} ${value}\n`;
 }
 

@@ -1,8 +1,8 @@
 /**
- * Takes the entries of the log to where they are wanted. Writing never waits and never throws; what the
- * destination does not take goes to standard error, and what cannot be kept at all is counted and told.
+ * Writes the entries of the log to their destination: a stream, a file, the journal of systemd, a syslog server. Writing
+ * never waits and never throws. What the destination does not take goes to standard error; lines that cannot be kept
+ * are counted, and the count is logged.
  */
-
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
@@ -38,7 +38,7 @@ export interface SinkDependencies {
 export interface OpenSink {
   /** For logTo(). */
   readonly write: LogSink;
-  /** Opens a file anew, for logrotate; throws a Failure, and keeps the old one, where that cannot be done. */
+  /** Opens the file again, for logrotate. Where it cannot, throws a Failure and keeps the old one. */
   readonly reopen: () => Promise<void>;
   /** Resolves when every line is written. Lines that come later go to standard error. */
   readonly close: () => Promise<void>;
@@ -49,14 +49,14 @@ const mostWaiting = 100_000;
 
 /** Opens the log. `now` gives milliseconds since the epoch. Throws a Failure where a file cannot be opened. */
 export async function openSink(
-  plan: LogOptions,
+  options: LogOptions,
   now: () => number,
-  around: SinkDependencies = processDependencies(),
+  dependencies: SinkDependencies = processDependencies(),
 ): Promise<OpenSink> {
-  const speaker = { hostname: plan.hostname, pid: around.pid };
-  const header = ({ tag, text }: LogLine) => syslogLine(tag, text, now(), speaker);
-  const destination = await destinationFor(plan.target, around, header);
-  const fallback = toStream(around.stderr);
+  const source = { hostname: options.hostname, pid: dependencies.pid };
+  const header = ({ tag, text }: LogLine) => syslogLine(tag, text, now(), source);
+  const destination = await destinationFor(options.target, dependencies, header);
+  const fallback = toStream(dependencies.stderr);
   let waiting: LogLine[] = [];
   let lost = 0;
   let works = true;
@@ -69,7 +69,7 @@ export async function openSink(
   };
 
   const keep: LogSink = (entry) => {
-    waiting.push(lineOf(entry, now(), plan.format, speaker));
+    waiting.push(lineOf(entry, now(), options.format, source));
     running ??= drain();
   };
 
@@ -92,10 +92,11 @@ export async function openSink(
     try {
       if (closed) throw new Error("it is closed");
       await destination.write(lines);
-      if (!works) around.stderr.write("the log can be written again, and goes on there\n");
+      if (!works) dependencies.stderr.write("the log can be written again, and goes on there\n");
       works = true;
     } catch (error) {
-      if (works) around.stderr.write(`the log cannot be written, and goes on here: ${errorText(error)}\n`);
+      if (works)
+        dependencies.stderr.write(`the log cannot be written, and goes on here: ${errorText(error)}\n`);
       works = false;
       await fallback.write(lines).catch(() => {
         lost += lines.length;
@@ -123,24 +124,22 @@ const processDependencies = (): SinkDependencies => ({
 
 async function destinationFor(
   target: LogTarget,
-  around: SinkDependencies,
+  dependencies: SinkDependencies,
   header: (line: LogLine) => string,
 ): Promise<LogDestination> {
   switch (target.kind) {
     case "stdout":
-      return toStream(around.stdout);
+      return toStream(dependencies.stdout);
     case "file":
       return toFile(target.path);
     case "journal":
-      return toJournal(around.journal);
+      return toJournal(dependencies.journal);
     case "syslog":
       return toSyslog(target.host, target.port, header);
   }
 }
 
-// Where the lines of the log can go: a stream, a file, the journal of systemd, a syslog server.
-// A destination takes lines or says that it cannot; what then becomes of them is decided in sink.ts.
-
+/** Writes lines or says that it cannot; {@link openSink} decides what happens to them then. */
 export interface LogDestination {
   /** Resolves when the lines are written, in order. Rejects with the system's error; some may be written then. */
   readonly write: (lines: readonly LogLine[]) => Promise<void>;
@@ -155,7 +154,7 @@ const joined = (lines: readonly LogLine[]): string => lines.map(({ whole }) => `
 
 /** Standard output, or another stream that stays open when the log ends. */
 export function toStream(stream: Writable): LogDestination {
-  stream.on("error", ignore); // the callback of the write that failed is told
+  stream.on("error", ignore); // the callback of the failed write gets it
   return {
     write: (lines) => write(stream, joined(lines)),
     reopen: nothing,
@@ -194,7 +193,7 @@ const severity = { info: 6, warning: 4, error: 3 } as const;
 /** RFC 3164 section 4.1.1: facility "mail". */
 const mail = 2 * 8;
 
-/** Milliseconds in which the journal reads what one stream holds before another one says more. Our choice. */
+/** Milliseconds in which the journal reads one stream before another one gets more. Our choice. */
 const journalPause = 2;
 
 /** Pauses in one call: a backlog is worth more than its order. Our choice, a second's. */
@@ -227,8 +226,8 @@ export function toJournal(path: string): LogDestination {
     return socket;
   }
 
-  /** A connection that broke since is made anew, once. */
-  async function say(tag: string, text: string): Promise<void> {
+  /** Connects again, once, where the connection was lost. */
+  async function send(tag: string, text: string): Promise<void> {
     const isKnown = connections.has(tag);
     try {
       await write(await connection(tag), text);
@@ -245,7 +244,7 @@ export function toJournal(path: string): LogDestination {
       for (const [index, step] of inSteps(lines).entries()) {
         const since = performance.now() - written;
         if (index < mostPauses && since < journalPause) await pause(journalPause);
-        for (const [tag, text] of step) await say(tag, text);
+        for (const [tag, text] of step) await send(tag, text);
         written = performance.now();
       }
     },
@@ -258,7 +257,7 @@ export function toJournal(path: string): LogDestination {
 
 /**
  * What to write to each stream, in steps. The journal reads streams that are ready at the same time in any order:
- * a line whose message is spoken of in another stream before it belongs to a later step than that.
+ * a line about a message that another stream has mentioned before belongs to a later step.
  */
 function inSteps(lines: readonly LogLine[]): readonly ReadonlyMap<string, string>[] {
   const steps: Map<string, string>[] = [];
@@ -286,7 +285,7 @@ const longestDatagram = 8000;
 /** A syslog server: RFC 3164 over UDP, since RFC 5424 lines come out of rsyslog in a shape that nobody parses. */
 export function toSyslog(host: string, port: number, header: (line: LogLine) => string): LogDestination {
   let socket: UdpSocket | undefined;
-  let refusal: Error | undefined; // that nobody listens is learnt after a datagram went out
+  let refusal: Error | undefined; // known only after a datagram was sent where nobody listens
 
   async function connection(): Promise<UdpSocket> {
     if (socket !== undefined) return socket;
@@ -319,14 +318,14 @@ export function toSyslog(host: string, port: number, header: (line: LogLine) => 
     },
     reopen: async () => {
       socket?.close();
-      socket = undefined; // the name is looked up anew
+      socket = undefined; // the name is looked up again
     },
     close: async () => void socket?.close(),
   };
 }
 
 function ignore(): void {
-  // Errors of a stream come twice: here, and to the write that met them. The second is the one that is heeded.
+  // Errors of a stream come twice: here, and to the failed write. The second one is handled.
 }
 
 function write(stream: Writable, text: string): Promise<void> {

@@ -181,7 +181,7 @@ test("a message's facts are one line each, whatever strangers put in", async () 
 });
 
 test("a freeze is told in numbers", async () => {
-  const frost = {
+  const frozen = {
     login: "user1",
     unheardOf: "",
     already: false,
@@ -191,7 +191,7 @@ test("a freeze is told in numbers", async () => {
     lastHour: { accepted: 412, here: 5 },
     lastDay: { accepted: 2000, here: 12 },
   };
-  await expect(freezeText(frost)).toMatchFileSnapshot(golden("freeze.txt"));
+  await expect(freezeText(frozen)).toMatchFileSnapshot(golden("freeze.txt"));
 });
 
 test.each([

@@ -1,4 +1,4 @@
-/** Operators at the desk while deliveries run hot: no message is lost, and none goes out twice. */
+/** Operators at work while many deliveries run: no message is lost, and none goes out twice. */
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,7 +66,7 @@ test("every message ends once: delivered, returned or dropped", async () => {
     destination: (_, address) => address.replace(/^.*@/, ""),
     async carry({ envelope, recipients }) {
       await pause(random() * 8);
-      if (frost.applyTo(envelope).held) return [];
+      if (freezeHold.applyTo(envelope).held) return [];
       const said = random() < 0.6 ? reply(451, "4.3.0", "later") : reply(250, "2.0.0", "ok");
       if (said.code === 250) {
         delivered.set(envelope.id, (delivered.get(envelope.id) ?? 0) + 1);
@@ -80,9 +80,9 @@ test("every message ends once: delivered, returned or dropped", async () => {
   };
   const spool = await openSpool(join(folder, "spool"), () => Date.now());
   const frozen = await openFrozenLogins(join(folder, "frozen"));
-  const frost = newFreezeHold(frozen);
-  const frosted = spoolWithFreezes(spool, frost);
-  const scheduler = startScheduler({ spool: frosted, carrier, hostname: "submission.example.org" }, hasty, {
+  const freezeHold = newFreezeHold(frozen);
+  const heldSpool = spoolWithFreezes(spool, freezeHold);
+  const scheduler = startScheduler({ spool: heldSpool, carrier, hostname: "submission.example.org" }, hasty, {
     now: () => Date.now(),
     steady: () => performance.now(),
     random,
@@ -91,11 +91,11 @@ test("every message ends once: delivered, returned or dropped", async () => {
       return () => clearTimeout(timer);
     },
   });
-  const floor: ActionContext = newActionContext(
+  const context: ActionContext = newActionContext(
     {
-      spool: frosted,
+      spool: heldSpool,
       frozen,
-      freezeHold: frost,
+      freezeHold,
       sessions: {
         endSessions: () => 0,
         whyUnknown: async () => "",
@@ -107,8 +107,8 @@ test("every message ends once: delivered, returned or dropped", async () => {
     },
     scheduler,
   );
-  const desk: ControlApi = openControlApi(
-    floor,
+  const api: ControlApi = openControlApi(
+    context,
     (milliseconds) => pause(milliseconds, undefined, { ref: false }),
     [],
   );
@@ -123,7 +123,7 @@ test("every message ends once: delivered, returned or dropped", async () => {
       const now = Date.now();
       const accepted = await put(spool, { login, sender: `${login}@example.org`, accepted: now, due: now });
       sent.push(accepted.id);
-      scheduler.wake(frost.applyTo(accepted));
+      scheduler.wake(freezeHold.applyTo(accepted));
       await pause(random() * 6);
     }
   }
@@ -134,7 +134,7 @@ test("every message ends once: delivered, returned or dropped", async () => {
       const some = sent.filter(() => random() < 0.03);
       if (some.length === 0) await pause(2);
       else {
-        const order = {
+        const request = {
           verb: "act",
           action: act,
           ids: some,
@@ -142,7 +142,7 @@ test("every message ends once: delivered, returned or dropped", async () => {
           relay: "smtp://192.0.2.9:25",
           by,
         } as const;
-        const done: readonly ActionResult[] = await all(desk(order));
+        const done: readonly ActionResult[] = await all(api(request));
         for (const { id, outcome } of done) {
           expect(["done", "unknown", "skipped"]).toContain(outcome);
           if (outcome === "done" && (act === "bounce" || act === "drop")) ended[act].add(id);
@@ -155,9 +155,9 @@ test("every message ends once: delivered, returned or dropped", async () => {
   async function freezeAndThaw(): Promise<void> {
     while (busy) {
       const login = `user${1 + Math.floor(random() * 3)}`;
-      await all(desk({ verb: "freeze", login, reason: "", by }));
+      await all(api({ verb: "freeze", login, reason: "", by }));
       await pause(random() * 30);
-      await all<Answers["thaw"]>(desk({ verb: "thaw", login, by }));
+      await all<Answers["thaw"]>(api({ verb: "thaw", login, by }));
       await pause(random() * 30);
     }
   }
@@ -167,9 +167,9 @@ test("every message ends once: delivered, returned or dropped", async () => {
   busy = false;
   await Promise.all(others);
   await until("the queue to be empty", async () => {
-    const left = await all(desk({ verb: "list", filter: {} }));
+    const left = await all(api({ verb: "list", filter: {} }));
     const ids = left.flatMap((one) => (one.status === "held" ? [one.id] : []));
-    if (ids.length > 0) await all(desk({ verb: "act", action: "release", ids, reason: "", relay: "", by }));
+    if (ids.length > 0) await all(api({ verb: "act", action: "release", ids, reason: "", relay: "", by }));
     return left.length === 0 ? true : undefined;
   });
   await scheduler.drain(0);

@@ -1,4 +1,4 @@
-/** The control socket itself: who may have it, and what it makes of what is no order. */
+/** The control socket: who may have it, and how it refuses what is no request. */
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { createServer } from "node:net";
@@ -24,21 +24,21 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Answers every order with two lines, or with what it throws. */
-const desk = ((order: { readonly word: string }) =>
+/** Answers every request with two lines, or with what it throws. */
+const api = ((request: { readonly verb: string }) =>
   (async function* () {
     yield { login: "user1", at: 0, by: "root", reason: "" };
-    if (order.word === "list") throw new Failure(exitStatus.temporary, "not now");
+    if (request.verb === "list") throw new Failure(exitStatus.temporary, "not now");
     yield { login: "user2", at: 0, by: "root", reason: "" };
   })()) as unknown as ControlApi;
 
 async function open(): Promise<void> {
-  socket = await startControlServer(path, desk, "1.2.3");
+  socket = await startControlServer(path, api, "1.2.3");
 }
 
 function post(
   body: string,
-  url = "/orders",
+  url = "/requests",
 ): Promise<{ readonly code: number | undefined; readonly said: string }> {
   return new Promise((resolve, reject) => {
     const asking = request({ socketPath: path, path: url, method: "POST", agent: false }, (response) => {
@@ -92,35 +92,35 @@ test("is for owner and group", async () => {
 
 test("is not taken from another program, nor is a file that is no socket removed", async () => {
   await open();
-  await expect(startControlServer(path, desk, "1.2.3")).rejects.toThrow(
+  await expect(startControlServer(path, api, "1.2.3")).rejects.toThrow(
     `${path}: another program listens there; stop that, or name another path in control.socket`,
   );
   const file = join(folder, "file");
   await writeFile(file, "precious");
-  await expect(startControlServer(file, desk, "1.2.3")).rejects.toThrow(/is no socket, and is left alone/);
+  await expect(startControlServer(file, api, "1.2.3")).rejects.toThrow(/is no socket, and is left alone/);
   expect((await stat(file)).size).toBe(8);
 });
 
 test.each([
   ["a path that is too long for a socket", "x".repeat(120), /expected a path of 107 octets at most/],
-  ["a folder that is not there", "missing/control", /cannot listen for orders: .*its folder must be there/],
+  ["a folder that is not there", "missing/control", /cannot listen for requests: .*its folder must be there/],
 ])("refuses %s", async (_, name, words) => {
-  await expect(startControlServer(join(folder, name), desk, "1.2.3")).rejects.toThrow(words);
+  await expect(startControlServer(join(folder, name), api, "1.2.3")).rejects.toThrow(words);
 });
 
 test.each([
-  ["no JSON", "drop all", "not an order: expected JSON"],
-  ["a word that is none", '{"word":"delete"}', "not an order: word: expected list or read or act"],
-  ["a field too many", '{"word":"frozen","x":1}', "not an order: expected no unknown field"],
+  ["no JSON", "drop all", "not a request: expected JSON"],
+  ["a verb that is none", '{"verb":"delete"}', "not a request: verb: expected list or read or act"],
+  ["a field too many", '{"verb":"frozen","x":1}', "not a request: expected no unknown field"],
   [
     "an ID that is a path",
-    '{"word":"read","id":"../../etc/passwd","body":true}',
-    "not an order: id: expected a queue ID",
+    '{"verb":"read","id":"../../etc/passwd","body":true}',
+    "not a request: id: expected a queue ID",
   ],
   [
     "a reason of two lines",
-    '{"word":"freeze","login":"user1","reason":"a\\nb","by":{"name":"root","uid":0}}',
-    "not an order: reason: expected one line",
+    '{"verb":"freeze","login":"user1","reason":"a\\nb","by":{"name":"root","uid":0}}',
+    "not a request: reason: expected one line",
   ],
 ])("refuses %s", async (_, body, words) => {
   await open();
@@ -131,7 +131,7 @@ test.each([
 
 test("has one address only", async () => {
   await open();
-  expect((await post('{"word":"frozen"}', "/")).code).toBe(404);
+  expect((await post('{"verb":"frozen"}', "/")).code).toBe(404);
 });
 
 test("ends in one line where another kind of program answers", async () => {

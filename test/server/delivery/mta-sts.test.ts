@@ -138,7 +138,7 @@ describe("MTA-STS", () => {
       const policies = await open();
       expect(await policies.of("example.net")).toBeUndefined();
       expect(lines).toEqual([
-        expect.stringMatching(/^no MTA-STS policy to be had for example\.net: .*; going on without$/),
+        expect.stringMatching(/^cannot get the MTA-STS policy of example\.net: .*; going on without one$/),
       ]);
       expect(lines.join()).toMatch(reason);
       await policies.of("example.net");
@@ -165,7 +165,7 @@ describe("MTA-STS", () => {
       zone.set("TXT _mta-sts.example.net", ["v=STSv1; id=2"]);
       answer.status = 503;
       expect(await policies.of("example.net")).toMatchObject({ mode: "enforce" });
-      expect(lines.at(-1)).toMatch(/the web server answers 503; the one from before holds$/);
+      expect(lines.at(-1)).toMatch(/the web server answers 503; the previous one stays in force$/);
       answer = { ...answer, status: 200, text: policyOf().replace("enforce", "testing") };
       time += 6 * 60_000;
       expect(await policies.of("example.net")).toMatchObject({ mode: "testing" });

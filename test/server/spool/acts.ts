@@ -206,14 +206,12 @@ const report: Act = {
   },
 };
 
-/** The desk of a spool that nobody else has, as `tpa-submit queue` opens it. */
-async function deskOn(
-  disk: Disk,
-): Promise<{ readonly desk: ControlApi; readonly close: () => Promise<void> }> {
+/** The control API of a spool that nobody else has, as `tpa-submit queue` opens it. */
+async function apiOn(disk: Disk): Promise<{ readonly api: ControlApi; readonly close: () => Promise<void> }> {
   const opened = await openSpool(directory, later, disk);
   const frozen = await openFrozenLogins(frozenFile);
-  const frost = newFreezeHold(frozen);
-  const spool = spoolWithFreezes(opened, frost);
+  const freezeHold = newFreezeHold(frozen);
+  const spool = spoolWithFreezes(opened, freezeHold);
   const people = {
     endSessions: () => 0,
     whyUnknown: async () => "",
@@ -222,14 +220,14 @@ async function deskOn(
   const floor = newActionContext({
     spool,
     frozen,
-    freezeHold: frost,
+    freezeHold,
     sessions: people,
     retryPolicy: patience,
     now: later,
     hostname,
   });
   return {
-    desk: openControlApi(floor, () => new Promise<void>(() => undefined), []),
+    api: openControlApi(floor, () => new Promise<void>(() => undefined), []),
     close: () => opened.close(),
   };
 }
@@ -240,8 +238,8 @@ const ordered =
   async ({ disk, tell }: World): Promise<void> => {
     const id = await onlyOn(disk);
     tell("message", there(id));
-    const { desk, close } = await deskOn(disk);
-    for await (const { outcome } of desk({
+    const { api, close } = await apiOn(disk);
+    for await (const { outcome } of api({
       verb: "act",
       action: word,
       ids: [id],
@@ -295,12 +293,12 @@ const freeze: Act = {
   async run({ disk, tell }) {
     tell("message", there(await onlyOn(disk)));
     tell("logins", frozenAre(["user2"], ["user1"]));
-    const { desk, close } = await deskOn(disk);
-    for await (const _ of desk({ verb: "freeze", login: "user1", reason: "", by })) {
+    const { api, close } = await apiOn(disk);
+    for await (const _ of api({ verb: "freeze", login: "user1", reason: "", by })) {
       tell("logins", frozenAre(["user1", "user2"]));
     }
     tell("logins", frozenAre(["user1"], ["user2"]));
-    for await (const _ of desk({ verb: "thaw", login: "user2", by })) tell("logins", frozenAre(["user1"]));
+    for await (const _ of api({ verb: "thaw", login: "user2", by })) tell("logins", frozenAre(["user1"]));
     await close();
   },
 };
