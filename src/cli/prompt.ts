@@ -1,7 +1,9 @@
 /**
- * Asks for secrets on the terminal itself, so that standard input and output may be pipes. What is typed is not shown.
+ * Questions on the terminal: for secrets, which are not shown while they are typed, and whether to go on. Secrets are
+ * asked for on the terminal itself, so that standard input and output may be pipes.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
+import { createInterface } from "node:readline/promises";
 import { ReadStream } from "node:tty";
 import { errorCode, exitStatus, Failure } from "../failure.ts";
 
@@ -115,4 +117,29 @@ export function typeKey(line: Line, octet: number): Line {
 function withoutLast(octets: Uint8Array): Uint8Array {
   const last = octets.findLastIndex((octet) => (octet & 0xc0) !== 0x80);
   return octets.subarray(0, Math.max(last, 0));
+}
+
+/** Whether the answer is yes. Throws a Failure where there is no terminal; it names --yes as the way to `what`. */
+export async function isConfirmed(question: string, what: string): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    throw new Failure(exitStatus.usage, `there is no terminal to ask on; say --yes to ${what}`);
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await terminal.question(`${question} [y/N] `, { signal: interruption(terminal) });
+    return /^y(es)?$/i.test(answer.trim());
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== "AbortError") throw error;
+    process.stderr.write("\n");
+    return false;
+  } finally {
+    terminal.close();
+  }
+}
+
+/** Ctrl-C and Ctrl-D say no. */
+function interruption(terminal: ReturnType<typeof createInterface>): AbortSignal {
+  const abort = new AbortController();
+  terminal.on("SIGINT", () => abort.abort()).on("close", () => abort.abort());
+  return abort.signal;
 }

@@ -1,4 +1,4 @@
-/** A command that is several, such as `tpa-submit queue list`: one row for each word, imported only when it is called. */
+/** A command with subcommands, such as `tpa-submit queue list`: a row for each, imported only when it is called. */
 import { exitStatus, nearest } from "../failure.ts";
 import { usageMistake } from "./options.ts";
 import { print } from "./output.ts";
@@ -14,38 +14,38 @@ export interface CommandGroup {
   readonly name: string;
   readonly summary: string;
   readonly subcommands: Readonly<Record<string, Subcommand>>;
-  /** The word that is meant where none is given. */
+  /** The subcommand that runs where none is given. */
   readonly default: string;
   /** Where to read on. */
   readonly manual: string;
 }
 
-/** Runs the word that `argv` begins with; gives its exit status. Throws a {@link usageMistake} where there is none. */
-export async function runSubcommand(family: CommandGroup, argv: readonly string[]): Promise<number> {
-  const { name, subcommands: words, default: standard } = family;
+/** Runs the subcommand that `argv` begins with and gives its exit status. Throws a {@link usageMistake} for an unknown one. */
+export async function runSubcommand(group: CommandGroup, argv: readonly string[]): Promise<number> {
+  const { name, subcommands, default: standard } = group;
   const [first = standard, ...rest] = argv;
   if (first === "--help" || first === "-h" || (first === "help" && rest.length === 0)) {
-    print(overview(family));
+    print(overview(group));
     return exitStatus.ok;
   }
-  if (first === "help") return runSubcommand(family, [...rest.slice(0, 1), "--help"]);
-  if (first.startsWith("-")) return runSubcommand(family, [standard, ...argv]);
-  const word = Object.hasOwn(words, first) ? words[first] : undefined;
-  if (word) return (await word.load()).run(rest);
-  const meant = nearest(first, Object.keys(words));
+  if (first === "help") return runSubcommand(group, [...rest.slice(0, 1), "--help"]);
+  if (first.startsWith("-")) return runSubcommand(group, [standard, ...argv]);
+  const found = Object.hasOwn(subcommands, first) ? subcommands[first] : undefined;
+  if (found) return (await found.load()).run(rest);
+  const meant = nearest(first, Object.keys(subcommands));
   const known =
-    meant === undefined ? `it knows ${Object.keys(words).join(", ")}` : `did you mean "${meant}"?`;
+    meant === undefined ? `it knows ${Object.keys(subcommands).join(", ")}` : `did you mean "${meant}"?`;
   throw usageMistake(name, `there is no "${name} ${first}"; ${known}`);
 }
 
-function overview({ name, summary, subcommands: words, default: standard, manual }: CommandGroup): string {
-  const rows = Object.entries(words).map(([word, { summary: what }]) => `  ${word.padEnd(9)} ${what}\n`);
-  return `${heading("Usage:")} tpa-submit ${name} [word] [options]
+function overview({ name, summary, subcommands, default: standard, manual }: CommandGroup): string {
+  const rows = Object.entries(subcommands).map(([one, { summary: what }]) => `  ${one.padEnd(9)} ${what}\n`);
+  return `${heading("Usage:")} tpa-submit ${name} [subcommand] [options]
 
 ${summary}
 
-${heading("Words:")}
+${heading("Subcommands:")}
 ${rows.join("")}
-Without a word it is "${standard}". "tpa-submit ${name} <word> --help" tells about a word, ${manual} about all.
+Without a subcommand it is "${standard}". "tpa-submit ${name} <subcommand> --help" tells about one, ${manual} about all.
 `;
 }

@@ -1,8 +1,8 @@
 /** `tpa-submit queue`: what waits, and everything that can be done about it. man/tpa-submit-queue.8 */
 import { runSubcommand, type Subcommand } from "../cli/subcommands.ts";
-import type { Act } from "../server/control/order.ts";
+import type { ActionName } from "../server/control/protocol.ts";
 
-const changing = (act: Act, summary: string): Subcommand => ({
+const changeSubcommand = (act: ActionName, summary: string): Subcommand => ({
   summary,
   load: async () => {
     const { change } = await import("./queue/change.ts");
@@ -10,8 +10,8 @@ const changing = (act: Act, summary: string): Subcommand => ({
   },
 });
 
-export const words: Readonly<Record<string, Subcommand>> = {
-  list: { summary: "Tell which messages there are.", load: () => import("./queue/list.ts") },
+export const subcommands: Readonly<Record<string, Subcommand>> = {
+  list: { summary: "List messages.", load: () => import("./queue/list.ts") },
   show: {
     summary: "Show messages: envelope, history, header, and on request the body.",
     load: () => import("./queue/show.ts"),
@@ -20,20 +20,20 @@ export const words: Readonly<Record<string, Subcommand>> = {
     summary: "Count what waits by destination and age, or by sender or login.",
     load: () => import("./queue/summary.ts"),
   },
-  hold: changing("hold", "Put messages aside: not tried, and not given up."),
-  release: changing("release", "Let held messages go on."),
-  retry: changing("retry", "Try messages now."),
-  bounce: changing("bounce", "Give messages up and tell their senders."),
-  drop: changing("drop", "Remove messages, and tell nobody."),
-  redirect: changing("redirect", "Send messages by way of another relay."),
+  hold: changeSubcommand("hold", "Put messages aside: not tried, and not given up."),
+  release: changeSubcommand("release", "Let held messages go on."),
+  retry: changeSubcommand("retry", "Try messages now."),
+  bounce: changeSubcommand("bounce", "Give messages up and tell their senders."),
+  drop: changeSubcommand("drop", "Remove messages, and tell nobody."),
+  redirect: changeSubcommand("redirect", "Send messages through another relay."),
   export: { summary: "Copy messages out of the queue.", load: () => import("./queue/export.ts") },
   freeze: {
     summary: "Shut a login out, with its sessions and all that it has queued.",
-    load: () => import("./queue/freeze.ts"),
+    load: async () => ({ run: (await import("./queue/freeze.ts")).freeze }),
   },
   thaw: {
     summary: "Let a frozen login in again, and its messages go on.",
-    load: () => import("./queue/thaw.ts"),
+    load: async () => ({ run: (await import("./queue/freeze.ts")).thaw }),
   },
   verify: {
     summary: "Look for damage in the spool, and repair it.",
@@ -46,7 +46,7 @@ export function run(argv: readonly string[]): Promise<number> {
     {
       name: "queue",
       summary: "See what waits to be delivered, and steer it.",
-      subcommands: words,
+      subcommands: subcommands,
       default: "list",
       manual: "tpa-submit-queue(8)",
     },

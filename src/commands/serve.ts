@@ -67,7 +67,7 @@ function signalled(): (relay: Relay) => Promise<number> {
     });
   }
   process.on("uncaughtException", (error) => {
-    logBug("nobody's hands", error);
+    logBug("code outside any task", error);
     status = exitStatus.software;
     enough();
   });

@@ -108,10 +108,10 @@ export async function verifyUser(options: PasswdOptions, user: string): Promise<
 async function whyFrozen(user: string, domain: string, spool: string): Promise<string> {
   const login = canonicalLogin(user, domain);
   if (spool === "" || login === undefined) return "";
-  const { openFrozen } = await import("../../server/control/frozen.ts");
+  const { openFrozenLogins } = await import("../../server/control/frozen-logins.ts");
   const { frozenFile } = await import("../serve/control.ts");
   try {
-    const found = (await openFrozen(frozenFile(spool))).of(login);
+    const found = (await openFrozenLogins(frozenFile(spool))).of(login);
     if (found === undefined) return "";
     const reason = found.reason === "" ? "" : `: ${found.reason}`;
     return `frozen since ${new Date(found.at).toISOString()} by ${found.by}${reason}`;

@@ -12,6 +12,7 @@ import {
   value,
 } from "../../cli/options.ts";
 import { print } from "../../cli/output.ts";
+import { isConfirmed } from "../../cli/prompt.ts";
 import { startSpinner } from "../../cli/terminal.ts";
 import { server } from "../../config/probes-file.ts";
 import { duration } from "../../config/setting-types.ts";
@@ -26,7 +27,6 @@ import {
 } from "../../probe/propagation/judgement.ts";
 import { knock } from "../../probe/propagation/knock.ts";
 import type { Door } from "../../probe/transaction/errand.ts";
-import { isWanted } from "../queue/ask.ts";
 import { firstLine, textIn } from "./given-file.ts";
 import { asPlugin } from "./plugin.ts";
 import { changePassword } from "./propagation/account.ts";
@@ -168,7 +168,7 @@ async function confirm({ login, passwordFile, yes }: Wishes): Promise<void> {
   const why = `no password in ${passwordFile} opens ${login}, so this may be somebody's own account`;
   const question = `${why}. Is it for tests alone, and shall it get a new password?`;
   const what = `change it: ${why}`;
-  if (!(await isWanted(question, what))) throw new Failure(exitStatus.temporary, "nothing was changed");
+  if (!(await isConfirmed(question, what))) throw new Failure(exitStatus.temporary, "nothing was changed");
 }
 
 async function doorOf(config: Config, { server: given, ca }: Options): Promise<Door> {

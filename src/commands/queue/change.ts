@@ -1,25 +1,31 @@
-/** `tpa-submit queue hold`, release, retry, bounce, drop and redirect: shows what it will touch, asks, and does it. */
+/** `tpa-submit queue hold`, release, retry, bounce, drop and redirect: shows what it will change, asks, and does it. */
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
+import { isConfirmed } from "../../cli/prompt.ts";
 import { tableLines, widthOf } from "../../cli/table.ts";
 import { readConfig } from "../../config/config-file.ts";
 import { relay as relayKind } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
-import type { Act, ActOrder, Desk, Done, Filter, Queued, Unreadable } from "../../server/control/order.ts";
-import { isWanted } from "./ask.ts";
-import { newCounts } from "./list.ts";
+import type {
+  ActionName,
+  ActionRequest,
+  ActionResult,
+  ControlApi,
+  DamagedMessage,
+  MessageFilter,
+  QueuedMessage,
+} from "../../server/control/protocol.ts";
+import { connectToControl, currentOperator } from "./connection.ts";
 import { all, config, dryRun, filterOf, filters, ids, idsOf, json, reason, yes } from "./options.ts";
-import { print, say } from "./print.ts";
-import { operatorHere, reachDesk } from "./reach.ts";
-import { columns, plural, rowOf } from "./rows.ts";
+import { columns, newCounts, plural, printAll, rowOf, say } from "./output.ts";
 
-interface Verb {
+interface ActionText {
   readonly summary: string;
   /** Completes "3 messages …". */
   readonly done: string;
   readonly examples: readonly string[];
 }
 
-const verbs: Readonly<Record<Act, Verb>> = {
+const actionTexts: Readonly<Record<ActionName, ActionText>> = {
   hold: {
     summary: "Put messages aside: they are not tried, and not given up either, until they are released.",
     done: "held",
@@ -69,23 +75,23 @@ const options = {
   json,
 };
 
-const frame = (act: Act) => ({
+const commonParts = (act: ActionName) => ({
   name: `queue ${act}`,
-  summary: verbs[act].summary,
+  summary: actionTexts[act].summary,
   arguments: { ids },
-  examples: verbs[act].examples,
+  examples: actionTexts[act].examples,
 });
 
-const plain = (act: Exclude<Act, "redirect">) => command({ ...frame(act), options });
+const actionCommand = (act: Exclude<ActionName, "redirect">) => command({ ...commonParts(act), options });
 
-export const lines = {
-  hold: plain("hold"),
-  release: plain("release"),
-  retry: plain("retry"),
-  bounce: plain("bounce"),
-  drop: plain("drop"),
+export const actionCommands = {
+  hold: actionCommand("hold"),
+  release: actionCommand("release"),
+  retry: actionCommand("retry"),
+  bounce: actionCommand("bounce"),
+  drop: actionCommand("drop"),
   redirect: command({
-    ...frame("redirect"),
+    ...commonParts("redirect"),
     options: {
       ...options,
       relay: value("--relay <relay>", 'Where to, as in delivery.relay; "default" takes a redirection back.'),
@@ -93,10 +99,10 @@ export const lines = {
   }),
 };
 
-/** Messages that are shown before the question; of more only the number. */
-const shown = 20;
+/** Messages that are shown before the question; of the others only the number. */
+const mostShown = 20;
 
-export async function change(act: Act, argv: readonly string[]): Promise<number> {
+export async function change(act: ActionName, argv: readonly string[]): Promise<number> {
   const name = `queue ${act}`;
   const chosen = read(act, argv);
   if (!chosen) return exitStatus.ok;
@@ -104,26 +110,26 @@ export async function change(act: Act, argv: readonly string[]): Promise<number>
   const wanted = await idsOf(name, chosen.arguments.ids);
   const configuration = await readConfig(given.config);
   const filter = filterOf(given, configuration.domain);
-  mustBeClear(name, wanted, filter, given.all);
-  const by = operatorHere();
-  const { desk, close } = await reachDesk(configuration);
-  const found = await preview(desk, wanted, filter);
+  requireSelection(name, wanted, filter, given.all);
+  const by = currentOperator();
+  const { api, close } = await connectToControl(configuration);
+  const found = await showSelection(api, wanted, filter);
   let status: number = found.unknown ? exitStatus.noInput : exitStatus.ok;
   const what = `${act} ${plural(found.ids.length, "message")}`;
-  if (found.ids.length > 0 && !given.dryRun && (given.yes || (await isWanted(`${what}?`, what)))) {
-    const order = { word: "act", act, ids: found.ids, reason: given.reason, relay, by } as const;
-    status = Math.max(status, await carryOut(desk, order, given.json));
+  if (found.ids.length > 0 && !given.dryRun && (given.yes || (await isConfirmed(`${what}?`, what)))) {
+    const order = { verb: "act", action: act, ids: found.ids, reason: given.reason, relay, by } as const;
+    status = Math.max(status, await runAction(api, order, given.json));
   }
   await close();
   return status;
 }
 
-function read(act: Act, argv: readonly string[]) {
+function read(act: ActionName, argv: readonly string[]) {
   if (act === "redirect") {
-    const chosen = parseOptions(lines.redirect, argv);
+    const chosen = parseOptions(actionCommands.redirect, argv);
     return chosen && { ...chosen, relay: relayOf(chosen.options.relay) };
   }
-  const chosen = parseOptions(lines[act], argv);
+  const chosen = parseOptions(actionCommands[act], argv);
   return chosen && { ...chosen, relay: "" };
 }
 
@@ -137,21 +143,26 @@ function relayOf(given: string | undefined): string {
   );
 }
 
-/** Nobody shall change everything by leaving something out. */
-function mustBeClear(name: string, wanted: readonly string[], filter: Filter, everything: boolean): void {
+/** Nothing is changed because something was left out. */
+function requireSelection(
+  name: string,
+  wanted: readonly string[],
+  filter: MessageFilter,
+  everything: boolean,
+): void {
   const some = wanted.length > 0 || Object.keys(filter).length > 0;
   if (some && everything) throw usageMistake(name, "--all does not go together with queue IDs or filters");
   if (!some && !everything) throw usageMistake(name, "which messages? Give queue IDs, filters or --all");
 }
 
-/** Tells on standard error what will be touched. */
-async function preview(desk: Desk, wanted: readonly string[], filter: Filter) {
+/** Shows on standard error what will be changed. */
+async function showSelection(api: ControlApi, wanted: readonly string[], filter: MessageFilter) {
   const counts = newCounts();
   const ids: string[] = [];
-  const first: (Queued | Unreadable)[] = [];
-  const list = desk({ word: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter });
+  const first: (QueuedMessage | DamagedMessage)[] = [];
+  const list = api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter });
   for await (const one of counts.of(list)) {
-    if (first.length < shown) first.push(one);
+    if (first.length < mostShown) first.push(one);
     ids.push(one.id);
   }
   for await (const text of tableLines(columns, rowsOf(first), widthOf(process.stderr)))
@@ -161,13 +172,15 @@ async function preview(desk: Desk, wanted: readonly string[], filter: Filter) {
   return { ids, unknown: counts.unknown() };
 }
 
-async function* rowsOf(messages: readonly (Queued | Unreadable)[]): AsyncGenerator<readonly string[]> {
+async function* rowsOf(
+  messages: readonly (QueuedMessage | DamagedMessage)[],
+): AsyncGenerator<readonly string[]> {
   const now = Date.now();
   for (const message of messages) yield rowOf(message, now, true);
 }
 
-/** The worst that came of it, as an exit status. */
-const statusOf: Readonly<Record<Done["outcome"], number>> = {
+/** The exit status is that of the worst result. */
+const statusOf: Readonly<Record<ActionResult["outcome"], number>> = {
   done: exitStatus.ok,
   skipped: exitStatus.ok,
   unknown: exitStatus.ok, // it was there a moment ago: it has been delivered
@@ -175,19 +188,19 @@ const statusOf: Readonly<Record<Done["outcome"], number>> = {
   failed: exitStatus.ioError,
 };
 
-async function carryOut(desk: Desk, order: ActOrder, asJson: boolean): Promise<number> {
+async function runAction(api: ControlApi, order: ActionRequest, asJson: boolean): Promise<number> {
   let done = 0;
   let status: number = exitStatus.ok;
-  async function* told(): AsyncGenerator<string> {
-    for await (const one of desk(order)) {
+  async function* results(): AsyncGenerator<string> {
+    for await (const one of api(order)) {
       const { id, outcome, says } = one;
       if (outcome === "done") done++;
       status = Math.max(status, statusOf[outcome]);
       if (asJson) yield `${JSON.stringify({ queue_id: id, outcome, says })}\n`;
       else if (says !== "") say(`${id}: ${says}`);
     }
-    if (!asJson) yield `${plural(done, "message")} ${verbs[order.act].done}\n`;
+    if (!asJson) yield `${plural(done, "message")} ${actionTexts[order.action].done}\n`;
   }
-  await print(told());
+  await printAll(results());
   return status;
 }

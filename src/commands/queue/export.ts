@@ -9,16 +9,12 @@ import { pipeline } from "node:stream/promises";
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
 import { readConfig } from "../../config/config-file.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Window } from "../../server/control/order.ts";
-import { jsonOf, time } from "./json.ts";
-import { newCounts } from "./list.ts";
-import { type Message, readMessage } from "./message.ts";
+import type { QueryApi } from "../../server/control/protocol.ts";
+import { connectToQuery, type MessageWithOctets, readMessage } from "./connection.ts";
 import { all, config, filterOf, filters, ids, idsOf } from "./options.ts";
-import { printOctets, say } from "./print.ts";
-import { reachWindow } from "./reach.ts";
-import { plural } from "./rows.ts";
+import { jsonOf, newCounts, plural, printOctets, say, time } from "./output.ts";
 
-export const line = command({
+export const exportCommand = command({
   name: "queue export",
   summary: "Copy messages out of the queue, in which they stay: into a folder, or to standard output.",
   options: {
@@ -38,33 +34,33 @@ export const line = command({
 });
 
 export async function run(argv: readonly string[]): Promise<number> {
-  const chosen = parseOptions(line, argv);
+  const chosen = parseOptions(exportCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
-  const wanted = await idsOf(line.name, chosen.arguments.ids);
+  const wanted = await idsOf(exportCommand.name, chosen.arguments.ids);
   const configuration = await readConfig(options.config);
   const filter = filterOf(options, configuration.domain);
   const some = wanted.length > 0 || Object.keys(filter).length > 0;
   if (some === options.all) {
-    throw usageMistake(line.name, "which messages? Give queue IDs and filters, or --all");
+    throw usageMistake(exportCommand.name, "which messages? Give queue IDs and filters, or --all");
   }
-  const { desk, close } = await reachWindow(configuration);
+  const { api, close } = await connectToQuery(configuration);
   const counts = newCounts();
-  const found = counts.of(desk({ word: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter }));
+  const found = counts.of(api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter }));
   const { to } = options;
-  if (to === undefined) await printOctets(mailbox(desk, found));
-  else await intoFolder(to, desk, found);
+  if (to === undefined) await printOctets(mailbox(api, found));
+  else await intoFolder(to, api, found);
   await close();
   return counts.unknown() ? exitStatus.noInput : exitStatus.ok;
 }
 
 type Found = AsyncIterable<{ readonly id: string }>;
 
-async function intoFolder(folder: string, desk: Window, found: Found): Promise<void> {
+async function intoFolder(folder: string, api: QueryApi, found: Found): Promise<void> {
   let count = 0;
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    for await (const message of messages(desk, found)) {
+    for await (const message of messages(api, found)) {
       const { about, history } = message;
       const noted = history.map((one) => ("leftOut" in one ? one : { ...one, at: time(one.at) }));
       const envelope = {
@@ -72,7 +68,7 @@ async function intoFolder(folder: string, desk: Window, found: Found): Promise<v
         ...("envelope" in about ? { envelope: about.envelope } : {}),
         history: noted,
       };
-      const mode = 0o600; // people's letters
+      const mode = 0o600; // people's mail
       await writeFile(join(folder, `${about.id}.json`), `${JSON.stringify(envelope, undefined, 2)}\n`, {
         mode,
       });
@@ -86,17 +82,17 @@ async function intoFolder(folder: string, desk: Window, found: Found): Promise<v
   say(`${plural(count, "message")} in ${folder}`);
 }
 
-async function* messages(desk: Window, found: Found): AsyncGenerator<Message> {
+async function* messages(api: QueryApi, found: Found): AsyncGenerator<MessageWithOctets> {
   for await (const { id } of found) {
-    const message = await readMessage(desk, id, true);
+    const message = await readMessage(api, id, true);
     if (message) yield message;
     else say(`${id}: left the queue meanwhile`);
   }
 }
 
 /** RFC 4155's format, in its "mboxrd" kind: a line that looks like a beginning gets one more ">" in front. */
-async function* mailbox(desk: Window, found: Found): AsyncGenerator<Buffer> {
-  for await (const { about, octets } of messages(desk, found)) {
+async function* mailbox(api: QueryApi, found: Found): AsyncGenerator<Buffer> {
+  for await (const { about, octets } of messages(api, found)) {
     if (about.status === "damaged") {
       say(`${about.id}: damaged, left out`);
       continue;

@@ -1,9 +1,9 @@
-/** Options that the words of `tpa-submit queue` share, and what they mean. */
+/** Options that the subcommands of `tpa-submit queue` share, and what they mean. */
 import { text as textOf } from "node:stream/consumers";
 import { argument, flag, type OptionsOf, oneOf, parsed, usageMistake, value } from "../../cli/options.ts";
 import { duration } from "../../config/setting-types.ts";
 import { canonicalLogin } from "../../passwd/password-file.ts";
-import { type Filter, statuses } from "../../server/control/order.ts";
+import { type MessageFilter, queueStatuses } from "../../server/control/protocol.ts";
 import { isQueueId } from "../../server/spool/queue-id.ts";
 
 export const config = value("-c, --config <file>", "Configuration file.", "/etc/tpa-submit/tpa-submit.toml");
@@ -11,7 +11,7 @@ export const json = flag("--json", "Print a line of JSON for each message.");
 export const yes = flag("-y, --yes", "Do it without asking.");
 export const dryRun = flag("-n, --dry-run", "Only show what it would be done to.");
 
-/** Stands in one line of the log. */
+/** For one line of the log. */
 export const reason = parsed(
   "-r, --reason <text>",
   "Why; it stands in the log.",
@@ -34,9 +34,9 @@ export const filters = {
     duration,
   ),
   status: parsed(
-    "--status <word>",
-    `Those that are ${statuses.slice(0, -1).join(", ")}, damaged, or late: their sender has been told.`,
-    oneOf(...statuses, "late"),
+    "--status <status>",
+    `Those that are ${queueStatuses.slice(0, -1).join(", ")}, damaged, or late: their sender has been told.`,
+    oneOf(...queueStatuses, "late"),
   ),
   error: value("--error <text>", "Those about which a server last said something with this text in it."),
 };
@@ -45,7 +45,7 @@ export const all = flag("-a, --all", "All messages.");
 export const ids = argument("[id...]", 'Queue IDs; "-" reads them from standard input.');
 
 /** The filter that was chosen; `domain` is the site's, for logins that are written with it. */
-export function filterOf(chosen: OptionsOf<typeof filters>, domain: string): Filter {
+export function filterOf(chosen: OptionsOf<typeof filters>, domain: string): MessageFilter {
   const { user, ...others } = chosen;
   const given = { ...others, user: user === undefined ? undefined : loginOf(user, domain) };
   return Object.fromEntries(
@@ -59,8 +59,8 @@ export function filterOf(chosen: OptionsOf<typeof filters>, domain: string): Fil
 export const loginOf = (name: string, domain: string): string =>
   canonicalLogin(name, domain) ?? name.toLowerCase();
 
-/** The queue IDs that were given, each once; the marks that mailq puts behind them are passed over. */
-export async function idsOf(word: string, given: readonly string[]): Promise<readonly string[]> {
+/** The queue IDs that were given, each once; the marks that mailq adds to them are ignored. */
+export async function idsOf(command: string, given: readonly string[]): Promise<readonly string[]> {
   const written = given.includes("-") ? [...given, ...(await textOf(process.stdin)).split(/\s+/)] : given;
   const found = written
     .filter((one) => one !== "-" && one !== "")
@@ -68,7 +68,7 @@ export async function idsOf(word: string, given: readonly string[]): Promise<rea
       const id = one.replace(/[*!]$/, "").toUpperCase();
       if (isQueueId(id)) return id;
       throw usageMistake(
-        word,
+        command,
         `${JSON.stringify(one)} is no queue ID: expected 12 hexadecimal digits, such as 65D3997B8000`,
       );
     });

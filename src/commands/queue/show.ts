@@ -5,19 +5,16 @@ import { visible, visibleLines } from "../../cli/output.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
-import type { Queued, Unreadable } from "../../server/control/order.ts";
+import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
 import { possibleCopies } from "../../server/spool/history.ts";
 import type { History, OperatorAct } from "../../server/spool/spool.ts";
 import { formatReply, type Reply } from "../../smtp/reply.ts";
-import { jsonOf, time } from "./json.ts";
-import { type Message, readMessage } from "./message.ts";
+import { connectToQuery, type MessageWithOctets, readMessage } from "./connection.ts";
 import { config, idsOf, json } from "./options.ts";
-import { print, say } from "./print.ts";
-import { reachWindow } from "./reach.ts";
-import { ageText } from "./rows.ts";
+import { ageText, jsonOf, printAll, say, time } from "./output.ts";
 
-export const line = command({
+export const showCommand = command({
   name: "queue show",
   summary: "Show messages: envelope, history of every attempt, header, and on request the body.",
   options: { config, body: flag("-b, --body", "Show the body as well."), json },
@@ -26,31 +23,31 @@ export const line = command({
 });
 
 export async function run(argv: readonly string[]): Promise<number> {
-  const chosen = parseOptions(line, argv);
+  const chosen = parseOptions(showCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
-  const wanted = await idsOf(line.name, chosen.arguments.ids);
-  const { desk, close } = await reachWindow(await readConfig(options.config));
+  const wanted = await idsOf(showCommand.name, chosen.arguments.ids);
+  const { api, close } = await connectToQuery(await readConfig(options.config));
   let status: number = exitStatus.ok;
   for (const id of wanted) {
-    const message = await readMessage(desk, id, options.body);
+    const message = await readMessage(api, id, options.body);
     if (!message) {
       say(`${id}: not in the queue`);
       status = exitStatus.noInput;
-    } else await print(options.json ? asJson(message, options.body) : asText(message));
+    } else await printAll(options.json ? asJson(message, options.body) : asText(message));
   }
   await close();
   return status;
 }
 
-async function* asJson({ about, history, octets }: Message, body: boolean): AsyncGenerator<string> {
+async function* asJson({ about, history, octets }: MessageWithOctets, body: boolean): AsyncGenerator<string> {
   const content = (await buffer(octets)).toString("utf8");
   const noted = history.map((one) => ("leftOut" in one ? one : { ...one, at: time(one.at) }));
   yield `${JSON.stringify({ ...jsonOf(about), history: noted, ...copiesIn(about, history), [body ? "message" : "header"]: content })}\n`;
 }
 
 /** By recipient, where there are any. */
-function copiesIn(about: Message["about"], history: History): object {
+function copiesIn(about: MessageWithOctets["about"], history: History): object {
   if (about.status === "damaged") return {};
   const counted = about.envelope.recipients
     .map(({ address }) => [address, possibleCopies(history, address)] as const)
@@ -58,7 +55,7 @@ function copiesIn(about: Message["about"], history: History): object {
   return counted.length === 0 ? {} : { possible_copies: Object.fromEntries(counted) };
 }
 
-async function* asText({ about, history, octets }: Message): AsyncGenerator<string> {
+async function* asText({ about, history, octets }: MessageWithOctets): AsyncGenerator<string> {
   const heading = await headingFor(process.stdout);
   if (about.status === "damaged") {
     yield `${heading(about.id)}: damaged\n${visible(about.reason)}\n`;
@@ -69,7 +66,7 @@ async function* asText({ about, history, octets }: Message): AsyncGenerator<stri
   yield `${heading("Recipients")}\n`;
   for (const { address, state, reply, notify } of about.envelope.recipients) {
     yield `  ${visible(address)}: ${state}${notify ? `, NOTIFY=${notify.join(",")}` : ""}\n`;
-    if (reply) yield `    ${saidBy(reply, reply.relay, reply.at)}\n`;
+    if (reply) yield `    ${replyLine(reply, reply.relay, reply.at)}\n`;
     const copies = possibleCopies(history, address);
     if (copies > 0) yield `    possible copies: ${copies}, taken whole without an answer\n`;
   }
@@ -90,20 +87,20 @@ function* historyText(history: History, heading: string): Generator<string> {
   yield `${heading}\n`;
   for (const one of history) {
     if ("leftOut" in one) yield `  … ${one.leftOut} more\n`;
-    else if ("act" in one) yield `  ${handledBy(one)}\n`;
-    else yield `  ${visible(one.recipient)} ${saidBy(one, one.relay, one.at)}\n`;
+    else if ("act" in one) yield `  ${operatorActText(one)}\n`;
+    else yield `  ${visible(one.recipient)} ${replyLine(one, one.relay, one.at)}\n`;
   }
 }
 
-const handledBy = ({ at, act, by, reason }: OperatorAct): string =>
+const operatorActText = ({ at, act, by, reason }: OperatorAct): string =>
   visible(`${time(at)} ${act} by ${by}${reason === "" ? "" : `: ${reason}`}`);
 
-const saidBy = (reply: Reply, relay: string, at: number): string =>
+const replyLine = (reply: Reply, relay: string, at: number): string =>
   visible(`${time(at)} ${relay === "none" ? "" : `${relay}: `}${formatReply(reply)}`);
 
 /** What the envelope says, in the order in which people ask. */
 export function factsOf(
-  { status, envelope }: Exclude<Queued | Unreadable, Unreadable>,
+  { status, envelope }: Exclude<QueuedMessage | DamagedMessage, DamagedMessage>,
   now: number,
 ): readonly (readonly [string, string])[] {
   const { login, sender, accepted, size, attempts, due, warned, held, relay } = envelope;

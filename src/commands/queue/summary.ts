@@ -3,14 +3,13 @@ import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
 import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
-import type { Queued } from "../../server/control/order.ts";
+import type { QueuedMessage } from "../../server/control/protocol.ts";
 import { domainOf } from "../../smtp/address.ts";
+import { connectToQuery } from "./connection.ts";
 import { config, filterOf, filters, json } from "./options.ts";
-import { print } from "./print.ts";
-import { reachWindow } from "./reach.ts";
-import { waitingOf } from "./rows.ts";
+import { printAll, waitingOf } from "./output.ts";
 
-export const line = command({
+export const summaryCommand = command({
   name: "queue summary",
   summary:
     "Count recipients who still wait by the domain of their address, or messages by sender or login, in columns of age: up to 5, 10, 20 … minutes.",
@@ -25,16 +24,16 @@ export const line = command({
 });
 
 export async function run(argv: readonly string[]): Promise<number> {
-  const options = parseOptions(line, argv)?.options;
+  const options = parseOptions(summaryCommand, argv)?.options;
   if (!options) return exitStatus.ok;
   const configuration = await readConfig(options.config);
-  const { desk, close } = await reachWindow(configuration);
+  const { api, close } = await connectToQuery(configuration);
   const tally = newTally(Date.now(), namers[options.by]);
-  for await (const found of desk({ word: "list", filter: filterOf(options, configuration.domain) })) {
+  for await (const found of api({ verb: "list", filter: filterOf(options, configuration.domain) })) {
     if ("envelope" in found) tally.add(found);
   }
   await close();
-  await print(
+  await printAll(
     options.json
       ? asJson(tally.rows(), options.by)
       : tableLines(columns, cells(tally.rows()), widthOf(process.stdout)),
@@ -45,7 +44,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 export type By = "domain" | "sender" | "login";
 
 /** What a message counts for: once for each name. */
-export const namers: Readonly<Record<By, (message: Queued) => readonly string[]>> = {
+export const namers: Readonly<Record<By, (message: QueuedMessage) => readonly string[]>> = {
   domain: ({ envelope }) => waitingOf(envelope).map(({ address }) => domainOf(address).toLowerCase()),
   sender: ({ envelope }) => [envelope.sender === "" ? "<>" : envelope.sender.toLowerCase()],
   login: ({ envelope }) => [envelope.login ?? "-"],
@@ -70,7 +69,7 @@ export interface Count {
 }
 
 /** Counts messages as they come; `now` is in milliseconds since the epoch. */
-export function newTally(now: number, namesOf: (message: Queued) => readonly string[]) {
+export function newTally(now: number, namesOf: (message: QueuedMessage) => readonly string[]) {
   const counts = new Map<string, number[]>();
   const all = edges.map(() => 0).concat(0);
 
@@ -81,7 +80,7 @@ export function newTally(now: number, namesOf: (message: Queued) => readonly str
   }
 
   return {
-    add(message: Queued): void {
+    add(message: QueuedMessage): void {
       const minutes = (now - message.envelope.accepted) / 60_000;
       const edge = edges.findIndex((end) => minutes < end);
       for (const name of namesOf(message)) count(name, edge < 0 ? edges.length : edge);

@@ -1,15 +1,14 @@
-/** `tpa-submit queue verify`: damage in the spool, told, and repaired where that is wanted. */
+/** `tpa-submit queue verify`: finds damage in the spool, and repairs it on request. */
 import { command, flag, parseOptions } from "../../cli/options.ts";
 import { print, visible } from "../../cli/output.ts";
+import { isConfirmed } from "../../cli/prompt.ts";
 import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
-import { isWanted } from "./ask.ts";
+import { connectToVerify, currentOperator } from "./connection.ts";
 import { config, json, yes } from "./options.ts";
-import { say } from "./print.ts";
-import { operatorHere, reachCare } from "./reach.ts";
-import { plural } from "./rows.ts";
+import { plural, say } from "./output.ts";
 
-export const line = command({
+export const verifyCommand = command({
   name: "queue verify",
   summary:
     "Look at every file of the spool for damage, and repair what can be: what nobody can use is set aside in the folder damaged.",
@@ -20,14 +19,14 @@ export const line = command({
 
 /** Status 65 while damage is left. */
 export async function run(argv: readonly string[]): Promise<number> {
-  const options = parseOptions(line, argv)?.options;
+  const options = parseOptions(verifyCommand, argv)?.options;
   if (!options) return exitStatus.ok;
   const configuration = await readConfig(options.config);
-  const by = operatorHere();
-  const { desk, close } = await reachCare(configuration);
+  const by = currentOperator();
+  const { api, close } = await connectToVerify(configuration);
   let left = 0;
   let repairable = 0;
-  for await (const checked of desk({ word: "verify", repair: false, by })) {
+  for await (const checked of api({ verb: "verify", repair: false, by })) {
     left++;
     if (checked.repairable) repairable++;
     if (options.json && !options.repair) print(`${JSON.stringify(checked)}\n`);
@@ -35,8 +34,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
   say(left === 0 ? "no damage" : `${plural(left, "fault")}, of which ${repairable} can be repaired`);
   const what = `repair ${plural(repairable, "fault")}`;
-  if (options.repair && repairable > 0 && (options.yes || (await isWanted(`${what}?`, what)))) {
-    for await (const checked of desk({ word: "verify", repair: true, by })) {
+  if (options.repair && repairable > 0 && (options.yes || (await isConfirmed(`${what}?`, what)))) {
+    for await (const checked of api({ verb: "verify", repair: true, by })) {
       if (checked.repaired) left--;
       const text = `${checked.fault}; ${checked.repaired ? "repaired" : "left"}: ${checked.remedy}\n`;
       print(options.json ? `${JSON.stringify(checked)}\n` : visible(text.trimEnd()).concat("\n"));

@@ -7,7 +7,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { indexLogins } from "../../passwd/logins.ts";
 import { decodePasswordFile, parsePasswordFile } from "../../passwd/password-file.ts";
-import { mustBeShort } from "../../server/control/socket.ts";
+import { requireShortPath } from "../../server/control/server.ts";
 import { newSessionPool } from "../../server/delivery/pool.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
 import { validating } from "../../server/delivery/route/validating.ts";
@@ -105,7 +105,7 @@ async function ways(config: Config): Promise<string> {
 
 async function control(config: Config): Promise<string> {
   const path = controlSocket(config);
-  mustBeShort(path);
+  requireShortPath(path);
   const folder = dirname(path);
   const found = await stat(folder).catch((error: unknown) => {
     if (errorCode(error) === "") throw error;

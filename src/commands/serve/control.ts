@@ -2,16 +2,16 @@
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
-import { openDesk, type Wait } from "../../server/control/desk.ts";
-import { type Ground, layFloor } from "../../server/control/floor.ts";
+import { type ActionContextParts, newActionContext } from "../../server/control/actions.ts";
+import { openControlApi, type Wait } from "../../server/control/api.ts";
 import {
-  type Frost,
+  type FreezeHold,
   type FrozenLogins,
-  frostedSpool,
-  newFrost,
-  openFrozen,
-} from "../../server/control/frozen.ts";
-import { type ControlSocket, listenForOrders } from "../../server/control/socket.ts";
+  newFreezeHold,
+  openFrozenLogins,
+  spoolWithFreezes,
+} from "../../server/control/frozen-logins.ts";
+import { type ControlServer, startControlServer } from "../../server/control/server.ts";
 import { log } from "../../server/log/log.ts";
 import type { Scheduler } from "../../server/queue/scheduler.ts";
 import type { Spool } from "../../server/spool/spool.ts";
@@ -24,18 +24,18 @@ export function controlSocket({ control, spool }: Pick<Config, "control" | "spoo
 }
 
 /** A spool with its frozen logins. */
-export interface Winter {
+export interface Freezes {
   readonly frozen: FrozenLogins;
-  readonly frost: Frost;
-  /** As scheduler and desk are to see it. */
+  readonly freezeHold: FreezeHold;
+  /** For the scheduler and the control API. */
   readonly spool: Spool;
 }
 
 /** Throws a Failure where the file of frozen logins cannot be understood. */
-export async function openWinter(spool: Spool, directory: string): Promise<Winter> {
-  const frozen = await openFrozen(frozenFile(directory));
-  const frost = newFrost(frozen);
-  return { frozen, frost, spool: frostedSpool(spool, frost) };
+export async function openFreezes(spool: Spool, directory: string): Promise<Freezes> {
+  const frozen = await openFrozenLogins(frozenFile(directory));
+  const freezeHold = newFreezeHold(frozen);
+  return { frozen, freezeHold, spool: spoolWithFreezes(spool, freezeHold) };
 }
 
 export const frozenFile = (directory: string): string => join(directory, "frozen");
@@ -43,10 +43,14 @@ export const frozenFile = (directory: string): string => join(directory, "frozen
 /** Takes orders until it is closed. Throws a Failure where nobody could give any. */
 export async function openControl(
   path: string,
-  ground: Ground,
+  ground: ActionContextParts,
   scheduler: Scheduler,
-): Promise<ControlSocket> {
-  const socket = await listenForOrders(path, openDesk(layFloor(ground, scheduler), wait, keepsakes), version);
+): Promise<ControlServer> {
+  const socket = await startControlServer(
+    path,
+    openControlApi(newActionContext(ground, scheduler), wait, keepsakes),
+    version,
+  );
   log("listening", { door: "control", address: path });
   return socket;
 }

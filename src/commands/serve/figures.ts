@@ -1,7 +1,6 @@
 /** What the relay tells of itself to monitoring: the gauges of /metrics. */
 
-import type { Readings } from "../../server/log/figures.ts";
-import { processReadings } from "../../server/log/metrics.ts";
+import { type GaugeReadings, processReadings } from "../../server/log/metrics.ts";
 import type { Scheduler } from "../../server/queue/scheduler.ts";
 import type { FreeSpace } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
@@ -34,7 +33,7 @@ export const newState = (): State => ({
   checkup: undefined,
 });
 
-export function readingsOf(state: State, reserve: FreeSpace): Readings {
+export function readingsOf(state: State, reserve: FreeSpace): GaugeReadings {
   const single = (value: number) => [{ labels: [], value }];
   const known = (value: number | undefined) => (value === undefined ? [] : single(value));
   return {

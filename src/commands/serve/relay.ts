@@ -10,12 +10,11 @@ import { errorText, Failure } from "../../failure.ts";
 import { startVerifier } from "../../passwd/verifier.ts";
 import { newSessionPool, type SessionPool } from "../../server/delivery/pool.ts";
 import type { Carrier } from "../../server/delivery/route/carrier.ts";
+import { markWith, takeLongestWork, watchEventLoop, workOnMessage } from "../../server/log/event-loop.ts";
 import { startHttp } from "../../server/log/http.ts";
-import { inHand, markWith, takeLongest } from "../../server/log/in-hand.ts";
 import { log, logTo } from "../../server/log/log.ts";
 import { openMetrics, toAll } from "../../server/log/metrics.ts";
 import { openSink } from "../../server/log/sink.ts";
-import { watchLoop } from "../../server/log/standstill.ts";
 import { startScheduler } from "../../server/queue/scheduler.ts";
 import { openInHand } from "../../server/spool/in-hand-file.ts";
 import { openSpool } from "../../server/spool/spool.ts";
@@ -26,7 +25,7 @@ import type { Submission } from "../../server/submission/submission.ts";
 import { version } from "../../version.ts";
 import { carrierFor } from "./carrier.ts";
 import { filesOf } from "./certificates.ts";
-import { controlSocket, openControl, openWinter } from "./control.ts";
+import { controlSocket, openControl, openFreezes } from "./control.ts";
 import { openEntrance } from "./entrance.ts";
 import { newState, readingsOf } from "./figures.ts";
 import { clearing, holdCulprits } from "./guard.ts";
@@ -79,13 +78,13 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     const metrics = openMetrics(readingsOf(state, reserve));
     logTo(toAll(sink.write, metrics.count));
 
-    const watch = watchLoop({
+    const watch = watchEventLoop({
       now: () => performance.now(),
       processor: () => {
         const { user, system } = process.cpuUsage();
         return (user + system) / 1000;
       },
-      longest: takeLongest,
+      longest: takeLongestWork,
       every,
     });
     state.delay = watch.delay;
@@ -114,7 +113,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     await holdCulprits(inHandFile, spool, Date.now);
     markWith(inHandFile.mark);
     const guarded = clearing(spool, inHandFile);
-    const { frozen, frost, spool: frosted } = await openWinter(guarded, config.spool.directory);
+    const { frozen, freezeHold: frost, spool: frosted } = await openFreezes(guarded, config.spool.directory);
 
     const limited = await openQuota(config.spool.directory, () => inUse.config.limits);
     opened.push(() => limited.close());
@@ -132,9 +131,9 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const carrier: Carrier = {
       destination: (envelope, address) =>
-        inHand(envelope.id, () => inUse.carrier.destination(envelope, address)),
+        workOnMessage(envelope.id, () => inUse.carrier.destination(envelope, address)),
       carry: async ({ envelope, ...letter }, signal, tell) =>
-        frost.on(envelope).held ? [] : inUse.carrier.carry({ envelope, ...letter }, signal, tell),
+        frost.applyTo(envelope).held ? [] : inUse.carrier.carry({ envelope, ...letter }, signal, tell),
     };
     const scheduler = startScheduler({ spool: frosted, carrier, hostname }, patienceOf(config), {
       now: Date.now,
@@ -163,7 +162,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       isFrozen: (login) => frozen.of(login) !== undefined,
       quota: limited.quota,
       spool,
-      accepted: (envelope) => scheduler.wake(frost.on(envelope)),
+      accepted: (envelope) => scheduler.wake(frost.applyTo(envelope)),
     });
     const entrance = await openEntrance(certificate, {
       places,
@@ -176,7 +175,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     opened.push(() => entrance.close(grace));
     const people = {
       endSessions: (login: string) => entrance.expel(login),
-      unheardOf: async (login: string) => {
+      whyUnknown: async (login: string) => {
         const verdict = await verifier.sasl.external(login);
         return verdict.kind === "rejected" ? verdict.reason : "";
       },
@@ -184,7 +183,15 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     };
     const control = await openControl(
       controlSocket(config),
-      { spool: frosted, frozen, frost, people, patience: patienceOf(config), now: Date.now, hostname },
+      {
+        spool: frosted,
+        frozen,
+        freezeHold: frost,
+        sessions: people,
+        retryPolicy: patienceOf(config),
+        now: Date.now,
+        hostname,
+      },
       scheduler,
     );
     opened.push(() => control.close());

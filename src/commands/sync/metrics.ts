@@ -6,7 +6,7 @@ import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { countBy, filesOf, type SyncReport } from "../../ldap/sync.ts";
 import { findFile } from "../../ldap/synced-file.ts";
-import { expose, type Metric, type Sample } from "../../server/log/exposition.ts";
+import { expose, type Metric, type Sample } from "../../server/log/prometheus.ts";
 
 const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
   name: `tpa_submit_sync_${name}`,

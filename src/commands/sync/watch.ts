@@ -10,7 +10,7 @@ import { withDirectory } from "../../ldap/connection.ts";
 import type { LdapDirectory } from "../../ldap/directory.ts";
 import { contextCsnOf, isOutdated, namingContextOf } from "../../ldap/search.ts";
 import { filesOf, type SyncReport, synchronise } from "../../ldap/sync.ts";
-import { type Http, startHttp } from "../../server/log/http.ts";
+import { type HttpListener, startHttp } from "../../server/log/http.ts";
 import { openMetrics, type SyncMetrics } from "./metrics.ts";
 import type { SyncOptions } from "./options.ts";
 import { exclusionsText, readTask, refuseAlarms, summary } from "./run.ts";
@@ -42,7 +42,10 @@ export async function watchDirectory(config: Config, options: SyncOptions): Prom
   return exitStatus.ok;
 }
 
-async function openMetricsPages({ sync: { http } }: Config, metrics: SyncMetrics): Promise<Http | undefined> {
+async function openMetricsPages(
+  { sync: { http } }: Config,
+  metrics: SyncMetrics,
+): Promise<HttpListener | undefined> {
   if (http === null) return undefined;
   const unhealthy = { ok: false, reason: "the directory could not be asked, or was not believed" } as const;
   const pages = {

@@ -10,7 +10,7 @@ import { formatDate } from "../../smtp/date.ts";
 import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 import { decodeWords, harmless, quotedPrintable } from "../../smtp/mime-text.ts";
 import { asciiAddress } from "../delivery/message/outgoing-message.ts";
-import { inHand } from "../log/in-hand.ts";
+import { workOnMessage } from "../log/event-loop.ts";
 import { log } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
@@ -156,7 +156,7 @@ export function newReporter(spool: Spool, hostname: string, now: () => number): 
     const messageId = `${draft.id}.${now().toString(36)}@${hostname}`;
     try {
       const frame = { hostname, messageId, now: now(), until };
-      const message = inHand(envelope.id, () => writeReport(occasion, envelope, start, frame));
+      const message = workOnMessage(envelope.id, () => writeReport(occasion, envelope, start, frame));
       await draft.write(message);
       const accepted = await draft.accept({
         accepted: now(),

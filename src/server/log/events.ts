@@ -1,16 +1,56 @@
 /**
- * Everything the relay ever says in its log, a row each: whose name stands before it, how grave it is, its words.
- * The words are Postfix's, because fail2ban, mtail, pflogsumm and people's eyes read them unmodified.
+ * Every event of the log, a row each: the Postfix program in its tag, its level, its text. The texts are Postfix's,
+ * because fail2ban, mtail and pflogsumm read them unmodified, and people know them.
  * man/tpa-submit-serve.8, LOG EVENTS, lists the rows; a test compares the two.
  */
-import { doorEvents } from "./door-events.ts";
-import { type Delivery, deliveryText } from "./outcome.ts";
-import { type InQueue, row, word } from "./row.ts";
+import { formatReply, isPermanent, isPositive, type Reply } from "../../smtp/reply.ts";
 
-export type { Door, Level } from "./row.ts";
+export type LogLevel = "info" | "warning" | "error";
 
-/** What an operator does to a message, in the words of postsuper(1) where it has some. */
-const operatorWords = {
+/** The listener that the client connected to; part of the tag: `postfix/submission/smtpd`, `postfix/smtps/smtpd`. */
+export type ListenerName = "submission" | "smtps";
+
+interface EventRow<Fields> {
+  /** The Postfix program whose line this is; "smtpd" is preceded by the listener. */
+  readonly daemon: "smtpd" | "cleanup" | "qmgr" | "smtp" | "bounce" | "postsuper" | "master";
+  readonly level: LogLevel;
+  readonly text: (fields: Fields) => string;
+}
+
+/** A line about a message names it. */
+interface OfMessage {
+  readonly id: string;
+}
+
+interface FromClient {
+  readonly door: ListenerName;
+  /** `unknown[192.0.2.7]`: the client as Postfix names it. */
+  readonly client: string;
+}
+
+interface SessionStage {
+  /** The last command; "CONNECT" before the first, "UNKNOWN" for an unknown one. */
+  readonly stage: string;
+  /** Octets of the message so far. */
+  readonly octets?: number;
+}
+
+interface DeliveryAttempt {
+  readonly id: string;
+  readonly to: string;
+  /** `mx.example.net[192.0.2.1]:25`, or "none". */
+  readonly relay: string;
+  /** Seconds: before the queue manager, in the queue manager, connecting, transmitting. */
+  readonly delays: readonly [number, number, number, number];
+  readonly reply: Reply;
+  /** The command that the reply answers, or "". */
+  readonly command: string;
+  /** How many deliveries the connection has served, where this one did not open it. */
+  readonly use?: number;
+}
+
+/** What an operator does to a message, as postsuper(1) logs it where it can. */
+const actionTexts = {
   hold: "placed on hold",
   release: "released from hold",
   retry: "requeued",
@@ -19,33 +59,154 @@ const operatorWords = {
   redirect: "redirected",
 } as const;
 
-type OperatorAct = keyof typeof operatorWords;
+type OperatorAction = keyof typeof actionTexts;
 
 export const events = {
-  ...doorEvents,
-  "limit-reached": row<{ login: string; limit: string; until: string }>(
+  connect: smtpdEvent<FromClient>("info", ({ client }) => `connect from ${client}`),
+  disconnect: smtpdEvent<FromClient & { commands: string }>("info", ({ client, commands }) =>
+    `disconnect from ${client} ${commands}`.trimEnd(),
+  ),
+  "connection-lost": smtpdEvent<FromClient & SessionStage>(
+    "info",
+    (fields) => `lost connection after ${stageText(fields)} from ${fields.client}`,
+  ),
+  "connection-limit": smtpdEvent<FromClient & { count: number }>(
+    "warning",
+    ({ client, count, door }) =>
+      `Connection concurrency limit exceeded: ${count} from ${client} for service ${door}`,
+  ),
+  "connections-full": smtpdEvent<FromClient & { limit: number }>(
+    "warning",
+    ({ client, limit }) => `all ${limit} connections are in use, turned away: ${client}`,
+  ),
+  "made-room": smtpdEvent<FromClient & { limit: number }>(
+    "info",
+    ({ client, limit }) =>
+      `room made for another client, of ${limit} connections this was idle longest: ${client}`,
+  ),
+  "descriptors-short": smtpdEvent<FromClient & { limit: number }>(
+    "warning",
+    ({ client, limit }) => `nearly all ${limit} descriptors are in use, turned away: ${client}`,
+  ),
+  "proxy-refused": smtpdEvent<FromClient & { reason: string }>(
+    "warning",
+    ({ client, reason }) => `no usable PROXY header from ${client}: ${reason}`,
+  ),
+  "early-talker": smtpdEvent<FromClient & { octets: number }>(
+    "info",
+    ({ client, octets }) => `PREGREET ${octets} after 0 from ${client}`,
+  ),
+  pipelining: smtpdEvent<FromClient & { stage: string }>(
+    "info",
+    ({ client, stage }) => `improper command pipelining after ${stage} from ${client}`,
+  ),
+  timeout: smtpdEvent<FromClient & SessionStage>(
+    "info",
+    (fields) => `timeout after ${stageText(fields)} from ${fields.client}`,
+  ),
+  "too-many-errors": smtpdEvent<FromClient & { stage: string }>(
+    "info",
+    ({ client, stage }) => `too many errors after ${stage} from ${client}`,
+  ),
+  "tls-inbound": smtpdEvent<FromClient & { protocol: string; cipher: string; bits: number }>(
+    "info",
+    ({ client, protocol, cipher, bits }) =>
+      `Anonymous TLS connection established from ${client}: ${protocol} with cipher ${cipher} (${bits}/${bits} bits)`,
+  ),
+  "tls-inbound-failed": smtpdEvent<FromClient & { reason: string }>(
+    "info",
+    ({ client, reason }) => `SSL_accept error from ${client}: ${reason}`,
+  ),
+  "auth-accepted": smtpdEvent<FromClient & { mechanism: string; login: string }>(
+    "info",
+    ({ client, mechanism, login }) =>
+      `${client}: SASL ${mechanism} authentication succeeded, sasl_username=${asOneWord(login)}`,
+  ),
+  // fail2ban's stock filter knows the mechanisms below only, and counts this line against the client. A failure by
+  // another one is written as one by PLAIN, so that it counts as well.
+  "auth-failed": smtpdEvent<FromClient & { mechanism: string; login: string; reason: string }>(
+    "warning",
+    ({ client, mechanism, login, reason }) => {
+      const isKnown = ["PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5"].includes(mechanism);
+      const what = isKnown ? reason : `${reason} (by ${mechanism})`;
+      return `${client}: SASL ${isKnown ? mechanism : "PLAIN"} authentication failed: ${what}, sasl_username=${asOneWord(login)}`;
+    },
+  ),
+  // Not a text that fail2ban counts: some programs try the best mechanism with every login, then one that it can use.
+  "auth-in-vain": smtpdEvent<FromClient & { mechanism: string; login: string; reason: string }>(
+    "info",
+    ({ client, mechanism, login, reason }) =>
+      `${client}: SASL ${mechanism} authentication not possible: ${reason}, sasl_username=${asOneWord(login)}`,
+  ),
+  // A text that fail2ban's stock filter ignores: our own failures ban nobody.
+  "auth-unavailable": smtpdEvent<FromClient & { mechanism: string; login: string; reason: string }>(
+    "warning",
+    ({ client, mechanism, login, reason }) =>
+      `${client}: SASL ${mechanism} authentication failed: Connection lost to authentication server (${reason}), sasl_username=${asOneWord(login)}`,
+  ),
+  // Not a text that fail2ban counts: it has counted the wrong passwords before.
+  "auth-braked": smtpdEvent<FromClient & { mechanism: string; login: string; until: string }>(
+    "warning",
+    ({ client, mechanism, login, until }) =>
+      `${client}: SASL ${mechanism} authentication not tried until ${until}: too many wrong passwords before, sasl_username=${asOneWord(login)}`,
+  ),
+  // Nor here: the password was right, and trying again is no attack.
+  "auth-frozen": smtpdEvent<FromClient & { mechanism: string; login: string }>(
+    "warning",
+    ({ client, mechanism, login }) =>
+      `${client}: SASL ${mechanism} authentication not allowed: the login is frozen, sasl_username=${asOneWord(login)}`,
+  ),
+  "session-frozen": smtpdEvent<FromClient & { login: string }>(
+    "warning",
+    ({ client, login }) => `session ended, the login is frozen: ${client}, sasl_username=${asOneWord(login)}`,
+  ),
+  "session-outdated": smtpdEvent<FromClient & { login: string }>(
+    "warning",
+    ({ client, login }) =>
+      `session ended, the login was removed, locked or given another hash: ${client}, sasl_username=${asOneWord(login)}`,
+  ),
+  reject: smtpdEvent<
+    FromClient & { id?: string; stage: string; reply: Reply; from: string; to: string; helo: string }
+  >(
+    "info",
+    ({ client, id, stage, reply, from, to, helo }) =>
+      `${id ?? "NOQUEUE"}: reject: ${stage} from ${client}: ${formatReply(reply)}; from=<${from}>${
+        to === "" ? "" : ` to=<${to}>`
+      } proto=ESMTP helo=<${asOneWord(helo)}>`,
+  ),
+  client: smtpdEvent<FromClient & OfMessage & { mechanism: string; login: string }>(
+    "info",
+    ({ id, client, mechanism, login }) =>
+      `${id}: client=${client}, sasl_method=${mechanism}, sasl_username=${asOneWord(login)}`,
+  ),
+  "not-stored": smtpdEvent<FromClient & { id?: string; reason: string }>(
+    "error",
+    ({ client, id, reason }) => `${id ?? "NOQUEUE"}: message from ${client} could not be stored: ${reason}`,
+  ),
+  "limit-reached": event<{ login: string; limit: string; until: string }>(
     "master",
     "warning",
-    ({ login, limit, until }) => `limit of ${limit} reached until ${until}, sasl_username=${word(login)}`,
+    ({ login, limit, until }) =>
+      `limit of ${limit} reached until ${until}, sasl_username=${asOneWord(login)}`,
   ),
-  "message-id": row<InQueue & { messageId: string }>(
+  "message-id": event<OfMessage & { messageId: string }>(
     "cleanup",
     "info",
     ({ id, messageId }) => `${id}: message-id=<${messageId}>`,
   ),
-  queued: row<InQueue & { from: string; size: number; recipients: number }>(
+  queued: event<OfMessage & { from: string; size: number; recipients: number }>(
     "qmgr",
     "info",
     ({ id, from, size, recipients }) =>
       `${id}: from=<${from}>, size=${size}, nrcpt=${recipients} (queue active)`,
   ),
-  delivery: row<Delivery>("smtp", "info", deliveryText),
-  converted: row<InQueue & { host: string }>(
+  delivery: event<DeliveryAttempt>("smtp", "info", deliveryText),
+  converted: event<OfMessage & { host: string }>(
     "smtp",
     "info",
     ({ id, host }) => `${id}: converted to 7-bit MIME for ${host}, which has no 8BITMIME`,
   ),
-  "tls-outbound": row<{
+  "tls-outbound": event<{
     relay: string;
     policy: string;
     trust: "Untrusted" | "Trusted" | "Verified";
@@ -58,97 +219,97 @@ export const events = {
     ({ relay, trust, protocol, cipher, bits }) =>
       `${trust} TLS connection established to ${relay}: ${protocol} with cipher ${cipher} (${bits}/${bits} bits)`,
   ),
-  "tls-outbound-failed": row<{ relay: string; reason: string }>(
+  "tls-outbound-failed": event<{ relay: string; reason: string }>(
     "smtp",
     "info",
     ({ relay, reason }) => `Cannot start TLS with ${relay}: ${reason}; going on without`,
   ),
-  "clear-outbound": row<{ relay: string }>(
+  "clear-outbound": event<{ relay: string }>(
     "smtp",
     "info",
     ({ relay }) => `Cleartext connection established to ${relay}`,
   ),
-  "tls-policy-failed": row<{ relay: string; policy: string; reason: string }>(
+  "tls-policy-failed": event<{ relay: string; policy: string; reason: string }>(
     "smtp",
     "warning",
     ({ relay, policy, reason }) => `TLS policy "${policy}" not met by ${relay}: ${reason}`,
   ),
-  "sts-policy": row<{ domain: string; id: string; mode: string; hosts: number; seconds: number }>(
+  "sts-policy": event<{ domain: string; id: string; mode: string; hosts: number; seconds: number }>(
     "smtp",
     "info",
     ({ domain, id, mode, hosts, seconds }) =>
       `MTA-STS policy of ${domain}: mode ${mode}, ${hosts} mx, for ${seconds} seconds (id ${id})`,
   ),
-  "sts-trouble": row<{ domain: string; reason: string; held: boolean }>(
+  "sts-trouble": event<{ domain: string; reason: string; held: boolean }>(
     "smtp",
     "warning",
     ({ domain, reason, held }) =>
-      `no MTA-STS policy to be had for ${domain}: ${reason}; ${held ? "the one from before holds" : "going on without"}`,
+      `cannot get the MTA-STS policy of ${domain}: ${reason}; ${held ? "the previous one stays in force" : "going on without one"}`,
   ),
-  "sts-trial": row<{ relay: string; reason: string }>(
+  "sts-trial": event<{ relay: string; reason: string }>(
     "smtp",
     "info",
     ({ relay, reason }) => `MTA-STS in testing: ${relay} would not be used: ${reason}`,
   ),
-  "sts-unsaved": row<{ domain: string; reason: string }>(
+  "sts-unsaved": event<{ domain: string; reason: string }>(
     "smtp",
     "error",
     ({ domain, reason }) => `MTA-STS policies on disk (${domain}): ${reason}`,
   ),
-  expired: row<InQueue & { from: string }>(
+  expired: event<OfMessage & { from: string }>(
     "qmgr",
     "info",
     ({ id, from }) => `${id}: from=<${from}>, status=expired, returned to sender`,
   ),
-  "failure-report": row<InQueue & { report: string }>(
+  "failure-report": event<OfMessage & { report: string }>(
     "bounce",
     "info",
     ({ id, report }) => `${id}: sender non-delivery notification: ${report}`,
   ),
-  "delay-report": row<InQueue & { report: string }>(
+  "delay-report": event<OfMessage & { report: string }>(
     "bounce",
     "info",
     ({ id, report }) => `${id}: sender delay notification: ${report}`,
   ),
-  "success-report": row<InQueue & { report: string }>(
+  "success-report": event<OfMessage & { report: string }>(
     "bounce",
     "info",
     ({ id, report }) => `${id}: sender delivery status notification: ${report}`,
   ),
-  "report-dropped": row<InQueue>(
+  "report-dropped": event<OfMessage>(
     "bounce",
     "info",
     ({ id }) => `${id}: undeliverable, and without a sender who could be told: discarded`,
   ),
-  "destination-paused": row<{ destination: string; seconds: number; reason: string }>(
+  "destination-paused": event<{ destination: string; seconds: number; reason: string }>(
     "qmgr",
     "info",
     ({ destination, seconds, reason }) =>
       `no delivery to ${destination} for ${Math.round(seconds)} seconds: ${reason}`,
   ),
-  "history-lost": row<InQueue & { reason: string }>(
+  "history-lost": event<OfMessage & { reason: string }>(
     "qmgr",
     "warning",
     ({ id, reason }) => `${id}: what happened could not be added to its history: ${reason}`,
   ),
-  removed: row<InQueue>("qmgr", "info", ({ id }) => `${id}: removed`),
-  damaged: row<InQueue & { reason: string }>(
+  removed: event<OfMessage>("qmgr", "info", ({ id }) => `${id}: removed`),
+  damaged: event<OfMessage & { reason: string }>(
     "qmgr",
     "error",
     ({ id, reason }) => `${id}: cannot be read, left where it is: ${reason}`,
   ),
-  "spool-trouble": row<InQueue & { reason: string }>(
+  "spool-trouble": event<OfMessage & { reason: string }>(
     "qmgr",
     "error",
     ({ id, reason }) => `${id}: the spool cannot be written, trying again later: ${reason}`,
   ),
-  suspected: row<InQueue>(
+  suspected: event<OfMessage>(
     "qmgr",
     "warning",
     ({ id }) => `${id}: was in hand at an unclean end of the relay; after another one it is held`,
   ),
-  held: row<InQueue & { reason: string }>("qmgr", "error", ({ id, reason }) => `${id}: held: ${reason}`),
-  standstill: row<{ seconds: number; processor: number; id: string }>(
+  held: event<OfMessage & { reason: string }>("qmgr", "error", ({ id, reason }) => `${id}: held: ${reason}`),
+  standstill: event<{ seconds: number; processor: number; id: string }>(
     "master",
     "warning",
     ({ seconds, processor, id }) =>
@@ -156,150 +317,150 @@ export const events = {
         id === "" ? "" : `, with ${id} in hand`
       }`,
   ),
-  "spool-broken": row<{ reason: string }>(
+  "spool-broken": event<{ reason: string }>(
     "master",
     "error",
-    ({ reason }) => `the spool can promise nothing more, ending so as to be started anew: ${reason}`,
+    ({ reason }) => `the spool can promise nothing more, ending so that it is started again: ${reason}`,
   ),
-  "operator-act": row<InQueue & { act: OperatorAct; by: string; reason: string }>(
+  "operator-act": event<OfMessage & { act: OperatorAction; by: string; reason: string }>(
     "postsuper",
     "info",
-    ({ id, act, by, reason }) => `${id}: ${operatorWords[act]} by ${by}${reason === "" ? "" : `: ${reason}`}`,
+    ({ id, act, by, reason }) => `${id}: ${actionTexts[act]} by ${by}${reason === "" ? "" : `: ${reason}`}`,
   ),
-  "operator-done": row<{ act: OperatorAct; messages: number; by: string }>(
+  "operator-done": event<{ act: OperatorAction; messages: number; by: string }>(
     "postsuper",
     "info",
-    ({ act, messages, by }) => `${operatorWords[act]}: ${messages} messages by ${by}`,
+    ({ act, messages, by }) => `${actionTexts[act]}: ${messages} messages by ${by}`,
   ),
-  "spool-repaired": row<{ fault: string; remedy: string; by: string }>(
+  "spool-repaired": event<{ fault: string; remedy: string; by: string }>(
     "postsuper",
     "warning",
     ({ fault, remedy, by }) => `${fault}; repaired by ${by}: ${remedy}`,
   ),
-  "login-frozen": row<{ login: string; by: string; reason: string; sessions: number; held: number }>(
+  "login-frozen": event<{ login: string; by: string; reason: string; sessions: number; held: number }>(
     "master",
     "warning",
     ({ login, by, reason, sessions, held }) =>
       `frozen by ${by}, ${sessions} sessions ended, ${held} messages held${
         reason === "" ? "" : ` (${reason})`
-      }, sasl_username=${word(login)}`,
+      }, sasl_username=${asOneWord(login)}`,
   ),
-  "login-thawed": row<{ login: string; by: string; released: number; stillHeld: number }>(
+  "login-thawed": event<{ login: string; by: string; released: number; stillHeld: number }>(
     "master",
     "warning",
     ({ login, by, released, stillHeld }) =>
-      `thawed by ${by}, ${released} messages released, ${stillHeld} stay held, sasl_username=${word(login)}`,
+      `thawed by ${by}, ${released} messages released, ${stillHeld} stay held, sasl_username=${asOneWord(login)}`,
   ),
-  started: row<{ version: string; hostname: string; waiting: number }>(
+  started: event<{ version: string; hostname: string; waiting: number }>(
     "master",
     "info",
     ({ version, hostname, waiting }) =>
       `tpa-submit ${version} started as ${hostname}, ${waiting} messages waiting`,
   ),
-  listening: row<{ door: string; address: string }>(
+  listening: event<{ door: string; address: string }>(
     "master",
     "info",
     ({ door, address }) => `listening for ${door} on ${address}`,
   ),
-  "listener-trouble": row<{ door: string; address: string; reason: string }>(
+  "listener-trouble": event<{ door: string; address: string; reason: string }>(
     "master",
     "error",
     ({ door, address, reason }) => `${door} on ${address}: ${reason}`,
   ),
-  stopping: row<{ sessions: number }>(
+  stopping: event<{ sessions: number }>(
     "master",
     "info",
     ({ sessions }) => `stopping: no new connections, ${sessions} sessions may end`,
   ),
-  stopped: row<{ waiting: number }>(
+  stopped: event<{ waiting: number }>(
     "master",
     "info",
     ({ waiting }) => `stopped, ${waiting} messages stay in the spool`,
   ),
-  reloaded: row<Record<never, never>>(
+  reloaded: event<Record<never, never>>(
     "master",
     "info",
     () => "configuration, certificate and passwords re-read",
   ),
-  "reload-refused": row<{ reason: string }>(
+  "reload-refused": event<{ reason: string }>(
     "master",
     "error",
     ({ reason }) => `configuration not re-read, the old one stays in use: ${reason}`,
   ),
-  "restart-needed": row<{ settings: string }>(
+  "restart-needed": event<{ settings: string }>(
     "master",
     "warning",
     ({ settings }) => `changed, but in use only after a restart: ${settings}`,
   ),
-  "passwords-loaded": row<{ file: string; logins: number; ignored: number }>(
+  "passwords-loaded": event<{ file: string; logins: number; ignored: number }>(
     "master",
     "info",
     ({ file, logins, ignored }) =>
       `${file}: ${logins} logins${ignored === 0 ? "" : `, ${ignored} lines that let nobody in`}`,
   ),
-  "passwords-refused": row<{ file: string; reason: string }>(
+  "passwords-refused": event<{ file: string; reason: string }>(
     "master",
     "error",
     ({ file, reason }) => `${file}: ${reason}; the last good version stays in use`,
   ),
-  "password-line": row<{ file: string; line: number; login: string; reason: string }>(
+  "password-line": event<{ file: string; line: number; login: string; reason: string }>(
     "master",
     "warning",
     ({ file, line, login, reason }) => `${file}:${line}: ${login}: ${reason}`,
   ),
-  "usage-unread": row<{ file: string; reason: string }>(
+  "usage-unread": event<{ file: string; reason: string }>(
     "master",
     "warning",
-    ({ file, reason }) => `${file}: ${reason}; what it does not tell no longer counts for the limits`,
+    ({ file, reason }) => `${file}: ${reason}; what is missing there no longer counts for the limits`,
   ),
-  "usage-unsaved": row<{ file: string; reason: string }>(
+  "usage-unsaved": event<{ file: string; reason: string }>(
     "master",
     "error",
     ({ file, reason }) =>
       `${file}: cannot be written, a restart would forget what counts for the limits: ${reason}`,
   ),
-  "certificate-loaded": row<{ file: string; names: string; until: string }>(
+  "certificate-loaded": event<{ file: string; names: string; until: string }>(
     "master",
     "info",
     ({ file, names, until }) => `${file}: certificate for ${names}, valid until ${until}`,
   ),
-  "certificate-chain": row<{ file: string; gap: string }>(
+  "certificate-chain": event<{ file: string; gap: string }>(
     "master",
     "warning",
     ({ file, gap }) => `${file}: ${gap}`,
   ),
-  "certificate-ending": row<{ file: string; names: string; days: number }>(
+  "certificate-ending": event<{ file: string; names: string; days: number }>(
     "master",
     "warning",
     ({ file, names, days }) => `${file}: certificate for ${names} ends in ${days} days`,
   ),
-  "certificate-expired": row<{ file: string; names: string; until: string }>(
+  "certificate-expired": event<{ file: string; names: string; until: string }>(
     "master",
     "error",
     ({ file, names, until }) =>
       `${file}: certificate for ${names} expired on ${until}, clients may refuse it`,
   ),
-  "not-listening": row<{ reason: string }>(
+  "not-listening": event<{ reason: string }>(
     "master",
     "error",
-    ({ reason }) => `nobody is listened to until this is mended, mail in the queue is delivered: ${reason}`,
+    ({ reason }) => `not listening until this is fixed, mail in the queue is still delivered: ${reason}`,
   ),
-  "certificate-refused": row<{ reason: string }>(
+  "certificate-refused": event<{ reason: string }>(
     "master",
     "error",
     ({ reason }) => `${reason}; the old certificate stays in use`,
   ),
-  "manager-untold": row<{ lines: string; reason: string }>(
+  "manager-untold": event<{ lines: string; reason: string }>(
     "master",
     "warning",
     ({ lines, reason }) => `systemd-notify could not say ${lines}: ${reason}`,
   ),
-  "log-lost": row<{ lines: number }>(
+  "log-lost": event<{ lines: number }>(
     "master",
     "error",
     ({ lines }) => `${lines} lines of this log could not be written and are lost`,
   ),
-  bug: row<{ where: string; stack: string }>(
+  bug: event<{ where: string; stack: string }>(
     "master",
     "error",
     ({ where, stack }) => `bug in ${where}: ${stack}`,
@@ -308,3 +469,55 @@ export const events = {
 
 export type EventName = keyof typeof events;
 export type FieldsOf<Name extends EventName> = Parameters<(typeof events)[Name]["text"]>[0];
+
+/** A row of the table. */
+function event<Fields>(
+  daemon: EventRow<Fields>["daemon"],
+  level: LogLevel,
+  text: (fields: Fields) => string,
+): EventRow<Fields> {
+  return { daemon, level, text };
+}
+
+/** A name that a client chose, as one word: it must not look like another part of the line. */
+function asOneWord(said: string): string {
+  return said.replace(/[\s<>,]/g, "?");
+}
+
+/** `DATA (123 bytes)`, as in Postfix. */
+function stageText({ stage, octets }: SessionStage): string {
+  return octets === undefined ? stage : `${stage} (${octets} bytes)`;
+}
+
+function smtpdEvent<Fields extends FromClient>(
+  level: LogLevel,
+  text: (fields: Fields) => string,
+): EventRow<Fields> {
+  return { daemon: "smtpd", level, text };
+}
+
+/** The result of a delivery, in RFC 3464 terms as Postfix uses them. */
+export function deliveryStatus(reply: Reply): "sent" | "bounced" | "deferred" {
+  if (isPositive(reply)) return "sent";
+  return isPermanent(reply) ? "bounced" : "deferred";
+}
+
+/** The line about one delivery, in Postfix's format. */
+function deliveryText({ id, to, relay, delays, reply, command, use }: DeliveryAttempt): string {
+  const total = delays.reduce((sum, part) => sum + part, 0);
+  const quote = formatReply(reply);
+  const said = relay === "none" ? reply.text : `host ${relay.replace(/:\d+$/, "")} said: ${quote}`;
+  const reason = isPositive(reply)
+    ? quote
+    : `${said}${command === "" ? "" : ` (in reply to ${command} command)`}`;
+  return (
+    `${id}: to=<${to}>, relay=${relay}, ${use === undefined ? "" : `conn_use=${use}, `}delay=${seconds(total)}, delays=${delays.map(seconds).join("/")}, ` +
+    `dsn=${reply.status}, status=${deliveryStatus(reply)} (${reason})`
+  );
+}
+
+/** Two significant digits and at most two behind the point, as Postfix prints delays. */
+function seconds(value: number): string {
+  if (value < 0.005) return "0";
+  return value < 10 ? String(Number(Number(value.toPrecision(2)).toFixed(2))) : value.toFixed(0);
+}

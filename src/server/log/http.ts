@@ -1,28 +1,27 @@
 /**
- * A small HTTP listener for monitoring: /metrics for Prometheus, /healthz for whoever asks whether all is well.
- * Nothing can be changed through it.
+ * A small HTTP listener for monitoring: /metrics for Prometheus, /healthz for health checks. It changes nothing.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { expositionType } from "./exposition.ts";
 import { logBug } from "./log.ts";
+import { expositionType } from "./prometheus.ts";
 
-/** Whether a message sent now would be taken and delivered; the reason is for people, one line. */
+/** Whether a message sent now would be accepted and delivered; the reason is one line for people. */
 export type Health = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
-export interface Pages {
+export interface MonitoringPages {
   readonly metrics: () => string | Promise<string>;
   readonly health: () => Health | Promise<Health>;
 }
 
-export interface Http {
+export interface HttpListener {
   readonly address: AddressInfo;
   /** Resolves when the port is free; requests under way are cut off. */
   readonly close: () => Promise<void>;
 }
 
-interface Answer {
+interface PageAnswer {
   readonly status: number;
   readonly type: string;
   readonly body: string;
@@ -30,7 +29,7 @@ interface Answer {
 
 const plain = "text/plain; charset=utf-8";
 
-const routes: Readonly<Record<string, (pages: Pages) => Promise<Answer>>> = {
+const routes: Readonly<Record<string, (pages: MonitoringPages) => Promise<PageAnswer>>> = {
   "/metrics": async ({ metrics }) => ({ status: 200, type: expositionType, body: await metrics() }),
   "/healthz": async ({ health }) => {
     const state = await health();
@@ -41,27 +40,27 @@ const routes: Readonly<Record<string, (pages: Pages) => Promise<Answer>>> = {
 };
 
 /** Our choice: monitoring asks in a second or not at all. */
-const patience = 5000;
+const clientTimeout = 5000;
 const mostConnections = 50;
 
 /** Listens on `at`, an address or a socket that is open already. Throws a Failure that names `setting` where it cannot. */
 export async function startHttp(
   at: { readonly host: string; readonly port: number } | { readonly fd: number },
-  pages: Pages,
+  pages: MonitoringPages,
   setting = "listen.http",
-): Promise<Http> {
+): Promise<HttpListener> {
   const server = createServer(
     {
       maxHeaderSize: 8192,
-      headersTimeout: patience,
-      requestTimeout: patience,
-      keepAliveTimeout: patience,
+      headersTimeout: clientTimeout,
+      requestTimeout: clientTimeout,
+      keepAliveTimeout: clientTimeout,
       connectionsCheckingInterval: 1000,
     },
     (request, response) => void respond(request, response, pages),
   );
   server.maxConnections = mostConnections;
-  server.setTimeout(2 * patience);
+  server.setTimeout(2 * clientTimeout);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) =>
       reject(
@@ -84,7 +83,11 @@ export async function startHttp(
   };
 }
 
-async function respond(request: IncomingMessage, response: ServerResponse, pages: Pages): Promise<void> {
+async function respond(
+  request: IncomingMessage,
+  response: ServerResponse,
+  pages: MonitoringPages,
+): Promise<void> {
   request.resume();
   const { status, type, body } = await answerTo(request, pages);
   response.writeHead(status, {
@@ -97,7 +100,7 @@ async function respond(request: IncomingMessage, response: ServerResponse, pages
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-async function answerTo({ method, url = "" }: IncomingMessage, pages: Pages): Promise<Answer> {
+async function answerTo({ method, url = "" }: IncomingMessage, pages: MonitoringPages): Promise<PageAnswer> {
   const path = url.split("?")[0] ?? "";
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
   if (route === undefined) {

@@ -2,48 +2,48 @@
  * The mail log. One function, `log(event, fields)`, that any part of the server may call;
  * where the lines go is decided once, by `serve` (sinks are in sink.ts).
  */
-import { type EventName, events, type FieldsOf, type Level } from "./events.ts";
+import { type EventName, events, type FieldsOf, type LogLevel } from "./events.ts";
 
-/** One thing that happened, ready to be written in either form. */
-export interface Entry {
+/** One event, ready to be written in either format. */
+export interface LogEntry {
   readonly event: EventName;
-  readonly level: Level;
-  /** `submission/smtpd`, `qmgr`: what stands behind `postfix/` in the tag. */
+  readonly level: LogLevel;
+  /** `submission/smtpd`, `qmgr`: what follows `postfix/` in the tag. */
   readonly daemon: string;
-  /** Postfix's words. */
+  /** In Postfix's format. */
   readonly text: string;
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-export type Sink = (entry: Entry) => void;
+export type LogSink = (entry: LogEntry) => void;
 
-let sink: Sink = () => undefined;
+let sink: LogSink = () => undefined;
 
 /** Sends all later entries to `next`. Tests and `serve` call it; nothing else does. */
-export function logTo(next: Sink): void {
+export function logTo(next: LogSink): void {
   sink = next;
 }
 
-/** Notes that `event` happened. */
+/** Logs that `event` happened. */
 export function log<Name extends EventName>(event: Name, fields: FieldsOf<Name>): void {
   sink(entryOf(event, fields));
 }
 
-/** Puts `event` into words. Control characters and forged tags in any field, a client's or a server's, are made harmless here. */
-export function entryOf<Name extends EventName>(event: Name, fields: FieldsOf<Name>): Entry {
+/** The entry of `event`. Control characters and forged tags in any field, a client's or a server's, are replaced here. */
+export function entryOf<Name extends EventName>(event: Name, fields: FieldsOf<Name>): LogEntry {
   const { daemon, level, text } = events[event] as {
     daemon: string;
-    level: Level;
+    level: LogLevel;
     text: (fields: unknown) => string;
   };
   const clean = printable(fields, daemon === "master" ? Number.POSITIVE_INFINITY : longestText) as Readonly<
     Record<string, unknown>
   >;
-  const door = daemon === "smtpd" ? `${String(clean["door"])}/` : "";
-  return { event, level, daemon: `${door}${daemon}`, text: text(clean), fields: clean };
+  const listener = daemon === "smtpd" ? `${String(clean["door"])}/` : "";
+  return { event, level, daemon: `${listener}${daemon}`, text: text(clean), fields: clean };
 }
 
-/** The lines of `text` that have something on them, with `between` between them. */
+/** The lines of `text` that are not blank, joined by `between`. */
 export function onOneLine(text: string, between: string): string {
   return text
     .split("\n")
@@ -52,26 +52,26 @@ export function onOneLine(text: string, between: string): string {
     .join(between);
 }
 
-/** Notes a fault of the program itself, with its stack on the one line that a log has for it. */
+/** Logs a bug of the program, with its stack in one line. */
 export function logBug(where: string, error: unknown): void {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   log("bug", { where, stack: onOneLine(stack, " | ") });
 }
 
-// C0, DEL, C1, line and paragraph separators, what turns the direction of writing round, and the colon that would end a
+// C0, DEL, C1, line and paragraph separators, what reverses the direction of text, and the colon that would end a
 // tag of syslog, "postfix/smtpd[1]: ", which a quoted local part may hold.
 const unprintable =
   /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]|(?<=\[\d+\]):(?= )/;
 const everyUnprintable = new RegExp(unprintable, "g");
 
-/** Characters of one thing that somebody else says, and of a login, which may be anything before it is known. Our choice. */
+/** Characters of a field that others chose, and of a login, which may be anything before it is checked. Our choice. */
 const longestText = 2_000;
 const longestLogin = 255;
 
 function printable(given: unknown, longest: number): unknown {
   const value = typeof given === "string" && given.length > longest ? `${given.slice(0, longest)}…` : given;
   if (typeof value === "string") {
-    return unprintable.test(value) ? value.replace(everyUnprintable, "?") : value; // asked of every text logged
+    return unprintable.test(value) ? value.replace(everyUnprintable, "?") : value; // the test comes first: most texts have nothing to replace
   }
   if (Array.isArray(value)) return value.map((inner) => printable(inner, longest));
   if (typeof value !== "object" || value === null) return value;

@@ -1,25 +1,28 @@
 /**
- * Counts the entries of the log, and tells the figures to Prometheus. The server calls log() and nothing else.
+ * Counts the entries of the log for Prometheus; the server calls log() and nothing else. And every metric, a row each:
+ * its name, its help, its labels, and which events it counts. The names with postfix_ are those of mtail's program and of
+ * postfix_exporter, so that their dashboards go on working. No label has a login or an address in it.
+ * man/tpa-submit-serve.8, METRICS, lists the rows; a test compares the two.
  */
-import { type Distribution, expose, exposeHistogram, type Metric, type Sample } from "./exposition.ts";
-import { type Counted, counted, gauges, logged, type Readings } from "./figures.ts";
-import type { Entry, Sink } from "./log.ts";
+import { deliveryStatus, type EventName, type FieldsOf } from "./events.ts";
+import type { LogEntry, LogSink } from "./log.ts";
+import { expose, exposeHistogram, type HistogramSample, type Metric, type Sample } from "./prometheus.ts";
 
 export interface Metrics {
   /** For logTo(), beside the sink of the log. */
-  readonly count: Sink;
-  /** All metrics in Prometheus' text format (exposition.ts, `expositionType`). */
+  readonly count: LogSink;
+  /** All metrics in Prometheus' text format (prometheus.ts, `expositionType`). */
   readonly text: () => string;
 }
 
-/** Begins at zero. `readings` is asked for the gauges each time that the text is wanted. */
-export function openMetrics(readings: Readings): Metrics {
-  const events = startCounter(logged);
-  const meters = counted.map((row) => ({
+/** Begins at zero. `readings` gives the gauges, each time that the text is made. */
+export function openMetrics(readings: GaugeReadings): Metrics {
+  const events = startCounter(eventCounter);
+  const meters = logMetrics.map((row) => ({
     row,
     ...(row.type === "histogram" ? startHistogram(row) : startCounter(row)),
   }));
-  const names = Object.keys(gauges) as (keyof Readings)[];
+  const names = Object.keys(gauges) as (keyof GaugeReadings)[];
   return {
     count: (entry) => {
       events.add({ labels: [entry.event], value: 1 });
@@ -36,26 +39,26 @@ export function openMetrics(readings: Readings): Metrics {
 
 /** Passes an entry on to each of `sinks`. */
 export const toAll =
-  (...sinks: readonly Sink[]): Sink =>
+  (...sinks: readonly LogSink[]): LogSink =>
   (entry) => {
     for (const sink of sinks) sink(entry);
   };
 
-/** What this process takes from the machine: three of the {@link Readings}. `started` is in milliseconds since the epoch. */
-export function processReadings(started: number): Pick<Readings, "started" | "processor" | "memory"> {
-  const just = (value: number): readonly Sample[] => [{ labels: [], value }];
+/** What this process uses: three of the {@link GaugeReadings}. `started` is in milliseconds since the epoch. */
+export function processReadings(started: number): Pick<GaugeReadings, "started" | "processor" | "memory"> {
+  const single = (value: number): readonly Sample[] => [{ labels: [], value }];
   return {
-    started: () => just(started / 1000),
+    started: () => single(started / 1000),
     processor: () => {
       const { user, system } = process.cpuUsage();
-      return just((user + system) / 1e6);
+      return single((user + system) / 1e6);
     },
-    memory: () => just(process.memoryUsage.rss()),
+    memory: () => single(process.memoryUsage.rss()),
   };
 }
 
-function samplesOf({ of }: Counted, { event, fields }: Entry): readonly Sample[] {
-  const read = of[event] as ((fields: Entry["fields"]) => readonly Sample[]) | undefined;
+function samplesOf({ samplesOfEvents }: LogMetric, { event, fields }: LogEntry): readonly Sample[] {
+  const read = samplesOfEvents[event] as ((fields: LogEntry["fields"]) => readonly Sample[]) | undefined;
   return read?.(fields) ?? [];
 }
 
@@ -98,7 +101,7 @@ function startCounter(row: Metric): Meter {
   };
 }
 
-function startHistogram(row: Counted): Meter {
+function startHistogram(row: LogMetric): Meter {
   const series = startSeries(row, (labels) => ({
     labels,
     sum: 0,
@@ -112,6 +115,222 @@ function startHistogram(row: Counted): Meter {
       state.count += 1;
       state.atMost = state.atMost.map((count, index) => count + (value <= (row.bounds[index] ?? 0) ? 1 : 0));
     },
-    text: () => exposeHistogram(row, row.bounds, series.all() satisfies readonly Distribution[]),
+    text: () => exposeHistogram(row, row.bounds, series.all() satisfies readonly HistogramSample[]),
   };
+}
+
+/** What an entry adds to a metric, for the events that do. */
+export type EventSamples = { readonly [Name in EventName]?: (fields: FieldsOf<Name>) => readonly Sample[] };
+
+/** A metric that grows with the log. */
+export interface LogMetric extends Metric {
+  readonly samplesOfEvents: EventSamples;
+  /** Upper bounds of the buckets; of a histogram only. */
+  readonly bounds: readonly number[];
+}
+
+const one = (...labels: readonly string[]): readonly Sample[] => [{ labels, value: 1 }];
+
+const tls = ["trust", "protocol", "cipher", "secret_bits", "algorithm_bits"] as const;
+const powersOfTen = (from: number, to: number): readonly number[] =>
+  Array.from({ length: to - from + 1 }, (_, index) => Number(`1e${from + index}`));
+
+export const logMetrics: readonly LogMetric[] = [
+  counter("postfix_smtpd_connects_total", "Connections from clients.", [], { connect: () => one() }),
+  counter("postfix_smtpd_disconnects_total", "Ends of connections from clients.", [], {
+    disconnect: () => one(),
+  }),
+  counter("postfix_smtpd_connections_lost_total", "Connections that clients dropped.", ["after_stage"], {
+    "connection-lost": ({ stage }) => one(stage),
+  }),
+  counter("postfix_smtpd_messages_processed_total", "Messages accepted from clients.", [], {
+    client: () => one(),
+  }),
+  counter("postfix_smtpd_messages_rejected_total", "Recipients refused, by reply code.", ["code"], {
+    reject: ({ stage, reply }) => (stage === "RCPT" ? one(String(reply.code)) : []),
+  }),
+  counter("postfix_smtpd_sasl_authentication_failures_total", "Logins that did not succeed.", [], {
+    "auth-failed": () => one(),
+    "auth-unavailable": () => one(),
+  }),
+  counter("postfix_smtpd_tls_connections_total", "TLS connections from clients.", tls, {
+    "tls-inbound": ({ protocol, cipher, bits }) =>
+      one("Anonymous", protocol, cipher, String(bits), String(bits)),
+  }),
+  counter("postfix_cleanup_messages_processed_total", "Messages with a queue file.", [], {
+    "message-id": () => one(),
+  }),
+  counter("postfix_cleanup_messages_rejected_total", "Messages refused once they had a queue file.", [], {
+    reject: ({ id }) => (id === undefined ? [] : one()),
+  }),
+  histogram(
+    "postfix_qmgr_messages_inserted_recipients",
+    "Recipients of a message in the queue.",
+    [],
+    [1, 2, 4, 8, 16, 32, 64, 128],
+    { queued: ({ recipients }) => [{ labels: [], value: recipients }] },
+  ),
+  histogram(
+    "postfix_qmgr_messages_inserted_size_bytes",
+    "Size of a message in the queue.",
+    [],
+    powersOfTen(3, 9),
+    { queued: ({ size }) => [{ labels: [], value: size }] },
+  ),
+  counter("postfix_qmgr_messages_removed_total", "Messages that are done with.", [], {
+    removed: () => one(),
+  }),
+  counter("postfix_qmgr_messages_expired_total", "Messages given up after the spool's lifetime.", [], {
+    expired: () => one(),
+  }),
+  histogram(
+    "postfix_smtp_delivery_delay_seconds",
+    "Time that a delivery took, by stage.",
+    ["stage"],
+    powersOfTen(-3, 3),
+    {
+      delivery: ({ delays: [before, inside, connecting, transmitting] }) => [
+        { labels: ["before_queue_manager"], value: before },
+        { labels: ["queue_manager"], value: inside },
+        { labels: ["connection_setup"], value: connecting },
+        { labels: ["transmission"], value: transmitting },
+      ],
+    },
+  ),
+  counter("postfix_smtp_messages_processed_total", "Deliveries, one per recipient, by outcome.", ["status"], {
+    delivery: ({ reply }) => one(deliveryStatus(reply)),
+  }),
+  counter("postfix_smtp_deferred_messages_by_dsn_total", "Deliveries to be tried again.", ["dsn"], {
+    delivery: ({ reply }) => (deliveryStatus(reply) === "deferred" ? one(reply.status) : []),
+  }),
+  counter("postfix_smtp_bounced_messages_by_dsn_total", "Deliveries refused for good.", ["dsn"], {
+    delivery: ({ reply }) => (deliveryStatus(reply) === "bounced" ? one(reply.status) : []),
+  }),
+  counter("postfix_smtp_tls_connections_total", "TLS connections to next hops.", tls, {
+    "tls-outbound": ({ trust, protocol, cipher, bits }) =>
+      one(trust, protocol, cipher, String(bits), String(bits)),
+  }),
+  counter(
+    "tpa_submit_outbound_sessions_total",
+    "Sessions with next hops, by what TLS had to be and what came of it.",
+    ["policy", "result"],
+    {
+      "tls-outbound": ({ policy, trust }) => one(policy, trust.toLowerCase()),
+      "clear-outbound": () => one("opportunistic", "clear"),
+      "tls-policy-failed": ({ policy }) => one(policy, "failed"),
+    },
+  ),
+  counter(
+    "tpa_submit_reused_sessions_total",
+    "Deliveries, one per recipient, in sessions that had been used before.",
+    [],
+    { delivery: ({ use }) => (use === undefined ? [] : one()) },
+  ),
+  counter(
+    "tpa_submit_destination_pauses_total",
+    "Pauses of destinations that could not be reached or sent us away.",
+    [],
+    { "destination-paused": () => one() },
+  ),
+  counter("postfix_bounce_non_delivery_notification_total", "Messages returned to their senders.", [], {
+    "failure-report": () => one(),
+  }),
+  counter("tpa_submit_auth_attempts_total", "Logins, by how they ended.", ["mechanism", "result"], {
+    "auth-accepted": ({ mechanism }) => one(mechanism, "accepted"),
+    "auth-failed": ({ mechanism }) => one(mechanism, "refused"),
+    "auth-unavailable": ({ mechanism }) => one(mechanism, "unavailable"),
+  }),
+  counter("tpa_submit_rejections_total", "Commands refused, by stage and reply code.", ["stage", "code"], {
+    reject: ({ stage, reply }) => one(stage, String(reply.code)),
+  }),
+  counter("tpa_submit_log_lines_lost_total", "Lines of the log that could not be written.", [], {
+    "log-lost": ({ lines }) => [{ labels: [], value: lines }],
+  }),
+];
+
+/** Counts every entry by the name of its event. */
+export const eventCounter = metric(
+  "counter",
+  "tpa_submit_log_events_total",
+  "Events, by the names that tpa-submit-serve(8) lists.",
+  ["event"],
+);
+
+/** Measured when somebody asks. */
+export const gauges = {
+  build: metric("gauge", "tpa_submit_build_info", "What runs.", ["version", "node"]),
+  started: metric("gauge", "process_start_time_seconds", "When the process began, since the epoch.", []),
+  processor: metric("counter", "process_cpu_seconds_total", "Processor time used, user and system.", []),
+  memory: metric("gauge", "process_resident_memory_bytes", "Memory in use.", []),
+  loopDelay: metric(
+    "gauge",
+    "tpa_submit_event_loop_delay_seconds",
+    "The longest time in the last minute or two for which everybody waited.",
+    [],
+  ),
+  queueMessages: metric(
+    "gauge",
+    "tpa_submit_queue_messages",
+    "Messages in the spool, by state: waiting, or held.",
+    ["state"],
+  ),
+  queueOldest: metric(
+    "gauge",
+    "tpa_submit_queue_oldest_message_age_seconds",
+    "Time since the oldest message in the spool that is not held was accepted; 0 when there is none.",
+    [],
+  ),
+  freeOctets: metric(
+    "gauge",
+    "tpa_submit_spool_free_bytes",
+    "Room for the relay on the spool's file system.",
+    [],
+  ),
+  freeInodes: metric(
+    "gauge",
+    "tpa_submit_spool_free_inodes",
+    "Inodes for the relay on the spool's file system; +Inf where it makes them as it needs them.",
+    [],
+  ),
+  reserveOctets: metric(
+    "gauge",
+    "tpa_submit_spool_reserve_bytes",
+    "The room below which no message is taken, spool.reserve.",
+    [],
+  ),
+  reserveInodes: metric(
+    "gauge",
+    "tpa_submit_spool_reserve_inodes",
+    "The inodes below which no message is taken, spool.reserve-inodes.",
+    [],
+  ),
+  healthy: metric("gauge", "tpa_submit_healthy", "1 where /healthz says ok, 0 where it does not.", []),
+  certificate: metric(
+    "gauge",
+    "tpa_submit_tls_certificate_not_after_timestamp_seconds",
+    "When the certificate ends, since the epoch.",
+    [],
+  ),
+  logins: metric("gauge", "tpa_submit_logins", "Logins in the password file.", []),
+} as const;
+
+/** The present values of the gauges; labels in the order of the row. */
+export type GaugeReadings = { readonly [Name in keyof typeof gauges]: () => readonly Sample[] };
+
+function counter(name: string, help: string, labels: readonly string[], of: EventSamples): LogMetric {
+  return { ...metric("counter", name, help, labels), samplesOfEvents: of, bounds: [] };
+}
+
+function histogram(
+  name: string,
+  help: string,
+  labels: readonly string[],
+  bounds: readonly number[],
+  of: EventSamples,
+): LogMetric {
+  return { ...metric("histogram", name, help, labels), samplesOfEvents: of, bounds };
+}
+
+function metric(type: Metric["type"], name: string, help: string, labels: readonly string[]): Metric {
+  return { name, help, type, labels };
 }

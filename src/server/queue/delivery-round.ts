@@ -8,7 +8,7 @@ import { unreached } from "../delivery/attempt.ts";
 import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
 import type { TellPace } from "../delivery/pace.ts";
 import type { Carrier } from "../delivery/route/carrier.ts";
-import { inHand } from "../log/in-hand.ts";
+import { workOnMessage } from "../log/event-loop.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";
 import type { Suspension } from "./destinations.ts";
@@ -181,7 +181,9 @@ async function letterFor(
 
 async function hasUtf8Header(spool: RecorderDependencies["spool"], id: string): Promise<boolean> {
   const start = await spool.bodyStart(id, longestHeader);
-  return inHand(id, () => start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f));
+  return workOnMessage(id, () =>
+    start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f),
+  );
 }
 
 /** The four delays of Postfix's log: until due, until begun, until the next hop was ready, until it answered. */

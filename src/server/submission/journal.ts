@@ -1,6 +1,6 @@
 /** What the mail log tells of a session: its lines are counted and named here, its words are in observe/events.ts. */
 import { type Reply, reply } from "../../smtp/reply.ts";
-import type { Door } from "../log/events.ts";
+import type { ListenerName } from "../log/events.ts";
 import { log } from "../log/log.ts";
 import { clientName, type Session } from "./session.ts";
 import { counted, formatTally, type Tally } from "./tally.ts";
@@ -44,7 +44,7 @@ interface Stranger {
 const denied = (to: string): Reply => reply(554, "5.7.1", `<${to}>: Relay access denied`);
 
 /** The journal of the client at `address`, whom the log calls as Postfix calls one without a name. */
-export function newJournal(door: Door, address: string): Journal {
+export function newJournal(door: ListenerName, address: string): Journal {
   const at = { door, client: clientName({ address }) };
   let tally: Tally = new Map();
   let verb = "CONNECT";

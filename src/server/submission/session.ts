@@ -5,7 +5,7 @@
 
 import type { Challenge } from "../../passwd/verifier.ts";
 import type { Reply } from "../../smtp/reply.ts";
-import type { Door } from "../log/events.ts";
+import type { ListenerName } from "../log/events.ts";
 import type { Recipient } from "../spool/envelope.ts";
 import type { Chunk } from "./bdat.ts";
 import type { Bill, Quota } from "./limits/quota.ts";
@@ -16,7 +16,7 @@ import type { Credentials, Exchange, Question } from "./sasl/exchange.ts";
 
 /** What TLS shows is there as soon as nothing goes in the clear any more. */
 export interface Session extends Partial<Channel> {
-  readonly door: Door;
+  readonly door: ListenerName;
   /** The client's IP address, an IPv4 one without "::ffff:". */
   readonly address: string;
   /** What EHLO or HELO said, "" before it. */
@@ -89,7 +89,7 @@ export interface Answer {
 }
 
 /** The session of a client that has just come; on the "smtps" door TLS is there already. */
-export function newSession(door: Door, address: string, channel?: Channel): Session {
+export function newSession(door: ListenerName, address: string, channel?: Channel): Session {
   return { door, address, ...channel, helo: "", wrongPasswords: 0, errors: 0 };
 }
 

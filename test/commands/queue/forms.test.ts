@@ -5,14 +5,12 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { visible, visibleLines } from "../../../src/cli/output.ts";
 import { tableLines } from "../../../src/cli/table.ts";
-import { frostText } from "../../../src/commands/queue/freeze.ts";
-import { jsonOf } from "../../../src/commands/queue/json.ts";
-import { mailqLines } from "../../../src/commands/queue/mailq.ts";
-import { ageText, columns, rowOf, sizeText } from "../../../src/commands/queue/rows.ts";
+import { freezeText } from "../../../src/commands/queue/freeze.ts";
+import { ageText, columns, jsonOf, mailqLines, rowOf, sizeText } from "../../../src/commands/queue/output.ts";
 import { factsOf } from "../../../src/commands/queue/show.ts";
 import * as summary from "../../../src/commands/queue/summary.ts";
-import type { Queued, Unreadable } from "../../../src/server/control/order.ts";
-import { statusOf } from "../../../src/server/control/select.ts";
+import type { DamagedMessage, QueuedMessage } from "../../../src/server/control/protocol.ts";
+import { statusOf } from "../../../src/server/control/query.ts";
 import type { Envelope, LastReply } from "../../../src/server/spool/envelope.ts";
 import { accepted, envelope, recipient } from "../../server/delivery/letters.ts";
 
@@ -47,12 +45,12 @@ const refused: LastReply = {
 };
 const taken: LastReply = { ...later, code: 250, status: "2.0.0", text: "Ok", command: "end of DATA" };
 
-function queued(more: Partial<Envelope>, isActive = false): Queued {
+function queued(more: Partial<Envelope>, isActive = false): QueuedMessage {
   const made = envelope(more);
   return { id: made.id, status: statusOf(made, isActive), envelope: made };
 }
 
-const messages: readonly (Queued | Unreadable)[] = [
+const messages: readonly (QueuedMessage | DamagedMessage)[] = [
   queued({
     id: "65D3997B8000",
     size: 1234,
@@ -159,9 +157,9 @@ describe("--format mailq", () => {
 });
 
 describe("the summary", () => {
-  const old = (minutes: number): Queued => queued({ accepted: now - minutes * minute });
+  const old = (minutes: number): QueuedMessage => queued({ accepted: now - minutes * minute });
   const many = [
-    ...messages.filter((one): one is Queued => "envelope" in one),
+    ...messages.filter((one): one is QueuedMessage => "envelope" in one),
     ...[0, 4, 5, 19, 300, 2000].map(old),
   ];
 
@@ -183,7 +181,7 @@ test("a message's facts are one line each, whatever strangers put in", async () 
 });
 
 test("a freeze is told in numbers", async () => {
-  const frost = {
+  const frozen = {
     login: "user1",
     unheardOf: "",
     already: false,
@@ -193,7 +191,7 @@ test("a freeze is told in numbers", async () => {
     lastHour: { accepted: 412, here: 5 },
     lastDay: { accepted: 2000, here: 12 },
   };
-  await expect(frostText(frost)).toMatchFileSnapshot(golden("freeze.txt"));
+  await expect(freezeText(frozen)).toMatchFileSnapshot(golden("freeze.txt"));
 });
 
 test.each([

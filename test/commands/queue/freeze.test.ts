@@ -76,7 +76,7 @@ test("goes on with the mail of others; thaw lets the login and its messages go o
   expect(await delivered()).toEqual([theirs]);
 
   expect(await well(relay, "thaw", "user1", "--yes")).toBe(
-    "user1 is thawed: 1 message released, 1 stay held for a reason of their own\n",
+    "user1 is thawed: 1 message released, 1 stay held for another reason\n",
   );
   await well(relay, "retry", mine, "--yes");
   await relay.logged(new RegExp(`${mine}: removed`));

@@ -1,25 +1,33 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { lines } from "../../../src/commands/queue/change.ts";
-import { line as exporting } from "../../../src/commands/queue/export.ts";
-import { line as freezing } from "../../../src/commands/queue/freeze.ts";
-import { line as listing } from "../../../src/commands/queue/list.ts";
-import { line as showing } from "../../../src/commands/queue/show.ts";
-import { line as summing } from "../../../src/commands/queue/summary.ts";
-import { line as thawing } from "../../../src/commands/queue/thaw.ts";
-import { line as verifying } from "../../../src/commands/queue/verify.ts";
-import { words } from "../../../src/commands/queue.ts";
+import { actionCommands } from "../../../src/commands/queue/change.ts";
+import { exportCommand } from "../../../src/commands/queue/export.ts";
+import { freezeCommand, thawCommand } from "../../../src/commands/queue/freeze.ts";
+import { listCommand } from "../../../src/commands/queue/list.ts";
+import { showCommand } from "../../../src/commands/queue/show.ts";
+import { summaryCommand } from "../../../src/commands/queue/summary.ts";
+import { verifyCommand } from "../../../src/commands/queue/verify.ts";
+import { subcommands } from "../../../src/commands/queue.ts";
 
 const page = readFileSync(new URL("../../../man/tpa-submit-queue.8", import.meta.url), "utf8");
-const all = [listing, showing, summing, ...Object.values(lines), exporting, freezing, thawing, verifying];
+const all = [
+  listCommand,
+  showCommand,
+  summaryCommand,
+  ...Object.values(actionCommands),
+  exportCommand,
+  freezeCommand,
+  thawCommand,
+  verifyCommand,
+];
 
-test("tpa-submit-queue(8) has every word and no other", () => {
-  const written = [...page.matchAll(/^\.It Cm (\S+)$/gm)].map(([, word]) => word);
-  expect(written).toEqual(Object.keys(words));
-  expect(all.map(({ name }) => name.replace("queue ", "")).sort()).toEqual(Object.keys(words).sort());
+test("tpa-submit-queue(8) has every subcommand and no other", () => {
+  const written = [...page.matchAll(/^\.It Cm (\S+)$/gm)].map(([, name]) => name);
+  expect(written).toEqual(Object.keys(subcommands));
+  expect(all.map(({ name }) => name.replace("queue ", "")).sort()).toEqual(Object.keys(subcommands).sort());
 });
 
-test("tpa-submit-queue(8) has every option of every word and no other", () => {
+test("tpa-submit-queue(8) has every option of every subcommand and no other", () => {
   const written = [...page.matchAll(/^\.It Fl (.*)$/gm)].map(([, rest = ""]) =>
     rest
       .split(" , ")

@@ -145,7 +145,7 @@ describe("refuses, in one line,", () => {
         64,
         /--older-than <time>: expected a duration/,
       ],
-      ["a status that is none", ["list", "--status", "lost"], 64, /--status <word>: expected one of/],
+      ["a status that is none", ["list", "--status", "lost"], 64, /--status <status>: expected one of/],
       ["a relay that is none", ["redirect", "--all", "--relay", "example.org"], 64, /--relay: expected "mx"/],
       ["a word that is none", ["freze"], 64, /there is no "queue freze"; did you mean "freeze"\?/],
       ["to thaw who is not frozen", ["thaw", "user1", "--yes"], 66, /user1 is not frozen/],

@@ -84,7 +84,7 @@ const cases: readonly Case[] = [
     name: "a control socket in a folder that is missing",
     fault: (prepared) => prepared.configure('[control]\nsocket = "FOLDER/no/control"'),
     status: 73,
-    says: /^FOLDER\/no\/control: cannot listen for orders: .*; control\.socket names it, and its folder must be there$/,
+    says: /^FOLDER\/no\/control: cannot listen for requests: .*; control\.socket names it, and its folder must be there$/,
     checked: 78,
   },
   {

@@ -14,7 +14,7 @@ import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
 import { type StsCache, stsCache } from "../../../src/server/delivery/tls/sts-cache.ts";
 import { fetchingFrom } from "../../../src/server/delivery/tls/sts-fetch.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
-import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
 import { close, type Script } from "../../tools/fakeserver.ts";
 import { server } from "./hosts.ts";
@@ -65,7 +65,7 @@ describe("MTA-STS", () => {
     }).listen(0, "127.0.0.1");
     await once(web, "listening");
     webPort = (web.address() as AddressInfo).port;
-    logTo(({ text }: Entry) => lines.push(text));
+    logTo(({ text }: LogEntry) => lines.push(text));
   });
   afterEach(async () => {
     logTo(() => undefined);
@@ -138,7 +138,7 @@ describe("MTA-STS", () => {
       const policies = await open();
       expect(await policies.of("example.net")).toBeUndefined();
       expect(lines).toEqual([
-        expect.stringMatching(/^no MTA-STS policy to be had for example\.net: .*; going on without$/),
+        expect.stringMatching(/^cannot get the MTA-STS policy of example\.net: .*; going on without one$/),
       ]);
       expect(lines.join()).toMatch(reason);
       await policies.of("example.net");
@@ -165,7 +165,7 @@ describe("MTA-STS", () => {
       zone.set("TXT _mta-sts.example.net", ["v=STSv1; id=2"]);
       answer.status = 503;
       expect(await policies.of("example.net")).toMatchObject({ mode: "enforce" });
-      expect(lines.at(-1)).toMatch(/the web server answers 503; the one from before holds$/);
+      expect(lines.at(-1)).toMatch(/the web server answers 503; the previous one stays in force$/);
       answer = { ...answer, status: 200, text: policyOf().replace("enforce", "testing") };
       time += 6 * 60_000;
       expect(await policies.of("example.net")).toMatchObject({ mode: "testing" });

@@ -13,7 +13,7 @@ import type {
 } from "../../../src/server/delivery/message/outgoing-message.ts";
 import { type TellPace, tellNobody } from "../../../src/server/delivery/pace.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
-import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { type Clock, type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../../src/server/queue/verdict.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
@@ -166,7 +166,7 @@ export async function openOffice(
   await before(spool);
   const carrier = fakeCarrier(clock.now);
   const lines: string[] = [];
-  logTo(({ text }: Entry) => lines.push(text));
+  logTo(({ text }: LogEntry) => lines.push(text));
   const scheduler = startScheduler({ spool, carrier, hostname: "submission.example.org" }, patience, clock);
   return {
     spool,

@@ -10,7 +10,7 @@ import type { StsPolicies } from "../../../src/server/delivery/tls/mta-sts.ts";
 import { hopsFor, isLenient, wishesOf } from "../../../src/server/delivery/tls/require-tls.ts";
 import type { StsPolicy } from "../../../src/server/delivery/tls/sts-policy.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
-import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
 import { close, type FakeServer, type Script } from "../../tools/fakeserver.ts";
@@ -101,7 +101,7 @@ describe("a message", () => {
     envelope: Partial<Envelope>,
     more: Partial<TransportSettings> = {},
   ) {
-    logTo(({ text }: Entry) => lines.push(text));
+    logTo(({ text }: LogEntry) => lines.push(text));
     const { authentic = domain.tlsa !== undefined, tlsa, policy } = domain;
     const right = createHash("sha256").update(new X509Certificate(pair.cert).raw).digest();
     const record = {
@@ -142,7 +142,7 @@ describe("a message", () => {
     envelope: Partial<Envelope>,
     more: Partial<TransportSettings> = {},
   ) {
-    logTo(({ text }: Entry) => lines.push(text));
+    logTo(({ text }: LogEntry) => lines.push(text));
     const lookup = async () => ["127.0.0.1"];
     const carrier = relayCarrier(relays, { lookup }, terms({ ca: pair.cert, ...more }), () => 1000);
     return replies(await carrier.carry(letter(envelope), new AbortController().signal))[0];

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
 import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
-import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { close, type Options, type Script, silence } from "../../tools/fakeserver.ts";
 import { deliver, impatient, server } from "./hosts.ts";
@@ -262,7 +262,7 @@ describe("TLS", () => {
       log: line,
     }) => {
       const lines: string[] = [];
-      logTo(({ text }: Entry) => lines.push(text));
+      logTo(({ text }: LogEntry) => lines.push(text));
       const at = await server(script, options);
       const outcomes = await deliver([at], letter(), more, undefined, hop);
       expect(replies(outcomes)).toEqual([expect.stringMatching(reply)]);

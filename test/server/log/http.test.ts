@@ -2,17 +2,22 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { type Health, type Http, type Pages, startHttp } from "../../../src/server/log/http.ts";
-import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import {
+  type Health,
+  type HttpListener,
+  type MonitoringPages,
+  startHttp,
+} from "../../../src/server/log/http.ts";
+import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 
-let http: Http | undefined;
+let http: HttpListener | undefined;
 afterEach(async () => {
   await http?.close();
   http = undefined;
   logTo(() => undefined);
 });
 
-async function started(pages: Partial<Pages> = {}) {
+async function started(pages: Partial<MonitoringPages> = {}) {
   const well: Health = { ok: true };
   http = await startHttp(
     { host: "127.0.0.1", port: 0 },
@@ -72,7 +77,7 @@ describe("the HTTP listener", () => {
   });
 
   test("logs a fault of a page and answers 500", async () => {
-    const seen: Entry[] = [];
+    const seen: LogEntry[] = [];
     logTo((entry) => seen.push(entry));
     await started({
       metrics: () => {

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Door } from "../../../src/server/log/events.ts";
-import { type Entry, entryOf } from "../../../src/server/log/log.ts";
+import type { ListenerName } from "../../../src/server/log/events.ts";
+import { entryOf, type LogEntry } from "../../../src/server/log/log.ts";
 import { openMetrics } from "../../../src/server/log/metrics.ts";
 import { openSink } from "../../../src/server/log/sink.ts";
 import { type Reply, reply } from "../../../src/smtp/reply.ts";
@@ -18,7 +18,7 @@ const relay = "mx.example.net[192.0.2.1]:25";
 const tls = { protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", bits: 256 };
 
 /** One client each: what happened to it, and which of the stock filter's modes should ban it for that. */
-const suspects: readonly (readonly [string, readonly Entry[], readonly string[]])[] = [
+const suspects: readonly (readonly [string, readonly LogEntry[], readonly string[]])[] = [
   ["203.0.113.1", [failure("203.0.113.1", "PLAIN", "user1")], ["auth", "aggressive"]],
   ["203.0.113.2", [failure("203.0.113.2", "LOGIN", "")], ["auth", "aggressive"]],
   ["2001:db8::3", [failure("2001:db8::3", "LOGIN", "x", "smtps")], ["auth", "aggressive"]],
@@ -100,7 +100,7 @@ const suspects: readonly (readonly [string, readonly Entry[], readonly string[]]
 ];
 
 /** A day's mail: two messages, one delivered, one deferred and then refused, one given up. */
-const mail: readonly Entry[] = [
+const mail: readonly LogEntry[] = [
   entryOf("connect", { door: "submission", client: friend }),
   entryOf("tls-inbound", { door: "submission", client: friend, ...tls }),
   ...message("4F2A9C01B7E1", "submission", 427),
@@ -121,11 +121,16 @@ const mail: readonly Entry[] = [
   entryOf("removed", { id: "4F2A9C01B7E2" }),
 ];
 
-function at(address: string, door: Door = "submission") {
+function at(address: string, door: ListenerName = "submission") {
   return { door, client: `unknown[${address}]` };
 }
 
-function failure(address: string, mechanism: string, login: string, door: Door = "submission"): Entry {
+function failure(
+  address: string,
+  mechanism: string,
+  login: string,
+  door: ListenerName = "submission",
+): LogEntry {
   return entryOf("auth-failed", {
     ...at(address, door),
     mechanism,
@@ -134,12 +139,12 @@ function failure(address: string, mechanism: string, login: string, door: Door =
   });
 }
 
-function rejected(address: string, answer: Reply): Entry {
+function rejected(address: string, answer: Reply): LogEntry {
   const envelope = { from: "user1@example.org", to: "b@example.net", helo: "[192.0.2.99]" };
   return entryOf("reject", { ...at(address), stage: "RCPT", reply: answer, ...envelope });
 }
 
-function message(id: string, door: Door, size: number): readonly Entry[] {
+function message(id: string, door: ListenerName, size: number): readonly LogEntry[] {
   return [
     entryOf("client", { door, client: friend, id, mechanism: "PLAIN", login: "user1" }),
     entryOf("message-id", { id, messageId: `${id}@client.example.org` }),
@@ -147,7 +152,7 @@ function message(id: string, door: Door, size: number): readonly Entry[] {
   ];
 }
 
-function delivered(id: string, answer: Reply): Entry {
+function delivered(id: string, answer: Reply): LogEntry {
   return entryOf("delivery", {
     id,
     to: "b@example.net",

@@ -1,7 +1,7 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { type EventName, events, type FieldsOf } from "../../../src/server/log/events.ts";
-import { lineOf } from "../../../src/server/log/line.ts";
-import { type Entry, entryOf, log, logBug, logTo } from "../../../src/server/log/log.ts";
+import { lineOf } from "../../../src/server/log/format.ts";
+import { entryOf, type LogEntry, log, logBug, logTo } from "../../../src/server/log/log.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 
 const client = "localhost[127.0.0.1]";
@@ -10,7 +10,7 @@ const relay = "mx.example.net[192.0.2.1]:25";
 const id = "70B734E00001";
 
 /** Left: what Postfix 3.7 wrote when it did the same. */
-const lines: readonly (readonly [string, Entry])[] = [
+const lines: readonly (readonly [string, LogEntry])[] = [
   ["submission/smtpd: connect from localhost[127.0.0.1]", entryOf("connect", { door, client })],
   [
     "smtps/smtpd: disconnect from localhost[127.0.0.1] ehlo=1 auth=0/1 quit=1 commands=2/3",
@@ -213,7 +213,7 @@ describe("what others say reaches the log as text and nothing more", () => {
 
 describe("log()", () => {
   test("hands each event to the sink, with its level, its daemon and its fields", () => {
-    const seen: Entry[] = [];
+    const seen: LogEntry[] = [];
     logTo((entry) => seen.push(entry));
     log("removed", { id });
     logBug("the session", new Error("one\ntwo"));

@@ -1,12 +1,19 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { counted, gauges, logged, type Readings } from "../../../src/server/log/figures.ts";
-import { type Entry, entryOf } from "../../../src/server/log/log.ts";
-import { openMetrics, processReadings, toAll } from "../../../src/server/log/metrics.ts";
+import { entryOf, type LogEntry } from "../../../src/server/log/log.ts";
+import {
+  eventCounter,
+  type GaugeReadings,
+  gauges,
+  logMetrics,
+  openMetrics,
+  processReadings,
+  toAll,
+} from "../../../src/server/log/metrics.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 import { pathOf, real } from "../../tools/real.ts";
 
-const readings: Readings = {
+const readings: GaugeReadings = {
   ...processReadings(1_790_000_000_000),
   build: () => [{ labels: ["0.1.0", "v20.19.0"], value: 1 }],
   queueMessages: () => [
@@ -26,13 +33,13 @@ const readings: Readings = {
 
 const at = { door: "submission", client: "unknown[192.0.2.7]" } as const;
 
-function delivery(code: number, status: string): Entry {
+function delivery(code: number, status: string): LogEntry {
   const shape = { id: "A1", to: "b@example.net", relay: "none", command: "" };
   return entryOf("delivery", { ...shape, delays: [0.5, 0, 2, 0.25], reply: reply(code, status, "text") });
 }
 
 /** The lines of the metrics whose name begins with `name`, after `entries` were counted. */
-function shown(entries: readonly Entry[], name: string): readonly string[] {
+function shown(entries: readonly LogEntry[], name: string): readonly string[] {
   const metrics = openMetrics(readings);
   for (const entry of entries) metrics.count(entry);
   const lines = metrics.text().split("\n");
@@ -148,7 +155,7 @@ test("toAll() passes an entry on to every sink", () => {
 });
 
 test("no metric is declared twice, and none has a person or an address for a label", () => {
-  const rows = [...counted, logged, ...Object.values(gauges)];
+  const rows = [...logMetrics, eventCounter, ...Object.values(gauges)];
   expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
   for (const { labels } of rows)
     expect(labels.join()).not.toMatch(/user|login|address|client|sender|recipient/);

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Entry, entryOf } from "../../../src/server/log/log.ts";
-import { type LogPlan, openSink } from "../../../src/server/log/sink.ts";
+import { entryOf, type LogEntry } from "../../../src/server/log/log.ts";
+import { type LogOptions, openSink } from "../../../src/server/log/sink.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 
 let folder = "";
@@ -19,8 +19,8 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const noon = new Date(2026, 10, 22, 12, 0, 0).getTime();
 const head = "Nov 22 12:00:00 submission.example.org postfix";
-const removed = (id: string): Entry => entryOf("removed", { id });
-const sent = (id: string): Entry =>
+const removed = (id: string): LogEntry => entryOf("removed", { id });
+const sent = (id: string): LogEntry =>
   entryOf("delivery", {
     id,
     to: "x@example.net",
@@ -50,7 +50,7 @@ function collector() {
 }
 
 /** Opens the log with streams and a journal of its own. */
-async function opened(target: LogPlan["target"], plan: Partial<LogPlan> & { stdout?: Writable } = {}) {
+async function opened(target: LogOptions["target"], plan: Partial<LogOptions> & { stdout?: Writable } = {}) {
   const stdout = collector();
   const stderr = collector();
   const sink = await openSink(

@@ -1,10 +1,13 @@
 /** What is done to the messages of a spool, by the program's own code, and what the world is told meanwhile. */
 import { buffer } from "node:stream/consumers";
-import { verify } from "../../../src/server/control/care.ts";
-import { openDesk } from "../../../src/server/control/desk.ts";
-import { layFloor } from "../../../src/server/control/floor.ts";
-import { frostedSpool, newFrost, openFrozen } from "../../../src/server/control/frozen.ts";
-import type { Desk, Act as Word } from "../../../src/server/control/order.ts";
+import { newActionContext } from "../../../src/server/control/actions.ts";
+import { openControlApi, verify } from "../../../src/server/control/api.ts";
+import {
+  newFreezeHold,
+  openFrozenLogins,
+  spoolWithFreezes,
+} from "../../../src/server/control/frozen-logins.ts";
+import type { ControlApi, ActionName as Word } from "../../../src/server/control/protocol.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
@@ -31,7 +34,7 @@ const messagesTo =
     const spool = await openSpool(directory, now, disk);
     for (const recipients of all) await put(spool, { recipients: recipients.map((to) => recipient(to)) });
     await spool.close();
-    await (await openFrozen(frozenFile)).freeze(frozenBefore);
+    await (await openFrozenLogins(frozenFile)).freeze(frozenBefore);
   };
 
 /** The ID of the only message. */
@@ -203,19 +206,30 @@ const report: Act = {
   },
 };
 
-/** The desk of a spool that nobody else has, as `tpa-submit queue` opens it. */
-async function deskOn(disk: Disk): Promise<{ readonly desk: Desk; readonly close: () => Promise<void> }> {
+/** The control API of a spool that nobody else has, as `tpa-submit queue` opens it. */
+async function apiOn(disk: Disk): Promise<{ readonly api: ControlApi; readonly close: () => Promise<void> }> {
   const opened = await openSpool(directory, later, disk);
-  const frozen = await openFrozen(frozenFile);
-  const frost = newFrost(frozen);
-  const spool = frostedSpool(opened, frost);
+  const frozen = await openFrozenLogins(frozenFile);
+  const freezeHold = newFreezeHold(frozen);
+  const spool = spoolWithFreezes(opened, freezeHold);
   const people = {
     endSessions: () => 0,
-    unheardOf: async () => "",
+    whyUnknown: async () => "",
     sent: () => ({ messages: 0, recipients: 0 }),
   };
-  const floor = layFloor({ spool, frozen, frost, people, patience, now: later, hostname });
-  return { desk: openDesk(floor, () => new Promise<void>(() => undefined), []), close: () => opened.close() };
+  const floor = newActionContext({
+    spool,
+    frozen,
+    freezeHold,
+    sessions: people,
+    retryPolicy: patience,
+    now: later,
+    hostname,
+  });
+  return {
+    api: openControlApi(floor, () => new Promise<void>(() => undefined), []),
+    close: () => opened.close(),
+  };
 }
 
 /** An order about the only message, after which `stands`. */
@@ -224,10 +238,10 @@ const ordered =
   async ({ disk, tell }: World): Promise<void> => {
     const id = await onlyOn(disk);
     tell("message", there(id));
-    const { desk, close } = await deskOn(disk);
-    for await (const { outcome } of desk({
-      word: "act",
-      act: word,
+    const { api, close } = await apiOn(disk);
+    for await (const { outcome } of api({
+      verb: "act",
+      action: word,
       ids: [id],
       reason: "",
       relay: "",
@@ -279,12 +293,12 @@ const freeze: Act = {
   async run({ disk, tell }) {
     tell("message", there(await onlyOn(disk)));
     tell("logins", frozenAre(["user2"], ["user1"]));
-    const { desk, close } = await deskOn(disk);
-    for await (const _ of desk({ word: "freeze", login: "user1", reason: "", by })) {
+    const { api, close } = await apiOn(disk);
+    for await (const _ of api({ verb: "freeze", login: "user1", reason: "", by })) {
       tell("logins", frozenAre(["user1", "user2"]));
     }
     tell("logins", frozenAre(["user1"], ["user2"]));
-    for await (const _ of desk({ word: "thaw", login: "user2", by })) tell("logins", frozenAre(["user1"]));
+    for await (const _ of api({ verb: "thaw", login: "user2", by })) tell("logins", frozenAre(["user1"]));
     await close();
   },
 };
@@ -341,7 +355,7 @@ const verifying: Act = {
         : `${sound} is lost`,
     );
     const care = await fsckLocked(directory, later, disk);
-    for await (const { fault, remedy, repaired } of verify({ word: "verify", repair: true, by }, care, [
+    for await (const { fault, remedy, repaired } of verify({ verb: "verify", repair: true, by }, care, [
       usage,
     ])) {
       if (!repaired) throw new Error(`${fault}: ${remedy}`);
@@ -350,7 +364,7 @@ const verifying: Act = {
       if (aside.length > 0) tell(remedy, isAside(aside));
     }
     tell("damage", ({ damaged }) => [...damaged.values()][0]);
-    for await (const { fault } of verify({ word: "verify", repair: false, by }, care, [usage]))
+    for await (const { fault } of verify({ verb: "verify", repair: false, by }, care, [usage]))
       throw new Error(fault);
     await care.close();
   },

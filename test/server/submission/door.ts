@@ -3,7 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { indexLogins } from "../../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
 import { newSaslLogins } from "../../../src/passwd/sasl-logins.ts";
-import { type Entry, log, logTo } from "../../../src/server/log/log.ts";
+import { type LogEntry, log, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import type { Draft, NewEnvelope } from "../../../src/server/spool/spool.ts";
 import { newBrake } from "../../../src/server/submission/limits/brake.ts";
@@ -29,7 +29,7 @@ export interface Door {
   readonly stored: readonly Stored[];
   /** Drafts begun and neither accepted nor discarded. */
   openDrafts(): number;
-  readonly log: readonly Entry[];
+  readonly log: readonly LogEntry[];
   close(): Promise<void>;
 }
 
@@ -127,7 +127,7 @@ export async function openDoor(
   changes: Partial<Submission> = {},
   faults: DiskFaults = {},
 ): Promise<Door> {
-  const entries: Entry[] = [];
+  const entries: LogEntry[] = [];
   logTo((entry) => entries.push(entry));
   const stored: Stored[] = [];
   const spool = memorySpool(stored, faults);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { hour, total } from "../../../src/server/submission/limits/recent.ts";
 import type { Note } from "../../../src/server/submission/limits/usage.ts";
 import {
@@ -10,7 +10,7 @@ import {
 
 const noon = Date.UTC(2026, 10, 22, 12);
 
-let entries: Entry[] = [];
+let entries: LogEntry[] = [];
 beforeEach(() => {
   entries = [];
   logTo((entry) => entries.push(entry));

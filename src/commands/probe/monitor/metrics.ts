@@ -5,12 +5,12 @@
 import type { Result } from "../../../probe/result.ts";
 import { outcomes } from "../../../probe/verdict.ts";
 import {
-  type Distribution,
   expose,
   exposeHistogram,
+  type HistogramSample,
   type Metric,
   type Sample,
-} from "../../../server/log/exposition.ts";
+} from "../../../server/log/prometheus.ts";
 
 const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
   name: `tpa_submit_probe_${name}`,
@@ -164,7 +164,7 @@ export function newFigures(): Figures {
       );
       const distributions = Array.from(
         targets,
-        ([route, { sum, count, atMost }]): Distribution => ({
+        ([route, { sum, count, atMost }]): HistogramSample => ({
           labels: [route],
           sum,
           count,

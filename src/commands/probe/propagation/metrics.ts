@@ -1,6 +1,6 @@
 /** The figures of a run for node_exporter's textfile collector. man/tpa-submit-probe-propagation.1, METRICS; a test compares. */
 import type { Judgement } from "../../../probe/propagation/judgement.ts";
-import { expose, type Metric } from "../../../server/log/exposition.ts";
+import { expose, type Metric } from "../../../server/log/prometheus.ts";
 import { publish } from "../given-file.ts";
 
 const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({

@@ -9,7 +9,7 @@ import type { Extension } from "../../../smtp/client/ehlo.ts";
 import type { Commands } from "../../../smtp/client/transaction.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { embedUnicode, encodeXtext } from "../../../smtp/xtext.ts";
-import { inHand } from "../../log/in-hand.ts";
+import { workOnMessage } from "../../log/event-loop.ts";
 import { log } from "../../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../../spool/envelope.ts";
 import { sevenBit } from "./seven-bit.ts";
@@ -68,7 +68,7 @@ export async function planFor(
   const { envelope } = letter;
   const form = await formFor(letter, offer, host, signal);
   if (form === undefined) return undefined;
-  return inHand(envelope.id, () => commandsFor(letter, form, offer, host));
+  return workOnMessage(envelope.id, () => commandsFor(letter, form, offer, host));
 }
 
 /** What to say, where `form` is how the host can have the message. */

@@ -9,7 +9,7 @@ import { errorCode, errorText } from "../../../failure.ts";
 import { type Field, isNamed } from "../../../smtp/header.ts";
 import { quotedLine, widest } from "../../../smtp/mime-text.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { inHand } from "../../log/in-hand.ts";
+import { workOnMessage } from "../../log/event-loop.ts";
 import { type Entity, type MimeReader, openMime, type Piece } from "./mime-parts.ts";
 
 export interface SevenBit {
@@ -212,11 +212,11 @@ async function* turns(body: Readable, reader: MimeReader, id: string): AsyncGene
     rest = rest.slice(end);
   };
   for await (const chunk of body) {
-    inHand(id, () => take(chunk as Buffer));
+    workOnMessage(id, () => take(chunk as Buffer));
     yield;
     await nextTurn();
   }
-  inHand(id, () => {
+  workOnMessage(id, () => {
     if (rest !== "") reader.line(rest);
     reader.end();
   });

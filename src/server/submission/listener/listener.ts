@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
-import type { Door } from "../../log/events.ts";
+import type { ListenerName } from "../../log/events.ts";
 import { log } from "../../log/log.ts";
 import type { Submission } from "../submission.ts";
 import { type KeyPair, Server, tlsOptions } from "./server.ts";
@@ -34,7 +34,7 @@ export interface Listener {
  * certificate that is none.
  */
 export async function listen(
-  door: Door,
+  door: ListenerName,
   place: Place,
   pair: KeyPair,
   submission: () => Submission,
@@ -57,7 +57,7 @@ export async function listen(
   };
 }
 
-async function bind(server: Server, door: Door, place: Place): Promise<AddressInfo> {
+async function bind(server: Server, door: ListenerName, place: Place): Promise<AddressInfo> {
   // [::] and 0.0.0.0 are two addresses in the configuration, so they are two here.
   const options = "fd" in place ? place : { ...place, ipv6Only: place.host.includes(":") };
   try {
@@ -77,7 +77,7 @@ async function bind(server: Server, door: Door, place: Place): Promise<AddressIn
   );
 }
 
-const settingOf: Readonly<Record<Door, string>> = {
+const settingOf: Readonly<Record<ListenerName, string>> = {
   submission: "listen.submission",
   smtps: "listen.submissions",
 };
@@ -89,7 +89,7 @@ const advice: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: "this host has no such address; bring it up, or correct",
 };
 
-function cannotListen(door: Door, address: string, error: unknown): string {
+function cannotListen(door: ListenerName, address: string, error: unknown): string {
   const why = advice[errorCode(error)] ?? `${errorText(error)}; check`;
   return `cannot listen on ${address}: ${why} ${settingOf[door]}`;
 }

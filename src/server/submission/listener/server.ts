@@ -5,7 +5,7 @@ import { createSecureContext } from "node:tls";
 import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
 import { SMTPServer } from "smtp-server/lib/smtp-server.js";
 import { reply } from "../../../smtp/reply.ts";
-import type { Door } from "../../log/events.ts";
+import type { ListenerName } from "../../log/events.ts";
 import { log } from "../../log/log.ts";
 import { Connection } from "../connection.ts";
 import { shutOut, stopping, tooMany } from "../farewells.ts";
@@ -42,7 +42,10 @@ const ciphers = [
 ].join(":");
 
 /** What TLS is to be like at a door. Throws what is wrong with the pair: no PEM, or a key of another certificate. */
-export function tlsOptions(door: Door, { key, cert, clientCa = "", others = [], hosts = [] }: KeyPair) {
+export function tlsOptions(
+  door: ListenerName,
+  { key, cert, clientCa = "", others = [], hosts = [] }: KeyPair,
+) {
   // RFC 8314 section 4.2: inside TLS from the first octet only. Whoever has no certificate, or none of theirs, is
   // welcome to log in with a password.
   const isAsking = door === "smtps" && clientCa !== "";
@@ -72,7 +75,7 @@ type Entrance = Parameters<SMTPServer["_handleProxy"]>[1];
 type Upgraded = Parameters<SMTPServer["_upgrade"]>[1];
 
 export class Server extends SMTPServer {
-  readonly #door: Door;
+  readonly #door: ListenerName;
   readonly #submission: () => Submission;
   readonly #visits = new Set<Visit>();
   readonly #sessions = new Set<Connection>();
@@ -81,7 +84,7 @@ export class Server extends SMTPServer {
   #draining = false;
 
   /** `submission` is asked anew for each client, so that a reload reaches those who come after it. */
-  constructor(door: Door, pair: KeyPair, submission: () => Submission) {
+  constructor(door: ListenerName, pair: KeyPair, submission: () => Submission) {
     const { hostname: name } = submission();
     // Half open: who sends all and shuts its side down still hears what became of its message.
     super({ ...tlsOptions(door, pair), secure: door === "smtps", name, logger: false, allowHalfOpen: true });

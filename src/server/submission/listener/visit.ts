@@ -1,10 +1,10 @@
 /** A client at the door, before it has said anything. */
 import type { Reply } from "../../../smtp/reply.ts";
-import type { Door } from "../../log/events.ts";
+import type { ListenerName } from "../../log/events.ts";
 
 /** What was known of a client when it was let in. */
 export interface Visit {
-  readonly door: Door;
+  readonly door: ListenerName;
   readonly address: string;
   /** Until when it must have logged in, in milliseconds since the epoch. */
   readonly loginDue: number;

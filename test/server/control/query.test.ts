@@ -1,9 +1,9 @@
 /** Which messages a filter means. */
 import { expect, test } from "vitest";
-import type { Filter, Queued } from "../../../src/server/control/order.ts";
-import { matches, statusOf } from "../../../src/server/control/select.ts";
+import type { MessageFilter, QueuedMessage } from "../../../src/server/control/protocol.ts";
+import { matches, statusOf } from "../../../src/server/control/query.ts";
 import type { Envelope, LastReply } from "../../../src/server/spool/envelope.ts";
-import { accepted, envelope, recipient } from "../../server/delivery/letters.ts";
+import { accepted, envelope, recipient } from "../delivery/letters.ts";
 
 const hour = 3_600_000;
 const now = accepted + 5 * hour;
@@ -27,12 +27,12 @@ const some: Partial<Envelope> = {
   ],
 };
 
-const queued = (more: Partial<Envelope>): Queued => {
+const queued = (more: Partial<Envelope>): QueuedMessage => {
   const made = envelope(more);
   return { id: made.id, status: statusOf(made, false), envelope: made };
 };
 
-test.each<readonly [filter: Filter, expected: boolean]>([
+test.each<readonly [filter: MessageFilter, expected: boolean]>([
   [{}, true],
   [{ user: "user1" }, true],
   [{ user: "user" }, false],

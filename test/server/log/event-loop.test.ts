@@ -1,7 +1,11 @@
 import { afterEach, expect, test } from "vitest";
-import { inHand, markWith, takeLongest } from "../../../src/server/log/in-hand.ts";
+import {
+  markWith,
+  takeLongestWork,
+  watchEventLoop,
+  workOnMessage,
+} from "../../../src/server/log/event-loop.ts";
 import { logTo } from "../../../src/server/log/log.ts";
-import { watchLoop } from "../../../src/server/log/standstill.ts";
 
 afterEach(() => {
   logTo(() => undefined);
@@ -14,7 +18,7 @@ function watched() {
   logTo(({ text }) => said.push(text));
   let [time, used, milliseconds] = [0, 0, 0];
   let look = (): void => undefined;
-  const watch = watchLoop({
+  const watch = watchEventLoop({
     now: () => time,
     processor: () => used,
     longest: () => ({ id: "A1", milliseconds }),
@@ -56,10 +60,10 @@ test("the longest delay is forgotten after two minutes", () => {
 test("work is done in the name of a message, also within another's, whatever it comes to", () => {
   const marks: string[] = [];
   markWith((id) => marks.push(id));
-  takeLongest();
-  expect(inHand("A1", () => inHand("A1", () => inHand("B2", () => 7)))).toBe(7);
-  expect(() => inHand("C3", () => JSON.parse("{"))).toThrow();
+  takeLongestWork();
+  expect(workOnMessage("A1", () => workOnMessage("A1", () => workOnMessage("B2", () => 7)))).toBe(7);
+  expect(() => workOnMessage("C3", () => JSON.parse("{"))).toThrow();
   expect(marks).toEqual(["A1", "B2", "A1", "", "C3", ""]);
-  expect(takeLongest().id).not.toBe("");
-  expect(takeLongest()).toEqual({ id: "", milliseconds: 0 });
+  expect(takeLongestWork().id).not.toBe("");
+  expect(takeLongestWork()).toEqual({ id: "", milliseconds: 0 });
 });

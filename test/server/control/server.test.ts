@@ -1,4 +1,4 @@
-/** The control socket itself: who may have it, and what it makes of what is no order. */
+/** The control socket: who may have it, and how it refuses what is no request. */
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { createServer } from "node:net";
@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { exitStatus, Failure } from "../../../src/failure.ts";
-import { callDesk } from "../../../src/server/control/caller.ts";
-import type { Desk } from "../../../src/server/control/order.ts";
-import { type ControlSocket, listenForOrders } from "../../../src/server/control/socket.ts";
+import { connectControlApi } from "../../../src/server/control/client.ts";
+import type { ControlApi } from "../../../src/server/control/protocol.ts";
+import { type ControlServer, startControlServer } from "../../../src/server/control/server.ts";
 
 let folder: string;
 let path: string;
-let socket: ControlSocket | undefined;
+let socket: ControlServer | undefined;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "tpa-submit-socket-"));
   path = join(folder, "control");
@@ -24,21 +24,21 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Answers every order with two lines, or with what it throws. */
-const desk = ((order: { readonly word: string }) =>
+/** Answers every request with two lines, or with what it throws. */
+const api = ((request: { readonly verb: string }) =>
   (async function* () {
     yield { login: "user1", at: 0, by: "root", reason: "" };
-    if (order.word === "list") throw new Failure(exitStatus.temporary, "not now");
+    if (request.verb === "list") throw new Failure(exitStatus.temporary, "not now");
     yield { login: "user2", at: 0, by: "root", reason: "" };
-  })()) as unknown as Desk;
+  })()) as unknown as ControlApi;
 
 async function open(): Promise<void> {
-  socket = await listenForOrders(path, desk, "1.2.3");
+  socket = await startControlServer(path, api, "1.2.3");
 }
 
 function post(
   body: string,
-  url = "/orders",
+  url = "/requests",
 ): Promise<{ readonly code: number | undefined; readonly said: string }> {
   return new Promise((resolve, reject) => {
     const asking = request({ socketPath: path, path: url, method: "POST", agent: false }, (response) => {
@@ -50,12 +50,12 @@ function post(
 
 test("carries answers line by line, and a failure with its exit status", async () => {
   await open();
-  const called = await callDesk(path, "1.2.3");
+  const called = await connectControlApi(path, "1.2.3");
   const logins: string[] = [];
-  for await (const { login } of called?.({ word: "frozen" }) ?? []) logins.push(login);
+  for await (const { login } of called?.({ verb: "frozen" }) ?? []) logins.push(login);
   expect(logins).toEqual(["user1", "user2"]);
   const failing = async (): Promise<void> => {
-    for await (const _ of called?.({ word: "list", filter: {} }) ?? []);
+    for await (const _ of called?.({ verb: "list", filter: {} }) ?? []);
   };
   await expect(failing()).rejects.toMatchObject({ message: "not now", status: exitStatus.temporary });
 });
@@ -63,10 +63,10 @@ test("carries answers line by line, and a failure with its exit status", async (
 test("may be left in the middle of an answer", async () => {
   const endless = async function* () {
     for (;;) yield { login: "user1", at: 0, by: "root", reason: "" };
-  } as unknown as Desk;
-  socket = await listenForOrders(path, endless, "1.2.3");
-  const called = await callDesk(path, "1.2.3");
-  for await (const { login } of called?.({ word: "frozen" }) ?? []) {
+  } as unknown as ControlApi;
+  socket = await startControlServer(path, endless, "1.2.3");
+  const called = await connectControlApi(path, "1.2.3");
+  for await (const { login } of called?.({ verb: "frozen" }) ?? []) {
     expect(login).toBe("user1");
     break; // what the connection says of that afterwards would end this process
   }
@@ -76,13 +76,13 @@ test("may be left in the middle of an answer", async () => {
 
 test("talks to a command of its own version only", async () => {
   await open();
-  await expect(callDesk(path, "1.2.4")).rejects.toThrow(
+  await expect(connectControlApi(path, "1.2.4")).rejects.toThrow(
     `${path}: the relay that runs is of version 1.2.3, this command of 1.2.4; restart the relay`,
   );
 });
 
 test("is missed where nobody listens", async () => {
-  expect(await callDesk(path, "1.2.3")).toBeUndefined();
+  expect(await connectControlApi(path, "1.2.3")).toBeUndefined();
 });
 
 test("is for owner and group", async () => {
@@ -92,35 +92,35 @@ test("is for owner and group", async () => {
 
 test("is not taken from another program, nor is a file that is no socket removed", async () => {
   await open();
-  await expect(listenForOrders(path, desk, "1.2.3")).rejects.toThrow(
+  await expect(startControlServer(path, api, "1.2.3")).rejects.toThrow(
     `${path}: another program listens there; stop that, or name another path in control.socket`,
   );
   const file = join(folder, "file");
   await writeFile(file, "precious");
-  await expect(listenForOrders(file, desk, "1.2.3")).rejects.toThrow(/is no socket, and is left alone/);
+  await expect(startControlServer(file, api, "1.2.3")).rejects.toThrow(/is no socket, and is left alone/);
   expect((await stat(file)).size).toBe(8);
 });
 
 test.each([
   ["a path that is too long for a socket", "x".repeat(120), /expected a path of 107 octets at most/],
-  ["a folder that is not there", "missing/control", /cannot listen for orders: .*its folder must be there/],
+  ["a folder that is not there", "missing/control", /cannot listen for requests: .*its folder must be there/],
 ])("refuses %s", async (_, name, words) => {
-  await expect(listenForOrders(join(folder, name), desk, "1.2.3")).rejects.toThrow(words);
+  await expect(startControlServer(join(folder, name), api, "1.2.3")).rejects.toThrow(words);
 });
 
 test.each([
-  ["no JSON", "drop all", "not an order: expected JSON"],
-  ["a word that is none", '{"word":"delete"}', "not an order: word: expected list or read or act"],
-  ["a field too many", '{"word":"frozen","x":1}', "not an order: expected no unknown field"],
+  ["no JSON", "drop all", "not a request: expected JSON"],
+  ["a verb that is none", '{"verb":"delete"}', "not a request: verb: expected list or read or act"],
+  ["a field too many", '{"verb":"frozen","x":1}', "not a request: expected no unknown field"],
   [
     "an ID that is a path",
-    '{"word":"read","id":"../../etc/passwd","body":true}',
-    "not an order: id: expected a queue ID",
+    '{"verb":"read","id":"../../etc/passwd","body":true}',
+    "not a request: id: expected a queue ID",
   ],
   [
     "a reason of two lines",
-    '{"word":"freeze","login":"user1","reason":"a\\nb","by":{"name":"root","uid":0}}',
-    "not an order: reason: expected one line",
+    '{"verb":"freeze","login":"user1","reason":"a\\nb","by":{"name":"root","uid":0}}',
+    "not a request: reason: expected one line",
   ],
 ])("refuses %s", async (_, body, words) => {
   await open();
@@ -131,7 +131,7 @@ test.each([
 
 test("has one address only", async () => {
   await open();
-  expect((await post('{"word":"frozen"}', "/")).code).toBe(404);
+  expect((await post('{"verb":"frozen"}', "/")).code).toBe(404);
 });
 
 test("ends in one line where another kind of program answers", async () => {
@@ -140,6 +140,6 @@ test("ends in one line where another kind of program answers", async () => {
     client.resume();
   });
   await new Promise<void>((resolve) => other.listen(path, resolve));
-  await expect(callDesk(path, "1.2.3")).rejects.toThrow(/the relay cannot be asked/);
+  await expect(connectControlApi(path, "1.2.3")).rejects.toThrow(/the relay cannot be asked/);
   await new Promise((resolve) => other.close(resolve));
 });

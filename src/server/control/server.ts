@@ -1,6 +1,6 @@
 /**
- * The control socket: a Unix socket where a running relay takes orders, HTTP with a line of JSON for each answer. Who
- * may open it may do everything, so the file system decides: its owner and its group, and root.
+ * The control server: a Unix socket where a running relay takes the requests of operators, HTTP with a line of JSON for
+ * each answer. Who may open it may do everything, so the file system decides: its owner, its group, and root.
  */
 import { once } from "node:events";
 import { chmod, lstat, unlink } from "node:fs/promises";
@@ -11,48 +11,52 @@ import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { logBug } from "../log/log.ts";
-import { type Desk, parseOrder } from "./order.ts";
+import { type ControlApi, parseRequest } from "./protocol.ts";
 
-/** What goes over the wire when an order cannot be carried out, in place of an answer or behind some. */
-export interface Refusal {
+/** Sent when a request cannot be carried out, in place of an answer or after some. */
+export interface FailureAnswer {
   readonly failure: { readonly status: number; readonly message: string };
 }
 
-export interface ControlSocket {
-  /** Takes no more orders and waits for those under way. */
+export interface ControlServer {
+  /** Takes no more requests and waits for those under way. */
   close(): Promise<void>;
 }
 
 /** sun_path of Linux has 108 octets, the last of them NUL. */
 const longestPath = 107;
 
-/** Octets of an order: 600 000 IDs. Our choice. */
-const largestOrder = 10_000_000;
+/** Octets of a request: 600 000 IDs. Our choice. */
+const largestRequest = 10_000_000;
 
 /** Stands in each answer, so that command and relay notice when they are not of the same version. */
 export const versionHeader = "tpa-submit-version";
 
 /**
- * Takes orders at `path`, replacing what a relay left there that was killed. Throws a Failure where that cannot be: of
- * all that can be there only a dead socket is removed.
+ * Listens at `path`. Replaces the socket of a relay that was killed, and nothing else that may be there. Throws a Failure
+ * where it cannot listen.
  */
-export async function listenForOrders(path: string, desk: Desk, version: string): Promise<ControlSocket> {
+export async function startControlServer(
+  path: string,
+  api: ControlApi,
+  version: string,
+): Promise<ControlServer> {
   const server = createServer((request, response) => {
     response.setHeader(versionHeader, version);
-    answer(request, response, desk).catch((error: unknown) => {
-      if (!gone.includes(errorCode(error))) logBug("the control socket", error);
+    answer(request, response, api).catch((error: unknown) => {
+      if (!clientLeft.includes(errorCode(error))) logBug("the control socket", error);
       response.destroy();
     });
   });
   try {
-    mustBeShort(path);
-    await clear(path);
+    requireShortPath(path);
+    await removeDeadSocket(path);
     await bind(server, path);
   } catch (error) {
     if (error instanceof Failure || errorCode(error) === "") throw error;
     throw new Failure(
       exitStatus.cannotCreate,
-      `${path}: cannot listen for orders: ${errorText(error)}; control.socket names it, and its folder must be there`,
+      `${path}: cannot listen for requests: ${errorText(error)}; control.socket names it, and its folder must be there`,
     );
   }
   return {
@@ -66,7 +70,7 @@ export async function listenForOrders(path: string, desk: Desk, version: string)
 }
 
 /** Throws a Failure where `path` is longer than a socket's may be. */
-export function mustBeShort(path: string): void {
+export function requireShortPath(path: string): void {
   if (Buffer.byteLength(path) <= longestPath) return;
   throw new Failure(
     exitStatus.config,
@@ -76,7 +80,7 @@ export function mustBeShort(path: string): void {
 
 async function bind(server: Server, path: string): Promise<void> {
   const listening = once(server, "listening");
-  // Between these two lines the socket has what the umask leaves of 0777: nobody else may get in meanwhile.
+  // Between these two lines the socket has what the umask leaves of 0777: nobody else may connect meanwhile.
   const umask = process.umask(0o117);
   try {
     server.listen(path); // binds at once
@@ -87,8 +91,8 @@ async function bind(server: Server, path: string): Promise<void> {
   await chmod(path, 0o660);
 }
 
-/** Removes a socket that nobody answers at. */
-async function clear(path: string): Promise<void> {
+/** Removes a socket where nobody answers. */
+async function removeDeadSocket(path: string): Promise<void> {
   try {
     if (!(await lstat(path)).isSocket()) {
       throw new Failure(
@@ -122,47 +126,47 @@ async function isAnswered(path: string): Promise<boolean> {
   }
 }
 
-/** How an order ends whose command went away: what was begun is finished all the same. */
-const gone: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNRESET", "EPIPE", "ABORT_ERR"];
+/** Errors of a command that has left: what was begun is finished all the same. */
+const clientLeft: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNRESET", "EPIPE", "ABORT_ERR"];
 
-async function answer(request: IncomingMessage, response: ServerResponse, desk: Desk): Promise<void> {
-  if (request.method !== "POST" || request.url !== "/orders") {
-    return refuse(response, 404, exitStatus.usage, "expected POST /orders");
+async function answer(request: IncomingMessage, response: ServerResponse, api: ControlApi): Promise<void> {
+  if (request.method !== "POST" || request.url !== "/requests") {
+    return refuse(response, 404, exitStatus.usage, "expected POST /requests");
   }
-  if (Number(request.headers["content-length"] ?? 0) > largestOrder) {
+  if (Number(request.headers["content-length"] ?? 0) > largestRequest) {
     return refuse(response, 413, exitStatus.usage, "too many messages at a time");
   }
-  const order = parseOrder(await text(request));
-  if ("wrong" in order) return refuse(response, 400, exitStatus.usage, `not an order: ${order.wrong}`);
+  const asked = parseRequest(await text(request));
+  if ("wrong" in asked) return refuse(response, 400, exitStatus.usage, `not a request: ${asked.wrong}`);
   response.writeHead(200, { "content-type": "application/x-ndjson" });
-  await pipeline(Readable.from(lines(desk(order))), response);
+  await pipeline(Readable.from(lines(api(asked))), response);
 }
 
 function refuse(response: ServerResponse, code: number, status: number, message: string): void {
-  const refusal: Refusal = { failure: { status, message } };
-  response.writeHead(code, { "content-type": "application/x-ndjson" }).end(`${JSON.stringify(refusal)}\n`);
+  const answered: FailureAnswer = { failure: { status, message } };
+  response.writeHead(code, { "content-type": "application/x-ndjson" }).end(`${JSON.stringify(answered)}\n`);
 }
 
-/** Octets of answers that are gathered before they are sent. */
-const gathered = 32_768;
+/** Octets of answers that are collected before they are sent. */
+const collected = 32_768;
 
-/** The answers, a line each; a Failure is the last one. Few are late for being gathered: the list of a queue is quick. */
+/** The answers, a line each; a Failure is the last one. Collecting delays few of them: listing a queue is fast. */
 async function* lines(answers: AsyncIterable<unknown>): AsyncGenerator<string> {
   let waiting = "";
   try {
     for await (const one of answers) {
       waiting += `${JSON.stringify(one)}\n`;
-      if (waiting.length < gathered) continue;
+      if (waiting.length < collected) continue;
       yield waiting;
       waiting = "";
     }
   } catch (error) {
-    if (!(error instanceof Failure)) logBug("the control desk", error);
+    if (!(error instanceof Failure)) logBug("the control API", error);
     const failure =
       error instanceof Failure
         ? { status: error.status, message: error.message }
         : { status: exitStatus.software, message: "a fault of the relay; its log has the details" };
-    waiting += `${JSON.stringify({ failure } satisfies Refusal)}\n`;
+    waiting += `${JSON.stringify({ failure } satisfies FailureAnswer)}\n`;
   }
   if (waiting !== "") yield waiting;
 }

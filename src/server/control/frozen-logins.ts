@@ -1,7 +1,7 @@
 /**
- * Frozen logins: who was shut out in one step, sessions, new messages and queued ones alike. What is frozen is in one
- * file of the spool, a line of JSON for each login, so that a freeze is one durable write however much is queued: what
- * is held follows from the file and is written into no envelope.
+ * Frozen logins: shut out in one step, with their sessions, new messages and queued ones. They are in one file of the
+ * spool, a line of JSON for each login, so that a freeze is one durable write however much is queued: which messages are
+ * held follows from the file and is written into no envelope.
  */
 import { readFile } from "node:fs/promises";
 import { replaceFile } from "../../durable.ts";
@@ -9,20 +9,20 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
 import { isDamaged, type Spool, type SpoolReader } from "../spool/spool.ts";
 import { type Field, is, Mismatch, record } from "../spool/strict-json.ts";
-import type { Frozen } from "./order.ts";
+import type { FrozenLogin } from "./protocol.ts";
 
 export interface FrozenLogins {
   /** Since when and why `login` is frozen; undefined where it is not. */
-  of(login: string): Frozen | undefined;
-  all(): readonly Frozen[];
+  of(login: string): FrozenLogin | undefined;
+  all(): readonly FrozenLogin[];
   /** In force when it returns, durable when it resolves. Throws a Failure where the disk refuses; then still in force. */
-  freeze(frozen: Frozen): Promise<void>;
+  freeze(frozen: FrozenLogin): Promise<void>;
   /** False where it was not frozen. Throws a Failure where the disk refuses; then it stays frozen. */
   thaw(login: string): Promise<boolean>;
 }
 
 const text: Field<string> = is("a text", (found) => typeof found === "string");
-const line = record<Frozen>({
+const line = record<FrozenLogin>({
   login: text,
   at: is("milliseconds since 1970", (found): found is number => Number.isSafeInteger(found)),
   by: text,
@@ -30,17 +30,17 @@ const line = record<Frozen>({
 });
 
 /**
- * The frozen logins that the file `path` tells of; none where it is missing. Throws a Failure where it cannot be read
- * or understood: guessing would let somebody in again.
+ * The frozen logins of the file `path`; none where it is missing. Throws a Failure where it cannot be read or parsed:
+ * guessing would let somebody in again.
  */
-export async function openFrozen(path: string): Promise<FrozenLogins> {
+export async function openFrozenLogins(path: string): Promise<FrozenLogins> {
   const logins = new Map((await load(path)).map((frozen) => [frozen.login, frozen]));
   let last: Promise<unknown> = Promise.resolve();
 
-  /** One write after the other, each of what holds when its turn has come. */
+  /** One write after the other, each of the state at its turn. */
   function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const mine = last.then(work);
-    last = mine.catch(() => undefined); // whoever asked for it is told
+    last = mine.catch(() => undefined); // the caller gets the error
     return mine;
   }
 
@@ -59,28 +59,28 @@ export async function openFrozen(path: string): Promise<FrozenLogins> {
           path,
           [...logins.values()].filter((one) => one !== found),
         );
-        if (logins.get(login) === found) logins.delete(login); // else it was frozen anew meanwhile
+        if (logins.get(login) === found) logins.delete(login); // otherwise it was frozen again meanwhile
         return true;
       }),
   };
 }
 
-async function load(path: string): Promise<readonly Frozen[]> {
+async function load(path: string): Promise<readonly FrozenLogin[]> {
   let lines: string;
   try {
     lines = await readFile(path, "utf8");
   } catch (error) {
     if (errorCode(error) === "ENOENT") return [];
-    throw trouble(path, "cannot be read", error);
+    throw diskFailure(path, "cannot be read", error);
   }
   return parse(lines, path);
 }
 
-function parse(lines: string, path: string): readonly Frozen[] {
+function parse(lines: string, path: string): readonly FrozenLogin[] {
   return lines.split("\n").flatMap((json, at) => (json === "" ? [] : [parseLine(json, `${path}:${at + 1}`)]));
 }
 
-function parseLine(json: string, where: string): Frozen {
+function parseLine(json: string, where: string): FrozenLogin {
   try {
     return line.read(JSON.parse(json), "");
   } catch (error) {
@@ -88,76 +88,76 @@ function parseLine(json: string, where: string): Frozen {
     const what = error instanceof Mismatch ? error.message : "expected JSON";
     throw new Failure(
       exitStatus.data,
-      `${where}: ${what}; mend the line: it says which login may not send mail`,
+      `${where}: ${what}; correct the line: it says which login may not send mail`,
     );
   }
 }
 
-async function save(path: string, frozen: readonly Frozen[]): Promise<void> {
+async function save(path: string, frozen: readonly FrozenLogin[]): Promise<void> {
   try {
     await replaceFile(path, frozen.map((each) => `${JSON.stringify(each)}\n`).join(""), { mode: 0o600 });
   } catch (error) {
-    throw trouble(path, "cannot be written, a restart would forget it", error);
+    throw diskFailure(path, "cannot be written, a restart would forget it", error);
   }
 }
 
-function trouble(path: string, what: string, error: unknown): unknown {
+function diskFailure(path: string, what: string, error: unknown): unknown {
   if (errorCode(error) === "") return error;
   return new Failure(exitStatus.ioError, `${path}: ${what}: ${errorText(error)}`);
 }
 
 /**
- * What a freeze makes of the queue: messages of a frozen login are held as long as it is frozen, whatever is on disk.
- * Nothing of that is ever written down, so that it ends with the freeze.
+ * What a freeze does to the queue: messages of a frozen login are held as long as it is frozen, whatever is on disk.
+ * This hold is never written, so it ends with the freeze.
  */
-export interface Frost {
-  /** The envelope as it stands in this moment. */
-  on(envelope: Envelope): Envelope;
-  /** Whether `held` is nothing but its login's being frozen. */
-  is(held: Held): boolean;
+export interface FreezeHold {
+  /** The envelope with or without the hold, as its login is frozen or not at this moment. */
+  applyTo(envelope: Envelope): Envelope;
+  /** Whether `held` comes from a freeze alone. */
+  isOwn(held: Held): boolean;
 }
 
-export function newFrost(frozen: Pick<FrozenLogins, "of">): Frost {
+export function newFreezeHold(frozen: Pick<FrozenLogins, "of">): FreezeHold {
   const made = new WeakSet<Held>();
   return {
-    is: (held) => made.has(held),
-    on(envelope) {
+    isOwn: (held) => made.has(held),
+    applyTo(envelope) {
       const { login, held, ...rest } = envelope;
-      if (held !== undefined && !made.has(held)) return envelope; // held for a reason of its own, which stays
+      if (held !== undefined && !made.has(held)) return envelope; // held by an operator, which stays
       const found = login === null ? undefined : frozen.of(login);
       if (!found) return { login, ...rest };
       const why = found.reason === "" ? "" : `: ${found.reason}`;
-      const frost = { at: found.at, by: found.by, reason: `login ${found.login} is frozen${why}` };
-      made.add(frost);
-      return { login, ...rest, held: frost };
+      const hold = { at: found.at, by: found.by, reason: `login ${found.login} is frozen${why}` };
+      made.add(hold);
+      return { login, ...rest, held: hold };
     },
   };
 }
 
-/** `reading` with frost on it. */
-export function frostedReading(reading: SpoolReader, frost: Frost): SpoolReader {
+/** `reader`, with the messages of frozen logins held. */
+export function readerWithFreezes(reader: SpoolReader, freezeHold: FreezeHold): SpoolReader {
   return {
-    ...reading,
+    ...reader,
     async read(id) {
-      const envelope = await reading.read(id);
-      return isDamaged(envelope) ? envelope : frost.on(envelope);
+      const envelope = await reader.read(id);
+      return isDamaged(envelope) ? envelope : freezeHold.applyTo(envelope);
     },
   };
 }
 
-/** `spool` as scheduler and desk are to see it. */
-export function frostedSpool(spool: Spool, frost: Frost): Spool {
+/** `spool` for the scheduler and the control API. */
+export function spoolWithFreezes(spool: Spool, freezeHold: FreezeHold): Spool {
   return {
     ...spool,
-    ...frostedReading(spool, frost),
+    ...readerWithFreezes(spool, freezeHold),
     record(envelope) {
       const { held, ...free } = envelope;
-      return spool.record(held !== undefined && frost.is(held) ? free : envelope);
+      return spool.record(held !== undefined && freezeHold.isOwn(held) ? free : envelope);
     },
   };
 }
 
-/** What is wrong with the text of the file, in one line, or undefined. */
+/** What is wrong with the file's text, in one line, or undefined. */
 export function frozenFault(text: string): string | undefined {
   try {
     parse(text, "");

@@ -1,17 +1,15 @@
-/**
- * How an entry of the log is written down: in the shape that syslog gives to Postfix's lines, or as JSON.
- */
-import type { Level } from "./events.ts";
-import type { Entry } from "./log.ts";
+/** How an entry of the log becomes a line: as syslog writes Postfix's lines, or as JSON. */
+import type { LogLevel } from "./events.ts";
+import type { LogEntry } from "./log.ts";
 
-export type Format = "postfix" | "json";
+export type LogFormat = "postfix" | "json";
 
 /** An entry on its way to a destination. */
-export interface Line {
-  readonly level: Level;
-  /** Who speaks: `postfix/submission/smtpd`. */
+export interface LogLine {
+  readonly level: LogLevel;
+  /** The program: `postfix/submission/smtpd`. */
   readonly tag: string;
-  /** What stands behind the tag. */
+  /** What follows the tag. */
   readonly text: string;
   /** The line as it stands in a file, without the line end. */
   readonly whole: string;
@@ -19,46 +17,46 @@ export interface Line {
   readonly messages: readonly string[];
 }
 
-/** `pid` and `hostname` stand in each line, as syslog would put them there. */
-export interface Speaker {
+/** Host and process, in each line, as syslog would add them. */
+export interface LogSource {
   readonly hostname: string;
   readonly pid: number;
 }
 
 /** Writes `entry`, which happened at `at` (milliseconds since the epoch). */
-export function lineOf(entry: Entry, at: number, format: Format, speaker: Speaker): Line {
-  return format === "json" ? jsonLine(entry, at) : postfixLine(entry, at, speaker);
+export function lineOf(entry: LogEntry, at: number, format: LogFormat, source: LogSource): LogLine {
+  return format === "json" ? jsonLine(entry, at) : postfixLine(entry, at, source);
 }
 
-function postfixLine({ level, daemon, text, fields }: Entry, at: number, speaker: Speaker): Line {
+function postfixLine({ level, daemon, text, fields }: LogEntry, at: number, source: LogSource): LogLine {
   const tag = `postfix/${daemon}`;
   const marked = level === "info" ? text : `${level}: ${text}`;
   return {
     level,
     tag,
     text: marked,
-    whole: syslogLine(tag, marked, at, speaker),
+    whole: syslogLine(tag, marked, at, source),
     messages: messagesOf(fields),
   };
 }
 
-function jsonLine({ level, daemon, event, fields }: Entry, at: number): Line {
+function jsonLine({ level, daemon, event, fields }: LogEntry, at: number): LogLine {
   const text = JSON.stringify({ time: new Date(at).toISOString(), level, daemon, event, ...fields });
   return { level, tag: "tpa-submit", text, whole: text, messages: messagesOf(fields) };
 }
 
-const messagesOf = ({ id, report }: Entry["fields"]): readonly string[] =>
+const messagesOf = ({ id, report }: LogEntry["fields"]): readonly string[] =>
   [id, report].filter((one) => typeof one === "string");
 
 /** A line as rsyslog's traditional format has it; RFC 3164 section 4.1 without the priority in front. */
-export function syslogLine(tag: string, text: string, at: number, { hostname, pid }: Speaker): string {
-  return `${stamp(at)} ${hostname} ${tag}[${pid}]: ${text}`;
+export function syslogLine(tag: string, text: string, at: number, { hostname, pid }: LogSource): string {
+  return `${timestamp(at)} ${hostname} ${tag}[${pid}]: ${text}`;
 }
 
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** "Nov  2 03:02:46", local time: fail2ban and mtail compare it with the clock of the host. */
-function stamp(at: number): string {
+function timestamp(at: number): string {
   const date = new Date(at);
   const clock = [date.getHours(), date.getMinutes(), date.getSeconds()];
   const time = clock.map((part) => String(part).padStart(2, "0")).join(":");

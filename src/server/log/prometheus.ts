@@ -1,6 +1,4 @@
-/**
- * Prometheus' text format, version 0.0.4: what a metric is, and how it is written down.
- */
+/** Prometheus' text format, version 0.0.4: what a metric is, and how it is written. */
 
 /** The Content-Type of the text. */
 export const expositionType = "text/plain; version=0.0.4; charset=utf-8";
@@ -13,14 +11,14 @@ export interface Metric {
   readonly labels: readonly string[];
 }
 
-/** One figure; `labels` are values, in the order of the metric's names. */
+/** One value; `labels` are values, in the order of the metric's names. */
 export interface Sample {
   readonly labels: readonly string[];
   readonly value: number;
 }
 
 /** What was observed under one set of labels. */
-export interface Distribution {
+export interface HistogramSample {
   readonly labels: readonly string[];
   readonly sum: number;
   readonly count: number;
@@ -38,7 +36,7 @@ export function expose(metric: Metric, samples: readonly Sample[]): string {
 export function exposeHistogram(
   metric: Metric,
   bounds: readonly number[],
-  distributions: readonly Distribution[],
+  distributions: readonly HistogramSample[],
 ): string {
   const { name, labels: names } = metric;
   const lines = distributions.flatMap(({ labels, sum, count, atMost }) => [
@@ -56,11 +54,11 @@ function head({ name, help, type }: Metric): string {
   return `# HELP ${name} ${escaped(help)}\n# TYPE ${name} ${type}\n`;
 }
 
-function line(name: string, names: readonly string[], values: readonly string[], figure: number): string {
+function line(name: string, names: readonly string[], values: readonly string[], given: number): string {
   const labels = names.map(
     (label, index) => `${label}="${escaped(values[index] ?? "").replaceAll('"', '\\"')}"`,
   );
-  const value = figure === Infinity ? "+Inf" : String(figure);
+  const value = given === Infinity ? "+Inf" : String(given);
   return `${name}${labels.length === 0 ? "" : `{${labels.join(",")}}`} ${value}\n`;
 }
 

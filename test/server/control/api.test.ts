@@ -1,21 +1,31 @@
-/** Operators at the desk while deliveries run hot: no message is lost, and none goes out twice. */
+/** Operators at work while many deliveries run: no message is lost, and none goes out twice. */
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { openDesk } from "../../../src/server/control/desk.ts";
-import { type Floor, layFloor } from "../../../src/server/control/floor.ts";
-import { frostedSpool, newFrost, openFrozen } from "../../../src/server/control/frozen.ts";
-import { type Act, type Answers, acts, type Desk, type Done } from "../../../src/server/control/order.ts";
+import { type ActionContext, newActionContext } from "../../../src/server/control/actions.ts";
+import { openControlApi } from "../../../src/server/control/api.ts";
+import {
+  newFreezeHold,
+  openFrozenLogins,
+  spoolWithFreezes,
+} from "../../../src/server/control/frozen-logins.ts";
+import {
+  type ActionName,
+  type ActionResult,
+  type Answers,
+  actionNames,
+  type ControlApi,
+} from "../../../src/server/control/protocol.ts";
 import { unreached } from "../../../src/server/delivery/attempt.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
-import { type Entry, logTo } from "../../../src/server/log/log.ts";
+import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
 import { openSpool } from "../../../src/server/spool/spool.ts";
 import { reply } from "../../../src/smtp/reply.ts";
-import { patience, put } from "../../server/delivery/office.ts";
 import { until } from "../../tools/until.ts";
+import { patience, put } from "../delivery/office.ts";
 
 const by = { name: "root", uid: 0 };
 const hasty = { ...patience, first: 3, longest: 20, warnAfter: null };
@@ -48,7 +58,7 @@ async function all<Answer>(answers: AsyncIterable<Answer>): Promise<readonly Ans
 
 test("every message ends once: delivered, returned or dropped", async () => {
   const random = chance(20_261_122);
-  const events: Entry[] = [];
+  const events: LogEntry[] = [];
   logTo((entry) => events.push(entry));
   const delivered = new Map<string, number>();
   const redirected = new Set<string>();
@@ -56,7 +66,7 @@ test("every message ends once: delivered, returned or dropped", async () => {
     destination: (_, address) => address.replace(/^.*@/, ""),
     async carry({ envelope, recipients }) {
       await pause(random() * 8);
-      if (frost.on(envelope).held) return [];
+      if (freezeHold.applyTo(envelope).held) return [];
       const said = random() < 0.6 ? reply(451, "4.3.0", "later") : reply(250, "2.0.0", "ok");
       if (said.code === 250) {
         delivered.set(envelope.id, (delivered.get(envelope.id) ?? 0) + 1);
@@ -69,10 +79,10 @@ test("every message ends once: delivered, returned or dropped", async () => {
     },
   };
   const spool = await openSpool(join(folder, "spool"), () => Date.now());
-  const frozen = await openFrozen(join(folder, "frozen"));
-  const frost = newFrost(frozen);
-  const frosted = frostedSpool(spool, frost);
-  const scheduler = startScheduler({ spool: frosted, carrier, hostname: "submission.example.org" }, hasty, {
+  const frozen = await openFrozenLogins(join(folder, "frozen"));
+  const freezeHold = newFreezeHold(frozen);
+  const heldSpool = spoolWithFreezes(spool, freezeHold);
+  const scheduler = startScheduler({ spool: heldSpool, carrier, hostname: "submission.example.org" }, hasty, {
     now: () => Date.now(),
     steady: () => performance.now(),
     random,
@@ -81,23 +91,27 @@ test("every message ends once: delivered, returned or dropped", async () => {
       return () => clearTimeout(timer);
     },
   });
-  const floor: Floor = layFloor(
+  const context: ActionContext = newActionContext(
     {
-      spool: frosted,
+      spool: heldSpool,
       frozen,
-      frost,
-      people: {
+      freezeHold,
+      sessions: {
         endSessions: () => 0,
-        unheardOf: async () => "",
+        whyUnknown: async () => "",
         sent: () => ({ messages: 0, recipients: 0 }),
       },
-      patience: hasty,
+      retryPolicy: hasty,
       now: () => Date.now(),
       hostname: "submission.example.org",
     },
     scheduler,
   );
-  const desk: Desk = openDesk(floor, (milliseconds) => pause(milliseconds, undefined, { ref: false }), []);
+  const api: ControlApi = openControlApi(
+    context,
+    (milliseconds) => pause(milliseconds, undefined, { ref: false }),
+    [],
+  );
 
   const sent: string[] = [];
   const ended = { bounce: new Set<string>(), drop: new Set<string>() };
@@ -109,19 +123,26 @@ test("every message ends once: delivered, returned or dropped", async () => {
       const now = Date.now();
       const accepted = await put(spool, { login, sender: `${login}@example.org`, accepted: now, due: now });
       sent.push(accepted.id);
-      scheduler.wake(frost.on(accepted));
+      scheduler.wake(freezeHold.applyTo(accepted));
       await pause(random() * 6);
     }
   }
 
   async function operate(): Promise<void> {
     while (busy) {
-      const act: Act = acts[Math.floor(random() * acts.length)] ?? "hold";
+      const act: ActionName = actionNames[Math.floor(random() * actionNames.length)] ?? "hold";
       const some = sent.filter(() => random() < 0.03);
       if (some.length === 0) await pause(2);
       else {
-        const order = { word: "act", act, ids: some, reason: "", relay: "smtp://192.0.2.9:25", by } as const;
-        const done: readonly Done[] = await all(desk(order));
+        const request = {
+          verb: "act",
+          action: act,
+          ids: some,
+          reason: "",
+          relay: "smtp://192.0.2.9:25",
+          by,
+        } as const;
+        const done: readonly ActionResult[] = await all(api(request));
         for (const { id, outcome } of done) {
           expect(["done", "unknown", "skipped"]).toContain(outcome);
           if (outcome === "done" && (act === "bounce" || act === "drop")) ended[act].add(id);
@@ -134,9 +155,9 @@ test("every message ends once: delivered, returned or dropped", async () => {
   async function freezeAndThaw(): Promise<void> {
     while (busy) {
       const login = `user${1 + Math.floor(random() * 3)}`;
-      await all(desk({ word: "freeze", login, reason: "", by }));
+      await all(api({ verb: "freeze", login, reason: "", by }));
       await pause(random() * 30);
-      await all<Answers["thaw"]>(desk({ word: "thaw", login, by }));
+      await all<Answers["thaw"]>(api({ verb: "thaw", login, by }));
       await pause(random() * 30);
     }
   }
@@ -146,9 +167,9 @@ test("every message ends once: delivered, returned or dropped", async () => {
   busy = false;
   await Promise.all(others);
   await until("the queue to be empty", async () => {
-    const left = await all(desk({ word: "list", filter: {} }));
+    const left = await all(api({ verb: "list", filter: {} }));
     const ids = left.flatMap((one) => (one.status === "held" ? [one.id] : []));
-    if (ids.length > 0) await all(desk({ word: "act", act: "release", ids, reason: "", relay: "", by }));
+    if (ids.length > 0) await all(api({ verb: "act", action: "release", ids, reason: "", relay: "", by }));
     return left.length === 0 ? true : undefined;
   });
   await scheduler.drain(0);

@@ -1,26 +1,26 @@
-/** The other end of the control socket: the desk of a relay that runs, as if it were here. */
+/** The client of the control socket: the control API of a running relay, as if it were in this process. */
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { AnswerTo, Desk, Order } from "./order.ts";
-import { type Refusal, versionHeader } from "./socket.ts";
+import type { AnswerTo, ControlApi, ControlRequest } from "./protocol.ts";
+import { type FailureAnswer, versionHeader } from "./server.ts";
 
-/** How long a relay may take to say anything, in milliseconds. Our choice: it may be busy, but not for so long. */
-const patience = 10_000;
+/** How long a relay may take to answer, in milliseconds. Our choice: a busy relay takes less. */
+const answerTimeout = 10_000;
 
 /**
- * The desk behind the socket `path`, or undefined where nobody listens there. Throws a Failure where it may not be
- * opened. `version` is ours: a relay of another one is not talked to.
+ * The control API behind the socket `path`, or undefined where nobody listens there. Throws a Failure where it may not
+ * be opened, and where the relay has another version than `version`, ours.
  */
-export async function callDesk(path: string, version: string): Promise<Desk | undefined> {
-  const signal = AbortSignal.timeout(patience);
+export async function connectControlApi(path: string, version: string): Promise<ControlApi | undefined> {
+  const signal = AbortSignal.timeout(answerTimeout);
   const probe = request({ socketPath: path, path: "/", agent: false, signal });
   probe.on("error", ignore).end();
   try {
     const [response] = (await once(probe, "response")) as [IncomingMessage];
     response.resume();
     const theirs = response.headers[versionHeader];
-    if (theirs === version) return (order) => ask(path, order);
+    if (theirs === version) return (request) => ask(path, request);
     throw new Failure(
       exitStatus.unavailable,
       `${path}: the relay that runs is of version ${String(theirs)}, this command of ${version}; restart the relay`,
@@ -44,14 +44,17 @@ function notPermitted(path: string, error: unknown): Failure {
 }
 
 function ignore(): void {
-  // Errors of the connection come to whoever waits for it, and as an answer that is not complete.
+  // Errors of the connection reach the call that waits for it, or leave an incomplete answer.
 }
 
-async function* ask<Given extends Order>(path: string, order: Given): AsyncGenerator<AnswerTo<Given>> {
-  const body = JSON.stringify(order);
+async function* ask<Given extends ControlRequest>(
+  path: string,
+  asked: Given,
+): AsyncGenerator<AnswerTo<Given>> {
+  const body = JSON.stringify(asked);
   const asking = request({
     socketPath: path,
-    path: "/orders",
+    path: "/requests",
     method: "POST",
     agent: false,
     headers: { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
@@ -62,9 +65,9 @@ async function* ask<Given extends Order>(path: string, order: Given): AsyncGener
     const [response] = (await once(asking, "response")) as [IncomingMessage];
     response.on("error", ignore);
     for await (const line of linesOf(response)) {
-      const said = JSON.parse(line) as AnswerTo<Given> | Refusal; // the same version wrote it
-      if ("failure" in said) throw new Failure(said.failure.status, said.failure.message);
-      yield said;
+      const answer = JSON.parse(line) as AnswerTo<Given> | FailureAnswer; // the same version wrote it
+      if ("failure" in answer) throw new Failure(answer.failure.status, answer.failure.message);
+      yield answer;
     }
     if (!response.complete)
       throw new Failure(exitStatus.unavailable, `${path}: the relay went away while it answered`);
@@ -76,7 +79,7 @@ async function* ask<Given extends Order>(path: string, order: Given): AsyncGener
   }
 }
 
-/** Not by node:readline, which ends the program where its reader stops early and the connection is closed for that. */
+/** Not by node:readline, which ends the program if its reader stops early and the connection closes. */
 async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
   let rest = "";
   for await (const chunk of response.setEncoding("utf8")) {

@@ -1,0 +1,227 @@
+/**
+ * Where requests go: to the running relay, through its control socket, or to the spool itself where none runs. Reading
+ * needs no lock and delays nobody; a change takes the spool as the relay would.
+ */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { access, constants, stat } from "node:fs/promises";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../../config/settings.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { newActionContext } from "../../server/control/actions.ts";
+import { openControlApi, openQueryApi, verify } from "../../server/control/api.ts";
+import { connectControlApi } from "../../server/control/client.ts";
+import { newFreezeHold, openFrozenLogins, readerWithFreezes } from "../../server/control/frozen-logins.ts";
+import type {
+  CheckedDamage,
+  ControlApi,
+  DamagedMessage,
+  ListedMessage,
+  MessagePart,
+  Operator,
+  QueryApi,
+  QueuedMessage,
+  VerifyRequest,
+} from "../../server/control/protocol.ts";
+import { logTo } from "../../server/log/log.ts";
+import { openSink } from "../../server/log/sink.ts";
+import { type Disk, systemDisk } from "../../server/spool/disk.ts";
+import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
+import { type History, openSpool, viewSpool } from "../../server/spool/spool.ts";
+import { version } from "../../version.ts";
+import { controlSocket, frozenFile, openFreezes, wait } from "../serve/control.ts";
+import { patienceOf } from "../serve/patience.ts";
+import { keepsakes, openQuota } from "../serve/usage.ts";
+
+/** To be closed after the last request. */
+export interface ApiConnection<Kind> {
+  readonly api: Kind;
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Reads synchronously: this process has nothing else to do, and Node.js would hand each call to a thread and back, which
+ * takes long for 100 000 small files.
+ */
+const synchronousDisk: Disk = {
+  ...systemDisk,
+  readText: async (path) => readFileSync(path, "utf8"),
+  size: async (path) => statSync(path).size,
+};
+
+const nothing = async (): Promise<void> => undefined;
+
+/** For reading the queue. Throws a Failure where there is neither a relay nor a spool that may be read. */
+export async function connectToQuery(config: Config): Promise<ApiConnection<QueryApi>> {
+  const { directory } = config.spool;
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running && !(await isReadable(directory))) return { api: running, close: nothing };
+  const active = new Set<string>();
+  if (running) for await (const { id } of running({ verb: "active" })) active.add(id);
+  const reading = await viewSpool(directory, synchronousDisk);
+  const frozen = await openFrozenLogins(frozenFile(directory));
+  const spool = readerWithFreezes(reading, newFreezeHold(frozen));
+  return { api: openQueryApi({ spool, frozen, active: () => active, now: Date.now }), close: nothing };
+}
+
+/** If so, reading costs the relay nothing. Users who are only in the group of its socket ask the relay. */
+async function isReadable(directory: string): Promise<boolean> {
+  try {
+    await access(join(directory, "queue"), constants.R_OK | constants.X_OK);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return false;
+  }
+}
+
+/** For changes. Throws a Failure where the spool is not there, not ours, or another process has it and does not answer. */
+export async function connectToControl(config: Config): Promise<ApiConnection<ControlApi>> {
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running) return { api: running, close: nothing };
+  const { directory } = config.spool;
+  await becomeOwner(directory);
+  const closeLog = await openLog(config);
+  const spool = await openSpool(directory, Date.now).catch((error: unknown) => {
+    throw withSocketHint(error, config);
+  });
+  const quota = await openQuota(directory, () => config.limits);
+  const freezes = await openFreezes(spool, directory);
+  const sessions = { endSessions: () => 0, whyUnknown: async () => "", sent: quota.sent };
+  const { hostname } = config;
+  const context = newActionContext({
+    ...freezes,
+    sessions,
+    retryPolicy: patienceOf(config),
+    now: Date.now,
+    hostname,
+  });
+  return {
+    api: openControlApi(context, wait, keepsakes),
+    async close() {
+      await quota.close();
+      await spool.close();
+      await closeLog();
+    },
+  };
+}
+
+/** For `queue verify`, which also works on a spool with which no relay would start. */
+export async function connectToVerify(
+  config: Config,
+): Promise<ApiConnection<(request: VerifyRequest) => AsyncIterable<CheckedDamage>>> {
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running) return { api: running, close: nothing };
+  const { directory } = config.spool;
+  return {
+    async *api(request) {
+      if (!request.repair) return yield* verify(request, await fsckBeside(directory), keepsakes);
+      await becomeOwner(directory);
+      const closeLog = await openLog(config);
+      const fsck = await fsckLocked(directory, Date.now).catch((error: unknown) => {
+        throw withSocketHint(error, config);
+      });
+      yield* verify(request, fsck, keepsakes);
+      await fsck.close();
+      await closeLog();
+    },
+    close: nothing,
+  };
+}
+
+/** Who runs this command. To be called before {@link connectToControl}, which may change the user. */
+export function currentOperator(): Operator {
+  const sudoUser = process.env["SUDO_USER"]?.slice(0, 64);
+  const uid = process.getuid?.() ?? -1;
+  return { name: currentUserName(), uid, ...(sudoUser === undefined ? {} : { sudoUser }) };
+}
+
+function currentUserName(): string {
+  try {
+    return userInfo().username.slice(0, 64);
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return "unknown"; // a user without a line in passwd(5)
+  }
+}
+
+/** Root works as the spool's owner: the relay could not read the files of root. */
+async function becomeOwner(directory: string): Promise<void> {
+  let owner: { readonly uid: number; readonly gid: number };
+  try {
+    owner = await stat(directory);
+    await stat(join(directory, "format"));
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    const denied = ["EACCES", "EPERM"].includes(errorCode(error));
+    throw new Failure(
+      denied ? exitStatus.noPermission : exitStatus.noInput,
+      denied
+        ? `${directory}: ${errorText(error)}; run the command as root or as the relay's user`
+        : `${directory}: no spool is there (${errorText(error)}); spool.directory names it`,
+    );
+  }
+  if (process.getuid?.() !== 0 || owner.uid === 0) return;
+  process.setgroups?.([owner.gid]);
+  process.setgid?.(owner.gid);
+  process.setuid?.(owner.uid);
+}
+
+/** The relay's log. Where the relay logs to standard output, this is the journal, or standard error where there is none. */
+async function openLog({ log, hostname }: Config): Promise<() => Promise<void>> {
+  const journal = "/run/systemd/journal/stdout";
+  const target =
+    log.target.kind === "stdout" && existsSync(journal) ? ({ kind: "journal" } as const) : log.target;
+  const { stderr, pid } = process;
+  const sink = await openSink({ ...log, target, hostname }, Date.now, {
+    stdout: stderr,
+    stderr,
+    journal,
+    pid,
+  });
+  logTo(sink.write);
+  return async () => {
+    logTo(() => undefined);
+    await sink.close();
+  };
+}
+
+function withSocketHint(error: unknown, config: Config): unknown {
+  if (!(error instanceof Failure) || error.status !== exitStatus.temporary) return error;
+  const said = error.message.split("; ")[0] ?? "";
+  return new Failure(
+    exitStatus.temporary,
+    `${said}, but nobody answers at ${controlSocket(config)}; is control.socket as it was when the relay started?`,
+  );
+}
+
+/** What is known about a message, and its octets. */
+export interface MessageWithOctets {
+  readonly about: QueuedMessage | DamagedMessage;
+  readonly history: History;
+  /** Its header, or all of it. To be read before another message is asked for. */
+  readonly octets: AsyncIterable<Buffer>;
+}
+
+/** The message `id`, undefined where it is not in the queue. Throws the Failures of the API. */
+export async function readMessage(
+  api: QueryApi,
+  id: string,
+  body: boolean,
+): Promise<MessageWithOctets | undefined> {
+  const parts = api({ verb: "read", id, body })[Symbol.asyncIterator]();
+  const first = await parts.next();
+  if (first.done || !("message" in first.value)) {
+    throw new Failure(exitStatus.software, `${id}: the relay's answer does not begin with the message`);
+  }
+  const { message, history } = first.value;
+  if (isUnknown(message)) return undefined;
+  return { about: message, history, octets: octetsOf({ [Symbol.asyncIterator]: () => parts }) };
+}
+
+const isUnknown = (message: ListedMessage): message is Extract<ListedMessage, { status: "unknown" }> =>
+  message.status === "unknown";
+
+async function* octetsOf(parts: AsyncIterable<MessagePart>): AsyncGenerator<Buffer> {
+  for await (const piece of parts) if ("octets" in piece) yield Buffer.from(piece.octets, "base64");
+}

@@ -1,0 +1,305 @@
+/**
+ * The control protocol: the requests of operators and the answers to them, plain values that go through the control
+ * socket as JSON. Requests are read strictly. The command trusts the answers: they come from the same version.
+ */
+import type { Envelope } from "../spool/envelope.ts";
+import { isQueueId } from "../spool/queue-id.ts";
+import type { History } from "../spool/spool.ts";
+import {
+  type Field,
+  fieldsOf,
+  is,
+  list,
+  listOfSome,
+  Mismatch,
+  oneOf,
+  optional,
+  record,
+} from "../spool/strict-json.ts";
+
+/**
+ * active: an attempt is under way. held: put aside by an operator, or its login is frozen. waiting: not tried yet.
+ * deferred: tried without success, and tried again later. damaged: cannot be read.
+ */
+export const queueStatuses = ["waiting", "active", "deferred", "held", "damaged"] as const;
+export type QueueStatus = (typeof queueStatuses)[number];
+
+/** Which messages are meant: those that fit all that is given. `*` in an address stands for anything. */
+export interface MessageFilter {
+  readonly user?: string;
+  readonly sender?: string;
+  /** A recipient who still waits. */
+  readonly recipient?: string;
+  readonly domain?: string;
+  /** Milliseconds since it was accepted. */
+  readonly olderThan?: number;
+  /** "late": the sender has been told that it takes long. */
+  readonly status?: QueueStatus | "late";
+  /** Part of the last reply about a recipient who still waits; upper and lower case are the same. */
+  readonly error?: string;
+}
+
+/** What operators can do to messages. */
+export const actionNames = ["hold", "release", "retry", "bounce", "drop", "redirect"] as const;
+export type ActionName = (typeof actionNames)[number];
+
+/**
+ * Who asks. A Unix socket does not tell Node.js who is at its other end, so the command says it of itself; only root,
+ * the relay's own user and the socket's group can get as far as that.
+ */
+export interface Operator {
+  /** Name of the user that the command runs as. */
+  readonly name: string;
+  readonly uid: number;
+  /** Who became that user by sudo. */
+  readonly sudoUser?: string;
+}
+
+/** As the log and the envelope have it: `root (uid 0, sudo by user1)`. */
+export function nameOperator({ name, uid, sudoUser }: Operator): string {
+  return `${name} (uid ${uid}${sudoUser === undefined ? "" : `, sudo by ${sudoUser}`})`;
+}
+
+/** Which messages there are: of `ids`, or of all, those that fit. */
+export interface ListRequest {
+  readonly verb: "list";
+  readonly ids?: readonly string[];
+  readonly filter: MessageFilter;
+}
+
+/** One message with its history and its header, or all of it. */
+export interface ReadRequest {
+  readonly verb: "read";
+  readonly id: string;
+  readonly body: boolean;
+}
+
+export interface ActionRequest {
+  readonly verb: "act";
+  readonly action: ActionName;
+  readonly ids: readonly string[];
+  /** Why; "" where no reason was given. */
+  readonly reason: string;
+  /** For redirect: where to, as in delivery.relay; "" takes a redirection back. */
+  readonly relay: string;
+  readonly by: Operator;
+}
+
+export interface FreezeRequest {
+  readonly verb: "freeze";
+  readonly login: string;
+  readonly reason: string;
+  readonly by: Operator;
+}
+
+export interface ThawRequest {
+  readonly verb: "thaw";
+  readonly login: string;
+  readonly by: Operator;
+}
+
+/** Which logins are frozen. */
+export interface FrozenLoginsRequest {
+  readonly verb: "frozen";
+}
+
+/** For which messages an attempt is under way. */
+export interface ActiveRequest {
+  readonly verb: "active";
+}
+
+/** What is damaged in the spool; with `repair` it is repaired. */
+export interface VerifyRequest {
+  readonly verb: "verify";
+  readonly repair: boolean;
+  readonly by: Operator;
+}
+
+/** Those that change nothing. */
+export type QueryRequest = ListRequest | ReadRequest | FrozenLoginsRequest;
+export type ControlRequest =
+  | QueryRequest
+  | ActiveRequest
+  | ActionRequest
+  | FreezeRequest
+  | ThawRequest
+  | VerifyRequest;
+type ControlVerb = ControlRequest["verb"];
+
+/** A message of the queue. */
+export interface QueuedMessage {
+  readonly id: string;
+  readonly status: Exclude<QueueStatus, "damaged">;
+  readonly envelope: Envelope;
+}
+
+export interface DamagedMessage {
+  readonly id: string;
+  readonly status: "damaged";
+  readonly reason: string;
+}
+
+/** An ID that was given and is not in the queue. */
+export interface UnknownMessage {
+  readonly id: string;
+  readonly status: "unknown";
+}
+
+export type ListedMessage = QueuedMessage | DamagedMessage | UnknownMessage;
+
+/** First the message, then its octets in base64, piece by piece. */
+export type MessagePart =
+  | { readonly message: ListedMessage; readonly history: History }
+  | { readonly octets: string };
+
+/**
+ * done, or why not. unknown: not in the queue. skipped: there is nothing to do. busy: an attempt is under way, and the
+ * action follows it. failed.
+ */
+export interface ActionResult {
+  readonly id: string;
+  readonly outcome: "done" | "unknown" | "skipped" | "busy" | "failed";
+  /** For people; "" where there is nothing to add. */
+  readonly says: string;
+}
+
+/** What freezing a login did. */
+export interface FreezeResult {
+  readonly login: string;
+  /** Why the relay does not know this login, or "" where it does, or cannot tell. */
+  readonly unheardOf: string;
+  /** It was frozen before. */
+  readonly already: boolean;
+  readonly sessions: number;
+  /** Messages that are held from now on, and how many of them an attempt is under way for. */
+  readonly held: number;
+  readonly active: number;
+  /** What was accepted from it in the last hour and day, and how much of that is still here. */
+  readonly lastHour: RecentMail;
+  readonly lastDay: RecentMail;
+}
+
+/** Messages of an hour, recipients of a day. */
+export interface RecentMail {
+  readonly accepted: number;
+  readonly here: number;
+}
+
+/** What thawing a login did. */
+export interface ThawResult {
+  readonly login: string;
+  /** False: it was not frozen. */
+  readonly wasFrozen: boolean;
+  readonly released: number;
+  /** Held by an operator as well. */
+  readonly stillHeld: number;
+}
+
+/** A frozen login. */
+export interface FrozenLogin {
+  readonly login: string;
+  /** Since when, in milliseconds since the epoch. */
+  readonly at: number;
+  readonly by: string;
+  readonly reason: string;
+}
+
+/** One fault in the spool. */
+export interface CheckedDamage {
+  /** The file, what was expected of it and what was found. */
+  readonly fault: string;
+  /** What a repair does about it, whether it does anything, and whether it has been done. */
+  readonly remedy: string;
+  readonly repairable: boolean;
+  readonly repaired: boolean;
+}
+
+export interface Answers {
+  readonly list: ListedMessage;
+  readonly read: MessagePart;
+  readonly act: ActionResult;
+  readonly freeze: FreezeResult;
+  readonly thaw: ThawResult;
+  readonly frozen: FrozenLogin;
+  readonly active: { readonly id: string };
+  readonly verify: CheckedDamage;
+}
+
+export type AnswerTo<Given extends ControlRequest> = Answers[Given["verb"]];
+
+/** Carries out a request and answers piece by piece meanwhile. Throws a Failure for what the operator can put right. */
+export type ControlApi = <Given extends ControlRequest>(order: Given) => AsyncIterable<AnswerTo<Given>>;
+
+/** The part that changes nothing. */
+export type QueryApi = <Given extends QueryRequest>(order: Given) => AsyncIterable<AnswerTo<Given>>;
+
+const text: Field<string> = is("a text", (found) => typeof found === "string");
+/** For a line of the log and for a reply. */
+const oneLine: Field<string> = is(
+  "one line of 400 characters at most",
+  (found): found is string => typeof found === "string" && /^\P{Cc}{0,400}$/u.test(found),
+);
+const trueOrFalse: Field<boolean> = is("true or false", (found) => typeof found === "boolean");
+const time: Field<number> = is(
+  "milliseconds",
+  (found): found is number => Number.isSafeInteger(found) && Number(found) >= 0,
+);
+const queueId: Field<string> = is(
+  "a queue ID",
+  (found): found is string => typeof found === "string" && isQueueId(found),
+);
+
+const shortText: Field<string> = is(
+  "a name of 64 characters at most",
+  (found): found is string => typeof found === "string" && found.length <= 64,
+);
+
+export const operator: Field<Operator> = record<Operator>({
+  name: shortText,
+  uid: is("a number", (found): found is number => Number.isSafeInteger(found)),
+  sudoUser: optional(shortText),
+});
+
+const filter = record<MessageFilter>({
+  user: optional(text),
+  sender: optional(text),
+  recipient: optional(text),
+  domain: optional(text),
+  olderThan: optional(time),
+  status: optional(oneOf(...queueStatuses, "late")),
+  error: optional(text),
+});
+
+const requestFields: { readonly [Name in ControlVerb]: Field<Extract<ControlRequest, { verb: Name }>> } = {
+  list: record<ListRequest>({ verb: oneOf("list"), ids: optional(list(queueId)), filter }),
+  read: record<ReadRequest>({ verb: oneOf("read"), id: queueId, body: trueOrFalse }),
+  act: record<ActionRequest>({
+    verb: oneOf("act"),
+    action: oneOf(...actionNames),
+    ids: listOfSome(queueId),
+    reason: oneLine,
+    relay: oneLine,
+    by: operator,
+  }),
+  freeze: record<FreezeRequest>({ verb: oneOf("freeze"), login: oneLine, reason: oneLine, by: operator }),
+  thaw: record<ThawRequest>({ verb: oneOf("thaw"), login: oneLine, by: operator }),
+  frozen: record<FrozenLoginsRequest>({ verb: oneOf("frozen") }),
+  active: record<ActiveRequest>({ verb: oneOf("active") }),
+  verify: record<VerifyRequest>({ verb: oneOf("verify"), repair: trueOrFalse, by: operator }),
+};
+
+/** The request in `json`, or one line about what is wrong with it. */
+export function parseRequest(json: string): ControlRequest | { readonly wrong: string } {
+  try {
+    const found: unknown = JSON.parse(json);
+    const verb = oneOf(...(Object.keys(requestFields) as ControlVerb[])).read(
+      fieldsOf(found, "")["verb"],
+      "verb",
+    );
+    return requestFields[verb].read(found, "");
+  } catch (error) {
+    if (error instanceof Mismatch) return { wrong: error.message };
+    if (error instanceof SyntaxError) return { wrong: "expected JSON" };
+    throw error;
+  }
+}

@@ -1,0 +1,170 @@
+/** What operators can ask without changing anything: which messages there are, and one of them whole. */
+
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { asciiDomain, domainOf } from "../../smtp/address.ts";
+import { bodyOffset } from "../../smtp/header.ts";
+import { formatReply } from "../../smtp/reply.ts";
+import type { Envelope, Recipient } from "../spool/envelope.ts";
+import { type History, isDamaged, type SpoolReader } from "../spool/spool.ts";
+import type { FrozenLogins } from "./frozen-logins.ts";
+import type {
+  ListedMessage,
+  ListRequest,
+  MessageFilter,
+  MessagePart,
+  QueuedMessage,
+  QueueStatus,
+  ReadRequest,
+} from "./protocol.ts";
+
+/** The queue, to be read only. */
+export interface ReadView {
+  /** With the messages of frozen logins held. */
+  readonly spool: SpoolReader;
+  readonly frozen: Pick<FrozenLogins, "all">;
+  /** Queue IDs of the messages for which an attempt is under way. */
+  readonly active: () => ReadonlySet<string>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** Envelopes that are read at a time: enough to keep the disk busy. */
+const readAtATime = 32;
+
+/** Octets of a header that are shown, as the reports have it. */
+const longestHeader = 100_000;
+
+/** The messages that the request means, oldest first. */
+export async function* list({ ids, filter }: ListRequest, view: ReadView): AsyncGenerator<ListedMessage> {
+  const now = view.now();
+  const active = view.active();
+  const all = ids ?? (await view.spool.ids());
+  for await (const found of inOrder(all, readAtATime, (id) => messageState(id, view, active))) {
+    if (found.status === "unknown") {
+      if (ids !== undefined) yield found; // otherwise it has just left
+    } else if (found.status === "damaged" ? meansDamaged(filter) : matches(filter, found, now)) yield found;
+  }
+}
+
+/** How one message stands now. */
+export async function messageState(
+  id: string,
+  { spool, active }: ReadView,
+  underWay = active(),
+): Promise<ListedMessage> {
+  const envelope = await spool.read(id);
+  if (!isDamaged(envelope)) return { id, status: statusOf(envelope, underWay.has(id)), envelope };
+  const isThere = await spool.has(id);
+  return isThere ? { id, status: "damaged", reason: envelope.damaged } : { id, status: "unknown" };
+}
+
+/** One message; then its header, or all of it. Throws a Failure where it goes away meanwhile. */
+export async function* read({ id, body }: ReadRequest, view: ReadView): AsyncGenerator<MessagePart> {
+  const { spool } = view;
+  const message = await messageState(id, view);
+  const history: History = message.status === "unknown" ? [] : await spool.history(id);
+  yield { message, history };
+  if (message.status === "unknown" || message.status === "damaged") return;
+  try {
+    if (!body) yield messagePart(headerOf(await spool.bodyStart(id, longestHeader)));
+    else for await (const octets of spool.body(id)) yield messagePart(octets as Buffer);
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    throw new Failure(
+      exitStatus.temporary,
+      `${id}: left the queue meanwhile, or cannot be read: ${errorText(error)}`,
+    );
+  }
+}
+
+const messagePart = (octets: Buffer): MessagePart => ({ octets: octets.toString("base64") });
+
+/** With the empty line that ends it. */
+const headerOf = (start: Buffer): Buffer => start.subarray(0, bodyOffset(start) ?? start.length);
+
+/** Does `work` for each of `items`, `atATime` at once, and gives the results in the order of the items. */
+export async function* inOrder<Item, Result>(
+  items: Iterable<Item>,
+  atATime: number,
+  work: (item: Item) => Promise<Result>,
+): AsyncGenerator<Result> {
+  const running: Promise<Result>[] = [];
+  for (const item of items) {
+    const result = work(item);
+    result.catch(() => undefined); // thrown below, in order
+    running.push(result);
+    const first = running.length >= atATime ? running.shift() : undefined;
+    if (first) yield await first;
+  }
+  for (const result of running) yield await result;
+}
+
+/** All messages of `login`. */
+export async function* sentBy(login: string, view: ReadView): AsyncGenerator<QueuedMessage> {
+  for await (const found of list({ verb: "list", filter: { user: login } }, view)) {
+    if ("envelope" in found) yield found;
+  }
+}
+
+/** The status of the message of `envelope`. */
+export function statusOf(
+  { held, attempts, recipients }: Envelope,
+  isActive: boolean,
+): QueuedMessage["status"] {
+  if (isActive) return "active";
+  if (held !== undefined) return "held";
+  // No attempt is counted where the destination could not be reached a moment ago, but there is a reply.
+  return attempts === 0 && recipients.every(({ reply }) => reply === undefined) ? "waiting" : "deferred";
+}
+
+/** Whether `filter` means the message; `now` is in milliseconds since the epoch. */
+export function matches(filter: MessageFilter, { status, envelope }: QueuedMessage, now: number): boolean {
+  const { login, sender, accepted, recipients } = envelope;
+  const waiting = recipients.filter(({ state }) => state === "waiting");
+  return (
+    fits(filter.user, (user) => login !== null && equalsIgnoringCase(user, login)) &&
+    fits(filter.sender, (wanted) => matchesPattern(wanted.replace(/^<(.*)>$/, "$1"), sender)) &&
+    fits(filter.recipient, (wanted) => waiting.some(({ address }) => matchesPattern(wanted, address))) &&
+    fits(filter.domain, (wanted) =>
+      waiting.some(({ address }) => normalDomain(domainOf(address)) === normalDomain(wanted)),
+    ) &&
+    fits(filter.olderThan, (age) => now - accepted > age) &&
+    fits(filter.status, (wanted) => (wanted === "late" ? envelope.warned : wanted === status)) &&
+    fits(filter.error, (part) =>
+      waiting.some((recipient) => lastReplyText(recipient).includes(part.toLowerCase())),
+    )
+  );
+}
+
+/** Whether a filter means damaged messages: only where it asks for nothing else. */
+export const meansDamaged = ({ status, ...others }: MessageFilter): boolean =>
+  (status === undefined || status === ("damaged" satisfies QueueStatus)) &&
+  Object.values(others).every((value) => value === undefined);
+
+function fits<Value>(wanted: Value | undefined, test: (wanted: Value) => boolean): boolean {
+  return wanted === undefined || test(wanted);
+}
+
+const equalsIgnoringCase = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
+
+const normalDomain = (name: string): string => asciiDomain(name) ?? name.toLowerCase();
+
+const lastReplyText = ({ reply }: Recipient): string =>
+  reply === undefined ? "" : `${reply.relay} ${formatReply(reply)} ${reply.command}`.toLowerCase();
+
+/** `*` stands for any characters. */
+function matchesPattern(pattern: string, address: string): boolean {
+  if (!pattern.includes("*")) return equalsIgnoringCase(pattern, address);
+  const text = address.toLowerCase();
+  const [start = "", ...others] = pattern.toLowerCase().split("*");
+  const end = others.pop() ?? "";
+  if (!text.startsWith(start) || !text.endsWith(end) || text.length < start.length + end.length) return false;
+  // What stands between two stars is taken where it comes first: no other place leaves more for what follows.
+  let at = start.length;
+  for (const part of others) {
+    const found = text.indexOf(part, at);
+    if (found < 0 || found + part.length > text.length - end.length) return false;
+    at = found + part.length;
+  }
+  return true;
+}
