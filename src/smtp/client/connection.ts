@@ -272,7 +272,8 @@ function stuck(socket: Socket, patience: number, signal: AbortSignal): Promise<B
     };
     const lose = (): void => settle({ kind: "lost" });
     const expire = (): void => settle({ kind: "late" });
-    const timer = setTimeout(expire, patience);
+    // A turn later: where we were busy ourselves, the server may have taken it long since.
+    const timer = setTimeout(() => setImmediate(expire), patience);
     socket.once("drain", settle).once("close", lose);
     signal.addEventListener("abort", expire);
     if (signal.aborted) expire();
