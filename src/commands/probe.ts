@@ -6,7 +6,7 @@ import type { Word } from "../cli/words.ts";
 import { errorCode } from "../failure.ts";
 import { expects, probeArrival } from "../probe/arrive.ts";
 import { reason } from "../probe/options/mistake.ts";
-import { type Outcome, parseProbe } from "../probe/options/parse.ts";
+import { type ParsedProbe, parseProbe } from "../probe/options/parse.ts";
 import type { Plan } from "../probe/plan.ts";
 import { probe, type Streams } from "../probe/probe.ts";
 import { mailHosts } from "../probe/route.ts";
@@ -60,7 +60,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 /** Does what came of the command line. Returns the exit status. */
-async function obey(outcome: Outcome, output: Streams, isPlugin: boolean): Promise<number> {
+async function obey(outcome: ParsedProbe, output: Streams, isPlugin: boolean): Promise<number> {
   switch (outcome.kind) {
     case "print":
       output.stdout.write(outcome.octets);

@@ -2,7 +2,7 @@
 import { openSync, writeSync } from "node:fs";
 import { errorCode } from "../../failure.ts";
 import { reason } from "../../probe/options/mistake.ts";
-import type { Places } from "../../probe/options/parse.ts";
+import type { OutputPlaces } from "../../probe/options/parse.ts";
 import type { Streams } from "../../probe/probe.ts";
 import type { Stream } from "../../probe/transcript/transcript.ts";
 
@@ -12,7 +12,7 @@ export interface Output extends Streams {
 }
 
 /** Opens both; they may be one file, in which their lines then stand in their order. */
-export function openOutput({ stdout, stderr }: Places): Output {
+export function openOutput({ stdout, stderr }: OutputPlaces): Output {
   const streams = new Map<string, Stream>();
   /** Place -> what was first wrong with it. */
   const troubles = new Map<string, string>();

@@ -4,16 +4,15 @@ import { hostname, userInfo } from "node:os";
 import { openTerminal } from "../../cli/prompt.ts";
 import { errorCode } from "../../failure.ts";
 import { localDate, messageId } from "../../probe/message/stamp.ts";
-import { fullName } from "../../probe/options/local-host.ts";
-import { personAt } from "../../probe/options/person.ts";
-import type { World } from "../../probe/options/world.ts";
+import { userInputOver } from "../../probe/options/answers.ts";
+import type { OptionDependencies } from "../../probe/options/parse.ts";
 import { version } from "../../version.ts";
 
 /** The swaks whose options, texts and statuses these are. */
 const swaks = "20240103.0";
 
 /** `route` finds the host that takes mail for a domain. */
-export function worldFor(argv: readonly string[], route: World["route"]): World {
+export function worldFor(argv: readonly string[], route: OptionDependencies["route"]): OptionDependencies {
   const { env } = process;
   const now = Date.now();
   const host = fullName(hostname(), readIfThere("/etc/hosts") ?? "");
@@ -24,7 +23,7 @@ export function worldFor(argv: readonly string[], route: World["route"]): World 
     readFile: (path) => readFileSync(path),
     list,
     create: (path) => writeFileSync(path, ""),
-    person: personAt({
+    user: userInputOver({
       read: standardInput(),
       write: (text) => void writeSync(process.stdout.fd, text),
       terminal: process.stdin.isTTY,
@@ -87,4 +86,17 @@ async function askSecret(question: string): Promise<string> {
   } finally {
     terminal.close();
   }
+}
+
+/**
+ * This host's name with its domain, as gethostbyname(3) would find it in /etc/hosts: `name` itself where it has a dot or
+ * `hosts` does not know more.
+ */
+function fullName(name: string, hosts: string): string {
+  if (name.includes(".")) return name;
+  for (const line of hosts.split("\n")) {
+    const [, first, ...others] = line.replace(/#.*/, "").trim().split(/\s+/);
+    if (first !== undefined && others.includes(name)) return first;
+  }
+  return name;
 }

@@ -4,7 +4,101 @@ import type { ProxyHeader } from "../plan.ts";
 import { statusOf } from "../transaction/exit.ts";
 import type { Answers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
-import type { Section } from "./section.ts";
+import type { DumpSection, OptionGroup } from "./option.ts";
+
+const filled = /^.+$/;
+
+export const proxyOptions = {
+  title: "PROXY protocol",
+  rows: [
+    {
+      name: "proxy",
+      argument: "wanted",
+      placeholder: "TEXT|@FILE|base64:TEXT",
+      prompt: { text: "PROXY string: ", pattern: filled },
+      file: true,
+      help: "The header as it stands, with or without its beginning (the word PROXY, or the signature of version 2).",
+      example: '-t bob@example.org -s mail.example.org --proxy "TCP4 192.0.2.7 192.0.2.25 40000 25"',
+    },
+    {
+      name: "proxy-version",
+      argument: "wanted",
+      placeholder: "1|2",
+      prompt: { text: "PROXY version: ", pattern: /^[12]$/ },
+      standard: "1",
+      help: "The version of the header.",
+      example:
+        "-t bob@example.org -s mail.example.org --proxy-version 2 --proxy-family AF_INET --proxy-source 192.0.2.7 --proxy-source-port 40000 --proxy-dest 192.0.2.25 --proxy-dest-port 25",
+    },
+    {
+      name: "proxy-family",
+      argument: "wanted",
+      placeholder: "TCP4|AF_INET|…",
+      prompt: { text: "PROXY family: ", pattern: filled },
+      help: "TCP4 or TCP6; in version 2 AF_INET, AF_INET6, AF_UNIX or AF_UNSPEC.",
+      example:
+        "-t bob@example.org -s mail.example.org --proxy-family TCP4 --proxy-source 192.0.2.7 --proxy-source-port 40000 --proxy-dest 192.0.2.25 --proxy-dest-port 25",
+    },
+    {
+      name: "proxy-source",
+      argument: "wanted",
+      placeholder: "ADDRESS",
+      prompt: { text: "PROXY source: ", pattern: filled },
+      help: "The client's address.",
+      example:
+        "-t bob@example.org -s mail.example.org --proxy-family TCP4 --proxy-source 192.0.2.7 --proxy-source-port 40000 --proxy-dest 192.0.2.25 --proxy-dest-port 25",
+    },
+    {
+      name: "proxy-source-port",
+      argument: "wanted",
+      placeholder: "PORT",
+      prompt: { text: "PROXY source_port: ", pattern: filled },
+      help: "The client's port.",
+      example:
+        "-t bob@example.org -s mail.example.org --proxy-family TCP4 --proxy-source 192.0.2.7 --proxy-source-port 40000 --proxy-dest 192.0.2.25 --proxy-dest-port 25",
+    },
+    {
+      name: "proxy-dest",
+      argument: "wanted",
+      placeholder: "ADDRESS",
+      prompt: { text: "PROXY dest: ", pattern: filled },
+      help: "The address that the client connected to.",
+      example:
+        "-t bob@example.org -s mail.example.org --proxy-family TCP4 --proxy-source 192.0.2.7 --proxy-source-port 40000 --proxy-dest 192.0.2.25 --proxy-dest-port 25",
+    },
+    {
+      name: "proxy-dest-port",
+      argument: "wanted",
+      placeholder: "PORT",
+      prompt: { text: "PROXY dest_port: ", pattern: filled },
+      help: "The port that the client connected to.",
+      example:
+        "-t bob@example.org -s mail.example.org --proxy-family TCP4 --proxy-source 192.0.2.7 --proxy-source-port 40000 --proxy-dest 192.0.2.25 --proxy-dest-port 25",
+    },
+    {
+      name: "proxy-protocol",
+      argument: "wanted",
+      placeholder: "STREAM|…",
+      prompt: { text: "PROXY protocol: ", pattern: filled },
+      standard: "STREAM",
+      help: "STREAM, DGRAM or UNSPEC, in version 2.",
+      example:
+        "-t bob@example.org -s mail.example.org --proxy-family AF_INET --proxy-source 192.0.2.7 --proxy-source-port 40000 --proxy-dest 192.0.2.25 --proxy-dest-port 25 --proxy-version 2 --proxy-protocol STREAM",
+    },
+    {
+      name: "proxy-command",
+      argument: "wanted",
+      placeholder: "PROXY|LOCAL",
+      prompt: { text: "PROXY command: ", pattern: filled },
+      standard: "PROXY",
+      help: "PROXY or LOCAL, in version 2.",
+      example:
+        "-t bob@example.org -s mail.example.org --proxy-family AF_INET --proxy-source 192.0.2.7 --proxy-source-port 40000 --proxy-dest 192.0.2.25 --proxy-dest-port 25 --proxy-version 2 --proxy-command LOCAL",
+    },
+  ],
+} as const satisfies OptionGroup;
+
+type ProxyOption = (typeof proxyOptions.rows)[number]["name"];
 
 /** The beginning of version 2 (section 2.2 of HAProxy's proxy-protocol.txt). */
 const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
@@ -30,7 +124,7 @@ export type ProxyChoice = { readonly version: 1 | 2 } & (
 const wrong = (text: string): Error => mistake(text, statusOf("proxy"));
 
 /** Undefined where nothing is to be sent. */
-export async function proxyOf(answers: Answers): Promise<ProxyChoice | undefined> {
+export async function proxyOf(answers: Answers<ProxyOption>): Promise<ProxyChoice | undefined> {
   const version = await versionOf(answers);
   const given = [...parts, ...spareable].filter((part) => answers.has(`proxy-${part}`));
   if (answers.has("proxy")) {
@@ -51,7 +145,7 @@ export async function proxyOf(answers: Answers): Promise<ProxyChoice | undefined
   return { version, words };
 }
 
-async function versionOf(answers: Answers): Promise<1 | 2> {
+async function versionOf(answers: Answers<ProxyOption>): Promise<1 | 2> {
   const version = (await answers.text("proxy-version")) ?? "1";
   if (version === "1" || version === "2") return version === "1" ? 1 : 2;
   throw wrong(`Invalid argument to --proxy: ${version} is not a legal proxy version`);
@@ -131,7 +225,7 @@ function portIn(words: ReadonlyMap<Part, string>, part: "source-port" | "dest-po
 }
 
 /** The lines of `--dump PROXY`. */
-export function proxySection(choice: ProxyChoice | undefined): Section {
+export function proxySection(choice: ProxyChoice | undefined): DumpSection {
   const title = "PROXY Info";
   if (choice === undefined) return { title, lines: [["proxy", "no"]] };
   const raw = "raw" in choice ? Buffer.from(choice.raw) : undefined;

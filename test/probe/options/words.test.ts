@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { readWords, wordsOf } from "../../../src/probe/options/sources.ts";
 import { rows } from "../../../src/probe/options/table.ts";
-import { readWords, wordsOf } from "../../../src/probe/options/words.ts";
 import * as world from "./world.ts";
 
 /** `-s x -n y` as "server=x suppress-data left:y". */

@@ -1,7 +1,7 @@
 /** A world for the probe's options to look at: a few files, a few answers, a clock that stands still. */
-import { type Outcome, parseProbe } from "../../../src/probe/options/parse.ts";
-import { personAt } from "../../../src/probe/options/person.ts";
-import type { World } from "../../../src/probe/options/world.ts";
+
+import { userInputOver } from "../../../src/probe/options/answers.ts";
+import { type OptionDependencies, type ParsedProbe, parseProbe } from "../../../src/probe/options/parse.ts";
 
 export interface Given {
   readonly argv: readonly string[];
@@ -17,7 +17,7 @@ export interface Given {
 }
 
 export interface Seen {
-  readonly outcome: Outcome;
+  readonly outcome: ParsedProbe;
   /** What was written while it was asked: prompts. */
   readonly prompts: string;
   /** Questions on the terminal itself. */
@@ -35,7 +35,7 @@ export async function look(given: Given): Promise<Seen> {
   const created: string[] = [];
   let prompts = "";
   let input = given.input;
-  const world: World = {
+  const dependencies: OptionDependencies = {
     argv: given.argv,
     environment: given.environment ?? {},
     readFile: (path) => {
@@ -51,7 +51,7 @@ export async function look(given: Given): Promise<Seen> {
       if (path.startsWith("/nowhere/")) throw missing(path);
       created.push(path);
     },
-    person: personAt({
+    user: userInputOver({
       read: async () => {
         const octets = input === undefined ? undefined : Buffer.from(input);
         input = undefined;
@@ -80,7 +80,7 @@ export async function look(given: Given): Promise<Seen> {
     netrc: () => given.netrc,
     route: async (domain) => `mx.${domain}`,
   };
-  const outcome = await parseProbe(world);
+  const outcome = await parseProbe(dependencies);
   return { outcome, prompts, secrets, created };
 }
 
