@@ -1,22 +1,26 @@
 /** `tpa-submit probe`: speaks to a mail server as swaks does, and tells more. man/tpa-submit-probe.1 */
-import { randomBytes } from "node:crypto";
+import { randomBytes, type X509Certificate } from "node:crypto";
+import { getServers } from "node:dns";
 import { resolveMx } from "node:dns/promises";
 import { writeFileSync } from "node:fs";
 import type { Word } from "../cli/words.ts";
 import { errorCode } from "../failure.ts";
 import { expects, probeArrival } from "../probe/arrive.ts";
+import { statusOf } from "../probe/exit-status.ts";
+import { mailHosts } from "../probe/mail-hosts.ts";
 import { reason } from "../probe/options/mistake.ts";
 import { type ParsedProbe, parseProbe } from "../probe/options/parse.ts";
 import type { Plan } from "../probe/plan.ts";
 import { probe, type Streams } from "../probe/probe.ts";
-import { mailHosts } from "../probe/route.ts";
-import { statusOf } from "../probe/transaction/exit.ts";
 import type { World } from "../probe/transaction/session.ts";
-import { watching } from "./probe/arrival.ts";
-import { dane } from "./probe/dane.ts";
-import { openOutput } from "./probe/streams.ts";
-import { systemCa } from "./probe/system-ca.ts";
-import { worldFor } from "./probe/world.ts";
+import type { Dane } from "../probe/transcript/journal.ts";
+import { asking } from "../server/delivery/route/dns-query.ts";
+import { validating } from "../server/delivery/route/validating.ts";
+import { matchesTlsa } from "../server/delivery/tls/dane.ts";
+import { systemCa } from "./probe/host.ts";
+import { watching } from "./probe/mailboxes.ts";
+import { worldFor } from "./probe/option-host.ts";
+import { openOutput } from "./probe/output.ts";
 
 /** First words in place of options, each with options, a manual and exit statuses of its own. */
 export const words: Readonly<Record<string, Word>> = {
@@ -38,7 +42,7 @@ export const words: Readonly<Record<string, Word>> = {
   },
 };
 
-/** Runs the command; the exit statuses are swaks' (src/probe/transaction/exit.ts). */
+/** Runs the command; the exit statuses are swaks' (src/probe/exit-status.ts). */
 export async function run(argv: readonly string[]): Promise<number> {
   const [first = "", ...rest] = argv;
   const word = Object.hasOwn(words, first) ? words[first] : undefined;
@@ -123,4 +127,28 @@ function save(path: string, text: string): string | undefined {
     if (errorCode(error) === "") throw error;
     return reason(errorCode(error));
   }
+}
+
+// What TLSA records say about a server that the probe has met, by the relay's own resolver and rules.
+
+/** An explanation is not waited for longer: our choice. */
+const patience = { timeout: 2000, tries: 1 };
+
+/** Asks the first name server of the system. Its word on signatures counts only where it runs on this host. */
+export async function dane(
+  host: string,
+  port: number,
+  chain: readonly X509Certificate[],
+): Promise<Dane | undefined> {
+  const [server] = getServers();
+  const [, address = "", at] = /^\[?([^\]]*?)\]?(?::(\d+))?$/.exec(server ?? "") ?? [];
+  if (address === "") return undefined;
+  const resolver = validating(asking({ host: address, port: Number(at ?? 53) }, patience));
+  const answer = await resolver.signed?.tlsa(`_${port}._tcp.${host}`);
+  if (answer?.kind !== "found") return undefined;
+  return {
+    records: answer.values.length,
+    authentic: answer.authentic === true && /^(?:127\.|::1$)/.test(address),
+    matches: matchesTlsa(chain, answer.values, [host], Date.now()),
+  };
 }

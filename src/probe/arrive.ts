@@ -1,18 +1,17 @@
 /** One run of the probe that wants to know whether its message arrives: --arrive. */
 import type { Letter, OpenMailbox, Wanted } from "./arrival/mailbox.ts";
+import { type Eyes, newEyes } from "./arrival/mailbox-watcher.ts";
 import { type Bound, type Mark, markField, newMark, readMark, writeMark } from "./arrival/mark.ts";
-import { type Eyes, newEyes } from "./monitor/eyes.ts";
-import { fateIn, type Sent } from "./monitor/pursuit.ts";
+import { fateIn, type Sent } from "./arrival/matching.ts";
+import type { Hop } from "./arrival/trace.ts";
+import { statusOf } from "./exit-status.ts";
 import { whyNot } from "./monitor/submit.ts";
 import { nagiosText } from "./nagios.ts";
 import type { Arrival, Data, Plan } from "./plan.ts";
 import { conclude, converse, type Spoken, type Streams } from "./probe.ts";
-import { judge, type Result } from "./result.ts";
-import { statusOf } from "./transaction/exit.ts";
+import { type Fate, judge, type Outcome, type Result, seconds } from "./result.ts";
 import type { World } from "./transaction/session.ts";
-import { nothingShown, silence } from "./transaction/silence.ts";
-import { arrivalLines } from "./transcript/arrival.ts";
-import type { Fate, Outcome } from "./verdict.ts";
+import { nothingShown, silence } from "./transaction/smtp-check.ts";
 
 /** What waiting takes from outside. */
 export interface Watch {
@@ -184,3 +183,38 @@ const asJson = ({ outcome, grade, words }: Result, fate: Fate): unknown => ({
   words,
   ...fate,
 });
+
+// What became of a message, in the lines that stand at the end of the transcript: pure.
+
+/** The verdict, and for what arrived its hops, what the receiving side found, and what was changed; a line each, plain text. */
+export function arrivalLines({ words }: Result, fate: Fate): readonly string[] {
+  if (fate.kind !== "arrived") return [`The message did not arrive: ${words}`];
+  const found = (["spf", "dkim", "dmarc"] as const).map(
+    (method) => `${method.toUpperCase()} ${fate.findings[method] ?? "not told"}`,
+  );
+  const changes = fate.changes.map(({ kind, field }) => plain(kinds[kind](field)));
+  return [
+    `The message arrived ${words}`,
+    ...fate.hops.map((hop, at) => plain(`Hop ${at + 1}: ${hopWords(hop)}`)),
+    `The receiving side says: ${found.join(", ")}`,
+    `Changed on the way: ${changes.length === 0 ? "nothing" : changes.join(", ")}`,
+  ];
+}
+
+const kinds = {
+  "field-gone": (field: string) => `${field} is gone`,
+  "field-changed": (field: string) => `${field} is another`,
+  "field-added": (field: string) => `${field} was added`,
+  "body-changed": () => "the body is another",
+} as const;
+
+function hopWords({ by, from, took, skew }: Hop): string {
+  const who = `${by === "" ? "somebody" : by}${from === "" ? "" : ` from ${from}`}`;
+  const time = took === undefined ? "at a time that cannot be read" : `after ${duration(took)}`;
+  return `${who}, ${time}${skew === undefined ? "" : `; its clock is off by ${seconds(skew)} or more`}`;
+}
+
+const duration = (took: number): string => (took < 0 ? `-${seconds(-took)}` : seconds(took));
+
+/** Strangers wrote the names. */
+const plain = (text: string): string => text.replace(/[^\x20-\x7e]+/g, "?").slice(0, 300);

@@ -1,6 +1,5 @@
 /** Results for Nagios, Icinga and their kin: one line, its figures behind a bar, a grade for an exit status. */
-import { type Result, seconds } from "./result.ts";
-import { type Grade, type Thresholds, urgency } from "./verdict.ts";
+import { type Grade, type Result, seconds, type Thresholds, urgency } from "./result.ts";
 
 const names = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
 

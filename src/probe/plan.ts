@@ -2,7 +2,7 @@
  * What one run of the probe shall do, after all options, files, variables and prompts: plain values, in the groups
  * that `--dump` prints. Made by options, obeyed by the transaction; neither knows how the other works.
  */
-import type { Where } from "./arrival/where.ts";
+import type { Where } from "./arrival/location.ts";
 
 /** Where a run may be told to stop, in the order of the conversation. */
 export type Stop =
@@ -121,37 +121,6 @@ export interface Auth {
 }
 
 /**
- * What the message is made of, before tokens, MIME and fixing up: what --data, --body, --attach and their kin said.
- * Made by options; src/probe/message makes {@link Data} of it.
- */
-export interface Draft {
-  /** Absent: the standard template. */
-  readonly template?: Uint8Array;
-  /** Absent: the standard text. With attachments it is the first text/plain part. */
-  readonly body?: Uint8Array;
-  /** --attach, --attach-body, --attach-type and --attach-name in the order in which they were given. */
-  readonly attachments: readonly Attachment[];
-  /** Header lines of --add-header, in order; several in one where "\\n" stands between them. */
-  readonly added: readonly string[];
-  /** Header lines of --header and --h-NAME, in order. */
-  readonly replaced: readonly string[];
-  readonly fixup: boolean;
-  readonly stripFrom: boolean;
-  /** As typed, for the tokens; "" where there is none. */
-  readonly from: string;
-  readonly to: string;
-  readonly cc: string;
-  readonly bcc: string;
-}
-
-export type Attachment =
-  | { readonly kind: "part" | "body"; readonly octets: Uint8Array /** Its file's. */; readonly name?: string }
-  /** For the parts that follow. */
-  | { readonly kind: "type"; readonly type: string }
-  /** For the next part; absent: it shall have none. */
-  | { readonly kind: "name"; readonly name?: string };
-
-/**
  * The message as it goes over the wire before `.` CRLF: dots doubled and lines ended by CRLF, the last one too, unless
  * `fixup` was off.
  */
@@ -215,42 +184,4 @@ export interface Plan {
   /** Absent: nobody looks. */
   readonly arrival?: Arrival;
   readonly output: Output;
-}
-
-/** What a mechanism is told. */
-export interface Credentials {
-  readonly user: string;
-  readonly password: string;
-  readonly extra: ReadonlyMap<string, string>;
-  /** The server's name as given, for DIGEST-MD5 and NTLM. */
-  readonly host: string;
-  /** RFC 9266's tls-exporter, where there is TLS 1.3: for -PLUS mechanisms. */
-  readonly binding?: Uint8Array;
-  /** Random octets. */
-  readonly random: (count: number) => Uint8Array;
-}
-
-/** One SASL exchange: all octets, base64 is the transaction's. */
-export interface Exchange {
-  /** The initial response to go with AUTH; absent: AUTH goes alone. */
-  readonly initial?: Uint8Array;
-  /**
-   * The answer to a challenge; undefined ends the exchange in "*" (the server's proof was wrong, or it asks too
-   * often).
-   */
-  answer(challenge: Uint8Array): Uint8Array | undefined;
-  /**
-   * Why the exchange is no success, even though the server may say so: what was wrong, or what it still owes, such as
-   * the proof that it knows the password. Undefined where nothing is.
-   */
-  objection?(): string | undefined;
-}
-
-export interface Mechanism {
-  readonly name: string;
-  begin(credentials: Credentials): Exchange;
-  /**
-   * For PLAIN and LOGIN: `octets`, one of this mechanism's responses, with the password replaced by `words`.
-   */
-  hidden?(octets: Uint8Array, password: string, words: string): Uint8Array;
 }

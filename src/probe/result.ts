@@ -1,5 +1,82 @@
 /** What one probe of one route came to, as every output tells it: a line for Nagios, a row, a line of the history. */
-import { type Fate, type Grade, gradeOf, type Outcome, outcomeOf, type Thresholds } from "./verdict.ts";
+import type { Change } from "./arrival/changes.ts";
+import type { Returned } from "./arrival/delivery-report.ts";
+import type { Findings, Hop } from "./arrival/trace.ts";
+import { oneLine } from "./untrusted-text.ts";
+
+// What became of a probe's message, and what that is worth: pure. The words and the numbers of every output
+// (a line for Nagios, a row of the table, JSON, metrics, history) come from these rows.
+
+/** What is known of a message. Times are milliseconds; `after` counts from the moment of sending. */
+export type Fate =
+  | {
+      readonly kind: "arrived";
+      readonly place: "inbox" | "spam";
+      readonly folder: string;
+      readonly after: number;
+      readonly hops: readonly Hop[];
+      readonly findings: Findings;
+      readonly changes: readonly Change[];
+    }
+  /** The report to the sender was found. */
+  | { readonly kind: "returned"; readonly after: number; readonly report: Returned }
+  /** The submission server said no; `step` is the command that it answered. */
+  | { readonly kind: "refused"; readonly step: string; readonly reply: string }
+  /** It could not be talked with. */
+  | { readonly kind: "down"; readonly reason: string }
+  /** Sent, and seen nowhere yet. */
+  | { readonly kind: "missing"; readonly after: number }
+  /** The mailbox could not be looked at. */
+  | { readonly kind: "unseen"; readonly reason: string };
+
+export interface Thresholds {
+  /** Milliseconds. */
+  readonly warn: number;
+  readonly crit: number;
+}
+
+/** What Nagios counts by. */
+export type Grade = 0 | 1 | 2 | 3;
+
+/** Which of two grades is to be told: critical before all, then what is not known, then warnings. */
+export const urgency: Readonly<Record<Grade, number>> = { 0: 0, 1: 1, 3: 2, 2: 3 };
+
+/** The outcomes, each with its usual grade; a site may grade them otherwise. */
+export const outcomes = {
+  inbox: { grade: 0, means: "in the inbox in time" },
+  pending: { grade: 0, means: "on its way, and not late yet" },
+  delayed: { grade: 1, means: "not there after warn, and not lost yet" },
+  late: { grade: 1, means: "in the inbox, later than warn" },
+  spam: { grade: 1, means: "in the spam folder" },
+  overdue: { grade: 2, means: "arrived later than crit" },
+  lost: { grade: 2, means: "not there after crit" },
+  returned: { grade: 2, means: "returned to the sender" },
+  refused: { grade: 2, means: "refused by the submission server" },
+  down: { grade: 2, means: "the submission server cannot be talked with" },
+  unseen: { grade: 3, means: "the mailbox cannot be looked at" },
+} as const satisfies Readonly<Record<string, { readonly grade: Grade; readonly means: string }>>;
+
+export type Outcome = keyof typeof outcomes;
+
+/** Which of the rows a fate is. */
+export function outcomeOf(fate: Fate, { warn, crit }: Thresholds): Outcome {
+  switch (fate.kind) {
+    case "arrived":
+      if (fate.after > crit) return "overdue";
+      if (fate.place === "spam") return "spam";
+      return fate.after > warn ? "late" : "inbox";
+    case "missing":
+      if (fate.after > crit) return "lost";
+      return fate.after > warn ? "delayed" : "pending";
+    default:
+      return fate.kind;
+  }
+}
+
+/** The grade of an outcome, by the site's own rows where it has them. */
+export function gradeOf(outcome: Outcome, own: Partial<Readonly<Record<Outcome, Grade>>> = {}): Grade {
+  return own[outcome] ?? outcomes[outcome].grade;
+}
 
 export interface Result {
   /** The route's name. */
@@ -39,7 +116,7 @@ export function judge(judged: Judged, fate: Fate, at: number, submitted?: number
     grade: gradeOf(outcome, grades),
     ...(submitted !== undefined && { submitted }),
     ...(fate.kind === "arrived" && { after: fate.after }),
-    words: plain(wordsOf(fate, outcome)),
+    words: oneLine(wordsOf(fate, outcome)),
     ...(fate.kind === "arrived" && {
       arrival: { hops: fate.hops, findings: fate.findings, changes: fate.changes },
     }),
@@ -76,10 +153,3 @@ export function seconds(milliseconds: number): string {
   if (count < 10) return `${count.toFixed(1)} s`;
   return count < 120 ? `${Math.round(count)} s` : `${Math.round(count / 60)} min`;
 }
-
-/** Strangers wrote some of it: one line, of text, without what Nagios takes for the beginning of its figures. */
-const plain = (words: string): string =>
-  words
-    .replace(/\p{Cc}+/gu, " ")
-    .replaceAll("|", "/")
-    .slice(0, 400);

@@ -1,6 +1,6 @@
 /** What is ready to install for monitoring: every option and every metric that it names is one of ours. */
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,8 +9,7 @@ import type { Option } from "../../src/cli/options.ts";
 import { line as checkup } from "../../src/commands/probe/checkup.ts";
 import { counted as probeCounted, gauges as probeGauges } from "../../src/commands/probe/monitor/metrics.ts";
 import { line as monitor } from "../../src/commands/probe/monitor.ts";
-import { metrics as propagationMetrics } from "../../src/commands/probe/propagation/metrics.ts";
-import { line as propagation } from "../../src/commands/probe/propagation.ts";
+import { line as propagation, metrics as propagationMetrics } from "../../src/commands/probe/propagation.ts";
 import { line as report } from "../../src/commands/probe/report.ts";
 import { metrics as syncMetrics } from "../../src/commands/sync/metrics.ts";
 import type { Metric } from "../../src/server/log/exposition.ts";

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { nagiosText, worst } from "../../src/probe/nagios.ts";
-import { type Judged, judge, type Result } from "../../src/probe/result.ts";
-import type { Fate } from "../../src/probe/verdict.ts";
+import { type Fate, type Judged, judge, type Result } from "../../src/probe/result.ts";
 
 const judged: Judged = { route: "net", provider: "example.net", warn: 60_000, crit: 300_000, grades: {} };
 const report = {

@@ -2,6 +2,7 @@
  * What reads octets from outside takes time in proportion to their number: hostile forms of n, 4n and 16n, compared
  * with each other and not with a clock.
  */
+
 import { createReadStream } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,13 +11,11 @@ import { PassThrough, Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-// What it is made of, which stuffs dots, has no name of its own.
 import DataStream from "../../node_modules/nodemailer/dist/esm/smtp-connection/data-stream.js";
 import { findLines } from "../../src/config/lines.ts";
-import { hopsOf } from "../../src/probe/arrival/hops.ts";
-import { returnedIn } from "../../src/probe/arrival/returned.ts";
-import { digestMd5 } from "../../src/probe/sasl/digest.ts";
-import { offersIn } from "../../src/probe/transaction/hello.ts";
+import { returnedIn } from "../../src/probe/arrival/delivery-report.ts";
+import { hopsOf } from "../../src/probe/arrival/trace.ts";
+import { offersIn } from "../../src/probe/transaction/transaction.ts";
 import { WireConnection } from "../../src/server/delivery/hop/wire.ts";
 import { openMime } from "../../src/server/delivery/message/mime-parts.ts";
 import { sevenBit } from "../../src/server/delivery/message/seven-bit.ts";
@@ -41,6 +40,7 @@ import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
 import { isMessageId } from "../../src/smtp/message-id.ts";
 import { decodeWords, harmless, quotedLine, wrapped } from "../../src/smtp/mime-text.ts";
 import { parseReply } from "../../src/smtp/reply.ts";
+import { digestMd5 } from "../../src/smtp/sasl/digest.ts";
 import { saslprep } from "../../src/smtp/saslprep.ts";
 import { decodeXtext } from "../../src/smtp/xtext.ts";
 

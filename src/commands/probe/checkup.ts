@@ -20,9 +20,8 @@ import { address, duration, writeAddress } from "../../config/kinds.ts";
 import { exitStatus } from "../../failure.ts";
 import { gatherFacts, type Subject, type Surroundings } from "../../probe/checkup/gather.ts";
 import { type Finding, judgeFacts, type State, worstState } from "../../probe/checkup/judge.ts";
-import { firstLine, textIn } from "./given-file.ts";
+import { firstLine, surroundings, textIn } from "./host.ts";
 import { asPlugin } from "./plugin.ts";
-import { surroundings } from "./surroundings.ts";
 
 const port = wholeNumber(1, 65_535);
 

@@ -12,16 +12,15 @@ import {
   value,
 } from "../../cli/options.ts";
 import { print } from "../../cli/print.ts";
+import { startSpinner } from "../../cli/spinner.ts";
+import { colourFor } from "../../cli/terminal.ts";
 import { address, duration } from "../../config/kinds.ts";
 import { type Probes, readProbes } from "../../config/probes.ts";
 import { exitStatus } from "../../failure.ts";
 import { nagiosText, worst } from "../../probe/nagios.ts";
-import type { Result } from "../../probe/result.ts";
-import { keepProbing } from "./monitor/keep.ts";
+import { type Result, seconds } from "../../probe/result.ts";
 import { newFigures } from "./monitor/metrics.ts";
-import { openMonitor, type Told } from "./monitor/once.ts";
-import { showProgress } from "./monitor/progress.ts";
-import { resultTable } from "./monitor/table.ts";
+import { keepProbing, openMonitor, type Told } from "./monitor/rounds.ts";
 import { asPlugin } from "./plugin.ts";
 
 export const line = command({
@@ -105,4 +104,55 @@ function refuseContradictions({ nagios, json, listen, wait, prometheus }: Option
   if (listen && (nagios || json || wait !== undefined || prometheus !== undefined)) {
     throw usageMistake(line.name, "--listen goes with --route only");
   }
+}
+
+// What a person at a terminal sees while mail is on its way: a spinner, and each route's name once it is known how it stands.
+
+export interface Progress {
+  readonly told: (result: Result) => void;
+  readonly end: () => void;
+}
+
+export function showProgress(routes: number): Progress {
+  let known = 0;
+  const words = (): string => `waiting for mail: ${known} of ${routes} routes`;
+  const spinner = startSpinner(words());
+  return {
+    told() {
+      known++;
+      spinner.say(words());
+    },
+    end: () => spinner.stop(),
+  };
+}
+
+// The results for people: a line for each route, coloured by grade where the terminal takes colour.
+
+const colours = ["green", "yellow", "red", "magenta"] as const;
+
+/** The lines, with their ends. */
+export function resultTable(results: readonly Result[]): string {
+  const paint = colourFor(process.stdout);
+  const rows = results.map((result) => ({
+    cells: [
+      result.route,
+      result.outcome,
+      result.submitted === undefined ? "-" : seconds(result.submitted),
+      result.after === undefined ? "-" : seconds(result.after),
+      result.words,
+    ],
+    colour: colours[result.grade],
+  }));
+  const titles = ["ROUTE", "OUTCOME", "SUBMITTED", "ARRIVED", ""];
+  const widths = titles.map((title, at) =>
+    Math.max(title.length, ...rows.map(({ cells }) => (cells[at] ?? "").length)),
+  );
+  const lineOf = (cells: readonly string[]): string =>
+    cells
+      .map((cell, at) => (at === cells.length - 1 ? cell : cell.padEnd(widths[at] ?? 0)))
+      .join("  ")
+      .trimEnd();
+  return [lineOf(titles), ...rows.map(({ cells, colour }) => paint(colour, lineOf(cells)))]
+    .map((text) => `${text}\n`)
+    .join("");
 }

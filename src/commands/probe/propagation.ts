@@ -17,22 +17,19 @@ import { duration } from "../../config/kinds.ts";
 import { server } from "../../config/probes.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
-import { followChange } from "../../probe/propagation/course.ts";
 import {
+  followChange,
   type Judgement,
   judgeCourse,
   judgeNothing,
   propagationLine,
-} from "../../probe/propagation/judgement.ts";
-import { knock } from "../../probe/propagation/knock.ts";
-import type { Door } from "../../probe/transaction/errand.ts";
+} from "../../probe/propagation.ts";
+import { type Door, knock } from "../../probe/transaction/smtp-check.ts";
+import { expose, type Metric } from "../../server/log/exposition.ts";
 import { isWanted } from "../queue/ask.ts";
-import { firstLine, textIn } from "./given-file.ts";
+import { firstLine, publish, surroundings, textIn } from "./host.ts";
 import { asPlugin } from "./plugin.ts";
-import { changePassword } from "./propagation/account.ts";
-import { writeMetrics } from "./propagation/metrics.ts";
-import { type Passwords, passwordsIn } from "./propagation/passwords.ts";
-import { surroundings } from "./surroundings.ts";
+import { changePassword, type Passwords, passwordsIn } from "./propagation/test-account.ts";
 
 export const line = command({
   name: "probe propagation",
@@ -195,4 +192,40 @@ function refuseContradictions({ nagios, json, warn, crit, timeout, interval }: O
   if (nagios && json) throw usageMistake(line.name, "--nagios and --json do not go together");
   if (warn > crit || crit > timeout) throw usageMistake(line.name, "expected --warn <= --crit <= --timeout");
   if (interval < 1000) throw usageMistake(line.name, "--interval: expected a second or more");
+}
+
+// The figures of a run for node_exporter's textfile collector. man/tpa-submit-probe-propagation.1, METRICS; a test compares.
+
+const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
+  name: `tpa_submit_propagation_${name}`,
+  help,
+  type: "gauge",
+  labels,
+});
+
+export const metrics = {
+  success: gauge("success", "Whether the last change of a password was graded ok."),
+  seconds: gauge("seconds", "How long the new password took to work, the old one to end.", "password"),
+  lastRun: gauge("last_run_timestamp_seconds", "When it was last tried."),
+} as const;
+
+/** `now` in milliseconds since the epoch. Throws a Failure where the file cannot be written. */
+export async function writeMetrics(
+  file: string,
+  { grade, newWorks, oldEnds }: Judgement,
+  now: number,
+): Promise<void> {
+  const times = [
+    ["new", newWorks],
+    ["old", oldEnds],
+  ] as const;
+  const text = [
+    expose(metrics.success, [{ labels: [], value: Number(grade === 0) }]),
+    expose(
+      metrics.seconds,
+      times.flatMap(([label, time]) => (time === undefined ? [] : [{ labels: [label], value: time / 1000 }])),
+    ),
+    expose(metrics.lastRun, [{ labels: [], value: now / 1000 }]),
+  ].join("");
+  await publish(file, text, "--prometheus");
 }

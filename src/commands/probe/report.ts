@@ -3,11 +3,11 @@ import { argument, command, flag, list, parseOptions, value } from "../../cli/op
 import { print } from "../../cli/print.ts";
 import { readProbes } from "../../config/probes.ts";
 import { exitStatus } from "../../failure.ts";
-import { read } from "../../probe/history/record.ts";
+import { read } from "../../probe/history/file.ts";
 import { groupBy, statisticsOf } from "../../probe/history/statistics.ts";
 import { summaryText } from "../../probe/history/summary.ts";
 import type { Result } from "../../probe/result.ts";
-import { publish } from "./given-file.ts";
+import { publish } from "./host.ts";
 
 export const line = command({
   name: "probe report",
@@ -44,7 +44,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 async function writeHtml(file: string, results: readonly Result[], now: number): Promise<void> {
-  const { writePage } = await import("../../probe/history/page/page.ts");
+  const { writePage } = await import("../../probe/history/page.ts");
   await publish(file, writePage(results, now), "--html");
 }
 

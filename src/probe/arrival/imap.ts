@@ -4,10 +4,17 @@
  */
 import type { FetchMessageObject, ImapFlow } from "imapflow";
 import { exitStatus, Failure } from "../../failure.ts";
-import { type ImapLine, type ImapLogin, imapLine } from "./imap-line.ts";
-import { type Letter, longestLook, type Mailbox, mostLetters, mostSeen, type Wanted } from "./mailbox.ts";
+import { type ImapLine, type ImapLogin, imapLine } from "./imap-connection.ts";
+import {
+  isReport,
+  type Letter,
+  longestLook,
+  type Mailbox,
+  mostLetters,
+  mostSeen,
+  type Wanted,
+} from "./mailbox.ts";
 import { markField, markOf } from "./mark.ts";
-import { isReport } from "./wanted.ts";
 
 export interface ImapAccount extends ImapLogin {
   readonly folder: string;

@@ -5,8 +5,7 @@
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Letter, longestLook, type Mailbox, mostLetters } from "./mailbox.ts";
-import { isWanted } from "./wanted.ts";
+import { isWanted, type Letter, longestLook, type Mailbox, mostLetters } from "./mailbox.ts";
 
 export interface Listening extends Mailbox {
   /** The port that it listens at, also where 0 was asked for. */

@@ -2,6 +2,8 @@
  * Where a probe looks for its message: a mailbox by IMAP, a Maildir, or the probe itself at the other end. What they
  * have in common; each has a file of its own.
  */
+import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
+import { markOf } from "./mark.ts";
 
 /** Something that may be a probe's message, or a report about one. */
 export interface Letter {
@@ -47,3 +49,19 @@ export interface Mailbox {
 
 /** Opens a mailbox; throws as `look` does. */
 export type OpenMailbox = (signal: AbortSignal) => Promise<Mailbox>;
+
+// Whether what came is what a look is after: a message with a mark, or a report.
+
+/** `octets` are a message, or its beginning. */
+export function isWanted(octets: Buffer, wanted: Wanted): boolean {
+  const mark = markOf(octets);
+  if (mark !== "" && wanted.mark(mark)) return true;
+  return isReport(octets) && wanted.report(octets);
+}
+
+/** Whether `message`, or the header alone, says of itself that it is one (RFC 6522). */
+export function isReport(message: Buffer): boolean {
+  const header = message.toString("latin1", 0, bodyOffset(message) ?? message.length);
+  const type = splitFields(header).find((field) => isNamed(field, "Content-Type"));
+  return type !== undefined && /^multipart\/report\b/i.test(fieldBody(type));
+}

@@ -2,9 +2,8 @@
 import { lstat, open, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Letter, longestLook, type Mailbox, mostLetters, mostSeen } from "./mailbox.ts";
+import { isWanted, type Letter, longestLook, type Mailbox, mostLetters, mostSeen } from "./mailbox.ts";
 import { markOf } from "./mark.ts";
-import { isWanted } from "./wanted.ts";
 
 /** Names of spam folders, as Dovecot, Courier and people choose them. */
 const spamName = /^\.(?:INBOX\.)?(?:junk|spam)(?: e?-?mails?)?$/i;

@@ -1,6 +1,5 @@
 /** What a history amounts to, for one route or one provider and one span of time: pure. */
-import type { Result } from "../result.ts";
-import type { Outcome } from "../verdict.ts";
+import type { Outcome, Result } from "../result.ts";
 
 export interface Statistics {
   /** Probes that came to an end; those still on their way are not counted. */

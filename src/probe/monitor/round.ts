@@ -3,15 +3,12 @@
  * take and no longer. What it finds is results; what it does not find yet stays noted for the next.
  */
 import type { Letter, OpenMailbox, Wanted } from "../arrival/mailbox.ts";
-import { newMark, readMark } from "../arrival/mark.ts";
-import { type Judged, judge, type Result } from "../result.ts";
-import { type Fate, urgency } from "../verdict.ts";
-import { type Eyes, newEyes } from "./eyes.ts";
-import { writeMessage } from "./message.ts";
+import { type Eyes, newEyes } from "../arrival/mailbox-watcher.ts";
+import { newMark, readMark, writeMessage } from "../arrival/mark.ts";
+import { fateIn, type Sent } from "../arrival/matching.ts";
+import { type Fate, type Judged, judge, type Result, urgency } from "../result.ts";
 import type { Pending, PendingFolder } from "./pending.ts";
-import { fateIn, type Sent } from "./pursuit.ts";
 import type { Envelope, Submitted } from "./submit.ts";
-import type { Turn } from "./turns.ts";
 
 /** A route, with all that it needs from outside. */
 export interface Route extends Judged {
@@ -224,4 +221,24 @@ async function givenUp(
 /** Deletes old probe mail; where that fails it stays until the next round. */
 async function tidy({ from, to }: Route, { key, keep, now }: Station, eyes: Eyes): Promise<void> {
   await eyes.tidy(now() - keep, (mark) => readMark(mark, { key, from, to }) !== undefined);
+}
+
+/** Turns: so many do their work at the same time, and the others wait. */
+export type Turn = <Value>(work: () => Promise<Value>) => Promise<Value>;
+
+/** Turns for `lanes` at the same time. */
+export function turns(lanes: number): Turn {
+  const waiting: (() => void)[] = [];
+  let free = lanes;
+  return async (work) => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => void waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else free++;
+    }
+  };
 }

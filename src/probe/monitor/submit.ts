@@ -1,10 +1,11 @@
 /** A probe's message handed to the submission server, by the same conversation that `tpa-submit probe` has. */
-import { withoutSecrets } from "../arrival/secrets.ts";
-import { type Door, loginBy, runErrand } from "../transaction/errand.ts";
-import { type Outcome, statusOf } from "../transaction/exit.ts";
+
+import { type Outcome, statusOf } from "../exit-status.ts";
+import type { Fate } from "../result.ts";
 import type { World } from "../transaction/session.ts";
+import { type Door, loginBy, runErrand } from "../transaction/smtp-check.ts";
 import type { Recorded } from "../transcript/journal.ts";
-import type { Fate } from "../verdict.ts";
+import { withoutSecrets } from "../untrusted-text.ts";
 
 /** Where a message is handed over, and as whom. */
 export interface Entrance extends Door {

@@ -1,6 +1,6 @@
 /** Where the message is to arrive: from options to the plan's part. */
 import { Failure } from "../../failure.ts";
-import { readWhere, type Where } from "../arrival/where.ts";
+import { readWhere, type Where } from "../arrival/location.ts";
 import type { Arrival, Protocol } from "../plan.ts";
 import type { Answers } from "./answers.ts";
 import { mistake } from "./mistake.ts";

@@ -1,8 +1,8 @@
 /** Authentication: from options to the plan's part and its --dump section. */
 
+import { statusOf } from "../exit-status.ts";
+import { mechanismNames, mechanismRows } from "../mechanisms.ts";
 import type { Auth, Need } from "../plan.ts";
-import { mechanismNames, mechanismRows } from "../sasl/mechanisms.ts";
-import { statusOf } from "../transaction/exit.ts";
 import type { Answers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import { type DumpSection, flag, needWords, type OptionGroup } from "./option.ts";

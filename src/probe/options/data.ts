@@ -1,5 +1,5 @@
 /** The message: from options to what it is made of. */
-import type { Attachment, Draft } from "../plan.ts";
+import type { Attachment, Draft } from "../message.ts";
 import type { Answers } from "./answers.ts";
 import { withoutArgument } from "./mistake.ts";
 import type { OptionGroup } from "./option.ts";

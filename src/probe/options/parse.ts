@@ -1,8 +1,8 @@
 /** From a command line to a plan, or to a text to print, or to what is wrong: who uses this folder begins here. */
 import { errorCode, Failure } from "../../failure.ts";
-import { buildMessage, type Circumstances } from "../message/message.ts";
+import { statusOf } from "../exit-status.ts";
+import { buildMessage, type Circumstances } from "../message.ts";
 import type { Data, Output, Plan, Transport } from "../plan.ts";
-import { statusOf } from "../transaction/exit.ts";
 import { type Answers, answersOf, type UserInput } from "./answers.ts";
 import { arrivalOf } from "./arrival.ts";
 import { authOf, lookUp, passwordVariable } from "./auth.ts";

@@ -1,7 +1,7 @@
 /** The PROXY header of a load balancer: from options to its octets and their --dump section. */
 import { isIP } from "node:net";
+import { statusOf } from "../exit-status.ts";
 import type { ProxyHeader } from "../plan.ts";
-import { statusOf } from "../transaction/exit.ts";
 import type { Answers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import type { DumpSection, OptionGroup } from "./option.ts";

@@ -4,10 +4,25 @@
  */
 import type { Duplex } from "node:stream";
 import { type Heard, openWire, type Wire } from "../../smtp/client/wire.ts";
+import { type Outcome, statusOf } from "../exit-status.ts";
 import type { Output, Stop } from "../plan.ts";
 import type { Journal, Moment } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
-import { drop, type Ending, leave } from "./ending.ts";
+
+/** How a run ends, and with what status: the only way in which the steps of a transaction tell that it is over. */
+export interface Ending {
+  /**
+   * quit: with QUIT. drop: without, and the transcript says so. leave: without a word. again: without a word, to be
+   * tried once more in clear, on another connection.
+   */
+  readonly how: "quit" | "drop" | "leave" | "again";
+  readonly status: number;
+}
+
+export const quit = (outcome: Outcome): Ending => ({ how: "quit", status: statusOf(outcome) });
+export const leave = (outcome: Outcome): Ending => ({ how: "leave", status: statusOf(outcome) });
+export const drop: Ending = { how: "drop", status: statusOf("ok") };
+export const again: Ending = { how: "again", status: statusOf("tls") };
 
 /** What became of a command. */
 export interface Answer {

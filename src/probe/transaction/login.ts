@@ -1,16 +1,16 @@
 /** AUTH (RFC 4954): which mechanism, the dialogue, and what comes of it. The octets are the mechanism's own business. */
 
-import type { Auth, Mechanism } from "../plan.ts";
-import { type MechanismRow, mechanismNamed, mechanismRows } from "../sasl/mechanisms.ts";
+import type { SaslMechanism } from "../../smtp/sasl/mechanism.ts";
+import { type MechanismRow, mechanismNamed, mechanismRows } from "../mechanisms.ts";
+import type { Auth } from "../plan.ts";
 import { explainLogin, explainRefusal } from "../transcript/explain.ts";
-import type { Manner } from "./conversation.ts";
-import { type Ending, quit } from "./ending.ts";
+import { type Ending, type Manner, quit } from "./conversation.ts";
 import type { Session } from "./session.ts";
 
 /** A name as the server has it, and how to do it. */
 interface Candidate {
   readonly name: string;
-  readonly mechanism: Mechanism;
+  readonly mechanism: SaslMechanism;
 }
 
 /** Logs in where the plan has it. */
@@ -129,7 +129,7 @@ function opening(command: string, initial: Uint8Array | undefined): string {
 /** A response as the transcript has it: perhaps without the password, perhaps without base64. */
 function seenAs(
   response: Uint8Array,
-  mechanism: Mechanism,
+  mechanism: SaslMechanism,
   auth: Auth,
   front = "",
 ): Pick<Manner, "shown" | "dumped"> {

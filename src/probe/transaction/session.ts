@@ -1,7 +1,7 @@
 /** What the steps of a transaction share: the plan, the conversation, and what the server last said it can do. */
 import type { X509Certificate } from "node:crypto";
 import type { Plan } from "../plan.ts";
-import type { Journal } from "../transcript/journal.ts";
+import type { Dane, Journal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 import type { Conversation } from "./conversation.ts";
 
@@ -21,14 +21,6 @@ export interface Session {
   offers: Offers;
   /** It has to be said (again): at the beginning, and behind STARTTLS and XCLIENT (RFC 3207 section 4.2). */
   isHelloDue: boolean;
-}
-
-/** What the DNS says about a server's certificate (RFC 7672). */
-export interface Dane {
-  readonly records: number;
-  /** A resolver on this host says that signatures prove it; otherwise it counts for nothing. */
-  readonly authentic: boolean;
-  readonly matches: boolean;
 }
 
 /** What the probe takes from outside. */

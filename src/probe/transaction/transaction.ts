@@ -1,19 +1,16 @@
 /** The order of a run: connection, greeting, TLS, login, messages, goodbye; and the points where it may be told to stop. */
 
+import type { Outcome } from "../exit-status.ts";
 import type { Plan, Stop } from "../plan.ts";
-import { secure, startTls } from "../tls/starttls.ts";
-import { explainRefusal } from "../transcript/explain.ts";
+import { explainOffers, explainRefusal } from "../transcript/explain.ts";
 import type { Journal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
-import { converse } from "./conversation.ts";
+import { converse, drop, type Ending, leave, quit } from "./conversation.ts";
 import { dial, type Line } from "./dial.ts";
-import { drop, type Ending, leave, quit } from "./ending.ts";
-import type { Outcome } from "./exit.ts";
-import { sayHello } from "./hello.ts";
 import { logIn } from "./login.ts";
-import type { Session, World } from "./session.ts";
+import type { Offers, Session, World } from "./session.ts";
+import { secure, startTls } from "./starttls.ts";
 import { transfer } from "./transfer.ts";
-import { sendXclient } from "./xclient.ts";
 
 /** Does what `plan` says. Returns the exit status (exit.ts). */
 export async function run(
@@ -156,4 +153,67 @@ async function end(session: Session, ending: Ending, { peer }: Line): Promise<En
     default:
       return ending;
   }
+}
+
+// EHLO, LHLO or HELO, and what comes of it.
+
+/** Says who we are; where EHLO is refused, HELO (RFC 5321 section 3.2). Returns an ending of `outcome` when both are. */
+export async function sayHello(session: Session, stop: Stop, outcome: Outcome): Promise<Ending | undefined> {
+  const { core, helo } = session.plan.protocol;
+  session.isHelloDue = false;
+  const verb = ({ smtp: "HELO", esmtp: "EHLO", lmtp: "LHLO" } as const)[core];
+  const answer = await session.talk.ask(stop, `${verb} ${helo}`, "250");
+  session.offers = answer.ok && verb !== "HELO" ? offersIn(answer.lines) : new Map();
+  if (answer.ok) {
+    explainOffers(session.transcript, session.offers);
+    return undefined;
+  }
+  if (answer.ending !== undefined) return answer.ending;
+  explainRefusal(session.transcript, answer.lines);
+  if (core !== "esmtp" || session.talk.isLate()) return quit(outcome);
+  const second = await session.talk.ask(stop, `HELO ${helo}`, "250");
+  return second.ok ? undefined : (second.ending ?? quit(outcome));
+}
+
+/** The keywords of the reply's lines behind its first (RFC 5321 section 4.1.1.1); `AUTH=` as old servers have it, too. */
+export function offersIn(lines: readonly string[]): Offers {
+  const offers = new Map<string, string[]>();
+  for (const line of lines.slice(1)) {
+    const [, keyword = "", rest = ""] = /^\d{3}[ -]([^ =]+)[ =]?(.*)$/s.exec(line) ?? [];
+    if (keyword === "") continue;
+    const words = rest.split(/\s+/).filter((word) => word !== "");
+    const known = offers.get(keyword.toUpperCase()) ?? [];
+    for (const word of words) known.push(word);
+    offers.set(keyword.toUpperCase(), known);
+  }
+  return offers;
+}
+
+// XCLIENT: telling a server that trusts us who the client is (Postfix' XCLIENT_README).
+
+/** XCLIENT, where the plan has it. A server that takes it begins a new session, which wants a new EHLO. */
+export async function sendXclient(session: Session): Promise<Ending | undefined> {
+  const { talk, transcript, offers } = session;
+  const { xclient } = session.plan;
+  if (xclient === undefined) return undefined;
+  const offered = offers.get("XCLIENT");
+  if (offered === undefined) {
+    transcript.error("Host did not advertise XCLIENT");
+    return xclient.need === "required" ? quit("xclient") : undefined;
+  }
+  const known = offered.map((name) => name.toUpperCase());
+  const missing = xclient.attributes.filter((name) => !known.includes(name)).sort();
+  if (missing.length > 0) {
+    transcript.error(`Host did not advertise requested XCLIENT attributes (${missing.join(", ")})`);
+    return xclient.need === "required" ? quit("xclient") : undefined;
+  }
+  for (const attributes of xclient.commands) {
+    const answer = await talk.ask("XCLIENT", `XCLIENT ${attributes}`, "220");
+    if (answer.ok) continue;
+    if (answer.ending !== undefined) return answer.ending;
+    transcript.error("XCLIENT attempted but failed");
+    return xclient.need === "optional" ? undefined : quit("xclient");
+  }
+  session.isHelloDue = true;
+  return undefined;
 }

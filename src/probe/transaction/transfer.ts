@@ -2,8 +2,7 @@
 
 import type { Data, Stop } from "../plan.ts";
 import { explainRefusal } from "../transcript/explain.ts";
-import type { Answer } from "./conversation.ts";
-import { type Ending, quit } from "./ending.ts";
+import { type Answer, type Ending, quit } from "./conversation.ts";
 import type { Session } from "./session.ts";
 
 /** Whether the run ends at a point that was passed; undefined goes on. */

@@ -1,8 +1,15 @@
 /** What happened, step by step, as values: for --json, the explanations and the line at the end. */
 
 import type { Stop } from "../plan.ts";
-import type { TlsFacts } from "../tls/handshake.ts";
-import type { Dane } from "../transaction/session.ts";
+import type { TlsFacts } from "../tls.ts";
+
+/** What the DNS says about a server's certificate (RFC 7672). */
+export interface Dane {
+  readonly records: number;
+  /** A resolver on this host says that signatures prove it; otherwise it counts for nothing. */
+  readonly authentic: boolean;
+  readonly matches: boolean;
+}
 
 /** Where in the conversation: a stop point, or the end. */
 export type Moment = Stop | "QUIT";

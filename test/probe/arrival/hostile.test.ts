@@ -2,13 +2,11 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { changesIn } from "../../../src/probe/arrival/changes.ts";
+import { returnedIn } from "../../../src/probe/arrival/delivery-report.ts";
 import { openImap } from "../../../src/probe/arrival/imap.ts";
-import { longestLook, type Wanted } from "../../../src/probe/arrival/mailbox.ts";
-import { type Bound, newMark, writeMark } from "../../../src/probe/arrival/mark.ts";
-import { returnedIn } from "../../../src/probe/arrival/returned.ts";
-import { isWanted } from "../../../src/probe/arrival/wanted.ts";
-import { writeMessage } from "../../../src/probe/monitor/message.ts";
-import { fateIn } from "../../../src/probe/monitor/pursuit.ts";
+import { isWanted, longestLook, type Wanted } from "../../../src/probe/arrival/mailbox.ts";
+import { type Bound, newMark, writeMark, writeMessage } from "../../../src/probe/arrival/mark.ts";
+import { fateIn } from "../../../src/probe/arrival/matching.ts";
 
 const everything: Wanted = { mark: () => true, report: () => true };
 const bound: Bound = { key: Buffer.alloc(32, 1), from: "probe@example.org", to: "x@example.net" };

@@ -1,7 +1,7 @@
 /** What facts are worth, one fact changed at a time. */
 import { X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import type { DnsFacts, DoorFacts, Facts, LoginFacts } from "../../../src/probe/checkup/facts.ts";
+import type { DnsFacts, DoorFacts, Facts, LoginFacts } from "../../../src/probe/checkup/gather.ts";
 import { judgeFacts, worstState } from "../../../src/probe/checkup/judge.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 

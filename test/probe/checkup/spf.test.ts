@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Names } from "../../../src/probe/checkup/names.ts";
-import { evaluateSpf } from "../../../src/probe/checkup/spf.ts";
+import { evaluateSpf, type Names } from "../../../src/probe/checkup/spf.ts";
 
 /** A DNS of the records given, `NAME TYPE` -> values; "SERVFAIL" is trouble. */
 function namesOf(zone: Readonly<Record<string, readonly string[]>>): Names {

@@ -5,8 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writePage } from "../../../src/probe/history/page/page.ts";
-import { style } from "../../../src/probe/history/page/style.ts";
+import { style, writePage } from "../../../src/probe/history/page.ts";
 import type { Result } from "../../../src/probe/result.ts";
 import { pathOf, real } from "../../tools/real.ts";
 

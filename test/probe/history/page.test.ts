@@ -1,9 +1,8 @@
 /** The page and the summary: what stands in them, and what never does. */
 import { describe, expect, test } from "vitest";
-import { writePage } from "../../../src/probe/history/page/page.ts";
+import { writePage } from "../../../src/probe/history/page.ts";
 import { summaryText } from "../../../src/probe/history/summary.ts";
-import type { Result } from "../../../src/probe/result.ts";
-import type { Outcome } from "../../../src/probe/verdict.ts";
+import type { Outcome, Result } from "../../../src/probe/result.ts";
 
 const now = Date.parse("2026-11-22T18:00:00Z");
 const hour = 3_600_000;

@@ -1,6 +1,6 @@
 /** Command lines about the message, and the draft that they mean: for comparing octets with the real swaks. */
 
-import type { Attachment, Draft } from "../../../src/probe/plan.ts";
+import type { Attachment, Draft } from "../../../src/probe/message.ts";
 
 const octets = (text: string): Buffer => Buffer.from(text);
 

@@ -1,8 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { buildMessage, type Circumstances } from "../../../src/probe/message/message.ts";
-import { localDate, messageId } from "../../../src/probe/message/stamp.ts";
+import { buildMessage, type Circumstances, localDate, messageId } from "../../../src/probe/message.ts";
 import { pathOf, real } from "../../tools/real.ts";
 import { alike, draftOf, sender } from "./cases.ts";
 

@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { meanings } from "../../../src/probe/exit-status.ts";
 import { completionFor, helpText, synopsis } from "../../../src/probe/options/help.ts";
 import type { OptionRow } from "../../../src/probe/options/option.ts";
 import { groups, rows, writtenNames } from "../../../src/probe/options/table.ts";
-import { meanings } from "../../../src/probe/transaction/exit.ts";
 import { real } from "../../tools/real.ts";
 import { printed, type, wordsOf } from "./world.ts";
 

@@ -2,8 +2,7 @@
  * The figures of the monitor for Prometheus, a row each: for a file that node_exporter reads, and for --listen, where there are
  * counters and a histogram, too. man/tpa-submit-probe-monitor.1, METRICS, lists the rows; a test compares.
  */
-import type { Result } from "../../../probe/result.ts";
-import { outcomes } from "../../../probe/verdict.ts";
+import { outcomes, type Result } from "../../../probe/result.ts";
 import {
   type Distribution,
   expose,

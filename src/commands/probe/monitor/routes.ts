@@ -7,17 +7,16 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { ProbeRoute, Probes } from "../../../config/probes.ts";
 import { syncDirectory } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
-import { imapLines } from "../../../probe/arrival/imap-line.ts";
+import { imapLines } from "../../../probe/arrival/imap-connection.ts";
+import { readWhere } from "../../../probe/arrival/location.ts";
 import type { OpenMailbox } from "../../../probe/arrival/mailbox.ts";
-import { readWhere } from "../../../probe/arrival/where.ts";
 import { openPending } from "../../../probe/monitor/pending.ts";
-import type { Route, Station } from "../../../probe/monitor/round.ts";
+import { type Route, type Station, type Turn, turns } from "../../../probe/monitor/round.ts";
 import { type Entrance, submit } from "../../../probe/monitor/submit.ts";
-import { type Turn, turns } from "../../../probe/monitor/turns.ts";
+import type { Grade, Outcome } from "../../../probe/result.ts";
 import type { World } from "../../../probe/transaction/session.ts";
-import type { Grade, Outcome } from "../../../probe/verdict.ts";
-import { firstLine, textIn } from "../given-file.ts";
-import { placeAt } from "../place.ts";
+import { firstLine, textIn } from "../host.ts";
+import { placeAt } from "../mailboxes.ts";
 
 const gradeOf = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const satisfies Readonly<
   Record<string, Grade>

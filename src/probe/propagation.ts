@@ -1,0 +1,168 @@
+/**
+ * When a new password begins to work and the old one ends, found out with as few wrong passwords as can be: servers slow
+ * down, or shut out, whoever says too many. Pure but for what is passed in.
+ *
+ * As long as the old password works it is the one that is tried: it is right, and costs nothing. The first time that it is
+ * refused is usually the only wrong password of a run, for the new one is tried at that moment. Where both work for a while
+ * (a cache of logins, several servers) the old one tells nothing, so the new one is tried beside it after a minute, and each
+ * time three times later: our choice, so that a fail2ban of five in ten minutes stays quiet.
+ */
+
+import { type Grade, seconds, type Thresholds } from "./result.ts";
+import type { LoginAnswer } from "./transaction/smtp-check.ts";
+import { oneLine } from "./untrusted-text.ts";
+
+export type Which = "old" | "new";
+
+/** Times are milliseconds since the change. */
+export interface Course {
+  /** When an attempt began that the new one opened; absent where none did. */
+  readonly newWorks?: number;
+  /** When an attempt began that the old one did not open any more; absent where it still does, or was not known. */
+  readonly oldEnds?: number;
+  /** Wrong passwords that were said. */
+  readonly wrong: number;
+  /** Why the last attempt that had no answer had none; absent where all had one. */
+  readonly trouble?: string;
+}
+
+export interface Pace {
+  /** Milliseconds, from any beginning. */
+  readonly now: () => number;
+  /** Resolves early when the run is told to stop. */
+  readonly pause: (milliseconds: number) => Promise<void>;
+  /** Milliseconds between two attempts, and until everything is given up. */
+  readonly interval: number;
+  readonly timeout: number;
+}
+
+const firstGuess = 60_000;
+
+/** Where neither works, the new one is tried twice as late each time, up to this. */
+const longestPause = 60_000;
+
+/** Follows a change that was made just now, until both are known or time is up. `hasOld`: an old one is there to be tried. */
+export async function followChange(
+  hasOld: boolean,
+  attempt: (which: Which) => Promise<LoginAnswer>,
+  { now, pause, interval, timeout }: Pace,
+  stop: AbortSignal,
+): Promise<Course> {
+  const begun = now();
+  let newWorks: number | undefined;
+  let oldEnds: number | undefined;
+  let trouble: string | undefined;
+  let wrong = 0;
+  let misses = 0;
+  let nextGuess = hasOld ? firstGuess : 0;
+
+  /** When it began, and what was said. */
+  async function say(which: Which): Promise<readonly [at: number, kind: LoginAnswer["kind"]]> {
+    const at = now() - begun;
+    const answer = await attempt(which);
+    if (answer.kind === "unknown") trouble = answer.reason;
+    if (answer.kind === "out") wrong += 1;
+    return [at, answer.kind];
+  }
+
+  for (;;) {
+    if (hasOld && oldEnds === undefined) {
+      const [at, kind] = await say("old");
+      if (kind === "out") {
+        oldEnds = at;
+        nextGuess = at;
+      }
+    }
+    if (newWorks === undefined && now() - begun >= nextGuess) {
+      const [at, kind] = await say("new");
+      if (kind === "in") newWorks = at;
+      if (kind === "out") {
+        misses += 1;
+        const isAlone = !hasOld || oldEnds !== undefined;
+        nextGuess = isAlone ? at + Math.min(longestPause, interval * 2 ** misses) : at * 3;
+      }
+    }
+    const isDone = newWorks !== undefined && (oldEnds !== undefined || !hasOld);
+    if (isDone || stop.aborted || now() - begun + interval > timeout) break;
+    await pause(interval);
+    if (stop.aborted) break;
+  }
+  return {
+    ...(newWorks !== undefined && { newWorks }),
+    ...(oldEnds !== undefined && { oldEnds }),
+    wrong,
+    ...(trouble !== undefined && { trouble }),
+  };
+}
+
+// What a change of a password came to, as every output tells it: pure.
+
+export interface Judgement extends Course {
+  /** The test account. */
+  readonly login: string;
+  /** When the directory had the new password, in milliseconds since the epoch; absent where nothing was changed. */
+  readonly at?: number;
+  readonly grade: Grade;
+  /** One line of plain text. */
+  readonly words: string;
+}
+
+/** The judgement of a change made at `at`; `hasOld` is whether an old password was there to be tried. */
+export function judgeCourse(
+  { login, at, hasOld }: { readonly login: string; readonly at: number; readonly hasOld: boolean },
+  course: Course,
+  limits: Thresholds & { readonly timeout: number },
+): Judgement {
+  const { newWorks, oldEnds, trouble } = course;
+  const why = trouble === undefined ? "" : `; last trouble: ${trouble}`;
+  const given = seconds(limits.timeout);
+  const of = (grade: Grade, words: string): Judgement => ({
+    login,
+    at,
+    grade,
+    words: oneLine(words),
+    ...course,
+  });
+  if (newWorks === undefined)
+    return of(
+      2,
+      oldEnds === undefined
+        ? `the new password does not work after ${given}${hasOld ? ", the old one still does" : ""}${why}`
+        : `neither password works: the old one ended after ${seconds(oldEnds)}, the new one does not work after ${given}${why}`,
+    );
+  if (hasOld && oldEnds === undefined)
+    return of(
+      2,
+      `the new password works after ${seconds(newWorks)}, but the old one still does after ${given}${why}`,
+    );
+  const last = Math.max(newWorks, oldEnds ?? 0);
+  const both = hasOld
+    ? `the new password works after ${seconds(newWorks)}, the old one ended after ${seconds(oldEnds ?? 0)}`
+    : `the new password works after ${seconds(newWorks)}; the old one was not known`;
+  if (last > limits.crit) return of(2, `${both}, which is too late`);
+  return last > limits.warn ? of(1, `${both}, which is late`) : of(0, both);
+}
+
+/** Nothing was changed, because `reason`. */
+export const judgeNothing = (login: string, reason: string): Judgement => ({
+  login,
+  grade: 2,
+  words: oneLine(`${reason}; nothing was changed`),
+  wrong: 0,
+});
+
+const grades = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
+
+/** The status line for Nagios and its kin. */
+export function propagationLine(
+  { grade, words, newWorks, oldEnds }: Judgement,
+  { warn, crit }: Thresholds,
+): string {
+  const figures = [
+    ...(newWorks === undefined ? [] : [`new=${figure(newWorks)}s;${figure(warn)};${figure(crit)};0`]),
+    ...(oldEnds === undefined ? [] : [`old=${figure(oldEnds)}s;${figure(warn)};${figure(crit)};0`]),
+  ];
+  return `PROPAGATION ${grades[grade]} - ${words}${figures.length === 0 ? "" : ` | ${figures.join(" ")}`}\n`;
+}
+
+const figure = (milliseconds: number): string => (milliseconds / 1000).toFixed(3);
