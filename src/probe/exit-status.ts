@@ -1,7 +1,7 @@
 /** The probe's exit statuses: swaks' numbers, one row each. man/tpa-submit-probe.1 lists them. */
 
 /** Status -> what it means. */
-export const meanings = {
+export const exitStatuses = {
   ok: [0, "Everything that was to be done was done."],
   options: [1, "An option, a file or the configuration is wrong, or the output could not be written."],
   connect: [2, "The connection could not be made."],
@@ -30,6 +30,6 @@ export const meanings = {
   unseen: [44, "The mailbox cannot be looked at."],
 } as const satisfies Readonly<Record<string, readonly [number, string]>>;
 
-export type Outcome = keyof typeof meanings;
+export type ExitReason = keyof typeof exitStatuses;
 
-export const statusOf = (outcome: Outcome): number => meanings[outcome][0];
+export const statusOf = (outcome: ExitReason): number => exitStatuses[outcome][0];

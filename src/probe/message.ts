@@ -4,13 +4,13 @@
  * "latin1" strings, one character an octet, so that a file goes out as it is.
  */
 
-import type { Data } from "./plan.ts";
+import type { MessageData } from "./plan.ts";
 
 /**
- * What the message is made of, before tokens, MIME and fixing up: what --data, --body, --attach and their kin said.
- * Made by options; buildMessage() makes {@link Data} of it.
+ * What the message is made of, before tokens, MIME and fixing up: what --data, --body, --attach and the like said.
+ * Made by options; buildMessage() makes {@link MessageData} of it.
  */
-export interface Draft {
+export interface MessageDraft {
   /** Absent: the standard template. */
   readonly template?: Uint8Array;
   /** Absent: the standard text. With attachments it is the first text/plain part. */
@@ -34,25 +34,25 @@ export type Attachment =
   | { readonly kind: "part" | "body"; readonly octets: Uint8Array /** Its file's. */; readonly name?: string }
   /** For the parts that follow. */
   | { readonly kind: "type"; readonly type: string }
-  /** For the next part; absent: it shall have none. */
+  /** For the next part; absent: it gets none. */
   | { readonly kind: "name"; readonly name?: string };
 
-/** What the tokens say that no option decides. */
-export interface Circumstances {
+/** The values of tokens that no option sets. */
+export interface TokenValues {
   /** For a Date field. */
   readonly date: string;
   /** Without angle brackets. */
   readonly messageId: string;
-  /** The swaks whose place this program takes. */
+  /** The version of swaks that this program replaces. */
   readonly version: string;
-  /** Digits that tell this run's MIME boundaries from another's: the process ID. */
+  /** Makes this run's MIME boundaries differ from another's: the process ID. */
   readonly run: string;
 }
 
 const standardBody = Buffer.from("This is a test mailing");
 
 /** Its octets, as the transaction sends them before `.` CRLF; untouched where `fixup` is off. */
-export function buildMessage(draft: Draft, circumstances: Circumstances): Data {
+export function buildMessage(draft: MessageDraft, circumstances: TokenValues): MessageData {
   const { fixup, attachments, body = standardBody } = draft;
   const parts = attachments.length > 0 ? multipart(attachments, body, circumstances.run) : undefined;
   const template = draft.template ?? Buffer.from(standardTemplate(draft.cc !== "", parts?.type));
@@ -66,7 +66,7 @@ export function buildMessage(draft: Draft, circumstances: Circumstances): Data {
   return { octets: Buffer.from(onTheWire(bare), "latin1"), fixup };
 }
 
-/** The message without --data, as swaks' manual page has it; X-Mailer too, because filters know test mail by it. */
+/** The message without --data, as swaks' manual page has it; X-Mailer too, because filters recognize test mail by it. */
 function standardTemplate(hasCc: boolean, type: string | undefined): string {
   return [
     "Date: %DATE%",
@@ -83,7 +83,7 @@ function standardTemplate(hasCc: boolean, type: string | undefined): string {
   ].join("\\n");
 }
 
-interface Layout {
+interface TemplateLayout {
   readonly head: readonly string[];
   /** How many lines of `head` stand before the body, which no empty line need separate from it. */
   readonly bodyBegins: number;
@@ -94,7 +94,7 @@ interface Layout {
  * The template with parts or body in place, split at the first empty line. The header of a first part is no body:
  * --header "Content-Type: text/plain; charset=utf-8" has always meant that one.
  */
-function laidOut(template: string, parts: string | undefined, body: string): Layout {
+function laidOut(template: string, parts: string | undefined, body: string): TemplateLayout {
   const token = /%BODY%|\.\.BODY\.\./g;
   const at = parts === undefined ? template.search(token) : -1;
   const whole = withLineEnds(template.replace(token, () => parts ?? body));
@@ -107,8 +107,8 @@ function laidOut(template: string, parts: string | undefined, body: string): Lay
   };
 }
 
-/** Puts values in place of tokens. What a value says is not read again. */
-function tokenReader(draft: Draft, circumstances: Circumstances): (text: string) => string {
+/** Replaces tokens with their values. Tokens inside a value are not replaced. */
+function tokenReader(draft: MessageDraft, circumstances: TokenValues): (text: string) => string {
   const values: Readonly<Record<string, string>> = {
     FROM_ADDRESS: draft.from,
     TO_ADDRESS: draft.to,
@@ -139,18 +139,13 @@ const latin1 = (octets: Uint8Array): string => Buffer.from(octets).toString("lat
 
 const utf8 = (text: string): string => Buffer.from(text).toString("latin1");
 
-/**
- * The header of a probe's message: --header replaces, --add-header adds, long lists of recipients are folded.
- * Lines without their ends, octets in "latin1" strings.
- */
-
 /** Where added fields go, if the template says so. */
 const place = /%NEW_HEADERS%|\.\.NEW_HEADERS\.\./;
 
 /** What a header line may hold without its CRLF (RFC 5322 section 2.1.1). */
 const longest = 998;
 
-/** Where folded lines shall end: the same paragraph. */
+/** The length to which lines are folded: the same paragraph. */
 const comfortable = 78;
 
 /**
@@ -158,7 +153,7 @@ const comfortable = 78;
  * behind those of `added`: at %NEW_HEADERS%, else at the end. Lines from `end` on belong to the body already and are
  * not looked at: the standard template has no empty line between the two.
  */
-export function withFields(
+function withFields(
   lines: readonly string[],
   end: number,
   added: readonly string[],
@@ -207,7 +202,7 @@ function withSwapped(lines: readonly string[], field: readonly string[]): string
 }
 
 /** A list of addresses that is longer than a line may be, folded behind its commas. */
-export function foldAddresses(line: string): string {
+function foldAddresses(line: string): string {
   if (line.length <= longest || !/^(?:to|cc|bcc|from|reply-to):/i.test(line)) return line;
   const folded: string[] = [];
   let current = "";
@@ -221,10 +216,7 @@ export function foldAddresses(line: string): string {
   return [...folded, current].join("\n");
 }
 
-// What stands in place of %BODY% when something is attached: the parts of a multipart/mixed message, as swaks lays
-// them out. Octets are carried in "latin1" strings; lines end in LF until the whole message is fixed up.
-
-interface Part {
+interface MimePart {
   readonly type: string;
   readonly octets: Uint8Array;
   readonly name?: string;
@@ -237,8 +229,9 @@ interface Multipart {
 }
 
 /**
- * What the message becomes. The body comes first: `text` unless there are bodies of their own, of which several are
- * alternatives (RFC 2046 section 5.1.4). `run` tells the boundaries of two runs apart.
+ * What stands in place of %BODY% when something is attached: multipart/mixed, as swaks lays it out. The body comes first:
+ * `text` unless there are bodies of their own, of which several are alternatives (RFC 2046 section 5.1.4). `run` makes the
+ * boundaries of two runs differ. Lines end in LF until the whole message is fixed up.
  */
 export function multipart(attachments: readonly Attachment[], text: Uint8Array, run: string): Multipart {
   const bodies = partsOf("body", attachments, "text/plain").map(bodyPart);
@@ -261,8 +254,8 @@ function partsOf(
   kind: "part" | "body",
   attachments: readonly Attachment[],
   standard: string,
-): readonly Part[] {
-  const parts: Part[] = [];
+): readonly MimePart[] {
+  const parts: MimePart[] = [];
   let type: string | undefined;
   let named: { readonly name?: string } | undefined;
   for (const attachment of attachments) {
@@ -284,13 +277,13 @@ function partsOf(
 const isPlain = (type: string): boolean => type.toLowerCase() === "text/plain";
 
 /** A body has no name, and only what is no text is called an attachment. */
-function bodyPart({ type, octets }: Part): string {
+function bodyPart({ type, octets }: MimePart): string {
   if (isPlain(type)) return plainPart(type, octets);
   const disposition = /^text\//i.test(type) ? "" : "Content-Disposition: attachment\n";
   return `Content-Type: ${type}\n${disposition}${base64(octets)}`;
 }
 
-function attachedPart({ type, octets, name }: Part): string {
+function attachedPart({ type, octets, name }: MimePart): string {
   if (name === undefined) {
     if (isPlain(type)) return plainPart(type, octets);
     return `Content-Type: ${type}\nContent-Disposition: attachment\n${base64(octets)}`;
@@ -302,7 +295,7 @@ function attachedPart({ type, octets, name }: Part): string {
   );
 }
 
-/** As it is: its line ends, tokens and dots are the whole message's business. */
+/** As it is: line ends, tokens and dots are handled in the whole message. */
 const plainPart = (type: string, octets: Uint8Array): string =>
   `Content-Type: ${type}\n\n${Buffer.from(octets).toString("latin1")}\n`;
 
@@ -315,14 +308,12 @@ function base64(octets: Uint8Array): string {
   return `Content-Transfer-Encoding: BASE64\n\n${lines.map((line) => `${line}\n`).join("")}\n`;
 }
 
-/** Date and Message-ID of a probe's message, in the zone of the host: a test message has nothing to hide. */
-
 const days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
-/** `Sun, 22 Nov 2026 14:02:46 +0100` for milliseconds since the epoch; English whatever the locale (RFC 5322 section 3.3). */
+/** `Sun, 22 Nov 2026 14:02:46 +0100`, in the host's zone, English in any locale (RFC 5322 section 3.3); `time` is since the epoch. */
 export function localDate(time: number): string {
   const at = new Date(time);
   const clock = [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":");

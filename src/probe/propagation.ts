@@ -12,10 +12,10 @@ import { type Grade, seconds, type Thresholds } from "./result.ts";
 import type { LoginAnswer } from "./transaction/smtp-check.ts";
 import { oneLine } from "./untrusted-text.ts";
 
-export type Which = "old" | "new";
+export type PasswordKind = "old" | "new";
 
 /** Times are milliseconds since the change. */
-export interface Course {
+export interface PasswordTimeline {
   /** When an attempt began that the new one opened; absent where none did. */
   readonly newWorks?: number;
   /** When an attempt began that the old one did not open any more; absent where it still does, or was not known. */
@@ -26,7 +26,7 @@ export interface Course {
   readonly trouble?: string;
 }
 
-export interface Pace {
+export interface ChangeTiming {
   /** Milliseconds, from any beginning. */
   readonly now: () => number;
   /** Resolves early when the run is told to stop. */
@@ -44,10 +44,10 @@ const longestPause = 60_000;
 /** Follows a change that was made just now, until both are known or time is up. `hasOld`: an old one is there to be tried. */
 export async function followChange(
   hasOld: boolean,
-  attempt: (which: Which) => Promise<LoginAnswer>,
-  { now, pause, interval, timeout }: Pace,
+  attempt: (which: PasswordKind) => Promise<LoginAnswer>,
+  { now, pause, interval, timeout }: ChangeTiming,
   stop: AbortSignal,
-): Promise<Course> {
+): Promise<PasswordTimeline> {
   const begun = now();
   let newWorks: number | undefined;
   let oldEnds: number | undefined;
@@ -57,7 +57,7 @@ export async function followChange(
   let nextGuess = hasOld ? firstGuess : 0;
 
   /** When it began, and what was said. */
-  async function say(which: Which): Promise<readonly [at: number, kind: LoginAnswer["kind"]]> {
+  async function say(which: PasswordKind): Promise<readonly [at: number, kind: LoginAnswer["kind"]]> {
     const at = now() - begun;
     const answer = await attempt(which);
     if (answer.kind === "unknown") trouble = answer.reason;
@@ -95,9 +95,7 @@ export async function followChange(
   };
 }
 
-// What a change of a password came to, as every output tells it: pure.
-
-export interface Judgement extends Course {
+export interface PropagationResult extends PasswordTimeline {
   /** The test account. */
   readonly login: string;
   /** When the directory had the new password, in milliseconds since the epoch; absent where nothing was changed. */
@@ -108,20 +106,20 @@ export interface Judgement extends Course {
 }
 
 /** The judgement of a change made at `at`; `hasOld` is whether an old password was there to be tried. */
-export function judgeCourse(
+export function judgeTimeline(
   { login, at, hasOld }: { readonly login: string; readonly at: number; readonly hasOld: boolean },
-  course: Course,
+  timeline: PasswordTimeline,
   limits: Thresholds & { readonly timeout: number },
-): Judgement {
-  const { newWorks, oldEnds, trouble } = course;
+): PropagationResult {
+  const { newWorks, oldEnds, trouble } = timeline;
   const why = trouble === undefined ? "" : `; last trouble: ${trouble}`;
   const given = seconds(limits.timeout);
-  const of = (grade: Grade, words: string): Judgement => ({
+  const of = (grade: Grade, words: string): PropagationResult => ({
     login,
     at,
     grade,
     words: oneLine(words),
-    ...course,
+    ...timeline,
   });
   if (newWorks === undefined)
     return of(
@@ -144,7 +142,7 @@ export function judgeCourse(
 }
 
 /** Nothing was changed, because `reason`. */
-export const judgeNothing = (login: string, reason: string): Judgement => ({
+export const nothingChanged = (login: string, reason: string): PropagationResult => ({
   login,
   grade: 2,
   words: oneLine(`${reason}; nothing was changed`),
@@ -155,7 +153,7 @@ const grades = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
 
 /** The status line for Nagios and its kin. */
 export function propagationLine(
-  { grade, words, newWorks, oldEnds }: Judgement,
+  { grade, words, newWorks, oldEnds }: PropagationResult,
   { warn, crit }: Thresholds,
 ): string {
   const figures = [

@@ -1,11 +1,11 @@
-/** What one probe of one route came to, as every output tells it: a line for Nagios, a row, a line of the history. */
-import type { Change } from "./arrival/changes.ts";
-import type { Returned } from "./arrival/delivery-report.ts";
-import type { Findings, Hop } from "./arrival/trace.ts";
+/**
+ * What became of a probe's message, the grade it gets, and the result that every output shows: a line for Nagios, a row
+ * of the table, JSON, metrics, the history. Pure.
+ */
+import type { MessageChange } from "./arrival/changes.ts";
+import type { DeliveryReport } from "./arrival/delivery-report.ts";
+import type { AuthenticationResults, ReceivedHop } from "./arrival/trace.ts";
 import { oneLine } from "./untrusted-text.ts";
-
-// What became of a probe's message, and what that is worth: pure. The words and the numbers of every output
-// (a line for Nagios, a row of the table, JSON, metrics, history) come from these rows.
 
 /** What is known of a message. Times are milliseconds; `after` counts from the moment of sending. */
 export type Fate =
@@ -14,12 +14,12 @@ export type Fate =
       readonly place: "inbox" | "spam";
       readonly folder: string;
       readonly after: number;
-      readonly hops: readonly Hop[];
-      readonly findings: Findings;
-      readonly changes: readonly Change[];
+      readonly hops: readonly ReceivedHop[];
+      readonly findings: AuthenticationResults;
+      readonly changes: readonly MessageChange[];
     }
   /** The report to the sender was found. */
-  | { readonly kind: "returned"; readonly after: number; readonly report: Returned }
+  | { readonly kind: "returned"; readonly after: number; readonly report: DeliveryReport }
   /** The submission server said no; `step` is the command that it answered. */
   | { readonly kind: "refused"; readonly step: string; readonly reply: string }
   /** It could not be talked with. */
@@ -56,10 +56,10 @@ export const outcomes = {
   unseen: { grade: 3, means: "the mailbox cannot be looked at" },
 } as const satisfies Readonly<Record<string, { readonly grade: Grade; readonly means: string }>>;
 
-export type Outcome = keyof typeof outcomes;
+export type ProbeOutcome = keyof typeof outcomes;
 
 /** Which of the rows a fate is. */
-export function outcomeOf(fate: Fate, { warn, crit }: Thresholds): Outcome {
+export function outcomeOf(fate: Fate, { warn, crit }: Thresholds): ProbeOutcome {
   switch (fate.kind) {
     case "arrived":
       if (fate.after > crit) return "overdue";
@@ -74,18 +74,21 @@ export function outcomeOf(fate: Fate, { warn, crit }: Thresholds): Outcome {
 }
 
 /** The grade of an outcome, by the site's own rows where it has them. */
-export function gradeOf(outcome: Outcome, own: Partial<Readonly<Record<Outcome, Grade>>> = {}): Grade {
+export function gradeOf(
+  outcome: ProbeOutcome,
+  own: Partial<Readonly<Record<ProbeOutcome, Grade>>> = {},
+): Grade {
   return own[outcome] ?? outcomes[outcome].grade;
 }
 
-export interface Result {
+export interface ProbeResult {
   /** The route's name. */
   readonly route: string;
   /** Whose mailbox it is, such as "example.net": failures are counted by it. */
   readonly provider: string;
   /** When it was sent, in milliseconds since the epoch. */
   readonly at: number;
-  readonly outcome: Outcome;
+  readonly outcome: ProbeOutcome;
   readonly grade: Grade;
   /** Milliseconds until the submission server had taken it; absent where it has not. */
   readonly submitted?: number;
@@ -98,14 +101,14 @@ export interface Result {
 }
 
 /** A route as far as results are concerned. */
-export interface Judged extends Thresholds {
+export interface GradedRoute extends Thresholds {
   readonly route: string;
   readonly provider: string;
-  readonly grades: Partial<Readonly<Record<Outcome, Grade>>>;
+  readonly grades: Partial<Readonly<Record<ProbeOutcome, Grade>>>;
 }
 
 /** The result of a message that was sent at `at` and met `fate`. */
-export function judge(judged: Judged, fate: Fate, at: number, submitted?: number): Result {
+export function resultOf(judged: GradedRoute, fate: Fate, at: number, submitted?: number): ProbeResult {
   const { route, provider, grades } = judged;
   const outcome = outcomeOf(fate, judged);
   return {
@@ -123,7 +126,7 @@ export function judge(judged: Judged, fate: Fate, at: number, submitted?: number
   };
 }
 
-function wordsOf(fate: Fate, outcome: Outcome): string {
+function wordsOf(fate: Fate, outcome: ProbeOutcome): string {
   switch (fate.kind) {
     case "arrived": {
       const where = fate.place === "spam" ? `in the spam folder ${fate.folder}` : `in ${fate.folder}`;

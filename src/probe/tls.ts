@@ -1,11 +1,160 @@
-/** TLS for the probe: the handshake with its time limit, and everything that can be known of it afterwards. */
+/**
+ * TLS for the probe: the handshake with its time limit, everything that is known after it, and a certificate as the
+ * transcript shows it, in swaks' words.
+ */
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from "node:tls";
-import type { Tls } from "./plan.ts";
+import type { TlsPlan } from "./plan.ts";
 
-// A certificate as the transcript shows it, in swaks' words, and what is wrong with it.
+/** What a handshake agreed on and was shown. */
+export interface TlsFacts {
+  readonly version: string;
+  readonly cipher: string;
+  readonly bits: number;
+  /** The server asked for a certificate. */
+  readonly asked: boolean;
+  /** What we have to show, our own first. */
+  readonly client: readonly X509Certificate[];
+  /** What the server showed, its own first. */
+  readonly peer: readonly X509Certificate[];
+  /** Why the chain is not trusted; absent where it is. */
+  readonly distrust?: string;
+  /** The name that the certificate should be for; absent where there is none to look for. */
+  readonly host?: string;
+  readonly hostMatches: boolean;
+  /** RFC 9266's tls-exporter, where there is TLS 1.3. */
+  readonly binding?: Uint8Array;
+}
+
+export type Handshake =
+  | { readonly kind: "done"; readonly stream: Duplex; readonly facts: TlsFacts }
+  /** `reason`, in OpenSSL's words or ours. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** Whom TLS is spoken with. */
+export interface TlsPeer {
+  /** The name or address that was connected to; absent for a socket or a program. */
+  readonly host?: string;
+  /** PEM text of the CAs to trust. */
+  readonly trusted: string;
+}
+
+/** Puts TLS on `stream`, within so many milliseconds (0: no limit). Verifies nothing but tells everything. */
+export async function shakeHands(
+  stream: Duplex,
+  tls: TlsPlan,
+  peer: TlsPeer,
+  timeout: number,
+): Promise<Handshake> {
+  const host = tls.target ?? peer.host;
+  let socket: TLSSocket;
+  try {
+    socket = connect(optionsFor(stream, tls, peer));
+  } catch (error) {
+    return { kind: "failed", reason: reasonOf(error) };
+  }
+  const failure = await settled(socket, timeout);
+  if (failure !== undefined) {
+    socket.on("error", () => undefined).destroy();
+    return { kind: "failed", reason: failure };
+  }
+  return { kind: "done", stream: socket, facts: factsOf(socket, tls, host) };
+}
+
+function optionsFor(stream: Duplex, tls: TlsPlan, { host, trusted }: TlsPeer): ConnectionOptions {
+  const name = tls.sni ?? (host !== undefined && isIP(host) === 0 ? host : "");
+  return {
+    socket: stream,
+    secureContext: createSecureContext({
+      ca: trusted,
+      ciphers: ciphersFor(tls),
+      ...(tls.oldest === undefined ? {} : { minVersion: tls.oldest as never }),
+      ...(tls.newest === undefined ? {} : { maxVersion: tls.newest as never }),
+      ...(tls.certificate === undefined
+        ? {}
+        : { cert: `${tls.certificate}\n${tls.chain ?? ""}`, key: tls.key }),
+    }),
+    ...(name === "" ? {} : { servername: name }),
+    // What comes of a wrong certificate is decided when everything about it has been shown.
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+  };
+}
+
+/** OpenSSL's list is about TLS 1.2 and older; Node's is about all, so the suites of 1.3 go in front. */
+function ciphersFor({ ciphers, oldest }: TlsPlan): string {
+  const suites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
+  const list = ciphers === undefined ? "DEFAULT" : ciphers;
+  // Level 0 is what TLS 1.0 and 1.1 take in OpenSSL 3; somebody who asks for them wants to try an old server.
+  const level = oldest === "TLSv1" || oldest === "TLSv1.1" ? ":@SECLEVEL=0" : "";
+  return `${/(?:^|:)TLS_/.test(list) ? "" : `${suites}:`}${list}${level}`;
+}
+
+/** Undefined when the handshake is done, else why not. */
+function settled(socket: TLSSocket, timeout: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const timer =
+      timeout > 0 ? setTimeout(() => settle(`no answer within ${timeout / 1000} secs`), timeout) : undefined;
+    const fail = (error: unknown): void => settle(reasonOf(error));
+    const close = (): void => settle("the connection was closed");
+    const done = (): void => settle(undefined);
+    function settle(reason: string | undefined): void {
+      clearTimeout(timer);
+      socket.off("error", fail).off("close", close).off("secureConnect", done);
+      resolve(reason);
+    }
+    socket.on("error", fail).on("close", close).on("secureConnect", done);
+  });
+}
+
+function factsOf(socket: TLSSocket, tls: TlsPlan, host: string | undefined): TlsFacts {
+  const { name, version } = socket.getCipher();
+  const peer = chainOf(socket);
+  const [own] = peer;
+  // Declared as an Error, and a code such as "CERT_HAS_EXPIRED" in truth.
+  const trouble: unknown = socket.authorizationError;
+  return {
+    version,
+    cipher: name,
+    bits: bitsOf(name),
+    // The algorithms that both sides can sign with: a client learns the server's in its request for a certificate only.
+    asked: socket.getSharedSigalgs().length > 0,
+    client: certificatesIn(`${tls.certificate ?? ""}\n${tls.chain ?? ""}`),
+    peer,
+    ...(typeof trouble === "string" ? { distrust: troubleText(trouble) } : {}),
+    ...(host === undefined ? {} : { host }),
+    hostMatches: host !== undefined && own !== undefined && matchesHost(own, host),
+    ...(version === "TLSv1.3"
+      ? { binding: socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0)) }
+      : {}),
+  };
+}
+
+/** As the server sent it. Node gives the chain away once: the second call would miss its first certificate. */
+function chainOf(socket: TLSSocket): readonly X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  for (let next = socket.getPeerX509Certificate(); next !== undefined; next = next.issuerCertificate)
+    chain.push(next);
+  return chain;
+}
+
+/** Bits of the key, which Node does not tell: OpenSSL's names do. */
+function bitsOf(cipher: string): number {
+  if (/AES_?256|CHACHA20|ARIA256|CAMELLIA256/.test(cipher)) return 256;
+  if (/3DES/.test(cipher)) return 168;
+  return /NULL/.test(cipher) ? 0 : 128;
+}
+
+/** OpenSSL's own words without file names, which tell a reader nothing; else the error's. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const parts = /error:([0-9A-F]{8}):([^:]*):([^:]*):([^:\n]*)/.exec(text);
+  if (parts !== null) return `error:${parts[1]}:${parts[2]}::${parts[4]}`;
+  if (/disconnected before secure TLS/.test(text)) return "the connection was closed";
+  return text.split("\n")[0] ?? text;
+}
 
 /** Two lines' worth of text: `subject=[/C=…/CN=…]`, and name, other names and end. */
 export function describeCertificate(certificate: X509Certificate): readonly [string, string] {
@@ -39,13 +188,13 @@ function namesOf({ subject }: X509Certificate): readonly (readonly [type: string
 const shortened = (address: string): string => new URL(`http://[${address}]`).hostname.slice(1, -1);
 
 /** Every certificate of a PEM text. */
-export function certificatesIn(pem: string): readonly X509Certificate[] {
+function certificatesIn(pem: string): readonly X509Certificate[] {
   const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   return found.map((one) => new X509Certificate(one));
 }
 
 /** Whether `certificate` is for `host`, a name or an address, by OpenSSL's rules (RFC 9525). */
-export function isFor(certificate: X509Certificate, host: string): boolean {
+export function matchesHost(certificate: X509Certificate, host: string): boolean {
   return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined;
 }
 
@@ -76,151 +225,8 @@ const troubles: Readonly<Record<string, string>> = {
   CERT_REJECTED: "certificate rejected",
 };
 
-export const troubleText = (code: string): string => troubles[code] ?? code;
+const troubleText = (code: string): string => troubles[code] ?? code;
 
 /** With a line end behind it. */
 export const certificatePem = (certificate: X509Certificate): string =>
   `${certificate.toString().trimEnd()}\n`;
-
-/** What a handshake agreed on and was shown. */
-export interface TlsFacts {
-  readonly version: string;
-  readonly cipher: string;
-  readonly bits: number;
-  /** The server asked for a certificate. */
-  readonly asked: boolean;
-  /** What we have to show, our own first. */
-  readonly client: readonly X509Certificate[];
-  /** What the server showed, its own first. */
-  readonly peer: readonly X509Certificate[];
-  /** Why the chain is not trusted; absent where it is. */
-  readonly distrust?: string;
-  /** The name that the certificate should be for; absent where there is none to look for. */
-  readonly host?: string;
-  readonly hostMatches: boolean;
-  /** RFC 9266's tls-exporter, where there is TLS 1.3. */
-  readonly binding?: Uint8Array;
-}
-
-export type Handshake =
-  | { readonly kind: "done"; readonly stream: Duplex; readonly facts: TlsFacts }
-  /** `reason`, in OpenSSL's words or ours. */
-  | { readonly kind: "failed"; readonly reason: string };
-
-/** Whom TLS is spoken with. */
-export interface Peer {
-  /** The name or address that was connected to; absent for a socket or a program. */
-  readonly host?: string;
-  /** PEM text of the CAs to trust. */
-  readonly trusted: string;
-}
-
-/** Puts TLS on `stream`, within so many milliseconds (0: no limit). Verifies nothing but tells everything. */
-export async function shakeHands(stream: Duplex, tls: Tls, peer: Peer, timeout: number): Promise<Handshake> {
-  const host = tls.target ?? peer.host;
-  let socket: TLSSocket;
-  try {
-    socket = connect(optionsFor(stream, tls, peer));
-  } catch (error) {
-    return { kind: "failed", reason: reasonOf(error) };
-  }
-  const failure = await settled(socket, timeout);
-  if (failure !== undefined) {
-    socket.on("error", () => undefined).destroy();
-    return { kind: "failed", reason: failure };
-  }
-  return { kind: "done", stream: socket, facts: factsOf(socket, tls, host) };
-}
-
-function optionsFor(stream: Duplex, tls: Tls, { host, trusted }: Peer): ConnectionOptions {
-  const name = tls.sni ?? (host !== undefined && isIP(host) === 0 ? host : "");
-  return {
-    socket: stream,
-    secureContext: createSecureContext({
-      ca: trusted,
-      ciphers: ciphersFor(tls),
-      ...(tls.oldest === undefined ? {} : { minVersion: tls.oldest as never }),
-      ...(tls.newest === undefined ? {} : { maxVersion: tls.newest as never }),
-      ...(tls.certificate === undefined
-        ? {}
-        : { cert: `${tls.certificate}\n${tls.chain ?? ""}`, key: tls.key }),
-    }),
-    ...(name === "" ? {} : { servername: name }),
-    // What comes of a wrong certificate is decided when everything about it has been shown.
-    rejectUnauthorized: false,
-    checkServerIdentity: () => undefined,
-  };
-}
-
-/** OpenSSL's list is about TLS 1.2 and older; Node's is about all, so the suites of 1.3 go in front. */
-function ciphersFor({ ciphers, oldest }: Tls): string {
-  const suites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
-  const list = ciphers === undefined ? "DEFAULT" : ciphers;
-  // Level 0 is what TLS 1.0 and 1.1 take in OpenSSL 3; somebody who asks for them wants to try an old server.
-  const level = oldest === "TLSv1" || oldest === "TLSv1.1" ? ":@SECLEVEL=0" : "";
-  return `${/(?:^|:)TLS_/.test(list) ? "" : `${suites}:`}${list}${level}`;
-}
-
-/** Undefined when the handshake is done, else why not. */
-function settled(socket: TLSSocket, timeout: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const timer =
-      timeout > 0 ? setTimeout(() => settle(`no answer within ${timeout / 1000} secs`), timeout) : undefined;
-    const fail = (error: unknown): void => settle(reasonOf(error));
-    const close = (): void => settle("the connection was closed");
-    const done = (): void => settle(undefined);
-    function settle(reason: string | undefined): void {
-      clearTimeout(timer);
-      socket.off("error", fail).off("close", close).off("secureConnect", done);
-      resolve(reason);
-    }
-    socket.on("error", fail).on("close", close).on("secureConnect", done);
-  });
-}
-
-function factsOf(socket: TLSSocket, tls: Tls, host: string | undefined): TlsFacts {
-  const { name, version } = socket.getCipher();
-  const peer = chainOf(socket);
-  const [own] = peer;
-  // Declared as an Error, and a code such as "CERT_HAS_EXPIRED" in truth.
-  const trouble: unknown = socket.authorizationError;
-  return {
-    version,
-    cipher: name,
-    bits: bitsOf(name),
-    // The algorithms that both sides can sign with: a client learns the server's in its request for a certificate only.
-    asked: socket.getSharedSigalgs().length > 0,
-    client: certificatesIn(`${tls.certificate ?? ""}\n${tls.chain ?? ""}`),
-    peer,
-    ...(typeof trouble === "string" ? { distrust: troubleText(trouble) } : {}),
-    ...(host === undefined ? {} : { host }),
-    hostMatches: host !== undefined && own !== undefined && isFor(own, host),
-    ...(version === "TLSv1.3"
-      ? { binding: socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0)) }
-      : {}),
-  };
-}
-
-/** As the server sent it. Node gives the chain away once: the second call would miss its first certificate. */
-function chainOf(socket: TLSSocket): readonly X509Certificate[] {
-  const chain: X509Certificate[] = [];
-  for (let next = socket.getPeerX509Certificate(); next !== undefined; next = next.issuerCertificate)
-    chain.push(next);
-  return chain;
-}
-
-/** Bits of the key, which Node does not tell: OpenSSL's names do. */
-function bitsOf(cipher: string): number {
-  if (/AES_?256|CHACHA20|ARIA256|CAMELLIA256/.test(cipher)) return 256;
-  if (/3DES/.test(cipher)) return 168;
-  return /NULL/.test(cipher) ? 0 : 128;
-}
-
-/** OpenSSL's own words without file names, which tell a reader nothing; else the error's. */
-function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  const parts = /error:([0-9A-F]{8}):([^:]*):([^:]*):([^:\n]*)/.exec(text);
-  if (parts !== null) return `error:${parts[1]}:${parts[2]}::${parts[4]}`;
-  if (/disconnected before secure TLS/.test(text)) return "the connection was closed";
-  return text.split("\n")[0] ?? text;
-}

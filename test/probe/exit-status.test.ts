@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { meanings } from "../../src/probe/exit-status.ts";
+import { exitStatuses } from "../../src/probe/exit-status.ts";
 
 test("the manual lists the exit statuses, each with its meaning", () => {
   const page = readFileSync(new URL("../../man/tpa-submit-probe.1", import.meta.url), "utf8");
@@ -9,5 +9,5 @@ test("the manual lists the exit statuses, each with its meaning", () => {
     Number(status),
     meaning,
   ]);
-  expect(told).toEqual(Object.values(meanings).map((row) => [...row]));
+  expect(told).toEqual(Object.values(exitStatuses).map((row) => [...row]));
 });

@@ -13,7 +13,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import DataStream from "../../node_modules/nodemailer/dist/esm/smtp-connection/data-stream.js";
 import { findLines } from "../../src/config/lines.ts";
-import { returnedIn } from "../../src/probe/arrival/delivery-report.ts";
+import { deliveryReportIn } from "../../src/probe/arrival/delivery-report.ts";
 import { hopsOf } from "../../src/probe/arrival/trace.ts";
 import { offersIn } from "../../src/probe/transaction/transaction.ts";
 import { WireConnection } from "../../src/server/delivery/hop/wire.ts";
@@ -172,7 +172,7 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   "quoted-printable": (text) => quotedLine(text),
   "the way of a message": (text) => hopsOf(`Received: ${text}\r\n`, 0, 1),
   "a report about a message": (text) =>
-    returnedIn(Buffer.from(`Content-Type: multipart/report\r\n\r\nid${text}`), "id"),
+    deliveryReportIn(Buffer.from(`Content-Type: multipart/report\r\n\r\nid${text}`), "id"),
   "the parameters of MAIL": (text) => readParameters(mailParameters, text),
   "the parameters of RCPT": (text) => readParameters(rcptParameters, `ORCPT=${text}`),
   xtext: (text) => decodeXtext(text),

@@ -18,9 +18,9 @@ import { startSpinner } from "../../cli/spinner.ts";
 import { colourFor } from "../../cli/terminal.ts";
 import { address, duration, writeAddress } from "../../config/kinds.ts";
 import { exitStatus } from "../../failure.ts";
-import { gatherFacts, type Subject, type Surroundings } from "../../probe/checkup/gather.ts";
-import { type Finding, judgeFacts, type State, worstState } from "../../probe/checkup/judge.ts";
-import { firstLine, surroundings, textIn } from "./host.ts";
+import { type CheckedService, type CheckupDependencies, gatherFacts } from "../../probe/checkup/gather.ts";
+import { type CheckFinding, type CheckState, judgeFacts, worstState } from "../../probe/checkup/judge.ts";
+import { firstLine, probeDependencies, textIn } from "./host.ts";
 import { asPlugin } from "./plugin.ts";
 
 const port = wholeNumber(1, 65_535);
@@ -60,7 +60,7 @@ export function run(argv: readonly string[]): Promise<number> {
 }
 
 const grades = { ok: 0, warning: 1, failed: 2, unknown: 3 } as const satisfies Readonly<
-  Record<State, number>
+  Record<CheckState, number>
 >;
 
 async function checkup(argv: readonly string[]): Promise<number> {
@@ -79,7 +79,7 @@ async function checkup(argv: readonly string[]): Promise<number> {
   return options.nagios ? grades[worst] : Number(worst === "failed");
 }
 
-async function subjectOf(host: string, options: Options): Promise<Subject> {
+async function subjectOf(host: string, options: Options): Promise<CheckedService> {
   if (isIP(host) === 0 && !/^[a-z0-9_.-]+$/i.test(host))
     throw usageMistake(line.name, `"${host}" is no host name`);
   const labels = host.split(".");
@@ -87,7 +87,7 @@ async function subjectOf(host: string, options: Options): Promise<Subject> {
   return {
     host,
     domain: domain ?? (labels.length > 2 && isIP(host) === 0 ? labels.slice(1).join(".") : host),
-    doors: [
+    ports: [
       { kind: "starttls", port: submission },
       { kind: "tls", port: submissions },
     ],
@@ -111,11 +111,11 @@ async function passwordOf(file: string | undefined): Promise<string> {
   );
 }
 
-function surroundingsOf({ nameserver, timeout }: Options): Surroundings {
+function surroundingsOf({ nameserver, timeout }: Options): CheckupDependencies {
   const resolver = new Resolver({ timeout: Math.min(timeout, 5000), tries: 2 });
   if (nameserver) resolver.setServers([writeAddress(nameserver)]);
   return {
-    names: {
+    dns: {
       resolve4: (name) => resolver.resolve4(name),
       resolve6: (name) => resolver.resolve6(name),
       resolveTxt: (name) => resolver.resolveTxt(name),
@@ -126,11 +126,11 @@ function surroundingsOf({ nameserver, timeout }: Options): Surroundings {
     },
     lookup: async (host: string) =>
       isIP(host) === 0 ? (await lookup(host, { all: true })).map((found) => found.address) : [host],
-    world: surroundings,
+    probe: probeDependencies,
   };
 }
 
-function textOf(findings: readonly Finding[], host: string, { json, nagios }: Options): string {
+function textOf(findings: readonly CheckFinding[], host: string, { json, nagios }: Options): string {
   if (json) return `${JSON.stringify(findings, null, 2)}\n`;
   const head = nagios ? nagiosLine(findings, host) : "";
   return `${head}${listOf(findings)}`;
@@ -138,7 +138,7 @@ function textOf(findings: readonly Finding[], host: string, { json, nagios }: Op
 
 const words = { ok: "OK", warning: "WARNING", failed: "CRITICAL", unknown: "UNKNOWN" } as const;
 
-function nagiosLine(findings: readonly Finding[], host: string): string {
+function nagiosLine(findings: readonly CheckFinding[], host: string): string {
   const worst = worstState(findings);
   const bad = findings.filter(({ state }) => state === worst && state !== "ok");
   const [first] = bad;
@@ -151,7 +151,7 @@ function nagiosLine(findings: readonly Finding[], host: string): string {
 const marks = { ok: "ok", warning: "warning", failed: "FAILED", unknown: "unknown" } as const;
 const colours = { ok: "green", warning: "yellow", failed: "red", unknown: "magenta" } as const;
 
-function listOf(findings: readonly Finding[]): string {
+function listOf(findings: readonly CheckFinding[]): string {
   const paint = colourFor(process.stdout);
   const lines: string[] = [];
   let area = "";

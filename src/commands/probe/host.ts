@@ -1,13 +1,14 @@
-/** What conversations of the probe's words take from this host. Their servers are named, so no way to them is looked up. */
+/** What the probe's subcommands take from this host: the clock, chance, trusted certificates, files that options name. */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { rootCertificates } from "node:tls";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { World } from "../../probe/transaction/session.ts";
+import type { ProbeDependencies } from "../../probe/transaction/session.ts";
 
-export const surroundings: World = {
+/** The servers of the subcommands are named, so no MX is looked up. */
+export const probeDependencies: ProbeDependencies = {
   clock: () => performance.now(),
   now: Date.now,
   random: randomBytes,
@@ -16,9 +17,7 @@ export const surroundings: World = {
   save: () => undefined,
 };
 
-// The certificates that this system trusts.
-
-/** Where Debian, and OpenSSL by its variable, keep the CAs; else those that Node brings. */
+/** The CAs that this system trusts: those of $SSL_CERT_FILE or Debian's; else those that Node brings. */
 export function systemCa(): string {
   for (const path of [process.env["SSL_CERT_FILE"] ?? "", "/etc/ssl/certs/ca-certificates.crt"]) {
     try {
@@ -30,8 +29,6 @@ export function systemCa(): string {
   return rootCertificates.join("\n");
 }
 
-// Files that options and settings of the probe name: read and written whole, or told of in one line.
-
 /** The text of `file`. Throws a Failure that begins with `named`: an option, the file, or both. */
 export async function textIn(file: string, named: string): Promise<string> {
   try {
@@ -42,7 +39,7 @@ export async function textIn(file: string, named: string): Promise<string> {
   }
 }
 
-/** Where a secret stands. */
+/** The line on which a secret stands. */
 export const firstLine = (text: string): string => text.split(/\r?\n/)[0] ?? "";
 
 /** Replaces the file that `option` names, for all to read. Throws a Failure. */

@@ -1,52 +1,53 @@
-/** How to open a place where mail arrives; --arrive and probes.toml name the same ones. */
+/** The mailboxes where mail arrives, as --arrive and probes.toml name them, and how they are watched. */
 
 import { setTimeout as wait } from "node:timers/promises";
 import { startSpinner } from "../../cli/spinner.ts";
 import { openImap } from "../../probe/arrival/imap.ts";
-import { type ImapLine, type ImapLogin, imapLine } from "../../probe/arrival/imap-connection.ts";
+import { type ImapConnection, type ImapLogin, imapConnection } from "../../probe/arrival/imap-connection.ts";
 import { openListener } from "../../probe/arrival/listener.ts";
-import type { Where } from "../../probe/arrival/location.ts";
+import type { MailboxLocation } from "../../probe/arrival/location.ts";
 import type { OpenMailbox } from "../../probe/arrival/mailbox.ts";
 import { openMaildir } from "../../probe/arrival/maildir.ts";
-import type { Watch } from "../../probe/arrive.ts";
-import type { Arrival } from "../../probe/plan.ts";
+import type { ArrivalDependencies } from "../../probe/arrive.ts";
+import type { ArrivalPlan } from "../../probe/plan.ts";
 
-/** What a mailbox by IMAP wants besides. */
-export interface Access {
+/** What an IMAP mailbox needs besides. */
+export interface MailboxAccess {
   readonly password: string;
   readonly spamFolder?: string;
   /** PEM. */
   readonly ca?: string;
 }
 
-/** `lineFor` gives the line to the account, of which many may have the same. */
-export function placeAt(
-  where: Where,
-  access: Access,
-  lineFor: (login: ImapLogin) => ImapLine = imapLine,
+/** `connectionFor` gives the connection to an account; several mailboxes may share one. */
+export function mailboxAt(
+  location: MailboxLocation,
+  access: MailboxAccess,
+  connectionFor: (login: ImapLogin) => ImapConnection = imapConnection,
 ): OpenMailbox {
-  switch (where.kind) {
+  switch (location.kind) {
     case "maildir":
-      return () => openMaildir(where.directory);
+      return () => openMaildir(location.directory);
     case "listener":
-      return () => openListener(where, Date.now);
+      return () => openListener(location, Date.now);
     case "imap": {
-      const account = { ...where, ...access };
-      const line = lineFor(account);
+      const account = { ...location, ...access };
+      const line = connectionFor(account);
       return (signal) => openImap(account, signal, line);
     }
   }
 }
 
-// `tpa-submit probe --arrive`: the wiring to this host.
-
-/** Does `work` while it watches `arrival`; SIGINT and SIGTERM end the waiting, not the telling. */
-export async function watching(arrival: Arrival, work: (watch: Watch) => Promise<number>): Promise<number> {
+/** Does `work` while it watches `arrival`; SIGINT and SIGTERM end the wait; the result is still reported. */
+export async function withArrivalWatch(
+  arrival: ArrivalPlan,
+  work: (watch: ArrivalDependencies) => Promise<number>,
+): Promise<number> {
   const stop = new AbortController();
   const end = (): void => stop.abort();
   process.once("SIGTERM", end).once("SIGINT", end);
-  const { where, password, spamFolder, ca } = arrival;
-  const open: OpenMailbox = placeAt(where, {
+  const { location, password, spamFolder, ca } = arrival;
+  const open: OpenMailbox = mailboxAt(location, {
     password,
     ...(spamFolder !== undefined && { spamFolder }),
     ...(ca !== undefined && { ca }),

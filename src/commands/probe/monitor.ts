@@ -18,9 +18,9 @@ import { address, duration } from "../../config/kinds.ts";
 import { type Probes, readProbes } from "../../config/probes.ts";
 import { exitStatus } from "../../failure.ts";
 import { nagiosText, worst } from "../../probe/nagios.ts";
-import { type Result, seconds } from "../../probe/result.ts";
-import { newFigures } from "./monitor/metrics.ts";
-import { keepProbing, openMonitor, type Told } from "./monitor/rounds.ts";
+import { type ProbeResult, seconds } from "../../probe/result.ts";
+import { newMonitorMetrics } from "./monitor/metrics.ts";
+import { keepProbing, type MonitorReport, openMonitor } from "./monitor/rounds.ts";
 import { asPlugin } from "./plugin.ts";
 
 export const line = command({
@@ -57,7 +57,7 @@ export const line = command({
 
 export type Options = OptionsOf<typeof line.options>;
 
-/** Runs it. The exit status is the worst grade: 0 all is well, 1 warning, 2 critical, 3 unknown, and wrong usage with --nagios. */
+/** Runs it. The exit status is the worst grade: 0 ok, 1 warning, 2 critical, 3 unknown; with --nagios wrong usage, too, is 3. */
 export function run(argv: readonly string[]): Promise<number> {
   return asPlugin("PROBE", argv, monitor);
 }
@@ -74,30 +74,30 @@ async function monitor(argv: readonly string[]): Promise<number> {
   process.once("SIGTERM", end).once("SIGINT", end);
   try {
     if (options.listen) {
-      const figures = newFigures();
+      const figures = newMonitorMetrics();
       const open = await openMonitor(probes, { ...options, figures });
       return await keepProbing(open, probes, { address: options.listen, figures }, stop.signal);
     }
-    const figures = options.prometheus === undefined ? undefined : newFigures();
+    const figures = options.prometheus === undefined ? undefined : newMonitorMetrics();
     const open = await openMonitor(probes, { ...options, figures });
     const progress = showProgress(open.routes.length);
-    const told = await open.round(stop.signal, progress.told).finally(progress.end);
-    print(textOf(told, probes, options));
-    if (told.trouble !== undefined && !options.nagios)
-      process.stderr.write(`tpa-submit probe monitor: ${told.trouble}\n`);
-    return worst(told.results, told.trouble);
+    const report = await open.round(stop.signal, progress.routeDone).finally(progress.end);
+    print(textOf(report, probes, options));
+    if (report.trouble !== undefined && !options.nagios)
+      process.stderr.write(`tpa-submit probe monitor: ${report.trouble}\n`);
+    return worst(report.results, report.trouble);
   } finally {
     process.off("SIGTERM", end).off("SIGINT", end);
   }
 }
 
-function textOf({ results, trouble }: Told, { route }: Probes, { nagios, json }: Options): string {
+function textOf({ results, trouble }: MonitorReport, { route }: Probes, { nagios, json }: Options): string {
   if (json) return `${JSON.stringify(results.map(readable), null, 2)}\n`;
   if (nagios) return nagiosText(results, (name) => route.find((one) => one.name === name), trouble);
   return resultTable(results);
 }
 
-const readable = ({ at, ...result }: Result) => ({ at: new Date(at).toISOString(), ...result });
+const readable = ({ at, ...result }: ProbeResult) => ({ at: new Date(at).toISOString(), ...result });
 
 function refuseContradictions({ nagios, json, listen, wait, prometheus }: Options): void {
   if (nagios && json) throw usageMistake(line.name, "--nagios and --json do not go together");
@@ -106,19 +106,18 @@ function refuseContradictions({ nagios, json, listen, wait, prometheus }: Option
   }
 }
 
-// What a person at a terminal sees while mail is on its way: a spinner, and each route's name once it is known how it stands.
-
-export interface Progress {
-  readonly told: (result: Result) => void;
+/** What a person at a terminal sees while mail is on its way: a spinner, and how many routes are known. */
+export interface RoundProgress {
+  readonly routeDone: (result: ProbeResult) => void;
   readonly end: () => void;
 }
 
-export function showProgress(routes: number): Progress {
+function showProgress(routes: number): RoundProgress {
   let known = 0;
   const words = (): string => `waiting for mail: ${known} of ${routes} routes`;
   const spinner = startSpinner(words());
   return {
-    told() {
+    routeDone() {
       known++;
       spinner.say(words());
     },
@@ -126,12 +125,10 @@ export function showProgress(routes: number): Progress {
   };
 }
 
-// The results for people: a line for each route, coloured by grade where the terminal takes colour.
-
 const colours = ["green", "yellow", "red", "magenta"] as const;
 
-/** The lines, with their ends. */
-export function resultTable(results: readonly Result[]): string {
+/** The results for people: a line for each route, coloured by grade where the terminal takes colour. */
+function resultTable(results: readonly ProbeResult[]): string {
   const paint = colourFor(process.stdout);
   const rows = results.map((result) => ({
     cells: [

@@ -1,4 +1,4 @@
-/** What the probe's options may look at, wired to this host: files, standard input, the clock, the resolver. */
+/** What reading the probe's options needs of this host: files, standard input, the clock, the resolver. */
 import { readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { openTerminal } from "../../cli/prompt.ts";
@@ -12,7 +12,10 @@ import { version } from "../../version.ts";
 const swaks = "20240103.0";
 
 /** `route` finds the host that takes mail for a domain. */
-export function worldFor(argv: readonly string[], route: OptionDependencies["route"]): OptionDependencies {
+export function optionDependencies(
+  argv: readonly string[],
+  route: OptionDependencies["route"],
+): OptionDependencies {
   const { env } = process;
   const now = Date.now();
   const host = fullName(hostname(), readIfThere("/etc/hosts") ?? "");
@@ -30,12 +33,12 @@ export function worldFor(argv: readonly string[], route: OptionDependencies["rou
       askSecret,
     }),
     names: { host, account: username, ...(env["LOGNAME"] ? { logname: env["LOGNAME"] } : {}) },
-    called: {
+    programNames: {
       program: "tpa-submit probe",
       mailer: `swaks v${swaks} jetmore.org/john/code/swaks/`,
     },
     version: `tpa-submit probe ${version}, with the options of swaks ${swaks}`,
-    circumstances: {
+    tokens: {
       date: localDate(now),
       messageId: messageId(now, process.pid, host),
       version: swaks,
@@ -66,10 +69,10 @@ function list(path: string): readonly string[] | undefined {
   }
 }
 
-/** Standard input, opened when it is first read, and held only while it is: it keeps nothing alive. */
+/** Standard input, opened at the first read and held only during one, so that it keeps no process alive. */
 function standardInput(): () => Promise<Uint8Array | undefined> {
   let chunks: AsyncIterator<Buffer, undefined> | undefined;
-  const isFile = !("ref" in process.stdin); // a file, or /dev/null, holds nobody
+  const isFile = !("ref" in process.stdin); // a file, or /dev/null, keeps no process alive
   return async () => {
     chunks ??= process.stdin[Symbol.asyncIterator]();
     if (!isFile) process.stdin.ref();

@@ -1,22 +1,22 @@
-/** Where the probe shows itself: standard output and error, or files; and what became of what was written there. */
+/** Where the probe's output goes: standard output and error, or files; and whether it could be written. */
 import { openSync, writeSync } from "node:fs";
 import { errorCode } from "../../failure.ts";
 import { reason } from "../../probe/options/mistake.ts";
 import type { OutputPlaces } from "../../probe/options/parse.ts";
-import type { Streams } from "../../probe/probe.ts";
-import type { Stream } from "../../probe/transcript/transcript.ts";
+import type { OutputStreams } from "../../probe/probe.ts";
+import type { OutputStream } from "../../probe/transcript/transcript.ts";
 
-export interface Output extends Streams {
-  /** Waits until everything is written. Returns what could not be, and why, in one line; undefined where all was. */
+export interface ProbeOutput extends OutputStreams {
+  /** Waits until everything is written. Returns one line about what could not be written; undefined where all was. */
   trouble(): Promise<string | undefined>;
 }
 
-/** Opens both; they may be one file, in which their lines then stand in their order. */
-export function openOutput({ stdout, stderr }: OutputPlaces): Output {
-  const streams = new Map<string, Stream>();
-  /** Place -> what was first wrong with it. */
+/** Opens both; they may be one file, which keeps the order of their lines. */
+export function openOutput({ stdout, stderr }: OutputPlaces): ProbeOutput {
+  const streams = new Map<string, OutputStream>();
+  /** Place -> its first error. */
   const troubles = new Map<string, string>();
-  /** For each standard stream: until what was last written is gone, or has failed and was told of. */
+  /** For each standard stream: resolves when the last write is done, or its error has been seen. */
   const flushed: (() => Promise<void>)[] = [];
 
   function fail(place: string, error: unknown): void {
@@ -25,7 +25,7 @@ export function openOutput({ stdout, stderr }: OutputPlaces): Output {
     if (!troubles.has(place)) troubles.set(place, code);
   }
 
-  function standard(place: string, stream: NodeJS.WriteStream): Stream {
+  function standard(place: string, stream: NodeJS.WriteStream): OutputStream {
     let last = Promise.resolve();
     stream.on("error", (error) => fail(place, error));
     flushed.push(() => last);
@@ -40,7 +40,7 @@ export function openOutput({ stdout, stderr }: OutputPlaces): Output {
   }
 
   /** The file is there: it was made when the options were read. */
-  function toFile(path: string): Stream {
+  function toFile(path: string): OutputStream {
     const file = openSync(path, "a");
     return {
       write(octets) {
@@ -54,12 +54,12 @@ export function openOutput({ stdout, stderr }: OutputPlaces): Output {
     };
   }
 
-  function open(place: string): Stream {
+  function open(place: string): OutputStream {
     if (place === "&STDOUT") return standard(place, process.stdout);
     return place === "&STDERR" ? standard(place, process.stderr) : toFile(place);
   }
 
-  function streamOf(place: string): Stream {
+  function streamOf(place: string): OutputStream {
     const stream = streams.get(place) ?? open(place);
     streams.set(place, stream);
     return stream;
@@ -71,7 +71,7 @@ export function openOutput({ stdout, stderr }: OutputPlaces): Output {
     async trouble() {
       await Promise.all(flushed.map((wait) => wait()));
       for (const [place, code] of troubles) {
-        // Where nobody reads any more (`probe … | head -1`) nothing is amiss.
+        // A reader that has left (`probe … | head -1`) is no error.
         if (code === "EPIPE") continue;
         return `*** Cannot write to ${names[place] ?? place}: ${reason(code)}`;
       }

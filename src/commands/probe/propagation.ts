@@ -19,17 +19,17 @@ import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import {
   followChange,
-  type Judgement,
-  judgeCourse,
-  judgeNothing,
+  judgeTimeline,
+  nothingChanged,
+  type PropagationResult,
   propagationLine,
 } from "../../probe/propagation.ts";
-import { type Door, knock } from "../../probe/transaction/smtp-check.ts";
+import { checkLogin, type SubmissionServer } from "../../probe/transaction/smtp-check.ts";
 import { expose, type Metric } from "../../server/log/exposition.ts";
 import { isWanted } from "../queue/ask.ts";
-import { firstLine, publish, surroundings, textIn } from "./host.ts";
+import { firstLine, probeDependencies, publish, textIn } from "./host.ts";
 import { asPlugin } from "./plugin.ts";
-import { changePassword, type Passwords, passwordsIn } from "./propagation/test-account.ts";
+import { changePassword, type PasswordFiles, passwordsIn } from "./propagation/test-account.ts";
 
 export const line = command({
   name: "probe propagation",
@@ -101,19 +101,23 @@ async function propagation(argv: readonly string[]): Promise<number> {
   }
 }
 
-type Wishes = Options & { readonly login: string; readonly passwordFile: string };
+type PropagationOptions = Options & { readonly login: string; readonly passwordFile: string };
 
-async function probeOnce(config: Config, wishes: Wishes, stop: AbortSignal): Promise<Judgement> {
-  const { login, passwordFile, interval, timeout } = wishes;
-  const door = await doorOf(config, wishes);
+async function probeOnce(
+  config: Config,
+  options: PropagationOptions,
+  stop: AbortSignal,
+): Promise<PropagationResult> {
+  const { login, passwordFile, interval, timeout } = options;
+  const server = await serverOf(config, options);
   const passwords = passwordsIn(passwordFile);
-  const say = (password: string) => knock(door, login, password, surroundings);
+  const say = (password: string) => checkLogin(server, login, password, probeDependencies);
   const before = await findOld(passwords, say);
-  if (before.trouble !== undefined) return judgeNothing(login, before.trouble);
-  if (before.old === undefined) await confirm(wishes);
+  if (before.trouble !== undefined) return nothingChanged(login, before.trouble);
+  if (before.old === undefined) await confirm(options);
 
   const password = randomBytes(18).toString("base64url");
-  const { scheme, bindPasswordFile } = wishes;
+  const { scheme, bindPasswordFile } = options;
   const directoryPassword =
     bindPasswordFile === undefined
       ? undefined
@@ -122,7 +126,7 @@ async function probeOnce(config: Config, wishes: Wishes, stop: AbortSignal): Pro
   await changePassword(config, change, () => passwords.prepare(password));
   const at = Date.now();
   const spinner = startSpinner("waiting for the new password to work");
-  const course = await followChange(
+  const timeline = await followChange(
     before.old !== undefined,
     async (which) => {
       const answer = await say(which === "new" ? password : (before.old ?? ""));
@@ -141,26 +145,26 @@ async function probeOnce(config: Config, wishes: Wishes, stop: AbortSignal): Pro
     stop,
   ).finally(() => spinner.stop());
   if (stop.aborted) throw new Failure(exitStatus.temporary, "stopped; the next run goes on from the files");
-  return judgeCourse({ login, at, hasOld: before.old !== undefined }, course, wishes);
+  return judgeTimeline({ login, at, hasOld: before.old !== undefined }, timeline, options);
 }
 
 /** The password that works now; neither `old` nor `trouble` where none does. */
 async function findOld(
-  passwords: Passwords,
-  say: (password: string) => ReturnType<typeof knock>,
+  passwords: PasswordFiles,
+  say: (password: string) => ReturnType<typeof checkLogin>,
 ): Promise<{ readonly old?: string; readonly trouble?: string }> {
   for (const password of await passwords.known()) {
     const answer = await say(password);
     if (answer.kind === "unknown") return { trouble: answer.reason };
     if (answer.kind === "out") continue;
-    await passwords.adopt(password); // it may be the one of a run that did not live to see it work
+    await passwords.adopt(password); // it may come from a run that ended before it worked
     return { old: password };
   }
   return {};
 }
 
-/** Whoever has an account's password may change it; whoever has not is asked whose it is. */
-async function confirm({ login, passwordFile, yes }: Wishes): Promise<void> {
+/** Who has the account's password may change it; everybody else is asked first. */
+async function confirm({ login, passwordFile, yes }: PropagationOptions): Promise<void> {
   if (yes) return;
   const why = `no password in ${passwordFile} opens ${login}, so this may be somebody's own account`;
   const question = `${why}. Is it for tests alone, and shall it get a new password?`;
@@ -168,7 +172,7 @@ async function confirm({ login, passwordFile, yes }: Wishes): Promise<void> {
   if (!(await isWanted(question, what))) throw new Failure(exitStatus.temporary, "nothing was changed");
 }
 
-async function doorOf(config: Config, { server: given, ca }: Options): Promise<Door> {
+async function serverOf(config: Config, { server: given, ca }: Options): Promise<SubmissionServer> {
   const { kind, host, port } = given ?? { kind: "smtps" as const, host: config.hostname, port: 465 };
   return {
     host,
@@ -180,7 +184,7 @@ async function doorOf(config: Config, { server: given, ca }: Options): Promise<D
   };
 }
 
-function textOf(judgement: Judgement, { nagios, json, warn, crit }: Options): string {
+function textOf(judgement: PropagationResult, { nagios, json, warn, crit }: Options): string {
   if (nagios) return propagationLine(judgement, { warn, crit });
   const { at, ...rest } = judgement;
   if (json)
@@ -193,8 +197,6 @@ function refuseContradictions({ nagios, json, warn, crit, timeout, interval }: O
   if (warn > crit || crit > timeout) throw usageMistake(line.name, "expected --warn <= --crit <= --timeout");
   if (interval < 1000) throw usageMistake(line.name, "--interval: expected a second or more");
 }
-
-// The figures of a run for node_exporter's textfile collector. man/tpa-submit-probe-propagation.1, METRICS; a test compares.
 
 const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
   name: `tpa_submit_propagation_${name}`,
@@ -210,9 +212,9 @@ export const metrics = {
 } as const;
 
 /** `now` in milliseconds since the epoch. Throws a Failure where the file cannot be written. */
-export async function writeMetrics(
+async function writeMetrics(
   file: string,
-  { grade, newWorks, oldEnds }: Judgement,
+  { grade, newWorks, oldEnds }: PropagationResult,
   now: number,
 ): Promise<void> {
   const times = [

@@ -1,31 +1,37 @@
 /**
- * A report about a message (RFC 3464, in the multipart/report of RFC 6522) as far as a probe wants to know it: about which
- * message, and what happened. The report's words come from strangers: short, on one line, and nothing but text.
+ * A delivery report (RFC 3464, in the multipart/report of RFC 6522): which message it is about, and what happened to it.
+ * Strangers wrote it, so its texts are cut to one short line of plain text.
  */
 import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 import { isReport } from "./mailbox.ts";
 
-export interface Returned {
+export interface DeliveryReport {
   /** RFC 3464 section 2.3.3. */
   readonly action: "failed" | "delayed" | "delivered" | "relayed" | "expanded";
   /** Enhanced status code, such as "5.1.1"; "" where there is none. */
   readonly status: string;
-  /** What the other side said, as text of one line. */
+  /** What the other side said, in one line. */
   readonly diagnostic: string;
-  /** Who says so. */
+  /** The Reporting-MTA. */
   readonly reporter: string;
 }
 
-const actions: readonly Returned["action"][] = ["failed", "delayed", "delivered", "relayed", "expanded"];
+const actions: readonly DeliveryReport["action"][] = [
+  "failed",
+  "delayed",
+  "delivered",
+  "relayed",
+  "expanded",
+];
 
-/** No honest diagnostic is longer; our choice. */
+/** More than any real diagnostic has; our choice. */
 const longest = 500;
 
 /**
- * The report in `message` where it is one about the message whose ENVID, or Message-ID's left side, is `id`; else undefined.
- * The octets may be cut off behind the parts that matter.
+ * The report in `message` about the message whose ENVID, or left side of the Message-ID, is `id`; undefined where it is
+ * none. The octets may be cut off behind the parts that matter.
  */
-export function returnedIn(message: Buffer, id: string): Returned | undefined {
+export function deliveryReportIn(message: Buffer, id: string): DeliveryReport | undefined {
   const start = bodyOffset(message);
   if (start === undefined) return undefined;
   if (!isReport(message)) return undefined;
@@ -49,7 +55,7 @@ export function returnedIn(message: Buffer, id: string): Returned | undefined {
   };
 }
 
-/** Text of one line, whatever a stranger wrote. */
+/** One line of plain text, whatever a stranger wrote. */
 const plain = (text: string): string =>
   text
     .replace(/[^\x21-\x7e]+/g, " ")

@@ -1,16 +1,16 @@
 /**
- * The line to an IMAP server: one connection for all who look into the same account, as servers allow few. It is made when
- * it is first wanted, and anew when it broke. Whatever the server does, nobody waits longer than `patience`.
+ * A connection to an IMAP server, shared by all who look into the same account, as servers allow few. It is opened at the
+ * first use, and again after it broke. Whatever the server does, no use takes longer than `patience`.
  */
 import type { ImapFlow } from "imapflow";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { withoutSecrets } from "../untrusted-text.ts";
-import { longestLook } from "./mailbox.ts";
+import { mostOctets } from "./mailbox.ts";
 
 export interface ImapLogin {
   readonly host: string;
   readonly port: number;
-  /** False: STARTTLS, without which nobody logs in. */
+  /** False: STARTTLS, before any login. */
   readonly implicitTls: boolean;
   readonly user: string;
   readonly password: string;
@@ -18,21 +18,21 @@ export interface ImapLogin {
   readonly ca?: string;
 }
 
-export interface ImapLine {
+export interface ImapConnection {
   /** Does `work` with the connection. Throws a Failure where the server or the network is at fault, or `stop` comes. */
-  speak<Value>(stop: AbortSignal, work: (imap: ImapFlow) => Promise<Value>): Promise<Value>;
-  /** Whoever opens it releases it; the last one ends the connection. */
+  use<Value>(stop: AbortSignal, work: (imap: ImapFlow) => Promise<Value>): Promise<Value>;
+  /** Each open() needs a release(); the last one closes the connection. */
   open(): void;
   release(): Promise<void>;
 }
 
-/** Milliseconds for one look, however much there is to say; our choice. */
+/** Milliseconds for one use, however much there is to read; our choice. */
 const patience = 30_000;
 
-/** Milliseconds for a goodbye. */
+/** Milliseconds for LOGOUT. */
 const politeness = 2000;
 
-export function imapLine(login: ImapLogin): ImapLine {
+export function imapConnection(login: ImapLogin): ImapConnection {
   let client: ImapFlow | undefined;
   let connecting: Promise<ImapFlow> | undefined;
   let holders = 0;
@@ -47,7 +47,7 @@ export function imapLine(login: ImapLogin): ImapLine {
   }
 
   return {
-    async speak(stop, work) {
+    async use(stop, work) {
       try {
         return await within(patience, stop, async () => work(await current()));
       } catch (error) {
@@ -61,18 +61,18 @@ export function imapLine(login: ImapLogin): ImapLine {
       if (holders > 0 || !client) return;
       const last = client;
       client = undefined;
-      if (last.usable) await within(politeness, undefined, () => last.logout()).catch(() => undefined); // it ends anyway
+      if (last.usable) await within(politeness, undefined, () => last.logout()).catch(() => undefined); // it is closed anyway
       last.close();
     },
   };
 }
 
-/** Lines by account, so that whoever names the same account gets the same line. */
-export function imapLines(): (login: ImapLogin) => ImapLine {
-  const lines = new Map<string, ImapLine>();
+/** Connections by account: the same account gets the same connection. */
+export function imapConnections(): (login: ImapLogin) => ImapConnection {
+  const lines = new Map<string, ImapConnection>();
   return (login) => {
     const key = JSON.stringify([login.host, login.port, login.user, login.password, login.ca]);
-    const line = lines.get(key) ?? imapLine(login);
+    const line = lines.get(key) ?? imapConnection(login);
     lines.set(key, line);
     return line;
   };
@@ -92,12 +92,12 @@ async function connect({ host, port, implicitTls, user, password, ca }: ImapLogi
     connectionTimeout: patience,
     greetingTimeout: patience,
     socketTimeout: patience,
-    // A server that is broken, or hostile, shall not fill our memory.
+    // A broken or hostile server must not fill our memory.
     maxLineLength: 1024 * 1024,
-    maxLiteralSize: 2 * longestLook,
-    maxResponseSize: 8 * longestLook,
+    maxLiteralSize: 2 * mostOctets,
+    maxResponseSize: 8 * mostOctets,
   });
-  client.on("error", () => undefined); // whoever waits is told; between two looks, `usable` tells
+  client.on("error", () => undefined); // a use in progress fails by itself; otherwise `usable` tells
   try {
     await within(patience, undefined, () => client.connect());
     return client;
@@ -107,10 +107,10 @@ async function connect({ host, port, implicitTls, user, password, ca }: ImapLogi
   }
 }
 
-/** It took longer than it may; or it was told to stop. */
+/** It took too long, or was interrupted. */
 class Interruption extends Error {}
 
-/** Waits for `work`, but no longer than `limit` milliseconds, nor when `stop` comes. What it says later nobody hears. */
+/** Waits for `work`, but no longer than `limit` milliseconds or until `stop`. A later result is dropped. */
 async function within<Value>(
   limit: number,
   stop: AbortSignal | undefined,
@@ -133,8 +133,8 @@ async function within<Value>(
 }
 
 /**
- * What is the server's or the network's fault becomes a Failure of one line, with a status of its own where a login was
- * refused; what is ours stays what it is.
+ * An error of the server or the network becomes a Failure of one line, with a status of its own for a refused login; our
+ * own bugs stay what they are.
  */
 function asFailure(error: unknown, { host, port, user, password }: ImapLogin): unknown {
   if (error instanceof Failure || isOurs(error)) return error;
@@ -145,7 +145,7 @@ function asFailure(error: unknown, { host, port, user, password }: ImapLogin): u
   );
 }
 
-/** A login that will be refused again, unlike one that met a limit of the server's (RFC 5530 section 3). */
+/** A login that will be refused again, unlike one that met a limit of the server (RFC 5530 section 3). */
 function isRefused(error: unknown): boolean {
   const { authenticationFailed, serverResponseCode, responseText } = error as Partial<
     Record<string, unknown>
@@ -155,12 +155,12 @@ function isRefused(error: unknown): boolean {
   return !passing.test(String(serverResponseCode)) && !/maximum|too many/i.test(String(responseText));
 }
 
-/** The library stumbles over some answers that no honest server gives. */
+/** The library throws such errors, too, at answers that no correct server gives. */
 const isOurs = (error: unknown): boolean =>
   (error instanceof TypeError || error instanceof RangeError) &&
   !/\bnode_modules[\\/](?:imapflow|@zone-eu)/.test(error.stack ?? "");
 
-/** What the server said, where it did, as text of one line; else what the system says. */
+/** What the server said, in one line; else what the system says. */
 function wordsOf(error: unknown): string {
   const { responseText } = error as { responseText?: unknown };
   const said = typeof responseText === "string" ? responseText : "";

@@ -1,7 +1,7 @@
 /** Where a message is to arrive, as `--arrive` and probes.toml name it. */
 import { exitStatus, Failure } from "../../failure.ts";
 
-export type Where =
+export type MailboxLocation =
   | {
       readonly kind: "imap";
       readonly host: string;
@@ -11,7 +11,7 @@ export type Where =
       readonly folder: string;
     }
   | { readonly kind: "maildir"; readonly directory: string }
-  /** The probe itself is the other end, and listens here. */
+  /** The probe itself is the receiving end, and listens here. */
   | {
       readonly kind: "listener";
       readonly protocol: "smtp" | "lmtp";
@@ -19,14 +19,14 @@ export type Where =
       readonly port: number;
     };
 
-/** What may stand there. */
-export const whereForms =
+/** The forms that are understood. */
+const locationForms =
   "imaps://USER@HOST[:PORT][/FOLDER], imap://USER@HOST (with STARTTLS), maildir:DIRECTORY, lmtp://HOST:PORT or smtp://HOST:PORT";
 
-/** Reads a place; throws a Failure of one line that tells the forms. `what` names the option or the key. */
-export function readWhere(text: string, what: string): Where {
+/** Reads a location; throws a Failure of one line that names the forms. `what` names the option or the key. */
+export function readLocation(text: string, what: string): MailboxLocation {
   const wrong = (why: string): Failure =>
-    new Failure(exitStatus.usage, `${what}: ${why}; expected ${whereForms}`);
+    new Failure(exitStatus.usage, `${what}: ${why}; expected ${locationForms}`);
   if (text.startsWith("maildir:")) {
     const directory = text.slice("maildir:".length);
     if (directory === "") throw wrong("no directory is named");

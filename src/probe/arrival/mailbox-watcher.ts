@@ -1,22 +1,22 @@
-/** The mailboxes of a route as one, opened when they are first wanted, and anew after a trouble. One that is in trouble hides no other. */
+/** Watches the mailboxes of a route as one. Each is opened at first use, and again after an error; an error in one does not hide the others. */
 import { exitStatus, Failure } from "../../failure.ts";
 import type { Fate } from "../result.ts";
-import type { Letter, Mailbox, OpenMailbox, Wanted } from "./mailbox.ts";
+import type { FoundMessage, Mailbox, OpenMailbox, SearchCriteria } from "./mailbox.ts";
 
-export interface Eyes {
+export interface MailboxWatcher {
   readonly signal: AbortSignal;
   open(): Promise<void>;
-  /** Why one of them cannot be looked at, where that is so. */
+  /** Why one of them cannot be read; undefined where all can. */
   trouble(): Extract<Fate, { readonly kind: "unseen" }> | undefined;
-  /** Whether the first, where the message is to arrive, is worth no other look: a refused login is not tried again, all else twice. */
-  blind(): boolean;
-  look(since: number, wanted: Wanted): Promise<readonly Letter[]>;
-  /** Deletes the marked letters from before `before` that are ours. */
+  /** Whether the first, where the message is to arrive, is given up: after a refused login at once, after other errors at the third. */
+  isHopeless(): boolean;
+  look(since: number, wanted: SearchCriteria): Promise<readonly FoundMessage[]>;
+  /** Deletes our marked messages from before `before`. */
   tidy(before: number, isOurs: (mark: string) => boolean): Promise<void>;
   close(): Promise<void>;
 }
 
-interface Eye {
+interface WatchedMailbox {
   readonly opening: OpenMailbox;
   mailbox?: Mailbox;
   trouble?: string;
@@ -26,31 +26,31 @@ interface Eye {
 
 const mostTries = 3;
 
-export function newEyes(mailboxes: readonly OpenMailbox[], signal: AbortSignal): Eyes {
-  const eyes: readonly Eye[] = mailboxes.map((opening) => ({ opening, tries: mostTries }));
+export function watchMailboxes(mailboxes: readonly OpenMailbox[], signal: AbortSignal): MailboxWatcher {
+  const watched: readonly WatchedMailbox[] = mailboxes.map((opening) => ({ opening, tries: mostTries }));
 
-  async function shut(eye: Eye): Promise<void> {
-    const { mailbox } = eye;
-    delete eye.mailbox;
+  async function shut(one: WatchedMailbox): Promise<void> {
+    const { mailbox } = one;
+    delete one.mailbox;
     await mailbox?.close();
   }
 
-  /** What `work` finds in each; nothing where that one is in trouble. */
+  /** What `work` finds in each; nothing in one that cannot be read. */
   async function each<Value>(work: (mailbox: Mailbox) => Promise<readonly Value[]>): Promise<Value[]> {
     const found = await Promise.all(
-      eyes.map(async (eye): Promise<readonly Value[]> => {
-        if (eye.tries === 0) return [];
+      watched.map(async (one): Promise<readonly Value[]> => {
+        if (one.tries === 0) return [];
         try {
-          eye.mailbox ??= await eye.opening(signal);
-          const seen = await work(eye.mailbox);
-          delete eye.trouble;
-          eye.tries = mostTries;
+          one.mailbox ??= await one.opening(signal);
+          const seen = await work(one.mailbox);
+          delete one.trouble;
+          one.tries = mostTries;
           return seen;
         } catch (error) {
           if (!(error instanceof Failure)) throw error;
-          eye.trouble = error.message;
-          eye.tries = error.status === exitStatus.noPermission ? 0 : eye.tries - 1;
-          await shut(eye);
+          one.trouble = error.message;
+          one.tries = error.status === exitStatus.noPermission ? 0 : one.tries - 1;
+          await shut(one);
           return [];
         }
       }),
@@ -64,10 +64,10 @@ export function newEyes(mailboxes: readonly OpenMailbox[], signal: AbortSignal):
       await each(async () => []);
     },
     trouble() {
-      const reason = eyes.find((eye) => eye.trouble !== undefined)?.trouble;
+      const reason = watched.find((one) => one.trouble !== undefined)?.trouble;
       return reason === undefined ? undefined : { kind: "unseen", reason };
     },
-    blind: () => eyes[0]?.tries === 0,
+    isHopeless: () => watched[0]?.tries === 0,
     look: (since, wanted) => each((mailbox) => mailbox.look(since, wanted, signal)),
     async tidy(before, isOurs) {
       await each(async (mailbox) => {
@@ -76,7 +76,7 @@ export function newEyes(mailboxes: readonly OpenMailbox[], signal: AbortSignal):
       });
     },
     async close() {
-      await Promise.all(eyes.map(shut));
+      await Promise.all(watched.map(shut));
     },
   };
 }

@@ -1,40 +1,41 @@
 /**
- * The way of a message as its Received fields tell it (RFC 5321 section 4.4): who had it, and for how long. Clocks of
- * other hosts are other clocks: where a hop seems to take less than no time, or more than there was, that is skew.
+ * What the trace fields of an arrived message tell. Received (RFC 5321 section 4.4): which hosts had it, and for how long;
+ * a hop that seems to take less than no time, or more than there was, has a wrong clock. Authentication-Results (RFC
+ * 8601): what the receiving side found out about SPF, DKIM and DMARC.
  */
 import { type Field, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 
-export interface Hop {
-  /** Host that wrote the field; "" where it does not say. Nothing in it is proven. */
+export interface ReceivedHop {
+  /** The host that wrote the field, as it says; "" where it does not. */
   readonly by: string;
-  /** Whom it says it had the message from. */
+  /** The host that it had the message from, as it says. */
   readonly from: string;
   /** When, in milliseconds since the epoch, by its own clock; absent where the date cannot be read. */
   readonly at?: number;
   /** Milliseconds since the hop before it, or since sending; absent where either date is. */
   readonly took?: number;
-  /** Its clock is that many milliseconds off at least; absent where nothing speaks for that. */
+  /** Its clock is wrong by that many milliseconds at least; absent where nothing shows that. */
   readonly skew?: number;
 }
 
 /** Dates have seconds only, so nothing below one is skew. */
 const grain = 1000;
 
-/** No honest way is longer. */
+/** More than any real message has. */
 const mostHops = 50;
 
 /**
- * The hops of a message with this header, in the order of its way. `sent` and `arrived` are our own times, in
+ * The hops of a message with this header, the first hop first. `sent` and `arrived` are our own times, in
  * milliseconds since the epoch.
  */
-export function hopsOf(header: string, sent: number, arrived: number): readonly Hop[] {
+export function hopsOf(header: string, sent: number, arrived: number): readonly ReceivedHop[] {
   const fields = splitFields(header).filter((field) => isNamed(field, "Received"));
   const read = fields
     .slice(0, mostHops)
     .reverse()
     .map((field) => readReceived(fieldBody(field)));
   let before = sent;
-  return read.map((hop): Hop => {
+  return read.map((hop): ReceivedHop => {
     if (hop.at === undefined) return hop;
     const took = hop.at - before;
     before = hop.at;
@@ -43,7 +44,7 @@ export function hopsOf(header: string, sent: number, arrived: number): readonly 
   });
 }
 
-function readReceived(body: string): Hop {
+function readReceived(body: string): ReceivedHop {
   const bare = withoutComments(body);
   const at = Date.parse(withoutComments(body.slice(body.lastIndexOf(";") + 1)).trim());
   const word = (name: string): string =>
@@ -65,30 +66,27 @@ export function withoutComments(body: string): string {
   return text;
 }
 
-// What the receiving side found out about SPF, DKIM and DMARC, from its Authentication-Results (RFC 8601). Anybody on the way can
-// write such a field; one counts only if it names a host that the receiving side's own Received fields name, and stands
-// above every field that the message had when it left us.
-
-export type Method = "spf" | "dkim" | "dmarc";
+export type AuthenticationMethod = "spf" | "dkim" | "dmarc";
 
 /** Results as the fields word them ("pass", "fail", "none", …), by method; a method without one is not there. */
-export type Findings = Partial<Readonly<Record<Method, string>>>;
+export type AuthenticationResults = Partial<Readonly<Record<AuthenticationMethod, string>>>;
 
-const methods: readonly Method[] = ["spf", "dkim", "dmarc"];
+const methods: readonly AuthenticationMethod[] = ["spf", "dkim", "dmarc"];
 
-/** No honest header has more; our choice. */
+/** More than any real header has; our choice. */
 const mostFields = 300;
 
 /**
- * What is found in `header`. `authority` is the name that the receiving side uses for itself where the operator has said
- * so; else it is taken from its topmost Received field.
+ * The results in `header`. Anybody on the way can write such a field, so one counts only if it names a host of the
+ * receiving side and stands above all fields that the message had when it left us. `authority` is the receiving side's
+ * authserv-id, where the operator has given it; else its host is taken from the topmost Received field.
  */
-export function findingsOf(header: string, authority?: string): Findings {
+export function findingsOf(header: string, authority?: string): AuthenticationResults {
   const fields = splitFields(header).slice(0, mostFields);
   const trusted = fields.filter(
     (field, at) => isNamed(field, "Authentication-Results") && isTheirs(fields, at, authority),
   );
-  const found = new Map<Method, string>();
+  const found = new Map<AuthenticationMethod, string>();
   for (const field of trusted) {
     for (const [method, result] of resultsIn(fieldBody(field))) {
       if (!found.has(method)) found.set(method, result); // the topmost was added last
@@ -108,7 +106,7 @@ function isTheirs(fields: readonly Field[], at: number, authority: string | unde
   return named !== "" && sharesDomain(named, by) && isAboveForeign(fields, at, named);
 }
 
-/** Whether every Received field above it is written by hosts of the same domain: nobody else has touched it since. */
+/** Whether hosts of the same domain wrote every Received field above it: nobody else has handled it since. */
 function isAboveForeign(fields: readonly Field[], at: number, named: string): boolean {
   return fields
     .slice(0, at)
@@ -127,7 +125,7 @@ function sharesDomain(one: string, other: string): boolean {
 }
 
 /** `dkim=pass header.d=example.org; spf=fail …`: each method with its result. */
-function resultsIn(body: string): readonly (readonly [Method, string])[] {
+function resultsIn(body: string): readonly (readonly [AuthenticationMethod, string])[] {
   return withoutComments(body)
     .split(";")
     .slice(1)

@@ -1,11 +1,16 @@
-/** What facts are worth: each check with its state, what was found, and what to do where it is not well. Pure. */
+/** Judges what a checkup found: each check with its state, what was found, and what to do where it is not well. Pure. */
 import { daysLeft } from "../tls.ts";
-import type { DnsFacts, DoorFacts, Facts, LoginFacts, Said } from "./gather.ts";
+import type { DnsFacts, LoginFacts, PortFacts, ServerReply, ServiceFacts } from "./gather.ts";
 
-export interface Finding {
+export type CheckState = "ok" | "warning" | "failed" | "unknown";
+
+/** `advice`, one sentence, where something is to be done. */
+export type CheckResult = readonly [state: CheckState, words: string, advice?: string];
+
+export interface CheckFinding {
   /** Groups what belongs together: "DNS", "port 587", "login". */
   readonly area: string;
-  readonly state: State;
+  readonly state: CheckState;
   /** What was found, in a few words. */
   readonly words: string;
   /** What to do, one sentence; absent where nothing is to be done. */
@@ -13,20 +18,20 @@ export interface Finding {
 }
 
 /** All findings, in the order in which a person would look. */
-export function judgeFacts(facts: Facts): readonly Finding[] {
-  const { dns, doors, login, domain, host, now } = facts;
+export function judgeFacts(facts: ServiceFacts): readonly CheckFinding[] {
+  const { dns, ports, login, domain, host, now } = facts;
   return [
     ...named("DNS", judgeDns(dns, domain, host)),
-    ...doors.flatMap((door) => named(`port ${door.port}`, judgeDoor(door, host, now))),
+    ...ports.flatMap((port) => named(`port ${port.port}`, judgePort(port, host, now))),
     ...(login ? named("login", judgeLogin(login)) : []),
   ];
 }
 
-const named = (area: string, verdicts: readonly Verdict[]): readonly Finding[] =>
+const named = (area: string, verdicts: readonly CheckResult[]): readonly CheckFinding[] =>
   verdicts.map(([state, words, advice]) => ({ area, state, words, ...(advice !== undefined && { advice }) }));
 
-function judgeDoor(door: DoorFacts, host: string, now: number): readonly Verdict[] {
-  const { isConnected, trouble, greeting, times } = door;
+function judgePort(port: PortFacts, host: string, now: number): readonly CheckResult[] {
+  const { isConnected, trouble, greeting, times } = port;
   if (!isConnected)
     return [
       [
@@ -35,7 +40,7 @@ function judgeDoor(door: DoorFacts, host: string, now: number): readonly Verdict
         "Is the service running, does it listen there, and does no firewall stand between?",
       ],
     ];
-  const verdicts: Verdict[] = [];
+  const verdicts: CheckResult[] = [];
   if (greeting !== undefined) {
     const isGood = / ESMTP( |$)/.test(greeting);
     verdicts.push(
@@ -44,16 +49,16 @@ function judgeDoor(door: DoorFacts, host: string, now: number): readonly Verdict
         : ["warning", `greets as ${greeting.slice(0, 100)}`, "Some monitors want the word ESMTP in it."],
     );
   }
-  if (door.kind === "starttls") verdicts.push(...judgeClear(door));
-  if (door.tls) verdicts.push(...judgeTls(door, host, now));
+  if (port.kind === "starttls") verdicts.push(...judgeClear(port));
+  if (port.tls) verdicts.push(...judgeTls(port, host, now));
   else
     verdicts.push([
       "failed",
       `TLS does not come about: ${trouble ?? "it is not offered"}`,
       "Without TLS no mail program shows its password.",
     ]);
-  if (door.offers) verdicts.push(...judgeOffers(door.offers));
-  verdicts.push(...judgeRefusals(door));
+  if (port.offers) verdicts.push(...judgeOffers(port.offers));
+  verdicts.push(...judgeRefusals(port));
   const slowest = [...times].sort(([, one], [, other]) => other - one)[0];
   if (slowest) {
     const all = times.reduce((sum, [, time]) => sum + time, 0);
@@ -67,7 +72,7 @@ function judgeDoor(door: DoorFacts, host: string, now: number): readonly Verdict
   return verdicts;
 }
 
-function judgeClear({ inClear }: DoorFacts): readonly Verdict[] {
+function judgeClear({ inClear }: PortFacts): readonly CheckResult[] {
   if (!inClear) return [];
   return [
     inClear.has("STARTTLS")
@@ -83,7 +88,7 @@ function judgeClear({ inClear }: DoorFacts): readonly Verdict[] {
   ];
 }
 
-function judgeTls({ tls, oldTls }: DoorFacts, host: string, now: number): readonly Verdict[] {
+function judgeTls({ tls, oldTls }: PortFacts, host: string, now: number): readonly CheckResult[] {
   if (!tls) return [];
   const [own] = tls.peer;
   const days = own ? daysLeft(own, now) : Number.NaN;
@@ -115,7 +120,7 @@ function judgeTls({ tls, oldTls }: DoorFacts, host: string, now: number): readon
   ];
 }
 
-function judgeOffers(offers: ReadonlyMap<string, string>): readonly Verdict[] {
+function judgeOffers(offers: ReadonlyMap<string, string>): readonly CheckResult[] {
   const auth = offers.get("AUTH");
   const size = offers.get("SIZE");
   return [
@@ -138,7 +143,7 @@ function judgeOffers(offers: ReadonlyMap<string, string>): readonly Verdict[] {
 
 const mebibytes = (size: string): string => `${(Number(size) / 2 ** 20).toFixed(1)} MiB`;
 
-function judgeRefusals({ relaying, wrongPassword }: DoorFacts): readonly Verdict[] {
+function judgeRefusals({ relaying, wrongPassword }: PortFacts): readonly CheckResult[] {
   return [
     ...(relaying
       ? [
@@ -171,7 +176,7 @@ function judgeRefusals({ relaying, wrongPassword }: DoorFacts): readonly Verdict
   ];
 }
 
-function judgeLogin({ user, login, forging, trouble }: LoginFacts): readonly Verdict[] {
+function judgeLogin({ user, login, forging, trouble }: LoginFacts): readonly CheckResult[] {
   if (!login) return [["unknown", `${user} could not log in: ${trouble ?? "AUTH was not reached"}`]];
   if (login.code !== 235)
     return [
@@ -181,7 +186,7 @@ function judgeLogin({ user, login, forging, trouble }: LoginFacts): readonly Ver
         "Check the user name and the password file that was given.",
       ],
     ];
-  const verdicts: Verdict[] = [["ok", `${user} can log in`]];
+  const verdicts: CheckResult[] = [["ok", `${user} can log in`]];
   if (forging) {
     verdicts.push(
       forging.code < 400
@@ -196,27 +201,21 @@ function judgeLogin({ user, login, forging, trouble }: LoginFacts): readonly Ver
   return verdicts;
 }
 
-const said = ({ code, text }: Said): string => `${code} ${text}`.replace(/\p{Cc}+/gu, " ").slice(0, 120);
+const said = ({ code, text }: ServerReply): string =>
+  `${code} ${text}`.replace(/\p{Cc}+/gu, " ").slice(0, 120);
 
-/** The worst state of all: what Nagios counts by. */
-export function worstState(findings: readonly Finding[]): State {
-  const order: readonly State[] = ["failed", "unknown", "warning", "ok"];
+/** The worst state of all, for Nagios. */
+export function worstState(findings: readonly CheckFinding[]): CheckState {
+  const order: readonly CheckState[] = ["failed", "unknown", "warning", "ok"];
   return order.find((state) => findings.some((finding) => finding.state === state)) ?? "unknown";
 }
 
-// What the names of a submission service are worth. Pure.
-
-export type State = "ok" | "warning" | "failed" | "unknown";
-
-/** `advice`, one sentence, where something is to be done. */
-export type Verdict = readonly [state: State, words: string, advice?: string];
-
 /** Addresses, SRV, PTR, SPF and DMARC. */
-export function judgeDns(
+function judgeDns(
   { addresses, srv, reverse, spf, dmarc }: DnsFacts,
   domain: string,
   host: string,
-): readonly Verdict[] {
+): readonly CheckResult[] {
   if (addresses === "trouble")
     return [
       [
@@ -228,8 +227,8 @@ export function judgeDns(
   if (addresses.length === 0) return [["failed", `${host} has no address`, "Add A and AAAA records for it."]];
   return [
     ["ok", `${host} has ${addresses.join(", ")}`],
-    ...srv.map((fact): Verdict => judgeSrv(fact, domain)),
-    ...reverse.map(({ address, names, leadsBack }): Verdict => {
+    ...srv.map((fact): CheckResult => judgeSrv(fact, domain)),
+    ...reverse.map(({ address, names, leadsBack }): CheckResult => {
       if (names === "trouble") return ["unknown", `the DNS does not tell the name of ${address}`];
       if (names.length === 0)
         return [
@@ -245,12 +244,12 @@ export function judgeDns(
             "Let the name of the PTR record have this address.",
           ];
     }),
-    ...spf.map(({ address, result }): Verdict => judgeSpf(address, result, domain)),
+    ...spf.map(({ address, result }): CheckResult => judgeSpf(address, result, domain)),
     judgeDmarc(dmarc, domain),
   ];
 }
 
-function judgeSrv({ label, targets }: DnsFacts["srv"][number], domain: string): Verdict {
+function judgeSrv({ label, targets }: DnsFacts["srv"][number], domain: string): CheckResult {
   const name = `${label}.${domain}`;
   if (targets === "trouble") return ["unknown", `the DNS does not answer for ${name}`];
   const isWrong = !["_submission._tcp", "_submissions._tcp"].includes(label);
@@ -278,7 +277,7 @@ function judgeSrv({ label, targets }: DnsFacts["srv"][number], domain: string): 
   return ["ok", `${name} leads to ${shown}`];
 }
 
-function judgeSpf(address: string, result: string, domain: string): Verdict {
+function judgeSpf(address: string, result: string, domain: string): CheckResult {
   const found = `SPF of ${domain} for ${address}: ${result}`;
   switch (result) {
     case "pass":
@@ -307,7 +306,7 @@ function judgeSpf(address: string, result: string, domain: string): Verdict {
   }
 }
 
-function judgeDmarc(dmarc: string | null, domain: string): Verdict {
+function judgeDmarc(dmarc: string | null, domain: string): CheckResult {
   if (dmarc === null) return ["unknown", `the DNS does not answer for _dmarc.${domain}`];
   if (dmarc === "")
     return [

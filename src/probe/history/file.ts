@@ -1,6 +1,6 @@
 /**
- * The history: a file to which each result is appended as a line of JSON. A line is small, and written in one go, so that several
- * probes may append side by side; one that is torn or not understood costs nothing but itself.
+ * The history: a file to which each result is appended as a line of JSON. A line is small and written at once, so several
+ * probes may append side by side. A line that is torn or not understood is skipped.
  */
 
 import { createReadStream } from "node:fs";
@@ -8,10 +8,10 @@ import { type FileHandle, open } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Outcome, outcomes, type Result } from "../result.ts";
+import { outcomes, type ProbeOutcome, type ProbeResult } from "../result.ts";
 
 /** Appends `results` to the file `path`, which is made where it is missing. Throws a Failure. */
-export async function append(path: string, results: readonly Result[]): Promise<void> {
+export async function append(path: string, results: readonly ProbeResult[]): Promise<void> {
   if (results.length === 0) return;
   await withFile(path, async () => {
     const file = await open(path, "a+", 0o640);
@@ -33,14 +33,18 @@ async function endsAmidLine(file: FileHandle): Promise<boolean> {
 }
 
 /** The results since `since`, oldest first; none where there is no such file. Throws a Failure. */
-export async function read(path: string, since: number): Promise<readonly Result[]> {
-  const results: Result[] = [];
+export async function read(path: string, since: number): Promise<readonly ProbeResult[]> {
+  const results: ProbeResult[] = [];
   await eachSince(path, since, (result) => results.push(result));
   return results.sort((one, other) => one.at - other.at);
 }
 
-/** The same one by one, in the order in which they were told, for those who need not hold them all. */
-export async function eachSince(path: string, since: number, hear: (result: Result) => void): Promise<void> {
+/** The same one by one, in the order of the file, without holding them all. */
+export async function eachSince(
+  path: string,
+  since: number,
+  hear: (result: ProbeResult) => void,
+): Promise<void> {
   await withFile(path, async () => {
     try {
       for await (const line of createInterface({ input: createReadStream(path, "utf8") })) {
@@ -53,10 +57,10 @@ export async function eachSince(path: string, since: number, hear: (result: Resu
   });
 }
 
-/** Nothing is written anew for less, in milliseconds: most runs find nothing to do. */
+/** The file is not rewritten for less, in milliseconds: most runs find nothing to do. */
 const grace = 7 * 86_400_000;
 
-/** Writes the file anew without what is older than `before`, where its first line is much older. Throws a Failure. */
+/** Rewrites the file without results older than `before`, where its first line is much older. Throws a Failure. */
 export async function trim(path: string, before: number): Promise<void> {
   if ((await oldest(path)) >= before - grace) return;
   const kept = await read(path, before);
@@ -64,7 +68,7 @@ export async function trim(path: string, before: number): Promise<void> {
   await withFile(path, () => replaceFile(path, text, { mode: 0o640 }));
 }
 
-/** When the first result was told of; infinity where there is none. */
+/** The time of the first result; infinity where there is none. */
 async function oldest(path: string): Promise<number> {
   let found = Number.POSITIVE_INFINITY;
   await withFile(path, async () => {
@@ -85,9 +89,9 @@ async function oldest(path: string): Promise<number> {
   return found;
 }
 
-const lineOf = (result: Result): string => `${JSON.stringify({ ...result, arrival: undefined })}\n`;
+const lineOf = (result: ProbeResult): string => `${JSON.stringify({ ...result, arrival: undefined })}\n`;
 
-function parse(line: string): Result | undefined {
+function parse(line: string): ProbeResult | undefined {
   let found: unknown;
   try {
     found = JSON.parse(line);
@@ -97,10 +101,10 @@ function parse(line: string): Result | undefined {
   return isResult(found) ? found : undefined;
 }
 
-function isResult(found: unknown): found is Result {
+function isResult(found: unknown): found is ProbeResult {
   if (typeof found !== "object" || found === null) return false;
   const { route, provider, at, outcome, grade, words, submitted, after } = found as Partial<
-    Record<keyof Result, unknown>
+    Record<keyof ProbeResult, unknown>
   >;
   const texts = [route, provider, words].every((text) => typeof text === "string");
   const times = [submitted, after].every((time) => time === undefined || Number.isFinite(time));
@@ -109,7 +113,7 @@ function isResult(found: unknown): found is Result {
   );
 }
 
-const isOutcome = (found: unknown): found is Outcome =>
+const isOutcome = (found: unknown): found is ProbeOutcome =>
   typeof found === "string" && Object.hasOwn(outcomes, found);
 
 async function withFile(path: string, work: () => Promise<void>): Promise<void> {

@@ -1,30 +1,30 @@
-/** The history as one page that needs nothing else: no script, no font, no picture from anywhere. Pure. */
-import { type Result, seconds } from "../result.ts";
+/** The history as one self-contained page: no script, no font, no picture from elsewhere. Pure. */
+import { type ProbeResult, seconds } from "../result.ts";
 import {
   calendarStrip,
   countsOf,
   html,
   isGood,
-  type Kind,
   kindOf,
   kinds,
   latencyChart,
   type Markup,
   moment,
+  type OutcomeKind,
   placementBar,
   worstOf,
 } from "./charts.ts";
-import { groupBy, type Slice, slices, statisticsOf } from "./statistics.ts";
+import { groupBy, slices, statisticsOf, type TimeSlice } from "./statistics.ts";
 import { percent } from "./summary.ts";
 
 const hour = 3_600_000;
 const day = 24 * hour;
 
-/** Troubles that are listed, the latest first. */
+/** How many failures are listed, the latest first. */
 const listed = 30;
 
 /** The page for `results`, oldest first, as things stand at `now`; 30 days of them are shown. */
-export function writePage(results: readonly Result[], now: number): string {
+export function writePage(results: readonly ProbeResult[], now: number): string {
   const month = results.filter(({ at }) => at > now - 30 * day && at <= now);
   const routes = groupBy(month, ({ route }) => route);
   const { markup } = html`<!doctype html>
@@ -49,9 +49,9 @@ ${month.length === 0 ? html`<p>Nothing was probed in this time.</p>` : everythin
   return markup;
 }
 
-type Routes = readonly (readonly [string, readonly Result[]])[];
+type RouteResults = readonly (readonly [string, readonly ProbeResult[]])[];
 
-const everything = (month: readonly Result[], routes: Routes, now: number): Markup => html`
+const everything = (month: readonly ProbeResult[], routes: RouteResults, now: number): Markup => html`
 ${tiles(month, routes, now)}
 <h2>Where mail lands, by provider</h2>
 <section class="card">
@@ -67,7 +67,7 @@ ${routes.map(([name, results]) => card(name, results, now))}
 ${troubles(month)}
 `;
 
-function tiles(month: readonly Result[], routes: Routes, now: number): Markup {
+function tiles(month: readonly ProbeResult[], routes: RouteResults, now: number): Markup {
   const lastDay = month.filter(({ at }) => at > now - day);
   const [today, all] = [statisticsOf(lastDay), statisticsOf(month)];
   const well = routes.filter(([, results]) => isGood(kindOf(latest(results)) ?? "unseen")).length;
@@ -83,7 +83,7 @@ ${tile(time(all.percentile95), "95 % arrive within")}
 const tile = (figure: string, words: string): Markup =>
   html`<div class="tile"><b>${figure}</b><small>${words}</small></div>`;
 
-function provider(name: string, results: readonly Result[]): Markup {
+function provider(name: string, results: readonly ProbeResult[]): Markup {
   const { success } = statisticsOf(results);
   const counts = countsOf(results);
   const words = counts.map(([kind, count]) => `${count} ${kinds[kind]}`).join(", ");
@@ -93,17 +93,17 @@ ${placementBar(counts)}
 </div>`;
 }
 
-function legend(results: readonly Result[]): Markup {
+function legend(results: readonly ProbeResult[]): Markup {
   const shown = countsOf(results).map(([kind]) => kind);
   return html`<ul class="legend">${shown.map((kind) => html`<li><svg viewBox="0 0 1 1" aria-hidden="true"><rect class="${kind}" width="1" height="1"/></svg>${kinds[kind]}</li>`)}</ul>`;
 }
 
-function card(name: string, results: readonly Result[], now: number): Markup {
+function card(name: string, results: readonly ProbeResult[], now: number): Markup {
   const { success, median, percentile95 } = statisticsOf(results);
   const last = latest(results);
   const midnight = Math.ceil(now / day) * day; // so that a column is a day of the calendar
-  const kind: Kind | undefined = kindOf(last);
-  const week: readonly Slice[] = slices(results, now - 7 * day, now, 84);
+  const kind: OutcomeKind | undefined = kindOf(last);
+  const week: readonly TimeSlice[] = slices(results, now - 7 * day, now, 84);
   return html`<article class="card">
 <div class="head"><h3>${name}</h3><span class="chip ${kind ?? "empty"}">${kind === undefined ? "on its way" : kinds[kind]}</span></div>
 <p class="soft last" title="${last.words}">${moment(last.at)}: ${last.words}</p>
@@ -120,13 +120,13 @@ const figure = (value: string, words: string): Markup =>
 const time = (milliseconds: number | undefined): string =>
   milliseconds === undefined ? "–" : seconds(milliseconds);
 
-const latest = (results: readonly Result[]): Result => {
+const latest = (results: readonly ProbeResult[]): ProbeResult => {
   const last = results.at(-1);
   if (!last) throw new Error("a route without results");
   return last;
 };
 
-function troubles(month: readonly Result[]): Markup {
+function troubles(month: readonly ProbeResult[]): Markup {
   const bad = month
     .filter((result) => !["inbox", undefined].includes(kindOf(result)))
     .slice(-listed)
@@ -141,7 +141,7 @@ ${bad.map((result) => html`<tr><td>${moment(result.at)}</td><td>${result.route}<
 
 const share = (success: number | undefined): string => (success === undefined ? "–" : percent(success));
 
-/** How the page looks: light and dark as the reader's system is, from a telephone's width to a wall's. A test measures the contrasts. */
+/** The style sheet: light and dark as the reader's system is, for telephones and wall screens. A test measures the contrasts. */
 export const style = `
 :root { color-scheme: light dark;
   --paper: #f5f6f8; --card: #ffffff; --ink: #1b2430; --soft: #566171; --rule: #dfe3e8; --accent: #2563a8;

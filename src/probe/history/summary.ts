@@ -1,6 +1,6 @@
 /** The history for people at a terminal: for each route a line for the last day, week and month. Pure. */
-import { type Result, seconds } from "../result.ts";
-import { groupBy, percentile, type Slice, slices, statisticsOf } from "./statistics.ts";
+import { type ProbeResult, seconds } from "../result.ts";
+import { groupBy, percentile, slices, statisticsOf, type TimeSlice } from "./statistics.ts";
 
 const hour = 3_600_000;
 const day = 24 * hour;
@@ -13,7 +13,7 @@ const spans = [
 ] as const;
 
 /** The lines, with their ends; `results` oldest first. */
-export function summaryText(results: readonly Result[], now: number): string {
+export function summaryText(results: readonly ProbeResult[], now: number): string {
   const month = results.filter(({ at }) => at > now - 30 * day && at <= now);
   if (month.length === 0) return "Nothing was probed in the last 30 days.\n";
   const routes = groupBy(month, ({ route }) => route);
@@ -45,15 +45,13 @@ const time = (milliseconds: number | undefined): string =>
 export const percent = (share: number): string =>
   share === 1 ? "100 %" : `${(Math.floor(share * 1000) / 10).toFixed(1)} %`;
 
-// A course of time in one line of characters.
-
 const steps = "▁▂▃▄▅▆▇█";
 
 /**
- * A character for each slice: the height is the median time until arrival, against the slowest slice; `×` is a slice in which
- * something did not reach the inbox, a blank one without probes.
+ * A character for each slice: its height is the median time until arrival, relative to the slowest slice; `×` is a slice
+ * in which something did not reach the inbox, a blank is one without probes.
  */
-export function sparkline(parts: readonly Slice[]): string {
+export function sparkline(parts: readonly TimeSlice[]): string {
   const heights = parts.map(({ results }) => {
     const ended = results.filter(({ outcome }) => outcome !== "pending");
     if (ended.length === 0) return undefined;

@@ -4,7 +4,7 @@
  */
 import { errorCode } from "../../failure.ts";
 import { mistake, reason, withoutArgument } from "./mistake.ts";
-import type { Choice, Choices, OptionRow } from "./option.ts";
+import type { OptionChoice, OptionChoices, OptionRow } from "./option.ts";
 
 /** Standard input and the terminal: whoever sits in front of the program, or the file that stands for them. */
 export interface UserInput {
@@ -21,20 +21,20 @@ export interface OptionContents {
 }
 
 /** Whoever reads a group of options sees the names of that group. */
-export interface Answers<Name extends string> {
+export interface OptionAnswers<Name extends string> {
   /** Whether the option was given. */
   readonly has: (name: Name) => boolean;
   /** Every choice of these options, in the order in which they were given. */
   readonly given: <Some extends Name>(
     ...names: readonly Some[]
-  ) => readonly { readonly name: Some; readonly choice: Choice }[];
+  ) => readonly { readonly name: Some; readonly choice: OptionChoice }[];
   /** The option's value, asked for if need be; undefined if it was not given, or without a value that it can spare. */
   readonly text: (name: Name) => Promise<string | undefined>;
   /** The same for options that take files. */
   readonly contents: (name: Name) => Promise<OptionContents | undefined>;
   /** What one member of a list says. */
-  readonly textOf: (choice: Choice) => Promise<string | undefined>;
-  readonly contentsOf: (choice: Choice) => Promise<OptionContents | undefined>;
+  readonly textOf: (choice: OptionChoice) => Promise<string | undefined>;
+  readonly contentsOf: (choice: OptionChoice) => Promise<OptionContents | undefined>;
   /** What `value` stands for: standard input, a file, or itself. A mistake names the option. */
   readonly follow: (value: string, name: Name) => Promise<OptionContents>;
   /** Asks what no option has told. */
@@ -43,12 +43,12 @@ export interface Answers<Name extends string> {
 
 /** Follows `choices`; what standard input says is read once and serves all who ask for it. */
 export function answersOf(
-  choices: Choices,
+  choices: OptionChoices,
   user: UserInput,
   readFile: (path: string) => Uint8Array,
-): Answers<string> {
+): OptionAnswers<string> {
   let input: Promise<Uint8Array> | undefined;
-  const known = new Map<Choice, Promise<string | undefined>>();
+  const known = new Map<OptionChoice, Promise<string | undefined>>();
 
   async function ask(question: string, secret: boolean, pattern?: RegExp): Promise<string> {
     for (;;) {
@@ -65,7 +65,7 @@ export function answersOf(
     throw withoutArgument(row.name);
   }
 
-  function textOf(choice: Choice): Promise<string | undefined> {
+  function textOf(choice: OptionChoice): Promise<string | undefined> {
     const before = known.get(choice);
     if (before) return before;
     const text = typed(choice.row, choice.value);
@@ -73,7 +73,7 @@ export function answersOf(
     return text;
   }
 
-  async function contentsOf(choice: Choice): Promise<OptionContents | undefined> {
+  async function contentsOf(choice: OptionChoice): Promise<OptionContents | undefined> {
     const text = await textOf(choice);
     return text === undefined ? undefined : follow(text, choice.row.name);
   }

@@ -1,8 +1,8 @@
 /** Where the message is to arrive: from options to the plan's part. */
 import { Failure } from "../../failure.ts";
-import { readWhere, type Where } from "../arrival/location.ts";
-import type { Arrival, Protocol } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+import { type MailboxLocation, readLocation } from "../arrival/location.ts";
+import type { ArrivalPlan, ProtocolPlan } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import type { OptionGroup } from "./option.ts";
 
@@ -112,7 +112,7 @@ export const arrivalOptions = {
 type ArrivalOption = (typeof arrivalOptions.rows)[number]["name"];
 
 /** The variable that keeps the mailbox's password off the command line. */
-export const arrivePasswordVariable = "TPA_SUBMIT_ARRIVE_PASSWORD";
+const arrivePasswordVariable = "TPA_SUBMIT_ARRIVE_PASSWORD";
 
 const others = [
   ...["arrive-password-file", "arrive-timeout", "warn", "crit", "arrive-ca", "arrive-spam-folder"],
@@ -123,10 +123,10 @@ const day = 86_400_000;
 
 /** Undefined where nobody wants to know. Throws a Failure where an option is wrong, or two contradict each other. */
 export async function arrivalOf(
-  answers: Answers<ArrivalOption | "json">,
-  protocol: Protocol,
+  answers: OptionAnswers<ArrivalOption | "json">,
+  protocol: ProtocolPlan,
   variables: Readonly<Record<string, string | undefined>>,
-): Promise<Arrival | undefined> {
+): Promise<ArrivalPlan | undefined> {
   const place = await answers.text("arrive");
   if (place === undefined) {
     const lonely = others.find(answers.has);
@@ -146,7 +146,7 @@ export async function arrivalOf(
   if (key && key.length < 32) throw mistake(`--arrive-key: expected 32 octets or more, found ${key.length}`);
   const ca = await fileOf(answers, "arrive-ca");
   return {
-    where,
+    location: where,
     password: await passwordOf(answers, where, variables[arrivePasswordVariable]),
     timeout,
     warn,
@@ -160,7 +160,7 @@ export async function arrivalOf(
   };
 }
 
-function refuseContradictions(answers: Answers<ArrivalOption | "json">, protocol: Protocol): void {
+function refuseContradictions(answers: OptionAnswers<ArrivalOption | "json">, protocol: ProtocolPlan): void {
   const { quitAfter, dropAfter, dropAfterSend, messages } = protocol;
   if (quitAfter ?? dropAfter ?? dropAfterSend)
     throw mistake("--arrive wants a message that is sent: leave out --quit-after and --drop-after");
@@ -169,9 +169,9 @@ function refuseContradictions(answers: Answers<ArrivalOption | "json">, protocol
     throw mistake("--nagios and --json do not go together: leave one out");
 }
 
-function whereOf(place: string): Where {
+function whereOf(place: string): MailboxLocation {
   try {
-    return readWhere(place, "--arrive");
+    return readLocation(place, "--arrive");
   } catch (error) {
     throw error instanceof Failure ? mistake(error.message) : error;
   }
@@ -179,8 +179,8 @@ function whereOf(place: string): Where {
 
 /** Nobody logs in to a folder, nor to the probe itself. */
 async function passwordOf(
-  answers: Answers<ArrivalOption>,
-  where: Where,
+  answers: OptionAnswers<ArrivalOption>,
+  where: MailboxLocation,
   variable: string | undefined,
 ): Promise<string> {
   if (where.kind !== "imap") return "";
@@ -196,7 +196,7 @@ async function passwordOf(
 
 /** What the file holds that an option names; "-" is standard input. */
 async function fileOf(
-  answers: Answers<ArrivalOption>,
+  answers: OptionAnswers<ArrivalOption>,
   name: "arrive-password-file" | "arrive-key" | "arrive-ca",
 ): Promise<Uint8Array | undefined> {
   const path = await answers.text(name);
@@ -209,7 +209,7 @@ const units: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_0
 
 /** Milliseconds. */
 async function timeOf(
-  answers: Answers<ArrivalOption>,
+  answers: OptionAnswers<ArrivalOption>,
   name: "arrive-timeout" | "warn" | "crit" | "keep",
 ): Promise<number | undefined> {
   const text = await answers.text(name);

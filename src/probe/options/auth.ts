@@ -2,8 +2,8 @@
 
 import { statusOf } from "../exit-status.ts";
 import { mechanismNames, mechanismRows } from "../mechanisms.ts";
-import type { Auth, Need } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+import type { AuthPlan, Requirement } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import { type DumpSection, flag, needWords, type OptionGroup } from "./option.ts";
 
@@ -123,20 +123,20 @@ export const passwordVariable = "TPA_SUBMIT_PROBE_PASSWORD";
 const removed = "PROVIDED_BUT_REMOVED";
 
 /** What the reader of these options gets from elsewhere. */
-export interface Secrets {
+export interface LoginSources {
   /** $TPA_SUBMIT_PROBE_PASSWORD. */
   readonly password?: string;
   /** What .netrc knows for the server, and for the user if one is named. */
-  readonly netrc: (user: string | undefined) => Promise<Login | undefined>;
+  readonly netrc: (user: string | undefined) => Promise<NetrcLogin | undefined>;
   readonly warn: (text: string) => void;
 }
 
 /** Undefined where nothing asks for it. `implied`: the protocol's name does. */
 export async function authOf(
-  answers: Answers<AuthOption>,
+  answers: OptionAnswers<AuthOption>,
   implied: boolean,
-  secrets: Secrets,
-): Promise<Auth | undefined> {
+  secrets: LoginSources,
+): Promise<AuthPlan | undefined> {
   const asked = await askedFor(answers, implied);
   if (asked === undefined) return undefined;
   const map = new Map([...aliases, ...(await mapped(answers))].map(([name, is]) => [name.toUpperCase(), is]));
@@ -165,9 +165,9 @@ export async function authOf(
 
 /** The wish that counts, the first here, and the list of mechanisms of the last that has one, as typed: as swaks has it. */
 async function askedFor(
-  answers: Answers<AuthOption>,
+  answers: OptionAnswers<AuthOption>,
   implied: boolean,
-): Promise<{ readonly need: Need; readonly types: string } | undefined> {
+): Promise<{ readonly need: Requirement; readonly types: string } | undefined> {
   const wishes = [
     ["auth-optional-strict", "strict"],
     ["auth-optional", "optional"],
@@ -202,11 +202,11 @@ function typesFrom(
 }
 
 /** The pairs of --auth-map, names as typed. */
-async function mapped(answers: Answers<AuthOption>): Promise<readonly (readonly [string, string])[]> {
+async function mapped(answers: OptionAnswers<AuthOption>): Promise<readonly (readonly [string, string])[]> {
   return pairs(await answers.text("auth-map"), "auth-map").map(([name, type]) => [name, type.toUpperCase()]);
 }
 
-async function extraOf(answers: Answers<AuthOption>): Promise<ReadonlyMap<string, string>> {
+async function extraOf(answers: OptionAnswers<AuthOption>): Promise<ReadonlyMap<string, string>> {
   const extra = new Map<string, string>();
   for (const [key, value] of pairs(await answers.text("auth-extra"), "auth-extra")) {
     extra.set(key.toLowerCase(), value);
@@ -230,7 +230,11 @@ const needsSecret = (types: readonly string[]): boolean =>
   types.some((type) => mechanismRows.find(({ mechanism }) => mechanism.name === type)?.secret !== "none");
 
 /** From options, then .netrc, then whoever answers; without a secret nothing is asked for. */
-async function loginOf(answers: Answers<AuthOption>, secrets: Secrets, needed: boolean): Promise<Login> {
+async function loginOf(
+  answers: OptionAnswers<AuthOption>,
+  secrets: LoginSources,
+  needed: boolean,
+): Promise<NetrcLogin> {
   const given = (await answers.text("auth-user")) || undefined;
   const named = given === "<>" ? "" : given;
   const secret = await secretOf(answers, secrets);
@@ -241,7 +245,10 @@ async function loginOf(answers: Answers<AuthOption>, secrets: Secrets, needed: b
   return { user, password };
 }
 
-async function secretOf(answers: Answers<AuthOption>, { password }: Secrets): Promise<string | undefined> {
+async function secretOf(
+  answers: OptionAnswers<AuthOption>,
+  { password }: LoginSources,
+): Promise<string | undefined> {
   const file = await answers.text("auth-password-file");
   if (file !== undefined) return firstLine(answers, file);
   const given = await answers.text("auth-password");
@@ -251,7 +258,7 @@ async function secretOf(answers: Answers<AuthOption>, { password }: Secrets): Pr
 }
 
 /** Of a file, or of standard input for "-". */
-async function firstLine(answers: Answers<AuthOption>, path: string): Promise<string> {
+async function firstLine(answers: OptionAnswers<AuthOption>, path: string): Promise<string> {
   const value = path === "-" ? "-" : `@${path}`;
   const contents = await answers.follow(value, "auth-password-file");
   return new TextDecoder().decode(contents.octets).replace(/\r?\n.*$/s, "");
@@ -259,8 +266,8 @@ async function firstLine(answers: Answers<AuthOption>, path: string): Promise<st
 
 /** The lines of `--dump AUTH`, which shows the password as swaks does; `words` stands in its place elsewhere. */
 export async function authSection(
-  auth: Auth | undefined,
-  answers: Answers<AuthOption>,
+  auth: AuthPlan | undefined,
+  answers: OptionAnswers<AuthOption>,
   words?: string,
 ): Promise<DumpSection> {
   const title = "Authentication Info";
@@ -289,11 +296,11 @@ const byName = ([one]: readonly [string, unknown], [other]: readonly [string, un
   one < other ? -1 : 1;
 
 /** What --dump-as-body says in place of the password. */
-export const hidden = (auth: Auth | undefined): string => auth?.hide ?? removed;
+export const hidden = (auth: AuthPlan | undefined): string => auth?.hide ?? removed;
 
 // Logins from a .netrc file, as ftp(1) describes it: tokens between blanks, quoted ones too, macros skipped.
 
-export interface Login {
+export interface NetrcLogin {
   readonly user: string;
   readonly password: string;
 }
@@ -301,7 +308,7 @@ export interface Login {
 /**
  * The first entry for `machine`, with this `user` if one is named; else the default entry. Undefined where none fits.
  */
-export function lookUp(netrc: string, machine: string, user: string | undefined): Login | undefined {
+export function lookUp(netrc: string, machine: string, user: string | undefined): NetrcLogin | undefined {
   const entry = entriesOf(netrc).find(
     ({ machine: name, login }) =>
       (name === undefined || name === machine) && (user === undefined || login === user),

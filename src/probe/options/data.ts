@@ -1,9 +1,9 @@
 /** The message: from options to what it is made of. */
-import type { Attachment, Draft } from "../message.ts";
-import type { Answers } from "./answers.ts";
+import type { Attachment, MessageDraft } from "../message.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { withoutArgument } from "./mistake.ts";
 import type { OptionGroup } from "./option.ts";
-import type { Addresses } from "./protocol.ts";
+import type { EnvelopeAddresses } from "./protocol.ts";
 
 export const dataOptions = {
   title: "The message",
@@ -125,7 +125,10 @@ export const dataOptions = {
 type DataOption = (typeof dataOptions.rows)[number]["name"];
 
 /** Reads the options. Throws a Failure where a file cannot be read or a value is missing. */
-export async function draftOf(answers: Answers<DataOption>, addresses: Addresses): Promise<Draft> {
+export async function draftOf(
+  answers: OptionAnswers<DataOption>,
+  addresses: EnvelopeAddresses,
+): Promise<MessageDraft> {
   const body = await answers.contents("body");
   const template = answers.has("data")
     ? await answers.contents("data")
@@ -147,8 +150,8 @@ export async function draftOf(answers: Answers<DataOption>, addresses: Addresses
 }
 
 async function listsOf(
-  answers: Answers<DataOption>,
-): Promise<Pick<Draft, "attachments" | "added" | "replaced">> {
+  answers: OptionAnswers<DataOption>,
+): Promise<Pick<MessageDraft, "attachments" | "added" | "replaced">> {
   const attachments: Attachment[] = [];
   const added: string[] = [];
   const replaced: string[] = [];

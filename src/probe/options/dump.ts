@@ -1,30 +1,30 @@
 /** --dump: what the options amount to, section by section, as swaks lays it out; and --support. */
-import type { Auth, Data, Output, Transport, Xclient } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+import type { AuthPlan, MessageData, OutputPlan, TransportPlan, XclientPlan } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { authSection, hidden } from "./auth.ts";
-import type { Choice, Choices, DumpSection } from "./option.ts";
+import type { DumpSection, OptionChoice, OptionChoices } from "./option.ts";
 import { outputSection } from "./output.ts";
-import { type ProtocolChoice, protocolSection } from "./protocol.ts";
-import { type ProxyChoice, proxySection } from "./proxy.ts";
+import { type ChosenProtocol, protocolSection } from "./protocol.ts";
+import { type ChosenProxy, proxySection } from "./proxy.ts";
 import { type OptionName, rows } from "./table.ts";
-import { type TlsChoice, tlsSection } from "./tls.ts";
+import { type ChosenTls, tlsSection } from "./tls.ts";
 import { transportSection } from "./transport.ts";
 import { xclientSection } from "./xclient.ts";
 
 /** All that a dump tells. */
 export interface DumpedOptions {
-  readonly answers: Answers<OptionName>;
-  readonly choices: Choices;
-  readonly called: ProgramNames;
-  readonly output: Output;
-  readonly transport: Transport;
+  readonly answers: OptionAnswers<OptionName>;
+  readonly choices: OptionChoices;
+  readonly programNames: ProgramNames;
+  readonly output: OutputPlan;
+  readonly transport: TransportPlan;
   /** Where the run would connect. */
   readonly server: string;
-  readonly said: ProtocolChoice;
-  readonly xclient: Xclient | undefined;
-  readonly proxy: ProxyChoice | undefined;
-  readonly tls: TlsChoice | undefined;
-  readonly auth: Auth | undefined;
+  readonly protocol: ChosenProtocol;
+  readonly xclient: XclientPlan | undefined;
+  readonly proxy: ChosenProxy | undefined;
+  readonly tls: ChosenTls | undefined;
+  readonly auth: AuthPlan | undefined;
 }
 
 /** What swaks tells of its Perl modules: here all of it is part of the program. */
@@ -54,10 +54,10 @@ const sections: readonly (readonly [
   string,
   (known: DumpedOptions, words?: string) => DumpSection | Promise<DumpSection>,
 ])[] = [
-  ["APP", ({ choices, called }, words) => appSection(choices, called, words)],
+  ["APP", ({ choices, programNames }, words) => appSection(choices, programNames, words)],
   ["OUTPUT", ({ output, answers }) => outputSection(output, answers)],
   ["TRANSPORT", ({ transport, server }) => transportSection(transport, server)],
-  ["PROTOCOL", ({ answers, said }) => protocolSection(answers, said)],
+  ["PROTOCOL", ({ answers, protocol }) => protocolSection(answers, protocol)],
   ["XCLIENT", ({ xclient, answers }) => xclientSection(xclient, answers)],
   ["PROXY", ({ proxy }) => proxySection(proxy)],
   ["TLS", ({ tls }) => tlsSection(tls)],
@@ -74,7 +74,7 @@ function wanted(list: string | undefined): (name: string) => boolean {
 export async function dumpText(
   known: DumpedOptions,
   list: string | undefined,
-  data: Data,
+  data: MessageData,
 ): Promise<Uint8Array> {
   const isWanted = wanted(list);
   const parts = (await printed(known, list)).map((text) => Buffer.from(text));
@@ -98,7 +98,7 @@ export async function dumpBody(known: DumpedOptions, list: string | undefined): 
 }
 
 /** The message with its body's lines as --dump prints them elsewhere; on the wire they end in CRLF. */
-export function withLines(data: Data, body: Uint8Array): Data {
+export function withLines(data: MessageData, body: Uint8Array): MessageData {
   const text = Buffer.from(body).toString("latin1").slice(0, -1);
   const octets = Buffer.from(data.octets).toString("latin1");
   return {
@@ -241,7 +241,7 @@ export interface ProgramNames {
 }
 
 /** `words` stands in place of the password. */
-export function appSection(choices: Choices, { program, mailer }: ProgramNames, words?: string): DumpSection {
+function appSection(choices: OptionChoices, { program, mailer }: ProgramNames, words?: string): DumpSection {
   const sorted = order.flatMap((names) => choices.all.filter(({ row }) => names.includes(row.name)));
   return {
     title: "App Info",
@@ -252,14 +252,14 @@ export function appSection(choices: Choices, { program, mailer }: ProgramNames, 
   };
 }
 
-function wordOf({ row: { name }, value }: Choice, words: string | undefined): string {
+function wordOf({ row: { name }, value }: OptionChoice, words: string | undefined): string {
   if (value === undefined || value === "") return `--${name}`;
   const shown = name === "auth-password" ? (words ?? value) : value;
   return `--${name} '${shown.replaceAll("'", "'\\''")}'`;
 }
 
 /** The section's lines, each with its line feed. */
-export function printSection({ title, lines, width = 0 }: DumpSection): string {
+function printSection({ title, lines, width = 0 }: DumpSection): string {
   const column = Math.max(width, ...lines.map(([name]) => name.length));
   const below = `\n${" ".repeat(column + 5)}`;
   const printed = lines.map(([name, value]) => {

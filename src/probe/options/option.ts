@@ -46,7 +46,7 @@ export interface OptionGroup {
 }
 
 /** One option that counts, in the place in which it was given. */
-export interface Choice {
+export interface OptionChoice {
   readonly row: OptionRow;
   readonly value?: string;
   /** It stands on the command line, where ps shows it. */
@@ -54,11 +54,11 @@ export interface Choice {
 }
 
 /** What was chosen, all sources together, later ones over earlier ones; nothing is read or asked for yet. */
-export interface Choices {
+export interface OptionChoices {
   /** All that count, in the order given: one of each name, but for lists. */
-  readonly all: readonly Choice[];
+  readonly all: readonly OptionChoice[];
   /** The last choice of this name. */
-  readonly get: (name: string) => Choice | undefined;
+  readonly get: (name: string) => OptionChoice | undefined;
   readonly has: (name: string) => boolean;
 }
 

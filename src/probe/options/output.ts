@@ -1,6 +1,6 @@
 /** What is shown and where: from options to the plan's output and its --dump section. */
-import type { Output } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+import type { OutputPlan } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import { type DumpSection, flag, type OptionGroup } from "./option.ts";
 
@@ -185,7 +185,7 @@ type OutputOption = (typeof outputOptions.rows)[number]["name"];
 const standard = { stdout: "&STDOUT", stderr: "&STDERR" } as const;
 
 /** Reads the options; throws a Failure where one is wrong. */
-export async function outputOf(answers: Answers<OutputOption>): Promise<Output> {
+export async function outputOf(answers: OptionAnswers<OutputOption>): Promise<OutputPlan> {
   const both = await answers.text("output");
   const shown = (name: "no-send-hints" | "no-receive-hints" | "no-info-hints"): boolean =>
     !answers.has(name) && !answers.has("no-hints");
@@ -213,7 +213,7 @@ export async function outputOf(answers: Answers<OutputOption>): Promise<Output> 
   };
 }
 
-async function timeLapseOf(answers: Answers<OutputOption>): Promise<Output["timeLapse"]> {
+async function timeLapseOf(answers: OptionAnswers<OutputOption>): Promise<OutputPlan["timeLapse"]> {
   if (!answers.has("show-time-lapse")) return undefined;
   const unit = (await answers.text("show-time-lapse")) ?? "";
   if (unit === "") return "fraction";
@@ -222,14 +222,14 @@ async function timeLapseOf(answers: Answers<OutputOption>): Promise<Output["time
 }
 
 /** Any number but 2 and 3 means 1. */
-async function silenceOf(answers: Answers<OutputOption>): Promise<Output["silent"]> {
+async function silenceOf(answers: OptionAnswers<OutputOption>): Promise<OutputPlan["silent"]> {
   if (!answers.has("silent")) return 0;
   const level = Number(await answers.text("silent"));
   return level === 2 || level === 3 ? level : 1;
 }
 
 /** The lines of `--dump OUTPUT`; Perl's addresses of file handles are file descriptors here. */
-export function outputSection(output: Output, answers: Answers<OutputOption>): DumpSection {
+export function outputSection(output: OutputPlan, answers: OptionAnswers<OutputOption>): DumpSection {
   const place = (stream: "stdout" | "stderr", descriptor: number): string => {
     const given = answers.has("output") || answers.has(`output-file-${stream}`);
     return `${given ? output[stream] : stream.toUpperCase()} (GLOB(0x${descriptor}),GLOB(0x${descriptor}))`;

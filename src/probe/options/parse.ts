@@ -1,24 +1,24 @@
 /** From a command line to a plan, or to a text to print, or to what is wrong: who uses this folder begins here. */
 import { errorCode, Failure } from "../../failure.ts";
 import { statusOf } from "../exit-status.ts";
-import { buildMessage, type Circumstances } from "../message.ts";
-import type { Data, Output, Plan, Transport } from "../plan.ts";
-import { type Answers, answersOf, type UserInput } from "./answers.ts";
+import { buildMessage, type TokenValues } from "../message.ts";
+import type { MessageData, OutputPlan, ProbePlan, TransportPlan } from "../plan.ts";
+import { answersOf, type OptionAnswers, type UserInput } from "./answers.ts";
 import { arrivalOf } from "./arrival.ts";
 import { authOf, lookUp, passwordVariable } from "./auth.ts";
 import { draftOf } from "./data.ts";
 import { type DumpedOptions, dumpBody, dumpText, type ProgramNames, support, withLines } from "./dump.ts";
 import { completionFor, helpText } from "./help.ts";
 import { mistake, reason } from "./mistake.ts";
-import type { Choices } from "./option.ts";
+import type { OptionChoices } from "./option.ts";
 import { outputOf } from "./output.ts";
 import {
-  type Addresses,
   addressesOf,
+  type ChosenProtocol,
   dialectOf,
+  type EnvelopeAddresses,
   endsBeforeRecipients,
   type LocalNames,
-  type ProtocolChoice,
   protocolOf,
   standardPort,
   stopsOf,
@@ -27,18 +27,18 @@ import {
 import { proxyOf, proxyPlan } from "./proxy.ts";
 import { gather, type OptionSources } from "./sources.ts";
 import type { OptionName } from "./table.ts";
-import { beginningOf, type Files, tlsOf, tlsPlan } from "./tls.ts";
+import { beginningOf, type FileAccess, tlsOf, tlsPlan } from "./tls.ts";
 import { hasTarget, routed, transportOf } from "./transport.ts";
 import { xclientOf } from "./xclient.ts";
 
 /** Everything outside that options may look at. */
-export interface OptionDependencies extends OptionSources, Files {
+export interface OptionDependencies extends OptionSources, FileAccess {
   readonly user: UserInput;
   readonly names: LocalNames;
-  readonly called: ProgramNames;
+  readonly programNames: ProgramNames;
   /** "tpa-submit 1.0.0": what --version prints. */
   readonly version: string;
-  readonly circumstances: Circumstances;
+  readonly tokens: TokenValues;
   /** Somebody looks at standard error. */
   readonly terminal: boolean;
   /** Empties a file, or makes it. Throws as node:fs does. */
@@ -52,15 +52,15 @@ export interface OptionDependencies extends OptionSources, Files {
 }
 
 /** Where printed text goes: paths, "&STDOUT" or "&STDERR". */
-export type OutputPlaces = Pick<Output, "stdout" | "stderr">;
+export type OutputPlaces = Pick<OutputPlan, "stdout" | "stderr">;
 
 /**
  * What comes of a command line. `warnings` are lines for standard error that come first, whatever happens.
  * run: obey the plan. print: write the octets to standard output and end with 0. mistake: write the text to standard
  * error, and end with the status.
  */
-export type ParsedProbe = { readonly warnings: readonly string[]; readonly places: OutputPlaces } & (
-  | { readonly kind: "run"; readonly plan: Plan }
+export type ParsedCommandLine = { readonly warnings: readonly string[]; readonly places: OutputPlaces } & (
+  | { readonly kind: "run"; readonly plan: ProbePlan }
   | { readonly kind: "print"; readonly octets: Uint8Array }
   | { readonly kind: "mistake"; readonly text: string; readonly status: number }
 );
@@ -68,7 +68,7 @@ export type ParsedProbe = { readonly warnings: readonly string[]; readonly place
 const usual: OutputPlaces = { stdout: "&STDOUT", stderr: "&STDERR" };
 
 /** Reads all options; asks, reads files and looks up what they need, and nothing that they do not. */
-export async function parseProbe(dependencies: OptionDependencies): Promise<ParsedProbe> {
+export async function parseProbe(dependencies: OptionDependencies): Promise<ParsedCommandLine> {
   const warnings: string[] = [];
   let places = usual;
   let quiet = false;
@@ -77,7 +77,7 @@ export async function parseProbe(dependencies: OptionDependencies): Promise<Pars
   };
   try {
     const choices = gather(dependencies);
-    const answers: Answers<OptionName> = answersOf(choices, dependencies.user, dependencies.readFile);
+    const answers: OptionAnswers<OptionName> = answersOf(choices, dependencies.user, dependencies.readFile);
     const early = earlyText(answers, choices, dependencies);
     if (early !== undefined) return { kind: "print", octets: Buffer.from(early), warnings, places };
     if (answers.has("trigger-deprecation")) warn(deprecation);
@@ -108,8 +108,8 @@ const visiblePassword =
 
 /** What is told before anything else is looked at. */
 function earlyText(
-  answers: Answers<OptionName>,
-  choices: Choices,
+  answers: OptionAnswers<OptionName>,
+  choices: OptionChoices,
   dependencies: OptionDependencies,
 ): string | undefined {
   if (answers.has("help")) return helpText;
@@ -118,7 +118,7 @@ function earlyText(
   return shell === undefined ? undefined : completionFor(shell);
 }
 
-const isVisible = (choices: Choices): boolean => {
+const isVisible = (choices: OptionChoices): boolean => {
   const password = choices.get("auth-password");
   return password?.visible === true && password.value !== undefined && password.value !== "";
 };
@@ -136,11 +136,15 @@ function openPlaces({ stdout, stderr }: OutputPlaces, dependencies: OptionDepend
 }
 
 /** As --dump-mail shows it. */
-const mailOf = ({ octets, fixup }: Data): Uint8Array => (fixup ? octets.subarray(0, -1) : octets);
+const mailOf = ({ octets, fixup }: MessageData): Uint8Array => (fixup ? octets.subarray(0, -1) : octets);
 
 /** What is to be done, with the files read that it needs. */
-async function planOf(known: DumpedOptions, data: Data, dependencies: OptionDependencies): Promise<Plan> {
-  const { answers, output, transport, said, xclient, proxy, tls, auth } = known;
+async function planOf(
+  known: DumpedOptions,
+  data: MessageData,
+  dependencies: OptionDependencies,
+): Promise<ProbePlan> {
+  const { answers, output, transport, protocol: choice, xclient, proxy, tls, auth } = known;
   const readText = (path: string): string => {
     try {
       return new TextDecoder().decode(dependencies.readFile(path));
@@ -150,10 +154,10 @@ async function planOf(known: DumpedOptions, data: Data, dependencies: OptionDepe
       throw mistake(`${path} could not be read (${reason(code)})`, statusOf("tls"));
     }
   };
-  const protocol = await protocolOf(answers, said);
+  const protocol = await protocolOf(answers, choice);
   const arrival = await arrivalOf(answers, protocol, dependencies.environment);
   return {
-    transport: routed(transport, said.addresses),
+    transport: routed(transport, choice.addresses),
     protocol,
     ...(xclient && { xclient }),
     ...(proxy && { proxy: proxyPlan(proxy) }),
@@ -184,13 +188,13 @@ const asked = [
 ] as const;
 
 /** Reads every group of options. `shown` is the message as --dump prints it. */
-export async function readGroups(
-  answers: Answers<OptionName>,
-  choices: Choices,
-  output: Output,
+async function readGroups(
+  answers: OptionAnswers<OptionName>,
+  choices: OptionChoices,
+  output: OutputPlan,
   dependencies: OptionDependencies,
   warn: (text: string) => void,
-): Promise<{ readonly known: DumpedOptions; readonly data: Data; readonly shown: Data }> {
+): Promise<{ readonly known: DumpedOptions; readonly data: MessageData; readonly shown: MessageData }> {
   for (const name of asked) await answers.text(name);
   const dialect = await dialectOf(answers);
   const beginning = beginningOf(answers, dialect.tls);
@@ -199,7 +203,7 @@ export async function readGroups(
   const mayLack = endsBeforeRecipients(stops) && hasTarget(transport);
   const addresses = await addressesOf(answers, dependencies.names, mayLack);
   const helo = (await answers.text("helo")) || dependencies.names.host;
-  const said: ProtocolChoice = { dialect, addresses, stops, helo, timeout: await timeoutOf(answers) };
+  const protocol: ChosenProtocol = { dialect, addresses, stops, helo, timeout: await timeoutOf(answers) };
   const draft = await draftOf(answers, addresses);
   const tls = await tlsOf(answers, beginning, dependencies, warn);
   const xclient = await xclientOf(answers);
@@ -215,15 +219,15 @@ export async function readGroups(
   });
   const tellsItself = answers.has("dump-as-body") || answers.has("dump-as-body-shows-password");
   const server = answers.has("dump") || tellsItself ? await target() : "";
-  const { called } = dependencies;
+  const { programNames } = dependencies;
   const known: DumpedOptions = {
     answers,
     choices,
-    called,
+    programNames,
     output,
     transport,
     server,
-    said,
+    protocol,
     xclient,
     proxy,
     tls,
@@ -233,7 +237,7 @@ export async function readGroups(
     tellsItself && draft.body === undefined
       ? await dumpBody(known, await answers.text("dump-as-body"))
       : undefined;
-  const data = buildMessage(itself ? { ...draft, body: itself } : draft, dependencies.circumstances);
+  const data = buildMessage(itself ? { ...draft, body: itself } : draft, dependencies.tokens);
   return { known, data, shown: itself ? withLines(data, itself) : data };
 }
 
@@ -242,8 +246,8 @@ const variable = (password: string | undefined): { readonly password?: string } 
 
 /** The host that a run connects to first. */
 async function serverOf(
-  transport: Transport,
-  addresses: Addresses,
+  transport: TransportPlan,
+  addresses: EnvelopeAddresses,
   dependencies: OptionDependencies,
 ): Promise<string> {
   const way = routed(transport, addresses);

@@ -1,6 +1,6 @@
 /** What is said, to whom, and where it ends: from options to the plan's protocol and its --dump section. */
-import type { Protocol, Stop } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+import type { ProtocolPlan, StopPoint } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import { type DumpSection, flag, type OptionGroup } from "./option.ts";
 
@@ -170,7 +170,7 @@ type ProtocolOption = (typeof protocolOptions.rows)[number]["name"];
 
 /** What the name of a protocol says (RFC 3848 has most of them). */
 export interface Dialect {
-  readonly core: Protocol["core"];
+  readonly core: ProtocolPlan["core"];
   readonly auth?: true;
   readonly tls?: "starttls" | "on-connect";
   readonly port?: number;
@@ -193,7 +193,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
 };
 
 /** What --protocol says; ESMTP without it. */
-export async function dialectOf(answers: Answers<ProtocolOption>): Promise<Dialect> {
+export async function dialectOf(answers: OptionAnswers<ProtocolOption>): Promise<Dialect> {
   const name = await answers.text("protocol");
   const dialect = dialects[(name ?? "ESMTP").toUpperCase()];
   if (dialect === undefined) throw mistake(`Unknown protocol ${name} specified, exiting`);
@@ -218,7 +218,7 @@ export interface LocalNames {
 }
 
 /** The envelope as typed, for the tokens of the message. */
-export interface Addresses {
+export interface EnvelopeAddresses {
   readonly from: string;
   readonly to: string;
   readonly cc: string;
@@ -226,10 +226,10 @@ export interface Addresses {
 }
 
 export async function addressesOf(
-  answers: Answers<ProtocolOption>,
+  answers: OptionAnswers<ProtocolOption>,
   names: LocalNames,
   mayLack: boolean,
-): Promise<Addresses> {
+): Promise<EnvelopeAddresses> {
   const user = answers.has("force-getpwuid") ? names.account : (names.logname ?? names.account);
   const from = (await answers.text("from")) || `${user}@${names.host}`;
   const cc = (await answers.text("cc")) ?? "";
@@ -240,15 +240,17 @@ export async function addressesOf(
   return { from: from === "<>" ? "" : from, to, cc, bcc };
 }
 
-export interface Stops {
-  readonly quitAfter?: Stop;
-  readonly dropAfter?: Stop;
-  readonly dropAfterSend?: Stop;
+export interface StopPoints {
+  readonly quitAfter?: StopPoint;
+  readonly dropAfter?: StopPoint;
+  readonly dropAfterSend?: StopPoint;
 }
 
 /** The stops that options name; only what drops may name DATA and the dot. */
-export async function stopsOf(answers: Answers<ProtocolOption>): Promise<Stops> {
-  async function named(name: "quit-after" | "drop-after" | "drop-after-send"): Promise<Stop | undefined> {
+export async function stopsOf(answers: OptionAnswers<ProtocolOption>): Promise<StopPoints> {
+  async function named(
+    name: "quit-after" | "drop-after" | "drop-after-send",
+  ): Promise<StopPoint | undefined> {
     const text = await answers.text(name);
     if (text === undefined) return undefined;
     if (text === "") throw mistake(`Option processing error: option ${name} specified with no argument`);
@@ -266,13 +268,13 @@ export async function stopsOf(answers: Answers<ProtocolOption>): Promise<Stops> 
   };
 }
 
-export const endsBeforeRecipients = (stops: Stops): boolean =>
-  Object.values(stops).some((stop: Stop) => needsNoRecipient(stop));
+export const endsBeforeRecipients = (stops: StopPoints): boolean =>
+  Object.values(stops).some((stop: StopPoint) => needsNoRecipient(stop));
 
 const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
 
 /** Seconds; 0 for ever. */
-export async function timeoutOf(answers: Answers<ProtocolOption>): Promise<number> {
+export async function timeoutOf(answers: OptionAnswers<ProtocolOption>): Promise<number> {
   const text = await answers.text("timeout");
   if (text === undefined) return 30;
   const [, digits, unit = "s"] = /^(\d+)([smh]?)$/i.exec(text) ?? [];
@@ -280,17 +282,17 @@ export async function timeoutOf(answers: Answers<ProtocolOption>): Promise<numbe
   return Number(digits) * (units[unit.toLowerCase()] ?? 1);
 }
 
-export interface ProtocolChoice {
+export interface ChosenProtocol {
   readonly dialect: Dialect;
-  readonly addresses: Addresses;
-  readonly stops: Stops;
+  readonly addresses: EnvelopeAddresses;
+  readonly stops: StopPoints;
   readonly helo: string;
   /** Seconds. */
   readonly timeout: number;
 }
 
 /** All recipients as the transcript's `to` has them. */
-const recipients = ({ to, cc, bcc }: Addresses): string =>
+const recipients = ({ to, cc, bcc }: EnvelopeAddresses): string =>
   [to, cc, bcc].filter((list) => list !== "").join(",");
 
 /** The addresses of a list; a comma inside quotes is part of one. */
@@ -299,7 +301,10 @@ const addressesIn = (list: string): readonly string[] =>
     .map((address) => address.trim())
     .filter((address) => address !== "");
 
-export async function protocolOf(answers: Answers<ProtocolOption>, said: ProtocolChoice): Promise<Protocol> {
+export async function protocolOf(
+  answers: OptionAnswers<ProtocolOption>,
+  said: ChosenProtocol,
+): Promise<ProtocolPlan> {
   const lists = async (name: "mail-parameter" | "rcpt-parameter" | "raw-line"): Promise<string[]> => {
     const texts: string[] = [];
     for (const { choice } of answers.given(name)) texts.push((await answers.textOf(choice)) ?? "");
@@ -325,7 +330,7 @@ export async function protocolOf(answers: Answers<ProtocolOption>, said: Protoco
 }
 
 async function numberOf(
-  answers: Answers<ProtocolOption>,
+  answers: OptionAnswers<ProtocolOption>,
   name: "chunk" | "messages",
   most: number,
 ): Promise<number | undefined> {
@@ -339,7 +344,7 @@ async function numberOf(
 const escapes: Readonly<Record<string, string>> = { r: "\r", n: "\n", t: "\t", "\\": "\\" };
 
 /** `mail:NOOP`, or `NOOP`, which goes behind EHLO. One character of the line is one octet. */
-function rawLineFrom(text: string): { readonly after: Stop; readonly line: string } {
+function rawLineFrom(text: string): { readonly after: StopPoint; readonly line: string } {
   const [, name = "", rest = ""] = /^([A-Za-z-]+):(.*)$/s.exec(text) ?? [];
   const after = stopOf(name);
   const octets = Buffer.from(after === undefined ? text : rest).toString("latin1");
@@ -351,10 +356,10 @@ function rawLineFrom(text: string): { readonly after: Stop; readonly line: strin
 
 /** The lines of `--dump PROTOCOL`. */
 export function protocolSection(
-  answers: Answers<ProtocolOption>,
-  { dialect, addresses, stops, helo, timeout }: ProtocolChoice,
+  answers: OptionAnswers<ProtocolOption>,
+  { dialect, addresses, stops, helo, timeout }: ChosenProtocol,
 ): DumpSection {
-  const shown = (stop: Stop | undefined): string => stop?.toLowerCase() ?? "";
+  const shown = (stop: StopPoint | undefined): string => stop?.toLowerCase() ?? "";
   return {
     title: "Protocol Info",
     lines: [
@@ -390,14 +395,14 @@ const stopNames = {
   RCPT: ["RCPT", "TO"],
   DATA: ["DATA"],
   DOT: ["DOT"],
-} as const satisfies Record<Stop, readonly string[]>;
+} as const satisfies Record<StopPoint, readonly string[]>;
 
-const steps = new Map<string, Stop>();
+const steps = new Map<string, StopPoint>();
 for (const [step, known] of Object.entries(stopNames))
-  for (const name of known) steps.set(name, step as Stop);
+  for (const name of known) steps.set(name, step as StopPoint);
 
 /** The step that `text` names, in any case. */
-export const stopOf = (text: string): Stop | undefined => steps.get(text.toUpperCase());
+const stopOf = (text: string): StopPoint | undefined => steps.get(text.toUpperCase());
 
 /** Whether a run that stops there needs no recipient. */
-export const needsNoRecipient = (stop: Stop): boolean => !["RCPT", "DATA", "DOT"].includes(stop);
+const needsNoRecipient = (stop: StopPoint): boolean => !["RCPT", "DATA", "DOT"].includes(stop);

@@ -8,7 +8,7 @@
  */
 import { errorCode, Failure } from "../../failure.ts";
 import { mistakeStatus, reason } from "./mistake.ts";
-import type { Choice, Choices, OptionRow } from "./option.ts";
+import type { OptionChoice, OptionChoices, OptionRow } from "./option.ts";
 import { find, type OptionMeaning } from "./table.ts";
 
 /** Variables of the environment. */
@@ -23,15 +23,15 @@ export interface OptionSources {
 }
 
 /** All options that count. Throws a Failure with swaks' words for what cannot be read. */
-export function gather(given: OptionSources): Choices {
-  const argv = checked(readWords(wordsOf(given.argv), true), "command line");
-  const variables = checked(readWords(variablesOf(given.environment)), "environment");
+export function gather(given: OptionSources): OptionChoices {
+  const argv = checked(readTokens(tokensOf(given.argv), true), "command line");
+  const variables = checked(readTokens(variablesOf(given.environment)), "environment");
   const file = configurationOf([...variables, ...argv], given);
   return choose([...file, ...variables, ...argv]);
 }
 
 /** The words of SWAKS_OPT_*, sorted by name; "<>" is an empty value, an empty one none. */
-export function variablesOf(environment: Variables): readonly OptionWord[] {
+function variablesOf(environment: Variables): readonly OptionToken[] {
   return Object.keys(environment)
     .filter((name) => name.startsWith("SWAKS_OPT_"))
     .sort()
@@ -43,7 +43,7 @@ export function variablesOf(environment: Variables): readonly OptionWord[] {
 }
 
 /** One line is one option: its name with or without dashes, a space or "=", its value to the end of the line. */
-export function linesOf(text: string): readonly OptionWord[] {
+export function linesOf(text: string): readonly OptionToken[] {
   return text
     .split(/\r?\n/)
     .filter((line) => !/^\s*(#|$)/.test(line))
@@ -60,7 +60,7 @@ function configurationOf(settings: readonly GivenOption[], given: OptionSources)
   if (path === undefined || path === "") return [];
   const text = contents(path, given, named !== undefined);
   if (text === undefined) return [];
-  return checked(readWords(linesOf(text)), `Config file ${path}`).filter(({ row }) => row.name !== "config");
+  return checked(readTokens(linesOf(text)), `Config file ${path}`).filter(({ row }) => row.name !== "config");
 }
 
 function standardFile({ environment, readFile }: OptionSources): string | undefined {
@@ -89,7 +89,10 @@ function contents(
   }
 }
 
-function checked({ settings, left, mistakes }: ReadOptions, source: string): readonly GivenOption[] {
+function checked(
+  { options: settings, leftOver: left, mistakes }: ReadOptions,
+  source: string,
+): readonly GivenOption[] {
   if (mistakes.length > 0) throw new Failure(mistakeStatus, mistakes.join("\n"));
   if (left.length === 0) return settings;
   const words = left.map((word) => `'${word}'`).join(", ");
@@ -110,15 +113,15 @@ export interface GivenOption {
 }
 
 /** A word; an option and its value are one where nothing else can be meant: "--NAME=VALUE", a line of a file. */
-export interface OptionWord {
+export interface OptionToken {
   readonly text: string;
   readonly value?: string;
 }
 
 export interface ReadOptions {
-  readonly settings: readonly GivenOption[];
+  readonly options: readonly GivenOption[];
   /** Words that belong to no option. */
-  readonly left: readonly string[];
+  readonly leftOver: readonly string[];
   /** Unknown names and missing values, one line each. */
   readonly mistakes: readonly string[];
 }
@@ -127,15 +130,15 @@ export interface ReadOptions {
 const namedHeader = /^(no-)?h(?:eader)?-([^=]+?):?$/;
 
 /** Splits the words of a command line at their first "=" where they are options. */
-export const wordsOf = (argv: readonly string[]): readonly OptionWord[] => argv.map((text) => split(text));
+export const tokensOf = (argv: readonly string[]): readonly OptionToken[] => argv.map((text) => split(text));
 
-function split(text: string): OptionWord {
+function split(text: string): OptionToken {
   const [, name, value] = /^(--?[^=]+)=(.*)$/s.exec(text) ?? [];
   return name === undefined || value === undefined ? { text } : { text: name, value };
 }
 
 /** Reads the words of one source. `visible`: they are a command line, where a value may be the next word. */
-export function readWords(words: readonly OptionWord[], visible = false): ReadOptions {
+export function readTokens(words: readonly OptionToken[], visible = false): ReadOptions {
   const settings: GivenOption[] = [];
   const left: string[] = [];
   const mistakes: string[] = [];
@@ -177,26 +180,26 @@ export function readWords(words: readonly OptionWord[], visible = false): ReadOp
     if (header) settings.push({ row, forget, value: `${header[2]}: ${value ?? ""}`, visible });
     else if (value === undefined && row.argument === "required")
       mistakes.push(`Option ${name} requires an argument`);
-    else if (value !== undefined && !isFor(row, value)) {
+    else if (value !== undefined && !accepts(row, value)) {
       left.push(value);
       settings.push({ row, forget, visible });
     } else settings.push({ row, forget, visible, ...(value === undefined ? {} : { value }) });
   }
-  return { settings, left, mistakes };
+  return { options: settings, leftOver: left, mistakes };
 }
 
 const isMeaning = (found: OptionMeaning | readonly string[]): found is OptionMeaning => "row" in found;
 
 /** Whether a value that stands in the option's own word is one that the option takes. */
-function isFor(row: OptionRow, value: string): boolean {
+function accepts(row: OptionRow, value: string): boolean {
   return row.argument === "number" ? /^[-+]?\d+$/.test(value) : row.argument !== "none";
 }
 
 /** Whether the next word is the option's value: not where it could as well be an option. */
-function mayFollow(row: OptionRow, { text }: OptionWord): boolean {
+function mayFollow(row: OptionRow, { text }: OptionToken): boolean {
   if (row.argument === "none") return false;
   if (row.argument === "required") return true;
-  return isFor(row, text) && (text === "-" || !text.startsWith("-") || row.argument === "number");
+  return accepts(row, text) && (text === "-" || !text.startsWith("-") || row.argument === "number");
 }
 
 /** swaks' words; a word behind a password may be one, so it is not repeated. */
@@ -209,13 +212,13 @@ function unknown(name: string, candidates: readonly string[], before: GivenOptio
 }
 
 /** Lets later settings replace earlier ones, lists grow, and `--no-NAME` forget. */
-export function choose(settings: readonly GivenOption[]): Choices {
-  let all: Choice[] = [];
+export function choose(settings: readonly GivenOption[]): OptionChoices {
+  let all: OptionChoice[] = [];
   for (const { row, forget, value, visible } of settings) {
     if (forget || !row.list) all = all.filter((choice) => choice.row.name !== row.name);
     if (forget) continue;
     all.push({ row, visible, ...(value === undefined ? {} : { value }) });
   }
-  const get = (name: string): Choice | undefined => all.findLast(({ row }) => row.name === name);
+  const get = (name: string): OptionChoice | undefined => all.findLast(({ row }) => row.name === name);
   return { all, get, has: (name) => get(name) !== undefined };
 }

@@ -1,6 +1,6 @@
 /** TLS: from options to the plan's part and its --dump section. */
-import type { Need, Tls } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+import type { Requirement, TlsPlan } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import { type DumpSection, needWords, type OptionGroup } from "./option.ts";
 import type { Dialect } from "./protocol.ts";
@@ -142,7 +142,7 @@ const versions: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Files and folders, as tls needs them. */
-export interface Files {
+export interface FileAccess {
   /** Throws as node:fs does. */
   readonly readFile: (path: string) => Uint8Array;
   /** The names in a folder; undefined where the path is none. */
@@ -150,9 +150,9 @@ export interface Files {
 }
 
 /** What the options say; the files that they name are not read yet. */
-export interface TlsChoice {
-  readonly kind: Tls["kind"];
-  readonly need: Need;
+export interface ChosenTls {
+  readonly kind: TlsPlan["kind"];
+  readonly need: Requirement;
   /** As typed, what is known of it. */
   readonly requested: readonly string[];
   readonly ciphers?: string;
@@ -170,9 +170,9 @@ export interface TlsChoice {
 
 /** How TLS begins; undefined where nothing asks for it. `implied` is what the protocol's name says. */
 export function beginningOf(
-  answers: Answers<TlsOption>,
+  answers: OptionAnswers<TlsOption>,
   implied: Dialect["tls"],
-): { readonly kind: Tls["kind"]; readonly need: Need } | undefined {
+): { readonly kind: TlsPlan["kind"]; readonly need: Requirement } | undefined {
   if (answers.has("tls-optional-strict")) return { kind: "starttls", need: "strict" };
   if (answers.has("tls-optional")) return { kind: "starttls", need: "optional" };
   if (answers.has("tls")) return { kind: "starttls", need: "required" };
@@ -182,11 +182,11 @@ export function beginningOf(
 
 /** Reads the other options; `warn` is told of versions that are unknown. */
 export async function tlsOf(
-  answers: Answers<TlsOption>,
+  answers: OptionAnswers<TlsOption>,
   beginning: ReturnType<typeof beginningOf>,
-  files: Files,
+  files: FileAccess,
   warn: (text: string) => void,
-): Promise<TlsChoice | undefined> {
+): Promise<ChosenTls | undefined> {
   if (beginning === undefined) return undefined;
   const certificate = await answers.text("tls-cert");
   const key = await answers.text("tls-key");
@@ -247,7 +247,7 @@ function versionOf(word: string): string | undefined {
   return undefined;
 }
 
-const exists = (path: string, files: Files): boolean => {
+const exists = (path: string, files: FileAccess): boolean => {
   if (files.list(path) !== undefined) return true;
   try {
     files.readFile(path);
@@ -258,7 +258,7 @@ const exists = (path: string, files: Files): boolean => {
 };
 
 /** Reads the files. Throws a Failure with `status` where one cannot be read. */
-export function tlsPlan(choice: TlsChoice, read: (path: string) => string, files: Files): Tls {
+export function tlsPlan(choice: ChosenTls, read: (path: string) => string, files: FileAccess): TlsPlan {
   const { requested, caPath, certificate, key, chain, ...rest } = choice;
   const negative = requested.some(isNegative);
   const named = new Set(requested.map(versionOf));
@@ -276,7 +276,7 @@ export function tlsPlan(choice: TlsChoice, read: (path: string) => string, files
 }
 
 /** The certificates in a file, or in all files of a folder. */
-function authorities(path: string, read: (path: string) => string, files: Files): string {
+function authorities(path: string, read: (path: string) => string, files: FileAccess): string {
   const names = files.list(path);
   if (names === undefined) return read(path);
   return names
@@ -288,7 +288,7 @@ function authorities(path: string, read: (path: string) => string, files: Files)
 }
 
 /** The lines of `--dump TLS`. */
-export function tlsSection(tls: TlsChoice | undefined): DumpSection {
+export function tlsSection(tls: ChosenTls | undefined): DumpSection {
   const title = "TLS / Encryption Info";
   if (tls === undefined) return { title, lines: [["tls", "no"]] };
   const checks = [...(tls.verifyCa ? ["CA"] : []), ...(tls.verifyHost ? ["HOST"] : [])].join(", ");

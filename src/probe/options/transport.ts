@@ -1,8 +1,8 @@
 /** Where to connect, and through what: the options, the plan's transport, the --dump section. */
 import { isIP } from "node:net";
 import { parseProxy } from "../../smtp/client/proxy.ts";
-import type { Transport } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+import type { TransportPlan } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
 import type { DumpSection, OptionGroup } from "./option.ts";
 
@@ -99,10 +99,10 @@ const kinds = ["server", "socket", "pipe"] as const;
 
 /** `standardPort` holds where no option names one; `services` is the text of /etc/services. */
 export async function transportOf(
-  answers: Answers<TransportOption>,
+  answers: OptionAnswers<TransportOption>,
   standardPort: number,
   services: () => string,
-): Promise<Transport> {
+): Promise<TransportPlan> {
   if (kinds.filter((kind) => answers.has(kind)).length > 1)
     throw mistake("Multiple transport types specified, exiting");
   const path = await answers.text("socket");
@@ -130,25 +130,25 @@ export async function transportOf(
 }
 
 /** Lists of addresses, as typed. */
-interface Recipients {
+interface RecipientLists {
   readonly to: string;
   readonly cc: string;
   readonly bcc: string;
 }
 
 /** Whether it is known where to go without looking at recipients. */
-export const hasTarget = (transport: Transport): boolean =>
+export const hasTarget = (transport: TransportPlan): boolean =>
   transport.kind !== "inet" || transport.server !== undefined || transport.copyRouting !== undefined;
 
 /** With the domain that leads to the server, where none is named: the last of --to, whoever comes behind it. */
-export function routed(transport: Transport, { to, cc, bcc }: Recipients): Transport {
+export function routed(transport: TransportPlan, { to, cc, bcc }: RecipientLists): TransportPlan {
   if (transport.kind !== "inet" || hasTarget(transport)) return transport;
   const last = (to || cc || bcc).replace(/^.*,/s, "").trim();
   return { ...transport, copyRouting: last.replace(/^.*@/s, "") };
 }
 
 /** Without a host there is none: an empty answer stands for the default. */
-const endpointFrom = (text: string | undefined): Endpoint | undefined =>
+const endpointFrom = (text: string | undefined): HostPort | undefined =>
   text === undefined || text === "" ? undefined : endpointOf(text);
 
 function portFrom(text: string, services: () => string): number {
@@ -163,7 +163,7 @@ function viaFrom(text: string): string {
 }
 
 /** 4 or 6 where an option says so; addresses must agree with it and with one another. */
-function familyFor(answers: Answers<TransportOption>, server = "", local = ""): 4 | 6 | undefined {
+function familyFor(answers: OptionAnswers<TransportOption>, server = "", local = ""): 4 | 6 | undefined {
   if (answers.has("4") && answers.has("6"))
     throw mistake("Options -4 and -6 are mutually exclusive, cannot proceed");
   const family = answers.has("4") ? 4 : answers.has("6") ? 6 : undefined;
@@ -180,7 +180,7 @@ function familyFor(answers: Answers<TransportOption>, server = "", local = ""): 
 }
 
 /** The lines of `--dump TRANSPORT`; `server` is where the run would connect. */
-export function transportSection(transport: Transport, server: string): DumpSection {
+export function transportSection(transport: TransportPlan, server: string): DumpSection {
   const title = "Transport Info";
   const width = "local interface".length;
   if (transport.kind === "unix")
@@ -217,14 +217,14 @@ export function transportSection(transport: Transport, server: string): DumpSect
 
 // Hosts with ports: HOST, HOST:PORT, [HOST]:PORT, HOST/PORT. Ports by number or by name.
 
-export interface Endpoint {
+export interface HostPort {
   readonly host: string;
   /** As written. */
   readonly port?: string;
 }
 
 /** Reads one; a host with several colons is an IPv6 address, and has no port. */
-export function endpointOf(text: string): Endpoint {
+function endpointOf(text: string): HostPort {
   const bracketed = /^\[(.*)\](?::(.*))?$/s.exec(text);
   const parted = bracketed ?? /^([^/]+)\/([^/]+)$/s.exec(text) ?? /^([^:]+):([^:]+)$/s.exec(text);
   const [, host, port] = parted ?? [];
@@ -233,7 +233,7 @@ export function endpointOf(text: string): Endpoint {
 }
 
 /** The number behind a port's name. `services` is the text of /etc/services. */
-export function portOf(port: string, services: () => string): number {
+function portOf(port: string, services: () => string): number {
   if (/^\d+$/.test(port)) return Number(port);
   for (const line of services().split("\n")) {
     const [name, place = "", ...others] = line.replace(/#.*/, "").trim().split(/\s+/);

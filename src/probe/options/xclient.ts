@@ -1,7 +1,7 @@
 /** XCLIENT: from options to the plan's commands and their --dump section. */
 import { encodeXtext } from "../../smtp/xtext.ts";
-import type { Need, Xclient } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+import type { Requirement, XclientPlan } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { type DumpSection, flag, needWords, type OptionGroup } from "./option.ts";
 
 const filled = /^.+$/;
@@ -144,7 +144,7 @@ const attributes = {
 const attributeNames = Object.keys(attributes) as (keyof typeof attributes)[];
 
 /** Undefined where nothing is to be sent: --xclient-optional alone asks for nothing. */
-export async function xclientOf(answers: Answers<XclientOption>): Promise<Xclient | undefined> {
+export async function xclientOf(answers: OptionAnswers<XclientOption>): Promise<XclientPlan | undefined> {
   const commands: string[] = [];
   const named: string[] = [];
   let group: string[] = [];
@@ -174,13 +174,16 @@ export async function xclientOf(answers: Answers<XclientOption>): Promise<Xclien
   };
 }
 
-function needOf(answers: Answers<XclientOption>): Need {
+function needOf(answers: OptionAnswers<XclientOption>): Requirement {
   if (answers.has("xclient-optional-strict")) return "strict";
   return answers.has("xclient-optional") ? "optional" : "required";
 }
 
 /** The lines of `--dump XCLIENT`. */
-export function xclientSection(xclient: Xclient | undefined, answers: Answers<XclientOption>): DumpSection {
+export function xclientSection(
+  xclient: XclientPlan | undefined,
+  answers: OptionAnswers<XclientOption>,
+): DumpSection {
   const title = "XCLIENT Info";
   if (xclient === undefined) return { title, lines: [["xclient", "no"]] };
   return {

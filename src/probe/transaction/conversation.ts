@@ -4,9 +4,9 @@
  */
 import type { Duplex } from "node:stream";
 import { type Heard, openWire, type Wire } from "../../smtp/client/wire.ts";
-import { type Outcome, statusOf } from "../exit-status.ts";
-import type { Output, Stop } from "../plan.ts";
-import type { Journal, Moment } from "../transcript/journal.ts";
+import { type ExitReason, statusOf } from "../exit-status.ts";
+import type { OutputPlan, StopPoint } from "../plan.ts";
+import type { RecordedPoint, RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 
 /** How a run ends, and with what status: the only way in which the steps of a transaction tell that it is over. */
@@ -19,13 +19,13 @@ export interface Ending {
   readonly status: number;
 }
 
-export const quit = (outcome: Outcome): Ending => ({ how: "quit", status: statusOf(outcome) });
-export const leave = (outcome: Outcome): Ending => ({ how: "leave", status: statusOf(outcome) });
+export const quit = (outcome: ExitReason): Ending => ({ how: "quit", status: statusOf(outcome) });
+export const leave = (outcome: ExitReason): Ending => ({ how: "leave", status: statusOf(outcome) });
 export const drop: Ending = { how: "drop", status: statusOf("ok") };
 export const again: Ending = { how: "again", status: statusOf("tls") };
 
 /** What became of a command. */
-export interface Answer {
+export interface CommandResult {
   /** It was the code that was wanted. */
   readonly ok: boolean;
   /** The reply's lines, codes and all; none where there was no reply. */
@@ -35,7 +35,7 @@ export interface Answer {
 }
 
 /** What is not as usual about a command. */
-export interface Manner {
+export interface CommandOptions {
   /** Shown in its place. */
   readonly shown?: string;
   /** The same for --show-raw-text, octet by octet; absent: what is shown. */
@@ -52,14 +52,14 @@ export interface Manner {
 
 export interface Conversation {
   /** Sends `command` and hears whether `code` comes back. */
-  ask(stop: Stop, command: string, code: string, manner?: Manner): Promise<Answer>;
+  ask(stop: StopPoint, command: string, code: string, manner?: CommandOptions): Promise<CommandResult>;
   /** Sends several commands in one piece, and hears nothing yet. */
-  pipeline(stop: Stop, commands: readonly string[]): Ending | undefined;
+  pipeline(stop: StopPoint, commands: readonly string[]): Ending | undefined;
   /** Sends the octets of a message and what ends it; with `command` (BDAT) in front. */
-  message(stop: Stop, octets: Uint8Array, command?: string): Ending | undefined;
+  message(stop: StopPoint, octets: Uint8Array, command?: string): Ending | undefined;
   /** Sends octets that are no lines, shown as `shown`. */
   prelude(octets: Uint8Array, shown: string): void;
-  hear(stop: Moment, code: string, manner?: Manner): Promise<Answer>;
+  hear(stop: RecordedPoint, code: string, manner?: CommandOptions): Promise<CommandResult>;
   /** Puts the stream under `wrap`, and goes on over what it gives; undefined leaves the line dead. */
   wrap(work: (stream: Duplex) => Promise<Duplex | undefined>): Promise<boolean>;
   /** Says QUIT. Returns an ending where the line died at that; a reply that is late already is not waited for. */
@@ -69,14 +69,14 @@ export interface Conversation {
   close(): Promise<void>;
 }
 
-/** What a conversation needs of the plan and the world. */
-export interface Setting {
-  readonly output: Output;
+/** What a conversation needs of the plan and its dependencies. */
+export interface ConversationSettings {
+  readonly output: OutputPlan;
   readonly transcript: Transcript;
-  readonly journal: Journal;
+  readonly journal: RunJournal;
   /** Milliseconds for a reply; 0: no limit. */
   readonly timeout: number;
-  readonly dropAfterSend?: Stop;
+  readonly dropAfterSend?: StopPoint;
   /** Whose line it is, for "closed connection unexpectedly". */
   readonly peer: "Remote host" | "Socket" | "Child process";
   /** Milliseconds, from any beginning. */
@@ -86,7 +86,7 @@ export interface Setting {
 /** A closing line is not waited for longer: our choice. */
 const closingPatience = 1000;
 
-export function converse(stream: Duplex, setting: Setting): Conversation {
+export function openConversation(stream: Duplex, setting: ConversationSettings): Conversation {
   const { output, transcript, journal, timeout, clock } = setting;
   let wire: Wire = take(stream);
   let secure = false;
@@ -102,9 +102,14 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
     wire.send(octets);
   }
 
-  const droppedAt = (stop: Stop): Ending | undefined => (setting.dropAfterSend === stop ? drop : undefined);
+  const droppedAt = (stop: StopPoint): Ending | undefined =>
+    setting.dropAfterSend === stop ? drop : undefined;
 
-  function judge(heard: Heard, code: string, { also = code, readAs = (line) => line }: Manner): Answer {
+  function judge(
+    heard: Heard,
+    code: string,
+    { also = code, readAs = (line) => line }: CommandOptions,
+  ): CommandResult {
     switch (heard.kind) {
       case "gone":
         transcript.error(`${setting.peer} closed connection unexpectedly.`);
@@ -127,7 +132,11 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
     }
   }
 
-  async function hear(stop: Moment, code: string, manner: Manner = {}): Promise<Answer> {
+  async function hear(
+    stop: RecordedPoint,
+    code: string,
+    manner: CommandOptions = {},
+  ): Promise<CommandResult> {
     const begun = clock();
     const heard = await wire.hear(timeout);
     const took = clock() - begun;

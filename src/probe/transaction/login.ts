@@ -2,19 +2,19 @@
 
 import type { SaslMechanism } from "../../smtp/sasl/mechanism.ts";
 import { type MechanismRow, mechanismNamed, mechanismRows } from "../mechanisms.ts";
-import type { Auth } from "../plan.ts";
+import type { AuthPlan } from "../plan.ts";
 import { explainLogin, explainRefusal } from "../transcript/explain.ts";
-import { type Ending, type Manner, quit } from "./conversation.ts";
-import type { Session } from "./session.ts";
+import { type CommandOptions, type Ending, quit } from "./conversation.ts";
+import type { ProbeSession } from "./session.ts";
 
 /** A name as the server has it, and how to do it. */
-interface Candidate {
+interface MechanismCandidate {
   readonly name: string;
   readonly mechanism: SaslMechanism;
 }
 
 /** Logs in where the plan has it. */
-export async function logIn(session: Session): Promise<Ending | undefined> {
+export async function logIn(session: ProbeSession): Promise<Ending | undefined> {
   const { transcript, offers } = session;
   const { auth } = session.plan;
   if (auth === undefined) return undefined;
@@ -48,8 +48,12 @@ export async function logIn(session: Session): Promise<Ending | undefined> {
   return auth.need === "optional" ? undefined : quit("auth");
 }
 
-function candidatesFor(session: Session, auth: Auth, offered: readonly string[]): readonly Candidate[] {
-  const wanted = auth.types.length > 0 ? auth.types : untold(auth, offered);
+function candidatesFor(
+  session: ProbeSession,
+  auth: AuthPlan,
+  offered: readonly string[],
+): readonly MechanismCandidate[] {
+  const wanted = auth.types.length > 0 ? auth.types : usualMechanisms(auth, offered);
   return wanted.flatMap((type) => {
     // LOGIN with the user's name at once is another way to do what is announced as LOGIN.
     const name = type === "LOGIN-INITIAL" ? "LOGIN" : type;
@@ -63,7 +67,7 @@ function candidatesFor(session: Session, auth: Auth, offered: readonly string[])
  * What is tried when nobody names any: swaks' own by the alphabet, as swaks does; where the server has none of them,
  * the strongest SCRAM first. So what worked with swaks goes on as it was.
  */
-function untold(auth: Auth, offered: readonly string[]): readonly string[] {
+function usualMechanisms(auth: AuthPlan, offered: readonly string[]): readonly string[] {
   const usual = new Set(mechanismRows.filter((row) => row.usual).map(({ mechanism }) => mechanism.name));
   const names = [...new Set([...mechanismRows.flatMap(namesOf), ...auth.map.keys()])];
   const known = names.filter((name) => usual.has(auth.map.get(name) ?? mechanismNamed(name)?.name ?? ""));
@@ -75,28 +79,28 @@ function untold(auth: Auth, offered: readonly string[]): readonly string[] {
 
 const namesOf = ({ mechanism, aliases }: MechanismRow): readonly string[] => [mechanism.name, ...aliases];
 
-const bindingOf = ({ journal }: Session): Uint8Array | undefined => journal.read().tls?.binding;
+const bindingOf = ({ journal }: ProbeSession): Uint8Array | undefined => journal.read().tls?.binding;
 
 async function attempt(
-  session: Session,
-  auth: Auth,
-  { name, mechanism }: Candidate,
+  session: ProbeSession,
+  auth: AuthPlan,
+  { name, mechanism }: MechanismCandidate,
 ): Promise<Ending | "in" | "refused"> {
-  const { talk, transcript } = session;
+  const { conversation, transcript } = session;
   const binding = bindingOf(session);
   const exchange = mechanism.begin({
     user: auth.user,
     password: auth.password,
     extra: auth.extra,
     host: session.host ?? "",
-    random: session.world.random,
+    random: session.dependencies.random,
     ...(binding === undefined ? {} : { binding }),
   });
   const ways = { also: "235", ...(auth.plaintext ? { readAs: decoded } : {}) };
   const { initial } = exchange;
   const command = `AUTH ${name}`;
   const seen = initial === undefined ? {} : seenAs(initial, mechanism, auth, `${command} `);
-  let answer = await talk.ask("AUTH", opening(command, initial), "334", {
+  let answer = await conversation.ask("AUTH", opening(command, initial), "334", {
     ...ways,
     ...seen,
     recorded: command,
@@ -107,7 +111,7 @@ async function attempt(
     isCancelled = response === undefined;
     const line = response === undefined ? "*" : base64(response);
     const seen = response === undefined ? {} : seenAs(response, mechanism, auth);
-    answer = await talk.ask("AUTH", line, "334", { ...ways, ...seen, recorded: "(a response)" });
+    answer = await conversation.ask("AUTH", line, "334", { ...ways, ...seen, recorded: "(a response)" });
   }
   // Whatever the server says: what has not proved that it knows the password may be anybody (RFC 5802 section 3).
   const objection = exchange.objection?.();
@@ -117,7 +121,7 @@ async function attempt(
   if (answer.ending !== undefined) return answer.ending;
   explainRefusal(transcript, answer.lines);
   // A server that does not answer will not do so to another mechanism.
-  return talk.isLate() ? quit("auth") : "refused";
+  return conversation.isLate() ? quit("auth") : "refused";
 }
 
 /** An initial response of no octets is "=" (RFC 4954 section 4). */
@@ -130,9 +134,9 @@ function opening(command: string, initial: Uint8Array | undefined): string {
 function seenAs(
   response: Uint8Array,
   mechanism: SaslMechanism,
-  auth: Auth,
+  auth: AuthPlan,
   front = "",
-): Pick<Manner, "shown" | "dumped"> {
+): Pick<CommandOptions, "shown" | "dumped"> {
   if (front !== "" && response.length === 0) return {};
   const octets =
     auth.hide === undefined || mechanism.hidden === undefined

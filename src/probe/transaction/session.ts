@@ -1,19 +1,19 @@
 /** What the steps of a transaction share: the plan, the conversation, and what the server last said it can do. */
 import type { X509Certificate } from "node:crypto";
-import type { Plan } from "../plan.ts";
-import type { Dane, Journal } from "../transcript/journal.ts";
+import type { ProbePlan } from "../plan.ts";
+import type { DaneResult, RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 import type { Conversation } from "./conversation.ts";
 
 /** A keyword of EHLO, in upper case, and what stands behind it; AUTH's are those of all its lines. */
 export type Offers = ReadonlyMap<string, readonly string[]>;
 
-export interface Session {
-  readonly plan: Plan;
-  readonly talk: Conversation;
+export interface ProbeSession {
+  readonly plan: ProbePlan;
+  readonly conversation: Conversation;
   readonly transcript: Transcript;
-  readonly journal: Journal;
-  readonly world: World;
+  readonly journal: RunJournal;
+  readonly dependencies: ProbeDependencies;
   /** The name or address that was connected to; absent for a socket or a program. */
   readonly host?: string;
   readonly port?: number;
@@ -24,7 +24,7 @@ export interface Session {
 }
 
 /** What the probe takes from outside. */
-export interface World {
+export interface ProbeDependencies {
   /** Milliseconds, from any beginning. */
   readonly clock: () => number;
   /** Milliseconds since the epoch. */
@@ -42,7 +42,7 @@ export interface World {
     host: string,
     port: number,
     chain: readonly X509Certificate[],
-  ) => Promise<Dane | undefined>;
+  ) => Promise<DaneResult | undefined>;
   /** Writes a file. Returns why it could not; undefined where it could. */
   readonly save: (path: string, text: string) => string | undefined;
 }

@@ -1,12 +1,12 @@
-/** A conversation for the program's own sake: nothing of it is shown, and what came of it is a value. */
-import type { Auth, Output, Plan, Protocol, Tls } from "../plan.ts";
-import { openJournal, type Recorded } from "../transcript/journal.ts";
+/** An SMTP session of the program's own, for the monitor, the checkup and the propagation: nothing of it is shown. */
+import type { AuthPlan, OutputPlan, ProbePlan, ProtocolPlan, TlsPlan } from "../plan.ts";
+import { openJournal, type RunRecord } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
-import type { World } from "./session.ts";
+import type { ProbeDependencies } from "./session.ts";
 import { run } from "./transaction.ts";
 
 /** A submission server, and how it is spoken with. */
-export interface Door {
+export interface SubmissionServer {
   readonly host: string;
   readonly port: number;
   readonly implicitTls: boolean;
@@ -18,21 +18,21 @@ export interface Door {
   readonly timeout: number;
 }
 
-/** What differs from a conversation without a login, inside TLS that is verified. */
-export interface Errand {
-  readonly protocol: Pick<Protocol, "from" | "to"> & Partial<Protocol>;
-  readonly tls?: Partial<Tls>;
-  readonly auth?: Auth;
-  readonly data?: Plan["data"];
+/** What differs from a session without a login inside verified TLS. */
+export interface SmtpCheck {
+  readonly protocol: Pick<ProtocolPlan, "from" | "to"> & Partial<ProtocolPlan>;
+  readonly tls?: Partial<TlsPlan>;
+  readonly auth?: AuthPlan;
+  readonly data?: ProbePlan["data"];
 }
 
-/** Runs it. The exit status is that of exit.ts. */
-export async function runErrand(
-  { host, port, implicitTls, ca, helo, timeout }: Door,
-  { protocol, tls, auth, data }: Errand,
-  world: World,
-): Promise<{ readonly recorded: Recorded; readonly status: number }> {
-  const plan: Plan = {
+/** Runs it. The exit status is one of exit-status.ts. */
+export async function runSmtpCheck(
+  { host, port, implicitTls, ca, helo, timeout }: SubmissionServer,
+  { protocol, tls, auth, data }: SmtpCheck,
+  dependencies: ProbeDependencies,
+): Promise<{ readonly recorded: RunRecord; readonly status: number }> {
+  const plan: ProbePlan = {
     transport: { kind: "inet", server: host, port },
     protocol: {
       core: "esmtp",
@@ -56,15 +56,20 @@ export async function runErrand(
     },
     ...(auth && { auth }),
     ...(data && { data }),
-    output: nothingShown,
+    output: silentOutput,
   };
   const journal = openJournal();
-  const status = await run(plan, { ...silence, error: (text) => journal.error(text) }, journal, world);
+  const status = await run(
+    plan,
+    { ...silentTranscript, error: (text) => journal.error(text) },
+    journal,
+    dependencies,
+  );
   return { recorded: journal.read(), status };
 }
 
 /** A login by the first of `types` that the server offers; by any where there are none. */
-export const loginBy = (types: readonly string[], user: string, password: string): Auth => ({
+export const loginBy = (types: readonly string[], user: string, password: string): AuthPlan => ({
   need: "required",
   types,
   map: new Map(),
@@ -75,9 +80,8 @@ export const loginBy = (types: readonly string[], user: string, password: string
   hide: "",
 });
 
-// A conversation of which nothing is shown: what came of it is in its journal.
-
-export const silence: Transcript = {
+/** A conversation of which nothing is shown: what came of it is in its journal. */
+export const silentTranscript: Transcript = {
   sent: () => undefined,
   message: () => undefined,
   received: () => undefined,
@@ -87,7 +91,7 @@ export const silence: Transcript = {
   explain: () => undefined,
 };
 
-export const nothingShown: Output = {
+export const silentOutput: OutputPlan = {
   suppressData: true,
   hints: { send: false, receive: false, info: false },
   hide: { send: true, receive: true, info: true, all: true },
@@ -99,22 +103,28 @@ export const nothingShown: Output = {
   json: false,
 };
 
-// One attempt to log in at a submission server: TLS that is verified, AUTH PLAIN, QUIT, and no mail.
-
-/** What a server says to a password; `reason` is what stands in the way of an answer. */
+/** What a server says to a password; `reason` tells why it does not say. */
 export type LoginAnswer =
   | { readonly kind: "in" }
   | { readonly kind: "out" }
   | { readonly kind: "unknown"; readonly reason: string };
 
-/** Says the password once. Only 535 is "out": another reply, such as "too many wrong passwords", tells nothing of it. */
-export async function knock(door: Door, user: string, password: string, world: World): Promise<LoginAnswer> {
+/**
+ * One attempt to log in: verified TLS, AUTH PLAIN, QUIT, and no mail. Only 535 is "out": another reply, such as "too many
+ * wrong passwords", tells nothing about the password.
+ */
+export async function checkLogin(
+  server: SubmissionServer,
+  user: string,
+  password: string,
+  dependencies: ProbeDependencies,
+): Promise<LoginAnswer> {
   // One mechanism: a wrong password is not to be said again in another way.
   const auth = loginBy(["PLAIN"], user, password);
-  const { recorded } = await runErrand(
-    door,
+  const { recorded } = await runSmtpCheck(
+    server,
     { protocol: { from: "", to: [], quitAfter: "AUTH" }, auth },
-    world,
+    dependencies,
   );
   const { steps, errors } = recorded;
   const said = steps.findLast(({ at, reply }) => at === "AUTH" && reply.length > 0)?.reply.at(-1) ?? "";
@@ -122,5 +132,5 @@ export async function knock(door: Door, user: string, password: string, world: W
   if (said.startsWith("535")) return { kind: "out" };
   const last = steps.findLast(({ at, expected }) => at !== "QUIT" && !expected);
   const reason = said || last?.reply.at(-1) || errors.at(-1) || "the connection broke";
-  return { kind: "unknown", reason: `${door.host}: ${reason.replace(/\s+/g, " ").slice(0, 200)}` };
+  return { kind: "unknown", reason: `${server.host}: ${reason.replace(/\s+/g, " ").slice(0, 200)}` };
 }

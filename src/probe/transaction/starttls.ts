@@ -1,21 +1,21 @@
 /** TLS in a session: when it is begun, what the transcript tells about it, and whether it is good enough. */
 import { isIP } from "node:net";
-import type { Tls } from "../plan.ts";
+import type { TlsPlan } from "../plan.ts";
 import { certificatePem, describeCertificate, shakeHands, type TlsFacts } from "../tls.ts";
 import { explainDane, explainTls } from "../transcript/explain.ts";
 import { again, type Ending, leave, quit } from "./conversation.ts";
-import type { Session } from "./session.ts";
+import type { ProbeSession } from "./session.ts";
 
 /** STARTTLS, where the plan has it. */
-export async function startTls(session: Session): Promise<Ending | undefined> {
-  const { transcript, talk, offers } = session;
+export async function startTls(session: ProbeSession): Promise<Ending | undefined> {
+  const { transcript, conversation, offers } = session;
   const { tls } = session.plan;
   if (tls === undefined) return undefined;
   if (!offers.has("STARTTLS")) {
     transcript.error("Host did not advertise STARTTLS");
     return tls.need === "required" ? quit("tls") : undefined;
   }
-  const answer = await talk.ask("TLS", "STARTTLS", "220");
+  const answer = await conversation.ask("TLS", "STARTTLS", "220");
   if (answer.ending !== undefined) return answer.ending;
   // Refused in words: nothing has been begun, and the line is as good as before.
   const [refused, failed] = tls.need === "optional" ? [undefined, again] : [leave("tls"), leave("tls")];
@@ -34,11 +34,15 @@ export async function startTls(session: Session): Promise<Ending | undefined> {
  * The handshake, and what is to be shown of it. `failed` is the ending where there is none: never to go on in clear on
  * the same line, where the other side's half of a handshake may still come.
  */
-export async function secure(session: Session, tls: Tls, failed: Ending): Promise<Ending | undefined> {
-  const { transcript, talk, world, plan, host } = session;
-  const peer = { trusted: tls.ca ?? world.systemCa(), ...(host === undefined ? {} : { host }) };
+export async function secure(
+  session: ProbeSession,
+  tls: TlsPlan,
+  failed: Ending,
+): Promise<Ending | undefined> {
+  const { transcript, conversation, dependencies, plan, host } = session;
+  const peer = { trusted: tls.ca ?? dependencies.systemCa(), ...(host === undefined ? {} : { host }) };
   let facts: TlsFacts | undefined;
-  await talk.wrap(async (stream) => {
+  await conversation.wrap(async (stream) => {
     const handshake = await shakeHands(stream, tls, peer, plan.protocol.timeout);
     if (handshake.kind === "failed") {
       startupFailed(session, handshake.reason);
@@ -50,7 +54,7 @@ export async function secure(session: Session, tls: Tls, failed: Ending): Promis
   if (facts === undefined) return failed;
   session.journal.secured(facts);
   for (const line of linesAbout(facts)) transcript.info(line);
-  explainTls(transcript, facts, world.now());
+  explainTls(transcript, facts, dependencies.now());
   await lookUpDane(session, facts);
   const complaints = complaintsAbout(facts, tls);
   if (complaints.length > 0) {
@@ -62,18 +66,18 @@ export async function secure(session: Session, tls: Tls, failed: Ending): Promis
 }
 
 /** For those who want to know more. Through a proxy the DNS is not asked: it would tell where the proxy leads. */
-async function lookUpDane(session: Session, { peer }: TlsFacts): Promise<void> {
-  const { plan, host, port, world, journal, transcript } = session;
+async function lookUpDane(session: ProbeSession, { peer }: TlsFacts): Promise<void> {
+  const { plan, host, port, dependencies, journal, transcript } = session;
   const isWanted = plan.output.explain || plan.output.json;
   const isDirect = plan.transport.kind === "inet" && plan.transport.via === undefined;
   if (!isWanted || !isDirect || host === undefined || port === undefined || isIP(host) !== 0) return;
-  const dane = await world.dane?.(host, port, peer);
+  const dane = await dependencies.dane?.(host, port, peer);
   if (dane === undefined) return;
-  journal.looked(dane);
+  journal.daneChecked(dane);
   explainDane(transcript, dane);
 }
 
-function startupFailed({ transcript }: Session, reason: string): void {
+function startupFailed({ transcript }: ProbeSession, reason: string): void {
   transcript.error(`TLS startup failed (connect(): ${reason})`);
 }
 
@@ -106,7 +110,7 @@ function verdictOnHost({ host, hostMatches }: TlsFacts): string {
 }
 
 /** Everything that is wrong, where anything is that was not to be wrong. */
-function complaintsAbout(facts: TlsFacts, { verifyCa, verifyHost }: Tls): readonly string[] {
+function complaintsAbout(facts: TlsFacts, { verifyCa, verifyHost }: TlsPlan): readonly string[] {
   const { distrust, host, hostMatches } = facts;
   const isWrong = (verifyCa && distrust !== undefined) || (verifyHost && !hostMatches);
   if (!isWrong) return [];
@@ -121,7 +125,11 @@ function complaintsAbout(facts: TlsFacts, { verifyCa, verifyHost }: Tls): readon
 }
 
 /** --tls-get-peer-cert and --tls-get-peer-chain: printed, or into a file. */
-function keepCertificates({ transcript, world }: Session, { peer }: TlsFacts, tls: Tls): Ending | undefined {
+function keepCertificates(
+  { transcript, dependencies }: ProbeSession,
+  { peer }: TlsFacts,
+  tls: TlsPlan,
+): Ending | undefined {
   const wanted = [
     [tls.saveCertificate, peer.slice(0, 1)],
     [tls.saveChain, peer],
@@ -130,7 +138,7 @@ function keepCertificates({ transcript, world }: Session, { peer }: TlsFacts, tl
     const pem = certificates.map(certificatePem).join("");
     if (path === "") transcript.info(pem.trimEnd());
     else if (path !== undefined) {
-      const trouble = world.save(path, pem);
+      const trouble = dependencies.save(path, pem);
       if (trouble === undefined) continue;
       transcript.error(`${path} could not be written (${trouble})`);
       return quit("options");

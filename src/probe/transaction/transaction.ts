@@ -1,74 +1,81 @@
 /** The order of a run: connection, greeting, TLS, login, messages, goodbye; and the points where it may be told to stop. */
 
-import type { Outcome } from "../exit-status.ts";
-import type { Plan, Stop } from "../plan.ts";
+import type { ExitReason } from "../exit-status.ts";
+import type { ProbePlan, StopPoint } from "../plan.ts";
 import { explainOffers, explainRefusal } from "../transcript/explain.ts";
-import type { Journal } from "../transcript/journal.ts";
+import type { RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
-import { converse, drop, type Ending, leave, quit } from "./conversation.ts";
-import { dial, type Line } from "./dial.ts";
+import { drop, type Ending, leave, openConversation, quit } from "./conversation.ts";
+import { dial, type ProbeConnection } from "./dial.ts";
 import { logIn } from "./login.ts";
-import type { Offers, Session, World } from "./session.ts";
+import type { Offers, ProbeDependencies, ProbeSession } from "./session.ts";
 import { secure, startTls } from "./starttls.ts";
 import { transfer } from "./transfer.ts";
 
-/** Does what `plan` says. Returns the exit status (exit.ts). */
+/** Does what `plan` says. Returns the exit status (exit-status.ts). */
 export async function run(
-  plan: Plan,
+  plan: ProbePlan,
   transcript: Transcript,
-  journal: Journal,
-  world: World,
+  journal: RunJournal,
+  dependencies: ProbeDependencies,
 ): Promise<number> {
-  const line = await dial(plan, transcript, world);
+  const line = await dial(plan, transcript, dependencies);
   if (line === undefined) return leave("connect").status;
   journal.connected(line.to);
-  const ending = await talk(plan, line, { transcript, journal, world });
+  const ending = await runConnection(plan, line, { transcript, journal, dependencies });
   if (ending.how !== "again") return ending.status;
   // TLS was only to be tried. The same line may still carry a half of the handshake, so it takes a new one.
   transcript.info("TLS did not come about; once more without it, on a new connection");
   const { tls: _, ...inClear } = plan;
-  return run(inClear, transcript, journal, world);
+  return run(inClear, transcript, journal, dependencies);
 }
 
-type Surroundings = Pick<Session, "transcript" | "journal" | "world">;
+type SharedBySessions = Pick<ProbeSession, "transcript" | "journal" | "dependencies">;
 
 /** Everything on one connection, to its end. */
-async function talk(plan: Plan, line: Line, surroundings: Surroundings): Promise<Ending> {
+async function runConnection(
+  plan: ProbePlan,
+  line: ProbeConnection,
+  shared: SharedBySessions,
+): Promise<Ending> {
   const { protocol } = plan;
-  const conversation = converse(line.stream, {
+  const conversation = openConversation(line.stream, {
     output: plan.output,
-    transcript: surroundings.transcript,
-    journal: surroundings.journal,
+    transcript: shared.transcript,
+    journal: shared.journal,
     timeout: protocol.timeout,
     peer: line.peer,
-    clock: surroundings.world.clock,
+    clock: shared.dependencies.clock,
     ...(protocol.dropAfterSend === undefined ? {} : { dropAfterSend: protocol.dropAfterSend }),
   });
-  const session: Session = {
+  const session: ProbeSession = {
     plan,
-    talk: conversation,
+    conversation,
     offers: new Map(),
     isHelloDue: true,
-    ...surroundings,
+    ...shared,
     ...(line.host === undefined ? {} : { host: line.host }),
     ...(line.port === undefined ? {} : { port: line.port }),
   };
-  const ending = await end(session, (await parts(session)) ?? quit("ok"), line);
+  const ending = await end(session, (await takeSteps(session)) ?? quit("ok"), line);
   await conversation.close();
   return ending;
 }
 
-type Part = readonly [stop: Stop, act: (session: Session) => Promise<Ending | undefined>];
+type TransactionStep = readonly [
+  stop: StopPoint,
+  act: (session: ProbeSession) => Promise<Ending | undefined>,
+];
 
 /** The parts of a conversation in their order, each followed by its stop point. */
-async function parts(session: Session): Promise<Ending | undefined> {
+async function takeSteps(session: ProbeSession): Promise<Ending | undefined> {
   const { plan } = session;
   const isAtOnce = plan.tls?.kind === "on-connect";
-  const disguise: readonly Part[] = [
+  const disguise: readonly TransactionStep[] = [
     ["XCLIENT", sendXclient],
     ["XCLIENT-HELO", (session) => helloWhereDue(session, "XCLIENT-HELO", "helloAfterXclient")],
   ];
-  const order: readonly Part[] = [
+  const order: readonly TransactionStep[] = [
     ["PROXY", sendProxyHeader],
     ...(isAtOnce ? ([["TLS", secureAtOnce]] as const) : []),
     ["CONNECT", hearGreeting],
@@ -91,19 +98,23 @@ async function parts(session: Session): Promise<Ending | undefined> {
 }
 
 /** Where the server knows nothing of us any more it has to be told again. */
-async function helloWhereDue(session: Session, stop: Stop, outcome: Outcome): Promise<Ending | undefined> {
+async function helloWhereDue(
+  session: ProbeSession,
+  stop: StopPoint,
+  outcome: ExitReason,
+): Promise<Ending | undefined> {
   return session.isHelloDue ? sayHello(session, stop, outcome) : undefined;
 }
 
 /** Lines that are to be said here, and whether the run ends here. */
-async function afterStop(session: Session, stop: Stop): Promise<Ending | undefined> {
+async function afterStop(session: ProbeSession, stop: StopPoint): Promise<Ending | undefined> {
   const { rawLines, quitAfter, dropAfter, dropAfterSend } = session.plan.protocol;
   for (const { line } of rawLines.filter(({ after }) => after === stop)) {
     const octets = Buffer.from(`${line}\r\n`, "latin1");
     // Behind DATA it is part of the message, and nobody answers.
-    if (stop === "DATA") session.talk.prelude(octets, octets.toString());
+    if (stop === "DATA") session.conversation.prelude(octets, octets.toString());
     else {
-      const answer = await session.talk.ask(stop, line, "250", { octets });
+      const answer = await session.conversation.ask(stop, line, "250", { octets });
       if (answer.ending !== undefined) return answer.ending;
       if (!answer.ok) explainRefusal(session.transcript, answer.lines);
     }
@@ -114,36 +125,36 @@ async function afterStop(session: Session, stop: Stop): Promise<Ending | undefin
   return isHere && stop !== "PROXY" ? quit("ok") : undefined;
 }
 
-async function sendProxyHeader({ plan: { proxy }, talk }: Session): Promise<Ending | undefined> {
+async function sendProxyHeader({ plan: { proxy }, conversation }: ProbeSession): Promise<Ending | undefined> {
   if (proxy === undefined) return undefined;
   const octets = Buffer.from(proxy.octets);
   const shown = proxy.version === 1 ? octets.toString("latin1") : octets.toString("base64");
-  talk.prelude(octets, shown);
+  conversation.prelude(octets, shown);
   return undefined;
 }
 
-async function secureAtOnce(session: Session): Promise<Ending | undefined> {
+async function secureAtOnce(session: ProbeSession): Promise<Ending | undefined> {
   const { tls } = session.plan;
   return tls === undefined ? undefined : secure(session, tls, leave("tls"));
 }
 
-async function hearGreeting({ talk, plan, transcript }: Session): Promise<Ending | undefined> {
+async function hearGreeting({ conversation, plan, transcript }: ProbeSession): Promise<Ending | undefined> {
   if (plan.protocol.dropAfterSend === "CONNECT") return drop;
-  const greeting = await talk.hear("CONNECT", "220");
+  const greeting = await conversation.hear("CONNECT", "220");
   if (greeting.ok) return undefined;
   explainRefusal(transcript, greeting.lines);
   return greeting.ending ?? quit("banner");
 }
 
 /** The way out. Returns the ending that counts: a line that dies behind an error leaves the error's status. */
-async function end(session: Session, ending: Ending, { peer }: Line): Promise<Ending> {
-  const { talk, transcript } = session;
+async function end(session: ProbeSession, ending: Ending, { peer }: ProbeConnection): Promise<Ending> {
+  const { conversation, transcript } = session;
   switch (ending.how) {
     case "drop":
       transcript.info("Dropping connection");
       return ending;
     case "quit": {
-      const goodbye = await talk.quit();
+      const goodbye = await conversation.quit();
       if (goodbye !== undefined) return ending.status === 0 ? goodbye : ending;
       transcript.info(
         `Connection closed with ${peer === "Child process" ? "child process" : "remote host"}.`,
@@ -155,14 +166,16 @@ async function end(session: Session, ending: Ending, { peer }: Line): Promise<En
   }
 }
 
-// EHLO, LHLO or HELO, and what comes of it.
-
 /** Says who we are; where EHLO is refused, HELO (RFC 5321 section 3.2). Returns an ending of `outcome` when both are. */
-export async function sayHello(session: Session, stop: Stop, outcome: Outcome): Promise<Ending | undefined> {
+async function sayHello(
+  session: ProbeSession,
+  stop: StopPoint,
+  outcome: ExitReason,
+): Promise<Ending | undefined> {
   const { core, helo } = session.plan.protocol;
   session.isHelloDue = false;
   const verb = ({ smtp: "HELO", esmtp: "EHLO", lmtp: "LHLO" } as const)[core];
-  const answer = await session.talk.ask(stop, `${verb} ${helo}`, "250");
+  const answer = await session.conversation.ask(stop, `${verb} ${helo}`, "250");
   session.offers = answer.ok && verb !== "HELO" ? offersIn(answer.lines) : new Map();
   if (answer.ok) {
     explainOffers(session.transcript, session.offers);
@@ -170,8 +183,8 @@ export async function sayHello(session: Session, stop: Stop, outcome: Outcome): 
   }
   if (answer.ending !== undefined) return answer.ending;
   explainRefusal(session.transcript, answer.lines);
-  if (core !== "esmtp" || session.talk.isLate()) return quit(outcome);
-  const second = await session.talk.ask(stop, `HELO ${helo}`, "250");
+  if (core !== "esmtp" || session.conversation.isLate()) return quit(outcome);
+  const second = await session.conversation.ask(stop, `HELO ${helo}`, "250");
   return second.ok ? undefined : (second.ending ?? quit(outcome));
 }
 
@@ -189,11 +202,12 @@ export function offersIn(lines: readonly string[]): Offers {
   return offers;
 }
 
-// XCLIENT: telling a server that trusts us who the client is (Postfix' XCLIENT_README).
-
-/** XCLIENT, where the plan has it. A server that takes it begins a new session, which wants a new EHLO. */
-export async function sendXclient(session: Session): Promise<Ending | undefined> {
-  const { talk, transcript, offers } = session;
+/**
+ * XCLIENT (Postfix' XCLIENT_README), where the plan has it: it tells a server that trusts us who the client is. A server
+ * that takes it begins a new session, which wants a new EHLO.
+ */
+async function sendXclient(session: ProbeSession): Promise<Ending | undefined> {
+  const { conversation, transcript, offers } = session;
   const { xclient } = session.plan;
   if (xclient === undefined) return undefined;
   const offered = offers.get("XCLIENT");
@@ -208,7 +222,7 @@ export async function sendXclient(session: Session): Promise<Ending | undefined>
     return xclient.need === "required" ? quit("xclient") : undefined;
   }
   for (const attributes of xclient.commands) {
-    const answer = await talk.ask("XCLIENT", `XCLIENT ${attributes}`, "220");
+    const answer = await conversation.ask("XCLIENT", `XCLIENT ${attributes}`, "220");
     if (answer.ok) continue;
     if (answer.ending !== undefined) return answer.ending;
     transcript.error("XCLIENT attempted but failed");

@@ -1,7 +1,7 @@
 /** What --explain says about what is seen: the keywords of EHLO, the choice of a mechanism, refusals, TLS. */
 import { daysLeft, type TlsFacts } from "../tls.ts";
 import type { Offers } from "../transaction/session.ts";
-import type { Dane } from "./journal.ts";
+import type { DaneResult } from "./journal.ts";
 import type { Transcript } from "./transcript.ts";
 
 /** One line for each keyword. */
@@ -124,7 +124,7 @@ export function explainTls(transcript: Transcript, facts: TlsFacts, now: number)
     );
 }
 
-export function explainDane(transcript: Transcript, { records, authentic, matches }: Dane): void {
+export function explainDane(transcript: Transcript, { records, authentic, matches }: DaneResult): void {
   const signed = authentic ? "signed" : "not known to be signed, so that they count for nothing";
   transcript.explain(
     `DANE: ${records} TLSA records, ${signed}; the certificate ${matches ? "is" : "is not"} one of theirs (RFC 7672)`,

@@ -3,14 +3,14 @@
  * or not at all. The hints and their order are swaks'.
  */
 
-import type { Output } from "../plan.ts";
+import type { OutputPlan } from "../plan.ts";
 
 /** Where octets end up; they are there when it returns. */
-export type Sink = (octets: Uint8Array) => void;
+export type WriteOctets = (octets: Uint8Array) => void;
 
 /** `terminal`: somebody looks at it with a terminal, which must not obey what a server says. */
-export interface Stream {
-  readonly write: Sink;
+export interface OutputStream {
+  readonly write: WriteOctets;
   readonly terminal: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface Transcript {
   explain(text: string): void;
 }
 
-interface Kind {
+interface LineKind {
   /** With the blanks behind it. */
   readonly hint: string;
   readonly group: "send" | "receive" | "info";
@@ -49,15 +49,15 @@ const kinds = {
   info: { hint: "=== ", group: "info", trouble: false },
   explained: { hint: "  # ", group: "info", trouble: false },
   error: { hint: "*** ", group: "info", trouble: true },
-} as const satisfies Readonly<Record<string, Kind>>;
+} as const satisfies Readonly<Record<string, LineKind>>;
 
 const lineFeed = Buffer.from("\n");
 
 /** Writes to `stdout` and `stderr` what `output` lets through. */
-export function openTranscript(output: Output, stdout: Stream, stderr: Stream): Transcript {
+export function openTranscript(output: OutputPlan, stdout: OutputStream, stderr: OutputStream): Transcript {
   let troubled = false;
 
-  function isShown({ group, trouble }: Kind): boolean {
+  function isShown({ group, trouble }: LineKind): boolean {
     if (trouble) troubled = true;
     if (output.hide.all || output.silent >= 3) return false;
     if (output.silent === 2) return trouble && !hidden(group, trouble);
@@ -66,7 +66,7 @@ export function openTranscript(output: Output, stdout: Stream, stderr: Stream): 
   }
 
   /** Errors of the probe itself are no information that can be hidden. */
-  function hidden(group: Kind["group"], trouble: boolean): boolean {
+  function hidden(group: LineKind["group"], trouble: boolean): boolean {
     return output.hide[group] && !(group === "info" && trouble);
   }
 
@@ -126,7 +126,7 @@ function countLines(octets: Uint8Array): number {
 }
 
 /** As it is into files and pipes; on a terminal without anything that it would obey. */
-function readable(line: Uint8Array, { terminal }: Stream): Uint8Array {
+function readable(line: Uint8Array, { terminal }: OutputStream): Uint8Array {
   if (!terminal) return line;
   const text = Buffer.from(line).toString("utf8").replace(/\r$/, "");
   const escaped = text.replace(/\p{Cc}/gu, (control) =>
@@ -138,7 +138,7 @@ function readable(line: Uint8Array, { terminal }: Stream): Uint8Array {
 /** Octets as swaks' --show-raw-text shows them: 16 to a line, counted in decimal. */
 
 /** Lines such as `0000: 32 32 30 20  53 45 52 56  45 52 20 45  53 4D 54 50    220.SERVER.ESMTP`. */
-export function hexdump(octets: Uint8Array): readonly string[] {
+function hexdump(octets: Uint8Array): readonly string[] {
   return Array.from({ length: Math.ceil(octets.length / 16) }, (_, row) => {
     const line = octets.subarray(row * 16, row * 16 + 16);
     const fours = [0, 4, 8, 12].map((from) =>

@@ -1,7 +1,7 @@
 /** Reports about a probe's message, ours among them, and messages that only look like one. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { returnedIn } from "../../../src/probe/arrival/delivery-report.ts";
+import { deliveryReportIn } from "../../../src/probe/arrival/delivery-report.ts";
 
 const id = "0123456789abcdef0123456789abcdef";
 
@@ -13,7 +13,7 @@ const report = (fields: string, about = `Original-Envelope-Id: ${id}`): Buffer =
 describe("a report", () => {
   test("says what happened, and who says so", () => {
     const fields = "Action: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 no such\r\n\tuser";
-    expect(returnedIn(report(fields), id)).toEqual({
+    expect(deliveryReportIn(report(fields), id)).toEqual({
       action: "failed",
       status: "5.1.1",
       diagnostic: "550 5.1.1 no such user",
@@ -22,18 +22,18 @@ describe("a report", () => {
   });
 
   test("of our own making is understood", () => {
-    const file = new URL("../../server/delivery/reports/dsn-parameters.eml", import.meta.url);
+    const file = new URL("../../server/dsn/dsn-parameters.eml", import.meta.url);
     const ours = Buffer.from(readFileSync(file, "latin1").replace(/\r?\n/g, "\r\n"), "latin1");
     const envid = /^Original-Envelope-Id: (.*)\r$/im.exec(ours.toString("latin1"))?.[1] ?? "";
     expect(envid).not.toBe("");
-    expect(returnedIn(ours, envid)).toMatchObject({
+    expect(deliveryReportIn(ours, envid)).toMatchObject({
       action: "failed",
       status: expect.stringMatching(/^5\./),
     });
   });
 
   test("with control characters is told without them, and not at length", () => {
-    const found = returnedIn(
+    const found = deliveryReportIn(
       report(`Action: failed\r\nStatus: 5.0.0\r\nDiagnostic-Code: smtp; \u001b[31m${"x".repeat(5000)}`),
       id,
     );
@@ -49,6 +49,6 @@ describe("a report", () => {
     ["without an end of its header", Buffer.from(`Content-Type: multipart/report\r\n${id}`)],
     ["of nothing", Buffer.alloc(0)],
   ])("is none %s", (_, message) => {
-    expect(returnedIn(message, id)).toBeUndefined();
+    expect(deliveryReportIn(message, id)).toBeUndefined();
   });
 });

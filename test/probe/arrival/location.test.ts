@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { readWhere } from "../../../src/probe/arrival/location.ts";
+import { readLocation } from "../../../src/probe/arrival/location.ts";
 
 describe("where a message is to arrive", () => {
   const imap = {
@@ -21,7 +21,7 @@ describe("where a message is to arrive", () => {
     ["lmtp://127.0.0.1:2424", { kind: "listener", protocol: "lmtp", host: "127.0.0.1", port: 2424 }],
     ["smtp://[::1]:2525", { kind: "listener", protocol: "smtp", host: "::1", port: 2525 }],
   ])("%s", (text, expected) => {
-    expect(readWhere(text, "--arrive")).toEqual(expected);
+    expect(readLocation(text, "--arrive")).toEqual(expected);
   });
 
   test.each([
@@ -32,13 +32,13 @@ describe("where a message is to arrive", () => {
     ["https://mail.example.net", /https: is none of its forms/],
     ["imaps://a%zz@mail.example.net", /has a wrong percent sign/],
   ])("%j is told to be wrong", (text, expected) => {
-    expect(() => readWhere(text, "--arrive")).toThrow(expected);
+    expect(() => readLocation(text, "--arrive")).toThrow(expected);
   });
 
   test("never shows a password that was put there", () => {
     for (const text of ["imaps://probe:hunter2@mail.example.net", "imaps://probe:hunter2@[nowhere"]) {
-      expect(() => readWhere(text, "--arrive")).toThrow();
-      expect(() => readWhere(text, "--arrive")).not.toThrow(/hunter2/);
+      expect(() => readLocation(text, "--arrive")).toThrow();
+      expect(() => readLocation(text, "--arrive")).not.toThrow(/hunter2/);
     }
   });
 });

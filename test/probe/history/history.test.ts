@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { append, read, trim } from "../../../src/probe/history/file.ts";
 import { groupBy, percentile, slices, statisticsOf } from "../../../src/probe/history/statistics.ts";
 import { sparkline } from "../../../src/probe/history/summary.ts";
-import type { Outcome, Result } from "../../../src/probe/result.ts";
+import type { ProbeOutcome, ProbeResult } from "../../../src/probe/result.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const result = (at: number, outcome: Outcome = "inbox", after?: number, route = "net"): Result => ({
+const result = (at: number, outcome: ProbeOutcome = "inbox", after?: number, route = "net"): ProbeResult => ({
   route,
   provider: "example.net",
   at,

@@ -1,11 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { readWords, wordsOf } from "../../../src/probe/options/sources.ts";
+import { readTokens, tokensOf } from "../../../src/probe/options/sources.ts";
 import { rows } from "../../../src/probe/options/table.ts";
-import * as world from "./world.ts";
+import * as commandLine from "./command-line.ts";
 
 /** `-s x -n y` as "server=x suppress-data left:y". */
 function reading(line: string): string {
-  const { settings, left, mistakes } = readWords(wordsOf(world.wordsOf(line)), true);
+  const {
+    options: settings,
+    leftOver: left,
+    mistakes,
+  } = readTokens(tokensOf(commandLine.wordsOf(line)), true);
   return [
     ...settings.map(
       ({ row, forget, value }) =>

@@ -4,12 +4,12 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { meanings } from "../../../src/probe/exit-status.ts";
+import { exitStatuses } from "../../../src/probe/exit-status.ts";
 import { completionFor, helpText, synopsis } from "../../../src/probe/options/help.ts";
 import type { OptionRow } from "../../../src/probe/options/option.ts";
 import { groups, rows, writtenNames } from "../../../src/probe/options/table.ts";
 import { real } from "../../tools/real.ts";
-import { printed, type, wordsOf } from "./world.ts";
+import { printed, type, wordsOf } from "./command-line.ts";
 
 const page = readFileSync(new URL("../../../man/tpa-submit-probe.1", import.meta.url), "utf8");
 
@@ -76,7 +76,7 @@ describe("tpa-submit-probe(1)", () => {
   test("has every exit status and no other", () => {
     const text = page.slice(page.indexOf(".Sh EXIT STATUS"), page.indexOf(".Sh EXAMPLES"));
     const written = [...text.matchAll(/^\.It (\d+)$/gm)].map(([, status]) => Number(status));
-    expect(written).toEqual(Object.values(meanings).map(([status]) => status));
+    expect(written).toEqual(Object.values(exitStatuses).map(([status]) => status));
   });
 
   test("has examples that work", async () => {

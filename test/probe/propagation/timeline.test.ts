@@ -1,6 +1,11 @@
 /** Following a change of a password: what is tried when, on a clock of its own. */
 import { describe, expect, test } from "vitest";
-import { followChange, judgeCourse, propagationLine, type Which } from "../../../src/probe/propagation.ts";
+import {
+  followChange,
+  judgeTimeline,
+  type PasswordKind,
+  propagationLine,
+} from "../../../src/probe/propagation.ts";
 import type { LoginAnswer } from "../../../src/probe/transaction/smtp-check.ts";
 
 const minute = 60_000;
@@ -17,13 +22,13 @@ interface Server {
 async function follow({ newFrom, oldUntil, silentUntil = 0 }: Server, hasOld = true) {
   let time = 1000;
   const attempts: string[] = [];
-  const answer = (which: Which): LoginAnswer => {
+  const answer = (which: PasswordKind): LoginAnswer => {
     const second = (time - 1000) / 1000;
     attempts.push(`${second} ${which}`);
     if (second < silentUntil) return { kind: "unknown", reason: "it is silent" };
     return { kind: (which === "new" ? second >= newFrom : second < oldUntil) ? "in" : "out" };
   };
-  const course = await followChange(
+  const timeline = await followChange(
     hasOld,
     (which) => Promise.resolve(answer(which)),
     {
@@ -37,22 +42,22 @@ async function follow({ newFrom, oldUntil, silentUntil = 0 }: Server, hasOld = t
     },
     new AbortController().signal,
   );
-  const { grade, words } = judgeCourse({ login: "probe", at: 0, hasOld }, course, limits);
-  return { attempts, course, grade, words };
+  const { grade, words } = judgeTimeline({ login: "probe", at: 0, hasOld }, timeline, limits);
+  return { attempts, timeline, grade, words };
 }
 
 describe("followChange()", () => {
   test("says one wrong password where the change comes at once for both", async () => {
-    const { attempts, course, grade, words } = await follow({ newFrom: 12, oldUntil: 12 });
+    const { attempts, timeline, grade, words } = await follow({ newFrom: 12, oldUntil: 12 });
     expect(attempts).toEqual(["0 old", "5 old", "10 old", "15 old", "15 new"]);
-    expect(course).toEqual({ newWorks: 15_000, oldEnds: 15_000, wrong: 1 });
+    expect(timeline).toEqual({ newWorks: 15_000, oldEnds: 15_000, wrong: 1 });
     expect([grade, words]).toEqual([0, "the new password works after 15 s, the old one ended after 15 s"]);
   });
 
   test("finds that both work, by few guesses", async () => {
-    const { attempts, course, grade } = await follow({ newFrom: 70, oldUntil: 600 });
+    const { attempts, timeline, grade } = await follow({ newFrom: 70, oldUntil: 600 });
     expect(attempts.filter((attempt) => attempt.endsWith("new"))).toEqual(["60 new", "180 new"]);
-    expect(course).toEqual({ newWorks: 180_000, oldEnds: 600_000, wrong: 2 });
+    expect(timeline).toEqual({ newWorks: 180_000, oldEnds: 600_000, wrong: 2 });
     expect(grade).toBe(1);
   });
 
@@ -66,15 +71,15 @@ describe("followChange()", () => {
   });
 
   test("tries the new one at once where the old one is not known", async () => {
-    const { attempts, course, words } = await follow({ newFrom: 12, oldUntil: 12 }, false);
+    const { attempts, timeline, words } = await follow({ newFrom: 12, oldUntil: 12 }, false);
     expect(attempts).toEqual(["0 new", "10 new", "30 new"]);
-    expect(course).toEqual({ newWorks: 30_000, wrong: 2 });
+    expect(timeline).toEqual({ newWorks: 30_000, wrong: 2 });
     expect(words).toBe("the new password works after 30 s; the old one was not known");
   });
 
   test("learns nothing from a server that gives no answer, and goes on", async () => {
-    const { course } = await follow({ newFrom: 0, oldUntil: 0, silentUntil: 20 });
-    expect(course).toEqual({ newWorks: 20_000, oldEnds: 20_000, wrong: 1, trouble: "it is silent" });
+    const { timeline } = await follow({ newFrom: 0, oldUntil: 0, silentUntil: 20 });
+    expect(timeline).toEqual({ newWorks: 20_000, oldEnds: 20_000, wrong: 1, trouble: "it is silent" });
   });
 
   test.each([
@@ -104,7 +109,7 @@ describe("followChange()", () => {
 });
 
 test("propagationLine() is a line for Nagios", () => {
-  const judgement = judgeCourse(
+  const judgement = judgeTimeline(
     { login: "probe", at: 0, hasOld: true },
     { newWorks: 1, oldEnds: 2, wrong: 1, trouble: "a|b\nc" },
     limits,
@@ -112,7 +117,11 @@ test("propagationLine() is a line for Nagios", () => {
   expect(propagationLine(judgement, limits)).toBe(
     "PROPAGATION OK - the new password works after 0.0 s, the old one ended after 0.0 s | new=0.001s;300.000;900.000;0 old=0.002s;300.000;900.000;0\n",
   );
-  const lost = judgeCourse({ login: "probe", at: 0, hasOld: true }, { wrong: 0, trouble: "a|b\nc" }, limits);
+  const lost = judgeTimeline(
+    { login: "probe", at: 0, hasOld: true },
+    { wrong: 0, trouble: "a|b\nc" },
+    limits,
+  );
   expect(propagationLine(lost, limits)).toBe(
     "PROPAGATION CRITICAL - the new password does not work after 20 min, the old one still does; last trouble: a/b c\n",
   );

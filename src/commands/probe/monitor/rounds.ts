@@ -1,64 +1,64 @@
-/** One round of all routes, side by side within limits, and what is kept of it. */
+/** Rounds of all routes: one round, side by side within limits; what is kept of it; and one after the other for --listen. */
 
 import { setTimeout as wait } from "node:timers/promises";
 import { type Address, writeAddress } from "../../../config/kinds.ts";
 import type { Probes } from "../../../config/probes.ts";
 import { exitStatus, Failure } from "../../../failure.ts";
 import { append, eachSince, trim } from "../../../probe/history/file.ts";
-import { type Round, type Route, runRound } from "../../../probe/monitor/round.ts";
-import { judge, type Result } from "../../../probe/result.ts";
+import { type MonitoredRoute, type RoundResult, runRound } from "../../../probe/monitor/round.ts";
+import { type ProbeResult, resultOf } from "../../../probe/result.ts";
 import { startHttp } from "../../../server/log/http.ts";
-import { publish, surroundings } from "../host.ts";
-import type { Figures } from "./metrics.ts";
-import { routesOf, stationOf } from "./routes.ts";
+import { probeDependencies, publish } from "../host.ts";
+import type { MonitorMetrics } from "./metrics.ts";
+import { openRoundDependencies, routesOf } from "./routes.ts";
 
-export interface Wishes {
+export interface MonitorOptions {
   readonly route: readonly string[];
   /** Milliseconds; undefined for each route's own. */
   readonly wait: number | undefined;
   /** File for metrics. */
   readonly prometheus: string | undefined;
-  /** Absent where nobody looks at them. */
-  readonly figures: Figures | undefined;
+  /** Absent where no metrics are wanted. */
+  readonly figures: MonitorMetrics | undefined;
 }
 
-export interface Told {
-  /** How each route stands, in the order of the file; those that a signal kept from being probed are not there. */
-  readonly results: readonly Result[];
+export interface MonitorReport {
+  /** Each route's state, in the order of the file, without those that a signal kept from being probed. */
+  readonly results: readonly ProbeResult[];
   /** What this host could not do, such as writing a file. */
   readonly trouble?: string;
 }
 
 export interface Monitor {
-  readonly routes: readonly Route[];
-  /** Probes all routes at the same time; `told` hears of each as soon as it is known. */
-  round(signal: AbortSignal, told: (result: Result) => void): Promise<Told>;
+  readonly routes: readonly MonitoredRoute[];
+  /** Probes all routes at the same time; `progress` is called with each as soon as its state is known. */
+  round(signal: AbortSignal, progress: (result: ProbeResult) => void): Promise<MonitorReport>;
 }
 
 const day = 86_400_000;
 
-/** Everything read and ready. Throws a Failure where a file, a folder or a name is wrong. */
+/** Reads everything, ready for a round. Throws a Failure where a file, a folder or a name is wrong. */
 export async function openMonitor(
   probes: Probes,
-  { route, wait, prometheus, figures }: Wishes,
+  { route, wait, prometheus, figures }: MonitorOptions,
 ): Promise<Monitor> {
-  const routes = await routesOf(probes, route, surroundings);
-  const station = await stationOf(probes);
+  const routes = await routesOf(probes, route, probeDependencies);
+  const dependencies = await openRoundDependencies(probes);
   const history = `${probes.directory}/history`;
   if (figures) await eachSince(history, Date.now() - 30 * day, figures.remember);
   let trimmed = 0;
 
-  /** What goes wrong with a file is one route's trouble, and no other's. */
-  async function roundOf(one: Route, signal: AbortSignal): Promise<Round> {
+  /** A file that cannot be used stops one route only. */
+  async function roundOf(one: MonitoredRoute, signal: AbortSignal): Promise<RoundResult> {
     try {
-      return await runRound(one, station, wait ?? one.warn, signal);
+      return await runRound(one, dependencies, wait ?? one.warn, signal);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      return { ended: [], standing: judge(one, { kind: "unseen", reason: error.message }, Date.now()) };
+      return { ended: [], state: resultOf(one, { kind: "unseen", reason: error.message }, Date.now()) };
     }
   }
 
-  async function keep(ended: readonly Result[]): Promise<void> {
+  async function keep(ended: readonly ProbeResult[]): Promise<void> {
     await append(history, ended);
     if (Date.now() - trimmed <= day) return;
     await trim(history, Date.now() - probes.remember);
@@ -67,16 +67,16 @@ export async function openMonitor(
 
   return {
     routes,
-    async round(signal, told) {
-      const standings = new Map<string, Result>();
-      const ended: Result[] = [];
+    async round(signal, progress) {
+      const standings = new Map<string, ProbeResult>();
+      const ended: ProbeResult[] = [];
       await Promise.all(
         routes.map(async (one) => {
           const round = await roundOf(one, signal);
-          standings.set(one.route, round.standing);
+          standings.set(one.route, round.state);
           ended.push(...round.ended);
-          figures?.note(round.standing, round.ended, Date.now());
-          told(round.standing);
+          figures?.note(round.state, round.ended, Date.now());
+          progress(round.state);
         }),
       );
       const results = routes.flatMap(({ route: name }) => standings.get(name) ?? []);
@@ -92,13 +92,11 @@ export async function openMonitor(
   };
 }
 
-// `--listen`: probes every interval until it is told to stop, and offers its figures.
-
-/** Returns 0 when `signal` has come and the round under way is over. */
+/** `--listen`: probes every interval and offers metrics. Returns 0 after `signal`, when the current round is over. */
 export async function keepProbing(
   monitor: Monitor,
   { interval }: Probes,
-  { address, figures }: { readonly address: Address; readonly figures: Figures },
+  { address, figures }: { readonly address: Address; readonly figures: MonitorMetrics },
   signal: AbortSignal,
 ): Promise<number> {
   let trouble: string | undefined;
@@ -112,10 +110,10 @@ export async function keepProbing(
   try {
     while (!signal.aborted) {
       const next = Date.now() + interval;
-      const told = await monitor.round(signal, ({ route, outcome, words, grade }) => {
+      const report = await monitor.round(signal, ({ route, outcome, words, grade }) => {
         if (grade !== 0) say(`${route}: ${outcome}: ${words}`);
       });
-      trouble = told.trouble; // a full disk passes, and monitoring hears of it
+      trouble = report.trouble; // a full disk may pass; /health tells it meanwhile
       if (trouble !== undefined) say(trouble);
       await wait(Math.max(0, next - Date.now()), undefined, { signal }).catch(() => undefined); // told to stop
     }

@@ -1,4 +1,4 @@
-/** The test account in the directory: who may be one, and how its password is set. */
+/** The test account: which entry of the directory may be one, how its password is set, and the files that keep it. */
 
 import { readFile, unlink } from "node:fs/promises";
 import type { Config } from "../../../config/settings.ts";
@@ -16,7 +16,7 @@ import { hasBareForm, schemeNamed } from "../../passwd/hash.ts";
 /** What userdir-ldap keeps of people only: their OpenPGP and SSH keys. */
 const marksOfPeople = ["keyFingerPrint", "sshRSAAuthKey"] as const;
 
-export interface Change {
+export interface PasswordChange {
   readonly login: string;
   readonly password: string;
   /** Name of the scheme. */
@@ -31,7 +31,7 @@ export interface Change {
  */
 export async function changePassword(
   { ldap, domain }: Config,
-  { login, password, scheme, directoryPassword }: Change,
+  { login, password, scheme, directoryPassword }: PasswordChange,
   ready: () => Promise<void>,
 ): Promise<void> {
   const name = schemeNamed(scheme);
@@ -61,20 +61,21 @@ async function refusePeople(directory: Directory, dn: string): Promise<void> {
   );
 }
 
-// The files with the test account's password: FILE has the one that works, FILE.next the one that the directory has and the
-// server may not know yet. Each is a line, for its owner alone. A crash at any moment leaves the right one in one of them.
-
-export interface Passwords {
+/**
+ * The files with the test account's password: FILE has the one that works, FILE.next the one that the directory has and
+ * the server may not know yet. Each is a line, for its owner alone. A crash at any moment leaves the right one in one.
+ */
+export interface PasswordFiles {
   /** Those that may work, the likelier first. */
   known(): Promise<readonly string[]>;
-  /** Before the directory hears of it. */
+  /** Called before the directory gets it. */
   prepare(password: string): Promise<void>;
-  /** It has been seen to work: FILE has it from now on. */
+  /** Called when it has worked: FILE has it from now on. */
   adopt(password: string): Promise<void>;
 }
 
 /** All calls throw a Failure where a file cannot be read or written. */
-export function passwordsIn(file: string): Passwords {
+export function passwordsIn(file: string): PasswordFiles {
   const next = `${file}.next`;
   return {
     async known() {
@@ -83,7 +84,7 @@ export function passwordsIn(file: string): Passwords {
     },
     prepare: (password) => write(next, password),
     async adopt(password) {
-      await write(file, password); // whoever logs in with FILE has the new one from here on
+      await write(file, password); // from here on FILE has the new one
       await unlink(next).catch((error: unknown) => {
         if (errorCode(error) !== "ENOENT") throw asFailure(error, next, exitStatus.cannotCreate);
       });

@@ -1,7 +1,11 @@
 /** A world for the probe's options to look at: a few files, a few answers, a clock that stands still. */
 
 import { userInputOver } from "../../../src/probe/options/answers.ts";
-import { type OptionDependencies, type ParsedProbe, parseProbe } from "../../../src/probe/options/parse.ts";
+import {
+  type OptionDependencies,
+  type ParsedCommandLine,
+  parseProbe,
+} from "../../../src/probe/options/parse.ts";
 
 export interface Given {
   readonly argv: readonly string[];
@@ -17,7 +21,7 @@ export interface Given {
 }
 
 export interface Seen {
-  readonly outcome: ParsedProbe;
+  readonly outcome: ParsedCommandLine;
   /** What was written while it was asked: prompts. */
   readonly prompts: string;
   /** Questions on the terminal itself. */
@@ -67,9 +71,9 @@ export async function look(given: Given): Promise<Seen> {
       },
     }),
     names: { host: "host.example.org", account: "account", logname: "alice" },
-    called: { program: "swaks", mailer: "swaks v20240103.0 jetmore.org/john/code/swaks/" },
+    programNames: { program: "swaks", mailer: "swaks v20240103.0 jetmore.org/john/code/swaks/" },
     version: "tpa-submit probe 1.0.0",
-    circumstances: {
+    tokens: {
       date: "Sun, 22 Nov 2026 14:02:46 +0000",
       messageId: "20261122140246.004711@host.example.org",
       version: "20240103.0",
