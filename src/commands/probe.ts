@@ -135,8 +135,8 @@ function save(path: string, text: string): string | undefined {
 const patience = { timeout: 2000, tries: 1 };
 
 /**
- * What TLSA records say about a server, by the relay's own resolver and rules. The system's first name server is asked; its
- * word on signatures counts only where it runs on this host.
+ * What TLSA records say about a server, by the relay's own resolver and rules. The system's first name server is asked;
+ * its word on signatures counts only where it runs on this host.
  */
 async function dane(
   host: string,

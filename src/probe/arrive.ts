@@ -30,8 +30,8 @@ export const hasArrival = (plan: ProbePlan): plan is PlanWithArrival =>
   plan.arrival !== undefined && plan.data !== undefined;
 
 /**
- * Opens the mailbox, carries out `plan`, waits for the message and reports. Returns the exit status: of the SMTP session
- * where that failed, else of the arrival; with --nagios the grade.
+ * Opens the mailbox, carries out `plan`, waits for the message and reports. Returns the exit status: of the SMTP
+ * session where that failed, else of the arrival; with --nagios the grade.
  */
 export async function probeArrival(
   plan: PlanWithArrival,
@@ -195,7 +195,10 @@ const asJson = ({ outcome, grade, words }: ProbeResult, fate: Fate): unknown => 
   ...fate,
 });
 
-/** The result, and for a message that arrived its hops, what the receiving side found, and what was changed: a line each. */
+/**
+ * The result, and for a message that arrived its hops, what the receiving side found, and what was changed: a line
+ * each.
+ */
 function arrivalLines({ words }: ProbeResult, fate: Fate): readonly string[] {
   if (fate.kind !== "arrived") return [`The message did not arrive: ${words}`];
   const found = (["spf", "dkim", "dmarc"] as const).map(

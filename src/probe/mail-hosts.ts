@@ -1,4 +1,6 @@
-/** Where mail for a domain goes when no server is named: its mail exchangers, an address that stands for them, itself. */
+/**
+ * Where mail for a domain goes when no server is named: its mail exchangers, an address that stands for them, itself.
+ */
 
 import { isIP } from "node:net";
 
@@ -12,8 +14,8 @@ export interface Exchanger {
  * Hosts to try one after another, the best first; empty where the domain says that it takes no mail.
  *
  * `domain` is what stands behind the "@", `[192.0.2.1]` and `[IPv6:2001:db8::1]` (RFC 5321 section 4.1.3) and the
- * ancient `#3221225985` too. `exchangers` asks the DNS, and returns none where it has no answer or does not answer: then
- * the domain is its own exchanger (section 5.1), so that a probe works without the DNS.
+ * ancient `#3221225985` too. `exchangers` asks the DNS, and returns none where it has no answer or does not answer:
+ * then the domain is its own exchanger (section 5.1), so that a probe works without the DNS.
  */
 export async function mailHosts(
   domain: string,

@@ -1,4 +1,4 @@
-/** Every way to log in that the probe knows: one row each. */
+/** The mechanisms by which the probe can log in: one row each. */
 
 import { md4 } from "../passwd/md.ts";
 import { cramMd5, cramSha1, digestMd5 } from "../smtp/sasl/digest.ts";

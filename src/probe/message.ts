@@ -66,7 +66,9 @@ export function buildMessage(draft: MessageDraft, circumstances: TokenValues): M
   return { octets: Buffer.from(onTheWire(bare), "latin1"), fixup };
 }
 
-/** The message without --data, as swaks' manual page has it; X-Mailer too, because filters recognize test mail by it. */
+/**
+ * The message without --data, as swaks' manual page has it; X-Mailer too, because filters recognize test mail by it.
+ */
 function standardTemplate(hasCc: boolean, type: string | undefined): string {
   return [
     "Date: %DATE%",
@@ -229,9 +231,9 @@ interface Multipart {
 }
 
 /**
- * What stands in place of %BODY% when something is attached: multipart/mixed, as swaks lays it out. The body comes first:
- * `text` unless there are bodies of their own, of which several are alternatives (RFC 2046 section 5.1.4). `run` makes the
- * boundaries of two runs differ. Lines end in LF until the whole message is fixed up.
+ * What stands in place of %BODY% when something is attached: multipart/mixed, as swaks lays it out. The body comes
+ * first: `text` unless there are bodies of their own, of which several are alternatives (RFC 2046 section 5.1.4). `run`
+ * makes the boundaries of two runs differ. Lines end in LF until the whole message is fixed up.
  */
 export function multipart(attachments: readonly Attachment[], text: Uint8Array, run: string): Multipart {
   const bodies = partsOf("body", attachments, "text/plain").map(bodyPart);
@@ -313,7 +315,10 @@ const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
-/** `Sun, 22 Nov 2026 14:02:46 +0100`, in the host's zone, English in any locale (RFC 5322 section 3.3); `time` is since the epoch. */
+/**
+ * `Sun, 22 Nov 2026 14:02:46 +0100`, in the host's zone, English in any locale (RFC 5322 section 3.3); `time` is since
+ * the epoch.
+ */
 export function localDate(time: number): string {
   const at = new Date(time);
   const clock = [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":");

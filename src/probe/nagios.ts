@@ -11,8 +11,8 @@ export function worst(results: readonly ProbeResult[], trouble?: string): Grade 
 }
 
 /**
- * The status line, and for several routes a line for each behind it. `thresholds` are a route's, by its name; `trouble` is
- * what this host could not do, such as writing a file.
+ * The status line, and for several routes a line for each behind it. `thresholds` are a route's, by its name; `trouble`
+ * is what this host could not do, such as writing a file.
  */
 export function nagiosText(
   results: readonly ProbeResult[],

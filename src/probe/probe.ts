@@ -95,7 +95,7 @@ function outcomeText({ steps }: RunRecord, status: number, errors: readonly stri
   return `failed, status ${status} (${reason?.replaceAll("\n\t", " ") ?? meaningOf(status)})`;
 }
 
-/** On a terminal nothing of it may be obeyed. */
+/** Without control characters, which a terminal would obey. */
 const lastLine = ({ reply }: RecordedStep): string =>
   (reply.at(-1) ?? "").replace(/\p{Cc}/gu, "?").slice(0, 200);
 

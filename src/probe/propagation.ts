@@ -1,11 +1,11 @@
 /**
- * When a new password begins to work and the old one ends, found out with as few wrong passwords as can be: servers slow
- * down, or shut out, whoever says too many. Pure but for what is passed in.
+ * When a new password begins to work and the old one ends, with as few wrong passwords as possible: servers slow down
+ * or ban clients that send too many. Pure but for what is passed in.
  *
- * As long as the old password works it is the one that is tried: it is right, and costs nothing. The first time that it is
- * refused is usually the only wrong password of a run, for the new one is tried at that moment. Where both work for a while
- * (a cache of logins, several servers) the old one tells nothing, so the new one is tried beside it after a minute, and each
- * time three times later: our choice, so that a fail2ban of five in ten minutes stays quiet.
+ * As long as the old password works it is tried: it is right, and costs nothing. Its first refusal is usually the only
+ * wrong password of a run, as the new one is tried at once. Where both work for a while (a cache of logins, several
+ * servers) the old one tells nothing, so the new one is tried beside it after a minute, and then three times later each
+ * time: our choice, which stays below a fail2ban limit of five in ten minutes.
  */
 
 import { type Grade, seconds, type Thresholds } from "./result.ts";
@@ -16,20 +16,20 @@ export type PasswordKind = "old" | "new";
 
 /** Times are milliseconds since the change. */
 export interface PasswordTimeline {
-  /** When an attempt began that the new one opened; absent where none did. */
+  /** When the first login with the new one began that succeeded; absent where none did. */
   readonly newWorks?: number;
-  /** When an attempt began that the old one did not open any more; absent where it still does, or was not known. */
+  /** When the first login with the old one began that was refused; absent where it still works, or was not known. */
   readonly oldEnds?: number;
-  /** Wrong passwords that were said. */
+  /** How many wrong passwords were sent. */
   readonly wrong: number;
-  /** Why the last attempt that had no answer had none; absent where all had one. */
+  /** Why the last attempt without an answer had none; absent where all had one. */
   readonly trouble?: string;
 }
 
 export interface ChangeTiming {
   /** Milliseconds, from any beginning. */
   readonly now: () => number;
-  /** Resolves early when the run is told to stop. */
+  /** Resolves early when the run is interrupted. */
   readonly pause: (milliseconds: number) => Promise<void>;
   /** Milliseconds between two attempts, and until everything is given up. */
   readonly interval: number;
@@ -41,7 +41,9 @@ const firstGuess = 60_000;
 /** Where neither works, the new one is tried twice as late each time, up to this. */
 const longestPause = 60_000;
 
-/** Follows a change that was made just now, until both are known or time is up. `hasOld`: an old one is there to be tried. */
+/**
+ * Follows a change that was just made, until both times are known or time is up. `hasOld`: the old password is known.
+ */
 export async function followChange(
   hasOld: boolean,
   attempt: (which: PasswordKind) => Promise<LoginAnswer>,
@@ -56,7 +58,7 @@ export async function followChange(
   let misses = 0;
   let nextGuess = hasOld ? firstGuess : 0;
 
-  /** When it began, and what was said. */
+  /** When it began, and the answer. */
   async function say(which: PasswordKind): Promise<readonly [at: number, kind: LoginAnswer["kind"]]> {
     const at = now() - begun;
     const answer = await attempt(which);
@@ -105,7 +107,7 @@ export interface PropagationResult extends PasswordTimeline {
   readonly words: string;
 }
 
-/** The judgement of a change made at `at`; `hasOld` is whether an old password was there to be tried. */
+/** The result of a change made at `at`; `hasOld`: the old password was known. */
 export function judgeTimeline(
   { login, at, hasOld }: { readonly login: string; readonly at: number; readonly hasOld: boolean },
   timeline: PasswordTimeline,
@@ -151,7 +153,7 @@ export const nothingChanged = (login: string, reason: string): PropagationResult
 
 const grades = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
 
-/** The status line for Nagios and its kin. */
+/** The status line for Nagios and the like. */
 export function propagationLine(
   { grade, words, newWorks, oldEnds }: PropagationResult,
   { warn, crit }: Thresholds,

@@ -20,13 +20,13 @@ export type Fate =
     }
   /** The report to the sender was found. */
   | { readonly kind: "returned"; readonly after: number; readonly report: DeliveryReport }
-  /** The submission server said no; `step` is the command that it answered. */
+  /** The submission server refused; `step` is the command that it refused. */
   | { readonly kind: "refused"; readonly step: string; readonly reply: string }
-  /** It could not be talked with. */
+  /** There was no SMTP session with it, or it broke. */
   | { readonly kind: "down"; readonly reason: string }
-  /** Sent, and seen nowhere yet. */
+  /** Sent, and found nowhere yet. */
   | { readonly kind: "missing"; readonly after: number }
-  /** The mailbox could not be looked at. */
+  /** The mailbox could not be read. */
   | { readonly kind: "unseen"; readonly reason: string };
 
 export interface Thresholds {
@@ -35,10 +35,10 @@ export interface Thresholds {
   readonly crit: number;
 }
 
-/** What Nagios counts by. */
+/** The exit statuses of a Nagios plugin. */
 export type Grade = 0 | 1 | 2 | 3;
 
-/** Which of two grades is to be told: critical before all, then what is not known, then warnings. */
+/** Which of two grades is worse: critical before all, then unknown, then warning. */
 export const urgency: Readonly<Record<Grade, number>> = { 0: 0, 1: 1, 3: 2, 2: 3 };
 
 /** The outcomes, each with its usual grade; a site may grade them otherwise. */
@@ -58,7 +58,7 @@ export const outcomes = {
 
 export type ProbeOutcome = keyof typeof outcomes;
 
-/** Which of the rows a fate is. */
+/** The outcome of a fate. */
 export function outcomeOf(fate: Fate, { warn, crit }: Thresholds): ProbeOutcome {
   switch (fate.kind) {
     case "arrived":
@@ -90,17 +90,17 @@ export interface ProbeResult {
   readonly at: number;
   readonly outcome: ProbeOutcome;
   readonly grade: Grade;
-  /** Milliseconds until the submission server had taken it; absent where it has not. */
+  /** Milliseconds until the submission server had accepted it; absent where it has not. */
   readonly submitted?: number;
   /** Milliseconds until it arrived; absent where it has not. */
   readonly after?: number;
   /** One line of plain text. */
   readonly words: string;
-  /** What its header tells, where it arrived; the history does without. */
+  /** What its header tells, where it arrived; not kept in the history. */
   readonly arrival?: Pick<Extract<Fate, { readonly kind: "arrived" }>, "hops" | "findings" | "changes">;
 }
 
-/** A route as far as results are concerned. */
+/** What of a route its results need. */
 export interface GradedRoute extends Thresholds {
   readonly route: string;
   readonly provider: string;

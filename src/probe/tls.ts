@@ -8,7 +8,7 @@ import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from "node:tls";
 import type { TlsPlan } from "./plan.ts";
 
-/** What a handshake agreed on and was shown. */
+/** What a handshake agreed on, and what the server showed. */
 export interface TlsFacts {
   readonly version: string;
   readonly cipher: string;
@@ -33,7 +33,7 @@ export type Handshake =
   /** `reason`, in OpenSSL's words or ours. */
   | { readonly kind: "failed"; readonly reason: string };
 
-/** Whom TLS is spoken with. */
+/** The other side of a TLS session. */
 export interface TlsPeer {
   /** The name or address that was connected to; absent for a socket or a program. */
   readonly host?: string;
@@ -41,7 +41,10 @@ export interface TlsPeer {
   readonly trusted: string;
 }
 
-/** Puts TLS on `stream`, within so many milliseconds (0: no limit). Verifies nothing but tells everything. */
+/**
+ * Puts TLS on `stream`, within so many milliseconds (0: no limit). Verifies nothing, and returns everything that is
+ * known.
+ */
 export async function shakeHands(
   stream: Duplex,
   tls: TlsPlan,
@@ -77,7 +80,7 @@ function optionsFor(stream: Duplex, tls: TlsPlan, { host, trusted }: TlsPeer): C
         : { cert: `${tls.certificate}\n${tls.chain ?? ""}`, key: tls.key }),
     }),
     ...(name === "" ? {} : { servername: name }),
-    // What comes of a wrong certificate is decided when everything about it has been shown.
+    // A wrong certificate is dealt with after everything about it has been shown.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
   };
@@ -87,12 +90,12 @@ function optionsFor(stream: Duplex, tls: TlsPlan, { host, trusted }: TlsPeer): C
 function ciphersFor({ ciphers, oldest }: TlsPlan): string {
   const suites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
   const list = ciphers === undefined ? "DEFAULT" : ciphers;
-  // Level 0 is what TLS 1.0 and 1.1 take in OpenSSL 3; somebody who asks for them wants to try an old server.
+  // OpenSSL 3 allows TLS 1.0 and 1.1 at level 0 only; who asks for them wants to test an old server.
   const level = oldest === "TLSv1" || oldest === "TLSv1.1" ? ":@SECLEVEL=0" : "";
   return `${/(?:^|:)TLS_/.test(list) ? "" : `${suites}:`}${list}${level}`;
 }
 
-/** Undefined when the handshake is done, else why not. */
+/** Undefined when the handshake is done, else why it failed. */
 function settled(socket: TLSSocket, timeout: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const timer =
@@ -113,13 +116,13 @@ function factsOf(socket: TLSSocket, tls: TlsPlan, host: string | undefined): Tls
   const { name, version } = socket.getCipher();
   const peer = chainOf(socket);
   const [own] = peer;
-  // Declared as an Error, and a code such as "CERT_HAS_EXPIRED" in truth.
+  // Declared as an Error; in fact a code such as "CERT_HAS_EXPIRED".
   const trouble: unknown = socket.authorizationError;
   return {
     version,
     cipher: name,
     bits: bitsOf(name),
-    // The algorithms that both sides can sign with: a client learns the server's in its request for a certificate only.
+    // Signature algorithms that both sides have: a client learns the server's only from its request for a certificate.
     asked: socket.getSharedSigalgs().length > 0,
     client: certificatesIn(`${tls.certificate ?? ""}\n${tls.chain ?? ""}`),
     peer,
@@ -132,7 +135,7 @@ function factsOf(socket: TLSSocket, tls: TlsPlan, host: string | undefined): Tls
   };
 }
 
-/** As the server sent it. Node gives the chain away once: the second call would miss its first certificate. */
+/** As the server sent it. Node returns the whole chain once: a second call would miss its first certificate. */
 function chainOf(socket: TLSSocket): readonly X509Certificate[] {
   const chain: X509Certificate[] = [];
   for (let next = socket.getPeerX509Certificate(); next !== undefined; next = next.issuerCertificate)
@@ -140,14 +143,14 @@ function chainOf(socket: TLSSocket): readonly X509Certificate[] {
   return chain;
 }
 
-/** Bits of the key, which Node does not tell: OpenSSL's names do. */
+/** Bits of the key, by OpenSSL's name of the cipher; Node does not tell them. */
 function bitsOf(cipher: string): number {
   if (/AES_?256|CHACHA20|ARIA256|CAMELLIA256/.test(cipher)) return 256;
   if (/3DES/.test(cipher)) return 168;
   return /NULL/.test(cipher) ? 0 : 128;
 }
 
-/** OpenSSL's own words without file names, which tell a reader nothing; else the error's. */
+/** OpenSSL's own words without its file names; else the error's. */
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const parts = /error:([0-9A-F]{8}):([^:]*):([^:]*):([^:\n]*)/.exec(text);
@@ -169,7 +172,7 @@ export function describeCertificate(certificate: X509Certificate): readonly [str
   return [`subject=[${subject}]`, `commonName=[${common}], subjectAltName=[${others}] notAfter=[${end}]`];
 }
 
-/** `2033-09-11T14:50:10Z`; whatever stands there where that is no date, for a certificate is what somebody sent. */
+/** `2033-09-11T14:50:10Z`; the text itself where it is no date, as anybody can have sent the certificate. */
 export function endOf({ validTo }: X509Certificate): string {
   const time = Date.parse(validTo);
   return Number.isNaN(time) ? validTo : new Date(time).toISOString().replace(/\.\d+Z$/, "Z");
@@ -198,14 +201,17 @@ export function matchesHost(certificate: X509Certificate, host: string): boolean
   return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined;
 }
 
-/** Whole days from `now` (milliseconds since the epoch) until it ends; negative when it has, NaN where nobody can tell. */
+/**
+ * Whole days from `now` (milliseconds since the epoch) until it ends; negative when it has ended, NaN where the date
+ * cannot be read.
+ */
 export function daysLeft(certificate: X509Certificate, now: number): number {
   return Math.floor((Date.parse(certificate.validTo) - now) / 86_400_000);
 }
 
 /**
- * OpenSSL's words for what Node has codes for (X509_verify_cert_error_string(3)). A chain that cannot be begun is
- * told as one whose issuer is missing: Node goes on past the first fault and reports the last.
+ * OpenSSL's words for Node's codes (X509_verify_cert_error_string(3)). A chain whose leaf cannot be verified is
+ * reported as one whose issuer is missing: Node goes on past the first fault and reports the last.
  */
 const troubles: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT: "unable to get issuer certificate",
@@ -227,6 +233,6 @@ const troubles: Readonly<Record<string, string>> = {
 
 const troubleText = (code: string): string => troubles[code] ?? code;
 
-/** With a line end behind it. */
+/** PEM, with a line end. */
 export const certificatePem = (certificate: X509Certificate): string =>
   `${certificate.toString().trimEnd()}\n`;

@@ -8,7 +8,7 @@ export const oneLine = (text: string): string =>
     .slice(0, 400);
 
 /**
- * Servers may repeat what they were told: `text` with every form in which `password` was said replaced, and with those
+ * Servers may repeat what they were sent: `text` with every form in which `password` was sent replaced, and with those
  * of SASL's PLAIN and LOGIN (RFC 4616).
  */
 export function withoutSecrets(text: string, user: string, password: string): string {

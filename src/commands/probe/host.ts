@@ -1,4 +1,6 @@
-/** What the probe's subcommands take from this host: the clock, chance, trusted certificates, files that options name. */
+/**
+ * What the probe's subcommands take from this host: the clock, chance, trusted certificates, files that options name.
+ */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";

@@ -57,7 +57,10 @@ export const line = command({
 
 export type Options = OptionsOf<typeof line.options>;
 
-/** Runs it. The exit status is the worst grade: 0 ok, 1 warning, 2 critical, 3 unknown; with --nagios wrong usage, too, is 3. */
+/**
+ * Runs it. The exit status is the worst grade: 0 ok, 1 warning, 2 critical, 3 unknown; with --nagios wrong usage, too,
+ * is 3.
+ */
 export function run(argv: readonly string[]): Promise<number> {
   return asPlugin("PROBE", argv, monitor);
 }

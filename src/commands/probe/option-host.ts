@@ -92,8 +92,8 @@ async function askSecret(question: string): Promise<string> {
 }
 
 /**
- * This host's name with its domain, as gethostbyname(3) would find it in /etc/hosts: `name` itself where it has a dot or
- * `hosts` does not know more.
+ * This host's name with its domain, as gethostbyname(3) would find it in /etc/hosts: `name` itself where it has a dot
+ * or `hosts` does not know more.
  */
 function fullName(name: string, hosts: string): string {
   if (name.includes(".")) return name;

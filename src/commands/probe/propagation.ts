@@ -72,7 +72,10 @@ export const line = command({
 
 type Options = OptionsOf<typeof line.options>;
 
-/** The exit status is the grade: 0 in time, 1 late, 2 too late or not at all, and with --nagios 3 for what could not be tried. */
+/**
+ * The exit status is the grade: 0 in time, 1 late, 2 too late or not at all, and with --nagios 3 for what could not be
+ * tried.
+ */
 export function run(argv: readonly string[]): Promise<number> {
   return asPlugin("PROPAGATION", argv, propagation);
 }

@@ -1,4 +1,6 @@
-/** What was changed in a message on its way, besides what every hop adds: what was sent is compared with what arrived. */
+/**
+ * What was changed in a message on its way, besides what every hop adds: what was sent is compared with what arrived.
+ */
 import { bodyOffset, type Field, fieldBody, splitFields } from "../../smtp/header.ts";
 
 export interface MessageChange {

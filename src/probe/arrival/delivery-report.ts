@@ -1,6 +1,6 @@
 /**
- * A delivery report (RFC 3464, in the multipart/report of RFC 6522): which message it is about, and what happened to it.
- * Strangers wrote it, so its texts are cut to one short line of plain text.
+ * A delivery report (RFC 3464, in the multipart/report of RFC 6522): which message it is about, and what happened to
+ * it. Strangers wrote it, so its texts are cut to one short line of plain text.
  */
 import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 import { isReport } from "./mailbox.ts";

@@ -1,6 +1,6 @@
 /**
- * A connection to an IMAP server, shared by all who look into the same account, as servers allow few. It is opened at the
- * first use, and again after it broke. Whatever the server does, no use takes longer than `patience`.
+ * A connection to an IMAP server, shared by all who look into the same account, as servers allow few. It is opened at
+ * the first use, and again after it broke. Whatever the server does, no use takes longer than `patience`.
  */
 import type { ImapFlow } from "imapflow";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
@@ -133,8 +133,8 @@ async function within<Value>(
 }
 
 /**
- * An error of the server or the network becomes a Failure of one line, with a status of its own for a refused login; our
- * own bugs stay what they are.
+ * An error of the server or the network becomes a Failure of one line, with a status of its own for a refused login;
+ * our own bugs stay what they are.
  */
 function asFailure(error: unknown, { host, port, user, password }: ImapLogin): unknown {
   if (error instanceof Failure || isOurs(error)) return error;

@@ -121,8 +121,8 @@ async function listed(imap: ImapFlow, since: Date): Promise<readonly number[]> {
 }
 
 /**
- * Of `uids`, those whose header is read. Where they are few, all are: some servers refuse a search for an unusual field, or
- * find nothing. In a flood the server's search helps, if it finds anything.
+ * Of `uids`, those whose header is read. Where they are few, all are: some servers refuse a search for an unusual
+ * field, or find nothing. In a flood the server's search helps, if it finds anything.
  */
 async function narrowed(imap: ImapFlow, uids: readonly number[]): Promise<readonly number[]> {
   if (uids.length <= handful) return uids;
@@ -147,7 +147,9 @@ async function foldersOf(
   return spam === undefined || spam === folder ? [inbox] : [inbox, { path: spam, place: "spam" }];
 }
 
-/** Of the messages `uids`, the newest first, those that are looked for, by their headers and, of reports, the beginning. */
+/**
+ * Of the messages `uids`, the newest first, those that are looked for, by their headers and, of reports, the beginning.
+ */
 async function pick(
   imap: ImapFlow,
   { path, place }: ImapFolder,

@@ -1,6 +1,7 @@
 /**
- * The probe itself as the receiving end, for closed tests: a server that takes mail by SMTP or LMTP, keeps the beginning
- * of what has a mark and drops the rest. It has only what a sending server needs, and limits against hostile ones.
+ * The probe itself as the receiving end, for closed tests: a server that takes mail by SMTP or LMTP, keeps the
+ * beginning of what has a mark and drops the rest. It has only what a sending server needs, and limits against hostile
+ * ones.
  */
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";

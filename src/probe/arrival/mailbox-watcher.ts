@@ -1,4 +1,7 @@
-/** Watches the mailboxes of a route as one. Each is opened at first use, and again after an error; an error in one does not hide the others. */
+/**
+ * Watches the mailboxes of a route as one. Each is opened at first use, and again after an error; an error in one does
+ * not hide the others.
+ */
 import { exitStatus, Failure } from "../../failure.ts";
 import type { Fate } from "../result.ts";
 import type { FoundMessage, Mailbox, OpenMailbox, SearchCriteria } from "./mailbox.ts";
@@ -8,7 +11,10 @@ export interface MailboxWatcher {
   open(): Promise<void>;
   /** Why one of them cannot be read; undefined where all can. */
   trouble(): Extract<Fate, { readonly kind: "unseen" }> | undefined;
-  /** Whether the first, where the message is to arrive, is given up: after a refused login at once, after other errors at the third. */
+  /**
+   * Whether the first, where the message is to arrive, is given up: after a refused login at once, after other errors
+   * at the third.
+   */
   isHopeless(): boolean;
   look(since: number, wanted: SearchCriteria): Promise<readonly FoundMessage[]>;
   /** Deletes our marked messages from before `before`. */

@@ -1,6 +1,6 @@
 /**
- * A mailbox in which a probe looks for its message: by IMAP, a Maildir, or the probe itself as the receiving end. Each has a
- * file of its own; this is what they have in common.
+ * A mailbox in which a probe looks for its message: by IMAP, a Maildir, or the probe itself as the receiving end. Each
+ * has a file of its own; this is what they have in common.
  */
 import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 import { markOf } from "./mark.ts";
@@ -42,7 +42,10 @@ export interface Mailbox {
    * look. Throws a Failure of one line where the mailbox cannot be read.
    */
   look(since: number, wanted: SearchCriteria, signal: AbortSignal): Promise<readonly FoundMessage[]>;
-  /** Deletes the messages with a mark of ours that came before `before`; `isOurs` judges a mark's field. Returns how many. */
+  /**
+   * Deletes the messages with a mark of ours that came before `before`; `isOurs` judges a mark's field. Returns how
+   * many.
+   */
   tidy(before: number, isOurs: (mark: string) => boolean, signal: AbortSignal): Promise<number>;
   close(): Promise<void>;
 }

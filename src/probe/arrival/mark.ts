@@ -58,8 +58,8 @@ function signature({ id, at }: ProbeMark, { key, from, to }: MarkBinding): strin
 }
 
 /**
- * The monitor's message with the mark in its header, in CRLF lines; `route` is a plain name. The same mark and addresses
- * give the same octets, so that it can be compared when it arrives.
+ * The monitor's message with the mark in its header, in CRLF lines; `route` is a plain name. The same mark and
+ * addresses give the same octets, so that it can be compared when it arrives.
  */
 export function writeMessage(mark: ProbeMark, bound: MarkBinding, route: string): Buffer {
   const { from, to } = bound;

@@ -12,13 +12,18 @@ export interface SentProbe {
   readonly mark: ProbeMark;
   readonly bound: MarkBinding;
   readonly octets: Buffer;
-  /** The last time that it was looked for and not there, in milliseconds since the epoch; absent before the first look. */
+  /**
+   * The last time that it was looked for and not there, in milliseconds since the epoch; absent before the first look.
+   */
   readonly absentAt?: number;
   /** The authserv-id of the Authentication-Results that count; absent: taken from the Received fields. */
   readonly authority?: string;
 }
 
-/** What became of it by these `messages`, read at `now` (milliseconds since the epoch); undefined where they do not tell. */
+/**
+ * What became of it by these `messages`, read at `now` (milliseconds since the epoch); undefined where they do not
+ * tell.
+ */
 export function fateIn(messages: readonly FoundMessage[], sent: SentProbe, now: number): Fate | undefined {
   for (const message of messages) {
     const fate = arrived(message, sent, now) ?? returned(message, sent, now);
@@ -50,8 +55,8 @@ function returned(message: FoundMessage, sent: SentProbe, now: number): Fate | u
 }
 
 /**
- * By the mailbox's clock where that can be right: the message cannot have come before it was sent, after it was seen, or
- * before a look that did not find it. That corrects clocks with seconds only, such as IMAP's.
+ * By the mailbox's clock where that can be right: the message cannot have come before it was sent, after it was seen,
+ * or before a look that did not find it. That corrects clocks with seconds only, such as IMAP's.
  */
 function durationUntil({ at }: FoundMessage, { mark, absentAt }: SentProbe, now: number): number {
   if (!(at >= mark.at - grain && at <= now)) return now - mark.at;

@@ -1,7 +1,7 @@
 /**
- * What the trace fields of an arrived message tell. Received (RFC 5321 section 4.4): which hosts had it, and for how long;
- * a hop that seems to take less than no time, or more than there was, has a wrong clock. Authentication-Results (RFC
- * 8601): what the receiving side found out about SPF, DKIM and DMARC.
+ * What the trace fields of an arrived message tell. Received (RFC 5321 section 4.4): which hosts had it, and for how
+ * long; a hop that seems to take less than no time, or more than there was, has a wrong clock. Authentication-Results
+ * (RFC 8601): what the receiving side found out about SPF, DKIM and DMARC.
  */
 import { type Field, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 

@@ -1,4 +1,6 @@
-/** Judges what a checkup found: each check with its state, what was found, and what to do where it is not well. Pure. */
+/**
+ * Judges what a checkup found: each check with its state, what was found, and what to do where it is not well. Pure.
+ */
 import { daysLeft } from "../tls.ts";
 import type { DnsFacts, LoginFacts, PortFacts, ServerReply, ServiceFacts } from "./gather.ts";
 

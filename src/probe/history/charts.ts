@@ -66,8 +66,8 @@ interface ChartPoint {
 }
 
 /**
- * Time until arrival, by slices: a line for the median, an area up to the 95th percentile, a mark on top of each slice in
- * which something did not reach the inbox. The scale is logarithmic, to show a second and an hour.
+ * Time until arrival, by slices: a line for the median, an area up to the 95th percentile, a mark on top of each slice
+ * in which something did not reach the inbox. The scale is logarithmic, to show a second and an hour.
  */
 export function latencyChart(slices: readonly TimeSlice[], label: string): Markup {
   const step = plane / slices.length;

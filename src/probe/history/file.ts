@@ -1,6 +1,6 @@
 /**
- * The history: a file to which each result is appended as a line of JSON. A line is small and written at once, so several
- * probes may append side by side. A line that is torn or not understood is skipped.
+ * The history: a file to which each result is appended as a line of JSON. A line is small and written at once, so
+ * several probes may append side by side. A line that is torn or not understood is skipped.
  */
 
 import { createReadStream } from "node:fs";

@@ -141,7 +141,10 @@ ${bad.map((result) => html`<tr><td>${moment(result.at)}</td><td>${result.route}<
 
 const share = (success: number | undefined): string => (success === undefined ? "–" : percent(success));
 
-/** The style sheet: light and dark as the reader's system is, for telephones and wall screens. A test measures the contrasts. */
+/**
+ * The style sheet: light and dark as the reader's system is, for telephones and wall screens. A test measures the
+ * contrasts.
+ */
 export const style = `
 :root { color-scheme: light dark;
   --paper: #f5f6f8; --card: #ffffff; --ink: #1b2430; --soft: #566171; --rule: #dfe3e8; --accent: #2563a8;

@@ -48,8 +48,8 @@ export const percent = (share: number): string =>
 const steps = "▁▂▃▄▅▆▇█";
 
 /**
- * A character for each slice: its height is the median time until arrival, relative to the slowest slice; `×` is a slice
- * in which something did not reach the inbox, a blank is one without probes.
+ * A character for each slice: its height is the median time until arrival, relative to the slowest slice; `×` is a
+ * slice in which something did not reach the inbox, a blank is one without probes.
  */
 export function sparkline(parts: readonly TimeSlice[]): string {
   const heights = parts.map(({ results }) => {

@@ -1,6 +1,7 @@
 /**
- * The probes that are under way, a small file each, so that a later run knows what to look for: no run waits for late mail,
- * and lost mail is reported all the same. The file of a probe that has ended is removed, and who removes it reports.
+ * The probes that are under way, a small file each, so that a later run knows what to look for: no run waits for late
+ * mail, and lost mail is reported all the same. The file of a probe that has ended is removed, and who removes it
+ * reports.
  */
 import { mkdir, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";

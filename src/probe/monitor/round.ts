@@ -1,6 +1,6 @@
 /**
- * One round of one route: a message is sent, and looked for together with those of earlier rounds, no longer than the round
- * may take. What is found becomes a result; what is not found yet is left to the next round.
+ * One round of one route: a message is sent, and looked for together with those of earlier rounds, no longer than the
+ * round may take. What is found becomes a result; what is not found yet is left to the next round.
  */
 import type { FoundMessage, OpenMailbox, SearchCriteria } from "../arrival/mailbox.ts";
 import { type MailboxWatcher, watchMailboxes } from "../arrival/mailbox-watcher.ts";
@@ -47,8 +47,8 @@ const shortest = 250;
 const longest = 10_000;
 
 /**
- * Runs a round that waits for mail `patience` milliseconds at most. Errors of servers and of the network are results, not
- * thrown.
+ * Runs a round that waits for mail `patience` milliseconds at most. Errors of servers and of the network are results,
+ * not thrown.
  */
 export async function runRound(
   route: MonitoredRoute,

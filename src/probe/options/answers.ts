@@ -1,14 +1,14 @@
 /**
- * The values of options, once everything that stands for something else has been followed: "-" and "@FILE" read,
- * what is missing asked for. Each is looked at when it is needed, so questions come in the order of the run.
+ * The values of options: "-" and "@FILE" are read, and missing values asked for. Each is looked up when it is needed,
+ * so that questions come in the order of the run.
  */
 import { errorCode } from "../../failure.ts";
 import { mistake, reason, withoutArgument } from "./mistake.ts";
 import type { OptionChoice, OptionChoices, OptionRow } from "./option.ts";
 
-/** Standard input and the terminal: whoever sits in front of the program, or the file that stands for them. */
+/** Standard input and the terminal, where questions are answered. */
 export interface UserInput {
-  /** The line that answers a question, without its end; undefined when there will be none. `secret`: not shown. */
+  /** The line that answers a question, without its end; undefined at the end of input. `secret`: not shown. */
   ask(question: string, secret: boolean): Promise<string | undefined>;
   /** All that is left of standard input. */
   rest(): Promise<Uint8Array>;
@@ -20,7 +20,7 @@ export interface OptionContents {
   readonly name?: string;
 }
 
-/** Whoever reads a group of options sees the names of that group. */
+/** The values as a group of options sees them: by the names of that group. */
 export interface OptionAnswers<Name extends string> {
   /** Whether the option was given. */
   readonly has: (name: Name) => boolean;
@@ -28,20 +28,20 @@ export interface OptionAnswers<Name extends string> {
   readonly given: <Some extends Name>(
     ...names: readonly Some[]
   ) => readonly { readonly name: Some; readonly choice: OptionChoice }[];
-  /** The option's value, asked for if need be; undefined if it was not given, or without a value that it can spare. */
+  /** The option's value, asked for if need be; undefined if it was not given, or needs none and has none. */
   readonly text: (name: Name) => Promise<string | undefined>;
   /** The same for options that take files. */
   readonly contents: (name: Name) => Promise<OptionContents | undefined>;
-  /** What one member of a list says. */
+  /** The value of one choice of several. */
   readonly textOf: (choice: OptionChoice) => Promise<string | undefined>;
   readonly contentsOf: (choice: OptionChoice) => Promise<OptionContents | undefined>;
   /** What `value` stands for: standard input, a file, or itself. A mistake names the option. */
   readonly follow: (value: string, name: Name) => Promise<OptionContents>;
-  /** Asks what no option has told. */
+  /** Asks for what no option gives. */
   readonly ask: (question: string, secret: boolean, pattern?: RegExp) => Promise<string>;
 }
 
-/** Follows `choices`; what standard input says is read once and serves all who ask for it. */
+/** Standard input is read once, for all options that name it. */
 export function answersOf(
   choices: OptionChoices,
   user: UserInput,

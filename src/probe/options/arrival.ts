@@ -1,4 +1,4 @@
-/** Where the message is to arrive: from options to the plan's part. */
+/** Where the message is to arrive: the options, and how they are read into the plan. */
 import { Failure } from "../../failure.ts";
 import { type MailboxLocation, readLocation } from "../arrival/location.ts";
 import type { ArrivalPlan, ProtocolPlan } from "../plan.ts";
@@ -121,7 +121,7 @@ const others = [
 
 const day = 86_400_000;
 
-/** Undefined where nobody wants to know. Throws a Failure where an option is wrong, or two contradict each other. */
+/** Undefined without --arrive. Throws a Failure where an option is wrong, or two contradict each other. */
 export async function arrivalOf(
   answers: OptionAnswers<ArrivalOption | "json">,
   protocol: ProtocolPlan,
@@ -177,7 +177,7 @@ function whereOf(place: string): MailboxLocation {
   }
 }
 
-/** Nobody logs in to a folder, nor to the probe itself. */
+/** A Maildir and the listener need no password. */
 async function passwordOf(
   answers: OptionAnswers<ArrivalOption>,
   where: MailboxLocation,
@@ -194,7 +194,7 @@ async function passwordOf(
   );
 }
 
-/** What the file holds that an option names; "-" is standard input. */
+/** The contents of the file that an option names; "-" is standard input. */
 async function fileOf(
   answers: OptionAnswers<ArrivalOption>,
   name: "arrive-password-file" | "arrive-key" | "arrive-ca",

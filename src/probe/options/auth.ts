@@ -1,4 +1,4 @@
-/** Authentication: from options to the plan's part and its --dump section. */
+/** Authentication: the options, how they are read into the plan, the --dump section; and .netrc. */
 
 import { statusOf } from "../exit-status.ts";
 import { mechanismNames, mechanismRows } from "../mechanisms.ts";
@@ -100,7 +100,7 @@ export const authOptions = {
 
 type AuthOption = (typeof authOptions.rows)[number]["name"];
 
-/** What swaks knows, and the names that stand for each. */
+/** The mechanisms of swaks, and the names for each. */
 const theirs: readonly (readonly [mechanism: string, names: readonly string[]])[] = [
   ["CRAM-MD5", ["CRAM-MD5"]],
   ["CRAM-SHA1", ["CRAM-SHA1"]],
@@ -110,7 +110,7 @@ const theirs: readonly (readonly [mechanism: string, names: readonly string[]])[
   ["PLAIN", ["PLAIN"]],
 ];
 
-/** Names for the same thing. LOGIN-INITIAL is none: it is said otherwise. */
+/** Other names for the same mechanism. LOGIN-INITIAL is none: its exchange differs. */
 const aliases: ReadonlyMap<string, string> = new Map([
   ["SPA", "NTLM"],
   ["MSN", "NTLM"],
@@ -122,7 +122,7 @@ export const passwordVariable = "TPA_SUBMIT_PROBE_PASSWORD";
 /** What is shown in place of a password. */
 const removed = "PROVIDED_BUT_REMOVED";
 
-/** What the reader of these options gets from elsewhere. */
+/** Where a login may come from besides the options. */
 export interface LoginSources {
   /** $TPA_SUBMIT_PROBE_PASSWORD. */
   readonly password?: string;
@@ -131,7 +131,7 @@ export interface LoginSources {
   readonly warn: (text: string) => void;
 }
 
-/** Undefined where nothing asks for it. `implied`: the protocol's name does. */
+/** Undefined where nothing asks for it. `implied`: the name of the protocol does. */
 export async function authOf(
   answers: OptionAnswers<AuthOption>,
   implied: boolean,
@@ -163,7 +163,7 @@ export async function authOf(
   };
 }
 
-/** The wish that counts, the first here, and the list of mechanisms of the last that has one, as typed: as swaks has it. */
+/** As swaks does: the first option here counts, with the list of mechanisms of the last that has one, as typed. */
 async function askedFor(
   answers: OptionAnswers<AuthOption>,
   implied: boolean,
@@ -184,7 +184,7 @@ async function askedFor(
 
 const noTypes = "No auth types supported";
 
-/** The known ones of a list, none of which may be left; an empty list for any. */
+/** The known mechanisms of a list; undefined where none is; an empty list for any. */
 function typesFrom(
   text: string,
   others: readonly string[],
@@ -224,12 +224,12 @@ function pairs(text: string | undefined, option: string): readonly (readonly [st
   });
 }
 
-/** Whether one of the types does, or any may. */
+/** Whether one of the types needs a secret; an empty list may. */
 const needsSecret = (types: readonly string[]): boolean =>
   types.length === 0 ||
   types.some((type) => mechanismRows.find(({ mechanism }) => mechanism.name === type)?.secret !== "none");
 
-/** From options, then .netrc, then whoever answers; without a secret nothing is asked for. */
+/** From options, then .netrc, then by asking; nothing is asked for where no secret is needed. */
 async function loginOf(
   answers: OptionAnswers<AuthOption>,
   secrets: LoginSources,
@@ -295,7 +295,7 @@ export async function authSection(
 const byName = ([one]: readonly [string, unknown], [other]: readonly [string, unknown]): number =>
   one < other ? -1 : 1;
 
-/** What --dump-as-body says in place of the password. */
+/** What --dump-as-body shows in place of the password. */
 export const hidden = (auth: AuthPlan | undefined): string => auth?.hide ?? removed;
 
 // Logins from a .netrc file, as ftp(1) describes it: tokens between blanks, quoted ones too, macros skipped.

@@ -1,4 +1,4 @@
-/** The message: from options to what it is made of. */
+/** The message: the options, and how they are read into what it is made of. */
 import type { Attachment, MessageDraft } from "../message.ts";
 import type { OptionAnswers } from "./answers.ts";
 import { withoutArgument } from "./mistake.ts";

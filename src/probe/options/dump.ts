@@ -11,7 +11,7 @@ import { type ChosenTls, tlsSection } from "./tls.ts";
 import { transportSection } from "./transport.ts";
 import { xclientSection } from "./xclient.ts";
 
-/** All that a dump tells. */
+/** All that a dump shows. */
 export interface DumpedOptions {
   readonly answers: OptionAnswers<OptionName>;
   readonly choices: OptionChoices;
@@ -27,7 +27,7 @@ export interface DumpedOptions {
   readonly auth: AuthPlan | undefined;
 }
 
-/** What swaks tells of its Perl modules: here all of it is part of the program. */
+/** In swaks these depend on Perl modules; here all of them are part of the program. */
 export const support = [
   "AUTH CRAM-MD5",
   "AUTH CRAM-SHA1",
@@ -49,7 +49,7 @@ export const support = [
   .map((feature) => `=== ${feature} supported\n`)
   .join("");
 
-/** Name -> what it tells; `words` stands in place of the password. */
+/** Name -> its section; `words` is shown in place of the password. */
 const sections: readonly (readonly [
   string,
   (known: DumpedOptions, words?: string) => DumpSection | Promise<DumpSection>,
@@ -64,7 +64,7 @@ const sections: readonly (readonly [
   ["AUTH", ({ auth, answers }, words) => authSection(auth, answers, words)],
 ];
 
-/** The sections that a list names, in any case; all without a list. Names that are none count for nothing. */
+/** The sections that a list names, in any case; all without a list. Unknown names are ignored. */
 function wanted(list: string | undefined): (name: string) => boolean {
   const names = (list ?? "").toUpperCase().split(/\s*,\s*/);
   return (name) => list === undefined || list === "" || names.includes("ALL") || names.includes(name);
@@ -90,7 +90,7 @@ export async function dumpText(
   return Buffer.concat(parts.flatMap((part, at) => (at === 0 ? [part] : [Buffer.from("\n"), part])));
 }
 
-/** The body that --dump-as-body makes: everything but the message, the password only where that is asked for. */
+/** The body of --dump-as-body: everything but the message; the password only where an option asks for it. */
 export async function dumpBody(known: DumpedOptions, list: string | undefined): Promise<Uint8Array> {
   const shows = known.answers.has("dump-as-body-shows-password");
   const texts = await printed(known, list, shows ? undefined : hidden(known.auth));
@@ -226,15 +226,15 @@ const theirs: readonly (readonly OptionName[])[] = [
 
 const placed = new Set<string>(theirs.flat());
 
-/** swaks' order, then what it does not know. */
+/** swaks' order, then the options that it does not have. */
 const order: readonly (readonly string[])[] = [
   ...theirs,
   ...rows.filter(({ name }) => !placed.has(name)).map(({ name }) => [name]),
 ];
 
-/** How the program was called, where it stands on no command line that it could look at. */
+/** How the program names itself. */
 export interface ProgramNames {
-  /** "tpa-submit probe", or the path of swaks' place-holder. */
+  /** The beginning of the command line: "tpa-submit probe". */
   readonly program: string;
   /** The X-Mailer of test messages. */
   readonly mailer: string;

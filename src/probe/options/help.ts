@@ -1,4 +1,4 @@
-/** What is written from the table: --help, all options by group with an example each; completions for shells. */
+/** --help, all options by group with an example each; and --completion for shells. Both come from the table. */
 import { mistake } from "./mistake.ts";
 import type { OptionRow } from "./option.ts";
 import { groups, rows, writtenNames } from "./table.ts";
@@ -51,7 +51,7 @@ The rest, and more examples: tpa-submit-probe(1).
 const takesFile = ({ file, placeholder }: OptionRow): boolean =>
   file === true || placeholder === "FILE" || placeholder === "PATH";
 
-/** The first sentence, which is what a shell has room for. */
+/** The first sentence, as a shell has no room for more. */
 const firstSentence = ({ help }: OptionRow): string =>
   /^.*?[.:;](?= |$)/.exec(help)?.[0].replace(/[.:;]$/, "") ?? help;
 

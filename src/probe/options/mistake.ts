@@ -1,4 +1,4 @@
-/** How the probe's options say no: swaks' status and its words, with the reasons that C programs give. */
+/** Mistakes in options: swaks' status and texts, with the reasons that C programs give. */
 import { Failure } from "../../failure.ts";
 import { statusOf } from "../exit-status.ts";
 

@@ -6,7 +6,7 @@
 /**
  * What may stand behind an option.
  * none: nothing. optional: a word that does not begin with a dash. number: a whole number.
- * wanted: as optional, but when it is left out it is prompted for, or missing in the end.
+ * wanted: as optional, but where it is left out it is prompted for, or a mistake.
  * required: the next word, whatever it looks like.
  */
 export type OptionArgument = "none" | "optional" | "number" | "wanted" | "required";
@@ -45,7 +45,7 @@ export interface OptionGroup {
   readonly rows: readonly OptionRow[];
 }
 
-/** One option that counts, in the place in which it was given. */
+/** One option that counts, in the order in which it was given. */
 export interface OptionChoice {
   readonly row: OptionRow;
   readonly value?: string;

@@ -1,4 +1,4 @@
-/** What is shown and where: from options to the plan's output and its --dump section. */
+/** What is shown and where: the options, how they are read into the plan, the --dump section. */
 import type { OutputPlan } from "../plan.ts";
 import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";

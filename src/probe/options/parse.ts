@@ -1,4 +1,4 @@
-/** From a command line to a plan, or to a text to print, or to what is wrong: who uses this folder begins here. */
+/** Reads a command line into a plan, a text to print, or a mistake: the entry of this folder. */
 import { errorCode, Failure } from "../../failure.ts";
 import { statusOf } from "../exit-status.ts";
 import { buildMessage, type TokenValues } from "../message.ts";
@@ -31,7 +31,7 @@ import { beginningOf, type FileAccess, tlsOf, tlsPlan } from "./tls.ts";
 import { hasTarget, routed, transportOf } from "./transport.ts";
 import { xclientOf } from "./xclient.ts";
 
-/** Everything outside that options may look at. */
+/** What reading options needs from outside. */
 export interface OptionDependencies extends OptionSources, FileAccess {
   readonly user: UserInput;
   readonly names: LocalNames;
@@ -39,7 +39,7 @@ export interface OptionDependencies extends OptionSources, FileAccess {
   /** "tpa-submit 1.0.0": what --version prints. */
   readonly version: string;
   readonly tokens: TokenValues;
-  /** Somebody looks at standard error. */
+  /** Standard error is a terminal. */
   readonly terminal: boolean;
   /** Empties a file, or makes it. Throws as node:fs does. */
   readonly create: (path: string) => void;
@@ -55,9 +55,9 @@ export interface OptionDependencies extends OptionSources, FileAccess {
 export type OutputPlaces = Pick<OutputPlan, "stdout" | "stderr">;
 
 /**
- * What comes of a command line. `warnings` are lines for standard error that come first, whatever happens.
- * run: obey the plan. print: write the octets to standard output and end with 0. mistake: write the text to standard
- * error, and end with the status.
+ * The result of a command line. `warnings` are lines for standard error, which come first in any case. run: carry out
+ * the plan. print: write the octets to standard output and end with 0. mistake: write the text to standard error, and
+ * end with the status.
  */
 export type ParsedCommandLine = { readonly warnings: readonly string[]; readonly places: OutputPlaces } & (
   | { readonly kind: "run"; readonly plan: ProbePlan }
@@ -67,7 +67,7 @@ export type ParsedCommandLine = { readonly warnings: readonly string[]; readonly
 
 const usual: OutputPlaces = { stdout: "&STDOUT", stderr: "&STDERR" };
 
-/** Reads all options; asks, reads files and looks up what they need, and nothing that they do not. */
+/** Reads all options; it asks, reads files and looks up only what they need. */
 export async function parseProbe(dependencies: OptionDependencies): Promise<ParsedCommandLine> {
   const warnings: string[] = [];
   let places = usual;
@@ -106,7 +106,7 @@ const deprecation =
 const visiblePassword =
   "=== While this runs, ps shows the password: type it (-ap alone), or use --auth-password-file";
 
-/** What is told before anything else is looked at. */
+/** What is printed before anything else is read. */
 function earlyText(
   answers: OptionAnswers<OptionName>,
   choices: OptionChoices,
@@ -138,7 +138,7 @@ function openPlaces({ stdout, stderr }: OutputPlaces, dependencies: OptionDepend
 /** As --dump-mail shows it. */
 const mailOf = ({ octets, fixup }: MessageData): Uint8Array => (fixup ? octets.subarray(0, -1) : octets);
 
-/** What is to be done, with the files read that it needs. */
+/** The plan, with the files that it needs. */
 async function planOf(
   known: DumpedOptions,
   data: MessageData,

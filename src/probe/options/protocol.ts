@@ -1,4 +1,4 @@
-/** What is said, to whom, and where it ends: from options to the plan's protocol and its --dump section. */
+/** What is sent, to whom, and where it stops: the options, how they are read into the plan, the --dump section. */
 import type { ProtocolPlan, StopPoint } from "../plan.ts";
 import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
@@ -168,7 +168,7 @@ export const protocolOptions = {
 
 type ProtocolOption = (typeof protocolOptions.rows)[number]["name"];
 
-/** What the name of a protocol says (RFC 3848 has most of them). */
+/** What the name of a protocol means (RFC 3848 has most of them). */
 export interface Dialect {
   readonly core: ProtocolPlan["core"];
   readonly auth?: true;
@@ -192,7 +192,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
   LMTPSA: { core: "lmtp", tls: "starttls", auth: true },
 };
 
-/** What --protocol says; ESMTP without it. */
+/** The meaning of --protocol; ESMTP without it. */
 export async function dialectOf(answers: OptionAnswers<ProtocolOption>): Promise<Dialect> {
   const name = await answers.text("protocol");
   const dialect = dialects[(name ?? "ESMTP").toUpperCase()];
@@ -207,7 +207,7 @@ export function standardPort({ core, port, tls }: Dialect, beginning: Dialect["t
   return tls === "starttls" ? (port ?? 25) : 25;
 }
 
-/** How the defaults are known. */
+/** Where defaults come from. */
 export interface LocalNames {
   /** This host's, with its domain where it has one. */
   readonly host: string;

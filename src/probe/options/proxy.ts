@@ -1,4 +1,4 @@
-/** The PROXY header of a load balancer: from options to its octets and their --dump section. */
+/** The PROXY header of a load balancer: the options, how they are read into its octets, the --dump section. */
 import { isIP } from "node:net";
 import { statusOf } from "../exit-status.ts";
 import type { ProxyHeader } from "../plan.ts";
@@ -115,7 +115,7 @@ const spareable = ["protocol", "command"] as const;
 
 type ProxyPart = (typeof parts)[number] | (typeof spareable)[number];
 
-/** A header in words, in capitals, or as its octets. */
+/** A header by its parts, in capitals, or as its octets. */
 export type ChosenProxy = { readonly version: 1 | 2 } & (
   | { readonly raw: Uint8Array }
   | { readonly words: ReadonlyMap<ProxyPart, string> }

@@ -14,7 +14,7 @@ import { find, type OptionMeaning } from "./table.ts";
 /** Variables of the environment. */
 export type Variables = Readonly<Record<string, string | undefined>>;
 
-/** What is read from outside. */
+/** The sources of options. */
 export interface OptionSources {
   readonly argv: readonly string[];
   readonly environment: Variables;
@@ -102,7 +102,7 @@ function checked(
   );
 }
 
-/** One option as it was given, or `forget`: what has been said of it so far does not count. */
+/** One option as it was given, or `forget`: earlier choices of it do not count. */
 export interface GivenOption {
   readonly row: OptionRow;
   readonly forget: boolean;
@@ -112,7 +112,7 @@ export interface GivenOption {
   readonly visible: boolean;
 }
 
-/** A word; an option and its value are one where nothing else can be meant: "--NAME=VALUE", a line of a file. */
+/** A word, with its value where both are certain: "--NAME=VALUE", a line of a file. */
 export interface OptionToken {
   readonly text: string;
   readonly value?: string;
@@ -202,7 +202,7 @@ function mayFollow(row: OptionRow, { text }: OptionToken): boolean {
   return accepts(row, text) && (text === "-" || !text.startsWith("-") || row.argument === "number");
 }
 
-/** swaks' words; a word behind a password may be one, so it is not repeated. */
+/** swaks' text; a word after a password option may be the password, so it is not repeated. */
 function unknown(name: string, candidates: readonly string[], before: GivenOption | undefined): string {
   if (before?.row.sensitive && before.value === undefined && candidates.length === 0)
     return `Unknown option behind --${before.row.name}: a password that begins with a dash is written --${before.row.name}=-…`;
@@ -211,7 +211,7 @@ function unknown(name: string, candidates: readonly string[], before: GivenOptio
     : `Option ${name} is ambiguous (${candidates.join(", ")})`;
 }
 
-/** Lets later settings replace earlier ones, lists grow, and `--no-NAME` forget. */
+/** Later options replace earlier ones, lists grow, and `--no-NAME` forgets. */
 export function choose(settings: readonly GivenOption[]): OptionChoices {
   let all: OptionChoice[] = [];
   for (const { row, forget, value, visible } of settings) {

@@ -79,8 +79,8 @@ for (const row of rows) {
 }
 
 /**
- * What `name` means, written out or cut short where that leaves no doubt. Otherwise the names that it may be short
- * for, sorted; none where it fits nothing. Names that swaks does not know stand back: what is clear to swaks is clear.
+ * What `name` means, written out or cut short where that leaves no doubt. Otherwise the names that it may be short for,
+ * sorted; none where it fits nothing. Names that swaks does not have come second: what is clear to swaks is clear here.
  */
 export function find(name: string): OptionMeaning | readonly string[] {
   const exact = meanings.get(name);

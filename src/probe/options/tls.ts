@@ -1,4 +1,4 @@
-/** TLS: from options to the plan's part and its --dump section. */
+/** TLS: the options, how they are read into the plan, the --dump section. */
 import type { Requirement, TlsPlan } from "../plan.ts";
 import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
@@ -180,7 +180,7 @@ export function beginningOf(
   return implied && { kind: implied, need: "required" };
 }
 
-/** Reads the other options; `warn` is told of versions that are unknown. */
+/** Reads the other options; `warn` is called for unknown versions. */
 export async function tlsOf(
   answers: OptionAnswers<TlsOption>,
   beginning: ReturnType<typeof beginningOf>,
@@ -253,7 +253,7 @@ const exists = (path: string, files: FileAccess): boolean => {
     files.readFile(path);
     return true;
   } catch {
-    return false; // what cannot be read is of no use, whatever the reason
+    return false; // unreadable is the same as absent here
   }
 };
 

@@ -1,4 +1,4 @@
-/** Where to connect, and through what: the options, the plan's transport, the --dump section. */
+/** Where to connect, and through what: the options, how they are read into the plan, the --dump section. */
 import { isIP } from "node:net";
 import { parseProxy } from "../../smtp/client/proxy.ts";
 import type { TransportPlan } from "../plan.ts";
@@ -140,14 +140,14 @@ interface RecipientLists {
 export const hasTarget = (transport: TransportPlan): boolean =>
   transport.kind !== "inet" || transport.server !== undefined || transport.copyRouting !== undefined;
 
-/** With the domain that leads to the server, where none is named: the last of --to, whoever comes behind it. */
+/** With the domain whose MX is the server, where none is named: that of the last address of --to. */
 export function routed(transport: TransportPlan, { to, cc, bcc }: RecipientLists): TransportPlan {
   if (transport.kind !== "inet" || hasTarget(transport)) return transport;
   const last = (to || cc || bcc).replace(/^.*,/s, "").trim();
   return { ...transport, copyRouting: last.replace(/^.*@/s, "") };
 }
 
-/** Without a host there is none: an empty answer stands for the default. */
+/** An empty answer stands for the default. */
 const endpointFrom = (text: string | undefined): HostPort | undefined =>
   text === undefined || text === "" ? undefined : endpointOf(text);
 

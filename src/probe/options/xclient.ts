@@ -1,4 +1,7 @@
-/** XCLIENT: from options to the plan's commands and their --dump section. */
+/**
+ * XCLIENT, Postfix's way to pretend to be another client: the options, how they are read into commands, the --dump
+ * section.
+ */
 import { encodeXtext } from "../../smtp/xtext.ts";
 import type { Requirement, XclientPlan } from "../plan.ts";
 import type { OptionAnswers } from "./answers.ts";

@@ -1,6 +1,6 @@
 /**
- * One connection's commands and replies: sends, waits, shows both in the transcript and keeps a record. It knows what
- * was expected, not what follows from it; that is for the steps of the transaction.
+ * Commands and replies on one connection: it sends, waits, shows both in the transcript and records them. It knows
+ * which reply was expected; what follows from it is decided by the steps of the transaction.
  */
 import type { Duplex } from "node:stream";
 import { type Heard, openWire, type Wire } from "../../smtp/client/wire.ts";
@@ -9,11 +9,11 @@ import type { OutputPlan, StopPoint } from "../plan.ts";
 import type { RecordedPoint, RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 
-/** How a run ends, and with what status: the only way in which the steps of a transaction tell that it is over. */
+/** How a run ends, and with which status. A step of the transaction that returns one ends the run. */
 export interface Ending {
   /**
-   * quit: with QUIT. drop: without, and the transcript says so. leave: without a word. again: without a word, to be
-   * tried once more in clear, on another connection.
+   * quit: with QUIT. drop: without, and the transcript says so. leave: silently. again: silently, to be tried once more
+   * in clear, on another connection.
    */
   readonly how: "quit" | "drop" | "leave" | "again";
   readonly status: number;
@@ -26,15 +26,15 @@ export const again: Ending = { how: "again", status: statusOf("tls") };
 
 /** What became of a command. */
 export interface CommandResult {
-  /** It was the code that was wanted. */
+  /** The reply had the expected code. */
   readonly ok: boolean;
   /** The reply's lines, codes and all; none where there was no reply. */
   readonly lines: readonly string[];
-  /** Present where the run ends here whatever was said: the line is dead, or it was to be dropped. */
+  /** Present where the run ends here whatever the reply: the connection is lost, or was to be dropped. */
   readonly ending?: Ending;
 }
 
-/** What is not as usual about a command. */
+/** What is special about a command. */
 export interface CommandOptions {
   /** Shown in its place. */
   readonly shown?: string;
@@ -44,32 +44,32 @@ export interface CommandOptions {
   readonly octets?: Uint8Array;
   /** Another code that is as good. */
   readonly also?: string;
-  /** What of it goes into the journal; a secret does not. */
+  /** Recorded in its place, where it holds a secret. */
   readonly recorded?: string;
-  /** The reply's lines as they shall be shown. */
+  /** How a line of the reply is shown. */
   readonly readAs?: (line: Buffer) => Buffer;
 }
 
 export interface Conversation {
-  /** Sends `command` and hears whether `code` comes back. */
+  /** Sends `command` and waits for a reply with `code`. */
   ask(stop: StopPoint, command: string, code: string, manner?: CommandOptions): Promise<CommandResult>;
-  /** Sends several commands in one piece, and hears nothing yet. */
+  /** Sends several commands at once, without waiting. */
   pipeline(stop: StopPoint, commands: readonly string[]): Ending | undefined;
   /** Sends the octets of a message and what ends it; with `command` (BDAT) in front. */
   message(stop: StopPoint, octets: Uint8Array, command?: string): Ending | undefined;
   /** Sends octets that are no lines, shown as `shown`. */
   prelude(octets: Uint8Array, shown: string): void;
   hear(stop: RecordedPoint, code: string, manner?: CommandOptions): Promise<CommandResult>;
-  /** Puts the stream under `wrap`, and goes on over what it gives; undefined leaves the line dead. */
+  /** Gives the stream to `work`, and goes on over the one it returns; undefined means that the connection is lost. */
   wrap(work: (stream: Duplex) => Promise<Duplex | undefined>): Promise<boolean>;
-  /** Says QUIT. Returns an ending where the line died at that; a reply that is late already is not waited for. */
+  /** Sends QUIT. Returns an ending where the connection is lost then; after a late reply it waits for none. */
   quit(): Promise<Ending | undefined>;
-  /** A reply did not come in time: nothing is worth waiting for any more. */
+  /** A reply did not come in time: no other is waited for. */
   isLate(): boolean;
   close(): Promise<void>;
 }
 
-/** What a conversation needs of the plan and its dependencies. */
+/** What a conversation needs. */
 export interface ConversationSettings {
   readonly output: OutputPlan;
   readonly transcript: Transcript;
@@ -77,13 +77,13 @@ export interface ConversationSettings {
   /** Milliseconds for a reply; 0: no limit. */
   readonly timeout: number;
   readonly dropAfterSend?: StopPoint;
-  /** Whose line it is, for "closed connection unexpectedly". */
+  /** Who is at the other end, for "closed connection unexpectedly". */
   readonly peer: "Remote host" | "Socket" | "Child process";
   /** Milliseconds, from any beginning. */
   readonly clock: () => number;
 }
 
-/** A closing line is not waited for longer: our choice. */
+/** Milliseconds that a connection may take to close: our choice. */
 const closingPatience = 1000;
 
 export function openConversation(stream: Duplex, setting: ConversationSettings): Conversation {

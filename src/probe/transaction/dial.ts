@@ -1,4 +1,4 @@
-/** Finding the server and connecting to it, with swaks' words about it. */
+/** Finds the server and connects to it, with swaks' texts. */
 import type { Duplex } from "node:stream";
 import { errorCode, errorText } from "../../failure.ts";
 import { connectProgram, connectTcp, connectUnix, within } from "../../smtp/client/connect.ts";
@@ -7,19 +7,19 @@ import type { ProbePlan, TransportPlan } from "../plan.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 import type { ProbeDependencies } from "./session.ts";
 
-/** A line that stands. */
+/** An open connection. */
 export interface ProbeConnection {
   readonly stream: Duplex;
   /** The name or address that was connected to. */
   readonly host?: string;
   readonly port?: number;
-  /** Who is there, for "closed connection unexpectedly". */
+  /** Who is at the other end, for "closed connection unexpectedly". */
   readonly peer: "Remote host" | "Socket" | "Child process";
   /** As the transcript has it: "mail.example.org:25". */
   readonly to: string;
 }
 
-/** Connects as the plan says; of several mail exchangers to the first that answers. Undefined where none does. */
+/** Connects as the plan says, to the first of several mail exchangers that answers. Undefined where none does. */
 export async function dial(
   plan: ProbePlan,
   transcript: Transcript,
@@ -82,7 +82,7 @@ async function dialInet(
   return undefined;
 }
 
-/** Whoever reads of a refused connection shall not take the proxy's for the server's. */
+/** Names the proxy, so that its refusal is not taken for the server's. */
 function through({ via }: InetTransport): string {
   const proxy = via === undefined ? undefined : parseProxy(via);
   return proxy === undefined ? "" : ` through the proxy ${proxy.host}:${proxy.port}`;
@@ -93,7 +93,7 @@ function usualPort({ protocol, tls }: ProbePlan): number {
   return tls?.kind === "on-connect" ? 465 : 25;
 }
 
-/** What `connect` gives, or a word about why it gave nothing. */
+/** The result of `connect`; undefined where it failed, and the transcript says why. */
 async function reached<Result>(
   transcript: Transcript,
   way: string,
@@ -108,7 +108,7 @@ async function reached<Result>(
   }
 }
 
-/** libc's words, which people know and search for, where Node has its own. */
+/** libc's texts, which people know and search for, in place of Node's. */
 const reasons: Readonly<Record<string, string>> = {
   EACCES: "Permission denied",
   EADDRINUSE: "Address already in use",

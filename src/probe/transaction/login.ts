@@ -1,4 +1,4 @@
-/** AUTH (RFC 4954): which mechanism, the dialogue, and what comes of it. The octets are the mechanism's own business. */
+/** AUTH (RFC 4954): the choice of a mechanism, the exchange, and its result. The mechanisms are in src/smtp/sasl. */
 
 import type { SaslMechanism } from "../../smtp/sasl/mechanism.ts";
 import { type MechanismRow, mechanismNamed, mechanismRows } from "../mechanisms.ts";
@@ -7,7 +7,7 @@ import { explainLogin, explainRefusal } from "../transcript/explain.ts";
 import { type CommandOptions, type Ending, quit } from "./conversation.ts";
 import type { ProbeSession } from "./session.ts";
 
-/** A name as the server has it, and how to do it. */
+/** A mechanism under the name that the server offers. */
 interface MechanismCandidate {
   readonly name: string;
   readonly mechanism: SaslMechanism;
@@ -55,7 +55,7 @@ function candidatesFor(
 ): readonly MechanismCandidate[] {
   const wanted = auth.types.length > 0 ? auth.types : usualMechanisms(auth, offered);
   return wanted.flatMap((type) => {
-    // LOGIN with the user's name at once is another way to do what is announced as LOGIN.
+    // LOGIN-INITIAL is LOGIN with the user's name in the command; servers announce both as LOGIN.
     const name = type === "LOGIN-INITIAL" ? "LOGIN" : type;
     const mechanism = mechanismNamed(auth.map.get(type) ?? type);
     if (mechanism === undefined || !offered.includes(name)) return [];
@@ -64,8 +64,8 @@ function candidatesFor(
 }
 
 /**
- * What is tried when nobody names any: swaks' own by the alphabet, as swaks does; where the server has none of them,
- * the strongest SCRAM first. So what worked with swaks goes on as it was.
+ * What is tried where no option names one: swaks' own in the order of the alphabet, as swaks does; where the server has
+ * none of them, SCRAM, the strongest first. So what works with swaks works the same here.
  */
 function usualMechanisms(auth: AuthPlan, offered: readonly string[]): readonly string[] {
   const usual = new Set(mechanismRows.filter((row) => row.usual).map(({ mechanism }) => mechanism.name));
@@ -113,14 +113,14 @@ async function attempt(
     const seen = response === undefined ? {} : seenAs(response, mechanism, auth);
     answer = await conversation.ask("AUTH", line, "334", { ...ways, ...seen, recorded: "(a response)" });
   }
-  // Whatever the server says: what has not proved that it knows the password may be anybody (RFC 5802 section 3).
+  // Even after a 235: a server that has not proved that it knows the password may be any (RFC 5802 section 3).
   const objection = exchange.objection?.();
   if (answer.ok && !isCancelled && objection === undefined) return "in";
   if (objection !== undefined && (answer.ok || isCancelled)) transcript.error(`${name}: ${objection}`);
   if (answer.ok) return "refused";
   if (answer.ending !== undefined) return answer.ending;
   explainRefusal(transcript, answer.lines);
-  // A server that does not answer will not do so to another mechanism.
+  // A server that does not answer will not answer another mechanism.
   return conversation.isLate() ? quit("auth") : "refused";
 }
 
@@ -130,7 +130,7 @@ function opening(command: string, initial: Uint8Array | undefined): string {
   return `${command} ${initial.length === 0 ? "=" : base64(initial)}`;
 }
 
-/** A response as the transcript has it: perhaps without the password, perhaps without base64. */
+/** A response as the transcript shows it: without the password or base64, where the options say so. */
 function seenAs(
   response: Uint8Array,
   mechanism: SaslMechanism,
@@ -150,12 +150,12 @@ const base64 = (octets: Uint8Array): string => Buffer.from(octets).toString("bas
 
 const isIn = (lines: readonly string[]): boolean => lines.some((line) => /^235(?: |$)/.test(line));
 
-/** The octets of the reply's last line. What is no base64 gives whatever of it can be read; the mechanism judges. */
+/** The octets of the reply's last line. Of wrong base64 what can be read; the mechanism judges it. */
 function challengeIn(lines: readonly string[]): Uint8Array {
   return Buffer.from((lines.at(-1) ?? "").slice(4), "base64");
 }
 
-/** "334 VXNlcm5hbWU6" as "334 Username:"; what is no base64 stays. */
+/** "334 VXNlcm5hbWU6" as "334 Username:"; what is not base64 stays as it is. */
 function decoded(line: Buffer): Buffer {
   const text = line.toString("latin1");
   const [, code = "", challenge = ""] =

@@ -1,4 +1,4 @@
-/** What the steps of a transaction share: the plan, the conversation, and what the server last said it can do. */
+/** What the steps of a transaction share: the plan, the conversation, and the server's last EHLO keywords. */
 import type { X509Certificate } from "node:crypto";
 import type { ProbePlan } from "../plan.ts";
 import type { DaneResult, RunJournal } from "../transcript/journal.ts";
@@ -19,11 +19,11 @@ export interface ProbeSession {
   readonly port?: number;
   /** Of the last EHLO; empty behind HELO. */
   offers: Offers;
-  /** It has to be said (again): at the beginning, and behind STARTTLS and XCLIENT (RFC 3207 section 4.2). */
+  /** EHLO is to be sent (again): at the beginning, and after STARTTLS and XCLIENT (RFC 3207 section 4.2). */
   isHelloDue: boolean;
 }
 
-/** What the probe takes from outside. */
+/** What the probe needs from outside. */
 export interface ProbeDependencies {
   /** Milliseconds, from any beginning. */
   readonly clock: () => number;
@@ -35,8 +35,8 @@ export interface ProbeDependencies {
   /** Hosts that take mail for an address's domain, the best first; none where it takes no mail. */
   readonly route: (domain: string) => Promise<readonly string[]>;
   /**
-   * Undefined where there are no TLSA records, or they cannot be had; absent where nobody wants to know. The chain's
-   * first certificate is the host's own.
+   * Checks TLSA records; undefined where there are none, or the DNS does not answer. Absent where they are not wanted.
+   * The chain's first certificate is the host's own.
    */
   readonly dane?: (
     host: string,

@@ -5,7 +5,7 @@ import type { Transcript } from "../transcript/transcript.ts";
 import type { ProbeDependencies } from "./session.ts";
 import { run } from "./transaction.ts";
 
-/** A submission server, and how it is spoken with. */
+/** A submission server, and how to connect to it. */
 export interface SubmissionServer {
   readonly host: string;
   readonly port: number;
@@ -80,7 +80,7 @@ export const loginBy = (types: readonly string[], user: string, password: string
   hide: "",
 });
 
-/** A conversation of which nothing is shown: what came of it is in its journal. */
+/** Shows nothing: the journal has what happened. */
 export const silentTranscript: Transcript = {
   sent: () => undefined,
   message: () => undefined,
@@ -110,8 +110,8 @@ export type LoginAnswer =
   | { readonly kind: "unknown"; readonly reason: string };
 
 /**
- * One attempt to log in: verified TLS, AUTH PLAIN, QUIT, and no mail. Only 535 is "out": another reply, such as "too many
- * wrong passwords", tells nothing about the password.
+ * One attempt to log in: verified TLS, AUTH PLAIN, QUIT, and no mail. Only 535 is "out": another reply, such as "too
+ * many wrong passwords", tells nothing about the password.
  */
 export async function checkLogin(
   server: SubmissionServer,
@@ -119,7 +119,7 @@ export async function checkLogin(
   password: string,
   dependencies: ProbeDependencies,
 ): Promise<LoginAnswer> {
-  // One mechanism: a wrong password is not to be said again in another way.
+  // One mechanism: a wrong password must not be sent again by another.
   const auth = loginBy(["PLAIN"], user, password);
   const { recorded } = await runSmtpCheck(
     server,

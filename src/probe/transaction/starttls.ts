@@ -1,4 +1,4 @@
-/** TLS in a session: when it is begun, what the transcript tells about it, and whether it is good enough. */
+/** TLS in a session: when it begins, what the transcript shows of it, and whether it is good enough. */
 import { isIP } from "node:net";
 import type { TlsPlan } from "../plan.ts";
 import { certificatePem, describeCertificate, shakeHands, type TlsFacts } from "../tls.ts";
@@ -17,7 +17,7 @@ export async function startTls(session: ProbeSession): Promise<Ending | undefine
   }
   const answer = await conversation.ask("TLS", "STARTTLS", "220");
   if (answer.ending !== undefined) return answer.ending;
-  // Refused in words: nothing has been begun, and the line is as good as before.
+  // Refused by a reply: nothing has begun, and the connection is as good as before.
   const [refused, failed] = tls.need === "optional" ? [undefined, again] : [leave("tls"), leave("tls")];
   if (answer.ok) {
     const ending = await secure(session, tls, failed);
@@ -31,8 +31,8 @@ export async function startTls(session: ProbeSession): Promise<Ending | undefine
 }
 
 /**
- * The handshake, and what is to be shown of it. `failed` is the ending where there is none: never to go on in clear on
- * the same line, where the other side's half of a handshake may still come.
+ * The handshake, and what is shown of it. `failed` is the ending where it fails: the same connection is never used on
+ * in clear, as the other side's half of a handshake may still come.
  */
 export async function secure(
   session: ProbeSession,
@@ -59,13 +59,13 @@ export async function secure(
   const complaints = complaintsAbout(facts, tls);
   if (complaints.length > 0) {
     startupFailed(session, complaints.join(", "));
-    // An answer was asked for and is no: that is no "try it, never mind".
+    // Verification was asked for and failed: that ends the run even where TLS itself is optional.
     return leave("tls");
   }
   return keepCertificates(session, facts, tls);
 }
 
-/** For those who want to know more. Through a proxy the DNS is not asked: it would tell where the proxy leads. */
+/** For --explain and --json. Through a proxy the DNS is not asked: that would reveal where the proxy leads. */
 async function lookUpDane(session: ProbeSession, { peer }: TlsFacts): Promise<void> {
   const { plan, host, port, dependencies, journal, transcript } = session;
   const isWanted = plan.output.explain || plan.output.json;
@@ -109,7 +109,7 @@ function verdictOnHost({ host, hostMatches }: TlsFacts): string {
   return `${hostMatches ? "passed" : "failed"} host verification (using host ${host} to verify)`;
 }
 
-/** Everything that is wrong, where anything is that was not to be wrong. */
+/** Everything that is wrong, where anything is wrong that is to be verified. */
 function complaintsAbout(facts: TlsFacts, { verifyCa, verifyHost }: TlsPlan): readonly string[] {
   const { distrust, host, hostMatches } = facts;
   const isWrong = (verifyCa && distrust !== undefined) || (verifyHost && !hostMatches);

@@ -1,4 +1,4 @@
-/** The order of a run: connection, greeting, TLS, login, messages, goodbye; and the points where it may be told to stop. */
+/** The order of a run: connection, greeting, TLS, login, messages, goodbye; and the points where it may stop. */
 
 import type { ExitReason } from "../exit-status.ts";
 import type { ProbePlan, StopPoint } from "../plan.ts";
@@ -12,7 +12,7 @@ import type { Offers, ProbeDependencies, ProbeSession } from "./session.ts";
 import { secure, startTls } from "./starttls.ts";
 import { transfer } from "./transfer.ts";
 
-/** Does what `plan` says. Returns the exit status (exit-status.ts). */
+/** Carries out `plan`. Returns the exit status (exit-status.ts). */
 export async function run(
   plan: ProbePlan,
   transcript: Transcript,
@@ -24,7 +24,7 @@ export async function run(
   journal.connected(line.to);
   const ending = await runConnection(plan, line, { transcript, journal, dependencies });
   if (ending.how !== "again") return ending.status;
-  // TLS was only to be tried. The same line may still carry a half of the handshake, so it takes a new one.
+  // TLS was optional. The old connection may still carry half of a handshake, so this takes a new one.
   transcript.info("TLS did not come about; once more without it, on a new connection");
   const { tls: _, ...inClear } = plan;
   return run(inClear, transcript, journal, dependencies);
@@ -67,7 +67,7 @@ type TransactionStep = readonly [
   act: (session: ProbeSession) => Promise<Ending | undefined>,
 ];
 
-/** The parts of a conversation in their order, each followed by its stop point. */
+/** The steps of a session in their order, each followed by its stop point. */
 async function takeSteps(session: ProbeSession): Promise<Ending | undefined> {
   const { plan } = session;
   const isAtOnce = plan.tls?.kind === "on-connect";
@@ -97,7 +97,7 @@ async function takeSteps(session: ProbeSession): Promise<Ending | undefined> {
   return undefined;
 }
 
-/** Where the server knows nothing of us any more it has to be told again. */
+/** EHLO (again), where the server has forgotten the last one. */
 async function helloWhereDue(
   session: ProbeSession,
   stop: StopPoint,
@@ -106,12 +106,12 @@ async function helloWhereDue(
   return session.isHelloDue ? sayHello(session, stop, outcome) : undefined;
 }
 
-/** Lines that are to be said here, and whether the run ends here. */
+/** Sends the raw lines for this point; returns an ending where the run stops here. */
 async function afterStop(session: ProbeSession, stop: StopPoint): Promise<Ending | undefined> {
   const { rawLines, quitAfter, dropAfter, dropAfterSend } = session.plan.protocol;
   for (const { line } of rawLines.filter(({ after }) => after === stop)) {
     const octets = Buffer.from(`${line}\r\n`, "latin1");
-    // Behind DATA it is part of the message, and nobody answers.
+    // After DATA it is part of the message, and gets no reply.
     if (stop === "DATA") session.conversation.prelude(octets, octets.toString());
     else {
       const answer = await session.conversation.ask(stop, line, "250", { octets });
@@ -120,7 +120,7 @@ async function afterStop(session: ProbeSession, stop: StopPoint): Promise<Ending
     }
   }
   if (dropAfter === stop || dropAfterSend === stop) return drop;
-  // A server has first to be heard: QUIT right behind a PROXY header would meet its greeting.
+  // The greeting comes first: QUIT right after a PROXY header would take it for its reply.
   const isHere = quitAfter === stop || (stop === "CONNECT" && quitAfter === "PROXY");
   return isHere && stop !== "PROXY" ? quit("ok") : undefined;
 }
@@ -146,7 +146,7 @@ async function hearGreeting({ conversation, plan, transcript }: ProbeSession): P
   return greeting.ending ?? quit("banner");
 }
 
-/** The way out. Returns the ending that counts: a line that dies behind an error leaves the error's status. */
+/** Ends the session. Returns the ending that counts: a connection lost after an error leaves the error's status. */
 async function end(session: ProbeSession, ending: Ending, { peer }: ProbeConnection): Promise<Ending> {
   const { conversation, transcript } = session;
   switch (ending.how) {
@@ -166,7 +166,10 @@ async function end(session: ProbeSession, ending: Ending, { peer }: ProbeConnect
   }
 }
 
-/** Says who we are; where EHLO is refused, HELO (RFC 5321 section 3.2). Returns an ending of `outcome` when both are. */
+/**
+ * Sends EHLO, LHLO or HELO; where EHLO is refused, HELO (RFC 5321 section 3.2). Returns an ending of `outcome` when
+ * both are.
+ */
 async function sayHello(
   session: ProbeSession,
   stop: StopPoint,
@@ -188,7 +191,7 @@ async function sayHello(
   return second.ok ? undefined : (second.ending ?? quit(outcome));
 }
 
-/** The keywords of the reply's lines behind its first (RFC 5321 section 4.1.1.1); `AUTH=` as old servers have it, too. */
+/** The keywords of a reply to EHLO (RFC 5321 section 4.1.1.1), `AUTH=` of old servers included. */
 export function offersIn(lines: readonly string[]): Offers {
   const offers = new Map<string, string[]>();
   for (const line of lines.slice(1)) {
@@ -203,8 +206,8 @@ export function offersIn(lines: readonly string[]): Offers {
 }
 
 /**
- * XCLIENT (Postfix' XCLIENT_README), where the plan has it: it tells a server that trusts us who the client is. A server
- * that takes it begins a new session, which wants a new EHLO.
+ * XCLIENT (Postfix' XCLIENT_README), where the plan has it: it tells a server that trusts us who the client is. A
+ * server that accepts it begins a new session, which needs a new EHLO.
  */
 async function sendXclient(session: ProbeSession): Promise<Ending | undefined> {
   const { conversation, transcript, offers } = session;

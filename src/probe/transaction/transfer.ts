@@ -5,7 +5,7 @@ import { explainRefusal } from "../transcript/explain.ts";
 import { type CommandResult, type Ending, quit } from "./conversation.ts";
 import type { ProbeSession } from "./session.ts";
 
-/** Whether the run ends at a point that was passed; undefined goes on. */
+/** Called after a stop point; undefined where the run goes on. */
 export type AfterStop = (stop: StopPoint) => Promise<Ending | undefined>;
 
 /** One message, from MAIL to the last reply about it. */
@@ -41,7 +41,7 @@ const mailLine = ({ plan: { protocol }, offers }: ProbeSession): string =>
 const rcptLines = ({ plan: { protocol } }: ProbeSession): readonly string[] =>
   protocol.to.map((to) => [`RCPT TO:<${to}>`, ...protocol.rcptParameters].join(" "));
 
-/** How many recipients were taken, or how the run ends. */
+/** How many recipients were accepted, or how the run ends. */
 async function oneByOne(session: ProbeSession, afterStop: AfterStop): Promise<Ending | number> {
   const { conversation, plan } = session;
   const mail = await conversation.ask("MAIL", mailLine(session), "250");
@@ -91,7 +91,7 @@ async function pipelined(session: ProbeSession, afterStop: AfterStop): Promise<E
   if (!hasData) return trouble ?? (await afterStop("RCPT")) ?? accepted;
   const data = await conversation.hear("DATA", "354");
   if (data.ending !== undefined) return data.ending;
-  // RFC 2920 section 3.1: a 354 that nobody wanted any more is answered with an empty message.
+  // RFC 2920 section 3.1: a 354 after all recipients were refused is answered with an empty message.
   if (trouble !== undefined && data.ok) await finish(session, Buffer.from(".\r\n"));
   if (trouble !== undefined) return trouble;
   return data.ok ? accepted : refused(session, data, quit("data"));
@@ -114,7 +114,7 @@ async function byData(
   return session.conversation.message("DOT", whole) ?? verdicts(session, accepted);
 }
 
-/** RFC 3030 section 2: nothing is stuffed, so the dots that were doubled for DATA are single again. */
+/** RFC 3030 section 2: no dot-stuffing, so the dots that were doubled for DATA are single again. */
 async function byChunks(
   session: ProbeSession,
   { octets, fixup }: MessageData,
@@ -135,7 +135,7 @@ async function byChunks(
   }
 }
 
-/** What is said about the message: once, or once for each recipient (RFC 2033 section 4.2, PRDR). */
+/** The replies to the message: one, or one for each recipient (RFC 2033 section 4.2, PRDR). */
 async function verdicts(session: ProbeSession, accepted: number): Promise<Ending | undefined> {
   const { conversation, plan } = session;
   if (plan.protocol.core === "lmtp") {
@@ -145,7 +145,7 @@ async function verdicts(session: ProbeSession, accepted: number): Promise<Ending
       answers.find(({ ending }) => ending !== undefined)?.ending ?? (taken ? undefined : quit("message"))
     );
   }
-  // With one recipient left its own reply is everybody's.
+  // With one accepted recipient there is one reply.
   const isPrdr = plan.protocol.prdr && accepted > 1;
   const first = await conversation.hear("DOT", "250", isPrdr ? { also: "353" } : {});
   if (!first.ok) return refused(session, first, quit("message"));

@@ -1,4 +1,4 @@
-/** What --explain says about what is seen: the keywords of EHLO, the choice of a mechanism, refusals, TLS. */
+/** The explanations of --explain: EHLO keywords, the choice of a mechanism, refusals, TLS. */
 import { daysLeft, type TlsFacts } from "../tls.ts";
 import type { Offers } from "../transaction/session.ts";
 import type { DaneResult } from "./journal.ts";
@@ -17,7 +17,7 @@ export function explainOffers(transcript: Transcript, offers: Offers): void {
   }
 }
 
-/** `tried` in their order; `isNamed` when somebody asked for them. */
+/** `tried` in their order; `isNamed`: an option asked for them. */
 export function explainLogin(
   transcript: Transcript,
   tried: readonly string[],
@@ -32,7 +32,7 @@ export function explainLogin(
   );
 }
 
-/** What the sender of a mail is to do about it: by class (RFC 5321 section 4.2.1), and by some codes (RFC 3463, 5248). */
+/** What the sender can do about it: by class (RFC 5321 section 4.2.1), and by some codes (RFC 3463, 5248). */
 export function explainRefusal(transcript: Transcript, lines: readonly string[]): void {
   const [, code = "", status] = /^(\d{3})(?:[ -](\d\.\d{1,3}\.\d{1,3})?|$)/.exec(lines.at(-1) ?? "") ?? [];
   if (!/^[2-5]/.test(code)) return;
@@ -133,7 +133,7 @@ export function explainDane(transcript: Transcript, { records, authentic, matche
 
 const old: ReadonlySet<string> = new Set(["TLSv1", "TLSv1.1", "SSLv3"]);
 
-/** What the keywords of EHLO mean, one row each: IANA's "SMTP Service Extensions" and what is in use besides. */
+/** What the keywords of EHLO mean, one row each: IANA's "SMTP Service Extensions" and others in use. */
 
 /** Keyword -> what it means, given the words behind it. */
 export const keywords: Readonly<Record<string, (words: readonly string[]) => string>> = {

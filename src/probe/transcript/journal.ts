@@ -1,4 +1,4 @@
-/** What happened, step by step, as values: for --json, the explanations and the line at the end. */
+/** A record of the run, step by step, as values: for --json, the checks and the line at the end. */
 
 import type { StopPoint } from "../plan.ts";
 import type { TlsFacts } from "../tls.ts";
@@ -6,18 +6,18 @@ import type { TlsFacts } from "../tls.ts";
 /** What the DNS says about a server's certificate (RFC 7672). */
 export interface DaneResult {
   readonly records: number;
-  /** A resolver on this host says that signatures prove it; otherwise it counts for nothing. */
+  /** A resolver on this host has validated it by DNSSEC; otherwise it does not count. */
   readonly authentic: boolean;
   readonly matches: boolean;
 }
 
-/** Where in the conversation: a stop point, or the end. */
+/** Where in the session: a stop point, or the end. */
 export type RecordedPoint = StopPoint | "QUIT";
 
-/** One command and what was said to it. */
+/** One command and its reply. */
 export interface RecordedStep {
   readonly at: RecordedPoint;
-  /** Absent where nothing was said to hear it: the greeting. */
+  /** Absent for the greeting, which answers no command. */
   readonly sent?: string;
   /** The reply's lines; none where none came. */
   readonly reply: readonly string[];

@@ -1,14 +1,14 @@
 /**
- * What the run shows of itself: every line behind the hint that tells what it is, on the stream where it belongs,
- * or not at all. The hints and their order are swaks'.
+ * What the run shows: each line behind the hint that tells what it is, on its stream, or not at all. The hints and
+ * their order are swaks'.
  */
 
 import type { OutputPlan } from "../plan.ts";
 
-/** Where octets end up; they are there when it returns. */
+/** Writes octets; they are written when it returns. */
 export type WriteOctets = (octets: Uint8Array) => void;
 
-/** `terminal`: somebody looks at it with a terminal, which must not obey what a server says. */
+/** `terminal`: it is a terminal, which must not obey control characters of a server. */
 export interface OutputStream {
   readonly write: WriteOctets;
   readonly terminal: boolean;
@@ -21,11 +21,11 @@ export interface Transcript {
   message(octets: Uint8Array, secure: boolean): void;
   /** A reply's lines. */
   received(lines: readonly Uint8Array[], expected: boolean, secure: boolean): void;
-  /** What passed over the wire, octet by octet; shown where the plan says so. */
+  /** What was sent or received, octet by octet; shown where the plan says so. */
   dump(direction: "sent" | "received", octets: Uint8Array): void;
   info(text: string): void;
   error(text: string): void;
-  /** A word of explanation, for those who asked for it. */
+  /** A line of --explain. */
   explain(text: string): void;
 }
 
@@ -65,7 +65,7 @@ export function openTranscript(output: OutputPlan, stdout: OutputStream, stderr:
     return !hidden(group, trouble);
   }
 
-  /** Errors of the probe itself are no information that can be hidden. */
+  /** Errors of the probe itself are never hidden as information. */
   function hidden(group: LineKind["group"], trouble: boolean): boolean {
     return output.hide[group] && !(group === "info" && trouble);
   }
@@ -125,7 +125,7 @@ function countLines(octets: Uint8Array): number {
   return lines;
 }
 
-/** As it is into files and pipes; on a terminal without anything that it would obey. */
+/** Unchanged into files and pipes; on a terminal without control characters. */
 function readable(line: Uint8Array, { terminal }: OutputStream): Uint8Array {
   if (!terminal) return line;
   const text = Buffer.from(line).toString("utf8").replace(/\r$/, "");

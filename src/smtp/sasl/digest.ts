@@ -63,7 +63,9 @@ interface Answered {
   readonly expected: string;
 }
 
-/** The digest-response, its directives in the order of the alphabet as swaks sends them; a text says why there is none. */
+/**
+ * The digest-response, its directives in the order of the alphabet as swaks sends them; a text says why there is none.
+ */
 function respond(
   offered: Directives,
   { user, password, extra, host, random }: SaslCredentials,

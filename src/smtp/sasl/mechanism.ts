@@ -1,6 +1,6 @@
 /**
- * A way to log in as the client sees it (RFC 4422): the octets of each message, and what is wrong with the server's. The
- * transaction writes them in base64.
+ * A SASL mechanism on the client's side (RFC 4422): the octets of each message, and what is wrong with the server's.
+ * The caller writes them in base64.
  */
 
 /** What a mechanism needs to know. */
@@ -27,7 +27,7 @@ export interface SaslExchange {
   answer(challenge: Uint8Array): Uint8Array | undefined;
   /**
    * Why the exchange is no success, even though the server may say so: what was wrong, or what it still owes, such as
-   * the proof that it knows the password. Undefined where nothing is.
+   * the proof that it knows the password. Undefined where nothing is wrong.
    */
   objection?(): string | undefined;
 }

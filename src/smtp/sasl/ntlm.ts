@@ -1,6 +1,6 @@
 /**
- * NTLM, version 1 as swaks sends it ([MS-NLMP]): for servers that have nothing better. What a listener learns can be
- * turned into the password in a day; the probe's --explain says so.
+ * NTLM, version 1 as swaks sends it ([MS-NLMP]): for servers that have nothing better. From what a listener learns the
+ * password can be computed in a day.
  */
 
 import { createCipheriv } from "node:crypto";
@@ -45,7 +45,9 @@ function negotiate(): Buffer {
   return message;
 }
 
-/** Section 2.2.1.3: both responses, the domain if one was given, the user, and the user once more as the workstation. */
+/**
+ * Section 2.2.1.3: both responses, the domain if one was given, the user, and the user once more as the workstation.
+ */
 function authenticate(
   nonce: Buffer,
   offered: number,

@@ -59,7 +59,7 @@ function only(response: Uint8Array, password: string, words: string): Uint8Array
 /** Separates key and value pairs in both: control-A. */
 const separator = "\x01";
 
-/** A challenge means that the token was refused: it says why, and is answered by so much before the server says no. */
+/** A challenge means that the token was refused, and says why; the server waits for this answer before its 5xx. */
 function bearer(
   name: string,
   initial: (user: string, token: string) => string,

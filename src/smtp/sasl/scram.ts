@@ -96,7 +96,7 @@ function prove(
   };
 }
 
-/** What no password or name may have goes out as it was typed: a probe is to show what the server says to it. */
+/** What SASLprep forbids is sent as it was typed, for the server to judge. */
 const prepared = (text: string): string => saslprep(text) ?? text;
 
 /** `a=value,b=value`: one letter each, values without commas. */

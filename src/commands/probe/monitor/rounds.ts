@@ -1,4 +1,7 @@
-/** Rounds of all routes: one round, side by side within limits; what is kept of it; and one after the other for --listen. */
+/**
+ * Rounds of all routes: one round, side by side within limits; what is kept of it; and one after the other for
+ * --listen.
+ */
 
 import { setTimeout as wait } from "node:timers/promises";
 import { type Address, writeAddress } from "../../../config/kinds.ts";
