@@ -1,7 +1,7 @@
 /**
  * Files that must survive a power cut: written whole, fsynced, renamed, and their directory fsynced.
  * Nothing else in the program replaces a file that matters, but for the spool, whose own steps
- * (src/server/spool/promise.ts) end in a directory's fsync from here.
+ * (src/server/spool/commit.ts) end in a directory's fsync from here.
  */
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, readdir, rename, unlink } from "node:fs/promises";

@@ -5,7 +5,7 @@
 import { Command, CommanderError, Option as CommanderOption } from "commander";
 import { exitStatus, Failure } from "../failure.ts";
 import { print } from "./print.ts";
-import { headingFor } from "./terminal.ts";
+import { helpHeading as heading } from "./terminal.ts";
 
 /** Reads one text strictly: undefined for what it is not. The kinds of src/config/kinds.ts fit, too. */
 export interface Reading<Value> {
@@ -168,7 +168,11 @@ export function parseOptions<Options extends Rows, Arguments extends Places>(
   show: (help: string) => void = print,
 ): Chosen<Options, Arguments> | undefined {
   const { parser, givenTo } = parserOf(command);
-  parser.configureOutput({ writeOut: show, writeErr: () => undefined });
+  parser.configureOutput({
+    writeOut: show,
+    writeErr: () => undefined,
+    getOutHasColors: () => true, // the headings have been asked
+  });
   try {
     parser.parse(argv, { from: "user" });
   } catch (error) {
@@ -198,7 +202,6 @@ export function usageMistake(name: string, mistake: string): Failure {
 }
 
 function parserOf(command: CommandLine<Rows, Places>) {
-  const heading = headingFor(process.stdout);
   const parser = new Command(`tpa-submit ${command.name}`)
     .description(command.summary)
     .helpOption("-h, --help", "Show this help.")

@@ -2,33 +2,45 @@
  * What a stream may show: colour on a terminal, plain text into a file or a pipe.
  * Data goes to standard output, talk to standard error; each is asked for itself.
  */
-import { styleText } from "node:util";
 
 /** The part of process.stdout and process.stderr that is looked at. */
 export interface Stream {
   readonly isTTY?: boolean;
+  /** Bits, by what Node knows of terminals and by FORCE_COLOR. */
+  getColorDepth?(environment: object): number;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Gives a text one colour, or leaves it as it is. */
+export type Paint = (colour: "green" | "yellow" | "red" | "magenta" | "bold", text: string) => string;
 
 /**
  * Whether `stream` takes colour: it is a terminal that knows it, and NO_COLOR is not set, or empty (no-color.org
  * wants "present and not an empty string"; Node's own check takes an empty one for a no).
  */
 export function takesColour(stream: Stream, environment: Environment): boolean {
-  return stream.isTTY === true && environment["TERM"] !== "dumb" && (environment["NO_COLOR"] ?? "") === "";
+  const { NO_COLOR: no = "", ...others } = environment;
+  if (stream.isTTY !== true || environment["TERM"] === "dumb" || no !== "") return false;
+  return stream.getColorDepth === undefined || stream.getColorDepth(others) > 2;
+}
+
+/** Paints text for `stream`. The library is loaded only where somebody sees colour: that takes longer than to paint. */
+export async function colourFor(stream: Stream, environment: Environment = process.env): Promise<Paint> {
+  if (!takesColour(stream, environment)) return (_, text) => text;
+  const { Chalk } = await import("chalk");
+  const chalk = new Chalk({ level: 1 }); // takesColour has decided; chalk would look at its own words on the command line
+  return (colour, text) => chalk[colour](text);
 }
 
 /** Makes a heading for `stream` stand out; where it takes no colour the text stays as it is. */
-export function headingFor(stream: Stream, environment: Environment = process.env): (text: string) => string {
-  // Node's own words for it: loading chalk for one bold line would be a tenth of the time that a help text takes.
-  return takesColour(stream, environment) ? (text) => styleText("bold", text) : (text) => text;
+export async function headingFor(stream: Stream): Promise<(text: string) => string> {
+  const paint = await colourFor(stream);
+  return (text) => paint("bold", text);
 }
 
-/** Paints text for `stream`; where it takes no colour the text stays as it is. */
-export function colourFor(
-  stream: Stream,
-  environment: Environment = process.env,
-): (colour: "green" | "yellow" | "red" | "magenta" | "dim", text: string) => string {
-  return takesColour(stream, environment) ? (colour, text) => styleText(colour, text) : (_, text) => text;
-}
+/** Ready before a command's words are read, because help is printed while they are: `--help`, `-h`, `-vh`, `help`. */
+const isHelp = process.argv.some((word) => /^(?:--help|-[a-z]*h|help)$/i.test(word));
+
+/** Makes a heading of a help text on standard output stand out. */
+export const helpHeading = isHelp ? await headingFor(process.stdout) : (text: string): string => text;

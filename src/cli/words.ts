@@ -2,7 +2,7 @@
 import { exitStatus, nearest } from "../failure.ts";
 import { usageMistake } from "./options.ts";
 import { print } from "./print.ts";
-import { headingFor } from "./terminal.ts";
+import { helpHeading as heading } from "./terminal.ts";
 
 export interface Word {
   readonly summary: string;
@@ -39,7 +39,6 @@ export async function runWord(family: Family, argv: readonly string[]): Promise<
 }
 
 function overview({ name, summary, words, standard, manual }: Family): string {
-  const heading = headingFor(process.stdout);
   const rows = Object.entries(words).map(([word, { summary: what }]) => `  ${word.padEnd(9)} ${what}\n`);
   return `${heading("Usage:")} tpa-submit ${name} [word] [options]
 

@@ -1,8 +1,9 @@
 /** Schemes that keep what a challenge-response mechanism needs: CRAM-MD5, DIGEST-MD5, one-time passwords. */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { sameDigest } from "./compare.ts";
 import { digests, inspectDigest, weakDigest } from "./digests.ts";
-import { md4, md5After, md5State } from "./md.ts";
+import { loadMd4 } from "./md4.ts";
+import { md5After, md5State } from "./md5.ts";
 import { type Attempt, outside, type Scheme } from "./scheme.ts";
 
 /** The two states of MD5 after the padded key of HMAC (RFC 2104): the outer, then the inner. */
@@ -69,14 +70,15 @@ export function otpScheme(name: string): Scheme {
       }
     );
   };
-  const keyOf = (
+  const keyOf = async (
     { password }: Attempt,
     algorithm: keyof typeof folds,
     seed: string,
     sequence: number,
-  ): Buffer => {
-    let key = folds[algorithm](Buffer.from(seed + password));
-    for (let time = 0; time < sequence; time += 1) key = folds[algorithm](key);
+  ): Promise<Buffer> => {
+    const fold = await folds[algorithm]();
+    let key = fold(Buffer.from(seed + password));
+    for (let time = 0; time < sequence; time += 1) key = fold(key);
     return key;
   };
   return {
@@ -92,31 +94,37 @@ export function otpScheme(name: string): Scheme {
           algorithm: name,
           cost: `${algorithm}, sequence ${sequence}`,
           weakness: weakDigest,
-          verify: (attempt) => sameDigest(key, keyOf(attempt, algorithm, seed, sequence)),
+          verify: async (attempt) => sameDigest(key, await keyOf(attempt, algorithm, seed, sequence)),
         }
       );
     },
-    generate: (attempt) => {
+    generate: async (attempt) => {
       const seed = randomBytes(8).toString("hex");
-      return Buffer.from(`sha1 1024 ${seed} ${keyOf(attempt, "sha1", seed, 1024).toString("hex")}`);
+      const key = await keyOf(attempt, "sha1", seed, 1024);
+      return Buffer.from(`sha1 1024 ${seed} ${key.toString("hex")}`);
     },
   };
 }
 
-/** Digests folded to eight octets, as RFC 2289 appendix A does. */
+/** Digests folded to eight octets, as RFC 2289 appendix A does, each when it is loaded. */
 const folds = {
-  md4: (message: Buffer) => foldHalves(md4(message)),
-  md5: (message: Buffer) => foldHalves(createHash("md5").update(message).digest()),
-  sha1: (message: Buffer) => {
-    const digest = createHash("sha1").update(message).digest();
-    const [a = 0, b = 0, c = 0, d = 0, e = 0] = [0, 4, 8, 12, 16].map((at) => digest.readUInt32BE(at));
-    const key = Buffer.alloc(8);
-    key.writeUInt32LE((a ^ c ^ e) >>> 0, 0); // the words are written least significant octet first
-    key.writeUInt32LE((b ^ d) >>> 0, 4);
-    return key;
+  md4: async () => {
+    const md4 = await loadMd4();
+    return (message: Buffer) => foldHalves(md4(message));
   },
+  md5: () => (message: Buffer) => foldHalves(digests.md5.of(message)),
+  sha1: () => foldSha1,
 };
 
 function foldHalves(digest: Buffer): Buffer {
   return Buffer.from(digest.subarray(0, 8).map((octet, at) => octet ^ (digest[at + 8] ?? 0)));
+}
+
+function foldSha1(message: Buffer): Buffer {
+  const digest = digests.sha1.of(message);
+  const [a = 0, b = 0, c = 0, d = 0, e = 0] = [0, 4, 8, 12, 16].map((at) => digest.readUInt32BE(at));
+  const key = Buffer.alloc(8);
+  key.writeUInt32LE((a ^ c ^ e) >>> 0, 0); // the words are written least significant octet first
+  key.writeUInt32LE((b ^ d) >>> 0, 4);
+  return key;
 }

@@ -2,13 +2,13 @@
 import { createHash, randomBytes } from "node:crypto";
 import { sameDigest } from "./compare.ts";
 import { decode, type Encoding } from "./encoding.ts";
-import { md4 } from "./md.ts";
+import { loadMd4 } from "./md4.ts";
 import type { Attempt, Inspection, Scheme, Unusable } from "./scheme.ts";
 
-/** A digest function and the octets it gives. */
-export interface Digest {
+/** A digest function and the octets it gives; some have to be loaded first. */
+export interface Digest<Given = Buffer> {
   readonly octets: number;
-  readonly of: (...parts: readonly Uint8Array[]) => Buffer;
+  readonly of: (...parts: readonly Uint8Array[]) => Given;
 }
 
 function openssl(name: string, octets: number): Digest {
@@ -23,12 +23,15 @@ function openssl(name: string, octets: number): Digest {
 }
 
 export const digests = {
-  md4: { octets: 16, of: (...parts: readonly Uint8Array[]) => md4(Buffer.concat(parts)) },
+  md4: {
+    octets: 16,
+    of: async (...parts: readonly Uint8Array[]) => (await loadMd4())(Buffer.concat(parts)),
+  },
   md5: openssl("md5", 16),
   sha1: openssl("sha1", 20),
   sha256: openssl("sha256", 32),
   sha512: openssl("sha512", 64),
-} satisfies Record<string, Digest>;
+} satisfies Record<string, Digest<Buffer | Promise<Buffer>>>;
 
 export const weakDigest = "one round of a quick digest: millions of guesses a second";
 
@@ -44,16 +47,19 @@ export function inspectDigest(
 }
 
 /** A digest without salt. */
-export function digestScheme(name: string, digest: Digest, form: Encoding): Scheme {
-  const { octets } = digest;
-  const digestOf = (password: string): Buffer => digest.of(Buffer.from(password));
+export function digestScheme(
+  name: string,
+  { octets, of }: Digest<Buffer | Promise<Buffer>>,
+  form: Encoding,
+): Scheme {
+  const digestOf = async (password: string): Promise<Buffer> => of(Buffer.from(password));
   return {
     name,
     weakness: weakDigest,
     form,
     octets,
     inspect: (value) =>
-      inspectDigest(name, value, octets, ({ password }) => sameDigest(value, digestOf(password))),
+      inspectDigest(name, value, octets, async ({ password }) => sameDigest(value, await digestOf(password))),
     generate: ({ password }) => digestOf(password),
   };
 }

@@ -1,6 +1,6 @@
 /** The mechanisms by which the probe can log in: one row each. */
 
-import { md4 } from "../passwd/md.ts";
+import { loadMd4 } from "../passwd/md4.ts";
 import { cramMd5, cramSha1, digestMd5 } from "../smtp/sasl/digest.ts";
 import type { SaslMechanism } from "../smtp/sasl/mechanism.ts";
 import { ntlm } from "../smtp/sasl/ntlm.ts";
@@ -47,7 +47,7 @@ export const mechanismRows: readonly MechanismRow[] = [
   usual(cramSha1, "the same by SHA-1"),
   usual(digestMd5, "a digest of realm, challenge and password; qop=auth"),
   usual(login, "user and password, each when asked"),
-  usual(ntlm(md4), "version 1, with both responses", ["SPA", "MSN"]),
+  usual(ntlm(loadMd4), "version 1, with both responses", ["SPA", "MSN"]),
   usual(plain, "user and password at once"),
   ...scrams.map((mechanism) =>
     beyond(

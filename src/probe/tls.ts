@@ -5,7 +5,8 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
-import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from "node:tls";
+import { type ConnectionOptions, createSecureContext, type TLSSocket } from "node:tls";
+import { shakeHands } from "../smtp/client/tls.ts";
 import type { TlsPlan } from "./plan.ts";
 
 /** What a handshake agreed on, and what the server showed. */
@@ -28,7 +29,7 @@ export interface TlsFacts {
   readonly binding?: Uint8Array;
 }
 
-export type Handshake =
+export type StartedTls =
   | { readonly kind: "done"; readonly stream: Duplex; readonly facts: TlsFacts }
   /** `reason`, in OpenSSL's words or ours. */
   | { readonly kind: "failed"; readonly reason: string };
@@ -45,31 +46,35 @@ export interface TlsPeer {
  * Puts TLS on `stream`, within so many milliseconds (0: no limit). Verifies nothing, and returns everything that is
  * known.
  */
-export async function shakeHands(
+export async function openTls(
   stream: Duplex,
   tls: TlsPlan,
   peer: TlsPeer,
   timeout: number,
-): Promise<Handshake> {
+): Promise<StartedTls> {
   const host = tls.target ?? peer.host;
-  let socket: TLSSocket;
+  let options: ConnectionOptions;
   try {
-    socket = connect(optionsFor(stream, tls, peer));
+    options = optionsFor(tls, peer);
   } catch (error) {
-    return { kind: "failed", reason: reasonOf(error) };
+    return { kind: "failed", reason: reasonOf(error) }; // ciphers that OpenSSL does not know, or a wrong key
   }
-  const failure = await settled(socket, timeout);
-  if (failure !== undefined) {
-    socket.on("error", () => undefined).destroy();
-    return { kind: "failed", reason: failure };
+  const handshake = await shakeHands(stream, options, timeout);
+  switch (handshake.kind) {
+    case "done":
+      return { kind: "done", stream: handshake.socket, facts: factsOf(handshake.socket, tls, host) };
+    case "failed":
+      return { kind: "failed", reason: reasonOf(handshake.error) };
+    case "late":
+      return { kind: "failed", reason: `no answer within ${timeout / 1000} secs` };
+    default:
+      return { kind: "failed", reason: "the connection was closed" };
   }
-  return { kind: "done", stream: socket, facts: factsOf(socket, tls, host) };
 }
 
-function optionsFor(stream: Duplex, tls: TlsPlan, { host, trusted }: TlsPeer): ConnectionOptions {
+function optionsFor(tls: TlsPlan, { host, trusted }: TlsPeer): ConnectionOptions {
   const name = tls.sni ?? (host !== undefined && isIP(host) === 0 ? host : "");
   return {
-    socket: stream,
     secureContext: createSecureContext({
       ca: trusted,
       ciphers: ciphersFor(tls),
@@ -93,23 +98,6 @@ function ciphersFor({ ciphers, oldest }: TlsPlan): string {
   // OpenSSL 3 allows TLS 1.0 and 1.1 at level 0 only; who asks for them wants to test an old server.
   const level = oldest === "TLSv1" || oldest === "TLSv1.1" ? ":@SECLEVEL=0" : "";
   return `${/(?:^|:)TLS_/.test(list) ? "" : `${suites}:`}${list}${level}`;
-}
-
-/** Undefined when the handshake is done, else why it failed. */
-function settled(socket: TLSSocket, timeout: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const timer =
-      timeout > 0 ? setTimeout(() => settle(`no answer within ${timeout / 1000} secs`), timeout) : undefined;
-    const fail = (error: unknown): void => settle(reasonOf(error));
-    const close = (): void => settle("the connection was closed");
-    const done = (): void => settle(undefined);
-    function settle(reason: string | undefined): void {
-      clearTimeout(timer);
-      socket.off("error", fail).off("close", close).off("secureConnect", done);
-      resolve(reason);
-    }
-    socket.on("error", fail).on("close", close).on("secureConnect", done);
-  });
 }
 
 function factsOf(socket: TLSSocket, tls: TlsPlan, host: string | undefined): TlsFacts {

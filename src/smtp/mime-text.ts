@@ -1,4 +1,5 @@
 /** Plain text for people, in mail: wrapped lines, quoted-printable (RFC 2045 section 6.7), encoded words read. */
+import { encode, wrap } from "libqp";
 
 const width = 72;
 
@@ -37,23 +38,15 @@ export function quotedPrintable(text: string): string {
 export const widest = 76;
 
 /**
- * Quoted-printable of one line of octets, in "latin1" and without its end: lines of at most 76 signs, joined by soft
- * line breaks (RFC 2045 section 6.7); the last one of at most `last`.
+ * Quoted-printable of one line of octets, in "latin1" and without its end: lines of at most `most` signs, joined by soft
+ * line breaks (RFC 2045 section 6.7). A CR or LF in the line is one of its octets, not its end, as libqp would have it.
  */
-export function quotedLine(line: string, last = widest): string {
-  let left = line.replace(/[^\t\x20-\x3c\x3e-\x7e]|[\t ]$/g, quotedOctet);
-  const lines: string[] = [];
-  while (left.length > last) {
-    const split = left.slice(73, 75).indexOf("="); // not within =XX
-    const cut = split < 0 ? 75 : 73 + split;
-    lines.push(`${left.slice(0, cut)}=`);
-    left = left.slice(cut);
-  }
-  return [...lines, left].join("\r\n");
+export function quotedLine(line: string, most = widest): string {
+  const quoted = encode(Buffer.from(line, "latin1")).replace(/[\r\n]/g, (sign) =>
+    sign === "\r" ? "=0D" : "=0A",
+  );
+  return wrap(quoted, most);
 }
-
-const quotedOctet = (sign: string): string =>
-  `=${sign.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 
 const encodedWord = /=\?([\w-]{1,40})(?:\*[\w-]*)?\?([BQ])\?([!->@-~]*)\?=/gi;
 

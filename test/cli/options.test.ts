@@ -10,7 +10,7 @@ import {
   value,
   wholeNumber,
 } from "../../src/cli/options.ts";
-import { takesColour } from "../../src/cli/terminal.ts";
+import { colourFor, takesColour } from "../../src/cli/terminal.ts";
 import { Failure } from "../../src/failure.ts";
 
 const send = command({
@@ -154,4 +154,16 @@ test.each([
   [{}, {}, false],
 ])("takesColour(%j, %j) is %j", (stream, environment, expected) => {
   expect(takesColour(stream, environment)).toBe(expected);
+});
+
+test.each([
+  ["green", "\u001b[32mtext\u001b[39m"],
+  ["yellow", "\u001b[33mtext\u001b[39m"],
+  ["red", "\u001b[31mtext\u001b[39m"],
+  ["magenta", "\u001b[35mtext\u001b[39m"],
+  ["bold", "\u001b[1mtext\u001b[22m"],
+] as const)("colourFor() paints %s on a terminal and nowhere else", async (colour, painted) => {
+  expect((await colourFor({ isTTY: true }, {}))(colour, "text")).toBe(painted);
+  expect((await colourFor({ isTTY: true }, { NO_COLOR: "1" }))(colour, "text")).toBe("text");
+  expect((await colourFor({}, { FORCE_COLOR: "1" }))(colour, "text")).toBe("text");
 });

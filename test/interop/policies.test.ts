@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Terms } from "../../src/server/delivery/hop/terms.ts";
+import type { TransportSettings } from "../../src/server/delivery/transport-settings.ts";
 import { mxCarrier } from "../../src/server/delivery/route/carrier.ts";
 import { unsigned } from "../../src/server/delivery/route/resolver.ts";
 import { openPolicies } from "../../src/server/delivery/tls/mta-sts.ts";
@@ -23,13 +23,13 @@ import { realPostfix } from "./root.ts";
 /** Each has a policy that lists its own host, but for "plain", which has none. */
 const domains = ["good", "imposter", "testing", "plain"] as const;
 
-describe.skipIf(!realPostfix("openssl"))("a Postfix whose certificate is for mx.good.example.net", () => {
+describe.skipIf(!realPostfix())("a Postfix whose certificate is for mx.good.example.net", () => {
   const pair = selfSigned(["mx.good.example.net", ...domains.map((name) => `mta-sts.${name}.example.net`)]);
   let postfix: Awaited<ReturnType<typeof startPostfix>>;
   let names: NameServer;
   let web: Server;
   let folder: string;
-  let send: (to: string, envelope?: Partial<Envelope>, more?: Partial<Terms>) => Promise<string | undefined>;
+  let send: (to: string, envelope?: Partial<Envelope>, more?: Partial<TransportSettings>) => Promise<string | undefined>;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "tpa-submit-policies-"));
@@ -90,7 +90,7 @@ relay_transport = discard
   const requireTls = { requireTls: true };
   const tlsOptional = { tlsOptional: true };
 
-  test.each<readonly [string, string, Partial<Envelope>, Partial<Terms>, RegExp]>([
+  test.each<readonly [string, string, Partial<Envelope>, Partial<TransportSettings>, RegExp]>([
     ["gets mail for its domain under the policy", "good", {}, {}, taken],
     [
       "gets none for a domain in whose name it cannot speak",

@@ -69,7 +69,7 @@ async function converse(
     if (verb === "OK") return true;
     if (verb === "FAIL") return false;
     if (verb !== "CONT") continue;
-    const answer = exchange.answer(Buffer.from(challenge, "base64"));
+    const answer = await exchange.answer(Buffer.from(challenge, "base64"));
     if (answer === undefined) return false;
     socket.write(`CONT\t1\t${base64(answer)}\n`);
   }

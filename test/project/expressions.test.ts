@@ -34,7 +34,6 @@ const composed: Readonly<Record<string, string>> = {
   "probe/arrival/trace.ts": "a name, blanks, at most 255 characters",
   "probe/message.ts": "names between marks, in the operator's own message",
   "server/log/log.ts": "one character",
-  "server/delivery/hop/server-limits.ts": "a name and at most six digits",
   "server/delivery/message/mime-parts.ts": "what it repeats ends where the next try could begin",
   "server/submission/listener/proxy-header.ts": "a header of at most 107 octets",
   "server/submission/sasl/scram.ts": "anchored, and a comma ends each part",

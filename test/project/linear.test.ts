@@ -7,16 +7,12 @@ import { createReadStream } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough, Readable, Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { PassThrough, Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import DataStream from "../../node_modules/nodemailer/dist/esm/smtp-connection/data-stream.js";
 import { findLines } from "../../src/config/lines.ts";
 import { deliveryReportIn } from "../../src/probe/arrival/delivery-report.ts";
 import { hopsOf } from "../../src/probe/arrival/trace.ts";
-import { offersIn } from "../../src/probe/transaction/transaction.ts";
-import { WireConnection } from "../../src/server/delivery/hop/wire.ts";
 import { openMime } from "../../src/server/delivery/message/mime-parts.ts";
 import { sevenBit } from "../../src/server/delivery/message/seven-bit.ts";
 import { readResponse } from "../../src/server/delivery/route/dns-message.ts";
@@ -34,6 +30,10 @@ import { mailParameters, rcptParameters, readParameters } from "../../src/server
 import { senderPolicy } from "../../src/server/submission/policy.ts";
 import { scram } from "../../src/server/submission/sasl/scram.ts";
 import { pathFault, readPath } from "../../src/smtp/address.ts";
+import { anyReply } from "../../src/smtp/client/connection.ts";
+import { newDotStuffing } from "../../src/smtp/client/dots.ts";
+import { keywordsIn } from "../../src/smtp/client/ehlo.ts";
+import { exchange } from "../../src/smtp/client/transaction.ts";
 import { openWire } from "../../src/smtp/client/wire.ts";
 import { fieldBody, splitFields } from "../../src/smtp/header.ts";
 import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
@@ -43,6 +43,7 @@ import { parseReply } from "../../src/smtp/reply.ts";
 import { digestMd5 } from "../../src/smtp/sasl/digest.ts";
 import { saslprep } from "../../src/smtp/saslprep.ts";
 import { decodeXtext } from "../../src/smtp/xtext.ts";
+import { talkTo } from "../smtp/client/server.ts";
 
 type Work = () => unknown;
 
@@ -150,7 +151,7 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   "a header": (text) => splitFields(text).map(fieldBody),
   "the authors of a message": (text) => authorObjection(splitFields(`From: ${text}\r\n`), "user1", senders),
   "a reply": (text) => parseReply(text),
-  "the extensions of a server": (text) => offersIn(["250-x", text]),
+  "the extensions of a server": (text) => keywordsIn(["250-x", text]),
   "a challenge": (text) =>
     digestMd5
       .begin({
@@ -260,7 +261,7 @@ test("an answer of a name server that comes octet by octet is read in proportion
 test("a line of a server that comes octet by octet is read in proportion", { timeout: 120_000 }, async () => {
   const read = (length: number): void => {
     const stream = new PassThrough();
-    openWire(stream, () => undefined);
+    openWire(stream);
     for (let count = 0; count < 2 * length; count++) stream.emit("data", Buffer.of(97));
     stream.emit("data", Buffer.of(10));
     stream.destroy();
@@ -280,16 +281,15 @@ test.each([
   const [, text, size] = row;
   const hear = async (length: number): Promise<void> => {
     const said = Buffer.from(text.repeat(Math.ceil((4 * length) / text.length)));
-    const wire = new WireConnection({ maxResponseSize: 64 * 1024 });
-    for (let at = 0; at < said.length; at += size) wire._onData(said.subarray(at, at + size));
-    while (wire._responseQueue.length > 0 && !wire._responsePartial && wire.destroyed !== true)
-      await nextTurn();
-    wire.close();
+    const stream = new PassThrough();
+    const wire = openWire(stream, anyReply);
+    for (let at = 0; at < said.length; at += size) stream.emit("data", said.subarray(at, at + size));
+    stream.emit("end");
+    while ((await wire.hear(0)).kind === "reply");
+    stream.destroy();
   };
   expect(await isLinear(hear)).toBe(true);
 });
-
-const sink = (): Writable => new Writable({ write: (_chunk, _encoding, done) => done() });
 
 test.each([".\r\n", "\r.", "\n", "\r", ".", "a"])(
   "dots are stuffed in proportion in %j",
@@ -297,8 +297,7 @@ test.each([".\r\n", "\r.", "\n", "\r", ".", "a"])(
     timeout: 120_000,
   },
   async (text) => {
-    const stuff = (length: number): Promise<void> =>
-      pipeline(Readable.from([Buffer.from(text.repeat(4 * length))]), new DataStream(), sink());
+    const stuff = (length: number): Buffer => newDotStuffing().next(Buffer.from(text.repeat(4 * length)));
     expect(await isLinear(stuff)).toBe(true);
   },
 );
@@ -308,10 +307,19 @@ test("dots are stuffed in turns: whatever the message is, others have theirs bet
   try {
     const [chunk, chunks] = [64 * 1024, 40];
     await writeFile(join(folder, "message"), ".\r\n".repeat(Math.ceil((chunk * chunks) / 3)));
+    const ok = "250 ok\r\n";
+    const { connection } = await talkTo(["220 x\r\n", ok, ok, "354 go\r\n", ok]);
+    const { signal } = new AbortController();
+    await connection.read(signal);
     let sent = false;
-    const sending = pipeline(createReadStream(join(folder, "message")), new DataStream(), sink()).then(() => {
-      sent = true;
-    });
+    const commands = { mail: "MAIL FROM:<>", recipients: ["RCPT TO:<a@example.net>"] };
+    const body = createReadStream(join(folder, "message"));
+    const sending = exchange(connection, commands, body, { signal, finalPatience: 10_000 }).then(
+      ({ whole }) => {
+        sent = true;
+        expect(whole).toBe(true);
+      },
+    );
     let turns = 0;
     for (; !sent; turns += 1) await nextTurn();
     await sending;

@@ -1,5 +1,5 @@
 /** What `npm ci` will do on a fresh clone, read from the lock file: whoever updates a package on one machine only meets this. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 
 interface Locked {
@@ -38,4 +38,17 @@ describe("package-lock.json", () => {
 test("package.json pins every version", () => {
   const versions = { ...manifest["dependencies"], ...manifest["devDependencies"] };
   for (const version of Object.values(versions)) expect(version).toMatch(/^\d+\.\d+\.\d+$/);
+});
+
+test("every package that is installed to be used is imported", () => {
+  const folder = new URL("../../src/", import.meta.url);
+  const text = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts"))
+    .map((path) => readFileSync(new URL(path, folder), "utf8"))
+    .join("\n");
+  const imported = (name: string): boolean =>
+    [`from "${name}`, `import("${name}`].some(
+      (begin) => text.includes(`${begin}"`) || text.includes(`${begin}/`),
+    );
+  expect(Object.keys(manifest["dependencies"] ?? {}).filter((name) => !imported(name))).toEqual([]);
 });

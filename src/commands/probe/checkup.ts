@@ -74,7 +74,7 @@ async function checkup(argv: readonly string[]): Promise<number> {
     spinner.say(`looking at ${what}`),
   ).finally(() => spinner.stop());
   const findings = judgeFacts(facts);
-  print(textOf(findings, facts.host, options));
+  print(await textOf(findings, facts.host, options));
   const worst = worstState(findings);
   return options.nagios ? grades[worst] : Number(worst === "failed");
 }
@@ -130,10 +130,14 @@ function surroundingsOf({ nameserver, timeout }: Options): CheckupDependencies {
   };
 }
 
-function textOf(findings: readonly CheckFinding[], host: string, { json, nagios }: Options): string {
+async function textOf(
+  findings: readonly CheckFinding[],
+  host: string,
+  { json, nagios }: Options,
+): Promise<string> {
   if (json) return `${JSON.stringify(findings, null, 2)}\n`;
   const head = nagios ? nagiosLine(findings, host) : "";
-  return `${head}${listOf(findings)}`;
+  return `${head}${await listOf(findings)}`;
 }
 
 const words = { ok: "OK", warning: "WARNING", failed: "CRITICAL", unknown: "UNKNOWN" } as const;
@@ -151,8 +155,8 @@ function nagiosLine(findings: readonly CheckFinding[], host: string): string {
 const marks = { ok: "ok", warning: "warning", failed: "FAILED", unknown: "unknown" } as const;
 const colours = { ok: "green", warning: "yellow", failed: "red", unknown: "magenta" } as const;
 
-function listOf(findings: readonly CheckFinding[]): string {
-  const paint = colourFor(process.stdout);
+async function listOf(findings: readonly CheckFinding[]): Promise<string> {
+  const paint = await colourFor(process.stdout);
   const lines: string[] = [];
   let area = "";
   for (const finding of findings) {

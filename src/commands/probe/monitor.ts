@@ -85,7 +85,7 @@ async function monitor(argv: readonly string[]): Promise<number> {
     const open = await openMonitor(probes, { ...options, figures });
     const progress = showProgress(open.routes.length);
     const report = await open.round(stop.signal, progress.routeDone).finally(progress.end);
-    print(textOf(report, probes, options));
+    print(await textOf(report, probes, options));
     if (report.trouble !== undefined && !options.nagios)
       process.stderr.write(`tpa-submit probe monitor: ${report.trouble}\n`);
     return worst(report.results, report.trouble);
@@ -94,7 +94,11 @@ async function monitor(argv: readonly string[]): Promise<number> {
   }
 }
 
-function textOf({ results, trouble }: MonitorReport, { route }: Probes, { nagios, json }: Options): string {
+async function textOf(
+  { results, trouble }: MonitorReport,
+  { route }: Probes,
+  { nagios, json }: Options,
+): Promise<string> {
   if (json) return `${JSON.stringify(results.map(readable), null, 2)}\n`;
   if (nagios) return nagiosText(results, (name) => route.find((one) => one.name === name), trouble);
   return resultTable(results);
@@ -131,8 +135,8 @@ function showProgress(routes: number): RoundProgress {
 const colours = ["green", "yellow", "red", "magenta"] as const;
 
 /** The results for people: a line for each route, coloured by grade where the terminal takes colour. */
-function resultTable(results: readonly ProbeResult[]): string {
-  const paint = colourFor(process.stdout);
+async function resultTable(results: readonly ProbeResult[]): Promise<string> {
+  const paint = await colourFor(process.stdout);
   const rows = results.map((result) => ({
     cells: [
       result.route,

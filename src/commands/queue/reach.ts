@@ -17,8 +17,8 @@ import type { Operator } from "../../server/control/operator.ts";
 import type { Checked, Desk, VerifyOrder, Window } from "../../server/control/order.ts";
 import { logTo } from "../../server/log/log.ts";
 import { openSink } from "../../server/log/sink.ts";
-import { careBeside, careFor } from "../../server/spool/care.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
+import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
 import { openSpool, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import { controlSocket, frozenFile, openWinter, wait } from "../serve/control.ts";
@@ -101,10 +101,10 @@ export async function reachCare(
   const { directory } = config.spool;
   return {
     async *desk(order) {
-      if (!order.repair) return yield* verify(order, await careBeside(directory), keepsakes);
+      if (!order.repair) return yield* verify(order, await fsckBeside(directory), keepsakes);
       await becomeOwner(directory);
       const closeLog = await openLog(config);
-      const care = await careFor(directory, Date.now).catch((error: unknown) => {
+      const care = await fsckLocked(directory, Date.now).catch((error: unknown) => {
         throw notAnswering(error, config);
       });
       yield* verify(order, care, keepsakes);

@@ -6,9 +6,9 @@ import { visible, visibleLines } from "../../cli/visible.ts";
 import { readConfig } from "../../config/read.ts";
 import { exitStatus } from "../../failure.ts";
 import type { Queued, Unreadable } from "../../server/control/order.ts";
-import { possibleCopies } from "../../server/spool/copies.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
-import type { Handled, History } from "../../server/spool/spool.ts";
+import { possibleCopies } from "../../server/spool/history.ts";
+import type { History, OperatorAct } from "../../server/spool/spool.ts";
 import { formatReply, type Reply } from "../../smtp/reply.ts";
 import { jsonOf, time } from "./json.ts";
 import { type Message, readMessage } from "./message.ts";
@@ -59,7 +59,7 @@ function copiesIn(about: Message["about"], history: History): object {
 }
 
 async function* asText({ about, history, octets }: Message): AsyncGenerator<string> {
-  const heading = headingFor(process.stdout);
+  const heading = await headingFor(process.stdout);
   if (about.status === "damaged") {
     yield `${heading(about.id)}: damaged\n${visible(about.reason)}\n`;
     return;
@@ -95,7 +95,7 @@ function* historyText(history: History, heading: string): Generator<string> {
   }
 }
 
-const handledBy = ({ at, act, by, reason }: Handled): string =>
+const handledBy = ({ at, act, by, reason }: OperatorAct): string =>
   visible(`${time(at)} ${act} by ${by}${reason === "" ? "" : `: ${reason}`}`);
 
 const saidBy = (reply: Reply, relay: string, at: number): string =>

@@ -1,4 +1,5 @@
 /** How mail leaves, as the configuration has it. */
+
 import { lookup, Resolver as SystemResolver } from "node:dns/promises";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -9,8 +10,7 @@ import { relay, writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import type { Way } from "../../config/way.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Sessions } from "../../server/delivery/hop/sessions.ts";
-import { type Credentials, type Source, type Terms, timeouts } from "../../server/delivery/hop/terms.ts";
+import type { SessionPool } from "../../server/delivery/pool.ts";
 import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/route/carrier.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
 import { type Resolver, remembering, unsigned } from "../../server/delivery/route/resolver.ts";
@@ -20,6 +20,12 @@ import { validating } from "../../server/delivery/route/validating.ts";
 import { openPolicies, type StsPolicies } from "../../server/delivery/tls/mta-sts.ts";
 import { stsCache } from "../../server/delivery/tls/sts-cache.ts";
 import { fetchingFrom } from "../../server/delivery/tls/sts-fetch.ts";
+import {
+  type Credentials,
+  type Source,
+  type TransportSettings,
+  timeouts,
+} from "../../server/delivery/transport-settings.ts";
 
 /**
  * Mail that leaves uses what waits in `sessions`. Throws a Failure where a file that a way needs cannot be read, or an
@@ -27,7 +33,7 @@ import { fetchingFrom } from "../../server/delivery/tls/sts-fetch.ts";
  */
 export async function carrierFor(
   { delivery, route, hostname, spool }: Config,
-  sessions: Sessions,
+  sessions: SessionPool,
 ): Promise<Carrier> {
   const resolver = remembering(resolverFor(delivery), () => performance.now());
   const routing: Routing = {
@@ -75,7 +81,7 @@ interface Means {
 
 function carrierBy(
   { relay: relays, tls }: Pick<Way, "relay" | "tls">,
-  terms: Terms,
+  terms: TransportSettings,
   { routing, policies }: Means,
 ): Carrier {
   const [first] = relays;
@@ -98,8 +104,8 @@ function carrierBy(
 
 const bareTerms = (
   kind: Way["relay"][number]["kind"],
-  ours: Pick<Terms, "hostname" | "sessions">,
-): Terms => ({
+  ours: Pick<TransportSettings, "hostname" | "sessions">,
+): TransportSettings => ({
   ...ours,
   protocol: kind === "lmtp" ? "lmtp" : "smtp",
   tls: "opportunistic",
@@ -108,7 +114,11 @@ const bareTerms = (
 });
 
 /** `table` is what the way stands in, for whoever must mend it. */
-async function termsOf(way: Way, table: string, ours: Parameters<typeof bareTerms>[1]): Promise<Terms> {
+async function termsOf(
+  way: Way,
+  table: string,
+  ours: Parameters<typeof bareTerms>[1],
+): Promise<TransportSettings> {
   const { relay: relays, "relay-ca": ca } = way;
   const credentials = await credentialsOf(way, table);
   return {
@@ -121,7 +131,10 @@ async function termsOf(way: Way, table: string, ours: Parameters<typeof bareTerm
 }
 
 /** What `tls` comes to: a password is shown to nobody whose name is not proven. smtps:// asks for more on its own. */
-export function tlsOf({ tls, "relay-user": user }: Pick<Way, "tls" | "relay-user">): Terms["tls"] {
+export function tlsOf({
+  tls,
+  "relay-user": user,
+}: Pick<Way, "tls" | "relay-user">): TransportSettings["tls"] {
   return tls !== "auto" ? tls : user === "" ? "opportunistic" : "verified";
 }
 

@@ -8,7 +8,7 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { indexLogins } from "../../passwd/logins.ts";
 import { decodePasswordFile, parsePasswordFile } from "../../passwd/passwordfile.ts";
 import { mustBeShort } from "../../server/control/socket.ts";
-import { newSessions } from "../../server/delivery/hop/sessions.ts";
+import { newSessionPool } from "../../server/delivery/pool.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
 import { validating } from "../../server/delivery/route/validating.ts";
 import { readCertificate } from "../../server/submission/listener/certificate.ts";
@@ -99,7 +99,7 @@ async function spool({ spool: { directory } }: Config): Promise<string> {
 
 /** Opened as the relay would, so that every file and address is tried. */
 async function ways(config: Config): Promise<string> {
-  await carrierFor(config, newSessions(Date.now));
+  await carrierFor(config, newSessionPool(Date.now));
   return describeWays(config);
 }
 

@@ -3,7 +3,7 @@
 import type { Readings } from "../../server/log/figures.ts";
 import { processReadings } from "../../server/log/metrics.ts";
 import type { Scheduler } from "../../server/queue/scheduler.ts";
-import type { Free } from "../../server/spool/spool.ts";
+import type { FreeSpace } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import type { Checkup } from "./health.ts";
 
@@ -34,7 +34,7 @@ export const newState = (): State => ({
   checkup: undefined,
 });
 
-export function readingsOf(state: State, reserve: Free): Readings {
+export function readingsOf(state: State, reserve: FreeSpace): Readings {
   const single = (value: number) => [{ labels: [], value }];
   const known = (value: number | undefined) => (value === undefined ? [] : single(value));
   return {

@@ -2,14 +2,14 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { errorCode, errorText } from "../../failure.ts";
 import type { Health } from "../../server/log/http.ts";
-import { lately } from "../../server/spool/lately.ts";
-import type { Free, Spool } from "../../server/spool/spool.ts";
+import { cachedBriefly } from "../../server/spool/cached.ts";
+import type { FreeSpace, Spool } from "../../server/spool/spool.ts";
 import type { State } from "./figures.ts";
 
 export interface Checkup {
   readonly health: Health;
   /** What the disk has left; undefined where it does not say. */
-  readonly free: Free | undefined;
+  readonly free: FreeSpace | undefined;
 }
 
 /** Milliseconds that the spool has for its trial. Our choice: monitoring asks in a few seconds or not at all. */
@@ -22,10 +22,10 @@ const files = 2;
 export function newCheckup(
   state: State,
   spool: Pick<Spool, "free" | "trial">,
-  reserve: Free,
+  reserve: FreeSpace,
   now: () => number,
 ): () => Promise<Checkup> {
-  return lately(async () => {
+  return cachedBriefly(async () => {
     const free = await orReason(spool.free());
     const known = typeof free === "string" ? undefined : free;
     const reason = own(state, now()) ?? inSpool(free, reserve) ?? (await trialOf(spool));
@@ -44,7 +44,7 @@ function own(state: State, now: number): string | undefined {
   return undefined;
 }
 
-function inSpool(free: Free | string, reserve: Free): string | undefined {
+function inSpool(free: FreeSpace | string, reserve: FreeSpace): string | undefined {
   if (typeof free === "string") return `the spool cannot be looked at: ${free}`;
   if (free.octets < reserve.octets) {
     return `the spool has ${free.octets} octets left, less than spool.reserve: messages are refused`;

@@ -8,7 +8,7 @@ import { writeAddress } from "../../config/kinds.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { startVerifier } from "../../passwd/verifier.ts";
-import { newSessions, type Sessions } from "../../server/delivery/hop/sessions.ts";
+import { newSessionPool, type SessionPool } from "../../server/delivery/pool.ts";
 import type { Carrier } from "../../server/delivery/route/carrier.ts";
 import { startHttp } from "../../server/log/http.ts";
 import { inHand, markWith, takeLongest } from "../../server/log/in-hand.ts";
@@ -93,7 +93,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
 
     const places = placesFor(config.listen, process.env, process.pid);
     const certificate = await orFailure(readCertificate(config.tls));
-    const sessions = newSessions(Date.now);
+    const sessions = newSessionPool(Date.now);
     opened.push(async () => sessions.close());
     let inUse = await putToUse(config, sessions);
 
@@ -225,7 +225,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
   }
 }
 
-async function putToUse(config: Config, sessions: Sessions): Promise<InUse> {
+async function putToUse(config: Config, sessions: SessionPool): Promise<InUse> {
   return { config, rules: await rulesFor(config), carrier: await carrierFor(config, sessions) };
 }
 

@@ -6,18 +6,18 @@ import type { Config } from "../../config/settings.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
 import { log } from "../../server/log/log.ts";
-import type { Keepsake } from "../../server/spool/care.ts";
+import type { KeptFile } from "../../server/spool/fsck.ts";
 import { newQuota, type Quota } from "../../server/submission/limits/quota.ts";
 import { day, hour, total } from "../../server/submission/limits/recent.ts";
 import { parseUsage } from "../../server/submission/limits/usage-file.ts";
 import { keepUsage, type UsageStore } from "../../server/submission/limits/usage-keeper.ts";
 
 /** The file as `queue verify` looks at it. What a crash cut short is no damage. */
-export const keepsakes: readonly Keepsake[] = [
+export const keepsakes: readonly KeptFile[] = [
   {
     name: "usage",
     fault: (text) => (parseUsage(text) ? undefined : "none of this program's files"),
-    remedy: "set aside",
+    repair: "set aside",
   },
 ];
 

@@ -93,7 +93,7 @@ export function openConversation(stream: Duplex, setting: ConversationSettings):
   let late = false;
 
   function take(next: Duplex): Wire {
-    return openWire(next, (octets) => transcript.dump("received", octets));
+    return openWire(next, { tap: (octets) => transcript.dump("received", octets) });
   }
 
   function send(octets: Uint8Array, shown: Uint8Array = octets, dumped: Uint8Array = shown): void {

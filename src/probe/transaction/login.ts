@@ -107,7 +107,7 @@ async function attempt(
   });
   let isCancelled = false;
   while (answer.ok && !isIn(answer.lines) && !isCancelled) {
-    const response = exchange.answer(challengeIn(answer.lines));
+    const response = await exchange.answer(challengeIn(answer.lines));
     isCancelled = response === undefined;
     const line = response === undefined ? "*" : base64(response);
     const seen = response === undefined ? {} : seenAs(response, mechanism, auth);

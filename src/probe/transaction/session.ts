@@ -1,12 +1,10 @@
 /** What the steps of a transaction share: the plan, the conversation, and the server's last EHLO keywords. */
 import type { X509Certificate } from "node:crypto";
+import type { Keywords } from "../../smtp/client/ehlo.ts";
 import type { ProbePlan } from "../plan.ts";
 import type { DaneResult, RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 import type { Conversation } from "./conversation.ts";
-
-/** A keyword of EHLO, in upper case, and what stands behind it; AUTH's are those of all its lines. */
-export type Offers = ReadonlyMap<string, readonly string[]>;
 
 export interface ProbeSession {
   readonly plan: ProbePlan;
@@ -18,7 +16,7 @@ export interface ProbeSession {
   readonly host?: string;
   readonly port?: number;
   /** Of the last EHLO; empty behind HELO. */
-  offers: Offers;
+  offers: Keywords;
   /** EHLO is to be sent (again): at the beginning, and after STARTTLS and XCLIENT (RFC 3207 section 4.2). */
   isHelloDue: boolean;
 }

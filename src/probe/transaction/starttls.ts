@@ -1,7 +1,7 @@
 /** TLS in a session: when it begins, what the transcript shows of it, and whether it is good enough. */
 import { isIP } from "node:net";
 import type { TlsPlan } from "../plan.ts";
-import { certificatePem, describeCertificate, shakeHands, type TlsFacts } from "../tls.ts";
+import { certificatePem, describeCertificate, openTls, type TlsFacts } from "../tls.ts";
 import { explainDane, explainTls } from "../transcript/explain.ts";
 import { again, type Ending, leave, quit } from "./conversation.ts";
 import type { ProbeSession } from "./session.ts";
@@ -43,7 +43,7 @@ export async function secure(
   const peer = { trusted: tls.ca ?? dependencies.systemCa(), ...(host === undefined ? {} : { host }) };
   let facts: TlsFacts | undefined;
   await conversation.wrap(async (stream) => {
-    const handshake = await shakeHands(stream, tls, peer, plan.protocol.timeout);
+    const handshake = await openTls(stream, tls, peer, plan.protocol.timeout);
     if (handshake.kind === "failed") {
       startupFailed(session, handshake.reason);
       return undefined;

@@ -1,5 +1,6 @@
 /** The order of a run: connection, greeting, TLS, login, messages, goodbye; and the points where it may stop. */
 
+import { keywordsIn } from "../../smtp/client/ehlo.ts";
 import type { ExitReason } from "../exit-status.ts";
 import type { ProbePlan, StopPoint } from "../plan.ts";
 import { explainOffers, explainRefusal } from "../transcript/explain.ts";
@@ -8,7 +9,7 @@ import type { Transcript } from "../transcript/transcript.ts";
 import { drop, type Ending, leave, openConversation, quit } from "./conversation.ts";
 import { dial, type ProbeConnection } from "./dial.ts";
 import { logIn } from "./login.ts";
-import type { Offers, ProbeDependencies, ProbeSession } from "./session.ts";
+import type { ProbeDependencies, ProbeSession } from "./session.ts";
 import { secure, startTls } from "./starttls.ts";
 import { transfer } from "./transfer.ts";
 
@@ -179,7 +180,7 @@ async function sayHello(
   session.isHelloDue = false;
   const verb = ({ smtp: "HELO", esmtp: "EHLO", lmtp: "LHLO" } as const)[core];
   const answer = await session.conversation.ask(stop, `${verb} ${helo}`, "250");
-  session.offers = answer.ok && verb !== "HELO" ? offersIn(answer.lines) : new Map();
+  session.offers = answer.ok && verb !== "HELO" ? keywordsIn(answer.lines) : new Map();
   if (answer.ok) {
     explainOffers(session.transcript, session.offers);
     return undefined;
@@ -189,20 +190,6 @@ async function sayHello(
   if (core !== "esmtp" || session.conversation.isLate()) return quit(outcome);
   const second = await session.conversation.ask(stop, `HELO ${helo}`, "250");
   return second.ok ? undefined : (second.ending ?? quit(outcome));
-}
-
-/** The keywords of a reply to EHLO (RFC 5321 section 4.1.1.1), `AUTH=` of old servers included. */
-export function offersIn(lines: readonly string[]): Offers {
-  const offers = new Map<string, string[]>();
-  for (const line of lines.slice(1)) {
-    const [, keyword = "", rest = ""] = /^\d{3}[ -]([^ =]+)[ =]?(.*)$/s.exec(line) ?? [];
-    if (keyword === "") continue;
-    const words = rest.split(/\s+/).filter((word) => word !== "");
-    const known = offers.get(keyword.toUpperCase()) ?? [];
-    for (const word of words) known.push(word);
-    offers.set(keyword.toUpperCase(), known);
-  }
-  return offers;
 }
 
 /**

@@ -1,11 +1,12 @@
 /** The explanations of --explain: EHLO keywords, the choice of a mechanism, refusals, TLS. */
+
+import type { Keywords } from "../../smtp/client/ehlo.ts";
 import { daysLeft, type TlsFacts } from "../tls.ts";
-import type { Offers } from "../transaction/session.ts";
 import type { DaneResult } from "./journal.ts";
 import type { Transcript } from "./transcript.ts";
 
 /** One line for each keyword. */
-export function explainOffers(transcript: Transcript, offers: Offers): void {
+export function explainOffers(transcript: Transcript, offers: Keywords): void {
   for (const [keyword, words] of offers) {
     const meaning = keywords[keyword];
     const said = [keyword, ...words].join(" ");

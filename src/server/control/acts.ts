@@ -4,7 +4,7 @@
  */
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log } from "../log/log.ts";
-import { openLedger } from "../queue/ledger.ts";
+import { openRecorder } from "../queue/recorder.ts";
 import { conclude, isOpen, wanting } from "../queue/verdict.ts";
 import type { Envelope, LastReply } from "../spool/envelope.ts";
 import type { Floor } from "./floor.ts";
@@ -60,9 +60,9 @@ async function bounce(envelope: Envelope, { reason }: ActOrder, floor: Floor): P
   const refusal: LastReply = { ...refusalFor(reason), relay: "none", command: "", at: now() };
   const waiting = envelope.recipients.filter(isOpen);
   const { held: _, ...free } = envelope;
-  const ledger = openLedger({ envelope: free, owed: [] }, books);
+  const ledger = openRecorder({ envelope: free, unreported: [] }, books);
   ledger.note(waiting.map((recipient) => ({ recipient, reply: refusal, transmitting: 0 })));
-  const verdict = conclude(ledger.standing().envelope, patience, now(), 0);
+  const verdict = conclude(ledger.state().envelope, patience, now(), 0);
   if (!(await ledger.close(verdict))) {
     // The log says why. What is on disk is as it was, unless the disk refused the last step only.
     return { outcome: "failed", says: "the spool could not be written; the log says why" };

@@ -4,7 +4,7 @@
  */
 import { errorCode, errorText, Failure } from "../../failure.ts";
 import { log, logBug } from "../log/log.ts";
-import type { Keepsake } from "../spool/care.ts";
+import type { KeptFile } from "../spool/fsck.ts";
 import { deeds } from "./acts.ts";
 import { verify } from "./care.ts";
 import type { Floor, View } from "./floor.ts";
@@ -32,7 +32,7 @@ export function openWindow(view: View): Window {
 }
 
 /** `keepsakes` are files that others keep in the spool. */
-export function openDesk(floor: Floor, wait: Wait, keepsakes: readonly Keepsake[]): Desk {
+export function openDesk(floor: Floor, wait: Wait, keepsakes: readonly KeptFile[]): Desk {
   return answering<Order>({
     ...looks(floor),
     async *active() {

@@ -3,17 +3,17 @@
  * alone, while nobody else has it.
  */
 
-import { newReporter } from "../dsn/reporter.ts";
-import type { Books } from "../queue/ledger.ts";
+import { newReporter } from "../dsn/report.ts";
+import type { RecorderDependencies } from "../queue/recorder.ts";
 import type { Scheduler } from "../queue/scheduler.ts";
-import type { Patience } from "../queue/verdict.ts";
-import { isDamaged, type Reading, type Spool } from "../spool/spool.ts";
+import type { RetryPolicy } from "../queue/verdict.ts";
+import { isDamaged, type Spool, type SpoolReader } from "../spool/spool.ts";
 import type { Frost, FrozenLogins } from "./frozen.ts";
 
 /** Enough to look at the queue. */
 export interface View {
   /** With frost on it. */
-  readonly spool: Reading;
+  readonly spool: SpoolReader;
   readonly frozen: Pick<FrozenLogins, "all">;
   /** Queue IDs of the messages that an attempt is under way for. */
   readonly active: () => ReadonlySet<string>;
@@ -38,8 +38,8 @@ export interface Floor extends View {
   readonly frost: Frost;
   readonly people: People;
   /** For what the sender is told. */
-  readonly books: Books;
-  readonly patience: Patience;
+  readonly books: RecorderDependencies;
+  readonly patience: RetryPolicy;
   readonly change: Scheduler["change"];
   readonly forget: Scheduler["forget"];
 }

@@ -7,8 +7,8 @@ import { readFile } from "node:fs/promises";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
-import { type Field, is, Mismatch, record } from "../spool/fields.ts";
-import { isDamaged, type Reading, type Spool } from "../spool/spool.ts";
+import { isDamaged, type Spool, type SpoolReader } from "../spool/spool.ts";
+import { type Field, is, Mismatch, record } from "../spool/strict-json.ts";
 import type { Frozen } from "./order.ts";
 
 export interface FrozenLogins {
@@ -135,7 +135,7 @@ export function newFrost(frozen: Pick<FrozenLogins, "of">): Frost {
 }
 
 /** `reading` with frost on it. */
-export function frostedReading(reading: Reading, frost: Frost): Reading {
+export function frostedReading(reading: SpoolReader, frost: Frost): SpoolReader {
   return {
     ...reading,
     async read(id) {

@@ -2,7 +2,7 @@
  * Who gives an order. A Unix socket does not tell Node.js who is at its other end, so the command says it of itself;
  * only root, the relay's own user and the socket's group can get as far as that.
  */
-import { type Field, is, optional, record } from "../spool/fields.ts";
+import { type Field, is, optional, record } from "../spool/strict-json.ts";
 
 export interface Operator {
   /** Name of the user that the command runs as. */

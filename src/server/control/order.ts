@@ -3,6 +3,8 @@
  * What comes in is read strictly; the desk's own answers are trusted by the command, which is of the same version.
  */
 import type { Envelope } from "../spool/envelope.ts";
+import { isQueueId } from "../spool/queue-id.ts";
+import type { History } from "../spool/spool.ts";
 import {
   type Field,
   fieldsOf,
@@ -13,9 +15,7 @@ import {
   oneOf,
   optional,
   record,
-} from "../spool/fields.ts";
-import { isQueueId } from "../spool/queue-id.ts";
-import type { History } from "../spool/spool.ts";
+} from "../spool/strict-json.ts";
 import { type Operator, operator } from "./operator.ts";
 
 /**

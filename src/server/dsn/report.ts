@@ -1,7 +1,7 @@
 /**
  * The message that tells a sender what became of another one: multipart/report with a part for people, a part
- * for programs (RFC 3464, RFC 6533), and the original or its header (RFC 6522). A pure function; reporter.ts brings it
- * to the spool. Servers' words and addresses come from strangers: none of their control characters survives,
+ * for programs (RFC 3464, RFC 6533), and the original or its header (RFC 6522). A pure function writes it; the reporter
+ * below brings it to the spool. Servers' words and addresses come from strangers: none of their control characters survives,
  * and the boundary cannot stand in any part.
  */
 import { createHash } from "node:crypto";
@@ -9,25 +9,15 @@ import { isAscii } from "../../smtp/address.ts";
 import { formatDate } from "../../smtp/date.ts";
 import { bodyOffset, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
 import { decodeWords, harmless, quotedPrintable } from "../../smtp/mime-text.ts";
-import { asciiAddress } from "../delivery/message/letter.ts";
-import type { Envelope, Recipient } from "../spool/envelope.ts";
-import { statusFields } from "./fields.ts";
-import { explanation, subjectOf } from "./text.ts";
+import { asciiAddress } from "../delivery/message/outgoing-message.ts";
+import { inHand } from "../log/in-hand.ts";
+import { log } from "../log/log.ts";
+import type { Envelope } from "../spool/envelope.ts";
+import type { Spool } from "../spool/spool.ts";
+import { explanation, type ReportContent, subjectOf } from "./explanation.ts";
+import { statusFields } from "./status-fields.ts";
 
-/** RFC 3464 section 2.3.3, without "expanded": we have no lists. */
-export interface Told {
-  readonly recipient: Recipient;
-  readonly action: "failed" | "delayed" | "delivered" | "relayed";
-  /** Copies that the recipient may have all the same. */
-  readonly copies?: number;
-}
-
-export interface Occasion {
-  readonly kind: "failure" | "delay" | "success";
-  readonly told: readonly Told[];
-}
-
-export interface Frame {
+export interface ReportOptions {
   /** Our name. */
   readonly hostname: string;
   /** The report's own, without angle brackets. */
@@ -45,7 +35,12 @@ const largestHeader = 100_000;
 export const octetsWanted = largestHeader;
 
 /** The report as a message. `start` is the original's beginning, {@link octetsWanted} or all of it. */
-export function writeReport(occasion: Occasion, envelope: Envelope, start: Buffer, frame: Frame): Buffer {
+export function writeReport(
+  occasion: ReportContent,
+  envelope: Envelope,
+  start: Buffer,
+  frame: ReportOptions,
+): Buffer {
   const { hostname, now, until } = frame;
   const header = start.subarray(0, bodyOffset(start) ?? start.length);
   const subject = bodyOf("Subject", header);
@@ -55,7 +50,7 @@ export function writeReport(occasion: Occasion, envelope: Envelope, start: Buffe
   };
   const parts = [
     textPart(explanation(occasion, envelope, original, hostname, until)),
-    statusPart(statusFields(occasion.told, envelope, hostname, until)),
+    statusPart(statusFields(occasion.recipients, envelope, hostname, until)),
     returned(occasion, envelope, start, header),
   ];
   const content = Buffer.concat(parts);
@@ -105,7 +100,7 @@ function part(type: string, content: string | Buffer, encoding?: string): Buffer
 
 /** RFC 3461 section 6.2: RET is about failures; the whole message never comes back when it is large. */
 function returned(
-  { kind }: Occasion,
+  { kind }: ReportContent,
   { ret, size, smtputf8, requireTls }: Envelope,
   start: Buffer,
   header: Buffer,
@@ -141,4 +136,48 @@ function bodyOf(name: string, header: Buffer): string | undefined {
 function references(messageId: string | undefined): readonly string[] {
   if (messageId === undefined || !/^<[!-;=?-~]{1,250}>$/.test(messageId)) return [];
   return [`In-Reply-To: ${messageId}`, `References: ${messageId}`];
+}
+
+// Brings reports to the spool, by the same door as every message.
+
+const eventFor = { failure: "failure-report", delay: "delay-report", success: "success-report" } as const;
+
+/**
+ * Tells the sender of `envelope` what `occasion` says; the report's envelope when it is durable in the spool.
+ * Throws the system's error where the spool cannot be read or written. `until` as in the report's frame.
+ */
+export type Reporter = (occasion: ReportContent, envelope: Envelope, until: number) => Promise<Envelope>;
+
+/** A reporter for the host `hostname`; `now` is in milliseconds since the epoch. */
+export function newReporter(spool: Spool, hostname: string, now: () => number): Reporter {
+  return async (occasion, envelope, until) => {
+    const start = await spool.bodyStart(envelope.id, octetsWanted);
+    const draft = await spool.draft();
+    const messageId = `${draft.id}.${now().toString(36)}@${hostname}`;
+    try {
+      const frame = { hostname, messageId, now: now(), until };
+      const message = inHand(envelope.id, () => writeReport(occasion, envelope, start, frame));
+      await draft.write(message);
+      const accepted = await draft.accept({
+        accepted: now(),
+        login: null,
+        sender: "",
+        eightBit: message.some((octet) => octet > 0x7f),
+        smtputf8: asciiAddress(envelope.sender) === undefined,
+        ...(envelope.requireTls && { requireTls: true }), // RFC 8689 section 5
+        // RFC 3461 section 6.1
+        recipients: [{ address: envelope.sender, state: "waiting", notify: ["NEVER"] }],
+        attempts: 0,
+        due: now(),
+        warned: false,
+      });
+      log("message-id", { id: draft.id, messageId });
+      log("queued", { id: draft.id, from: "", size: accepted.size, recipients: 1 });
+      log(eventFor[occasion.kind], { id: envelope.id, report: draft.id });
+      return accepted;
+    } catch (error) {
+      await draft.discard().catch(() => undefined); // the spool's own trouble is told by `error`
+      throw error;
+    }
+  };
 }

@@ -4,12 +4,12 @@
  * away, pauses: no connection is tried until the pause ends, then one; each pause in a row is longer.
  */
 import { isTemporary, type Reply, reply } from "../../smtp/reply.ts";
-import type { Outcome } from "../delivery/message/letter.ts";
+import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
 import { log } from "../log/log.ts";
-import { withoutCopies } from "../spool/copies.ts";
-import { newHeap } from "./heap.ts";
+import { withoutCopies } from "../spool/history.ts";
+import { newHeap } from "./timer-queue.ts";
 
-export interface Pause {
+export interface Suspension {
   /** When it ends, in milliseconds of the clock that was given. */
   readonly until: number;
   /** What to say of messages that wait for that. */
@@ -19,10 +19,10 @@ export interface Pause {
 export interface Destinations {
   /** Whether something may be done about a message for `destination`: a delivery, or to tell that it pauses. */
   open(destination: string): boolean;
-  /** Takes a place for a delivery, which {@link end} gives back; or gives the pause that stands against it. */
-  begin(destination: string): Pause | undefined;
+  /** Takes a slot for a delivery, which {@link end} gives back; or gives the pause that stands against it. */
+  begin(destination: string): Suspension | undefined;
   /** Learns what a delivery has brought. True where the destination answered, so that more may go there. */
-  end(destination: string, outcomes: readonly Outcome[]): boolean;
+  end(destination: string, outcomes: readonly RecipientOutcome[]): boolean;
   /** The destinations whose pause is over, each once: one message may try it there. */
   over(): readonly string[];
   /** When the next pause ends. */
@@ -31,7 +31,7 @@ export interface Destinations {
   forget(destination?: string): readonly string[];
 }
 
-export interface Bounds {
+export interface DestinationLimits {
   /** Deliveries under way to one destination, at most. */
   readonly most: number;
   /** Where so many are under way to others that have not answered yet, one that has not either has one. */
@@ -51,7 +51,7 @@ const blur = 0.2;
 const largest = 10_000;
 
 /** Known only while something is under way there, or there was trouble. */
-interface State {
+interface DestinationState {
   readonly destination: string;
   underWay: number;
   /** So many may be. */
@@ -62,21 +62,25 @@ interface State {
   failures: number;
   /** Pauses in a row. */
   pauses: number;
-  pause: Pause | undefined;
+  pause: Suspension | undefined;
 }
 
 /** `now` is in milliseconds of a clock that nobody sets, `random` between 0 and 1. */
-export function newDestinations(bounds: Bounds, now: () => number, random: () => number): Destinations {
-  const states = new Map<string, State>();
-  const pausing = newHeap<State>(({ pause }) => pause?.until ?? 0);
+export function newDestinations(
+  bounds: DestinationLimits,
+  now: () => number,
+  random: () => number,
+): Destinations {
+  const states = new Map<string, DestinationState>();
+  const pausing = newHeap<DestinationState>(({ pause }) => pause?.until ?? 0);
   /** Deliveries under way where nobody has answered. */
   let unanswered = 0;
 
-  function stateOf(destination: string): State {
+  function stateOf(destination: string): DestinationState {
     const known = states.get(destination);
     if (known) return known;
     if (states.size >= largest) forgetIdle();
-    const state: State = {
+    const state: DestinationState = {
       destination,
       underWay: 0,
       window: Math.min(initially, bounds.most),
@@ -97,18 +101,18 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
   }
 
   /** Counts deliveries that begin (1) and end (-1). */
-  function move(state: State, by: 1 | -1): void {
+  function move(state: DestinationState, by: 1 | -1): void {
     state.underWay += by;
     if (!state.answered) unanswered += by;
   }
 
-  function turn(state: State, toAnswered: boolean): void {
+  function turn(state: DestinationState, toAnswered: boolean): void {
     if (state.answered === toAnswered) return;
     state.answered = toAnswered;
     unanswered += toAnswered ? -state.underWay : state.underWay;
   }
 
-  function answered(state: State): void {
+  function answered(state: DestinationState): void {
     turn(state, true);
     state.failures = 0;
     state.window = Math.min(state.window + 1, bounds.most);
@@ -116,11 +120,11 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
     resume(state);
   }
 
-  function failed(state: State, why: Reply): void {
+  function failed(state: DestinationState, why: Reply): void {
     if (state.pause) return; // it began before the pause
     state.failures += 1;
     state.window = Math.max(1, Math.floor(state.window / 2));
-    // One that has answered a moment ago may be short of places only: a few in a row must fail.
+    // One that has answered a moment ago may be short of slots only: a few in a row must fail.
     if (state.answered && state.failures < state.window) return;
     const plain = Math.min(bounds.firstPause * 2 ** Math.min(state.pauses, 40), bounds.longestPause);
     const length = Math.round(plain * (1 + blur * (random() - 0.5)));
@@ -133,7 +137,7 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
     log("destination-paused", { destination: state.destination, seconds: length / 1000, reason: why.text });
   }
 
-  function resume(state: State): void {
+  function resume(state: DestinationState): void {
     pausing.remove(state);
     state.pause = undefined;
   }
@@ -142,7 +146,7 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
     open(destination) {
       const state = states.get(destination);
       if (!state || state.pause) return true;
-      // Many that hang shall not hold all places until they are given up: then each has one, and not five.
+      // Many that hang shall not hold all slots until they are given up: then each has one, and not five.
       const others = unanswered - state.underWay;
       const crowded = !state.answered && state.underWay > 0 && others >= bounds.unanswered;
       return state.underWay < state.window && !crowded;
@@ -188,5 +192,5 @@ export function newDestinations(bounds: Bounds, now: () => number, random: () =>
  * Nobody answered, or with 421, by which a host goes away (RFC 5321 section 3.8). A refusal by the host, and what the
  * DNS says for good, are answers; 451 4.3.0 is about a disk of ours.
  */
-const isTrouble = ({ reply: said }: Outcome): boolean =>
+const isTrouble = ({ reply: said }: RecipientOutcome): boolean =>
   said.code === 421 || (said.relay === "none" && isTemporary(said) && said.status !== "4.3.0");

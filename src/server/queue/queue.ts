@@ -1,22 +1,21 @@
 /**
- * What is not done with, in memory: all messages by ID, and the agenda of those that are neither held, nor having
- * their turn, nor being changed. Filled from the spool at the start, while others come and go already.
+ * What is not done with, in memory: all messages by ID, and the timer queue of those that are neither held, nor being
+ * delivered, nor being changed. Filled from the spool at the start, while others come and go already.
  */
 import { log } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { isDamaged, type Spool } from "../spool/spool.ts";
-import { type Agenda, type Item, newAgenda } from "./agenda.ts";
-import { inLanes } from "./lanes.ts";
+import { newTimerQueue, type TimedMessage, type TimerQueue } from "./timer-queue.ts";
 
 /** A message not done with. */
-export interface Entry extends Item {
+export interface QueuedMessage extends TimedMessage {
   /** When it was accepted, in milliseconds since the epoch. */
   readonly accepted: number;
-  /** Put aside by an operator: not on the agenda. */
+  /** Held by an operator: not in the timer queue. */
   readonly held: boolean;
 }
 
-export interface Waiting {
+export interface QueueCounts {
   readonly messages: number;
   /** How many of them are held. */
   readonly held: number;
@@ -25,15 +24,15 @@ export interface Waiting {
 }
 
 export interface Queue {
-  readonly agenda: Agenda<Entry>;
-  get(id: string): Entry | undefined;
-  /** Puts `entry` in place of the one of the same ID, which is off the agenda, and on the agenda unless it is held. */
-  put(entry: Entry): void;
+  readonly timers: TimerQueue<QueuedMessage>;
+  get(id: string): QueuedMessage | undefined;
+  /** Puts `entry` in place of the one of the same ID, which is not in the timer queue, and into the timer queue unless it is held. */
+  put(entry: QueuedMessage): void;
   /** The same with what is known from `envelope`. */
   enter(envelope: Envelope): void;
   /** It is done with. */
   leave(id: string): void;
-  waiting(): Waiting;
+  waiting(): QueueCounts;
   /** Reads the spool; `wake` is called for what is found there and not known yet, until `stop` is raised. */
   load(wake: (envelope: Envelope) => void, stop: AbortSignal): Promise<void>;
 }
@@ -41,25 +40,25 @@ export interface Queue {
 /** Envelopes read at the same time at the start: few, because doors and deliveries want the disk as well. */
 const readers = 2;
 
-/** `destinationsOf` says where a message is to go, `dueOf` when it is due in the time of the agenda. */
+/** `destinationsOf` says where a message is to go, `dueOf` when it is due, by the clock of the timer queue. */
 export function newQueue(
   spool: Spool,
   destinationsOf: (envelope: Envelope) => readonly string[],
   dueOf: (envelope: Envelope) => number,
 ): Queue {
-  const agenda = newAgenda<Entry>();
-  const known = new Map<string, Entry>();
+  const timers = newTimerQueue<QueuedMessage>();
+  const known = new Map<string, QueuedMessage>();
   /** What was done with while the spool was still being read: it is in the list, but not there any more. */
   const gone = new Set<string>();
   let loaded = false;
 
-  function put(entry: Entry): void {
+  function put(entry: QueuedMessage): void {
     known.set(entry.id, entry);
-    if (!entry.held) agenda.put(entry);
+    if (!entry.held) timers.put(entry);
   }
 
   return {
-    agenda,
+    timers: timers,
     get: (id) => known.get(id),
     put,
     enter(envelope) {
@@ -71,7 +70,7 @@ export function newQueue(
         accepted,
         due: dueOf(envelope),
         destinations,
-        parked: false,
+        suspended: false,
         held: held !== undefined,
       });
     },
@@ -89,7 +88,7 @@ export function newQueue(
       return { messages: known.size, held, oldest };
     },
     async load(wake, stop) {
-      await inLanes(await spool.ids(), readers, async (id) => {
+      await forEachPooled(await spool.ids(), readers, async (id) => {
         if (known.has(id) || gone.has(id) || stop.aborted) return;
         const envelope = await spool.read(id);
         if (known.has(id) || gone.has(id)) return; // its turn came meanwhile
@@ -100,4 +99,19 @@ export function newQueue(
       gone.clear();
     },
   };
+}
+
+/** Work done side by side, so much at a time. */
+
+/** Does `work` for each of `items`, at most `workers` at a time. */
+export async function forEachPooled<Item>(
+  items: Iterable<Item>,
+  workers: number,
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  const queue = items[Symbol.iterator]();
+  const lane = async (): Promise<void> => {
+    for (let next = queue.next(); !next.done; next = queue.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: workers }, lane));
 }

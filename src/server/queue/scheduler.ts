@@ -1,23 +1,23 @@
 /**
- * Which message's turn it is. Holds IDs, times and destinations, never an envelope or a body longer than a turn takes;
+ * Which message is delivered next. Holds IDs, times and destinations, never an envelope or a body longer than a delivery round takes;
  * everything else is in the spool, so that a start after a crash is a start like any other. Nothing waits here for a
- * free place: what cannot begin yet stays on the agenda.
+ * free slot: what cannot begin yet stays in the timer queue.
  */
 import { setMaxListeners } from "node:events";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Carrier } from "../delivery/route/carrier.ts";
-import { newReporter } from "../dsn/reporter.ts";
+import { newReporter } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { isDamaged, type Spool } from "../spool/spool.ts";
-import type { Visit } from "./agenda.ts";
 import { longestPause, waitUntil } from "./backoff.ts";
-import { newDestinations, type Pause } from "./destinations.ts";
-import { openLedger, type Standing } from "./ledger.ts";
-import { newPlaces, type Place } from "./places.ts";
-import { type Entry, newQueue, type Waiting } from "./queue.ts";
-import { destinationsOf, openTurn, type Turn } from "./turn.ts";
-import type { Patience } from "./verdict.ts";
+import { type DeliveryRound, destinationsOf, openRound } from "./delivery-round.ts";
+import { newDestinations, type Suspension } from "./destinations.ts";
+import { newQueue, type QueueCounts, type QueuedMessage } from "./queue.ts";
+import { type DeliveryState, openRecorder } from "./recorder.ts";
+import { newSlots, type Slot } from "./slots.ts";
+import type { DueDelivery } from "./timer-queue.ts";
+import type { RetryPolicy } from "./verdict.ts";
 
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -33,11 +33,11 @@ export interface Clock {
 export interface Scheduler {
   /** A new message is in the spool. */
   wake(envelope: Envelope): void;
-  waiting(): Waiting;
-  /** The queue IDs of those having their turn. */
+  waiting(): QueueCounts;
+  /** The queue IDs of those in flight. */
   active(): ReadonlySet<string>;
   /**
-   * Changes a message while no turn of it is under way: waits for the end of the one that is, reads the envelope
+   * Changes a message while no delivery round of it is under way: waits for the end of the one that is, reads the envelope
    * afresh and gives it to `work`, which records or removes what it decides in the spool and gives what now stands,
    * undefined where the message is gone. False where there is no such message. One change of a message comes after
    * the other. Rejects with what `work` throws, the message then being tried as the spool has it, or with a Failure
@@ -53,16 +53,16 @@ export interface Scheduler {
   drain(grace: number): Promise<void>;
 }
 
-/** A message having its turn. */
-interface Presence {
-  readonly turn: Promise<Turn | undefined>;
+/** A message that is being delivered. */
+interface InFlight {
+  readonly round: Promise<DeliveryRound | undefined>;
   /** Visits begun, and of those, not ended. */
-  visits: number;
+  deliveries: number;
   underWay: number;
   /** Whether somebody else puts the message back, after a change of it. */
   brokenOff: boolean;
   readonly over: Promise<void>;
-  readonly leave: () => void;
+  readonly finished: () => void;
 }
 
 /** setTimeout's longest is 24.8 days; an hour does no harm. */
@@ -72,22 +72,22 @@ const longestSleep = 3_600_000;
 const firstPause = 60_000;
 
 /** Where mail comes from, how it leaves, and the name that signs reports. */
-export interface Office {
+export interface SchedulerDependencies {
   readonly spool: Spool;
   readonly carrier: Carrier;
   readonly hostname: string;
 }
 
 /** Starts to deliver what is in the spool, while still reading it. */
-export function startScheduler(office: Office, patience: Patience, clock: Clock): Scheduler {
-  const { spool, carrier, hostname } = office;
+export function startScheduler(from: SchedulerDependencies, patience: RetryPolicy, clock: Clock): Scheduler {
+  const { spool, carrier, hostname } = from;
   const { now, steady, random, alarm } = clock;
   const queue = newQueue(
     spool,
     (envelope) => destinationsOf(envelope, carrier),
     ({ due, attempts }) => steady() + waitUntil(due, now(), attempts, patience),
   );
-  const { agenda } = queue;
+  const { timers } = queue;
   const destinations = newDestinations(
     {
       // One place stays for others, whatever the settings are.
@@ -99,19 +99,19 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
     steady,
     random,
   );
-  const present = new Map<string, Presence>();
+  const inFlight = new Map<string, InFlight>();
   /** What the spool could not be told, by ID. */
-  const unrecorded = new Map<string, Standing>();
+  const unrecorded = new Map<string, DeliveryState>();
   /** By ID, the last of the changes that wait for each other. */
   const changes = new Map<string, Promise<void>>();
-  const places = newPlaces({ moving: patience.concurrency, all: patience.underWay }, alarm, () => pump());
+  const slots = newSlots({ moving: patience.concurrency, all: patience.underWay }, alarm, () => startDue());
   const stop = new AbortController();
   const abort = new AbortController();
   setMaxListeners(0, abort.signal); // every delivery under way listens
   let silence = (): void => undefined;
 
-  const means = {
-    books: { spool, report: newReporter(spool, hostname, now), lifetime: patience.lifetime, wake },
+  const dependencies = {
+    recorder: { spool, report: newReporter(spool, hostname, now), lifetime: patience.lifetime, wake },
     carrier,
     patience,
     now,
@@ -123,113 +123,113 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
   function wake(envelope: Envelope): void {
     if (queue.get(envelope.id)) return;
     queue.enter(envelope);
-    pump();
+    startDue();
   }
 
-  /** Begins as many visits as there are places, and sets the alarm for the next. */
-  function pump(): void {
-    if (stop.signal.aborted || !places.free()) return; // a place that becomes free pumps
+  /** Begins as many deliveries as there are free slots, and sets the alarm for the next. */
+  function startDue(): void {
+    if (stop.signal.aborted || !slots.free()) return; // a slot that becomes free calls this again
     silence();
-    for (const destination of destinations.over()) agenda.unpark(destination, 1);
-    while (places.free()) {
-      const visit = agenda.take(
+    for (const destination of destinations.over()) timers.resume(destination, 1);
+    while (slots.free()) {
+      const delivery = timers.take(
         steady(),
         (to) => destinations.open(to),
-        (login) => places.welcomes(login),
+        (login) => slots.hasShareFor(login),
       );
-      if (!visit) break;
-      begin(visit);
+      if (!delivery) break;
+      begin(delivery);
     }
     const next = Math.min(
-      agenda.next() ?? Number.POSITIVE_INFINITY,
+      timers.next() ?? Number.POSITIVE_INFINITY,
       destinations.next() ?? Number.POSITIVE_INFINITY,
     );
     if (next === Number.POSITIVE_INFINITY) return;
-    silence = alarm(Math.min(Math.max(next - steady(), 0), longestSleep), pump);
+    silence = alarm(Math.min(Math.max(next - steady(), 0), longestSleep), startDue);
   }
 
-  function begin({ entry, destination }: Visit<Entry>): void {
-    const presence = present.get(entry.id) ?? arrive(entry);
-    presence.visits += 1;
-    presence.underWay += 1;
-    const place = places.take(entry.login);
+  function begin({ entry, destination }: DueDelivery<QueuedMessage>): void {
+    const item = inFlight.get(entry.id) ?? startRound(entry);
+    item.deliveries += 1;
+    item.underWay += 1;
+    const slot = slots.take(entry.login);
     const pause = destinations.begin(destination);
     const set = pause && { ...pause, until: now() + pause.until - steady() };
-    void attend(entry, presence, destination, place, set);
+    void runDelivery(entry, item, destination, slot, set);
   }
 
-  function arrive({ id }: Entry): Presence {
-    let leave = (): void => undefined;
+  function startRound({ id }: QueuedMessage): InFlight {
+    let finished = (): void => undefined;
     const over = new Promise<void>((resolve) => {
-      leave = resolve;
+      finished = resolve;
     });
-    const presence = { turn: turnOf(id), visits: 0, underWay: 0, brokenOff: false, over, leave };
-    present.set(id, presence);
-    return presence;
+    const item = { round: roundOf(id), deliveries: 0, underWay: 0, brokenOff: false, over, finished };
+    inFlight.set(id, item);
+    return item;
   }
 
-  async function turnOf(id: string): Promise<Turn | undefined> {
-    const standing = unrecorded.get(id) ?? (await read(id));
-    return standing && openTurn(standing, means);
+  async function roundOf(id: string): Promise<DeliveryRound | undefined> {
+    const state = unrecorded.get(id) ?? (await read(id));
+    return state && openRound(state, dependencies);
   }
 
-  async function read(id: string): Promise<Standing | undefined> {
+  async function read(id: string): Promise<DeliveryState | undefined> {
     const envelope = await spool.read(id);
-    if (!isDamaged(envelope)) return { envelope, owed: [] };
+    if (!isDamaged(envelope)) return { envelope, unreported: [] };
     log("damaged", { id, reason: envelope.damaged });
     return undefined;
   }
 
-  async function attend(
-    entry: Entry,
-    presence: Presence,
+  async function runDelivery(
+    entry: QueuedMessage,
+    item: InFlight,
     to: string,
-    place: Place,
-    pause?: Pause,
+    slot: Slot,
+    pause?: Suspension,
   ): Promise<void> {
-    const turn = await presence.turn.catch(() => undefined); // `finish` tells why
-    const outcomes = (await turn?.visit(to, place.tell, pause)) ?? [];
-    place.tell("works");
-    if (!pause && destinations.end(to, outcomes)) agenda.unpark(to);
-    pump();
-    presence.underWay -= 1;
-    if (presence.underWay === 0) await finish(entry, presence);
-    else if (outcomes.length > 0) await turn?.save();
-    place.leave();
-    pump();
+    const round = await item.round.catch(() => undefined); // `finish` tells why
+    const outcomes = (await round?.deliver(to, slot.tell, pause)) ?? [];
+    slot.tell("works");
+    if (!pause && destinations.end(to, outcomes)) timers.resume(to);
+    startDue();
+    item.underWay -= 1;
+    if (item.underWay === 0) await finish(entry, item);
+    else if (outcomes.length > 0) await round?.save();
+    slot.release();
+    startDue();
   }
 
-  /** After the last of the visits under way: the verdict, unless somebody has not been tried yet. */
-  async function finish(entry: Entry, presence: Presence): Promise<void> {
+  /** After the last of the deliveries under way: the verdict, unless somebody has not been tried yet. */
+  async function finish(entry: QueuedMessage, item: InFlight): Promise<void> {
     const { id } = entry;
-    const { visits } = presence;
+    const { deliveries } = item;
     try {
-      const turn = await presence.turn;
-      const left = turn?.left() ?? [];
-      if (turn && left.length > 0) {
-        keep(id, await turn.save());
-        if (presence.visits > visits) return; // another visit began meanwhile, and its end comes here
-        if (!presence.brokenOff && !agenda.has(entry)) queue.put({ ...entry, destinations: left });
+      const round = await item.round;
+      const left = round?.left() ?? [];
+      if (round && left.length > 0) {
+        keep(id, await round.save());
+        if (item.deliveries > deliveries) return; // another delivery began meanwhile, and its end comes here
+        if (!item.brokenOff && !timers.has(entry)) queue.put({ ...entry, destinations: left });
       } else {
-        agenda.remove(entry);
-        const next = await turn?.conclude();
+        timers.remove(entry);
+        const next = await round?.conclude();
         keep(id, next?.unrecorded);
         if (!next) queue.leave(id);
-        else if (!presence.brokenOff)
+        else if (!item.brokenOff)
           queue.put({ ...entry, ...next, due: steady() + Math.max(next.due - now(), 0) });
       }
     } catch (error) {
-      if (errorCode(error) === "") logBug(`the turn of ${id}`, error);
+      if (errorCode(error) === "") logBug(`the delivery of ${id}`, error);
       else log("spool-trouble", { id, reason: errorText(error) });
-      agenda.remove(entry);
-      if (!presence.brokenOff) queue.put({ ...entry, due: steady() + patience.first, parked: false });
+      timers.remove(entry);
+      if (!item.brokenOff) queue.put({ ...entry, due: steady() + patience.first, suspended: false });
     }
-    present.delete(id);
-    presence.leave();
+    inFlight.delete(id);
+    item.finished();
   }
 
-  function keep(id: string, standing: Standing | undefined): void {
-    if (standing) unrecorded.set(id, standing);
+  function keep(id: string, state: DeliveryState | undefined): void {
+    if (state) unrecorded.set(id, state);
     else unrecorded.delete(id);
   }
 
@@ -239,16 +239,16 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
   ): Promise<boolean> {
     if (!queue.get(id)) await loading;
     const before = queue.get(id);
-    if (before) agenda.remove(before);
-    const presence = present.get(id);
-    if (presence) {
-      presence.brokenOff = true;
-      await presence.over;
+    if (before) timers.remove(before);
+    const item = inFlight.get(id);
+    if (item) {
+      item.brokenOff = true;
+      await item.over;
     }
     const entry = queue.get(id);
     if (!entry) return false;
     const untold = unrecorded.get(id);
-    if (untold && !(await openLedger(untold, means.books).save())) {
+    if (untold && !(await openRecorder(untold, dependencies.recorder).save())) {
       queue.put(entry);
       throw new Failure(exitStatus.temporary, `${id}: the spool cannot be written; try again later`);
     }
@@ -272,7 +272,7 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
   return {
     wake,
     waiting: () => queue.waiting(),
-    active: () => new Set(present.keys()),
+    active: () => new Set(inFlight.keys()),
     async change(id, work) {
       const mine = (changes.get(id) ?? Promise.resolve()).then(() => changed(id, work));
       const settled = mine.then(
@@ -282,20 +282,20 @@ export function startScheduler(office: Office, patience: Patience, clock: Clock)
       changes.set(id, settled);
       await settled;
       if (changes.get(id) === settled) changes.delete(id);
-      pump();
+      startDue();
       return mine;
     },
     forget(destination) {
-      for (const ended of destinations.forget(destination)) agenda.unpark(ended);
-      pump();
+      for (const ended of destinations.forget(destination)) timers.resume(ended);
+      startDue();
     },
     async drain(grace) {
       stop.abort();
       silence();
       const enough = alarm(grace, () => abort.abort());
       await loading;
-      while (present.size + changes.size > 0) {
-        await Promise.all([...[...present.values()].map(({ over }) => over), ...changes.values()]);
+      while (inFlight.size + changes.size > 0) {
+        await Promise.all([...[...inFlight.values()].map(({ over }) => over), ...changes.values()]);
       }
       enough();
     },

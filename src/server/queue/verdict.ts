@@ -4,11 +4,11 @@
  * happens in between, the next start sees what is still to be told.
  */
 import { isPermanent, isPositive } from "../../smtp/reply.ts";
-import type { Outcome } from "../delivery/message/letter.ts";
+import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
 import type { Envelope, Notify, Recipient } from "../spool/envelope.ts";
 import { type Backoff, delayAfter } from "./backoff.ts";
 
-export interface Patience extends Backoff {
+export interface RetryPolicy extends Backoff {
   /** How long delivery is tried, in milliseconds. */
   readonly lifetime: number;
   /** The same for a report, whose sender nobody can be told of; never longer than `lifetime`. */
@@ -30,7 +30,7 @@ const isRefused = ({ state, reply }: Recipient): boolean =>
   state === "waiting" && reply !== undefined && isPermanent(reply);
 
 /** `envelope` with what was said about its recipients. */
-export function withOutcomes(envelope: Envelope, outcomes: readonly Outcome[]): Envelope {
+export function withOutcomes(envelope: Envelope, outcomes: readonly RecipientOutcome[]): Envelope {
   const said = new Map(outcomes.map(({ recipient, reply }) => [recipient, reply]));
   return {
     ...envelope,
@@ -42,18 +42,18 @@ export function withOutcomes(envelope: Envelope, outcomes: readonly Outcome[]): 
   };
 }
 
-export interface Verdict {
+export interface RoundVerdict {
   /** As it shall be recorded once the reports are in the spool. */
   readonly envelope: Envelope;
   /** Recipients given up in this round, refused or expired. */
   readonly failed: readonly Recipient[];
   /** Recipients still tried, when it is time to tell the sender so; else none. */
-  readonly late: readonly Recipient[];
+  readonly delayed: readonly Recipient[];
   readonly expired: boolean;
-  /** When the next turn is due at the latest, in milliseconds since the epoch. */
+  /** When the next round is due at the latest, in milliseconds since the epoch. */
   readonly due: number;
   /** Whether it waits for nothing but the end of pauses. */
-  readonly parked: boolean;
+  readonly suspended: boolean;
 }
 
 /**
@@ -63,11 +63,11 @@ export interface Verdict {
  */
 export function conclude(
   envelope: Envelope,
-  patience: Patience,
+  patience: RetryPolicy,
   now: number,
   chance: number,
   resumed?: number,
-): Verdict {
+): RoundVerdict {
   const { accepted, attempts, warned } = envelope;
   const end = accepted + lifetimeOf(envelope, patience);
   const expired = now >= end && envelope.recipients.some(isOpen);
@@ -86,15 +86,15 @@ export function conclude(
   return {
     envelope: { ...envelope, recipients, attempts: tried, due: next, warned: warned || late.length > 0 },
     failed,
-    late,
+    delayed: late,
     expired,
     due: resumed === undefined ? next : Math.min(now + patience.longest, look),
-    parked: resumed !== undefined,
+    suspended: resumed !== undefined,
   };
 }
 
 /** How long `envelope` is tried, in milliseconds. */
-function lifetimeOf({ sender }: Envelope, { lifetime, reportLifetime }: Patience): number {
+function lifetimeOf({ sender }: Envelope, { lifetime, reportLifetime }: RetryPolicy): number {
   return sender === "" ? Math.min(lifetime, reportLifetime) : lifetime;
 }
 

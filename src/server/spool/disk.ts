@@ -22,7 +22,7 @@ import {
 import type { Readable } from "node:stream";
 import { type Directory, openDirectory } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
-import { type Lock, takeLock } from "./lock.ts";
+import { type SpoolLock, takeLock } from "./lock.ts";
 
 /** A file just made, written from its beginning to its end. */
 export interface NewFile {
@@ -35,14 +35,14 @@ export interface NewFile {
 }
 
 /** Room left for an unprivileged process. */
-export interface Free {
+export interface FreeSpace {
   readonly octets: number;
   /** Infinity where the file system makes inodes as it needs them. */
   readonly inodes: number;
 }
 
 /** What lies under a name; a link is not followed. */
-export interface Found {
+export interface FileInfo {
   readonly kind: "file" | "folder" | "other";
   /** Permission bits. */
   readonly mode: number;
@@ -55,7 +55,7 @@ export interface Found {
 /** Every call throws the system's error. */
 export interface Disk {
   /** Owns the file `path` until released or until the process dies in any way; writes `note` into it. */
-  lock(path: string, note: string): Promise<Lock>;
+  lock(path: string, note: string): Promise<SpoolLock>;
   /** Mode 0700. False where it was there. */
   makeDirectory(path: string): Promise<boolean>;
   openDirectory(path: string): Promise<Directory>;
@@ -66,7 +66,7 @@ export interface Disk {
   /** Gives a file a second name. EEXIST where that was there. */
   link(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
-  look(path: string): Promise<Found>;
+  look(path: string): Promise<FileInfo>;
   chmod(path: string, mode: number): Promise<void>;
   chown(path: string, uid: number, gid: number): Promise<void>;
   /** Adds to the end of a file, made with mode 0600 where it is missing; a crash may leave part of it, or nothing. */
@@ -77,7 +77,7 @@ export interface Disk {
   stream(path: string, octets: number): Readable;
   /** In octets. */
   size(path: string): Promise<number>;
-  free(path: string): Promise<Free>;
+  free(path: string): Promise<FreeSpace>;
 }
 
 /** The disk of this machine. */
@@ -103,7 +103,7 @@ export const systemDisk: Disk = {
   },
 };
 
-async function look(path: string): Promise<Found> {
+async function look(path: string): Promise<FileInfo> {
   const found = await lstat(path);
   const kind = found.isFile() ? "file" : found.isDirectory() ? "folder" : "other";
   return { kind, mode: found.mode & 0o7777, uid: found.uid, gid: found.gid, octets: found.size };

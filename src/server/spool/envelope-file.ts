@@ -7,14 +7,14 @@ import {
   type Field,
   fieldsOf,
   is,
+  type JsonFields,
   list,
   listOfSome,
   Mismatch,
   oneOf,
   optional,
-  type Rows,
   record,
-} from "./fields.ts";
+} from "./strict-json.ts";
 
 const version = 2;
 
@@ -42,7 +42,7 @@ export const time: Field<number> = {
   write: (value) => new Date(value).toISOString(),
 };
 
-export const replyRows: Rows<LastReply> = {
+export const replyRows: JsonFields<LastReply> = {
   code: replyCode,
   status: text,
   text,
@@ -51,7 +51,7 @@ export const replyRows: Rows<LastReply> = {
   at: time,
 };
 
-const recipientRows: Rows<Recipient> = {
+const recipientRows: JsonFields<Recipient> = {
   address: text,
   state: oneOf("waiting", "delivered", "failed", "expired"),
   reply: optional(record(replyRows)),
@@ -59,9 +59,9 @@ const recipientRows: Rows<Recipient> = {
   orcpt: optional(text),
 };
 
-const heldRows: Rows<Held> = { at: time, by: text, reason: text };
+const heldRows: JsonFields<Held> = { at: time, by: text, reason: text };
 
-const envelopeRows: Rows<Envelope> = {
+const envelopeRows: JsonFields<Envelope> = {
   id: text,
   accepted: time,
   login: textOrNull,

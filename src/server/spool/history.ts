@@ -5,19 +5,19 @@
  */
 import { join } from "node:path";
 import { errorCode, errorText } from "../../failure.ts";
+import { type Folders, writeDraft } from "./commit.ts";
 import type { LastReply } from "./envelope.ts";
 import { replyRows, text, time } from "./envelope-file.ts";
-import { fieldsOf, Mismatch, type Rows, record } from "./fields.ts";
-import { type Folders, writeDraft } from "./promise.ts";
+import { fieldsOf, type JsonFields, Mismatch, record } from "./strict-json.ts";
 
 /** What was said about one recipient in one attempt. */
-export interface Noted extends LastReply {
+export interface FailedAttempt extends LastReply {
   /** Forward-path, as in the envelope. */
   readonly recipient: string;
 }
 
 /** What an operator did to the message. */
-export interface Handled {
+export interface OperatorAct {
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** "hold", "retry", … */
@@ -28,14 +28,14 @@ export interface Handled {
 }
 
 /** A line of the history. */
-export type Entry = Noted | Handled;
+export type HistoryEntry = FailedAttempt | OperatorAct;
 
 /** So many lines stood here before the history became too long. */
 export interface LeftOut {
   readonly leftOut: number;
 }
 
-export type History = readonly (Entry | LeftOut)[];
+export type History = readonly (HistoryEntry | LeftOut)[];
 
 /** Where histories lie. */
 type Shelf = Pick<Folders, "disk" | "history">;
@@ -48,9 +48,9 @@ const last = 100;
 /** Characters of a reply that are kept. Our choice. */
 const longest = 1000;
 
-const noted: Rows<Noted> = { recipient: text, ...replyRows };
+const noted: JsonFields<FailedAttempt> = { recipient: text, ...replyRows };
 const notedField = record(noted);
-const handled: Rows<Handled> = { act: text, by: text, reason: text, at: time };
+const handled: JsonFields<OperatorAct> = { act: text, by: text, reason: text, at: time };
 const handledField = record(handled);
 
 /**
@@ -60,7 +60,7 @@ const handledField = record(handled);
 export async function addToHistory(
   folders: Folders,
   id: string,
-  entries: readonly Entry[],
+  entries: readonly HistoryEntry[],
 ): Promise<string | undefined> {
   const { disk, history, drafts } = folders;
   if (entries.length === 0) return undefined;
@@ -100,7 +100,7 @@ function formatHistory(history: History): string {
   return history.map((entry) => `${JSON.stringify(writeEntry(entry))}\n`).join("");
 }
 
-function writeEntry(entry: Entry | LeftOut): unknown {
+function writeEntry(entry: HistoryEntry | LeftOut): unknown {
   if ("leftOut" in entry) return entry;
   if ("act" in entry) return handledField.write(entry);
   const { text: said } = entry;
@@ -113,7 +113,7 @@ export function parseHistory(lines: string): History {
   return lines.split("\n").flatMap((line) => readEntry(line) ?? []);
 }
 
-function readEntry(line: string): Entry | LeftOut | undefined {
+function readEntry(line: string): HistoryEntry | LeftOut | undefined {
   try {
     const fields = fieldsOf(JSON.parse(line), "");
     if (Number.isSafeInteger(fields["leftOut"])) return { leftOut: Number(fields["leftOut"]) };
@@ -132,3 +132,23 @@ function shortened(history: History): History {
     .reduce((sum, entry) => sum + ("leftOut" in entry ? entry.leftOut : 1), 0);
   return [...history.slice(0, first), { leftOut }, ...history.slice(end)];
 }
+
+// Copies that nobody can be sure of: a next hop had the whole message, and then hung up or fell silent. Counted from the
+// history, by our own words for it; what only waited for a paused destination was not sent.
+
+/** Postfix's words, at the end of ours. */
+export const uncertain = "message may be sent more than once";
+
+const ours = ["lost connection with ", "conversation with "];
+
+const isUncertain = ({ relay, text }: FailedAttempt): boolean =>
+  relay === "none" && ours.some((words) => text.startsWith(words)) && text.endsWith(uncertain);
+
+/** How many copies the recipient `address` may have already, as far as `history` goes back. */
+export function possibleCopies(history: History, address: string): number {
+  return history.filter((one) => "recipient" in one && one.recipient === address && isUncertain(one)).length;
+}
+
+/** What is said of a destination where `text` was said of a message: nothing of copies, which the next one has not. */
+export const withoutCopies = (text: string): string =>
+  text.endsWith(` -- ${uncertain}`) ? text.slice(0, -` -- ${uncertain}`.length) : text;

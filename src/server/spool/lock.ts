@@ -7,7 +7,7 @@ import { dirname } from "node:path";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
 import { flock, rewrite } from "../../file-lock.ts";
 
-export interface Lock {
+export interface SpoolLock {
   release(): Promise<void>;
 }
 
@@ -16,7 +16,7 @@ export interface Lock {
  * Throws a Failure that says who holds it, or why locking does not work here; the system's error where the file
  * cannot be opened.
  */
-export async function takeLock(path: string, note: string): Promise<Lock> {
+export async function takeLock(path: string, note: string): Promise<SpoolLock> {
   const file = await openOwn(path);
   try {
     await mustBeOwn(file, path);

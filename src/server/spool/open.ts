@@ -5,10 +5,9 @@
 import { dirname, join } from "node:path";
 import { type Directory, sharingSyncs } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { type Folders, syncOnce, unlinkIfThere, writeDraft } from "./commit.ts";
 import type { Disk } from "./disk.ts";
-import { earlierFormats, format, writeFormat } from "./format.ts";
-import type { Lock } from "./lock.ts";
-import { type Folders, syncOnce, unlinkIfThere } from "./promise.ts";
+import type { SpoolLock } from "./lock.ts";
 import { isQueueId } from "./queue-id.ts";
 
 /** What may lie in a folder that is not a spool yet: ours, and what mkfs puts into every file system. */
@@ -17,7 +16,7 @@ const beforeFormat: readonly string[] = ["lock", "format.new", "lost+found"];
 /** A spool that is ours, swept. */
 export interface OpenedSpool {
   readonly folders: Folders;
-  readonly lock: Lock;
+  readonly lock: SpoolLock;
   /** Envelopes whose body is missing: no crash leaves that. They stay where they are. */
   readonly orphans: ReadonlySet<string>;
   /** Resolves to the error of the first fsync of a folder that failed: what needs that folder fails from then on. */
@@ -175,4 +174,24 @@ function asFailure(error: unknown, directory: string): unknown {
 function statusOf(code: string): number {
   if (code === "EACCES" || code === "EPERM") return exitStatus.noPermission;
   return code === "EIO" ? exitStatus.ioError : exitStatus.cannotCreate;
+}
+
+// The one line of SPOOL/format, which says what the files of a spool may look like. Whoever changes the layout or the
+// envelope gives it another number (docs/spool.md, "Formats").
+
+export const format = "tpa-submit spool 2";
+
+/**
+ * Formats that become ours by their number alone: we read all that they hold, and from the new number on the old
+ * program keeps away from what it could not read. Of 1 that is the envelope, version 1.
+ */
+export const earlierFormats: readonly string[] = ["tpa-submit spool 1"];
+
+export const readableFormats: readonly string[] = [...earlierFormats, format];
+
+/** Writes our format in one step; the caller brings the folder to disk. */
+export async function writeFormat(disk: Disk, directory: string): Promise<void> {
+  const draft = join(directory, "format.new");
+  await writeDraft(disk, draft, `${format}\n`);
+  await disk.rename(draft, join(directory, "format")); // a spool from here on, or one of the new format
 }

@@ -5,29 +5,46 @@
  */
 import { join } from "node:path";
 import { errorCode, errorText } from "../../failure.ts";
-import type { Disk, Found } from "./disk.ts";
+import { trialName } from "./commit.ts";
+import type { Disk, FileInfo } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { isDamaged, parseEnvelope } from "./envelope-file.ts";
-import { format, readableFormats } from "./format.ts";
+import { format, readableFormats } from "./open.ts";
 import { isQueueId } from "./queue-id.ts";
-import { type Finding, octal, type Remedy } from "./remedy.ts";
-import { trialName } from "./trial.ts";
+
+// What can be done about damage in a spool, as data, so that whoever found it can ask first, or ask the process that
+// owns the spool. Nothing that a person may want is ever deleted: it is set aside in SPOOL/damaged/.
+
+/** Files are named from the spool's folder: "queue/1A203997B800". */
+export type Repair =
+  | { readonly do: "nothing"; readonly because: string }
+  | { readonly do: "set aside"; readonly files: readonly string[] }
+  | { readonly do: "remove"; readonly file: string }
+  | { readonly do: "set mode"; readonly file: string; readonly mode: number }
+  | { readonly do: "set owner"; readonly file: string; readonly uid: number; readonly gid: number }
+  | { readonly do: "write format" };
+
+/** One damage: a line that names the file, what was expected and what was found, and what can be done. */
+export interface Finding {
+  readonly fault: string;
+  readonly repair: Repair;
+}
 
 /** A file that others keep in the spool. */
-export interface Keepsake {
+export interface KeptFile {
   /** Its name in the spool's folder. */
   readonly name: string;
   /** What is wrong with its text ("line 2: expected …, found …"), or undefined. */
   readonly fault: (text: string) => string | undefined;
   /** What to do then: its reader begins afresh without it ("set aside"), or a person must mend it, and why. */
-  readonly remedy: "set aside" | { readonly because: string };
+  readonly repair: "set aside" | { readonly because: string };
 }
 
 /** How to look at a spool. */
-export interface Look {
+export interface VerifyOptions {
   /** The owner may be at work meanwhile. */
   readonly live: boolean;
-  readonly keepsakes: readonly Keepsake[];
+  readonly keptFiles: readonly KeptFile[];
 }
 
 const folders: readonly string[] = ["messages", "drafts", "queue", "history"];
@@ -48,19 +65,19 @@ const known: readonly string[] = [
 const draftName = /^(format\.new|\..+\.new)$/;
 
 /** Every damage, the spool's own files first, then message by message. Throws the system's error where it must give up. */
-export async function* verify(disk: Disk, directory: string, look: Look): AsyncGenerator<Finding> {
+export async function* verify(disk: Disk, directory: string, look: VerifyOptions): AsyncGenerator<Finding> {
   const { uid, gid } = await disk.look(directory);
   const site = { disk, directory, owner: { uid, gid } };
   const names = [...(await disk.list(directory))].sort();
   for (const name of names) yield* inTop(site, name, look);
   yield* inFormat(site, names);
-  for (const { name, fault, remedy } of look.keepsakes) {
-    if (names.includes(name)) yield* inKeepsake(site, name, fault, remedy);
+  for (const { name, fault, repair } of look.keptFiles) {
+    if (names.includes(name)) yield* inKeepsake(site, name, fault, repair);
   }
   const listed: Record<string, readonly string[]> = {};
   for (const folder of folders) {
     if (names.includes(folder)) listed[folder] = (await namesIn(disk, join(directory, folder))).sort();
-    else yield { fault: `${folder}: expected a folder, found nothing`, remedy: atStart("made") };
+    else yield { fault: `${folder}: expected a folder, found nothing`, repair: atStart("made") };
   }
   const queue = new Set(listed["queue"]);
   for (const name of queue) yield* inQueue(site, name, look);
@@ -80,38 +97,42 @@ interface Site {
   readonly owner: { readonly uid: number; readonly gid: number };
 }
 
-const left = (because: string): Remedy => ({ do: "nothing", because });
-const atStart = (done: string): Remedy => left(`it is ${done} at the next start of the relay`);
+const left = (because: string): Repair => ({ do: "nothing", because });
+const atStart = (done: string): Repair => left(`it is ${done} at the next start of the relay`);
 const stranger = left("it is neither used nor removed");
 
-async function* inTop(site: Site, name: string, { live, keepsakes }: Look): AsyncGenerator<Finding> {
+async function* inTop(
+  site: Site,
+  name: string,
+  { live, keptFiles: keepsakes }: VerifyOptions,
+): AsyncGenerator<Finding> {
   const found = await lookAt(site, name);
   if (!found || found.kind === "other") return; // gone, or a socket
   if (draftName.test(name)) {
-    if (!live) yield { fault: `${name}: a draft that a crash left`, remedy: { do: "remove", file: name } };
+    if (!live) yield { fault: `${name}: a draft that a crash left`, repair: { do: "remove", file: name } };
   } else if (known.includes(name) || keepsakes.some((keepsake) => keepsake.name === name)) {
     if (name !== "lost+found") yield* rights(site, name, found);
-  } else yield { fault: `${name}: expected no such file`, remedy: stranger };
+  } else yield { fault: `${name}: expected no such file`, repair: stranger };
 }
 
 async function* inFormat(site: Site, names: readonly string[]): AsyncGenerator<Finding> {
   const expected = `expected "${format}"`;
   if (!names.includes("format")) {
-    yield { fault: `format: ${expected}, found no such file`, remedy: await formatRemedy(site) };
+    yield { fault: `format: ${expected}, found no such file`, repair: await formatRemedy(site) };
     return;
   }
   const text = await readFrom(site, "format");
   if ("trouble" in text) yield text.trouble;
   else if (!readableFormats.includes(text.text.trimEnd())) {
-    const remedy = /^tpa-submit spool \d+\n$/.test(text.text)
+    const repair = /^tpa-submit spool \d+\n$/.test(text.text)
       ? left("run the version of tpa-submit that wrote this spool")
       : await formatRemedy(site);
-    yield { fault: `format: ${expected}, found ${JSON.stringify(text.text.slice(0, 60))}`, remedy };
+    yield { fault: `format: ${expected}, found ${JSON.stringify(text.text.slice(0, 60))}`, repair: repair };
   }
 }
 
 /** The number is certain where the queue holds an envelope of ours: no other version would have let it stand. */
-async function formatRemedy({ disk, directory }: Site): Promise<Remedy> {
+async function formatRemedy({ disk, directory }: Site): Promise<Repair> {
   const unsure = left("no envelope in queue/ tells which version wrote this spool");
   try {
     for (const id of (await disk.list(join(directory, "queue"))).filter(isQueueId)) {
@@ -127,8 +148,8 @@ async function formatRemedy({ disk, directory }: Site): Promise<Remedy> {
 async function* inKeepsake(
   site: Site,
   name: string,
-  faultIn: Keepsake["fault"],
-  remedy: Keepsake["remedy"],
+  faultIn: KeptFile["fault"],
+  repair: KeptFile["repair"],
 ): AsyncGenerator<Finding> {
   const text = await readFrom(site, name);
   if ("trouble" in text) yield text.trouble;
@@ -137,12 +158,12 @@ async function* inKeepsake(
     if (fault === undefined) return;
     yield {
       fault: `${name}: ${fault}`,
-      remedy: remedy === "set aside" ? { do: "set aside", files: [name] } : left(remedy.because),
+      repair: repair === "set aside" ? { do: "set aside", files: [name] } : left(repair.because),
     };
   }
 }
 
-async function* inQueue(site: Site, id: string, { live }: Look): AsyncGenerator<Finding> {
+async function* inQueue(site: Site, id: string, { live }: VerifyOptions): AsyncGenerator<Finding> {
   const file = `queue/${id}`;
   for await (const finding of inEnvelope(site, id)) {
     if (live && !(await lookAt(site, file))) return; // let go while we looked
@@ -155,14 +176,14 @@ async function* inEnvelope(site: Site, id: string): AsyncGenerator<Finding> {
   const body = `messages/${id}`;
   const found = await lookAt(site, file);
   if (!found) return;
-  if (!isQueueId(id)) return yield { fault: `${file}: expected a queue ID for a name`, remedy: stranger };
+  if (!isQueueId(id)) return yield { fault: `${file}: expected a queue ID for a name`, repair: stranger };
   if (found.kind !== "file") return yield notAFile(file);
   yield* rights(site, file, found);
   const text = await readFrom(site, file);
   if ("trouble" in text) return yield text.trouble;
   const envelope = parseEnvelope(text.text, id, file);
   const fault = isDamaged(envelope) ? envelope.damaged : await bodyFault(site, body, envelope);
-  if (fault !== undefined) yield { fault, remedy: await allAside(site, id) };
+  if (fault !== undefined) yield { fault, repair: await allAside(site, id) };
 }
 
 /** What is wrong with the body that `envelope` promises. */
@@ -175,7 +196,7 @@ async function bodyFault(site: Site, body: string, envelope: Envelope): Promise<
 }
 
 /** The envelope, and what there is beside it. */
-async function allAside(site: Site, id: string): Promise<Remedy> {
+async function allAside(site: Site, id: string): Promise<Repair> {
   const files = [`queue/${id}`];
   for (const file of [`messages/${id}`, `history/${id}`]) {
     if ((await lookAt(site, file))?.kind === "file") files.push(file);
@@ -184,51 +205,56 @@ async function allAside(site: Site, id: string): Promise<Remedy> {
 }
 
 /** A file of messages/, history/ or drafts/; `promised` where an envelope has its name. */
-async function* beside(site: Site, file: string, promised: boolean, { live }: Look): AsyncGenerator<Finding> {
+async function* beside(
+  site: Site,
+  file: string,
+  promised: boolean,
+  { live }: VerifyOptions,
+): AsyncGenerator<Finding> {
   const [folder, name = ""] = file.split("/");
   const found = await lookAt(site, file);
   if (!found) return;
-  if (!isQueueId(name)) return yield { fault: `${file}: expected a queue ID for a name`, remedy: stranger };
+  if (!isQueueId(name)) return yield { fault: `${file}: expected a queue ID for a name`, repair: stranger };
   if (found.kind !== "file") return yield notAFile(file);
   if (live && !promised) return; // of a message that comes or goes
   if (folder === "drafts") {
-    if (!live) yield { fault: `${file}: a draft that a crash left`, remedy: { do: "remove", file } };
+    if (!live) yield { fault: `${file}: a draft that a crash left`, repair: { do: "remove", file } };
   } else if (promised) yield* rights(site, file, found);
   else if (folder === "messages") {
     // A crash leaves this, and the next start removes it. But an envelope may have been lost otherwise as well.
     yield {
       fault: `${file}: expected queue/${name} to go with it`,
-      remedy: { do: "set aside", files: [file] },
+      repair: { do: "set aside", files: [file] },
     };
-  } else yield { fault: `${file}: expected queue/${name} to go with it`, remedy: { do: "remove", file } };
+  } else yield { fault: `${file}: expected queue/${name} to go with it`, repair: { do: "remove", file } };
 }
 
 function notAFile(file: string): Finding {
   return {
     fault: `${file}: expected a file, found a folder or a link`,
-    remedy: left("it is in nobody's way but yours"),
+    repair: left("it is in nobody's way but yours"),
   };
 }
 
 /** Mode and owner, which keep people out and the relay in. */
-async function* rights({ owner }: Site, file: string, found: Found): AsyncGenerator<Finding> {
+async function* rights({ owner }: Site, file: string, found: FileInfo): AsyncGenerator<Finding> {
   const mode = found.kind === "folder" ? 0o700 : 0o600;
   if (found.uid !== owner.uid) {
     yield {
       fault: `${file}: expected user ${String(owner.uid)}, who has the spool, found user ${String(found.uid)}`,
-      remedy: { do: "set owner", file, ...owner },
+      repair: { do: "set owner", file, ...owner },
     };
   }
   if (found.mode !== mode) {
     yield {
       fault: `${file}: expected mode ${octal(mode)}, found ${octal(found.mode)}`,
-      remedy: { do: "set mode", file, mode },
+      repair: { do: "set mode", file, mode },
     };
   }
 }
 
 /** Undefined where there is nothing of this name any more. */
-async function lookAt({ disk, directory }: Site, file: string): Promise<Found | undefined> {
+async function lookAt({ disk, directory }: Site, file: string): Promise<FileInfo | undefined> {
   try {
     return await disk.look(join(directory, file));
   } catch (error) {
@@ -246,7 +272,10 @@ async function readFrom(
     return { text: await disk.readText(join(directory, file)) };
   } catch (error) {
     if (errorCode(error) === "") throw error;
-    const remedy = left("see to the disk, or to who may read it, first");
-    return { trouble: { fault: `${file}: cannot be read: ${errorText(error)}`, remedy } };
+    const repair = left("see to the disk, or to who may read it, first");
+    return { trouble: { fault: `${file}: cannot be read: ${errorText(error)}`, repair: repair } };
   }
 }
+
+/** As people write modes: "0600". */
+export const octal = (mode: number): string => mode.toString(8).padStart(4, "0");

@@ -1,7 +1,7 @@
 /** What every session may use: the site's rules and the doors to the rest of the program. Made once, in commands. */
 import type { Proofs, Verdict } from "../../passwd/verifier.ts";
 import type { Envelope } from "../spool/envelope.ts";
-import type { Free, Spool } from "../spool/spool.ts";
+import type { FreeSpace, Spool } from "../spool/spool.ts";
 import type { Brake } from "./limits/brake.ts";
 import type { Crowd } from "./limits/crowd.ts";
 import type { Patience } from "./patience.ts";
@@ -39,7 +39,7 @@ export interface Submission extends Rules {
   readonly isFrozen: (login: string) => boolean;
   readonly spool: Pick<Spool, "draft" | "free">;
   /** What a message must leave free on the spool's disk, so that there is room for what becomes of the others. */
-  readonly reserve: Free;
+  readonly reserve: FreeSpace;
   /** Called when a message is promised, just before the client hears so. */
   readonly accepted: (envelope: Envelope) => void;
   /** Milliseconds since the epoch. */

@@ -24,7 +24,7 @@ export interface SaslExchange {
    * The answer to a challenge; undefined ends the exchange in "*" (the server's proof was wrong, or it asks too
    * often).
    */
-  answer(challenge: Uint8Array): Uint8Array | undefined;
+  answer(challenge: Uint8Array): Uint8Array | undefined | Promise<Uint8Array | undefined>;
   /**
    * Why the exchange is no success, even though the server may say so: what was wrong, or what it still owes, such as
    * the proof that it knows the password. Undefined where nothing is wrong.

@@ -12,10 +12,10 @@ const unicode = 0x00000001;
 
 const signature = Buffer.from("NTLMSSP\0", "latin1");
 
-/** MD4 of a message. It is passed in: the password schemes have it. */
-export type Md4 = (message: Buffer) => Buffer;
+/** MD4, loaded when it is first needed. It is passed in: the password schemes have it. */
+export type LoadMd4 = () => Promise<(message: Buffer) => Buffer>;
 
-export const ntlm = (md4: Md4): SaslMechanism => ({
+export const ntlm = (loadMd4: LoadMd4): SaslMechanism => ({
   name: "NTLM",
   begin(credentials) {
     let step = 0;
@@ -27,7 +27,7 @@ export const ntlm = (md4: Md4): SaslMechanism => ({
         if (step > 2) return undefined;
         const octets = Buffer.from(challenge);
         if (octets.length >= 32 && octets.subarray(0, 8).equals(signature) && octets[8] === 2)
-          return authenticate(octets.subarray(24, 32), octets.readUInt32LE(20), credentials, md4);
+          return authenticate(octets.subarray(24, 32), octets.readUInt32LE(20), credentials, loadMd4);
         objection = "the server's challenge is none of NTLM";
         return undefined;
       },
@@ -48,15 +48,16 @@ function negotiate(): Buffer {
 /**
  * Section 2.2.1.3: both responses, the domain if one was given, the user, and the user once more as the workstation.
  */
-function authenticate(
+async function authenticate(
   nonce: Buffer,
   offered: number,
   { user, password, extra }: SaslCredentials,
-  md4: Md4,
-): Buffer {
+  loadMd4: LoadMd4,
+): Promise<Buffer> {
   const encoding = (offered & unicode) === 0 ? "latin1" : "utf16le";
   const name = Buffer.from(user, encoding);
   const domain = Buffer.from(extra.get("realm") ?? extra.get("domain") ?? "", encoding);
+  const md4 = await loadMd4();
   const payload = [
     respond(lanManagerKey(password), nonce),
     respond(md4(Buffer.from(password, "utf16le")), nonce), // section 3.3.1: NTOWFv1

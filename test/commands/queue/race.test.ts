@@ -8,7 +8,7 @@ import { openDesk } from "../../../src/server/control/desk.ts";
 import { type Floor, layFloor } from "../../../src/server/control/floor.ts";
 import { frostedSpool, newFrost, openFrozen } from "../../../src/server/control/frozen.ts";
 import { type Act, type Answers, acts, type Desk, type Done } from "../../../src/server/control/order.ts";
-import { unreached } from "../../../src/server/delivery/hop/attempt.ts";
+import { unreached } from "../../../src/server/delivery/attempt.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
 import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";

@@ -1,9 +1,13 @@
 /** Next hops for a test, closed after it, and deliveries to them. */
+
 import { afterEach } from "vitest";
-import { attempt } from "../../../src/server/delivery/hop/attempt.ts";
-import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
-import type { Letter, Outcome } from "../../../src/server/delivery/message/letter.ts";
-import type { Hop } from "../../../src/server/delivery/route/route.ts";
+import { attempt } from "../../../src/server/delivery/attempt.ts";
+import type {
+  OutgoingMessage,
+  RecipientOutcome,
+} from "../../../src/server/delivery/message/outgoing-message.ts";
+import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
+import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { type FakeServer, fakeServer, type Options, type Script } from "../../tools/fakeserver.ts";
 import { hop, terms } from "./letters.ts";
 
@@ -27,11 +31,11 @@ export async function server(script: Script = {}, options: Options = {}): Promis
 
 export function deliver(
   to: readonly { readonly port: number }[],
-  what: Letter,
-  more: Partial<Terms> = {},
+  what: OutgoingMessage,
+  more: Partial<TransportSettings> = {},
   signal: AbortSignal = new AbortController().signal,
-  how: Partial<Hop> = {},
-): Promise<readonly Outcome[]> {
+  how: Partial<NextHop> = {},
+): Promise<readonly RecipientOutcome[]> {
   const hops = to.map(({ port }) => ({ ...hop(port), ...how }));
   return attempt(what, hops, terms(more), () => 1000, signal);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Letter } from "../../../src/server/delivery/message/letter.ts";
+import type { OutgoingMessage } from "../../../src/server/delivery/message/outgoing-message.ts";
 import { deliver, server } from "./hosts.ts";
 import { letter, message, recipient, replies } from "./letters.ts";
 
@@ -68,7 +68,7 @@ describe("parameters", () => {
   const utf8 = "Subject: gr\u00c3\u00bc\u00c3\u009fe\r\n\r\nhi\r\n"; // octets as latin1
   const spoken: readonly {
     readonly name: string;
-    readonly what: Letter;
+    readonly what: OutgoingMessage;
     readonly ehlo?: string;
     readonly mail?: string;
     readonly replies: readonly string[];

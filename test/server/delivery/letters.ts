@@ -1,8 +1,12 @@
 /** Envelopes, letters and terms for the tests of delivery. */
+
 import { Readable } from "node:stream";
-import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
-import type { Letter, Outcome } from "../../../src/server/delivery/message/letter.ts";
-import type { Hop } from "../../../src/server/delivery/route/route.ts";
+import type {
+  OutgoingMessage,
+  RecipientOutcome,
+} from "../../../src/server/delivery/message/outgoing-message.ts";
+import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
+import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import type { Envelope, Recipient } from "../../../src/server/spool/envelope.ts";
 
 export const accepted = Date.UTC(2026, 10, 22, 13, 2, 46);
@@ -31,7 +35,7 @@ export function recipient(address: string, more: Partial<Recipient> = {}): Recip
   return { address, state: "waiting", ...more };
 }
 
-export function letter(more: Partial<Envelope> = {}, text = message, utf8Header = false): Letter {
+export function letter(more: Partial<Envelope> = {}, text = message, utf8Header = false): OutgoingMessage {
   const whole = envelope({ size: text.length, ...more });
   return {
     envelope: whole,
@@ -41,9 +45,9 @@ export function letter(more: Partial<Envelope> = {}, text = message, utf8Header 
   };
 }
 
-export const hop = (port: number): Hop => ({ host: "localhost", address: "127.0.0.1", port });
+export const hop = (port: number): NextHop => ({ host: "localhost", address: "127.0.0.1", port });
 
-export function terms(more: Partial<Terms> = {}): Terms {
+export function terms(more: Partial<TransportSettings> = {}): TransportSettings {
   return {
     protocol: "smtp",
     hostname: "submission.example.org",
@@ -55,5 +59,5 @@ export function terms(more: Partial<Terms> = {}): Terms {
 }
 
 /** `code status text` of each outcome, as the log would quote it. */
-export const replies = (outcomes: readonly Outcome[]): readonly string[] =>
+export const replies = (outcomes: readonly RecipientOutcome[]): readonly string[] =>
   outcomes.map(({ reply }) => `${reply.code} ${reply.status} ${reply.text}`);

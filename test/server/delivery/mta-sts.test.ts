@@ -7,17 +7,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
 import { mxCarrier } from "../../../src/server/delivery/route/carrier.ts";
 import type { Answer, Resolver } from "../../../src/server/delivery/route/resolver.ts";
 import { openPolicies, type StsPolicies } from "../../../src/server/delivery/tls/mta-sts.ts";
 import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
 import { type StsCache, stsCache } from "../../../src/server/delivery/tls/sts-cache.ts";
 import { fetchingFrom } from "../../../src/server/delivery/tls/sts-fetch.ts";
+import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
 import { close, type Script } from "../../tools/fakeserver.ts";
-import { real } from "../../tools/real.ts";
 import { server } from "./hosts.ts";
 import { letter, recipient, replies, terms } from "./letters.ts";
 
@@ -25,7 +24,7 @@ const day = 86_400_000;
 const policyOf = (more = ""): string =>
   `version: STSv1\nmode: enforce\nmx: mx.example.net\nmax_age: 604800\n${more}`;
 
-describe.skipIf(!real("openssl"))("MTA-STS", () => {
+describe("MTA-STS", () => {
   let pair: SelfSigned;
   let other: SelfSigned;
   beforeAll(() => {
@@ -242,7 +241,7 @@ describe.skipIf(!real("openssl"))("MTA-STS", () => {
   describe("mail to a domain with a policy", () => {
     const starttls = { EHLO: "250-fake\n250 STARTTLS" };
     /** Delivers to example.net, whose one host does as `script` says and has `context`'s certificate. */
-    async function send(script: Script, certificate: SelfSigned, more: Partial<Terms> = {}) {
+    async function send(script: Script, certificate: SelfSigned, more: Partial<TransportSettings> = {}) {
       const at = await server(script, { tls: createSecureContext(certificate) });
       const routing = {
         resolver,

@@ -6,13 +6,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
-import { unreached } from "../../../src/server/delivery/hop/attempt.ts";
-import { type TellPace, tellNobody } from "../../../src/server/delivery/hop/pace.ts";
-import type { Letter, Outcome } from "../../../src/server/delivery/message/letter.ts";
+import { unreached } from "../../../src/server/delivery/attempt.ts";
+import type {
+  OutgoingMessage,
+  RecipientOutcome,
+} from "../../../src/server/delivery/message/outgoing-message.ts";
+import { type TellPace, tellNobody } from "../../../src/server/delivery/pace.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
 import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { type Clock, type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
-import type { Patience } from "../../../src/server/queue/verdict.ts";
+import type { RetryPolicy } from "../../../src/server/queue/verdict.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { openSpool, type Spool } from "../../../src/server/spool/spool.ts";
 import { reply } from "../../../src/smtp/reply.ts";
@@ -20,7 +23,7 @@ import { accepted, envelope, message } from "./letters.ts";
 
 const minute = 60_000;
 
-export const patience: Patience = {
+export const patience: RetryPolicy = {
   first: 5 * minute,
   longest: 240 * minute,
   lifetime: 5 * 24 * 60 * minute,
@@ -78,7 +81,7 @@ export interface FakeCarrier extends Carrier {
   /** What is said of them. */
   trouble: string;
   /** What happens before each answer; a test may wait here, or throw. */
-  before: (letter: Letter, signal: AbortSignal, tell: TellPace) => Promise<void>;
+  before: (letter: OutgoingMessage, signal: AbortSignal, tell: TellPace) => Promise<void>;
 }
 
 export function fakeCarrier(now: () => number): FakeCarrier {
@@ -89,7 +92,11 @@ export function fakeCarrier(now: () => number): FakeCarrier {
     trouble: "connect to mx: Connection refused",
     before: async () => undefined,
     destination: (_, address) => address.replace(/^.*@/, ""),
-    async carry(letter: Letter, signal: AbortSignal, tell = tellNobody): Promise<readonly Outcome[]> {
+    async carry(
+      letter: OutgoingMessage,
+      signal: AbortSignal,
+      tell = tellNobody,
+    ): Promise<readonly RecipientOutcome[]> {
       await this.before(letter, signal, tell);
       if (signal.aborted) return [];
       const chunks: Buffer[] = [];

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { patienceOf } from "../../../src/commands/serve/patience.ts";
 import type { Config } from "../../../src/config/settings.ts";
-import { attempt } from "../../../src/server/delivery/hop/attempt.ts";
-import type { Pace } from "../../../src/server/delivery/hop/pace.ts";
+import { attempt } from "../../../src/server/delivery/attempt.ts";
+import type { Pace } from "../../../src/server/delivery/pace.ts";
 import { fakeServer, type Script, silence } from "../../tools/fakeserver.ts";
 import { hop, letter, terms } from "./letters.ts";
 

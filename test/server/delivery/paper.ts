@@ -1,7 +1,7 @@
 /** A spool that is nothing but memory, for tests with thousands of messages; what they say is always the same. */
 import { Readable } from "node:stream";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
-import type { Entry, Spool } from "../../../src/server/spool/spool.ts";
+import type { HistoryEntry, Spool } from "../../../src/server/spool/spool.ts";
 import { envelope, message } from "./letters.ts";
 
 export interface Paper {
@@ -14,7 +14,7 @@ export interface Paper {
 
 export function paperSpool(): Paper {
   const envelopes = new Map<string, Envelope>();
-  const noted = new Map<string, readonly Entry[]>();
+  const noted = new Map<string, readonly HistoryEntry[]>();
   const spool: Partial<Spool> = {
     ids: async () => [...envelopes.keys()],
     read: async (id) => envelopes.get(id) ?? { damaged: `${id} is not there` },

@@ -1,19 +1,19 @@
 /** What a message itself asks of TLS (RFC 8689), on its way to hosts that can and that cannot. */
+
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
+import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
 import { mxCarrier, type Relay, relayCarrier } from "../../../src/server/delivery/route/carrier.ts";
 import type { Resolver } from "../../../src/server/delivery/route/resolver.ts";
-import type { Hop } from "../../../src/server/delivery/route/route.ts";
 import type { StsPolicies } from "../../../src/server/delivery/tls/mta-sts.ts";
 import { hopsFor, isLenient, wishesOf } from "../../../src/server/delivery/tls/require-tls.ts";
 import type { StsPolicy } from "../../../src/server/delivery/tls/sts-policy.ts";
+import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
 import { close, type FakeServer, type Script } from "../../tools/fakeserver.ts";
-import { real } from "../../tools/real.ts";
 import { server } from "./hosts.ts";
 import { letter, replies, terms } from "./letters.ts";
 
@@ -24,7 +24,7 @@ afterEach(() => {
 });
 
 describe("hosts for a message", () => {
-  const at = (more: Partial<Hop>): Hop => ({
+  const at = (more: Partial<NextHop>): NextHop => ({
     host: "mx.example.net",
     address: "192.0.2.1",
     port: 25,
@@ -76,7 +76,7 @@ describe("hosts for a message", () => {
   });
 });
 
-describe.skipIf(!real("openssl"))("a message", () => {
+describe("a message", () => {
   let pair: SelfSigned;
   let other: SelfSigned;
   beforeAll(() => {
@@ -99,7 +99,7 @@ describe.skipIf(!real("openssl"))("a message", () => {
     at: FakeServer,
     domain: Domain,
     envelope: Partial<Envelope>,
-    more: Partial<Terms> = {},
+    more: Partial<TransportSettings> = {},
   ) {
     logTo(({ text }: Entry) => lines.push(text));
     const { authentic = domain.tlsa !== undefined, tlsa, policy } = domain;
@@ -137,7 +137,11 @@ describe.skipIf(!real("openssl"))("a message", () => {
     return replies(await carrier.carry(letter(envelope), new AbortController().signal))[0];
   }
 
-  async function byRelays(relays: readonly Relay[], envelope: Partial<Envelope>, more: Partial<Terms> = {}) {
+  async function byRelays(
+    relays: readonly Relay[],
+    envelope: Partial<Envelope>,
+    more: Partial<TransportSettings> = {},
+  ) {
     logTo(({ text }: Entry) => lines.push(text));
     const lookup = async () => ["127.0.0.1"];
     const carrier = relayCarrier(relays, { lookup }, terms({ ca: pair.cert, ...more }), () => 1000);

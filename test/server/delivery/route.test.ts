@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
 import { type Resolver, remembering, unsigned } from "../../../src/server/delivery/route/resolver.ts";
-import { type Hop, type Routing, routeByMx, routeToHost } from "../../../src/server/delivery/route/route.ts";
+import { type Routing, routeByMx, routeToHost } from "../../../src/server/delivery/route/route.ts";
 import type { Reply } from "../../../src/smtp/reply.ts";
 
 /**
@@ -42,7 +43,7 @@ function routing(zone: Zone, more: Partial<Routing> = {}): Routing {
 }
 
 /** `host[address]` of each hop, or the reply. */
-const shown = (route: readonly Hop[] | Reply): readonly string[] | string =>
+const shown = (route: readonly NextHop[] | Reply): readonly string[] | string =>
   "code" in route
     ? `${route.code} ${route.status} ${route.text}`
     : route.map(({ host, address }) => `${host}[${address}]`);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
 import { type Carrier, relayCarrier } from "../../../src/server/delivery/route/carrier.ts";
 import { fits, routed } from "../../../src/server/delivery/route/routes.ts";
+import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { close } from "../../tools/fakeserver.ts";
 import { server } from "./hosts.ts";
 import { envelope, letter, recipient, replies, terms } from "./letters.ts";
@@ -108,7 +108,7 @@ describe("routes together", () => {
 });
 
 describe("relays in a list", () => {
-  const carry = (ports: readonly number[], more: Partial<Terms> = {}) =>
+  const carry = (ports: readonly number[], more: Partial<TransportSettings> = {}) =>
     relayCarrier(
       ports.map((port) => ({ host: "127.0.0.1", port })),
       { lookup: () => Promise.reject(new Error("nobody asks")) },

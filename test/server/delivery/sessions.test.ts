@@ -1,11 +1,13 @@
 /** When a session carries more than one message, and when it must not. */
+
 import { createSecureContext } from "node:tls";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { attempt } from "../../../src/server/delivery/hop/attempt.ts";
-import { newSessions, type Sessions } from "../../../src/server/delivery/hop/sessions.ts";
-import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
-import type { Outcome } from "../../../src/server/delivery/message/letter.ts";
-import type { Hop } from "../../../src/server/delivery/route/route.ts";
+import { attempt } from "../../../src/server/delivery/attempt.ts";
+import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
+import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
+import { newSessionPool, type SessionPool } from "../../../src/server/delivery/pool.ts";
+import { sessionKey } from "../../../src/server/delivery/session.ts";
+import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { close, type FakeServer, type Script } from "../../tools/fakeserver.ts";
@@ -15,7 +17,7 @@ import { hop, letter, recipient, replies, terms } from "./letters.ts";
 const pair = selfSigned(["localhost"]);
 const context = createSecureContext(pair);
 
-const opened: Sessions[] = [];
+const opened: SessionPool[] = [];
 
 afterEach(() => {
   vi.useRealTimers();
@@ -24,11 +26,15 @@ afterEach(() => {
 
 /** Delivers messages to one host, in sessions that wait for each other's messages. */
 function postman(at: FakeServer, now: () => number = Date.now) {
-  const sessions = newSessions(now);
+  const sessions = newSessionPool(now);
   opened.push(sessions);
   return {
     sessions,
-    deliver: (what: Partial<Envelope> = {}, more: Partial<Terms> = {}, to: Partial<Hop> = {}) =>
+    deliver: (
+      what: Partial<Envelope> = {},
+      more: Partial<TransportSettings> = {},
+      to: Partial<NextHop> = {},
+    ) =>
       attempt(
         letter(what),
         [{ ...hop(at.port), ...to }],
@@ -39,7 +45,7 @@ function postman(at: FakeServer, now: () => number = Date.now) {
   };
 }
 
-const uses = (outcomes: readonly Outcome[]): readonly (number | undefined)[] =>
+const uses = (outcomes: readonly RecipientOutcome[]): readonly (number | undefined)[] =>
   outcomes.map(({ use }) => use);
 
 const fine = ["250 2.0.0 queued as F00"];
@@ -170,7 +176,7 @@ describe("a session", () => {
     expect(at.connections()).toBe(2);
   });
 
-  const strangers: readonly { name: string; more?: Partial<Terms>; to?: Partial<Hop> }[] = [
+  const strangers: readonly { name: string; more?: Partial<TransportSettings>; to?: Partial<NextHop> }[] = [
     { name: "another host name", to: { host: "mx.example.net" } },
     { name: "another policy of TLS for the host", to: { tls: { kind: "opportunistic" } } },
     { name: "another EHLO name", more: { hostname: "other.example.org" } },
@@ -185,15 +191,17 @@ describe("a session", () => {
     await deliver();
     const { signal } = new AbortController();
     const plain = { hop: hop(at.port), terms: terms({ sessions, now: Date.now }) };
-    expect(await sessions.take({ ...plain.hop, ...to }, { ...plain.terms, ...more }, signal)).toBeUndefined();
-    expect(await sessions.take(plain.hop, plain.terms, signal)).toBeDefined();
+    expect(
+      await sessions.take(sessionKey({ ...plain.hop, ...to }, { ...plain.terms, ...more }), signal),
+    ).toBeUndefined();
+    expect(await sessions.take(sessionKey(plain.hop, plain.terms), signal)).toBeDefined();
   });
 
   test("is not used for a login, nor with another password", async () => {
     const { cert: ca } = pair;
     const at = await server({ EHLO: "250-fake\n250-STARTTLS\n250 AUTH PLAIN" }, { tls: context });
     const { deliver } = postman(at);
-    const login = (password: string): Partial<Terms> => ({
+    const login = (password: string): Partial<TransportSettings> => ({
       tls: "verified",
       ca,
       credentials: { user: "relay", password, setIn: "the test" },

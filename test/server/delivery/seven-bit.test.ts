@@ -1,8 +1,9 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Letter } from "../../../src/server/delivery/message/letter.ts";
+import type { OutgoingMessage } from "../../../src/server/delivery/message/outgoing-message.ts";
 import { sevenBit } from "../../../src/server/delivery/message/seven-bit.ts";
+import { quotedLine } from "../../../src/smtp/mime-text.ts";
 import { runWell } from "../../tools/child.mjs";
 import { real } from "../../tools/real.ts";
 import { deliver, server } from "./hosts.ts";
@@ -288,7 +289,7 @@ epilogue
 
 describe("a host without 8BITMIME", () => {
   const seven = { EHLO: "250-fake.example.net\n250-SIZE 200\n250 DSN" };
-  const note = (more: string): Letter => letter({ eightBit: true }, crlf(more));
+  const note = (more: string): OutgoingMessage => letter({ eightBit: true }, crlf(more));
 
   test.each([
     ["looked at", 1],
@@ -479,4 +480,24 @@ describe("a line that is longer than is kept in hand", () => {
     const whole = await converted(message, 262_145 + message.indexOf("y"));
     expect(decode(whole).endsWith(`${"y".repeat(100)}--x--\r\n\u00e9\r\n--x--\r\n`)).toBe(true);
   });
+});
+
+test("a line in quoted-printable is the same octets when decoded, CR, LF and blanks at its end, too, and never wider", () => {
+  const octet = fc.oneof(fc.integer({ min: 0, max: 255 }), fc.constantFrom(9, 10, 13, 32, 45, 46, 61));
+  fc.assert(
+    fc.property(fc.array(octet, { maxLength: 400 }), fc.constantFrom(75, 76), (octets, most) => {
+      const line = Buffer.from(octets).toString("latin1");
+      const lines = quotedLine(line, most).split("\r\n");
+      for (const one of lines) expect(one).toMatch(/^[\t -~]*$/);
+      for (const one of lines) expect(one.length).toBeLessThanOrEqual(most);
+      for (const one of lines) expect(one).not.toMatch(/[\t ]$/);
+      for (const one of lines.slice(0, -1)) expect(one).toMatch(/=$/);
+      const joined = lines.map((one, at) => (at < lines.length - 1 ? one.slice(0, -1) : one)).join("");
+      const read = joined.replace(/=([0-9A-F]{2})/g, (_, digits) =>
+        String.fromCharCode(Number.parseInt(digits, 16)),
+      );
+      expect(read).toBe(line);
+    }),
+    { numRuns: 1000 },
+  );
 });

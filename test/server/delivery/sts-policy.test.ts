@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Hop } from "../../../src/server/delivery/route/route.ts";
+import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
 import { isListed, policyId, readPolicy, underPolicy } from "../../../src/server/delivery/tls/sts-policy.ts";
 
 describe("the TXT record that tells of a policy (RFC 8461 section 3.1)", () => {
@@ -100,7 +100,7 @@ describe("a host (RFC 8461 section 4.1)", () => {
 });
 
 describe("hosts under a policy", () => {
-  const at = (host: string, more: Partial<Hop> = {}): Hop => ({
+  const at = (host: string, more: Partial<NextHop> = {}): NextHop => ({
     host,
     address: "192.0.2.1",
     port: 25,

@@ -1,13 +1,12 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Terms } from "../../../src/server/delivery/hop/terms.ts";
-import type { Hop } from "../../../src/server/delivery/route/route.ts";
+import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
 import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
+import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { close, type Options, type Script, silence } from "../../tools/fakeserver.ts";
-import { real } from "../../tools/real.ts";
 import { deliver, impatient, server } from "./hosts.ts";
 import { letter, replies } from "./letters.ts";
 
@@ -19,7 +18,7 @@ function recordOf(pem: string): Tlsa {
   return { usage: 3, selector: 0, matching: 1, data };
 }
 
-describe.skipIf(!real("openssl"))("TLS", () => {
+describe("TLS", () => {
   const pair = selfSigned(["localhost"]);
   const other = selfSigned(["other.example.net"]);
   const tls = createSecureContext(pair);
@@ -33,8 +32,8 @@ describe.skipIf(!real("openssl"))("TLS", () => {
     readonly name: string;
     readonly script?: Script;
     readonly options?: Options;
-    readonly terms?: Partial<Terms>;
-    readonly hop?: Partial<Hop>;
+    readonly terms?: Partial<TransportSettings>;
+    readonly hop?: Partial<NextHop>;
     readonly reply: RegExp;
     readonly secure?: boolean;
     /** Whether the host gets to see the password. */

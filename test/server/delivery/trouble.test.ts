@@ -257,7 +257,7 @@ describe("a fault of ours", () => {
     }));
     at.carrier.answers = { "b@example.org": "550 5.1.1 no" };
     const { id } = await at.submit({ recipients: [recipient("a@example.net"), recipient("b@example.org")] });
-    await logged(at, `bug in the books of ${id}: TypeError: x is not a function`);
+    await logged(at, `bug in recording ${id}: TypeError: x is not a function`);
     await vi.waitFor(
       async () => expect(await at.spool.read(id)).toMatchObject({ recipients: [{ state: "delivered" }, {}] }),
       5000,

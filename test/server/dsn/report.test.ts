@@ -1,13 +1,14 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type Occasion, writeReport } from "../../../src/server/dsn/report.ts";
+import type { ReportContent } from "../../../src/server/dsn/explanation.ts";
+import { writeReport } from "../../../src/server/dsn/report.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { pathOf, real } from "../../tools/real.ts";
 
 /** NAME.json: what there is to tell. NAME.eml: the report, here with LF line ends. */
 interface Given {
-  readonly occasion: Occasion;
+  readonly occasion: ReportContent;
   readonly envelope: Envelope;
   /** The message: lines, sent with CRLF. */
   readonly original: readonly string[];
@@ -16,7 +17,7 @@ interface Given {
 }
 
 const day = 86_400_000;
-const folder = new URL("../delivery/reports/", import.meta.url);
+const folder = new URL("./", import.meta.url);
 const names = readdirSync(folder)
   .filter((file) => file.endsWith(".json"))
   .map((file) => file.replace(/\.json$/, ""));
@@ -97,7 +98,7 @@ describe.skipIf(!real("python3"))("reports, read by Python's email package,", ()
         defects: [],
         groups: [
           { "Reporting-MTA": "dns; submission.example.org" },
-          ...occasion.told.map(({ action, recipient }) => ({
+          ...occasion.recipients.map(({ action, recipient }) => ({
             Action: action,
             Status: recipient.reply?.status,
             "Final-Recipient": expect.stringMatching(/^(?:rfc822|utf-8); \S+/),

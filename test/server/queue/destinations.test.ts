@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Outcome } from "../../../src/server/delivery/message/letter.ts";
+import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
 import { type Destinations, newDestinations } from "../../../src/server/queue/destinations.ts";
 import { recipient } from "../delivery/letters.ts";
 
 const minute = 60_000;
 const bounds = { most: 20, unanswered: 50, firstPause: minute, longestPause: 15 * minute };
 
-function said(code: number, status: string, relay = "mx.example.net[192.0.2.1]:25"): Outcome {
+function said(code: number, status: string, relay = "mx.example.net[192.0.2.1]:25"): RecipientOutcome {
   const reply = { code, status, text: "words", relay, command: "", at: 0 };
   return { recipient: recipient("a@example.net"), reply, transmitting: 0 };
 }
@@ -33,7 +33,11 @@ function fill(destinations: Destinations, to = "example.net"): number {
   return begun;
 }
 
-function deliver(destinations: Destinations, outcomes: readonly Outcome[], to = "example.net"): boolean {
+function deliver(
+  destinations: Destinations,
+  outcomes: readonly RecipientOutcome[],
+  to = "example.net",
+): boolean {
   expect(destinations.begin(to)).toBeUndefined();
   return destinations.end(to, outcomes);
 }

@@ -1,9 +1,9 @@
 /** Who waits for whom: senders, destinations, pauses. */
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Pace } from "../../../src/server/delivery/hop/pace.ts";
+import type { Pace } from "../../../src/server/delivery/pace.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
-import type { Patience } from "../../../src/server/queue/verdict.ts";
+import type { RetryPolicy } from "../../../src/server/queue/verdict.ts";
 import { accepted, recipient } from "../delivery/letters.ts";
 import { fakeCarrier, patience, turnableClock } from "../delivery/office.ts";
 import { paperSpool } from "../delivery/paper.ts";
@@ -20,7 +20,7 @@ afterEach(async () => {
 });
 
 /** A scheduler on paper. */
-function hall(more: Partial<Patience> = {}) {
+function hall(more: Partial<RetryPolicy> = {}) {
   const clock = turnableClock(accepted);
   passTime = () => clock.turn(0);
   const carrier = fakeCarrier(clock.now);
@@ -269,7 +269,7 @@ describe("a destination that is down", () => {
   });
 
   /** Five messages for it, and as many minutes as it is said, one by one. */
-  async function forever(more: Partial<Patience>, sender: string, minutes: number) {
+  async function forever(more: Partial<RetryPolicy>, sender: string, minutes: number) {
     const at = hall({ first: minute, longest: 30 * minute, ...more });
     at.spool.draft = () => Promise.reject(Object.assign(new Error("ENOSPC"), { code: "ENOSPC" }));
     at.carrier.down.add("example.net");

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { possibleCopies } from "../../../src/server/spool/copies.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
+import { possibleCopies } from "../../../src/server/spool/history.ts";
 import { accepted, recipient } from "../delivery/letters.ts";
 import { logged, type Office, openOffice, patience, put } from "../delivery/office.ts";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Outcome } from "../../../src/server/delivery/message/letter.ts";
+import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
 import { delayAfter } from "../../../src/server/queue/backoff.ts";
 import { conclude, isDone, wanting, withOutcomes } from "../../../src/server/queue/verdict.ts";
 import type { Recipient } from "../../../src/server/spool/envelope.ts";
@@ -14,7 +14,7 @@ function said(
   code: number,
   status: string,
   relay = "mx.example.net[192.0.2.1]:25",
-): Outcome {
+): RecipientOutcome {
   const command = relay === "none" ? "" : "RCPT TO";
   return {
     recipient: about,
@@ -60,7 +60,7 @@ describe("a round of attempts", () => {
     expect(verdict.envelope.recipients.map(({ state }) => state)).toEqual(["delivered", "failed", "waiting"]);
     expect(verdict.failed.map(({ address }) => address)).toEqual(["b@example.net"]);
     expect(verdict).toMatchObject({
-      late: [],
+      delayed: [],
       expired: false,
       envelope: { attempts: 1, due: accepted + hour + patience.first, warned: false },
     });
@@ -68,9 +68,9 @@ describe("a round of attempts", () => {
 
   test("tells once, after four hours, that it takes long", () => {
     const first = conclude(after, patience, accepted + 4 * hour, 0.5);
-    expect(first.late.map(({ address }) => address)).toEqual(["c@example.net"]);
-    expect(conclude(first.envelope, patience, accepted + 5 * hour, 0.5).late).toEqual([]);
-    expect(conclude(after, { ...patience, warnAfter: null }, accepted + 9 * hour, 0.5).late).toEqual([]);
+    expect(first.delayed.map(({ address }) => address)).toEqual(["c@example.net"]);
+    expect(conclude(first.envelope, patience, accepted + 5 * hour, 0.5).delayed).toEqual([]);
+    expect(conclude(after, { ...patience, warnAfter: null }, accepted + 9 * hour, 0.5).delayed).toEqual([]);
   });
 
   test("counts no attempt where the destination pauses, and waits for its end however long that takes", () => {
@@ -79,7 +79,7 @@ describe("a round of attempts", () => {
     expect(verdict).toMatchObject({
       envelope: { attempts: 0, due: resumed },
       due: accepted + 4 * hour, // when its sender is to be warned
-      parked: true,
+      suspended: true,
     });
     const warned = { ...after, warned: true };
     expect(conclude(warned, patience, accepted + 5 * hour, 0.5, resumed).due).toBe(accepted + 9 * hour);
@@ -98,7 +98,7 @@ describe("a round of attempts", () => {
     const verdict = conclude(after, patience, accepted + patience.lifetime, 0.5);
     expect(verdict.envelope.recipients.map(({ state }) => state)).toEqual(["delivered", "failed", "expired"]);
     expect(verdict.failed).toHaveLength(2);
-    expect(verdict.late).toEqual([]);
+    expect(verdict.delayed).toEqual([]);
     expect(verdict.expired).toBe(true);
     expect(isDone(verdict.envelope)).toBe(true);
   });

@@ -8,9 +8,9 @@ import type { Desk, Act as Word } from "../../../src/server/control/order.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
-import { careFor, type Keepsake } from "../../../src/server/spool/care.ts";
 import type { Disk } from "../../../src/server/spool/disk.ts";
 import type { Envelope, RecipientState } from "../../../src/server/spool/envelope.ts";
+import { fsckLocked, type KeptFile } from "../../../src/server/spool/fsck.ts";
 import { isDamaged, openSpool, type Spool } from "../../../src/server/spool/spool.ts";
 import { accepted, envelope, message, recipient } from "../delivery/letters.ts";
 import { fakeCarrier, patience, put, turnableClock } from "../delivery/office.ts";
@@ -290,10 +290,10 @@ const freeze: Act = {
 };
 
 /** As serve keeps it beside the messages. */
-const usage: Keepsake = {
+const usage: KeptFile = {
   name: "usage",
   fault: (text) => (text.startsWith("usage 1\n") ? undefined : 'expected "usage 1"'),
-  remedy: "set aside",
+  repair: "set aside",
 };
 
 async function overwrite(disk: Disk, path: string, text: string): Promise<void> {
@@ -340,7 +340,7 @@ const verifying: Act = {
         ? undefined
         : `${sound} is lost`,
     );
-    const care = await careFor(directory, later, disk);
+    const care = await fsckLocked(directory, later, disk);
     for await (const { fault, remedy, repaired } of verify({ word: "verify", repair: true, by }, care, [
       usage,
     ])) {

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Noted, openSpool, type Spool } from "../../../src/server/spool/spool.ts";
+import { type FailedAttempt, openSpool, type Spool } from "../../../src/server/spool/spool.ts";
 import { toOne } from "./to-one.ts";
 
 const at = Date.parse("2026-11-22T14:11:00.000Z");
@@ -38,7 +38,7 @@ afterEach(async () => {
 const file = (): string => join(directory, "history", id);
 
 /** Attempt number `count`, in vain. */
-const noted = (count: number, text = `try ${String(count)}`): Noted => ({
+const noted = (count: number, text = `try ${String(count)}`): FailedAttempt => ({
   recipient: "x@example.net",
   code: 451,
   status: "4.4.1",

@@ -1,55 +1,50 @@
 /**
- * What src/server/submission assumes of smtp-server's insides. They are no promise of the library: when a new version
- * changes one, this fails, names the function, and says what to look at before the digest is brought up to date.
+ * Guards what src/server/submission/smtp-server-insides.ts lists: when a new version of the library changes a method,
+ * this fails, names it, and says what to look at before the digest is brought up to date.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { Socket } from "node:net";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
 import { SMTPServer } from "smtp-server/lib/smtp-server.js";
 import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
 import { describe, expect, test } from "vitest";
+import { insides } from "../../../src/server/submission/smtp-server-insides.ts";
 
-type Row = readonly [of: object, name: string, assumption: string, digest: string];
+const classes = { SMTPConnection, SMTPServer, SMTPStream } as const;
 
-const connection = SMTPConnection.prototype;
-const stream = SMTPStream.prototype;
-const server = SMTPServer.prototype;
+/** Of the methods' sources. */
+const digests: Readonly<Record<string, string>> = {
+  "SMTPConnection.init": "67b68fcaf9a0",
+  "SMTPConnection._createParser": "969851c58da1",
+  "SMTPStream._write": "320ae0c4e718",
+  "SMTPStream._feedDataStream": "f8d36018f7c4",
+  "SMTPConnection._armTimeout": "b5bf382e684e",
+  "SMTPConnection._onError": "e8f6b8a6a96f",
+  "SMTPServer._handleProxy": "95b040fae0e7",
+  "SMTPServer._expectsProxyHeader": "19b909b66bd3",
+  "SMTPServer._resolveSNI": "bf613c3aeac4",
+  "SMTPServer.connect": "760cd6611cf5",
+  "SMTPConnection._setListeners": "cbf83a7bef4c",
+  "SMTPConnection._onCloseEvent": "bdd86ac20aaf",
+  "SMTPConnection._onClose": "4980a7a5f4c3",
+  "SMTPConnection.close": "037caa361bbc",
+  "SMTPConnection.upgrade": "d9470b13d9d8",
+  "SMTPStream.startDataMode": "38ea172d03e0",
+  "SMTPStream.continue": "d5a929d9939d",
+  "SMTPStream._endDataMode": "cf295c69c1b4",
+  "SMTPStream._flushData": "7cc58b96b5bd",
+  "SMTPServer._acceptSocket": "f37460a82eb1",
+  "SMTPServer._upgrade": "252f1aa1e421",
+  "SMTPServer._onError": "902a959fc19b",
+  "SMTPServer._normalizeHostname": "786ded0d2c23",
+  "SMTPStream._countDataBytes": "c251edbbc2b2",
+  "SMTPServer.updateSecureContext": "b5d71077c3e2",
+};
 
-const replaced: readonly Row[] = [
-  [connection, "init", "only sets listeners and leads to the greeting", "67b68fcaf9a0"],
-  [connection, "_createParser", "makes the parser, in the constructor and again for TLS", "969851c58da1"],
-  [stream, "_write", "is all that reads a client's octets", "320ae0c4e718"],
-  [stream, "_feedDataStream", "reads what is a message's", "f8d36018f7c4"],
-  [connection, "_armTimeout", "only arms the idle timeout", "b5bf382e684e"],
-  [connection, "_onError", "hears of socket errors and failed handshakes", "e8f6b8a6a96f"],
-  [server, "_handleProxy", "is called once for every socket, its options reach connect()", "95b040fae0e7"],
-  [server, "_expectsProxyHeader", "tells _acceptSocket() to guard a socket", "19b909b66bd3"],
-  [server, "_resolveSNI", "finds the context of a name, or the first one", "bf613c3aeac4"],
-  [server, "connect", "makes the connection and calls init()", "760cd6611cf5"],
-];
-
-const leantOn: readonly Row[] = [
-  [connection, "_setListeners", "pipes the socket into the parser, then calls back", "cbf83a7bef4c"],
-  [connection, "_onCloseEvent", "leads to _onClose()", "bdd86ac20aaf"],
-  [connection, "_onClose", "sets _closed, destroys an unfinished _dataStream", "4980a7a5f4c3"],
-  [connection, "close", "ends the socket, stops the parser, destroys what stays half open", "037caa361bbc"],
-  [
-    connection,
-    "upgrade",
-    "retires the parser, resumes on _socket inside TLS, sets _upgrading meanwhile",
-    "d9470b13d9d8",
-  ],
-  [stream, "startDataMode", "gives a stream of the message with its dots unstuffed", "38ea172d03e0"],
-  [stream, "continue", "goes on with what came behind the message", "d5a929d9939d"],
-  [stream, "_endDataMode", "hands what came behind the message to _write()", "cf295c69c1b4"],
-  [stream, "_flushData", "does nothing where _remainder is empty", "7cc58b96b5bd"],
-  [server, "_acceptSocket", "guards a socket until connect()", "f37460a82eb1"],
-  [server, "_upgrade", "calls back once, with a TLS socket or an error that has meta", "252f1aa1e421"],
-  [server, "_onError", "emits the error", "902a959fc19b"],
-  [server, "_normalizeHostname", "gives names one form, as updateSecureContext() does", "786ded0d2c23"],
-  [server, "updateSecureContext", "makes new contexts out of the options", "b5d71077c3e2"],
-];
+const methods = insides.filter(([, , use]) => use !== "read");
+const folder = new URL("../../../src/server/submission/", import.meta.url);
 
 describe("smtp-server", () => {
   test("is the version that was read", () => {
@@ -57,13 +52,37 @@ describe("smtp-server", () => {
     expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({ version: "3.21.6" });
   });
 
-  test.each([...replaced, ...leantOn])("%o %s: %s", (of, name, assumption, digest) => {
-    const member: unknown = Reflect.get(of, name);
+  test.each(methods)("%s.%s, which is %s: %s", (of, name, _use, assumption) => {
+    const member: unknown = Reflect.get(classes[of].prototype, name);
     if (typeof member !== "function") throw new Error(`smtp-server has no ${name} any more: ${assumption}`);
     expect(
       digestOf(member),
       `smtp-server's ${name} changed. Assumed: it ${assumption}. Read the new one.`,
-    ).toBe(digest);
+    ).toBe(digests[`${of}.${name}`]);
+  });
+
+  test("has each field that is read", () => {
+    const server = new SMTPServer({ disableReverseLookup: true });
+    const made = {
+      SMTPServer: server,
+      SMTPStream: new SMTPStream(),
+      SMTPConnection: new SMTPConnection(server, new Socket()),
+    };
+    for (const [of, name] of insides.filter(([, , use]) => use === "read"))
+      expect(made[of], `${of}.${name}`).toHaveProperty(name);
+  });
+
+  test("is touched nowhere but where the list says", () => {
+    const named = readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts") && path !== "smtp-server-insides.ts")
+      .flatMap((path) => [
+        ...readFileSync(new URL(path, folder), "utf8").matchAll(/(?:\w\??\.|override )(_\w+)/g),
+      ])
+      .map(([, name]) => name);
+    // Writable's own, which every stream has.
+    const ours = new Set(named.filter((name) => name !== "_final"));
+    const listed = new Set(insides.map(([, name]) => name).filter((name) => name.startsWith("_")));
+    expect([...ours].filter((name) => !listed.has(name ?? ""))).toEqual([]);
   });
 });
 

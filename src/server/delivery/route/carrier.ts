@@ -2,20 +2,22 @@
  * A way for mail to leave: by the MX records of each domain, through relays, or into a folder. The scheduler knows
  * only this; routes.ts makes one way of many.
  */
+
 import { addressLiteral, asciiDomain, domainOf } from "../../../smtp/address.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { log } from "../../log/log.ts";
 import type { Envelope } from "../../spool/envelope.ts";
-import { attempt, unreached } from "../hop/attempt.ts";
-import { type TellPace, tellNobody } from "../hop/pace.ts";
-import { peerWithPort } from "../hop/peer.ts";
-import type { Terms } from "../hop/terms.ts";
-import type { Letter, Outcome } from "../message/letter.ts";
+import { attempt, unreached } from "../attempt.ts";
+import type { OutgoingMessage, RecipientOutcome } from "../message/outgoing-message.ts";
+import type { NextHop } from "../next-hop.ts";
+import { peerWithPort } from "../next-hop.ts";
+import { type TellPace, tellNobody } from "../pace.ts";
 import type { StsPolicies } from "../tls/mta-sts.ts";
 import { hopsFor, isLenient } from "../tls/require-tls.ts";
 import { underPolicy } from "../tls/sts-policy.ts";
+import type { TransportSettings } from "../transport-settings.ts";
 import { deliverToFolder } from "./folder.ts";
-import { type Hop, isHostName, type Routing, routeByMx, routeToHost } from "./route.ts";
+import { isHostName, type Routing, routeByMx, routeToHost } from "./route.ts";
 
 export interface Carrier {
   /** Where the message of `envelope` goes for `address`; recipients with the same destination share a transaction. */
@@ -25,7 +27,7 @@ export interface Carrier {
    * because `signal` came first. Tells its pace, as long as that is not the first one, "works". Throws nothing that is
    * the next hop's, the network's or the disk's doing.
    */
-  carry(letter: Letter, signal: AbortSignal, tell?: TellPace): Promise<readonly Outcome[]>;
+  carry(letter: OutgoingMessage, signal: AbortSignal, tell?: TellPace): Promise<readonly RecipientOutcome[]>;
 }
 
 /**
@@ -37,7 +39,7 @@ export type Lookup = (host: string) => Promise<readonly string[]>;
 export function mxCarrier(
   routing: Routing,
   policies: StsPolicies | undefined,
-  terms: Terms,
+  terms: TransportSettings,
   now: () => number,
 ): Carrier {
   return {
@@ -67,7 +69,7 @@ function withoutSignatures(routing: Routing): Routing {
 const policyDomain = (domain: string): string => asciiDomain(domain) ?? domain.toLowerCase();
 
 /** A host that the operator named. */
-export type Relay = Omit<Hop, "address">;
+export type Relay = Omit<NextHop, "address">;
 
 /** How relays are looked up. */
 export interface Lookups {
@@ -82,7 +84,7 @@ export interface Lookups {
 export function relayCarrier(
   relays: readonly Relay[],
   lookups: Lookups,
-  terms: Terms,
+  terms: TransportSettings,
   now: () => number,
 ): Carrier {
   const name = relays.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
@@ -109,13 +111,13 @@ export function folderCarrier(directory: string, now: () => number): Carrier {
 }
 
 async function carryBy(
-  letter: Letter,
-  route: () => Promise<readonly Hop[] | Reply>,
-  terms: Terms,
+  letter: OutgoingMessage,
+  route: () => Promise<readonly NextHop[] | Reply>,
+  terms: TransportSettings,
   now: () => number,
   signal: AbortSignal,
   tell: TellPace = tellNobody,
-): Promise<readonly Outcome[]> {
+): Promise<readonly RecipientOutcome[]> {
   tell("talks"); // with name servers
   const found = await route();
   const hops = "code" in found ? found : hopsFor(found, letter.envelope);
@@ -127,9 +129,9 @@ async function carryBy(
 async function routeToRelays(
   relays: readonly Relay[],
   { lookup, policies }: Lookups,
-  terms: Terms,
+  terms: TransportSettings,
   lenient: boolean,
-): Promise<readonly Hop[] | Reply> {
+): Promise<readonly NextHop[] | Reply> {
   const found = await Promise.all(
     relays.map(async (relay) => {
       const hops = await routeToHost(relay.host, relay.port, lookup);
@@ -146,10 +148,10 @@ async function routeToRelays(
 
 /** `hops` as the MTA-STS policy of `domain` has them; a temporary reply where it lists none. */
 async function underSts(
-  hops: readonly Hop[] | Reply,
+  hops: readonly NextHop[] | Reply,
   domain: string,
   policies: StsPolicies | undefined,
-): Promise<readonly Hop[] | Reply> {
+): Promise<readonly NextHop[] | Reply> {
   if ("code" in hops || addressLiteral(domain) !== undefined) return hops;
   const policy = await policies?.of(domain);
   if (policy === undefined) return hops;

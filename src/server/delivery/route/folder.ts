@@ -8,7 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { replaceFile, syncDirectory } from "../../../durable.ts";
 import { errorCode, errorText } from "../../../failure.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import type { Letter, Outcome } from "../message/letter.ts";
+import type { OutgoingMessage, RecipientOutcome } from "../message/outgoing-message.ts";
 
 const mode = 0o600;
 
@@ -19,10 +19,10 @@ const mode = 0o600;
  */
 export async function deliverToFolder(
   directory: string,
-  letter: Letter,
+  letter: OutgoingMessage,
   now: () => number,
   signal: AbortSignal,
-): Promise<readonly Outcome[]> {
+): Promise<readonly RecipientOutcome[]> {
   const begun = now();
   const said = await store(directory, letter, signal);
   if (said === undefined) return [];
@@ -37,7 +37,7 @@ export async function deliverToFolder(
 
 async function store(
   directory: string,
-  { envelope, recipients, body }: Letter,
+  { envelope, recipients, body }: OutgoingMessage,
   signal: AbortSignal,
 ): Promise<Reply | undefined> {
   const { id, sender, smtputf8 } = envelope;

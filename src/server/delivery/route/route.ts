@@ -2,34 +2,14 @@
  * The next hops of a recipient's domain, in the order in which to try them (RFC 5321 section 5.1, RFC 7505).
  * Says where to go, or with a reply why there is no way; opens no connection.
  */
+
 import { isIP } from "node:net";
 import { addressLiteral, asciiDomain } from "../../../smtp/address.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
+import type { NextHop } from "../next-hop.ts";
 import { danePolicy } from "../tls/dane-policy.ts";
-import type { TlsPolicy } from "../tls/policy.ts";
 import { isPublic } from "./reach.ts";
 import { type Answer, answerTo, type MailExchanger, type Resolver } from "./resolver.ts";
-
-/** One address of one host. */
-export interface Hop {
-  /** Host name, which its certificate is for; the address again where there is no name. */
-  readonly host: string;
-  readonly address: string;
-  readonly port: number;
-  /** TLS from the first byte (RFC 8314 section 3.3), not by STARTTLS. */
-  readonly implicit?: boolean;
-  /** What the DNS or a policy demands of this host; absent where the route's own terms are all. */
-  readonly tls?: TlsPolicy;
-  /** The domain tries MTA-STS out: what would fail under it is told, and nothing follows (RFC 8461 section 5). */
-  readonly trial?: boolean;
-  /**
-   * Whether signatures prove that the domain named this host, or the operator did: REQUIRETLS asks (RFC 8689 section
-   * 4.2.1).
-   */
-  readonly authentic?: boolean;
-  /** The message was sent with REQUIRETLS: without verified TLS and that extension the host is none for it. */
-  readonly bound?: boolean;
-}
 
 export interface Routing {
   readonly resolver: Resolver;
@@ -47,7 +27,7 @@ const mostHosts = 10;
 const mostHops = 20;
 
 /** The hops for `domain` as it stands in a forward-path: a name, U-labels allowed, or an address literal. */
-export async function routeByMx(domain: string, routing: Routing): Promise<readonly Hop[] | Reply> {
+export async function routeByMx(domain: string, routing: Routing): Promise<readonly NextHop[] | Reply> {
   const literal = addressLiteral(domain);
   if (literal !== undefined)
     return usable([{ host: literal, address: literal, port: routing.port }], domain, routing);
@@ -106,7 +86,7 @@ async function addressesOf(
   hosts: readonly string[],
   origin: Origin,
   routing: Routing,
-): Promise<readonly Hop[] | Reply> {
+): Promise<readonly NextHop[] | Reply> {
   const { domain } = origin;
   const found = await Promise.all(hosts.map((host) => addressesOfHost(host, origin, routing)));
   const hops = found.flatMap((one) => one.hops);
@@ -120,7 +100,7 @@ async function addressesOfHost(
   host: string,
   { domain, names, authentic }: Origin,
   { resolver, port, random }: Routing,
-): Promise<{ readonly hops: readonly Hop[]; readonly trouble?: Reply }> {
+): Promise<{ readonly hops: readonly NextHop[]; readonly trouble?: Reply }> {
   const answers = await Promise.all([resolver.ipv6(host), resolver.ipv4(host)]);
   const families = answers.map((answer) => (answer.kind === "found" ? shuffled(answer.values, random) : []));
   const addresses = alternating(families);
@@ -146,7 +126,11 @@ function alternating<Item>(lists: readonly (readonly Item[])[]): readonly Item[]
  * What is left when loopback and private addresses are not allowed. Where nothing is, the domain has said for
  * good that it takes no mail from outside: MX records to 127.0.0.1 were the custom before RFC 7505.
  */
-function usable(hops: readonly Hop[], domain: string, { privateAddresses }: Routing): readonly Hop[] | Reply {
+function usable(
+  hops: readonly NextHop[],
+  domain: string,
+  { privateAddresses }: Routing,
+): readonly NextHop[] | Reply {
   const left = hops.filter(({ address }) => privateAddresses || isPublic(address)).slice(0, mostHops);
   return left.length > 0
     ? left
@@ -158,7 +142,7 @@ export async function routeToHost(
   host: string,
   port: number,
   lookup: (host: string) => Promise<readonly string[]>,
-): Promise<readonly Hop[] | Reply> {
+): Promise<readonly NextHop[] | Reply> {
   if (isIP(host) !== 0) return [{ host, address: host, port }];
   const answer = await answerTo(lookup(host));
   if (answer.kind === "found") return answer.values.map((address) => ({ host, address, port }));

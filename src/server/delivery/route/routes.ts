@@ -5,7 +5,7 @@
 import { asciiDomain, domainOf } from "../../../smtp/address.ts";
 import { reply } from "../../../smtp/reply.ts";
 import type { Envelope } from "../../spool/envelope.ts";
-import { unreached } from "../hop/attempt.ts";
+import { unreached } from "../attempt.ts";
 import { wishesOf } from "../tls/require-tls.ts";
 import type { Carrier } from "./carrier.ts";
 

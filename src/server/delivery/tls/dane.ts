@@ -1,6 +1,6 @@
 /**
  * What TLSA records demand of a certificate (RFC 6698, RFC 7671, RFC 7672). Pure: whether the records may be
- * trusted is for route/route.ts to know, what comes of a certificate that does not match for hop/session.ts.
+ * trusted is for route/route.ts to know, what comes of a certificate that does not match for session.ts.
  */
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";

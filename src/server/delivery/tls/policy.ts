@@ -1,11 +1,10 @@
 /**
  * What TLS with one host of the next hop must be, whoever asked for it: the operator's route, the recipient
- * domain's MTA-STS policy or its TLSA records, or the message itself (REQUIRETLS). Pure; hop/session.ts does it.
+ * domain's MTA-STS policy or its TLSA records, or the message itself (REQUIRETLS). Pure; session.ts does it.
  */
+
 import { isIP } from "node:net";
 import { type ConnectionOptions, checkServerIdentity } from "node:tls";
-import type { Terms } from "../hop/terms.ts";
-import type { Hop } from "../route/route.ts";
 
 /** RFC 6698 section 2.1. */
 export interface Tlsa {
@@ -25,19 +24,38 @@ export type TlsPolicy =
   /** Always, with a certificate that one of `records` matches; `names` count for usage 2 only (RFC 7672 section 3). */
   | { readonly kind: "dane"; readonly names: readonly string[]; readonly records: readonly Tlsa[] };
 
+/** What the host itself has to do with it. */
+export interface DemandsOfHost {
+  readonly host: string;
+  /** TLS from the first octet. */
+  readonly implicit?: boolean;
+  /** What the DNS or a policy demands; absent where the route's settings are all. */
+  readonly tls?: TlsPolicy;
+}
+
+/** What the operator demands of all hosts of a route. */
+export interface DemandsOfRoute {
+  /** The least. */
+  readonly tls: "opportunistic" | "encrypted" | "verified";
+  /** Certificates in PEM to trust in place of the known CAs. */
+  readonly ca?: string;
+  /** A login, which goes over TLS only. */
+  readonly credentials?: object;
+}
+
 /**
  * The stricter of what the host's domain and what the operator demand. Records that DNSSEC vouches for prove more than
  * a known CA, so they stand above it; a password is never worth less than a connection that is encrypted.
  */
-export function policyFor(hop: Hop, terms: Terms): TlsPolicy {
+export function policyFor(hop: DemandsOfHost, settings: DemandsOfRoute): TlsPolicy {
   const { kind } = hop.tls ?? { kind: "opportunistic" };
   if (hop.tls?.kind === "dane") return hop.tls;
-  if (hop.tls?.kind === "verified" || terms.tls === "verified") {
+  if (hop.tls?.kind === "verified" || settings.tls === "verified") {
     const names = hop.tls?.kind === "verified" ? hop.tls.names : [hop.host];
-    const ca = hop.tls?.kind === "verified" && hop.tls.ca !== undefined ? hop.tls.ca : terms.ca;
+    const ca = hop.tls?.kind === "verified" && hop.tls.ca !== undefined ? hop.tls.ca : settings.ca;
     return { kind: "verified", names, ...(ca !== undefined && { ca }) };
   }
-  const needed = kind === "encrypted" || terms.tls === "encrypted" || hop.implicit || terms.credentials;
+  const needed = kind === "encrypted" || settings.tls === "encrypted" || hop.implicit || settings.credentials;
   return { kind: needed ? "encrypted" : "opportunistic" };
 }
 

@@ -2,9 +2,10 @@
  * What a message itself asks of TLS on its way (RFC 8689): with REQUIRETLS that every host is known for certain, proves
  * its name and takes the promise over; with `TLS-Required: No` that the demands of recipients' domains are passed over.
  */
+
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import type { Envelope } from "../../spool/envelope.ts";
-import type { Hop } from "../route/route.ts";
+import type { NextHop } from "../next-hop.ts";
 
 type Wishes = Pick<Envelope, "requireTls" | "tlsOptional" | "sender">;
 
@@ -23,9 +24,12 @@ export function wishesOf(wishes: Wishes): string {
  * a signed MX record, by TLSA records, by an MTA-STS policy in force, or because the operator named it (section 4.2.1).
  * A permanent reply where there is none.
  */
-export function hopsFor(hops: readonly Hop[], { requireTls, sender }: Wishes): readonly Hop[] | Reply {
+export function hopsFor(
+  hops: readonly NextHop[],
+  { requireTls, sender }: Wishes,
+): readonly NextHop[] | Reply {
   if (!requireTls) return hops;
-  const left = hops.flatMap((hop): readonly Hop[] => {
+  const left = hops.flatMap((hop): readonly NextHop[] => {
     const { tls, authentic } = hop;
     const proven = tls?.kind === "dane" || tls?.kind === "verified";
     if (!proven && !authentic) return [];

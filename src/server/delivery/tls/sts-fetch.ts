@@ -2,11 +2,12 @@
  * Fetches a domain's MTA-STS policy (RFC 8461 section 3.3): by HTTPS from one host name, whose certificate must be good,
  * once, and no redirection is followed. A stranger says where to: the address must be anybody's on the Internet.
  */
+
 import { get, type RequestOptions } from "node:https";
 import { isIPv6, type LookupFunction } from "node:net";
 import { checkServerIdentity } from "node:tls";
 import { errorText } from "../../../failure.ts";
-import { oneLine } from "../hop/peer.ts";
+import { oneLine } from "../host-reply.ts";
 import { isPublic } from "../route/reach.ts";
 import type { Resolver } from "../route/resolver.ts";
 

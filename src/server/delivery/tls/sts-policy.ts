@@ -2,7 +2,7 @@
  * MTA-STS as a domain publishes it (RFC 8461 section 3): the TXT record that tells of a policy, the policy's text, and
  * which hosts it lists. Pure; mta-sts.ts finds and keeps policies.
  */
-import type { Hop } from "../route/route.ts";
+import type { NextHop } from "../next-hop.ts";
 
 export interface StsPolicy {
   readonly mode: "enforce" | "testing" | "none";
@@ -91,18 +91,18 @@ export function isListed(host: string, { mx }: StsPolicy): boolean {
  * DANE stands above it (section 2): whom TLSA records are about is not asked for more.
  */
 export function underPolicy(
-  hops: readonly Hop[],
+  hops: readonly NextHop[],
   policy: StsPolicy,
-): { readonly left: readonly Hop[]; readonly unlisted: readonly Hop[] } {
+): { readonly left: readonly NextHop[]; readonly unlisted: readonly NextHop[] } {
   if (policy.mode === "none") return { left: hops, unlisted: [] };
-  const hasDane = ({ tls }: Hop): boolean => tls?.kind === "dane";
-  const isFine = (hop: Hop): boolean => hasDane(hop) || isListed(hop.host, policy);
+  const hasDane = ({ tls }: NextHop): boolean => tls?.kind === "dane";
+  const isFine = (hop: NextHop): boolean => hasDane(hop) || isListed(hop.host, policy);
   const unlisted = hops.filter((hop) => !isFine(hop));
   if (policy.mode === "testing") {
     return { left: hops.map((hop) => (hasDane(hop) ? hop : { ...hop, trial: true })), unlisted };
   }
   const left = hops
     .filter(isFine)
-    .map((hop): Hop => (hasDane(hop) ? hop : { ...hop, tls: { kind: "verified", names: [hop.host] } }));
+    .map((hop): NextHop => (hasDane(hop) ? hop : { ...hop, tls: { kind: "verified", names: [hop.host] } }));
   return { left, unlisted };
 }

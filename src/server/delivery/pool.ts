@@ -1,0 +1,112 @@
+/**
+ * Open sessions that have carried a message and may carry another. One is used again only for the same host under the
+ * same settings, and, unless the host took the last message a moment ago, after it has answered RSET: whatever happened
+ * while it waited costs a new connection and nothing else.
+ */
+
+import { type Connection, isPositive } from "../../smtp/client/connection.ts";
+import { within } from "../../smtp/client/deadline.ts";
+
+export interface Session {
+  readonly connection: Connection;
+  /** When it was opened, in milliseconds since the epoch. */
+  readonly opened: number;
+  /** Transactions begun. */
+  uses: number;
+  /** Whether the host took the message of the last one, which leaves nothing to reset (RFC 5321 section 4.1.1.4). */
+  clean: boolean;
+  /** Whether it was not opened for this message. */
+  readonly kept: boolean;
+  /** Whether it may be kept for another: not where TLS failed and would be tried again. */
+  readonly lasting: boolean;
+}
+
+/** Where sessions wait. */
+export interface SessionPool {
+  /**
+   * One that waits, and answers. `key` is all that decides where a connection leads and what it promises (session.ts,
+   * `sessionKey`).
+   */
+  take(key: string, signal: AbortSignal): Promise<Session | undefined>;
+  /** Lets `session`, which is in order, wait; says goodbye instead where it has done enough. */
+  keep(key: string, session: Session): void;
+  /** Says goodbye to all, and keeps none any more. */
+  close(): void;
+}
+
+/** Our choices. Milliseconds, but for the messages; Postfix lets a session live for 300 seconds, too. */
+const longestIdle = 5_000;
+const longestLife = 300_000;
+const mostMessages = 100;
+const mostKept = 100;
+const answerToReset = 10_000;
+/** So long one is taken to be alive without a word. */
+const lively = 1_000;
+
+interface Kept {
+  readonly key: string;
+  readonly session: Session;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  /** Lets it wait no more. */
+  readonly wake: () => void;
+}
+
+/** `now` is in milliseconds since the epoch. */
+export function newSessionPool(now: () => number): SessionPool {
+  /** The one that has waited longest comes first. */
+  const waiting = new Set<Kept>();
+  let closed = false;
+
+  function leave(kept: Kept): void {
+    kept.wake();
+    kept.session.connection.quit();
+  }
+
+  function newest(key: string): Kept | undefined {
+    let found: Kept | undefined;
+    for (const kept of waiting) if (kept.key === key) found = kept;
+    return found;
+  }
+
+  return {
+    async take(key, signal) {
+      for (let kept = newest(key); kept; kept = newest(key)) {
+        kept.wake();
+        const { connection, clean } = kept.session;
+        const ready = clean && now() - kept.since < lively;
+        if (connection.isQuiet && (ready || (await isReset(connection, signal))))
+          return { ...kept.session, kept: true };
+        connection.close();
+      }
+      return undefined;
+    },
+    keep(key, session) {
+      const { connection, uses, opened, lasting } = session;
+      const worn = uses >= Math.min(mostMessages, connection.limits.mails) || now() - opened >= longestLife;
+      if (closed || !lasting || worn || !connection.isQuiet) return connection.quit();
+      const timer = setTimeout(() => leave(kept), longestIdle).unref();
+      const wake = (): void => {
+        waiting.delete(kept);
+        clearTimeout(timer);
+        connection.wake();
+      };
+      const kept: Kept = { key, session, since: now(), wake };
+      waiting.add(kept);
+      connection.rest(wake);
+      for (const oldest of waiting) {
+        if (waiting.size <= mostKept) break;
+        leave(oldest);
+      }
+    },
+    close() {
+      closed = true;
+      for (const kept of waiting) leave(kept);
+    },
+  };
+}
+
+/** Back at the state before MAIL (RFC 5321 section 4.1.1.5); false where the host does not say so in time. */
+export async function isReset(connection: Connection, signal: AbortSignal): Promise<boolean> {
+  return within(signal, answerToReset, async (bound) => isPositive(await connection.command("RSET", bound)));
+}

@@ -1,0 +1,206 @@
+/**
+ * One delivery round of one message: attempts at its destinations, side by side or one after the other, then what
+ * follows from them. A round may end early, between two attempts. The envelope tells who has been tried since the
+ * message became due, so that the next round goes on with the others.
+ */
+import { bodyOffset } from "../../smtp/header.ts";
+import { unreached } from "../delivery/attempt.ts";
+import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
+import type { TellPace } from "../delivery/pace.ts";
+import type { Carrier } from "../delivery/route/carrier.ts";
+import { inHand } from "../log/in-hand.ts";
+import { log, logBug } from "../log/log.ts";
+import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";
+import type { Suspension } from "./destinations.ts";
+import { type DeliveryState, openRecorder, type RecorderDependencies } from "./recorder.ts";
+import { conclude, isDone, isOpen, type RetryPolicy } from "./verdict.ts";
+
+/** What a round needs besides the message. */
+export interface RoundDependencies {
+  readonly recorder: RecorderDependencies;
+  readonly carrier: Carrier;
+  readonly patience: RetryPolicy;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly random: () => number;
+  /** No new attempts. */
+  readonly stop: AbortSignal;
+  /** An end to those under way. */
+  readonly abort: AbortSignal;
+}
+
+/** How a message goes on after a round. */
+export interface NextRound {
+  /** Where somebody still waits. */
+  readonly destinations: readonly string[];
+  /** When its next round is due at the latest, in milliseconds since the epoch. */
+  readonly due: number;
+  /** Whether it waits for nothing but the end of pauses. */
+  readonly suspended: boolean;
+  /** What the spool does not know yet, because it could not be written. */
+  readonly unrecorded?: DeliveryState;
+}
+
+export interface DeliveryRound {
+  /** Destinations where somebody has not been tried since the message became due. */
+  left(): readonly string[];
+  /**
+   * An attempt at `destination`, which tells its pace, or, where that has a `pause`, none but the same consequences.
+   * Never rejects: a fault of ours leaves the recipients waiting, and what is known of the others counts.
+   */
+  deliver(destination: string, tell: TellPace, pause?: Suspension): Promise<readonly RecipientOutcome[]>;
+  /** Records what is known so far; gives it where that failed. */
+  save(): Promise<DeliveryState | undefined>;
+  /** Draws the verdict, after the last attempt; undefined when the message is done with. */
+  conclude(): Promise<NextRound | undefined>;
+}
+
+/** RFC 6532: a header in which we look for UTF-8 is no longer than this; our choice. */
+const longestHeader = 100_000;
+
+/** Where a message goes whose recipients are all done with, but for what their sender is still to be told. */
+export const nowhere = "";
+
+/** Where those recipients of `envelope` are that an attempt may still help; never empty. */
+export function destinationsOf(envelope: Envelope, carrier: Carrier): readonly string[] {
+  const all = [...byDestination(envelope, carrier).keys()];
+  return all.length > 0 ? all : [nowhere];
+}
+
+/** Begins a round of the message in this `state`. */
+export function openRound(state: DeliveryState, dependencies: RoundDependencies): DeliveryRound {
+  const { recorder: books, carrier, patience, now, random } = dependencies;
+  const { id, sender, due } = state.envelope;
+  const opened = now();
+  // It is being tried, whatever the clock was when that was foreseen.
+  const envelope = { ...state.envelope, due: Math.min(due, opened) };
+  const recorder = openRecorder({ ...state, envelope }, books);
+  const groups = byDestination(state.envelope, carrier);
+  /** What was said of recipients only because their destination pauses, and when the first pause ends. */
+  const suspendedReplies = new Set<LastReply>();
+  let resumed = Number.POSITIVE_INFINITY;
+
+  const tried = new Set<string>();
+  for (const [destination, recipients] of groups) {
+    if (recipients.every(({ reply }) => reply !== undefined && reply.at >= due && reply.at <= opened))
+      tried.add(destination);
+  }
+
+  function putOff(
+    recipients: readonly Recipient[],
+    { until, reply }: Suspension,
+  ): readonly RecipientOutcome[] {
+    const outcomes = unreached(recipients, reply, now());
+    for (const outcome of outcomes) suspendedReplies.add(outcome.reply);
+    resumed = Math.min(resumed, until);
+    return outcomes;
+  }
+
+  /** Whether nobody is waiting for anything but the end of a pause. */
+  function isSuspended({ recipients }: Envelope): boolean {
+    const open = recipients.filter(isOpen);
+    return open.length > 0 && open.every(({ reply }) => reply !== undefined && suspendedReplies.has(reply));
+  }
+
+  return {
+    left: () => [...groups.keys()].filter((destination) => !tried.has(destination)),
+    async deliver(destination, tell, pause) {
+      if (dependencies.stop.aborted) return [];
+      const recipients = groups.get(destination) ?? [];
+      const begun = now();
+      tried.add(destination);
+      try {
+        const outcomes = pause
+          ? putOff(recipients, pause)
+          : recipients.length === 0
+            ? []
+            : await carrier.carry(
+                await letterFor(state.envelope, recipients, books),
+                dependencies.abort,
+                tell,
+              );
+        if (outcomes.length < recipients.length && dependencies.abort.aborted) tried.delete(destination);
+        recorder.note(outcomes);
+        for (const outcome of outcomes) logDelivery(outcome, envelope, begun);
+        return outcomes;
+      } catch (error) {
+        logBug(`delivery of ${id} to ${destination}`, error);
+        return [];
+      }
+    },
+    async save() {
+      return (await recorder.save()) ? undefined : recorder.state();
+    },
+    async conclude() {
+      const { envelope } = recorder.state();
+      const verdict = conclude(
+        envelope,
+        patience,
+        now(),
+        random(),
+        isSuspended(envelope) ? resumed : undefined,
+      );
+      if (verdict.expired) log("expired", { id, from: sender });
+      if (await recorder.close(verdict)) {
+        if (isDone(verdict.envelope)) return undefined;
+        const { due: again, suspended } = verdict;
+        return { destinations: destinationsOf(verdict.envelope, carrier), due: again, suspended };
+      }
+      await recorder.save(); // a report that cannot be written must not cost us what is known of the deliveries
+      const again = now() + patience.first;
+      const { envelope: known, unreported } = recorder.state();
+      const unrecorded = { envelope: { ...known, due: again }, unreported };
+      return { destinations: destinationsOf(known, carrier), due: again, suspended: false, unrecorded };
+    },
+  };
+}
+
+function byDestination(envelope: Envelope, carrier: Carrier): ReadonlyMap<string, readonly Recipient[]> {
+  const groups = new Map<string, Recipient[]>();
+  for (const recipient of envelope.recipients.filter(isOpen)) {
+    const destination = carrier.destination(envelope, recipient.address);
+    const group = groups.get(destination);
+    if (group) group.push(recipient);
+    else groups.set(destination, [recipient]);
+  }
+  return groups;
+}
+
+async function letterFor(
+  envelope: Envelope,
+  recipients: readonly Recipient[],
+  { spool }: RecorderDependencies,
+) {
+  return {
+    envelope,
+    recipients,
+    utf8Header: envelope.smtputf8 && (await hasUtf8Header(spool, envelope.id)),
+    body: () => spool.body(envelope.id),
+  };
+}
+
+async function hasUtf8Header(spool: RecorderDependencies["spool"], id: string): Promise<boolean> {
+  const start = await spool.bodyStart(id, longestHeader);
+  return inHand(id, () => start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f));
+}
+
+/** The four delays of Postfix's log: until due, until begun, until the next hop was ready, until it answered. */
+function logDelivery(
+  { recipient, reply, transmitting, use }: RecipientOutcome,
+  envelope: Envelope,
+  begun: number,
+): void {
+  const { id, accepted, due } = envelope;
+  const delays = [due - accepted, begun - due, reply.at - begun - transmitting, transmitting] as const;
+  const [a, b, c, d] = delays.map((part) => Math.max(part, 0) / 1000);
+  const { relay, command } = reply;
+  log("delivery", {
+    id,
+    to: recipient.address,
+    relay,
+    delays: [a ?? 0, b ?? 0, c ?? 0, d ?? 0],
+    reply,
+    command,
+    ...(use !== undefined && { use }),
+  });
+}

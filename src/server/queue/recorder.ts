@@ -1,0 +1,143 @@
+/**
+ * How one message stands while it is delivered, and the way of that to the disk. Reports enter the spool
+ * before the envelope says that somebody was told, so that a crash in between tells twice rather than never.
+ * What was tried in vain goes into the history of a message that stays, for people. Where the spool cannot be written,
+ * the state is kept, so that at least this process repeats nothing.
+ */
+import { errorCode, errorText } from "../../failure.ts";
+import { isPositive } from "../../smtp/reply.ts";
+import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
+import type { ReportContent } from "../dsn/explanation.ts";
+import type { Reporter } from "../dsn/report.ts";
+import type { ReportedRecipient } from "../dsn/status-fields.ts";
+import { log, logBug } from "../log/log.ts";
+import type { Envelope, Recipient } from "../spool/envelope.ts";
+import { possibleCopies } from "../spool/history.ts";
+import type { FailedAttempt, Spool } from "../spool/spool.ts";
+import { isDone, type RoundVerdict, wanting, withOutcomes } from "./verdict.ts";
+
+export interface DeliveryState {
+  readonly envelope: Envelope;
+  /** Successes that the sender wants to hear of and has not been told. */
+  readonly unreported: readonly ReportedRecipient[];
+}
+
+export interface Recorder {
+  state(): DeliveryState;
+  note(outcomes: readonly RecipientOutcome[]): void;
+  /** Records what was noted. False where that failed, which is logged; it never rejects. */
+  save(): Promise<boolean>;
+  /** Tells the sender what `verdict` finds and records it, or removes the message; false as above. */
+  close(verdict: RoundVerdict): Promise<boolean>;
+}
+
+/** Where a ledger writes. */
+export interface RecorderDependencies {
+  readonly spool: Spool;
+  readonly report: Reporter;
+  /** Milliseconds for which delivery is tried. */
+  readonly lifetime: number;
+  /** Called with every report that has entered the spool. */
+  readonly wake: (envelope: Envelope) => void;
+}
+
+export function openRecorder(
+  state: DeliveryState,
+  { spool, report, lifetime, wake }: RecorderDependencies,
+): Recorder {
+  let { envelope, unreported } = state;
+  let writing: Promise<unknown> = Promise.resolve();
+  let failed: readonly FailedAttempt[] = [];
+  const { id } = envelope;
+
+  /** One write after the other, each of what is known when it begins. */
+  function write(work: () => Promise<void>): Promise<boolean> {
+    const mine = writing.then(async () => {
+      try {
+        await work();
+        return true;
+      } catch (error) {
+        if (errorCode(error) === "") logBug(`recording ${id}`, error);
+        else log("spool-trouble", { id, reason: errorText(error) });
+        return false;
+      }
+    });
+    writing = mine;
+    return mine;
+  }
+
+  async function tell(kind: ReportContent["kind"], told: readonly ReportedRecipient[]): Promise<void> {
+    if (told.length === 0) return;
+    wake(await report({ kind, recipients: told }, envelope, envelope.accepted + lifetime));
+  }
+
+  /** `recipients` with the copies that they may have already. */
+  async function told(
+    action: "failed" | "delayed",
+    recipients: readonly Recipient[],
+  ): Promise<readonly ReportedRecipient[]> {
+    if (recipients.length === 0) return [];
+    // What is only for people keeps no report back.
+    const history = [...(await spool.history(id).catch(() => [])), ...failed];
+    return recipients.map((recipient) => {
+      const copies = possibleCopies(history, recipient.address);
+      return { recipient, action, ...(copies > 0 && { copies }) };
+    });
+  }
+
+  async function tellSuccesses(): Promise<void> {
+    const told = unreported;
+    await tell("success", told);
+    unreported = unreported.filter((one) => !told.includes(one));
+  }
+
+  async function record(): Promise<void> {
+    await spool.record(envelope);
+    const noted = failed;
+    failed = [];
+    const trouble = noted.length > 0 ? await spool.note(id, noted) : undefined;
+    if (trouble !== undefined) log("history-lost", { id, reason: trouble });
+  }
+
+  return {
+    state: () => ({ envelope, unreported }),
+    note(outcomes) {
+      const wished = new Set(
+        wanting(
+          "SUCCESS",
+          envelope,
+          outcomes.map(({ recipient }) => recipient),
+        ),
+      );
+      const told = outcomes.flatMap(({ recipient, reply, taken }): readonly ReportedRecipient[] =>
+        wished.has(recipient) && (taken === "delivered" || taken === "relayed")
+          ? [{ recipient: { ...recipient, reply }, action: taken }]
+          : [],
+      );
+      unreported = [...unreported, ...told];
+      const refused = outcomes.filter(({ reply }) => !isPositive(reply));
+      failed = [
+        ...failed,
+        ...refused.map(({ recipient, reply }) => ({ ...reply, recipient: recipient.address })),
+      ];
+      envelope = withOutcomes(envelope, outcomes);
+    },
+    save: () =>
+      write(async () => {
+        await tellSuccesses();
+        await record();
+      }),
+    close: ({ envelope: next, failed, delayed }) =>
+      write(async () => {
+        await tellSuccesses();
+        if (envelope.sender === "" && failed.length > 0) log("report-dropped", { id });
+        await tell("failure", await told("failed", wanting("FAILURE", envelope, failed)));
+        envelope = { ...next, warned: envelope.warned };
+        await tell("delay", await told("delayed", wanting("DELAY", envelope, delayed)));
+        envelope = next;
+        if (!isDone(envelope)) return record();
+        await spool.remove(id); // the promise is kept
+        log("removed", { id });
+      }),
+  };
+}

@@ -1,0 +1,86 @@
+/**
+ * Slots for deliveries under way. So many may move at a time; one whose other side has been silent for a moment gives
+ * its slot back and waits beside them, where there is room for many more: a host that hangs costs a descriptor and some
+ * memory, and no slot. When it speaks it moves again, without having to ask. Of all the room a login has at most
+ * twice as much as it leaves free, so that there is always some for another.
+ */
+import type { Pace } from "../delivery/pace.ts";
+
+export interface Slot {
+  /** Learns whose step is next; at first it is ours. */
+  readonly tell: (pace: Pace) => void;
+  release(): void;
+}
+
+export interface Slots {
+  /** Whether another delivery may begin. */
+  free(): boolean;
+  /** Whether one of `login` may, as far as its share goes. */
+  hasShareFor(login: string): boolean;
+  take(login: string): Slot;
+}
+
+export interface SlotLimits {
+  /** Deliveries that move, at most, when another begins. */
+  readonly moving: number;
+  /** Deliveries under way, those included that wait for an answer. */
+  readonly all: number;
+}
+
+/**
+ * Milliseconds of silence. Our choice: 1000 hosts that hang have all been asked, 100 at a time, after half a second; a
+ * host far away may need longer for an answer, and then somebody else begins meanwhile.
+ */
+export const quietAfter = 50;
+
+/** `alarm` as in the scheduler's clock; `freed` is called when a place has become free in between. */
+export function newSlots(
+  { moving: most, all }: SlotLimits,
+  alarm: (after: number, ring: () => void) => () => void,
+  freed: () => void,
+): Slots {
+  const held = new Map<string, number>();
+  let moving = 0;
+  let underWay = 0;
+
+  function count(login: string, by: 1 | -1): void {
+    underWay += by;
+    const theirs = (held.get(login) ?? 0) + by;
+    if (theirs === 0) held.delete(login);
+    else held.set(login, theirs);
+  }
+
+  return {
+    free: () => moving < most && underWay < all,
+    hasShareFor: (login) => (held.get(login) ?? 0) < 2 * (all - underWay),
+    take(login) {
+      let moves = true;
+      let silence = (): void => undefined;
+      moving += 1;
+      count(login, 1);
+
+      function rest(): void {
+        if (!moves) return;
+        moves = false;
+        moving -= 1;
+        freed();
+      }
+
+      return {
+        tell(pace) {
+          silence();
+          if (pace === "waits") return rest();
+          if (!moves) moving += 1;
+          moves = true;
+          silence = pace === "talks" ? alarm(quietAfter, rest) : () => undefined;
+        },
+        release() {
+          silence();
+          if (moves) moving -= 1;
+          moves = false;
+          count(login, -1);
+        },
+      };
+    },
+  };
+}

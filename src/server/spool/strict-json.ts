@@ -1,0 +1,118 @@
+/**
+ * Reading JSON strictly by a table: one row per field of a type, each knowing how to read and to write it.
+ * What does not fit is a Mismatch, which says where.
+ */
+
+/** A value that is not what its place asks for. */
+export class Mismatch extends Error {
+  /** `at` is the place ("recipients[2].state", "" for the whole), `found` what stands there. */
+  constructor(at: string, expected: string, found: unknown) {
+    const what = found === undefined ? "nothing" : quote(found);
+    super(`${at === "" ? "" : `${at}: `}expected ${expected}, found ${what}`);
+    this.name = "Mismatch";
+  }
+}
+
+/** How the value of one place is read and written. */
+export interface Field<Value> {
+  /** Throws Mismatch. */
+  read(found: unknown, at: string): Value;
+  /** What to hand to JSON. */
+  write(value: Value): unknown;
+}
+
+/** A field that need not be there. */
+export interface OptionalField<Value> extends Field<Value> {
+  readonly optional: true;
+}
+
+/** One row for each field of `Shape`, optional exactly where `Shape` says so. */
+export type JsonFields<Shape> = {
+  readonly [Key in keyof Shape]-?: Record<never, never> extends Pick<Shape, Key>
+    ? OptionalField<Exclude<Shape[Key], undefined>>
+    : Field<Shape[Key]>;
+};
+
+/** A value that JSON carries as it is; `expected` says which, for people. */
+export function is<Value>(expected: string, test: (found: unknown) => found is Value): Field<Value> {
+  return {
+    read(found, at) {
+      if (!test(found)) throw new Mismatch(at, expected, found);
+      return found;
+    },
+    write: (value) => value,
+  };
+}
+
+/** One of the given words. */
+export function oneOf<Word extends string>(...words: readonly Word[]): Field<Word> {
+  return is(words.join(" or "), (found): found is Word => words.some((word) => word === found));
+}
+
+export function optional<Value>(field: Field<Value>): OptionalField<Value> {
+  return { optional: true, ...field };
+}
+
+export function list<Value>(item: Field<Value>): Field<readonly Value[]> {
+  return {
+    read(found, at) {
+      if (!Array.isArray(found)) throw new Mismatch(at, "a list", found);
+      return found.map((value: unknown, index) => item.read(value, `${at}[${String(index)}]`));
+    },
+    write: (values) => values.map((value) => item.write(value)),
+  };
+}
+
+/** A list that would mean nothing without an entry. */
+export function listOfSome<Value>(item: Field<Value>): Field<readonly Value[]> {
+  const any = list(item);
+  return {
+    ...any,
+    read(found, at) {
+      const values = any.read(found, at);
+      if (values.length === 0) throw new Mismatch(at, "at least one", found);
+      return values;
+    },
+  };
+}
+
+/** An object with exactly the fields of `rows`, written in their order. */
+export function record<Shape extends object>(rows: JsonFields<Shape>): Field<Shape> {
+  const table = Object.entries(rows) as readonly [string, Field<unknown> | OptionalField<unknown>][];
+  return {
+    read(found, at) {
+      const fields = fieldsOf(found, at);
+      for (const key of Object.keys(fields)) {
+        if (!Object.hasOwn(rows, key)) throw new Mismatch(at, "no unknown field", { [key]: fields[key] });
+      }
+      const present = table.filter(([key, field]) => Object.hasOwn(fields, key) || !("optional" in field));
+      const pairs = present.map(([key, field]) => [
+        key,
+        field.read(fields[key], at === "" ? key : `${at}.${key}`),
+      ]);
+      return Object.fromEntries(pairs) as Shape; // as the rows, which are made after the type, have read it
+    },
+    write(value) {
+      const fields = fieldsOf(value, "");
+      const present = table.filter(([key]) => fields[key] !== undefined);
+      return Object.fromEntries(present.map(([key, field]) => [key, field.write(fields[key])]));
+    },
+  };
+}
+
+/** The fields of an object; throws Mismatch where `found` is none. */
+export function fieldsOf(found: unknown, at: string): Record<string, unknown> {
+  if (typeof found !== "object" || found === null || Array.isArray(found)) {
+    throw new Mismatch(at, "an object", found);
+  }
+  return { ...found };
+}
+
+/** As JSON, so that nothing in it reaches a terminal unescaped, and short. */
+function quote(found: unknown): string {
+  const json = JSON.stringify(found).replace(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return json.length <= 60 ? json : `${json.slice(0, 60)}…`;
+}

@@ -1,0 +1,65 @@
+/** What a server says in answer to EHLO or LHLO: its extensions (RFC 5321 section 4.1.1.1) and limits (RFC 9422). */
+
+/** Those that a client of ours asks for. */
+export type Extension =
+  | "8BITMIME"
+  | "AUTH"
+  | "DSN"
+  | "PIPELINING"
+  | "REQUIRETLS"
+  | "SIZE"
+  | "SMTPUTF8"
+  | "STARTTLS";
+
+/** By keyword in upper case: the words behind it. */
+export type Keywords = ReadonlyMap<string, readonly string[]>;
+
+/**
+ * The keywords in the lines of a reply, codes and all. The first line has the server's name and no keyword; `AUTH=` is how
+ * old servers write it.
+ */
+export function keywordsIn(lines: readonly string[]): Keywords {
+  const keywords = new Map<string, string[]>();
+  for (const line of lines.slice(1)) {
+    const [, keyword = "", rest = ""] = /^\d{3}[ -]([^ \t=]+)[ \t=]?(.*)$/s.exec(line) ?? [];
+    if (keyword === "") continue;
+    const words = rest.split(/\s+/).filter((word) => word !== "");
+    const known = keywords.get(keyword.toUpperCase()) ?? [];
+    for (const word of words) known.push(word);
+    keywords.set(keyword.toUpperCase(), known);
+  }
+  return keywords;
+}
+
+/** How much a server takes at a time. Infinity where it does not say. */
+export interface ServerLimits {
+  /** Octets of a message (RFC 1870 section 4). */
+  readonly size: number;
+  /** Messages in one session. */
+  readonly mails: number;
+  /** Recipients of one message. */
+  readonly recipients: number;
+  /** Domains of these recipients. */
+  readonly domains: number;
+}
+
+/** Reads SIZE and LIMITS; limits that it does not know are passed over. */
+export function limitsIn(keywords: Keywords): ServerLimits {
+  const words = keywords.get("LIMITS") ?? [];
+  const limit = (name: string): number => {
+    const word = words.find((one) => one.toUpperCase().startsWith(`${name}=`)) ?? "";
+    return positive(word.slice(name.length + 1), 6);
+  };
+  return {
+    size: positive(keywords.get("SIZE")?.[0] ?? "", 20),
+    mails: limit("MAILMAX"),
+    recipients: limit("RCPTMAX"),
+    domains: limit("RCPTDOMAINMAX"),
+  };
+}
+
+/** A number of at most so many digits, 0 being none. */
+function positive(text: string, digits: number): number {
+  const number = /^\d+$/.test(text) && text.length <= digits ? Number(text) : 0;
+  return number > 0 ? number : Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,69 @@
+/** AUTH (RFC 4954) with a name and a password, by the first mechanism of ours that the server has, too. */
+import { createHmac } from "node:crypto";
+import { type Answer, type Connection, isPositive } from "./connection.ts";
+
+export interface Password {
+  readonly user: string;
+  readonly password: string;
+}
+
+/** What is said in answer to each 334; nothing where it is empty. `initial` goes along with AUTH. */
+interface Dialogue {
+  readonly initial?: string;
+  readonly responses: readonly ((challenge: Buffer) => string)[];
+}
+
+function plain({ user, password }: Password): Dialogue {
+  return { initial: `\0${user}\0${password}`, responses: [] };
+}
+
+/**
+ * In order of preference: PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), CRAM-MD5 (RFC 2195). The connection is
+ * under TLS, so the one with the fewest round trips comes first. Where the server names none of them, PLAIN is tried.
+ */
+const mechanisms: Readonly<Record<string, (login: Password) => Dialogue>> = {
+  PLAIN: plain,
+  LOGIN: ({ user, password }) => ({ responses: [() => user, () => password] }),
+  "CRAM-MD5": ({ user, password }) => ({
+    responses: [(challenge) => `${user} ${createHmac("md5", password).update(challenge).digest("hex")}`],
+  }),
+};
+
+/** A server that asks for more than it should gets empty responses; questions in all, our choice. */
+const mostQuestions = 8;
+
+/** Whether the server has AUTH at all; one that answers to HELO only does not tell. */
+export const hasLogin = (connection: Connection): boolean => connection.isOld || connection.offers("AUTH");
+
+/** How the dialogue ended. */
+export interface LoginResult {
+  readonly isIn: boolean;
+  /** What was said last, or why nothing was. */
+  readonly answer: Answer;
+}
+
+export async function logIn(
+  connection: Connection,
+  login: Password,
+  signal: AbortSignal,
+): Promise<LoginResult> {
+  const offered = (connection.keywords.get("AUTH") ?? []).flatMap((words) => words.toUpperCase().split("="));
+  const name = Object.keys(mechanisms).find((one) => offered.includes(one)) ?? "PLAIN";
+  const { initial, responses } = (mechanisms[name] ?? plain)(login);
+  const first = `AUTH ${name}${initial === undefined ? "" : ` ${base64(initial)}`}`;
+  let answer = await connection.command(first, signal);
+  let questions = 0;
+  for (; questions < mostQuestions && isQuestion(answer); questions++) {
+    const response = responses[questions]?.(challengeIn(answer)) ?? "";
+    answer = await connection.command(base64(response), signal);
+  }
+  // Who lets us in before it has asked for all has not seen the password.
+  return { isIn: isPositive(answer) && questions >= responses.length, answer };
+}
+
+const isQuestion = (answer: Answer): boolean => answer.kind === "reply" && /^334(?:[ -]|$)/.test(answer.text);
+
+const challengeIn = (answer: Answer): Buffer =>
+  Buffer.from(answer.kind === "reply" ? answer.text.slice(4) : "", "base64");
+
+const base64 = (text: string): string => Buffer.from(text).toString("base64");

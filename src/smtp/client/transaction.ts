@@ -1,0 +1,250 @@
+/**
+ * One mail transaction (RFC 5321 section 3.3, RFC 2033): MAIL, RCPT and DATA, in one piece where the server has
+ * PIPELINING (RFC 2920), then the message, read and sent piece by piece. Replies are told apart by the command that they
+ * answer; what they mean for anybody's mail is the caller's to say.
+ *
+ * Commands are written by `sendEnvelope` and replies read in order, so that another transaction's commands may stand in
+ * the server's way behind the final dot of this one.
+ */
+import type { Readable } from "node:stream";
+import { type Broken, type Connection, isParting, isPositive } from "./connection.ts";
+import { newDotStuffing } from "./dots.ts";
+
+/** The commands, whole but for their line ends. */
+export interface Commands {
+  readonly mail: string;
+  readonly recipients: readonly string[];
+}
+
+/** What a reply answers, as Postfix's log calls it. */
+export type Command = "MAIL FROM" | "RCPT TO" | "DATA" | "end of DATA";
+
+/** How it ended for the recipients that nothing else was said about. */
+export type Ending =
+  /** `isEarly`: before the server had all of the message. */
+  | { readonly kind: "reply"; readonly command: Command; readonly text: string; readonly isEarly: boolean }
+  /** A 421 in answer to something else, with which all that was to come is void. */
+  | { readonly kind: "parting"; readonly text: string }
+  | Broken
+  /** The message cannot be read; the server did not get its end. */
+  | { readonly kind: "unreadable"; readonly error: unknown };
+
+export interface Exchange {
+  /** Recipients that RCPT was refused for, by their place among the commands. */
+  readonly refused: ReadonlyMap<number, string>;
+  /** How many were not. */
+  readonly accepted: number;
+  /** LMTP: what was said about each recipient at the end of the message. */
+  readonly finals: ReadonlyMap<number, { readonly text: string; readonly isEarly: boolean }>;
+  readonly ending: Ending;
+  /** DATA was taken: the server waits for the message. */
+  readonly begun: boolean;
+  /** All of it has, and its end. */
+  readonly whole: boolean;
+}
+
+export interface TransactionOptions {
+  readonly signal: AbortSignal;
+  /** Milliseconds of silence after the end of the message. */
+  readonly finalPatience: number;
+  /** Told with each octet that moves, and once when all is said and only the answer is to come. */
+  readonly progress?: (what: "moving" | "waiting") => void;
+}
+
+/** How the server took the envelope. */
+interface Envelope {
+  readonly refused: Map<number, string>;
+  readonly accepted: readonly number[];
+  /** Absent where the message is to follow. */
+  readonly ending?: Ending;
+}
+
+/** Runs a transaction. `body` has CRLF line ends, dots as they are; it is read no further than it is sent. */
+export async function exchange(
+  connection: Connection,
+  commands: Commands,
+  body: Readable,
+  options: TransactionOptions,
+): Promise<Exchange> {
+  const { signal, progress } = options;
+  connection.heard = () => progress?.("moving");
+  body.on("error", () => undefined); // known when it is read
+  try {
+    progress?.("moving");
+    const { refused, accepted, ending } = connection.offers("PIPELINING")
+      ? await sendTogether(connection, commands, signal)
+      : await sendEach(connection, commands, signal);
+    const envelope = { refused, accepted: accepted.length };
+    if (ending) return { ...envelope, finals: new Map(), ending, begun: false, whole: false };
+    return { ...envelope, ...(await sendMessage(connection, accepted, body, options)) };
+  } finally {
+    body.destroy();
+    connection.heard = undefined;
+  }
+}
+
+/** RFC 2920 section 3.1: all in one piece; DATA has to be the last, and all replies are to be read. */
+async function sendTogether(
+  connection: Connection,
+  { mail, recipients }: Commands,
+  signal: AbortSignal,
+): Promise<Envelope> {
+  connection.write(mail, ...recipients, "DATA");
+  const sender = await connection.read(signal);
+  const refused = new Map<number, string>();
+  const accepted: number[] = [];
+  const ended = (ending: Ending): Envelope => ({ refused, accepted, ending });
+  if (sender.kind !== "reply") return ended(sender);
+  const mailRefused = isPositive(sender) ? undefined : refusal("MAIL FROM", sender.text);
+  if (isParting(sender.text)) return ended(refusal("MAIL FROM", sender.text));
+  for (const number of recipients.keys()) {
+    const answer = await connection.read(signal);
+    // What is said of recipients after the sender was refused is about the wrong order, not about them.
+    if (answer.kind !== "reply") return ended(mailRefused ?? answer);
+    if (isPositive(answer)) accepted.push(number);
+    else refused.set(number, answer.text);
+    if (isParting(answer.text)) return ended(mailRefused ?? { kind: "parting", text: answer.text });
+  }
+  const data = await connection.read(signal);
+  if (data.kind !== "reply") return ended(mailRefused ?? data);
+  if (!isGoAhead(data.text)) return ended(mailRefused ?? refusal("DATA", data.text));
+  if (mailRefused) {
+    connection.close(); // it takes a message from nobody: whatever follows could be read as one
+    return ended(mailRefused);
+  }
+  if (accepted.length > 0) return { refused, accepted };
+  connection.write("."); // to nobody: RFC 2920 section 3.1 has it ended at once
+  const end = await connection.read(signal);
+  return ended(end.kind === "reply" ? refusal("DATA", end.text) : end);
+}
+
+/** One by one, each reply before the next command. */
+async function sendEach(
+  connection: Connection,
+  { mail, recipients }: Commands,
+  signal: AbortSignal,
+): Promise<Envelope> {
+  const refused = new Map<number, string>();
+  const accepted: number[] = [];
+  const ended = (ending: Ending): Envelope => ({ refused, accepted, ending });
+  const sender = await connection.command(mail, signal);
+  if (sender.kind !== "reply") return ended(sender);
+  if (!isPositive(sender)) return ended(refusal("MAIL FROM", sender.text));
+  let last = sender.text;
+  for (const [number, recipient] of recipients.entries()) {
+    const answer = await connection.command(recipient, signal);
+    if (answer.kind !== "reply") return ended(answer);
+    last = answer.text;
+    if (isPositive(answer)) accepted.push(number);
+    else refused.set(number, last);
+    if (isParting(last)) return ended({ kind: "parting", text: last });
+  }
+  if (accepted.length === 0) return ended(refusal("RCPT TO", last));
+  const data = await connection.command("DATA", signal);
+  if (data.kind !== "reply") return ended(data);
+  return isGoAhead(data.text) ? { refused, accepted } : ended(refusal("DATA", data.text));
+}
+
+const refusal = (command: Command, text: string): Ending => ({
+  kind: "reply",
+  command,
+  text,
+  isEarly: false,
+});
+
+/** RFC 5321 section 4.3.2: 354. After a 250 the message would be read as commands. */
+const isGoAhead = (text: string): boolean => text.startsWith("3");
+
+/** The message goes out while replies are read: a server need not wait for its end to refuse it. */
+async function sendMessage(
+  connection: Connection,
+  accepted: readonly number[],
+  body: Readable,
+  { signal, finalPatience, progress }: TransactionOptions,
+): Promise<Omit<Exchange, "refused" | "accepted">> {
+  const isLmtp = connection.protocol === "lmtp";
+  const finals = new Map<number, { text: string; isEarly: boolean }>();
+  const sending: Sending = { isOver: false, stop: () => undefined };
+  let whole = false;
+  let ending: Ending | undefined;
+
+  /** Reads what is said about the message: all of it, or what comes before the sending is over. */
+  async function readReplies(isAfter: boolean): Promise<void> {
+    while (ending === undefined && (isAfter || !sending.isOver)) {
+      const answer = await connection.read(signal, isAfter ? finalPatience : 0);
+      if (answer.kind === "reply") note(answer.text);
+      else if (isAfter || answer.kind !== "late" || signal.aborted) ending = answer;
+    }
+  }
+
+  function note(text: string): void {
+    const isEarly = !whole;
+    const number = isLmtp ? accepted[finals.size] : undefined;
+    if (number !== undefined) finals.set(number, { text, isEarly });
+    if (!isLmtp || finals.size === accepted.length)
+      ending = { kind: "reply", command: "end of DATA", text, isEarly };
+    else if (isParting(text)) ending = { kind: "parting", text };
+  }
+
+  connection.state = "sending message body";
+  const reading = readReplies(false).then(() => sending.stop());
+  const result = await sendBody(connection, body, sending, signal, progress);
+  whole = result.kind === "sent";
+  sending.isOver = true;
+  connection.interrupt();
+  await reading;
+  if (whole && ending === undefined) {
+    progress?.("waiting");
+    await readReplies(true);
+  }
+  const last = ending ?? (result.kind === "sent" ? { kind: "lost" as const } : result);
+  return { finals, ending: last, begun: true, whole };
+}
+
+type Sent = Exclude<Ending, { kind: "reply" } | { kind: "parting" }> | { readonly kind: "sent" };
+
+/** Where whoever reads replies tells that there is no use in sending more. */
+interface Sending {
+  isOver: boolean;
+  stop: () => void;
+}
+
+/** Octets of the message that are looked at in one turn of the event loop; our choice. */
+const turn = 64 * 1024;
+
+async function sendBody(
+  connection: Connection,
+  body: Readable,
+  sending: Sending,
+  signal: AbortSignal,
+  progress: TransactionOptions["progress"],
+): Promise<Sent> {
+  const stuffing = newDotStuffing();
+  const chunks = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+  // A body that says nothing any more may not even hear that it is destroyed, and a server may take nothing any more.
+  const stopped = new Promise<"stopped">((resolve) => {
+    sending.stop = () => {
+      sending.isOver = true;
+      resolve("stopped");
+    };
+  });
+  try {
+    while (!sending.isOver) {
+      const next = await Promise.race([stopped, chunks.next()]);
+      if (next === "stopped") break;
+      if (next.done) {
+        connection.state = "sending end of data";
+        return (await connection.send(stuffing.end(), signal)) ?? { kind: "sent" };
+      }
+      progress?.("moving"); // as fast as the server takes them
+      for (let at = 0; at < next.value.length && !sending.isOver; at += turn) {
+        const taken = connection.send(stuffing.next(next.value.subarray(at, at + turn)), signal);
+        const broken = await Promise.race([stopped, taken]);
+        if (broken !== undefined && broken !== "stopped") return broken;
+      }
+    }
+    return { kind: "late" };
+  } catch (error) {
+    return { kind: "unreadable", error };
+  }
+}
