@@ -4,6 +4,7 @@
  * "latin1" strings, one character an octet, so that a file goes out as it is.
  */
 
+import { encode, wrap } from "nodemailer/lib/base64";
 import type { MessageData } from "./plan.ts";
 
 /**
@@ -303,11 +304,8 @@ const plainPart = (type: string, octets: Uint8Array): string =>
 
 /** In lines of 76 characters, the longest that RFC 2045 section 6.8 allows. */
 function base64(octets: Uint8Array): string {
-  const lines =
-    Buffer.from(octets)
-      .toString("base64")
-      .match(/.{1,76}/g) ?? [];
-  return `Content-Transfer-Encoding: BASE64\n\n${lines.map((line) => `${line}\n`).join("")}\n`;
+  const lines = wrap(encode(Buffer.from(octets)), 76).replaceAll("\r\n", "\n");
+  return `Content-Transfer-Encoding: BASE64\n\n${lines === "" ? "" : `${lines}\n`}\n`;
 }
 
 const days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
