@@ -168,12 +168,12 @@ async function askedFor(
   answers: OptionAnswers<AuthOption>,
   implied: boolean,
 ): Promise<{ readonly need: Requirement; readonly types: string } | undefined> {
-  const wishes = [
+  const options = [
     ["auth-optional-strict", "strict"],
     ["auth-optional", "optional"],
     ["auth", "required"],
   ] as const;
-  const given = wishes.filter(([name]) => answers.has(name));
+  const given = options.filter(([name]) => answers.has(name));
   const lists = await Promise.all(given.map(([name]) => answers.text(name)));
   const [first] = given;
   if (first)

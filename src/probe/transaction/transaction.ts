@@ -20,10 +20,10 @@ export async function run(
   journal: RunJournal,
   dependencies: ProbeDependencies,
 ): Promise<number> {
-  const line = await dial(plan, transcript, dependencies);
-  if (line === undefined) return leave("connect").status;
-  journal.connected(line.to);
-  const ending = await runConnection(plan, line, { transcript, journal, dependencies });
+  const connection = await dial(plan, transcript, dependencies);
+  if (connection === undefined) return leave("connect").status;
+  journal.connected(connection.to);
+  const ending = await runConnection(plan, connection, { transcript, journal, dependencies });
   if (ending.how !== "again") return ending.status;
   // TLS was optional. The old connection may still carry half of a handshake, so this takes a new one.
   transcript.info("TLS did not come about; once more without it, on a new connection");
@@ -36,16 +36,16 @@ type SharedBySessions = Pick<ProbeSession, "transcript" | "journal" | "dependenc
 /** Everything on one connection, to its end. */
 async function runConnection(
   plan: ProbePlan,
-  line: ProbeConnection,
+  connection: ProbeConnection,
   shared: SharedBySessions,
 ): Promise<Ending> {
   const { protocol } = plan;
-  const conversation = openConversation(line.stream, {
+  const conversation = openConversation(connection.stream, {
     output: plan.output,
     transcript: shared.transcript,
     journal: shared.journal,
     timeout: protocol.timeout,
-    peer: line.peer,
+    peer: connection.peer,
     clock: shared.dependencies.clock,
     ...(protocol.dropAfterSend === undefined ? {} : { dropAfterSend: protocol.dropAfterSend }),
   });
@@ -55,10 +55,10 @@ async function runConnection(
     offers: new Map(),
     isHelloDue: true,
     ...shared,
-    ...(line.host === undefined ? {} : { host: line.host }),
-    ...(line.port === undefined ? {} : { port: line.port }),
+    ...(connection.host === undefined ? {} : { host: connection.host }),
+    ...(connection.port === undefined ? {} : { port: connection.port }),
   };
-  const ending = await end(session, (await takeSteps(session)) ?? quit("ok"), line);
+  const ending = await end(session, (await takeSteps(session)) ?? quit("ok"), connection);
   await conversation.close();
   return ending;
 }
