@@ -1,81 +1,86 @@
-/** One run of the probe that wants to know whether its message arrives: --arrive. */
-import type { Letter, OpenMailbox, Wanted } from "./arrival/mailbox.ts";
-import { type Bound, type Mark, markField, newMark, readMark, writeMark } from "./arrival/mark.ts";
-import { type Eyes, newEyes } from "./monitor/eyes.ts";
-import { fateIn, type Sent } from "./monitor/pursuit.ts";
-import { whyNot } from "./monitor/submit.ts";
+/** One run of the probe with --arrive: it sends a marked message, and looks whether and when it arrives. */
+import type { FoundMessage, OpenMailbox, SearchCriteria } from "./arrival/mailbox.ts";
+import { type MailboxWatcher, watchMailboxes } from "./arrival/mailbox-watcher.ts";
+import { type MarkBinding, markField, newMark, type ProbeMark, readMark, writeMark } from "./arrival/mark.ts";
+import { fateIn, type SentProbe } from "./arrival/matching.ts";
+import type { ReceivedHop } from "./arrival/trace.ts";
+import { statusOf } from "./exit-status.ts";
+import { submissionFailure } from "./monitor/submit.ts";
 import { nagiosText } from "./nagios.ts";
-import type { Arrival, Data, Plan } from "./plan.ts";
-import { conclude, converse, type Spoken, type Streams } from "./probe.ts";
-import { judge, type Result } from "./result.ts";
-import { statusOf } from "./transaction/exit.ts";
-import type { World } from "./transaction/session.ts";
-import { nothingShown, silence } from "./transaction/silence.ts";
-import { arrivalLines } from "./transcript/arrival.ts";
-import type { Fate, Outcome } from "./verdict.ts";
+import type { ArrivalPlan, MessageData, ProbePlan } from "./plan.ts";
+import { conclude, type FinishedRun, type OutputStreams, runShown } from "./probe.ts";
+import { type Fate, type ProbeOutcome, type ProbeResult, resultOf, seconds } from "./result.ts";
+import type { ProbeDependencies } from "./transaction/session.ts";
+import { silentOutput, silentTranscript } from "./transaction/smtp-check.ts";
 
-/** What waiting takes from outside. */
-export interface Watch {
+/** What the wait needs from outside. */
+export interface ArrivalDependencies {
   readonly open: OpenMailbox;
-  /** Shows somebody that it goes on; returns what ends that. */
+  /** Shows that it is waiting; returns what ends that. */
   readonly waiting: (words: string) => () => void;
   /** Resolves after so many milliseconds, or when `signal` comes. */
   readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
 }
 
-type Expecting = Plan & { readonly arrival: Arrival; readonly data: Data };
+type PlanWithArrival = ProbePlan & { readonly arrival: ArrivalPlan; readonly data: MessageData };
 
 /** A plan whose message is to arrive somewhere. */
-export const expects = (plan: Plan): plan is Expecting =>
+export const hasArrival = (plan: ProbePlan): plan is PlanWithArrival =>
   plan.arrival !== undefined && plan.data !== undefined;
 
 /**
- * Opens the mailbox, does what `plan` says, waits for the message and tells of it. Returns the exit status: of the
- * conversation where that failed, else of the arrival; with --nagios the grade.
+ * Opens the mailbox, carries out `plan`, waits for the message and reports. Returns the exit status: of the SMTP
+ * session where that failed, else of the arrival; with --nagios the grade.
  */
 export async function probeArrival(
-  plan: Expecting,
-  streams: Streams,
-  world: World,
-  watch: Watch,
+  plan: PlanWithArrival,
+  streams: OutputStreams,
+  dependencies: ProbeDependencies,
+  watch: ArrivalDependencies,
 ): Promise<number> {
   const { arrival } = plan;
-  const eyes = newEyes([watch.open], watch.signal);
+  const watcher = watchMailboxes([watch.open], watch.signal);
   try {
-    await eyes.open(); // before anything is sent, as it may be where the message arrives
-    const blind = eyes.trouble();
-    if (blind) return tell(plan, streams, world, { fate: blind, at: world.now() });
-    const mark = newMark(world.random(16), world.now());
-    const bound = boundOf(plan, arrival.key ?? world.random(32));
+    await watcher.open(); // before anything is sent, as it may be the listener
+    const trouble = watcher.trouble();
+    if (trouble) return report(plan, streams, dependencies, { fate: trouble, at: dependencies.now() });
+    const mark = newMark(dependencies.random(16), dependencies.now());
+    const bound = boundOf(plan, arrival.key ?? dependencies.random(32));
     const marked = withMark(plan, mark, bound);
-    const spoken = await converse(quietFor(marked), arrival.nagios ? unseen : streams, world);
+    const spoken = await runShown(quietFor(marked), arrival.nagios ? unseen : streams, dependencies);
     const { at } = mark;
     if (spoken.status !== 0) {
       const { user = "", password = "" } = plan.auth ?? {};
-      const fate = whyNot(spoken.status, spoken.recorded, { user, password });
-      return tell(plan, streams, world, { fate, at, spoken });
+      const fate = submissionFailure(spoken.status, spoken.recorded, { user, password });
+      return report(plan, streams, dependencies, { fate, at, spoken });
     }
     const octets = unstuffed(marked.data);
     const { authority } = arrival;
-    const sent: Sent = { mark, bound, octets, ...(authority !== undefined && { authority }) };
-    const fate = await awaited(eyes, sent, arrival.timeout, world, watch);
+    const sent: SentProbe = { mark, bound, octets, ...(authority !== undefined && { authority }) };
+    const fate = await awaited(watcher, sent, arrival.timeout, dependencies, watch);
     if (arrival.key)
-      await eyes.tidy(world.now() - arrival.keep, (text) => readMark(text, bound) !== undefined);
-    return tell(plan, streams, world, { fate, at, spoken });
+      await watcher.tidy(dependencies.now() - arrival.keep, (text) => readMark(text, bound) !== undefined);
+    return report(plan, streams, dependencies, { fate, at, spoken });
   } finally {
-    await eyes.close();
+    await watcher.close();
   }
 }
 
-/** Milliseconds between two looks: soon at first, then seldom, as the mailbox is somebody else's. */
+/** Milliseconds between two looks: short at first, then longer, to spare somebody else's mailbox. */
 const shortest = 250;
 const longest = 5000;
 
-async function awaited(eyes: Eyes, sent: Sent, timeout: number, { now }: World, watch: Watch): Promise<Fate> {
+async function awaited(
+  watcher: MailboxWatcher,
+  sent: SentProbe,
+  timeout: number,
+  { now }: ProbeDependencies,
+  watch: ArrivalDependencies,
+): Promise<Fate> {
   const { id, at } = sent.mark;
   const until = now() + timeout;
-  const wanted: Wanted = {
+  const wanted: SearchCriteria = {
     mark: (field) => field.startsWith(id),
     report: (octets) => octets.includes(id),
   };
@@ -84,12 +89,12 @@ async function awaited(eyes: Eyes, sent: Sent, timeout: number, { now }: World, 
   try {
     for (let step = shortest; ; step = Math.min(step * 1.5, longest)) {
       const begun = now();
-      const letters: readonly Letter[] = await eyes.look(at, wanted);
-      const fate = fateIn(letters, { ...sent, ...(absentAt !== undefined && { absentAt }) }, now());
+      const messages: readonly FoundMessage[] = await watcher.look(at, wanted);
+      const fate = fateIn(messages, { ...sent, ...(absentAt !== undefined && { absentAt }) }, now());
       if (fate) return fate;
-      const trouble = eyes.trouble();
+      const trouble = watcher.trouble();
       if (!trouble) absentAt = begun;
-      if (now() >= until || watch.signal.aborted || eyes.blind())
+      if (now() >= until || watch.signal.aborted || watcher.isHopeless())
         return trouble ?? { kind: "missing", after: now() - at };
       await watch.pause(Math.min(step, until - now()), watch.signal);
     }
@@ -99,14 +104,14 @@ async function awaited(eyes: Eyes, sent: Sent, timeout: number, { now }: World, 
 }
 
 /** The whole envelope, so that the mark fits no other. */
-const boundOf = ({ protocol }: Plan, key: Uint8Array): Bound => ({
+const boundOf = ({ protocol }: ProbePlan, key: Uint8Array): MarkBinding => ({
   key,
   from: protocol.from,
   to: protocol.to.join(","),
 });
 
 /** The plan with the mark as its message's first field, and as its ENVID where it has none. */
-function withMark(plan: Expecting, mark: Mark, bound: Bound): Expecting {
+function withMark(plan: PlanWithArrival, mark: ProbeMark, bound: MarkBinding): PlanWithArrival {
   const field = Buffer.from(`${markField}: ${writeMark(mark, bound)}\r\n`);
   const { data, protocol } = plan;
   return {
@@ -116,41 +121,46 @@ function withMark(plan: Expecting, mark: Mark, bound: Bound): Expecting {
   };
 }
 
-/** RFC 5321 section 4.5.2, the other way round. */
-const unstuffed = ({ octets }: Data): Buffer =>
+/** RFC 5321 section 4.5.2, reversed. */
+const unstuffed = ({ octets }: MessageData): Buffer =>
   Buffer.from(Buffer.from(octets).toString("latin1").replace(/^\.\./gm, "."), "latin1");
 
-const quietFor = (plan: Expecting): Expecting =>
-  plan.arrival.nagios ? { ...plan, output: { ...nothingShown, json: false } } : plan;
+const quietFor = (plan: PlanWithArrival): PlanWithArrival =>
+  plan.arrival.nagios ? { ...plan, output: { ...silentOutput, json: false } } : plan;
 
 const nowhere = { write: () => undefined, terminal: false };
-const unseen: Streams = { stdout: nowhere, stderr: nowhere };
+const unseen: OutputStreams = { stdout: nowhere, stderr: nowhere };
 
-/** Exit statuses where the conversation went well. */
-const statuses: Readonly<Partial<Record<Outcome, number>>> = {
+/** Exit statuses where the SMTP session went well. */
+const statuses: Readonly<Partial<Record<ProbeOutcome, number>>> = {
   inbox: statusOf("ok"),
   spam: statusOf("spam"),
   late: statusOf("late"),
   overdue: statusOf("late"),
-  pending: statusOf("lostMail"), // told to stop before it was there
+  pending: statusOf("lostMail"), // interrupted before it was there
   delayed: statusOf("lostMail"),
   lost: statusOf("lostMail"),
   returned: statusOf("returned"),
   unseen: statusOf("unseen"),
 };
 
-interface Told {
+interface ArrivalEnd {
   readonly fate: Fate;
   readonly at: number;
-  /** Absent where nothing was said. */
-  readonly spoken?: Spoken;
+  /** Absent where there was no SMTP session. */
+  readonly spoken?: FinishedRun;
 }
 
-function tell(plan: Expecting, streams: Streams, world: World, { fate, at, spoken }: Told): number {
+function report(
+  plan: PlanWithArrival,
+  streams: OutputStreams,
+  dependencies: ProbeDependencies,
+  { fate, at, spoken }: ArrivalEnd,
+): number {
   const { arrival } = plan;
   const submitted = spoken?.status === 0 ? Math.round(spoken.took) : undefined;
   const judged = { ...arrival, route: "probe", provider: "", grades: {} };
-  const result = judge(judged, fate, at, submitted);
+  const result = resultOf(judged, fate, at, submitted);
   if (arrival.nagios) {
     streams.stdout.write(Buffer.from(nagiosText([result], () => arrival)));
     return result.grade;
@@ -161,26 +171,62 @@ function tell(plan: Expecting, streams: Streams, world: World, { fate, at, spoke
     recorded: { steps: [], errors: [result.words] },
     took: 0,
     transcript: {
-      ...silence,
+      ...silentTranscript,
       error: (text: string) => streams.stderr.write(Buffer.from(`*** ${text}\n`)),
     },
   };
   if (spoken === undefined || spoken.status === 0) show(result, fate, transcript);
-  conclude({ status, recorded, took }, plan, streams, world, { arrival: asJson(result, fate) });
+  conclude({ status, recorded, took }, plan, streams, dependencies, { arrival: asJson(result, fate) });
   return status;
 }
 
-/** What has gone wrong is an error, which --silent does not hide. */
-function show(result: Result, fate: Fate, transcript: Spoken["transcript"]): void {
+/** A message that did not arrive is an error, which --silent does not hide. */
+function show(result: ProbeResult, fate: Fate, transcript: FinishedRun["transcript"]): void {
   const [verdict = "", ...more] = arrivalLines(result, fate);
   if (fate.kind === "arrived") transcript.info(verdict);
   else transcript.error(verdict);
   for (const line of more) transcript.info(line);
 }
 
-const asJson = ({ outcome, grade, words }: Result, fate: Fate): unknown => ({
+const asJson = ({ outcome, grade, words }: ProbeResult, fate: Fate): unknown => ({
   outcome,
   grade,
   words,
   ...fate,
 });
+
+/**
+ * The result, and for a message that arrived its hops, what the receiving side found, and what was changed: a line
+ * each.
+ */
+function arrivalLines({ words }: ProbeResult, fate: Fate): readonly string[] {
+  if (fate.kind !== "arrived") return [`The message did not arrive: ${words}`];
+  const found = (["spf", "dkim", "dmarc"] as const).map(
+    (method) => `${method.toUpperCase()} ${fate.findings[method] ?? "not told"}`,
+  );
+  const changes = fate.changes.map(({ kind, field }) => plain(kinds[kind](field)));
+  return [
+    `The message arrived ${words}`,
+    ...fate.hops.map((hop, at) => plain(`Hop ${at + 1}: ${hopWords(hop)}`)),
+    `The receiving side says: ${found.join(", ")}`,
+    `Changed on the way: ${changes.length === 0 ? "nothing" : changes.join(", ")}`,
+  ];
+}
+
+const kinds = {
+  "field-gone": (field: string) => `${field} is gone`,
+  "field-changed": (field: string) => `${field} is another`,
+  "field-added": (field: string) => `${field} was added`,
+  "body-changed": () => "the body is another",
+} as const;
+
+function hopWords({ by, from, took, skew }: ReceivedHop): string {
+  const who = `${by === "" ? "somebody" : by}${from === "" ? "" : ` from ${from}`}`;
+  const time = took === undefined ? "at a time that cannot be read" : `after ${duration(took)}`;
+  return `${who}, ${time}${skew === undefined ? "" : `; its clock is off by ${seconds(skew)} or more`}`;
+}
+
+const duration = (took: number): string => (took < 0 ? `-${seconds(-took)}` : seconds(took));
+
+/** Strangers wrote the names. */
+const plain = (text: string): string => text.replace(/[^\x20-\x7e]+/g, "?").slice(0, 300);

@@ -1,30 +1,29 @@
-/** Results for Nagios, Icinga and their kin: one line, its figures behind a bar, a grade for an exit status. */
-import { type Result, seconds } from "./result.ts";
-import { type Grade, type Thresholds, urgency } from "./verdict.ts";
+/** Results for Nagios, Icinga and the like: one line, its figures behind a bar, a grade as exit status. */
+import { type Grade, type ProbeResult, seconds, type Thresholds, urgency } from "./result.ts";
 
 const names = ["OK", "WARNING", "CRITICAL", "UNKNOWN"] as const;
 
-/** The grade of all `results` together; unknown at best where there are none, or something of our own is in `trouble`. */
-export function worst(results: readonly Result[], trouble?: string): Grade {
+/** The grade of all `results` together; at least unknown where there are none, or this host had `trouble`. */
+export function worst(results: readonly ProbeResult[], trouble?: string): Grade {
   const grades = results.map(({ grade }) => grade);
   if (results.length === 0 || trouble !== undefined) grades.push(3);
   return grades.reduce((one, other) => (urgency[other] > urgency[one] ? other : one));
 }
 
 /**
- * The status line, and for several routes a line for each behind it. `thresholds` are a route's, by its name; `trouble` is
- * what this host could not do, such as writing a file.
+ * The status line, and for several routes a line for each behind it. `thresholds` are a route's, by its name; `trouble`
+ * is what this host could not do, such as writing a file.
  */
 export function nagiosText(
-  results: readonly Result[],
+  results: readonly ProbeResult[],
   thresholds: (route: string) => Thresholds | undefined,
   trouble?: string,
 ): string {
   const figures = results.flatMap((result) =>
     figuresOf(result, thresholds(result.route), results.length > 1),
   );
-  const told = results.length === 1 ? (results[0]?.words ?? "") : summary(results);
-  const words = trouble === undefined ? told : `${told}; ${trouble.replaceAll("|", "/")}`;
+  const text = results.length === 1 ? (results[0]?.words ?? "") : summary(results);
+  const words = trouble === undefined ? text : `${text}; ${trouble.replaceAll("|", "/")}`;
   const status = `PROBE ${names[worst(results, trouble)]} - ${words}${figures.length === 0 ? "" : ` | ${figures.join(" ")}`}\n`;
   if (results.length < 2) return status;
   const lines = [...results]
@@ -33,7 +32,7 @@ export function nagiosText(
   return `${status}${lines.join("")}`;
 }
 
-function summary(results: readonly Result[]): string {
+function summary(results: readonly ProbeResult[]): string {
   const bad = results.filter(({ grade }) => grade !== 0);
   if (results.length === 0) return "there is no route to probe";
   if (bad.length === 0) return `all ${results.length} routes are well, the slowest in ${slowest(results)}`;
@@ -41,13 +40,17 @@ function summary(results: readonly Result[]): string {
   return `${bad.length} of ${results.length} routes: ${first ? `${first.route} ${first.words}` : ""}`;
 }
 
-function slowest(results: readonly Result[]): string {
+function slowest(results: readonly ProbeResult[]): string {
   const times = results.flatMap(({ after }) => (after === undefined ? [] : [after]));
   return times.length === 0 ? "no time that is known yet" : seconds(Math.max(...times));
 }
 
 /** `'label'=value[unit];[warn];[crit];[min]`, seconds with a point whatever the locale. */
-function figuresOf(result: Result, thresholds: Thresholds | undefined, named: boolean): readonly string[] {
+function figuresOf(
+  result: ProbeResult,
+  thresholds: Thresholds | undefined,
+  named: boolean,
+): readonly string[] {
   const label = (what: string): string => (named ? `'${result.route.replace(/['=|]/g, "_")} ${what}'` : what);
   const limits = thresholds ? `;${figure(thresholds.warn)};${figure(thresholds.crit)}` : ";;";
   const { submitted, after } = result;

@@ -1,11 +1,11 @@
 /**
- * What one run of the probe shall do, after all options, files, variables and prompts: plain values, in the groups
- * that `--dump` prints. Made by options, obeyed by the transaction; neither knows how the other works.
+ * What one run of the probe is to do, after all options, files, variables and prompts: plain values, in the groups that
+ * `--dump` prints. The options make it, the transaction carries it out; neither knows how the other works.
  */
-import type { Where } from "./arrival/where.ts";
+import type { MailboxLocation } from "./arrival/location.ts";
 
-/** Where a run may be told to stop, in the order of the conversation. */
-export type Stop =
+/** Where a run may stop, in the order of the session. */
+export type StopPoint =
   | "PROXY"
   | "CONNECT"
   | "FIRST-HELO"
@@ -20,9 +20,9 @@ export type Stop =
   | "DOT";
 
 /** required: failing ends the run. optional: never does. strict: does when it was offered. */
-export type Need = "required" | "optional" | "strict";
+export type Requirement = "required" | "optional" | "strict";
 
-export type Transport =
+export type TransportPlan =
   | {
       readonly kind: "inet";
       /** As given; absent: the MX of the last recipient's domain, or of `copyRouting`. */
@@ -39,7 +39,7 @@ export type Transport =
   | { readonly kind: "unix"; readonly path: string }
   | { readonly kind: "pipe"; readonly command: string };
 
-export interface Protocol {
+export interface ProtocolPlan {
   readonly core: "smtp" | "esmtp" | "lmtp";
   readonly helo: string;
   /** Reverse-path without angle brackets; "" is the null one. */
@@ -52,21 +52,21 @@ export interface Protocol {
   /** Further parameters of MAIL and RCPT, as typed. */
   readonly mailParameters: readonly string[];
   readonly rcptParameters: readonly string[];
-  /** RFC 3461 ENVID, for which no xtext is needed; said where DSN is offered, with RET=HDRS. */
+  /** RFC 3461 ENVID, which needs no xtext; sent where DSN is offered, with RET=HDRS. */
   readonly envid?: string;
   /** Lines that are sent as they are, one character an octet, each after the stop point that it names. */
-  readonly rawLines: readonly { readonly after: Stop; readonly line: string }[];
+  readonly rawLines: readonly { readonly after: StopPoint; readonly line: string }[];
   /** How many messages in one session. */
   readonly messages: number;
   /** Milliseconds for a connection, a handshake and each reply; 0 for ever. */
   readonly timeout: number;
-  readonly quitAfter?: Stop;
-  readonly dropAfter?: Stop;
-  readonly dropAfterSend?: Stop;
+  readonly quitAfter?: StopPoint;
+  readonly dropAfter?: StopPoint;
+  readonly dropAfterSend?: StopPoint;
 }
 
-export interface Xclient {
-  readonly need: Need;
+export interface XclientPlan {
+  readonly need: Requirement;
   /** Each one command's attributes, encoded: "ADDR=192.0.2.1 NAME=x". */
   readonly commands: readonly string[];
   /** Names of attributes that must have been offered ("ADDR"); empty where that is not to be looked at. */
@@ -80,9 +80,9 @@ export interface ProxyHeader {
   readonly octets: Uint8Array;
 }
 
-export interface Tls {
+export interface TlsPlan {
   readonly kind: "starttls" | "on-connect";
-  readonly need: Need;
+  readonly need: Requirement;
   /** Node's names of the oldest and the newest version. */
   readonly oldest?: string;
   readonly newest?: string;
@@ -104,8 +104,8 @@ export interface Tls {
   readonly sni?: string;
 }
 
-export interface Auth {
-  readonly need: Need;
+export interface AuthPlan {
+  readonly need: Requirement;
   /** Mechanisms in the order in which to try them, upper case; empty: any. */
   readonly types: readonly string[];
   /** Name as announced -> mechanism as we know it: SPA -> NTLM, and what --auth-map adds. */
@@ -121,47 +121,16 @@ export interface Auth {
 }
 
 /**
- * What the message is made of, before tokens, MIME and fixing up: what --data, --body, --attach and their kin said.
- * Made by options; src/probe/message makes {@link Data} of it.
- */
-export interface Draft {
-  /** Absent: the standard template. */
-  readonly template?: Uint8Array;
-  /** Absent: the standard text. With attachments it is the first text/plain part. */
-  readonly body?: Uint8Array;
-  /** --attach, --attach-body, --attach-type and --attach-name in the order in which they were given. */
-  readonly attachments: readonly Attachment[];
-  /** Header lines of --add-header, in order; several in one where "\\n" stands between them. */
-  readonly added: readonly string[];
-  /** Header lines of --header and --h-NAME, in order. */
-  readonly replaced: readonly string[];
-  readonly fixup: boolean;
-  readonly stripFrom: boolean;
-  /** As typed, for the tokens; "" where there is none. */
-  readonly from: string;
-  readonly to: string;
-  readonly cc: string;
-  readonly bcc: string;
-}
-
-export type Attachment =
-  | { readonly kind: "part" | "body"; readonly octets: Uint8Array /** Its file's. */; readonly name?: string }
-  /** For the parts that follow. */
-  | { readonly kind: "type"; readonly type: string }
-  /** For the next part; absent: it shall have none. */
-  | { readonly kind: "name"; readonly name?: string };
-
-/**
  * The message as it goes over the wire before `.` CRLF: dots doubled and lines ended by CRLF, the last one too, unless
  * `fixup` was off.
  */
-export interface Data {
+export interface MessageData {
   readonly octets: Uint8Array;
   /** False: sent to the last octet as given, nothing appended. */
   readonly fixup: boolean;
 }
 
-export interface Output {
+export interface OutputPlan {
   readonly suppressData: boolean;
   /** Absent: not shown. */
   readonly timeLapse?: "integer" | "fraction";
@@ -182,16 +151,16 @@ export interface Output {
 }
 
 /** Where the message is to arrive, and when that is late. Times are milliseconds from the moment of sending. */
-export interface Arrival {
-  readonly where: Where;
+export interface ArrivalPlan {
+  readonly location: MailboxLocation;
   /** "" where nobody logs in. */
   readonly password: string;
   /** PEM of the CAs to trust there. */
   readonly ca?: string;
   readonly spamFolder?: string;
-  /** Name in the Authentication-Results that count. */
+  /** The authserv-id of the Authentication-Results that count. */
   readonly authority?: string;
-  /** How long it is waited for. */
+  /** How long to wait for it. */
   readonly timeout: number;
   readonly warn: number;
   readonly crit: number;
@@ -203,54 +172,16 @@ export interface Arrival {
   readonly nagios: boolean;
 }
 
-export interface Plan {
-  readonly transport: Transport;
-  readonly protocol: Protocol;
-  readonly xclient?: Xclient;
+export interface ProbePlan {
+  readonly transport: TransportPlan;
+  readonly protocol: ProtocolPlan;
+  readonly xclient?: XclientPlan;
   readonly proxy?: ProxyHeader;
-  readonly tls?: Tls;
-  readonly auth?: Auth;
+  readonly tls?: TlsPlan;
+  readonly auth?: AuthPlan;
   /** Absent where the run stops before it. */
-  readonly data?: Data;
-  /** Absent: nobody looks. */
-  readonly arrival?: Arrival;
-  readonly output: Output;
-}
-
-/** What a mechanism is told. */
-export interface Credentials {
-  readonly user: string;
-  readonly password: string;
-  readonly extra: ReadonlyMap<string, string>;
-  /** The server's name as given, for DIGEST-MD5 and NTLM. */
-  readonly host: string;
-  /** RFC 9266's tls-exporter, where there is TLS 1.3: for -PLUS mechanisms. */
-  readonly binding?: Uint8Array;
-  /** Random octets. */
-  readonly random: (count: number) => Uint8Array;
-}
-
-/** One SASL exchange: all octets, base64 is the transaction's. */
-export interface Exchange {
-  /** The initial response to go with AUTH; absent: AUTH goes alone. */
-  readonly initial?: Uint8Array;
-  /**
-   * The answer to a challenge; undefined ends the exchange in "*" (the server's proof was wrong, or it asks too
-   * often).
-   */
-  answer(challenge: Uint8Array): Uint8Array | undefined | Promise<Uint8Array | undefined>;
-  /**
-   * Why the exchange is no success, even though the server may say so: what was wrong, or what it still owes, such as
-   * the proof that it knows the password. Undefined where nothing is.
-   */
-  objection?(): string | undefined;
-}
-
-export interface Mechanism {
-  readonly name: string;
-  begin(credentials: Credentials): Exchange;
-  /**
-   * For PLAIN and LOGIN: `octets`, one of this mechanism's responses, with the password replaced by `words`.
-   */
-  hidden?(octets: Uint8Array, password: string, words: string): Uint8Array;
+  readonly data?: MessageData;
+  /** Absent: nothing is looked for. */
+  readonly arrival?: ArrivalPlan;
+  readonly output: OutputPlan;
 }

@@ -1,14 +1,14 @@
 /** The probe's eyes: a real Dovecot, into which mail comes by LMTP and out of which it is read by IMAP. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ImapAccount, openImap } from "../../src/probe/arrival/imap.ts";
-import type { Letter, Mailbox, Wanted } from "../../src/probe/arrival/mailbox.ts";
+import type { FoundMessage, Mailbox, SearchCriteria } from "../../src/probe/arrival/mailbox.ts";
 import { connect as connectClient } from "../server/submission/client.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
 import { realAsRoot } from "./root.ts";
 
 const { signal } = new AbortController();
-const everything: Wanted = { mark: () => true, report: () => true };
+const everything: SearchCriteria = { mark: () => true, report: () => true };
 
 describe.skipIf(!realAsRoot("dovecot imap", "dovecot sieve"))("a mailbox by IMAP", () => {
   let dovecot: Dovecot;
@@ -43,7 +43,7 @@ describe.skipIf(!realAsRoot("dovecot imap", "dovecot sieve"))("a mailbox by IMAP
     expect(said.filter((line) => /^250 2\.0\.0.*Saved/.test(line))).toHaveLength(messages.length);
   }
 
-  const subjects = (letters: readonly Letter[]): readonly (readonly string[])[] =>
+  const subjects = (letters: readonly FoundMessage[]): readonly (readonly string[])[] =>
     letters.map(({ place, folder, octets }) => [
       place,
       folder,

@@ -5,8 +5,8 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Exchange } from "../../src/probe/plan.ts";
-import { mechanismNamed } from "../../src/probe/sasl/mechanisms.ts";
+import { mechanismNamed } from "../../src/probe/mechanisms.ts";
+import type { SaslExchange } from "../../src/smtp/sasl/mechanism.ts";
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
 import { realAsRoot } from "./root.ts";
 
@@ -59,7 +59,7 @@ describe.skipIf(!realAsRoot("dovecot lmtp"))("with Dovecot", () => {
 async function converse(
   socket: ReturnType<typeof connect>,
   name: string,
-  exchange: Exchange,
+  exchange: SaslExchange,
 ): Promise<boolean> {
   const base64 = (octets: Uint8Array): string => Buffer.from(octets).toString("base64");
   const first = exchange.initial === undefined ? "" : `\tresp=${base64(exchange.initial)}`;

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { find, rows } from "../../src/probe/options/table.ts";
+import { arrivalOptions } from "../../src/probe/options/arrival.ts";
+import { find, groups } from "../../src/probe/options/table.ts";
 import { type SelfSigned, selfSigned } from "../tools/certificate.ts";
 import { pathOf, real } from "../tools/real.ts";
 import { type Case, masked, parseCases } from "./cases.ts";
@@ -111,6 +112,8 @@ test("every option is in some case", () => {
       if (/^--?h(eader)?-/.test(word)) used.add("header");
     }
   // Arrival needs a mailbox: test/interop/arrival.test.ts and test/probe/options/arrival.test.ts.
-  const here = rows.filter(({ group }) => group !== "arrival").map(({ name }) => name);
+  const here = groups
+    .filter((group) => group !== arrivalOptions)
+    .flatMap((group) => group.rows.map(({ name }) => name));
   expect(here.filter((name) => !used.has(name))).toEqual([]);
 });

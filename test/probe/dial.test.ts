@@ -1,8 +1,8 @@
 import { createServer } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import type { Plan } from "../../src/probe/plan.ts";
+import type { ProbePlan } from "../../src/probe/plan.ts";
 import { dial } from "../../src/probe/transaction/dial.ts";
-import type { World } from "../../src/probe/transaction/session.ts";
+import type { ProbeDependencies } from "../../src/probe/transaction/session.ts";
 import type { Transcript } from "../../src/probe/transcript/transcript.ts";
 
 /** Listens on 127.0.0.1 alone. */
@@ -36,11 +36,11 @@ async function way(
   const plan = {
     transport: { kind: "inet", port },
     protocol: { core: "esmtp", to: ["alice@example.net", "bob@example.org"], timeout },
-  } as unknown as Plan;
-  const world = {
+  } as unknown as ProbePlan;
+  const dependencies = {
     route: async (domain: string) => (domain === "example.org" ? hosts : []),
-  } as unknown as World;
-  const line = await dial(plan, transcript, world);
+  } as unknown as ProbeDependencies;
+  const line = await dial(plan, transcript, dependencies);
   onTestFinished(() => void line?.stream.destroy());
   return [line?.host, said];
 }

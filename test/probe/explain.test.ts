@@ -1,15 +1,15 @@
 import { createServer } from "node:net";
 import { createSecureContext, TLSSocket } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
-import type { Plan } from "../../src/probe/plan.ts";
+import type { ProbePlan } from "../../src/probe/plan.ts";
 import { probe } from "../../src/probe/probe.ts";
-import type { World } from "../../src/probe/transaction/session.ts";
+import type { ProbeDependencies } from "../../src/probe/transaction/session.ts";
 import { selfSigned } from "../tools/certificate.ts";
 
 const certificate = selfSigned(["localhost"], 30);
 
 /** What a run against a server with TLS from the beginning shows. */
-async function shown(changes: Partial<Plan["output"]>): Promise<string> {
+async function shown(changes: Partial<ProbePlan["output"]>): Promise<string> {
   const server = createServer((raw) => {
     const socket = new TLSSocket(raw, { isServer: true, secureContext: createSecureContext(certificate) });
     socket.on("error", () => undefined);
@@ -21,7 +21,7 @@ async function shown(changes: Partial<Plan["output"]>): Promise<string> {
   onTestFinished(() => void server.close());
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
-  const world: World = {
+  const dependencies: ProbeDependencies = {
     clock: () => 0,
     now: () => Date.now(),
     random: (count) => new Uint8Array(count),
@@ -34,7 +34,7 @@ async function shown(changes: Partial<Plan["output"]>): Promise<string> {
     }),
     save: () => undefined,
   };
-  const plan: Plan = {
+  const plan: ProbePlan = {
     transport: { kind: "inet", server: "localhost", port },
     protocol: {
       core: "esmtp",
@@ -69,7 +69,11 @@ async function shown(changes: Partial<Plan["output"]>): Promise<string> {
     text += Buffer.from(octets).toString();
   };
   expect(
-    await probe(plan, { stdout: { write, terminal: false }, stderr: { write, terminal: true } }, world),
+    await probe(
+      plan,
+      { stdout: { write, terminal: false }, stderr: { write, terminal: true } },
+      dependencies,
+    ),
   ).toBe(0);
   return text;
 }

@@ -1,11 +1,11 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Output, Plan } from "../../src/probe/plan.ts";
+import type { OutputPlan, ProbePlan } from "../../src/probe/plan.ts";
 import { probe } from "../../src/probe/probe.ts";
-import type { World } from "../../src/probe/transaction/session.ts";
+import type { ProbeDependencies } from "../../src/probe/transaction/session.ts";
 import { selfSigned } from "../tools/certificate.ts";
 
-const shown: Output = {
+const shown: OutputPlan = {
   suppressData: true,
   hints: { send: true, receive: true, info: true },
   hide: { send: false, receive: false, info: false, all: false },
@@ -17,7 +17,7 @@ const shown: Output = {
   json: false,
 };
 
-const world: World = {
+const dependencies: ProbeDependencies = {
   clock: () => performance.now(),
   now: () => Date.now(),
   random: (count) => new Uint8Array(count),
@@ -49,7 +49,7 @@ async function serverThat(serve: (socket: Socket) => void): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-const planFor = (port: number, changes: Partial<Plan> = {}, timeout = 500): Plan => ({
+const planFor = (port: number, changes: Partial<ProbePlan> = {}, timeout = 500): ProbePlan => ({
   transport: { kind: "inet", server: "127.0.0.1", port },
   protocol: {
     core: "esmtp",
@@ -75,7 +75,7 @@ interface Ran {
   readonly took: number;
 }
 
-async function ran(plan: Plan, terminal = false): Promise<Ran> {
+async function ran(plan: ProbePlan, terminal = false): Promise<Ran> {
   const said = { stdout: "", stderr: "" };
   const begun = performance.now();
   const into = (name: "stdout" | "stderr") => ({
@@ -84,7 +84,7 @@ async function ran(plan: Plan, terminal = false): Promise<Ran> {
     },
     terminal,
   });
-  const status = await probe(plan, { stdout: into("stdout"), stderr: into("stderr") }, world);
+  const status = await probe(plan, { stdout: into("stdout"), stderr: into("stderr") }, dependencies);
   return { ...said, status, took: performance.now() - begun };
 }
 

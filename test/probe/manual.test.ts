@@ -3,10 +3,9 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Option } from "../../src/cli/options.ts";
 import { line as checkup } from "../../src/commands/probe/checkup.ts";
-import { metrics } from "../../src/commands/probe/propagation/metrics.ts";
-import { line as propagation } from "../../src/commands/probe/propagation.ts";
+import { metrics, line as propagation } from "../../src/commands/probe/propagation.ts";
 import { line as report } from "../../src/commands/probe/report.ts";
-import { words } from "../../src/commands/probe.ts";
+import { subcommands } from "../../src/commands/probe.ts";
 import { part } from "../tools/manual.ts";
 
 interface Line {
@@ -21,9 +20,9 @@ const pageOf = (word: string): string =>
   readFileSync(new URL(`../../man/tpa-submit-probe-${word}.1`, import.meta.url), "utf8");
 
 test("every word is looked at, and named in tpa-submit-probe(1)", () => {
-  expect([...Object.keys(lines), "monitor"].sort()).toEqual(Object.keys(words).sort());
+  expect([...Object.keys(lines), "monitor"].sort()).toEqual(Object.keys(subcommands).sort());
   const page = readFileSync(new URL("../../man/tpa-submit-probe.1", import.meta.url), "utf8");
-  expect([...page.matchAll(/^\.It Cm (\S+)$/gm)].map(([, word]) => word)).toEqual(Object.keys(words));
+  expect([...page.matchAll(/^\.It Cm (\S+)$/gm)].map(([, word]) => word)).toEqual(Object.keys(subcommands));
 });
 
 describe.each(Object.entries(lines))("tpa-submit-probe-%s(1)", (word, line) => {

@@ -1,9 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { nagiosText, worst } from "../../src/probe/nagios.ts";
-import { type Judged, judge, type Result } from "../../src/probe/result.ts";
-import type { Fate } from "../../src/probe/verdict.ts";
+import { type Fate, type GradedRoute, type ProbeResult, resultOf } from "../../src/probe/result.ts";
 
-const judged: Judged = { route: "net", provider: "example.net", warn: 60_000, crit: 300_000, grades: {} };
+const judged: GradedRoute = {
+  route: "net",
+  provider: "example.net",
+  warn: 60_000,
+  crit: 300_000,
+  grades: {},
+};
 const report = {
   action: "failed",
   status: "5.1.1",
@@ -19,7 +24,7 @@ const arrived = (place: "inbox" | "spam", after: number): Fate => ({
   findings: {},
   changes: [],
 });
-const textOf = (...results: readonly Result[]): string => nagiosText(results, () => judged);
+const textOf = (...results: readonly ProbeResult[]): string => nagiosText(results, () => judged);
 
 describe("the line for Nagios", () => {
   test.each([
@@ -70,13 +75,13 @@ describe("the line for Nagios", () => {
       "PROBE UNKNOWN - the mailbox of x cannot be looked at: [2J no\n",
     ],
   ] satisfies readonly (readonly [Fate, number | undefined, string])[])("%j", (fate, submitted, expected) => {
-    expect(textOf(judge(judged, fate, 0, submitted))).toBe(expected);
+    expect(textOf(resultOf(judged, fate, 0, submitted))).toBe(expected);
   });
 
-  const well = judge(judged, arrived("inbox", 1000), 0, 100);
-  const late = judge({ ...judged, route: "it's=late" }, arrived("inbox", 70_000), 0, 100);
-  const blind = judge({ ...judged, route: "blind" }, { kind: "unseen", reason: "no login" }, 0, 100);
-  const down = judge({ ...judged, route: "down" }, { kind: "down", reason: "refused" }, 0);
+  const well = resultOf(judged, arrived("inbox", 1000), 0, 100);
+  const late = resultOf({ ...judged, route: "it's=late" }, arrived("inbox", 70_000), 0, 100);
+  const blind = resultOf({ ...judged, route: "blind" }, { kind: "unseen", reason: "no login" }, 0, 100);
+  const down = resultOf({ ...judged, route: "down" }, { kind: "down", reason: "refused" }, 0);
 
   test("of several routes tells the worst first, and each below", () => {
     expect(textOf(well, late, blind, down)).toBe(

@@ -2,6 +2,7 @@
  * What reads octets from outside takes time in proportion to their number: hostile forms of n, 4n and 16n, compared
  * with each other and not with a clock.
  */
+
 import { createReadStream } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,9 +11,8 @@ import { PassThrough, Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { findLines } from "../../src/config/positions.ts";
-import { hopsOf } from "../../src/probe/arrival/hops.ts";
-import { returnedIn } from "../../src/probe/arrival/returned.ts";
-import { digestMd5 } from "../../src/probe/sasl/digest.ts";
+import { deliveryReportIn } from "../../src/probe/arrival/delivery-report.ts";
+import { hopsOf } from "../../src/probe/arrival/trace.ts";
 import { openMime } from "../../src/server/delivery/message/mime-parts.ts";
 import { sevenBit } from "../../src/server/delivery/message/seven-bit.ts";
 import { readResponse } from "../../src/server/delivery/route/dns-message.ts";
@@ -40,6 +40,7 @@ import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
 import { isMessageId } from "../../src/smtp/message-id.ts";
 import { decodeWords, harmless, quotedLine, wrapped } from "../../src/smtp/mime-text.ts";
 import { parseReply } from "../../src/smtp/reply.ts";
+import { digestMd5 } from "../../src/smtp/sasl/digest.ts";
 import { saslprep } from "../../src/smtp/saslprep.ts";
 import { decodeXtext } from "../../src/smtp/xtext.ts";
 import { talkTo } from "../smtp/client/server.ts";
@@ -172,7 +173,7 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   "quoted-printable": (text) => quotedLine(text),
   "the way of a message": (text) => hopsOf(`Received: ${text}\r\n`, 0, 1),
   "a report about a message": (text) =>
-    returnedIn(Buffer.from(`Content-Type: multipart/report\r\n\r\nid${text}`), "id"),
+    deliveryReportIn(Buffer.from(`Content-Type: multipart/report\r\n\r\nid${text}`), "id"),
   "the parameters of MAIL": (text) => readParameters(mailParameters, text),
   "the parameters of RCPT": (text) => readParameters(rcptParameters, `ORCPT=${text}`),
   xtext: (text) => decodeXtext(text),

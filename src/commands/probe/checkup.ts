@@ -17,11 +17,10 @@ import { print } from "../../cli/output.ts";
 import { colourFor, startSpinner } from "../../cli/terminal.ts";
 import { address, duration, writeAddress } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
-import { gatherFacts, type Subject, type Surroundings } from "../../probe/checkup/gather.ts";
-import { type Finding, judgeFacts, type State, worstState } from "../../probe/checkup/judge.ts";
-import { firstLine, textIn } from "./given-file.ts";
+import { type CheckedService, type CheckupDependencies, gatherFacts } from "../../probe/checkup/gather.ts";
+import { type CheckFinding, type CheckState, judgeFacts, worstState } from "../../probe/checkup/judge.ts";
+import { firstLine, probeDependencies, textIn } from "./host.ts";
 import { asPlugin } from "./plugin.ts";
-import { surroundings } from "./surroundings.ts";
 
 const port = wholeNumber(1, 65_535);
 
@@ -60,7 +59,7 @@ export function run(argv: readonly string[]): Promise<number> {
 }
 
 const grades = { ok: 0, warning: 1, failed: 2, unknown: 3 } as const satisfies Readonly<
-  Record<State, number>
+  Record<CheckState, number>
 >;
 
 async function checkup(argv: readonly string[]): Promise<number> {
@@ -79,7 +78,7 @@ async function checkup(argv: readonly string[]): Promise<number> {
   return options.nagios ? grades[worst] : Number(worst === "failed");
 }
 
-async function subjectOf(host: string, options: Options): Promise<Subject> {
+async function subjectOf(host: string, options: Options): Promise<CheckedService> {
   if (isIP(host) === 0 && !/^[a-z0-9_.-]+$/i.test(host))
     throw usageMistake(line.name, `"${host}" is no host name`);
   const labels = host.split(".");
@@ -87,7 +86,7 @@ async function subjectOf(host: string, options: Options): Promise<Subject> {
   return {
     host,
     domain: domain ?? (labels.length > 2 && isIP(host) === 0 ? labels.slice(1).join(".") : host),
-    doors: [
+    ports: [
       { kind: "starttls", port: submission },
       { kind: "tls", port: submissions },
     ],
@@ -111,11 +110,11 @@ async function passwordOf(file: string | undefined): Promise<string> {
   );
 }
 
-function surroundingsOf({ nameserver, timeout }: Options): Surroundings {
+function surroundingsOf({ nameserver, timeout }: Options): CheckupDependencies {
   const resolver = new Resolver({ timeout: Math.min(timeout, 5000), tries: 2 });
   if (nameserver) resolver.setServers([writeAddress(nameserver)]);
   return {
-    names: {
+    dns: {
       resolve4: (name) => resolver.resolve4(name),
       resolve6: (name) => resolver.resolve6(name),
       resolveTxt: (name) => resolver.resolveTxt(name),
@@ -126,12 +125,12 @@ function surroundingsOf({ nameserver, timeout }: Options): Surroundings {
     },
     lookup: async (host: string) =>
       isIP(host) === 0 ? (await lookup(host, { all: true })).map((found) => found.address) : [host],
-    world: surroundings,
+    probe: probeDependencies,
   };
 }
 
 async function textOf(
-  findings: readonly Finding[],
+  findings: readonly CheckFinding[],
   host: string,
   { json, nagios }: Options,
 ): Promise<string> {
@@ -142,7 +141,7 @@ async function textOf(
 
 const words = { ok: "OK", warning: "WARNING", failed: "CRITICAL", unknown: "UNKNOWN" } as const;
 
-function nagiosLine(findings: readonly Finding[], host: string): string {
+function nagiosLine(findings: readonly CheckFinding[], host: string): string {
   const worst = worstState(findings);
   const bad = findings.filter(({ state }) => state === worst && state !== "ok");
   const [first] = bad;
@@ -155,7 +154,7 @@ function nagiosLine(findings: readonly Finding[], host: string): string {
 const marks = { ok: "ok", warning: "warning", failed: "FAILED", unknown: "unknown" } as const;
 const colours = { ok: "green", warning: "yellow", failed: "red", unknown: "magenta" } as const;
 
-async function listOf(findings: readonly Finding[]): Promise<string> {
+async function listOf(findings: readonly CheckFinding[]): Promise<string> {
   const paint = await colourFor(process.stdout);
   const lines: string[] = [];
   let area = "";

@@ -12,16 +12,14 @@ import {
   value,
 } from "../../cli/options.ts";
 import { print } from "../../cli/output.ts";
+import { colourFor, startSpinner } from "../../cli/terminal.ts";
 import { type Probes, readProbes } from "../../config/probes-file.ts";
 import { address, duration } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
 import { nagiosText, worst } from "../../probe/nagios.ts";
-import type { Result } from "../../probe/result.ts";
-import { keepProbing } from "./monitor/keep.ts";
-import { newFigures } from "./monitor/metrics.ts";
-import { openMonitor, type Told } from "./monitor/once.ts";
-import { showProgress } from "./monitor/progress.ts";
-import { resultTable } from "./monitor/table.ts";
+import { type ProbeResult, seconds } from "../../probe/result.ts";
+import { newMonitorMetrics } from "./monitor/metrics.ts";
+import { keepProbing, type MonitorReport, openMonitor } from "./monitor/rounds.ts";
 import { asPlugin } from "./plugin.ts";
 
 export const line = command({
@@ -58,7 +56,10 @@ export const line = command({
 
 export type Options = OptionsOf<typeof line.options>;
 
-/** Runs it. The exit status is the worst grade: 0 all is well, 1 warning, 2 critical, 3 unknown, and wrong usage with --nagios. */
+/**
+ * Runs it. The exit status is the worst grade: 0 ok, 1 warning, 2 critical, 3 unknown; with --nagios wrong usage, too,
+ * is 3.
+ */
 export function run(argv: readonly string[]): Promise<number> {
   return asPlugin("PROBE", argv, monitor);
 }
@@ -75,25 +76,25 @@ async function monitor(argv: readonly string[]): Promise<number> {
   process.once("SIGTERM", end).once("SIGINT", end);
   try {
     if (options.listen) {
-      const figures = newFigures();
+      const figures = newMonitorMetrics();
       const open = await openMonitor(probes, { ...options, figures });
       return await keepProbing(open, probes, { address: options.listen, figures }, stop.signal);
     }
-    const figures = options.prometheus === undefined ? undefined : newFigures();
+    const figures = options.prometheus === undefined ? undefined : newMonitorMetrics();
     const open = await openMonitor(probes, { ...options, figures });
     const progress = showProgress(open.routes.length);
-    const told = await open.round(stop.signal, progress.told).finally(progress.end);
-    print(await textOf(told, probes, options));
-    if (told.trouble !== undefined && !options.nagios)
-      process.stderr.write(`tpa-submit probe monitor: ${told.trouble}\n`);
-    return worst(told.results, told.trouble);
+    const report = await open.round(stop.signal, progress.routeDone).finally(progress.end);
+    print(await textOf(report, probes, options));
+    if (report.trouble !== undefined && !options.nagios)
+      process.stderr.write(`tpa-submit probe monitor: ${report.trouble}\n`);
+    return worst(report.results, report.trouble);
   } finally {
     process.off("SIGTERM", end).off("SIGINT", end);
   }
 }
 
 async function textOf(
-  { results, trouble }: Told,
+  { results, trouble }: MonitorReport,
   { route }: Probes,
   { nagios, json }: Options,
 ): Promise<string> {
@@ -102,11 +103,59 @@ async function textOf(
   return resultTable(results);
 }
 
-const readable = ({ at, ...result }: Result) => ({ at: new Date(at).toISOString(), ...result });
+const readable = ({ at, ...result }: ProbeResult) => ({ at: new Date(at).toISOString(), ...result });
 
 function refuseContradictions({ nagios, json, listen, wait, prometheus }: Options): void {
   if (nagios && json) throw usageMistake(line.name, "--nagios and --json do not go together");
   if (listen && (nagios || json || wait !== undefined || prometheus !== undefined)) {
     throw usageMistake(line.name, "--listen goes with --route only");
   }
+}
+
+/** What a person at a terminal sees while mail is on its way: a spinner, and how many routes are known. */
+export interface RoundProgress {
+  readonly routeDone: (result: ProbeResult) => void;
+  readonly end: () => void;
+}
+
+function showProgress(routes: number): RoundProgress {
+  let known = 0;
+  const words = (): string => `waiting for mail: ${known} of ${routes} routes`;
+  const spinner = startSpinner(words());
+  return {
+    routeDone() {
+      known++;
+      spinner.say(words());
+    },
+    end: () => spinner.stop(),
+  };
+}
+
+const colours = ["green", "yellow", "red", "magenta"] as const;
+
+/** The results for people: a line for each route, coloured by grade where the terminal takes colour. */
+async function resultTable(results: readonly ProbeResult[]): Promise<string> {
+  const paint = await colourFor(process.stdout);
+  const rows = results.map((result) => ({
+    cells: [
+      result.route,
+      result.outcome,
+      result.submitted === undefined ? "-" : seconds(result.submitted),
+      result.after === undefined ? "-" : seconds(result.after),
+      result.words,
+    ],
+    colour: colours[result.grade],
+  }));
+  const titles = ["ROUTE", "OUTCOME", "SUBMITTED", "ARRIVED", ""];
+  const widths = titles.map((title, at) =>
+    Math.max(title.length, ...rows.map(({ cells }) => (cells[at] ?? "").length)),
+  );
+  const lineOf = (cells: readonly string[]): string =>
+    cells
+      .map((cell, at) => (at === cells.length - 1 ? cell : cell.padEnd(widths[at] ?? 0)))
+      .join("  ")
+      .trimEnd();
+  return [lineOf(titles), ...rows.map(({ cells, colour }) => paint(colour, lineOf(cells)))]
+    .map((text) => `${text}\n`)
+    .join("");
 }

@@ -1,8 +1,8 @@
-/** The words of the probe as plugins of Nagios: what went wrong is a line on standard output, too. */
+/** The probe's subcommands as Nagios plugins: a failure is a line on standard output as well. */
 import { print } from "../../cli/output.ts";
 import { Failure } from "../../failure.ts";
 
-/** Runs `work`; with --nagios a Failure becomes the line and the status of what is not known. */
+/** Runs `work`; with --nagios a Failure becomes a line UNKNOWN and the status 3. */
 export async function asPlugin(
   name: string,
   argv: readonly string[],
@@ -12,7 +12,7 @@ export async function asPlugin(
   try {
     return await work(argv);
   } catch (error) {
-    // Whoever asks for a plugin reads standard output, whatever went wrong.
+    // A monitoring system reads a plugin's standard output, whatever went wrong.
     if (!(error instanceof Failure)) throw error;
     print(`${name} UNKNOWN - ${error.message.replaceAll("\n", "; ").replaceAll("|", "/")}\n`);
     return 3;

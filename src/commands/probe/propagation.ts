@@ -18,21 +18,18 @@ import { server } from "../../config/probes-file.ts";
 import { duration } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
-import { followChange } from "../../probe/propagation/course.ts";
 import {
-  type Judgement,
-  judgeCourse,
-  judgeNothing,
+  followChange,
+  judgeTimeline,
+  nothingChanged,
+  type PropagationResult,
   propagationLine,
-} from "../../probe/propagation/judgement.ts";
-import { knock } from "../../probe/propagation/knock.ts";
-import type { Door } from "../../probe/transaction/errand.ts";
-import { firstLine, textIn } from "./given-file.ts";
+} from "../../probe/propagation.ts";
+import { checkLogin, type SubmissionServer } from "../../probe/transaction/smtp-check.ts";
+import { expose, type Metric } from "../../server/log/prometheus.ts";
+import { firstLine, probeDependencies, publish, textIn } from "./host.ts";
 import { asPlugin } from "./plugin.ts";
-import { changePassword } from "./propagation/account.ts";
-import { writeMetrics } from "./propagation/metrics.ts";
-import { type Passwords, passwordsIn } from "./propagation/passwords.ts";
-import { surroundings } from "./surroundings.ts";
+import { changePassword, type PasswordFiles, passwordsIn } from "./propagation/test-account.ts";
 
 export const line = command({
   name: "probe propagation",
@@ -75,7 +72,10 @@ export const line = command({
 
 type Options = OptionsOf<typeof line.options>;
 
-/** The exit status is the grade: 0 in time, 1 late, 2 too late or not at all, and with --nagios 3 for what could not be tried. */
+/**
+ * The exit status is the grade: 0 in time, 1 late, 2 too late or not at all, and with --nagios 3 for what could not be
+ * tried.
+ */
 export function run(argv: readonly string[]): Promise<number> {
   return asPlugin("PROPAGATION", argv, propagation);
 }
@@ -104,19 +104,23 @@ async function propagation(argv: readonly string[]): Promise<number> {
   }
 }
 
-type Wishes = Options & { readonly login: string; readonly passwordFile: string };
+type PropagationOptions = Options & { readonly login: string; readonly passwordFile: string };
 
-async function probeOnce(config: Config, wishes: Wishes, stop: AbortSignal): Promise<Judgement> {
-  const { login, passwordFile, interval, timeout } = wishes;
-  const door = await doorOf(config, wishes);
+async function probeOnce(
+  config: Config,
+  options: PropagationOptions,
+  stop: AbortSignal,
+): Promise<PropagationResult> {
+  const { login, passwordFile, interval, timeout } = options;
+  const server = await serverOf(config, options);
   const passwords = passwordsIn(passwordFile);
-  const say = (password: string) => knock(door, login, password, surroundings);
+  const say = (password: string) => checkLogin(server, login, password, probeDependencies);
   const before = await findOld(passwords, say);
-  if (before.trouble !== undefined) return judgeNothing(login, before.trouble);
-  if (before.old === undefined) await confirm(wishes);
+  if (before.trouble !== undefined) return nothingChanged(login, before.trouble);
+  if (before.old === undefined) await confirm(options);
 
   const password = randomBytes(18).toString("base64url");
-  const { scheme, bindPasswordFile } = wishes;
+  const { scheme, bindPasswordFile } = options;
   const directoryPassword =
     bindPasswordFile === undefined
       ? undefined
@@ -125,7 +129,7 @@ async function probeOnce(config: Config, wishes: Wishes, stop: AbortSignal): Pro
   await changePassword(config, change, () => passwords.prepare(password));
   const at = Date.now();
   const spinner = startSpinner("waiting for the new password to work");
-  const course = await followChange(
+  const timeline = await followChange(
     before.old !== undefined,
     async (which) => {
       const answer = await say(which === "new" ? password : (before.old ?? ""));
@@ -144,26 +148,26 @@ async function probeOnce(config: Config, wishes: Wishes, stop: AbortSignal): Pro
     stop,
   ).finally(() => spinner.stop());
   if (stop.aborted) throw new Failure(exitStatus.temporary, "stopped; the next run goes on from the files");
-  return judgeCourse({ login, at, hasOld: before.old !== undefined }, course, wishes);
+  return judgeTimeline({ login, at, hasOld: before.old !== undefined }, timeline, options);
 }
 
 /** The password that works now; neither `old` nor `trouble` where none does. */
 async function findOld(
-  passwords: Passwords,
-  say: (password: string) => ReturnType<typeof knock>,
+  passwords: PasswordFiles,
+  say: (password: string) => ReturnType<typeof checkLogin>,
 ): Promise<{ readonly old?: string; readonly trouble?: string }> {
   for (const password of await passwords.known()) {
     const answer = await say(password);
     if (answer.kind === "unknown") return { trouble: answer.reason };
     if (answer.kind === "out") continue;
-    await passwords.adopt(password); // it may be the one of a run that did not live to see it work
+    await passwords.adopt(password); // it may come from a run that ended before it worked
     return { old: password };
   }
   return {};
 }
 
-/** Whoever has an account's password may change it; whoever has not is asked whose it is. */
-async function confirm({ login, passwordFile, yes }: Wishes): Promise<void> {
+/** Who has the account's password may change it; everybody else is asked first. */
+async function confirm({ login, passwordFile, yes }: PropagationOptions): Promise<void> {
   if (yes) return;
   const why = `no password in ${passwordFile} opens ${login}, so this may be somebody's own account`;
   const question = `${why}. Is it for tests alone, and shall it get a new password?`;
@@ -171,7 +175,7 @@ async function confirm({ login, passwordFile, yes }: Wishes): Promise<void> {
   if (!(await isConfirmed(question, what))) throw new Failure(exitStatus.temporary, "nothing was changed");
 }
 
-async function doorOf(config: Config, { server: given, ca }: Options): Promise<Door> {
+async function serverOf(config: Config, { server: given, ca }: Options): Promise<SubmissionServer> {
   const { kind, host, port } = given ?? { kind: "smtps" as const, host: config.hostname, port: 465 };
   return {
     host,
@@ -183,7 +187,7 @@ async function doorOf(config: Config, { server: given, ca }: Options): Promise<D
   };
 }
 
-function textOf(judgement: Judgement, { nagios, json, warn, crit }: Options): string {
+function textOf(judgement: PropagationResult, { nagios, json, warn, crit }: Options): string {
   if (nagios) return propagationLine(judgement, { warn, crit });
   const { at, ...rest } = judgement;
   if (json)
@@ -195,4 +199,38 @@ function refuseContradictions({ nagios, json, warn, crit, timeout, interval }: O
   if (nagios && json) throw usageMistake(line.name, "--nagios and --json do not go together");
   if (warn > crit || crit > timeout) throw usageMistake(line.name, "expected --warn <= --crit <= --timeout");
   if (interval < 1000) throw usageMistake(line.name, "--interval: expected a second or more");
+}
+
+const gauge = (name: string, help: string, ...labels: readonly string[]): Metric => ({
+  name: `tpa_submit_propagation_${name}`,
+  help,
+  type: "gauge",
+  labels,
+});
+
+export const metrics = {
+  success: gauge("success", "Whether the last change of a password was graded ok."),
+  seconds: gauge("seconds", "How long the new password took to work, the old one to end.", "password"),
+  lastRun: gauge("last_run_timestamp_seconds", "When it was last tried."),
+} as const;
+
+/** `now` in milliseconds since the epoch. Throws a Failure where the file cannot be written. */
+async function writeMetrics(
+  file: string,
+  { grade, newWorks, oldEnds }: PropagationResult,
+  now: number,
+): Promise<void> {
+  const times = [
+    ["new", newWorks],
+    ["old", oldEnds],
+  ] as const;
+  const text = [
+    expose(metrics.success, [{ labels: [], value: Number(grade === 0) }]),
+    expose(
+      metrics.seconds,
+      times.flatMap(([label, time]) => (time === undefined ? [] : [{ labels: [label], value: time / 1000 }])),
+    ),
+    expose(metrics.lastRun, [{ labels: [], value: now / 1000 }]),
+  ].join("");
+  await publish(file, text, "--prometheus");
 }

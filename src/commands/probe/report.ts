@@ -3,11 +3,11 @@ import { argument, command, flag, list, parseOptions, value } from "../../cli/op
 import { print } from "../../cli/output.ts";
 import { readProbes } from "../../config/probes-file.ts";
 import { exitStatus } from "../../failure.ts";
-import { read } from "../../probe/history/record.ts";
+import { read } from "../../probe/history/file.ts";
 import { groupBy, statisticsOf } from "../../probe/history/statistics.ts";
 import { summaryText } from "../../probe/history/summary.ts";
-import type { Result } from "../../probe/result.ts";
-import { publish } from "./given-file.ts";
+import type { ProbeResult } from "../../probe/result.ts";
+import { publish } from "./host.ts";
 
 export const line = command({
   name: "probe report",
@@ -43,12 +43,12 @@ export async function run(argv: readonly string[]): Promise<number> {
   return exitStatus.ok;
 }
 
-async function writeHtml(file: string, results: readonly Result[], now: number): Promise<void> {
-  const { writePage } = await import("../../probe/history/page/page.ts");
+async function writeHtml(file: string, results: readonly ProbeResult[], now: number): Promise<void> {
+  const { writePage } = await import("../../probe/history/page.ts");
   await publish(file, writePage(results, now), "--html");
 }
 
-const figuresOf = (results: readonly Result[]) =>
+const figuresOf = (results: readonly ProbeResult[]) =>
   Object.fromEntries(
     groupBy(results, ({ route }) => route).map(([route, own]) => [route, statisticsOf(own)]),
   );

@@ -1,24 +1,26 @@
-/** What happened to a message on its way, besides what every hop adds: found by comparing what was sent with what came. */
+/**
+ * What was changed in a message on its way, besides what every hop adds: what was sent is compared with what arrived.
+ */
 import { bodyOffset, type Field, fieldBody, splitFields } from "../../smtp/header.ts";
 
-export interface Change {
+export interface MessageChange {
   readonly kind: "field-gone" | "field-changed" | "field-added" | "body-changed";
   /** The field's name; "" for the body. */
   readonly field: string;
 }
 
-/** What hops add as a matter of course. */
+/** What hops always add. */
 const usual =
   /^(?:received(?:-spf)?|return-path|delivered-to|x-original-to|authentication-results|arc-.*|dkim-signature|x-google-.*|x-gm-.*|x-received|x-spam.*|x-ms-.*|x-microsoft.*|x-rspamd-.*|message-id|date)$/i;
 
 /**
- * The differences between the octets that were `sent` and those that `came`, which may be cut off behind the header and
- * `cut` says so. A body whose last line ends were lost or doubled has not changed.
+ * The differences between the octets that were `sent` and those that `came`. `cut`: what came is cut off behind the
+ * header. A body whose last line ends were lost or doubled has not changed.
  */
-export function changesIn(sent: Buffer, came: Buffer, cut: boolean): readonly Change[] {
+export function changesIn(sent: Buffer, came: Buffer, cut: boolean): readonly MessageChange[] {
   const [before, after] = [halves(sent), halves(came)];
   const [known, found] = [byName(before.fields), byName(after.fields)];
-  const changes: Change[] = [];
+  const changes: MessageChange[] = [];
   for (const field of before.fields) {
     const bodies = found.get(field.name.toLowerCase());
     if (!bodies) changes.push({ kind: "field-gone", field: field.name });
@@ -33,7 +35,7 @@ export function changesIn(sent: Buffer, came: Buffer, cut: boolean): readonly Ch
   return changes;
 }
 
-/** Our choices, for headers that are written to annoy. */
+/** Our choices, for hostile headers. */
 const mostAdded = 50;
 const longestName = 80;
 

@@ -4,49 +4,56 @@
  */
 import type { FetchMessageObject, ImapFlow } from "imapflow";
 import { exitStatus, Failure } from "../../failure.ts";
-import { type ImapLine, type ImapLogin, imapLine } from "./imap-line.ts";
-import { type Letter, longestLook, type Mailbox, mostLetters, mostSeen, type Wanted } from "./mailbox.ts";
+import { type ImapConnection, type ImapLogin, imapConnection } from "./imap-connection.ts";
+import {
+  type FoundMessage,
+  isReport,
+  type Mailbox,
+  mostMessages,
+  mostOctets,
+  mostSeen,
+  type SearchCriteria,
+} from "./mailbox.ts";
 import { markField, markOf } from "./mark.ts";
-import { isReport } from "./wanted.ts";
 
 export interface ImapAccount extends ImapLogin {
   readonly folder: string;
-  /** Folder with the spam where no special use tells it. */
+  /** The spam folder, where no special use marks it. */
   readonly spamFolder?: string;
 }
 
-/** Names of spam folders at servers that know no special use. */
+/** Names of spam folders on servers without special uses. */
 const spamName = /^(?:inbox[./])?(?:junk|spam)(?: e?-?mails?)?$/i;
 
 /** As many UIDs fit into one command line of any server. */
 const handful = 500;
 
-/** Opens the mailbox of `account`, by a line of its own or one that others use, too. Throws a Failure. */
+/** Opens the mailbox of `account`, by a connection of its own or a shared one. Throws a Failure. */
 export async function openImap(
   account: ImapAccount,
   signal: AbortSignal,
-  line: ImapLine = imapLine(account),
+  line: ImapConnection = imapConnection(account),
 ): Promise<Mailbox> {
   /** The last UID that was looked at, by folder, with the folder's UIDVALIDITY. */
   const looked = new Map<string, { readonly validity: bigint; readonly last: number }>();
 
   async function fetched(
     imap: ImapFlow,
-    folder: Folder,
+    folder: ImapFolder,
     since: number,
-    wanted: Wanted,
-  ): Promise<readonly Letter[]> {
+    wanted: SearchCriteria,
+  ): Promise<readonly FoundMessage[]> {
     const lock = await imap.getMailboxLock(folder.path, { readOnly: true });
     try {
       const validity = imap.mailbox === false ? 0n : imap.mailbox.uidValidity;
       const before = looked.get(folder.path);
       const last = before?.validity === validity ? before.last : 0;
-      await imap.noop(); // what came since the folder was opened is told now
+      await imap.noop(); // lets the server report what came since the folder was opened
       // A day of grace: SINCE knows dates only, of the server's own time zone.
       const uids = await newest(imap, new Date(since - 86_400_000), last);
-      const letters = await pick(imap, folder, await narrowed(imap, uids), wanted);
+      const messages = await pick(imap, folder, await narrowed(imap, uids), wanted);
       looked.set(folder.path, { validity, last: Math.max(last, uids[0] ?? 0) });
-      return letters;
+      return messages;
     } finally {
       lock.release();
     }
@@ -54,14 +61,14 @@ export async function openImap(
 
   const mailbox: Mailbox = {
     look: (since, wanted, stop) =>
-      line.speak(stop, async (imap) => {
-        const letters: Letter[] = [];
+      line.use(stop, async (imap) => {
+        const messages: FoundMessage[] = [];
         for (const folder of await foldersOf(imap, account))
-          letters.push(...(await fetched(imap, folder, since, wanted)));
-        return letters;
+          messages.push(...(await fetched(imap, folder, since, wanted)));
+        return messages;
       }),
     tidy: (before, isOurs, stop) =>
-      line.speak(stop, async (imap) => {
+      line.use(stop, async (imap) => {
         let gone = 0;
         for (const folder of await foldersOf(imap, account))
           gone += await tidied(imap, folder, before, isOurs);
@@ -71,8 +78,8 @@ export async function openImap(
   };
   line.open();
   try {
-    await line.speak(signal, async (imap) => {
-      // So that a wrong folder is told before anything is sent.
+    await line.use(signal, async (imap) => {
+      // A wrong folder is reported before anything is sent.
       for (const { path } of await foldersOf(imap, account))
         (await imap.getMailboxLock(path, { readOnly: true })).release();
     });
@@ -83,9 +90,9 @@ export async function openImap(
   }
 }
 
-interface Folder {
+interface ImapFolder {
   readonly path: string;
-  readonly place: Letter["place"];
+  readonly place: FoundMessage["place"];
 }
 
 /**
@@ -114,8 +121,8 @@ async function listed(imap: ImapFlow, since: Date): Promise<readonly number[]> {
 }
 
 /**
- * Of `uids`, those whose header is worth a look. Few are looked at all: servers refuse a search for a field, or find
- * nothing where the field is an unusual one. In a flood the server's search helps, if it finds anything.
+ * Of `uids`, those whose header is read. Where they are few, all are: some servers refuse a search for an unusual
+ * field, or find nothing. In a flood the server's search helps, if it finds anything.
  */
 async function narrowed(imap: ImapFlow, uids: readonly number[]): Promise<readonly number[]> {
   if (uids.length <= handful) return uids;
@@ -127,7 +134,10 @@ async function narrowed(imap: ImapFlow, uids: readonly number[]): Promise<readon
   return uids.filter((uid, at) => at < handful || chosen.has(uid));
 }
 
-async function foldersOf(imap: ImapFlow, { folder, spamFolder }: ImapAccount): Promise<readonly Folder[]> {
+async function foldersOf(
+  imap: ImapFlow,
+  { folder, spamFolder }: ImapAccount,
+): Promise<readonly ImapFolder[]> {
   const all = await imap.list();
   const spam =
     spamFolder ??
@@ -137,13 +147,15 @@ async function foldersOf(imap: ImapFlow, { folder, spamFolder }: ImapAccount): P
   return spam === undefined || spam === folder ? [inbox] : [inbox, { path: spam, place: "spam" }];
 }
 
-/** Of the messages `uids`, the newest first, those that are wanted: their headers tell, and of reports the beginning. */
+/**
+ * Of the messages `uids`, the newest first, those that are looked for, by their headers and, of reports, the beginning.
+ */
 async function pick(
   imap: ImapFlow,
-  { path, place }: Folder,
+  { path, place }: ImapFolder,
   uids: readonly number[],
-  wanted: Wanted,
-): Promise<readonly Letter[]> {
+  wanted: SearchCriteria,
+): Promise<readonly FoundMessage[]> {
   const marked: number[] = [];
   const reports: number[] = [];
   for await (const { uid, headers } of handfuls(imap, uids, { headers: [markField, "Content-Type"] })) {
@@ -153,14 +165,14 @@ async function pick(
     if (mark !== "" && wanted.mark(mark)) marked.push(uid);
     else if (isReport(headers)) reports.push(uid);
   }
-  const letters: Letter[] = [];
-  const chosen = [...marked.slice(0, mostLetters), ...reports.slice(0, mostLetters)];
-  const query = { internalDate: true, size: true, source: { start: 0, maxLength: longestLook } };
+  const messages: FoundMessage[] = [];
+  const chosen = [...marked.slice(0, mostMessages), ...reports.slice(0, mostMessages)];
+  const query = { internalDate: true, size: true, source: { start: 0, maxLength: mostOctets } };
   for await (const message of handfuls(imap, chosen, query)) {
-    const letter = letterOf(message, path, place);
-    if (marked.includes(message.uid) || wanted.report(letter.octets)) letters.push(letter);
+    const found = messageFrom(message, path, place);
+    if (marked.includes(message.uid) || wanted.report(found.octets)) messages.push(found);
   }
-  return letters;
+  return messages;
 }
 
 async function* handfuls(
@@ -173,17 +185,21 @@ async function* handfuls(
   }
 }
 
-function letterOf(message: FetchMessageObject, folder: string, place: Letter["place"]): Letter {
+function messageFrom(
+  message: FetchMessageObject,
+  folder: string,
+  place: FoundMessage["place"],
+): FoundMessage {
   const { source, internalDate, size } = message;
-  // A server that gives more than it was asked for gives it in vain.
-  const octets = Buffer.from((source ?? Buffer.alloc(0)).subarray(0, longestLook));
+  // A server may send more than it was asked for.
+  const octets = Buffer.from((source ?? Buffer.alloc(0)).subarray(0, mostOctets));
   const at = internalDate === undefined ? Number.NaN : new Date(internalDate).getTime();
   return { place, folder, at, octets, size: size ?? octets.length };
 }
 
 async function tidied(
   imap: ImapFlow,
-  { path }: Folder,
+  { path }: ImapFolder,
   before: number,
   isOurs: (mark: string) => boolean,
 ): Promise<number> {
@@ -191,7 +207,7 @@ async function tidied(
   try {
     const old = { before: new Date(before) };
     const found = (await imap.search({ ...old, header: { [markField]: true } }, { uid: true })) || [];
-    // Where that search is refused, or finds nothing because the field is an unusual one, what aged last is looked at.
+    // Where that search is refused, or finds nothing as the field is unusual, the youngest of the old ones are read.
     const some = found.length > 0 ? found : ((await imap.search(old, { uid: true })) || []).slice(-handful);
     const ours: number[] = [];
     for await (const { uid, headers } of handfuls(imap, some.slice(0, mostSeen), { headers: [markField] })) {

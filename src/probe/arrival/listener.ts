@@ -1,26 +1,26 @@
 /**
- * The probe itself as the other end, for closed tests: a server that takes mail by SMTP or LMTP, keeps the beginning of
- * what has a mark and forgets the rest. It knows what a sending server needs and nothing more; hostile ones meet limits.
+ * The probe itself as the receiving end, for closed tests: a server that takes mail by SMTP or LMTP, keeps the
+ * beginning of what has a mark and drops the rest. It has only what a sending server needs, and limits against hostile
+ * ones.
  */
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Letter, longestLook, type Mailbox, mostLetters } from "./mailbox.ts";
-import { isWanted } from "./wanted.ts";
+import { type FoundMessage, type Mailbox, meetsCriteria, mostMessages, mostOctets } from "./mailbox.ts";
 
-export interface Listening extends Mailbox {
+export interface ListenerMailbox extends Mailbox {
   /** The port that it listens at, also where 0 was asked for. */
   readonly port: number;
 }
 
-/** Our choices: no honest sender comes near. */
+/** Our choices: no correct sender comes near. */
 const longestLine = 4096;
 const mostConnections = 50;
 const mostRecipients = 1000;
 const mostUnread = 64 * 1024;
 const silence = 300_000;
 
-/** Listens at once. Throws a Failure where the address cannot be had. `now` is in milliseconds since the epoch. */
+/** Listens at once. Throws a Failure where the address cannot be used. `now` is in milliseconds since the epoch. */
 export async function openListener(
   {
     protocol,
@@ -28,19 +28,19 @@ export async function openListener(
     port,
   }: { readonly protocol: "smtp" | "lmtp"; readonly host: string; readonly port: number },
   now: () => number,
-): Promise<Listening> {
-  const kept: Letter[] = [];
+): Promise<ListenerMailbox> {
+  const kept: FoundMessage[] = [];
   const sockets = new Set<Socket>();
   const keep = (octets: Buffer, size: number): void => {
-    if (!isWanted(octets, { mark: () => true, report: () => true })) return;
+    if (!meetsCriteria(octets, { mark: () => true, report: () => true })) return;
     kept.push({ place: "inbox", folder: `${protocol}://${host}:${port}`, at: now(), octets, size });
-    if (kept.length > mostLetters) kept.shift();
+    if (kept.length > mostMessages) kept.shift();
   };
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on("error", () => socket.destroy()).on("close", () => sockets.delete(socket));
     socket.setTimeout(silence, () => socket.destroy());
-    converse(socket, protocol, keep);
+    receive(socket, protocol, keep);
   });
   server.maxConnections = mostConnections;
   try {
@@ -52,8 +52,8 @@ export async function openListener(
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : port,
-    look: async (_, wanted) => kept.splice(0).filter(({ octets }) => isWanted(octets, wanted)),
-    tidy: async () => 0, // nothing is kept beyond a look
+    look: async (_, wanted) => kept.splice(0).filter(({ octets }) => meetsCriteria(octets, wanted)),
+    tidy: async () => 0, // nothing is kept after a look
     async close() {
       server.close();
       for (const socket of sockets) socket.destroy();
@@ -61,24 +61,24 @@ export async function openListener(
   };
 }
 
-/** What a session has come to: commands, or a message of which the beginning is kept and the rest counted. */
-type State =
+/** What a session is reading: commands, or a message, whose beginning is kept and whose rest is counted. */
+type ReceiverState =
   | { readonly kind: "commands" }
   | { readonly kind: "message"; kept: Buffer[]; held: number; size: number; amidLine: boolean };
 
-function converse(
+function receive(
   socket: Socket,
   protocol: "smtp" | "lmtp",
   keep: (octets: Buffer, size: number) => void,
 ): void {
   let rest: Buffer = Buffer.alloc(0);
   let recipients = 0;
-  let state: State = { kind: "commands" };
+  let state: ReceiverState = { kind: "commands" };
 
   function say(line: string): void {
     if (!socket.writable) return;
     socket.write(`${line}\r\n`);
-    if (socket.writableLength > mostUnread) socket.destroy(); // it asks and never reads
+    if (socket.writableLength > mostUnread) socket.destroy(); // it sends commands and never reads the replies
   }
 
   function command(line: string): void {
@@ -102,7 +102,7 @@ function converse(
     } else say(verb === "DATA" ? "503 5.5.1 No recipients" : "502 5.5.1 Not here");
   }
 
-  function messageLine(message: Extract<State, { kind: "message" }>, line: Buffer): void {
+  function messageLine(message: Extract<ReceiverState, { kind: "message" }>, line: Buffer): void {
     if (!message.amidLine && line.equals(end)) {
       keep(Buffer.concat(message.kept), message.size);
       for (let count = protocol === "lmtp" ? recipients : 1; count > 0; count--) say("250 2.0.0 Arrived");
@@ -113,8 +113,8 @@ function converse(
     const plain = !message.amidLine && line[0] === 0x2e ? line.subarray(1) : line;
     message.amidLine = line.at(-1) !== 0x0a;
     message.size += plain.length;
-    if (message.held >= longestLook) return;
-    const part = Buffer.from(plain.subarray(0, longestLook - message.held));
+    if (message.held >= mostOctets) return;
+    const part = Buffer.from(plain.subarray(0, mostOctets - message.held));
     message.kept.push(part);
     message.held += part.length;
   }

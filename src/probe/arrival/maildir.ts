@@ -2,44 +2,50 @@
 import { lstat, open, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { type Letter, longestLook, type Mailbox, mostLetters, mostSeen } from "./mailbox.ts";
+import {
+  type FoundMessage,
+  type Mailbox,
+  meetsCriteria,
+  mostMessages,
+  mostOctets,
+  mostSeen,
+} from "./mailbox.ts";
 import { markOf } from "./mark.ts";
-import { isWanted } from "./wanted.ts";
 
 /** Names of spam folders, as Dovecot, Courier and people choose them. */
 const spamName = /^\.(?:INBOX\.)?(?:junk|spam)(?: e?-?mails?)?$/i;
 
-interface Place {
-  readonly place: Letter["place"];
+interface MaildirFolder {
+  readonly place: FoundMessage["place"];
   readonly folder: string;
   readonly path: string;
 }
 
-interface Found extends Place {
+interface MaildirFile extends MaildirFolder {
   readonly file: string;
   readonly at: number;
   readonly size: number;
 }
 
-/** Opens the Maildir in `directory`. Throws a Failure where there is none that we may read. */
+/** Opens the Maildir in `directory`. Throws a Failure where there is none that can be read. */
 export async function openMaildir(directory: string): Promise<Mailbox> {
   const seen = new Set<string>();
-  await list(directory, 0); // so that a wrong name is told before anything is sent
+  await list(directory, 0); // a wrong name is reported before anything is sent
 
   return {
     async look(since, wanted) {
       const found = await list(directory, since);
       const fresh = found.filter(({ file }) => !seen.has(uniqueName(file)));
-      const letters: Letter[] = [];
+      const messages: FoundMessage[] = [];
       for (const one of fresh.sort((a, b) => b.at - a.at).slice(0, mostSeen)) {
         const octets = await beginning(one);
         if (octets === undefined) continue;
         seen.add(uniqueName(one.file));
-        if (!isWanted(octets, wanted)) continue;
-        letters.push({ place: one.place, folder: one.folder, at: one.at, octets, size: one.size });
-        if (letters.length === mostLetters) break;
+        if (!meetsCriteria(octets, wanted)) continue;
+        messages.push({ place: one.place, folder: one.folder, at: one.at, octets, size: one.size });
+        if (messages.length === mostMessages) break;
       }
-      return letters;
+      return messages;
     },
     async tidy(before, isOurs) {
       let gone = 0;
@@ -56,11 +62,11 @@ export async function openMaildir(directory: string): Promise<Mailbox> {
   };
 }
 
-/** What a reader moves from `new` to `cur` keeps its name up to the flags. */
+/** A message that a reader moves from `new` to `cur` keeps its name up to the flags. */
 const uniqueName = (file: string): string => file.split(":", 1)[0] ?? file;
 
-async function list(directory: string, since: number): Promise<readonly Found[]> {
-  const found: Found[] = [];
+async function list(directory: string, since: number): Promise<readonly MaildirFile[]> {
+  const found: MaildirFile[] = [];
   for (const place of await placesIn(directory)) {
     for (const file of await names(place.path, directory)) {
       const status = await lstat(join(place.path, file)).catch(unlessGone);
@@ -72,7 +78,7 @@ async function list(directory: string, since: number): Promise<readonly Found[]>
   return found;
 }
 
-async function placesIn(directory: string): Promise<readonly Place[]> {
+async function placesIn(directory: string): Promise<readonly MaildirFolder[]> {
   const folders = (await names(directory, directory)).filter((name) => spamName.test(name));
   const roots = [
     { place: "inbox" as const, folder: "INBOX", root: directory },
@@ -97,11 +103,11 @@ async function names(path: string, directory: string): Promise<readonly string[]
   }
 }
 
-async function beginning({ path, file, size }: Found): Promise<Buffer | undefined> {
+async function beginning({ path, file, size }: MaildirFile): Promise<Buffer | undefined> {
   const handle = await open(join(path, file)).catch(unlessGone);
-  if (!handle) return undefined; // moved to another place: the next look finds it there
+  if (!handle) return undefined; // moved: the next look finds it in its new place
   try {
-    const octets = Buffer.alloc(Math.min(size, longestLook));
+    const octets = Buffer.alloc(Math.min(size, mostOctets));
     const { bytesRead } = await handle.read(octets, 0, octets.length, 0);
     // Maildirs of many programs have LF alone.
     return Buffer.from(octets.toString("latin1", 0, bytesRead).replace(/\r?\n/g, "\r\n"), "latin1");

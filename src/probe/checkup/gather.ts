@@ -1,18 +1,93 @@
-/** Finds the facts out: asks the DNS, and talks with the service as mail programs do, and as they should not. */
+/**
+ * What a checkup finds out about a submission service, before anything is judged: it asks the DNS, and talks with the
+ * service as mail programs do, and as they should not. Times are milliseconds.
+ */
 
-import type { Auth, Stop } from "../plan.ts";
-import { loginBy, runErrand } from "../transaction/errand.ts";
-import type { World } from "../transaction/session.ts";
-import type { Recorded } from "../transcript/journal.ts";
-import type { DnsFacts, DoorFacts, Facts, LoginFacts, Said, SrvFact } from "./facts.ts";
-import { type Names, records } from "./names.ts";
-import { evaluateSpf } from "./spf.ts";
+import type { AuthPlan, StopPoint } from "../plan.ts";
+import type { TlsFacts } from "../tls.ts";
+import type { ProbeDependencies } from "../transaction/session.ts";
+import { loginBy, runSmtpCheck } from "../transaction/smtp-check.ts";
+import type { RunRecord } from "../transcript/journal.ts";
+import { type DnsQueries, evaluateSpf, records } from "./spf.ts";
 
-/** What is to be looked at. */
-export interface Subject {
+/** What a server said to one command. */
+export interface ServerReply {
+  readonly code: number;
+  /** Last line, without the code. */
+  readonly text: string;
+}
+
+/** One port, as a client meets it. */
+export interface PortFacts {
+  readonly kind: "starttls" | "tls";
+  readonly port: number;
+  /** Why there was no session, or where it ended early; absent where it went as far as planned. */
+  readonly trouble?: string;
+  readonly isConnected: boolean;
+  readonly greeting?: string;
+  /** Keywords of EHLO with what stands behind them, in clear (starttls only) and inside TLS. */
+  readonly inClear?: ReadonlyMap<string, string>;
+  readonly offers?: ReadonlyMap<string, string>;
+  readonly tls?: TlsFacts;
+  /** Whether TLS 1.1 or older was agreed on when nothing newer was offered. */
+  readonly oldTls?: boolean;
+  /** Each step's name and time. */
+  readonly times: readonly (readonly [string, number])[];
+  /** RCPT to another domain without a login, or the first refusal before it. */
+  readonly relaying?: ServerReply;
+  /** AUTH with a password that is wrong. */
+  readonly wrongPassword?: ServerReply;
+}
+
+export interface LoginFacts {
+  readonly user: string;
+  /** AUTH. */
+  readonly login?: ServerReply;
+  /** MAIL, or RCPT, with a sender of somebody else's domain. */
+  readonly forging?: ServerReply;
+  readonly trouble?: string;
+}
+
+export interface SrvFact {
+  readonly label: string;
+  /** host:port of each record, and whether the host is an alias. */
+  readonly targets:
+    | readonly { readonly host: string; readonly port: number; readonly isAlias: boolean }[]
+    | "trouble";
+}
+
+export interface DnsFacts {
+  readonly addresses: readonly string[] | "trouble";
+  readonly srv: readonly SrvFact[];
+  /** Of each address, its names, and whether one of them leads back to it. */
+  readonly reverse: readonly {
+    readonly address: string;
+    readonly names: readonly string[] | "trouble";
+    readonly leadsBack: boolean;
+  }[];
+  /** SPF's result for each address. */
+  readonly spf: readonly { readonly address: string; readonly result: string }[];
+  /** The DMARC record; "" where there is none, null where the DNS does not answer. */
+  readonly dmarc: string | null;
+}
+
+export interface ServiceFacts {
+  readonly host: string;
+  /** Whose mail it is. */
+  readonly domain: string;
+  readonly dns: DnsFacts;
+  readonly ports: readonly PortFacts[];
+  /** Absent where no login was given. */
+  readonly login?: LoginFacts;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** The service to check. */
+export interface CheckedService {
   readonly host: string;
   readonly domain: string;
-  readonly doors: readonly Pick<DoorFacts, "kind" | "port">[];
+  readonly ports: readonly Pick<PortFacts, "kind" | "port">[];
   readonly login?: { readonly user: string; readonly password: string };
   /** Our name in EHLO. */
   readonly helo: string;
@@ -22,71 +97,72 @@ export interface Subject {
   readonly ca?: string;
 }
 
-export interface Surroundings {
-  readonly world: World;
-  readonly names: Names;
+export interface CheckupDependencies {
+  readonly probe: ProbeDependencies;
+  readonly dns: DnsQueries;
   /** The addresses of a host, as getaddrinfo(3) has them; rejects with node:dns's codes. */
   readonly lookup: (host: string) => Promise<readonly string[]>;
 }
 
-/** Somebody else's domain, at which nobody is (RFC 2606). */
+/** Somebody else's domain, where nobody reads mail (RFC 2606). */
 const elsewhere = "example.com";
 
-/** Everything about `subject`; `told` hears what is begun. */
+/** Everything about `service`; `progress` is called with what begins. */
 export async function gatherFacts(
-  subject: Subject,
-  surroundings: Surroundings,
-  told: (what: string) => void,
-): Promise<Facts> {
-  const { host, domain } = subject;
-  told("the DNS");
-  const dns = gatherDns(subject, surroundings);
-  const doors: DoorFacts[] = [];
-  for (const door of subject.doors) {
-    told(`port ${door.port}`);
-    doors.push(await gatherDoor(subject, door, surroundings.world));
+  service: CheckedService,
+  dependencies: CheckupDependencies,
+  progress: (what: string) => void,
+): Promise<ServiceFacts> {
+  const { host, domain } = service;
+  progress("the DNS");
+  const dns = gatherDns(service, dependencies);
+  const ports: PortFacts[] = [];
+  for (const port of service.ports) {
+    progress(`port ${port.port}`);
+    ports.push(await gatherPort(service, port, dependencies.probe));
   }
   // One wrong password is enough: more look like guessing.
-  const door = doors.find(({ offers }) => offers?.has("AUTH") === true);
-  if (door) told("a wrong password");
-  const wrong = door && (await tryPassword(subject, door, surroundings.world));
-  if (subject.login) told("the login");
-  const login = subject.login && (await gatherLogin(subject, subject.login, door, surroundings.world));
+  const port = ports.find(({ offers }) => offers?.has("AUTH") === true);
+  if (port) progress("a wrong password");
+  const wrong = port && (await tryPassword(service, port, dependencies.probe));
+  if (service.login) progress("the login");
+  const login = service.login && (await gatherLogin(service, service.login, port, dependencies.probe));
   return {
     host,
     domain,
     dns: await dns,
-    doors: doors.map((one) => (one === door && wrong ? { ...one, wrongPassword: wrong } : one)),
+    ports: ports.map((one) => (one === port && wrong ? { ...one, wrongPassword: wrong } : one)),
     ...(login && { login }),
-    now: surroundings.world.now(),
+    now: dependencies.probe.now(),
   };
 }
 
-async function gatherDns({ host, domain }: Subject, { names, lookup }: Surroundings): Promise<DnsFacts> {
+async function gatherDns(
+  { host, domain }: CheckedService,
+  { dns, lookup }: CheckupDependencies,
+): Promise<DnsFacts> {
   const addresses = await records(lookup(host));
   const known = addresses === "trouble" ? [] : addresses;
   const labels = ["_submission._tcp", "_submissions._tcp"];
-  // What people publish by mistake is told when it is there.
+  // Labels that people publish by mistake: reported where they exist.
   const wrong = ["_smtp._tcp", "_smtps._tcp", "_submission-tls._tcp"];
   const [srv, mistakes, reverse, spf, dmarc] = await Promise.all([
-    Promise.all(labels.map((label) => srvOf(label, domain, names))),
-    Promise.all(wrong.map((label) => srvOf(label, domain, names))),
-    Promise.all(known.map((address) => reverseOf(address, { names, lookup }))),
-    Promise.all(
-      known.map(async (address) => ({ address, result: await evaluateSpf(domain, address, names) })),
-    ),
-    dmarcOf(domain, names),
+    Promise.all(labels.map((label) => srvOf(label, domain, dns))),
+    Promise.all(wrong.map((label) => srvOf(label, domain, dns))),
+    Promise.all(known.map((address) => reverseOf(address, { dns, lookup }))),
+    Promise.all(known.map(async (address) => ({ address, result: await evaluateSpf(domain, address, dns) }))),
+    dmarcOf(domain, dns),
   ]);
   const published = mistakes.filter(({ targets }) => targets !== "trouble" && targets.length > 0);
   return { addresses, srv: [...srv, ...published], reverse, spf, dmarc };
 }
 
-async function srvOf(label: string, domain: string, names: Names): Promise<SrvFact> {
-  const found = await records(names.resolveSrv(`${label}.${domain}`));
+async function srvOf(label: string, domain: string, dns: DnsQueries): Promise<SrvFact> {
+  const found = await records(dns.resolveSrv(`${label}.${domain}`));
   if (found === "trouble") return { label, targets: "trouble" };
   const targets = await Promise.all(
     found.map(async ({ name, port }) => {
-      const aliases = await records(names.resolveCname(name));
+      const aliases = await records(dns.resolveCname(name));
       return { host: name, port, isAlias: aliases !== "trouble" && aliases.length > 0 };
     }),
   );
@@ -95,9 +171,9 @@ async function srvOf(label: string, domain: string, names: Names): Promise<SrvFa
 
 async function reverseOf(
   address: string,
-  { names, lookup }: Pick<Surroundings, "names" | "lookup">,
+  { dns, lookup }: Pick<CheckupDependencies, "dns" | "lookup">,
 ): Promise<DnsFacts["reverse"][number]> {
-  const found = await records(names.reverse(address));
+  const found = await records(dns.reverse(address));
   if (found === "trouble") return { address, names: found, leadsBack: false };
   const back = await Promise.all(found.map((name) => records(lookup(name))));
   return {
@@ -107,19 +183,19 @@ async function reverseOf(
   };
 }
 
-async function dmarcOf(domain: string, names: Names): Promise<string | null> {
-  const found = await records(names.resolveTxt(`_dmarc.${domain}`));
+async function dmarcOf(domain: string, dns: DnsQueries): Promise<string | null> {
+  const found = await records(dns.resolveTxt(`_dmarc.${domain}`));
   if (found === "trouble") return null;
   return found.map((strings) => strings.join("")).find((text) => /^v=DMARC1\b/i.test(text)) ?? "";
 }
 
-async function gatherDoor(
-  subject: Subject,
-  door: Pick<DoorFacts, "kind" | "port">,
-  world: World,
-): Promise<DoorFacts> {
-  // As far as a message to a stranger would get that nobody has logged in for.
-  const { recorded, status } = await converse(subject, door, { stop: "RCPT" }, world);
+async function gatherPort(
+  service: CheckedService,
+  port: Pick<PortFacts, "kind" | "port">,
+  dependencies: ProbeDependencies,
+): Promise<PortFacts> {
+  // As far as a message to another domain gets without a login.
+  const { recorded, status } = await attempt(service, port, { stop: "RCPT" }, dependencies);
   const isConnected = recorded.server !== undefined && recorded.steps.length > 0;
   const clear = helloIn(recorded, false);
   const inside = helloIn(recorded, true);
@@ -127,10 +203,10 @@ async function gatherDoor(
     .find(({ at }) => at === "CONNECT")
     ?.reply.at(-1)
     ?.slice(4);
-  const oldTls = recorded.tls ? await takesOldTls(subject, door, world) : undefined;
+  const oldTls = recorded.tls ? await takesOldTls(service, port, dependencies) : undefined;
   const relaying = saidAt(recorded, ["RCPT", "MAIL"]);
   return {
-    ...door,
+    ...port,
     isConnected,
     ...(status !== 0 && { trouble: troubleIn(recorded) }),
     ...(greeting !== undefined && { greeting }),
@@ -144,44 +220,48 @@ async function gatherDoor(
 }
 
 async function takesOldTls(
-  subject: Subject,
-  door: Pick<DoorFacts, "kind" | "port">,
-  world: World,
+  service: CheckedService,
+  port: Pick<PortFacts, "kind" | "port">,
+  dependencies: ProbeDependencies,
 ): Promise<boolean | undefined> {
   const versions = { oldest: "TLSv1", newest: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" };
-  const { recorded } = await converse(subject, door, { stop: "TLS", versions }, world);
+  const { recorded } = await attempt(service, port, { stop: "TLS", versions }, dependencies);
   if (recorded.tls) return true;
   return recorded.errors.some((text) => /no protocols available/i.test(text)) ? undefined : false;
 }
 
-async function tryPassword(subject: Subject, door: DoorFacts, world: World): Promise<Said | undefined> {
-  const password = Buffer.from(world.random(18)).toString("base64url");
-  const user = subject.login?.user ?? "tpa-submit-checkup";
-  const { recorded } = await converse(
-    subject,
-    door,
-    { stop: "AUTH", auth: authOf(user, password, door) },
-    world,
+async function tryPassword(
+  service: CheckedService,
+  port: PortFacts,
+  dependencies: ProbeDependencies,
+): Promise<ServerReply | undefined> {
+  const password = Buffer.from(dependencies.random(18)).toString("base64url");
+  const user = service.login?.user ?? "tpa-submit-checkup";
+  const { recorded } = await attempt(
+    service,
+    port,
+    { stop: "AUTH", auth: authOf(user, password, port) },
+    dependencies,
   );
   return saidAt(recorded, ["AUTH"]);
 }
 
 async function gatherLogin(
-  subject: Subject,
+  service: CheckedService,
   { user, password }: { readonly user: string; readonly password: string },
-  door: DoorFacts | undefined,
-  world: World,
+  port: PortFacts | undefined,
+  dependencies: ProbeDependencies,
 ): Promise<LoginFacts> {
-  if (!door) return { user, trouble: "no port offers AUTH inside TLS" };
-  if (door.tls?.distrust !== undefined || door.tls?.hostMatches === false) {
+  if (!port) return { user, trouble: "no port offers AUTH inside TLS" };
+  if (port.tls?.distrust !== undefined || port.tls?.hostMatches === false) {
     return { user, trouble: "the certificate is not to be trusted, so the password was not sent" };
   }
-  const auth = authOf(user, password, door);
-  const { recorded } = await converse(
-    subject,
-    door,
+  const auth = authOf(user, password, port);
+  const { recorded } = await attempt(
+    service,
+    port,
     { stop: "RCPT", auth, from: `somebody@${elsewhere}` },
-    world,
+    dependencies,
   );
   const login = saidAt(recorded, ["AUTH"]);
   const forging = login?.code === 235 ? saidAt(recorded, ["RCPT", "MAIL"]) : undefined;
@@ -194,39 +274,39 @@ async function gatherLogin(
 }
 
 /** One mechanism, tried once. */
-function authOf(user: string, password: string, { offers }: DoorFacts): Auth {
+function authOf(user: string, password: string, { offers }: PortFacts): AuthPlan {
   const type = /\bPLAIN\b/.test(offers?.get("AUTH") ?? "") ? "PLAIN" : "LOGIN";
   return loginBy([type], user, password);
 }
 
-interface Wish {
-  readonly stop: Stop;
-  readonly auth?: Auth;
+interface CheckupAttempt {
+  readonly stop: StopPoint;
+  readonly auth?: AuthPlan;
   readonly from?: string;
   readonly versions?: { readonly oldest: string; readonly newest: string; readonly ciphers: string };
 }
 
-async function converse(
-  { host, domain, helo, timeout, ca }: Subject,
-  { kind, port }: Pick<DoorFacts, "kind" | "port">,
-  { stop, auth, from = `checkup@${domain}`, versions }: Wish,
-  world: World,
-): ReturnType<typeof runErrand> {
-  // Everything is wanted to be known, also of a certificate that nobody would trust.
+async function attempt(
+  { host, domain, helo, timeout, ca }: CheckedService,
+  { kind, port }: Pick<PortFacts, "kind" | "port">,
+  { stop, auth, from = `checkup@${domain}`, versions }: CheckupAttempt,
+  dependencies: ProbeDependencies,
+): ReturnType<typeof runSmtpCheck> {
+  // A certificate that is not trusted is examined all the same; only a real password is kept from it.
   const isVerifying = auth !== undefined && from !== `checkup@${domain}`;
-  return runErrand(
+  return runSmtpCheck(
     { host, port, implicitTls: kind === "tls", helo, timeout, ...(ca !== undefined && { ca }) },
     {
       protocol: { from, to: [`checkup@${elsewhere}`], quitAfter: stop },
       tls: { verifyCa: isVerifying, verifyHost: isVerifying, ...versions },
       ...(auth && { auth }),
     },
-    world,
+    dependencies,
   );
 }
 
 /** The keywords of the last EHLO that was answered in clear, or inside TLS. */
-function helloIn({ steps }: Recorded, secure: boolean): ReadonlyMap<string, string> | undefined {
+function helloIn({ steps }: RunRecord, secure: boolean): ReadonlyMap<string, string> | undefined {
   const hello = steps.findLast(
     ({ at, secure: inside, expected }) =>
       (at === "FIRST-HELO" || at === "HELO") && inside === secure && expected,
@@ -240,8 +320,8 @@ function helloIn({ steps }: Recorded, secure: boolean): ReadonlyMap<string, stri
   );
 }
 
-/** What was said at the first of `stops` that was reached, the last time. */
-function saidAt({ steps }: Recorded, stops: readonly Stop[]): Said | undefined {
+/** The last reply at the first of `stops` that was reached. */
+function saidAt({ steps }: RunRecord, stops: readonly StopPoint[]): ServerReply | undefined {
   for (const stop of stops) {
     const line = steps.findLast(({ at, reply }) => at === stop && reply.length > 0)?.reply.at(-1);
     if (line !== undefined) return { code: Number(line.slice(0, 3)), text: line.slice(4) };
@@ -249,7 +329,7 @@ function saidAt({ steps }: Recorded, stops: readonly Stop[]): Said | undefined {
   return undefined;
 }
 
-function troubleIn({ steps, errors }: Recorded): string {
+function troubleIn({ steps, errors }: RunRecord): string {
   const last = steps.findLast(({ at, expected }) => at !== "QUIT" && !expected);
   const words = last?.reply.at(-1) ?? errors.at(-1) ?? "the connection broke";
   return words.replace(/\s+/g, " ").slice(0, 200);

@@ -1,14 +1,18 @@
-/** What facts are worth: each check with its state, what was found, and what to do where it is not well. Pure. */
-import { daysLeft } from "../tls/certificate.ts";
-import type { DoorFacts, Facts, LoginFacts, Said } from "./facts.ts";
-import { judgeDns, type State, type Verdict } from "./judge-dns.ts";
+/**
+ * Judges what a checkup found: each check with its state, what was found, and what to do where it is not well. Pure.
+ */
+import { daysLeft } from "../tls.ts";
+import type { DnsFacts, LoginFacts, PortFacts, ServerReply, ServiceFacts } from "./gather.ts";
 
-export type { State } from "./judge-dns.ts";
+export type CheckState = "ok" | "warning" | "failed" | "unknown";
 
-export interface Finding {
+/** `advice`, one sentence, where something is to be done. */
+export type CheckResult = readonly [state: CheckState, words: string, advice?: string];
+
+export interface CheckFinding {
   /** Groups what belongs together: "DNS", "port 587", "login". */
   readonly area: string;
-  readonly state: State;
+  readonly state: CheckState;
   /** What was found, in a few words. */
   readonly words: string;
   /** What to do, one sentence; absent where nothing is to be done. */
@@ -16,20 +20,20 @@ export interface Finding {
 }
 
 /** All findings, in the order in which a person would look. */
-export function judgeFacts(facts: Facts): readonly Finding[] {
-  const { dns, doors, login, domain, host, now } = facts;
+export function judgeFacts(facts: ServiceFacts): readonly CheckFinding[] {
+  const { dns, ports, login, domain, host, now } = facts;
   return [
     ...named("DNS", judgeDns(dns, domain, host)),
-    ...doors.flatMap((door) => named(`port ${door.port}`, judgeDoor(door, host, now))),
+    ...ports.flatMap((port) => named(`port ${port.port}`, judgePort(port, host, now))),
     ...(login ? named("login", judgeLogin(login)) : []),
   ];
 }
 
-const named = (area: string, verdicts: readonly Verdict[]): readonly Finding[] =>
+const named = (area: string, verdicts: readonly CheckResult[]): readonly CheckFinding[] =>
   verdicts.map(([state, words, advice]) => ({ area, state, words, ...(advice !== undefined && { advice }) }));
 
-function judgeDoor(door: DoorFacts, host: string, now: number): readonly Verdict[] {
-  const { isConnected, trouble, greeting, times } = door;
+function judgePort(port: PortFacts, host: string, now: number): readonly CheckResult[] {
+  const { isConnected, trouble, greeting, times } = port;
   if (!isConnected)
     return [
       [
@@ -38,7 +42,7 @@ function judgeDoor(door: DoorFacts, host: string, now: number): readonly Verdict
         "Is the service running, does it listen there, and does no firewall stand between?",
       ],
     ];
-  const verdicts: Verdict[] = [];
+  const verdicts: CheckResult[] = [];
   if (greeting !== undefined) {
     const isGood = / ESMTP( |$)/.test(greeting);
     verdicts.push(
@@ -47,16 +51,16 @@ function judgeDoor(door: DoorFacts, host: string, now: number): readonly Verdict
         : ["warning", `greets as ${greeting.slice(0, 100)}`, "Some monitors want the word ESMTP in it."],
     );
   }
-  if (door.kind === "starttls") verdicts.push(...judgeClear(door));
-  if (door.tls) verdicts.push(...judgeTls(door, host, now));
+  if (port.kind === "starttls") verdicts.push(...judgeClear(port));
+  if (port.tls) verdicts.push(...judgeTls(port, host, now));
   else
     verdicts.push([
       "failed",
       `TLS does not come about: ${trouble ?? "it is not offered"}`,
       "Without TLS no mail program shows its password.",
     ]);
-  if (door.offers) verdicts.push(...judgeOffers(door.offers));
-  verdicts.push(...judgeRefusals(door));
+  if (port.offers) verdicts.push(...judgeOffers(port.offers));
+  verdicts.push(...judgeRefusals(port));
   const slowest = [...times].sort(([, one], [, other]) => other - one)[0];
   if (slowest) {
     const all = times.reduce((sum, [, time]) => sum + time, 0);
@@ -70,7 +74,7 @@ function judgeDoor(door: DoorFacts, host: string, now: number): readonly Verdict
   return verdicts;
 }
 
-function judgeClear({ inClear }: DoorFacts): readonly Verdict[] {
+function judgeClear({ inClear }: PortFacts): readonly CheckResult[] {
   if (!inClear) return [];
   return [
     inClear.has("STARTTLS")
@@ -86,7 +90,7 @@ function judgeClear({ inClear }: DoorFacts): readonly Verdict[] {
   ];
 }
 
-function judgeTls({ tls, oldTls }: DoorFacts, host: string, now: number): readonly Verdict[] {
+function judgeTls({ tls, oldTls }: PortFacts, host: string, now: number): readonly CheckResult[] {
   if (!tls) return [];
   const [own] = tls.peer;
   const days = own ? daysLeft(own, now) : Number.NaN;
@@ -118,7 +122,7 @@ function judgeTls({ tls, oldTls }: DoorFacts, host: string, now: number): readon
   ];
 }
 
-function judgeOffers(offers: ReadonlyMap<string, string>): readonly Verdict[] {
+function judgeOffers(offers: ReadonlyMap<string, string>): readonly CheckResult[] {
   const auth = offers.get("AUTH");
   const size = offers.get("SIZE");
   return [
@@ -141,7 +145,7 @@ function judgeOffers(offers: ReadonlyMap<string, string>): readonly Verdict[] {
 
 const mebibytes = (size: string): string => `${(Number(size) / 2 ** 20).toFixed(1)} MiB`;
 
-function judgeRefusals({ relaying, wrongPassword }: DoorFacts): readonly Verdict[] {
+function judgeRefusals({ relaying, wrongPassword }: PortFacts): readonly CheckResult[] {
   return [
     ...(relaying
       ? [
@@ -174,7 +178,7 @@ function judgeRefusals({ relaying, wrongPassword }: DoorFacts): readonly Verdict
   ];
 }
 
-function judgeLogin({ user, login, forging, trouble }: LoginFacts): readonly Verdict[] {
+function judgeLogin({ user, login, forging, trouble }: LoginFacts): readonly CheckResult[] {
   if (!login) return [["unknown", `${user} could not log in: ${trouble ?? "AUTH was not reached"}`]];
   if (login.code !== 235)
     return [
@@ -184,7 +188,7 @@ function judgeLogin({ user, login, forging, trouble }: LoginFacts): readonly Ver
         "Check the user name and the password file that was given.",
       ],
     ];
-  const verdicts: Verdict[] = [["ok", `${user} can log in`]];
+  const verdicts: CheckResult[] = [["ok", `${user} can log in`]];
   if (forging) {
     verdicts.push(
       forging.code < 400
@@ -199,10 +203,118 @@ function judgeLogin({ user, login, forging, trouble }: LoginFacts): readonly Ver
   return verdicts;
 }
 
-const said = ({ code, text }: Said): string => `${code} ${text}`.replace(/\p{Cc}+/gu, " ").slice(0, 120);
+const said = ({ code, text }: ServerReply): string =>
+  `${code} ${text}`.replace(/\p{Cc}+/gu, " ").slice(0, 120);
 
-/** The worst state of all: what Nagios counts by. */
-export function worstState(findings: readonly Finding[]): State {
-  const order: readonly State[] = ["failed", "unknown", "warning", "ok"];
+/** The worst state of all, for Nagios. */
+export function worstState(findings: readonly CheckFinding[]): CheckState {
+  const order: readonly CheckState[] = ["failed", "unknown", "warning", "ok"];
   return order.find((state) => findings.some((finding) => finding.state === state)) ?? "unknown";
+}
+
+/** Addresses, SRV, PTR, SPF and DMARC. */
+function judgeDns(
+  { addresses, srv, reverse, spf, dmarc }: DnsFacts,
+  domain: string,
+  host: string,
+): readonly CheckResult[] {
+  if (addresses === "trouble")
+    return [
+      [
+        "unknown",
+        `the DNS does not answer for ${host}`,
+        "Check the resolver of this host, and the name servers of the domain.",
+      ],
+    ];
+  if (addresses.length === 0) return [["failed", `${host} has no address`, "Add A and AAAA records for it."]];
+  return [
+    ["ok", `${host} has ${addresses.join(", ")}`],
+    ...srv.map((fact): CheckResult => judgeSrv(fact, domain)),
+    ...reverse.map(({ address, names, leadsBack }): CheckResult => {
+      if (names === "trouble") return ["unknown", `the DNS does not tell the name of ${address}`];
+      if (names.length === 0)
+        return [
+          "warning",
+          `${address} has no name`,
+          "Ask whoever provides the address for a PTR record; many receivers refuse mail from hosts without one.",
+        ];
+      return leadsBack
+        ? ["ok", `${address} is ${names.join(", ")}, and back`]
+        : [
+            "warning",
+            `${address} is called ${names.join(", ")}, which does not lead back to it`,
+            "Let the name of the PTR record have this address.",
+          ];
+    }),
+    ...spf.map(({ address, result }): CheckResult => judgeSpf(address, result, domain)),
+    judgeDmarc(dmarc, domain),
+  ];
+}
+
+function judgeSrv({ label, targets }: DnsFacts["srv"][number], domain: string): CheckResult {
+  const name = `${label}.${domain}`;
+  if (targets === "trouble") return ["unknown", `the DNS does not answer for ${name}`];
+  const isWrong = !["_submission._tcp", "_submissions._tcp"].includes(label);
+  if (targets.length === 0) {
+    return [
+      "warning",
+      `there is no SRV record ${name}`,
+      "Add it (RFC 6186, RFC 8314), so that mail programs find the service by the address alone.",
+    ];
+  }
+  const shown = targets.map(({ host, port }) => `${host}:${port}`).join(", ");
+  if (isWrong)
+    return [
+      "warning",
+      `there is an SRV record ${name} (${shown})`,
+      "No mail program asks for it: the labels are _submission._tcp and _submissions._tcp.",
+    ];
+  const alias = targets.find(({ isAlias }) => isAlias);
+  if (alias)
+    return [
+      "failed",
+      `${name} leads to ${alias.host}, which is an alias`,
+      "Let the record name a host with addresses of its own (RFC 2782).",
+    ];
+  return ["ok", `${name} leads to ${shown}`];
+}
+
+function judgeSpf(address: string, result: string, domain: string): CheckResult {
+  const found = `SPF of ${domain} for ${address}: ${result}`;
+  switch (result) {
+    case "pass":
+      return ["ok", found];
+    case "none":
+      return [
+        "warning",
+        `${domain} has no SPF record`,
+        `Add one that lets this service send: TXT "v=spf1 ip4:… -all".`,
+      ];
+    case "permerror":
+      return [
+        "failed",
+        found,
+        "The record is broken: one record only, known mechanisms, ten DNS questions at most (RFC 7208).",
+      ];
+    case "temperror":
+    case "unknown":
+      return ["unknown", found];
+    default:
+      return [
+        "warning",
+        found,
+        `Add the address to the record where mail leaves from it; where it leaves by another host, this is as it should be.`,
+      ];
+  }
+}
+
+function judgeDmarc(dmarc: string | null, domain: string): CheckResult {
+  if (dmarc === null) return ["unknown", `the DNS does not answer for _dmarc.${domain}`];
+  if (dmarc === "")
+    return [
+      "warning",
+      `${domain} has no DMARC record`,
+      `Add TXT _dmarc.${domain} "v=DMARC1; p=none; rua=mailto:…" and read the reports.`,
+    ];
+  return ["ok", `DMARC: ${dmarc.slice(0, 100)}`];
 }

@@ -1,9 +1,37 @@
 /**
- * Whether a domain's SPF record (RFC 7208) lets an address send for it. All of the evaluation but macros and `exists`, which cannot
- * be told from outside without a sender: where they decide, the answer is "unknown".
+ * Whether a domain's SPF record (RFC 7208) lets an address send for it; and the DNS queries of a checkup, which are
+ * passed in. Macros and `exists` are not evaluated, as they need a sender: where they decide, the answer is "unknown".
  */
 import { BlockList, isIPv6 } from "node:net";
-import { type Names, records } from "./names.ts";
+import { errorCode } from "../../failure.ts";
+
+/** What the checkup asks the DNS. Each function rejects with the error codes of node:dns. */
+export interface DnsQueries {
+  resolve4(name: string): Promise<readonly string[]>;
+  resolve6(name: string): Promise<readonly string[]>;
+  /** Each record as the strings that it is made of. */
+  resolveTxt(name: string): Promise<readonly (readonly string[])[]>;
+  resolveMx(name: string): Promise<readonly { readonly exchange: string; readonly priority: number }[]>;
+  resolveCname(name: string): Promise<readonly string[]>;
+  resolveSrv(
+    name: string,
+  ): Promise<readonly { readonly name: string; readonly port: number; readonly priority: number }[]>;
+  /** Names of an address. */
+  reverse(address: string): Promise<readonly string[]>;
+}
+
+/** The records that a query returned: none where there are none; "trouble" where the DNS does not answer. */
+export async function records<Value>(
+  question: Promise<readonly Value[]>,
+): Promise<readonly Value[] | "trouble"> {
+  try {
+    return await question;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "") throw error;
+    return ["ENODATA", "ENOTFOUND", "EBADNAME"].includes(code) ? [] : "trouble";
+  }
+}
 
 /** RFC 7208 section 2.6, and "unknown" for what is not evaluated here. */
 export type SpfResult =
@@ -16,18 +44,18 @@ export type SpfResult =
   | "temperror"
   | "unknown";
 
-/** RFC 7208 section 4.6.4: more terms with a question to the DNS are an error of the record. */
+/** RFC 7208 section 4.6.4: more terms that query the DNS are an error of the record. */
 const mostQuestions = 10;
 
-interface Evaluation {
-  readonly names: Names;
+interface SpfEvaluation {
+  readonly names: DnsQueries;
   readonly address: string;
   /** Terms so far that ask the DNS. */
   asked: number;
 }
 
 /** Thrown within an evaluation to end it. */
-class Ended extends Error {
+class SpfEnd extends Error {
   readonly result: SpfResult;
 
   constructor(result: SpfResult) {
@@ -39,16 +67,16 @@ class Ended extends Error {
 const results = { "+": "pass", "-": "fail", "~": "softfail", "?": "neutral" } as const;
 
 /** Evaluates the record of `domain` for `address`. */
-export async function evaluateSpf(domain: string, address: string, names: Names): Promise<SpfResult> {
+export async function evaluateSpf(domain: string, address: string, names: DnsQueries): Promise<SpfResult> {
   try {
     return await check(domain, { names, address, asked: 0 });
   } catch (error) {
-    if (error instanceof Ended) return error.result;
+    if (error instanceof SpfEnd) return error.result;
     throw error;
   }
 }
 
-async function check(domain: string, evaluation: Evaluation): Promise<SpfResult> {
+async function check(domain: string, evaluation: SpfEvaluation): Promise<SpfResult> {
   const record = await recordOf(domain, evaluation);
   if (record === undefined) return "none";
   const terms = record.split(/ +/).slice(1);
@@ -57,28 +85,28 @@ async function check(domain: string, evaluation: Evaluation): Promise<SpfResult>
       /^([-+~?]?)([a-z0-9]+)(?:[:/=](.*))?$/i.exec(term) ?? [];
     if (mechanism === "" || /^[a-z0-9._-]+=/i.test(term)) continue; // modifiers come below
     const target = term.includes(":") ? (value.split("/", 1)[0] ?? "") : domain;
-    if (value.includes("%")) throw new Ended("unknown");
+    if (value.includes("%")) throw new SpfEnd("unknown");
     if (await matches(mechanism.toLowerCase(), { term, value, target }, evaluation)) {
       return results[(sign || "+") as keyof typeof results];
     }
   }
   const redirect = terms.find((term) => /^redirect=/i.test(term))?.slice("redirect=".length);
   if (redirect === undefined) return "neutral";
-  if (redirect.includes("%")) throw new Ended("unknown");
+  if (redirect.includes("%")) throw new SpfEnd("unknown");
   ask(evaluation);
   const result = await check(redirect, evaluation);
   return result === "none" ? "permerror" : result;
 }
 
-async function recordOf(domain: string, { names }: Evaluation): Promise<string | undefined> {
+async function recordOf(domain: string, { names }: SpfEvaluation): Promise<string | undefined> {
   const found = await records(names.resolveTxt(domain));
-  if (found === "trouble") throw new Ended("temperror");
+  if (found === "trouble") throw new SpfEnd("temperror");
   const spf = found.map((strings) => strings.join("")).filter((text) => /^v=spf1(?: |$)/i.test(text));
-  if (spf.length > 1) throw new Ended("permerror");
+  if (spf.length > 1) throw new SpfEnd("permerror");
   return spf[0];
 }
 
-interface Term {
+interface SpfTerm {
   readonly term: string;
   readonly value: string;
   readonly target: string;
@@ -86,8 +114,8 @@ interface Term {
 
 async function matches(
   mechanism: string,
-  { term, value, target }: Term,
-  evaluation: Evaluation,
+  { term, value, target }: SpfTerm,
+  evaluation: SpfEvaluation,
 ): Promise<boolean> {
   const { names, address } = evaluation;
   // RFC 7208 section 5.6: "/24" is for IPv4, "//64" for IPv6, "/24//64" for both.
@@ -108,7 +136,7 @@ async function matches(
     case "mx": {
       ask(evaluation);
       const hosts = await records(names.resolveMx(target));
-      if (hosts === "trouble") throw new Ended("temperror");
+      if (hosts === "trouble") throw new SpfEnd("temperror");
       const found = await Promise.all(
         hosts.slice(0, 10).map(({ exchange }) => addressesOf(exchange, evaluation)),
       );
@@ -117,26 +145,26 @@ async function matches(
     case "include": {
       ask(evaluation);
       const result = await check(target, evaluation);
-      if (result === "none" || result === "permerror") throw new Ended("permerror");
-      if (result === "temperror") throw new Ended("temperror");
+      if (result === "none" || result === "permerror") throw new SpfEnd("permerror");
+      if (result === "temperror") throw new SpfEnd("temperror");
       return result === "pass";
     }
     case "exists":
     case "ptr":
-      throw new Ended("unknown");
+      throw new SpfEnd("unknown");
     default:
-      throw new Ended("permerror");
+      throw new SpfEnd("permerror");
   }
 }
 
-function ask(evaluation: Evaluation): void {
+function ask(evaluation: SpfEvaluation): void {
   evaluation.asked++;
-  if (evaluation.asked > mostQuestions) throw new Ended("permerror");
+  if (evaluation.asked > mostQuestions) throw new SpfEnd("permerror");
 }
 
-async function addressesOf(name: string, { names, address }: Evaluation): Promise<readonly string[]> {
+async function addressesOf(name: string, { names, address }: SpfEvaluation): Promise<readonly string[]> {
   const found = await records(isIPv6(address) ? names.resolve6(name) : names.resolve4(name));
-  if (found === "trouble") throw new Ended("temperror");
+  if (found === "trouble") throw new SpfEnd("temperror");
   return found;
 }
 
@@ -149,7 +177,7 @@ function covers(base: string, v4: string, v6: string, address: string): boolean 
   try {
     list.addSubnet(base, prefix, kind);
   } catch {
-    throw new Ended("permerror"); // no address, or a prefix beyond its length
+    throw new SpfEnd("permerror"); // no address, or a prefix beyond its length
   }
   return list.check(address, kind);
 }

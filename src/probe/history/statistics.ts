@@ -1,25 +1,24 @@
-/** What a history amounts to, for one route or one provider and one span of time: pure. */
-import type { Result } from "../result.ts";
-import type { Outcome } from "../verdict.ts";
+/** Statistics of a history, for one route or provider and one span of time: pure. */
+import type { ProbeOutcome, ProbeResult } from "../result.ts";
 
 export interface Statistics {
-  /** Probes that came to an end; those still on their way are not counted. */
+  /** Probes that have ended; those still on their way are not counted. */
   readonly probes: number;
   /** Of these, in the inbox, late or not, between 0 and 1; absent where there were none. */
   readonly success?: number;
   /** Milliseconds until arrival, of those that arrived; absent where none did. */
   readonly median?: number;
   readonly percentile95?: number;
-  /** How many there were of each outcome; an outcome without any is not there. */
-  readonly outcomes: Partial<Readonly<Record<Outcome, number>>>;
+  /** How many there were of each outcome; only outcomes that occur. */
+  readonly outcomes: Partial<Readonly<Record<ProbeOutcome, number>>>;
 }
 
-const successes: readonly Outcome[] = ["inbox", "late"];
+const successes: readonly ProbeOutcome[] = ["inbox", "late"];
 
-export function statisticsOf(results: readonly Result[]): Statistics {
+export function statisticsOf(results: readonly ProbeResult[]): Statistics {
   const ended = results.filter(({ outcome }) => outcome !== "pending");
   const times = ended.flatMap(({ after }) => (after === undefined ? [] : [after])).sort((a, b) => a - b);
-  const counts: Partial<Record<Outcome, number>> = {};
+  const counts: Partial<Record<ProbeOutcome, number>> = {};
   for (const { outcome } of ended) counts[outcome] = (counts[outcome] ?? 0) + 1;
   const arrived = ended.filter(({ outcome }) => successes.includes(outcome)).length;
   const [median, percentile95] = [percentile(times, 0.5), percentile(times, 0.95)];
@@ -37,31 +36,31 @@ export function percentile(sorted: readonly number[], share: number): number | u
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
 }
 
-export interface Slice {
+export interface TimeSlice {
   /** When it begins, in milliseconds since the epoch. */
   readonly from: number;
-  readonly results: readonly Result[];
+  readonly results: readonly ProbeResult[];
 }
 
-/** `results` in `count` equal slices of the time from `from` to `to`; what lies outside is left out. */
+/** `results` in `count` equal slices of the time from `from` to `to`; what is outside is left out. */
 export function slices(
-  results: readonly Result[],
+  results: readonly ProbeResult[],
   from: number,
   to: number,
   count: number,
-): readonly Slice[] {
+): readonly TimeSlice[] {
   const width = (to - from) / count;
-  const parts: Result[][] = Array.from({ length: count }, () => []);
+  const parts: ProbeResult[][] = Array.from({ length: count }, () => []);
   for (const result of results) parts[Math.floor((result.at - from) / width)]?.push(result);
   return parts.map((part, number) => ({ from: from + number * width, results: part }));
 }
 
 /** Results by what `key` gives, in the order of the keys. */
 export function groupBy(
-  results: readonly Result[],
-  key: (result: Result) => string,
-): readonly (readonly [string, readonly Result[]])[] {
-  const groups = new Map<string, Result[]>();
+  results: readonly ProbeResult[],
+  key: (result: ProbeResult) => string,
+): readonly (readonly [string, readonly ProbeResult[]])[] {
+  const groups = new Map<string, ProbeResult[]>();
   for (const result of results) {
     const group = groups.get(key(result));
     if (group) group.push(result);

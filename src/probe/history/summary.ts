@@ -1,7 +1,6 @@
 /** The history for people at a terminal: for each route a line for the last day, week and month. Pure. */
-import { type Result, seconds } from "../result.ts";
-import { sparkline } from "./sparkline.ts";
-import { groupBy, slices, statisticsOf } from "./statistics.ts";
+import { type ProbeResult, seconds } from "../result.ts";
+import { groupBy, percentile, slices, statisticsOf, type TimeSlice } from "./statistics.ts";
 
 const hour = 3_600_000;
 const day = 24 * hour;
@@ -14,7 +13,7 @@ const spans = [
 ] as const;
 
 /** The lines, with their ends; `results` oldest first. */
-export function summaryText(results: readonly Result[], now: number): string {
+export function summaryText(results: readonly ProbeResult[], now: number): string {
   const month = results.filter(({ at }) => at > now - 30 * day && at <= now);
   if (month.length === 0) return "Nothing was probed in the last 30 days.\n";
   const routes = groupBy(month, ({ route }) => route);
@@ -45,3 +44,34 @@ const time = (milliseconds: number | undefined): string =>
 /** Rounded down: 99.96 % is not all. */
 export const percent = (share: number): string =>
   share === 1 ? "100 %" : `${(Math.floor(share * 1000) / 10).toFixed(1)} %`;
+
+const steps = "▁▂▃▄▅▆▇█";
+
+/**
+ * A character for each slice: its height is the median time until arrival, relative to the slowest slice; `×` is a
+ * slice in which something did not reach the inbox, a blank is one without probes.
+ */
+export function sparkline(parts: readonly TimeSlice[]): string {
+  const heights = parts.map(({ results }) => {
+    const ended = results.filter(({ outcome }) => outcome !== "pending");
+    if (ended.length === 0) return undefined;
+    if (ended.some(({ outcome }) => outcome !== "inbox" && outcome !== "late")) return Number.NaN;
+    const times = ended.flatMap(({ after }) => (after === undefined ? [] : [after]));
+    return (
+      percentile(
+        times.sort((a, b) => a - b),
+        0.5,
+      ) ?? 0
+    );
+  });
+  const highest = Math.max(
+    ...heights.map((height) => (height === undefined || Number.isNaN(height) ? 0 : height)),
+  );
+  return heights
+    .map((height) => {
+      if (height === undefined) return " ";
+      if (Number.isNaN(height)) return "×";
+      return steps[highest === 0 ? 0 : Math.round((height / highest) * (steps.length - 1))] ?? "";
+    })
+    .join("");
+}

@@ -1,13 +1,14 @@
 /**
- * The probes that are under way, a small file each, so that a later run knows what to look for: mail that is late is not
- * waited for, and mail that is lost is still told of. A file goes when its probe has come to its end; whoever removes it tells.
+ * The probes that are under way, a small file each, so that a later run knows what to look for: no run waits for late
+ * mail, and lost mail is reported all the same. The file of a probe that has ended is removed, and who removes it
+ * reports.
  */
 import { mkdir, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 
-export interface Pending {
+export interface PendingProbe {
   /** As in the mark. */
   readonly id: string;
   readonly at: number;
@@ -19,10 +20,10 @@ export interface Pending {
 }
 
 export interface PendingFolder {
-  add(pending: Pending): Promise<void>;
-  /** All of `route`, the oldest first. What is not understood is passed over. */
-  of(route: string): Promise<readonly Pending[]>;
-  /** Whether it was there, and is ours to tell of: another run may have been faster. */
+  add(pending: PendingProbe): Promise<void>;
+  /** All of `route`, the oldest first. Files that are not understood are skipped. */
+  of(route: string): Promise<readonly PendingProbe[]>;
+  /** Whether it was there, and is ours to report: another run may have been faster. */
   remove(id: string): Promise<boolean>;
 }
 
@@ -69,7 +70,7 @@ export async function openPending(folder: string): Promise<PendingFolder> {
   };
 }
 
-async function readPending(path: string): Promise<Pending | undefined> {
+async function readPending(path: string): Promise<PendingProbe | undefined> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -86,9 +87,9 @@ async function readPending(path: string): Promise<Pending | undefined> {
   return isPending(found) ? found : undefined;
 }
 
-function isPending(found: unknown): found is Pending {
+function isPending(found: unknown): found is PendingProbe {
   if (typeof found !== "object" || found === null) return false;
-  const { id, at, route, from, to, submitted } = found as Partial<Record<keyof Pending, unknown>>;
+  const { id, at, route, from, to, submitted } = found as Partial<Record<keyof PendingProbe, unknown>>;
   return (
     [id, route, from, to].every((text) => typeof text === "string") && [at, submitted].every(Number.isFinite)
   );

@@ -1,32 +1,29 @@
 /**
- * One round of one route: a message is sent, and looked for together with those of earlier rounds, for as long as the round may
- * take and no longer. What it finds is results; what it does not find yet stays noted for the next.
+ * One round of one route: a message is sent, and looked for together with those of earlier rounds, no longer than the
+ * round may take. What is found becomes a result; what is not found yet is left to the next round.
  */
-import type { Letter, OpenMailbox, Wanted } from "../arrival/mailbox.ts";
-import { newMark, readMark } from "../arrival/mark.ts";
-import { type Judged, judge, type Result } from "../result.ts";
-import { type Fate, urgency } from "../verdict.ts";
-import { type Eyes, newEyes } from "./eyes.ts";
-import { writeMessage } from "./message.ts";
-import type { Pending, PendingFolder } from "./pending.ts";
-import { fateIn, type Sent } from "./pursuit.ts";
-import type { Envelope, Submitted } from "./submit.ts";
-import type { Turn } from "./turns.ts";
+import type { FoundMessage, OpenMailbox, SearchCriteria } from "../arrival/mailbox.ts";
+import { type MailboxWatcher, watchMailboxes } from "../arrival/mailbox-watcher.ts";
+import { newMark, readMark, writeMessage } from "../arrival/mark.ts";
+import { fateIn, type SentProbe } from "../arrival/matching.ts";
+import { type Fate, type GradedRoute, type ProbeResult, resultOf, urgency } from "../result.ts";
+import type { PendingFolder, PendingProbe } from "./pending.ts";
+import type { ProbeEnvelope, SubmissionResult } from "./submit.ts";
 
-/** A route, with all that it needs from outside. */
-export interface Route extends Judged {
+/** A route with what it needs from outside. */
+export interface MonitoredRoute extends GradedRoute {
   readonly from: string;
   readonly to: string;
   readonly authority?: string;
-  /** Where the messages arrive, and where reports do if that is another place. */
+  /** Where messages arrive, and where delivery reports do if that is another mailbox. */
   readonly mailboxes: readonly OpenMailbox[];
-  readonly submit: (envelope: Envelope, message: Buffer) => Promise<Submitted>;
-  /** Routes by the same server take turns, as servers let few in at a time; looking and waiting takes none. */
-  readonly turn: Turn;
+  readonly submit: (envelope: ProbeEnvelope, message: Buffer) => Promise<SubmissionResult>;
+  /** Limits submissions to one server at the same time, as servers let few in. */
+  readonly limit: ConcurrencyLimit;
 }
 
 /** What all rounds share. */
-export interface Station {
+export interface RoundDependencies {
   readonly key: Uint8Array;
   readonly pending: PendingFolder;
   /** Milliseconds since the epoch. */
@@ -38,190 +35,222 @@ export interface Station {
   readonly keep: number;
 }
 
-/** What a round found: everything that has come to its end, the oldest first, and the new message wherever it is. */
-export interface Round {
-  readonly ended: readonly Result[];
-  /** How the route stands: the worst of these and of the new message. Never absent. */
-  readonly standing: Result;
+/** What a round found: all probes that have ended, the oldest first, and the state of the route. */
+export interface RoundResult {
+  readonly ended: readonly ProbeResult[];
+  /** The worst of these and of the new message. */
+  readonly state: ProbeResult;
 }
 
-/** Milliseconds between two looks: soon at first, as most mail is fast, then seldom, as mailboxes are others'. */
+/** Milliseconds between two looks: short at first, as most mail is fast, then longer, to spare the mailboxes. */
 const shortest = 250;
 const longest = 10_000;
 
 /**
- * Runs a round that waits for mail `patience` milliseconds at most. Throws nothing that is a server's or the network's
- * doing.
+ * Runs a round that waits for mail `patience` milliseconds at most. Errors of servers and of the network are results,
+ * not thrown.
  */
 export async function runRound(
-  route: Route,
-  station: Station,
+  route: MonitoredRoute,
+  dependencies: RoundDependencies,
   patience: number,
   signal: AbortSignal,
-): Promise<Round> {
-  const { now, pending } = station;
+): Promise<RoundResult> {
+  const { now, pending } = dependencies;
   const older = await pending.of(route.route);
-  const eyes = newEyes(route.mailboxes, signal);
+  const watcher = watchMailboxes(route.mailboxes, signal);
   try {
-    await eyes.open(); // before sending, as some of them are where it arrives
-    const sent = await send(route, station, signal);
-    if ("fate" in sent && sent.fate.kind === "unseen") return roundOf([], judge(route, sent.fate, sent.at));
+    await watcher.open(); // before sending, as one may be the listener
+    const sent = await send(route, dependencies, signal);
+    if ("fate" in sent && sent.fate.kind === "unseen")
+      return roundOf([], resultOf(route, sent.fate, sent.at));
     if ("fate" in sent) {
-      const refused = judge(route, sent.fate, sent.at);
-      const { ended } = await pursue(route, station, { eyes, awaited: older, until: now() });
+      const refused = resultOf(route, sent.fate, sent.at);
+      const { ended } = await search(route, dependencies, { watcher, awaited: older, until: now() });
       return roundOf([...ended, refused], refused);
     }
     const awaited = [...older, sent];
-    const { ended, waiting, trouble } = await pursue(route, station, {
-      eyes,
+    const { ended, waiting, trouble } = await search(route, dependencies, {
+      watcher,
       awaited,
       until: now() + patience,
     });
     const newest = waiting.at(-1);
     if (newest === undefined) return roundOf(ended, ended.at(-1));
     const fate: Fate = trouble ?? { kind: "missing", after: now() - newest.at };
-    return roundOf(ended, judge(route, fate, newest.at, newest.submitted));
+    return roundOf(ended, resultOf(route, fate, newest.at, newest.submitted));
   } finally {
-    await eyes.close();
+    await watcher.close();
   }
 }
 
-/** Looks for what is under way of `route`, without sending anything. */
+/** Looks for what is under way on `route`, without sending anything. */
 export async function lookAgain(
-  route: Route,
-  station: Station,
+  route: MonitoredRoute,
+  dependencies: RoundDependencies,
   signal: AbortSignal,
-): Promise<readonly Result[]> {
-  const awaited = await station.pending.of(route.route);
+): Promise<readonly ProbeResult[]> {
+  const awaited = await dependencies.pending.of(route.route);
   if (awaited.length === 0) return [];
-  const eyes = newEyes(route.mailboxes, signal);
+  const watcher = watchMailboxes(route.mailboxes, signal);
   try {
-    return (await pursue(route, station, { eyes, awaited, until: station.now() })).ended;
+    return (await search(route, dependencies, { watcher, awaited, until: dependencies.now() })).ended;
   } finally {
-    await eyes.close();
+    await watcher.close();
   }
 }
 
-/** Told to stop before anything was sent. */
+/** Interrupted before anything was sent. */
 const interrupted = { kind: "unseen", reason: "interrupted" } as const satisfies Fate;
 
-function roundOf(ended: readonly Result[], newest: Result | undefined): Round {
+function roundOf(ended: readonly ProbeResult[], newest: ProbeResult | undefined): RoundResult {
   const all = newest === undefined || ended.includes(newest) ? ended : [...ended, newest];
-  const standing = all.reduce((one, other) => (urgency[other.grade] >= urgency[one.grade] ? other : one));
-  return { ended, standing };
+  const state = all.reduce((one, other) => (urgency[other.grade] >= urgency[one.grade] ? other : one));
+  return { ended, state };
 }
 
 async function send(
-  route: Route,
-  { key, now, random, pending }: Station,
+  route: MonitoredRoute,
+  { key, now, random, pending }: RoundDependencies,
   signal: AbortSignal,
-): Promise<Pending | { readonly fate: Fate; readonly at: number }> {
+): Promise<PendingProbe | { readonly fate: Fate; readonly at: number }> {
   const { from, to } = route;
-  const { mark, submitted } = await route.turn(async () => {
-    const fresh = newMark(random(16), now()); // the time of waiting for a turn is nobody's delay
+  const { mark, submitted } = await route.limit(async () => {
+    const fresh = newMark(random(16), now()); // a wait for the limit is no delay of the mail
     const octets = writeMessage(fresh, { key, from, to }, route.route);
     if (signal.aborted) return { mark: fresh, submitted: interrupted };
     return { mark: fresh, submitted: await route.submit({ from, to, envid: fresh.id }, octets) };
   });
   if (submitted.kind !== "submitted") return { fate: submitted, at: mark.at };
-  const note: Pending = { ...mark, route: route.route, from, to, submitted: submitted.took };
+  const note: PendingProbe = { ...mark, route: route.route, from, to, submitted: submitted.took };
   await pending.add(note);
   return note;
 }
 
-interface Chase {
-  readonly eyes: Eyes;
-  readonly awaited: readonly Pending[];
+interface MailboxSearch {
+  readonly watcher: MailboxWatcher;
+  readonly awaited: readonly PendingProbe[];
   readonly until: number;
 }
 
-interface Pursued {
-  readonly ended: readonly Result[];
-  readonly waiting: readonly Pending[];
-  /** Why the mailboxes could not be looked at, where that was so at last. */
+interface SearchResult {
+  readonly ended: readonly ProbeResult[];
+  readonly waiting: readonly PendingProbe[];
+  /** Why the mailboxes could not be read at the last look. */
   readonly trouble?: Fate;
 }
 
-/** Looks into the mailboxes until all of `awaited` have come to their end, or it is `until`; once in any case. */
-async function pursue(route: Route, station: Station, { eyes, awaited, until }: Chase): Promise<Pursued> {
-  const { now, pause } = station;
-  const { signal } = eyes;
-  const ended: Result[] = [];
+/** Looks into the mailboxes until all of `awaited` have ended, or it is `until`; at least once. */
+async function search(
+  route: MonitoredRoute,
+  dependencies: RoundDependencies,
+  { watcher, awaited, until }: MailboxSearch,
+): Promise<SearchResult> {
+  const { now, pause } = dependencies;
+  const { signal } = watcher;
+  const ended: ProbeResult[] = [];
   let waiting = awaited;
   const since = Math.min(...awaited.map(({ at }) => at));
   let absentAt: number | undefined;
   for (let step = shortest; waiting.length > 0; step = Math.min(step * 1.5, longest)) {
     const begun = now();
-    const letters = await eyes.look(since, wantedBy(waiting));
-    waiting = await told(route, station, waiting, { letters, ended, absentAt });
-    if (!eyes.trouble()) absentAt = begun;
-    if (waiting.length === 0 || now() >= until || signal.aborted || eyes.blind()) break;
+    const messages = await watcher.look(since, wantedBy(waiting));
+    waiting = await stillWaiting(route, dependencies, waiting, { messages, ended, absentAt });
+    if (!watcher.trouble()) absentAt = begun;
+    if (waiting.length === 0 || now() >= until || signal.aborted || watcher.isHopeless()) break;
     await pause(Math.min(step, until - now()), signal);
   }
-  const trouble = eyes.trouble();
-  // What cannot be seen may be there, until it is so old that it would have been deleted.
-  waiting = await givenUp(route, station, waiting, { ended, limit: trouble ? station.keep : route.crit });
+  const trouble = watcher.trouble();
+  // A mailbox that cannot be read may hold it, until it is so old that it would have been deleted.
+  waiting = await givenUp(route, dependencies, waiting, {
+    ended,
+    limit: trouble ? dependencies.keep : route.crit,
+  });
   if (trouble) return { ended, waiting, trouble };
-  await tidy(route, station, eyes);
+  await tidy(route, dependencies, watcher);
   return { ended, waiting };
 }
 
-/** The identifier alone is looked at, as it is cheap and cannot be guessed; the signature is when the letter is there. */
-const wantedBy = (waiting: readonly Pending[]): Wanted => ({
+/** Compares the identifier alone, which is cheap and cannot be guessed; the signature is checked on what is found. */
+const wantedBy = (waiting: readonly PendingProbe[]): SearchCriteria => ({
   mark: (field) => waiting.some(({ id }) => field.startsWith(id)),
   report: (octets) => waiting.some(({ id }) => octets.includes(id)),
 });
 
-interface Seen {
-  readonly letters: readonly Letter[];
-  readonly ended: Result[];
-  /** When all mailboxes were looked into before, and what is still waited for was not there. */
+interface LookResult {
+  readonly messages: readonly FoundMessage[];
+  readonly ended: ProbeResult[];
+  /** The last look at all mailboxes, in which what is still waited for was not there. */
   readonly absentAt: number | undefined;
 }
 
-/** Those of `waiting` of which `letters` tell nothing; what became of the others goes to `ended`. */
-async function told(
-  route: Route,
-  { key, pending, now }: Station,
-  waiting: readonly Pending[],
-  { letters, ended, absentAt }: Seen,
-): Promise<readonly Pending[]> {
-  const left: Pending[] = [];
+/** Those of `waiting` that are not among `messages`; the results of the others go to `ended`. */
+async function stillWaiting(
+  route: MonitoredRoute,
+  { key, pending, now }: RoundDependencies,
+  waiting: readonly PendingProbe[],
+  { messages, ended, absentAt }: LookResult,
+): Promise<readonly PendingProbe[]> {
+  const left: PendingProbe[] = [];
   for (const one of waiting) {
     const { id, at, from, to, submitted } = one;
     const bound = { key, from, to };
     const { authority } = route;
     const octets = writeMessage({ id, at }, bound, route.route);
-    const sent: Sent = {
+    const sent: SentProbe = {
       ...{ mark: { id, at }, bound, octets },
       ...(absentAt !== undefined && { absentAt }),
       ...(authority !== undefined && { authority }),
     };
-    const fate = fateIn(letters, sent, now());
+    const fate = fateIn(messages, sent, now());
     if (!fate) left.push(one);
-    else if (await pending.remove(id)) ended.push(judge(route, fate, at, submitted));
+    else if (await pending.remove(id)) ended.push(resultOf(route, fate, at, submitted));
   }
   return left;
 }
 
-/** Tells of what is lost, and gives what is left. */
+/** Gives up what is lost, into `ended`, and returns what is left. */
 async function givenUp(
-  route: Route,
-  { pending, now }: Station,
-  waiting: readonly Pending[],
-  { ended, limit }: { readonly ended: Result[]; readonly limit: number },
-): Promise<readonly Pending[]> {
-  const left: Pending[] = [];
+  route: MonitoredRoute,
+  { pending, now }: RoundDependencies,
+  waiting: readonly PendingProbe[],
+  { ended, limit }: { readonly ended: ProbeResult[]; readonly limit: number },
+): Promise<readonly PendingProbe[]> {
+  const left: PendingProbe[] = [];
   for (const one of waiting) {
     const after = now() - one.at;
     if (after <= limit) left.push(one);
     else if (await pending.remove(one.id))
-      ended.push(judge(route, { kind: "missing", after }, one.at, one.submitted));
+      ended.push(resultOf(route, { kind: "missing", after }, one.at, one.submitted));
   }
   return left;
 }
 
-/** Deletes old probe mail; where that fails it stays until the next round. */
-async function tidy({ from, to }: Route, { key, keep, now }: Station, eyes: Eyes): Promise<void> {
-  await eyes.tidy(now() - keep, (mark) => readMark(mark, { key, from, to }) !== undefined);
+/** Deletes old probe mail; what cannot be deleted stays until the next round. */
+async function tidy(
+  { from, to }: MonitoredRoute,
+  { key, keep, now }: RoundDependencies,
+  watcher: MailboxWatcher,
+): Promise<void> {
+  await watcher.tidy(now() - keep, (mark) => readMark(mark, { key, from, to }) !== undefined);
+}
+
+/** Limits how many do their work at the same time; the others wait. */
+export type ConcurrencyLimit = <Value>(work: () => Promise<Value>) => Promise<Value>;
+
+/** At most `most` at the same time. */
+export function concurrencyLimit(most: number): ConcurrencyLimit {
+  const waiting: (() => void)[] = [];
+  let free = most;
+  return async (work) => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => void waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else free++;
+    }
+  };
 }

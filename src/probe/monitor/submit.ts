@@ -1,58 +1,59 @@
-/** A probe's message handed to the submission server, by the same conversation that `tpa-submit probe` has. */
-import { withoutSecrets } from "../arrival/secrets.ts";
-import { type Door, loginBy, runErrand } from "../transaction/errand.ts";
-import { type Outcome, statusOf } from "../transaction/exit.ts";
-import type { World } from "../transaction/session.ts";
-import type { Recorded } from "../transcript/journal.ts";
-import type { Fate } from "../verdict.ts";
+/** Submits a probe's message, through the same SMTP client as `tpa-submit probe`. */
 
-/** Where a message is handed over, and as whom. */
-export interface Entrance extends Door {
+import { type ExitReason, statusOf } from "../exit-status.ts";
+import type { Fate } from "../result.ts";
+import type { ProbeDependencies } from "../transaction/session.ts";
+import { loginBy, runSmtpCheck, type SubmissionServer } from "../transaction/smtp-check.ts";
+import type { RunRecord } from "../transcript/journal.ts";
+import { withoutSecrets } from "../untrusted-text.ts";
+
+/** Where a message is submitted, and with which login. */
+export interface SubmissionAccount extends SubmissionServer {
   /** Absent: nobody logs in. */
   readonly login?: { readonly user: string; readonly password: string };
 }
 
-export interface Envelope {
+export interface ProbeEnvelope {
   readonly from: string;
   readonly to: string;
   /** RFC 3461. */
   readonly envid: string;
 }
 
-export type Submitted =
+export type SubmissionResult =
   | { readonly kind: "submitted" /** Milliseconds. */; readonly took: number }
   | Extract<Fate, { readonly kind: "refused" | "down" }>;
 
-/** Where the server has said no to the sender or the message, and not merely failed to talk. */
-const refusals: readonly Outcome[] = ["auth", "mail", "rcpt", "data", "message"];
+/** The server refused the login, the envelope or the message; anything else is a failed session. */
+const refusals: readonly ExitReason[] = ["auth", "mail", "rcpt", "data", "message"];
 
-/** Hands `message` over inside verified TLS; what went wrong is told as the message's fate. */
+/** Submits `message` inside verified TLS; a failure is returned as the message's fate. */
 export async function submit(
-  entrance: Entrance,
-  envelope: Envelope,
+  account: SubmissionAccount,
+  envelope: ProbeEnvelope,
   message: Buffer,
-  world: World,
-): Promise<Submitted> {
-  const { login } = entrance;
+  dependencies: ProbeDependencies,
+): Promise<SubmissionResult> {
+  const { login } = account;
   const { from, to, envid } = envelope;
-  const begun = world.clock();
-  const { recorded, status } = await runErrand(
-    entrance,
+  const begun = dependencies.clock();
+  const { recorded, status } = await runSmtpCheck(
+    account,
     {
       protocol: { from, to: [to], envid },
       ...(login && { auth: loginBy([], login.user, login.password) }),
       data: { octets: stuffed(message), fixup: true },
     },
-    world,
+    dependencies,
   );
-  if (status === 0) return { kind: "submitted", took: Math.round(world.clock() - begun) };
-  return whyNot(status, recorded, login ?? { user: "", password: "" });
+  if (status === 0) return { kind: "submitted", took: Math.round(dependencies.clock() - begun) };
+  return submissionFailure(status, recorded, login ?? { user: "", password: "" });
 }
 
-/** What a conversation with the exit status `status`, which is not 0, means for the message. */
-export function whyNot(
+/** What a session with the exit status `status`, which is not 0, means for the message. */
+export function submissionFailure(
   status: number,
-  recorded: Recorded,
+  recorded: RunRecord,
   { user, password }: { readonly user: string; readonly password: string },
 ): Extract<Fate, { readonly kind: "refused" | "down" }> {
   const refused = refusals.some((outcome) => statusOf(outcome) === status);
@@ -68,15 +69,15 @@ export function whyNot(
   return { kind: "down", reason: withoutSecrets(reasonOf(recorded), user, password) };
 }
 
-/** What was said, where a password may be: its verb only. */
-const stepName = ({ at, sent }: Recorded["steps"][number]): string =>
+/** The verb of the command alone, as the rest may hold a password. */
+const stepName = ({ at, sent }: RunRecord["steps"][number]): string =>
   at === "DOT"
     ? "end of DATA"
     : at === "AUTH"
       ? "AUTH"
       : /^[A-Z]+( FROM| TO)?/i.exec(sent ?? "")?.[0]?.toUpperCase() || at;
 
-function reasonOf({ steps, server, errors }: Recorded): string {
+function reasonOf({ steps, server, errors }: RunRecord): string {
   const last = steps.findLast(({ at, expected }) => at !== "QUIT" && !expected);
   const said = last?.reply.at(-1);
   const words =

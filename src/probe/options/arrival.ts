@@ -1,28 +1,132 @@
-/** Where the message is to arrive: from options to the plan's part. */
+/** Where the message is to arrive: the options, and how they are read into the plan. */
 import { Failure } from "../../failure.ts";
-import { readWhere, type Where } from "../arrival/where.ts";
-import type { Arrival, Protocol } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+import { type MailboxLocation, readLocation } from "../arrival/location.ts";
+import type { ArrivalPlan, ProtocolPlan } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
-import type { Environment } from "./sources.ts";
-import type { Name } from "./table.ts";
+import type { OptionGroup } from "./option.ts";
+
+const sent =
+  "-f alice@example.org -t bob@example.net -s submission.example.org -p 587 -tls -au alice --auth-password-file /run/probe/password --arrive imaps://bob@imap.example.net --arrive-password-file /run/probe/password";
+
+export const arrivalOptions = {
+  title: "Arrival",
+  rows: [
+    {
+      name: "arrive",
+      argument: "required",
+      placeholder: "PLACE",
+      help: "Look for the message there, and tell whether, when and in which folder it arrived: imaps://USER@HOST[:PORT][/FOLDER], imap://USER@HOST (with STARTTLS), maildir:DIRECTORY, or lmtp://HOST:PORT and smtp://HOST:PORT, where the probe itself listens. The message gets a signed mark that nobody can forge.",
+      example: "-t bob@example.net -s mail.example.net --arrive maildir:/home/bob/Maildir",
+      ours: true,
+    },
+    {
+      name: "arrive-password-file",
+      argument: "required",
+      placeholder: "FILE",
+      help: "Read the mailbox's password from the first line of a file. $TPA_SUBMIT_ARRIVE_PASSWORD does the same without a file.",
+      example: sent,
+      ours: true,
+    },
+    {
+      name: "arrive-timeout",
+      argument: "required",
+      placeholder: "TIME",
+      standard: "60s",
+      help: "How long to wait for the message, once it is sent: 90, 90s, 5m or 1h. What is not there then is lost.",
+      example: `${sent} --arrive-timeout 5m`,
+      ours: true,
+    },
+    {
+      name: "warn",
+      argument: "required",
+      placeholder: "TIME",
+      standard: "that of --crit",
+      help: "What takes longer is late.",
+      example: `${sent} --warn 20s`,
+      ours: true,
+    },
+    {
+      name: "crit",
+      argument: "required",
+      placeholder: "TIME",
+      standard: "that of --arrive-timeout",
+      help: "What takes longer is too late.",
+      example: `${sent} --warn 20s --crit 40s`,
+      ours: true,
+    },
+    {
+      name: "arrive-ca",
+      argument: "required",
+      placeholder: "FILE",
+      help: "Trust these certificates (PEM) at the mailbox's server in place of Mozilla's.",
+      example: `${sent} --arrive-ca ca.pem`,
+      ours: true,
+    },
+    {
+      name: "arrive-spam-folder",
+      argument: "required",
+      placeholder: "FOLDER",
+      standard: "the one whose special use, or name, says so",
+      help: "The folder where spam is put.",
+      example: `${sent} --arrive-spam-folder Unwanted`,
+      ours: true,
+    },
+    {
+      name: "arrive-authority",
+      argument: "required",
+      placeholder: "NAME",
+      standard: "found out from the Received fields",
+      help: "The name in those Authentication-Results that count.",
+      example: `${sent} --arrive-authority mx.example.net`,
+      ours: true,
+    },
+    {
+      name: "arrive-key",
+      argument: "required",
+      placeholder: "FILE",
+      standard: "one for this run alone",
+      help: "Sign the mark with the secret in this file, 32 octets or more; messages of earlier runs are known by it, too.",
+      example: `${sent} --arrive-key /etc/probe/key`,
+      ours: true,
+    },
+    {
+      name: "keep",
+      argument: "required",
+      placeholder: "TIME",
+      standard: "7d",
+      help: "Delete messages of earlier runs with the same --arrive-key from the mailbox when they are older: 12h, 7d.",
+      example: `${sent} --arrive-key /etc/probe/key --keep 1d`,
+      ours: true,
+    },
+    {
+      name: "nagios",
+      argument: "none",
+      help: "Write one status line with figures in place of the transcript, and end with 0, 1, 2 or 3, as plugins of Nagios and Icinga do.",
+      example: `${sent} --nagios`,
+      ours: true,
+    },
+  ],
+} as const satisfies OptionGroup;
+
+type ArrivalOption = (typeof arrivalOptions.rows)[number]["name"];
 
 /** The variable that keeps the mailbox's password off the command line. */
-export const arrivePasswordVariable = "TPA_SUBMIT_ARRIVE_PASSWORD";
+const arrivePasswordVariable = "TPA_SUBMIT_ARRIVE_PASSWORD";
 
 const others = [
   ...["arrive-password-file", "arrive-timeout", "warn", "crit", "arrive-ca", "arrive-spam-folder"],
   ...["arrive-authority", "arrive-key", "keep", "nagios"],
-] as readonly Name[];
+] as readonly ArrivalOption[];
 
 const day = 86_400_000;
 
-/** Undefined where nobody wants to know. Throws a Failure where an option is wrong, or two contradict each other. */
+/** Undefined without --arrive. Throws a Failure where an option is wrong, or two contradict each other. */
 export async function arrivalOf(
-  answers: Answers,
-  protocol: Protocol,
-  environment: Environment,
-): Promise<Arrival | undefined> {
+  answers: OptionAnswers<ArrivalOption | "json">,
+  protocol: ProtocolPlan,
+  variables: Readonly<Record<string, string | undefined>>,
+): Promise<ArrivalPlan | undefined> {
   const place = await answers.text("arrive");
   if (place === undefined) {
     const lonely = others.find(answers.has);
@@ -42,8 +146,8 @@ export async function arrivalOf(
   if (key && key.length < 32) throw mistake(`--arrive-key: expected 32 octets or more, found ${key.length}`);
   const ca = await fileOf(answers, "arrive-ca");
   return {
-    where,
-    password: await passwordOf(answers, where, environment[arrivePasswordVariable]),
+    location: where,
+    password: await passwordOf(answers, where, variables[arrivePasswordVariable]),
     timeout,
     warn,
     crit,
@@ -56,7 +160,7 @@ export async function arrivalOf(
   };
 }
 
-function refuseContradictions(answers: Answers, protocol: Protocol): void {
+function refuseContradictions(answers: OptionAnswers<ArrivalOption | "json">, protocol: ProtocolPlan): void {
   const { quitAfter, dropAfter, dropAfterSend, messages } = protocol;
   if (quitAfter ?? dropAfter ?? dropAfterSend)
     throw mistake("--arrive wants a message that is sent: leave out --quit-after and --drop-after");
@@ -65,16 +169,20 @@ function refuseContradictions(answers: Answers, protocol: Protocol): void {
     throw mistake("--nagios and --json do not go together: leave one out");
 }
 
-function whereOf(place: string): Where {
+function whereOf(place: string): MailboxLocation {
   try {
-    return readWhere(place, "--arrive");
+    return readLocation(place, "--arrive");
   } catch (error) {
     throw error instanceof Failure ? mistake(error.message) : error;
   }
 }
 
-/** Nobody logs in to a folder, nor to the probe itself. */
-async function passwordOf(answers: Answers, where: Where, variable: string | undefined): Promise<string> {
+/** A Maildir and the listener need no password. */
+async function passwordOf(
+  answers: OptionAnswers<ArrivalOption>,
+  where: MailboxLocation,
+  variable: string | undefined,
+): Promise<string> {
   if (where.kind !== "imap") return "";
   const octets = await fileOf(answers, "arrive-password-file");
   const password = octets ? new TextDecoder().decode(octets).replace(/\r?\n.*$/s, "") : (variable ?? "");
@@ -86,22 +194,22 @@ async function passwordOf(answers: Answers, where: Where, variable: string | und
   );
 }
 
-/** What the file holds that an option names; "-" is standard input. */
+/** The contents of the file that an option names; "-" is standard input. */
 async function fileOf(
-  answers: Answers,
+  answers: OptionAnswers<ArrivalOption>,
   name: "arrive-password-file" | "arrive-key" | "arrive-ca",
 ): Promise<Uint8Array | undefined> {
   const path = await answers.text(name);
   if (path === undefined) return undefined;
   const value = path === "-" ? "-" : `@${path}`;
-  return (await answers.contentsOf({ name, value, visible: false }))?.octets;
+  return (await answers.follow(value, name)).octets;
 }
 
 const units: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: day };
 
 /** Milliseconds. */
 async function timeOf(
-  answers: Answers,
+  answers: OptionAnswers<ArrivalOption>,
   name: "arrive-timeout" | "warn" | "crit" | "keep",
 ): Promise<number | undefined> {
   const text = await answers.text(name);

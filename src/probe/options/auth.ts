@@ -1,15 +1,106 @@
-/** Authentication: from options to the plan's part and its --dump section. */
+/** Authentication: the options, how they are read into the plan, the --dump section; and .netrc. */
 
-import type { Auth, Need } from "../plan.ts";
-import { mechanismNames, mechanismRows } from "../sasl/mechanisms.ts";
-import { statusOf } from "../transaction/exit.ts";
-import type { Answers } from "./answers.ts";
+import { statusOf } from "../exit-status.ts";
+import { mechanismNames, mechanismRows } from "../mechanisms.ts";
+import type { AuthPlan, Requirement } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
-import type { Login } from "./netrc.ts";
-import type { Section } from "./section.ts";
-import { needWords } from "./xclient.ts";
+import { type DumpSection, flag, needWords, type OptionGroup } from "./option.ts";
 
-/** What swaks knows, and the names that stand for each. */
+export const authOptions = {
+  title: "Authentication",
+  rows: [
+    {
+      name: "auth",
+      aliases: ["a"],
+      argument: "optional",
+      placeholder: "MECHANISM[,MECHANISM…]",
+      help: "Log in, or fail. The mechanisms are tried in this order; without any, all that both sides know. Known: PLAIN, LOGIN, LOGIN-INITIAL, CRAM-MD5, CRAM-SHA1, DIGEST-MD5, NTLM (SPA, MSN), SCRAM-SHA-1, SCRAM-SHA-256 and SCRAM-SHA-512, each with -PLUS; by name alone XOAUTH2 and OAUTHBEARER, whose password is a token, and EXTERNAL, which has none.",
+      example: "-t bob@example.org -s mail.example.org -p 587 -tls -a PLAIN -au alice -ap",
+    },
+    {
+      name: "auth-optional",
+      aliases: ["ao"],
+      argument: "optional",
+      placeholder: "MECHANISM[,MECHANISM…]",
+      help: "Try to log in, and go on if that fails.",
+      example: "-t bob@example.org -s mail.example.org -ao -au alice -ap",
+    },
+    {
+      name: "auth-optional-strict",
+      aliases: ["aos"],
+      argument: "optional",
+      placeholder: "MECHANISM[,MECHANISM…]",
+      help: "Log in where it is offered; then it must succeed.",
+      example: "-t bob@example.org -s mail.example.org -aos -au alice -ap",
+    },
+    {
+      name: "auth-user",
+      aliases: ["au"],
+      argument: "optional",
+      placeholder: "NAME",
+      standard: "from .netrc, else asked for",
+      help: 'The user name; "<>" is an empty one. It asks for --auth by itself.',
+      example: "-t bob@example.org -s mail.example.org -p 587 -tls -au alice -ap",
+    },
+    {
+      name: "auth-password",
+      aliases: ["ap"],
+      argument: "optional",
+      placeholder: "PASSWORD",
+      sensitive: true,
+      standard: "from .netrc, else asked for",
+      help: 'The password; "<>" is an empty one. While the program runs, ps shows it: better leave it out and type it, or use --auth-password-file. One that begins with a dash is written -ap=-secret.',
+      example: "-t bob@example.org -s mail.example.org -p 587 -tls -au alice -ap",
+    },
+    {
+      name: "auth-password-file",
+      argument: "required",
+      placeholder: "FILE",
+      help: 'Read the password from the first line of a file; "-" is standard input. $TPA_SUBMIT_PROBE_PASSWORD does the same without a file.',
+      example:
+        "-t bob@example.org -s mail.example.org -tls -au alice --auth-password-file /run/probe/password",
+      ours: true,
+    },
+    {
+      name: "auth-map",
+      aliases: ["am"],
+      argument: "required",
+      placeholder: "ALIAS=MECHANISM[,…]",
+      help: "Take a name that the server announces for a mechanism that is known.",
+      example: "-t bob@example.org -s mail.example.org --auth-map X-PLAIN=PLAIN -au alice -ap",
+    },
+    {
+      name: "auth-extra",
+      aliases: ["ae"],
+      argument: "required",
+      placeholder: "KEY=VALUE[,…]",
+      help: "realm= or domain= (DIGEST-MD5, NTLM); dmd5-serv-type=, dmd5-host= and dmd5-serv-name= (DIGEST-MD5).",
+      example:
+        "-t bob@example.org -s mail.example.org -a DIGEST-MD5 -au alice -ap --auth-extra realm=example.org",
+    },
+    {
+      name: "auth-plaintext",
+      aliases: ["apt"],
+      argument: "none",
+      help: "Show what is said during authentication decoded, not as base64.",
+      example: "-t bob@example.org -s mail.example.org -a LOGIN -au alice -ap -apt",
+    },
+    {
+      name: "auth-hide-password",
+      aliases: ["ahp"],
+      argument: "optional",
+      placeholder: "TEXT",
+      standard: "PROVIDED_BUT_REMOVED",
+      help: "Show a text in place of the password.",
+      example: "-t bob@example.org -s mail.example.org -a PLAIN -au alice -ap -ahp",
+    },
+  ],
+} as const satisfies OptionGroup;
+
+type AuthOption = (typeof authOptions.rows)[number]["name"];
+
+/** The mechanisms of swaks, and the names for each. */
 const theirs: readonly (readonly [mechanism: string, names: readonly string[]])[] = [
   ["CRAM-MD5", ["CRAM-MD5"]],
   ["CRAM-SHA1", ["CRAM-SHA1"]],
@@ -19,7 +110,7 @@ const theirs: readonly (readonly [mechanism: string, names: readonly string[]])[
   ["PLAIN", ["PLAIN"]],
 ];
 
-/** Names for the same thing. LOGIN-INITIAL is none: it is said otherwise. */
+/** Other names for the same mechanism. LOGIN-INITIAL is none: its exchange differs. */
 const aliases: ReadonlyMap<string, string> = new Map([
   ["SPA", "NTLM"],
   ["MSN", "NTLM"],
@@ -31,21 +122,21 @@ export const passwordVariable = "TPA_SUBMIT_PROBE_PASSWORD";
 /** What is shown in place of a password. */
 const removed = "PROVIDED_BUT_REMOVED";
 
-/** What the reader of these options gets from elsewhere. */
-export interface Secrets {
+/** Where a login may come from besides the options. */
+export interface LoginSources {
   /** $TPA_SUBMIT_PROBE_PASSWORD. */
   readonly password?: string;
   /** What .netrc knows for the server, and for the user if one is named. */
-  readonly netrc: (user: string | undefined) => Promise<Login | undefined>;
+  readonly netrc: (user: string | undefined) => Promise<NetrcLogin | undefined>;
   readonly warn: (text: string) => void;
 }
 
-/** Undefined where nothing asks for it. `implied`: the protocol's name does. */
+/** Undefined where nothing asks for it. `implied`: the name of the protocol does. */
 export async function authOf(
-  answers: Answers,
+  answers: OptionAnswers<AuthOption>,
   implied: boolean,
-  secrets: Secrets,
-): Promise<Auth | undefined> {
+  secrets: LoginSources,
+): Promise<AuthPlan | undefined> {
   const asked = await askedFor(answers, implied);
   if (asked === undefined) return undefined;
   const map = new Map([...aliases, ...(await mapped(answers))].map(([name, is]) => [name.toUpperCase(), is]));
@@ -72,17 +163,17 @@ export async function authOf(
   };
 }
 
-/** The wish that counts, the first here, and the list of mechanisms of the last that has one, as typed: as swaks has it. */
+/** As swaks does: the first option here counts, with the list of mechanisms of the last that has one, as typed. */
 async function askedFor(
-  answers: Answers,
+  answers: OptionAnswers<AuthOption>,
   implied: boolean,
-): Promise<{ readonly need: Need; readonly types: string } | undefined> {
-  const wishes = [
+): Promise<{ readonly need: Requirement; readonly types: string } | undefined> {
+  const options = [
     ["auth-optional-strict", "strict"],
     ["auth-optional", "optional"],
     ["auth", "required"],
   ] as const;
-  const given = wishes.filter(([name]) => answers.has(name));
+  const given = options.filter(([name]) => answers.has(name));
   const lists = await Promise.all(given.map(([name]) => answers.text(name)));
   const [first] = given;
   if (first)
@@ -93,7 +184,7 @@ async function askedFor(
 
 const noTypes = "No auth types supported";
 
-/** The known ones of a list, none of which may be left; an empty list for any. */
+/** The known mechanisms of a list; undefined where none is; an empty list for any. */
 function typesFrom(
   text: string,
   others: readonly string[],
@@ -111,11 +202,11 @@ function typesFrom(
 }
 
 /** The pairs of --auth-map, names as typed. */
-async function mapped(answers: Answers): Promise<readonly (readonly [string, string])[]> {
+async function mapped(answers: OptionAnswers<AuthOption>): Promise<readonly (readonly [string, string])[]> {
   return pairs(await answers.text("auth-map"), "auth-map").map(([name, type]) => [name, type.toUpperCase()]);
 }
 
-async function extraOf(answers: Answers): Promise<ReadonlyMap<string, string>> {
+async function extraOf(answers: OptionAnswers<AuthOption>): Promise<ReadonlyMap<string, string>> {
   const extra = new Map<string, string>();
   for (const [key, value] of pairs(await answers.text("auth-extra"), "auth-extra")) {
     extra.set(key.toLowerCase(), value);
@@ -133,13 +224,17 @@ function pairs(text: string | undefined, option: string): readonly (readonly [st
   });
 }
 
-/** Whether one of the types does, or any may. */
+/** Whether one of the types needs a secret; an empty list may. */
 const needsSecret = (types: readonly string[]): boolean =>
   types.length === 0 ||
   types.some((type) => mechanismRows.find(({ mechanism }) => mechanism.name === type)?.secret !== "none");
 
-/** From options, then .netrc, then whoever answers; without a secret nothing is asked for. */
-async function loginOf(answers: Answers, secrets: Secrets, needed: boolean): Promise<Login> {
+/** From options, then .netrc, then by asking; nothing is asked for where no secret is needed. */
+async function loginOf(
+  answers: OptionAnswers<AuthOption>,
+  secrets: LoginSources,
+  needed: boolean,
+): Promise<NetrcLogin> {
   const given = (await answers.text("auth-user")) || undefined;
   const named = given === "<>" ? "" : given;
   const secret = await secretOf(answers, secrets);
@@ -150,7 +245,10 @@ async function loginOf(answers: Answers, secrets: Secrets, needed: boolean): Pro
   return { user, password };
 }
 
-async function secretOf(answers: Answers, { password }: Secrets): Promise<string | undefined> {
+async function secretOf(
+  answers: OptionAnswers<AuthOption>,
+  { password }: LoginSources,
+): Promise<string | undefined> {
   const file = await answers.text("auth-password-file");
   if (file !== undefined) return firstLine(answers, file);
   const given = await answers.text("auth-password");
@@ -160,18 +258,18 @@ async function secretOf(answers: Answers, { password }: Secrets): Promise<string
 }
 
 /** Of a file, or of standard input for "-". */
-async function firstLine(answers: Answers, path: string): Promise<string> {
+async function firstLine(answers: OptionAnswers<AuthOption>, path: string): Promise<string> {
   const value = path === "-" ? "-" : `@${path}`;
-  const contents = await answers.contentsOf({ name: "auth-password-file", value, visible: false });
-  return new TextDecoder().decode(contents?.octets).replace(/\r?\n.*$/s, "");
+  const contents = await answers.follow(value, "auth-password-file");
+  return new TextDecoder().decode(contents.octets).replace(/\r?\n.*$/s, "");
 }
 
 /** The lines of `--dump AUTH`, which shows the password as swaks does; `words` stands in its place elsewhere. */
 export async function authSection(
-  auth: Auth | undefined,
-  answers: Answers,
+  auth: AuthPlan | undefined,
+  answers: OptionAnswers<AuthOption>,
   words?: string,
-): Promise<Section> {
+): Promise<DumpSection> {
   const title = "Authentication Info";
   if (auth === undefined) return { title, lines: [["auth", "no"]] };
   const given = await mapped(answers);
@@ -185,7 +283,7 @@ export async function authSection(
       ["auth", needWords[auth.need]],
       ["username", `'${auth.user}'`],
       ["password", `'${words ?? auth.password}'`],
-      ["show plaintext", auth.plaintext ? "TRUE" : "FALSE"],
+      ["show plaintext", flag(auth.plaintext)],
       ["hide password", auth.hide ?? "FALSE"],
       ["allowed types", (auth.types.length > 0 ? auth.types : [...new Set(usual)].sort()).join(", ")],
       ["extras", extras.sort().join(", ")],
@@ -197,5 +295,49 @@ export async function authSection(
 const byName = ([one]: readonly [string, unknown], [other]: readonly [string, unknown]): number =>
   one < other ? -1 : 1;
 
-/** What --dump-as-body says in place of the password. */
-export const hidden = (auth: Auth | undefined): string => auth?.hide ?? removed;
+/** What --dump-as-body shows in place of the password. */
+export const hidden = (auth: AuthPlan | undefined): string => auth?.hide ?? removed;
+
+// Logins from a .netrc file, as ftp(1) describes it: tokens between blanks, quoted ones too, macros skipped.
+
+export interface NetrcLogin {
+  readonly user: string;
+  readonly password: string;
+}
+
+/**
+ * The first entry for `machine`, with this `user` if one is named; else the default entry. Undefined where none fits.
+ */
+export function lookUp(netrc: string, machine: string, user: string | undefined): NetrcLogin | undefined {
+  const entry = entriesOf(netrc).find(
+    ({ machine: name, login }) =>
+      (name === undefined || name === machine) && (user === undefined || login === user),
+  );
+  return entry && { user: entry.login ?? "", password: entry.password ?? "" };
+}
+
+interface NetrcEntry {
+  /** Absent: the default, for all machines. */
+  readonly machine?: string;
+  login?: string;
+  password?: string;
+}
+
+function entriesOf(netrc: string): readonly NetrcEntry[] {
+  const entries: NetrcEntry[] = [];
+  const text = netrc.replace(/^macdef[^\n]*\n(?:[^\n]+\n)*/gm, "");
+  const tokens = (text.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? []).map(unquoted);
+  for (let at = 0; at < tokens.length; at++) {
+    const token = tokens[at];
+    const entry = entries.at(-1);
+    if (token === "default") entries.push({});
+    else if (token === "machine") entries.push({ machine: tokens[++at] ?? "" });
+    else if (token === "login" && entry) entry.login = tokens[++at] ?? "";
+    else if (token === "password" && entry) entry.password = tokens[++at] ?? "";
+    else if (token === "account") at++;
+  }
+  return entries;
+}
+
+const unquoted = (token: string): string =>
+  token.startsWith('"') ? token.slice(1, -1).replace(/\\(.)/gs, "$1") : token;

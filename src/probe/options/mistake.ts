@@ -1,6 +1,6 @@
-/** How the probe's options say no: swaks' status and its words, with the reasons that C programs give. */
+/** Mistakes in options: swaks' status and texts, with the reasons that C programs give. */
 import { Failure } from "../../failure.ts";
-import { statusOf } from "../transaction/exit.ts";
+import { statusOf } from "../exit-status.ts";
 
 /** For options that cannot be used. */
 export const mistakeStatus = statusOf("options");

@@ -1,55 +1,76 @@
 /** All options of the probe, and how a name on a command line finds its row. */
-import type { Row } from "./row.ts";
-import { arrival } from "./rows/arrival.ts";
-import { auth } from "./rows/auth.ts";
-import { data } from "./rows/data.ts";
-import { output } from "./rows/output.ts";
-import { protocol } from "./rows/protocol.ts";
-import { proxy } from "./rows/proxy.ts";
-import { sources } from "./rows/sources.ts";
-import { tls } from "./rows/tls.ts";
-import { transport } from "./rows/transport.ts";
-import { xclient } from "./rows/xclient.ts";
+import { arrivalOptions } from "./arrival.ts";
+import { authOptions } from "./auth.ts";
+import { dataOptions } from "./data.ts";
+import type { OptionGroup, OptionRow } from "./option.ts";
+import { outputOptions } from "./output.ts";
+import { protocolOptions } from "./protocol.ts";
+import { proxyOptions } from "./proxy.ts";
+import { tlsOptions } from "./tls.ts";
+import { transportOptions } from "./transport.ts";
+import { xclientOptions } from "./xclient.ts";
+
+const sourceOptions = {
+  title: "Where options come from",
+  rows: [
+    {
+      name: "config",
+      argument: "optional",
+      placeholder: "FILE",
+      standard: "the first .swaksrc in $SWAKS_HOME, $HOME and $LOGDIR",
+      help: "Read options from this file; without a value from none. Each line is one option; # begins a comment.",
+      example: "--config probe.conf -t bob@example.org -s mail.example.org",
+    },
+    {
+      name: "trigger-deprecation",
+      argument: "wanted",
+      placeholder: "TEXT",
+      help: "Show how a warning about an option that will go looks. No option will, at present.",
+      example: "--trigger-deprecation x --version",
+    },
+  ],
+} as const satisfies OptionGroup;
 
 const all = [
-  ...transport,
-  ...protocol,
-  ...tls,
-  ...auth,
-  ...data,
-  ...xclient,
-  ...proxy,
-  ...arrival,
-  ...output,
-  ...sources,
+  transportOptions,
+  protocolOptions,
+  tlsOptions,
+  authOptions,
+  dataOptions,
+  xclientOptions,
+  proxyOptions,
+  arrivalOptions,
+  outputOptions,
+  sourceOptions,
 ] as const;
 
 /** In the order of the help. */
-export const rows: readonly Row[] = all;
+export const groups: readonly OptionGroup[] = all;
+export const rows: readonly OptionRow[] = groups.flatMap((group) => group.rows);
 
 /** An option by its first name. */
-export type Name = (typeof all)[number]["name"];
+export type OptionName = (typeof all)[number]["rows"][number]["name"];
 
 /** What a name without its dashes is: an option, or `no-` and an option, which forgets it. */
-export interface Meaning {
-  readonly row: Row;
+export interface OptionMeaning {
+  readonly row: OptionRow;
   readonly forget: boolean;
 }
 
-export const namesOf = (row: Row): readonly string[] => [row.name, ...(row.aliases ?? [])];
+const namesOf = (row: OptionRow): readonly string[] => [row.name, ...(row.aliases ?? [])];
 
 /** Abbreviations, which people write with one dash. */
 const brief = /^(.{1,3}|tls.{1,2}|dabsp)$/;
 
 /** The names as people write them, `-s` before `--server`; the program takes any dashes. */
-export function writtenNames(row: Row): readonly string[] {
+export function writtenNames(row: OptionRow): readonly string[] {
   const shorts = (row.aliases ?? []).filter((name) => brief.test(name));
   const longs = (row.aliases ?? []).filter((name) => !brief.test(name));
   const first = row.name.length === 1 ? `-${row.name}` : `--${row.name}`;
   return [...shorts.map((name) => `-${name}`), first, ...longs.map((name) => `--${name}`)];
 }
 
-const meanings = new Map<string, Meaning>();
+const meanings = new Map<string, OptionMeaning>();
 for (const row of rows) {
   for (const name of namesOf(row)) {
     meanings.set(name, { row, forget: false });
@@ -57,20 +78,11 @@ for (const row of rows) {
   }
 }
 
-const byName = new Map(rows.map((row) => [row.name, row]));
-
-/** The row of an option's first name. */
-export function rowOf(name: Name): Row {
-  const row = byName.get(name);
-  if (row === undefined) throw new Error(`no option ${name}`);
-  return row;
-}
-
 /**
- * What `name` means, written out or cut short where that leaves no doubt. Otherwise the names that it may be short
- * for, sorted; none where it fits nothing. Names that swaks does not know stand back: what is clear to swaks is clear.
+ * What `name` means, written out or cut short where that leaves no doubt. Otherwise the names that it may be short for,
+ * sorted; none where it fits nothing. Names that swaks does not have come second: what is clear to swaks is clear here.
  */
-export function find(name: string): Meaning | readonly string[] {
+export function find(name: string): OptionMeaning | readonly string[] {
   const exact = meanings.get(name);
   if (exact) return exact;
   const fitting = [...meanings.keys()].filter((known) => known.startsWith(name)).sort();
@@ -82,4 +94,4 @@ export function find(name: string): Meaning | readonly string[] {
   return found ?? candidates;
 }
 
-const keyOf = (meaning: Meaning | undefined): string => `${meaning?.forget} ${meaning?.row.name}`;
+const keyOf = (meaning: OptionMeaning | undefined): string => `${meaning?.forget} ${meaning?.row.name}`;

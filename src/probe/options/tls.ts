@@ -1,10 +1,137 @@
-/** TLS: from options to the plan's part and its --dump section. */
-import type { Need, Tls } from "../plan.ts";
-import type { Answers } from "./answers.ts";
+/** TLS: the options, how they are read into the plan, the --dump section. */
+import type { Requirement, TlsPlan } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
+import { type DumpSection, needWords, type OptionGroup } from "./option.ts";
 import type { Dialect } from "./protocol.ts";
-import type { Section } from "./section.ts";
-import { needWords } from "./xclient.ts";
+
+export const tlsOptions = {
+  title: "TLS",
+  rows: [
+    {
+      name: "tls",
+      argument: "none",
+      help: "STARTTLS, or fail.",
+      example: "-t bob@example.org -s mail.example.org -p 587 -tls",
+    },
+    {
+      name: "tls-optional",
+      aliases: ["tlso"],
+      argument: "none",
+      help: "STARTTLS where it is offered. When a handshake fails the run goes on in clear, on a new connection.",
+      example: "-t bob@example.org -s mail.example.org -tlso",
+    },
+    {
+      name: "tls-optional-strict",
+      aliases: ["tlsos"],
+      argument: "none",
+      help: "STARTTLS where it is offered; then it must succeed.",
+      example: "-t bob@example.org -s mail.example.org -tlsos",
+    },
+    {
+      name: "tls-on-connect",
+      aliases: ["tlsc"],
+      argument: "none",
+      help: "TLS from the first octet, on port 465 if no other is given.",
+      example: "-t bob@example.org -s mail.example.org -tlsc",
+    },
+    {
+      name: "tls-protocol",
+      aliases: ["tlsp"],
+      argument: "required",
+      placeholder: "VERSION[,VERSION…]",
+      help: "The versions to use: tlsv1, tlsv1_1, tlsv1_2, tlsv1_3; or, all with no_ in front, those not to use.",
+      example: "-t bob@example.org -s mail.example.org -tls --tls-protocol tlsv1_3",
+    },
+    {
+      name: "tls-cipher",
+      argument: "required",
+      placeholder: "CIPHERS",
+      help: "The ciphers to offer, as OpenSSL writes them.",
+      example: "-t bob@example.org -s mail.example.org -tls --tls-cipher ECDHE+AESGCM",
+    },
+    {
+      name: "tls-verify",
+      argument: "none",
+      help: "Accept only a certificate of a trusted authority that carries the host's name.",
+      example: "-t bob@example.org -s mail.example.org -tls --tls-verify",
+    },
+    {
+      name: "tls-verify-ca",
+      argument: "none",
+      help: "Accept only a certificate of a trusted authority.",
+      example: "-t bob@example.org -s 192.0.2.25 -tls --tls-verify-ca",
+    },
+    {
+      name: "tls-verify-host",
+      argument: "none",
+      help: "Accept only a certificate that carries the host's name.",
+      example: "-t bob@example.org -s mail.example.org -tls --tls-verify-host",
+    },
+    {
+      name: "tls-verify-target",
+      argument: "required",
+      placeholder: "NAME",
+      standard: "the host connected to",
+      help: "The name that the certificate must carry.",
+      example: "-t bob@example.org -s 192.0.2.25 -tls --tls-verify --tls-verify-target mail.example.org",
+    },
+    {
+      name: "tls-ca-path",
+      argument: "required",
+      placeholder: "PATH",
+      standard: "the system's authorities",
+      help: "Trust the authorities in this PEM file, or in the PEM files of this directory.",
+      example: "-t bob@example.org -s mail.example.org -tls --tls-verify --tls-ca-path ca.pem",
+    },
+    {
+      name: "tls-cert",
+      argument: "required",
+      placeholder: "FILE",
+      help: "A client certificate (PEM); it needs --tls-key.",
+      example: "-t bob@example.org -s mail.example.org -tls --tls-cert me.pem --tls-key me.key",
+    },
+    {
+      name: "tls-key",
+      argument: "required",
+      placeholder: "FILE",
+      help: "The client certificate's private key (PEM).",
+      example: "-t bob@example.org -s mail.example.org -tls --tls-cert me.pem --tls-key me.key",
+    },
+    {
+      name: "tls-chain",
+      argument: "required",
+      placeholder: "FILE",
+      help: "Certificates to send after the client's own (PEM).",
+      example:
+        "-t bob@example.org -s mail.example.org -tls --tls-cert me.pem --tls-key me.key --tls-chain ca.pem",
+    },
+    {
+      name: "tls-get-peer-cert",
+      argument: "optional",
+      placeholder: "FILE",
+      help: "Show the server's certificate, or write it into a file.",
+      example: "-s mail.example.org -tls --tls-get-peer-cert -q tls",
+    },
+    {
+      name: "tls-get-peer-chain",
+      argument: "optional",
+      placeholder: "FILE",
+      help: "Show all certificates of the server, or write them into a file.",
+      example: "-s mail.example.org -tls --tls-get-peer-chain chain.pem -q tls",
+    },
+    {
+      name: "tls-sni",
+      argument: "required",
+      placeholder: "NAME",
+      standard: "the server's name, where it is no address",
+      help: 'The name to ask for in the handshake; "<>" asks for none.',
+      example: "-t bob@example.org -s 192.0.2.25 -tls --tls-sni mail.example.org",
+    },
+  ],
+} as const satisfies OptionGroup;
+
+type TlsOption = (typeof tlsOptions.rows)[number]["name"];
 
 /** Versions as --tls-protocol and --dump write them -> Node's names, the oldest first. */
 const versions: ReadonlyMap<string, string> = new Map([
@@ -15,7 +142,7 @@ const versions: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Files and folders, as tls needs them. */
-export interface Files {
+export interface FileAccess {
   /** Throws as node:fs does. */
   readonly readFile: (path: string) => Uint8Array;
   /** The names in a folder; undefined where the path is none. */
@@ -23,9 +150,9 @@ export interface Files {
 }
 
 /** What the options say; the files that they name are not read yet. */
-export interface TlsChoice {
-  readonly kind: Tls["kind"];
-  readonly need: Need;
+export interface ChosenTls {
+  readonly kind: TlsPlan["kind"];
+  readonly need: Requirement;
   /** As typed, what is known of it. */
   readonly requested: readonly string[];
   readonly ciphers?: string;
@@ -43,9 +170,9 @@ export interface TlsChoice {
 
 /** How TLS begins; undefined where nothing asks for it. `implied` is what the protocol's name says. */
 export function beginningOf(
-  answers: Answers,
+  answers: OptionAnswers<TlsOption>,
   implied: Dialect["tls"],
-): { readonly kind: Tls["kind"]; readonly need: Need } | undefined {
+): { readonly kind: TlsPlan["kind"]; readonly need: Requirement } | undefined {
   if (answers.has("tls-optional-strict")) return { kind: "starttls", need: "strict" };
   if (answers.has("tls-optional")) return { kind: "starttls", need: "optional" };
   if (answers.has("tls")) return { kind: "starttls", need: "required" };
@@ -53,13 +180,13 @@ export function beginningOf(
   return implied && { kind: implied, need: "required" };
 }
 
-/** Reads the other options; `warn` is told of versions that are unknown. */
+/** Reads the other options; `warn` is called for unknown versions. */
 export async function tlsOf(
-  answers: Answers,
+  answers: OptionAnswers<TlsOption>,
   beginning: ReturnType<typeof beginningOf>,
-  files: Files,
+  files: FileAccess,
   warn: (text: string) => void,
-): Promise<TlsChoice | undefined> {
+): Promise<ChosenTls | undefined> {
   if (beginning === undefined) return undefined;
   const certificate = await answers.text("tls-cert");
   const key = await answers.text("tls-key");
@@ -120,18 +247,18 @@ function versionOf(word: string): string | undefined {
   return undefined;
 }
 
-const exists = (path: string, files: Files): boolean => {
+const exists = (path: string, files: FileAccess): boolean => {
   if (files.list(path) !== undefined) return true;
   try {
     files.readFile(path);
     return true;
   } catch {
-    return false; // what cannot be read is of no use, whatever the reason
+    return false; // unreadable is the same as absent here
   }
 };
 
 /** Reads the files. Throws a Failure with `status` where one cannot be read. */
-export function tlsPlan(choice: TlsChoice, read: (path: string) => string, files: Files): Tls {
+export function tlsPlan(choice: ChosenTls, read: (path: string) => string, files: FileAccess): TlsPlan {
   const { requested, caPath, certificate, key, chain, ...rest } = choice;
   const negative = requested.some(isNegative);
   const named = new Set(requested.map(versionOf));
@@ -149,7 +276,7 @@ export function tlsPlan(choice: TlsChoice, read: (path: string) => string, files
 }
 
 /** The certificates in a file, or in all files of a folder. */
-function authorities(path: string, read: (path: string) => string, files: Files): string {
+function authorities(path: string, read: (path: string) => string, files: FileAccess): string {
   const names = files.list(path);
   if (names === undefined) return read(path);
   return names
@@ -161,7 +288,7 @@ function authorities(path: string, read: (path: string) => string, files: Files)
 }
 
 /** The lines of `--dump TLS`. */
-export function tlsSection(tls: TlsChoice | undefined): Section {
+export function tlsSection(tls: ChosenTls | undefined): DumpSection {
   const title = "TLS / Encryption Info";
   if (tls === undefined) return { title, lines: [["tls", "no"]] };
   const checks = [...(tls.verifyCa ? ["CA"] : []), ...(tls.verifyHost ? ["HOST"] : [])].join(", ");

@@ -1,19 +1,108 @@
-/** Where to connect: from options to the plan's transport and its --dump section. */
+/** Where to connect, and through what: the options, how they are read into the plan, the --dump section. */
+import { isIP } from "node:net";
 import { parseProxy } from "../../smtp/client/proxy.ts";
-import type { Transport } from "../plan.ts";
-import type { Answers } from "./answers.ts";
-import { type Endpoint, endpointOf, familyOf, portOf } from "./endpoint.ts";
+import type { TransportPlan } from "../plan.ts";
+import type { OptionAnswers } from "./answers.ts";
 import { mistake } from "./mistake.ts";
-import type { Section } from "./section.ts";
+import type { DumpSection, OptionGroup } from "./option.ts";
+
+export const transportOptions = {
+  title: "Where to connect",
+  rows: [
+    {
+      name: "server",
+      aliases: ["s"],
+      argument: "wanted",
+      placeholder: "HOST[:PORT]",
+      prompt: { text: "Server: " },
+      standard: "the mail exchanger of the last recipient's domain",
+      help: "Connect to this host. Other forms: [HOST]:PORT and HOST/PORT, which suit IPv6, too.",
+      example: "-t bob@example.org -s mail.example.org",
+    },
+    {
+      name: "port",
+      aliases: ["p"],
+      argument: "wanted",
+      placeholder: "PORT",
+      prompt: { text: "Port: ", pattern: /^\w+$/ },
+      standard: "25; 465 with --tls-on-connect; 24 with LMTP",
+      help: "The port, as a number or a name from /etc/services. It beats a port inside --server.",
+      example: "-t bob@example.org -s mail.example.org -p submission",
+    },
+    {
+      name: "local-interface",
+      aliases: ["li"],
+      argument: "wanted",
+      placeholder: "ADDRESS[:PORT]",
+      prompt: { text: "Interface: " },
+      help: "Connect from this address of this host.",
+      example: "-t bob@example.org -s mail.example.org --local-interface 192.0.2.7",
+    },
+    {
+      name: "local-port",
+      aliases: ["lport", "lp"],
+      argument: "wanted",
+      placeholder: "PORT",
+      prompt: { text: "Local Port: ", pattern: /^\w+$/ },
+      help: "Connect from this port of this host.",
+      example: "-t bob@example.org -s mail.example.org --local-port 2525",
+    },
+    {
+      name: "copy-routing",
+      argument: "wanted",
+      placeholder: "DOMAIN",
+      help: "Connect to the mail exchanger of this domain instead of the recipient's.",
+      example: "-t bob@example.org --copy-routing example.net",
+    },
+    {
+      name: "4",
+      argument: "none",
+      help: "Use IPv4 alone.",
+      example: "-t bob@example.org -s mail.example.org -4",
+    },
+    {
+      name: "6",
+      argument: "none",
+      help: "Use IPv6 alone.",
+      example: "-t bob@example.org -s mail.example.org -6",
+    },
+    {
+      name: "socket",
+      argument: "wanted",
+      placeholder: "PATH",
+      prompt: { text: "Socket File: " },
+      help: "Connect to a UNIX socket.",
+      example: "-t bob@example.org --protocol lmtp --socket /run/dovecot/lmtp",
+    },
+    {
+      name: "pipe",
+      argument: "wanted",
+      placeholder: "COMMAND",
+      prompt: { text: "Pipe: " },
+      help: "Start a command and talk to its standard input and output.",
+      example: '-t bob@example.org --pipe "/usr/sbin/exim -bh 192.0.2.7"',
+    },
+    {
+      name: "via",
+      argument: "required",
+      placeholder: "URL",
+      help: "Go through a SOCKS5 or HTTP proxy: socks5h://HOST:PORT, socks5://… or http://…, perhaps with USER:PASSWORD@. With socks5h the proxy finds the host's address.",
+      example: "-t bob@example.org -s mail.example.org --via socks5h://127.0.0.1:9050",
+      ours: true,
+    },
+  ],
+} as const satisfies OptionGroup;
+
+type TransportOption = (typeof transportOptions.rows)[number]["name"];
 
 const kinds = ["server", "socket", "pipe"] as const;
 
 /** `standardPort` holds where no option names one; `services` is the text of /etc/services. */
 export async function transportOf(
-  answers: Answers,
+  answers: OptionAnswers<TransportOption>,
   standardPort: number,
   services: () => string,
-): Promise<Transport> {
+): Promise<TransportPlan> {
   if (kinds.filter((kind) => answers.has(kind)).length > 1)
     throw mistake("Multiple transport types specified, exiting");
   const path = await answers.text("socket");
@@ -41,25 +130,25 @@ export async function transportOf(
 }
 
 /** Lists of addresses, as typed. */
-interface Recipients {
+interface RecipientLists {
   readonly to: string;
   readonly cc: string;
   readonly bcc: string;
 }
 
 /** Whether it is known where to go without looking at recipients. */
-export const hasTarget = (transport: Transport): boolean =>
+export const hasTarget = (transport: TransportPlan): boolean =>
   transport.kind !== "inet" || transport.server !== undefined || transport.copyRouting !== undefined;
 
-/** With the domain that leads to the server, where none is named: the last of --to, whoever comes behind it. */
-export function routed(transport: Transport, { to, cc, bcc }: Recipients): Transport {
+/** With the domain whose MX is the server, where none is named: that of the last address of --to. */
+export function routed(transport: TransportPlan, { to, cc, bcc }: RecipientLists): TransportPlan {
   if (transport.kind !== "inet" || hasTarget(transport)) return transport;
   const last = (to || cc || bcc).replace(/^.*,/s, "").trim();
   return { ...transport, copyRouting: last.replace(/^.*@/s, "") };
 }
 
-/** Without a host there is none: an empty answer stands for the default. */
-const endpointFrom = (text: string | undefined): Endpoint | undefined =>
+/** An empty answer stands for the default. */
+const endpointFrom = (text: string | undefined): HostPort | undefined =>
   text === undefined || text === "" ? undefined : endpointOf(text);
 
 function portFrom(text: string, services: () => string): number {
@@ -74,7 +163,7 @@ function viaFrom(text: string): string {
 }
 
 /** 4 or 6 where an option says so; addresses must agree with it and with one another. */
-function familyFor(answers: Answers, server = "", local = ""): 4 | 6 | undefined {
+function familyFor(answers: OptionAnswers<TransportOption>, server = "", local = ""): 4 | 6 | undefined {
   if (answers.has("4") && answers.has("6"))
     throw mistake("Options -4 and -6 are mutually exclusive, cannot proceed");
   const family = answers.has("4") ? 4 : answers.has("6") ? 6 : undefined;
@@ -91,7 +180,7 @@ function familyFor(answers: Answers, server = "", local = ""): 4 | 6 | undefined
 }
 
 /** The lines of `--dump TRANSPORT`; `server` is where the run would connect. */
-export function transportSection(transport: Transport, server: string): Section {
+export function transportSection(transport: TransportPlan, server: string): DumpSection {
   const title = "Transport Info";
   const width = "local interface".length;
   if (transport.kind === "unix")
@@ -125,3 +214,34 @@ export function transportSection(transport: Transport, server: string): Section 
     ],
   };
 }
+
+// Hosts with ports: HOST, HOST:PORT, [HOST]:PORT, HOST/PORT. Ports by number or by name.
+
+export interface HostPort {
+  readonly host: string;
+  /** As written. */
+  readonly port?: string;
+}
+
+/** Reads one; a host with several colons is an IPv6 address, and has no port. */
+function endpointOf(text: string): HostPort {
+  const bracketed = /^\[(.*)\](?::(.*))?$/s.exec(text);
+  const parted = bracketed ?? /^([^/]+)\/([^/]+)$/s.exec(text) ?? /^([^:]+):([^:]+)$/s.exec(text);
+  const [, host, port] = parted ?? [];
+  if (host === undefined) return { host: text };
+  return port === undefined || port === "" ? { host } : { host, port };
+}
+
+/** The number behind a port's name. `services` is the text of /etc/services. */
+function portOf(port: string, services: () => string): number {
+  if (/^\d+$/.test(port)) return Number(port);
+  for (const line of services().split("\n")) {
+    const [name, place = "", ...others] = line.replace(/#.*/, "").trim().split(/\s+/);
+    const [, number] = /^(\d+)\/tcp$/.exec(place) ?? [];
+    if (number !== undefined && [name, ...others].includes(port)) return Number(number);
+  }
+  throw mistake(`unable to resolve service name ${port} into a port, exiting`);
+}
+
+/** 4 or 6 for an address, without its zone; 0 for a name. */
+export const familyOf = (host: string): number => isIP(host.split("%", 1)[0] ?? "");

@@ -1,26 +1,41 @@
 /**
- * One connection's commands and replies: sends, waits, shows both in the transcript and keeps a record. It knows what
- * was expected, not what follows from it; that is for the steps of the transaction.
+ * Commands and replies on one connection: it sends, waits, shows both in the transcript and records them. It knows
+ * which reply was expected; what follows from it is decided by the steps of the transaction.
  */
 import type { Duplex } from "node:stream";
 import { type Heard, openWire, type Wire } from "../../smtp/client/wire.ts";
-import type { Output, Stop } from "../plan.ts";
-import type { Journal, Moment } from "../transcript/journal.ts";
+import { type ExitReason, statusOf } from "../exit-status.ts";
+import type { OutputPlan, StopPoint } from "../plan.ts";
+import type { RecordedPoint, RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
-import { drop, type Ending, leave } from "./ending.ts";
+
+/** How a run ends, and with which status. A step of the transaction that returns one ends the run. */
+export interface Ending {
+  /**
+   * quit: with QUIT. drop: without, and the transcript says so. leave: silently. again: silently, to be tried once more
+   * in clear, on another connection.
+   */
+  readonly how: "quit" | "drop" | "leave" | "again";
+  readonly status: number;
+}
+
+export const quit = (outcome: ExitReason): Ending => ({ how: "quit", status: statusOf(outcome) });
+export const leave = (outcome: ExitReason): Ending => ({ how: "leave", status: statusOf(outcome) });
+export const drop: Ending = { how: "drop", status: statusOf("ok") };
+export const again: Ending = { how: "again", status: statusOf("tls") };
 
 /** What became of a command. */
-export interface Answer {
-  /** It was the code that was wanted. */
+export interface CommandResult {
+  /** The reply had the expected code. */
   readonly ok: boolean;
   /** The reply's lines, codes and all; none where there was no reply. */
   readonly lines: readonly string[];
-  /** Present where the run ends here whatever was said: the line is dead, or it was to be dropped. */
+  /** Present where the run ends here whatever the reply: the connection is lost, or was to be dropped. */
   readonly ending?: Ending;
 }
 
-/** What is not as usual about a command. */
-export interface Manner {
+/** What is special about a command. */
+export interface CommandOptions {
   /** Shown in its place. */
   readonly shown?: string;
   /** The same for --show-raw-text, octet by octet; absent: what is shown. */
@@ -29,49 +44,49 @@ export interface Manner {
   readonly octets?: Uint8Array;
   /** Another code that is as good. */
   readonly also?: string;
-  /** What of it goes into the journal; a secret does not. */
+  /** Recorded in its place, where it holds a secret. */
   readonly recorded?: string;
-  /** The reply's lines as they shall be shown. */
+  /** How a line of the reply is shown. */
   readonly readAs?: (line: Buffer) => Buffer;
 }
 
 export interface Conversation {
-  /** Sends `command` and hears whether `code` comes back. */
-  ask(stop: Stop, command: string, code: string, manner?: Manner): Promise<Answer>;
-  /** Sends several commands in one piece, and hears nothing yet. */
-  pipeline(stop: Stop, commands: readonly string[]): Ending | undefined;
+  /** Sends `command` and waits for a reply with `code`. */
+  ask(stop: StopPoint, command: string, code: string, manner?: CommandOptions): Promise<CommandResult>;
+  /** Sends several commands at once, without waiting. */
+  pipeline(stop: StopPoint, commands: readonly string[]): Ending | undefined;
   /** Sends the octets of a message and what ends it; with `command` (BDAT) in front. */
-  message(stop: Stop, octets: Uint8Array, command?: string): Ending | undefined;
+  message(stop: StopPoint, octets: Uint8Array, command?: string): Ending | undefined;
   /** Sends octets that are no lines, shown as `shown`. */
   prelude(octets: Uint8Array, shown: string): void;
-  hear(stop: Moment, code: string, manner?: Manner): Promise<Answer>;
-  /** Puts the stream under `wrap`, and goes on over what it gives; undefined leaves the line dead. */
+  hear(stop: RecordedPoint, code: string, manner?: CommandOptions): Promise<CommandResult>;
+  /** Gives the stream to `work`, and goes on over the one it returns; undefined means that the connection is lost. */
   wrap(work: (stream: Duplex) => Promise<Duplex | undefined>): Promise<boolean>;
-  /** Says QUIT. Returns an ending where the line died at that; a reply that is late already is not waited for. */
+  /** Sends QUIT. Returns an ending where the connection is lost then; after a late reply it waits for none. */
   quit(): Promise<Ending | undefined>;
-  /** A reply did not come in time: nothing is worth waiting for any more. */
+  /** A reply did not come in time: no other is waited for. */
   isLate(): boolean;
   close(): Promise<void>;
 }
 
-/** What a conversation needs of the plan and the world. */
-export interface Setting {
-  readonly output: Output;
+/** What a conversation needs. */
+export interface ConversationSettings {
+  readonly output: OutputPlan;
   readonly transcript: Transcript;
-  readonly journal: Journal;
+  readonly journal: RunJournal;
   /** Milliseconds for a reply; 0: no limit. */
   readonly timeout: number;
-  readonly dropAfterSend?: Stop;
-  /** Whose line it is, for "closed connection unexpectedly". */
+  readonly dropAfterSend?: StopPoint;
+  /** Who is at the other end, for "closed connection unexpectedly". */
   readonly peer: "Remote host" | "Socket" | "Child process";
   /** Milliseconds, from any beginning. */
   readonly clock: () => number;
 }
 
-/** A closing line is not waited for longer: our choice. */
+/** Milliseconds that a connection may take to close: our choice. */
 const closingPatience = 1000;
 
-export function converse(stream: Duplex, setting: Setting): Conversation {
+export function openConversation(stream: Duplex, setting: ConversationSettings): Conversation {
   const { output, transcript, journal, timeout, clock } = setting;
   let wire: Wire = take(stream);
   let secure = false;
@@ -87,9 +102,14 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
     wire.send(octets);
   }
 
-  const droppedAt = (stop: Stop): Ending | undefined => (setting.dropAfterSend === stop ? drop : undefined);
+  const droppedAt = (stop: StopPoint): Ending | undefined =>
+    setting.dropAfterSend === stop ? drop : undefined;
 
-  function judge(heard: Heard, code: string, { also = code, readAs = (line) => line }: Manner): Answer {
+  function judge(
+    heard: Heard,
+    code: string,
+    { also = code, readAs = (line) => line }: CommandOptions,
+  ): CommandResult {
     switch (heard.kind) {
       case "gone":
         transcript.error(`${setting.peer} closed connection unexpectedly.`);
@@ -112,7 +132,11 @@ export function converse(stream: Duplex, setting: Setting): Conversation {
     }
   }
 
-  async function hear(stop: Moment, code: string, manner: Manner = {}): Promise<Answer> {
+  async function hear(
+    stop: RecordedPoint,
+    code: string,
+    manner: CommandOptions = {},
+  ): Promise<CommandResult> {
     const begun = clock();
     const heard = await wire.hear(timeout);
     const took = clock() - begun;

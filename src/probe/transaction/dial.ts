@@ -1,26 +1,30 @@
-/** Finding the server and connecting to it, with swaks' words about it. */
+/** Finds the server and connects to it, with swaks' texts. */
 import type { Duplex } from "node:stream";
 import { errorCode, errorText } from "../../failure.ts";
 import { connectProgram, connectTcp, connectUnix, within } from "../../smtp/client/connect.ts";
 import { parseProxy } from "../../smtp/client/proxy.ts";
-import type { Plan, Transport } from "../plan.ts";
+import type { ProbePlan, TransportPlan } from "../plan.ts";
 import type { Transcript } from "../transcript/transcript.ts";
-import type { World } from "./session.ts";
+import type { ProbeDependencies } from "./session.ts";
 
-/** A line that stands. */
-export interface Line {
+/** An open connection. */
+export interface ProbeConnection {
   readonly stream: Duplex;
   /** The name or address that was connected to. */
   readonly host?: string;
   readonly port?: number;
-  /** Who is there, for "closed connection unexpectedly". */
+  /** Who is at the other end, for "closed connection unexpectedly". */
   readonly peer: "Remote host" | "Socket" | "Child process";
   /** As the transcript has it: "mail.example.org:25". */
   readonly to: string;
 }
 
-/** Connects as the plan says; of several mail exchangers to the first that answers. Undefined where none does. */
-export async function dial(plan: Plan, transcript: Transcript, world: World): Promise<Line | undefined> {
+/** Connects as the plan says, to the first of several mail exchangers that answers. Undefined where none does. */
+export async function dial(
+  plan: ProbePlan,
+  transcript: Transcript,
+  dependencies: ProbeDependencies,
+): Promise<ProbeConnection | undefined> {
   const { transport } = plan;
   const { timeout } = plan.protocol;
   switch (transport.kind) {
@@ -43,23 +47,23 @@ export async function dial(plan: Plan, transcript: Transcript, world: World): Pr
       return { stream, peer: "Child process", to: command };
     }
     default:
-      return dialInet(plan, transport, transcript, world);
+      return dialInet(plan, transport, transcript, dependencies);
   }
 }
 
-type Inet = Extract<Transport, { readonly kind: "inet" }>;
+type InetTransport = Extract<TransportPlan, { readonly kind: "inet" }>;
 
 async function dialInet(
-  plan: Plan,
-  transport: Inet,
+  plan: ProbePlan,
+  transport: InetTransport,
   transcript: Transcript,
-  world: World,
-): Promise<Line | undefined> {
+  dependencies: ProbeDependencies,
+): Promise<ProbeConnection | undefined> {
   const { server, copyRouting, localInterface } = transport;
   const port = transport.port ?? usualPort(plan);
   const domain = copyRouting ?? plan.protocol.to.at(-1)?.replace(/^.*@/s, "") ?? "localhost";
   const { timeout } = plan.protocol;
-  const find = (): Promise<readonly string[]> => within(timeout, () => world.route(domain));
+  const find = (): Promise<readonly string[]> => within(timeout, () => dependencies.route(domain));
   const hosts = server === undefined ? await reached(transcript, `to ${domain}`, "", find) : [server];
   if (hosts === undefined) return undefined;
   if (hosts.length === 0) transcript.error(`${domain} says that it takes no mail (a null MX, RFC 7505)`);
@@ -78,18 +82,18 @@ async function dialInet(
   return undefined;
 }
 
-/** Whoever reads of a refused connection shall not take the proxy's for the server's. */
-function through({ via }: Inet): string {
+/** Names the proxy, so that its refusal is not taken for the server's. */
+function through({ via }: InetTransport): string {
   const proxy = via === undefined ? undefined : parseProxy(via);
   return proxy === undefined ? "" : ` through the proxy ${proxy.host}:${proxy.port}`;
 }
 
-function usualPort({ protocol, tls }: Plan): number {
+function usualPort({ protocol, tls }: ProbePlan): number {
   if (protocol.core === "lmtp") return 24;
   return tls?.kind === "on-connect" ? 465 : 25;
 }
 
-/** What `connect` gives, or a word about why it gave nothing. */
+/** The result of `connect`; undefined where it failed, and the transcript says why. */
 async function reached<Result>(
   transcript: Transcript,
   way: string,
@@ -104,7 +108,7 @@ async function reached<Result>(
   }
 }
 
-/** libc's words, which people know and search for, where Node has its own. */
+/** libc's texts, which people know and search for, in place of Node's. */
 const reasons: Readonly<Record<string, string>> = {
   EACCES: "Permission denied",
   EADDRINUSE: "Address already in use",

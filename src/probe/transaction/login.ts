@@ -1,20 +1,20 @@
-/** AUTH (RFC 4954): which mechanism, the dialogue, and what comes of it. The octets are the mechanism's own business. */
+/** AUTH (RFC 4954): the choice of a mechanism, the exchange, and its result. The mechanisms are in src/smtp/sasl. */
 
-import type { Auth, Mechanism } from "../plan.ts";
-import { type MechanismRow, mechanismNamed, mechanismRows } from "../sasl/mechanisms.ts";
+import type { SaslMechanism } from "../../smtp/sasl/mechanism.ts";
+import { type MechanismRow, mechanismNamed, mechanismRows } from "../mechanisms.ts";
+import type { AuthPlan } from "../plan.ts";
 import { explainLogin, explainRefusal } from "../transcript/explain.ts";
-import type { Manner } from "./conversation.ts";
-import { type Ending, quit } from "./ending.ts";
-import type { Session } from "./session.ts";
+import { type CommandOptions, type Ending, quit } from "./conversation.ts";
+import type { ProbeSession } from "./session.ts";
 
-/** A name as the server has it, and how to do it. */
-interface Candidate {
+/** A mechanism under the name that the server offers. */
+interface MechanismCandidate {
   readonly name: string;
-  readonly mechanism: Mechanism;
+  readonly mechanism: SaslMechanism;
 }
 
 /** Logs in where the plan has it. */
-export async function logIn(session: Session): Promise<Ending | undefined> {
+export async function logIn(session: ProbeSession): Promise<Ending | undefined> {
   const { transcript, offers } = session;
   const { auth } = session.plan;
   if (auth === undefined) return undefined;
@@ -48,10 +48,14 @@ export async function logIn(session: Session): Promise<Ending | undefined> {
   return auth.need === "optional" ? undefined : quit("auth");
 }
 
-function candidatesFor(session: Session, auth: Auth, offered: readonly string[]): readonly Candidate[] {
-  const wanted = auth.types.length > 0 ? auth.types : untold(auth, offered);
+function candidatesFor(
+  session: ProbeSession,
+  auth: AuthPlan,
+  offered: readonly string[],
+): readonly MechanismCandidate[] {
+  const wanted = auth.types.length > 0 ? auth.types : usualMechanisms(auth, offered);
   return wanted.flatMap((type) => {
-    // LOGIN with the user's name at once is another way to do what is announced as LOGIN.
+    // LOGIN-INITIAL is LOGIN with the user's name in the command; servers announce both as LOGIN.
     const name = type === "LOGIN-INITIAL" ? "LOGIN" : type;
     const mechanism = mechanismNamed(auth.map.get(type) ?? type);
     if (mechanism === undefined || !offered.includes(name)) return [];
@@ -60,10 +64,10 @@ function candidatesFor(session: Session, auth: Auth, offered: readonly string[])
 }
 
 /**
- * What is tried when nobody names any: swaks' own by the alphabet, as swaks does; where the server has none of them,
- * the strongest SCRAM first. So what worked with swaks goes on as it was.
+ * What is tried where no option names one: swaks' own in the order of the alphabet, as swaks does; where the server has
+ * none of them, SCRAM, the strongest first. So what works with swaks works the same here.
  */
-function untold(auth: Auth, offered: readonly string[]): readonly string[] {
+function usualMechanisms(auth: AuthPlan, offered: readonly string[]): readonly string[] {
   const usual = new Set(mechanismRows.filter((row) => row.usual).map(({ mechanism }) => mechanism.name));
   const names = [...new Set([...mechanismRows.flatMap(namesOf), ...auth.map.keys()])];
   const known = names.filter((name) => usual.has(auth.map.get(name) ?? mechanismNamed(name)?.name ?? ""));
@@ -75,28 +79,28 @@ function untold(auth: Auth, offered: readonly string[]): readonly string[] {
 
 const namesOf = ({ mechanism, aliases }: MechanismRow): readonly string[] => [mechanism.name, ...aliases];
 
-const bindingOf = ({ journal }: Session): Uint8Array | undefined => journal.read().tls?.binding;
+const bindingOf = ({ journal }: ProbeSession): Uint8Array | undefined => journal.read().tls?.binding;
 
 async function attempt(
-  session: Session,
-  auth: Auth,
-  { name, mechanism }: Candidate,
+  session: ProbeSession,
+  auth: AuthPlan,
+  { name, mechanism }: MechanismCandidate,
 ): Promise<Ending | "in" | "refused"> {
-  const { talk, transcript } = session;
+  const { conversation, transcript } = session;
   const binding = bindingOf(session);
   const exchange = mechanism.begin({
     user: auth.user,
     password: auth.password,
     extra: auth.extra,
     host: session.host ?? "",
-    random: session.world.random,
+    random: session.dependencies.random,
     ...(binding === undefined ? {} : { binding }),
   });
   const ways = { also: "235", ...(auth.plaintext ? { readAs: decoded } : {}) };
   const { initial } = exchange;
   const command = `AUTH ${name}`;
   const seen = initial === undefined ? {} : seenAs(initial, mechanism, auth, `${command} `);
-  let answer = await talk.ask("AUTH", opening(command, initial), "334", {
+  let answer = await conversation.ask("AUTH", opening(command, initial), "334", {
     ...ways,
     ...seen,
     recorded: command,
@@ -107,17 +111,17 @@ async function attempt(
     isCancelled = response === undefined;
     const line = response === undefined ? "*" : base64(response);
     const seen = response === undefined ? {} : seenAs(response, mechanism, auth);
-    answer = await talk.ask("AUTH", line, "334", { ...ways, ...seen, recorded: "(a response)" });
+    answer = await conversation.ask("AUTH", line, "334", { ...ways, ...seen, recorded: "(a response)" });
   }
-  // Whatever the server says: what has not proved that it knows the password may be anybody (RFC 5802 section 3).
+  // Even after a 235: a server that has not proved that it knows the password may be any (RFC 5802 section 3).
   const objection = exchange.objection?.();
   if (answer.ok && !isCancelled && objection === undefined) return "in";
   if (objection !== undefined && (answer.ok || isCancelled)) transcript.error(`${name}: ${objection}`);
   if (answer.ok) return "refused";
   if (answer.ending !== undefined) return answer.ending;
   explainRefusal(transcript, answer.lines);
-  // A server that does not answer will not do so to another mechanism.
-  return talk.isLate() ? quit("auth") : "refused";
+  // A server that does not answer will not answer another mechanism.
+  return conversation.isLate() ? quit("auth") : "refused";
 }
 
 /** An initial response of no octets is "=" (RFC 4954 section 4). */
@@ -126,13 +130,13 @@ function opening(command: string, initial: Uint8Array | undefined): string {
   return `${command} ${initial.length === 0 ? "=" : base64(initial)}`;
 }
 
-/** A response as the transcript has it: perhaps without the password, perhaps without base64. */
+/** A response as the transcript shows it: without the password or base64, where the options say so. */
 function seenAs(
   response: Uint8Array,
-  mechanism: Mechanism,
-  auth: Auth,
+  mechanism: SaslMechanism,
+  auth: AuthPlan,
   front = "",
-): Pick<Manner, "shown" | "dumped"> {
+): Pick<CommandOptions, "shown" | "dumped"> {
   if (front !== "" && response.length === 0) return {};
   const octets =
     auth.hide === undefined || mechanism.hidden === undefined
@@ -146,12 +150,12 @@ const base64 = (octets: Uint8Array): string => Buffer.from(octets).toString("bas
 
 const isIn = (lines: readonly string[]): boolean => lines.some((line) => /^235(?: |$)/.test(line));
 
-/** The octets of the reply's last line. What is no base64 gives whatever of it can be read; the mechanism judges. */
+/** The octets of the reply's last line. Of wrong base64 what can be read; the mechanism judges it. */
 function challengeIn(lines: readonly string[]): Uint8Array {
   return Buffer.from((lines.at(-1) ?? "").slice(4), "base64");
 }
 
-/** "334 VXNlcm5hbWU6" as "334 Username:"; what is no base64 stays. */
+/** "334 VXNlcm5hbWU6" as "334 Username:"; what is not base64 stays as it is. */
 function decoded(line: Buffer): Buffer {
   const text = line.toString("latin1");
   const [, code = "", challenge = ""] =

@@ -1,36 +1,28 @@
-/** What the steps of a transaction share: the plan, the conversation, and what the server last said it can do. */
+/** What the steps of a transaction share: the plan, the conversation, and the server's last EHLO keywords. */
 import type { X509Certificate } from "node:crypto";
 import type { Keywords } from "../../smtp/client/ehlo.ts";
-import type { Plan } from "../plan.ts";
-import type { Journal } from "../transcript/journal.ts";
+import type { ProbePlan } from "../plan.ts";
+import type { DaneResult, RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 import type { Conversation } from "./conversation.ts";
 
-export interface Session {
-  readonly plan: Plan;
-  readonly talk: Conversation;
+export interface ProbeSession {
+  readonly plan: ProbePlan;
+  readonly conversation: Conversation;
   readonly transcript: Transcript;
-  readonly journal: Journal;
-  readonly world: World;
+  readonly journal: RunJournal;
+  readonly dependencies: ProbeDependencies;
   /** The name or address that was connected to; absent for a socket or a program. */
   readonly host?: string;
   readonly port?: number;
   /** Of the last EHLO; empty behind HELO. */
   offers: Keywords;
-  /** It has to be said (again): at the beginning, and behind STARTTLS and XCLIENT (RFC 3207 section 4.2). */
+  /** EHLO is to be sent (again): at the beginning, and after STARTTLS and XCLIENT (RFC 3207 section 4.2). */
   isHelloDue: boolean;
 }
 
-/** What the DNS says about a server's certificate (RFC 7672). */
-export interface Dane {
-  readonly records: number;
-  /** A resolver on this host says that signatures prove it; otherwise it counts for nothing. */
-  readonly authentic: boolean;
-  readonly matches: boolean;
-}
-
-/** What the probe takes from outside. */
-export interface World {
+/** What the probe needs from outside. */
+export interface ProbeDependencies {
   /** Milliseconds, from any beginning. */
   readonly clock: () => number;
   /** Milliseconds since the epoch. */
@@ -41,14 +33,14 @@ export interface World {
   /** Hosts that take mail for an address's domain, the best first; none where it takes no mail. */
   readonly route: (domain: string) => Promise<readonly string[]>;
   /**
-   * Undefined where there are no TLSA records, or they cannot be had; absent where nobody wants to know. The chain's
-   * first certificate is the host's own.
+   * Checks TLSA records; undefined where there are none, or the DNS does not answer. Absent where they are not wanted.
+   * The chain's first certificate is the host's own.
    */
   readonly dane?: (
     host: string,
     port: number,
     chain: readonly X509Certificate[],
-  ) => Promise<Dane | undefined>;
+  ) => Promise<DaneResult | undefined>;
   /** Writes a file. Returns why it could not; undefined where it could. */
   readonly save: (path: string, text: string) => string | undefined;
 }

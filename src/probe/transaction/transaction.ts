@@ -1,77 +1,82 @@
-/** The order of a run: connection, greeting, TLS, login, messages, goodbye; and the points where it may be told to stop. */
+/** The order of a run: connection, greeting, TLS, login, messages, goodbye; and the points where it may stop. */
 
-import type { Plan, Stop } from "../plan.ts";
-import { secure, startTls } from "../tls/starttls.ts";
-import { explainRefusal } from "../transcript/explain.ts";
-import type { Journal } from "../transcript/journal.ts";
+import { keywordsIn } from "../../smtp/client/ehlo.ts";
+import type { ExitReason } from "../exit-status.ts";
+import type { ProbePlan, StopPoint } from "../plan.ts";
+import { explainOffers, explainRefusal } from "../transcript/explain.ts";
+import type { RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
-import { converse } from "./conversation.ts";
-import { dial, type Line } from "./dial.ts";
-import { drop, type Ending, leave, quit } from "./ending.ts";
-import type { Outcome } from "./exit.ts";
-import { sayHello } from "./hello.ts";
+import { drop, type Ending, leave, openConversation, quit } from "./conversation.ts";
+import { dial, type ProbeConnection } from "./dial.ts";
 import { logIn } from "./login.ts";
-import type { Session, World } from "./session.ts";
+import type { ProbeDependencies, ProbeSession } from "./session.ts";
+import { secure, startTls } from "./starttls.ts";
 import { transfer } from "./transfer.ts";
-import { sendXclient } from "./xclient.ts";
 
-/** Does what `plan` says. Returns the exit status (exit.ts). */
+/** Carries out `plan`. Returns the exit status (exit-status.ts). */
 export async function run(
-  plan: Plan,
+  plan: ProbePlan,
   transcript: Transcript,
-  journal: Journal,
-  world: World,
+  journal: RunJournal,
+  dependencies: ProbeDependencies,
 ): Promise<number> {
-  const line = await dial(plan, transcript, world);
-  if (line === undefined) return leave("connect").status;
-  journal.connected(line.to);
-  const ending = await talk(plan, line, { transcript, journal, world });
+  const connection = await dial(plan, transcript, dependencies);
+  if (connection === undefined) return leave("connect").status;
+  journal.connected(connection.to);
+  const ending = await runConnection(plan, connection, { transcript, journal, dependencies });
   if (ending.how !== "again") return ending.status;
-  // TLS was only to be tried. The same line may still carry a half of the handshake, so it takes a new one.
+  // TLS was optional. The old connection may still carry half of a handshake, so this takes a new one.
   transcript.info("TLS did not come about; once more without it, on a new connection");
   const { tls: _, ...inClear } = plan;
-  return run(inClear, transcript, journal, world);
+  return run(inClear, transcript, journal, dependencies);
 }
 
-type Surroundings = Pick<Session, "transcript" | "journal" | "world">;
+type SharedBySessions = Pick<ProbeSession, "transcript" | "journal" | "dependencies">;
 
 /** Everything on one connection, to its end. */
-async function talk(plan: Plan, line: Line, surroundings: Surroundings): Promise<Ending> {
+async function runConnection(
+  plan: ProbePlan,
+  connection: ProbeConnection,
+  shared: SharedBySessions,
+): Promise<Ending> {
   const { protocol } = plan;
-  const conversation = converse(line.stream, {
+  const conversation = openConversation(connection.stream, {
     output: plan.output,
-    transcript: surroundings.transcript,
-    journal: surroundings.journal,
+    transcript: shared.transcript,
+    journal: shared.journal,
     timeout: protocol.timeout,
-    peer: line.peer,
-    clock: surroundings.world.clock,
+    peer: connection.peer,
+    clock: shared.dependencies.clock,
     ...(protocol.dropAfterSend === undefined ? {} : { dropAfterSend: protocol.dropAfterSend }),
   });
-  const session: Session = {
+  const session: ProbeSession = {
     plan,
-    talk: conversation,
+    conversation,
     offers: new Map(),
     isHelloDue: true,
-    ...surroundings,
-    ...(line.host === undefined ? {} : { host: line.host }),
-    ...(line.port === undefined ? {} : { port: line.port }),
+    ...shared,
+    ...(connection.host === undefined ? {} : { host: connection.host }),
+    ...(connection.port === undefined ? {} : { port: connection.port }),
   };
-  const ending = await end(session, (await parts(session)) ?? quit("ok"), line);
+  const ending = await end(session, (await takeSteps(session)) ?? quit("ok"), connection);
   await conversation.close();
   return ending;
 }
 
-type Part = readonly [stop: Stop, act: (session: Session) => Promise<Ending | undefined>];
+type TransactionStep = readonly [
+  stop: StopPoint,
+  act: (session: ProbeSession) => Promise<Ending | undefined>,
+];
 
-/** The parts of a conversation in their order, each followed by its stop point. */
-async function parts(session: Session): Promise<Ending | undefined> {
+/** The steps of a session in their order, each followed by its stop point. */
+async function takeSteps(session: ProbeSession): Promise<Ending | undefined> {
   const { plan } = session;
   const isAtOnce = plan.tls?.kind === "on-connect";
-  const disguise: readonly Part[] = [
+  const disguise: readonly TransactionStep[] = [
     ["XCLIENT", sendXclient],
     ["XCLIENT-HELO", (session) => helloWhereDue(session, "XCLIENT-HELO", "helloAfterXclient")],
   ];
-  const order: readonly Part[] = [
+  const order: readonly TransactionStep[] = [
     ["PROXY", sendProxyHeader],
     ...(isAtOnce ? ([["TLS", secureAtOnce]] as const) : []),
     ["CONNECT", hearGreeting],
@@ -93,60 +98,64 @@ async function parts(session: Session): Promise<Ending | undefined> {
   return undefined;
 }
 
-/** Where the server knows nothing of us any more it has to be told again. */
-async function helloWhereDue(session: Session, stop: Stop, outcome: Outcome): Promise<Ending | undefined> {
+/** EHLO (again), where the server has forgotten the last one. */
+async function helloWhereDue(
+  session: ProbeSession,
+  stop: StopPoint,
+  outcome: ExitReason,
+): Promise<Ending | undefined> {
   return session.isHelloDue ? sayHello(session, stop, outcome) : undefined;
 }
 
-/** Lines that are to be said here, and whether the run ends here. */
-async function afterStop(session: Session, stop: Stop): Promise<Ending | undefined> {
+/** Sends the raw lines for this point; returns an ending where the run stops here. */
+async function afterStop(session: ProbeSession, stop: StopPoint): Promise<Ending | undefined> {
   const { rawLines, quitAfter, dropAfter, dropAfterSend } = session.plan.protocol;
   for (const { line } of rawLines.filter(({ after }) => after === stop)) {
     const octets = Buffer.from(`${line}\r\n`, "latin1");
-    // Behind DATA it is part of the message, and nobody answers.
-    if (stop === "DATA") session.talk.prelude(octets, octets.toString());
+    // After DATA it is part of the message, and gets no reply.
+    if (stop === "DATA") session.conversation.prelude(octets, octets.toString());
     else {
-      const answer = await session.talk.ask(stop, line, "250", { octets });
+      const answer = await session.conversation.ask(stop, line, "250", { octets });
       if (answer.ending !== undefined) return answer.ending;
       if (!answer.ok) explainRefusal(session.transcript, answer.lines);
     }
   }
   if (dropAfter === stop || dropAfterSend === stop) return drop;
-  // A server has first to be heard: QUIT right behind a PROXY header would meet its greeting.
+  // The greeting comes first: QUIT right after a PROXY header would take it for its reply.
   const isHere = quitAfter === stop || (stop === "CONNECT" && quitAfter === "PROXY");
   return isHere && stop !== "PROXY" ? quit("ok") : undefined;
 }
 
-async function sendProxyHeader({ plan: { proxy }, talk }: Session): Promise<Ending | undefined> {
+async function sendProxyHeader({ plan: { proxy }, conversation }: ProbeSession): Promise<Ending | undefined> {
   if (proxy === undefined) return undefined;
   const octets = Buffer.from(proxy.octets);
   const shown = proxy.version === 1 ? octets.toString("latin1") : octets.toString("base64");
-  talk.prelude(octets, shown);
+  conversation.prelude(octets, shown);
   return undefined;
 }
 
-async function secureAtOnce(session: Session): Promise<Ending | undefined> {
+async function secureAtOnce(session: ProbeSession): Promise<Ending | undefined> {
   const { tls } = session.plan;
   return tls === undefined ? undefined : secure(session, tls, leave("tls"));
 }
 
-async function hearGreeting({ talk, plan, transcript }: Session): Promise<Ending | undefined> {
+async function hearGreeting({ conversation, plan, transcript }: ProbeSession): Promise<Ending | undefined> {
   if (plan.protocol.dropAfterSend === "CONNECT") return drop;
-  const greeting = await talk.hear("CONNECT", "220");
+  const greeting = await conversation.hear("CONNECT", "220");
   if (greeting.ok) return undefined;
   explainRefusal(transcript, greeting.lines);
   return greeting.ending ?? quit("banner");
 }
 
-/** The way out. Returns the ending that counts: a line that dies behind an error leaves the error's status. */
-async function end(session: Session, ending: Ending, { peer }: Line): Promise<Ending> {
-  const { talk, transcript } = session;
+/** Ends the session. Returns the ending that counts: a connection lost after an error leaves the error's status. */
+async function end(session: ProbeSession, ending: Ending, { peer }: ProbeConnection): Promise<Ending> {
+  const { conversation, transcript } = session;
   switch (ending.how) {
     case "drop":
       transcript.info("Dropping connection");
       return ending;
     case "quit": {
-      const goodbye = await talk.quit();
+      const goodbye = await conversation.quit();
       if (goodbye !== undefined) return ending.status === 0 ? goodbye : ending;
       transcript.info(
         `Connection closed with ${peer === "Child process" ? "child process" : "remote host"}.`,
@@ -156,4 +165,59 @@ async function end(session: Session, ending: Ending, { peer }: Line): Promise<En
     default:
       return ending;
   }
+}
+
+/**
+ * Sends EHLO, LHLO or HELO; where EHLO is refused, HELO (RFC 5321 section 3.2). Returns an ending of `outcome` when
+ * both are.
+ */
+async function sayHello(
+  session: ProbeSession,
+  stop: StopPoint,
+  outcome: ExitReason,
+): Promise<Ending | undefined> {
+  const { core, helo } = session.plan.protocol;
+  session.isHelloDue = false;
+  const verb = ({ smtp: "HELO", esmtp: "EHLO", lmtp: "LHLO" } as const)[core];
+  const answer = await session.conversation.ask(stop, `${verb} ${helo}`, "250");
+  session.offers = answer.ok && verb !== "HELO" ? keywordsIn(answer.lines) : new Map();
+  if (answer.ok) {
+    explainOffers(session.transcript, session.offers);
+    return undefined;
+  }
+  if (answer.ending !== undefined) return answer.ending;
+  explainRefusal(session.transcript, answer.lines);
+  if (core !== "esmtp" || session.conversation.isLate()) return quit(outcome);
+  const second = await session.conversation.ask(stop, `HELO ${helo}`, "250");
+  return second.ok ? undefined : (second.ending ?? quit(outcome));
+}
+
+/**
+ * XCLIENT (Postfix' XCLIENT_README), where the plan has it: it tells a server that trusts us who the client is. A
+ * server that accepts it begins a new session, which needs a new EHLO.
+ */
+async function sendXclient(session: ProbeSession): Promise<Ending | undefined> {
+  const { conversation, transcript, offers } = session;
+  const { xclient } = session.plan;
+  if (xclient === undefined) return undefined;
+  const offered = offers.get("XCLIENT");
+  if (offered === undefined) {
+    transcript.error("Host did not advertise XCLIENT");
+    return xclient.need === "required" ? quit("xclient") : undefined;
+  }
+  const known = offered.map((name) => name.toUpperCase());
+  const missing = xclient.attributes.filter((name) => !known.includes(name)).sort();
+  if (missing.length > 0) {
+    transcript.error(`Host did not advertise requested XCLIENT attributes (${missing.join(", ")})`);
+    return xclient.need === "required" ? quit("xclient") : undefined;
+  }
+  for (const attributes of xclient.commands) {
+    const answer = await conversation.ask("XCLIENT", `XCLIENT ${attributes}`, "220");
+    if (answer.ok) continue;
+    if (answer.ending !== undefined) return answer.ending;
+    transcript.error("XCLIENT attempted but failed");
+    return xclient.need === "optional" ? undefined : quit("xclient");
+  }
+  session.isHelloDue = true;
+  return undefined;
 }

@@ -1,16 +1,15 @@
 /** MAIL, RCPT and the message: one transaction of RFC 5321 section 3.3, of LMTP (RFC 2033), with PRDR or BDAT. */
 
-import type { Data, Stop } from "../plan.ts";
+import type { MessageData, StopPoint } from "../plan.ts";
 import { explainRefusal } from "../transcript/explain.ts";
-import type { Answer } from "./conversation.ts";
-import { type Ending, quit } from "./ending.ts";
-import type { Session } from "./session.ts";
+import { type CommandResult, type Ending, quit } from "./conversation.ts";
+import type { ProbeSession } from "./session.ts";
 
-/** Whether the run ends at a point that was passed; undefined goes on. */
-export type AfterStop = (stop: Stop) => Promise<Ending | undefined>;
+/** Called after a stop point; undefined where the run goes on. */
+export type AfterStop = (stop: StopPoint) => Promise<Ending | undefined>;
 
 /** One message, from MAIL to the last reply about it. */
-export async function transfer(session: Session, afterStop: AfterStop): Promise<Ending | undefined> {
+export async function transfer(session: ProbeSession, afterStop: AfterStop): Promise<Ending | undefined> {
   const { plan, transcript, offers } = session;
   if (plan.protocol.prdr && !offers.has("PRDR")) {
     transcript.error("Host did not advertise PRDR support");
@@ -31,7 +30,7 @@ export async function transfer(session: Session, afterStop: AfterStop): Promise<
   return sent ?? afterStop("DOT");
 }
 
-const mailLine = ({ plan: { protocol }, offers }: Session): string =>
+const mailLine = ({ plan: { protocol }, offers }: ProbeSession): string =>
   [
     `MAIL FROM:<${protocol.from}>`,
     ...(protocol.prdr ? ["PRDR"] : []),
@@ -39,19 +38,19 @@ const mailLine = ({ plan: { protocol }, offers }: Session): string =>
     ...protocol.mailParameters,
   ].join(" ");
 
-const rcptLines = ({ plan: { protocol } }: Session): readonly string[] =>
+const rcptLines = ({ plan: { protocol } }: ProbeSession): readonly string[] =>
   protocol.to.map((to) => [`RCPT TO:<${to}>`, ...protocol.rcptParameters].join(" "));
 
-/** How many recipients were taken, or how the run ends. */
-async function oneByOne(session: Session, afterStop: AfterStop): Promise<Ending | number> {
-  const { talk, plan } = session;
-  const mail = await talk.ask("MAIL", mailLine(session), "250");
+/** How many recipients were accepted, or how the run ends. */
+async function oneByOne(session: ProbeSession, afterStop: AfterStop): Promise<Ending | number> {
+  const { conversation, plan } = session;
+  const mail = await conversation.ask("MAIL", mailLine(session), "250");
   if (!mail.ok) return refused(session, mail, quit("mail"));
   const mailEnding = await afterStop("MAIL");
   if (mailEnding !== undefined) return mailEnding;
   let accepted = 0;
   for (const line of rcptLines(session)) {
-    const rcpt = await talk.ask("RCPT", line, "250");
+    const rcpt = await conversation.ask("RCPT", line, "250");
     if (rcpt.ending !== undefined) return rcpt.ending;
     if (rcpt.ok) accepted++;
     else explainRefusal(session.transcript, rcpt.lines);
@@ -60,64 +59,65 @@ async function oneByOne(session: Session, afterStop: AfterStop): Promise<Ending 
   const rcptEnding = await afterStop("RCPT");
   if (rcptEnding !== undefined) return rcptEnding;
   if (plan.protocol.chunk !== undefined) return accepted;
-  const data = await talk.ask("DATA", "DATA", "354");
+  const data = await conversation.ask("DATA", "DATA", "354");
   return data.ok ? accepted : refused(session, data, quit("data"));
 }
 
 /** RFC 2920: all commands at once up to where the run may stop, then all the replies. */
-async function pipelined(session: Session, afterStop: AfterStop): Promise<Ending | number> {
-  const { talk, plan } = session;
+async function pipelined(session: ProbeSession, afterStop: AfterStop): Promise<Ending | number> {
+  const { conversation, plan } = session;
   const { quitAfter, dropAfter, chunk } = plan.protocol;
-  const stopsAt = (stop: Stop): boolean => quitAfter === stop || dropAfter === stop;
+  const stopsAt = (stop: StopPoint): boolean => quitAfter === stop || dropAfter === stop;
   if (stopsAt("MAIL")) return oneByOne(session, afterStop);
   const hasData = chunk === undefined && !stopsAt("RCPT");
   const rcpts = rcptLines(session);
   const commands = [mailLine(session), ...rcpts, ...(hasData ? ["DATA"] : [])];
   const stops = plan.protocol.dropAfterSend;
-  const last: Stop = hasData ? "DATA" : "RCPT";
-  const dropped = talk.pipeline(stops === "MAIL" || stops === "RCPT" ? stops : last, commands);
+  const last: StopPoint = hasData ? "DATA" : "RCPT";
+  const dropped = conversation.pipeline(stops === "MAIL" || stops === "RCPT" ? stops : last, commands);
   if (dropped !== undefined) return dropped;
-  const mail = await talk.hear("MAIL", "250");
+  const mail = await conversation.hear("MAIL", "250");
   let ending = mail.ending;
   let accepted = 0;
   for (const _ of rcpts) {
-    const rcpt = ending === undefined && !talk.isLate() ? await talk.hear("RCPT", "250") : mail;
+    const rcpt =
+      ending === undefined && !conversation.isLate() ? await conversation.hear("RCPT", "250") : mail;
     ending ??= rcpt.ending;
     if (rcpt.ok && rcpt !== mail) accepted++;
   }
   if (ending !== undefined) return ending;
-  if (talk.isLate()) return quit(mail.ok ? "rcpt" : "mail");
+  if (conversation.isLate()) return quit(mail.ok ? "rcpt" : "mail");
   const trouble = !mail.ok ? quit("mail") : accepted === 0 ? quit("rcpt") : undefined;
   if (!hasData) return trouble ?? (await afterStop("RCPT")) ?? accepted;
-  const data = await talk.hear("DATA", "354");
+  const data = await conversation.hear("DATA", "354");
   if (data.ending !== undefined) return data.ending;
-  // RFC 2920 section 3.1: a 354 that nobody wanted any more is answered with an empty message.
+  // RFC 2920 section 3.1: a 354 after all recipients were refused is answered with an empty message.
   if (trouble !== undefined && data.ok) await finish(session, Buffer.from(".\r\n"));
   if (trouble !== undefined) return trouble;
   return data.ok ? accepted : refused(session, data, quit("data"));
 }
 
-async function finish({ talk }: Session, octets: Uint8Array): Promise<void> {
-  talk.message("DOT", octets);
-  await talk.hear("DOT", "250");
+async function finish({ conversation }: ProbeSession, octets: Uint8Array): Promise<void> {
+  conversation.message("DOT", octets);
+  await conversation.hear("DOT", "250");
 }
 
 async function byData(
-  session: Session,
-  { octets, fixup }: Data,
+  session: ProbeSession,
+  { octets, fixup }: MessageData,
   accepted: number,
   afterStop: AfterStop,
 ): Promise<Ending | undefined> {
   const ending = await afterStop("DATA");
   if (ending !== undefined) return ending;
   const whole = fixup ? Buffer.concat([octets, Buffer.from(".\r\n")]) : octets;
-  return session.talk.message("DOT", whole) ?? verdicts(session, accepted);
+  return session.conversation.message("DOT", whole) ?? verdicts(session, accepted);
 }
 
-/** RFC 3030 section 2: nothing is stuffed, so the dots that were doubled for DATA are single again. */
+/** RFC 3030 section 2: no dot-stuffing, so the dots that were doubled for DATA are single again. */
 async function byChunks(
-  session: Session,
-  { octets, fixup }: Data,
+  session: ProbeSession,
+  { octets, fixup }: MessageData,
   size: number,
   accepted: number,
 ): Promise<Ending | undefined> {
@@ -127,17 +127,17 @@ async function byChunks(
     const chunk = whole.subarray(from, from + size);
     const isLast = from + size >= whole.length;
     const command = `BDAT ${chunk.length}${isLast ? " LAST" : ""}`;
-    const dropped = session.talk.message(isLast ? "DOT" : "DATA", chunk, command);
+    const dropped = session.conversation.message(isLast ? "DOT" : "DATA", chunk, command);
     if (dropped !== undefined) return dropped;
     if (isLast) return verdicts(session, accepted);
-    const answer = await session.talk.hear("DATA", "250");
+    const answer = await session.conversation.hear("DATA", "250");
     if (!answer.ok) return refused(session, answer, quit("data"));
   }
 }
 
-/** What is said about the message: once, or once for each recipient (RFC 2033 section 4.2, PRDR). */
-async function verdicts(session: Session, accepted: number): Promise<Ending | undefined> {
-  const { talk, plan } = session;
+/** The replies to the message: one, or one for each recipient (RFC 2033 section 4.2, PRDR). */
+async function verdicts(session: ProbeSession, accepted: number): Promise<Ending | undefined> {
+  const { conversation, plan } = session;
   if (plan.protocol.core === "lmtp") {
     const answers = await forEach(session, accepted);
     const taken = answers.some(({ ok }) => ok);
@@ -145,29 +145,32 @@ async function verdicts(session: Session, accepted: number): Promise<Ending | un
       answers.find(({ ending }) => ending !== undefined)?.ending ?? (taken ? undefined : quit("message"))
     );
   }
-  // With one recipient left its own reply is everybody's.
+  // With one accepted recipient there is one reply.
   const isPrdr = plan.protocol.prdr && accepted > 1;
-  const first = await talk.hear("DOT", "250", isPrdr ? { also: "353" } : {});
+  const first = await conversation.hear("DOT", "250", isPrdr ? { also: "353" } : {});
   if (!first.ok) return refused(session, first, quit("message"));
   if (!first.lines.some((line) => line.startsWith("353 "))) return undefined;
   const answers = await forEach(session, accepted);
   const lost = answers.find(({ ending }) => ending !== undefined);
   if (lost !== undefined) return lost.ending;
-  const last = await talk.hear("DOT", "250");
+  const last = await conversation.hear("DOT", "250");
   return last.ok ? undefined : refused(session, last, quit("message"));
 }
 
-async function forEach({ talk, transcript }: Session, count: number): Promise<readonly Answer[]> {
-  const answers: Answer[] = [];
-  while (answers.length < count && !talk.isLate() && answers.at(-1)?.ending === undefined) {
-    const answer = await talk.hear("DOT", "250");
+async function forEach(
+  { conversation, transcript }: ProbeSession,
+  count: number,
+): Promise<readonly CommandResult[]> {
+  const answers: CommandResult[] = [];
+  while (answers.length < count && !conversation.isLate() && answers.at(-1)?.ending === undefined) {
+    const answer = await conversation.hear("DOT", "250");
     if (!answer.ok) explainRefusal(transcript, answer.lines);
     answers.push(answer);
   }
   return answers;
 }
 
-function refused({ transcript }: Session, answer: Answer, otherwise: Ending): Ending {
+function refused({ transcript }: ProbeSession, answer: CommandResult, otherwise: Ending): Ending {
   if (answer.ending === undefined) explainRefusal(transcript, answer.lines);
   return answer.ending ?? otherwise;
 }

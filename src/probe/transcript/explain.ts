@@ -1,10 +1,8 @@
-/** What --explain says about what is seen: the keywords of EHLO, the choice of a mechanism, refusals, TLS. */
+/** The explanations of --explain: EHLO keywords, the choice of a mechanism, refusals, TLS. */
 
 import type { Keywords } from "../../smtp/client/ehlo.ts";
-import { daysLeft } from "../tls/certificate.ts";
-import type { TlsFacts } from "../tls/handshake.ts";
-import type { Dane } from "../transaction/session.ts";
-import { keywords } from "./keywords.ts";
+import { daysLeft, type TlsFacts } from "../tls.ts";
+import type { DaneResult } from "./journal.ts";
 import type { Transcript } from "./transcript.ts";
 
 /** One line for each keyword. */
@@ -20,7 +18,7 @@ export function explainOffers(transcript: Transcript, offers: Keywords): void {
   }
 }
 
-/** `tried` in their order; `isNamed` when somebody asked for them. */
+/** `tried` in their order; `isNamed`: an option asked for them. */
 export function explainLogin(
   transcript: Transcript,
   tried: readonly string[],
@@ -35,7 +33,7 @@ export function explainLogin(
   );
 }
 
-/** What the sender of a mail is to do about it: by class (RFC 5321 section 4.2.1), and by some codes (RFC 3463, 5248). */
+/** What the sender can do about it: by class (RFC 5321 section 4.2.1), and by some codes (RFC 3463, 5248). */
 export function explainRefusal(transcript: Transcript, lines: readonly string[]): void {
   const [, code = "", status] = /^(\d{3})(?:[ -](\d\.\d{1,3}\.\d{1,3})?|$)/.exec(lines.at(-1) ?? "") ?? [];
   if (!/^[2-5]/.test(code)) return;
@@ -127,7 +125,7 @@ export function explainTls(transcript: Transcript, facts: TlsFacts, now: number)
     );
 }
 
-export function explainDane(transcript: Transcript, { records, authentic, matches }: Dane): void {
+export function explainDane(transcript: Transcript, { records, authentic, matches }: DaneResult): void {
   const signed = authentic ? "signed" : "not known to be signed, so that they count for nothing";
   transcript.explain(
     `DANE: ${records} TLSA records, ${signed}; the certificate ${matches ? "is" : "is not"} one of theirs (RFC 7672)`,
@@ -135,3 +133,43 @@ export function explainDane(transcript: Transcript, { records, authentic, matche
 }
 
 const old: ReadonlySet<string> = new Set(["TLSv1", "TLSv1.1", "SSLv3"]);
+
+/** What the keywords of EHLO mean, one row each: IANA's "SMTP Service Extensions" and others in use. */
+
+/** Keyword -> what it means, given the words behind it. */
+export const keywords: Readonly<Record<string, (words: readonly string[]) => string>> = {
+  "8BITMIME": () => "takes octets beyond ASCII in the message (RFC 6152)",
+  ATRN: () => "hands over the mail of domains to who logs in for them (RFC 2645)",
+  AUTH: (words) => `logging in with ${words.join(" or ")} (RFC 4954)`,
+  BINARYMIME: () => "takes messages that have no lines, by BDAT (RFC 3030)",
+  BURL: () => "takes the message from an IMAP server (RFC 4468)",
+  CHUNKING: () => "takes the message in pieces, by BDAT (RFC 3030)",
+  DELIVERBY: ([seconds]) =>
+    `delivers by a time${seconds === undefined ? "" : `, at least ${seconds} s away`} (RFC 2852)`,
+  DSN: () => "reports what became of a message, when and as asked for (RFC 3461)",
+  ENHANCEDSTATUSCODES: () => "says more exactly why, as in 5.1.1 (RFC 2034)",
+  ETRN: () => "begins to send what waits for a domain (RFC 1985)",
+  EXPN: () => "tells the members of a list (RFC 5321)",
+  FUTURERELEASE: () => "holds a message until a time (RFC 4865)",
+  HELP: () => "answers HELP (RFC 5321)",
+  LIMITS: (words) => `bounds what a session may hold: ${words.join(", ")} (RFC 9422)`,
+  "MT-PRIORITY": () => "sends some messages first (RFC 6710)",
+  MTRK: () => "lets a message be followed (RFC 3885)",
+  "NO-SOLICITING": () => "does not want advertisements (RFC 3865)",
+  PIPELINING: () => "takes several commands at once (RFC 2920)",
+  PRDR: () => "answers for each recipient behind the message (draft-hall-prdr)",
+  REQUIRETLS: () => "sends on with TLS all the way, or not at all (RFC 8689)",
+  RRVS: () => "delivers only if the mailbox is as old as said (RFC 7293)",
+  SIZE: ([octets]) =>
+    octets === undefined || octets === "0"
+      ? "wants to know a message's size before (RFC 1870)"
+      : `takes messages of up to ${octets} octets (RFC 1870)`,
+  SMTPUTF8: () => "takes addresses and headers in UTF-8 (RFC 6531)",
+  STARTTLS: () => "encrypts the rest of the session (RFC 3207)",
+  SUBMITTER: () => "takes the responsible submitter (RFC 4405, historic)",
+  TURN: () => "changes the roles of both sides (RFC 5321: not to be used)",
+  VRFY: () => "tells whether a mailbox exists (RFC 5321)",
+  XCLIENT: (words) => `lets trusted hosts say who the client is: ${words.join(", ")} (Postfix)`,
+  XFORWARD: (words) =>
+    `lets trusted hosts say who the client was, for the log: ${words.join(", ")} (Postfix)`,
+};

@@ -1,16 +1,23 @@
-/** What happened, step by step, as values: for --json, the explanations and the line at the end. */
+/** A record of the run, step by step, as values: for --json, the checks and the line at the end. */
 
-import type { Stop } from "../plan.ts";
-import type { TlsFacts } from "../tls/handshake.ts";
-import type { Dane } from "../transaction/session.ts";
+import type { StopPoint } from "../plan.ts";
+import type { TlsFacts } from "../tls.ts";
 
-/** Where in the conversation: a stop point, or the end. */
-export type Moment = Stop | "QUIT";
+/** What the DNS says about a server's certificate (RFC 7672). */
+export interface DaneResult {
+  readonly records: number;
+  /** A resolver on this host has validated it by DNSSEC; otherwise it does not count. */
+  readonly authentic: boolean;
+  readonly matches: boolean;
+}
 
-/** One command and what was said to it. */
-export interface Step {
-  readonly at: Moment;
-  /** Absent where nothing was said to hear it: the greeting. */
+/** Where in the session: a stop point, or the end. */
+export type RecordedPoint = StopPoint | "QUIT";
+
+/** One command and its reply. */
+export interface RecordedStep {
+  readonly at: RecordedPoint;
+  /** Absent for the greeting, which answers no command. */
   readonly sent?: string;
   /** The reply's lines; none where none came. */
   readonly reply: readonly string[];
@@ -22,7 +29,7 @@ export interface Step {
 }
 
 /** The last reply of a step, and how it came. */
-export interface HeardReply {
+export interface RecordedReply {
   readonly lines: readonly string[];
   readonly expected: boolean;
   readonly late: boolean;
@@ -30,32 +37,32 @@ export interface HeardReply {
   readonly secure: boolean;
 }
 
-export interface Journal {
+export interface RunJournal {
   sent(text: string): void;
-  heard(at: Moment, reply: HeardReply): void;
+  heard(at: RecordedPoint, reply: RecordedReply): void;
   error(text: string): void;
   connected(to: string): void;
   secured(facts: TlsFacts): void;
   loggedIn(mechanism: string): void;
-  looked(dane: Dane): void;
-  read(): Recorded;
+  daneChecked(dane: DaneResult): void;
+  read(): RunRecord;
 }
 
 /** Everything that is known at the end. */
-export interface Recorded {
+export interface RunRecord {
   readonly server?: string;
   readonly tls?: TlsFacts;
-  readonly dane?: Dane;
+  readonly dane?: DaneResult;
   readonly auth?: string;
-  readonly steps: readonly Step[];
+  readonly steps: readonly RecordedStep[];
   readonly errors: readonly string[];
 }
 
-export function openJournal(): Journal {
-  const steps: Step[] = [];
+export function openJournal(): RunJournal {
+  const steps: RecordedStep[] = [];
   const errors: string[] = [];
   const waiting: string[] = [];
-  let known: Pick<Recorded, "server" | "tls" | "dane" | "auth"> = {};
+  let known: Pick<RunRecord, "server" | "tls" | "dane" | "auth"> = {};
   return {
     sent: (text) => void waiting.push(text),
     heard(at, { lines, expected, late, took, secure }) {
@@ -77,7 +84,7 @@ export function openJournal(): Journal {
     secured: (tls) => {
       known = { ...known, tls };
     },
-    looked: (dane) => {
+    daneChecked: (dane) => {
       known = { ...known, dane };
     },
     loggedIn: (auth) => {

@@ -1,17 +1,16 @@
 /**
- * What the run shows of itself: every line behind the hint that tells what it is, on the stream where it belongs,
- * or not at all. The hints and their order are swaks'.
+ * What the run shows: each line behind the hint that tells what it is, on its stream, or not at all. The hints and
+ * their order are swaks'.
  */
 
-import type { Output } from "../plan.ts";
-import { hexdump } from "./hexdump.ts";
+import type { OutputPlan } from "../plan.ts";
 
-/** Where octets end up; they are there when it returns. */
-export type Sink = (octets: Uint8Array) => void;
+/** Writes octets; they are written when it returns. */
+export type WriteOctets = (octets: Uint8Array) => void;
 
-/** `terminal`: somebody looks at it with a terminal, which must not obey what a server says. */
-export interface Stream {
-  readonly write: Sink;
+/** `terminal`: it is a terminal, which must not obey control characters of a server. */
+export interface OutputStream {
+  readonly write: WriteOctets;
   readonly terminal: boolean;
 }
 
@@ -22,15 +21,15 @@ export interface Transcript {
   message(octets: Uint8Array, secure: boolean): void;
   /** A reply's lines. */
   received(lines: readonly Uint8Array[], expected: boolean, secure: boolean): void;
-  /** What passed over the wire, octet by octet; shown where the plan says so. */
+  /** What was sent or received, octet by octet; shown where the plan says so. */
   dump(direction: "sent" | "received", octets: Uint8Array): void;
   info(text: string): void;
   error(text: string): void;
-  /** A word of explanation, for those who asked for it. */
+  /** A line of --explain. */
   explain(text: string): void;
 }
 
-interface Kind {
+interface LineKind {
   /** With the blanks behind it. */
   readonly hint: string;
   readonly group: "send" | "receive" | "info";
@@ -50,15 +49,15 @@ const kinds = {
   info: { hint: "=== ", group: "info", trouble: false },
   explained: { hint: "  # ", group: "info", trouble: false },
   error: { hint: "*** ", group: "info", trouble: true },
-} as const satisfies Readonly<Record<string, Kind>>;
+} as const satisfies Readonly<Record<string, LineKind>>;
 
 const lineFeed = Buffer.from("\n");
 
 /** Writes to `stdout` and `stderr` what `output` lets through. */
-export function openTranscript(output: Output, stdout: Stream, stderr: Stream): Transcript {
+export function openTranscript(output: OutputPlan, stdout: OutputStream, stderr: OutputStream): Transcript {
   let troubled = false;
 
-  function isShown({ group, trouble }: Kind): boolean {
+  function isShown({ group, trouble }: LineKind): boolean {
     if (trouble) troubled = true;
     if (output.hide.all || output.silent >= 3) return false;
     if (output.silent === 2) return trouble && !hidden(group, trouble);
@@ -66,8 +65,8 @@ export function openTranscript(output: Output, stdout: Stream, stderr: Stream): 
     return !hidden(group, trouble);
   }
 
-  /** Errors of the probe itself are no information that can be hidden. */
-  function hidden(group: Kind["group"], trouble: boolean): boolean {
+  /** Errors of the probe itself are never hidden as information. */
+  function hidden(group: LineKind["group"], trouble: boolean): boolean {
     return output.hide[group] && !(group === "info" && trouble);
   }
 
@@ -126,12 +125,30 @@ function countLines(octets: Uint8Array): number {
   return lines;
 }
 
-/** As it is into files and pipes; on a terminal without anything that it would obey. */
-function readable(line: Uint8Array, { terminal }: Stream): Uint8Array {
+/** Unchanged into files and pipes; on a terminal without control characters. */
+function readable(line: Uint8Array, { terminal }: OutputStream): Uint8Array {
   if (!terminal) return line;
   const text = Buffer.from(line).toString("utf8").replace(/\r$/, "");
   const escaped = text.replace(/\p{Cc}/gu, (control) =>
     control === "\t" ? control : `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
   return Buffer.from(escaped);
+}
+
+/** Octets as swaks' --show-raw-text shows them: 16 to a line, counted in decimal. */
+
+/** Lines such as `0000: 32 32 30 20  53 45 52 56  45 52 20 45  53 4D 54 50    220.SERVER.ESMTP`. */
+function hexdump(octets: Uint8Array): readonly string[] {
+  return Array.from({ length: Math.ceil(octets.length / 16) }, (_, row) => {
+    const line = octets.subarray(row * 16, row * 16 + 16);
+    const fours = [0, 4, 8, 12].map((from) =>
+      [...line.subarray(from, from + 4)]
+        .map((octet) => octet.toString(16).toUpperCase().padStart(2, "0"))
+        .join(" "),
+    );
+    const text = [...line]
+      .map((octet) => (octet > 0x20 && octet < 0x7f ? String.fromCharCode(octet) : "."))
+      .join("");
+    return `${String(row * 16).padStart(4, "0")}: ${fours.map((four) => four.padEnd(11)).join("  ")}    ${text.padEnd(16)}`;
+  });
 }

@@ -2,16 +2,14 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { changesIn } from "../../../src/probe/arrival/changes.ts";
+import { deliveryReportIn } from "../../../src/probe/arrival/delivery-report.ts";
 import { openImap } from "../../../src/probe/arrival/imap.ts";
-import { longestLook, type Wanted } from "../../../src/probe/arrival/mailbox.ts";
-import { type Bound, newMark, writeMark } from "../../../src/probe/arrival/mark.ts";
-import { returnedIn } from "../../../src/probe/arrival/returned.ts";
-import { isWanted } from "../../../src/probe/arrival/wanted.ts";
-import { writeMessage } from "../../../src/probe/monitor/message.ts";
-import { fateIn } from "../../../src/probe/monitor/pursuit.ts";
+import { meetsCriteria, mostOctets, type SearchCriteria } from "../../../src/probe/arrival/mailbox.ts";
+import { type MarkBinding, newMark, writeMark, writeMessage } from "../../../src/probe/arrival/mark.ts";
+import { fateIn } from "../../../src/probe/arrival/matching.ts";
 
-const everything: Wanted = { mark: () => true, report: () => true };
-const bound: Bound = { key: Buffer.alloc(32, 1), from: "probe@example.org", to: "x@example.net" };
+const everything: SearchCriteria = { mark: () => true, report: () => true };
+const bound: MarkBinding = { key: Buffer.alloc(32, 1), from: "probe@example.org", to: "x@example.net" };
 const mark = newMark(Buffer.alloc(16, 2), 1_000_000);
 const octets = writeMessage(mark, bound, "net");
 const fateOf = (message: string | Buffer) =>
@@ -21,7 +19,7 @@ const fateOf = (message: string | Buffer) =>
         place: "inbox",
         folder: "INBOX",
         at: mark.at + 1000,
-        octets: Buffer.from(message).subarray(0, longestLook),
+        octets: Buffer.from(message).subarray(0, mostOctets),
         size: message.length,
       },
     ],
@@ -30,7 +28,7 @@ const fateOf = (message: string | Buffer) =>
   );
 
 /** As much as one look takes of a message. */
-const full = (part: string): string => part.repeat(Math.ceil(longestLook / part.length));
+const full = (part: string): string => part.repeat(Math.ceil(mostOctets / part.length));
 
 describe("a message that is written to annoy is dealt with at once", () => {
   const signed = `X-Tpa-Submit-Probe: ${writeMark(mark, bound)}\r\n`;
@@ -52,9 +50,9 @@ describe("a message that is written to annoy is dealt with at once", () => {
   test.each(Object.entries(floods))("%s", (_, text) => {
     const begun = performance.now();
     const message = Buffer.from(text, "latin1");
-    isWanted(message, everything);
+    meetsCriteria(message, everything);
     fateOf(message);
-    returnedIn(message, mark.id);
+    deliveryReportIn(message, mark.id);
     expect(changesIn(octets, message, false).length).toBeLessThan(100);
     expect(performance.now() - begun).toBeLessThan(1500);
   });

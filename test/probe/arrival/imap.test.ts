@@ -2,12 +2,12 @@
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
 import { type ImapAccount, openImap } from "../../../src/probe/arrival/imap.ts";
-import type { Wanted } from "../../../src/probe/arrival/mailbox.ts";
+import type { SearchCriteria } from "../../../src/probe/arrival/mailbox.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { fakeMailbox, type Searching } from "./fake-imap.ts";
 
 const { signal } = new AbortController();
-const wanted: Wanted = { mark: (text) => text === "ours", report: () => true };
+const wanted: SearchCriteria = { mark: (text) => text === "ours", report: () => true };
 const certificate = selfSigned(["localhost"]);
 
 const servers: Server[] = [];
@@ -44,10 +44,10 @@ const report = "Subject: returned\r\nContent-Type: multipart/report; boundary=b\
 
 async function subjects(messages: readonly string[], searching: Searching): Promise<readonly string[]> {
   const mailbox = await openImap(await accountAt(messages, searching), signal);
-  const letters = await mailbox.look(Date.now(), wanted, signal);
+  const found = await mailbox.look(Date.now(), wanted, signal);
   expect(await mailbox.look(Date.now(), wanted, signal)).toEqual([]); // nothing is new
   await mailbox.close();
-  return letters.map(({ octets }) => /^Subject: (.*)\r$/m.exec(octets.toString())?.[1] ?? "");
+  return found.map(({ octets }) => /^Subject: (.*)\r$/m.exec(octets.toString())?.[1] ?? "");
 }
 
 describe.each<[string, Searching]>([

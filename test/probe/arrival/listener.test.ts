@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { type Listening, openListener } from "../../../src/probe/arrival/listener.ts";
-import { longestLook, type Wanted } from "../../../src/probe/arrival/mailbox.ts";
+import { type ListenerMailbox, openListener } from "../../../src/probe/arrival/listener.ts";
+import { mostOctets, type SearchCriteria } from "../../../src/probe/arrival/mailbox.ts";
 import { connect } from "../../server/submission/client.ts";
 
-let listening: Listening | undefined;
+let listening: ListenerMailbox | undefined;
 const { signal } = new AbortController();
-const everything: Wanted = { mark: () => true, report: () => true };
+const everything: SearchCriteria = { mark: () => true, report: () => true };
 afterEach(() => listening?.close());
 
 async function say(protocol: "smtp" | "lmtp", words: string): Promise<string> {
@@ -26,9 +26,9 @@ describe("the probe as the other end", () => {
     expect(await say("smtp", `EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nDATA\r\n${marked}QUIT\r\n`)).toBe(
       "220 250 250 250 250 250 250 354 250 221",
     );
-    const [letter, ...more] = (await listening?.look(0, everything, signal)) ?? [];
-    expect(letter).toMatchObject({ place: "inbox", at: 1000, size: 31 });
-    expect(letter?.octets.toString()).toBe("X-Tpa-Submit-Probe: x\r\n\r\n.dot\r\n");
+    const [message, ...more] = (await listening?.look(0, everything, signal)) ?? [];
+    expect(message).toMatchObject({ place: "inbox", at: 1000, size: 31 });
+    expect(message?.octets.toString()).toBe("X-Tpa-Submit-Probe: x\r\n\r\n.dot\r\n");
     expect(more).toEqual([]);
     expect(await listening?.look(0, everything, signal)).toEqual([]);
   });
@@ -45,8 +45,8 @@ describe("the probe as the other end", () => {
       "smtp",
       `HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nDATA\r\nSubject: x\r\n\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nDATA\r\n${long}QUIT\r\n`,
     );
-    const letters = (await listening?.look(0, everything, signal)) ?? [];
-    expect(letters.map(({ octets, size }) => [octets.length, size])).toEqual([[longestLook, 1_000_027]]);
+    const messages = (await listening?.look(0, everything, signal)) ?? [];
+    expect(messages.map(({ octets, size }) => [octets.length, size])).toEqual([[mostOctets, 1_000_027]]);
   });
 
   test.each([

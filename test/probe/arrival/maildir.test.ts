@@ -2,13 +2,13 @@ import { mkdir, mkdtemp, readdir, rename, rm, symlink, truncate, utimes, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { longestLook, mostLetters, type Wanted } from "../../../src/probe/arrival/mailbox.ts";
+import { mostMessages, mostOctets, type SearchCriteria } from "../../../src/probe/arrival/mailbox.ts";
 import { openMaildir } from "../../../src/probe/arrival/maildir.ts";
 
 let maildir: string;
 const start = Date.parse("2026-11-22T12:00:00Z");
 const { signal } = new AbortController();
-const everything: Wanted = { mark: () => true, report: () => true };
+const everything: SearchCriteria = { mark: () => true, report: () => true };
 
 beforeEach(async () => {
   maildir = await mkdtemp(join(tmpdir(), "maildir-"));
@@ -33,8 +33,8 @@ describe("a Maildir", () => {
     await put(".Work/new/3", marked("Subject: three\n\n"));
     await put("tmp/4", marked("Subject: four\n\n"));
     await put("new/5", marked("Subject: old\n\n"), start - 60_000);
-    const letters = await mailbox.look(start, everything, signal);
-    expect(letters.map(({ place, folder, octets }) => [place, folder, octets.toString()])).toEqual([
+    const messages = await mailbox.look(start, everything, signal);
+    expect(messages.map(({ place, folder, octets }) => [place, folder, octets.toString()])).toEqual([
       ["inbox", "INBOX", "X-Tpa-Submit-Probe: x\r\nSubject: one\r\n\r\nhello\r\n"],
       ["spam", "Junk", "X-Tpa-Submit-Probe: x\r\nSubject: two\r\n\r\n"],
     ]);
@@ -51,20 +51,20 @@ describe("a Maildir", () => {
     await utimes(join(maildir, "new/1"), start / 1000, start / 1000);
     const before = process.memoryUsage().rss;
     await symlink("/dev/zero", join(maildir, "new/2"));
-    const [letter, ...more] = await mailbox.look(start, everything, signal);
-    expect(letter?.octets.length).toBe(longestLook + 1); // its only LF is CRLF now
-    expect(letter?.size).toBe(100 * 2 ** 20);
+    const [message, ...more] = await mailbox.look(start, everything, signal);
+    expect(message?.octets.length).toBe(mostOctets + 1); // its only LF is CRLF now
+    expect(message?.size).toBe(100 * 2 ** 20);
     expect(process.memoryUsage().rss - before).toBeLessThan(50 * 2 ** 20);
     expect(more).toEqual([]);
   });
 
   test("with very many messages shows the newest first", async () => {
     const mailbox = await openMaildir(maildir);
-    for (let number = 0; number <= mostLetters; number++)
+    for (let number = 0; number <= mostMessages; number++)
       await put(`new/${number}`, marked(`N: ${number}\n\n`), start + number * 1000);
-    const letters = await mailbox.look(start, everything, signal);
-    expect(letters).toHaveLength(mostLetters);
-    expect(letters[0]?.octets.toString()).toContain(`N: ${mostLetters}\r\n`);
+    const messages = await mailbox.look(start, everything, signal);
+    expect(messages).toHaveLength(mostMessages);
+    expect(messages[0]?.octets.toString()).toContain(`N: ${mostMessages}\r\n`);
   });
 
   test("is tidied of our own old mail, and of nobody else's", async () => {

@@ -1,7 +1,7 @@
 /** What facts are worth, one fact changed at a time. */
 import { X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import type { DnsFacts, DoorFacts, Facts, LoginFacts } from "../../../src/probe/checkup/facts.ts";
+import type { DnsFacts, LoginFacts, PortFacts, ServiceFacts } from "../../../src/probe/checkup/gather.ts";
 import { judgeFacts, worstState } from "../../../src/probe/checkup/judge.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 
@@ -20,7 +20,7 @@ const dns: DnsFacts = {
   dmarc: "v=DMARC1; p=none",
 };
 
-const tls: NonNullable<DoorFacts["tls"]> = {
+const tls: NonNullable<PortFacts["tls"]> = {
   version: "TLSv1.3",
   cipher: "TLS_AES_256_GCM_SHA384",
   bits: 256,
@@ -31,7 +31,7 @@ const tls: NonNullable<DoorFacts["tls"]> = {
   hostMatches: true,
 };
 
-const door: DoorFacts = {
+const port: PortFacts = {
   kind: "starttls",
   port: 587,
   isConnected: true,
@@ -57,16 +57,16 @@ const login: LoginFacts = {
   forging: { code: 550, text: "5.7.1 no" },
 };
 
-const facts: Facts = {
+const facts: ServiceFacts = {
   host: "submission.example.org",
   domain: "example.org",
   dns,
-  doors: [door],
+  ports: [port],
   login,
   now,
 };
 
-const notWell = (changed: Facts): readonly string[] =>
+const notWell = (changed: ServiceFacts): readonly string[] =>
   judgeFacts(changed)
     .filter(({ state }) => state !== "ok")
     .map(({ area, state, words }) => `${area}: ${state}: ${words}`);
@@ -161,10 +161,10 @@ describe("a checkup", () => {
       { times: [["CONNECT", 5000]] as const },
       "warning: answers in 5000 ms in all, slowest CONNECT with 5000 ms",
     ],
-  ] satisfies readonly (readonly [Partial<DoorFacts>, string])[])(
+  ] satisfies readonly (readonly [Partial<PortFacts>, string])[])(
     "of a port finds what is wrong (%#)",
     (changed, expected) => {
-      expect(notWell({ ...facts, doors: [{ ...door, ...changed } as DoorFacts] })).toEqual([
+      expect(notWell({ ...facts, ports: [{ ...port, ...changed } as PortFacts] })).toEqual([
         `port 587: ${expected}`,
       ]);
     },
@@ -191,7 +191,7 @@ describe("a checkup", () => {
     const broken = judgeFacts({
       ...facts,
       dns: { ...dns, addresses: [] },
-      doors: [{ ...door, isConnected: false }],
+      ports: [{ ...port, isConnected: false }],
     });
     expect(broken.filter(({ state }) => state === "failed").every(({ advice }) => advice !== undefined)).toBe(
       true,

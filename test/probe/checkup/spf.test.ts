@@ -1,9 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { Names } from "../../../src/probe/checkup/names.ts";
-import { evaluateSpf } from "../../../src/probe/checkup/spf.ts";
+import { type DnsQueries, evaluateSpf } from "../../../src/probe/checkup/spf.ts";
 
 /** A DNS of the records given, `NAME TYPE` -> values; "SERVFAIL" is trouble. */
-function namesOf(zone: Readonly<Record<string, readonly string[]>>): Names {
+function namesOf(zone: Readonly<Record<string, readonly string[]>>): DnsQueries {
   const ask = async (name: string, type: string): Promise<readonly string[]> => {
     const found = zone[`${name} ${type}`];
     if (!found) throw Object.assign(new Error("no such name"), { code: "ENOTFOUND" });

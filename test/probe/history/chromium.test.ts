@@ -5,9 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writePage } from "../../../src/probe/history/page/page.ts";
-import { style } from "../../../src/probe/history/page/style.ts";
-import type { Result } from "../../../src/probe/result.ts";
+import { style, writePage } from "../../../src/probe/history/page.ts";
+import type { ProbeResult } from "../../../src/probe/result.ts";
 import { pathOf, real } from "../../tools/real.ts";
 
 const run = promisify(execFile);
@@ -16,7 +15,7 @@ const long = "a-name-of-sixty-letters-without-a-place-where-it-could-be-cut";
 const word = "0123456789".repeat(40);
 
 /** Every half hour of ten days, each outcome now and then. */
-function historyOf(routes: number): readonly Result[] {
+function historyOf(routes: number): readonly ProbeResult[] {
   const outcomes = [
     "inbox",
     "inbox",
@@ -28,7 +27,7 @@ function historyOf(routes: number): readonly Result[] {
     "inbox",
     "unseen",
   ] as const;
-  return Array.from({ length: routes * 480 }, (_, count): Result => {
+  return Array.from({ length: routes * 480 }, (_, count): ProbeResult => {
     const route = count % routes;
     const outcome = outcomes[Math.floor(count / 7) % outcomes.length] ?? "inbox";
     const arrived = ["inbox", "late", "spam"].includes(outcome);

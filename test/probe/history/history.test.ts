@@ -2,11 +2,10 @@ import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { append, read, trim } from "../../../src/probe/history/record.ts";
-import { sparkline } from "../../../src/probe/history/sparkline.ts";
+import { append, read, trim } from "../../../src/probe/history/file.ts";
 import { groupBy, percentile, slices, statisticsOf } from "../../../src/probe/history/statistics.ts";
-import type { Result } from "../../../src/probe/result.ts";
-import type { Outcome } from "../../../src/probe/verdict.ts";
+import { sparkline } from "../../../src/probe/history/summary.ts";
+import type { ProbeOutcome, ProbeResult } from "../../../src/probe/result.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -14,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const result = (at: number, outcome: Outcome = "inbox", after?: number, route = "net"): Result => ({
+const result = (at: number, outcome: ProbeOutcome = "inbox", after?: number, route = "net"): ProbeResult => ({
   route,
   provider: "example.net",
   at,

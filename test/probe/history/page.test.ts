@@ -1,14 +1,13 @@
 /** The page and the summary: what stands in them, and what never does. */
 import { describe, expect, test } from "vitest";
-import { writePage } from "../../../src/probe/history/page/page.ts";
+import { writePage } from "../../../src/probe/history/page.ts";
 import { summaryText } from "../../../src/probe/history/summary.ts";
-import type { Result } from "../../../src/probe/result.ts";
-import type { Outcome } from "../../../src/probe/verdict.ts";
+import type { ProbeOutcome, ProbeResult } from "../../../src/probe/result.ts";
 
 const now = Date.parse("2026-11-22T18:00:00Z");
 const hour = 3_600_000;
 
-function result(hoursAgo: number, outcome: Outcome, after?: number, words = "words"): Result {
+function result(hoursAgo: number, outcome: ProbeOutcome, after?: number, words = "words"): ProbeResult {
   return {
     route: "net",
     provider: "example.net",

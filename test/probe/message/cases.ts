@@ -1,11 +1,11 @@
 /** Command lines about the message, and the draft that they mean: for comparing octets with the real swaks. */
 
-import type { Attachment, Draft } from "../../../src/probe/plan.ts";
+import type { Attachment, MessageDraft } from "../../../src/probe/message.ts";
 
 const octets = (text: string): Buffer => Buffer.from(text);
 
 /** What each option does to a draft; only those of the message, without files. */
-const meaning: Readonly<Record<string, (draft: Draft, value: string) => Partial<Draft>>> = {
+const meaning: Readonly<Record<string, (draft: MessageDraft, value: string) => Partial<MessageDraft>>> = {
   "--to": (_, to) => ({ to }),
   "--from": (_, from) => ({ from: from === "<>" ? "" : from }),
   "--data": (_, value) => ({ template: octets(value) }),
@@ -20,7 +20,7 @@ const meaning: Readonly<Record<string, (draft: Draft, value: string) => Partial<
   "--no-data-fixup": () => ({ fixup: false }),
 };
 
-const attached = (draft: Draft, one: Attachment): Partial<Draft> => ({
+const attached = (draft: MessageDraft, one: Attachment): Partial<MessageDraft> => ({
   attachments: [...draft.attachments, one],
 });
 
@@ -28,8 +28,8 @@ const withoutValue = new Set(["--no-strip-from", "--no-data-fixup"]);
 
 export const sender = ["--from", "me@client.example.org", "--to", "a@example.org,b@example.org"];
 
-export function draftOf(words: readonly string[]): Draft {
-  let draft: Draft = {
+export function draftOf(words: readonly string[]): MessageDraft {
+  let draft: MessageDraft = {
     attachments: [],
     added: [],
     replaced: [],

@@ -1,12 +1,11 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { buildMessage, type Circumstances } from "../../../src/probe/message/message.ts";
-import { localDate, messageId } from "../../../src/probe/message/stamp.ts";
+import { buildMessage, localDate, messageId, type TokenValues } from "../../../src/probe/message.ts";
 import { pathOf, real } from "../../tools/real.ts";
 import { alike, draftOf, sender } from "./cases.ts";
 
-const circumstances: Circumstances = {
+const circumstances: TokenValues = {
   date: "Sun, 22 Nov 2026 13:40:12 +0000",
   messageId: "20261122134012.004711@client.example.org",
   version: "20240103.0",

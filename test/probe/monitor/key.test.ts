@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { stationOf } from "../../../src/commands/probe/monitor/routes.ts";
+import { openRoundDependencies } from "../../../src/commands/probe/monitor/routes.ts";
 import { type Probes, parseProbes } from "../../../src/config/probes-file.ts";
 
 let folder: string;
@@ -20,7 +20,7 @@ function probes(): Probes {
 }
 
 test("ten that begin together have one key, which nobody else may read", async () => {
-  const stations = await Promise.all(Array.from({ length: 10 }, () => stationOf(probes())));
+  const stations = await Promise.all(Array.from({ length: 10 }, () => openRoundDependencies(probes())));
   const keys = new Set(stations.map(({ key }) => Buffer.from(key).toString()));
   expect(keys.size).toBe(1);
   expect(await readdir(join(folder, "keys"))).toEqual(["key"]);
@@ -29,9 +29,9 @@ test("ten that begin together have one key, which nobody else may read", async (
 });
 
 test("one that is too short is told, and not replaced", async () => {
-  await stationOf(probes());
+  await openRoundDependencies(probes());
   await writeFile(join(folder, "keys", "key"), "short");
-  await expect(stationOf(probes())).rejects.toThrow(
+  await expect(openRoundDependencies(probes())).rejects.toThrow(
     /keys\/key: expected 32 octets or more, found 5; remove it/,
   );
 });

@@ -5,7 +5,7 @@ import { counted, gauges } from "../../../src/commands/probe/monitor/metrics.ts"
 import { line } from "../../../src/commands/probe/monitor.ts";
 import { parseProbes, probeSettings } from "../../../src/config/probes-file.ts";
 import { isSetting, isTables, type SettingRows } from "../../../src/config/schema.ts";
-import { outcomes } from "../../../src/probe/verdict.ts";
+import { outcomes } from "../../../src/probe/result.ts";
 import { part } from "../../tools/manual.ts";
 
 const file = (name: string): string => readFileSync(new URL(`../../../${name}`, import.meta.url), "utf8");

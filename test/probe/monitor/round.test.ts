@@ -6,11 +6,16 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { exitStatus, Failure } from "../../../src/failure.ts";
 import { openMaildir } from "../../../src/probe/arrival/maildir.ts";
 import { openPending } from "../../../src/probe/monitor/pending.ts";
-import { lookAgain, type Route, runRound, type Station } from "../../../src/probe/monitor/round.ts";
-import type { Submitted } from "../../../src/probe/monitor/submit.ts";
+import {
+  lookAgain,
+  type MonitoredRoute,
+  type RoundDependencies,
+  runRound,
+} from "../../../src/probe/monitor/round.ts";
+import type { SubmissionResult } from "../../../src/probe/monitor/submit.ts";
 
 let folder: string;
-let station: Station;
+let dependencies: RoundDependencies;
 let time: number;
 /** What is to happen when the clock comes to a moment. */
 let events: { readonly at: number; readonly act: () => Promise<void> }[];
@@ -23,7 +28,7 @@ beforeEach(async () => {
   time = Date.parse("2026-11-22T12:00:00Z");
   events = [];
   let seed = 0;
-  station = {
+  dependencies = {
     key: Buffer.alloc(32, 7),
     pending: await openPending(join(folder, "pending")),
     now: () => time,
@@ -48,9 +53,9 @@ async function put(message: Buffer | string, place = "new", at = time): Promise<
 }
 
 function route(
-  onSubmit: (message: Buffer) => Promise<Submitted | undefined>,
-  more: Partial<Route> = {},
-): Route {
+  onSubmit: (message: Buffer) => Promise<SubmissionResult | undefined>,
+  more: Partial<MonitoredRoute> = {},
+): MonitoredRoute {
   return {
     route: "net",
     provider: "example.net",
@@ -60,7 +65,7 @@ function route(
     from: "probe@example.org",
     to: "x@example.net",
     mailboxes: [() => openMaildir(join(folder, "mail"))],
-    turn: (work) => work(),
+    limit: (work) => work(),
     submit: async (_, message) => (await onSubmit(message)) ?? { kind: "submitted", took: 100 },
     ...more,
   };
@@ -80,7 +85,7 @@ const brief = ({ outcome, words }: { readonly outcome: string; readonly words: s
 describe("a round", () => {
   test("finds the message in the inbox, and ends then", async () => {
     const begun = time;
-    const { ended, standing } = await runRound(arriving(2000), station, 60_000, signal);
+    const { ended, state: standing } = await runRound(arriving(2000), dependencies, 60_000, signal);
     expect(ended.map(brief)).toEqual(["inbox: in INBOX after 2.0 s"]);
     expect(standing).toMatchObject({ outcome: "inbox", grade: 0, after: 2000, submitted: 100 });
     expect(time - begun).toBeLessThan(5000);
@@ -88,39 +93,39 @@ describe("a round", () => {
   });
 
   test("finds it in spam", async () => {
-    const { standing } = await runRound(arriving(1000, ".Junk/new"), station, 60_000, signal);
+    const { state: standing } = await runRound(arriving(1000, ".Junk/new"), dependencies, 60_000, signal);
     expect(brief(standing)).toBe("spam: in the spam folder Junk after 1.0 s");
   });
 
   test("waits no longer than it may, and the next one tells of what came meanwhile", async () => {
     const begun = time;
-    const first = await runRound(arriving(100_000), station, 30_000, signal);
+    const first = await runRound(arriving(100_000), dependencies, 30_000, signal);
     expect(first.ended).toEqual([]);
-    expect(brief(first.standing)).toBe("pending: on its way for 30 s");
+    expect(brief(first.state)).toBe("pending: on its way for 30 s");
     expect(time - begun).toBe(30_000);
-    await station.pause(300_000, signal);
-    const second = await runRound(arriving(1000), station, 30_000, signal);
+    await dependencies.pause(300_000, signal);
+    const second = await runRound(arriving(1000), dependencies, 30_000, signal);
     expect(second.ended.map(brief)).toEqual([
       "late: in INBOX after 100 s, which is late",
       "inbox: in INBOX after 1.0 s",
     ]);
-    expect(second.standing.outcome).toBe("late");
+    expect(second.state.outcome).toBe("late");
     expect(await underWay()).toBe(0);
   });
 
   test("tells of a delay, and of a loss when it is one, once", async () => {
     const first = await runRound(
       route(async () => undefined),
-      station,
+      dependencies,
       90_000,
       signal,
     );
-    expect(brief(first.standing)).toBe("delayed: on its way for 90 s");
-    await station.pause(600_000, signal);
-    const second = await runRound(arriving(1000), station, 30_000, signal);
+    expect(brief(first.state)).toBe("delayed: on its way for 90 s");
+    await dependencies.pause(600_000, signal);
+    const second = await runRound(arriving(1000), dependencies, 30_000, signal);
     expect(second.ended.map(({ outcome }) => outcome)).toEqual(["inbox", "lost"]);
-    expect(second.standing).toMatchObject({ outcome: "lost", grade: 2 });
-    const third = await runRound(arriving(1000), station, 30_000, signal);
+    expect(second.state).toMatchObject({ outcome: "lost", grade: 2 });
+    const third = await runRound(arriving(1000), dependencies, 30_000, signal);
     expect(third.ended.map(({ outcome }) => outcome)).toEqual(["inbox"]);
   });
 
@@ -129,7 +134,7 @@ describe("a round", () => {
       const id = /^Message-ID: <([0-9a-f]{32})@/m.exec(message.toString())?.[1] ?? "";
       return `From: <>\r\nContent-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; relay.example.org\r\nOriginal-Envelope-Id: ${id}\r\n\r\nAction: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\n\r\n--b--\r\n`;
     };
-    const { standing } = await runRound(arriving(1000, "new", bounce), station, 60_000, signal);
+    const { state: standing } = await runRound(arriving(1000, "new", bounce), dependencies, 60_000, signal);
     expect(brief(standing)).toBe(
       "returned: returned after 1.0 s by relay.example.org: 550 5.1.1 no such user",
     );
@@ -138,7 +143,7 @@ describe("a round", () => {
   test("is not taken in by a forged mark, nor by the mark of another probe", async () => {
     const forged = (message: Buffer): string =>
       message.toString().replace(/\.[\w-]{43}\r\n/, `.${"A".repeat(43)}\r\n`);
-    const { standing } = await runRound(arriving(1000, "new", forged), station, 5000, signal);
+    const { state: standing } = await runRound(arriving(1000, "new", forged), dependencies, 5000, signal);
     expect(standing.outcome).toBe("pending");
   });
 
@@ -148,12 +153,12 @@ describe("a round", () => {
       "refused: refused at RCPT TO: 550 5.7.1 no",
     ],
     [{ kind: "down", reason: "Connection refused" }, "down: not to be submitted: Connection refused"],
-  ] satisfies readonly (readonly [Submitted, string])[])(
+  ] satisfies readonly (readonly [SubmissionResult, string])[])(
     "that cannot submit says %j",
     async (submitted, words) => {
-      const { ended, standing } = await runRound(
+      const { ended, state: standing } = await runRound(
         route(async () => submitted),
-        station,
+        dependencies,
         60_000,
         signal,
       );
@@ -167,39 +172,39 @@ describe("a round", () => {
     const blind = async (): Promise<never> => {
       throw new Failure(exitStatus.unavailable, "the mailbox cannot be looked at: no login");
     };
-    const first = await runRound({ ...arriving(1000), mailboxes: [blind] }, station, 5000, signal);
-    expect(first.standing).toMatchObject({
+    const first = await runRound({ ...arriving(1000), mailboxes: [blind] }, dependencies, 5000, signal);
+    expect(first.state).toMatchObject({
       outcome: "unseen",
       grade: 3,
       words: "the mailbox cannot be looked at: no login",
     });
-    await station.pause(1_000_000, signal);
+    await dependencies.pause(1_000_000, signal);
     expect(
-      (await lookAgain(arriving(0), station, signal)).map(({ outcome, after }) => [outcome, after]),
+      (await lookAgain(arriving(0), dependencies, signal)).map(({ outcome, after }) => [outcome, after]),
     ).toEqual([["inbox", 1000]]);
   });
 
   test("beside another tells each thing once", async () => {
     await runRound(
       route(async () => undefined),
-      station,
+      dependencies,
       1000,
       signal,
     );
-    await station.pause(700_000, signal);
+    await dependencies.pause(700_000, signal);
     const both = await Promise.all([
-      lookAgain(arriving(0), station, signal),
-      lookAgain(arriving(0), station, signal),
+      lookAgain(arriving(0), dependencies, signal),
+      lookAgain(arriving(0), dependencies, signal),
     ]);
     expect(both.flat().map(({ outcome }) => outcome)).toEqual(["lost"]);
   });
 
   test("deletes its own mail when that is old", async () => {
-    await runRound(arriving(1000), station, 60_000, signal);
+    await runRound(arriving(1000), dependencies, 60_000, signal);
     await put("Subject: other\r\n\r\n");
     expect(await readdir(join(folder, "mail/new"))).toHaveLength(2);
-    await station.pause(8 * 86_400_000, signal);
-    await runRound(arriving(1000), station, 60_000, signal);
+    await dependencies.pause(8 * 86_400_000, signal);
+    await runRound(arriving(1000), dependencies, 60_000, signal);
     expect(await readdir(join(folder, "mail/new"))).toHaveLength(2); // the other, and the newest
   });
 });

@@ -1,6 +1,6 @@
 /** --arrive and what goes with it: from a command line to the plan's part. */
 import { describe, expect, test } from "vitest";
-import { look } from "./world.ts";
+import { look } from "./command-line.ts";
 
 const basic = "-t bob@example.net -s mail.example.org";
 const imap = `${basic} --arrive imaps://bob@imap.example.net/Work --arrive-password-file secret`;
@@ -21,7 +21,7 @@ describe("--arrive", () => {
 
   test("has its defaults", async () => {
     expect(await arrivalOf(imap)).toEqual({
-      where: {
+      location: {
         kind: "imap",
         host: "imap.example.net",
         port: 993,
@@ -59,7 +59,7 @@ describe("--arrive", () => {
       password: "hushed",
     });
     expect(await arrivalOf(`${basic} --arrive maildir:/home/bob/Maildir`)).toMatchObject({
-      where: { kind: "maildir", directory: "/home/bob/Maildir" },
+      location: { kind: "maildir", directory: "/home/bob/Maildir" },
       password: "",
     });
   });

@@ -1,6 +1,6 @@
 /** What cannot be: swaks' words and its status, on one line, and no question without an end. */
 import { describe, expect, test } from "vitest";
-import { type } from "./world.ts";
+import { type } from "./command-line.ts";
 
 const s = "-t bob@example.org -s x";
 const login = `${s} -au u -ap p`;

@@ -1,6 +1,6 @@
 /** What options make of a plan, group by group. */
 import { describe, expect, test } from "vitest";
-import { look, planned, printed } from "./world.ts";
+import { look, planned, printed } from "./command-line.ts";
 
 const s = "-t bob@example.org -s x";
 

@@ -1,6 +1,6 @@
 /** What is asked for, where, in which order, and what an answer must be. */
 import { describe, expect, test } from "vitest";
-import { planned, printed, type } from "./world.ts";
+import { planned, printed, type } from "./command-line.ts";
 
 describe("questions", () => {
   test("come in swaks' order, on standard output, answered by lines", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { printed, type } from "./world.ts";
+import { printed, type } from "./command-line.ts";
 
 /** What the options amount to, as a command line. */
 async function commandLine(

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { rows } from "../../../src/probe/options/table.ts";
 import { real } from "../../tools/real.ts";
-import { look, wordsOf } from "./world.ts";
+import { look, wordsOf } from "./command-line.ts";
 
 /** Options that came after 20201014. */
 const newer = new Set([

@@ -4,13 +4,12 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { completionFor } from "../../../src/probe/options/completion.ts";
-import { helpText, synopsis } from "../../../src/probe/options/help.ts";
-import { groups, type Row } from "../../../src/probe/options/row.ts";
-import { rows, writtenNames } from "../../../src/probe/options/table.ts";
-import { meanings } from "../../../src/probe/transaction/exit.ts";
+import { exitStatuses } from "../../../src/probe/exit-status.ts";
+import { completionFor, helpText, synopsis } from "../../../src/probe/options/help.ts";
+import type { OptionRow } from "../../../src/probe/options/option.ts";
+import { groups, rows, writtenNames } from "../../../src/probe/options/table.ts";
 import { real } from "../../tools/real.ts";
-import { printed, type, wordsOf } from "./world.ts";
+import { printed, type, wordsOf } from "./command-line.ts";
 
 const page = readFileSync(new URL("../../../man/tpa-submit-probe.1", import.meta.url), "utf8");
 
@@ -47,7 +46,7 @@ describe("--help", () => {
       expect(helpText).toContain(`\n  ${synopsis(row)}\n`);
       expect(helpText).toContain(`\n      $ tpa-submit probe ${row.example}\n`);
     }
-    for (const title of Object.values(groups)) expect(helpText).toContain(`\n${title}:\n`);
+    for (const { title } of groups) expect(helpText).toContain(`\n${title}:\n`);
   });
 
   test("fits into a terminal, but for examples", () => {
@@ -58,7 +57,7 @@ describe("--help", () => {
 
 describe("tpa-submit-probe(1)", () => {
   /** `-s, --server [HOST[:PORT]]` as mdoc has it: `Fl s , -server Op Ar HOST[:PORT]`. */
-  function mdoc(row: Row): string {
+  function mdoc(row: OptionRow): string {
     const names = writtenNames(row).map((name) => name.slice(1));
     const value = row.placeholder?.replaceAll("|", " | ").replaceAll("…", "...");
     const brackets = row.argument === "required" ? "" : "Op ";
@@ -70,17 +69,14 @@ describe("tpa-submit-probe(1)", () => {
     const written = [...text.matchAll(/^\.(?:It (Fl .*)|Ss (.*))$/gm)].map(
       ([, item, title]) => item ?? title,
     );
-    const declared = Object.entries(groups).flatMap(([group, title]) => [
-      title,
-      ...rows.filter((row) => row.group === group).map(mdoc),
-    ]);
+    const declared = groups.flatMap(({ title, rows: members }) => [title, ...members.map(mdoc)]);
     expect(written).toEqual(declared);
   });
 
   test("has every exit status and no other", () => {
     const text = page.slice(page.indexOf(".Sh EXIT STATUS"), page.indexOf(".Sh EXAMPLES"));
     const written = [...text.matchAll(/^\.It (\d+)$/gm)].map(([, status]) => Number(status));
-    expect(written).toEqual(Object.values(meanings).map(([status]) => status));
+    expect(written).toEqual(Object.values(exitStatuses).map(([status]) => status));
   });
 
   test("has examples that work", async () => {

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import type { Credentials, Exchange } from "../../../src/probe/plan.ts";
-import { mechanismNamed, mechanismNames, mechanismRows } from "../../../src/probe/sasl/mechanisms.ts";
+import { mechanismNamed, mechanismNames, mechanismRows } from "../../../src/probe/mechanisms.ts";
+import type { SaslCredentials, SaslExchange } from "../../../src/smtp/sasl/mechanism.ts";
 import { type Vector, vectors } from "./vectors.ts";
 
-const credentials = ({ user, password, extra, host, binding, random }: Vector): Credentials => ({
+const credentials = ({ user, password, extra, host, binding, random }: Vector): SaslCredentials => ({
   user,
   password,
   extra: new Map(Object.entries(extra ?? {})),
@@ -13,7 +13,7 @@ const credentials = ({ user, password, extra, host, binding, random }: Vector): 
   ...(binding === undefined ? {} : { binding }),
 });
 
-function begun(mechanism: string, given: Credentials): Exchange {
+function begun(mechanism: string, given: SaslCredentials): SaslExchange {
   const exchange = mechanismNamed(mechanism)?.begin(given);
   if (exchange === undefined) throw new Error(`no ${mechanism}`);
   return exchange;

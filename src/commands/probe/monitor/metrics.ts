@@ -1,9 +1,8 @@
 /**
- * The figures of the monitor for Prometheus, a row each: for a file that node_exporter reads, and for --listen, where there are
- * counters and a histogram, too. man/tpa-submit-probe-monitor.1, METRICS, lists the rows; a test compares.
+ * The monitor's metrics for Prometheus, one row each: for a file that node_exporter reads, and for --listen, which adds
+ * counters and a histogram. man/tpa-submit-probe-monitor.1, METRICS, lists the rows; a test compares.
  */
-import type { Result } from "../../../probe/result.ts";
-import { outcomes } from "../../../probe/verdict.ts";
+import { outcomes, type ProbeResult } from "../../../probe/result.ts";
 import {
   expose,
   exposeHistogram,
@@ -55,22 +54,22 @@ export const counted = {
 /** From "at once" to "greylisted twice". */
 const bounds = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
 
-export interface Figures {
-  /** How a route stands, and what has come to its end. `now` in milliseconds since the epoch. */
-  note(standing: Result, ended: readonly Result[], now: number): void;
+export interface MonitorMetrics {
+  /** The state of a route, and what has come to its end. `now` in milliseconds since the epoch. */
+  note(state: ProbeResult, ended: readonly ProbeResult[], now: number): void;
   /** What the history knows of the time before this program, the oldest first. */
-  readonly remember: (result: Result) => void;
+  readonly remember: (result: ProbeResult) => void;
   /** The gauges. */
   file(): string;
   /** Everything. */
   page(): string;
 }
 
-interface Target {
-  standing?: Result;
-  arrived?: Result;
-  submitted?: Result;
-  success?: Result;
+interface RouteMetrics {
+  state?: ProbeResult;
+  arrived?: ProbeResult;
+  submitted?: ProbeResult;
+  success?: ProbeResult;
   run?: number;
   /** Of the histogram. */
   readonly atMost: number[];
@@ -79,10 +78,10 @@ interface Target {
   readonly counts: Map<string, number>;
 }
 
-export function newFigures(): Figures {
-  const targets = new Map<string, Target>();
+export function newMonitorMetrics(): MonitorMetrics {
+  const targets = new Map<string, RouteMetrics>();
 
-  function targetOf(route: string): Target {
+  function targetOf(route: string): RouteMetrics {
     const target = targets.get(route) ?? {
       atMost: bounds.map(() => 0),
       sum: 0,
@@ -93,14 +92,14 @@ export function newFigures(): Figures {
     return target;
   }
 
-  function learn(result: Result): void {
+  function learn(result: ProbeResult): void {
     const target = targetOf(result.route);
     if (result.after !== undefined) target.arrived = result;
     if (result.submitted !== undefined) target.submitted = result;
     if (result.outcome === "inbox" || result.outcome === "late") target.success = result;
   }
 
-  const samples = (value: (target: Target) => number | undefined): readonly Sample[] =>
+  const samples = (value: (target: RouteMetrics) => number | undefined): readonly Sample[] =>
     [...targets].flatMap(([route, target]) => {
       const figure = value(target);
       return figure === undefined ? [] : [{ labels: [route], value: figure }];
@@ -109,21 +108,21 @@ export function newFigures(): Figures {
   function file(): string {
     const seconds = (milliseconds: number | undefined): number | undefined =>
       milliseconds === undefined ? undefined : milliseconds / 1000;
-    const stands = [...targets].flatMap(([route, { standing }]) => (standing ? [{ route, standing }] : []));
-    const states = stands.flatMap(({ route, standing }) =>
+    const known = [...targets].flatMap(([route, { state }]) => (state ? [{ route, state }] : []));
+    const states = known.flatMap(({ route, state }) =>
       Object.keys(outcomes).map((outcome) => ({
         labels: [route, outcome],
-        value: standing.outcome === outcome ? 1 : 0,
+        value: state.outcome === outcome ? 1 : 0,
       })),
     );
     return [
       expose(
         gauges.success,
-        samples(({ standing }) => standing && Number(standing.grade === 0)),
+        samples(({ state }) => state && Number(state.grade === 0)),
       ),
       expose(
         gauges.grade,
-        samples(({ standing }) => standing?.grade),
+        samples(({ state }) => state?.grade),
       ),
       expose(gauges.outcome, states),
       expose(
@@ -146,9 +145,9 @@ export function newFigures(): Figures {
   }
 
   return {
-    note(standing, ended, now) {
-      const target = targetOf(standing.route);
-      target.standing = standing;
+    note(state, ended, now) {
+      const target = targetOf(state.route);
+      target.state = state;
       target.run = now;
       for (const result of ended) {
         learn(result);
@@ -176,7 +175,7 @@ export function newFigures(): Figures {
   };
 }
 
-function observe(target: Target, time: number): void {
+function observe(target: RouteMetrics, time: number): void {
   target.sum += time;
   target.count++;
   for (const [place, bound] of bounds.entries())

@@ -1,4 +1,4 @@
-/** The routes of probes.toml, with their servers, mailboxes and secrets at hand. */
+/** The routes of probes.toml with their servers, mailboxes and secrets; and the key that signs their marks. */
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -7,17 +7,21 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { ProbeRoute, Probes } from "../../../config/probes-file.ts";
 import { syncDirectory } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
-import { imapLines } from "../../../probe/arrival/imap-line.ts";
+import { imapConnections } from "../../../probe/arrival/imap-connection.ts";
+import { readLocation } from "../../../probe/arrival/location.ts";
 import type { OpenMailbox } from "../../../probe/arrival/mailbox.ts";
-import { readWhere } from "../../../probe/arrival/where.ts";
 import { openPending } from "../../../probe/monitor/pending.ts";
-import type { Route, Station } from "../../../probe/monitor/round.ts";
-import { type Entrance, submit } from "../../../probe/monitor/submit.ts";
-import { type Turn, turns } from "../../../probe/monitor/turns.ts";
-import type { World } from "../../../probe/transaction/session.ts";
-import type { Grade, Outcome } from "../../../probe/verdict.ts";
-import { firstLine, textIn } from "../given-file.ts";
-import { placeAt } from "../place.ts";
+import {
+  type ConcurrencyLimit,
+  concurrencyLimit,
+  type MonitoredRoute,
+  type RoundDependencies,
+} from "../../../probe/monitor/round.ts";
+import { type SubmissionAccount, submit } from "../../../probe/monitor/submit.ts";
+import type { Grade, ProbeOutcome } from "../../../probe/result.ts";
+import type { ProbeDependencies } from "../../../probe/transaction/session.ts";
+import { firstLine, textIn } from "../host.ts";
+import { mailboxAt } from "../mailboxes.ts";
 
 const gradeOf = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const satisfies Readonly<
   Record<string, Grade>
@@ -27,43 +31,43 @@ const gradeOf = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const satisfie
 export async function routesOf(
   probes: Probes,
   names: readonly string[],
-  world: World,
-): Promise<readonly Route[]> {
+  dependencies: ProbeDependencies,
+): Promise<readonly MonitoredRoute[]> {
   for (const name of names) {
     if (probes.route.some((route) => route.name === name)) continue;
     const known = probes.route.map((route) => route.name).join(", ");
     throw new Failure(exitStatus.usage, `--route: there is no route "${name}"; there are ${known}`);
   }
   const chosen = probes.route.filter(({ name }) => names.length === 0 || names.includes(name));
-  const shared: Shared = { lines: imapLines(), turnAt: turnsByServer(probes.concurrency) };
-  return Promise.all(chosen.map((route) => routeOf(route, probes, world, shared)));
+  const shared: SharedConnections = { lines: imapConnections(), limitAt: limitsByServer(probes.concurrency) };
+  return Promise.all(chosen.map((route) => routeOf(route, probes, dependencies, shared)));
 }
 
-/** What routes share that lead to the same server or mailbox. */
-interface Shared {
-  readonly lines: ReturnType<typeof imapLines>;
-  readonly turnAt: (server: string) => Turn;
+/** What routes to the same server or mailbox share. */
+interface SharedConnections {
+  readonly lines: ReturnType<typeof imapConnections>;
+  readonly limitAt: (server: string) => ConcurrencyLimit;
 }
 
-function turnsByServer(lanes: number): Shared["turnAt"] {
-  const known = new Map<string, Turn>();
+function limitsByServer(most: number): SharedConnections["limitAt"] {
+  const known = new Map<string, ConcurrencyLimit>();
   return (server) => {
-    const turn = known.get(server) ?? turns(lanes);
-    known.set(server, turn);
-    return turn;
+    const limit = known.get(server) ?? concurrencyLimit(most);
+    known.set(server, limit);
+    return limit;
   };
 }
 
 async function routeOf(
   route: ProbeRoute,
   probes: Probes,
-  world: World,
-  { lines, turnAt }: Shared,
-): Promise<Route> {
+  dependencies: ProbeDependencies,
+  { lines, limitAt }: SharedConnections,
+): Promise<MonitoredRoute> {
   const { name, to, warn, crit, provider, authority } = route;
   const { submission } = probes;
   const from = route.from || submission.from;
-  const entrance = await entranceOf(route, submission);
+  const account = await accountOf(route, submission);
   const arrival = {
     where: route.arrive,
     passwordFile: route["arrive-password-file"],
@@ -89,12 +93,12 @@ async function routeOf(
       await mailboxOf(arrival, `route ${name}: arrive`, lines),
       ...(returns.where === "" ? [] : [await mailboxOf(returns, "submission.returns", lines)]),
     ],
-    turn: turnAt(`${entrance.host}:${entrance.port}`),
-    submit: (envelope, message) => submit(entrance, envelope, message, world),
+    limit: limitAt(`${account.host}:${account.port}`),
+    submit: (envelope, message) => submit(account, envelope, message, dependencies),
   };
 }
 
-const gradesOf = (grades: Probes["grades"]): Readonly<Record<Outcome, Grade>> => ({
+const gradesOf = (grades: Probes["grades"]): Readonly<Record<ProbeOutcome, Grade>> => ({
   inbox: gradeOf[grades.inbox],
   pending: gradeOf[grades.pending],
   delayed: gradeOf[grades.delayed],
@@ -108,9 +112,9 @@ const gradesOf = (grades: Probes["grades"]): Readonly<Record<Outcome, Grade>> =>
   unseen: gradeOf[grades.unseen],
 });
 
-async function entranceOf(route: ProbeRoute, submission: Probes["submission"]): Promise<Entrance> {
+async function accountOf(route: ProbeRoute, submission: Probes["submission"]): Promise<SubmissionAccount> {
   const server = route.server ?? submission.server;
-  if (!server) throw new Error(`route ${route.name} has no server`); // the reader has seen to that
+  if (!server) throw new Error(`route ${route.name} has no server`); // the reader of probes.toml has checked that
   const user = route.login || submission.login;
   const file = route["password-file"] || submission["password-file"];
   return {
@@ -124,7 +128,7 @@ async function entranceOf(route: ProbeRoute, submission: Probes["submission"]): 
   };
 }
 
-/** How to open a place of probes.toml. Throws a Failure where it, or a file for it, is wrong. */
+/** How to open a mailbox of probes.toml. Throws a Failure where it, or a file for it, is wrong. */
 async function mailboxOf(
   arrival: {
     readonly where: string;
@@ -133,21 +137,21 @@ async function mailboxOf(
     readonly ca: string;
   },
   what: string,
-  lines: ReturnType<typeof imapLines>,
+  lines: ReturnType<typeof imapConnections>,
 ): Promise<OpenMailbox> {
   const { where: text, passwordFile, spamFolder, ca } = arrival;
-  const where = readWhere(text, what);
+  const where = readLocation(text, what);
   const password = where.kind === "imap" ? await secretIn(passwordFile) : "";
   const access = {
     password,
     ...(spamFolder !== "" && { spamFolder }),
     ...(ca !== "" && { ca: await textIn(ca, ca) }),
   };
-  return placeAt(where, access, lines);
+  return mailboxAt(where, access, lines);
 }
 
 /** What all routes share. Makes the folder and the key where they are missing. */
-export async function stationOf({ directory, key, keep }: Probes): Promise<Station> {
+export async function openRoundDependencies({ directory, key, keep }: Probes): Promise<RoundDependencies> {
   return {
     key: await keyIn(key),
     pending: await openPending(`${directory}/pending`),
@@ -180,7 +184,7 @@ async function keyIn(file: string): Promise<Uint8Array> {
   }
 }
 
-/** Makes the key whole or not at all, and never a second one: two runs may begin at the same moment. */
+/** Makes the key whole or not at all, and only once: two runs may start at the same moment. */
 async function makeKey(file: string): Promise<void> {
   const draft = `${file}.${randomBytes(6).toString("hex")}.new`;
   try {

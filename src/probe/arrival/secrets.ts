@@ -1,9 +1,0 @@
-/** Servers may repeat what they were told, and what they say is shown: not the password. */
-
-/** `text` with every form in which `password` was said replaced, and with those of SASL's PLAIN and LOGIN (RFC 4616). */
-export function withoutSecrets(text: string, user: string, password: string): string {
-  if (password === "") return text;
-  const base64 = (words: string): string => Buffer.from(words).toString("base64");
-  const forms = [base64(`\0${user}\0${password}`), base64(password), password];
-  return forms.reduce((words, form) => words.replaceAll(form, "(the password)"), text);
-}
