@@ -3,10 +3,16 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import type { Submission } from "../../src/server/submission/listener/listener.ts";
-import { senderPolicy } from "../../src/server/submission/policy.ts";
+import { senderPolicy } from "../../src/server/submission/sender-policy.ts";
+import type { Submission } from "../../src/server/submission/session.ts";
 import { connect } from "../server/submission/client.ts";
-import { type DiskFaults, type Door, openDoor, quotaOf, type Stored } from "../server/submission/door.ts";
+import {
+  type DiskFaults,
+  type Door,
+  openDoor,
+  quotaOf,
+  type Stored,
+} from "../server/submission/test-listener.ts";
 import { type Dialogue, firstAmiss, type Mail, matches, parseDialogues, type Step } from "./dialogue.ts";
 import { type Transcript, transcribed } from "./transcript.ts";
 

@@ -6,7 +6,7 @@ import { type Entry, equals } from "../../src/ldap/entry.ts";
 import { aliasesText, passwordFile, proofread } from "../../src/ldap/lines.ts";
 import { shown } from "../../src/ldap/shown.ts";
 import { readPlace } from "../../src/ldap/socket.ts";
-import { parseAliases } from "../../src/server/submission/aliases.ts";
+import { parseAliases } from "../../src/server/submission/sender-policy.ts";
 import { hashes } from "./cases.ts";
 
 const reading = parseConfig('hostname = "mail.example.org"\ndomain = "example.org"\n', "standard");

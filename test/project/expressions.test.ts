@@ -36,8 +36,8 @@ const composed: Readonly<Record<string, string>> = {
   "server/log/log.ts": "one character",
   "server/delivery/hop/server-limits.ts": "a name and at most six digits",
   "server/delivery/message/mime-parts.ts": "what it repeats ends where the next try could begin",
-  "server/submission/listener/proxy-header.ts": "a header of at most 107 octets",
-  "server/submission/sasl/scram.ts": "anchored, and a comma ends each part",
+  "server/submission/proxy-protocol.ts": "a header of at most 107 octets",
+  "server/submission/auth/scram.ts": "anchored, and a comma ends each part",
 };
 
 interface Found {

@@ -2,6 +2,7 @@
  * What reads octets from outside takes time in proportion to their number: hostile forms of n, 4n and 16n, compared
  * with each other and not with a clock.
  */
+
 import { createReadStream } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,7 +11,6 @@ import { PassThrough, Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-// What it is made of, which stuffs dots, has no name of its own.
 import DataStream from "../../node_modules/nodemailer/dist/esm/smtp-connection/data-stream.js";
 import { findLines } from "../../src/config/lines.ts";
 import { hopsOf } from "../../src/probe/arrival/hops.ts";
@@ -24,16 +24,13 @@ import { readResponse } from "../../src/server/delivery/route/dns-message.ts";
 import { messageReader } from "../../src/server/delivery/route/dns-query.ts";
 import { policyId, readPolicy } from "../../src/server/delivery/tls/sts-policy.ts";
 import { logBug } from "../../src/server/log/log.ts";
-import { parseAliases } from "../../src/server/submission/aliases.ts";
-import { newJournal } from "../../src/server/submission/journal.ts";
-import { authorObjection } from "../../src/server/submission/message/author.ts";
-import { withAuthor } from "../../src/server/submission/message/completion.ts";
-import { fixHeader } from "../../src/server/submission/message/fixups.ts";
-import { readOpening } from "../../src/server/submission/message/opening.ts";
-import { signedIn } from "../../src/server/submission/message/signed.ts";
+import { scram } from "../../src/server/submission/auth/scram.ts";
+import { authorObjection, withAuthor } from "../../src/server/submission/header/author.ts";
+import { fixHeader, signedIn } from "../../src/server/submission/header/fixups.ts";
+import { readOpening } from "../../src/server/submission/header/reader.ts";
 import { mailParameters, rcptParameters, readParameters } from "../../src/server/submission/parameters.ts";
-import { senderPolicy } from "../../src/server/submission/policy.ts";
-import { scram } from "../../src/server/submission/sasl/scram.ts";
+import { parseAliases, senderPolicy } from "../../src/server/submission/sender-policy.ts";
+import { newJournal } from "../../src/server/submission/session-log.ts";
 import { pathFault, readPath } from "../../src/smtp/address.ts";
 import { openWire } from "../../src/smtp/client/wire.ts";
 import { fieldBody, splitFields } from "../../src/smtp/header.ts";

@@ -1,12 +1,9 @@
 /** All doors of the relay as one: opened together or not at all, with one certificate. */
 import { writeAddress } from "../../config/kinds.ts";
 import { log } from "../../server/log/log.ts";
-import {
-  type KeyPair,
-  type Listener,
-  listen,
-  type Submission,
-} from "../../server/submission/listener/listener.ts";
+import { type Listener, listen } from "../../server/submission/listener.ts";
+import type { Submission } from "../../server/submission/session.ts";
+import type { KeyPair } from "../../server/submission/tls.ts";
 import type { Places } from "./inherited.ts";
 
 export interface Doors {

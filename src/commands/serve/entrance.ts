@@ -4,8 +4,8 @@
  */
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { log } from "../../server/log/log.ts";
-import type { Certificates } from "../../server/submission/listener/certificate.ts";
-import type { Submission } from "../../server/submission/listener/listener.ts";
+import type { Certificates } from "../../server/submission/certificate.ts";
+import type { Submission } from "../../server/submission/session.ts";
 import { each, tellOf, warnDaily } from "./certificates.ts";
 import { type Doors, openDoors } from "./doors.ts";
 import type { State } from "./figures.ts";

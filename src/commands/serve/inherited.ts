@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
-import type { Place } from "../../server/submission/listener/listener.ts";
+import type { Place } from "../../server/submission/listener.ts";
 
 /** Where to listen: what the configuration says, or instead of it the sockets of the same name. */
 export interface Places {

@@ -4,12 +4,11 @@ import { readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { parseAliases } from "../../server/submission/aliases.ts";
-import { mostDescriptors } from "../../server/submission/listener/descriptors.ts";
-import { within } from "../../server/submission/listener/proxied.ts";
-import { standardPatience } from "../../server/submission/patience.ts";
-import { type Aliases, senderPolicy } from "../../server/submission/policy.ts";
-import type { Submission } from "../../server/submission/submission.ts";
+import { standardPatience } from "../../server/submission/client-limits.ts";
+import { mostDescriptors } from "../../server/submission/limits/admission.ts";
+import { within } from "../../server/submission/proxy-protocol.ts";
+import { type Aliases, parseAliases, senderPolicy } from "../../server/submission/sender-policy.ts";
+import type { Submission } from "../../server/submission/session.ts";
 
 /** The part of a session's rules that a reload may change. */
 export type Rules = Omit<

@@ -8,9 +8,8 @@ import { errorCode } from "../../failure.ts";
 import { log } from "../../server/log/log.ts";
 import type { Keepsake } from "../../server/spool/care.ts";
 import { newQuota, type Quota } from "../../server/submission/limits/quota.ts";
-import { day, hour, total } from "../../server/submission/limits/recent.ts";
-import { parseUsage } from "../../server/submission/limits/usage-file.ts";
-import { keepUsage, type UsageStore } from "../../server/submission/limits/usage-keeper.ts";
+import { day, hour, total } from "../../server/submission/limits/sliding-window.ts";
+import { keepUsage, parseUsage, type UsageStore } from "../../server/submission/limits/usage-file.ts";
 
 /** The file as `queue verify` looks at it. What a crash cut short is no damage. */
 export const keepsakes: readonly Keepsake[] = [

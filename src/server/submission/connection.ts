@@ -1,6 +1,6 @@
 /**
  * A session on its socket. The library (smtp-server) keeps the socket, its TLS handshake, the reading of DATA and the
- * closing; all that is said comes from verbs.ts, login.ts and message/receive.ts.
+ * closing; all that is said comes from verbs.ts, auth/login.ts and receive.ts.
  * test/server/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
  */
 import type { Socket } from "node:net";
@@ -8,22 +8,26 @@ import { PassThrough } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPServer } from "smtp-server/lib/smtp-server.js";
-import { type Reply, reply } from "../../smtp/reply.ts";
+import { formatReply, type Reply, reply } from "../../smtp/reply.ts";
 import { logBug } from "../log/log.ts";
-import { type Chunk, chunksRefused } from "./bdat.ts";
-import { type Deadline, newDeadline } from "./deadline.ts";
-import { changed, internal, tooMany, tooSlow, tooSoon } from "./farewells.ts";
-import { guarded } from "./guard.ts";
-import { type Journal, newJournal, type Stage } from "./journal.ts";
-import { type Line, Lines } from "./lines.ts";
-import { channelOf, cipherOf } from "./listener/channel.ts";
-import type { Visit } from "./listener/visit.ts";
-import { begin, newStream, paced, rawFor } from "./message/intake.ts";
-import { receive } from "./message/receive.ts";
-import { type Answer, answer, isBusy, newSession, type Session, secured } from "./session.ts";
-import { settled } from "./settled.ts";
-import { heard, newSpeech, type Speech } from "./speech.ts";
-import type { Submission } from "./submission.ts";
+import { settle } from "./auth/login.ts";
+import { type Deadline, newDeadline } from "./client-limits.ts";
+import type { Visit } from "./limits/admission.ts";
+import { type Line, Lines } from "./parser.ts";
+import { begin, newStream, noRoom, paced, rawFor, receive } from "./receive.ts";
+import {
+  type Answer,
+  answer,
+  type Chunk,
+  isBusy,
+  newSession,
+  type Session,
+  type Submission,
+  secured,
+} from "./session.ts";
+import { type Journal, newJournal, type Stage } from "./session-log.ts";
+import { channelOf, cipherOf } from "./tls.ts";
+import { chunksRefused } from "./transaction.ts";
 import { refuse, respond } from "./verbs.ts";
 
 export class Connection extends SMTPConnection {
@@ -317,4 +321,111 @@ export class Connection extends SMTPConnection {
     if (!this._dataStream || !this._parser) return "command";
     return this.#isReceiving() ? { octets: this._dataStream.byteLength } : "message";
   }
+}
+
+// The last words of sessions that end because of us.
+
+export const stopping = reply(421, "4.3.2", "The server is being restarted, please try again in a moment");
+export const shutOut = reply(421, "4.7.0", "This login was disabled, please ask those who run this server");
+export const changed = reply(421, "4.7.0", "This login was changed or removed, please log in again");
+export const tooMany = reply(421, "4.3.2", "Too many connections, please try again in a few minutes");
+export const tooSlow = reply(421, "4.4.2", "Timeout, closing the connection");
+export const internal = reply(421, "4.3.0", "Internal error, sorry; it has been noted");
+
+/** RFC 7504: closed with it. */
+export const tooSoon = reply(521, "5.5.1", "Protocol error: the server speaks first");
+
+// Replies on their way to the client's socket.
+
+export interface Speech {
+  /** Says one reply, or the lines of a multi-line one; nothing where nobody can hear it any more. */
+  say(socket: Socket, replies: readonly Reply[]): void;
+  /** Sends what was said off. */
+  flush(): void;
+}
+
+/** What pipelined commands are answered in one go is sent in one go (RFC 2920 section 3.2). */
+export function newSpeech(): Speech {
+  let corked: Socket | undefined;
+
+  function flush(): void {
+    corked?.uncork();
+    corked = undefined;
+  }
+
+  return {
+    say(socket, replies) {
+      if (replies.length === 0 || !socket.writable) return;
+      if (corked === undefined) {
+        corked = socket;
+        socket.cork();
+        process.nextTick(flush);
+      }
+      socket.write(onTheWire(replies));
+    },
+    flush,
+  };
+}
+
+/** RFC 5321 section 4.2.1: a hyphen behind the code of every line but the last. */
+function onTheWire(replies: readonly Reply[]): string {
+  return replies
+    .map((line, index) => {
+      const [code, rest] = [String(line.code), formatReply(line).slice(4)];
+      // The blank stays where nothing follows: an empty challenge is "334 " (RFC 4954 section 4).
+      return `${code}${index < replies.length - 1 ? "-" : " "}${rest}\r\n`;
+    })
+    .join("");
+}
+
+/** Resolves when the client has taken what it was told: one that never reads gets no more commands done. */
+export function heard(socket: Socket): Promise<void> {
+  if (!socket.writableNeedDrain || socket.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const go = (): void => {
+      socket.off("drain", go);
+      socket.off("close", go);
+      resolve();
+    };
+    socket.on("drain", go);
+    socket.on("close", go);
+  });
+}
+
+// Where our faults stop.
+
+/**
+ * Does what an event of `socket` leads to. Nobody stands above an event to catch what it throws: without this a fault
+ * of ours would end the relay, with it the one client.
+ */
+export function guarded(socket: Socket, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    logBug("submission session", error);
+    socket.destroy();
+  }
+}
+
+// The answer to a command where it depends on passwords or on the disk: what verbs.ts, which is pure, leaves open.
+
+/** What is to be done after all, where `given` was the answer so far and `before` the session until then. */
+export async function settled(before: Session, given: Answer, submission: Submission): Promise<Answer> {
+  const { session, next } = given;
+  if (typeof next === "object" && "login" in next) {
+    // Asked for before the check: who is let in by a hash that goes meanwhile is sent away at the next command.
+    const hashes = (before.exchange && before.asked) ?? (await submission.hashes(next.login));
+    return remembering(hashes, await settle(session, next, submission));
+  }
+  if (before.transaction || !session.transaction) return given;
+  const refusal = await noRoom(submission, before, session.transaction.parameters.size ?? 0);
+  return refusal ? answer(before, refusal) : given;
+}
+
+/** With what the login was let in, once it is; until then what its keys were when they were asked for. */
+function remembering(hashes: readonly string[], given: Answer): Answer {
+  const { session } = given;
+  const { login, exchange } = session;
+  const asked = exchange ? hashes : undefined;
+  return { ...given, session: { ...session, asked, login: login && { ...login, hashes } } };
 }

@@ -3,16 +3,19 @@
  * Sockets are connection.ts; the commands are rows in verbs.ts.
  */
 
-import type { Challenge } from "../../passwd/verifier.ts";
+import type { Challenge, Proofs, Verdict } from "../../passwd/verifier.ts";
 import type { Reply } from "../../smtp/reply.ts";
 import type { Door } from "../log/events.ts";
-import type { Recipient } from "../spool/envelope.ts";
-import type { Chunk } from "./bdat.ts";
+import type { Envelope, Recipient } from "../spool/envelope.ts";
+import type { Free, Spool } from "../spool/spool.ts";
+import type { Credentials, Exchange, Question } from "./auth/exchange.ts";
+import type { Patience } from "./client-limits.ts";
+import type { Crowd } from "./limits/admission.ts";
+import type { Brake } from "./limits/auth-rate-limiter.ts";
 import type { Bill, Quota } from "./limits/quota.ts";
-import type { Channel } from "./listener/channel.ts";
 import type { MailParameters } from "./parameters.ts";
-import type { Senders } from "./policy.ts";
-import type { Credentials, Exchange, Question } from "./sasl/exchange.ts";
+import type { Senders } from "./sender-policy.ts";
+import type { Channel } from "./tls.ts";
 
 /** What TLS shows is there as soon as nothing goes in the clear any more. */
 export interface Session extends Partial<Channel> {
@@ -73,6 +76,14 @@ export interface Rules {
   readonly requireTls: boolean;
 }
 
+/** Octets that come behind BDAT. */
+export interface Chunk {
+  readonly octets: number;
+  readonly isLast: boolean;
+  /** Otherwise the octets are read and dropped: they are none of a message's, and no commands either. */
+  readonly isWanted: boolean;
+}
+
 /**
  * What happens after the answer. read: the next command. tls: the handshake. receive: the message.
  * too-many-errors: an end that the log mentions. Credentials are checked, a question is asked, and that gives the answer.
@@ -114,3 +125,48 @@ export function firstOf(...checks: readonly (readonly [broken: boolean, reply: R
 
 /** The client as Postfix names one without a name: looking it up would hold the greeting back. */
 export const clientName = ({ address }: Pick<Session, "address">): string => `unknown[${address}]`;
+
+// What every session may use: the site's rules and the doors to the rest of the program. Made once, in commands.
+
+export interface Submission extends Rules {
+  /** Connections at a time from one address (IPv6: one /64). */
+  readonly connectionsPerAddress: number;
+  /** Connections at a time in all. */
+  readonly connections: number;
+  /** Descriptors that the process may have. */
+  readonly descriptors: number;
+  /** Whether who connects from there is a proxy, which must name its client first. */
+  readonly isProxy: (address: string) => boolean;
+  /** Those there are now, at every door. */
+  readonly crowd: Crowd;
+  /** The words of 535: the same for an unknown user, a wrong password and a forbidden name. */
+  readonly wrongText: string;
+  /** What becomes of messages with a lone CR, a lone LF or a NUL. */
+  readonly lineEnds: "refuse" | "repair";
+  /** Whether the Received field tells everybody the client's address. */
+  readonly clientAddressInMail: boolean;
+  readonly patience: Patience;
+  readonly verify: (login: string, password: string) => Promise<Verdict>;
+  /** Milliseconds that the dearest check takes which the password file can cause. */
+  readonly dearest: () => Promise<number>;
+  /** For logins that say no password. */
+  readonly proofs: Proofs;
+  /** What the password file holds for a login, as the client says it; only to be compared. */
+  readonly hashes: (login: string) => Promise<readonly string[]>;
+  /** Whether the password file still holds all of it for that login. Asked at every command. */
+  readonly stands: (login: string, hashes: readonly string[]) => boolean;
+  readonly brake: Brake;
+  /** Whether `login`, as a Verdict names it, is shut out, with all that it is about to send. Asked time and again. */
+  readonly isFrozen: (login: string) => boolean;
+  readonly spool: Pick<Spool, "draft" | "free">;
+  /** What a message must leave free on the spool's disk, so that there is room for what becomes of the others. */
+  readonly reserve: Free;
+  /** Called when a message is promised, just before the client hears so. */
+  readonly accepted: (envelope: Envelope) => void;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly steady: () => number;
+  /** Waits for so many milliseconds. */
+  readonly pause: (milliseconds: number) => Promise<unknown>;
+}

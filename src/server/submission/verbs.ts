@@ -1,15 +1,14 @@
 /**
  * The commands, a row each: what must have gone before, and what it leads to. Pure: a session and a line in,
- * an answer out. MAIL and RCPT are in transaction.ts, the exchange of AUTH is in sasl/.
+ * an answer out. MAIL and RCPT are in transaction.ts, the exchange of AUTH is in auth/.
  */
 
 import { type Reply, reply } from "../../smtp/reply.ts";
-import { bdat, unwanted } from "./bdat.ts";
-import * as limits from "./patience.ts";
-import type { Sasl } from "./sasl/exchange.ts";
-import { mechanismsFor, startSasl } from "./sasl/mechanisms.ts";
+import type { Sasl } from "./auth/exchange.ts";
+import { mechanismsFor, startSasl } from "./auth/mechanisms.ts";
+import * as limits from "./client-limits.ts";
 import { type Answer, answer, type Rules, type Session } from "./session.ts";
-import { mail, rcpt } from "./transaction.ts";
+import { bdat, mail, rcpt, unwanted } from "./transaction.ts";
 
 type Verb = (session: Session, argument: string, rules: Rules) => Answer;
 

@@ -6,12 +6,11 @@ import { type ConnectionOptions, connect as connectTls, rootCertificates } from 
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { tellOf, warnDaily } from "../../../src/commands/serve/certificates.ts";
 import { logTo } from "../../../src/server/log/log.ts";
-import { type Certificates, readCertificate } from "../../../src/server/submission/listener/certificate.ts";
-import { chainGap } from "../../../src/server/submission/listener/chain.ts";
+import { type Certificates, chainGap, readCertificate } from "../../../src/server/submission/certificate.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { clientCertificate as signedBy } from "../../tools/client-certificate.ts";
-import { pair } from "./door.ts";
-import { ask, connected, greeted, opened } from "./knocking.ts";
+import { ask, connected, greeted, opened } from "./test-clients.ts";
+import { pair } from "./test-listener.ts";
 
 describe("chainGap()", () => {
   const ca = selfSigned(["ca.example.org"]);

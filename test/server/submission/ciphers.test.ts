@@ -2,9 +2,9 @@
 import { once } from "node:events";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Listener, listen } from "../../../src/server/submission/listener/listener.ts";
+import { type Listener, listen } from "../../../src/server/submission/listener.ts";
 import { selfSigned } from "../../tools/certificate.ts";
-import { submissionFor } from "./door.ts";
+import { submissionFor } from "./test-listener.ts";
 
 const kinds = [
   ["ECDSA", selfSigned()],

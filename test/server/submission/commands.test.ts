@@ -1,22 +1,23 @@
 /** What surrounds the commands: lines, names, counts, time, and that nothing said breaks anything. */
+
 import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { network, newCrowd } from "../../../src/server/submission/limits/crowd.ts";
-import { readLine } from "../../../src/server/submission/lines.ts";
-import { repaired } from "../../../src/server/submission/message/line-ends.ts";
-import { extended, standardPatience } from "../../../src/server/submission/patience.ts";
-import { senderPolicy } from "../../../src/server/submission/policy.ts";
-import type { Ground } from "../../../src/server/submission/sasl/exchange.ts";
-import { startSasl } from "../../../src/server/submission/sasl/mechanisms.ts";
+import type { Ground } from "../../../src/server/submission/auth/exchange.ts";
+import { startSasl } from "../../../src/server/submission/auth/mechanisms.ts";
+import { extended, standardPatience } from "../../../src/server/submission/client-limits.ts";
+import { heard } from "../../../src/server/submission/connection.ts";
+import { network, newCrowd } from "../../../src/server/submission/limits/admission.ts";
+import { repaired } from "../../../src/server/submission/line-ends.ts";
+import { readLine } from "../../../src/server/submission/parser.ts";
+import { senderPolicy } from "../../../src/server/submission/sender-policy.ts";
 import { newSession, type Rules } from "../../../src/server/submission/session.ts";
-import { heard } from "../../../src/server/submission/speech.ts";
-import { counted, formatTally } from "../../../src/server/submission/tally.ts";
+import { counted, formatTally } from "../../../src/server/submission/session-log.ts";
 import { respond } from "../../../src/server/submission/verbs.ts";
 import { saslprep } from "../../../src/smtp/saslprep.ts";
-import { quotaOf } from "./door.ts";
+import { quotaOf } from "./test-listener.ts";
 
 describe("whatever a client says", () => {
   const rules: Rules = {

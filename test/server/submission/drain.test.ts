@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { connect } from "./client.ts";
-import { amidMessage, ask, connected, greeted, noBug, opened } from "./knocking.ts";
+import { amidMessage, ask, connected, greeted, noBug, opened } from "./test-clients.ts";
 
 describe("drain()", () => {
   test("takes no new clients and sends idle ones away at once", async () => {

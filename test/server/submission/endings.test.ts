@@ -6,8 +6,8 @@ import { connect as connectTls } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
 import type { Draft } from "../../../src/server/spool/spool.ts";
 import type { Client } from "./client.ts";
-import { testPatience } from "./door.ts";
-import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
+import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
+import { testPatience } from "./test-listener.ts";
 
 /** The first octets of a real handshake. */
 async function clientHello(): Promise<Buffer> {

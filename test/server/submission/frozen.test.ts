@@ -2,9 +2,9 @@
 import { expect, test } from "vitest";
 import { selfSigned } from "../../tools/certificate.ts";
 import { clientCertificate } from "../../tools/client-certificate.ts";
-import { pair } from "./door.ts";
-import { amidMessage, ask, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
-import { clientFinal } from "./scram-client.ts";
+import { clientFinal } from "./auth/scram-client.ts";
+import { amidMessage, ask, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
+import { pair } from "./test-listener.ts";
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
 const frozen = { isFrozen: (login: string) => login === "user1" };

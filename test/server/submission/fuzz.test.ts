@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { spoken } from "../../dialogues/spoken.ts";
 import { type Client, connect } from "./client.ts";
-import { openDoor, testPatience } from "./door.ts";
+import { openDoor, testPatience } from "./test-listener.ts";
 
 const login = `EHLO client.example\r\nAUTH PLAIN ${Buffer.from("\0user1\0secret").toString("base64")}\r\n`;
 

@@ -1,8 +1,8 @@
 /** Clients that mean harm. */
 import { describe, expect, test, vi } from "vitest";
-import { newCrowd } from "../../../src/server/submission/limits/crowd.ts";
-import { turnedAway } from "../../../src/server/submission/patience.ts";
-import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
+import { turnedAway } from "../../../src/server/submission/client-limits.ts";
+import { newCrowd } from "../../../src/server/submission/limits/admission.ts";
+import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
 
 describe("a hostile client", () => {
   test("gets no more connections than one address may have", async () => {

@@ -10,10 +10,10 @@ import { describe, expect, test, vi } from "vitest";
 import { Failure } from "../../../src/failure.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { openSpool } from "../../../src/server/spool/spool.ts";
-import { listen } from "../../../src/server/submission/listener/listener.ts";
+import { listen } from "../../../src/server/submission/listener.ts";
 import { connect } from "./client.ts";
-import { pair, submissionFor, testPatience } from "./door.ts";
-import { amidMessage, ask, connected, greeted, opened, texts } from "./knocking.ts";
+import { amidMessage, ask, connected, greeted, opened, texts } from "./test-clients.ts";
+import { pair, submissionFor, testPatience } from "./test-listener.ts";
 
 describe("listen()", () => {
   test("says in one line which address is taken and what to do", async () => {

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { indexLogins } from "../../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
 import { newProofs } from "../../../src/passwd/proofs.ts";
-import { amidMessage, ask, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
+import { amidMessage, ask, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
 
 /** A password file of one login, whose hash can be changed. */
 function file() {

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openSink } from "../../../src/server/log/sink.ts";
 import { pathOf, real } from "../../tools/real.ts";
-import type { Door } from "./door.ts";
-import { ask, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
+import { ask, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
+import type { Door } from "./test-listener.ts";
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
 const denials = (door: Door): readonly string[] => texts(door).filter((text) => text.startsWith("NOQUEUE"));

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
 import { selfSigned } from "../../tools/certificate.ts";
-import { pair } from "./door.ts";
-import { ask, connected, greeted, noBug, opened, texts } from "./knocking.ts";
+import { ask, connected, greeted, noBug, opened, texts } from "./test-clients.ts";
+import { pair } from "./test-listener.ts";
 
 describe("TLS", () => {
   test("older than 1.2 is refused on both doors", async () => {

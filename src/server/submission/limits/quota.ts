@@ -4,9 +4,8 @@
  * submitted, so they never come here. What is counted is in usage.ts.
  */
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { day, hour, type Recent, roomAt, total, withMore } from "./recent.ts";
+import { day, hour, type Recent, roomAt, total, whenAgain, withMore } from "./sliding-window.ts";
 import type { Digest, Note, Usage } from "./usage.ts";
-import { whenAgain } from "./when.ts";
 
 export interface Allowance {
   readonly messagesPerHour: number;

@@ -3,7 +3,7 @@
  * digests only. The limits themselves are quota.ts, the file that outlives a restart is usage-file.ts.
  */
 import { createHmac } from "node:crypto";
-import { countsOf, day, hour, type Recent, withMore } from "./recent.ts";
+import { countsOf, day, hour, type Recent, withMore } from "./sliding-window.ts";
 
 /** Stands for an address that a login has written to: 48 bits, "base64url". */
 export type Digest = string;

@@ -1,0 +1,127 @@
+/**
+ * How long a client is waited for and how much of it is borne. Sizes and counts that a site may want to
+ * change are settings; these are not.
+ */
+
+export interface Patience {
+  /** For the header in which a proxy names its client, in milliseconds. */
+  readonly proxy: number;
+  /** From the connection to the login, in milliseconds. */
+  readonly login: number;
+  /** From one command to the next before the login while more than half of all connections are in use, in milliseconds. */
+  readonly stressed: number;
+  /** For one whole command, however its octets trickle in, in milliseconds. */
+  readonly command: number;
+  /** Octets a second below which a message is too slow; a slow spell of `command` is forgiven. */
+  readonly rate: number;
+  /** Pause before the answer to the first wrong password, in milliseconds; the second takes twice as long. */
+  readonly wrongPassword: number;
+}
+
+export const standardPatience: Patience = {
+  proxy: 3_000, // our choice; a proxy sends it together with the first packet
+  login: 3 * 60_000, // Dovecot's choice, which ends a login that takes longer
+  stressed: 10_000, // Postfix's choice, smtpd_timeout under stress
+  command: 5 * 60_000, // RFC 5321 section 4.5.3.2.7: 5 minutes at least
+  rate: 500, // Postfix's choice, smtpd_min_data_rate
+  wrongPassword: 1_000, // our choice; Dovecot's auth_failure_delay is 2 seconds each time
+};
+
+/** Octets of such a header. Our choice; 536 are what a proxy may count on. */
+export const proxyHeader = 2_048;
+
+/** Connections beyond the most there may be that are still told so; more are closed without a word. Our choice. */
+export const turnedAway = 100;
+
+/** RFC 4954 section 9 wants three tries at least. */
+export const wrongPasswords = 3;
+
+/** Postfix's choice, smtpd_hard_error_limit: refused commands without a message between them. */
+export const errors = 20;
+
+/** Postfix's choice, smtpd_recipient_overshoot_limit: recipients beyond the limit that do not count as errors. */
+export const recipientOvershoot = 1_000;
+
+/** Octets of a command line. Postfix's choice, line_length_limit; RFC 3461 section 5.4 wants 1036. */
+export const commandLine = 2_048;
+
+/** RFC 4954 section 4: octets of a line that AUTH takes. */
+export const authLine = 12_288;
+
+/** Octets of a line of which only the end is still looked for; then the client is sent away. Our choice. */
+export const swallowedLine = 65_536;
+
+/** Octets of a message's header, which is held in memory. Our choice, ten times Postfix's header_size_limit. */
+export const header = 1_048_576;
+
+/** Octets that are still read, and dropped, of a message that is refused already. Our choice. */
+export const swallowedMessage = 16 * 1_048_576;
+
+/** RFC 5321 section 6.3: Received fields that make a loop. */
+export const hops = 100;
+
+/**
+ * Until when a sender of a message is waited for, in milliseconds: `octets` that came buy time at the lowest rate,
+ * but never more than one command's time (Postfix counts in the same way).
+ */
+export function extended(due: number, now: number, octets: number, { command, rate }: Patience): number {
+  return Math.min(now + command, due + (octets / rate) * 1_000);
+}
+
+// Until when a client is waited for. Absolute: octets that trickle in do not move it, unless they are a message's.
+
+export interface Deadline {
+  readonly isSet: boolean;
+  /** From now on `due` counts, in milliseconds since the epoch. */
+  set(due: number): void;
+  /** Octets of a message came. */
+  extend(octets: number): void;
+  clear(): void;
+  /** No more deadlines, whoever sets one. */
+  end(): void;
+}
+
+/** Calls `passed` when a deadline passes. `now` is in milliseconds since the epoch. */
+export function newDeadline(now: () => number, patience: Patience, passed: () => void): Deadline {
+  let timer: NodeJS.Timeout | undefined;
+  let due = Number.POSITIVE_INFINITY;
+  let over = false;
+
+  function clear(): void {
+    clearTimeout(timer);
+    timer = undefined;
+  }
+
+  function wait(): void {
+    clear();
+    if (!over) timer = setTimeout(look, Math.max(0, due - now()));
+  }
+
+  /** It may have been extended meanwhile: that costs no timer for every piece of a message. */
+  function look(): void {
+    if (due > now()) {
+      wait();
+      return;
+    }
+    timer = undefined;
+    passed();
+  }
+
+  return {
+    get isSet() {
+      return timer !== undefined;
+    },
+    set(next) {
+      due = next;
+      wait();
+    },
+    extend(octets) {
+      due = extended(due, now(), octets, patience);
+    },
+    clear,
+    end() {
+      over = true;
+      clear();
+    },
+  };
+}

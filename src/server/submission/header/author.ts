@@ -1,0 +1,164 @@
+/**
+ * Who a message says it is from: its header fields are held to the same rule as the reverse-path, because they are
+ * what its readers see. Pure; the rule itself is sender-policy.ts.
+ */
+
+import { domainOf, isAscii, parseMailbox } from "../../../smtp/address.ts";
+import { type Field, fieldBody, isNamed } from "../../../smtp/header.ts";
+import { readMailboxes, readName } from "../../../smtp/mailboxes.ts";
+import { type Reply, reply } from "../../../smtp/reply.ts";
+import { notYours, type Senders } from "../sender-policy.ts";
+import { signedIn } from "./fixups.ts";
+
+interface Row {
+  readonly name: string;
+  /** RFC 5322 section 3.6: the field may be there once only. Blocks of Resent fields may be many. */
+  readonly once: boolean;
+  /** RFC 5322 section 3.6.2: it names one, and no more. */
+  readonly single: boolean;
+}
+
+/** The fields that name somebody as author or sender. */
+const rows: readonly Row[] = [
+  { name: "From", once: true, single: false },
+  { name: "Sender", once: true, single: true },
+  { name: "Resent-From", once: false, single: false },
+  { name: "Resent-Sender", once: false, single: true },
+];
+
+/** Octets of all such fields together. Our choice: some thousand addresses, read in a few milliseconds. */
+const longestAuthors = 65_536;
+
+/**
+ * Gives the reply that refuses a message with these `fields` from `login`, undefined where nothing is wrong with its
+ * authors. Resending is no exception (RFC 5322 section 3.6.6): with two more fields anybody could write in
+ * anybody's name.
+ */
+export function authorObjection(
+  fields: readonly Field[],
+  login: string,
+  senders: Senders,
+): Reply | undefined {
+  const octets = fields
+    .filter((field) => rows.some(({ name }) => isNamed(field, name)))
+    .reduce((sum, { raw }) => sum + raw.length, 0);
+  if (octets > longestAuthors) {
+    return malformed(
+      `From, Sender and the Resent fields have ${octets} octets together, and may have ${longestAuthors}; write fewer addresses`,
+    );
+  }
+  for (const row of rows) {
+    const present = fields.filter((field) => isNamed(field, row.name));
+    if (row.once && present.length > 1) {
+      return malformed(`The message has ${present.length} ${row.name} fields, but may have one only`);
+    }
+    for (const field of present) {
+      const objection = fieldObjection(row, fieldBody(field), login, senders);
+      if (objection) return objection;
+    }
+  }
+  return anonymity(fields);
+}
+
+function fieldObjection(
+  { name, single }: Row,
+  body: string,
+  login: string,
+  senders: Senders,
+): Reply | undefined {
+  const addresses = readMailboxes(body);
+  if (!addresses) {
+    return malformed(
+      `The ${name} field cannot be understood; write it as ${name}: "Your Name" <you@example.org>, ` +
+        "the name in quotes where it has commas or other signs",
+    );
+  }
+  if (single && addresses.length !== 1)
+    return malformed(`The ${name} field must name one address, and no more`);
+  const foreign = addresses.find((address) => !senders.mayUse(login, address));
+  return foreign === undefined ? undefined : notYours(senders, login, foreign, ` in the ${name} field`);
+}
+
+/** RFC 5322 section 3.6.2, RFC 6854 section 2.1: where From does not name exactly one author, Sender tells who sends. */
+function anonymity(fields: readonly Field[]): Reply | undefined {
+  const from = fields.find((field) => isNamed(field, "From"));
+  if (!from || fields.some((field) => isNamed(field, "Sender"))) return undefined;
+  if (readMailboxes(fieldBody(from))?.length === 1) return undefined;
+  return malformed(
+    "The From field does not name exactly one address, so a Sender field must tell who sends it",
+  );
+}
+
+/** RFC 6409 section 5.1. */
+const malformed = (text: string): Reply => reply(554, "5.6.0", text);
+
+// An author for mail that has none (RFC 6409 sections 8 and 8.1): no From, one without an address, or one of this or
+// that machine (`root@localhost`). Only what would be refused is completed, only with an address that the login may use,
+// and nothing that is signed. Pure.
+
+export interface Submitter {
+  readonly login: string;
+  /** The reverse-path, "" for the null one. */
+  readonly sender: string;
+  readonly smtputf8: boolean;
+}
+
+/** Octets of a name that is taken over. Our choice: it stays on one line with the longestField address. */
+const longestName = 200;
+
+/** Octets of a field that is looked at. */
+const longestField = 8_192;
+
+/** The fields with From and Sender completed where they name nobody; the same where there is nothing to do. */
+export function withAuthor(
+  fields: readonly Field[],
+  submitter: Submitter,
+  senders: Senders,
+): readonly Field[] {
+  const address = addressOf(submitter, senders);
+  if (address === undefined) return fields;
+  const isSigned = signedIn(fields);
+  const names = ["From", "Sender"].filter((name) => !isSigned(name) && count(fields, name) === 1);
+  const completed = fields.map((field) => {
+    const name = names.find((one) => isNamed(field, one));
+    if (name === undefined || !namesNobody(field, submitter.login, senders)) return field;
+    return authorField(name, address, readName(fieldBody(field)));
+  });
+  const isMissing = count(fields, "From") === 0 && !isSigned("From");
+  return isMissing ? [authorField("From", address, undefined), ...completed] : completed;
+}
+
+const count = (fields: readonly Field[], name: string): number =>
+  fields.filter((field) => isNamed(field, name)).length;
+
+/** The reverse-path, or where that is null the login's own address, if such an address can stand in a header. */
+function addressOf({ login, sender, smtputf8 }: Submitter, senders: Senders): string | undefined {
+  return [sender, senders.ownAddress(login)].find(
+    (address) =>
+      parseMailbox(address)?.domain && senders.mayUse(login, address) && (smtputf8 || isAscii(address)),
+  );
+}
+
+function namesNobody(field: Field, login: string, senders: Senders): boolean {
+  if (field.raw.length > longestField) return false;
+  const body = fieldBody(field);
+  const addresses = readMailboxes(body);
+  if (!addresses) return !/@(?!\(none\)|>|$)/.test(body); // "(none)" is the name of a Linux host without one
+  return (
+    addresses.length > 0 && addresses.every(isLocal) && !addresses.every((one) => senders.mayUse(login, one))
+  );
+}
+
+/** Of a domain that means another machine at each place. */
+function isLocal(address: string): boolean {
+  const domain = domainOf(address).toLowerCase();
+  return (!domain.includes(".") && !domain.startsWith("[")) || /\.(?:localhost|localdomain)$/.test(domain);
+}
+
+function authorField(field: string, address: string, name: string | undefined): Field {
+  const written = Buffer.from(address, "utf8").toString("latin1");
+  const bare = (name ?? "").replace(/^"|"$/g, "").toLowerCase();
+  const known = [written, written.slice(0, written.lastIndexOf("@"))].map((one) => one.toLowerCase());
+  const isNew = name !== undefined && name.length <= longestName && bare !== "" && !known.includes(bare);
+  return { name: field, raw: `${field}: ${isNew ? `${name} <${written}>` : written}\r\n` };
+}

@@ -1,0 +1,142 @@
+/**
+ * What a submission server mends in a header (RFC 6409 section 8): Bcc goes, and what belongs to another transport; a
+ * missing Date and Message-ID come, and one that is none is replaced. All that is added stands on top, nothing else is
+ * touched, and nothing that is signed, so that it stays valid.
+ */
+
+import { isIPv6 } from "node:net";
+import { formatDate } from "../../../smtp/date.ts";
+import { type Field, fieldBody, isNamed } from "../../../smtp/header.ts";
+import { isMessageId } from "../../../smtp/message-id.ts";
+import { type Reply, reply } from "../../../smtp/reply.ts";
+import { hops } from "../client-limits.ts";
+
+/** What is on hand for a message that lacks it. */
+export interface Supplies {
+  readonly hostname: string;
+  readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+}
+
+export interface FixedHeader {
+  /** Fields to put on top, each with its line end. */
+  readonly added: string;
+  /** The client's own fields, one character an octet ("latin1"). */
+  readonly kept: string;
+  /** Without angle brackets, for the log. */
+  readonly messageId: string;
+}
+
+/** Fields that name those whom the others shall not know of (RFC 5322 sections 3.6.3 and 3.6.6). */
+const blind = ["Bcc", "Resent-Bcc"];
+
+/** The last server's word (RFC 5321 section 4.4), and a mailbox's count of octets that are others by then. */
+const foreign = ["Return-Path", "Content-Length"];
+
+/**
+ * Mends a header of these `fields`. One with a line that is no field is refused (RFC 5322 section 2.2).
+ * A message without From is refused: who may be its author is decided before (author.ts).
+ */
+export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supplies): FixedHeader | Reply {
+  const find = (name: string): Field | undefined => fields.find((field) => isNamed(field, name));
+  const stray = fields.findIndex(({ name }) => name === "");
+  if (stray >= 0) return reply(554, "5.6.0", noField(fields.slice(0, stray)));
+  if (!find("From")) return reply(554, "5.6.0", "The message has no From field; no mail without an author");
+  if (fields.filter((field) => isNamed(field, "Received")).length >= hops) {
+    return reply(554, "5.4.6", `The message has been through ${hops} servers, this is a loop`);
+  }
+  const isSigned = signedIn(fields);
+  const isKept = (field: Field): boolean =>
+    !blind.some((name) => isNamed(field, name)) && (isSigned(field.name) || !isVoid(field));
+  const kept = fields.filter(isKept);
+  const lacks = (name: string): boolean => !kept.some((field) => isNamed(field, name));
+  const given = kept.find((field) => isNamed(field, "Message-ID"));
+  const messageId = given ? fieldBody(given).replace(/^<|>$/g, "") : `${stamp(time)}.${id}@${hostname}`;
+  return {
+    added: [
+      ...(!lacks("Date") ? [] : [`Date: ${formatDate(time)}\r\n`]),
+      ...(given ? [] : [`Message-ID: <${messageId}>\r\n`]),
+    ].join(""),
+    kept: kept.map(({ raw }) => raw).join(""),
+    messageId: messageId.slice(0, 250), // RFC 5322 section 2.1.1 allows a line 998, a log line is read by people
+  };
+}
+
+/** A field that is as good as missing, or better so. */
+function isVoid(field: Field): boolean {
+  if (isNamed(field, "Message-ID")) return !isMessageId(fieldBody(field));
+  if (isNamed(field, "Date")) return fieldBody(field) === "";
+  return foreign.some((name) => isNamed(field, name));
+}
+
+/** Some readers end the header at such a line, others pass it over: they would show two different messages. */
+function noField(before: readonly Field[]): string {
+  const line = before
+    .map(({ raw }) => raw)
+    .join("")
+    .split("\r\n").length;
+  return `Line ${line} of the message is no header field; an empty line must stand before the text`;
+}
+
+/** `20261122130246`, as Postfix begins its message IDs. */
+const stamp = (time: number): string => new Date(time).toISOString().replace(/\D/g, "").slice(0, 14);
+
+// Which fields of a header somebody has signed: those stay as they are.
+
+/**
+ * Fields that vouch for other fields, which their tag `h` names (RFC 6376 section 3.5, RFC 8617 section 4.1.2, RFC 4870
+ * section 3.3). S/MIME and PGP/MIME sign the parts of a body and no field of the message (RFC 1847).
+ */
+const signatures = ["DKIM-Signature", "ARC-Message-Signature", "DomainKey-Signature"];
+
+/** Tells whether a signature among `fields` covers the one of that name; one without `h` covers all. */
+export function signedIn(fields: readonly Field[]): (name: string) => boolean {
+  const covered = new Set<string>();
+  let all = false;
+  for (const field of fields) {
+    if (!signatures.some((name) => isNamed(field, name))) continue;
+    const names = fieldBody(field)
+      .split(";")
+      .map((tag) => tag.trim())
+      .find((tag) => /^h\s*=/.test(tag));
+    if (names === undefined) all = true;
+    else {
+      const list = names.slice(names.indexOf("=") + 1).split(":");
+      for (const name of list) covered.add(name.trim().toLowerCase());
+    }
+  }
+  return (name) => all || covered.has(name.toLowerCase());
+}
+
+// The trace field that we put on top of every message (RFC 5321 section 4.4).
+
+export interface Passage {
+  readonly hostname: string;
+  /** Who sent it, where the site wants everybody to read that. */
+  readonly client?: { readonly helo: string; readonly address: string };
+  /** IANA's name of the TLS cipher. */
+  readonly cipher: string;
+  readonly smtputf8: boolean;
+  readonly id: string;
+  /** The only recipient. More than one would tell them of each other (RFC 5321 section 7.2). */
+  readonly recipient?: string;
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+}
+
+/** The whole field with its line ends. */
+export function receivedField({ hostname, client, cipher, smtputf8, id, recipient, time }: Passage): string {
+  const protocol = smtputf8 ? "UTF8SMTPSA" : "ESMTPSA"; // RFC 3848, RFC 6531 section 4.3
+  const only = recipient === undefined ? "" : ` for <${recipient}>`;
+  return (
+    `Received: from ${client ? shown(client) : "authenticated-user"} by ${hostname}\r\n` +
+    `\twith ${protocol} id ${id}${only}\r\n` +
+    `\ttls ${cipher}; ${formatDate(time)}\r\n` // RFC 8314 section 4.3
+  );
+}
+
+function shown({ helo, address }: { readonly helo: string; readonly address: string }): string {
+  const name = /^(?:[A-Za-z0-9._-]+|\[[A-Za-z0-9.:]+\])$/.test(helo) ? helo : "unknown";
+  return `${name} ([${isIPv6(address) ? "IPv6:" : ""}${address}])`;
+}

@@ -1,0 +1,264 @@
+/**
+ * A client's octets split into command lines and, after DATA, a message; a stream, because the library pipes the
+ * socket into one. Its own splitter takes a bare LF for the end of a line (against RFC 5321 section 2.3.8), and
+ * unstuffs dots behind one, which makes smuggled messages.
+ */
+import type { Writable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import { authLine, commandLine, swallowedLine } from "./client-limits.ts";
+
+/** What a line says, or the answer to one that cannot be read. */
+export type Line = string | Reply;
+
+/** Octets that are no lines. */
+export interface Raw {
+  readonly octets: number;
+  /** Resolves when more can be taken. */
+  readonly take: (piece: Buffer) => Promise<void>;
+  /** Called behind the last of them; the next line waits until it has resolved. */
+  readonly done: () => Promise<void>;
+}
+
+type Next = (error?: Error | null) => void;
+
+/** Pipelined commands after which other clients have their turn; the library's choice. */
+const inOneTurn = 100;
+
+const nothing = Buffer.alloc(0);
+
+/** A ClientHello: somebody has taken the STARTTLS port for the other one (RFC 8446 section 5.1). */
+const handshakeRecord = 0x16;
+
+export class Lines extends SMTPStream {
+  readonly #take: (line: Line, more: boolean) => Promise<void>;
+  readonly #inExchange: () => boolean;
+  readonly #over: () => void;
+  #open: Promise<void> = Promise.resolve();
+  #held: Buffer = nothing;
+  /** A line that is too long: what is dropped of it, and its answer when it ends. */
+  #excess: { readonly octets: number; readonly answer: Reply } | undefined;
+
+  #raw: { readonly of: Raw; readonly left: number } | undefined;
+
+  /** How far the message is from its end. */
+  #place: Place = atBeginning;
+
+  /**
+   * `take` gets one line after the other, the next one when it has resolved; `more` where octets behind the line are
+   * there already. `over` is called when the client has shut its side down and all that it sent is done with.
+   */
+  constructor(
+    take: (line: Line, more: boolean) => Promise<void>,
+    inExchange: () => boolean,
+    over: () => void,
+  ) {
+    super();
+    this.#take = take;
+    this.#inExchange = inExchange;
+    this.#over = over;
+  }
+
+  /** Nothing is taken until the function returned is called; `writableLength` tells what waits. */
+  hold(): () => void {
+    let release = (): void => undefined;
+    this.#open = new Promise((resolve) => {
+      release = resolve;
+    });
+    return release;
+  }
+
+  override startDataMode(): ReturnType<SMTPStream["startDataMode"]> {
+    this.#place = atBeginning;
+    return super.startDataMode();
+  }
+
+  /** What comes behind the line that is being read goes to `raw`. */
+  expectRaw(raw: Raw): void {
+    this.#raw = { of: raw, left: raw.octets };
+  }
+
+  override _write(chunk: Buffer, _encoding: unknown, next: Next): void {
+    if (this._dataMode) {
+      this._feedDataStream(chunk, next);
+      return;
+    }
+    const input = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    this.#held = nothing;
+    void this.#goOn(
+      this.#open.then(() => this.#read(input)),
+      next,
+    );
+  }
+
+  /** Octets of a message; `next` is called when its reader can take more. */
+  override _feedDataStream(chunk: Buffer, next: Next): void {
+    const stream = this._dataStream;
+    const { place, octets, rest } = unstuff(this.#place, chunk);
+    this.#place = place;
+    this._countDataBytes(octets.length);
+    const taken = stream ? written(stream, octets) : Promise.resolve();
+    if (rest) this._endDataMode(false, rest, next);
+    else void this.#goOn(taken, next);
+  }
+
+  override _final(next: Next): void {
+    void this.#goOn(
+      this.#open.then(() => this.#over()),
+      next,
+    );
+  }
+
+  async #goOn(work: Promise<void>, next: Next): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      next(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    next();
+  }
+
+  async #read(input: Buffer): Promise<void> {
+    let rest = input;
+    for (let count = 1; !this.isClosed; count++) {
+      if (this._dataMode) return this.#feed(rest);
+      if (this.#raw) {
+        rest = await this.#takeRaw(this.#raw, rest);
+        if (this.#raw) return;
+        continue;
+      }
+      const end = rest.indexOf(lf);
+      if (end < 0) return this.#hold(rest);
+      const raw = rest.subarray(0, end + 1);
+      rest = rest.subarray(end + 1);
+      const line = this.#excess?.answer ?? readLine(raw, this.#inExchange());
+      this.#excess = undefined;
+      await this.#take(line, rest.length > 0);
+      if (count % inOneTurn === 0) await nextTurn();
+    }
+  }
+
+  /** Hands octets over; gives those that are lines again. */
+  async #takeRaw({ of, left }: { readonly of: Raw; readonly left: number }, octets: Buffer): Promise<Buffer> {
+    const piece = octets.subarray(0, left);
+    this.#raw = { of, left: left - piece.length };
+    if (piece.length > 0) await of.take(piece);
+    if (piece.length < left) return nothing;
+    this.#raw = undefined;
+    await of.done();
+    return octets.subarray(piece.length);
+  }
+
+  /** Keeps the beginning of a line, or only counts it where it is too long already. */
+  async #hold(rest: Buffer): Promise<void> {
+    const { octets = 0, answer = tooLong(this.#inExchange() || isAuth(rest)) } = this.#excess ?? {};
+    if (octets === 0 && rest[0] === handshakeRecord) {
+      await this.#take(reply(421, "4.7.0", "TLS begins with STARTTLS on this port"), false);
+    } else if (octets === 0 && rest.length <= authLine + 2) {
+      this.#held = Buffer.from(rest); // a copy, so that an idle session does not keep all that was read with it
+    } else {
+      this.#excess = { octets: octets + rest.length, answer };
+      if (this.#excess.octets > swallowedLine)
+        await this.#take(reply(421, "4.7.0", "This line has no end"), false);
+    }
+  }
+
+  /** Octets that came behind DATA in one go. */
+  #feed(rest: Buffer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this._feedDataStream(rest, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+}
+
+/** Writes to a stream; resolves when it takes more, or a reader that has enough has closed it. */
+export function written(stream: Writable, octets: Buffer): Promise<void> {
+  if (!stream.writable || stream.write(octets)) return Promise.resolve();
+  return new Promise((resolve) => {
+    const go = (): void => {
+      stream.off("drain", go);
+      stream.off("close", go);
+      resolve();
+    };
+    stream.on("drain", go);
+    stream.on("close", go);
+  });
+}
+
+/** Reads one line with its LF. */
+export function readLine(raw: Buffer, inExchange: boolean): Line {
+  const forAuth = inExchange || isAuth(raw);
+  if (raw.length - 2 > (forAuth ? authLine : commandLine)) return tooLong(forAuth);
+  if (raw[raw.length - 2] !== 13) return reply(500, "5.5.2", "Lines must end with CR LF, not with LF alone");
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(raw.subarray(0, -2));
+    return /[\u0000-\u0008\u000a-\u001f\u007f]/.test(text)
+      ? reply(501, "5.5.2", "Control characters have no place in a command")
+      : text;
+  } catch (error) {
+    if (error instanceof TypeError) return reply(501, "5.5.2", "This is not UTF-8");
+    throw error;
+  }
+}
+
+const isAuth = (raw: Buffer): boolean => /^auth /i.test(raw.toString("latin1", 0, 5));
+
+/** RFC 4954 section 4 for AUTH, RFC 5321 section 4.5.3.1.9 for the rest. */
+function tooLong(forAuth: boolean): Reply {
+  return forAuth
+    ? reply(500, "5.5.6", `Authentication exchange line is too long, the limit is ${authLine} octets`)
+    : reply(500, "5.5.2", `Line too long, the limit is ${commandLine} octets`);
+}
+
+/**
+ * The transparency of DATA (RFC 5321 section 4.5.2): a message ends at CRLF.CRLF and nowhere else, and a dot at the
+ * beginning of a line is one dot too many. A line begins behind CRLF only; what follows a lone LF is left as it is.
+ * One pass, however many dots: the library takes a turn of the event loop for each.
+ */
+
+/** Where in `CRLF . CR` the octets end: nowhere, or behind its first, second, third or fourth. */
+export type Place = 0 | 1 | 2 | 3 | 4;
+
+/** A message begins like a line. */
+export const atBeginning: Place = 2;
+
+export interface Unstuffed {
+  readonly place: Place;
+  /** The message's own octets. A dot and CR that may be its end are held back. */
+  readonly octets: Buffer;
+  /** What came behind the end of the message; undefined while that has not come. */
+  readonly rest?: Buffer;
+}
+
+const [lf, cr, dot] = [10, 13, 46];
+const heldCr = Buffer.of(cr);
+
+/** Reads `chunk`, which follows what ended at `place`. */
+export function unstuff(before: Place, chunk: Buffer): Unstuffed {
+  const pieces: Buffer[] = [];
+  let place = before;
+  let from = 0;
+  for (let at = 0; at < chunk.length; at++) {
+    const octet = chunk[at];
+    if (place === 4 && octet === lf) {
+      return { place: atBeginning, octets: Buffer.concat(pieces), rest: chunk.subarray(at + 1) };
+    }
+    if (place === 4) pieces.push(heldCr); // it ended no message
+    if (place === 2 && octet === dot) {
+      pieces.push(chunk.subarray(from, at));
+      from = at + 1;
+      place = 3;
+    } else if (place === 3 && octet === cr) {
+      from = at + 1;
+      place = 4;
+    } else if (octet === cr) {
+      place = 1;
+    } else {
+      place = place === 1 && octet === lf ? 2 : 0;
+    }
+  }
+  const last = chunk.subarray(from);
+  return { place, octets: pieces.length === 0 ? last : Buffer.concat([...pieces, last]) };
+}

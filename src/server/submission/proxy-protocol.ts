@@ -1,0 +1,128 @@
+/** Connections that a proxy hands over: who may do so, and the header that comes before anything else, TLS too. */
+import { BlockList, isIPv4, isIPv6, type Socket, SocketAddress } from "node:net";
+import { proxyHeader as longest } from "./client-limits.ts";
+
+// The header with which a proxy tells whose connection it hands over: the PROXY protocol of HAProxy, versions 1 (a
+// line) and 2 (octets). Pure and strict: what is not to the letter is no header, and there is no way to guess its end.
+
+export type ProxyHeader =
+  | { readonly kind: "unfinished" }
+  | { readonly kind: "wrong"; readonly reason: string }
+  /** So many octets; `client` is undefined where the proxy speaks for itself, or does not know for whom. */
+  | { readonly kind: "header"; readonly length: number; readonly client?: string };
+
+const lineBegins = Buffer.from("PROXY ");
+const octetsBegin = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
+
+/** Section 2.1 of the specification: the longest line, with its CRLF. */
+const longestLine = 107;
+
+const unfinished: ProxyHeader = { kind: "unfinished" };
+
+/** Reads the header that `octets` begin with. */
+export function readProxyHeader(octets: Buffer): ProxyHeader {
+  if (beginsLike(octets, lineBegins)) return readLine(octets);
+  if (beginsLike(octets, octetsBegin)) return readOctets(octets);
+  return wrong("neither version 1 nor 2");
+}
+
+/** As far as there is something to compare. */
+function beginsLike(octets: Buffer, beginning: Buffer): boolean {
+  const length = Math.min(octets.length, beginning.length);
+  return octets.subarray(0, length).equals(beginning.subarray(0, length));
+}
+
+const port = "(?:0|[1-9]\\d{0,4})";
+const known = new RegExp(`^PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (${port}) (${port})$`);
+
+function readLine(octets: Buffer): ProxyHeader {
+  const end = octets.indexOf("\r\n");
+  if (end < 0) return octets.length < longestLine ? unfinished : wrong("a line without end");
+  const length = end + 2;
+  if (length > longestLine) return wrong("a line too long");
+  const line = octets.toString("latin1", 0, end);
+  if (/^PROXY UNKNOWN(?: |$)/.test(line)) return { kind: "header", length };
+  const [, version, client = "", here = "", ...ports] = known.exec(line) ?? [];
+  const isAddress = version === "4" ? isIPv4 : isIPv6;
+  if (version === undefined || !isAddress(client) || !isAddress(here)) return wrong("a line of another form");
+  if (ports.some((number) => Number(number) > 65_535)) return wrong("a port beyond 65535");
+  return { kind: "header", length, client: canonical(client) };
+}
+
+/** Version 2: the beginning, version and command, family and protocol, length, addresses, and what we do not read. */
+function readOctets(octets: Buffer): ProxyHeader {
+  if (octets.length < 16) return unfinished;
+  const [command = 0, family = 0] = octets.subarray(12, 14);
+  const length = 16 + octets.readUInt16BE(14);
+  if (command !== 0x20 && command !== 0x21) return wrong("another version, or another command");
+  if (length > longest) return wrong(`more than ${longest} octets`);
+  if (octets.length < length) return unfinished;
+  if (command === 0x20 || family === 0x00) return { kind: "header", length }; // LOCAL: a health check; UNSPEC
+  const addresses = octets.subarray(16, length);
+  if (family === 0x11 && addresses.length >= 12) {
+    return { kind: "header", length, client: [...addresses.subarray(0, 4)].join(".") };
+  }
+  if (family === 0x21 && addresses.length >= 36) {
+    const groups = addresses.toString("hex", 0, 16).match(/.{4}/g) ?? [];
+    return { kind: "header", length, client: canonical(groups.join(":")) };
+  }
+  return wrong("no TCP over IPv4 or IPv6, or too short for it");
+}
+
+/** An address in the one form that counts and logs compare. */
+function canonical(address: string): string {
+  return new SocketAddress({ address, family: isIPv6(address) ? "ipv6" : "ipv4" }).address;
+}
+
+function wrong(reason: string): ProxyHeader {
+  return { kind: "wrong", reason };
+}
+
+/** An IP network; one address has a `prefix` of 32 or 128 bits. */
+export interface Network {
+  readonly address: string;
+  readonly prefix: number;
+}
+
+/** Whether an IP address, an IPv4 one without "::ffff:", is in one of `networks`. */
+export function within(networks: readonly Network[]): (address: string) => boolean {
+  const list = new BlockList();
+  for (const { address, prefix } of networks) list.addSubnet(address, prefix, familyOf(address));
+  return (address) => list.check(address, familyOf(address));
+}
+
+const familyOf = (address: string): "ipv6" | "ipv4" => (isIPv6(address) ? "ipv6" : "ipv4");
+
+/**
+ * Takes the header off `socket`, which must have it within `patience` milliseconds; what comes behind it stays there.
+ * Resolves with what was found, which is never "unfinished"; undefined where the proxy went away without a word, as
+ * health checks do.
+ */
+export function takeProxyHeader(socket: Socket, patience: number): Promise<ProxyHeader | undefined> {
+  return new Promise((resolve) => {
+    let octets = Buffer.alloc(0);
+
+    function end(found: ProxyHeader | undefined): void {
+      clearTimeout(late);
+      socket.off("readable", read).off("end", gone).off("close", gone);
+      resolve(found);
+    }
+
+    function read(): void {
+      for (let chunk: unknown = socket.read(); Buffer.isBuffer(chunk); chunk = socket.read()) {
+        octets = Buffer.concat([octets, chunk]);
+      }
+      const found = readProxyHeader(octets);
+      if (found.kind === "unfinished") return;
+      if (found.kind === "header" && octets.length > found.length) {
+        socket.unshift(octets.subarray(found.length));
+      }
+      end(found);
+    }
+
+    const gone = (): void =>
+      end(octets.length === 0 ? undefined : { kind: "wrong", reason: "an end amid it" });
+    const late = setTimeout(() => end({ kind: "wrong", reason: "it did not come in time" }), patience);
+    socket.on("readable", read).on("end", gone).on("close", gone);
+  });
+}

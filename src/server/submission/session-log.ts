@@ -1,0 +1,160 @@
+/** What the mail log tells of a session: its lines are counted and named here, its words are in observe/events.ts. */
+import { type Reply, reply } from "../../smtp/reply.ts";
+import type { Door } from "../log/events.ts";
+import { log } from "../log/log.ts";
+import { clientName, type Session } from "./session.ts";
+import { knownVerbOf } from "./verbs.ts";
+
+/** What a session was about: a command, a message that was coming, or one that had come. */
+export type Stage = "command" | "message" | { readonly octets: number };
+
+export interface Journal {
+  /** A command came. */
+  heard(line: string): void;
+  /** It was answered so, in the session as it was before. */
+  answered(session: Session, say: readonly Reply[]): void;
+  /** More came behind the command before its answer could be known; told once. */
+  pipelined(): void;
+  /** It had sent so many octets before it was greeted. */
+  spokeEarly(octets: number): void;
+  /** Not where there is no cipher. */
+  secured(cipher: { readonly name: string; readonly version: string } | undefined): void;
+  handshakeFailed(reason: string): void;
+  /** How the session went off its way. */
+  broke(event: "connection-lost" | "timeout" | "too-many-errors", stage: Stage): void;
+  /** What let the login in is gone from the password file. */
+  loginChanged(login: string): void;
+  closed(): void;
+}
+
+/** What stands between the first angle brackets of a command, or without them behind its colon, cut to what an address may have. */
+function pathIn(line: string): string {
+  const open = line.indexOf("<");
+  if (open < 0) return /^[A-Za-z]+[ \t]+[A-Za-z]+:[ \t]*([^ \t]{1,320})/.exec(line)?.[1] ?? "";
+  const close = open < 0 ? -1 : line.indexOf(">", open);
+  return close < 0 ? "" : line.slice(open + 1, Math.min(close, open + 321));
+}
+
+interface Stranger {
+  readonly from: string;
+  readonly helo: string;
+}
+
+const denied = (to: string): Reply => reply(554, "5.7.1", `<${to}>: Relay access denied`);
+
+/** The journal of the client at `address`, whom the log calls as Postfix calls one without a name. */
+export function newJournal(door: Door, address: string): Journal {
+  const at = { door, client: clientName({ address }) };
+  let tally: Tally = new Map();
+  let verb = "CONNECT";
+  let hasPipelined = false;
+  let path = "";
+  /** Asked for mail to be taken without a login, and was not told of yet: from whom. */
+  let stranger: Stranger | undefined;
+  let isDenied = false;
+
+  /** RFC 6409 section 5.2: refusals of mail. The limit of recipients is told once and not for each. */
+  function noteRefusal({ login, transaction, helo }: Session, reply: Reply): void {
+    if (!login || !["MAIL", "RCPT", "DATA", "BDAT"].includes(verb) || (transaction?.overshoot ?? 0) > 0)
+      return;
+    const stage = (verb === "DATA" || verb === "BDAT") && transaction ? "END-OF-MESSAGE" : verb;
+    const from = verb === "MAIL" ? path : (transaction?.sender ?? "");
+    log("reject", { ...at, stage, reply, from, to: verb === "RCPT" ? path : "", helo });
+  }
+
+  /** Told once for a session, in Postfix's words, which fail2ban's stock filter counts. */
+  function deny({ from, helo }: Stranger, to: string): void {
+    stranger = undefined;
+    isDenied = true;
+    log("reject", { ...at, stage: "RCPT", reply: denied(to), from, to, helo });
+  }
+
+  /** Postfix would say so at RCPT: MAIL alone is told of when the session ends without a login. */
+  function noteStranger({ helo }: Session): void {
+    if (isDenied) return;
+    if (verb === "RCPT") deny(stranger ?? { from: "", helo }, path);
+    else if (verb === "MAIL") stranger ??= { from: path, helo };
+  }
+
+  return {
+    heard(line) {
+      verb = knownVerbOf(line) ?? "UNKNOWN";
+      path = pathIn(line);
+    },
+    answered(session, [first]) {
+      if (!first || (first.code >= 300 && first.code < 400)) return;
+      tally = counted(tally, verb, first.code < 400);
+      if (session.login || first.code === 235) stranger = undefined;
+      else if (first.code >= 400) noteStranger(session);
+      if (first.code >= 400) noteRefusal(session, first);
+    },
+    pipelined() {
+      if (!hasPipelined) log("pipelining", { ...at, stage: verb });
+      hasPipelined = true;
+    },
+    spokeEarly: (octets) => log("early-talker", { ...at, octets }),
+    secured(cipher) {
+      if (!cipher) return;
+      const { name, version } = cipher;
+      // Node does not tell the bits; all ciphers left have 128 or 256.
+      log("tls-inbound", { ...at, protocol: version, cipher: name, bits: name.includes("128") ? 128 : 256 });
+    },
+    handshakeFailed: (reason) => log("tls-inbound-failed", { ...at, reason }),
+    broke(event, stage) {
+      if (stage === "command") log(event, { ...at, stage: verb });
+      else if (stage === "message") log(event, { ...at, stage: "END-OF-MESSAGE" });
+      else log(event, { ...at, stage: verb, ...stage });
+    },
+    loginChanged: (login) => log("session-outdated", { ...at, login }),
+    closed() {
+      if (stranger) deny(stranger, "");
+      log("disconnect", { ...at, commands: formatTally(tally) });
+    },
+  };
+}
+
+/** The commands of a session counted, as Postfix's `disconnect` line shows them: `ehlo=2 auth=0/1 commands=2/3`. */
+
+interface Count {
+  readonly good: number;
+  readonly all: number;
+}
+
+export type Tally = ReadonlyMap<string, Count>;
+
+// Postfix's order.
+const shown = [
+  "EHLO",
+  "HELO",
+  "STARTTLS",
+  "AUTH",
+  "MAIL",
+  "RCPT",
+  "DATA",
+  "RSET",
+  "NOOP",
+  "VRFY",
+  "HELP",
+  "QUIT",
+];
+
+/** Counts one more; what is no verb of ours counts as "unknown". */
+export function counted(tally: Tally, verb: string, good: boolean): Tally {
+  const name = shown.includes(verb) ? verb : "unknown";
+  const before = tally.get(name) ?? { good: 0, all: 0 };
+  return new Map(tally).set(name, { good: before.good + (good ? 1 : 0), all: before.all + 1 });
+}
+
+export function formatTally(tally: Tally): string {
+  const rows = [...shown, "unknown"].flatMap((name) => {
+    const count = tally.get(name);
+    return count ? [`${name.toLowerCase()}=${share(count)}`] : [];
+  });
+  const total = [...tally.values()].reduce(
+    (sum, { good, all }) => ({ good: sum.good + good, all: sum.all + all }),
+    { good: 0, all: 0 },
+  );
+  return [...rows, `commands=${share(total)}`].join(" ");
+}
+
+const share = ({ good, all }: Count): string => (good === all ? `${all}` : `${good}/${all}`);
