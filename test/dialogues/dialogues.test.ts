@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { senderPolicy } from "../../src/server/submission/sender-policy.ts";
-import type { Submission } from "../../src/server/submission/session.ts";
+import type { SessionContext } from "../../src/server/submission/session.ts";
 import { connect } from "../server/submission/client.ts";
 import {
   type DiskFaults,
-  type Door,
-  openDoor,
+  openTestListener,
   quotaOf,
   type Stored,
+  type TestListener,
 } from "../server/submission/test-listener.ts";
 import { type Dialogue, firstAmiss, type Mail, matches, parseDialogues, type Step } from "./dialogue.ts";
 import { type Transcript, transcribed } from "./transcript.ts";
@@ -40,7 +40,7 @@ function manners({ words }: Dialogue): readonly Manner[] {
 
 async function run(dialogue: Dialogue, manner: Manner, file: string): Promise<void> {
   const { words } = dialogue;
-  const door = await openDoor(words.has("secure") ? "smtps" : "submission", ...settings(dialogue));
+  const door = await openTestListener(words.has("secure") ? "smtps" : "submission", ...settings(dialogue));
   const client = await connect(door.port, words.has("secure"));
   const transcript = transcribed(client);
   try {
@@ -55,7 +55,7 @@ async function run(dialogue: Dialogue, manner: Manner, file: string): Promise<vo
 
 const every = ["CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"] as const;
 
-function settings({ settings: given }: Dialogue): [Partial<Submission>, DiskFaults] {
+function settings({ settings: given }: Dialogue): [Partial<SessionContext>, DiskFaults] {
   const number = (name: string): number => Number(given.get(name));
   const policy = given.get("policy");
   const faults = ["draft", "write", "accept"].filter((name) => given.has(name));
@@ -149,7 +149,7 @@ async function trickle(talk: Transcript, octets: Buffer): Promise<void> {
   talk.note("C", octets);
 }
 
-function judge({ mails, logs, at }: Dialogue, door: Door, talk: Transcript, file: string): void {
+function judge({ mails, logs, at }: Dialogue, door: TestListener, talk: Transcript, file: string): void {
   const where = `${file}${at}`;
   const { stored, log } = door;
   const open = door.openDrafts();

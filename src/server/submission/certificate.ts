@@ -31,21 +31,25 @@ export interface Certificates extends Certificate {
 }
 
 /** A certificate with its chain, and its key: paths. */
-export interface PairOfFiles {
+export interface KeyPairFiles {
   readonly certificate: string;
   readonly key: string;
 }
 
-export interface Files extends PairOfFiles {
+export interface CertificateFiles extends KeyPairFiles {
   readonly "client-ca": string;
-  readonly more: readonly PairOfFiles[];
+  readonly more: readonly KeyPairFiles[];
 }
 
 /**
  * Reads the files. Throws a {@link Failure} of one line that names the file when one cannot be read, is not PEM, when
  * the two do not belong together. One that has expired is read all the same: who meets it judges.
  */
-export async function readCertificate({ more, "client-ca": ca, ...first }: Files): Promise<Certificates> {
+export async function readCertificate({
+  more,
+  "client-ca": ca,
+  ...first
+}: CertificateFiles): Promise<Certificates> {
   const pair = await readPair(first, ["tls.certificate", "tls.key"]);
   const others: Certificate[] = [];
   for (const files of more) others.push(await readPair(files, ["tls.more", "tls.more"]));
@@ -53,7 +57,7 @@ export async function readCertificate({ more, "client-ca": ca, ...first }: Files
 }
 
 async function readPair(
-  files: PairOfFiles,
+  files: KeyPairFiles,
   [certificateSetting, keySetting]: readonly [string, string],
 ): Promise<Certificate> {
   const cert = await readPem(files.certificate, certificateSetting);

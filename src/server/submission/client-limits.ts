@@ -3,7 +3,7 @@
  * change are settings; these are not.
  */
 
-export interface Patience {
+export interface ClientTimeouts {
   /** For the header in which a proxy names its client, in milliseconds. */
   readonly proxy: number;
   /** From the connection to the login, in milliseconds. */
@@ -18,7 +18,7 @@ export interface Patience {
   readonly wrongPassword: number;
 }
 
-export const standardPatience: Patience = {
+export const standardTimeouts: ClientTimeouts = {
   proxy: 3_000, // our choice; a proxy sends it together with the first packet
   login: 3 * 60_000, // Dovecot's choice, which ends a login that takes longer
   stressed: 10_000, // Postfix's choice, smtpd_timeout under stress
@@ -64,7 +64,12 @@ export const hops = 100;
  * Until when a sender of a message is waited for, in milliseconds: `octets` that came buy time at the lowest rate,
  * but never more than one command's time (Postfix counts in the same way).
  */
-export function extended(due: number, now: number, octets: number, { command, rate }: Patience): number {
+export function extendedDue(
+  due: number,
+  now: number,
+  octets: number,
+  { command, rate }: ClientTimeouts,
+): number {
   return Math.min(now + command, due + (octets / rate) * 1_000);
 }
 
@@ -82,7 +87,7 @@ export interface Deadline {
 }
 
 /** Calls `passed` when a deadline passes. `now` is in milliseconds since the epoch. */
-export function newDeadline(now: () => number, patience: Patience, passed: () => void): Deadline {
+export function newDeadline(now: () => number, timeouts: ClientTimeouts, expired: () => void): Deadline {
   let timer: NodeJS.Timeout | undefined;
   let due = Number.POSITIVE_INFINITY;
   let over = false;
@@ -104,7 +109,7 @@ export function newDeadline(now: () => number, patience: Patience, passed: () =>
       return;
     }
     timer = undefined;
-    passed();
+    expired();
   }
 
   return {
@@ -116,7 +121,7 @@ export function newDeadline(now: () => number, patience: Patience, passed: () =>
       wait();
     },
     extend(octets) {
-      due = extended(due, now(), octets, patience);
+      due = extendedDue(due, now(), octets, timeouts);
     },
     clear,
     end() {

@@ -8,7 +8,7 @@
 // What is looked for in a message's octets while they pass. A message whose lines could be read in two ways is the
 // stuff of SMTP smuggling, here or at some server behind us: it is refused, never mended.
 
-export interface Octets {
+export interface OctetScan {
   readonly size: number;
   /** Some are above 127. */
   readonly eightBit: boolean;
@@ -18,11 +18,11 @@ export interface Octets {
   readonly last: number;
 }
 
-export const noOctets: Octets = { size: 0, eightBit: false, last: 0 };
+export const emptyScan: OctetScan = { size: 0, eightBit: false, last: 0 };
 
 /** The octets `seen` and those of `chunk` behind them. */
-export function inspect(seen: Octets, chunk: Uint8Array): Octets {
-  let { eightBit, fault, last } = seen;
+export function scanOctets(before: OctetScan, chunk: Uint8Array): OctetScan {
+  let { eightBit, fault, last } = before;
   for (let at = 0; at < chunk.length; at++) {
     const octet = chunk[at] ?? 0;
     if (octet > 127) eightBit = true;
@@ -31,7 +31,7 @@ export function inspect(seen: Octets, chunk: Uint8Array): Octets {
     if (octet === nul) fault ??= "a NUL";
     last = octet;
   }
-  const size = seen.size + chunk.length;
+  const size = before.size + chunk.length;
   return fault ? { size, eightBit, last, fault } : { size, eightBit, last };
 }
 
@@ -45,7 +45,7 @@ const atOnce = 32_768;
  * `octets` with every line ended by CRLF, in at least one piece for each that comes. The last of them may be CRs whose
  * LF never came.
  */
-export async function* repaired(octets: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+export async function* repairLineEnds(octets: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   let held = 0;
   for await (const chunk of octets) {
     const next = chunk.find((octet) => octet !== cr && octet !== nul);

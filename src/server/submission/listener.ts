@@ -8,15 +8,15 @@ import { reply } from "../../smtp/reply.ts";
 import type { Door } from "../log/events.ts";
 import { log } from "../log/log.ts";
 import { turnedAway } from "./client-limits.ts";
-import { Connection, guarded, shutOut, stopping, tooMany } from "./connection.ts";
-import { isShort, type Visit } from "./limits/admission.ts";
-import { type ProxyHeader, takeProxyHeader } from "./proxy-protocol.ts";
-import { clientName, type Submission } from "./session.ts";
-import { newJournal } from "./session-log.ts";
+import { Connection, guarded, loginFrozen, serverStopping, tooManyConnections } from "./connection.ts";
+import { type Admission, isNearLimit } from "./limits/admission.ts";
+import { type ProxyHeaderResult, takeProxyHeader } from "./proxy-protocol.ts";
+import { clientName, type SessionContext } from "./session.ts";
+import { newSessionLog } from "./session-log.ts";
 import { type KeyPair, tlsOptions } from "./tls.ts";
 
 /** An address to listen on, or the number of a socket that systemd opened. */
-export type Place = { readonly host: string; readonly port: number } | { readonly fd: number };
+export type ListenAddress = { readonly host: string; readonly port: number } | { readonly fd: number };
 
 export interface Listener {
   readonly address: AddressInfo;
@@ -25,7 +25,7 @@ export interface Listener {
   /** Connections there are, those amid a handshake with them. */
   sessions(): number;
   /** Ends the sessions of `login` with 421; how many there were. */
-  expel(login: string): number;
+  endSessions(login: string): number;
   /**
    * Stops listening at once. Idle sessions hear 421; those with a transaction may finish it until `deadline`
    * (milliseconds since the epoch). Resolves when all are gone.
@@ -38,30 +38,30 @@ export interface Listener {
  * certificate that is none.
  */
 export async function listen(
-  door: Door,
-  place: Place,
+  listener: Door,
+  place: ListenAddress,
   pair: KeyPair,
-  submission: () => Submission,
+  context: () => SessionContext,
 ): Promise<Listener> {
-  const server = new Server(door, pair, submission);
-  const address = await bind(server, door, place);
-  const name = nameOf({ host: address.address, port: address.port });
+  const server = new SubmissionServer(listener, pair, context);
+  const address = await bind(server, listener, place);
+  const name = addressText({ host: address.address, port: address.port });
   server.on("error", (error: Error) =>
-    log("listener-trouble", { door, address: name, reason: errorText(error) }),
+    log("listener-trouble", { door: listener, address: name, reason: errorText(error) }),
   );
   return {
     address,
     replaceCertificate(renewed) {
       // Made, and found good, before the library drops the old context.
-      server.updateSecureContext(tlsOptions(door, renewed));
+      server.updateSecureContext(tlsOptions(listener, renewed));
     },
-    sessions: () => server.visits,
-    expel: (login) => server.expel(login),
+    sessions: () => server.connectionCount,
+    endSessions: (login) => server.endSessions(login),
     drain: (deadline) => server.drain(deadline),
   };
 }
 
-async function bind(server: Server, door: Door, place: Place): Promise<AddressInfo> {
+async function bind(server: SubmissionServer, listener: Door, place: ListenAddress): Promise<AddressInfo> {
   // [::] and 0.0.0.0 are two addresses in the configuration, so they are two here.
   const options = "fd" in place ? place : { ...place, ipv6Only: place.host.includes(":") };
   try {
@@ -70,18 +70,20 @@ async function bind(server: Server, door: Door, place: Place): Promise<AddressIn
     server.listen(options);
     await listening;
   } catch (error) {
-    throw new Failure(exitStatus.unavailable, cannotListen(door, nameOf(place), error), { cause: error });
+    throw new Failure(exitStatus.unavailable, cannotListen(listener, addressText(place), error), {
+      cause: error,
+    });
   }
   server.removeAllListeners("error");
   const address = server.server.address();
   if (address !== null && typeof address === "object") return address;
   throw new Failure(
     exitStatus.unavailable,
-    `${door}: ${nameOf(place)} is no TCP socket; mend the socket unit`,
+    `${listener}: ${addressText(place)} is no TCP socket; mend the socket unit`,
   );
 }
 
-const settingOf: Readonly<Record<Door, string>> = {
+const settingName: Readonly<Record<Door, string>> = {
   submission: "listen.submission",
   smtps: "listen.submissions",
 };
@@ -93,76 +95,86 @@ const advice: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: "this host has no such address; bring it up, or correct",
 };
 
-function cannotListen(door: Door, address: string, error: unknown): string {
+function cannotListen(listener: Door, address: string, error: unknown): string {
   const why = advice[errorCode(error)] ?? `${errorText(error)}; check`;
-  return `cannot listen on ${address}: ${why} ${settingOf[door]}`;
+  return `cannot listen on ${address}: ${why} ${settingName[listener]}`;
 }
 
-function nameOf(place: Place): string {
+function addressText(place: ListenAddress): string {
   if ("fd" in place) return `file descriptor ${place.fd}`;
   return place.host.includes(":") ? `[${place.host}]:${place.port}` : `${place.host}:${place.port}`;
 }
 
 // smtp-server's listener with our sessions in it: who may come in, and how all go out again.
 
-const tooManyOfYou = reply(421, "4.7.0", "Too many connections from your address, please try again later");
+const tooManyFromAddress = reply(
+  421,
+  "4.7.0",
+  "Too many connections from your address, please try again later",
+);
 
-type Entrance = Parameters<SMTPServer["_handleProxy"]>[1];
-type Upgraded = Parameters<SMTPServer["_upgrade"]>[1];
+type AcceptCallback = Parameters<SMTPServer["_handleProxy"]>[1];
+type UpgradeCallback = Parameters<SMTPServer["_upgrade"]>[1];
 
-export class Server extends SMTPServer {
-  readonly #door: Door;
-  readonly #submission: () => Submission;
-  readonly #visits = new Set<Visit>();
+export class SubmissionServer extends SMTPServer {
+  readonly #name: Door;
+  readonly #context: () => SessionContext;
+  readonly #admissions = new Set<Admission>();
   readonly #sessions = new Set<Connection>();
   /** Visits by what the library hands from one step to the next: the socket, then the connection's options. */
-  readonly #visitOf = new WeakMap<object, Visit>();
+  readonly #admissionOf = new WeakMap<object, Admission>();
   #draining = false;
 
   /** `submission` is asked anew for each client, so that a reload reaches those who come after it. */
-  constructor(door: Door, pair: KeyPair, submission: () => Submission) {
-    const { hostname: name } = submission();
+  constructor(listener: Door, pair: KeyPair, context: () => SessionContext) {
+    const { hostname: name } = context();
     // Half open: who sends all and shuts its side down still hears what became of its message.
-    super({ ...tlsOptions(door, pair), secure: door === "smtps", name, logger: false, allowHalfOpen: true });
-    this.#door = door;
-    this.#submission = submission;
+    super({
+      ...tlsOptions(listener, pair),
+      secure: listener === "smtps",
+      name,
+      logger: false,
+      allowHalfOpen: true,
+    });
+    this.#name = listener;
+    this.#context = context;
   }
 
   /** Connections there are, those amid a handshake with them. */
-  get visits(): number {
-    return this.#visits.size;
+  get connectionCount(): number {
+    return this.#admissions.size;
   }
 
   /** The library then closes at the end what still waits for a header. */
   override _expectsProxyHeader(socket: Socket): boolean {
-    return this.#submission().isProxy(addressOf(socket));
+    return this.#context().isProxy(addressOf(socket));
   }
 
   /** The first that sees a client, or a proxy. */
-  override _handleProxy(socket: Socket, next: Entrance): void {
+  override _handleProxy(socket: Socket, next: AcceptCallback): void {
     // Between here and the next listener an error would otherwise end the program; the socket is closed by it.
     socket.on("error", () => undefined);
     guarded(socket, () => {
       const address = addressOf(socket);
-      const { isProxy, patience } = this.#submission();
-      if (!isProxy(address)) this.#enter(socket, address, next);
+      const { isProxy, timeouts } = this.#context();
+      if (!isProxy(address)) this.#admit(socket, address, next);
       else {
-        void takeProxyHeader(socket, patience.proxy).then((header) =>
-          guarded(socket, () => this.#handedOver(socket, header, next)),
+        void takeProxyHeader(socket, timeouts.proxy).then((header) =>
+          guarded(socket, () => this.#takeProxied(socket, header, next)),
         );
       }
     });
   }
 
-  #handedOver(socket: Socket, header: ProxyHeader | undefined, next: Entrance): void {
+  #takeProxied(socket: Socket, header: ProxyHeaderResult | undefined, next: AcceptCallback): void {
     const proxy = addressOf(socket);
     if (header?.kind === "header" && !socket.destroyed) {
-      this.#enter(socket, plain(header.client ?? proxy), next);
+      this.#admit(socket, plainAddress(header.client ?? proxy), next);
       return;
     }
     if (header?.kind === "wrong") {
       log("proxy-refused", {
-        door: this.#door,
+        door: this.#name,
         client: clientName({ address: proxy }),
         reason: header.reason,
       });
@@ -171,28 +183,28 @@ export class Server extends SMTPServer {
     next(new Error("no client was handed over"));
   }
 
-  #enter(socket: Socket, address: string, next: Entrance): void {
-    const visit = this.#arrival(socket, address);
-    if (!visit) return;
-    const options = { id: "session", remoteAddress: visit.address };
-    this.#visitOf.set(options, visit);
-    this.#visitOf.set(socket, visit);
+  #admit(socket: Socket, address: string, next: AcceptCallback): void {
+    const admission = this.#decideAdmission(socket, address);
+    if (!admission) return;
+    const options = { id: "session", remoteAddress: admission.address };
+    this.#admissionOf.set(options, admission);
+    this.#admissionOf.set(socket, admission);
     next(null, options);
   }
 
   /** The handshake that comes before a session inside TLS. */
-  override _upgrade(socket: Socket, next: Upgraded): void {
-    const visit = this.#visitOf.get(socket);
-    const { now } = this.#submission();
+  override _upgrade(socket: Socket, next: UpgradeCallback): void {
+    const admission = this.#admissionOf.get(socket);
+    const { now } = this.#context();
     // The library's timeout starts anew with every octet. The upper socket: taking the lower one away crashes Node.
-    const late = setTimeout(
+    const timer = setTimeout(
       () => (this._pendingSockets.get(socket) ?? socket).destroy(),
-      (visit?.loginDue ?? 0) - now(),
+      (admission?.loginDue ?? 0) - now(),
     );
     super._upgrade(socket, (error, tlsSocket) => {
-      clearTimeout(late);
+      clearTimeout(timer);
       tlsSocket?.off("end", gone);
-      if (error && visit) guarded(socket, () => this.#handshakeFailed(visit, error.message));
+      if (error && admission) guarded(socket, () => this.#handshakeFailed(admission, error.message));
       next(error, tlsSocket);
     });
     // Half open is for those who speak SMTP: who shuts down amid a handshake is gone.
@@ -214,18 +226,18 @@ export class Server extends SMTPServer {
   }
 
   override connect(socket: Socket, options?: SMTPConnectionOptions | null): void {
-    const visit = options && this.#visitOf.get(options);
-    if (!visit) throw new Error("a client that came in by no door");
-    guarded(socket, () => this.#welcome(socket, visit));
+    const admission = options && this.#admissionOf.get(options);
+    if (!admission) throw new Error("a client that came in by no door");
+    guarded(socket, () => this.#startSession(socket, admission));
   }
 
-  #welcome(socket: Socket, visit: Visit): void {
-    const connection = new Connection(this, socket, visit, this.#submission());
-    visit.giveWay = () => guarded(socket, () => connection.giveWay());
+  #startSession(socket: Socket, admission: Admission): void {
+    const connection = new Connection(this, socket, admission, this.#context());
+    admission.evict = () => guarded(socket, () => connection.evict());
     this.connections.add(connection);
     this.#sessions.add(connection);
     void connection.done.then(() => this.#sessions.delete(connection));
-    if (this.#draining) connection.drain(stopping);
+    if (this.#draining) connection.drain(serverStopping);
     connection.init();
   }
 
@@ -234,82 +246,84 @@ export class Server extends SMTPServer {
     this.#draining = true;
     this.server.close();
     for (const socket of this._pendingSockets.values()) socket.destroy();
-    for (const session of this.#sessions) session.drain(stopping);
-    const late = setTimeout(
+    for (const session of this.#sessions) session.drain(serverStopping);
+    const timer = setTimeout(
       () => {
-        for (const session of this.#sessions) session.cut();
+        for (const session of this.#sessions) session.abort();
       },
-      Math.max(0, deadline - this.#submission().now()),
+      Math.max(0, deadline - this.#context().now()),
     );
     while (this.#sessions.size > 0) await Promise.all([...this.#sessions].map(({ done }) => done));
-    clearTimeout(late);
+    clearTimeout(timer);
   }
 
   /** Ends the sessions of `login`; how many there were. */
-  expel(login: string): number {
+  endSessions(login: string): number {
     const theirs = [...this.#sessions].filter((session) => session.login === login);
     for (const session of theirs) {
       const client = clientName({ address: session.remoteAddress });
-      log("session-frozen", { door: this.#door, client, login });
-      session.drain(shutOut);
-      session.cut();
+      log("session-frozen", { door: this.#name, client, login });
+      session.drain(loginFrozen);
+      session.abort();
     }
     return theirs.length;
   }
 
-  #handshakeFailed({ door, address, leave }: Visit, reason: string): void {
-    leave();
-    const journal = newJournal(door, address);
-    journal.handshakeFailed(reason);
-    journal.closed();
+  #handshakeFailed({ listener, address, release }: Admission, reason: string): void {
+    release();
+    const sessionLog = newSessionLog(listener, address);
+    sessionLog.handshakeFailed(reason);
+    sessionLog.closed();
   }
 
   /** Undefined for one too many to be told so. */
-  #arrival(socket: Socket, address: string): Visit | undefined {
-    const { now, patience, crowd, connections, connectionsPerAddress, descriptors } = this.#submission();
-    const at = { door: this.#door, client: clientName({ address }) };
+  #decideAdmission(socket: Socket, address: string): Admission | undefined {
+    const { now, timeouts, connectionTable, connections, connectionsPerAddress, descriptors } =
+      this.#context();
+    const at = { door: this.#name, client: clientName({ address }) };
     log("connect", at);
-    const { fromHere, all, admit, heard, known, leave } = crowd.enter(address);
-    const crowded = fromHere > connectionsPerAddress;
-    const short = isShort(socket, descriptors);
-    const isFull = short || crowd.admitted() >= connections;
-    const hasRoom = crowded || !isFull || crowd.makeRoom();
-    const refused = crowded || short || !hasRoom;
-    if (crowded) log("connection-limit", { ...at, count: fromHere });
-    else if (short) log("descriptors-short", { ...at, limit: descriptors });
+    const { fromNetwork, total, admit, active, loggedIn, release } = connectionTable.add(address);
+    const overAddressLimit = fromNetwork > connectionsPerAddress;
+    const isShort = isNearLimit(socket, descriptors);
+    const isFull = isShort || connectionTable.admitted() >= connections;
+    const hasRoom = overAddressLimit || !isFull || connectionTable.evictIdle();
+    const refused = overAddressLimit || isShort || !hasRoom;
+    if (overAddressLimit) log("connection-limit", { ...at, count: fromNetwork });
+    else if (isShort) log("descriptors-short", { ...at, limit: descriptors });
     else if (!hasRoom) log("connections-full", { ...at, limit: connections });
-    if (refused && all > connections + turnedAway) {
-      leave();
-      newJournal(this.#door, address).closed();
+    if (refused && total > connections + turnedAway) {
+      release();
+      newSessionLog(this.#name, address).closed();
       socket.destroy();
       return undefined;
     }
-    const visit: Visit = {
-      door: this.#door,
+    const admission: Admission = {
+      listener: this.#name,
       address,
-      loginDue: now() + patience.login,
-      isStressed: () => crowd.admitted() > connections / 2,
-      heard,
-      known,
-      giveWay: () => (this._pendingSockets.get(socket) ?? socket).destroy(),
-      refusal: crowded ? tooManyOfYou : refused ? tooMany : undefined,
-      leave: () => {
-        leave();
-        this.#visits.delete(visit);
+      loginDue: now() + timeouts.login,
+      isStressed: () => connectionTable.admitted() > connections / 2,
+      active,
+      loggedIn,
+      evict: () => (this._pendingSockets.get(socket) ?? socket).destroy(),
+      refusal: overAddressLimit ? tooManyFromAddress : refused ? tooManyConnections : undefined,
+      release: () => {
+        release();
+        this.#admissions.delete(admission);
       },
     };
-    this.#visits.add(visit);
+    this.#admissions.add(admission);
     if (!refused) {
       admit(() => {
         log("made-room", { ...at, limit: connections });
-        visit.giveWay();
+        admission.evict();
       });
     }
-    return visit;
+    return admission;
   }
 }
 
-const addressOf = ({ remoteAddress }: Socket): string => plain(remoteAddress ?? "::");
+const addressOf = ({ remoteAddress }: Socket): string => plainAddress(remoteAddress ?? "::");
 
 /** An IPv4 address without "::ffff:", an IPv6 one without its zone. */
-const plain = (address: string): string => address.replace(/^::ffff:(?=[\d.]+$)/i, "").split("%", 1)[0] ?? "";
+const plainAddress = (address: string): string =>
+  address.replace(/^::ffff:(?=[\d.]+$)/i, "").split("%", 1)[0] ?? "";

@@ -24,10 +24,13 @@ export interface RcptParameters {
 }
 
 /** Reads a value ("" where "=" or what follows it is missing); undefined where it is wrong. */
-type Reader<Values> = (value: string) => Partial<Values> | undefined;
-type Table<Values> = ReadonlyMap<string, Reader<Values>>;
+type ParameterReader<Values> = (value: string) => Partial<Values> | undefined;
+type ParameterTable<Values> = ReadonlyMap<string, ParameterReader<Values>>;
 
-export const mailParameters: Table<MailParameters> = new Map<string, Reader<MailParameters>>([
+export const mailParameters: ParameterTable<MailParameters> = new Map<
+  string,
+  ParameterReader<MailParameters>
+>([
   ["SIZE", (value) => (/^\d{1,20}$/.test(value) ? { size: Number(value) } : undefined)],
   // Noted from the octets themselves when they come, so that a client's mistake does no harm.
   ["BODY", (value) => (/^(?:7BIT|8BITMIME)$/i.test(value) ? {} : undefined)],
@@ -39,7 +42,10 @@ export const mailParameters: Table<MailParameters> = new Map<string, Reader<Mail
   ["REQUIRETLS", (value) => (value === "" ? { requireTls: true } : undefined)],
 ]);
 
-export const rcptParameters: Table<RcptParameters> = new Map<string, Reader<RcptParameters>>([
+export const rcptParameters: ParameterTable<RcptParameters> = new Map<
+  string,
+  ParameterReader<RcptParameters>
+>([
   ["NOTIFY", notify],
   ["ORCPT", orcpt],
 ]);
@@ -48,7 +54,7 @@ export const rcptParameters: Table<RcptParameters> = new Map<string, Reader<Rcpt
  * Reads what stands behind a path. An unknown keyword is answered 555 (RFC 5321 section 4.1.1.11), one given twice
  * or with a wrong value 501.
  */
-export function readParameters<Values>(table: Table<Values>, text: string): Partial<Values> | Reply {
+export function readParameters<Values>(table: ParameterTable<Values>, text: string): Partial<Values> | Reply {
   let values: Partial<Values> = {};
   const seen = new Set<string>();
   for (const word of text.split(/[ \t]+/).filter((part) => part !== "")) {

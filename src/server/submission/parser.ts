@@ -10,10 +10,10 @@ import { type Reply, reply } from "../../smtp/reply.ts";
 import { authLine, commandLine, swallowedLine } from "./client-limits.ts";
 
 /** What a line says, or the answer to one that cannot be read. */
-export type Line = string | Reply;
+export type CommandLine = string | Reply;
 
 /** Octets that are no lines. */
-export interface Raw {
+export interface RawOctets {
   readonly octets: number;
   /** Resolves when more can be taken. */
   readonly take: (piece: Buffer) => Promise<void>;
@@ -21,7 +21,7 @@ export interface Raw {
   readonly done: () => Promise<void>;
 }
 
-type Next = (error?: Error | null) => void;
+type WriteCallback = (error?: Error | null) => void;
 
 /** Pipelined commands after which other clients have their turn; the library's choice. */
 const inOneTurn = 100;
@@ -31,8 +31,8 @@ const nothing = Buffer.alloc(0);
 /** A ClientHello: somebody has taken the STARTTLS port for the other one (RFC 8446 section 5.1). */
 const handshakeRecord = 0x16;
 
-export class Lines extends SMTPStream {
-  readonly #take: (line: Line, more: boolean) => Promise<void>;
+export class CommandParser extends SMTPStream {
+  readonly #take: (line: CommandLine, more: boolean) => Promise<void>;
   readonly #inExchange: () => boolean;
   readonly #over: () => void;
   #open: Promise<void> = Promise.resolve();
@@ -40,24 +40,24 @@ export class Lines extends SMTPStream {
   /** A line that is too long: what is dropped of it, and its answer when it ends. */
   #excess: { readonly octets: number; readonly answer: Reply } | undefined;
 
-  #raw: { readonly of: Raw; readonly left: number } | undefined;
+  #raw: { readonly of: RawOctets; readonly left: number } | undefined;
 
   /** How far the message is from its end. */
-  #place: Place = atBeginning;
+  #state: DotState = atBeginning;
 
   /**
    * `take` gets one line after the other, the next one when it has resolved; `more` where octets behind the line are
    * there already. `over` is called when the client has shut its side down and all that it sent is done with.
    */
   constructor(
-    take: (line: Line, more: boolean) => Promise<void>,
+    take: (line: CommandLine, more: boolean) => Promise<void>,
     inExchange: () => boolean,
-    over: () => void,
+    ended: () => void,
   ) {
     super();
     this.#take = take;
     this.#inExchange = inExchange;
-    this.#over = over;
+    this.#over = ended;
   }
 
   /** Nothing is taken until the function returned is called; `writableLength` tells what waits. */
@@ -70,16 +70,16 @@ export class Lines extends SMTPStream {
   }
 
   override startDataMode(): ReturnType<SMTPStream["startDataMode"]> {
-    this.#place = atBeginning;
+    this.#state = atBeginning;
     return super.startDataMode();
   }
 
   /** What comes behind the line that is being read goes to `raw`. */
-  expectRaw(raw: Raw): void {
+  expectRaw(raw: RawOctets): void {
     this.#raw = { of: raw, left: raw.octets };
   }
 
-  override _write(chunk: Buffer, _encoding: unknown, next: Next): void {
+  override _write(chunk: Buffer, _encoding: unknown, next: WriteCallback): void {
     if (this._dataMode) {
       this._feedDataStream(chunk, next);
       return;
@@ -93,24 +93,24 @@ export class Lines extends SMTPStream {
   }
 
   /** Octets of a message; `next` is called when its reader can take more. */
-  override _feedDataStream(chunk: Buffer, next: Next): void {
+  override _feedDataStream(chunk: Buffer, next: WriteCallback): void {
     const stream = this._dataStream;
-    const { place, octets, rest } = unstuff(this.#place, chunk);
-    this.#place = place;
+    const { state, octets, rest } = unstuff(this.#state, chunk);
+    this.#state = state;
     this._countDataBytes(octets.length);
-    const taken = stream ? written(stream, octets) : Promise.resolve();
+    const taken = stream ? writeDrained(stream, octets) : Promise.resolve();
     if (rest) this._endDataMode(false, rest, next);
     else void this.#goOn(taken, next);
   }
 
-  override _final(next: Next): void {
+  override _final(next: WriteCallback): void {
     void this.#goOn(
       this.#open.then(() => this.#over()),
       next,
     );
   }
 
-  async #goOn(work: Promise<void>, next: Next): Promise<void> {
+  async #goOn(work: Promise<void>, next: WriteCallback): Promise<void> {
     try {
       await work;
     } catch (error) {
@@ -133,7 +133,7 @@ export class Lines extends SMTPStream {
       if (end < 0) return this.#hold(rest);
       const raw = rest.subarray(0, end + 1);
       rest = rest.subarray(end + 1);
-      const line = this.#excess?.answer ?? readLine(raw, this.#inExchange());
+      const line = this.#excess?.answer ?? readCommandLine(raw, this.#inExchange());
       this.#excess = undefined;
       await this.#take(line, rest.length > 0);
       if (count % inOneTurn === 0) await nextTurn();
@@ -141,7 +141,10 @@ export class Lines extends SMTPStream {
   }
 
   /** Hands octets over; gives those that are lines again. */
-  async #takeRaw({ of, left }: { readonly of: Raw; readonly left: number }, octets: Buffer): Promise<Buffer> {
+  async #takeRaw(
+    { of, left }: { readonly of: RawOctets; readonly left: number },
+    octets: Buffer,
+  ): Promise<Buffer> {
     const piece = octets.subarray(0, left);
     this.#raw = { of, left: left - piece.length };
     if (piece.length > 0) await of.take(piece);
@@ -174,7 +177,7 @@ export class Lines extends SMTPStream {
 }
 
 /** Writes to a stream; resolves when it takes more, or a reader that has enough has closed it. */
-export function written(stream: Writable, octets: Buffer): Promise<void> {
+export function writeDrained(stream: Writable, octets: Buffer): Promise<void> {
   if (!stream.writable || stream.write(octets)) return Promise.resolve();
   return new Promise((resolve) => {
     const go = (): void => {
@@ -188,7 +191,7 @@ export function written(stream: Writable, octets: Buffer): Promise<void> {
 }
 
 /** Reads one line with its LF. */
-export function readLine(raw: Buffer, inExchange: boolean): Line {
+export function readCommandLine(raw: Buffer, inExchange: boolean): CommandLine {
   const forAuth = inExchange || isAuth(raw);
   if (raw.length - 2 > (forAuth ? authLine : commandLine)) return tooLong(forAuth);
   if (raw[raw.length - 2] !== 13) return reply(500, "5.5.2", "Lines must end with CR LF, not with LF alone");
@@ -219,13 +222,13 @@ function tooLong(forAuth: boolean): Reply {
  */
 
 /** Where in `CRLF . CR` the octets end: nowhere, or behind its first, second, third or fourth. */
-export type Place = 0 | 1 | 2 | 3 | 4;
+export type DotState = 0 | 1 | 2 | 3 | 4;
 
 /** A message begins like a line. */
-export const atBeginning: Place = 2;
+export const atBeginning: DotState = 2;
 
 export interface Unstuffed {
-  readonly place: Place;
+  readonly state: DotState;
   /** The message's own octets. A dot and CR that may be its end are held back. */
   readonly octets: Buffer;
   /** What came behind the end of the message; undefined while that has not come. */
@@ -236,29 +239,29 @@ const [lf, cr, dot] = [10, 13, 46];
 const heldCr = Buffer.of(cr);
 
 /** Reads `chunk`, which follows what ended at `place`. */
-export function unstuff(before: Place, chunk: Buffer): Unstuffed {
+export function unstuff(before: DotState, chunk: Buffer): Unstuffed {
   const pieces: Buffer[] = [];
-  let place = before;
+  let state = before;
   let from = 0;
   for (let at = 0; at < chunk.length; at++) {
     const octet = chunk[at];
-    if (place === 4 && octet === lf) {
-      return { place: atBeginning, octets: Buffer.concat(pieces), rest: chunk.subarray(at + 1) };
+    if (state === 4 && octet === lf) {
+      return { state: atBeginning, octets: Buffer.concat(pieces), rest: chunk.subarray(at + 1) };
     }
-    if (place === 4) pieces.push(heldCr); // it ended no message
-    if (place === 2 && octet === dot) {
+    if (state === 4) pieces.push(heldCr); // it ended no message
+    if (state === 2 && octet === dot) {
       pieces.push(chunk.subarray(from, at));
       from = at + 1;
-      place = 3;
-    } else if (place === 3 && octet === cr) {
+      state = 3;
+    } else if (state === 3 && octet === cr) {
       from = at + 1;
-      place = 4;
+      state = 4;
     } else if (octet === cr) {
-      place = 1;
+      state = 1;
     } else {
-      place = place === 1 && octet === lf ? 2 : 0;
+      state = state === 1 && octet === lf ? 2 : 0;
     }
   }
   const last = chunk.subarray(from);
-  return { place, octets: pieces.length === 0 ? last : Buffer.concat([...pieces, last]) };
+  return { state, octets: pieces.length === 0 ? last : Buffer.concat([...pieces, last]) };
 }

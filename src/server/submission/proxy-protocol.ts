@@ -5,7 +5,7 @@ import { proxyHeader as longest } from "./client-limits.ts";
 // The header with which a proxy tells whose connection it hands over: the PROXY protocol of HAProxy, versions 1 (a
 // line) and 2 (octets). Pure and strict: what is not to the letter is no header, and there is no way to guess its end.
 
-export type ProxyHeader =
+export type ProxyHeaderResult =
   | { readonly kind: "unfinished" }
   | { readonly kind: "wrong"; readonly reason: string }
   /** So many octets; `client` is undefined where the proxy speaks for itself, or does not know for whom. */
@@ -17,10 +17,10 @@ const octetsBegin = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 /** Section 2.1 of the specification: the longest line, with its CRLF. */
 const longestLine = 107;
 
-const unfinished: ProxyHeader = { kind: "unfinished" };
+const unfinished: ProxyHeaderResult = { kind: "unfinished" };
 
 /** Reads the header that `octets` begin with. */
-export function readProxyHeader(octets: Buffer): ProxyHeader {
+export function readProxyHeader(octets: Buffer): ProxyHeaderResult {
   if (beginsLike(octets, lineBegins)) return readLine(octets);
   if (beginsLike(octets, octetsBegin)) return readOctets(octets);
   return wrong("neither version 1 nor 2");
@@ -35,7 +35,7 @@ function beginsLike(octets: Buffer, beginning: Buffer): boolean {
 const port = "(?:0|[1-9]\\d{0,4})";
 const known = new RegExp(`^PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (${port}) (${port})$`);
 
-function readLine(octets: Buffer): ProxyHeader {
+function readLine(octets: Buffer): ProxyHeaderResult {
   const end = octets.indexOf("\r\n");
   if (end < 0) return octets.length < longestLine ? unfinished : wrong("a line without end");
   const length = end + 2;
@@ -50,7 +50,7 @@ function readLine(octets: Buffer): ProxyHeader {
 }
 
 /** Version 2: the beginning, version and command, family and protocol, length, addresses, and what we do not read. */
-function readOctets(octets: Buffer): ProxyHeader {
+function readOctets(octets: Buffer): ProxyHeaderResult {
   if (octets.length < 16) return unfinished;
   const [command = 0, family = 0] = octets.subarray(12, 14);
   const length = 16 + octets.readUInt16BE(14);
@@ -74,18 +74,18 @@ function canonical(address: string): string {
   return new SocketAddress({ address, family: isIPv6(address) ? "ipv6" : "ipv4" }).address;
 }
 
-function wrong(reason: string): ProxyHeader {
+function wrong(reason: string): ProxyHeaderResult {
   return { kind: "wrong", reason };
 }
 
 /** An IP network; one address has a `prefix` of 32 or 128 bits. */
-export interface Network {
+export interface IpNetwork {
   readonly address: string;
   readonly prefix: number;
 }
 
 /** Whether an IP address, an IPv4 one without "::ffff:", is in one of `networks`. */
-export function within(networks: readonly Network[]): (address: string) => boolean {
+export function inNetworks(networks: readonly IpNetwork[]): (address: string) => boolean {
   const list = new BlockList();
   for (const { address, prefix } of networks) list.addSubnet(address, prefix, familyOf(address));
   return (address) => list.check(address, familyOf(address));
@@ -98,12 +98,12 @@ const familyOf = (address: string): "ipv6" | "ipv4" => (isIPv6(address) ? "ipv6"
  * Resolves with what was found, which is never "unfinished"; undefined where the proxy went away without a word, as
  * health checks do.
  */
-export function takeProxyHeader(socket: Socket, patience: number): Promise<ProxyHeader | undefined> {
+export function takeProxyHeader(socket: Socket, timeout: number): Promise<ProxyHeaderResult | undefined> {
   return new Promise((resolve) => {
     let octets = Buffer.alloc(0);
 
-    function end(found: ProxyHeader | undefined): void {
-      clearTimeout(late);
+    function end(found: ProxyHeaderResult | undefined): void {
+      clearTimeout(timer);
       socket.off("readable", read).off("end", gone).off("close", gone);
       resolve(found);
     }
@@ -122,7 +122,7 @@ export function takeProxyHeader(socket: Socket, patience: number): Promise<Proxy
 
     const gone = (): void =>
       end(octets.length === 0 ? undefined : { kind: "wrong", reason: "an end amid it" });
-    const late = setTimeout(() => end({ kind: "wrong", reason: "it did not come in time" }), patience);
+    const timer = setTimeout(() => end({ kind: "wrong", reason: "it did not come in time" }), timeout);
     socket.on("readable", read).on("end", gone).on("close", gone);
   });
 }

@@ -8,31 +8,31 @@ import { log, logBug } from "../log/log.ts";
 import type { Draft, NewEnvelope } from "../spool/spool.ts";
 import type { Deadline } from "./client-limits.ts";
 import * as limits from "./client-limits.ts";
-import { authorObjection, type Submitter, withAuthor } from "./header/author.ts";
+import { authorRefusal, completeAuthor, type Submitter } from "./header/author.ts";
 import { fixHeader, receivedField } from "./header/fixups.ts";
-import { isTlsOptional, newHead, readOpening } from "./header/reader.ts";
-import type { Bill, Charge } from "./limits/quota.ts";
-import { inspect, noOctets, type Octets, repaired } from "./line-ends.ts";
-import { type Raw, written } from "./parser.ts";
+import { isTlsOptional, newHeaderBuffer, readHeader } from "./header/reader.ts";
+import type { QuotaRequest, QuotaReservation } from "./limits/quota.ts";
+import { emptyScan, type OctetScan, repairLineEnds, scanOctets } from "./line-ends.ts";
+import { type RawOctets, writeDrained } from "./parser.ts";
 import {
-  type Chunk,
+  type BdatChunk,
   clientName,
-  type Login,
-  type Session,
-  type Submission,
-  type Transaction,
+  type SessionContext,
+  type SessionLogin,
+  type SubmissionSession,
+  type SubmissionTransaction,
 } from "./session.ts";
 import { tooLarge } from "./transaction.ts";
 
 /** What is known when DATA comes. */
-export interface Mail {
-  readonly session: Session;
-  readonly login: Login;
-  readonly transaction: Transaction;
+export interface MessageContext {
+  readonly session: SubmissionSession;
+  readonly login: SessionLogin;
+  readonly transaction: SubmissionTransaction;
   readonly cipher: string;
 }
 
-export interface Outcome {
+export interface ReceiveResult {
   readonly reply: Reply;
   /** The client is still sending what nobody wants: there is no going on with it. */
   readonly hangUp?: true;
@@ -40,45 +40,45 @@ export interface Outcome {
 
 /** A reply where the spool has no room for a message of `octets`, before the client sends it in vain. */
 export async function noRoom(
-  { spool, reserve }: Submission,
-  session: Session,
+  { spool, reserve }: SessionContext,
+  session: SubmissionSession,
   octets: number,
 ): Promise<Reply | undefined> {
-  const free = await held(session, () => spool.free());
+  const free = await trySpool(session, () => spool.free());
   if ("code" in free) return free;
   const enough = free.octets >= octets + reserve.octets && free.inodes >= 2 + reserve.inodes; // a body, an envelope
-  return enough ? undefined : full;
+  return enough ? undefined : spoolFull;
 }
 
 /** A draft for the message that `bill` is about, or the reply to DATA where the limits or the spool have none to give. */
 export async function openDraft(
-  { spool, quota }: Submission,
-  session: Session,
-  bill: Bill,
+  { spool, quota }: SessionContext,
+  session: SubmissionSession,
+  request: QuotaRequest,
 ): Promise<Draft | Reply> {
-  const charge = quota.charge(bill);
-  if ("code" in charge) return charge;
-  const draft = await held(session, () => spool.draft());
-  if ("code" in draft) charge.settle(false);
-  return "code" in draft ? draft : charged(draft, charge);
+  const reservation = quota.reserve(request);
+  if ("code" in reservation) return reservation;
+  const draft = await trySpool(session, () => spool.draft());
+  if ("code" in draft) reservation.settle(false);
+  return "code" in draft ? draft : withReservation(draft, reservation);
 }
 
 /** The draft, whose end settles `charge`. */
-function charged(draft: Draft, charge: Charge): Draft {
+function withReservation(draft: Draft, reservation: QuotaReservation): Draft {
   return {
     id: draft.id,
     write: (octets) => draft.write(octets),
     async accept(envelope) {
       try {
         const promised = await draft.accept(envelope);
-        charge.settle(true);
+        reservation.settle(true);
         return promised;
       } finally {
-        charge.settle(false); // no longer of account where it was accepted
+        reservation.settle(false); // no longer of account where it was accepted
       }
     },
     discard() {
-      charge.settle(false);
+      reservation.settle(false);
       return draft.discard();
     },
   };
@@ -91,50 +91,50 @@ function charged(draft: Draft, charge: Charge): Draft {
  */
 export async function receive(
   octets: AsyncIterable<Buffer>,
-  mail: Mail,
+  mail: MessageContext,
   draft: Draft,
-  submission: Submission,
-): Promise<Outcome | undefined> {
-  const intake = newIntake(mail, draft, submission);
-  let seen = noOctets;
+  context: SessionContext,
+): Promise<ReceiveResult | undefined> {
+  const writer = newMessageWriter(mail, draft, context);
+  let scan = emptyScan;
   let refusal: Reply | undefined;
-  let came = 0;
+  let received = 0;
   const counted = async function* (): AsyncGenerator<Buffer, void> {
     for await (const chunk of octets) {
-      came += chunk.length;
+      received += chunk.length;
       yield chunk;
     }
   };
   try {
     // Repair holds back CRs, as many as come: the end of patience counts what came, too.
-    for await (const chunk of submission.lineEnds === "repair" ? repaired(counted()) : octets) {
-      seen = inspect(seen, chunk);
-      refusal ??= objection(seen, submission.messageSize) ?? (await intake.write(chunk));
-      if (Math.max(seen.size, came) > submission.messageSize + limits.swallowedMessage) {
-        await intake.discard();
-        return { reply: tooLarge(submission.messageSize), hangUp: true };
+    for await (const chunk of context.lineEnds === "repair" ? repairLineEnds(counted()) : octets) {
+      scan = scanOctets(scan, chunk);
+      refusal ??= octetsRefusal(scan, context.messageSize) ?? (await writer.write(chunk));
+      if (Math.max(scan.size, received) > context.messageSize + limits.swallowedMessage) {
+        await writer.discard();
+        return { reply: tooLarge(context.messageSize), hangUp: true };
       }
     }
   } catch (error) {
-    await intake.discard();
-    if (!gone.includes(errorCode(error))) throw error;
+    await writer.discard();
+    if (!clientGone.includes(errorCode(error))) throw error;
     return undefined;
   }
-  refusal ??= await intake.end();
-  if (submission.isFrozen(mail.login.name)) refusal = shutOut; // it was frozen while the message came
+  refusal ??= await writer.end();
+  if (context.isFrozen(mail.login.name)) refusal = frozenLogin; // it was frozen while the message came
   if (refusal) {
-    await intake.discard();
+    await writer.discard();
     return { reply: refusal };
   }
-  return { reply: await accept(mail, draft, intake.told(), seen, submission) };
+  return { reply: await accept(mail, draft, writer.headerFacts(), scan, context) };
 }
 
 /** How a message ends whose client went away: Node's word for it, and smtp-server's. */
-const gone: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNECTION"];
+const clientGone: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNECTION"];
 
-const shutOut = reply(550, "5.7.13", "This login is disabled; please ask the people who run this server");
+const frozenLogin = reply(550, "5.7.13", "This login is disabled; please ask the people who run this server");
 
-function objection({ size, fault }: Octets, messageSize: number): Reply | undefined {
+function octetsRefusal({ size, fault }: OctetScan, messageSize: number): Reply | undefined {
   if (fault) {
     return reply(
       550,
@@ -146,43 +146,43 @@ function objection({ size, fault }: Octets, messageSize: number): Reply | undefi
 }
 
 /** A message on its way into a draft: the header is gathered and mended, the body passes. */
-interface Intake {
+interface MessageWriter {
   write(chunk: Buffer): Promise<Reply | undefined>;
   /** For a message that is header only. */
   end(): Promise<Reply | undefined>;
   discard(): Promise<void>;
-  told(): Told;
+  headerFacts(): HeaderFacts;
 }
 
 /** What the header says. */
-interface Told {
+interface HeaderFacts {
   readonly messageId: string;
   readonly tlsOptional: boolean;
 }
 
-function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
-  const head = newHead();
+function newMessageWriter(mail: MessageContext, draft: Draft, context: SessionContext): MessageWriter {
+  const buffer = newHeaderBuffer();
   let inHeader = true;
-  let told: Told = { messageId: "", tlsOptional: false };
+  let facts: HeaderFacts = { messageId: "", tlsOptional: false };
 
   const store = async (octets: Uint8Array): Promise<Reply | undefined> => {
-    const trouble = await held(mail.session, () => draft.write(octets), draft.id);
+    const trouble = await trySpool(mail.session, () => draft.write(octets), draft.id);
     return trouble && "code" in trouble ? trouble : undefined;
   };
 
   async function storeHead(octets: Buffer, rest: Buffer): Promise<Reply | undefined> {
     inHeader = false;
-    const { now, hostname, senders } = submission;
+    const { now, hostname, senders } = context;
     const time = now();
-    const opening = readOpening(octets.toString("latin1"));
-    const fields = withAuthor(opening.fields, submitter(mail), senders);
+    const header = readHeader(octets.toString("latin1"));
+    const fields = completeAuthor(header.fields, submitter(mail), senders);
     const fixed = fixHeader(fields, { hostname, id: draft.id, time });
     if ("code" in fixed) return fixed;
-    const foreign = authorObjection(fields, mail.login.name, senders);
-    if (foreign) return foreign;
-    told = { messageId: fixed.messageId, tlsOptional: isTlsOptional(fields) };
-    const trace = receivedField(passage(mail, draft.id, time, submission));
-    const text = opening.text === "" ? "" : `\r\n${opening.text}`;
+    const authorObjection = authorRefusal(fields, mail.login.name, senders);
+    if (authorObjection) return authorObjection;
+    facts = { messageId: fixed.messageId, tlsOptional: isTlsOptional(fields) };
+    const trace = receivedField(receivedInfo(mail, draft.id, time, context));
+    const text = header.text === "" ? "" : `\r\n${header.text}`;
     return store(
       Buffer.concat([Buffer.from(trace + fixed.added), Buffer.from(fixed.kept + text, "latin1"), rest]),
     );
@@ -191,34 +191,39 @@ function newIntake(mail: Mail, draft: Draft, submission: Submission): Intake {
   return {
     async write(chunk) {
       if (!inHeader) return store(chunk);
-      const whole = head.add(chunk);
+      const whole = buffer.add(chunk);
       if (whole) return storeHead(whole.octets.subarray(0, whole.end), whole.octets.subarray(whole.end));
-      const octets = head.octets();
+      const octets = buffer.octets();
       if (octets.length <= limits.header) return undefined;
       const line = octets.lastIndexOf("\r\n") + 2; // a text of one long paragraph may have no header either
-      const { text } = readOpening(octets.toString("latin1", 0, line));
+      const { text } = readHeader(octets.toString("latin1", 0, line));
       if (text !== "") return storeHead(octets.subarray(0, line), octets.subarray(line));
       return reply(552, "5.3.4", `The header is too large, the limit is ${limits.header} octets`);
     },
-    end: async () => (inHeader ? storeHead(head.octets(), Buffer.alloc(0)) : undefined),
+    end: async () => (inHeader ? storeHead(buffer.octets(), Buffer.alloc(0)) : undefined),
     discard: async () => {
-      await held(mail.session, () => draft.discard(), draft.id);
+      await trySpool(mail.session, () => draft.discard(), draft.id);
     },
-    told: () => told,
+    headerFacts: () => facts,
   };
 }
 
-const submitter = ({ login, transaction }: Mail): Submitter => ({
+const submitter = ({ login, transaction }: MessageContext): Submitter => ({
   login: login.name,
   sender: transaction.sender,
   smtputf8: transaction.parameters.smtputf8 ?? false,
 });
 
-function passage({ session, transaction, cipher }: Mail, id: string, time: number, submission: Submission) {
+function receivedInfo(
+  { session, transaction, cipher }: MessageContext,
+  id: string,
+  time: number,
+  context: SessionContext,
+) {
   const [recipient, ...others] = transaction.recipients;
   return {
-    hostname: submission.hostname,
-    ...(submission.clientAddressInMail ? { client: session } : {}),
+    hostname: context.hostname,
+    ...(context.clientAddressInMail ? { client: session } : {}),
     cipher,
     smtputf8: transaction.parameters.smtputf8 ?? false,
     id,
@@ -229,31 +234,31 @@ function passage({ session, transaction, cipher }: Mail, id: string, time: numbe
 
 /** Makes the promise, notes it, and gives the 250 that may now be said. */
 async function accept(
-  mail: Mail,
+  mail: MessageContext,
   draft: Draft,
-  { messageId, tlsOptional }: Told,
-  { eightBit }: Octets,
-  submission: Submission,
+  { messageId, tlsOptional }: HeaderFacts,
+  { eightBit }: OctetScan,
+  context: SessionContext,
 ): Promise<Reply> {
   const { session, login } = mail;
-  const envelope = await held(
+  const envelope = await trySpool(
     session,
-    () => draft.accept({ ...newEnvelope(mail, tlsOptional, submission.now()), eightBit }),
+    () => draft.accept({ ...newEnvelope(mail, tlsOptional, context.now()), eightBit }),
     draft.id,
   );
   if ("code" in envelope) return envelope;
   const { id, sender, size, recipients } = envelope;
-  const at = { door: session.door, client: clientName(session) };
+  const at = { door: session.listener, client: clientName(session) };
   log("client", { ...at, id, mechanism: login.mechanism, login: login.name });
   log("message-id", { id, messageId });
   log("queued", { id, from: sender, size, recipients: recipients.length });
-  submission.accepted(envelope);
+  context.accepted(envelope);
   return reply(250, "2.0.0", `Ok: queued as ${id}`);
 }
 
 /** RFC 8689 section 4.1: the parameter counts more than the field. */
 function newEnvelope(
-  { login, transaction }: Mail,
+  { login, transaction }: MessageContext,
   tlsOptional: boolean,
   now: number,
 ): Omit<NewEnvelope, "eightBit"> {
@@ -274,11 +279,11 @@ function newEnvelope(
   };
 }
 
-const full = reply(452, "4.3.1", "There is no room for the message now, please try again later");
+const spoolFull = reply(452, "4.3.1", "There is no room for the message now, please try again later");
 
 /** Does something with the spool. What the disk refuses becomes a log line and a reply that says "later". */
-async function held<Result>(
-  session: Session,
+async function trySpool<Result>(
+  session: SubmissionSession,
   work: () => Promise<Result>,
   id?: string,
 ): Promise<Result | Reply> {
@@ -288,10 +293,10 @@ async function held<Result>(
     const code = errorCode(error);
     if (code === "") logBug("submission, spool", error);
     else {
-      const at = { door: session.door, client: clientName(session) };
+      const at = { door: session.listener, client: clientName(session) };
       log("not-stored", { ...at, ...(id === undefined ? {} : { id }), reason: errorText(error) });
     }
-    if (code === "ENOSPC" || code === "EDQUOT") return full;
+    if (code === "ENOSPC" || code === "EDQUOT") return spoolFull;
     return reply(451, "4.3.0", "The message could not be stored, please try again later");
   }
 }
@@ -299,20 +304,20 @@ async function held<Result>(
 // What the ways to hand a message over have in common, DATA and BDAT: how it begins, and what it comes through.
 
 /** What a message is taken into; or the reply where it cannot be stored. */
-export async function begin(
-  session: Session,
-  submission: Submission,
-): Promise<{ readonly mail: Mail; readonly draft: Draft } | Reply> {
+export async function beginMessage(
+  session: SubmissionSession,
+  context: SessionContext,
+): Promise<{ readonly mail: MessageContext; readonly draft: Draft } | Reply> {
   const { login, transaction, cipher } = session;
   if (!login || !transaction || cipher === undefined) throw new Error("a message without a transaction");
-  const draft = await openDraft(submission, session, transaction.bill);
+  const draft = await openDraft(context, session, transaction.quotaRequest);
   return "code" in draft ? draft : { mail: { session, login, transaction, cipher }, draft };
 }
 
 const crlf = Buffer.from("\r\n");
 
 /** The message's octets, each of which buys the client some time. By BDAT it may end amid a line; here it does not. */
-export async function* paced(
+export async function* withDeadline(
   stream: AsyncIterable<Buffer>,
   deadline: Deadline,
 ): AsyncGenerator<Buffer, void> {
@@ -327,23 +332,23 @@ export async function* paced(
 }
 
 /** What chunks go into, shaped as the library's own. */
-export const newStream = (): SMTPServerDataStream =>
+export const newChunkStream = (): SMTPServerDataStream =>
   Object.assign(new PassThrough(), { byteLength: 0, sizeExceeded: false });
 
 /** The octets of a chunk: into `stream`, or nowhere where there is none. `done` is called behind them. */
-export function rawFor(
-  { octets, isLast }: Chunk,
+export function chunkOctets(
+  { octets, isLast }: BdatChunk,
   stream: SMTPServerDataStream | undefined,
   deadline: Deadline,
   done: () => Promise<void>,
-): Raw {
+): RawOctets {
   return {
     octets,
     async take(piece) {
       if (!stream) return; // and it buys no time
       deadline.extend(piece.length);
       stream.byteLength += piece.length;
-      await written(stream, piece);
+      await writeDrained(stream, piece);
     },
     async done() {
       if (isLast) stream?.end();

@@ -20,7 +20,7 @@ export interface Senders {
 }
 
 /** More addresses than this make no readable refusal, nor fit a reply line (RFC 5321 section 4.5.3.1.5). */
-const named = 4;
+const mostNamed = 4;
 
 /** The rule for a site: its `policy`, the mail `domain` of its logins, and who else may use which address. */
 export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Aliases): Senders {
@@ -41,15 +41,15 @@ export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Alia
     const given = [...aliases]
       .filter(([, logins]) => logins.has(login.toLowerCase()))
       .map(([address]) => address);
-    const more = given.length > named ? [`${given.length - named} more`] : [];
-    return [main, ...given.slice(0, named), ...more].join(", ");
+    const more = given.length > mostNamed ? [`${given.length - mostNamed} more`] : [];
+    return [main, ...given.slice(0, mostNamed), ...more].join(", ");
   }
 
   return { mayUse, ownAddress: own, describe };
 }
 
 /** Refuses `address` to `login` and says what would do (RFC 6409 section 6.1). `where` is where the address stood. */
-export function notYours(senders: Senders, login: string, address: string, where: string): Reply {
+export function senderRefusal(senders: Senders, login: string, address: string, where: string): Reply {
   const allowed = senders.describe(login).slice(0, 250);
   return reply(550, "5.7.1", `${short(login)} may not send as ${short(address)}${where}, but as: ${allowed}`);
 }

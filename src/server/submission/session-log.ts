@@ -2,26 +2,26 @@
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Door } from "../log/events.ts";
 import { log } from "../log/log.ts";
-import { clientName, type Session } from "./session.ts";
+import { clientName, type SubmissionSession } from "./session.ts";
 import { knownVerbOf } from "./verbs.ts";
 
 /** What a session was about: a command, a message that was coming, or one that had come. */
-export type Stage = "command" | "message" | { readonly octets: number };
+export type SessionStage = "command" | "message" | { readonly octets: number };
 
-export interface Journal {
+export interface SessionLog {
   /** A command came. */
-  heard(line: string): void;
+  command(line: string): void;
   /** It was answered so, in the session as it was before. */
-  answered(session: Session, say: readonly Reply[]): void;
+  answered(session: SubmissionSession, replies: readonly Reply[]): void;
   /** More came behind the command before its answer could be known; told once. */
   pipelined(): void;
   /** It had sent so many octets before it was greeted. */
-  spokeEarly(octets: number): void;
+  earlyTalker(octets: number): void;
   /** Not where there is no cipher. */
   secured(cipher: { readonly name: string; readonly version: string } | undefined): void;
   handshakeFailed(reason: string): void;
   /** How the session went off its way. */
-  broke(event: "connection-lost" | "timeout" | "too-many-errors", stage: Stage): void;
+  aborted(event: "connection-lost" | "timeout" | "too-many-errors", stage: SessionStage): void;
   /** What let the login in is gone from the password file. */
   loginChanged(login: string): void;
   closed(): void;
@@ -35,26 +35,26 @@ function pathIn(line: string): string {
   return close < 0 ? "" : line.slice(open + 1, Math.min(close, open + 321));
 }
 
-interface Stranger {
+interface RelayAttempt {
   readonly from: string;
   readonly helo: string;
 }
 
-const denied = (to: string): Reply => reply(554, "5.7.1", `<${to}>: Relay access denied`);
+const relayDenied = (to: string): Reply => reply(554, "5.7.1", `<${to}>: Relay access denied`);
 
 /** The journal of the client at `address`, whom the log calls as Postfix calls one without a name. */
-export function newJournal(door: Door, address: string): Journal {
-  const at = { door, client: clientName({ address }) };
-  let tally: Tally = new Map();
+export function newSessionLog(listener: Door, address: string): SessionLog {
+  const at = { door: listener, client: clientName({ address }) };
+  let counts: CommandCounts = new Map();
   let verb = "CONNECT";
   let hasPipelined = false;
   let path = "";
   /** Asked for mail to be taken without a login, and was not told of yet: from whom. */
-  let stranger: Stranger | undefined;
-  let isDenied = false;
+  let relayAttempt: RelayAttempt | undefined;
+  let isReported = false;
 
   /** RFC 6409 section 5.2: refusals of mail. The limit of recipients is told once and not for each. */
-  function noteRefusal({ login, transaction, helo }: Session, reply: Reply): void {
+  function noteRefusal({ login, transaction, helo }: SubmissionSession, reply: Reply): void {
     if (!login || !["MAIL", "RCPT", "DATA", "BDAT"].includes(verb) || (transaction?.overshoot ?? 0) > 0)
       return;
     const stage = (verb === "DATA" || verb === "BDAT") && transaction ? "END-OF-MESSAGE" : verb;
@@ -63,36 +63,36 @@ export function newJournal(door: Door, address: string): Journal {
   }
 
   /** Told once for a session, in Postfix's words, which fail2ban's stock filter counts. */
-  function deny({ from, helo }: Stranger, to: string): void {
-    stranger = undefined;
-    isDenied = true;
-    log("reject", { ...at, stage: "RCPT", reply: denied(to), from, to, helo });
+  function deny({ from, helo }: RelayAttempt, to: string): void {
+    relayAttempt = undefined;
+    isReported = true;
+    log("reject", { ...at, stage: "RCPT", reply: relayDenied(to), from, to, helo });
   }
 
   /** Postfix would say so at RCPT: MAIL alone is told of when the session ends without a login. */
-  function noteStranger({ helo }: Session): void {
-    if (isDenied) return;
-    if (verb === "RCPT") deny(stranger ?? { from: "", helo }, path);
-    else if (verb === "MAIL") stranger ??= { from: path, helo };
+  function noteRelayAttempt({ helo }: SubmissionSession): void {
+    if (isReported) return;
+    if (verb === "RCPT") deny(relayAttempt ?? { from: "", helo }, path);
+    else if (verb === "MAIL") relayAttempt ??= { from: path, helo };
   }
 
   return {
-    heard(line) {
+    command(line) {
       verb = knownVerbOf(line) ?? "UNKNOWN";
       path = pathIn(line);
     },
     answered(session, [first]) {
       if (!first || (first.code >= 300 && first.code < 400)) return;
-      tally = counted(tally, verb, first.code < 400);
-      if (session.login || first.code === 235) stranger = undefined;
-      else if (first.code >= 400) noteStranger(session);
+      counts = withCommand(counts, verb, first.code < 400);
+      if (session.login || first.code === 235) relayAttempt = undefined;
+      else if (first.code >= 400) noteRelayAttempt(session);
       if (first.code >= 400) noteRefusal(session, first);
     },
     pipelined() {
       if (!hasPipelined) log("pipelining", { ...at, stage: verb });
       hasPipelined = true;
     },
-    spokeEarly: (octets) => log("early-talker", { ...at, octets }),
+    earlyTalker: (octets) => log("early-talker", { ...at, octets }),
     secured(cipher) {
       if (!cipher) return;
       const { name, version } = cipher;
@@ -100,30 +100,30 @@ export function newJournal(door: Door, address: string): Journal {
       log("tls-inbound", { ...at, protocol: version, cipher: name, bits: name.includes("128") ? 128 : 256 });
     },
     handshakeFailed: (reason) => log("tls-inbound-failed", { ...at, reason }),
-    broke(event, stage) {
+    aborted(event, stage) {
       if (stage === "command") log(event, { ...at, stage: verb });
       else if (stage === "message") log(event, { ...at, stage: "END-OF-MESSAGE" });
       else log(event, { ...at, stage: verb, ...stage });
     },
     loginChanged: (login) => log("session-outdated", { ...at, login }),
     closed() {
-      if (stranger) deny(stranger, "");
-      log("disconnect", { ...at, commands: formatTally(tally) });
+      if (relayAttempt) deny(relayAttempt, "");
+      log("disconnect", { ...at, commands: formatCounts(counts) });
     },
   };
 }
 
 /** The commands of a session counted, as Postfix's `disconnect` line shows them: `ehlo=2 auth=0/1 commands=2/3`. */
 
-interface Count {
+interface CommandCount {
   readonly good: number;
   readonly all: number;
 }
 
-export type Tally = ReadonlyMap<string, Count>;
+export type CommandCounts = ReadonlyMap<string, CommandCount>;
 
 // Postfix's order.
-const shown = [
+const countedVerbs = [
   "EHLO",
   "HELO",
   "STARTTLS",
@@ -139,22 +139,22 @@ const shown = [
 ];
 
 /** Counts one more; what is no verb of ours counts as "unknown". */
-export function counted(tally: Tally, verb: string, good: boolean): Tally {
-  const name = shown.includes(verb) ? verb : "unknown";
-  const before = tally.get(name) ?? { good: 0, all: 0 };
-  return new Map(tally).set(name, { good: before.good + (good ? 1 : 0), all: before.all + 1 });
+export function withCommand(counts: CommandCounts, verb: string, good: boolean): CommandCounts {
+  const name = countedVerbs.includes(verb) ? verb : "unknown";
+  const before = counts.get(name) ?? { good: 0, all: 0 };
+  return new Map(counts).set(name, { good: before.good + (good ? 1 : 0), all: before.all + 1 });
 }
 
-export function formatTally(tally: Tally): string {
-  const rows = [...shown, "unknown"].flatMap((name) => {
-    const count = tally.get(name);
-    return count ? [`${name.toLowerCase()}=${share(count)}`] : [];
+export function formatCounts(counts: CommandCounts): string {
+  const rows = [...countedVerbs, "unknown"].flatMap((name) => {
+    const count = counts.get(name);
+    return count ? [`${name.toLowerCase()}=${countText(count)}`] : [];
   });
-  const total = [...tally.values()].reduce(
+  const total = [...counts.values()].reduce(
     (sum, { good, all }) => ({ good: sum.good + good, all: sum.all + all }),
     { good: 0, all: 0 },
   );
-  return [...rows, `commands=${share(total)}`].join(" ");
+  return [...rows, `commands=${countText(total)}`].join(" ");
 }
 
-const share = ({ good, all }: Count): string => (good === all ? `${all}` : `${good}/${all}`);
+const countText = ({ good, all }: CommandCount): string => (good === all ? `${all}` : `${good}/${all}`);

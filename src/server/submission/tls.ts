@@ -27,10 +27,10 @@ const ciphers = [
 ].join(":");
 
 /** What TLS is to be like at a door. Throws what is wrong with the pair: no PEM, or a key of another certificate. */
-export function tlsOptions(door: Door, { key, cert, clientCa = "", others = [], hosts = [] }: KeyPair) {
+export function tlsOptions(listener: Door, { key, cert, clientCa = "", others = [], hosts = [] }: KeyPair) {
   // RFC 8314 section 4.2: inside TLS from the first octet only. Whoever has no certificate, or none of theirs, is
   // welcome to log in with a password.
-  const isAsking = door === "smtps" && clientCa !== "";
+  const isAsking = listener === "smtps" && clientCa !== "";
   const options = {
     key,
     cert,
@@ -51,23 +51,23 @@ export function tlsOptions(door: Door, { key, cert, clientCa = "", others = [], 
   return { ...options, sniOptions };
 }
 
-export interface Channel {
+export interface TlsChannel {
   /** IANA's name of the TLS cipher. */
   readonly cipher: string;
   /** The octets of tls-exporter (RFC 9266 section 2), from TLS 1.3 on: those of 1.2 are not always of one connection. */
   readonly binding?: Uint8Array;
   /** An address of the site's domain, in a certificate that we asked for and that the site's CA has signed. */
-  readonly certified?: string;
+  readonly certifiedAddress?: string;
 }
 
 /** Undefined where there is no TLS, or none any more. `domain` is the site's. */
-export function channelOf(socket: Socket, domain: string): Channel | undefined {
+export function tlsChannelOf(socket: Socket, domain: string): TlsChannel | undefined {
   if (!(socket instanceof TLSSocket)) return undefined;
-  const certified = socket.authorized ? addressIn(socket.getPeerX509Certificate(), domain) : undefined;
+  const certifiedAddress = socket.authorized ? addressIn(socket.getPeerX509Certificate(), domain) : undefined;
   return {
     cipher: socket.getCipher()?.standardName ?? "unknown",
     ...(socket.getProtocol() === "TLSv1.3" ? { binding: exported(socket) } : {}),
-    ...(certified === undefined ? {} : { certified }),
+    ...(certifiedAddress === undefined ? {} : { certifiedAddress }),
   };
 }
 

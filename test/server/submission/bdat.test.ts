@@ -3,12 +3,12 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, test, vi } from "vitest";
 import type { Client } from "./client.ts";
 import { ask, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
-import { type Door, testPatience } from "./test-listener.ts";
+import { type TestListener, testTimeouts } from "./test-listener.ts";
 
 const header = "From: user1@example.org\r\n\r\n";
 
 /** A session that has sent a first chunk. */
-async function amidChunks(door: Door): Promise<Client> {
+async function amidChunks(door: TestListener): Promise<Client> {
   const client = await loggedIn(door);
   await ask(client, "MAIL FROM:<user1@example.org>");
   await ask(client, "RCPT TO:<x@example.net>");
@@ -62,8 +62,8 @@ describe("a message in chunks", () => {
     ["of a refused chunk, whatever time octets buy,", loggedIn, 0.001],
     ["of a stranger's", greeted, 0.001],
   ])("is given up where the octets %s trickle in", async (_, begin, rate) => {
-    const patience = { ...testPatience, rate };
-    const door = await opened("smtps", { patience });
+    const patience = { ...testTimeouts, rate };
+    const door = await opened("smtps", { timeouts: patience });
     const client = await begin(door);
     patience.command = 50;
     await client.send("BDAT 10000\r\n");

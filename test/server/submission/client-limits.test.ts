@@ -13,7 +13,7 @@ const entries = new Map(
     .map((entry) => [entry.split("\n")[0] ?? "", entry] as const),
 );
 
-const { login, command, ...others } = limits.standardPatience;
+const { login, command, ...others } = limits.standardTimeouts;
 const values = { login: login / 1_000, command: command / 1_000, ...others, ...numbers(limits) };
 
 function numbers(exported: object): Record<string, number> {

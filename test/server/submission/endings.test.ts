@@ -7,7 +7,7 @@ import { describe, expect, test, vi } from "vitest";
 import type { Draft } from "../../../src/server/spool/spool.ts";
 import type { Client } from "./client.ts";
 import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
-import { testPatience } from "./test-listener.ts";
+import { testTimeouts } from "./test-listener.ts";
 
 /** The first octets of a real handshake. */
 async function clientHello(): Promise<Buffer> {
@@ -184,16 +184,16 @@ describe("a client that is slow", () => {
     const { now, forward } = clock();
     const door = await opened("smtps", { now });
     const client = await greeted(door);
-    forward(testPatience.login / 2);
+    forward(testTimeouts.login / 2);
     expect(await ask(client, "NOOP")).toMatch(/^250 /);
-    forward(testPatience.login / 2);
+    forward(testTimeouts.login / 2);
     expect(await ask(client, "NOOP")).toMatch(/^250 /);
     expect(await client.line()).toBe("421 4.4.2 Timeout, closing the connection");
     expect(texts(door)).toContain("timeout after NOOP from unknown[127.0.0.1]");
   });
 
   test("in the handshake is sent away, on both doors", async () => {
-    const secure = await opened("smtps", { patience: { ...testPatience, login: 50 } });
+    const secure = await opened("smtps", { timeouts: { ...testTimeouts, login: 50 } });
     const silent = await connected(secure, false);
     expect(await silent.line()).toBeUndefined();
     await vi.waitFor(() => expect(secure.listener.sessions()).toBe(0));
@@ -201,7 +201,7 @@ describe("a client that is slow", () => {
     const { now, forward } = clock();
     const door = await opened("submission", { now });
     const client = await greeted(door, false);
-    forward(testPatience.login - 50);
+    forward(testTimeouts.login - 50);
     await ask(client, "STARTTLS");
     expect(await client.line()).toBeUndefined();
     await vi.waitFor(() => expect(door.listener.sessions()).toBe(0));
@@ -214,7 +214,7 @@ describe("a client that is slow", () => {
       const { now, forward } = clock();
       const door = await opened("submission", { now });
       const client = await greeted(door, false);
-      forward(testPatience.login - 200);
+      forward(testTimeouts.login - 200);
       await ask(client, "STARTTLS");
       await client.send(hello.subarray(0, octets)); // where it is whole the server answers, and waits in vain
       while ((await client.line()) !== undefined);
@@ -224,8 +224,8 @@ describe("a client that is slow", () => {
   });
 
   test("with a command whose octets trickle in is sent away", async () => {
-    const patience = { ...testPatience };
-    const door = await opened("smtps", { patience });
+    const patience = { ...testTimeouts };
+    const door = await opened("smtps", { timeouts: patience });
     const client = await loggedIn(door);
     patience.command = 100;
     expect(await ask(client, "NOOP")).toMatch(/^250 /);
@@ -233,8 +233,8 @@ describe("a client that is slow", () => {
   });
 
   test("with a message is sent away, and nothing is stored", async () => {
-    const patience = { ...testPatience, rate: 1_000_000 };
-    const door = await opened("smtps", { patience });
+    const patience = { ...testTimeouts, rate: 1_000_000 };
+    const door = await opened("smtps", { timeouts: patience });
     const client = await loggedIn(door);
     expect(await ask(client, "MAIL FROM:<user1@example.org>")).toMatch(/^250 /);
     expect(await ask(client, "RCPT TO:<x@example.net>")).toMatch(/^250 /);

@@ -47,12 +47,12 @@ test("hears 421 in each of its sessions, and nobody else does", async () => {
   const [idle, other] = [await loggedIn(door), await greeted(door)];
   const busy = await amidMessage(door);
   expect(await ask(other, `AUTH PLAIN ${encoded("\0user2\0geheim")}`)).toMatch(/^235 /);
-  expect(door.listener.expel("user1")).toBe(2);
+  expect(door.listener.endSessions("user1")).toBe(2);
   expect(await idle.line()).toMatch(/^421 4\.7\.0 This login was disabled/);
   expect(await busy.line()).toMatch(/^421 4\.7\.0 /);
   expect(await idle.line()).toBeUndefined();
   expect(await ask(other, "NOOP")).toMatch(/^250 /);
-  expect(door.listener.expel("user1")).toBe(0);
+  expect(door.listener.endSessions("user1")).toBe(0);
   expect(door.stored).toEqual([]);
   expect(texts(door)).toContain(
     "session ended, the login is frozen: unknown[127.0.0.1], sasl_username=user1",

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { spoken } from "../../dialogues/spoken.ts";
 import { type Client, connect } from "./client.ts";
-import { openDoor, testPatience } from "./test-listener.ts";
+import { openTestListener, testTimeouts } from "./test-listener.ts";
 
 const login = `EHLO client.example\r\nAUTH PLAIN ${Buffer.from("\0user1\0secret").toString("base64")}\r\n`;
 
@@ -41,7 +41,7 @@ const conversation = fc.record({
 test("whatever comes, every reply is one, the log stays clean and no draft is left", {
   timeout: 120_000,
 }, async () => {
-  const door = await openDoor("smtps", { patience: { ...testPatience, wrongPassword: 0 } });
+  const door = await openTestListener("smtps", { timeouts: { ...testTimeouts, wrongPassword: 0 } });
   const runs = Number(process.env["TPA_SUBMIT_FUZZ_RUNS"] ?? 60);
   await fc.assert(
     fc.asyncProperty(conversation, async ({ parts, changes, known, piece }) => {

@@ -1,7 +1,7 @@
 /** Clients that mean harm. */
 import { describe, expect, test, vi } from "vitest";
 import { turnedAway } from "../../../src/server/submission/client-limits.ts";
-import { newCrowd } from "../../../src/server/submission/limits/admission.ts";
+import { newConnectionTable } from "../../../src/server/submission/limits/admission.ts";
 import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
 
 describe("a hostile client", () => {
@@ -20,7 +20,7 @@ describe("a hostile client", () => {
   });
 
   test("finds no room where people who are logged in use all connections, at whichever door", async () => {
-    const rules = { connections: 2, crowd: newCrowd() };
+    const rules = { connections: 2, crowd: newConnectionTable() };
     const [door, inTls] = [await opened("submission", rules), await opened("smtps", rules)];
     const first = await loggedIn(inTls);
     await loggedIn(inTls);

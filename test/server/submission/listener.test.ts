@@ -13,7 +13,7 @@ import { openSpool } from "../../../src/server/spool/spool.ts";
 import { listen } from "../../../src/server/submission/listener.ts";
 import { connect } from "./client.ts";
 import { amidMessage, ask, connected, greeted, opened, texts } from "./test-clients.ts";
-import { pair, submissionFor, testPatience } from "./test-listener.ts";
+import { pair, testContext, testTimeouts } from "./test-listener.ts";
 
 describe("listen()", () => {
   test("says in one line which address is taken and what to do", async () => {
@@ -21,7 +21,7 @@ describe("listen()", () => {
     await once(taken, "listening");
     const address = taken.address();
     const port = typeof address === "object" && address ? address.port : 0;
-    const failed = listen("smtps", { host: "127.0.0.1", port }, pair, () => submissionFor());
+    const failed = listen("smtps", { host: "127.0.0.1", port }, pair, () => testContext());
     await expect(failed).rejects.toThrow(Failure);
     await expect(failed).rejects.toThrow(
       `cannot listen on 127.0.0.1:${port}: another program has this port; stop it, or choose another port in listen.submissions`,
@@ -73,8 +73,8 @@ test("a fault of ours costs one client its connection and is logged with its sta
 test.each(["connect", "tls-inbound", "disconnect", "timeout", "connection-lost"])(
   "a fault of ours in what an event leads to (%s) costs nobody else anything",
   async (faulty) => {
-    const patience = { ...testPatience };
-    const door = await opened("smtps", { patience });
+    const patience = { ...testTimeouts };
+    const door = await opened("smtps", { timeouts: patience });
     const bystander = await greeted(door);
     const bugs: string[] = [];
     logTo(({ event, text }) => {
@@ -85,7 +85,7 @@ test.each(["connect", "tls-inbound", "disconnect", "timeout", "connection-lost"]
     const client = await connect(door.port, true).catch(() => undefined);
     while ((await client?.line()) !== undefined);
     client?.destroy();
-    patience.command = testPatience.command;
+    patience.command = testTimeouts.command;
     const other = await connect(door.port, true).catch(() => undefined);
     await other?.line();
     other?.destroy();

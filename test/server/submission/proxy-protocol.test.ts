@@ -2,11 +2,11 @@
 import { once } from "node:events";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
-import { readProxyHeader, within } from "../../../src/server/submission/proxy-protocol.ts";
+import { inNetworks, readProxyHeader } from "../../../src/server/submission/proxy-protocol.ts";
 import { ask, connected, noBug, opened, texts } from "./test-clients.ts";
-import { testPatience } from "./test-listener.ts";
+import { testTimeouts } from "./test-listener.ts";
 
-const isProxy = within([{ address: "127.0.0.0", prefix: 8 }]);
+const isProxy = inNetworks([{ address: "127.0.0.0", prefix: 8 }]);
 const line = "PROXY TCP4 192.0.2.7 198.51.100.1 56324 587\r\n";
 
 /** Version 2: command, family and protocol, addresses and what follows them. */
@@ -78,7 +78,7 @@ describe("readProxyHeader()", () => {
 });
 
 test("within() knows the addresses of a network", () => {
-  const isListed = within([
+  const isListed = inNetworks([
     { address: "192.0.2.0", prefix: 24 },
     { address: "2001:db8::7", prefix: 128 },
   ]);
@@ -147,7 +147,7 @@ describe("a proxy that is listed", () => {
   );
 
   test("and says nothing, or goes amid the header, holds nothing up", async () => {
-    const door = await opened("smtps", { isProxy, patience: { ...testPatience, proxy: 50 } });
+    const door = await opened("smtps", { isProxy, timeouts: { ...testTimeouts, proxy: 50 } });
     const silent = await connected(door, false);
     expect(await silent.line()).toBeUndefined();
     const gone = await connected(door, false);

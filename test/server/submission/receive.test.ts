@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fixHeader, receivedField } from "../../../src/server/submission/header/fixups.ts";
-import { newHead } from "../../../src/server/submission/header/reader.ts";
-import { inspect, noOctets } from "../../../src/server/submission/line-ends.ts";
+import { newHeaderBuffer } from "../../../src/server/submission/header/reader.ts";
+import { emptyScan, scanOctets } from "../../../src/server/submission/line-ends.ts";
 import { atBeginning, unstuff } from "../../../src/server/submission/parser.ts";
 import { splitFields } from "../../../src/smtp/header.ts";
 
@@ -14,12 +14,12 @@ describe("unstuff()", () => {
   function read(wire: string, sizes: readonly number[]): { message: string; rest: string | undefined } {
     const octets = Buffer.from(wire, "latin1");
     const parts: Buffer[] = [];
-    let place = atBeginning;
+    let state = atBeginning;
     let at = 0;
     for (const size of [...sizes, octets.length]) {
-      const given = unstuff(place, octets.subarray(at, at + size));
+      const given = unstuff(state, octets.subarray(at, at + size));
       at += size;
-      place = given.place;
+      state = given.state;
       parts.push(given.octets);
       if (given.rest) {
         const rest = Buffer.concat([given.rest, octets.subarray(at)]).toString("latin1");
@@ -79,15 +79,15 @@ describe("inspect()", () => {
     ["a\0\r\n", "a NUL"],
   ])("finds what is wrong in %j: %s, in whatever pieces it comes", (text, fault) => {
     const octets = Buffer.from(text);
-    expect(inspect(noOctets, octets).fault).toBe(fault);
-    let seen = noOctets;
-    for (const octet of octets) seen = inspect(seen, Buffer.of(octet));
+    expect(scanOctets(emptyScan, octets).fault).toBe(fault);
+    let seen = emptyScan;
+    for (const octet of octets) seen = scanOctets(seen, Buffer.of(octet));
     expect(seen.fault).toBe(fault);
     expect(seen.size).toBe(octets.length);
   });
   test("sees octets above 127", () => {
-    expect(inspect(noOctets, Buffer.from("a")).eightBit).toBe(false);
-    expect(inspect(noOctets, Buffer.of(128)).eightBit).toBe(true);
+    expect(scanOctets(emptyScan, Buffer.from("a")).eightBit).toBe(false);
+    expect(scanOctets(emptyScan, Buffer.of(128)).eightBit).toBe(true);
   });
 });
 
@@ -96,7 +96,7 @@ test("newHead() finds the empty line in whatever pieces a message comes", () => 
   const end = message.indexOf("\r\n\r\n") + 2;
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 12_000 }), { minLength: 1, maxLength: 40 }), (sizes) => {
-      const head = newHead();
+      const head = newHeaderBuffer();
       let at = 0;
       let found: ReturnType<typeof head.add>;
       for (const size of [...sizes, message.length]) {

@@ -7,12 +7,13 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { openSink } from "../../../src/server/log/sink.ts";
 import { pathOf, real } from "../../tools/real.ts";
 import { ask, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
-import type { Door } from "./test-listener.ts";
+import type { TestListener } from "./test-listener.ts";
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
-const denials = (door: Door): readonly string[] => texts(door).filter((text) => text.startsWith("NOQUEUE"));
+const denials = (door: TestListener): readonly string[] =>
+  texts(door).filter((text) => text.startsWith("NOQUEUE"));
 
-const closed = async (door: Door): Promise<void> => {
+const closed = async (door: TestListener): Promise<void> => {
   while (door.listener.sessions() > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 };
 

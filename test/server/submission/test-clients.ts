@@ -2,9 +2,9 @@
 import type { ConnectionOptions } from "node:tls";
 import { afterEach, expect } from "vitest";
 import { type Client, connect } from "./client.ts";
-import { type Door, openDoor } from "./test-listener.ts";
+import { openTestListener, type TestListener } from "./test-listener.ts";
 
-let doors: Door[] = [];
+let doors: TestListener[] = [];
 let clients: Client[] = [];
 
 afterEach(async () => {
@@ -15,13 +15,13 @@ afterEach(async () => {
   await Promise.all(open.map((door) => door.close()));
 });
 
-export async function opened(...args: Parameters<typeof openDoor>): Promise<Door> {
-  const door = await openDoor(...args);
+export async function opened(...args: Parameters<typeof openTestListener>): Promise<TestListener> {
+  const door = await openTestListener(...args);
   doors.push(door);
   return door;
 }
 
-export async function connected(door: Door, secure = true, tls?: ConnectionOptions): Promise<Client> {
+export async function connected(door: TestListener, secure = true, tls?: ConnectionOptions): Promise<Client> {
   const client = await connect(door.port, secure, tls);
   clients.push(client);
   return client;
@@ -39,14 +39,14 @@ async function answer(client: Client): Promise<string | undefined> {
   return line;
 }
 
-export async function greeted(door: Door, secure = true, tls?: ConnectionOptions): Promise<Client> {
+export async function greeted(door: TestListener, secure = true, tls?: ConnectionOptions): Promise<Client> {
   const client = await connected(door, secure, tls);
   expect(await client.line()).toMatch(/^220 /);
   expect(await ask(client, "EHLO client.example")).toMatch(/^250 /);
   return client;
 }
 
-export async function loggedIn(door: Door): Promise<Client> {
+export async function loggedIn(door: TestListener): Promise<Client> {
   const client = await greeted(door);
   const response = Buffer.from("\0user1\0secret").toString("base64");
   expect(await ask(client, `AUTH PLAIN ${response}`)).toMatch(/^235 /);
@@ -55,7 +55,7 @@ export async function loggedIn(door: Door): Promise<Client> {
 
 /** A session that has sent the beginning of a message. */
 export async function amidMessage(
-  door: Door,
+  door: TestListener,
   begun = "From: user1@example.org\r\n\r\nhalf",
 ): Promise<Client> {
   const client = await loggedIn(door);
@@ -66,5 +66,6 @@ export async function amidMessage(
   return client;
 }
 
-export const texts = ({ log }: Door): readonly string[] => log.map(({ text }) => text);
-export const noBug = ({ log }: Door): void => expect(log.filter(({ event }) => event === "bug")).toEqual([]);
+export const texts = ({ log }: TestListener): readonly string[] => log.map(({ text }) => text);
+export const noBug = ({ log }: TestListener): void =>
+  expect(log.filter(({ event }) => event === "bug")).toEqual([]);

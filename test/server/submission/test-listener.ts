@@ -6,13 +6,13 @@ import { newProofs } from "../../../src/passwd/proofs.ts";
 import { type Entry, log, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import type { Draft, NewEnvelope } from "../../../src/server/spool/spool.ts";
-import { newCrowd } from "../../../src/server/submission/limits/admission.ts";
-import { newBrake } from "../../../src/server/submission/limits/auth-rate-limiter.ts";
+import { newConnectionTable } from "../../../src/server/submission/limits/admission.ts";
+import { newAuthRateLimiter } from "../../../src/server/submission/limits/auth-rate-limiter.ts";
 import { type Allowance, newQuota, type Quota } from "../../../src/server/submission/limits/quota.ts";
 import { newUsage } from "../../../src/server/submission/limits/usage.ts";
 import { type Listener, listen } from "../../../src/server/submission/listener.ts";
 import { senderPolicy } from "../../../src/server/submission/sender-policy.ts";
-import type { Submission } from "../../../src/server/submission/session.ts";
+import type { SessionContext } from "../../../src/server/submission/session.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 
 export const pair = selfSigned();
@@ -23,7 +23,7 @@ export interface Stored {
   readonly text: string;
 }
 
-export interface Door {
+export interface TestListener {
   readonly listener: Listener;
   readonly port: number;
   /** Messages promised so far. */
@@ -49,7 +49,7 @@ const passwords: ReadonlyMap<string, string> = new Map([
   ["ünter", "secret"],
 ]);
 
-async function verify(login: string, password: string): ReturnType<Submission["verify"]> {
+async function verify(login: string, password: string): ReturnType<SessionContext["verify"]> {
   const name = login.toLowerCase().replace(/@example\.org$/, "");
   if (name === "nobody-knows") return { kind: "unavailable", reason: "no password file was ever read" };
   if (!passwords.has(name)) return { kind: "rejected", reason: "no such user" };
@@ -62,7 +62,7 @@ const keyed = indexLogins(
   "example.org",
 );
 
-export const testPatience = {
+export const testTimeouts = {
   proxy: 60_000,
   login: 60_000,
   stressed: 60_000,
@@ -78,14 +78,14 @@ export function quotaOf(changes: Partial<Allowance> = {}): Quota {
     usage: newUsage(Buffer.alloc(32)),
     allowance: () => ({ ...high, ...changes }),
     now: () => Date.now(),
-    count: () => undefined,
-    reached: (login, limit, until) =>
+    record: () => undefined,
+    limitReached: (login, limit, until) =>
       log("limit-reached", { login, limit, until: new Date(until).toISOString() }),
   });
 }
 
 /** A small site, whose spool stores nothing that can be seen. */
-export function submissionFor(): Submission {
+export function testContext(): SessionContext {
   const aliases = new Map([["press@example.org", new Set(["user1", "user2"])]]);
   return {
     hostname: "relay.example.org",
@@ -96,21 +96,21 @@ export function submissionFor(): Submission {
     connectionsPerAddress: 1_000,
     connections: 1_000,
     descriptors: Number.POSITIVE_INFINITY,
-    crowd: newCrowd(),
+    connectionTable: newConnectionTable(),
     isProxy: () => false,
     wrongText: "Authentication failed: check your user name and your e-mail password",
     lineEnds: "refuse",
     reserve: { octets: 1_048_576, inodes: 100 },
     clientAddressInMail: false,
-    patience: testPatience,
+    timeouts: testTimeouts,
     verify,
-    dearest: async () => 0,
+    slowestCheck: async () => 0,
     proofs: newProofs(async () => keyed, "example.org", Buffer.from("secret of the host")),
     challenges: [],
     nonce: () => "NONCE",
     hashes: async () => [],
-    stands: () => true,
-    brake: newBrake(() => Date.now(), Buffer.alloc(32)),
+    hashesUnchanged: () => true,
+    authLimiter: newAuthRateLimiter(() => Date.now(), Buffer.alloc(32)),
     isFrozen: () => false,
     quota: quotaOf(),
     requireTls: true,
@@ -123,16 +123,16 @@ export function submissionFor(): Submission {
 }
 
 /** Opens `door` on 127.0.0.1 with the rules of a small site, `changes` apart. */
-export async function openDoor(
+export async function openTestListener(
   door: "submission" | "smtps",
-  changes: Partial<Submission> = {},
+  changes: Partial<SessionContext> = {},
   faults: DiskFaults = {},
-): Promise<Door> {
+): Promise<TestListener> {
   const entries: Entry[] = [];
   logTo((entry) => entries.push(entry));
   const stored: Stored[] = [];
   const spool = memorySpool(stored, faults);
-  const submission: Submission = { ...submissionFor(), spool, ...changes };
+  const submission: SessionContext = { ...testContext(), spool, ...changes };
   const listener = await listen(door, { host: "127.0.0.1", port: 0 }, pair, () => submission);
   return {
     listener,
@@ -144,7 +144,10 @@ export async function openDoor(
   };
 }
 
-function memorySpool(stored: Stored[], faults: DiskFaults): Submission["spool"] & { openDrafts(): number } {
+function memorySpool(
+  stored: Stored[],
+  faults: DiskFaults,
+): SessionContext["spool"] & { openDrafts(): number } {
   let count = 0;
   let open = 0;
   return {

@@ -6,7 +6,7 @@ import type { Challenge, Proofs, Verdict } from "../../../passwd/verifier.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { saslprep } from "../../../smtp/saslprep.ts";
 
-export type Mechanism =
+export type SaslMechanism =
   | "PLAIN"
   | "LOGIN"
   | Challenge
@@ -14,8 +14,8 @@ export type Mechanism =
   | "SCRAM-SHA-256-PLUS"
   | "EXTERNAL";
 
-export interface Credentials {
-  readonly mechanism: Mechanism;
+export interface SaslCredentials {
+  readonly mechanism: SaslMechanism;
   readonly login: string;
   /** Where no password is said: the response that stands for it. */
   readonly password: string;
@@ -25,62 +25,62 @@ export interface Credentials {
   readonly verdict?: Verdict;
 }
 
-export type Sasl =
+export type SaslStep =
   /** Sent as `334` and base64; the client's next line goes to `next`. */
-  | { readonly kind: "challenge"; readonly challenge: string; readonly next: Exchange }
-  | { readonly kind: "credentials"; readonly credentials: Credentials }
-  | Question
+  | { readonly kind: "challenge"; readonly challenge: string; readonly next: SaslExchange }
+  | { readonly kind: "credentials"; readonly credentials: SaslCredentials }
+  | KeyLookup
   | { readonly kind: "refused"; readonly reply: Reply };
 
 /** Goes on with what the password file has for `login`. */
-export interface Question {
+export interface KeyLookup {
   readonly kind: "question";
-  readonly mechanism: Mechanism;
+  readonly mechanism: SaslMechanism;
   readonly login: string;
-  readonly ask: (proofs: Proofs) => Promise<Sasl>;
+  readonly lookUp: (proofs: Proofs) => Promise<SaslStep>;
 }
 
 /** Takes the client's next line, still in base64. */
-export type Exchange = (line: string) => Sasl;
+export type SaslExchange = (line: string) => SaslStep;
 
 /** Takes a response in clear, says what comes next. */
-export type Step = (response: string) => Sasl;
+export type ResponseHandler = (response: string) => SaslStep;
 
 /** The first challenge of a mechanism, and what takes the response to it. */
-export interface Opening {
+export interface SaslStart {
   readonly first: string;
-  readonly step: Step;
+  readonly step: ResponseHandler;
 }
 
 /** What the mechanisms know of session and site. */
-export interface Ground {
+export interface SaslContext {
   /** Those that EHLO announces. */
-  readonly offered: readonly Mechanism[];
+  readonly offered: readonly SaslMechanism[];
   readonly hostname: string;
   /** The octets of tls-exporter (RFC 9266), where the session has them. */
   readonly binding?: Uint8Array | undefined;
   /** The address that the client's certificate names. */
-  readonly certified?: string | undefined;
+  readonly certifiedAddress?: string | undefined;
   /** An unguessable word of letters and digits, "-" and "_". */
   readonly nonce: () => string;
 }
 
 /** Sends `text`; the response to it goes to `step`. */
-export function challenge(text: string, step: Step): Sasl {
+export function challenge(text: string, step: ResponseHandler): SaslStep {
   return {
     kind: "challenge",
     challenge: Buffer.from(text).toString("base64"),
     next: (line) =>
       line.trim() === "*"
         ? refused(501, "5.7.0", "Authentication given up as you asked")
-        : decoded(line, step),
+        : decodeResponse(line, step),
   };
 }
 
 // "=" alone would be an empty initial response; "=AAA" and other padding in the wrong place is no base64.
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
-export function decoded(line: string, step: Step): Sasl {
+export function decodeResponse(line: string, step: ResponseHandler): SaslStep {
   if (!base64.test(line)) return refused(501, "5.5.2", "This is not base64");
   try {
     return step(
@@ -93,7 +93,7 @@ export function decoded(line: string, step: Step): Sasl {
 }
 
 /** Ends the exchange with what the client says it is; with a refusal where no name can be so. */
-export function credentials(given: Credentials): Sasl {
+export function credentials(given: SaslCredentials): SaslStep {
   const name = saslprep(given.login);
   const authzid = saslprep(given.authzid);
   if (name === undefined || authzid === undefined || /\0/.test(given.password)) {
@@ -102,6 +102,6 @@ export function credentials(given: Credentials): Sasl {
   return { kind: "credentials", credentials: { ...given, login: name, authzid } };
 }
 
-export function refused(code: number, status: string, text: string): Sasl {
+export function refused(code: number, status: string, text: string): SaslStep {
   return { kind: "refused", reply: reply(code, status, text) };
 }

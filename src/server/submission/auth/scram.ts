@@ -6,18 +6,18 @@
 import type { ScramDigest } from "../../../passwd/verifier.ts";
 import { saslprep } from "../../../smtp/saslprep.ts";
 import {
-  type Credentials,
   challenge,
   credentials,
-  type Ground,
-  type Opening,
+  type ResponseHandler,
   refused,
-  type Sasl,
-  type Step,
+  type SaslContext,
+  type SaslCredentials,
+  type SaslStart,
+  type SaslStep,
 } from "./exchange.ts";
 
 export interface ScramMechanism {
-  readonly name: Credentials["mechanism"];
+  readonly name: SaslCredentials["mechanism"];
   readonly digest: ScramDigest;
   /** Whether the name ends in -PLUS. */
   readonly plus: boolean;
@@ -44,11 +44,11 @@ const lastMessage = new RegExp(
 );
 
 /** The row of a mechanism: the client speaks first. */
-export function scram(mechanism: ScramMechanism): { readonly open: (ground: Ground) => Opening } {
-  return { open: (ground) => ({ first: "", step: clientFirst(mechanism, ground) }) };
+export function scram(mechanism: ScramMechanism): { readonly open: (context: SaslContext) => SaslStart } {
+  return { open: (context) => ({ first: "", step: clientFirst(mechanism, context) }) };
 }
 
-function clientFirst(mechanism: ScramMechanism, ground: Ground): Step {
+function clientFirst(mechanism: ScramMechanism, context: SaslContext): ResponseHandler {
   return (message) => {
     const [, header = "", flag = "", type, a = "", bare = "", n = "", nonce = ""] =
       firstMessage.exec(message) ?? [];
@@ -68,17 +68,21 @@ function clientFirst(mechanism: ScramMechanism, ground: Ground): Step {
     }
     const first: ClientFirst = { header, bare, login, authzid, nonce };
     // RFC 5802 section 6: the client could bind and was made to believe that we cannot.
-    if (flag === "y" && ground.offered.some((offer) => offer.endsWith("-PLUS"))) {
+    if (flag === "y" && context.offered.some((offer) => offer.endsWith("-PLUS"))) {
       return ended(mechanism, first, message, "channel binding was withheld from the client");
     }
-    return serverFirst(mechanism, first, ground);
+    return serverFirst(mechanism, first, context);
   };
 }
 
 /** RFC 5802 section 5.1: commas and equals signs in names. */
 const unescaped = (saslname: string): string => saslname.replaceAll("=2C", ",").replaceAll("=3D", "=");
 
-function serverFirst(mechanism: ScramMechanism, first: ClientFirst, { binding, nonce }: Ground): Sasl {
+function serverFirst(
+  mechanism: ScramMechanism,
+  first: ClientFirst,
+  { binding, nonce }: SaslContext,
+): SaslStep {
   const together = `${first.nonce}${nonce()}`;
   if (mechanism.plus && !binding) throw new Error("SCRAM with channel binding where there is none");
   const bound = Buffer.concat([Buffer.from(first.header), ...(mechanism.plus && binding ? [binding] : [])]);
@@ -86,7 +90,7 @@ function serverFirst(mechanism: ScramMechanism, first: ClientFirst, { binding, n
     kind: "question",
     mechanism: mechanism.name,
     login: first.login,
-    async ask(proofs) {
+    async lookUp(proofs) {
       const side = await proofs.scram(first.login, mechanism.digest);
       if ("kind" in side) return credentials({ ...given(mechanism, first, ""), verdict: side });
       const server = `r=${together},s=${side.salt.toString("base64")},i=${side.rounds}`;
@@ -97,7 +101,7 @@ function serverFirst(mechanism: ScramMechanism, first: ClientFirst, { binding, n
         if (binds !== bound.toString("base64")) {
           return ended(mechanism, first, message, "channel binding of another connection");
         }
-        const judge = async (): Promise<Sasl> => {
+        const judge = async (): Promise<SaslStep> => {
           const { verdict, signature } = await side.check(
             `${first.bare},${server},${signed}`,
             Buffer.from(proof, "base64"),
@@ -109,7 +113,7 @@ function serverFirst(mechanism: ScramMechanism, first: ClientFirst, { binding, n
             nothing === "" ? shown : refused(501, "5.5.2", "Expected an empty response"),
           );
         };
-        return { kind: "question", mechanism: mechanism.name, login: first.login, ask: judge };
+        return { kind: "question", mechanism: mechanism.name, login: first.login, lookUp: judge };
       });
     },
   };
@@ -119,13 +123,13 @@ const given = (
   { name: mechanism }: ScramMechanism,
   { login, authzid }: ClientFirst,
   password: string,
-): Credentials => ({
+): SaslCredentials => ({
   mechanism,
   login,
   authzid,
   password,
 });
 
-function ended(mechanism: ScramMechanism, first: ClientFirst, message: string, reason: string): Sasl {
+function ended(mechanism: ScramMechanism, first: ClientFirst, message: string, reason: string): SaslStep {
   return credentials({ ...given(mechanism, first, message), verdict: { kind: "rejected", reason } });
 }

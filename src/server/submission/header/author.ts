@@ -7,10 +7,10 @@ import { domainOf, isAscii, parseMailbox } from "../../../smtp/address.ts";
 import { type Field, fieldBody, isNamed } from "../../../smtp/header.ts";
 import { readMailboxes, readName } from "../../../smtp/mailboxes.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { notYours, type Senders } from "../sender-policy.ts";
-import { signedIn } from "./fixups.ts";
+import { type Senders, senderRefusal } from "../sender-policy.ts";
+import { signedFields } from "./fixups.ts";
 
-interface Row {
+interface AuthorField {
   readonly name: string;
   /** RFC 5322 section 3.6: the field may be there once only. Blocks of Resent fields may be many. */
   readonly once: boolean;
@@ -19,7 +19,7 @@ interface Row {
 }
 
 /** The fields that name somebody as author or sender. */
-const rows: readonly Row[] = [
+const authorFields: readonly AuthorField[] = [
   { name: "From", once: true, single: false },
   { name: "Sender", once: true, single: true },
   { name: "Resent-From", once: false, single: false },
@@ -34,34 +34,30 @@ const longestAuthors = 65_536;
  * authors. Resending is no exception (RFC 5322 section 3.6.6): with two more fields anybody could write in
  * anybody's name.
  */
-export function authorObjection(
-  fields: readonly Field[],
-  login: string,
-  senders: Senders,
-): Reply | undefined {
+export function authorRefusal(fields: readonly Field[], login: string, senders: Senders): Reply | undefined {
   const octets = fields
-    .filter((field) => rows.some(({ name }) => isNamed(field, name)))
+    .filter((field) => authorFields.some(({ name }) => isNamed(field, name)))
     .reduce((sum, { raw }) => sum + raw.length, 0);
   if (octets > longestAuthors) {
     return malformed(
       `From, Sender and the Resent fields have ${octets} octets together, and may have ${longestAuthors}; write fewer addresses`,
     );
   }
-  for (const row of rows) {
-    const present = fields.filter((field) => isNamed(field, row.name));
-    if (row.once && present.length > 1) {
-      return malformed(`The message has ${present.length} ${row.name} fields, but may have one only`);
+  for (const kind of authorFields) {
+    const present = fields.filter((field) => isNamed(field, kind.name));
+    if (kind.once && present.length > 1) {
+      return malformed(`The message has ${present.length} ${kind.name} fields, but may have one only`);
     }
     for (const field of present) {
-      const objection = fieldObjection(row, fieldBody(field), login, senders);
+      const objection = fieldRefusal(kind, fieldBody(field), login, senders);
       if (objection) return objection;
     }
   }
-  return anonymity(fields);
+  return missingSender(fields);
 }
 
-function fieldObjection(
-  { name, single }: Row,
+function fieldRefusal(
+  { name, single }: AuthorField,
   body: string,
   login: string,
   senders: Senders,
@@ -76,11 +72,11 @@ function fieldObjection(
   if (single && addresses.length !== 1)
     return malformed(`The ${name} field must name one address, and no more`);
   const foreign = addresses.find((address) => !senders.mayUse(login, address));
-  return foreign === undefined ? undefined : notYours(senders, login, foreign, ` in the ${name} field`);
+  return foreign === undefined ? undefined : senderRefusal(senders, login, foreign, ` in the ${name} field`);
 }
 
 /** RFC 5322 section 3.6.2, RFC 6854 section 2.1: where From does not name exactly one author, Sender tells who sends. */
-function anonymity(fields: readonly Field[]): Reply | undefined {
+function missingSender(fields: readonly Field[]): Reply | undefined {
   const from = fields.find((field) => isNamed(field, "From"));
   if (!from || fields.some((field) => isNamed(field, "Sender"))) return undefined;
   if (readMailboxes(fieldBody(from))?.length === 1) return undefined;
@@ -110,18 +106,18 @@ const longestName = 200;
 const longestField = 8_192;
 
 /** The fields with From and Sender completed where they name nobody; the same where there is nothing to do. */
-export function withAuthor(
+export function completeAuthor(
   fields: readonly Field[],
   submitter: Submitter,
   senders: Senders,
 ): readonly Field[] {
   const address = addressOf(submitter, senders);
   if (address === undefined) return fields;
-  const isSigned = signedIn(fields);
+  const isSigned = signedFields(fields);
   const names = ["From", "Sender"].filter((name) => !isSigned(name) && count(fields, name) === 1);
   const completed = fields.map((field) => {
     const name = names.find((one) => isNamed(field, one));
-    if (name === undefined || !namesNobody(field, submitter.login, senders)) return field;
+    if (name === undefined || !lacksAuthor(field, submitter.login, senders)) return field;
     return authorField(name, address, readName(fieldBody(field)));
   });
   const isMissing = count(fields, "From") === 0 && !isSigned("From");
@@ -139,7 +135,7 @@ function addressOf({ login, sender, smtputf8 }: Submitter, senders: Senders): st
   );
 }
 
-function namesNobody(field: Field, login: string, senders: Senders): boolean {
+function lacksAuthor(field: Field, login: string, senders: Senders): boolean {
   if (field.raw.length > longestField) return false;
   const body = fieldBody(field);
   const addresses = readMailboxes(body);

@@ -12,7 +12,7 @@ import { type Reply, reply } from "../../../smtp/reply.ts";
 import { hops } from "../client-limits.ts";
 
 /** What is on hand for a message that lacks it. */
-export interface Supplies {
+export interface FixupValues {
   readonly hostname: string;
   readonly id: string;
   /** Milliseconds since the epoch. */
@@ -29,16 +29,19 @@ export interface FixedHeader {
 }
 
 /** Fields that name those whom the others shall not know of (RFC 5322 sections 3.6.3 and 3.6.6). */
-const blind = ["Bcc", "Resent-Bcc"];
+const blindFields = ["Bcc", "Resent-Bcc"];
 
 /** The last server's word (RFC 5321 section 4.4), and a mailbox's count of octets that are others by then. */
-const foreign = ["Return-Path", "Content-Length"];
+const transportFields = ["Return-Path", "Content-Length"];
 
 /**
  * Mends a header of these `fields`. One with a line that is no field is refused (RFC 5322 section 2.2).
  * A message without From is refused: who may be its author is decided before (author.ts).
  */
-export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supplies): FixedHeader | Reply {
+export function fixHeader(
+  fields: readonly Field[],
+  { hostname, id, time }: FixupValues,
+): FixedHeader | Reply {
   const find = (name: string): Field | undefined => fields.find((field) => isNamed(field, name));
   const stray = fields.findIndex(({ name }) => name === "");
   if (stray >= 0) return reply(554, "5.6.0", noField(fields.slice(0, stray)));
@@ -46,13 +49,13 @@ export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supp
   if (fields.filter((field) => isNamed(field, "Received")).length >= hops) {
     return reply(554, "5.4.6", `The message has been through ${hops} servers, this is a loop`);
   }
-  const isSigned = signedIn(fields);
+  const isSigned = signedFields(fields);
   const isKept = (field: Field): boolean =>
-    !blind.some((name) => isNamed(field, name)) && (isSigned(field.name) || !isVoid(field));
+    !blindFields.some((name) => isNamed(field, name)) && (isSigned(field.name) || !isDropped(field));
   const kept = fields.filter(isKept);
   const lacks = (name: string): boolean => !kept.some((field) => isNamed(field, name));
   const given = kept.find((field) => isNamed(field, "Message-ID"));
-  const messageId = given ? fieldBody(given).replace(/^<|>$/g, "") : `${stamp(time)}.${id}@${hostname}`;
+  const messageId = given ? fieldBody(given).replace(/^<|>$/g, "") : `${timestamp(time)}.${id}@${hostname}`;
   return {
     added: [
       ...(!lacks("Date") ? [] : [`Date: ${formatDate(time)}\r\n`]),
@@ -64,10 +67,10 @@ export function fixHeader(fields: readonly Field[], { hostname, id, time }: Supp
 }
 
 /** A field that is as good as missing, or better so. */
-function isVoid(field: Field): boolean {
+function isDropped(field: Field): boolean {
   if (isNamed(field, "Message-ID")) return !isMessageId(fieldBody(field));
   if (isNamed(field, "Date")) return fieldBody(field) === "";
-  return foreign.some((name) => isNamed(field, name));
+  return transportFields.some((name) => isNamed(field, name));
 }
 
 /** Some readers end the header at such a line, others pass it over: they would show two different messages. */
@@ -80,7 +83,7 @@ function noField(before: readonly Field[]): string {
 }
 
 /** `20261122130246`, as Postfix begins its message IDs. */
-const stamp = (time: number): string => new Date(time).toISOString().replace(/\D/g, "").slice(0, 14);
+const timestamp = (time: number): string => new Date(time).toISOString().replace(/\D/g, "").slice(0, 14);
 
 // Which fields of a header somebody has signed: those stay as they are.
 
@@ -91,7 +94,7 @@ const stamp = (time: number): string => new Date(time).toISOString().replace(/\D
 const signatures = ["DKIM-Signature", "ARC-Message-Signature", "DomainKey-Signature"];
 
 /** Tells whether a signature among `fields` covers the one of that name; one without `h` covers all. */
-export function signedIn(fields: readonly Field[]): (name: string) => boolean {
+export function signedFields(fields: readonly Field[]): (name: string) => boolean {
   const covered = new Set<string>();
   let all = false;
   for (const field of fields) {
@@ -111,7 +114,7 @@ export function signedIn(fields: readonly Field[]): (name: string) => boolean {
 
 // The trace field that we put on top of every message (RFC 5321 section 4.4).
 
-export interface Passage {
+export interface ReceivedInfo {
   readonly hostname: string;
   /** Who sent it, where the site wants everybody to read that. */
   readonly client?: { readonly helo: string; readonly address: string };
@@ -126,17 +129,25 @@ export interface Passage {
 }
 
 /** The whole field with its line ends. */
-export function receivedField({ hostname, client, cipher, smtputf8, id, recipient, time }: Passage): string {
+export function receivedField({
+  hostname,
+  client,
+  cipher,
+  smtputf8,
+  id,
+  recipient,
+  time,
+}: ReceivedInfo): string {
   const protocol = smtputf8 ? "UTF8SMTPSA" : "ESMTPSA"; // RFC 3848, RFC 6531 section 4.3
   const only = recipient === undefined ? "" : ` for <${recipient}>`;
   return (
-    `Received: from ${client ? shown(client) : "authenticated-user"} by ${hostname}\r\n` +
+    `Received: from ${client ? clientText(client) : "authenticated-user"} by ${hostname}\r\n` +
     `\twith ${protocol} id ${id}${only}\r\n` +
     `\ttls ${cipher}; ${formatDate(time)}\r\n` // RFC 8314 section 4.3
   );
 }
 
-function shown({ helo, address }: { readonly helo: string; readonly address: string }): string {
+function clientText({ helo, address }: { readonly helo: string; readonly address: string }): string {
   const name = /^(?:[A-Za-z0-9._-]+|\[[A-Za-z0-9.:]+\])$/.test(helo) ? helo : "unknown";
   return `${name} ([${isIPv6(address) ? "IPv6:" : ""}${address}])`;
 }

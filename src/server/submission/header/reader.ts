@@ -1,7 +1,7 @@
 /** The beginning of a message, gathered octet by octet if need be until its header is whole. */
 import { type Field, fieldBody, isNamed, splitFields } from "../../../smtp/header.ts";
 
-export interface Head {
+export interface HeaderBuffer {
   /** Adds octets; gives all that came so far once the empty line is among it, and where that line begins. */
   add(chunk: Uint8Array): { readonly octets: Buffer; readonly end: number } | undefined;
   /** All that came so far. */
@@ -10,7 +10,7 @@ export interface Head {
 
 const emptyLine = "\r\n\r\n";
 
-export function newHead(): Head {
+export function newHeaderBuffer(): HeaderBuffer {
   let room = Buffer.allocUnsafe(8_192); // doubled when full: one octet at a time costs no more than many
   let length = 0;
   const octets = (): Buffer => room.subarray(0, length);
@@ -36,25 +36,25 @@ export function newHead(): Head {
 // Where the header of a message is (RFC 5322 section 2.1). Printers, scanners, cron and scripts hand over text with no
 // header, or a mailbox's `From ` line above it. Pure.
 
-export interface Opening {
+export interface MessageHeader {
   readonly fields: readonly Field[];
   /** What is text although it stood where the header should: it goes behind an empty line. */
   readonly text: string;
 }
 
 /** Fields that a text has no reason to begin with: a header whose first line is damaged is none the less a header. */
-const telling = [
+const headerNames = [
   ..."From Sender Reply-To To Cc Bcc Subject Date Message-ID MIME-Version Content-Type Received".split(" "),
   ..."Resent-From Resent-Sender Resent-To Resent-Cc Resent-Bcc DKIM-Signature Return-Path".split(" "),
 ];
 
 /** Reads what stands before the first empty line, or all where there is none, one character an octet ("latin1"). */
-export function readOpening(head: string): Opening {
+export function readHeader(head: string): MessageHeader {
   const header = withoutMailboxLine(head);
   const fields = splitFields(header);
   const [first] = fields;
   if (first?.name !== "") return { fields, text: "" };
-  const isHeader = fields.some((field) => telling.some((name) => isNamed(field, name)));
+  const isHeader = fields.some((field) => headerNames.some((name) => isNamed(field, name)));
   // A line that cannot be a field amid fields is refused (fixups.ts): readers differ about where such a header ends.
   return isHeader ? { fields, text: "" } : { fields: [], text: header };
 }

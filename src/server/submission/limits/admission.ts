@@ -11,108 +11,108 @@ import type { Door } from "../../log/events.ts";
 // A client at the door, before it has said anything.
 
 /** What was known of a client when it was let in. */
-export interface Visit {
-  readonly door: Door;
+export interface Admission {
+  readonly listener: Door;
   readonly address: string;
   /** Until when it must have logged in, in milliseconds since the epoch. */
   readonly loginDue: number;
   /** Whether patience is short because there are so many connections. */
   readonly isStressed: () => boolean;
   /** A command came. */
-  readonly heard: () => void;
+  readonly active: () => void;
   /** It has logged in. */
-  readonly known: () => void;
+  readonly loggedIn: () => void;
   /** Ends it to make room for another one; who can say goodbye takes this over. */
-  giveWay: () => void;
+  evict: () => void;
   /** Said in place of the greeting where the client cannot stay. */
   readonly refusal?: Reply | undefined;
   /** Called once, when the socket is gone. */
-  readonly leave: () => void;
+  readonly release: () => void;
 }
 
-export interface Crowd {
+export interface ConnectionTable {
   /** Counts a connection from `address`. */
-  enter(address: string): Stay;
+  add(address: string): ConnectionEntry;
   /** Connections that were let in, and do not end already. */
   admitted(): number;
   /** Ends the stranger that has been idle the longest; false where there is none. */
-  makeRoom(): boolean;
+  evictIdle(): boolean;
 }
 
 /** How many connections there are with the new one, and what to call when it has ended. */
-export interface Stay {
-  readonly fromHere: number;
-  readonly all: number;
+export interface ConnectionEntry {
+  readonly fromNetwork: number;
+  readonly total: number;
   /** It is let in; `giveWay` ends it at once. */
-  readonly admit: (giveWay: () => void) => void;
+  readonly admit: (evict: () => void) => void;
   /** It gave a sign of life. */
-  readonly heard: () => void;
+  readonly active: () => void;
   /** It has logged in. */
-  readonly known: () => void;
-  readonly leave: () => void;
+  readonly loggedIn: () => void;
+  readonly release: () => void;
 }
 
 /** Commands of a stranger that count as signs of life: more than a login takes. Our choice. */
-const signsOfLife = 12;
+const countedCommands = 12;
 
-export function newCrowd(): Crowd {
+export function newConnectionTable(): ConnectionTable {
   const counts = new Map<string, number>();
-  let all = 0;
+  let total = 0;
   let admitted = 0;
   /** What ends them; those that have been idle the longest come first. */
-  const strangers = new Map<object, () => void>();
+  const evictable = new Map<object, () => void>();
 
   return {
     admitted: () => admitted,
-    makeRoom() {
-      for (const [stay, giveWay] of strangers) {
-        strangers.delete(stay);
-        giveWay();
+    evictIdle() {
+      for (const [key, evict] of evictable) {
+        evictable.delete(key);
+        evict();
         return true;
       }
       return false;
     },
-    enter(address) {
-      const place = network(address);
-      const count = (counts.get(place) ?? 0) + 1;
-      counts.set(place, count);
-      all++;
-      const me = {};
-      let isIn = false;
+    add(address) {
+      const network = subscriberNetwork(address);
+      const fromNetwork = (counts.get(network) ?? 0) + 1;
+      counts.set(network, fromNetwork);
+      total++;
+      const key = {};
+      let isAdmitted = false;
       let isGone = false;
-      let signs = 0;
-      const giveUp = (): void => {
-        strangers.delete(me);
-        if (isIn) admitted--;
-        isIn = false;
+      let commands = 0;
+      const withdraw = (): void => {
+        evictable.delete(key);
+        if (isAdmitted) admitted--;
+        isAdmitted = false;
       };
       return {
-        fromHere: count,
-        all,
-        admit(giveWay) {
-          isIn = true;
+        fromNetwork,
+        total,
+        admit(evict) {
+          isAdmitted = true;
           admitted++;
-          strangers.set(me, () => {
-            giveUp();
-            giveWay();
+          evictable.set(key, () => {
+            withdraw();
+            evict();
           });
         },
-        heard() {
-          const giveWay = strangers.get(me);
-          signs++;
-          if (!giveWay || signs > signsOfLife) return;
-          strangers.delete(me);
-          strangers.set(me, giveWay);
+        active() {
+          const evict = evictable.get(key);
+          commands++;
+          if (!evict || commands > countedCommands) return;
+          evictable.delete(key);
+          evictable.set(key, evict);
         },
-        known: () => void strangers.delete(me),
-        leave() {
+        loggedIn: () => void evictable.delete(key),
+        release() {
           if (isGone) return;
           isGone = true;
-          giveUp();
-          all--;
-          const rest = (counts.get(place) ?? 1) - 1;
-          if (rest === 0) counts.delete(place);
-          else counts.set(place, rest);
+          withdraw();
+          total--;
+          const rest = (counts.get(network) ?? 1) - 1;
+          if (rest === 0) counts.delete(network);
+          else counts.set(network, rest);
         },
       };
     },
@@ -120,7 +120,7 @@ export function newCrowd(): Crowd {
 }
 
 /** What one subscriber has: an IPv4 address, or the /64 of an IPv6 address (RFC 6177). */
-export function network(address: string): string {
+export function subscriberNetwork(address: string): string {
   if (!isIPv6(address)) return address;
   const [head = "", tail] = (address.split("%")[0] ?? "").split("::");
   const front = head.split(":").filter((group) => group !== "");
@@ -137,14 +137,14 @@ export function network(address: string): string {
 const spare = 64;
 
 /** As many as the process may have; Infinity where the system does not tell. */
-export async function mostDescriptors(): Promise<number> {
+export async function descriptorsAllowed(): Promise<number> {
   const limits = await readFile("/proc/self/limits", "utf8").catch(() => "");
   const found = /^Max open files +(\d+)/m.exec(limits)?.[1];
   return found === undefined ? Number.POSITIVE_INFINITY : Number(found);
 }
 
 /** Whether `socket` has one of the last descriptors of `most`. */
-export function isShort(socket: Socket, most: number): boolean {
+export function isNearLimit(socket: Socket, most: number): boolean {
   return descriptorOf(socket) >= most - Math.min(spare, most / 4);
 }
 

@@ -7,35 +7,35 @@
  * and again is no further guess; a network has a budget for those, and one that has used it up waits with them alone.
  */
 import { createHmac } from "node:crypto";
-import { network } from "./admission.ts";
+import { subscriberNetwork } from "./admission.ts";
 import { day, hour } from "./sliding-window.ts";
 
 /** A login that is tried. */
-export interface Attempt {
+export interface LoginAttempt {
   /** In the one form that all its spellings come to. */
   readonly login: string;
   /** The client's IP address. */
   readonly address: string;
 }
 
-export interface Brake {
+export interface AuthRateLimiter {
   /**
    * Until when no password is looked at (milliseconds since the epoch), or not this one, which was wrong before;
    * undefined where it may be now.
    */
-  shut(attempt: Attempt, password?: string): number | undefined;
+  blockedUntil(attempt: LoginAttempt, password?: string): number | undefined;
   /**
    * To be waited for before a password is looked at: no more are under way at a time than could be wrong without going
    * beyond what is borne. What it gives is called once it is known how this one was.
    */
-  enter(attempt: Attempt, password?: string): Promise<() => void>;
+  acquire(attempt: LoginAttempt, password?: string): Promise<() => void>;
   /** The password was wrong; gives how many times longer than for a first mistake the answer should wait. */
-  failed(attempt: Attempt, password: string): number;
-  succeeded(attempt: Attempt, password?: string): void;
+  failed(attempt: LoginAttempt, password: string): number;
+  succeeded(attempt: LoginAttempt, password?: string): void;
 }
 
 /** Wrong passwords of late, and when the last one came. */
-interface Count {
+interface FailureCount {
   readonly wrong: number;
   readonly last: number;
 }
@@ -50,7 +50,7 @@ const firstPause = 60_000;
 const longestPause = hour;
 
 /** Milliseconds after which wrong passwords are forgotten, once the door is open again. */
-const memory = hour;
+const rememberedFor = hour;
 
 /**
  * Milliseconds in which the same wrong password counts once: a forgotten telephone tries the old one for days, and
@@ -63,8 +63,8 @@ const forRepeats = 40;
 const repeatEvery = 20_000;
 
 /** Milliseconds for which a network counts as a login's own after it last logged in from there. */
-const homeFor = 30 * day;
-const mostHomes = 32;
+const familiarFor = 30 * day;
+const mostFamiliar = 32;
 
 /** An answer never waits longer than so many times the first: clients give up after a minute or so. */
 const longestWait = 15;
@@ -76,17 +76,17 @@ const mostCounts = 40_000;
  * A brake that knows of nothing yet. `now` is in milliseconds since the epoch; what clients say is kept as digests with
  * the secret `key` only.
  */
-export function newBrake(now: () => number, key: Uint8Array): Brake {
-  const pairs = newCounts(forLogin, now);
-  const networks = newCounts(forNetwork, now);
+export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRateLimiter {
+  const byPair = newFailureCounts(forLogin, now);
+  const networks = newFailureCounts(forNetwork, now);
   /** Of a login where it is not at home: for the wait alone. */
-  const strangers = newCounts(Number.POSITIVE_INFINITY, now);
+  const unfamiliar = newFailureCounts(Number.POSITIVE_INFINITY, now);
   /** When a wrong password, as a digest, was counted. */
-  const guesses = newForgetful<number>(mostCounts);
-  const repeats = newBudget(now);
-  const lanes = newLanes();
+  const guesses = newBoundedMap<number>(mostCounts);
+  const repeats = newRepeatBudget(now);
+  const limits = newAttemptGate();
   /** When a login came from each network last. Logins that exist only. */
-  const homes = new Map<string, Map<string, number>>();
+  const familiarNetworks = new Map<string, Map<string, number>>();
 
   /** Ten characters that stand for `parts`. */
   function digest(...parts: readonly string[]): string {
@@ -95,63 +95,64 @@ export function newBrake(now: () => number, key: Uint8Array): Brake {
     return mac.digest("base64").slice(0, 10);
   }
 
-  function read({ login, address }: Attempt) {
-    const place = network(address);
+  function read({ login, address }: LoginAttempt) {
+    const place = subscriberNetwork(address);
     const person = digest(login);
-    const lastHere = homes.get(person)?.get(place) ?? Number.NEGATIVE_INFINITY;
-    return { place, person, pair: `${person} ${place}`, isHome: lastHere > now() - homeFor };
+    const lastHere = familiarNetworks.get(person)?.get(place) ?? Number.NEGATIVE_INFINITY;
+    return { place, person, pair: `${person} ${place}`, isFamiliar: lastHere > now() - familiarFor };
   }
 
-  const guessOf = ({ login, address }: Attempt, password: string): string =>
-    digest(login, network(address), password);
+  const guessOf = ({ login, address }: LoginAttempt, password: string): string =>
+    digest(login, subscriberNetwork(address), password);
 
-  const wasWrong = (guess: string): boolean =>
-    (guesses.get(guess) ?? Number.NEGATIVE_INFINITY) > now() - sameFor;
+  const wasWrong = (digest: string): boolean =>
+    (guesses.get(digest) ?? Number.NEGATIVE_INFINITY) > now() - sameFor;
 
-  function shut(attempt: Attempt, password?: string): number | undefined {
-    const { place, pair, isHome } = read(attempt);
+  function blockedUntil(attempt: LoginAttempt, password?: string): number | undefined {
+    const { place, pair, isFamiliar } = read(attempt);
     const isRepeat = password !== undefined && wasWrong(guessOf(attempt, password));
     const until = Math.max(
-      pairs.shutUntil(pair),
-      isHome ? 0 : networks.shutUntil(place),
+      byPair.shutUntil(pair),
+      isFamiliar ? 0 : networks.shutUntil(place),
       isRepeat ? repeats.emptyUntil(place) : 0,
     );
     return until > now() ? until : undefined;
   }
 
   /** In which lanes an attempt goes, and how many each has room for. None where it is refused anyway. */
-  function lanesOf(attempt: Attempt, password?: string): readonly Lane[] {
-    if (shut(attempt, password) !== undefined) return [];
-    const { place, pair, isHome } = read(attempt);
+  function limitsFor(attempt: LoginAttempt, password?: string): readonly ConcurrencyLimit[] {
+    if (blockedUntil(attempt, password) !== undefined) return [];
+    const { place, pair, isFamiliar } = read(attempt);
     if (password !== undefined && wasWrong(guessOf(attempt, password)))
       return [{ name: "repeats", room: repeats.left(place) }];
-    const own = { name: pair, room: forLogin - pairs.wrong(pair) };
-    return isHome ? [own] : [own, { name: "network", room: forNetwork - networks.wrong(place) }];
+    const own = { name: pair, room: forLogin - byPair.wrong(pair) };
+    return isFamiliar ? [own] : [own, { name: "network", room: forNetwork - networks.wrong(place) }];
   }
 
   return {
-    shut,
-    enter: (attempt, password) => lanes.enter(network(attempt.address), () => lanesOf(attempt, password)),
+    blockedUntil,
+    acquire: (attempt, password) =>
+      limits.acquire(subscriberNetwork(attempt.address), () => limitsFor(attempt, password)),
     failed(attempt, password) {
-      const { place, person, pair, isHome } = read(attempt);
-      const guess = guessOf(attempt, password);
-      const one = wasWrong(guess) ? 0 : 1;
-      if (one === 1) guesses.set(guess, now());
+      const { place, person, pair, isFamiliar } = read(attempt);
+      const digest = guessOf(attempt, password);
+      const added = wasWrong(digest) ? 0 : 1;
+      if (added === 1) guesses.set(digest, now());
       else repeats.draw(place);
-      const wrong = pairs.add(pair, one);
-      const elsewhere = isHome ? 0 : Math.max(networks.add(place, one), strangers.add(person, one));
+      const wrong = byPair.add(pair, added);
+      const elsewhere = isFamiliar ? 0 : Math.max(networks.add(place, added), unfamiliar.add(person, added));
       return Math.min(longestWait, 2 ** Math.max(0, wrong - 1) + Math.floor(elsewhere / forLogin));
     },
     succeeded(attempt, password) {
       if (password !== undefined) guesses.delete(guessOf(attempt, password));
       const { pair, person, place } = read(attempt);
-      pairs.forget(pair);
-      const places = homes.get(person) ?? new Map<string, number>();
-      homes.set(person, places);
+      byPair.forget(pair);
+      const places = familiarNetworks.get(person) ?? new Map<string, number>();
+      familiarNetworks.set(person, places);
       places.delete(place);
       places.set(place, now());
       for (const [oldest, last] of places) {
-        if (places.size <= mostHomes && last > now() - homeFor) break;
+        if (places.size <= mostFamiliar && last > now() - familiarFor) break;
         places.delete(oldest);
       }
     },
@@ -159,16 +160,16 @@ export function newBrake(now: () => number, key: Uint8Array): Brake {
 }
 
 /** From `borne` wrong ones on the door is shut for a while. */
-function newCounts(borne: number, now: () => number) {
-  const counts = newForgetful<Count>(mostCounts);
+function newFailureCounts(allowed: number, now: () => number) {
+  const counts = newBoundedMap<FailureCount>(mostCounts);
 
-  const shutUntil = ({ wrong, last }: Count): number =>
-    wrong < borne ? 0 : last + Math.min(longestPause, firstPause * 2 ** (wrong - borne));
+  const shutUntil = ({ wrong, last }: FailureCount): number =>
+    wrong < allowed ? 0 : last + Math.min(longestPause, firstPause * 2 ** (wrong - allowed));
 
   /** What is still remembered. */
-  function current(of: string): Count {
+  function current(of: string): FailureCount {
     const count = counts.get(of);
-    const isOver = !count || Math.max(count.last, shutUntil(count)) + memory < now();
+    const isOver = !count || Math.max(count.last, shutUntil(count)) + rememberedFor < now();
     return isOver ? { wrong: 0, last: 0 } : count;
   }
 
@@ -188,8 +189,8 @@ function newCounts(borne: number, now: () => number) {
 }
 
 /** For repeats. Kept is when all of it is there again. */
-function newBudget(now: () => number) {
-  const wholeAt = newForgetful<number>(mostCounts);
+function newRepeatBudget(now: () => number) {
+  const wholeAt = newBoundedMap<number>(mostCounts);
   /** Also right where the clock was set back meanwhile. */
   const missing = (of: string): number =>
     Math.min(forRepeats * repeatEvery, Math.max(0, (wholeAt.get(of) ?? 0) - now()));
@@ -207,54 +208,58 @@ function newBudget(now: () => number) {
 /** Attempts that wait for each other: so many of a kind at a time from one network, first come, first served. */
 
 /** One kind of attempts. */
-export interface Lane {
+export interface ConcurrencyLimit {
   readonly name: string;
   /** How many there may be at a time; one at least goes on. */
   readonly room: number;
 }
 
-export interface Lanes {
+export interface AttemptGate {
   /** Waits for room in all that `lanes` gives, which is asked again when others leave. What it gives is to leave by. */
-  enter(network: string, lanes: () => readonly Lane[]): Promise<() => void>;
+  acquire(network: string, limits: () => readonly ConcurrencyLimit[]): Promise<() => void>;
 }
 
-interface Place {
+interface NetworkAttempts {
   /** Those under way, by lane. */
-  readonly inHand: Map<string, number>;
+  readonly running: Map<string, number>;
   readonly waiting: Set<() => boolean>;
 }
 
-export function newLanes(): Lanes {
-  const places = new Map<string, Place>();
+export function newAttemptGate(): AttemptGate {
+  const places = new Map<string, NetworkAttempts>();
 
   /** Takes its room and gives how to leave, or undefined where there is none. */
-  function taken(network: string, place: Place, lanes: readonly Lane[]): (() => void) | undefined {
-    const { inHand, waiting } = place;
-    if (lanes.some(({ name, room }) => (inHand.get(name) ?? 0) >= Math.max(1, room))) return undefined;
-    for (const { name } of lanes) inHand.set(name, (inHand.get(name) ?? 0) + 1);
+  function tryAcquire(
+    network: string,
+    place: NetworkAttempts,
+    limits: readonly ConcurrencyLimit[],
+  ): (() => void) | undefined {
+    const { running, waiting } = place;
+    if (limits.some(({ name, room }) => (running.get(name) ?? 0) >= Math.max(1, room))) return undefined;
+    for (const { name } of limits) running.set(name, (running.get(name) ?? 0) + 1);
     return () => {
-      for (const { name } of lanes) {
-        const others = (inHand.get(name) ?? 0) - 1;
-        if (others > 0) inHand.set(name, others);
-        else inHand.delete(name);
+      for (const { name } of limits) {
+        const others = (running.get(name) ?? 0) - 1;
+        if (others > 0) running.set(name, others);
+        else running.delete(name);
       }
       // As many as one network may have connections.
-      for (const goOn of waiting) if (goOn()) waiting.delete(goOn);
-      if (inHand.size === 0 && waiting.size === 0 && places.get(network) === place) places.delete(network);
+      for (const retry of waiting) if (retry()) waiting.delete(retry);
+      if (running.size === 0 && waiting.size === 0 && places.get(network) === place) places.delete(network);
     };
   }
 
   return {
-    enter(network, lanes) {
-      const place = places.get(network) ?? { inHand: new Map<string, number>(), waiting: new Set() };
-      const leave = taken(network, place, lanes());
-      if (leave) {
-        if (place.inHand.size > 0) places.set(network, place);
-        return Promise.resolve(leave);
+    acquire(network, limits) {
+      const place = places.get(network) ?? { running: new Map<string, number>(), waiting: new Set() };
+      const release = tryAcquire(network, place, limits());
+      if (release) {
+        if (place.running.size > 0) places.set(network, place);
+        return Promise.resolve(release);
       }
       return new Promise((resolve) => {
         place.waiting.add(() => {
-          const freed = taken(network, place, lanes());
+          const freed = tryAcquire(network, place, limits());
           if (freed) resolve(freed);
           return freed !== undefined;
         });
@@ -265,7 +270,7 @@ export function newLanes(): Lanes {
 
 /** A map that holds so much and no more, for what strangers fill: what was set longest ago goes first. */
 
-export interface Forgetful<Value> {
+export interface BoundedMap<Value> {
   readonly size: number;
   get(key: string): Value | undefined;
   set(key: string, value: Value): void;
@@ -273,7 +278,7 @@ export interface Forgetful<Value> {
 }
 
 /** Holds at least half of `most` of those set last, and never more than `most`. */
-export function newForgetful<Value>(most: number): Forgetful<Value> {
+export function newBoundedMap<Value>(most: number): BoundedMap<Value> {
   // Two generations: dropping the first key of a Map again and again costs V8 more and more.
   let young = new Map<string, Value>();
   let old = new Map<string, Value>();

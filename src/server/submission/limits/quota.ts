@@ -4,8 +4,8 @@
  * submitted, so they never come here. What is counted is in usage.ts.
  */
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { day, hour, type Recent, roomAt, total, whenAgain, withMore } from "./sliding-window.ts";
-import type { Digest, Note, Usage } from "./usage.ts";
+import { day, hour, retryText, roomFrom, type SlidingCount, total, withAdded } from "./sliding-window.ts";
+import type { AddressDigest, Usage, UsageEntry } from "./usage.ts";
 
 export interface Allowance {
   readonly messagesPerHour: number;
@@ -14,15 +14,15 @@ export interface Allowance {
 }
 
 /** A message that is being made ready: what it will count when it is accepted. */
-export interface Bill {
+export interface QuotaRequest {
   readonly login: string;
-  readonly recipients: readonly Digest[];
+  readonly recipients: readonly AddressDigest[];
   /** How many of them are new. */
-  readonly fresh: number;
+  readonly newRecipients: number;
 }
 
 /** A bill that has its place within the limits, for as long as the message takes. */
-export interface Charge {
+export interface QuotaReservation {
   /** The message counts if it was accepted, or its place is free again; the first call is what matters. */
   settle(accepted: boolean): void;
 }
@@ -30,64 +30,63 @@ export interface Charge {
 /** Each step gives the reply that refuses it where it would go beyond a limit. */
 export interface Quota {
   /** MAIL. */
-  open(login: string): Bill | Reply;
+  begin(login: string): QuotaRequest | Reply;
   /** RCPT: the bill with one more on it. What was accepted before stays. */
-  add(bill: Bill, address: string): Bill | Reply;
+  addRecipient(request: QuotaRequest, address: string): QuotaRequest | Reply;
   /** DATA: from here on sessions side by side cannot go beyond a limit together. */
-  charge(bill: Bill): Charge | Reply;
+  reserve(request: QuotaRequest): QuotaReservation | Reply;
 }
 
-export interface Office {
+export interface QuotaDependencies {
   readonly usage: Usage;
   /** Asked each time: a reload may change it. */
   readonly allowance: () => Allowance;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Called with what counts from now on. */
-  readonly count: (note: Note) => void;
+  readonly record: (entry: UsageEntry) => void;
   /** Called when a login meets a limit ("200 messages an hour"), once until there is room again. */
-  readonly reached: (login: string, limit: string, until: number) => void;
+  readonly limitReached: (login: string, limit: string, until: number) => void;
 }
 
 /** One limit and how far a login is from it. */
-interface Gauge {
+interface QuotaLimit {
   readonly limit: number;
   readonly unit: string;
   readonly span: number;
-  readonly sent: Recent;
+  readonly sent: SlidingCount;
   /** With this message there would be so many more. */
   readonly wanted: number;
 }
 
-export function newQuota({ usage, allowance, now, count, reached }: Office): Quota {
+export function newQuota({ usage, allowance, now, record, limitReached }: QuotaDependencies): Quota {
   /** Charged and not settled, by login. */
-  const underWay = new Map<string, Set<Bill>>();
+  const reserved = new Map<string, Set<QuotaRequest>>();
   /** Until when nobody need be told again that a login is at a limit. */
-  const told = new Map<string, number>();
+  const reportedUntil = new Map<string, number>();
 
   /** The first limit that `bill` breaks, as a reply. */
-  function objection(bill: Bill): Reply | undefined {
+  function firstBroken(request: QuotaRequest): Reply | undefined {
     const time = now();
-    const broken = gauges(bill).find(
-      (gauge) => total(gauge.sent, gauge.span, time) + gauge.wanted > gauge.limit,
-    );
+    const broken = limitsOf(request).find((one) => total(one.sent, one.span, time) + one.wanted > one.limit);
     if (!broken) return undefined;
     const { unit, limit, span, sent, wanted } = broken;
     // What is wanted but for the last one will count from now on: when is there room for that one?
-    const until = roomAt(withMore(sent, span, time, Math.max(0, wanted - 1)), span, time, limit);
+    const until = roomFrom(withAdded(sent, span, time, Math.max(0, wanted - 1)), span, time, limit);
     const name = `${limit} ${unit}`;
-    if ((told.get(bill.login) ?? 0) <= time) {
-      told.set(bill.login, until);
-      reached(bill.login, name, until);
+    if ((reportedUntil.get(request.login) ?? 0) <= time) {
+      reportedUntil.set(request.login, until);
+      limitReached(request.login, name, until);
     }
     return refusal(name, until, time);
   }
 
-  function gauges({ login, recipients, fresh }: Bill): readonly Gauge[] {
+  function limitsOf({ login, recipients, newRecipients }: QuotaRequest): readonly QuotaLimit[] {
     const sent = usage.of(login);
-    const others = [...(underWay.get(login) ?? [])];
+    const others = [...(reserved.get(login) ?? [])];
     const { messagesPerHour, recipientsPerDay, newRecipientsPerDay } = allowance();
-    const sum = (of: (bill: Bill) => number): number => others.reduce((all, bill) => all + of(bill), 0);
+    const sum = (of: (request: QuotaRequest) => number): number =>
+      others.reduce((all, request) => all + of(request), 0);
     return [
       {
         limit: messagesPerHour,
@@ -101,46 +100,57 @@ export function newQuota({ usage, allowance, now, count, reached }: Office): Quo
         unit: "recipients a day",
         span: day,
         sent: sent.recipients,
-        wanted: sum((bill) => bill.recipients.length) + recipients.length,
+        wanted: sum((request) => request.recipients.length) + recipients.length,
       },
       {
         limit: newRecipientsPerDay,
         unit: "addresses a day that you have not written to before",
         span: day,
-        sent: sent.fresh,
-        wanted: sum((bill) => bill.fresh) + fresh,
+        sent: sent.newRecipients,
+        wanted: sum((request) => request.newRecipients) + newRecipients,
       },
     ];
   }
 
-  function settle(bill: Bill, accepted: boolean): void {
-    const all = underWay.get(bill.login);
-    if (!all?.delete(bill)) return;
-    if (all.size === 0) underWay.delete(bill.login);
+  function settle(request: QuotaRequest, accepted: boolean): void {
+    const all = reserved.get(request.login);
+    if (!all?.delete(request)) return;
+    if (all.size === 0) reserved.delete(request.login);
     if (!accepted) return;
-    const { login, recipients, fresh } = bill;
-    const note = { login, at: now(), messages: 1, recipients: recipients.length, fresh, known: recipients };
-    usage.add(note);
-    count(note);
+    const { login, recipients, newRecipients } = request;
+    const entry = {
+      login,
+      at: now(),
+      messages: 1,
+      recipients: recipients.length,
+      newRecipients,
+      addresses: recipients,
+    };
+    usage.add(entry);
+    record(entry);
   }
 
   return {
-    open(login) {
-      const bill = { login, recipients: [], fresh: 0 };
-      return objection(bill) ?? bill;
+    begin(login) {
+      const request = { login, recipients: [], newRecipients: 0 };
+      return firstBroken(request) ?? request;
     },
-    add({ login, recipients, fresh }, address) {
+    addRecipient({ login, recipients, newRecipients }, address) {
       const digest = usage.digest(login, address);
       const isNew = !usage.knows(login, digest, now()) && !recipients.includes(digest);
-      const bill = { login, recipients: [...recipients, digest], fresh: fresh + (isNew ? 1 : 0) };
-      return objection(bill) ?? bill;
+      const request = {
+        login,
+        recipients: [...recipients, digest],
+        newRecipients: newRecipients + (isNew ? 1 : 0),
+      };
+      return firstBroken(request) ?? request;
     },
-    charge(bill) {
-      const refused = objection(bill);
+    reserve(request) {
+      const refused = firstBroken(request);
       if (refused) return refused;
-      const charged = { ...bill };
-      underWay.set(bill.login, (underWay.get(bill.login) ?? new Set<Bill>()).add(charged));
-      return { settle: (accepted) => settle(charged, accepted) };
+      const counted = { ...request };
+      reserved.set(request.login, (reserved.get(request.login) ?? new Set<QuotaRequest>()).add(counted));
+      return { settle: (accepted) => settle(counted, accepted) };
     },
   };
 }
@@ -153,7 +163,7 @@ function refusal(limit: string, until: number, time: number): Reply {
   return reply(
     450,
     "4.7.1",
-    `The limit of ${limit} is reached; try again ${whenAgain(until, time)}. ` +
+    `The limit of ${limit} is reached; try again ${retryText(until, time)}. ` +
       "If it was not you who sent so much, change your password",
   );
 }

@@ -7,14 +7,14 @@
 import { randomBytes } from "node:crypto";
 import { errorCode, errorText } from "../../../failure.ts";
 import { log, logBug } from "../../log/log.ts";
-import { type Digest, digestLength, type Note, newUsage, type Usage } from "./usage.ts";
+import { type AddressDigest, digestLength, newUsage, type Usage, type UsageEntry } from "./usage.ts";
 
 const title = "tpa-submit usage 1";
 
 /** What was read from a file. */
-export interface Kept {
+export interface UsageFileContent {
   readonly key: Buffer;
-  readonly notes: readonly Note[];
+  readonly entries: readonly UsageEntry[];
   /** Lines that could not be understood. */
   readonly ignored: number;
 }
@@ -24,28 +24,36 @@ export function formatKey(key: Uint8Array): string {
 }
 
 /** A line with its end: time in seconds since the epoch, login, messages, recipients, new ones, whom it wrote to. */
-export function formatNote({ at, login, messages, recipients, fresh, known }: Note): string {
-  return `${JSON.stringify([Math.floor(at / 1_000), login, messages, recipients, fresh, known.join("")])}\n`;
+export function formatEntry({
+  at,
+  login,
+  messages,
+  recipients,
+  newRecipients,
+  addresses,
+}: UsageEntry): string {
+  return `${JSON.stringify([Math.floor(at / 1_000), login, messages, recipients, newRecipients, addresses.join("")])}\n`;
 }
 
 /** Reads a whole file; undefined where it is none of this kind. */
-export function parseUsage(text: string): Kept | undefined {
+export function parseUsage(text: string): UsageFileContent | undefined {
   const [first = "", ...lines] = text.split("\n");
   const key = Buffer.from(/^tpa-submit usage 1 ([\w-]{43})$/.exec(first)?.[1] ?? "", "base64url");
   if (key.length === 0) return undefined;
   const written = lines.filter((line) => line !== "");
-  const notes = written.flatMap((line) => parseNote(line) ?? []);
-  return { key, notes, ignored: written.length - notes.length };
+  const entries = written.flatMap((line) => parseEntry(line) ?? []);
+  return { key, entries, ignored: written.length - entries.length };
 }
 
-function parseNote(line: string): Note | undefined {
+function parseEntry(line: string): UsageEntry | undefined {
   const parts = array(line);
   if (parts?.length !== 6) return undefined;
-  const [seconds, login, messages, recipients, fresh, digests] = parts;
-  if (!isCount(seconds) || !isCount(messages) || !isCount(recipients) || !isCount(fresh)) return undefined;
+  const [seconds, login, messages, recipients, newRecipients, digests] = parts;
+  if (!isCount(seconds) || !isCount(messages) || !isCount(recipients) || !isCount(newRecipients))
+    return undefined;
   if (typeof login !== "string" || typeof digests !== "string") return undefined;
-  const known = digestsIn(digests);
-  return known && { at: seconds * 1_000, login, messages, recipients, fresh, known };
+  const addresses = digestsIn(digests);
+  return addresses && { at: seconds * 1_000, login, messages, recipients, newRecipients, addresses };
 }
 
 function array(line: string): readonly unknown[] | undefined {
@@ -60,7 +68,7 @@ function array(line: string): readonly unknown[] | undefined {
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 
-function digestsIn(text: string): readonly Digest[] | undefined {
+function digestsIn(text: string): readonly AddressDigest[] | undefined {
   if (text.length % digestLength !== 0 || !/^[\w-]*$/.test(text)) return undefined;
   return Array.from({ length: text.length / digestLength }, (_, index) =>
     text.slice(index * digestLength, (index + 1) * digestLength),
@@ -82,52 +90,52 @@ export interface UsageStore {
   readonly replace: (text: string) => Promise<void>;
 }
 
-export interface UsageKeeper {
+export interface UsageRecorder {
   readonly usage: Usage;
   /** Writes down what counts from now on; it is added to the usage already. */
-  keep(note: Note): void;
+  record(entry: UsageEntry): void;
   /** Resolves when all is written, or could not be. */
   close(): Promise<void>;
 }
 
 /** Milliseconds until a disk that refused is asked again. Our choice. */
-const pause = 60_000;
+const retryAfter = 60_000;
 
 /** Characters that are appended before the file is written anew, if that makes it half as long. Our choice. */
-const muchAppended = 4_000_000;
+const rewriteAfter = 4_000_000;
 
 /** Never fails: what is wrong with the file is in the log. `now` is in milliseconds since the epoch. */
-export async function keepUsage(store: UsageStore, now: () => number): Promise<UsageKeeper> {
-  const { key, notes } = await loaded(store);
+export async function openUsage(store: UsageStore, now: () => number): Promise<UsageRecorder> {
+  const { key, entries } = await loadUsage(store);
   const usage = newUsage(key);
-  for (const note of notes) usage.add(note);
+  for (const entry of entries) usage.add(entry);
 
   let pending: string[] = [];
   let appended = 0;
-  let whole = 0;
+  let wholeLength = 0;
   let isStale = true; // the file does not say what the usage is: it ends in half a line, or is not there
   let retryAt: number | undefined;
   let writing: Promise<void> | undefined;
 
   async function write(): Promise<void> {
     try {
-      if (isStale || appended > muchAppended + whole) await writeWhole();
+      if (isStale || appended > rewriteAfter + wholeLength) await writeWhole();
       else await writeRest();
       retryAt = undefined;
     } catch (error) {
       if (errorCode(error) === "") logBug("usage of logins", error);
       else if (retryAt === undefined) log("usage-unsaved", { file: store.name, reason: errorText(error) });
       isStale = true;
-      retryAt = now() + pause;
+      retryAt = now() + retryAfter;
     }
   }
 
   async function writeWhole(): Promise<void> {
     pending = []; // it is in the usage
-    const text = formatKey(key) + [...usage.notes(now())].map(formatNote).join("");
+    const text = formatKey(key) + [...usage.entries(now())].map(formatEntry).join("");
     await store.replace(text);
     isStale = false;
-    whole = text.length;
+    wholeLength = text.length;
     appended = 0;
   }
 
@@ -148,9 +156,9 @@ export async function keepUsage(store: UsageStore, now: () => number): Promise<U
   await writing;
   return {
     usage,
-    keep(note) {
+    record(entry) {
       if (retryAt !== undefined && now() < retryAt) return; // it is in the usage, and written with that
-      pending.push(formatNote(note));
+      pending.push(formatEntry(entry));
       writing ??= writeAll();
     },
     async close() {
@@ -160,18 +168,20 @@ export async function keepUsage(store: UsageStore, now: () => number): Promise<U
   };
 }
 
-async function loaded({
+async function loadUsage({
   name,
   load,
-}: UsageStore): Promise<{ readonly key: Buffer; readonly notes: readonly Note[] }> {
-  const fresh = { key: randomBytes(32), notes: [] };
+}: UsageStore): Promise<{ readonly key: Buffer; readonly entries: readonly UsageEntry[] }> {
+  const fresh = { key: randomBytes(32), entries: [] };
   try {
     const text = await load();
     if (text === undefined) return fresh;
-    const kept = parseUsage(text);
-    const reason = kept ? `${kept.ignored} lines cannot be understood` : "it is none of this program's files";
-    if (!kept || kept.ignored > 1) log("usage-unread", { file: name, reason }); // one is what a crash cuts short
-    return kept ?? fresh;
+    const content = parseUsage(text);
+    const reason = content
+      ? `${content.ignored} lines cannot be understood`
+      : "it is none of this program's files";
+    if (!content || content.ignored > 1) log("usage-unread", { file: name, reason }); // one is what a crash cuts short
+    return content ?? fresh;
   } catch (error) {
     log("usage-unread", { file: name, reason: errorText(error) });
     return fresh;

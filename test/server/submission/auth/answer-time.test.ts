@@ -5,26 +5,30 @@ import { indexLogins } from "../../../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../../../src/passwd/passwordfile.ts";
 import { newProofs } from "../../../../src/passwd/proofs.ts";
 import type { Verdict } from "../../../../src/passwd/verifier.ts";
-import { answeredAfter, settle } from "../../../../src/server/submission/auth/login.ts";
+import { authenticate, refusalDue } from "../../../../src/server/submission/auth/login.ts";
 import { startSasl } from "../../../../src/server/submission/auth/mechanisms.ts";
-import { newBrake } from "../../../../src/server/submission/limits/auth-rate-limiter.ts";
-import { newSession, type Submission } from "../../../../src/server/submission/session.ts";
-import { submissionFor } from "../test-listener.ts";
+import { newAuthRateLimiter } from "../../../../src/server/submission/limits/auth-rate-limiter.ts";
+import { newSession, type SessionContext } from "../../../../src/server/submission/session.ts";
+import { testContext } from "../test-listener.ts";
 
 const rejected: Verdict = { kind: "rejected", reason: "wrong password" };
 
 /** A site whose clock goes on only while a password is checked, for as long as `takes` says, or an answer waits. */
-function newSite(takes: (login: string) => number, dearest: number, changes: Partial<Submission> = {}) {
+function newSite(
+  takes: (login: string) => number,
+  slowestCheck: number,
+  changes: Partial<SessionContext> = {},
+) {
   let now = 0;
-  const site: Submission = {
-    ...submissionFor(),
-    patience: { ...submissionFor().patience, wrongPassword: 1_000 },
-    brake: newBrake(() => 0, Buffer.alloc(32)),
+  const site: SessionContext = {
+    ...testContext(),
+    timeouts: { ...testContext().timeouts, wrongPassword: 1_000 },
+    authLimiter: newAuthRateLimiter(() => 0, Buffer.alloc(32)),
     steady: () => now,
     pause: async (milliseconds) => {
       now += milliseconds;
     },
-    dearest: async () => dearest,
+    slowestCheck: async () => slowestCheck,
     verify: async (login) => {
       now += takes(login);
       return login.startsWith("broken") ? { kind: "unavailable", reason: "no thread" } : rejected;
@@ -35,7 +39,7 @@ function newSite(takes: (login: string) => number, dearest: number, changes: Par
   async function answered(login: string, password = "wrong"): Promise<readonly [number, number]> {
     const began = now;
     const credentials = { mechanism: "PLAIN", login, password, authzid: "" } as const;
-    const { say } = await settle(newSession("smtps", "192.0.2.7"), credentials, site);
+    const { replies: say } = await authenticate(newSession("smtps", "192.0.2.7"), credentials, site);
     return [now - began, say[0]?.code ?? 0];
   }
   return {
@@ -50,25 +54,25 @@ function newSite(takes: (login: string) => number, dearest: number, changes: Par
 
 describe("the time of an answer", () => {
   test("is the pause, or the next of even steps that the dearest check fits into", () => {
-    const times = { spent: 60, wait: 1_000, pause: 1_000, dearest: 75 };
-    expect(answeredAfter(times)).toBe(1_000);
-    expect(answeredAfter({ ...times, wait: 4_000 })).toBe(4_000);
-    expect(answeredAfter({ ...times, spent: 1_001 })).toBe(2_000);
-    expect(answeredAfter({ ...times, dearest: 4_000 })).toBe(5_000);
-    expect(answeredAfter({ ...times, dearest: 4_000, spent: 5_001 })).toBe(10_000);
-    expect(answeredAfter({ ...times, dearest: 4_000, wait: 15_000 })).toBe(15_000);
+    const times = { spent: 60, wait: 1_000, pause: 1_000, slowestCheck: 75 };
+    expect(refusalDue(times)).toBe(1_000);
+    expect(refusalDue({ ...times, wait: 4_000 })).toBe(4_000);
+    expect(refusalDue({ ...times, spent: 1_001 })).toBe(2_000);
+    expect(refusalDue({ ...times, slowestCheck: 4_000 })).toBe(5_000);
+    expect(refusalDue({ ...times, slowestCheck: 4_000, spent: 5_001 })).toBe(10_000);
+    expect(refusalDue({ ...times, slowestCheck: 4_000, wait: 15_000 })).toBe(15_000);
   });
 
-  test("is the same for all checks that take no longer than the dearest, and never in the past", () => {
+  test("is the same for all checks that take no longer than the slowest one, and never in the past", () => {
     const upTo = fc.double({ min: 0, max: 60_000, noNaN: true });
     fc.assert(
       fc.property(upTo, upTo, upTo, upTo, fc.double({ min: 0, max: 1, noNaN: true }), (...given) => {
-        const [wait, pause, dearest, late, share] = given;
-        const times = { wait, pause: pause + 1, dearest };
-        const due = answeredAfter({ ...times, spent: dearest });
-        expect(answeredAfter({ ...times, spent: share * dearest })).toBe(due);
+        const [wait, pause, slowestCheck, late, share] = given;
+        const times = { wait, pause: pause + 1, slowestCheck };
+        const due = refusalDue({ ...times, spent: slowestCheck });
+        expect(refusalDue({ ...times, spent: share * slowestCheck })).toBe(due);
         expect(due).toBeGreaterThanOrEqual(wait);
-        expect(answeredAfter({ ...times, spent: late })).toBeGreaterThanOrEqual(late - 1e-6);
+        expect(refusalDue({ ...times, spent: late })).toBeGreaterThanOrEqual(late - 1e-6);
       }),
     );
   });
@@ -128,7 +132,7 @@ describe("mechanisms that say no password", () => {
       ["nobody", 0],
     ] as const) {
       const site = newSite(() => 0, 75);
-      const proofs: Submission["proofs"] = {
+      const proofs: SessionContext["proofs"] = {
         ...real,
         cram: async (name) => {
           site.spend(takes);
@@ -140,7 +144,10 @@ describe("mechanisms that say no password", () => {
       if (opening.kind !== "challenge") throw new Error("no challenge");
       const question = opening.next(encoded(`${login} ${"0".repeat(32)}`));
       if (question.kind !== "question") throw new Error("no question");
-      const { say } = await settle(newSession("smtps", "192.0.2.7"), question, { ...site.site, proofs });
+      const { replies: say } = await authenticate(newSession("smtps", "192.0.2.7"), question, {
+        ...site.site,
+        proofs,
+      });
       expect([site.now(), say[0]?.code], login).toEqual([1_000, 535]);
     }
   });

@@ -10,14 +10,14 @@ import { selfSigned } from "../../../tools/certificate.ts";
 import { clientCertificate } from "../../../tools/client-certificate.ts";
 import type { Client } from "../client.ts";
 import { ask, connected, greeted, noBug, opened, texts } from "../test-clients.ts";
-import { type Door, pair } from "../test-listener.ts";
+import { pair, type TestListener } from "../test-listener.ts";
 import { clientFinal } from "./scram-client.ts";
 
 const ca = selfSigned(["ca.example.org"]);
 const user1 = clientCertificate(ca, ["email:user1@example.org"]);
 
 /** A door on port 465 that asks for certificates of `ca`. */
-async function asking(): Promise<Door> {
+async function asking(): Promise<TestListener> {
   const door = await opened("smtps");
   door.listener.replaceCertificate({ ...pair, clientCa: ca.cert });
   return door;

@@ -3,7 +3,11 @@ import { describe, expect, test } from "vitest";
 import { indexLogins } from "../../../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../../../src/passwd/passwordfile.ts";
 import { newProofs } from "../../../../src/passwd/proofs.ts";
-import type { Ground, Mechanism, Sasl } from "../../../../src/server/submission/auth/exchange.ts";
+import type {
+  SaslContext,
+  SaslMechanism,
+  SaslStep,
+} from "../../../../src/server/submission/auth/exchange.ts";
 import { startSasl } from "../../../../src/server/submission/auth/mechanisms.ts";
 import { clientFinal } from "./scram-client.ts";
 
@@ -16,34 +20,34 @@ const logins = indexLogins(parsePasswordFile(passwordFile), "example.org");
 const proofs = newProofs(async () => logins, "example.org", Buffer.from("secret"));
 
 const binding = Buffer.from("octets of this connection alone.");
-const offered: readonly Mechanism[] = [
+const offered: readonly SaslMechanism[] = [
   "SCRAM-SHA-1",
   "SCRAM-SHA-1-PLUS",
   "SCRAM-SHA-256",
   "SCRAM-SHA-256-PLUS",
 ];
-const ground: Ground = { offered, hostname: "relay.example.org", binding, nonce: () => "NONCE" };
+const ground: SaslContext = { offered, hostname: "relay.example.org", binding, nonce: () => "NONCE" };
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
 
 /** Says `messages` one after the other, in clear; gives what came to each. */
 async function exchange(
-  mechanism: Mechanism,
-  changes: Partial<Ground>,
+  mechanism: SaslMechanism,
+  changes: Partial<SaslContext>,
   ...messages: readonly (string | ((said: string) => string))[]
 ): Promise<readonly string[]> {
   const said: string[] = [];
-  let step: Sasl = startSasl(mechanism, { ...ground, ...changes });
+  let step: SaslStep = startSasl(mechanism, { ...ground, ...changes });
   for (const message of messages) {
     if (step.kind !== "challenge") throw new Error(`no challenge but ${JSON.stringify(step)}`);
     step = step.next(encoded(typeof message === "string" ? message : message(said.at(-1) ?? "")));
-    if (step.kind === "question") step = await step.ask(proofs);
+    if (step.kind === "question") step = await step.lookUp(proofs);
     said.push(inWords(step));
   }
   return said;
 }
 
-function inWords(step: Sasl): string {
+function inWords(step: SaslStep): string {
   switch (step.kind) {
     case "challenge":
       return Buffer.from(step.challenge, "base64").toString();
@@ -134,7 +138,7 @@ test.each<[string, string, string]>([
 
 const noFirst = "501 5.5.2 This is no first message of SCRAM";
 
-test.each<[string, Mechanism, string, string]>([
+test.each<[string, SaslMechanism, string, string]>([
   ["nothing", "SCRAM-SHA-256", "", noFirst],
   ["no header", "SCRAM-SHA-256", "n=user,r=client", noFirst],
   ["an extension that must be understood", "SCRAM-SHA-256", "n,,m=x,n=user,r=client", noFirst],

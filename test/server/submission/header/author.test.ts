@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { authorObjection, withAuthor } from "../../../../src/server/submission/header/author.ts";
+import { authorRefusal, completeAuthor } from "../../../../src/server/submission/header/author.ts";
 import { senderPolicy } from "../../../../src/server/submission/sender-policy.ts";
 import { splitFields } from "../../../../src/smtp/header.ts";
 
@@ -117,7 +117,7 @@ const headers: readonly (readonly [string, readonly string[], string])[] = [
 describe("a message from user1", () => {
   it.each(headers)("with %s", (_, lines, expected) => {
     const header = lines.map((line) => `${line}\r\n`).join("");
-    const objection = authorObjection(splitFields(header), "user1", own);
+    const objection = authorRefusal(splitFields(header), "user1", own);
     const said = objection ? `${objection.code} ${objection.status} ${objection.text}` : "";
     if (expected.includes("*")) {
       for (const part of expected.split("*")) expect(said).toContain(part);
@@ -129,14 +129,14 @@ describe("a message from user1", () => {
   it("may name anybody of the domain, or anybody at all, where the policy says so", () => {
     const from = splitFields("From: user2@example.org\r\n");
     const outside = splitFields("From: user2@example.net\r\n");
-    expect(authorObjection(from, "user1", senderPolicy("domain", "example.org", aliases))).toBeUndefined();
-    expect(authorObjection(outside, "user1", senderPolicy("domain", "example.org", aliases))?.code).toBe(550);
-    expect(authorObjection(outside, "user1", senderPolicy("any", "example.org", aliases))).toBeUndefined();
+    expect(authorRefusal(from, "user1", senderPolicy("domain", "example.org", aliases))).toBeUndefined();
+    expect(authorRefusal(outside, "user1", senderPolicy("domain", "example.org", aliases))?.code).toBe(550);
+    expect(authorRefusal(outside, "user1", senderPolicy("any", "example.org", aliases))).toBeUndefined();
   });
 
   it("needs a field that can be understood even where anybody may be named", () => {
     const broken = splitFields("From: user1\r\n");
-    expect(authorObjection(broken, "user1", senderPolicy("any", "example.org", aliases))?.code).toBe(554);
+    expect(authorRefusal(broken, "user1", senderPolicy("any", "example.org", aliases))?.code).toBe(554);
   });
 });
 
@@ -154,13 +154,13 @@ describe("withAuthor()", () => {
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
         const fields = splitFields(`From: ${pieces.join("")}\r\n`);
-        const completed = withAuthor(fields, submitter, own);
+        const completed = completeAuthor(fields, submitter, own);
         const raw = completed.map((field) => field.raw).join("");
         if (raw === fields.map((field) => field.raw).join("")) return;
-        expect(authorObjection(fields, "user1", own)).toBeDefined();
+        expect(authorRefusal(fields, "user1", own)).toBeDefined();
         expect(raw).toMatch(/^From: (?:.* )?<?user1@example\.org>?\r\n$/);
         // What a name hides is still looked for: a completed field may be refused, but names nobody else.
-        expect(authorObjection(completed, "user1", own)?.code ?? 554).toBe(554);
+        expect(authorRefusal(completed, "user1", own)?.code ?? 554).toBe(554);
       }),
       { numRuns: 3_000 },
     );
@@ -168,9 +168,9 @@ describe("withAuthor()", () => {
 
   it("takes no address that the login may not use", () => {
     const tagged = { login: "user1+x", sender: "", smtputf8: false };
-    expect(withAuthor([], tagged, own)).toEqual([]);
-    expect(withAuthor([], { ...submitter, login: "\u00fcnter", sender: "" }, own)).toEqual([]);
-    expect(withAuthor([], { ...submitter, sender: "boss@example.org" }, own)[0]?.raw).toBe(
+    expect(completeAuthor([], tagged, own)).toEqual([]);
+    expect(completeAuthor([], { ...submitter, login: "\u00fcnter", sender: "" }, own)).toEqual([]);
+    expect(completeAuthor([], { ...submitter, sender: "boss@example.org" }, own)[0]?.raw).toBe(
       "From: user1@example.org\r\n",
     );
   });

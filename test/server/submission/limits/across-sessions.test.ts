@@ -5,15 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { startVerifier } from "../../../../src/passwd/verifier.ts";
-import { newBrake } from "../../../../src/server/submission/limits/auth-rate-limiter.ts";
+import { newAuthRateLimiter } from "../../../../src/server/submission/limits/auth-rate-limiter.ts";
 import { type Client, connect } from "../client.ts";
-import { type Door, openDoor, quotaOf } from "../test-listener.ts";
+import { openTestListener, quotaOf, type TestListener } from "../test-listener.ts";
 
-let door: Door;
+let door: TestListener;
 const clients: Client[] = [];
 
-async function open(changes: Parameters<typeof openDoor>[1] = {}): Promise<void> {
-  door = await openDoor("smtps", changes);
+async function open(changes: Parameters<typeof openTestListener>[1] = {}): Promise<void> {
+  door = await openTestListener("smtps", changes);
 }
 
 beforeEach(() => {
@@ -125,8 +125,8 @@ describe("wrong passwords", () => {
     const verifier = await startVerifier(options, () => undefined);
     try {
       const now = Date.now();
-      const brake = newBrake(() => now, Buffer.alloc(32));
-      await open({ brake, verify: (login, password) => verifier.verify(login, password) });
+      const brake = newAuthRateLimiter(() => now, Buffer.alloc(32));
+      await open({ authLimiter: brake, verify: (login, password) => verifier.verify(login, password) });
       const crowd = await Promise.all(Array.from({ length: 20 }, greet));
       const said: string[] = [];
       for (let round = 0; round < 3; round++) {
@@ -156,7 +156,12 @@ describe("wrong passwords", () => {
   test("are three tries of a connection, whatever the brake says", async () => {
     const idle = async () => () => undefined;
     await open({
-      brake: { shut: () => undefined, enter: idle, failed: () => 1, succeeded: () => undefined },
+      authLimiter: {
+        blockedUntil: () => undefined,
+        acquire: idle,
+        failed: () => 1,
+        succeeded: () => undefined,
+      },
     });
     const client = await greet();
     for (const guess of ["1", "2", "3"]) expect(await say(client, plain("user1", guess))).toMatch(/^535 /);

@@ -1,8 +1,8 @@
 /** More connections than there may be: strangers give way, people who are logged in do not. */
 import { expect, test } from "vitest";
-import { newCrowd } from "../../../../src/server/submission/limits/admission.ts";
+import { newConnectionTable } from "../../../../src/server/submission/limits/admission.ts";
 import { ask, connected, greeted, loggedIn, noBug, opened, texts } from "../test-clients.ts";
-import { testPatience } from "../test-listener.ts";
+import { testTimeouts } from "../test-listener.ts";
 
 test("the stranger that has been idle the longest gives its place up to a newcomer", async () => {
   const door = await opened("submission", { connections: 3 });
@@ -42,8 +42,8 @@ test("amid a handshake as well, and a crowd of silent ones keeps nobody out", as
 });
 
 test("under stress a stranger is waited for less, and who has logged in as long as ever", async () => {
-  const patience = { ...testPatience, stressed: 300 };
-  const door = await opened("smtps", { connections: 3, patience });
+  const patience = { ...testTimeouts, stressed: 300 };
+  const door = await opened("smtps", { connections: 3, timeouts: patience });
   const person = await loggedIn(door);
   const stranger = await greeted(door);
   await ask(stranger, "NOOP");
@@ -60,14 +60,14 @@ test("who comes when descriptors run short hears 421, and the log tells it", asy
 });
 
 test("only so many commands of a stranger are signs of life", () => {
-  const crowd = newCrowd();
+  const crowd = newConnectionTable();
   const ended: string[] = [];
-  const busy = crowd.enter("192.0.2.1");
+  const busy = crowd.add("192.0.2.1");
   busy.admit(() => ended.push("busy"));
-  for (let count = 0; count < 100; count++) busy.heard();
-  crowd.enter("192.0.2.2").admit(() => ended.push("newcomer"));
-  busy.heard();
-  expect(crowd.makeRoom()).toBe(true);
+  for (let count = 0; count < 100; count++) busy.active();
+  crowd.add("192.0.2.2").admit(() => ended.push("newcomer"));
+  busy.active();
+  expect(crowd.evictIdle()).toBe(true);
   expect(ended).toEqual(["busy"]);
   expect(crowd.admitted()).toBe(1);
 });

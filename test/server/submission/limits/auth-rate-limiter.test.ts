@@ -1,8 +1,8 @@
 import { describe, expect, it, test } from "vitest";
 import {
-  type Brake,
-  newBrake,
-  newForgetful,
+  type AuthRateLimiter,
+  newAuthRateLimiter,
+  newBoundedMap,
 } from "../../../../src/server/submission/limits/auth-rate-limiter.ts";
 
 const start = Date.UTC(2026, 10, 22, 12);
@@ -11,7 +11,7 @@ const hour = 60 * minute;
 const day = 24 * hour;
 
 interface Stage {
-  readonly brake: Brake;
+  readonly brake: AuthRateLimiter;
   now: number;
   guesses: number;
   /** Tries wrong passwords, each another one, as long as they are looked at; gives how many were. */
@@ -21,19 +21,19 @@ interface Stage {
 
 function newStage(): Stage {
   const stage: Stage = {
-    brake: newBrake(() => stage.now, Buffer.alloc(32)),
+    brake: newAuthRateLimiter(() => stage.now, Buffer.alloc(32)),
     now: start,
     guesses: 0,
     guess(login, address, times) {
       for (let done = 0; done < times; done++) {
-        if (stage.brake.shut({ login, address }) !== undefined) return done;
+        if (stage.brake.blockedUntil({ login, address }) !== undefined) return done;
         stage.brake.failed({ login, address }, `guess ${stage.guesses++}`);
       }
       return times;
     },
     login(login, address) {
       const attempt = { login, address };
-      if (stage.brake.shut(attempt) !== undefined) return "shut";
+      if (stage.brake.blockedUntil(attempt) !== undefined) return "shut";
       stage.brake.succeeded(attempt);
       return "in";
     },
@@ -57,7 +57,7 @@ describe("wrong passwords for a login", () => {
     const stage = newStage();
     expect(stage.guess("user1", home, 100)).toBe(10);
     for (const pause of [1, 2, 4, 8, 16, 32, 60, 60, 60]) {
-      const until = stage.brake.shut({ login: "user1", address: home });
+      const until = stage.brake.blockedUntil({ login: "user1", address: home });
       expect(((until ?? 0) - stage.now) / minute).toBe(pause);
       stage.now = (until ?? 0) - 1;
       expect(stage.login("user1", elsewhere)).toBe("in");
@@ -86,7 +86,7 @@ describe("wrong passwords for a login", () => {
     const stage = newStage();
     const old = { login: "user1", address: home };
     for (let times = 0; times < 3_000; times++) {
-      expect(stage.brake.shut(old, "of last year")).toBeUndefined();
+      expect(stage.brake.blockedUntil(old, "of last year")).toBeUndefined();
       stage.brake.failed(old, "of last year");
       stage.now += minute;
     }
@@ -103,7 +103,7 @@ describe("wrong passwords that were seen before", () => {
     for (let round = 0; round < times; round++) {
       for (const login of logins) {
         const attempt = { login, address };
-        if (stage.brake.shut(attempt, lastYears) !== undefined) continue;
+        if (stage.brake.blockedUntil(attempt, lastYears) !== undefined) continue;
         stage.brake.failed(attempt, lastYears);
         looked++;
       }
@@ -115,7 +115,7 @@ describe("wrong passwords that were seen before", () => {
   it("are looked at forty times from a network, then once in twenty seconds", () => {
     const stage = newStage();
     expect(repeat(stage, people, elsewhere, 100)).toBe(38 + 40);
-    const until = stage.brake.shut({ login: "user0", address: elsewhere }, lastYears);
+    const until = stage.brake.blockedUntil({ login: "user0", address: elsewhere }, lastYears);
     expect(until).toBe(start + 20_000);
     stage.now += 19_999;
     expect(repeat(stage, people, elsewhere, 1)).toBe(0);
@@ -130,8 +130,8 @@ describe("wrong passwords that were seen before", () => {
   it("shut out nothing but themselves, and nowhere else", () => {
     const stage = newStage();
     repeat(stage, people, elsewhere, 100);
-    expect(stage.brake.shut({ login: "user0", address: elsewhere }, "of this year")).toBeUndefined();
-    expect(stage.brake.shut({ login: "user0", address: home }, lastYears)).toBeUndefined();
+    expect(stage.brake.blockedUntil({ login: "user0", address: elsewhere }, "of this year")).toBeUndefined();
+    expect(stage.brake.blockedUntil({ login: "user0", address: home }, lastYears)).toBeUndefined();
     expect(stage.login("user0", elsewhere)).toBe("in");
   });
 
@@ -140,14 +140,14 @@ describe("wrong passwords that were seen before", () => {
     repeat(stage, people, elsewhere, 100);
     const attempt = { login: "user0", address: elsewhere };
     stage.brake.succeeded(attempt, lastYears);
-    expect(stage.brake.shut(attempt, lastYears)).toBeUndefined();
+    expect(stage.brake.blockedUntil(attempt, lastYears)).toBeUndefined();
   });
 
   it("are looked at again where the clock was set back", () => {
     const stage = newStage();
     repeat(stage, people, elsewhere, 100);
     stage.now -= 10 * hour;
-    const until = stage.brake.shut({ login: "user0", address: elsewhere }, lastYears) ?? 0;
+    const until = stage.brake.blockedUntil({ login: "user0", address: elsewhere }, lastYears) ?? 0;
     expect(until - stage.now).toBeLessThanOrEqual(20_000);
   });
 });
@@ -160,9 +160,9 @@ describe("attempts side by side", () => {
     for (let index = 0; index < times; index++) {
       const attempt = { login: loginOf(index), address };
       const password = `at once ${index}`;
-      void stage.brake.enter(attempt, password).then((leave) => {
+      void stage.brake.acquire(attempt, password).then((leave) => {
         outcome.waiting--;
-        if (stage.brake.shut(attempt, password) !== undefined) {
+        if (stage.brake.blockedUntil(attempt, password) !== undefined) {
           outcome.shut++;
           leave();
           return;
@@ -218,8 +218,8 @@ describe("attempts side by side", () => {
     let inside = 0;
     const office = Array.from({ length: 200 }, async (_, index) => {
       const attempt = { login: `user${index}`, address: home };
-      const leave = await stage.brake.enter(attempt, "right");
-      if (stage.brake.shut(attempt, "right") === undefined) {
+      const leave = await stage.brake.acquire(attempt, "right");
+      if (stage.brake.blockedUntil(attempt, "right") === undefined) {
         await new Promise(setImmediate);
         stage.brake.succeeded(attempt, "right");
         inside++;
@@ -344,7 +344,7 @@ describe("a botnet", () => {
 });
 
 test("a forgetful map never holds more than it should, and at least half of that", () => {
-  const map = newForgetful<number>(10);
+  const map = newBoundedMap<number>(10);
   for (let index = 0; index < 1_000; index++) {
     map.set(`${index}`, index);
     if (index % 3 === 0) map.set("kept", index);

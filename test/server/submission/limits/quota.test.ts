@@ -2,26 +2,26 @@ import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import {
   type Allowance,
-  type Bill,
   newQuota,
   type Quota,
+  type QuotaRequest,
 } from "../../../../src/server/submission/limits/quota.ts";
 import {
   day,
   hour,
-  type Recent,
-  roomAt,
+  roomFrom,
+  type SlidingCount,
   total,
-  withMore,
+  withAdded,
 } from "../../../../src/server/submission/limits/sliding-window.ts";
 import {
-  knownFor,
-  mostKnown,
-  type Note,
+  mostAddresses,
   newUsage,
+  rememberedDays,
   type Usage,
+  type UsageEntry,
 } from "../../../../src/server/submission/limits/usage.ts";
-import { formatKey, formatNote, parseUsage } from "../../../../src/server/submission/limits/usage-file.ts";
+import { formatEntry, formatKey, parseUsage } from "../../../../src/server/submission/limits/usage-file.ts";
 import { formatReply } from "../../../../src/smtp/reply.ts";
 
 const noon = Date.UTC(2026, 10, 22, 12);
@@ -36,8 +36,8 @@ describe("a count that slides", () => {
     fc.assert(
       fc.property(times, fc.integer({ min: 0, max: hour }), (given, wait) => {
         const sorted = given.toSorted((one, other) => one.at - other.at);
-        const recent = sorted.reduce<Recent>(
-          (sum, { at, count }) => withMore(sum, hour, noon + at, count),
+        const recent = sorted.reduce<SlidingCount>(
+          (sum, { at, count }) => withAdded(sum, hour, noon + at, count),
           [],
         );
         const now = noon + (sorted.at(-1)?.at ?? 0) + wait;
@@ -53,12 +53,12 @@ describe("a count that slides", () => {
   it("tells from when on there is room again", () => {
     fc.assert(
       fc.property(times, fc.integer({ min: 1, max: 30 }), (given, limit) => {
-        const recent = given.reduce<Recent>(
-          (sum, { count }, index) => withMore(sum, hour, noon + index * minute, count),
+        const recent = given.reduce<SlidingCount>(
+          (sum, { count }, index) => withAdded(sum, hour, noon + index * minute, count),
           [],
         );
         const now = noon + given.length * minute;
-        const room = roomAt(recent, hour, now, limit);
+        const room = roomFrom(recent, hour, now, limit);
         expect(total(recent, hour, room)).toBeLessThan(limit);
         if (room > now) expect(total(recent, hour, room - 1)).toBeGreaterThanOrEqual(limit);
       }),
@@ -66,16 +66,16 @@ describe("a count that slides", () => {
   });
 
   it("does not hold what a wrong clock counted in the future", () => {
-    const recent = withMore([], day, noon + 400 * day, 7);
+    const recent = withAdded([], day, noon + 400 * day, 7);
     expect(total(recent, day, noon)).toBe(0);
-    expect(roomAt(recent, day, noon, 1)).toBe(noon);
+    expect(roomFrom(recent, day, noon, 1)).toBe(noon);
   });
 });
 
 interface Post {
   readonly quota: Quota;
   readonly usage: Usage;
-  readonly notes: Note[];
+  readonly notes: UsageEntry[];
   readonly told: string[];
   now: number;
   allowance: Allowance;
@@ -86,7 +86,7 @@ interface Post {
 const generous = { messagesPerHour: 1_000, recipientsPerDay: 1_000, newRecipientsPerDay: 1_000 };
 
 function newPost(allowance: Partial<Allowance>, usage = newUsage(Buffer.alloc(32))): Post {
-  const notes: Note[] = [];
+  const notes: UsageEntry[] = [];
   const told: string[] = [];
   const post: Post = {
     usage,
@@ -98,13 +98,13 @@ function newPost(allowance: Partial<Allowance>, usage = newUsage(Buffer.alloc(32
       usage,
       allowance: () => post.allowance,
       now: () => post.now,
-      count: (note) => notes.push(note),
-      reached: (login, limit, until) => told.push(`${login}: ${limit} until ${clock(until)}`),
+      record: (note) => notes.push(note),
+      limitReached: (login, limit, until) => told.push(`${login}: ${limit} until ${clock(until)}`),
     }),
     send(to = ["a@example.net"], login = "user1") {
       const bill = billFor(post.quota, login, to);
       if (typeof bill === "string") return bill;
-      const charge = post.quota.charge(bill);
+      const charge = post.quota.reserve(bill);
       if ("code" in charge) return formatReply(charge);
       charge.settle(true);
       return "sent";
@@ -114,9 +114,9 @@ function newPost(allowance: Partial<Allowance>, usage = newUsage(Buffer.alloc(32
 }
 
 /** A bill for a message to all of `to`, or the reply to the first command that was refused. */
-function billFor(quota: Quota, login: string, to: readonly string[]): Bill | string {
-  let bill = quota.open(login);
-  for (const address of to) if (!("code" in bill)) bill = quota.add(bill, address);
+function billFor(quota: Quota, login: string, to: readonly string[]): QuotaRequest | string {
+  let bill = quota.begin(login);
+  for (const address of to) if (!("code" in bill)) bill = quota.addRecipient(bill, address);
   return "code" in bill ? formatReply(bill) : bill;
 }
 
@@ -135,7 +135,7 @@ describe("messages an hour", () => {
     const refusal =
       "450 4.7.1 The limit of 2 messages an hour is reached; try again in 41 minutes, at 13:01 UTC. " +
       "If it was not you who sent so much, change your password";
-    const opened = post.quota.open("user1");
+    const opened = post.quota.begin("user1");
     expect("code" in opened ? formatReply(opened) : opened).toBe(refusal);
     post.now = noon + hour;
     expect(post.send()).toMatch(/^450 4\.7\.1 .* in a minute, at 13:01 UTC/);
@@ -166,11 +166,11 @@ describe("recipients a day", () => {
     const post = newPost({ recipientsPerDay: 3 });
     const bill = billFor(post.quota, "user1", people(3));
     if (typeof bill === "string") throw new Error(bill);
-    const fourth = post.quota.add(bill, "d@example.net");
+    const fourth = post.quota.addRecipient(bill, "d@example.net");
     expect("code" in fourth && formatReply(fourth)).toMatch(
       /^450 4\.7\.1 The limit of 3 recipients a day is reached; try again in 25 hours, at 12:24 UTC/,
     );
-    const charge = post.quota.charge(bill);
+    const charge = post.quota.reserve(bill);
     if ("code" in charge) throw new Error(charge.text);
     charge.settle(true);
     expect(post.send()).toMatch(/^450/);
@@ -204,21 +204,21 @@ describe("new recipients a day", () => {
     expect(post.send(["a@example.net"])).toMatch(/^450/);
   });
 
-  it(`are new again when there was no message to them for ${knownFor} days`, () => {
+  it(`are new again when there was no message to them for ${rememberedDays} days`, () => {
     const post = newPost({ newRecipientsPerDay: 1 });
     post.send(["a@example.net"]);
     post.now += 80 * day;
     post.send(["a@example.net"]);
     post.now += 80 * day;
     expect(post.send(["a@example.net", "b@example.net"])).toBe("sent");
-    post.now += (knownFor + 1) * day;
+    post.now += (rememberedDays + 1) * day;
     expect(post.send(["a@example.net", "b@example.net"])).toMatch(/^450/);
   });
 
-  it(`are known up to ${mostKnown} of each login, those of late`, () => {
+  it(`are known up to ${mostAddresses} of each login, those of late`, () => {
     const usage = newUsage(Buffer.alloc(32));
-    const digests = people(mostKnown + 5).map((address) => usage.digest("user1", address));
-    usage.add({ login: "user1", at: noon, messages: 1, recipients: 1, fresh: 1, known: digests });
+    const digests = people(mostAddresses + 5).map((address) => usage.digest("user1", address));
+    usage.add({ login: "user1", at: noon, messages: 1, recipients: 1, newRecipients: 1, addresses: digests });
     expect(digests.map((digest) => usage.knows("user1", digest, noon)).indexOf(true)).toBe(5);
   });
 });
@@ -227,14 +227,14 @@ describe("sessions side by side", () => {
   it("cannot go beyond a limit together", () => {
     const post = newPost({ recipientsPerDay: 3 });
     const bills = [0, 2].map((from) => billFor(post.quota, "user1", people(2, from)));
-    const charges = bills.map((bill) => (typeof bill === "string" ? undefined : post.quota.charge(bill)));
+    const charges = bills.map((bill) => (typeof bill === "string" ? undefined : post.quota.reserve(bill)));
     expect(charges.map((charge) => charge !== undefined && "code" in charge)).toEqual([false, true]);
   });
 
   it("leave their place when their message is not accepted", () => {
     const post = newPost({ messagesPerHour: 1 });
     const bill = billFor(post.quota, "user1", ["a@example.net"]);
-    const charge = typeof bill === "string" ? undefined : post.quota.charge(bill);
+    const charge = typeof bill === "string" ? undefined : post.quota.reserve(bill);
     expect(post.send()).toMatch(/^450/);
     if (charge && "settle" in charge) charge.settle(false);
     expect(post.notes).toEqual([]);
@@ -265,17 +265,17 @@ describe("the file of what was sent", () => {
       at: fc.integer({ min: 0, max: 100 * 24 * 60 }).map((minutes) => noon + minutes * minute),
       messages: fc.integer({ min: 0, max: 3 }),
       recipients: fc.integer({ min: 0, max: 300 }),
-      fresh: fc.integer({ min: 0, max: 300 }),
-      known: fc.array(fc.stringMatching(/^[a-zA-Z0-9_-]{8}$/), { maxLength: 4 }),
+      newRecipients: fc.integer({ min: 0, max: 300 }),
+      addresses: fc.array(fc.stringMatching(/^[a-zA-Z0-9_-]{8}$/), { maxLength: 4 }),
     }),
   );
 
   /** All that can be asked of a usage. */
-  const asked = (usage: Usage, all: readonly Note[], now: number): unknown =>
-    all.map(({ login, known }) => [
+  const asked = (usage: Usage, all: readonly UsageEntry[], now: number): unknown =>
+    all.map(({ login, addresses: known }) => [
       total(usage.of(login).messages, hour, now),
       total(usage.of(login).recipients, day, now),
-      total(usage.of(login).fresh, day, now),
+      total(usage.of(login).newRecipients, day, now),
       known.map((digest) => usage.knows(login, digest, now)),
     ]);
 
@@ -286,13 +286,13 @@ describe("the file of what was sent", () => {
         const now = all.at(-1)?.at ?? noon;
         const usage = newUsage(Buffer.alloc(32));
         for (const note of all) usage.add(note);
-        const text = formatKey(Buffer.alloc(32)) + all.map(formatNote).join("");
-        const short = formatKey(Buffer.alloc(32)) + [...usage.notes(now)].map(formatNote).join("");
+        const text = formatKey(Buffer.alloc(32)) + all.map(formatEntry).join("");
+        const short = formatKey(Buffer.alloc(32)) + [...usage.entries(now)].map(formatEntry).join("");
         for (const written of [text, short]) {
           const read = newUsage(Buffer.alloc(32));
           const kept = parseUsage(written);
           expect(kept?.ignored).toBe(0);
-          for (const note of kept?.notes ?? []) read.add(note);
+          for (const note of kept?.entries ?? []) read.add(note);
           expect(asked(read, all, now)).toEqual(asked(usage, all, now));
         }
       }),
@@ -302,22 +302,22 @@ describe("the file of what was sent", () => {
   it("names no address", () => {
     const post = newPost({});
     post.send(["a.person@example.net"]);
-    expect(post.notes.map(formatNote).join("")).toMatch(/^\[\d{10},"user1",1,1,1,"[\w-]{8}"\]\n$/);
+    expect(post.notes.map(formatEntry).join("")).toMatch(/^\[\d{10},"user1",1,1,1,"[\w-]{8}"\]\n$/);
   });
 
   it("passes over the line that a crash cut short, wherever it did", () => {
-    const line = formatNote({
+    const line = formatEntry({
       login: "user1",
       at: noon,
       messages: 1,
       recipients: 1,
-      fresh: 1,
-      known: ["abcdefgh"],
+      newRecipients: 1,
+      addresses: ["abcdefgh"],
     });
     for (let length = 1; length < line.length - 1; length++) {
       const kept = parseUsage(formatKey(Buffer.alloc(32, 7)) + line + line.slice(0, length));
       expect(kept).toMatchObject({ ignored: 1, key: Buffer.alloc(32, 7) });
-      expect(kept?.notes).toHaveLength(1);
+      expect(kept?.entries).toHaveLength(1);
     }
   });
 

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Entry, logTo } from "../../../../src/server/log/log.ts";
 import { hour, total } from "../../../../src/server/submission/limits/sliding-window.ts";
-import type { Note } from "../../../../src/server/submission/limits/usage.ts";
+import type { UsageEntry } from "../../../../src/server/submission/limits/usage.ts";
 import {
-  keepUsage,
-  type UsageKeeper,
+  openUsage,
+  type UsageRecorder,
   type UsageStore,
 } from "../../../../src/server/submission/limits/usage-file.ts";
 
@@ -52,26 +52,33 @@ function newPaper(text?: string): Paper {
   return paper;
 }
 
-function count(keeper: UsageKeeper, at = noon): void {
+function count(keeper: UsageRecorder, at = noon): void {
   const digest = keeper.usage.digest("user1", "a@example.net");
-  const note: Note = { login: "user1", at, messages: 1, recipients: 1, fresh: 1, known: [digest] };
+  const note: UsageEntry = {
+    login: "user1",
+    at,
+    messages: 1,
+    recipients: 1,
+    newRecipients: 1,
+    addresses: [digest],
+  };
   keeper.usage.add(note);
-  keeper.keep(note);
+  keeper.record(note);
 }
 
-const sentBy = ({ usage }: UsageKeeper, now = noon): number => total(usage.of("user1").messages, hour, now);
+const sentBy = ({ usage }: UsageRecorder, now = noon): number => total(usage.of("user1").messages, hour, now);
 
 describe("the usage of all logins", () => {
   it("outlives a restart, whom they know with it", async () => {
     const paper = newPaper();
-    const first = await keepUsage(paper, () => noon);
+    const first = await openUsage(paper, () => noon);
     count(first);
     count(first);
     await first.close();
-    const second = await keepUsage(paper, () => noon);
+    const second = await openUsage(paper, () => noon);
     count(second);
     await second.close();
-    const third = await keepUsage(paper, () => noon);
+    const third = await openUsage(paper, () => noon);
     expect(sentBy(third)).toBe(3);
     expect(third.usage.knows("user1", third.usage.digest("user1", "A@example.net"), noon)).toBe(true);
     expect(entries).toEqual([]);
@@ -79,14 +86,14 @@ describe("the usage of all logins", () => {
 
   it("outlives a crash that cuts the last line short", async () => {
     const paper = newPaper();
-    const first = await keepUsage(paper, () => noon);
+    const first = await openUsage(paper, () => noon);
     count(first);
     await first.close();
     paper.text += '[1795348800,"us';
-    const second = await keepUsage(paper, () => noon);
+    const second = await openUsage(paper, () => noon);
     count(second);
     await second.close();
-    expect(sentBy(await keepUsage(paper, () => noon))).toBe(2);
+    expect(sentBy(await openUsage(paper, () => noon))).toBe(2);
     expect(entries).toEqual([]);
   });
 
@@ -95,7 +102,7 @@ describe("the usage of all logins", () => {
     ["cannot be read", newPaper("tpa-submit usage 1 x\n"), "EACCES"],
   ])("begins afresh where the file %s, and says so", async (_, paper, fault) => {
     paper.fault = fault;
-    const keeper = await keepUsage(paper, () => noon);
+    const keeper = await openUsage(paper, () => noon);
     count(keeper);
     expect(sentBy(keeper)).toBe(1);
     expect(entries.map(({ event }) => event)).toContain("usage-unread");
@@ -104,7 +111,7 @@ describe("the usage of all logins", () => {
   it("goes on where the disk refuses it, and is written when it does no more", async () => {
     let now = noon;
     const paper = newPaper();
-    const keeper = await keepUsage(paper, () => now);
+    const keeper = await openUsage(paper, () => now);
     paper.fault = "ENOSPC";
     for (let index = 0; index < 5; index++) count(keeper);
     await keeper.close();
@@ -114,25 +121,32 @@ describe("the usage of all logins", () => {
     now += 60_000;
     count(keeper);
     await keeper.close();
-    expect(sentBy(await keepUsage(paper, () => now))).toBe(6);
+    expect(sentBy(await openUsage(paper, () => now))).toBe(6);
   });
 
   it("is written without what no longer counts when it has grown long", async () => {
     let now = noon;
     const paper = newPaper();
-    const keeper = await keepUsage(paper, () => now);
+    const keeper = await openUsage(paper, () => now);
     const digests = Array.from({ length: 5_000 }, (_, index) => keeper.usage.digest("user1", `p${index}`));
     for (let index = 0; index < 150; index++) {
       now += 60_000;
-      const note = { login: "user1", at: now, messages: 1, recipients: 5_000, fresh: 0, known: digests };
+      const note = {
+        login: "user1",
+        at: now,
+        messages: 1,
+        recipients: 5_000,
+        newRecipients: 0,
+        addresses: digests,
+      };
       keeper.usage.add(note);
-      keeper.keep(note);
+      keeper.record(note);
       if (index % 10 === 0) await keeper.close();
     }
     await keeper.close();
     expect(paper.replaced).toBe(2);
     expect(paper.text?.length).toBeLessThan(3_000_000);
-    const again = await keepUsage(paper, () => now);
+    const again = await openUsage(paper, () => now);
     expect(sentBy(again, now)).toBe(sentBy(keeper, now));
     expect(again.usage.knows("user1", digests[0] ?? "", now)).toBe(true);
   });
