@@ -40,17 +40,17 @@ function manners({ words }: Dialogue): readonly Manner[] {
 
 async function run(dialogue: Dialogue, manner: Manner, file: string): Promise<void> {
   const { words } = dialogue;
-  const door = await openTestListener(words.has("secure") ? "smtps" : "submission", ...settings(dialogue));
-  const client = await connect(door.port, words.has("secure"));
+  const server = await openTestListener(words.has("secure") ? "smtps" : "submission", ...settings(dialogue));
+  const client = await connect(server.port, words.has("secure"));
   const transcript = transcribed(client);
   try {
     await begin(transcript, dialogue, file);
     await converse(transcript, dialogue.steps, manner, file);
   } finally {
     client.destroy();
-    await door.close();
+    await server.close();
   }
-  judge(dialogue, door, transcript, file);
+  judge(dialogue, server, transcript, file);
 }
 
 const every = ["CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"] as const;
@@ -149,10 +149,10 @@ async function trickle(talk: Transcript, octets: Buffer): Promise<void> {
   talk.note("C", octets);
 }
 
-function judge({ mails, logs, at }: Dialogue, door: TestListener, talk: Transcript, file: string): void {
+function judge({ mails, logs, at }: Dialogue, server: TestListener, talk: Transcript, file: string): void {
   const where = `${file}${at}`;
-  const { stored, log } = door;
-  const open = door.openDrafts();
+  const { stored, log } = server;
+  const open = server.openDrafts();
   const texts = log.map(({ text }) => text);
   if (log.some(({ event }) => event === "bug"))
     throw talk.amiss(`${where}: expected no bug in the log`, texts);

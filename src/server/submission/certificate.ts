@@ -1,5 +1,5 @@
 /**
- * The certificates that clients meet, and the CA of theirs: read from their files and judged before anything uses them.
+ * The server's certificates and the CA of client certificates: read from their files and checked before use.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -7,24 +7,24 @@ import { createSecureContext, rootCertificates } from "node:tls";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 
 export interface Certificate {
-  /** Where it was read. */
+  /** The file it was read from. */
   readonly file: string;
   /** PEM, the host's own certificate first. */
   readonly cert: string;
   readonly key: string;
-  /** The names it is for, as a person would list them. */
+  /** Its names, for people. */
   readonly names: string;
-  /** The host names among them, in small letters; one may begin with "*.". */
+  /** The host names among them, in lower case. One may begin with "*.". */
   readonly hosts: readonly string[];
   /** When it ends, in milliseconds since the epoch. */
   readonly until: number;
-  /** What is missing in the file, or in the wrong place: words that go on behind its name. */
+  /** What is missing or misplaced in the file: a text that follows its name. */
   readonly gap?: string;
 }
 
-/** The certificate of the host, and what goes with it. */
+/** All certificates of the server, that of the host first. */
 export interface Certificates extends Certificate {
-  /** PEM of those who sign the certificates of clients; "" where clients have none. */
+  /** PEM of the CA of client certificates; "" where clients have none. */
   readonly clientCa: string;
   /** For clients that ask for one of their hosts. */
   readonly others: readonly Certificate[];
@@ -42,8 +42,8 @@ export interface CertificateFiles extends KeyPairFiles {
 }
 
 /**
- * Reads the files. Throws a {@link Failure} of one line that names the file when one cannot be read, is not PEM, when
- * the two do not belong together. One that has expired is read all the same: who meets it judges.
+ * Reads the files. Throws a {@link Failure} of one line that names the file if one cannot be read or is not PEM, or if key
+ * and certificate do not belong together. An expired certificate is read all the same.
  */
 export async function readCertificate({
   more,
@@ -109,12 +109,10 @@ function namesOf(leaf: X509Certificate): string {
   return names.length > 0 ? names.join(", ") : leaf.subject.replaceAll("\n", ", ");
 }
 
-// Whether a certificate comes with all that clients need to trust it: the certificates up to a root that they have.
-
 /**
- * What is missing in `pem`, a certificate and those behind it, for a client that knows Mozilla's roots and nothing else;
- * in words that go on behind the name of the file. Undefined where nothing is, or where the certificate has signed
- * itself. Throws what is wrong with a piece that is no certificate.
+ * What is missing in `pem`, a certificate and its chain, for a client that knows only Mozilla's roots; as a text that
+ * follows the name of the file. Undefined where nothing is missing, or the certificate is self-signed. Throws if a piece
+ * is no certificate.
  */
 export function chainGap(pem: string): string | undefined {
   const chain = (pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []).map(

@@ -1,6 +1,6 @@
 /**
- * How long a client is waited for and how much of it is borne. Sizes and counts that a site may want to
- * change are settings; these are not.
+ * The limits of clients that are no settings: timeouts, sizes and counts; and the deadline of a session. Sizes and counts
+ * that a site may want to change are settings.
  */
 
 export interface ClientTimeouts {
@@ -10,9 +10,9 @@ export interface ClientTimeouts {
   readonly login: number;
   /** From one command to the next before the login while more than half of all connections are in use, in milliseconds. */
   readonly stressed: number;
-  /** For one whole command, however its octets trickle in, in milliseconds. */
+  /** For one whole command, however slowly its octets come, in milliseconds. */
   readonly command: number;
-  /** Octets a second below which a message is too slow; a slow spell of `command` is forgiven. */
+  /** Octets a second below which a message is too slow. A slow period as long as `command` is allowed. */
   readonly rate: number;
   /** Pause before the answer to the first wrong password, in milliseconds; the second takes twice as long. */
   readonly wrongPassword: number;
@@ -27,10 +27,10 @@ export const standardTimeouts: ClientTimeouts = {
   wrongPassword: 1_000, // our choice; Dovecot's auth_failure_delay is 2 seconds each time
 };
 
-/** Octets of such a header. Our choice; 536 are what a proxy may count on. */
+/** Octets of the header in which a proxy names its client. Our choice; a proxy may rely on 536. */
 export const proxyHeader = 2_048;
 
-/** Connections beyond the most there may be that are still told so; more are closed without a word. Our choice. */
+/** Connections beyond the limit that still get a reply. Further ones are closed without one. Our choice. */
 export const turnedAway = 100;
 
 /** RFC 4954 section 9 wants three tries at least. */
@@ -45,24 +45,24 @@ export const recipientOvershoot = 1_000;
 /** Octets of a command line. Postfix's choice, line_length_limit; RFC 3461 section 5.4 wants 1036. */
 export const commandLine = 2_048;
 
-/** RFC 4954 section 4: octets of a line that AUTH takes. */
+/** RFC 4954 section 4: octets of a line of AUTH. */
 export const authLine = 12_288;
 
-/** Octets of a line of which only the end is still looked for; then the client is sent away. Our choice. */
+/** Octets of a line that is too long, of which we only look for the end. Then the connection ends. Our choice. */
 export const swallowedLine = 65_536;
 
 /** Octets of a message's header, which is held in memory. Our choice, ten times Postfix's header_size_limit. */
 export const header = 1_048_576;
 
-/** Octets that are still read, and dropped, of a message that is refused already. Our choice. */
+/** Octets of a refused message that are still read and dropped. Our choice. */
 export const swallowedMessage = 16 * 1_048_576;
 
-/** RFC 5321 section 6.3: Received fields that make a loop. */
+/** RFC 5321 section 6.3: Received fields that show a loop. */
 export const hops = 100;
 
 /**
- * Until when a sender of a message is waited for, in milliseconds: `octets` that came buy time at the lowest rate,
- * but never more than one command's time (Postfix counts in the same way).
+ * The new deadline after `octets` of a message, in milliseconds: they give time at the lowest rate allowed, but never more
+ * than the time of a command. Postfix counts in the same way.
  */
 export function extendedDue(
   due: number,
@@ -73,20 +73,19 @@ export function extendedDue(
   return Math.min(now + command, due + (octets / rate) * 1_000);
 }
 
-// Until when a client is waited for. Absolute: octets that trickle in do not move it, unless they are a message's.
-
+/** How long the server waits for a client. Octets that come do not move the deadline, except those of a message. */
 export interface Deadline {
   readonly isSet: boolean;
-  /** From now on `due` counts, in milliseconds since the epoch. */
+  /** Sets the deadline, in milliseconds since the epoch. */
   set(due: number): void;
   /** Octets of a message came. */
   extend(octets: number): void;
   clear(): void;
-  /** No more deadlines, whoever sets one. */
+  /** No later call sets a deadline. */
   end(): void;
 }
 
-/** Calls `passed` when a deadline passes. `now` is in milliseconds since the epoch. */
+/** Calls `expired` when a deadline passes. `now` is in milliseconds since the epoch. */
 export function newDeadline(now: () => number, timeouts: ClientTimeouts, expired: () => void): Deadline {
   let timer: NodeJS.Timeout | undefined;
   let due = Number.POSITIVE_INFINITY;
@@ -102,7 +101,7 @@ export function newDeadline(now: () => number, timeouts: ClientTimeouts, expired
     if (!over) timer = setTimeout(look, Math.max(0, due - now()));
   }
 
-  /** It may have been extended meanwhile: that costs no timer for every piece of a message. */
+  /** The deadline may have been extended meanwhile: a message needs no new timer for each of its pieces. */
   function look(): void {
     if (due > now()) {
       wait();

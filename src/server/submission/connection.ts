@@ -1,7 +1,7 @@
 /**
- * A session on its socket. The library (smtp-server) keeps the socket, its TLS handshake, the reading of DATA and the
- * closing; all that is said comes from verbs.ts, auth/login.ts and receive.ts.
- * test/server/submission/library.test.ts holds what is assumed of the library: another version of it fails there.
+ * A session on its socket. The library (smtp-server) owns the socket, its TLS handshake, the reading of DATA and the
+ * closing. All replies come from verbs.ts, auth/login.ts and receive.ts.
+ * test/server/submission/library.test.ts checks what we assume of the library.
  */
 import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";
@@ -40,7 +40,7 @@ export class Connection extends SMTPConnection {
   readonly #writer: ReplyWriter = newReplyWriter();
   #session: SubmissionSession;
   #ended = false;
-  #closingReply: Reply | undefined; // no new work, and this behind what is under way
+  #closingReply: Reply | undefined; // once set: no new work, and this reply ends the session
   #message: Promise<void> = Promise.resolve();
   #resolveDone: () => void = () => undefined;
 
@@ -59,8 +59,8 @@ export class Connection extends SMTPConnection {
   }
 
   /**
-   * The library waits 100 ms and looks the client's name up before it says anything. We only see, within two turns of
-   * the event loop, whether the client has spoken already (RFC 5321 section 4.3.1): that holds nobody up.
+   * The library waits 100 ms and looks up the client's name before its greeting. We only look, within two turns of the
+   * event loop, whether the client has spoken already (RFC 5321 section 4.3.1). That delays nobody.
    */
   override init(): void {
     const release = this._parser instanceof CommandParser ? this._parser.hold() : () => undefined;
@@ -71,19 +71,19 @@ export class Connection extends SMTPConnection {
     return this.#ended ? undefined : this.#session.login?.name;
   }
 
-  /** No new work: an idle session ends now, one that is about to hand a message over when that is done. */
+  /** Takes no new work. An idle session ends now, one with a transaction after that. */
   drain(closing: Reply): void {
     this.#closingReply = closing;
     if (this.#deadline.isSet && !isBusy(this.#session)) this.#end(closing);
   }
 
-  /** Another one needs the place, at once: the client is not waited for to close its side. */
+  /** Makes room for another connection at once: we do not wait for the client to close its side. */
   evict(): void {
     this.#end(tooManyConnections);
     this._socket.destroySoon();
   }
 
-  /** The drain is over. A message that is whole is not cut off: it may be promised already. */
+  /** Ends the session when the drain is over. A complete message is not cut off: the spool may have it already. */
   abort(): void {
     if (!this._dataStream || this.#isReceiving()) this.#end(this.#closingReply);
   }
@@ -99,14 +99,14 @@ export class Connection extends SMTPConnection {
   }
 
   /**
-   * The library's timeout starts anew with every octet; #deadline does not. With STARTTLS the upper socket is shown
-   * here first: who shuts down amid the handshake is gone.
+   * The library's timeout restarts with every octet; #deadline does not. With STARTTLS this is the first sight of the
+   * TLS socket: a client that shuts down during the handshake is gone.
    */
   override _armTimeout(upper?: Socket): void {
     upper?.once("end", () => void (this._upgrading && upper.destroy()));
   }
 
-  /** An error of the socket, or of the handshake, is how some connections end. */
+  /** Some connections end with an error of the socket or of the handshake. */
   override _onError(error: Error): void {
     guarded(this._socket, () => {
       if (this._upgrading) this.#log.handshakeFailed(error.message);
@@ -163,7 +163,7 @@ export class Connection extends SMTPConnection {
       }
       this.#admission.active();
       if (typeof line === "string" && !before.exchange) this.#log.command(line);
-      // RFC 2920 section 3.1: whoever pipelines has read in the answer to EHLO that it may.
+      // RFC 2920 section 3.1: a client may pipeline once the answer to EHLO has allowed it.
       if (more && before.helo === "") this.#log.pipelined();
       const given =
         typeof line === "string" ? respond(before, line, this.#context) : refuseLine(before, line);
@@ -171,7 +171,7 @@ export class Connection extends SMTPConnection {
     } catch (error) {
       this.#fail("submission session", error);
     }
-    await writeDrained(this._socket);
+    await untilDrained(this._socket);
   }
 
   async #apply(given: CommandAnswer): Promise<void> {
@@ -193,7 +193,7 @@ export class Connection extends SMTPConnection {
   }
 
   #startTls(): void {
-    this.#writer.flush(); // before the TLS socket takes the plain one over
+    this.#writer.flush(); // before the TLS socket takes over the plain one
     this.#deadline.set(this.#admission.loginDue);
     this.upgrade(
       () => undefined,
@@ -202,7 +202,7 @@ export class Connection extends SMTPConnection {
   }
 
   #secured(): void {
-    this._socket.on("error", (error) => this._onError(error)); // the library listens once
+    this._socket.on("error", (error) => this._onError(error)); // the library listens only once
     this.#log.secured(cipherOf(this._socket));
     const channel = tlsChannelOf(this._socket, this.#context.domain);
     if (!channel) throw new Error("no TLS after the handshake");
@@ -210,7 +210,7 @@ export class Connection extends SMTPConnection {
     this.#expectCommand();
   }
 
-  /** The session from now on. A message whose transaction is over, or whose chunk was refused, is dropped. */
+  /** Sets the session. A message whose transaction is over, or whose chunk was refused, is dropped. */
   async #setSession(session: SubmissionSession): Promise<void> {
     this.#session = session;
     if (session.login) this.#admission.loggedIn();
@@ -229,21 +229,21 @@ export class Connection extends SMTPConnection {
     this.#send([reply(354, "", "End data with <CR><LF>.<CR><LF>")]);
   }
 
-  /** Takes in what comes through the stream that `start` gives. A reply where it cannot be stored. */
+  /** Begins to receive a message through the stream that `start` gives. Gives a reply where it cannot be stored. */
   async #beginMessage(start: () => Connection["_dataStream"]): Promise<Reply | undefined> {
     const begun = await beginMessage(this.#session, this.#context);
     if ("code" in begun) return begun;
     const { mail, draft } = begun;
     const stream = !this.#ended && !this._closed && start();
     this._dataStream = stream;
-    this.#expectCommand(); // the same patience, to begin with
+    this.#expectCommand(); // the message begins with the time of a command
     if (!stream) await draft.discard();
     else
       this.#message = this.#finish(receive(withDeadline(stream, this.#deadline), mail, draft, this.#context));
     return undefined;
   }
 
-  /** Reads what comes behind BDAT, which belongs to the message or is dropped; then says what there is to say. */
+  /** Reads the octets behind BDAT, which belong to the message or are dropped. Then sends the replies. */
   async #expectChunk({ session, replies }: CommandAnswer, chunk: BdatChunk): Promise<void> {
     await this.#setSession(session);
     const refusal =
@@ -258,11 +258,11 @@ export class Connection extends SMTPConnection {
     this._parser.expectRaw(raw);
   }
 
-  /** Says what became of the message, and goes on. */
+  /** Sends the result of the message, and goes on. */
   async #finish(outcome: ReturnType<typeof receive>): Promise<void> {
     try {
       const received = await outcome;
-      if (!received) return; // the client is gone, or wants it no more
+      if (!received) return; // the client is gone, or gave it up
       this._dataStream = false;
       const errors = received.reply.code < 400 ? 0 : this.#session.errors + 1;
       await this.#apply({
@@ -275,7 +275,7 @@ export class Connection extends SMTPConnection {
     }
   }
 
-  /** The client has shut its side down, and has its answers; what it left unfinished is dropped. */
+  /** The client has shut down its side and has its answers. An unfinished message is dropped. */
   #clientEnded(): void {
     if (this.#isReceiving()) this._socket.destroy();
     else this.close();
@@ -305,17 +305,17 @@ export class Connection extends SMTPConnection {
     if (!this._upgrading) this.#writer.write(this._socket, replies);
   }
 
-  /** Ends the session, with a last word where `last` is given. */
+  /** Ends the session, with the reply `last` where it is given. */
   #end(last?: Reply): void {
     this.#deadline.end();
     if (last && !this.#ended) this.#send([last]);
     this.#ended = true;
     this.#writer.flush();
     this.close();
-    if (this._upgrading) this._socket.destroy(); // nobody can hear a goodbye amid a handshake
+    if (this._upgrading) this._socket.destroy(); // no reply can be sent during a handshake
   }
 
-  /** A fault of ours: it costs this client its connection and nobody else anything. */
+  /** A bug of ours ends this connection and no other. */
   #fail(where: string, error: unknown): void {
     logBug(where, error);
     this.#end(internalError);
@@ -327,7 +327,7 @@ export class Connection extends SMTPConnection {
   }
 }
 
-// The last words of sessions that end because of us.
+// The last replies of sessions that the server ends.
 
 export const serverStopping = reply(
   421,
@@ -348,19 +348,18 @@ export const tooManyConnections = reply(
 export const timedOut = reply(421, "4.4.2", "Timeout, closing the connection");
 export const internalError = reply(421, "4.3.0", "Internal error, sorry; it has been noted");
 
-/** RFC 7504: closed with it. */
+/** RFC 7504. */
 export const clientSpokeFirst = reply(521, "5.5.1", "Protocol error: the server speaks first");
 
-// Replies on their way to the client's socket.
-
+/** Sends replies to the client's socket. */
 export interface ReplyWriter {
-  /** Says one reply, or the lines of a multi-line one; nothing where nobody can hear it any more. */
+  /** Sends one reply, or the lines of a multi-line one. Does nothing once the socket is closed. */
   write(socket: Socket, replies: readonly Reply[]): void;
-  /** Sends what was said off. */
+  /** Sends at once what is held back. */
   flush(): void;
 }
 
-/** What pipelined commands are answered in one go is sent in one go (RFC 2920 section 3.2). */
+/** Answers to pipelined commands go out together (RFC 2920 section 3.2). */
 export function newReplyWriter(): ReplyWriter {
   let corked: Socket | undefined;
 
@@ -383,19 +382,19 @@ export function newReplyWriter(): ReplyWriter {
   };
 }
 
-/** RFC 5321 section 4.2.1: a hyphen behind the code of every line but the last. */
+/** RFC 5321 section 4.2.1: a hyphen follows the code on every line but the last. */
 function replyText(replies: readonly Reply[]): string {
   return replies
     .map((line, index) => {
       const [code, rest] = [String(line.code), formatReply(line).slice(4)];
-      // The blank stays where nothing follows: an empty challenge is "334 " (RFC 4954 section 4).
+      // The space stays where no text follows: an empty challenge is "334 " (RFC 4954 section 4).
       return `${code}${index < replies.length - 1 ? "-" : " "}${rest}\r\n`;
     })
     .join("");
 }
 
-/** Resolves when the client has taken what it was told: one that never reads gets no more commands done. */
-export function writeDrained(socket: Socket): Promise<void> {
+/** Resolves when the client has read its replies. From a client that never reads, no more commands are taken. */
+export function untilDrained(socket: Socket): Promise<void> {
   if (!socket.writableNeedDrain || socket.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     const go = (): void => {
@@ -408,11 +407,9 @@ export function writeDrained(socket: Socket): Promise<void> {
   });
 }
 
-// Where our faults stop.
-
 /**
- * Does what an event of `socket` leads to. Nobody stands above an event to catch what it throws: without this a fault
- * of ours would end the relay, with it the one client.
+ * Runs the handler of an event of `socket`. Nothing else catches what a handler throws: without this a bug would end
+ * the relay. With it, it ends one connection.
  */
 export function guarded(socket: Socket, work: () => void): void {
   try {
@@ -423,9 +420,10 @@ export function guarded(socket: Socket, work: () => void): void {
   }
 }
 
-// The answer to a command where it depends on passwords or on the disk: what verbs.ts, which is pure, leaves open.
-
-/** What is to be done after all, where `given` was the answer so far and `before` the session until then. */
+/**
+ * The final answer to a command, where it depends on passwords or on the disk: verbs.ts is pure and leaves that open.
+ * `given` is the answer of verbs.ts, `before` the session before the command.
+ */
 export async function completeAnswer(
   before: SubmissionSession,
   given: CommandAnswer,
@@ -433,7 +431,7 @@ export async function completeAnswer(
 ): Promise<CommandAnswer> {
   const { session, next } = given;
   if (typeof next === "object" && "login" in next) {
-    // Asked for before the check: who is let in by a hash that goes meanwhile is sent away at the next command.
+    // Read before the check. If the hash that let the client in is removed meanwhile, its next command ends the session.
     const hashes = (before.exchange && before.exchangeHashes) ?? (await context.hashes(next.login));
     return withHashes(hashes, await authenticate(session, next, context));
   }
@@ -442,7 +440,7 @@ export async function completeAnswer(
   return refusal ? answer(before, refusal) : given;
 }
 
-/** With what the login was let in, once it is; until then what its keys were when they were asked for. */
+/** Keeps `hashes` with the login once there is one, and with the exchange until then. */
 function withHashes(hashes: readonly string[], given: CommandAnswer): CommandAnswer {
   const { session } = given;
   const { login, exchange } = session;

@@ -1,26 +1,25 @@
 /**
- * Lines that end as lines must (RFC 5321 section 2.3.8), where the site wants messages repaired and not refused: a lone
- * CR and a lone LF become CRLF, a NUL goes. CRs before an LF are one line end with it, however many: a second one would
- * be an empty line, which ends the header. What is repaired is a message whose end was found and whose dots were
- * unstuffed by CRLF alone (parser.ts): a line that only begins here keeps its dot, and gets its second on the way out.
+ * The line ends of a message (RFC 5321 section 2.3.8): checked, and repaired where the site wants that. A message whose
+ * lines can be read in two ways allows SMTP smuggling, here or at a server behind us. Pure.
  */
 
-// What is looked for in a message's octets while they pass. A message whose lines could be read in two ways is the
-// stuff of SMTP smuggling, here or at some server behind us: it is refused, never mended.
+const [nul, lf, cr] = [0, 10, 13];
+const crlf = 0x0d0a;
 
+/** What was found in a message's octets so far. */
 export interface OctetScan {
   readonly size: number;
-  /** Some are above 127. */
+  /** Whether there are octets above 127. */
   readonly eightBit: boolean;
-  /** What no message may have: RFC 5321 section 2.3.8 for lone CR and LF, RFC 5322 section 2.1 for NUL. */
+  /** What no message may have: a lone CR or LF (RFC 5321 section 2.3.8), a NUL (RFC 5322 section 2.1). */
   readonly fault?: "a CR without LF" | "an LF without CR" | "a NUL";
-  /** The one before the next. */
+  /** The last octet. */
   readonly last: number;
 }
 
 export const emptyScan: OctetScan = { size: 0, eightBit: false, last: 0 };
 
-/** The octets `seen` and those of `chunk` behind them. */
+/** Continues the scan `before` with `chunk`. */
 export function scanOctets(before: OctetScan, chunk: Uint8Array): OctetScan {
   let { eightBit, fault, last } = before;
   for (let at = 0; at < chunk.length; at++) {
@@ -35,15 +34,16 @@ export function scanOctets(before: OctetScan, chunk: Uint8Array): OctetScan {
   return fault ? { size, eightBit, last, fault } : { size, eightBit, last };
 }
 
-export const [nul, lf, cr] = [0, 10, 13];
-const crlf = 0x0d0a;
+// Repair: a lone CR and a lone LF become CRLF, a NUL is removed. All CRs before an LF are one line end with it: a second
+// one would be an empty line, which ends the header. The end of the message was found and its dots were unstuffed by CRLF
+// alone (parser.ts). So a line that begins only after the repair keeps its dot, and gets a second one on delivery.
 
 /** Line ends that are written at once: a run of CRs without LF may be as long as the message. */
 const atOnce = 32_768;
 
 /**
- * `octets` with every line ended by CRLF, in at least one piece for each that comes. The last of them may be CRs whose
- * LF never came.
+ * `octets` with CRLF at the end of every line, in at least one piece for each that comes. The last one may be CRs whose LF
+ * never came.
  */
 export async function* repairLineEnds(octets: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   let held = 0;
@@ -54,14 +54,14 @@ export async function* repairLineEnds(octets: AsyncIterable<Buffer>): AsyncGener
       yield* lineEnds(held);
       held = 0;
     }
-    const mended = repair(chunk, held);
-    held = mended.held;
-    yield mended.octets;
+    const repairedChunk = repair(chunk, held);
+    held = repairedChunk.held;
+    yield repairedChunk.octets;
   }
   yield* lineEnds(held);
 }
 
-/** Holds CRs back until it is known whether an LF follows; `held` is how many at the end of the last piece. */
+/** Holds CRs back until it is known whether an LF follows. `held` is their number at the end of the piece. */
 function repair(chunk: Buffer, before: number): { readonly octets: Buffer; readonly held: number } {
   const room = Buffer.allocUnsafe(2 * chunk.length); // a lone LF or CR becomes two octets
   let length = 0;

@@ -1,4 +1,7 @@
-/** The doors: ports on which people submit mail (RFC 6409 with STARTTLS, RFC 8314 inside TLS). */
+/**
+ * The listeners: ports on which people submit mail (RFC 6409 with STARTTLS, RFC 8314 inside TLS). The server is
+ * smtp-server's, with our sessions in it.
+ */
 import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
@@ -20,31 +23,31 @@ export type ListenAddress = { readonly host: string; readonly port: number } | {
 
 export interface Listener {
   readonly address: AddressInfo;
-  /** For all later handshakes. Throws what is wrong with the pair; the old one then stays in use. */
+  /** Used for all later handshakes. Throws if there is anything wrong with the pair; the old one then stays in use. */
   replaceCertificate(pair: KeyPair): void;
-  /** Connections there are, those amid a handshake with them. */
+  /** Open connections, including those in a handshake. */
   sessions(): number;
-  /** Ends the sessions of `login` with 421; how many there were. */
+  /** Ends the sessions of `login` with 421. Gives their number. */
   endSessions(login: string): number;
   /**
-   * Stops listening at once. Idle sessions hear 421; those with a transaction may finish it until `deadline`
-   * (milliseconds since the epoch). Resolves when all are gone.
+   * Stops listening at once. Idle sessions get 421; those with a transaction may finish it until `deadline`
+   * (milliseconds since the epoch). Resolves when all have ended.
    */
   drain(deadline: number): Promise<void>;
 }
 
 /**
- * Opens a door. `submission` is asked anew for each client. Throws a Failure (69) of one line where the address cannot be had, and whatever Node says of a
- * certificate that is none.
+ * Opens a listener. `context` is called for each client. Throws a Failure (69) of one line where the address cannot be
+ * had, and Node's error where the pair is no certificate with its key.
  */
 export async function listen(
   listener: Door,
-  place: ListenAddress,
+  where: ListenAddress,
   pair: KeyPair,
   context: () => SessionContext,
 ): Promise<Listener> {
   const server = new SubmissionServer(listener, pair, context);
-  const address = await bind(server, listener, place);
+  const address = await bind(server, listener, where);
   const name = addressText({ host: address.address, port: address.port });
   server.on("error", (error: Error) =>
     log("listener-trouble", { door: listener, address: name, reason: errorText(error) }),
@@ -52,7 +55,7 @@ export async function listen(
   return {
     address,
     replaceCertificate(renewed) {
-      // Made, and found good, before the library drops the old context.
+      // Made and checked before the library drops the old context.
       server.updateSecureContext(tlsOptions(listener, renewed));
     },
     sessions: () => server.connectionCount,
@@ -61,16 +64,16 @@ export async function listen(
   };
 }
 
-async function bind(server: SubmissionServer, listener: Door, place: ListenAddress): Promise<AddressInfo> {
+async function bind(server: SubmissionServer, listener: Door, where: ListenAddress): Promise<AddressInfo> {
   // [::] and 0.0.0.0 are two addresses in the configuration, so they are two here.
-  const options = "fd" in place ? place : { ...place, ipv6Only: place.host.includes(":") };
+  const options = "fd" in where ? where : { ...where, ipv6Only: where.host.includes(":") };
   try {
     const listening = once(server.server, "listening");
     server.once("error", () => undefined); // `once` rejects with it
     server.listen(options);
     await listening;
   } catch (error) {
-    throw new Failure(exitStatus.unavailable, cannotListen(listener, addressText(place), error), {
+    throw new Failure(exitStatus.unavailable, cannotListen(listener, addressText(where), error), {
       cause: error,
     });
   }
@@ -79,7 +82,7 @@ async function bind(server: SubmissionServer, listener: Door, place: ListenAddre
   if (address !== null && typeof address === "object") return address;
   throw new Failure(
     exitStatus.unavailable,
-    `${listener}: ${addressText(place)} is no TCP socket; mend the socket unit`,
+    `${listener}: ${addressText(where)} is no TCP socket; mend the socket unit`,
   );
 }
 
@@ -100,12 +103,10 @@ function cannotListen(listener: Door, address: string, error: unknown): string {
   return `cannot listen on ${address}: ${why} ${settingName[listener]}`;
 }
 
-function addressText(place: ListenAddress): string {
-  if ("fd" in place) return `file descriptor ${place.fd}`;
-  return place.host.includes(":") ? `[${place.host}]:${place.port}` : `${place.host}:${place.port}`;
+function addressText(where: ListenAddress): string {
+  if ("fd" in where) return `file descriptor ${where.fd}`;
+  return where.host.includes(":") ? `[${where.host}]:${where.port}` : `${where.host}:${where.port}`;
 }
-
-// smtp-server's listener with our sessions in it: who may come in, and how all go out again.
 
 const tooManyFromAddress = reply(
   421,
@@ -121,14 +122,14 @@ export class SubmissionServer extends SMTPServer {
   readonly #context: () => SessionContext;
   readonly #admissions = new Set<Admission>();
   readonly #sessions = new Set<Connection>();
-  /** Visits by what the library hands from one step to the next: the socket, then the connection's options. */
+  /** By what the library passes from one step to the next: the socket, then the connection's options. */
   readonly #admissionOf = new WeakMap<object, Admission>();
   #draining = false;
 
-  /** `submission` is asked anew for each client, so that a reload reaches those who come after it. */
+  /** `context` is called for each client, so that a reload reaches those who connect later. */
   constructor(listener: Door, pair: KeyPair, context: () => SessionContext) {
     const { hostname: name } = context();
-    // Half open: who sends all and shuts its side down still hears what became of its message.
+    // Half open: a client that sends all and shuts down its side still gets the reply to its message.
     super({
       ...tlsOptions(listener, pair),
       secure: listener === "smtps",
@@ -140,19 +141,19 @@ export class SubmissionServer extends SMTPServer {
     this.#context = context;
   }
 
-  /** Connections there are, those amid a handshake with them. */
+  /** Open connections, including those in a handshake. */
   get connectionCount(): number {
     return this.#admissions.size;
   }
 
-  /** The library then closes at the end what still waits for a header. */
+  /** If so, the library closes sockets that still wait for a header at the end. */
   override _expectsProxyHeader(socket: Socket): boolean {
     return this.#context().isProxy(addressOf(socket));
   }
 
-  /** The first that sees a client, or a proxy. */
+  /** The library's first step with a socket: it is a client's, or a proxy's. */
   override _handleProxy(socket: Socket, next: AcceptCallback): void {
-    // Between here and the next listener an error would otherwise end the program; the socket is closed by it.
+    // Until the library listens for errors, one would end the program. It closes the socket anyway.
     socket.on("error", () => undefined);
     guarded(socket, () => {
       const address = addressOf(socket);
@@ -192,11 +193,11 @@ export class SubmissionServer extends SMTPServer {
     next(null, options);
   }
 
-  /** The handshake that comes before a session inside TLS. */
+  /** The handshake before a session inside TLS. */
   override _upgrade(socket: Socket, next: UpgradeCallback): void {
     const admission = this.#admissionOf.get(socket);
     const { now } = this.#context();
-    // The library's timeout starts anew with every octet. The upper socket: taking the lower one away crashes Node.
+    // The library's timeout restarts with every octet. Destroys the TLS socket: destroying the one below crashes Node.
     const timer = setTimeout(
       () => (this._pendingSockets.get(socket) ?? socket).destroy(),
       (admission?.loginDue ?? 0) - now(),
@@ -207,27 +208,27 @@ export class SubmissionServer extends SMTPServer {
       if (error && admission) guarded(socket, () => this.#handshakeFailed(admission, error.message));
       next(error, tlsSocket);
     });
-    // Half open is for those who speak SMTP: who shuts down amid a handshake is gone.
+    // Half open is for SMTP. A client that shuts down during the handshake is gone.
     const upper = this._pendingSockets.get(socket);
     const gone = (): void => void upper?.destroy();
     upper?.once("end", gone);
   }
 
-  /** The library knows exact names only. */
+  /** The library looks for exact names only. */
   override _resolveSNI(name: string, next: Parameters<SMTPServer["_resolveSNI"]>[1]): void {
     const host = this._normalizeHostname(name);
     const wildcard = `*${host.slice(Math.max(0, host.indexOf(".")))}`;
     super._resolveSNI(this.secureContext.has(host) ? host : wildcard, next);
   }
 
-  /** A failed handshake is in the log already, and no trouble of the listener's. */
+  /** A failed handshake is in the log already, and is no error of the listener. */
   override _onError(error: Error): void {
     if (!("meta" in error)) super._onError(error);
   }
 
   override connect(socket: Socket, options?: SMTPConnectionOptions | null): void {
     const admission = options && this.#admissionOf.get(options);
-    if (!admission) throw new Error("a client that came in by no door");
+    if (!admission) throw new Error("a client that was never admitted");
     guarded(socket, () => this.#startSession(socket, admission));
   }
 
@@ -241,7 +242,7 @@ export class SubmissionServer extends SMTPServer {
     connection.init();
   }
 
-  /** Resolves when every session is gone; those still there at `deadline` (by the submission's clock) are cut off. */
+  /** Resolves when every session has ended. Those still there at `deadline` are aborted. */
   async drain(deadline: number): Promise<void> {
     this.#draining = true;
     this.server.close();
@@ -257,7 +258,7 @@ export class SubmissionServer extends SMTPServer {
     clearTimeout(timer);
   }
 
-  /** Ends the sessions of `login`; how many there were. */
+  /** Ends the sessions of `login`. Gives their number. */
   endSessions(login: string): number {
     const theirs = [...this.#sessions].filter((session) => session.login === login);
     for (const session of theirs) {
@@ -276,7 +277,7 @@ export class SubmissionServer extends SMTPServer {
     sessionLog.closed();
   }
 
-  /** Undefined for one too many to be told so. */
+  /** Decides whether the client may stay. Undefined where there are too many even to refuse it with a reply. */
   #decideAdmission(socket: Socket, address: string): Admission | undefined {
     const { now, timeouts, connectionTable, connections, connectionsPerAddress, descriptors } =
       this.#context();

@@ -1,7 +1,7 @@
 /**
- * A client's octets split into command lines and, after DATA, a message; a stream, because the library pipes the
- * socket into one. Its own splitter takes a bare LF for the end of a line (against RFC 5321 section 2.3.8), and
- * unstuffs dots behind one, which makes smuggled messages.
+ * Splits a client's octets into command lines and, after DATA, a message. It is a stream because the library pipes the
+ * socket into one. The library's own parser accepts a bare LF as the end of a line (against RFC 5321 section 2.3.8) and
+ * unstuffs dots after one: that allows smuggling.
  */
 import type { Writable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -9,45 +9,45 @@ import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { authLine, commandLine, swallowedLine } from "./client-limits.ts";
 
-/** What a line says, or the answer to one that cannot be read. */
+/** The text of a line, or the reply to one that cannot be read. */
 export type CommandLine = string | Reply;
 
-/** Octets that are no lines. */
+/** Octets that are not read as lines. */
 export interface RawOctets {
   readonly octets: number;
-  /** Resolves when more can be taken. */
+  /** Resolves when it can take more. */
   readonly take: (piece: Buffer) => Promise<void>;
-  /** Called behind the last of them; the next line waits until it has resolved. */
+  /** Called after the last octet. The next line waits until it resolves. */
   readonly done: () => Promise<void>;
 }
 
 type WriteCallback = (error?: Error | null) => void;
 
-/** Pipelined commands after which other clients have their turn; the library's choice. */
+/** Pipelined commands that are handled in one turn of the event loop. The library's choice. */
 const inOneTurn = 100;
 
 const nothing = Buffer.alloc(0);
 
-/** A ClientHello: somebody has taken the STARTTLS port for the other one (RFC 8446 section 5.1). */
+/** The first octet of a ClientHello: the client expects TLS on the STARTTLS port (RFC 8446 section 5.1). */
 const handshakeRecord = 0x16;
 
 export class CommandParser extends SMTPStream {
   readonly #take: (line: CommandLine, more: boolean) => Promise<void>;
   readonly #inExchange: () => boolean;
-  readonly #over: () => void;
+  readonly #ended: () => void;
   #open: Promise<void> = Promise.resolve();
   #held: Buffer = nothing;
-  /** A line that is too long: what is dropped of it, and its answer when it ends. */
+  /** A line that is too long: how much of it was dropped, and the reply to it when it ends. */
   #excess: { readonly octets: number; readonly answer: Reply } | undefined;
 
   #raw: { readonly of: RawOctets; readonly left: number } | undefined;
 
-  /** How far the message is from its end. */
+  /** How much of the end of the message has come. */
   #state: DotState = atBeginning;
 
   /**
-   * `take` gets one line after the other, the next one when it has resolved; `more` where octets behind the line are
-   * there already. `over` is called when the client has shut its side down and all that it sent is done with.
+   * `take` gets one line after the other, each when it has resolved for the one before. `more` tells whether octets
+   * after the line have come already. `ended` is called when the client has shut down its side and all is handled.
    */
   constructor(
     take: (line: CommandLine, more: boolean) => Promise<void>,
@@ -57,10 +57,10 @@ export class CommandParser extends SMTPStream {
     super();
     this.#take = take;
     this.#inExchange = inExchange;
-    this.#over = ended;
+    this.#ended = ended;
   }
 
-  /** Nothing is taken until the function returned is called; `writableLength` tells what waits. */
+  /** Holds all input back until the returned function is called. `writableLength` tells how much waits. */
   hold(): () => void {
     let release = (): void => undefined;
     this.#open = new Promise((resolve) => {
@@ -74,7 +74,7 @@ export class CommandParser extends SMTPStream {
     return super.startDataMode();
   }
 
-  /** What comes behind the line that is being read goes to `raw`. */
+  /** The octets after the current line go to `raw`. */
   expectRaw(raw: RawOctets): void {
     this.#raw = { of: raw, left: raw.octets };
   }
@@ -92,7 +92,7 @@ export class CommandParser extends SMTPStream {
     );
   }
 
-  /** Octets of a message; `next` is called when its reader can take more. */
+  /** Octets of a message. `next` is called when its reader can take more. */
   override _feedDataStream(chunk: Buffer, next: WriteCallback): void {
     const stream = this._dataStream;
     const { state, octets, rest } = unstuff(this.#state, chunk);
@@ -105,7 +105,7 @@ export class CommandParser extends SMTPStream {
 
   override _final(next: WriteCallback): void {
     void this.#goOn(
-      this.#open.then(() => this.#over()),
+      this.#open.then(() => this.#ended()),
       next,
     );
   }
@@ -140,7 +140,7 @@ export class CommandParser extends SMTPStream {
     }
   }
 
-  /** Hands octets over; gives those that are lines again. */
+  /** Passes octets on. Gives the rest, which is lines again. */
   async #takeRaw(
     { of, left }: { readonly of: RawOctets; readonly left: number },
     octets: Buffer,
@@ -154,13 +154,13 @@ export class CommandParser extends SMTPStream {
     return octets.subarray(piece.length);
   }
 
-  /** Keeps the beginning of a line, or only counts it where it is too long already. */
+  /** Keeps the beginning of a line, or only counts its octets where it is too long. */
   async #hold(rest: Buffer): Promise<void> {
     const { octets = 0, answer = tooLong(this.#inExchange() || isAuth(rest)) } = this.#excess ?? {};
     if (octets === 0 && rest[0] === handshakeRecord) {
       await this.#take(reply(421, "4.7.0", "TLS begins with STARTTLS on this port"), false);
     } else if (octets === 0 && rest.length <= authLine + 2) {
-      this.#held = Buffer.from(rest); // a copy, so that an idle session does not keep all that was read with it
+      this.#held = Buffer.from(rest); // a copy: an idle session must not keep the whole buffer it was read from
     } else {
       this.#excess = { octets: octets + rest.length, answer };
       if (this.#excess.octets > swallowedLine)
@@ -168,7 +168,7 @@ export class CommandParser extends SMTPStream {
     }
   }
 
-  /** Octets that came behind DATA in one go. */
+  /** Octets that came together with DATA. */
   #feed(rest: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
       this._feedDataStream(rest, (error) => (error ? reject(error) : resolve()));
@@ -176,7 +176,7 @@ export class CommandParser extends SMTPStream {
   }
 }
 
-/** Writes to a stream; resolves when it takes more, or a reader that has enough has closed it. */
+/** Writes to a stream. Resolves when it takes more, or its reader has closed it. */
 export function writeDrained(stream: Writable, octets: Buffer): Promise<void> {
   if (!stream.writable || stream.write(octets)) return Promise.resolve();
   return new Promise((resolve) => {
@@ -215,30 +215,28 @@ function tooLong(forAuth: boolean): Reply {
     : reply(500, "5.5.2", `Line too long, the limit is ${commandLine} octets`);
 }
 
-/**
- * The transparency of DATA (RFC 5321 section 4.5.2): a message ends at CRLF.CRLF and nowhere else, and a dot at the
- * beginning of a line is one dot too many. A line begins behind CRLF only; what follows a lone LF is left as it is.
- * One pass, however many dots: the library takes a turn of the event loop for each.
- */
+// The transparency of DATA (RFC 5321 section 4.5.2). A message ends at CRLF.CRLF and nowhere else. A dot at the beginning
+// of a line is removed. A line begins only after CRLF: what follows a lone LF stays as it is. One pass, however many dots:
+// the library needs a turn of the event loop for each.
 
-/** Where in `CRLF . CR` the octets end: nowhere, or behind its first, second, third or fourth. */
+/** How many octets of `CRLF . CR` have come last. */
 export type DotState = 0 | 1 | 2 | 3 | 4;
 
-/** A message begins like a line. */
+/** A message begins at the beginning of a line. */
 export const atBeginning: DotState = 2;
 
 export interface Unstuffed {
   readonly state: DotState;
   /** The message's own octets. A dot and CR that may be its end are held back. */
   readonly octets: Buffer;
-  /** What came behind the end of the message; undefined while that has not come. */
+  /** What came after the end of the message; undefined before the end. */
   readonly rest?: Buffer;
 }
 
 const [lf, cr, dot] = [10, 13, 46];
 const heldCr = Buffer.of(cr);
 
-/** Reads `chunk`, which follows what ended at `place`. */
+/** Reads `chunk`, which follows octets that ended in the state `before`. */
 export function unstuff(before: DotState, chunk: Buffer): Unstuffed {
   const pieces: Buffer[] = [];
   let state = before;
@@ -248,7 +246,7 @@ export function unstuff(before: DotState, chunk: Buffer): Unstuffed {
     if (state === 4 && octet === lf) {
       return { state: atBeginning, octets: Buffer.concat(pieces), rest: chunk.subarray(at + 1) };
     }
-    if (state === 4) pieces.push(heldCr); // it ended no message
+    if (state === 4) pieces.push(heldCr); // it was not the end
     if (state === 2 && octet === dot) {
       pieces.push(chunk.subarray(from, at));
       from = at + 1;

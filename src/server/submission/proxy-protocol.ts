@@ -1,20 +1,21 @@
-/** Connections that a proxy hands over: who may do so, and the header that comes before anything else, TLS too. */
+/**
+ * The PROXY protocol of HAProxy, versions 1 (a line) and 2 (binary): the header with which a proxy names its client,
+ * before anything else, TLS too. The reader is pure and strict: what is not exactly a header is refused, as its end
+ * cannot be guessed.
+ */
 import { BlockList, isIPv4, isIPv6, type Socket, SocketAddress } from "node:net";
 import { proxyHeader as longest } from "./client-limits.ts";
-
-// The header with which a proxy tells whose connection it hands over: the PROXY protocol of HAProxy, versions 1 (a
-// line) and 2 (octets). Pure and strict: what is not to the letter is no header, and there is no way to guess its end.
 
 export type ProxyHeaderResult =
   | { readonly kind: "unfinished" }
   | { readonly kind: "wrong"; readonly reason: string }
-  /** So many octets; `client` is undefined where the proxy speaks for itself, or does not know for whom. */
+  /** `client` is undefined where the proxy connects for itself, or does not know for whom. */
   | { readonly kind: "header"; readonly length: number; readonly client?: string };
 
 const lineBegins = Buffer.from("PROXY ");
 const octetsBegin = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 
-/** Section 2.1 of the specification: the longest line, with its CRLF. */
+/** Section 2.1 of the specification: octets of the longest line, with its CRLF. */
 const longestLine = 107;
 
 const unfinished: ProxyHeaderResult = { kind: "unfinished" };
@@ -26,7 +27,7 @@ export function readProxyHeader(octets: Buffer): ProxyHeaderResult {
   return wrong("neither version 1 nor 2");
 }
 
-/** As far as there is something to compare. */
+/** Compares as many octets as have come. */
 function beginsLike(octets: Buffer, beginning: Buffer): boolean {
   const length = Math.min(octets.length, beginning.length);
   return octets.subarray(0, length).equals(beginning.subarray(0, length));
@@ -49,7 +50,7 @@ function readLine(octets: Buffer): ProxyHeaderResult {
   return { kind: "header", length, client: canonical(client) };
 }
 
-/** Version 2: the beginning, version and command, family and protocol, length, addresses, and what we do not read. */
+/** Version 2: signature, version and command, family and protocol, length, addresses, and values that we do not read. */
 function readOctets(octets: Buffer): ProxyHeaderResult {
   if (octets.length < 16) return unfinished;
   const [command = 0, family = 0] = octets.subarray(12, 14);
@@ -57,7 +58,7 @@ function readOctets(octets: Buffer): ProxyHeaderResult {
   if (command !== 0x20 && command !== 0x21) return wrong("another version, or another command");
   if (length > longest) return wrong(`more than ${longest} octets`);
   if (octets.length < length) return unfinished;
-  if (command === 0x20 || family === 0x00) return { kind: "header", length }; // LOCAL: a health check; UNSPEC
+  if (command === 0x20 || family === 0x00) return { kind: "header", length }; // LOCAL, for health checks, and UNSPEC
   const addresses = octets.subarray(16, length);
   if (family === 0x11 && addresses.length >= 12) {
     return { kind: "header", length, client: [...addresses.subarray(0, 4)].join(".") };
@@ -69,7 +70,7 @@ function readOctets(octets: Buffer): ProxyHeaderResult {
   return wrong("no TCP over IPv4 or IPv6, or too short for it");
 }
 
-/** An address in the one form that counts and logs compare. */
+/** An address in its canonical form. */
 function canonical(address: string): string {
   return new SocketAddress({ address, family: isIPv6(address) ? "ipv6" : "ipv4" }).address;
 }
@@ -78,13 +79,13 @@ function wrong(reason: string): ProxyHeaderResult {
   return { kind: "wrong", reason };
 }
 
-/** An IP network; one address has a `prefix` of 32 or 128 bits. */
+/** An IP network. A single address has a `prefix` of 32 or 128 bits. */
 export interface IpNetwork {
   readonly address: string;
   readonly prefix: number;
 }
 
-/** Whether an IP address, an IPv4 one without "::ffff:", is in one of `networks`. */
+/** Whether an IP address (an IPv4 one without "::ffff:") is in one of `networks`. */
 export function inNetworks(networks: readonly IpNetwork[]): (address: string) => boolean {
   const list = new BlockList();
   for (const { address, prefix } of networks) list.addSubnet(address, prefix, familyOf(address));
@@ -94,9 +95,9 @@ export function inNetworks(networks: readonly IpNetwork[]): (address: string) =>
 const familyOf = (address: string): "ipv6" | "ipv4" => (isIPv6(address) ? "ipv6" : "ipv4");
 
 /**
- * Takes the header off `socket`, which must have it within `patience` milliseconds; what comes behind it stays there.
- * Resolves with what was found, which is never "unfinished"; undefined where the proxy went away without a word, as
- * health checks do.
+ * Reads the header from `socket`, where it must come within `timeout` milliseconds. What follows it stays there.
+ * Resolves with what was found, which is never "unfinished"; with undefined where the proxy closed without sending
+ * anything, as health checks do.
  */
 export function takeProxyHeader(socket: Socket, timeout: number): Promise<ProxyHeaderResult | undefined> {
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-/** The message itself: from the client's octets to a promise in the spool. */
+/** Receives a message: from the client's octets, by DATA or BDAT, to a message in the spool. */
 
 import { PassThrough } from "node:stream";
 import type { SMTPServerDataStream } from "smtp-server";
@@ -24,7 +24,7 @@ import {
 } from "./session.ts";
 import { tooLarge } from "./transaction.ts";
 
-/** What is known when DATA comes. */
+/** What is known of the message before its octets come. */
 export interface MessageContext {
   readonly session: SubmissionSession;
   readonly login: SessionLogin;
@@ -34,11 +34,11 @@ export interface MessageContext {
 
 export interface ReceiveResult {
   readonly reply: Reply;
-  /** The client is still sending what nobody wants: there is no going on with it. */
+  /** The client still sends octets of a refused message: the connection ends. */
   readonly hangUp?: true;
 }
 
-/** A reply where the spool has no room for a message of `octets`, before the client sends it in vain. */
+/** A reply where the spool has no room for a message of `octets`, so that the client need not send it. */
 export async function noRoom(
   { spool, reserve }: SessionContext,
   session: SubmissionSession,
@@ -50,7 +50,7 @@ export async function noRoom(
   return enough ? undefined : spoolFull;
 }
 
-/** A draft for the message that `bill` is about, or the reply to DATA where the limits or the spool have none to give. */
+/** A draft for a message, or the reply to DATA where the quota or the spool does not allow one. */
 export async function openDraft(
   { spool, quota }: SessionContext,
   session: SubmissionSession,
@@ -63,7 +63,7 @@ export async function openDraft(
   return "code" in draft ? draft : withReservation(draft, reservation);
 }
 
-/** The draft, whose end settles `charge`. */
+/** The draft, whose end settles `reservation`. */
 function withReservation(draft: Draft, reservation: QuotaReservation): Draft {
   return {
     id: draft.id,
@@ -74,7 +74,7 @@ function withReservation(draft: Draft, reservation: QuotaReservation): Draft {
         reservation.settle(true);
         return promised;
       } finally {
-        reservation.settle(false); // no longer of account where it was accepted
+        reservation.settle(false); // has no effect where it was accepted
       }
     },
     discard() {
@@ -85,9 +85,9 @@ function withReservation(draft: Draft, reservation: QuotaReservation): Draft {
 }
 
 /**
- * Takes in `octets`, dots already unstuffed, until they end. Whatever is wrong with them, or with the disk, the
- * rest is read and dropped, so that the reply comes where the client waits for it.
- * Gives undefined where the client went away: then nothing was promised.
+ * Receives `octets`, with their dots unstuffed, until they end. If anything is wrong with them or with the disk, the rest
+ * is read and dropped: the client expects the reply at the end.
+ * Gives undefined where the client went away: then nothing was accepted.
  */
 export async function receive(
   octets: AsyncIterable<Buffer>,
@@ -106,7 +106,7 @@ export async function receive(
     }
   };
   try {
-    // Repair holds back CRs, as many as come: the end of patience counts what came, too.
+    // Repair holds back any number of CRs, so the limit counts the octets that came, too.
     for await (const chunk of context.lineEnds === "repair" ? repairLineEnds(counted()) : octets) {
       scan = scanOctets(scan, chunk);
       refusal ??= octetsRefusal(scan, context.messageSize) ?? (await writer.write(chunk));
@@ -129,7 +129,7 @@ export async function receive(
   return { reply: await accept(mail, draft, writer.headerFacts(), scan, context) };
 }
 
-/** How a message ends whose client went away: Node's word for it, and smtp-server's. */
+/** Errors that end a message whose client went away: Node's and smtp-server's. */
 const clientGone: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNECTION"];
 
 const frozenLogin = reply(550, "5.7.13", "This login is disabled; please ask the people who run this server");
@@ -145,10 +145,10 @@ function octetsRefusal({ size, fault }: OctetScan, messageSize: number): Reply |
   return size > messageSize ? tooLarge(messageSize) : undefined;
 }
 
-/** A message on its way into a draft: the header is gathered and mended, the body passes. */
+/** Writes a message into a draft. The header is collected and fixed, the body passes. */
 interface MessageWriter {
   write(chunk: Buffer): Promise<Reply | undefined>;
-  /** For a message that is header only. */
+  /** Ends the message, which may be a header only. */
   end(): Promise<Reply | undefined>;
   discard(): Promise<void>;
   headerFacts(): HeaderFacts;
@@ -170,7 +170,7 @@ function newMessageWriter(mail: MessageContext, draft: Draft, context: SessionCo
     return trouble && "code" in trouble ? trouble : undefined;
   };
 
-  async function storeHead(octets: Buffer, rest: Buffer): Promise<Reply | undefined> {
+  async function storeHeader(octets: Buffer, rest: Buffer): Promise<Reply | undefined> {
     inHeader = false;
     const { now, hostname, senders } = context;
     const time = now();
@@ -192,15 +192,15 @@ function newMessageWriter(mail: MessageContext, draft: Draft, context: SessionCo
     async write(chunk) {
       if (!inHeader) return store(chunk);
       const whole = buffer.add(chunk);
-      if (whole) return storeHead(whole.octets.subarray(0, whole.end), whole.octets.subarray(whole.end));
+      if (whole) return storeHeader(whole.octets.subarray(0, whole.end), whole.octets.subarray(whole.end));
       const octets = buffer.octets();
       if (octets.length <= limits.header) return undefined;
       const line = octets.lastIndexOf("\r\n") + 2; // a text of one long paragraph may have no header either
       const { text } = readHeader(octets.toString("latin1", 0, line));
-      if (text !== "") return storeHead(octets.subarray(0, line), octets.subarray(line));
+      if (text !== "") return storeHeader(octets.subarray(0, line), octets.subarray(line));
       return reply(552, "5.3.4", `The header is too large, the limit is ${limits.header} octets`);
     },
-    end: async () => (inHeader ? storeHead(buffer.octets(), Buffer.alloc(0)) : undefined),
+    end: async () => (inHeader ? storeHeader(buffer.octets(), Buffer.alloc(0)) : undefined),
     discard: async () => {
       await trySpool(mail.session, () => draft.discard(), draft.id);
     },
@@ -232,7 +232,7 @@ function receivedInfo(
   };
 }
 
-/** Makes the promise, notes it, and gives the 250 that may now be said. */
+/** Commits the message to the spool, logs it, and gives the 250 that may now be sent. */
 async function accept(
   mail: MessageContext,
   draft: Draft,
@@ -256,7 +256,7 @@ async function accept(
   return reply(250, "2.0.0", `Ok: queued as ${id}`);
 }
 
-/** RFC 8689 section 4.1: the parameter counts more than the field. */
+/** RFC 8689 section 4.1: the parameter overrides the field. */
 function newEnvelope(
   { login, transaction }: MessageContext,
   tlsOptional: boolean,
@@ -281,7 +281,7 @@ function newEnvelope(
 
 const spoolFull = reply(452, "4.3.1", "There is no room for the message now, please try again later");
 
-/** Does something with the spool. What the disk refuses becomes a log line and a reply that says "later". */
+/** Does `work` on the spool. An error of the disk becomes a log line and a temporary reply. */
 async function trySpool<Result>(
   session: SubmissionSession,
   work: () => Promise<Result>,
@@ -301,9 +301,7 @@ async function trySpool<Result>(
   }
 }
 
-// What the ways to hand a message over have in common, DATA and BDAT: how it begins, and what it comes through.
-
-/** What a message is taken into; or the reply where it cannot be stored. */
+/** Opens the draft of a message. Gives a reply where it cannot be stored. */
 export async function beginMessage(
   session: SubmissionSession,
   context: SessionContext,
@@ -316,7 +314,10 @@ export async function beginMessage(
 
 const crlf = Buffer.from("\r\n");
 
-/** The message's octets, each of which buys the client some time. By BDAT it may end amid a line; here it does not. */
+/**
+ * The message's octets. Each extends the client's deadline. By BDAT a message may end within a line; a CRLF is then
+ * added.
+ */
 export async function* withDeadline(
   stream: AsyncIterable<Buffer>,
   deadline: Deadline,
@@ -328,14 +329,14 @@ export async function* withDeadline(
     yield chunk;
   }
   if (!end.equals(crlf)) yield crlf;
-  deadline.clear(); // from here on the client waits for us
+  deadline.clear(); // from now on the client waits for us
 }
 
-/** What chunks go into, shaped as the library's own. */
+/** The stream that chunks go into, of the library's shape. */
 export const newChunkStream = (): SMTPServerDataStream =>
   Object.assign(new PassThrough(), { byteLength: 0, sizeExceeded: false });
 
-/** The octets of a chunk: into `stream`, or nowhere where there is none. `done` is called behind them. */
+/** Reads a chunk into `stream`, or drops it where there is none. Then `done` is called. */
 export function chunkOctets(
   { octets, isLast }: BdatChunk,
   stream: SMTPServerDataStream | undefined,
@@ -345,7 +346,7 @@ export function chunkOctets(
   return {
     octets,
     async take(piece) {
-      if (!stream) return; // and it buys no time
+      if (!stream) return; // and extends no deadline
       deadline.extend(piece.length);
       stream.byteLength += piece.length;
       await writeDrained(stream, piece);

@@ -1,4 +1,4 @@
-/** Which sender addresses a login may use. */
+/** Which sender addresses a login may use, and the file of aliases, with lines such as `press@example.org: user1, user2`. */
 
 import { exitStatus, Failure } from "../../failure.ts";
 import { canonical, parseMailbox } from "../../smtp/address.ts";
@@ -13,16 +13,16 @@ export type Aliases = ReadonlyMap<string, ReadonlySet<string>>;
 export interface Senders {
   /** Whether `login` may send as `address`, which is in SMTP's syntax and not the null reverse-path. */
   mayUse(login: string, address: string): boolean;
-  /** The address that `login` has for being one; whether it may be used is asked as of any other. */
+  /** The login's own address. Whether it may use it is asked as for any other. */
   ownAddress(login: string): string;
-  /** What `login` may use, in words for the person who was refused. */
+  /** What `login` may use, for the person who was refused. */
   describe(login: string): string;
 }
 
-/** More addresses than this make no readable refusal, nor fit a reply line (RFC 5321 section 4.5.3.1.5). */
+/** Addresses in a refusal: more would not be readable, nor fit a reply line (RFC 5321 section 4.5.3.1.5). */
 const mostNamed = 4;
 
-/** The rule for a site: its `policy`, the mail `domain` of its logins, and who else may use which address. */
+/** The rule of a site: its `policy`, the mail `domain` of its logins, and its aliases. */
 export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Aliases): Senders {
   const home = domain.toLowerCase();
   const own = (login: string): string =>
@@ -48,7 +48,7 @@ export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Alia
   return { mayUse, ownAddress: own, describe };
 }
 
-/** Refuses `address` to `login` and says what would do (RFC 6409 section 6.1). `where` is where the address stood. */
+/** Refuses `address` to `login` and names what it may use (RFC 6409 section 6.1). `where` tells where the address was. */
 export function senderRefusal(senders: Senders, login: string, address: string, where: string): Reply {
   const allowed = senders.describe(login).slice(0, 250);
   return reply(550, "5.7.1", `${short(login)} may not send as ${short(address)}${where}, but as: ${allowed}`);
@@ -57,16 +57,14 @@ export function senderRefusal(senders: Senders, login: string, address: string, 
 /** RFC 5321 section 4.5.3.1.5 allows a reply line 512 octets. */
 const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 79)}…` : text);
 
-/** `user1+list@example.org` belongs to whom `user1@example.org` belongs. */
+/** `user1+list@example.org` belongs to the owner of `user1@example.org`. */
 function withoutTag(address: string): string {
   return address.replace(/^([^"+@][^+@]*)\+[^@]*@/, "$1@");
 }
 
-// The file of further sender addresses: lines such as `press@example.org: user1, user2`.
-
 /**
- * Reads the text of `file` (its name is for the messages). Empty lines and lines that begin with "#" are passed over;
- * an address may stand on several lines. Throws one Failure that names every line that is wrong.
+ * Reads the text of `file` (its name is for the messages). Empty lines and lines that begin with "#" are ignored; an
+ * address may have several lines. Throws one Failure that names every wrong line.
  */
 export function parseAliases(text: string, file: string): Aliases {
   const aliases = new Map<string, Set<string>>();

@@ -1,33 +1,33 @@
-/** What the mail log tells of a session: its lines are counted and named here, its words are in observe/events.ts. */
+/** What the mail log tells of a session. The texts are in log/door-events.ts. */
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Door } from "../log/events.ts";
 import { log } from "../log/log.ts";
 import { clientName, type SubmissionSession } from "./session.ts";
 import { knownVerbOf } from "./verbs.ts";
 
-/** What a session was about: a command, a message that was coming, or one that had come. */
+/** Where a session stands: at a command, in a message of so many octets, or at the end of a message. */
 export type SessionStage = "command" | "message" | { readonly octets: number };
 
 export interface SessionLog {
   /** A command came. */
   command(line: string): void;
-  /** It was answered so, in the session as it was before. */
+  /** The replies to it. `session` is the one before it. */
   answered(session: SubmissionSession, replies: readonly Reply[]): void;
-  /** More came behind the command before its answer could be known; told once. */
+  /** More came before the client could know the answer to the command. Logged once. */
   pipelined(): void;
-  /** It had sent so many octets before it was greeted. */
+  /** The client sent so many octets before the greeting. */
   earlyTalker(octets: number): void;
-  /** Not where there is no cipher. */
+  /** Logs nothing where there is no cipher. */
   secured(cipher: { readonly name: string; readonly version: string } | undefined): void;
   handshakeFailed(reason: string): void;
-  /** How the session went off its way. */
+  /** How the session ended early. */
   aborted(event: "connection-lost" | "timeout" | "too-many-errors", stage: SessionStage): void;
-  /** What let the login in is gone from the password file. */
+  /** The hash that let the login in is no longer in the password file. */
   loginChanged(login: string): void;
   closed(): void;
 }
 
-/** What stands between the first angle brackets of a command, or without them behind its colon, cut to what an address may have. */
+/** What a command has between its first angle brackets, or without them after its colon, cut to the length of an address. */
 function pathIn(line: string): string {
   const open = line.indexOf("<");
   if (open < 0) return /^[A-Za-z]+[ \t]+[A-Za-z]+:[ \t]*([^ \t]{1,320})/.exec(line)?.[1] ?? "";
@@ -35,6 +35,7 @@ function pathIn(line: string): string {
   return close < 0 ? "" : line.slice(open + 1, Math.min(close, open + 321));
 }
 
+/** A client that wanted mail to be relayed without a login. */
 interface RelayAttempt {
   readonly from: string;
   readonly helo: string;
@@ -42,18 +43,18 @@ interface RelayAttempt {
 
 const relayDenied = (to: string): Reply => reply(554, "5.7.1", `<${to}>: Relay access denied`);
 
-/** The journal of the client at `address`, whom the log calls as Postfix calls one without a name. */
+/** The log of a session of the client at `address`. */
 export function newSessionLog(listener: Door, address: string): SessionLog {
   const at = { door: listener, client: clientName({ address }) };
   let counts: CommandCounts = new Map();
   let verb = "CONNECT";
-  let hasPipelined = false;
+  let isPipeliningLogged = false;
   let path = "";
-  /** Asked for mail to be taken without a login, and was not told of yet: from whom. */
+  /** Not logged yet. */
   let relayAttempt: RelayAttempt | undefined;
   let isReported = false;
 
-  /** RFC 6409 section 5.2: refusals of mail. The limit of recipients is told once and not for each. */
+  /** RFC 6409 section 5.2: refusals of mail. The limit of recipients is logged once, not for each. */
   function noteRefusal({ login, transaction, helo }: SubmissionSession, reply: Reply): void {
     if (!login || !["MAIL", "RCPT", "DATA", "BDAT"].includes(verb) || (transaction?.overshoot ?? 0) > 0)
       return;
@@ -62,14 +63,14 @@ export function newSessionLog(listener: Door, address: string): SessionLog {
     log("reject", { ...at, stage, reply, from, to: verb === "RCPT" ? path : "", helo });
   }
 
-  /** Told once for a session, in Postfix's words, which fail2ban's stock filter counts. */
+  /** Logged once for a session, in Postfix's words, which fail2ban's stock filter counts. */
   function deny({ from, helo }: RelayAttempt, to: string): void {
     relayAttempt = undefined;
     isReported = true;
     log("reject", { ...at, stage: "RCPT", reply: relayDenied(to), from, to, helo });
   }
 
-  /** Postfix would say so at RCPT: MAIL alone is told of when the session ends without a login. */
+  /** Postfix logs this at RCPT. MAIL alone is logged when the session ends without a login. */
   function noteRelayAttempt({ helo }: SubmissionSession): void {
     if (isReported) return;
     if (verb === "RCPT") deny(relayAttempt ?? { from: "", helo }, path);
@@ -89,14 +90,14 @@ export function newSessionLog(listener: Door, address: string): SessionLog {
       if (first.code >= 400) noteRefusal(session, first);
     },
     pipelined() {
-      if (!hasPipelined) log("pipelining", { ...at, stage: verb });
-      hasPipelined = true;
+      if (!isPipeliningLogged) log("pipelining", { ...at, stage: verb });
+      isPipeliningLogged = true;
     },
     earlyTalker: (octets) => log("early-talker", { ...at, octets }),
     secured(cipher) {
       if (!cipher) return;
       const { name, version } = cipher;
-      // Node does not tell the bits; all ciphers left have 128 or 256.
+      // Node does not tell the bits. All allowed ciphers have 128 or 256.
       log("tls-inbound", { ...at, protocol: version, cipher: name, bits: name.includes("128") ? 128 : 256 });
     },
     handshakeFailed: (reason) => log("tls-inbound-failed", { ...at, reason }),
@@ -113,16 +114,15 @@ export function newSessionLog(listener: Door, address: string): SessionLog {
   };
 }
 
-/** The commands of a session counted, as Postfix's `disconnect` line shows them: `ehlo=2 auth=0/1 commands=2/3`. */
-
 interface CommandCount {
   readonly good: number;
   readonly all: number;
 }
 
+/** The commands of a session by verb, as Postfix's `disconnect` line has them: `ehlo=2 auth=0/1 commands=2/3`. */
 export type CommandCounts = ReadonlyMap<string, CommandCount>;
 
-// Postfix's order.
+// In Postfix's order.
 const countedVerbs = [
   "EHLO",
   "HELO",
@@ -138,7 +138,7 @@ const countedVerbs = [
   "QUIT",
 ];
 
-/** Counts one more; what is no verb of ours counts as "unknown". */
+/** Counts one more command. A verb that is not ours counts as "unknown". */
 export function withCommand(counts: CommandCounts, verb: string, good: boolean): CommandCounts {
   const name = countedVerbs.includes(verb) ? verb : "unknown";
   const before = counts.get(name) ?? { good: 0, all: 0 };

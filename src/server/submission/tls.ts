@@ -1,4 +1,4 @@
-/** What the TLS connection of a client tells: its cipher, something that belongs to it alone, and who the client is. */
+/** TLS of the listeners: how it is set up, and what a client's TLS connection tells. */
 import { constants, type X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { type CipherNameAndProtocol, createSecureContext, TLSSocket } from "node:tls";
@@ -8,17 +8,17 @@ import type { Door } from "../log/events.ts";
 export interface KeyPair {
   readonly key: string | Buffer;
   readonly cert: string | Buffer;
-  /** PEM of those who sign the certificates of clients; "" where none is asked for. */
+  /** PEM of the CA of client certificates; "" where none is requested. */
   readonly clientCa?: string;
   /** For clients that ask for one of these host names (RFC 6066 section 3): more names, perhaps as "*.example.org". */
   readonly others?: readonly (Pick<KeyPair, "key" | "cert"> & { readonly hosts: readonly string[] })[];
-  /** The host names of this pair itself, for which no other is used. */
+  /** The host names of this pair, for which no other is used. */
   readonly hosts?: readonly string[];
 }
 
 /**
- * RFC 9325 section 4: forward secrecy and authenticated encryption, nothing else; what Node would add is CBC and keys
- * carried by RSA. Every mail program that knows TLS 1.2 and is still kept has one of these.
+ * RFC 9325 section 4: only forward secrecy and authenticated encryption. Node would add CBC and RSA key exchange. Every
+ * maintained mail program that knows TLS 1.2 has one of these.
  */
 const ciphers = [
   ...["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"],
@@ -26,17 +26,17 @@ const ciphers = [
   ...["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"],
 ].join(":");
 
-/** What TLS is to be like at a door. Throws what is wrong with the pair: no PEM, or a key of another certificate. */
+/** The TLS options of a listener. Throws if the pair is no PEM, or the key is of another certificate. */
 export function tlsOptions(listener: Door, { key, cert, clientCa = "", others = [], hosts = [] }: KeyPair) {
-  // RFC 8314 section 4.2: inside TLS from the first octet only. Whoever has no certificate, or none of theirs, is
-  // welcome to log in with a password.
+  // RFC 8314 section 4.2: only inside TLS from the first octet. A client with no certificate, or with another CA's, may
+  // log in with a password.
   const isAsking = listener === "smtps" && clientCa !== "";
   const options = {
     key,
     cert,
     minVersion: "TLSv1.2" as const, // RFC 8314 section 4
     ciphers,
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION, // would only be work for us
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION, // renegotiation would only cost us work
     ca: isAsking ? clientCa : undefined,
     requestCert: isAsking,
     rejectUnauthorized: false,
@@ -54,13 +54,13 @@ export function tlsOptions(listener: Door, { key, cert, clientCa = "", others = 
 export interface TlsChannel {
   /** IANA's name of the TLS cipher. */
   readonly cipher: string;
-  /** The octets of tls-exporter (RFC 9266 section 2), from TLS 1.3 on: those of 1.2 are not always of one connection. */
+  /** The octets of tls-exporter (RFC 9266 section 2), from TLS 1.3 on: in 1.2 they are not always unique. */
   readonly binding?: Uint8Array;
-  /** An address of the site's domain, in a certificate that we asked for and that the site's CA has signed. */
+  /** The address in the client's certificate, of the site's domain and signed by the site's CA. */
   readonly certifiedAddress?: string;
 }
 
-/** Undefined where there is no TLS, or none any more. `domain` is the site's. */
+/** Undefined where there is no TLS. `domain` is the site's. */
 export function tlsChannelOf(socket: Socket, domain: string): TlsChannel | undefined {
   if (!(socket instanceof TLSSocket)) return undefined;
   const certifiedAddress = socket.authorized ? addressIn(socket.getPeerX509Certificate(), domain) : undefined;
@@ -80,7 +80,7 @@ const exported = (socket: TLSSocket): Buffer =>
 
 /** The first e-mail address of `domain` among the subject's alternative names (RFC 5280 section 4.2.1.6). */
 export function addressIn(certificate: X509Certificate | undefined, domain: string): string | undefined {
-  // Node puts quotes around names that could be read in two ways; those are no addresses of ours.
+  // Node quotes names that could be read in two ways. Those are no addresses of ours.
   const names = (certificate?.subjectAltName ?? "").split(", ");
   const addresses = names.flatMap((name) => /^email:([^\s,"<>@]+@[^\s,"<>@]+)$/.exec(name)?.[1] ?? []);
   const ours = addresses.find((address) => address.toLowerCase().endsWith(`@${domain.toLowerCase()}`));

@@ -1,4 +1,4 @@
-/** MAIL and RCPT: from whom and to whom. */
+/** The commands of a transaction: MAIL, RCPT and BDAT. Pure, as the other commands. */
 
 import { isAscii, type Path, pathFault, readPath, shownAddress } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
@@ -29,7 +29,7 @@ const needsSmtputf8 = (address: string): Reply =>
 const unqualified = (status: string, address: string, what: string): Reply =>
   reply(554, status, `${shownAddress(address)}: the ${what} address needs a full domain`);
 
-/** `argument` is what stands behind MAIL. The caller has seen to order, TLS and login. */
+/** `argument` is what follows MAIL. The caller has checked order, TLS and login. */
 export function mail(session: SubmissionSession, argument: string, context: CommandContext): CommandAnswer {
   const found = pathBehind("FROM", argument);
   if (typeof found === "string") return answer(session, badSender(found));
@@ -40,7 +40,7 @@ export function mail(session: SubmissionSession, argument: string, context: Comm
   const refusal = firstBroken(
     [!isAscii(path.address) && !parameters.smtputf8, needsSmtputf8(path.address)],
     [path.address !== "" && !isQualified(path), unqualified("5.1.8", path.address, "sender")],
-    // RFC 5321 section 4.1.1.11: what was not offered is as good as unknown.
+    // RFC 5321 section 4.1.1.11: a parameter that is not offered counts as unknown.
     [
       parameters.requireTls === true && !context.requireTls,
       reply(555, "5.5.4", "Parameter REQUIRETLS is not known here"),
@@ -65,7 +65,7 @@ export function mail(session: SubmissionSession, argument: string, context: Comm
   return answer({ ...session, transaction }, reply(250, "2.1.0", "Sender ok"));
 }
 
-/** `argument` is what stands behind RCPT. The caller has seen to it that there is a transaction. */
+/** `argument` is what follows RCPT. The caller has checked that there is a transaction. */
 export function rcpt(
   session: SubmissionSession,
   transaction: SubmissionTransaction,
@@ -99,7 +99,7 @@ export function rcpt(
   return answer({ ...session, transaction: { ...transaction, recipients, quotaRequest } }, accepted);
 }
 
-/** RFC 5321 section 4.5.3.1.10: those accepted before stay. */
+/** RFC 5321 section 4.5.3.1.10: recipients accepted before stay. */
 function refuseRecipient(
   session: SubmissionSession,
   transaction: SubmissionTransaction,
@@ -112,9 +112,7 @@ function refuseRecipient(
 const tooManyRecipients = ({ recipients }: CommandContext): Reply =>
   reply(452, "4.5.3", `Enough recipients: ${recipients} in one message, send another one to the rest`);
 
-/**
- * Blanks before the path are no syntax (RFC 5321 section 3.3), but many clients send one. A text says what is wrong.
- */
+/** Many clients put a space before the path, which RFC 5321 section 3.3 forbids. Gives a text where something is wrong. */
 function pathBehind(
   word: "FROM" | "TO",
   argument: string,
@@ -124,15 +122,15 @@ function pathBehind(
   return readPath(found[2] ?? "") ?? pathFault(found[2] ?? "");
 }
 
-/** RFC 5321 section 4.5.1: the postmaster of this site is known without a domain. */
+/** RFC 5321 section 4.5.1: the postmaster of this site needs no domain. */
 const isPostmaster = ({ address }: Path): boolean => /^postmaster$/i.test(address);
 
-/** RFC 6409 section 4.2: no domain of one word, whose meaning differs from site to site. An address literal has its own. */
+/** RFC 6409 section 4.2: a domain of one label means different hosts at different sites. An address literal does not. */
 function isQualified({ domain }: Path): boolean {
   return domain.startsWith("[") || domain.includes(".");
 }
 
-/** Domains know no case, local parts may (RFC 5321 section 2.4). */
+/** Domains ignore case, local parts may not (RFC 5321 section 2.4). */
 function sameMailbox(one: string, other: string): boolean {
   const [oneAt, otherAt] = [one.lastIndexOf("@"), other.lastIndexOf("@")];
   return (
@@ -146,12 +144,12 @@ export function tooLarge(messageSize: number): Reply {
   return reply(552, "5.3.4", `The message is too large, the limit is ${messageSize} octets`);
 }
 
-// BDAT (RFC 3030 section 2): a message in chunks of a length told before, in which no octet means anything. BINARYMIME
-// is not offered, so what they make up is held to the same lines as with DATA. Pure, as the other commands.
+// BDAT (RFC 3030 section 2): a message in chunks of announced length, in which no octet has a meaning for SMTP. BINARYMIME
+// is not offered, so the message must consist of lines, as with DATA.
 
 const refusedBefore = reply(503, "5.5.1", "A chunk of this message was refused, send RSET first");
 
-/** A chunk of the message. The caller has seen to it that there are recipients. */
+/** A chunk of the message. The caller has checked that there are recipients. */
 export function bdat(
   session: SubmissionSession,
   argument: string,
@@ -170,7 +168,7 @@ export function bdat(
   };
 }
 
-/** Refuses the command with `complaint`; the octets that follow it must be read all the same. */
+/** Refuses the command with `complaint`. The octets that follow it must be read all the same. */
 export function refuseBdat(session: SubmissionSession, argument: string, complaint: Reply): CommandAnswer {
   const chunk = readChunk(argument);
   if (!chunk) return badChunk(session);
@@ -178,13 +176,13 @@ export function refuseBdat(session: SubmissionSession, argument: string, complai
   return { ...answer(session, complaint), next: { ...chunk, isWanted: false } };
 }
 
-/** The session after a chunk that was refused: nothing helps the message any more. */
+/** The session after a refused chunk: the message cannot be accepted any more. */
 export function withRefusedChunks(session: SubmissionSession): SubmissionSession {
   const { transaction } = session;
   return transaction ? { ...session, transaction: { ...transaction, chunks: "refused" } } : session;
 }
 
-/** Where the chunk ends cannot be told, so what follows might be taken for commands: as Postfix, we hang up. */
+/** The end of the chunk is unknown, so its octets could be read as commands. We hang up, as Postfix does. */
 function badChunk(session: SubmissionSession): CommandAnswer {
   return { session, replies: [reply(421, "4.5.4", "Expected BDAT SIZE or BDAT SIZE LAST")], next: "close" };
 }

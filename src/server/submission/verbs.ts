@@ -1,8 +1,7 @@
 /**
- * The commands, a row each: what must have gone before, and what it leads to. Pure: a session and a line in,
- * an answer out. MAIL and RCPT are in transaction.ts, the exchange of AUTH is in auth/.
+ * The commands, a row each: their preconditions and their handler. Pure: a session and a line in, an answer out.
+ * MAIL, RCPT and BDAT are in transaction.ts, the exchange of AUTH is in auth/.
  */
-
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { SaslStep } from "./auth/exchange.ts";
 import { mechanismsFor, startSasl } from "./auth/mechanisms.ts";
@@ -21,7 +20,7 @@ interface Precondition {
   readonly otherwise: Reply;
 }
 
-// RFC 3207 section 4. The same for good and bad passwords, which are not even read (RFC 8314 section 4.1).
+// RFC 3207 section 4. Passwords are not even read, so good and bad ones get the same reply (RFC 8314 section 4.1).
 const insideTls = precondition(
   ({ cipher }) => cipher !== undefined,
   530,
@@ -71,7 +70,7 @@ const noArgument = precondition(
 interface VerbRow {
   readonly needs: readonly Precondition[];
   readonly run: CommandHandler;
-  /** How an unmet need is told, where there is more to it than the reply. */
+  /** The answer to an unmet precondition, where it is more than the reply. */
   readonly refuse?: (session: SubmissionSession, argument: string, complaint: Reply) => CommandAnswer;
 }
 
@@ -97,19 +96,19 @@ const verbs: ReadonlyMap<string, VerbRow> = new Map<string, VerbRow>([
   ["HELP", { needs: [insideTls], run: help }],
 ]);
 
-/** Commands that SMTP has and a submission server does without (RFC 6409 section 7, RFC 5321 appendix F). */
+/** Commands of SMTP that a submission server does not offer (RFC 6409 section 7, RFC 5321 appendix F). */
 const unsupportedVerbs = new Set(["EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BURL"]);
 
-/** The verb of a command line in capitals; "" where there is none. */
+/** The verb of a command line in capitals, "" where there is none. */
 const verbOf = (line: string): string => /^[A-Za-z]+(?=[ \t]|$)/.exec(line)?.[0].toUpperCase() ?? "";
 
-/** The verb of a command line where it is one of those above. */
+/** The verb of a command line if it is one of ours. */
 export function knownVerbOf(line: string): string | undefined {
   const verb = verbOf(line);
   return verbs.has(verb) ? verb : undefined;
 }
 
-/** What `line`, without its CRLF, leads to. While AUTH waits for a response the line is that. */
+/** The answer to `line`, without its CRLF. While AUTH waits for a response, the line is that response. */
 export function respond(session: SubmissionSession, line: string, context: CommandContext): CommandAnswer {
   if (session.exchange) {
     return continueAuth({ ...session, exchange: undefined }, session.exchange(line));
@@ -117,12 +116,12 @@ export function respond(session: SubmissionSession, line: string, context: Comma
   return withErrors(session, command(session, line, context));
 }
 
-/** What a further step of AUTH leads to. */
+/** The answer to a further step of AUTH. */
 export function continueAuth(session: SubmissionSession, step: SaslStep): CommandAnswer {
   return withErrors(session, sasl(session, step));
 }
 
-/** The answer to a line that could not be read; it ends an exchange of AUTH, and where it is 421 the session. */
+/** The answer to a line that could not be read. It ends an exchange of AUTH; a 421 ends the session. */
 export function refuseLine(before: SubmissionSession, complaint: Reply): CommandAnswer {
   const session = { ...before, exchange: undefined };
   return withErrors(before, {
@@ -132,7 +131,7 @@ export function refuseLine(before: SubmissionSession, complaint: Reply): Command
   });
 }
 
-/** Counts a refused command; the last one that is borne is answered with 421. */
+/** Counts a refused command. The last one allowed is answered with 421. */
 function withErrors(before: SubmissionSession, given: CommandAnswer): CommandAnswer {
   if (!given.replies.some(({ code }) => code >= 400) || isOvershoot(before, given.session)) return given;
   const errors = given.session.errors + 1;
@@ -141,7 +140,7 @@ function withErrors(before: SubmissionSession, given: CommandAnswer): CommandAns
   return { session, replies: [reply(421, "4.7.0", "Too many errors")], next: "too-many-errors" };
 }
 
-/** A client with many recipients learns the limit one by one and has done nothing wrong. */
+/** A client with too many recipients meets the limit with each of them. That is no error of its own. */
 function isOvershoot(
   { transaction: before }: SubmissionSession,
   { transaction: after }: SubmissionSession,
@@ -152,7 +151,7 @@ function isOvershoot(
 
 function command(session: SubmissionSession, line: string, context: CommandContext): CommandAnswer {
   const verb = verbOf(line);
-  // A web page that makes a browser talk to this port gets no second line.
+  // A web page can make a browser talk to this port. It gets no second line.
   if (/^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) /i.test(line)) {
     return {
       session,
@@ -169,12 +168,12 @@ function command(session: SubmissionSession, line: string, context: CommandConte
   return row.refuse ? row.refuse(session, argument, unmet.otherwise) : answer(session, unmet.otherwise);
 }
 
-/** RFC 2034 section 4: no enhanced code in what answers EHLO and HELO. */
+/** RFC 2034 section 4: no enhanced code in the answers to EHLO and HELO. */
 const plainReply = (code: number, text: string): Reply => reply(code, "", text);
 
 function ehlo(session: SubmissionSession, argument: string, context: CommandContext): CommandAnswer {
   if (!isName(argument)) return answer(session, plainReply(501, "Expected EHLO and the name of your host"));
-  // Stock monitoring scripts look for STARTTLS and AUTH with a hyphen before them: neither may be the last line.
+  // Common monitoring scripts look for STARTTLS and AUTH after a hyphen: neither may be in the last line.
   const lines = [
     context.hostname,
     "PIPELINING",
@@ -199,14 +198,14 @@ function helo(session: SubmissionSession, argument: string, context: CommandCont
   return answer(greeting(session, argument), plainReply(250, context.hostname));
 }
 
-/** RFC 5321 section 4.1.4: EHLO in mid-session is a RSET as well. */
+/** RFC 5321 section 4.1.4: EHLO within a session is also a RSET. */
 const greeting = (session: SubmissionSession, helo: string): SubmissionSession => ({
   ...session,
   helo,
   transaction: undefined,
 });
 
-/** What clients call themselves is no ground for refusal (RFC 5321 section 4.1.4), if it is a word of sane length. */
+/** No name is refused (RFC 5321 section 4.1.4) that is one word of sensible length. */
 const isName = (argument: string): boolean => /^[\x21-\x7e]{1,255}$/.test(argument);
 
 function starttls(session: SubmissionSession): CommandAnswer {
@@ -265,7 +264,7 @@ function quit(session: SubmissionSession): CommandAnswer {
   return { session, replies: [reply(221, "2.0.0", "Bye")], next: "close" };
 }
 
-/** RFC 5321 section 3.5.3: who has an address here is nobody's business. */
+/** RFC 5321 section 3.5.3: VRFY tells nobody which addresses exist. */
 function vrfy(session: SubmissionSession): CommandAnswer {
   return answer(session, reply(252, "2.0.0", "Send some mail, I will try to deliver it"));
 }

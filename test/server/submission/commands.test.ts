@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import type { SaslContext } from "../../../src/server/submission/auth/exchange.ts";
 import { startSasl } from "../../../src/server/submission/auth/mechanisms.ts";
 import { extendedDue, standardTimeouts } from "../../../src/server/submission/client-limits.ts";
-import { writeDrained } from "../../../src/server/submission/connection.ts";
+import { untilDrained } from "../../../src/server/submission/connection.ts";
 import { newConnectionTable, subscriberNetwork } from "../../../src/server/submission/limits/admission.ts";
 import { repairLineEnds } from "../../../src/server/submission/line-ends.ts";
 import { readCommandLine } from "../../../src/server/submission/parser.ts";
@@ -168,15 +168,15 @@ describe("network()", () => {
   ])("puts %s into %s", (address, place) => expect(subscriberNetwork(address)).toBe(place));
 });
 
-test("newCrowd() counts a place's connections until each has left once", () => {
-  const crowd = newConnectionTable();
-  const first = crowd.add("2001:db8::1");
-  const second = crowd.add("2001:db8::2");
+test("newConnectionTable() counts a network's connections until each has left once", () => {
+  const table = newConnectionTable();
+  const first = table.add("2001:db8::1");
+  const second = table.add("2001:db8::2");
   expect([first.fromNetwork, second.fromNetwork]).toEqual([1, 2]);
   first.release();
   first.release();
-  expect(crowd.add("2001:db8::3").fromNetwork).toBe(2);
-  expect(crowd.add("2001:db8:1::1").fromNetwork).toBe(1);
+  expect(table.add("2001:db8::3").fromNetwork).toBe(2);
+  expect(table.add("2001:db8:1::1").fromNetwork).toBe(1);
 });
 
 test("repaired() ends every line with CRLF and drops NULs, however the octets are cut", async () => {
@@ -197,18 +197,18 @@ test("extended() buys time at the lowest rate, and never more than a command's",
 });
 
 test("formatTally() counts as Postfix does", () => {
-  let tally = withCommand(new Map(), "EHLO", true);
-  tally = withCommand(withCommand(tally, "AUTH", false), "FROB", false);
-  expect(formatCounts(tally)).toBe("ehlo=1 auth=0/1 unknown=0/1 commands=1/3");
+  let counts = withCommand(new Map(), "EHLO", true);
+  counts = withCommand(withCommand(counts, "AUTH", false), "FROB", false);
+  expect(formatCounts(counts)).toBe("ehlo=1 auth=0/1 unknown=0/1 commands=1/3");
   expect(formatCounts(new Map())).toBe("commands=0");
 });
 
 test("heard() waits for a client that does not read its replies", async () => {
   const socket = new PassThrough({ writableHighWaterMark: 4, readableHighWaterMark: 4 });
-  await writeDrained(socket as unknown as Socket);
+  await untilDrained(socket as unknown as Socket);
   socket.write("many octets");
   let done = false;
-  const waiting = writeDrained(socket as unknown as Socket).then(() => {
+  const waiting = untilDrained(socket as unknown as Socket).then(() => {
     done = true;
   });
   await Promise.resolve();

@@ -1,4 +1,4 @@
-/** Proxies in front of the doors, which name their clients by the PROXY protocol; and who else speaks first. */
+/** Proxies in front of the listeners, which name their clients by the PROXY protocol; and who else speaks first. */
 import { once } from "node:events";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
@@ -88,23 +88,23 @@ test("within() knows the addresses of a network", () => {
 
 describe("a proxy that is listed", () => {
   test.each(headers)("names its client before STARTTLS: %s", async (_, header, client = "127.0.0.1") => {
-    const door = await opened("submission", { isProxy });
-    const proxy = await connected(door, false);
+    const server = await opened("submission", { isProxy });
+    const proxy = await connected(server, false);
     for (const octet of header) await proxy.send(Buffer.of(octet));
     expect(await proxy.line()).toMatch(/^220 /);
     expect(await ask(proxy, "EHLO client.example")).toMatch(/^250 /);
     expect(await ask(proxy, "STARTTLS")).toMatch(/^220 /);
     await proxy.startTls();
     expect(await ask(proxy, "EHLO client.example")).toMatch(/^250 /);
-    expect(texts(door)).toContain(`connect from unknown[${client}]`);
-    noBug(door);
+    expect(texts(server)).toContain(`connect from unknown[${client}]`);
+    noBug(server);
   });
 
   test.each([false, true])(
     "names its client before TLS, together with the handshake: %s",
     async (together) => {
-      const door = await opened("smtps", { isProxy });
-      const proxy = await connected(door, false);
+      const server = await opened("smtps", { isProxy });
+      const proxy = await connected(server, false);
       const socket = proxy.socket();
       if (together) socket.cork();
       const sent = proxy.send(line);
@@ -116,16 +116,16 @@ describe("a proxy that is listed", () => {
       expect(await ask(proxy, `AUTH PLAIN ${Buffer.from("\0user1\0wrong").toString("base64")}`)).toMatch(
         /^535 /,
       );
-      expect(texts(door).join("\n")).toMatch(/unknown\[192\.0\.2\.7\]: SASL PLAIN authentication failed/);
-      noBug(door);
+      expect(texts(server).join("\n")).toMatch(/unknown\[192\.0\.2\.7\]: SASL PLAIN authentication failed/);
+      noBug(server);
     },
   );
 
   test("brings clients whose connections are counted by their own address", async () => {
-    const door = await opened("submission", { isProxy, connectionsPerAddress: 1 });
+    const server = await opened("submission", { isProxy, connectionsPerAddress: 1 });
     const greetings: unknown[] = [];
     for (const header of [line, line.replace("192.0.2.7", "192.0.2.8"), line]) {
-      const proxy = await connected(door, false);
+      const proxy = await connected(server, false);
       await proxy.send(header);
       greetings.push((await proxy.line())?.slice(0, 3));
     }
@@ -135,51 +135,51 @@ describe("a proxy that is listed", () => {
   test.each(["submission", "smtps"] as const)(
     "and says something else first is cut off: %s",
     async (name) => {
-      const door = await opened(name, { isProxy });
-      const proxy = await connected(door, false);
+      const server = await opened(name, { isProxy });
+      const proxy = await connected(server, false);
       await proxy.send("EHLO client.example\r\n");
       expect(await proxy.line()).toBeUndefined();
-      expect(texts(door)).toEqual([
+      expect(texts(server)).toEqual([
         "no usable PROXY header from unknown[127.0.0.1]: neither version 1 nor 2",
       ]);
-      expect(door.listener.sessions()).toBe(0);
+      expect(server.listener.sessions()).toBe(0);
     },
   );
 
   test("and says nothing, or goes amid the header, holds nothing up", async () => {
-    const door = await opened("smtps", { isProxy, timeouts: { ...testTimeouts, proxy: 50 } });
-    const silent = await connected(door, false);
+    const server = await opened("smtps", { isProxy, timeouts: { ...testTimeouts, proxy: 50 } });
+    const silent = await connected(server, false);
     expect(await silent.line()).toBeUndefined();
-    const gone = await connected(door, false);
+    const gone = await connected(server, false);
     await gone.send("PROXY ");
     gone.end();
     expect(await gone.line()).toBeUndefined();
-    const check = await connected(door, false);
+    const check = await connected(server, false);
     check.destroy();
     await vi.waitFor(() =>
-      expect(texts(door)).toEqual([
+      expect(texts(server)).toEqual([
         "no usable PROXY header from unknown[127.0.0.1]: it did not come in time",
         "no usable PROXY header from unknown[127.0.0.1]: an end amid it",
       ]),
     );
-    noBug(door);
+    noBug(server);
   });
 
   test("and waits when the relay stops is cut off", async () => {
-    const door = await opened("submission", { isProxy });
-    const waiting = await connected(door, false);
+    const server = await opened("submission", { isProxy });
+    const waiting = await connected(server, false);
     await waiting.send("PROXY ");
     await vi.waitFor(() => expect(waiting.socket().bytesWritten).toBe(6));
-    await door.close();
+    await server.close();
     expect(await waiting.line()).toBeUndefined();
   });
 
   test("and speaks for a client that does not wait for the greeting gets it turned away", async () => {
-    const door = await opened("submission", { isProxy });
-    const proxy = await connected(door, false);
+    const server = await opened("submission", { isProxy });
+    const proxy = await connected(server, false);
     await proxy.send(`${line}EHLO client.example\r\n`);
     expect(await proxy.line()).toBe("521 5.5.1 Protocol error: the server speaks first");
-    expect(texts(door)).toContain("PREGREET 21 after 0 from unknown[192.0.2.7]");
+    expect(texts(server)).toContain("PREGREET 21 after 0 from unknown[192.0.2.7]");
   });
 });
 
@@ -187,13 +187,13 @@ describe("a client that speaks before the greeting (RFC 5321 section 4.3.1)", ()
   const early = "521 5.5.1 Protocol error: the server speaks first";
 
   test("is turned away, a proxy that is not listed as well", async () => {
-    const door = await opened("submission");
-    const client = await connected(door, false);
+    const server = await opened("submission");
+    const client = await connected(server, false);
     await client.send(line);
     expect(await client.line()).toBe(early);
     expect(await client.line()).toBeUndefined();
     await vi.waitFor(() =>
-      expect(texts(door)).toEqual([
+      expect(texts(server)).toEqual([
         "connect from unknown[127.0.0.1]",
         `PREGREET ${line.length} after 0 from unknown[127.0.0.1]`,
         "disconnect from unknown[127.0.0.1] commands=0",
@@ -202,31 +202,31 @@ describe("a client that speaks before the greeting (RFC 5321 section 4.3.1)", ()
   });
 
   test("is turned away inside TLS", async () => {
-    const door = await opened("smtps");
-    const socket = connectTls({ port: door.port, host: "127.0.0.1", rejectUnauthorized: false });
+    const server = await opened("smtps");
+    const socket = connectTls({ port: server.port, host: "127.0.0.1", rejectUnauthorized: false });
     socket.write("EHLO client.example\r\n"); // goes out with the end of the handshake
     const [said] = await once(socket, "data");
     socket.destroy();
     expect(String(said)).toBe(`${early}\r\n`);
-    noBug(door);
+    noBug(server);
   });
 });
 
 test("a PROXY header behind the greeting is no command, whoever sends it", async () => {
-  const door = await opened("submission");
-  const client = await connected(door, false);
+  const server = await opened("submission");
+  const client = await connected(server, false);
   expect(await client.line()).toMatch(/^220 /);
   expect(await ask(client, line.trimEnd())).toBe("500 5.5.2 Command not recognised");
 });
 
 test("commands behind one whose answer had to be waited for are told once", async () => {
-  const door = await opened("submission");
-  const client = await connected(door, false);
+  const server = await opened("submission");
+  const client = await connected(server, false);
   await client.line();
   await client.send("NOOP\r\nNOOP\r\nEHLO client.example\r\nNOOP\r\nNOOP\r\n");
-  await vi.waitFor(() => expect(texts(door)).toContainEqual(expect.stringMatching(/^improper/)));
+  await vi.waitFor(() => expect(texts(server)).toContainEqual(expect.stringMatching(/^improper/)));
   expect(await ask(client, "QUIT")).toMatch(/^250 /);
-  expect(texts(door).filter((text) => text.startsWith("improper"))).toEqual([
+  expect(texts(server).filter((text) => text.startsWith("improper"))).toEqual([
     "improper command pipelining after NOOP from unknown[127.0.0.1]",
   ]);
 });

@@ -1,28 +1,32 @@
-/** Clients at a door, in the states that tests begin with; both are closed after each test. */
+/** Clients of a listener, in the states that tests begin with; both are closed after each test. */
 import type { ConnectionOptions } from "node:tls";
 import { afterEach, expect } from "vitest";
 import { type Client, connect } from "./client.ts";
 import { openTestListener, type TestListener } from "./test-listener.ts";
 
-let doors: TestListener[] = [];
+let servers: TestListener[] = [];
 let clients: Client[] = [];
 
 afterEach(async () => {
-  const open = doors;
-  doors = [];
+  const open = servers;
+  servers = [];
   for (const client of clients) client.destroy();
   clients = [];
-  await Promise.all(open.map((door) => door.close()));
+  await Promise.all(open.map((server) => server.close()));
 });
 
 export async function opened(...args: Parameters<typeof openTestListener>): Promise<TestListener> {
-  const door = await openTestListener(...args);
-  doors.push(door);
-  return door;
+  const server = await openTestListener(...args);
+  servers.push(server);
+  return server;
 }
 
-export async function connected(door: TestListener, secure = true, tls?: ConnectionOptions): Promise<Client> {
-  const client = await connect(door.port, secure, tls);
+export async function connected(
+  server: TestListener,
+  secure = true,
+  tls?: ConnectionOptions,
+): Promise<Client> {
+  const client = await connect(server.port, secure, tls);
   clients.push(client);
   return client;
 }
@@ -39,15 +43,15 @@ async function answer(client: Client): Promise<string | undefined> {
   return line;
 }
 
-export async function greeted(door: TestListener, secure = true, tls?: ConnectionOptions): Promise<Client> {
-  const client = await connected(door, secure, tls);
+export async function greeted(server: TestListener, secure = true, tls?: ConnectionOptions): Promise<Client> {
+  const client = await connected(server, secure, tls);
   expect(await client.line()).toMatch(/^220 /);
   expect(await ask(client, "EHLO client.example")).toMatch(/^250 /);
   return client;
 }
 
-export async function loggedIn(door: TestListener): Promise<Client> {
-  const client = await greeted(door);
+export async function loggedIn(server: TestListener): Promise<Client> {
+  const client = await greeted(server);
   const response = Buffer.from("\0user1\0secret").toString("base64");
   expect(await ask(client, `AUTH PLAIN ${response}`)).toMatch(/^235 /);
   return client;
@@ -55,10 +59,10 @@ export async function loggedIn(door: TestListener): Promise<Client> {
 
 /** A session that has sent the beginning of a message. */
 export async function amidMessage(
-  door: TestListener,
+  server: TestListener,
   begun = "From: user1@example.org\r\n\r\nhalf",
 ): Promise<Client> {
-  const client = await loggedIn(door);
+  const client = await loggedIn(server);
   expect(await ask(client, "MAIL FROM:<user1@example.org>")).toMatch(/^250 /);
   expect(await ask(client, "RCPT TO:<x@example.net>")).toMatch(/^250 /);
   expect(await ask(client, "DATA")).toMatch(/^354 /);

@@ -1,4 +1,4 @@
-/** A door to knock at: the real listener on a free port, with a spool in memory and passwords in a table. */
+/** A listener for tests: the real one on a free port, with a spool in memory and passwords in a table. */
 import { setTimeout } from "node:timers/promises";
 import { indexLogins } from "../../../src/passwd/logins.ts";
 import { parsePasswordFile } from "../../../src/passwd/passwordfile.ts";
@@ -122,9 +122,9 @@ export function testContext(): SessionContext {
   };
 }
 
-/** Opens `door` on 127.0.0.1 with the rules of a small site, `changes` apart. */
+/** Opens a listener on 127.0.0.1 with the rules of a small site, `changes` apart. */
 export async function openTestListener(
-  door: "submission" | "smtps",
+  server: "submission" | "smtps",
   changes: Partial<SessionContext> = {},
   faults: DiskFaults = {},
 ): Promise<TestListener> {
@@ -133,7 +133,7 @@ export async function openTestListener(
   const stored: Stored[] = [];
   const spool = memorySpool(stored, faults);
   const submission: SessionContext = { ...testContext(), spool, ...changes };
-  const listener = await listen(door, { host: "127.0.0.1", port: 0 }, pair, () => submission);
+  const listener = await listen(server, { host: "127.0.0.1", port: 0 }, pair, () => submission);
   return {
     listener,
     port: listener.address.port,

@@ -1,6 +1,6 @@
 /**
- * The exchange of AUTH, whatever the mechanism (RFC 4954 section 4): challenges and responses in base64, until there
- * are credentials. The mechanisms are rows in mechanisms.ts.
+ * The exchange of AUTH for all mechanisms (RFC 4954 section 4): challenges and responses in base64, until there are
+ * credentials. The mechanisms are rows in mechanisms.ts.
  */
 import type { Challenge, Proofs, Verdict } from "../../../passwd/verifier.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
@@ -17,22 +17,22 @@ export type SaslMechanism =
 export interface SaslCredentials {
   readonly mechanism: SaslMechanism;
   readonly login: string;
-  /** Where no password is said: the response that stands for it. */
+  /** The response in its place, where the mechanism sends no password. */
   readonly password: string;
-  /** On whose behalf; "" or the login itself, anything else is refused later. */
+  /** On whose behalf: "" or the login itself. Anything else is refused later. */
   readonly authzid: string;
-  /** What the exchange has shown already; absent where a password was said, which is still to be checked. */
+  /** The result of the exchange. Absent where there is a password, which is still to be checked. */
   readonly verdict?: Verdict;
 }
 
 export type SaslStep =
-  /** Sent as `334` and base64; the client's next line goes to `next`. */
+  /** Sent as `334` and base64. The client's next line goes to `next`. */
   | { readonly kind: "challenge"; readonly challenge: string; readonly next: SaslExchange }
   | { readonly kind: "credentials"; readonly credentials: SaslCredentials }
   | KeyLookup
   | { readonly kind: "refused"; readonly reply: Reply };
 
-/** Goes on with what the password file has for `login`. */
+/** Continues with what the password file has for `login`. */
 export interface KeyLookup {
   readonly kind: "question";
   readonly mechanism: SaslMechanism;
@@ -40,21 +40,21 @@ export interface KeyLookup {
   readonly lookUp: (proofs: Proofs) => Promise<SaslStep>;
 }
 
-/** Takes the client's next line, still in base64. */
+/** Reads the client's next line, in base64. */
 export type SaslExchange = (line: string) => SaslStep;
 
-/** Takes a response in clear, says what comes next. */
+/** Reads a decoded response and gives the next step. */
 export type ResponseHandler = (response: string) => SaslStep;
 
-/** The first challenge of a mechanism, and what takes the response to it. */
+/** The first challenge of a mechanism, and what reads the response to it. */
 export interface SaslStart {
   readonly first: string;
   readonly step: ResponseHandler;
 }
 
-/** What the mechanisms know of session and site. */
+/** What the mechanisms know of the session and the site. */
 export interface SaslContext {
-  /** Those that EHLO announces. */
+  /** The mechanisms that EHLO announces. */
   readonly offered: readonly SaslMechanism[];
   readonly hostname: string;
   /** The octets of tls-exporter (RFC 9266), where the session has them. */
@@ -65,7 +65,7 @@ export interface SaslContext {
   readonly nonce: () => string;
 }
 
-/** Sends `text`; the response to it goes to `step`. */
+/** Sends `text`. The response to it goes to `step`. */
 export function challenge(text: string, step: ResponseHandler): SaslStep {
   return {
     kind: "challenge",
@@ -77,7 +77,7 @@ export function challenge(text: string, step: ResponseHandler): SaslStep {
   };
 }
 
-// "=" alone would be an empty initial response; "=AAA" and other padding in the wrong place is no base64.
+// "=" alone is an empty initial response; padding in the wrong place, such as "=AAA", is no base64.
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 export function decodeResponse(line: string, step: ResponseHandler): SaslStep {
@@ -92,7 +92,7 @@ export function decodeResponse(line: string, step: ResponseHandler): SaslStep {
   }
 }
 
-/** Ends the exchange with what the client says it is; with a refusal where no name can be so. */
+/** Ends the exchange with credentials, or with a refusal where they have characters that no name can have. */
 export function credentials(given: SaslCredentials): SaslStep {
   const name = saslprep(given.login);
   const authzid = saslprep(given.authzid);

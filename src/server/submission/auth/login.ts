@@ -1,4 +1,4 @@
-/** Credentials checked: what the client hears, what the log notes, and how long a refusal takes. */
+/** Checks credentials: the reply to AUTH, the log line, and the time of a refusal. */
 
 import { loginKey } from "../../../passwd/passwordfile.ts";
 import type { Verdict } from "../../../passwd/verifier.ts";
@@ -21,18 +21,18 @@ const checkUnavailable = reply(
   "4.7.0",
   "Passwords cannot be checked at the moment, please try again later",
 );
-/** RFC 5248 registers X.7.13 for this: said only after the right password, so that nobody else learns it. */
+/** RFC 5248 registers X.7.13 for this. Sent only after the right password, so that nobody else learns it. */
 const loginFrozen = reply(525, "5.7.13", "This login is disabled; please ask the people who run this server");
-const welcome = reply(235, "2.7.0", "Authentication successful");
+const authenticated = reply(235, "2.7.0", "Authentication successful");
 
-/** What becomes of an attempt. */
+/** The result of an attempt. */
 interface AttemptResult {
   readonly answer: CommandAnswer;
-  /** Milliseconds from the client's line at least; undefined where it hears at once. */
+  /** Least time from the client's line to the reply, in milliseconds; undefined where the reply comes at once. */
   readonly wait?: number;
 }
 
-/** Goes on with AUTH where that depends on the password file. */
+/** Continues AUTH where it depends on the password file. */
 export async function authenticate(
   session: SubmissionSession,
   next: SaslCredentials | KeyLookup,
@@ -50,14 +50,14 @@ export async function authenticate(
   return given;
 }
 
-/** One attempt, by the brake's leave. It is over when it is known what comes of it, not when the client hears so. */
+/** One attempt, as the rate limiter allows. It is over when its result is known, not when the client gets the reply. */
 async function attemptLogin(
   session: SubmissionSession,
   next: SaslCredentials | KeyLookup,
   context: SessionContext,
 ): Promise<AttemptResult> {
   const { authLimiter, domain, proofs, verify } = context;
-  // Whoever has been let as far as a verdict has an answer coming.
+  // An attempt that has got as far as a verdict gets its answer.
   if ("verdict" in next && next.verdict) return answerVerdict(session, next, next.verdict, context);
   const attempted = attemptOf(session, next.login, domain);
   const password = "password" in next ? next.password : undefined;
@@ -76,7 +76,7 @@ async function attemptLogin(
   }
 }
 
-/** Answers AUTH by what `verdict` says. A failure is held back, the next one of the connection longer. */
+/** Answers AUTH by `verdict`. A failure is answered late, and each further one of the connection later. */
 function answerVerdict(
   session: SubmissionSession,
   { mechanism, login, password, authzid }: SaslCredentials,
@@ -86,9 +86,9 @@ function answerVerdict(
   const note = { door: session.listener, client: clientName(session), mechanism, login };
   if (verdict.kind === "unavailable") {
     log("auth-unavailable", { ...note, reason: verdict.reason });
-    return { answer: answer(session, checkUnavailable), wait: 0 }; // it may be one login's hash that ends the thread
+    return { answer: answer(session, checkUnavailable), wait: 0 }; // waits like a refusal: perhaps one login's hash ends the thread
   }
-  // RFC 4616 section 2: nobody acts for somebody else here. Login and address are one person, however they are written.
+  // RFC 4616 section 2: nobody acts for somebody else here. All spellings of a login and its address are one person.
   const forSelf = authzid === "" || loginKey(authzid, domain) === loginKey(login, domain);
   if (verdict.kind === "accepted" && forSelf && isFrozen(verdict.login)) {
     log("auth-frozen", note);
@@ -98,7 +98,7 @@ function answerVerdict(
     log("auth-accepted", note);
     authLimiter.succeeded(attemptOf(session, login, domain), password);
     const inside = { ...session, login: { name: verdict.login, mechanism }, wrongPasswords: 0 };
-    return { answer: answer(inside, welcome) };
+    return { answer: answer(inside, authenticated) };
   }
   const reason = verdict.kind === "accepted" ? "would act for somebody else" : verdict.reason;
   const isVain = verdict.kind === "rejected" && verdict.isVain;
@@ -114,7 +114,7 @@ function answerVerdict(
   };
 }
 
-/** No look at the password. 454, because a client then asks nobody for another one (RFC 4954 section 6). */
+/** The password is not checked. After 454 a client does not ask for another one (RFC 4954 section 6). */
 function rateLimited(
   session: SubmissionSession,
   { mechanism, login }: SaslCredentials | KeyLookup,
@@ -130,33 +130,31 @@ function rateLimited(
   };
 }
 
-/** All spellings of a login are the same one. */
+/** The attempt with the login's canonical spelling. */
 const attemptOf = ({ address }: SubmissionSession, login: string, domain: string): LoginAttempt => ({
   login: loginKey(login, domain),
   address,
 });
 
-/**
- * When a refusal is answered: at a time that does not tell how long its check took, and so not who exists, what is
- * stored for somebody or whether the same was asked before.
- */
+// A refusal is answered at a time that does not tell how long its check took. So it does not tell who exists, what is
+// stored for a login, or whether the same password was tried before.
 
-/** What a step has beyond the dearest check, for the way to the thread and back. Our choice. */
+/** How much longer a step is than the slowest check, for the way to the thread and back. Our choice. */
 const checkMargin = 1.25;
 
 /** All in milliseconds. */
 export interface RefusalTimes {
-  /** Since the client's line was there. */
+  /** Since the client's line came. */
   readonly spent: number;
-  /** What this refusal is to wait at least. */
+  /** The least wait of this refusal. */
   readonly wait: number;
-  /** What any refusal is to wait at least. */
+  /** The least wait of any refusal. */
   readonly pause: number;
-  /** What the dearest check takes that the password file can cause. */
+  /** The slowest check that the password file can cause. */
   readonly slowestCheck: number;
 }
 
-/** Milliseconds after the client's line: `wait` where that is enough for any check, else the next of even steps. */
+/** Milliseconds after the client's line: `wait` where that is enough for any check, otherwise the next of even steps. */
 export function refusalDue({ spent, wait, pause, slowestCheck }: RefusalTimes): number {
   const step = Math.max(pause, checkMargin * slowestCheck);
   const due = Math.max(wait, step);

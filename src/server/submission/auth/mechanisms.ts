@@ -1,6 +1,6 @@
 /**
- * The SASL mechanisms of AUTH, a row each (RFC 4954; RFC 4616 for PLAIN, RFC 4422 appendix A for EXTERNAL): what is
- * sent first, and what takes the response to it. Whether credentials are right is checked in auth/login.ts.
+ * The SASL mechanisms of AUTH, a row each (RFC 4954; RFC 4616 for PLAIN, RFC 4422 appendix A for EXTERNAL, RFC 2195 for
+ * CRAM-MD5). Credentials are checked in login.ts.
  */
 import type { Challenge } from "../../../passwd/verifier.ts";
 import type { TlsChannel } from "../tls.ts";
@@ -45,7 +45,7 @@ const mechanisms: Readonly<Record<SaslMechanism, MechanismRow>> = {
   },
 };
 
-/** What EHLO announces behind AUTH: what may succeed over this channel, for logins that have keys for `challenges`. */
+/** What EHLO announces after AUTH: what can succeed over this channel, for logins that have keys for `challenges`. */
 export function mechanismsFor(
   { binding, certifiedAddress }: Omit<TlsChannel, "cipher">,
   challenges: readonly Challenge[],
@@ -56,7 +56,7 @@ export function mechanismsFor(
   return ["PLAIN", "LOGIN", ...keyed, ...(certifiedAddress === undefined ? [] : (["EXTERNAL"] as const))];
 }
 
-/** Begins with what stands behind `AUTH`: a mechanism, and perhaps an initial response ("=" is an empty one). */
+/** Begins with what follows `AUTH`: a mechanism, and perhaps an initial response ("=" is an empty one). */
 export function startSasl(argument: string, context: SaslContext): SaslStep {
   const [name = "", initial, ...more] = argument.split(/[ \t]+/);
   const mechanism = context.offered.find((offer) => offer === name.toUpperCase());
@@ -84,7 +84,7 @@ function login(name: string, password: string): SaslStep {
   return credentials({ mechanism: "LOGIN", login: name, password, authzid: "" });
 }
 
-/** The certificate has said who it is; whether that login may come in is the password file's to say. */
+/** The certificate names the login. Whether it may log in depends on the password file. */
 function external(certifiedAddress: string, authzid: string): SaslStep {
   return {
     kind: "question",
@@ -101,9 +101,7 @@ function external(certifiedAddress: string, authzid: string): SaslStep {
   };
 }
 
-// CRAM-MD5 (RFC 2195): the client signs a word of ours with its password. The keys are passwd/proofs.ts.
-
-/** The word, which is to be another one each time, and what takes the response to it. */
+/** RFC 2195: the client signs a unique challenge with its password. The keys are in passwd/proofs.ts. */
 export function cramMd5({ hostname, nonce }: SaslContext): SaslStart {
   const challenge = `<${nonce()}@${hostname}>`;
   return {

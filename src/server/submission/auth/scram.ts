@@ -1,7 +1,7 @@
 /**
- * SCRAM (RFC 5802, RFC 7677): client and server show each other that they know what belongs to a password. The -PLUS
- * mechanisms tie that to the TLS session by tls-exporter (RFC 9266), so that nobody sits in between. The keys are
- * passwd/proofs.ts.
+ * SCRAM (RFC 5802, RFC 7677): client and server prove to each other that they know the keys of a password. The -PLUS
+ * mechanisms bind the proof to the TLS session by tls-exporter (RFC 9266), so that nobody can sit in between. The keys are
+ * in passwd/proofs.ts.
  */
 import type { ScramDigest } from "../../../passwd/verifier.ts";
 import { saslprep } from "../../../smtp/saslprep.ts";
@@ -23,11 +23,11 @@ export interface ScramMechanism {
   readonly plus: boolean;
 }
 
-/** The client's first message, taken apart (RFC 5802 section 7). */
+/** The parts of the client's first message (RFC 5802 section 7). */
 interface ClientFirst {
   /** Up to and with the second comma. */
   readonly header: string;
-  /** What stands behind it. */
+  /** What follows it. */
   readonly bare: string;
   readonly login: string;
   readonly authzid: string;
@@ -67,7 +67,7 @@ function clientFirst(mechanism: ScramMechanism, context: SaslContext): ResponseH
       return refused(501, "5.5.4", "The only channel binding known here is tls-exporter");
     }
     const first: ClientFirst = { header, bare, login, authzid, nonce };
-    // RFC 5802 section 6: the client could bind and was made to believe that we cannot.
+    // RFC 5802 section 6: the client can bind, and somebody made it believe that we cannot.
     if (flag === "y" && context.offered.some((offer) => offer.endsWith("-PLUS"))) {
       return ended(mechanism, first, message, "channel binding was withheld from the client");
     }
@@ -107,7 +107,7 @@ function serverFirst(
             Buffer.from(proof, "base64"),
           );
           const shown = credentials({ ...given(mechanism, first, proof), verdict });
-          // RFC 4954 section 4: what the server has to show goes in a last challenge, which is answered by nothing.
+          // RFC 4954 section 4: the server's proof goes in a last challenge, and the response to it is empty.
           if (verdict.kind !== "accepted") return shown;
           return challenge(`v=${signature.toString("base64")}`, (nothing) =>
             nothing === "" ? shown : refused(501, "5.5.2", "Expected an empty response"),

@@ -1,6 +1,6 @@
 /**
- * Who a message says it is from: its header fields are held to the same rule as the reverse-path, because they are
- * what its readers see. Pure; the rule itself is sender-policy.ts.
+ * The author of a message: checked, and completed where there is none. Readers see the header, so its fields follow the
+ * same rule as the reverse-path. Pure; the rule is in sender-policy.ts.
  */
 
 import { domainOf, isAscii, parseMailbox } from "../../../smtp/address.ts";
@@ -12,13 +12,13 @@ import { signedFields } from "./fixups.ts";
 
 interface AuthorField {
   readonly name: string;
-  /** RFC 5322 section 3.6: the field may be there once only. Blocks of Resent fields may be many. */
+  /** RFC 5322 section 3.6: the field may occur only once. There may be many blocks of Resent fields. */
   readonly once: boolean;
-  /** RFC 5322 section 3.6.2: it names one, and no more. */
+  /** RFC 5322 section 3.6.2: it names exactly one mailbox. */
   readonly single: boolean;
 }
 
-/** The fields that name somebody as author or sender. */
+/** The fields that name an author or a sender. */
 const authorFields: readonly AuthorField[] = [
   { name: "From", once: true, single: false },
   { name: "Sender", once: true, single: true },
@@ -26,13 +26,12 @@ const authorFields: readonly AuthorField[] = [
   { name: "Resent-Sender", once: false, single: true },
 ];
 
-/** Octets of all such fields together. Our choice: some thousand addresses, read in a few milliseconds. */
+/** Most octets of all such fields together. Our choice: some thousand addresses, read in a few milliseconds. */
 const longestAuthors = 65_536;
 
 /**
- * Gives the reply that refuses a message with these `fields` from `login`, undefined where nothing is wrong with its
- * authors. Resending is no exception (RFC 5322 section 3.6.6): with two more fields anybody could write in
- * anybody's name.
+ * Gives the reply that refuses a message with these `fields` from `login`; undefined where its authors are right. Resent
+ * fields are no exception (RFC 5322 section 3.6.6): otherwise anybody could write in anybody's name with two more fields.
  */
 export function authorRefusal(fields: readonly Field[], login: string, senders: Senders): Reply | undefined {
   const octets = fields
@@ -88,9 +87,9 @@ function missingSender(fields: readonly Field[]): Reply | undefined {
 /** RFC 6409 section 5.1. */
 const malformed = (text: string): Reply => reply(554, "5.6.0", text);
 
-// An author for mail that has none (RFC 6409 sections 8 and 8.1): no From, one without an address, or one of this or
-// that machine (`root@localhost`). Only what would be refused is completed, only with an address that the login may use,
-// and nothing that is signed. Pure.
+// An author for mail that has none (RFC 6409 sections 8 and 8.1): no From, one without an address, or one of some local
+// machine (`root@localhost`). Only what would be refused is completed, only with an address that the login may use, and
+// nothing that is signed.
 
 export interface Submitter {
   readonly login: string;
@@ -99,13 +98,13 @@ export interface Submitter {
   readonly smtputf8: boolean;
 }
 
-/** Octets of a name that is taken over. Our choice: it stays on one line with the longestField address. */
+/** Octets of a name that is kept. Our choice: it stays on one line with the longest address. */
 const longestName = 200;
 
-/** Octets of a field that is looked at. */
+/** Octets of a field that is read. */
 const longestField = 8_192;
 
-/** The fields with From and Sender completed where they name nobody; the same where there is nothing to do. */
+/** The fields, with From and Sender completed where they name nobody. */
 export function completeAuthor(
   fields: readonly Field[],
   submitter: Submitter,
@@ -127,7 +126,7 @@ export function completeAuthor(
 const count = (fields: readonly Field[], name: string): number =>
   fields.filter((field) => isNamed(field, name)).length;
 
-/** The reverse-path, or where that is null the login's own address, if such an address can stand in a header. */
+/** The reverse-path, or the login's own address where that is null, if it can stand in a header. */
 function addressOf({ login, sender, smtputf8 }: Submitter, senders: Senders): string | undefined {
   return [sender, senders.ownAddress(login)].find(
     (address) =>
@@ -145,7 +144,7 @@ function lacksAuthor(field: Field, login: string, senders: Senders): boolean {
   );
 }
 
-/** Of a domain that means another machine at each place. */
+/** Whether the domain means a different machine at each site. */
 function isLocal(address: string): boolean {
   const domain = domainOf(address).toLowerCase();
   return (!domain.includes(".") && !domain.startsWith("[")) || /\.(?:localhost|localdomain)$/.test(domain);

@@ -1,7 +1,7 @@
 /**
- * What a submission server mends in a header (RFC 6409 section 8): Bcc goes, and what belongs to another transport; a
- * missing Date and Message-ID come, and one that is none is replaced. All that is added stands on top, nothing else is
- * touched, and nothing that is signed, so that it stays valid.
+ * What a submission server changes in a header (RFC 6409 section 8). Bcc is removed, and what belongs to another transport.
+ * A missing Date and Message-ID are added, an invalid one is replaced. Additions go on top, with our Received field.
+ * Nothing else is changed, and nothing that is signed, so that signatures stay valid.
  */
 
 import { isIPv6 } from "node:net";
@@ -11,7 +11,7 @@ import { isMessageId } from "../../../smtp/message-id.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { hops } from "../client-limits.ts";
 
-/** What is on hand for a message that lacks it. */
+/** The values for fields that are added. */
 export interface FixupValues {
   readonly hostname: string;
   readonly id: string;
@@ -20,7 +20,7 @@ export interface FixupValues {
 }
 
 export interface FixedHeader {
-  /** Fields to put on top, each with its line end. */
+  /** Fields to add on top, each with its line end. */
   readonly added: string;
   /** The client's own fields, one character an octet ("latin1"). */
   readonly kept: string;
@@ -28,15 +28,15 @@ export interface FixedHeader {
   readonly messageId: string;
 }
 
-/** Fields that name those whom the others shall not know of (RFC 5322 sections 3.6.3 and 3.6.6). */
+/** Fields with recipients whom the others must not see (RFC 5322 sections 3.6.3 and 3.6.6). */
 const blindFields = ["Bcc", "Resent-Bcc"];
 
-/** The last server's word (RFC 5321 section 4.4), and a mailbox's count of octets that are others by then. */
+/** The last server adds Return-Path (RFC 5321 section 4.4). Content-Length is a mailbox's, and wrong by now. */
 const transportFields = ["Return-Path", "Content-Length"];
 
 /**
- * Mends a header of these `fields`. One with a line that is no field is refused (RFC 5322 section 2.2).
- * A message without From is refused: who may be its author is decided before (author.ts).
+ * Fixes a header of these `fields`. A line that is no field is refused (RFC 5322 section 2.2). So is a message without
+ * From: author.ts has completed it before if it could.
  */
 export function fixHeader(
   fields: readonly Field[],
@@ -66,14 +66,14 @@ export function fixHeader(
   };
 }
 
-/** A field that is as good as missing, or better so. */
+/** Whether a field is worthless or must go. */
 function isDropped(field: Field): boolean {
   if (isNamed(field, "Message-ID")) return !isMessageId(fieldBody(field));
   if (isNamed(field, "Date")) return fieldBody(field) === "";
   return transportFields.some((name) => isNamed(field, name));
 }
 
-/** Some readers end the header at such a line, others pass it over: they would show two different messages. */
+/** Some readers end the header at such a line, others ignore it: they would show two different messages. */
 function noField(before: readonly Field[]): string {
   const line = before
     .map(({ raw }) => raw)
@@ -85,15 +85,13 @@ function noField(before: readonly Field[]): string {
 /** `20261122130246`, as Postfix begins its message IDs. */
 const timestamp = (time: number): string => new Date(time).toISOString().replace(/\D/g, "").slice(0, 14);
 
-// Which fields of a header somebody has signed: those stay as they are.
-
 /**
- * Fields that vouch for other fields, which their tag `h` names (RFC 6376 section 3.5, RFC 8617 section 4.1.2, RFC 4870
- * section 3.3). S/MIME and PGP/MIME sign the parts of a body and no field of the message (RFC 1847).
+ * Signatures of header fields, which their tag `h` names (RFC 6376 section 3.5, RFC 8617 section 4.1.2, RFC 4870 section
+ * 3.3). S/MIME and PGP/MIME sign parts of the body and no field of the message (RFC 1847).
  */
 const signatures = ["DKIM-Signature", "ARC-Message-Signature", "DomainKey-Signature"];
 
-/** Tells whether a signature among `fields` covers the one of that name; one without `h` covers all. */
+/** Tells whether a signature among `fields` covers the field of a name. A signature without `h` covers all. */
 export function signedFields(fields: readonly Field[]): (name: string) => boolean {
   const covered = new Set<string>();
   let all = false;
@@ -112,23 +110,22 @@ export function signedFields(fields: readonly Field[]): (name: string) => boolea
   return (name) => all || covered.has(name.toLowerCase());
 }
 
-// The trace field that we put on top of every message (RFC 5321 section 4.4).
-
+/** What our trace field tells (RFC 5321 section 4.4). */
 export interface ReceivedInfo {
   readonly hostname: string;
-  /** Who sent it, where the site wants everybody to read that. */
+  /** The client, where the site wants everybody to see it. */
   readonly client?: { readonly helo: string; readonly address: string };
   /** IANA's name of the TLS cipher. */
   readonly cipher: string;
   readonly smtputf8: boolean;
   readonly id: string;
-  /** The only recipient. More than one would tell them of each other (RFC 5321 section 7.2). */
+  /** The only recipient. Several would learn of each other (RFC 5321 section 7.2). */
   readonly recipient?: string;
   /** Milliseconds since the epoch. */
   readonly time: number;
 }
 
-/** The whole field with its line ends. */
+/** The whole Received field with its line ends. */
 export function receivedField({
   hostname,
   client,

@@ -1,17 +1,21 @@
-/** The beginning of a message, gathered octet by octet if need be until its header is whole. */
+/**
+ * Finds and reads the header of a message (RFC 5322 section 2.1). Printers, scanners, cron and scripts submit text with no
+ * header, or with a mailbox's `From ` line above it. Pure.
+ */
 import { type Field, fieldBody, isNamed, splitFields } from "../../../smtp/header.ts";
 
+/** Collects the beginning of a message, in pieces as small as an octet, until its header is complete. */
 export interface HeaderBuffer {
-  /** Adds octets; gives all that came so far once the empty line is among it, and where that line begins. */
+  /** Adds octets. Once the empty line has come, gives all octets so far, and where that line begins. */
   add(chunk: Uint8Array): { readonly octets: Buffer; readonly end: number } | undefined;
-  /** All that came so far. */
+  /** All octets so far. */
   octets(): Buffer;
 }
 
 const emptyLine = "\r\n\r\n";
 
 export function newHeaderBuffer(): HeaderBuffer {
-  let room = Buffer.allocUnsafe(8_192); // doubled when full: one octet at a time costs no more than many
+  let room = Buffer.allocUnsafe(8_192); // doubled when full, so that single octets take linear time, too
   let length = 0;
   const octets = (): Buffer => room.subarray(0, length);
   return {
@@ -33,29 +37,26 @@ export function newHeaderBuffer(): HeaderBuffer {
   };
 }
 
-// Where the header of a message is (RFC 5322 section 2.1). Printers, scanners, cron and scripts hand over text with no
-// header, or a mailbox's `From ` line above it. Pure.
-
 export interface MessageHeader {
   readonly fields: readonly Field[];
-  /** What is text although it stood where the header should: it goes behind an empty line. */
+  /** Text that stood where the header should. It goes after an empty line. */
   readonly text: string;
 }
 
-/** Fields that a text has no reason to begin with: a header whose first line is damaged is none the less a header. */
+/** Fields that show a header, even if its first line is damaged: no text begins with them. */
 const headerNames = [
   ..."From Sender Reply-To To Cc Bcc Subject Date Message-ID MIME-Version Content-Type Received".split(" "),
   ..."Resent-From Resent-Sender Resent-To Resent-Cc Resent-Bcc DKIM-Signature Return-Path".split(" "),
 ];
 
-/** Reads what stands before the first empty line, or all where there is none, one character an octet ("latin1"). */
+/** Reads what precedes the first empty line, or all where there is none, one character an octet ("latin1"). */
 export function readHeader(head: string): MessageHeader {
   const header = withoutMailboxLine(head);
   const fields = splitFields(header);
   const [first] = fields;
   if (first?.name !== "") return { fields, text: "" };
   const isHeader = fields.some((field) => headerNames.some((name) => isNamed(field, name)));
-  // A line that cannot be a field amid fields is refused (fixups.ts): readers differ about where such a header ends.
+  // A line among fields that cannot be one is refused (fixups.ts): readers differ about where such a header ends.
   return isHeader ? { fields, text: "" } : { fields: [], text: header };
 }
 
@@ -70,10 +71,10 @@ function withoutMailboxLine(head: string): string {
   return nextName !== "" || /\d\d:\d\d/.test(line) ? rest : head;
 }
 
-// `TLS-Required: No` (RFC 8689 section 3): whoever wrote the message would have it arrive in the clear, or from a host
-// that nobody can vouch for, rather than not at all.
-
-/** Whether these `fields` say so: once, and nothing else by that name. */
+/**
+ * `TLS-Required: No` (RFC 8689 section 3): the author prefers delivery without TLS, or to an unverified host, to none.
+ * Whether `fields` have it exactly once.
+ */
 export function isTlsOptional(fields: readonly Field[]): boolean {
   const [field, ...others] = fields.filter((one) => isNamed(one, "TLS-Required"));
   return field !== undefined && others.length === 0 && /^no$/i.test(fieldBody(field).trim());

@@ -1,6 +1,7 @@
 /**
- * How many connections there are at a time, from one place and from all, and who gives its place up when there are
- * too many: the stranger that has been idle the longest. Whoever has logged in never does.
+ * Which connections are let in. There is a limit for one network and one for all together. When all places are in use,
+ * the client that has not logged in and has been idle the longest is sent away for a new one. Nobody who has logged in
+ * is sent away.
  */
 
 import { readFile } from "node:fs/promises";
@@ -8,23 +9,21 @@ import { isIPv6, type Socket } from "node:net";
 import type { Reply } from "../../../smtp/reply.ts";
 import type { Door } from "../../log/events.ts";
 
-// A client at the door, before it has said anything.
-
-/** What was known of a client when it was let in. */
+/** A client that was let in, or that stays for the refusal: what is known of it, and what its session reports back. */
 export interface Admission {
   readonly listener: Door;
   readonly address: string;
   /** Until when it must have logged in, in milliseconds since the epoch. */
   readonly loginDue: number;
-  /** Whether patience is short because there are so many connections. */
+  /** Whether clients get less time because there are so many connections. */
   readonly isStressed: () => boolean;
   /** A command came. */
   readonly active: () => void;
   /** It has logged in. */
   readonly loggedIn: () => void;
-  /** Ends it to make room for another one; who can say goodbye takes this over. */
+  /** Ends it to make room for another one. The session replaces this function when it can send a last reply. */
   evict: () => void;
-  /** Said in place of the greeting where the client cannot stay. */
+  /** Sent in place of the greeting where the client cannot stay. */
   readonly refusal?: Reply | undefined;
   /** Called once, when the socket is gone. */
   readonly release: () => void;
@@ -33,33 +32,36 @@ export interface Admission {
 export interface ConnectionTable {
   /** Counts a connection from `address`. */
   add(address: string): ConnectionEntry;
-  /** Connections that were let in, and do not end already. */
+  /** How many are let in, without those that are ending. */
   admitted(): number;
-  /** Ends the stranger that has been idle the longest; false where there is none. */
+  /** Ends the connection without a login that has been idle the longest; false where there is none. */
   evictIdle(): boolean;
 }
 
-/** How many connections there are with the new one, and what to call when it has ended. */
+/** A counted connection: the numbers include it. */
 export interface ConnectionEntry {
+  /** Connections from its network. */
   readonly fromNetwork: number;
+  /** Connections in all. */
   readonly total: number;
-  /** It is let in; `giveWay` ends it at once. */
+  /** It is let in; `evict` ends it at once. */
   readonly admit: (evict: () => void) => void;
-  /** It gave a sign of life. */
+  /** It sent a command. */
   readonly active: () => void;
   /** It has logged in. */
   readonly loggedIn: () => void;
+  /** It has ended. */
   readonly release: () => void;
 }
 
-/** Commands of a stranger that count as signs of life: more than a login takes. Our choice. */
+/** Commands before the login that make a client count as active: more than a login takes. Our choice. */
 const countedCommands = 12;
 
 export function newConnectionTable(): ConnectionTable {
   const counts = new Map<string, number>();
   let total = 0;
   let admitted = 0;
-  /** What ends them; those that have been idle the longest come first. */
+  /** What ends the connections without a login; the one that has been idle the longest comes first. */
   const evictable = new Map<object, () => void>();
 
   return {
@@ -130,25 +132,25 @@ export function subscriberNetwork(address: string): string {
   return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/64`;
 }
 
-// Whether descriptors run short. The kernel gives each socket the lowest number that is free, so the number of a new
-// one tells how many are in use. A client for whom there was none would see its connection end without a word.
-
-/** Kept for the disk, for deliveries and for telling clients so. Our choice. */
+/** Descriptors kept for the disk, for deliveries and for refusing clients with a reply. Our choice. */
 const spare = 64;
 
-/** As many as the process may have; Infinity where the system does not tell. */
+/** How many descriptors the process may have; Infinity where the system does not tell. */
 export async function descriptorsAllowed(): Promise<number> {
   const limits = await readFile("/proc/self/limits", "utf8").catch(() => "");
   const found = /^Max open files +(\d+)/m.exec(limits)?.[1];
   return found === undefined ? Number.POSITIVE_INFINITY : Number(found);
 }
 
-/** Whether `socket` has one of the last descriptors of `most`. */
+/**
+ * Whether `socket` has one of the last descriptors of `most`. The kernel gives each socket the lowest free number, so
+ * the number of a new one tells how many are in use. With none left, a client would see its connection end with no reply.
+ */
 export function isNearLimit(socket: Socket, most: number): boolean {
   return descriptorOf(socket) >= most - Math.min(spare, most / 4);
 }
 
-/** Node shows it nowhere else; 0 where it does not. */
+/** Node shows it nowhere else. 0 where it does not. */
 function descriptorOf(socket: Socket): number {
   const handle: unknown = Reflect.get(socket, "_handle");
   const number: unknown = typeof handle === "object" && handle !== null ? Reflect.get(handle, "fd") : 0;

@@ -1,7 +1,7 @@
 /**
- * How much a login may send: messages an hour, recipients a day, and of these addresses it has not written to before.
- * The last one is what tells a stolen password from a person (mox counts the same). Reports and retries are not
- * submitted, so they never come here. What is counted is in usage.ts.
+ * The quota of a login: messages an hour, recipients a day, and recipients a day to whom it has not written before.
+ * The last one distinguishes a stolen password from a person (mox counts the same). Reports and retries are not
+ * submitted, so they do not count. The counts are in usage.ts.
  */
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { day, hour, retryText, roomFrom, type SlidingCount, total, withAdded } from "./sliding-window.ts";
@@ -13,65 +13,65 @@ export interface Allowance {
   readonly newRecipientsPerDay: number;
 }
 
-/** A message that is being made ready: what it will count when it is accepted. */
+/** What a message will count when it is accepted. It grows with each recipient. */
 export interface QuotaRequest {
   readonly login: string;
   readonly recipients: readonly AddressDigest[];
-  /** How many of them are new. */
+  /** How many of them the login has not written to before. */
   readonly newRecipients: number;
 }
 
-/** A bill that has its place within the limits, for as long as the message takes. */
+/** A request that is counted in advance, while the message comes. */
 export interface QuotaReservation {
-  /** The message counts if it was accepted, or its place is free again; the first call is what matters. */
+  /** Counts the message if it was accepted, and releases the reservation otherwise. Only the first call has an effect. */
   settle(accepted: boolean): void;
 }
 
-/** Each step gives the reply that refuses it where it would go beyond a limit. */
+/** Each step gives a reply where it would exceed a limit. */
 export interface Quota {
   /** MAIL. */
   begin(login: string): QuotaRequest | Reply;
-  /** RCPT: the bill with one more on it. What was accepted before stays. */
+  /** RCPT: the request with one more recipient. Those accepted before stay. */
   addRecipient(request: QuotaRequest, address: string): QuotaRequest | Reply;
-  /** DATA: from here on sessions side by side cannot go beyond a limit together. */
+  /** DATA: from now on parallel sessions cannot exceed a limit together. */
   reserve(request: QuotaRequest): QuotaReservation | Reply;
 }
 
 export interface QuotaDependencies {
   readonly usage: Usage;
-  /** Asked each time: a reload may change it. */
+  /** Called each time: a reload may change it. */
   readonly allowance: () => Allowance;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Called with what counts from now on. */
+  /** Called with each message that counts. */
   readonly record: (entry: UsageEntry) => void;
-  /** Called when a login meets a limit ("200 messages an hour"), once until there is room again. */
+  /** Called when a login reaches a limit ("200 messages an hour"), once until there is room again. */
   readonly limitReached: (login: string, limit: string, until: number) => void;
 }
 
-/** One limit and how far a login is from it. */
+/** One limit, and what a login has used of it. */
 interface QuotaLimit {
   readonly limit: number;
   readonly unit: string;
   readonly span: number;
   readonly sent: SlidingCount;
-  /** With this message there would be so many more. */
+  /** How many this message and the reservations would add. */
   readonly wanted: number;
 }
 
 export function newQuota({ usage, allowance, now, record, limitReached }: QuotaDependencies): Quota {
-  /** Charged and not settled, by login. */
+  /** Reservations that are not settled, by login. */
   const reserved = new Map<string, Set<QuotaRequest>>();
-  /** Until when nobody need be told again that a login is at a limit. */
+  /** By login: until when its limit has been reported. */
   const reportedUntil = new Map<string, number>();
 
-  /** The first limit that `bill` breaks, as a reply. */
+  /** A reply for the first limit that `request` would exceed. */
   function firstBroken(request: QuotaRequest): Reply | undefined {
     const time = now();
     const broken = limitsOf(request).find((one) => total(one.sent, one.span, time) + one.wanted > one.limit);
     if (!broken) return undefined;
     const { unit, limit, span, sent, wanted } = broken;
-    // What is wanted but for the last one will count from now on: when is there room for that one?
+    // All that is wanted but the last one will count from now on. When is there room for that one?
     const until = roomFrom(withAdded(sent, span, time, Math.max(0, wanted - 1)), span, time, limit);
     const name = `${limit} ${unit}`;
     if ((reportedUntil.get(request.login) ?? 0) <= time) {
@@ -156,8 +156,8 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
 }
 
 /**
- * 450 is "temporarily blocked for policy reasons" (RFC 5321 section 4.2.2), as Postfix answers too much mail. Not 452:
- * to a client that means that it should send the rest at once in another transaction (section 4.5.3.1.10).
+ * 450 is "temporarily blocked for policy reasons" (RFC 5321 section 4.2.2); Postfix answers too much mail with it. Not
+ * 452: it tells a client to send the rest at once in another transaction (section 4.5.3.1.10).
  */
 function refusal(limit: string, until: number, time: number): Reply {
   return reply(

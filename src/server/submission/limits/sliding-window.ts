@@ -1,10 +1,9 @@
 /**
- * How many there were lately: a count over the last hour, or day, that slides. It is kept in sixtieths of the span,
- * so that it takes the same little room for ten as for ten thousand; what has been counted goes at most one sixtieth
- * later than it might, and never too early. Pure.
+ * A count over the last hour or day, in a sliding window. It is kept in sixtieths of the span, so that it needs the same
+ * little memory for ten as for ten thousand. What was counted expires at most a sixtieth late, and never early. Pure.
  */
 
-/** Counts of one slot each, oldest first, none of them zero. */
+/** Counts by slot, the oldest first, none of them zero. */
 export type SlidingCount = readonly Slot[];
 
 interface Slot {
@@ -18,7 +17,7 @@ export const day = 24 * hour;
 
 const slots = 60;
 
-/** `count` more at the time `at` (milliseconds since the epoch, as all times here). */
+/** Adds `count` at the time `at`. All times here are in milliseconds since the epoch. */
 export function withAdded(counts: SlidingCount, span: number, at: number, count: number): SlidingCount {
   if (count === 0) return counts;
   const slot = Math.floor((at * slots) / span);
@@ -27,12 +26,12 @@ export function withAdded(counts: SlidingCount, span: number, at: number, count:
   return [...others, { slot, count: before + count }].toSorted((one, other) => one.slot - other.slot);
 }
 
-/** All within `span` before `now`. */
+/** The sum within `span` before `now`. */
 export function total(counts: SlidingCount, span: number, now: number): number {
   return stillCounting(counts, span, now).reduce((sum, { count }) => sum + count, 0);
 }
 
-/** From when on there are fewer than `limit`, which is 1 at least: `now` where there are. */
+/** The time from which the sum is below `limit`, which is at least 1: `now` where it is. */
 export function roomFrom(counts: SlidingCount, span: number, now: number, limit: number): number {
   let left = total(counts, span, now);
   if (left < limit) return now;
@@ -43,22 +42,20 @@ export function roomFrom(counts: SlidingCount, span: number, now: number, limit:
   return now;
 }
 
-/** What still counts, each count with a time at which it can be put in again. */
+/** What still counts, with times at which it can be added again. */
 export function countsOf(counts: SlidingCount, span: number, now: number) {
   return stillCounting(counts, span, now).map(({ slot, count }) => ({ at: (slot * span) / slots, count }));
 }
 
-/** What still counts. A clock that was wrong and went back leaves counts in the future, which would stay for long. */
+/** What still counts. After a wrong clock was set back, counts lie in the future and would stay for long: they go. */
 function stillCounting(counts: SlidingCount, span: number, now: number): SlidingCount {
   return counts.filter(({ slot }) => end(slot, span) > now && ((slot - 1) * span) / slots <= now);
 }
 
-/** When all that fell into `slot` is older than `span`. */
+/** When everything in `slot` is older than `span`. */
 const end = (slot: number, span: number): number => ((slot + 1) * span) / slots + span;
 
-/** When something works again, in words that fit into a reply: `in 12 minutes, at 15:42 UTC`. Never too early. */
-
-/** `until` and `now` in milliseconds since the epoch. */
+/** When something works again, for a reply: `in 12 minutes, at 15:42 UTC`. Never too early. */
 export function retryText(until: number, now: number): string {
   const minutes = Math.max(1, Math.ceil((until - now) / minute));
   return `${durationText(minutes)}, at ${clockText(until)} UTC`;

@@ -1,7 +1,8 @@
 /**
- * The usage of all logins as text, so that it outlives a restart: a first line with the key of the digests, then a
- * line for each accepted message. What was written last may be cut short by a crash; that line is passed over.
- * man/tpa-submit-spool.5 describes it.
+ * The file that keeps the usage of all logins over a restart. The first line has the key of the digests, then follows a
+ * line for each accepted message. man/tpa-submit-spool.5 describes it. Entries are appended; now and then the file is
+ * rewritten without what no longer counts. Mail never waits for it, nor for a disk that refuses it: a crash may lose the
+ * last moments, and a file that cannot be read is replaced.
  */
 
 import { randomBytes } from "node:crypto";
@@ -23,7 +24,7 @@ export function formatKey(key: Uint8Array): string {
   return `${title} ${Buffer.from(key).toString("base64url")}\n`;
 }
 
-/** A line with its end: time in seconds since the epoch, login, messages, recipients, new ones, whom it wrote to. */
+/** A line with its end: time in seconds since the epoch, login, messages, recipients, new ones, addresses. */
 export function formatEntry({
   at,
   login,
@@ -35,7 +36,7 @@ export function formatEntry({
   return `${JSON.stringify([Math.floor(at / 1_000), login, messages, recipients, newRecipients, addresses.join("")])}\n`;
 }
 
-/** Reads a whole file; undefined where it is none of this kind. */
+/** Reads a whole file; undefined where it is not such a file. A last line that a crash cut short is ignored. */
 export function parseUsage(text: string): UsageFileContent | undefined {
   const [first = "", ...lines] = text.split("\n");
   const key = Buffer.from(/^tpa-submit usage 1 ([\w-]{43})$/.exec(first)?.[1] ?? "", "base64url");
@@ -75,10 +76,6 @@ function digestsIn(text: string): readonly AddressDigest[] | undefined {
   );
 }
 
-// Keeps the usage of all logins over a restart: what counts is appended to a file, and now and then the file is
-// written anew without what no longer counts. Mail never waits for it, nor for a disk that refuses it: a crash may
-// lose the last moments, and a file that cannot be read is begun afresh.
-
 /** The file. Every call but `name` may fail with the system's error. */
 export interface UsageStore {
   /** For the log. */
@@ -86,25 +83,25 @@ export interface UsageStore {
   /** The whole file, undefined where there is none. */
   readonly load: () => Promise<string | undefined>;
   readonly append: (lines: string) => Promise<void>;
-  /** In one step: after a crash the file is the old one or the new one. */
+  /** Atomic: after a crash the file is the old one or the new one. */
   readonly replace: (text: string) => Promise<void>;
 }
 
 export interface UsageRecorder {
   readonly usage: Usage;
-  /** Writes down what counts from now on; it is added to the usage already. */
+  /** Writes an entry to the file. The caller has added it to the usage. */
   record(entry: UsageEntry): void;
   /** Resolves when all is written, or could not be. */
   close(): Promise<void>;
 }
 
-/** Milliseconds until a disk that refused is asked again. Our choice. */
+/** Milliseconds until a disk that refused is tried again. Our choice. */
 const retryAfter = 60_000;
 
-/** Characters that are appended before the file is written anew, if that makes it half as long. Our choice. */
+/** Appended characters after which the file is rewritten, if that makes it half as long. Our choice. */
 const rewriteAfter = 4_000_000;
 
-/** Never fails: what is wrong with the file is in the log. `now` is in milliseconds since the epoch. */
+/** Never fails: errors of the file go to the log. `now` is in milliseconds since the epoch. */
 export async function openUsage(store: UsageStore, now: () => number): Promise<UsageRecorder> {
   const { key, entries } = await loadUsage(store);
   const usage = newUsage(key);
@@ -113,7 +110,7 @@ export async function openUsage(store: UsageStore, now: () => number): Promise<U
   let pending: string[] = [];
   let appended = 0;
   let wholeLength = 0;
-  let isStale = true; // the file does not say what the usage is: it ends in half a line, or is not there
+  let isStale = true; // the file differs from the usage: it ends in half a line, or does not exist
   let retryAt: number | undefined;
   let writing: Promise<void> | undefined;
 
@@ -131,7 +128,7 @@ export async function openUsage(store: UsageStore, now: () => number): Promise<U
   }
 
   async function writeWhole(): Promise<void> {
-    pending = []; // it is in the usage
+    pending = []; // the usage has it
     const text = formatKey(key) + [...usage.entries(now())].map(formatEntry).join("");
     await store.replace(text);
     isStale = false;
@@ -157,7 +154,7 @@ export async function openUsage(store: UsageStore, now: () => number): Promise<U
   return {
     usage,
     record(entry) {
-      if (retryAt !== undefined && now() < retryAt) return; // it is in the usage, and written with that
+      if (retryAt !== undefined && now() < retryAt) return; // the usage has it, and is written as a whole later
       pending.push(formatEntry(entry));
       writing ??= writeAll();
     },

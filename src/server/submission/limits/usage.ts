@@ -1,23 +1,23 @@
 /**
- * What each login has sent lately and whom it knows: the numbers that the limits are about. Addresses are kept as
- * digests only. The limits themselves are quota.ts, the file that outlives a restart is usage-file.ts.
+ * What each login has sent in the last hour and day, and to whom it has written: the counts behind the quota. Addresses
+ * are kept only as digests. The limits are in quota.ts, the file that survives a restart in usage-file.ts.
  */
 import { createHmac } from "node:crypto";
 import { countsOf, day, hour, type SlidingCount, withAdded } from "./sliding-window.ts";
 
-/** Stands for an address that a login has written to: 48 bits, "base64url". */
+/** An address that a login has written to: 48 bits, "base64url". */
 export type AddressDigest = string;
 
-/** Something that counts: an accepted message, or what several of one login came to. */
+/** An accepted message, or several of one login together. */
 export interface UsageEntry {
   readonly login: string;
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly messages: number;
   readonly recipients: number;
-  /** How many of the recipients it had not written to before. */
+  /** Recipients to whom the login had not written before. */
   readonly newRecipients: number;
-  /** To whom it wrote. */
+  /** The addresses it wrote to. */
   readonly addresses: readonly AddressDigest[];
 }
 
@@ -34,26 +34,26 @@ export interface LoginUsage {
 export interface Usage {
   add(entry: UsageEntry): void;
   of(login: string): LoginUsage;
-  /** Stands for `address` (in any case of letters) among the recipients of `login`; among others' another one does. */
+  /** The digest of `address`, ignoring case. It differs from login to login. */
   digest(login: string, address: string): AddressDigest;
-  /** Whether `login` has written to that address before `now`, and not too long ago. */
+  /** Whether `login` has written to that address, and not too long before `now`. */
   knows(login: string, digest: AddressDigest, now: number): boolean;
-  /** Notes that make the same usage again, what no longer counts left out. */
+  /** Entries that make up the same usage, without what no longer counts. */
   entries(now: number): Iterable<UsageEntry>;
 }
 
-/** Days for which an address is known after the last message to it. Our choice: friends get mail four times a year. */
+/** Days for which an address is remembered after the last message to it. Our choice: people write four times a year. */
 export const rememberedDays = 90;
 
-/** Addresses that are known of one login at most, the longest unused go first. Our choice: a megabyte. */
+/** Most addresses remembered for one login; the longest unused go first. Our choice: a megabyte. */
 export const mostAddresses = 10_000;
 
 const nothing: LoginUsage = { messages: [], recipients: [], newRecipients: [] };
 
-/** Begins with nothing. Digests are of no use without the secret `key`. */
+/** An empty usage. Digests are useless without the secret `key`. */
 export function newUsage(key: Uint8Array): Usage {
   const sent = new Map<string, LoginUsage>();
-  /** By login, then digest: the day of the last message, numbered since the epoch. The longest unused come first. */
+  /** By login, then digest: the day of the last message, counted from the epoch. The longest unused come first. */
   const correspondents = new Map<string, Map<AddressDigest, number>>();
 
   function remember({ login, at, addresses: digests }: UsageEntry): void {
@@ -117,7 +117,7 @@ function entry(login: string, at: number, what: Partial<UsageEntry>): UsageEntry
   return { login, at, messages: 0, recipients: 0, newRecipients: 0, addresses: [], ...what };
 }
 
-/** Friends in their order, those of one day in one piece. */
+/** Addresses in their order, those of one day together. */
 function byDay(
   addresses: ReadonlyMap<AddressDigest, number>,
 ): readonly (readonly [day: number, digests: AddressDigest[]])[] {

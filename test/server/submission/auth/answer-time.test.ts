@@ -39,8 +39,8 @@ function newSite(
   async function answered(login: string, password = "wrong"): Promise<readonly [number, number]> {
     const began = now;
     const credentials = { mechanism: "PLAIN", login, password, authzid: "" } as const;
-    const { replies: say } = await authenticate(newSession("smtps", "192.0.2.7"), credentials, site);
-    return [now - began, say[0]?.code ?? 0];
+    const { replies } = await authenticate(newSession("smtps", "192.0.2.7"), credentials, site);
+    return [now - began, replies[0]?.code ?? 0];
   }
   return {
     site,
@@ -144,11 +144,11 @@ describe("mechanisms that say no password", () => {
       if (opening.kind !== "challenge") throw new Error("no challenge");
       const question = opening.next(encoded(`${login} ${"0".repeat(32)}`));
       if (question.kind !== "question") throw new Error("no question");
-      const { replies: say } = await authenticate(newSession("smtps", "192.0.2.7"), question, {
+      const { replies } = await authenticate(newSession("smtps", "192.0.2.7"), question, {
         ...site.site,
         proofs,
       });
-      expect([site.now(), say[0]?.code], login).toEqual([1_000, 535]);
+      expect([site.now(), replies[0]?.code], login).toEqual([1_000, 535]);
     }
   });
 

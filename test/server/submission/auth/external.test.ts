@@ -16,11 +16,11 @@ import { clientFinal } from "./scram-client.ts";
 const ca = selfSigned(["ca.example.org"]);
 const user1 = clientCertificate(ca, ["email:user1@example.org"]);
 
-/** A door on port 465 that asks for certificates of `ca`. */
+/** A listener for TLS that asks for certificates of `ca`. */
 async function asking(): Promise<TestListener> {
-  const door = await opened("smtps");
-  door.listener.replaceCertificate({ ...pair, clientCa: ca.cert });
-  return door;
+  const server = await opened("smtps");
+  server.listener.replaceCertificate({ ...pair, clientCa: ca.cert });
+  return server;
 }
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
@@ -38,15 +38,15 @@ async function offered(client: Client): Promise<string> {
 
 describe("a client certificate", () => {
   test("logs in the login whose address it names", async () => {
-    const door = await asking();
-    const client = await greeted(door, true, user1);
+    const server = await asking();
+    const client = await greeted(server, true, user1);
     expect(await offered(client)).toBe("PLAIN LOGIN EXTERNAL");
     expect(await ask(client, "AUTH EXTERNAL =")).toBe("235 2.7.0 Authentication successful");
     expect(await ask(client, "MAIL FROM:<user1@example.org>")).toMatch(/^250 /);
-    expect(texts(door)).toContain(
+    expect(texts(server)).toContain(
       "unknown[127.0.0.1]: SASL EXTERNAL authentication succeeded, sasl_username=user1@example.org",
     );
-    noBug(door);
+    noBug(server);
   });
 
   test.each([
@@ -61,10 +61,10 @@ describe("a client certificate", () => {
   });
 
   test("is of no use once its login is gone, which looks like a wrong password to fail2ban", async () => {
-    const door = await asking();
-    const client = await greeted(door, true, clientCertificate(ca, ["email:gone@example.org"]));
+    const server = await asking();
+    const client = await greeted(server, true, clientCertificate(ca, ["email:gone@example.org"]));
     expect(await ask(client, "AUTH EXTERNAL =")).toMatch(/^535 5\.7\.8 /);
-    expect(texts(door)).toContain(
+    expect(texts(server)).toContain(
       "unknown[127.0.0.1]: SASL PLAIN authentication failed: unknown user (by EXTERNAL), sasl_username=gone@example.org",
     );
   });
@@ -92,10 +92,10 @@ describe("a client certificate", () => {
   });
 
   test("counts under each of the server's names", async () => {
-    const door = await opened("smtps");
+    const server = await opened("smtps");
     const other = { ...selfSigned(["mail.example.com"]), hosts: ["mail.example.com"] };
-    door.listener.replaceCertificate({ ...pair, clientCa: ca.cert, others: [other] });
-    const client = await greeted(door, true, { ...user1, servername: "mail.example.com" });
+    server.listener.replaceCertificate({ ...pair, clientCa: ca.cert, others: [other] });
+    const client = await greeted(server, true, { ...user1, servername: "mail.example.com" });
     expect(await ask(client, "AUTH EXTERNAL =")).toMatch(/^235 /);
   });
 
@@ -113,12 +113,12 @@ describe("a client certificate", () => {
   test.each(["TLSv1.2", "TLSv1.3"] as const)(
     "still counts when its %s session is resumed",
     async (version) => {
-      const door = await asking();
+      const server = await asking();
       const options = { ...user1, minVersion: version, maxVersion: version, rejectUnauthorized: false };
-      const first = connectTls({ port: door.port, host: "127.0.0.1", ...options });
+      const first = connectTls({ port: server.port, host: "127.0.0.1", ...options });
       const [session] = await once(first, "session");
       first.destroy();
-      const client = await greeted(door, true, { ...options, session });
+      const client = await greeted(server, true, { ...options, session });
       const socket = client.socket();
       expect(socket instanceof TLSSocket && socket.isSessionReused()).toBe(true);
       expect(await offered(client)).toBe("PLAIN LOGIN EXTERNAL");
@@ -169,14 +169,14 @@ describe("SCRAM-SHA-256-PLUS", () => {
   }
 
   test("is offered over TLS 1.3, and ties the login to its connection", async () => {
-    const door = await opened("smtps", { challenges });
-    const client = await greeted(door);
-    const other = await connected(door);
+    const server = await opened("smtps", { challenges });
+    const client = await greeted(server);
+    const other = await connected(server);
     expect(await offered(client)).toBe("PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS");
     expect(await ask(client, await lastFor(client, other))).toMatch(/^535 /);
     expect(await ask(client, await lastFor(client, client))).toMatch(/^334 dj/);
     expect(await ask(client, "")).toMatch(/^235 /);
-    expect(texts(door)).toContain(
+    expect(texts(server)).toContain(
       "unknown[127.0.0.1]: SASL PLAIN authentication failed: channel binding of another connection (by SCRAM-SHA-256-PLUS), sasl_username=user1",
     );
   });
@@ -191,8 +191,8 @@ describe("SCRAM-SHA-256-PLUS", () => {
   });
 
   test("is not offered over TLS 1.2, whose sessions can be made alike", async () => {
-    const door = await opened("smtps", { challenges });
-    const client = await greeted(door, true, { maxVersion: "TLSv1.2" });
+    const server = await opened("smtps", { challenges });
+    const client = await greeted(server, true, { maxVersion: "TLSv1.2" });
     expect(await offered(client)).toBe("PLAIN LOGIN SCRAM-SHA-256");
     expect(await ask(client, `AUTH SCRAM-SHA-256-PLUS ${encoded(first)}`)).toMatch(/^504 /);
   });

@@ -9,11 +9,11 @@ import { newAuthRateLimiter } from "../../../../src/server/submission/limits/aut
 import { type Client, connect } from "../client.ts";
 import { openTestListener, quotaOf, type TestListener } from "../test-listener.ts";
 
-let door: TestListener;
+let server: TestListener;
 const clients: Client[] = [];
 
 async function open(changes: Parameters<typeof openTestListener>[1] = {}): Promise<void> {
-  door = await openTestListener("smtps", changes);
+  server = await openTestListener("smtps", changes);
 }
 
 beforeEach(() => {
@@ -21,12 +21,12 @@ beforeEach(() => {
 });
 afterEach(async () => {
   for (const client of clients) client.destroy();
-  await door.close();
+  await server.close();
 });
 
 /** A session as far as EHLO. */
 async function greet(): Promise<Client> {
-  const client = await connect(door.port, true);
+  const client = await connect(server.port, true);
   clients.push(client);
   await client.line();
   await say(client, "EHLO client.example");
@@ -68,7 +68,7 @@ describe("wrong passwords", () => {
       /^454 4\.7\.0 Too many wrong passwords from your network; try again in (a minute|2 minutes), at \d\d:\d\d UTC$/,
     );
     expect(await say(client, plain("user2", "geheim"))).toMatch(/^235 /);
-    const braked = door.log.filter(({ event }) => event === "auth-braked");
+    const braked = server.log.filter(({ event }) => event === "auth-braked");
     expect(braked).toHaveLength(1);
     expect(braked[0]?.text).not.toContain("authentication failed");
   });
@@ -99,9 +99,9 @@ describe("wrong passwords", () => {
         return { kind: "rejected", reason: "wrong password" };
       },
     });
-    const crowd = await Promise.all(Array.from({ length: 20 }, greet));
-    const answers = crowd.map((client, index) => say(client, plain("user1", `guess ${index}`)));
-    await say(await greet(), "NOOP"); // all of them have been read by then, or will meet the brake
+    const clients = await Promise.all(Array.from({ length: 20 }, greet));
+    const answers = clients.map((client, index) => say(client, plain("user1", `guess ${index}`)));
+    await say(await greet(), "NOOP"); // all of them have been read by then, or will meet the rate limiter
     goOn();
     const codes = (await Promise.all(answers)).map((line) => line.slice(0, 3));
     expect(checks).toBe(10);
@@ -125,13 +125,13 @@ describe("wrong passwords", () => {
     const verifier = await startVerifier(options, () => undefined);
     try {
       const now = Date.now();
-      const brake = newAuthRateLimiter(() => now, Buffer.alloc(32));
-      await open({ authLimiter: brake, verify: (login, password) => verifier.verify(login, password) });
-      const crowd = await Promise.all(Array.from({ length: 20 }, greet));
+      const limiter = newAuthRateLimiter(() => now, Buffer.alloc(32));
+      await open({ authLimiter: limiter, verify: (login, password) => verifier.verify(login, password) });
+      const clients = await Promise.all(Array.from({ length: 20 }, greet));
       const said: string[] = [];
       for (let round = 0; round < 3; round++) {
         await Promise.all(
-          crowd.map(async (_, index) => {
+          clients.map(async (_, index) => {
             for (const pair of [index, index + 20]) {
               if (pair >= 38) continue;
               const client = await greet();
@@ -153,7 +153,7 @@ describe("wrong passwords", () => {
     }
   });
 
-  test("are three tries of a connection, whatever the brake says", async () => {
+  test("are three tries of a connection, whatever the rate limiter says", async () => {
     const idle = async () => () => undefined;
     await open({
       authLimiter: {
@@ -185,7 +185,7 @@ describe("sessions side by side", () => {
     expect(await say(other, "DATA")).toMatch(/^450 4\.7\.1 /);
     expect(await say(one, "From: user1@example.org\r\n\r\n.")).toMatch(/^250 /);
     expect(await say(other, "MAIL FROM:<user1@example.org>")).toMatch(/^450 4\.7\.1 /);
-    expect(door.stored).toHaveLength(1);
+    expect(server.stored).toHaveLength(1);
   });
 
   test("leave their place when they go away amid a message", async () => {
@@ -195,9 +195,9 @@ describe("sessions side by side", () => {
     await ready(other);
     expect(await say(one, "DATA")).toMatch(/^354 /);
     one.destroy();
-    while (!door.log.some(({ event }) => event === "connection-lost")) await new Promise(setImmediate);
+    while (!server.log.some(({ event }) => event === "connection-lost")) await new Promise(setImmediate);
     expect(await say(other, "DATA")).toMatch(/^354 /);
     expect(await say(other, "From: user1@example.org\r\n\r\n.")).toMatch(/^250 /);
-    expect(door.stored).toHaveLength(1);
+    expect(server.stored).toHaveLength(1);
   });
 });

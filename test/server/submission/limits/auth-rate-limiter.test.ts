@@ -11,7 +11,7 @@ const hour = 60 * minute;
 const day = 24 * hour;
 
 interface Stage {
-  readonly brake: AuthRateLimiter;
+  readonly limiter: AuthRateLimiter;
   now: number;
   guesses: number;
   /** Tries wrong passwords, each another one, as long as they are looked at; gives how many were. */
@@ -21,20 +21,20 @@ interface Stage {
 
 function newStage(): Stage {
   const stage: Stage = {
-    brake: newAuthRateLimiter(() => stage.now, Buffer.alloc(32)),
+    limiter: newAuthRateLimiter(() => stage.now, Buffer.alloc(32)),
     now: start,
     guesses: 0,
     guess(login, address, times) {
       for (let done = 0; done < times; done++) {
-        if (stage.brake.blockedUntil({ login, address }) !== undefined) return done;
-        stage.brake.failed({ login, address }, `guess ${stage.guesses++}`);
+        if (stage.limiter.blockedUntil({ login, address }) !== undefined) return done;
+        stage.limiter.failed({ login, address }, `guess ${stage.guesses++}`);
       }
       return times;
     },
     login(login, address) {
       const attempt = { login, address };
-      if (stage.brake.blockedUntil(attempt) !== undefined) return "shut";
-      stage.brake.succeeded(attempt);
+      if (stage.limiter.blockedUntil(attempt) !== undefined) return "shut";
+      stage.limiter.succeeded(attempt);
       return "in";
     },
   };
@@ -46,9 +46,9 @@ const elsewhere = "198.51.100.1";
 
 describe("wrong passwords for a login", () => {
   it("are answered later each time, and never too late for a client's patience", () => {
-    const { brake } = newStage();
+    const { limiter } = newStage();
     const waits = Array.from({ length: 8 }, (_, index) =>
-      brake.failed({ login: "user1", address: home }, String(index)),
+      limiter.failed({ login: "user1", address: home }, String(index)),
     );
     expect(waits).toEqual([1, 2, 4, 8, 15, 15, 15, 15]);
   });
@@ -57,7 +57,7 @@ describe("wrong passwords for a login", () => {
     const stage = newStage();
     expect(stage.guess("user1", home, 100)).toBe(10);
     for (const pause of [1, 2, 4, 8, 16, 32, 60, 60, 60]) {
-      const until = stage.brake.blockedUntil({ login: "user1", address: home });
+      const until = stage.limiter.blockedUntil({ login: "user1", address: home });
       expect(((until ?? 0) - stage.now) / minute).toBe(pause);
       stage.now = (until ?? 0) - 1;
       expect(stage.login("user1", elsewhere)).toBe("in");
@@ -86,8 +86,8 @@ describe("wrong passwords for a login", () => {
     const stage = newStage();
     const old = { login: "user1", address: home };
     for (let times = 0; times < 3_000; times++) {
-      expect(stage.brake.blockedUntil(old, "of last year")).toBeUndefined();
-      stage.brake.failed(old, "of last year");
+      expect(stage.limiter.blockedUntil(old, "of last year")).toBeUndefined();
+      stage.limiter.failed(old, "of last year");
       stage.now += minute;
     }
     expect(stage.login("user1", home)).toBe("in");
@@ -103,8 +103,8 @@ describe("wrong passwords that were seen before", () => {
     for (let round = 0; round < times; round++) {
       for (const login of logins) {
         const attempt = { login, address };
-        if (stage.brake.blockedUntil(attempt, lastYears) !== undefined) continue;
-        stage.brake.failed(attempt, lastYears);
+        if (stage.limiter.blockedUntil(attempt, lastYears) !== undefined) continue;
+        stage.limiter.failed(attempt, lastYears);
         looked++;
       }
     }
@@ -115,7 +115,7 @@ describe("wrong passwords that were seen before", () => {
   it("are looked at forty times from a network, then once in twenty seconds", () => {
     const stage = newStage();
     expect(repeat(stage, people, elsewhere, 100)).toBe(38 + 40);
-    const until = stage.brake.blockedUntil({ login: "user0", address: elsewhere }, lastYears);
+    const until = stage.limiter.blockedUntil({ login: "user0", address: elsewhere }, lastYears);
     expect(until).toBe(start + 20_000);
     stage.now += 19_999;
     expect(repeat(stage, people, elsewhere, 1)).toBe(0);
@@ -130,8 +130,10 @@ describe("wrong passwords that were seen before", () => {
   it("shut out nothing but themselves, and nowhere else", () => {
     const stage = newStage();
     repeat(stage, people, elsewhere, 100);
-    expect(stage.brake.blockedUntil({ login: "user0", address: elsewhere }, "of this year")).toBeUndefined();
-    expect(stage.brake.blockedUntil({ login: "user0", address: home }, lastYears)).toBeUndefined();
+    expect(
+      stage.limiter.blockedUntil({ login: "user0", address: elsewhere }, "of this year"),
+    ).toBeUndefined();
+    expect(stage.limiter.blockedUntil({ login: "user0", address: home }, lastYears)).toBeUndefined();
     expect(stage.login("user0", elsewhere)).toBe("in");
   });
 
@@ -139,15 +141,15 @@ describe("wrong passwords that were seen before", () => {
     const stage = newStage();
     repeat(stage, people, elsewhere, 100);
     const attempt = { login: "user0", address: elsewhere };
-    stage.brake.succeeded(attempt, lastYears);
-    expect(stage.brake.blockedUntil(attempt, lastYears)).toBeUndefined();
+    stage.limiter.succeeded(attempt, lastYears);
+    expect(stage.limiter.blockedUntil(attempt, lastYears)).toBeUndefined();
   });
 
   it("are looked at again where the clock was set back", () => {
     const stage = newStage();
     repeat(stage, people, elsewhere, 100);
     stage.now -= 10 * hour;
-    const until = stage.brake.blockedUntil({ login: "user0", address: elsewhere }, lastYears) ?? 0;
+    const until = stage.limiter.blockedUntil({ login: "user0", address: elsewhere }, lastYears) ?? 0;
     expect(until - stage.now).toBeLessThanOrEqual(20_000);
   });
 });
@@ -160,9 +162,9 @@ describe("attempts side by side", () => {
     for (let index = 0; index < times; index++) {
       const attempt = { login: loginOf(index), address };
       const password = `at once ${index}`;
-      void stage.brake.acquire(attempt, password).then((leave) => {
+      void stage.limiter.acquire(attempt, password).then((leave) => {
         outcome.waiting--;
-        if (stage.brake.blockedUntil(attempt, password) !== undefined) {
+        if (stage.limiter.blockedUntil(attempt, password) !== undefined) {
           outcome.shut++;
           leave();
           return;
@@ -172,7 +174,7 @@ describe("attempts side by side", () => {
         ends.push(() => {
           outcome.looked++;
           outcome.inHand--;
-          stage.brake.failed(attempt, password);
+          stage.limiter.failed(attempt, password);
           leave();
         });
       });
@@ -204,7 +206,7 @@ describe("attempts side by side", () => {
     expect(outcome).toMatchObject({ looked: 40, shut: 60, most: 40, waiting: 0 });
   });
 
-  it("are one at a time where the door has been shut before", async () => {
+  it("are one at a time after a block", async () => {
     const stage = newStage();
     stage.guess("user1", elsewhere, 10);
     stage.now += minute;
@@ -218,10 +220,10 @@ describe("attempts side by side", () => {
     let inside = 0;
     const office = Array.from({ length: 200 }, async (_, index) => {
       const attempt = { login: `user${index}`, address: home };
-      const leave = await stage.brake.acquire(attempt, "right");
-      if (stage.brake.blockedUntil(attempt, "right") === undefined) {
+      const leave = await stage.limiter.acquire(attempt, "right");
+      if (stage.limiter.blockedUntil(attempt, "right") === undefined) {
         await new Promise(setImmediate);
-        stage.brake.succeeded(attempt, "right");
+        stage.limiter.succeeded(attempt, "right");
         inside++;
       }
       leave();
@@ -261,8 +263,8 @@ describe("a stranger elsewhere", () => {
     }
     expect(stage.login("user1", home)).toBe("in");
     expect(stage.login("user1", "203.0.113.1")).toBe("in");
-    expect(stage.brake.failed({ login: "user1", address: home }, "typo")).toBe(1);
-    expect(stage.brake.failed({ login: "user1", address: "203.0.113.2" }, "typo")).toBe(15);
+    expect(stage.limiter.failed({ login: "user1", address: home }, "typo")).toBe(1);
+    expect(stage.limiter.failed({ login: "user1", address: "203.0.113.2" }, "typo")).toBe(15);
   });
 });
 

@@ -345,6 +345,6 @@ describe("the file of what was sent", () => {
       '["1","a",1,1,1,""]',
     ];
     const kept = parseUsage(`${formatKey(Buffer.alloc(32))}${lines.join("\n")}\n`);
-    expect(kept).toMatchObject({ notes: [], ignored: lines.length });
+    expect(kept).toMatchObject({ entries: [], ignored: lines.length });
   });
 });

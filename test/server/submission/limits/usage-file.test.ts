@@ -52,8 +52,8 @@ function newPaper(text?: string): Paper {
   return paper;
 }
 
-function count(keeper: UsageRecorder, at = noon): void {
-  const digest = keeper.usage.digest("user1", "a@example.net");
+function count(recorder: UsageRecorder, at = noon): void {
+  const digest = recorder.usage.digest("user1", "a@example.net");
   const note: UsageEntry = {
     login: "user1",
     at,
@@ -62,8 +62,8 @@ function count(keeper: UsageRecorder, at = noon): void {
     newRecipients: 1,
     addresses: [digest],
   };
-  keeper.usage.add(note);
-  keeper.record(note);
+  recorder.usage.add(note);
+  recorder.record(note);
 }
 
 const sentBy = ({ usage }: UsageRecorder, now = noon): number => total(usage.of("user1").messages, hour, now);
@@ -102,33 +102,33 @@ describe("the usage of all logins", () => {
     ["cannot be read", newPaper("tpa-submit usage 1 x\n"), "EACCES"],
   ])("begins afresh where the file %s, and says so", async (_, paper, fault) => {
     paper.fault = fault;
-    const keeper = await openUsage(paper, () => noon);
-    count(keeper);
-    expect(sentBy(keeper)).toBe(1);
+    const recorder = await openUsage(paper, () => noon);
+    count(recorder);
+    expect(sentBy(recorder)).toBe(1);
     expect(entries.map(({ event }) => event)).toContain("usage-unread");
   });
 
   it("goes on where the disk refuses it, and is written when it does no more", async () => {
     let now = noon;
     const paper = newPaper();
-    const keeper = await openUsage(paper, () => now);
+    const recorder = await openUsage(paper, () => now);
     paper.fault = "ENOSPC";
-    for (let index = 0; index < 5; index++) count(keeper);
-    await keeper.close();
-    expect(sentBy(keeper)).toBe(5);
+    for (let index = 0; index < 5; index++) count(recorder);
+    await recorder.close();
+    expect(sentBy(recorder)).toBe(5);
     expect(entries.map(({ event }) => event)).toEqual(["usage-unsaved"]);
     paper.fault = undefined;
     now += 60_000;
-    count(keeper);
-    await keeper.close();
+    count(recorder);
+    await recorder.close();
     expect(sentBy(await openUsage(paper, () => now))).toBe(6);
   });
 
   it("is written without what no longer counts when it has grown long", async () => {
     let now = noon;
     const paper = newPaper();
-    const keeper = await openUsage(paper, () => now);
-    const digests = Array.from({ length: 5_000 }, (_, index) => keeper.usage.digest("user1", `p${index}`));
+    const recorder = await openUsage(paper, () => now);
+    const digests = Array.from({ length: 5_000 }, (_, index) => recorder.usage.digest("user1", `p${index}`));
     for (let index = 0; index < 150; index++) {
       now += 60_000;
       const note = {
@@ -139,15 +139,15 @@ describe("the usage of all logins", () => {
         newRecipients: 0,
         addresses: digests,
       };
-      keeper.usage.add(note);
-      keeper.record(note);
-      if (index % 10 === 0) await keeper.close();
+      recorder.usage.add(note);
+      recorder.record(note);
+      if (index % 10 === 0) await recorder.close();
     }
-    await keeper.close();
+    await recorder.close();
     expect(paper.replaced).toBe(2);
     expect(paper.text?.length).toBeLessThan(3_000_000);
     const again = await openUsage(paper, () => now);
-    expect(sentBy(again, now)).toBe(sentBy(keeper, now));
+    expect(sentBy(again, now)).toBe(sentBy(recorder, now));
     expect(again.usage.knows("user1", digests[0] ?? "", now)).toBe(true);
   });
 });
