@@ -13,7 +13,7 @@ import { logBug } from "../log/log.ts";
 import { authenticate } from "./auth/login.ts";
 import { type Deadline, newDeadline } from "./client-limits.ts";
 import type { Admission } from "./limits/admission.ts";
-import { type CommandLine, CommandParser } from "./parser.ts";
+import { type ClientLine, CommandParser } from "./parser.ts";
 import { beginMessage, chunkOctets, newChunkStream, noRoom, receive, withDeadline } from "./receive.ts";
 import {
   afterStartTls,
@@ -151,7 +151,7 @@ export class Connection extends SMTPConnection {
     this.#expectCommand();
   }
 
-  async #takeLine(line: CommandLine, more: boolean): Promise<void> {
+  async #takeLine(line: ClientLine, more: boolean): Promise<void> {
     this.#deadline.clear();
     try {
       const before = this.#session;
@@ -339,20 +339,20 @@ export const loginFrozen = reply(
   "4.7.0",
   "This login was disabled, please ask those who run this server",
 );
-export const loginChanged = reply(421, "4.7.0", "This login was changed or removed, please log in again");
+const loginChanged = reply(421, "4.7.0", "This login was changed or removed, please log in again");
 export const tooManyConnections = reply(
   421,
   "4.3.2",
   "Too many connections, please try again in a few minutes",
 );
-export const timedOut = reply(421, "4.4.2", "Timeout, closing the connection");
-export const internalError = reply(421, "4.3.0", "Internal error, sorry; it has been noted");
+const timedOut = reply(421, "4.4.2", "Timeout, closing the connection");
+const internalError = reply(421, "4.3.0", "Internal error, sorry; it has been noted");
 
 /** RFC 7504. */
-export const clientSpokeFirst = reply(521, "5.5.1", "Protocol error: the server speaks first");
+const clientSpokeFirst = reply(521, "5.5.1", "Protocol error: the server speaks first");
 
 /** Sends replies to the client's socket. */
-export interface ReplyWriter {
+interface ReplyWriter {
   /** Sends one reply, or the lines of a multi-line one. Does nothing once the socket is closed. */
   write(socket: Socket, replies: readonly Reply[]): void;
   /** Sends at once what is held back. */
@@ -360,7 +360,7 @@ export interface ReplyWriter {
 }
 
 /** Answers to pipelined commands go out together (RFC 2920 section 3.2). */
-export function newReplyWriter(): ReplyWriter {
+function newReplyWriter(): ReplyWriter {
   let corked: Socket | undefined;
 
   function flush(): void {
@@ -424,7 +424,7 @@ export function guarded(socket: Socket, work: () => void): void {
  * The final answer to a command, where it depends on passwords or on the disk: verbs.ts is pure and leaves that open.
  * `given` is the answer of verbs.ts, `before` the session before the command.
  */
-export async function completeAnswer(
+async function completeAnswer(
   before: SubmissionSession,
   given: CommandAnswer,
   context: SessionContext,

@@ -10,7 +10,7 @@ import { type Reply, reply } from "../../smtp/reply.ts";
 import { authLine, commandLine, swallowedLine } from "./client-limits.ts";
 
 /** The text of a line, or the reply to one that cannot be read. */
-export type CommandLine = string | Reply;
+export type ClientLine = string | Reply;
 
 /** Octets that are not read as lines. */
 export interface RawOctets {
@@ -32,7 +32,7 @@ const nothing = Buffer.alloc(0);
 const handshakeRecord = 0x16;
 
 export class CommandParser extends SMTPStream {
-  readonly #take: (line: CommandLine, more: boolean) => Promise<void>;
+  readonly #take: (line: ClientLine, more: boolean) => Promise<void>;
   readonly #inExchange: () => boolean;
   readonly #ended: () => void;
   #open: Promise<void> = Promise.resolve();
@@ -50,7 +50,7 @@ export class CommandParser extends SMTPStream {
    * after the line have come already. `ended` is called when the client has shut down its side and all is handled.
    */
   constructor(
-    take: (line: CommandLine, more: boolean) => Promise<void>,
+    take: (line: ClientLine, more: boolean) => Promise<void>,
     inExchange: () => boolean,
     ended: () => void,
   ) {
@@ -191,7 +191,7 @@ export function writeDrained(stream: Writable, octets: Buffer): Promise<void> {
 }
 
 /** Reads one line with its LF. */
-export function readCommandLine(raw: Buffer, inExchange: boolean): CommandLine {
+export function readCommandLine(raw: Buffer, inExchange: boolean): ClientLine {
   const forAuth = inExchange || isAuth(raw);
   if (raw.length - 2 > (forAuth ? authLine : commandLine)) return tooLong(forAuth);
   if (raw[raw.length - 2] !== 13) return reply(500, "5.5.2", "Lines must end with CR LF, not with LF alone");

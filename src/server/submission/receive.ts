@@ -51,7 +51,7 @@ export async function noRoom(
 }
 
 /** A draft for a message, or the reply to DATA where the quota or the spool does not allow one. */
-export async function openDraft(
+async function openDraft(
   { spool, quota }: SessionContext,
   session: SubmissionSession,
   request: QuotaRequest,

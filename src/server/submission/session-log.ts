@@ -27,14 +27,6 @@ export interface SessionLog {
   closed(): void;
 }
 
-/** What a command has between its first angle brackets, or without them after its colon, cut to the length of an address. */
-function pathIn(line: string): string {
-  const open = line.indexOf("<");
-  if (open < 0) return /^[A-Za-z]+[ \t]+[A-Za-z]+:[ \t]*([^ \t]{1,320})/.exec(line)?.[1] ?? "";
-  const close = open < 0 ? -1 : line.indexOf(">", open);
-  return close < 0 ? "" : line.slice(open + 1, Math.min(close, open + 321));
-}
-
 /** A client that wanted mail to be relayed without a login. */
 interface RelayAttempt {
   readonly from: string;
@@ -112,6 +104,14 @@ export function newSessionLog(listener: Door, address: string): SessionLog {
       log("disconnect", { ...at, commands: formatCounts(counts) });
     },
   };
+}
+
+/** What a command has between its first angle brackets, or without them after its colon, cut to the length of an address. */
+function pathIn(line: string): string {
+  const open = line.indexOf("<");
+  if (open < 0) return /^[A-Za-z]+[ \t]+[A-Za-z]+:[ \t]*([^ \t]{1,320})/.exec(line)?.[1] ?? "";
+  const close = open < 0 ? -1 : line.indexOf(">", open);
+  return close < 0 ? "" : line.slice(open + 1, Math.min(close, open + 321));
 }
 
 interface CommandCount {

@@ -17,13 +17,13 @@ import {
 } from "./exchange.ts";
 import { scram } from "./scram.ts";
 
-interface MechanismRow {
+interface ServerMechanism {
   readonly open: (context: SaslContext) => SaslStart;
   /** Its first challenge must be answered, so there is no initial response. */
   readonly isServerFirst?: true;
 }
 
-const mechanisms: Readonly<Record<SaslMechanism, MechanismRow>> = {
+const mechanisms: Readonly<Record<SaslMechanism, ServerMechanism>> = {
   PLAIN: { open: () => ({ first: "", step: plain }) },
   // No RFC; every client of the last decades sends these in this order whatever the challenges say.
   LOGIN: {

@@ -208,14 +208,14 @@ function newRepeatBudget(now: () => number) {
 }
 
 /** How many attempts of one kind may run at a time. */
-export interface ConcurrencyLimit {
+interface ConcurrencyLimit {
   readonly name: string;
   /** At least one runs, whatever this says. */
   readonly room: number;
 }
 
 /** Makes attempts of one network wait for each other, first come, first served. */
-export interface AttemptGate {
+interface AttemptGate {
   /** Waits until all of `limits` have room. They are asked again when other attempts end. Resolves with the release. */
   acquire(network: string, limits: () => readonly ConcurrencyLimit[]): Promise<() => void>;
 }
@@ -226,7 +226,7 @@ interface NetworkAttempts {
   readonly waiting: Set<() => boolean>;
 }
 
-export function newAttemptGate(): AttemptGate {
+function newAttemptGate(): AttemptGate {
   const attempts = new Map<string, NetworkAttempts>();
 
   /** Gives the release, or undefined where there is no room. */
