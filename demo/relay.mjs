@@ -25,9 +25,10 @@ export const program = fileURLToPath(new URL("../bin/tpa-submit", import.meta.ur
  * @property {number} submissions port with TLS
  * @property {number} pid
  * @property {() => string} log the mail log so far
- * @property {(pattern: RegExp, from?: number) => Promise<RegExpMatchArray>} logged waits for something in the log, which
+ * @property {(pattern: RegExp, from?: number, seconds?: number) => Promise<RegExpMatchArray>} logged waits for something in the log, which
  *   began when the program did; `from` is how much of it to pass over
  * @property {(signal: NodeJS.Signals) => void} signal
+ * @property {Record<string, string>} environment what the program finds in its environment, in addition to ours
  * @property {Promise<{ status: number | null, signal: NodeJS.Signals | null }>} ended
  * @property {(settings: string) => Promise<void>} configure writes the configuration anew, as startRelay does
  * @property {() => Promise<void>} start starts the program, again if it has ended, in the same folder
@@ -109,7 +110,7 @@ export async function prepareRelay(settings = "") {
     submissions: 0,
     pid: 0,
     log: () => log,
-    logged: (pattern, from = 0) => {
+    logged: (pattern, from = 0, seconds = 25) => {
       const { promise, resolve, reject } = withResolvers();
       const giveUp = (/** @type {string} */ why) => {
         reject(new Error(`tpa-submit ${why} before it logged ${pattern}:\n${log.slice(from)}`));
@@ -124,8 +125,8 @@ export async function prepareRelay(settings = "") {
       };
       const late = setTimeout(() => {
         listeners.delete(look);
-        giveUp("was waited for 25 seconds");
-      }, 25_000);
+        giveUp(`was waited for ${seconds} seconds`);
+      }, seconds * 1000);
       listeners.add(look);
       look();
       return promise;
@@ -133,12 +134,14 @@ export async function prepareRelay(settings = "") {
     signal: (signal) => {
       child?.kill(signal);
     },
+    environment: {},
     ended: Promise.resolve({ status: null, signal: null }),
     configure: (changed) => writeFile(relay.config, configuration(folder, changed)),
     start: async () => {
       log = "";
       const started = spawn(process.execPath, [program, "serve", "--config", relay.config], {
         cwd: folder,
+        env: { ...process.env, ...relay.environment },
         stdio: ["ignore", "pipe", "pipe"],
       });
       child = started;

@@ -4,6 +4,7 @@
  */
 import fc from "fast-check";
 import { spoken } from "../dialogues/spoken.ts";
+import { lines, messages } from "../tools/long-forms.ts";
 
 /** Stands wherever a client tries to write a line, a field or a tag that is ours to write. */
 export const mark = "FORGED";
@@ -77,6 +78,17 @@ const tokens: readonly string[] = [
   ],
 ];
 
+/** Up to 128 KiB of one form: a line of a client, or what a message is. */
+const long: fc.Arbitrary<Buffer> = fc
+  .tuple(
+    fc.constantFrom(
+      ...Object.values(lines).map((line) => (octets: number) => `${line(octets)}\r\n`),
+      ...Object.values(messages),
+    ),
+    fc.integer({ min: 6, max: 17 }),
+  )
+  .map(([form, size]) => Buffer.from(form(2 ** size)));
+
 /** One change of the octets. */
 type Change = (octets: Buffer) => Buffer;
 
@@ -107,6 +119,7 @@ const changes: fc.Arbitrary<Change> = fc.oneof(
     weight: 1,
     arbitrary: fc.tuple(place, fc.constantFrom(...spoken)).map(([where, other]) => put(where, other)),
   },
+  { weight: 1, arbitrary: fc.tuple(place, long).map(([where, form]) => put(where, form)) },
 );
 
 function put(where: number, given: Buffer | Uint8Array | string): Change {
@@ -157,7 +170,10 @@ export const conversation: fc.Arbitrary<Conversation> = fc
     ),
     begin: fc.constantFrom("", login, `${login}${mail}`, `${login}${mail}\r\nshort\r\n.\r\n`),
     isBeginKept: fc.boolean(),
-    parts: fc.array(fc.constantFrom(...spoken), { minLength: 1, maxLength: 3 }),
+    parts: fc.array(
+      fc.oneof({ weight: 5, arbitrary: fc.constantFrom(...spoken) }, { weight: 1, arbitrary: long }),
+      { minLength: 1, maxLength: 3 },
+    ),
     changed: fc.array(changes, { maxLength: 12 }),
     piece: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 20_000 })),
     end: fc.oneof(

@@ -10,6 +10,8 @@ import bcrypt from "bcryptjs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { prepareRelay, type Relay } from "../../demo/relay.mjs";
+import { freePort } from "../tools/port.mjs";
+import { bound, costliestStandstill, feelPulse } from "../tools/pulse.ts";
 import { until } from "../tools/until.ts";
 import { converse } from "./client.ts";
 import { conversation, mark } from "./mutation.ts";
@@ -23,10 +25,10 @@ const clients = 12;
 /** Of one client, what the log keeps is bounded; of all together, what the process keeps must be. In MiB. */
 const growth = 40;
 
-const settings = `[listen]
+const settings = (http: number): string => `[listen]
 submission = ["127.0.0.1:0"]
 submissions = ["127.0.0.1:0"]
-http = ""
+http = "127.0.0.1:${String(http)}"
 [limits]
 message-size = "100K"
 messages-per-hour = 1000000
@@ -45,11 +47,13 @@ const received =
 test(`anything may come for ${minutes} minutes (seed ${seed})`, {
   timeout: minutes * 60_000 + 180_000,
 }, async () => {
-  const relay = await prepareRelay(settings);
+  const http = await freePort();
+  const relay = await prepareRelay(settings(http));
   try {
     await known(relay);
     await relay.start();
     const watch = watchOf(relay);
+    const pulse = feelPulse(() => ({ submission: relay.submission, http }));
     const end = Date.now() + minutes * 60_000;
     const inspecting = (async () => {
       while (Date.now() < end) {
@@ -59,6 +63,7 @@ test(`anything may come for ${minutes} minutes (seed ${seed})`, {
     })();
     const checks = Array.from({ length: clients }, (_, number) => knock(relay, watch, seed + number, end));
     await Promise.all([inspecting, ...checks]);
+    const { greetings, metrics, slowest } = await pulse.stop();
     await until("all sessions to end", async () => {
       const text = relay.log();
       const [came, went] = [/: connect from /g, /: disconnect from /g].map(
@@ -69,6 +74,14 @@ test(`anything may come for ${minutes} minutes (seed ${seed})`, {
     await until("the spool to be empty", async () => ((await left(relay)) === 0 ? true : undefined));
     await watch.inspect();
     watch.report();
+    const standstill = costliestStandstill(relay.log());
+    process.stderr.write(
+      `${String(greetings)} greetings, ${String(metrics)} metrics, the slowest after ${slowest.toFixed(0)} ms; ` +
+        `standstills took up to ${String(standstill)} s of the processor\n`,
+    );
+    expect(Math.min(greetings, metrics)).toBeGreaterThan(0);
+    expect(slowest, "milliseconds of the slowest answer").toBeLessThan(bound);
+    expect(standstill * 1_000, "milliseconds of processor time of a standstill").toBeLessThan(bound);
   } finally {
     await relay.stop();
   }

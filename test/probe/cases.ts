@@ -113,6 +113,7 @@ export function masked(text: string, places: Readonly<Record<string, string>>): 
     )
     .replace(/response in \d+\.\d{3}s/g, "response in FRACTION")
     .replace(/response in \d+s/g, "response in WHOLE")
+    .replace(/Temporary failure in name resolution|Name or service not known/g, "NO ADDRESS") // the first offline
     .replace(/AUTH SCRAM-SHA-256 biws\S+|cj13\S+/g, "AUTH SCRAM-SHA-256 NONCE")
     .replace(/MIME_BOUNDARY_\d+_\d+/g, "MIME_BOUNDARY");
 }

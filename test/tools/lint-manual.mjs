@@ -19,8 +19,8 @@ if (lint.error === undefined) {
   process.exitCode = lint.status === 0 && pages.length > 0 ? 0 : 1;
 } else {
   const required = process.env["TPA_SUBMIT_INTEROP"] === "required";
-  process.stderr.write(
-    `*** ${required ? "FAILED" : "SKIPPED"}, manual pages not checked: ${lint.error.message} ***\n`,
-  );
+  const isMissing = "code" in lint.error && lint.error.code === "ENOENT";
+  const why = isMissing ? "mandoc is not installed" : lint.error.message;
+  process.stderr.write(`*** ${required ? "FAILED" : "SKIPPED"}, manual pages not checked: ${why} ***\n`);
   process.exitCode = required ? 1 : 0;
 }

@@ -39,6 +39,8 @@ export async function meddle(pid: number, meddling: Meddling): Promise<() => Pro
   if (!(await attached)) throw new Error(`strace could not be used: ${said.trim()}`);
   return async () => {
     child.kill("SIGTERM"); // it lets go of the process
+    const hurry = setTimeout(() => child.kill("SIGKILL"), 10_000); // then the kernel does
     await gone;
+    clearTimeout(hurry);
   };
 }

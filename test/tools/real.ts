@@ -67,6 +67,21 @@ const features: Readonly<Record<string, Feature>> = {
     from: "fail2ban",
     isThere: () => pathOf("fail2ban-regex") !== undefined && isFile("/etc/fail2ban/filter.d/postfix.conf"),
   },
+  faketime: {
+    from: "libfaketime",
+    isThere: () => {
+      const library = faketimeLibrary();
+      if (library === undefined) return false;
+      const environment = { ...process.env, LD_PRELOAD: library, FAKETIME: "-1d" };
+      const { stdout } = spawnSync(process.execPath, ["-p", "Date.now()"], {
+        env: environment,
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+        timeout: 10_000,
+      });
+      return stdout.trim() !== "" && Date.now() - Number(stdout) > 80_000_000; // a day has 86 400 000 ms
+    },
+  },
   "git send-email": {
     from: "git-email, libauthen-sasl-perl and libio-socket-ssl-perl",
     isThere: () =>
@@ -97,8 +112,36 @@ const features: Readonly<Record<string, Feature>> = {
   },
 };
 
+/** The packages of programs that are called otherwise. */
+const packages: Readonly<Record<string, string>> = {
+  dig: "bind9-dnsutils",
+  doveadm: "dovecot-core",
+  exim4: "exim4-daemon-light",
+  "fail2ban-regex": "fail2ban",
+  icinga2: "icinga2-bin",
+  keymgr: "knot",
+  knotd: "knot",
+  ldapmodify: "ldap-utils",
+  ldapsearch: "ldap-utils",
+  postmap: "postfix",
+  promtool: "prometheus",
+  script: "bsdutils",
+  slapadd: "slapd",
+  "smtp-sink": "postfix",
+  smtpd: "opensmtpd",
+  "systemd-analyze": "systemd",
+  "systemd-notify": "systemd",
+  unshare: "util-linux",
+};
+
 /** The stock program of mtail for Postfix's log lines. */
 export const mtailsPostfix = "/usr/share/doc/mtail/examples/postfix.mtail";
+
+/** What sets the clock of programs with threads, as Node.js is, where it is preloaded. */
+export const faketimeLibrary = (): string | undefined =>
+  ["/usr/lib", "/usr/lib64", ...inside("/usr/lib")]
+    .map((folder) => join(folder, "faketime/libfaketimeMT.so.1"))
+    .find(isFile);
 
 /** Each is asked once. */
 const met = new Map<string, boolean>();
@@ -115,8 +158,8 @@ export function isMet(need: string): boolean {
 }
 
 const said = (need: string): string => {
-  const from = features[need]?.from;
-  return from === undefined || from === need ? need : `${need} (${from})`;
+  const from = features[need]?.from ?? packages[need];
+  return from === undefined || from === need ? need : `${need} (Debian: ${from})`;
 };
 
 /** What `program` says; nothing where it is not there or fails. */

@@ -14,3 +14,21 @@ export async function until<Found>(
     await pause(20);
   }
 }
+
+/** As `promise`; rejects, naming `what`, when it takes longer than so many milliseconds. */
+export async function within<Value>(
+  what: string,
+  milliseconds: number,
+  promise: Promise<Value>,
+): Promise<Value> {
+  let late: NodeJS.Timeout | undefined;
+  const bell = new Promise<never>((_, reject) => {
+    const why = `waited for ${what} for ${String(milliseconds / 1_000)} seconds`;
+    late = setTimeout(() => reject(new Error(why)), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, bell]);
+  } finally {
+    clearTimeout(late);
+  }
+}

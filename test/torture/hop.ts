@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
+import { longForm } from "../tools/long-forms.ts";
 import type { Chance } from "./chance.ts";
 import { isWhole, nobody, tokenIn, toldAbout } from "./letter.ts";
 import type { Taken, Told } from "./story.ts";
@@ -29,6 +30,8 @@ export interface Hop {
   readonly happened: ReadonlyMap<string, number>;
   /** Percent of stages that go wrong from now on. */
   mood(share: number): void;
+  /** Serves somebody who came by another door. */
+  serve(socket: Socket): void;
   close(): Promise<void>;
 }
 
@@ -40,6 +43,8 @@ const welcome: Readonly<Record<Stage, string>> = {
   DATA: "354 go ahead",
   end: "250 2.0.0 taken",
 };
+
+const sevenBit = welcome.EHLO.replace("250-8BITMIME\r\n", "");
 
 /** `now` in milliseconds. */
 export async function startHop(chance: Chance, now: () => number): Promise<Hop> {
@@ -67,6 +72,7 @@ export async function startHop(chance: Chance, now: () => number): Promise<Hop> 
     const say = (line: string): void => void socket.write(`${line}\r\n`);
 
     function take(text: string, answered: number | undefined): void {
+      if (text.includes(longForm)) return; // of no client that keeps a ledger
       const token = tokenIn(text) ?? "a message without a token";
       if (sender === "<>") {
         for (const recipient of toldAbout(text)) told.push({ token, recipient, at: begun });
@@ -119,7 +125,8 @@ export async function startHop(chance: Chance, now: () => number): Promise<Hop> 
 
     function answer(stage: Stage, text = ""): boolean {
       const fault = faultAt(stage);
-      if (fault === undefined) say(welcome[stage]);
+      // Every second session has no 8BITMIME, and what has 8 bits is made over for it.
+      if (fault === undefined) say(stage === "EHLO" && chance.percent(50) ? sevenBit : welcome[stage]);
       else act(fault, text);
       return fault === undefined;
     }
@@ -191,6 +198,7 @@ export async function startHop(chance: Chance, now: () => number): Promise<Hop> 
     taken,
     told,
     happened,
+    serve,
     mood(next) {
       share = next;
     },

@@ -1,37 +1,61 @@
 /**
- * The real program among killings, moody next hops, refusing disks and operators, with a ledger of every 250. In the gate
- * for seconds; for longer:
+ * The real program among killings, moody next hops, hanging ones, refusing disks, operators, a clock that jumps by an hour
+ * and strangers who write at great length, with a ledger of every 250 and a watch on whether it answers. In the gate for
+ * seconds; for longer:
  *     npm run torture                                  5 minutes
  *     TPA_SUBMIT_TORTURE_MINUTES=30 TPA_SUBMIT_TORTURE_SEED=1 npm run torture
  * A seed gives the same choices again, though not the same moments.
  */
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { prepareRelay, type Relay } from "../../demo/relay.mjs";
 import { careBeside } from "../../src/server/spool/care.ts";
+import { greet, note, submitAlone } from "../commands/serve/conversation.ts";
+import { longForm } from "../tools/long-forms.ts";
 import { freePort } from "../tools/port.mjs";
+import { bound, costliestStandstill, type Doors, feelPulse, type Pulse } from "../tools/pulse.ts";
 import { real } from "../tools/real.ts";
-import { until } from "../tools/until.ts";
+import { until, within } from "../tools/until.ts";
 import { type Chance, chanceFrom } from "./chance.ts";
 import { arrive, post } from "./client.ts";
+import { type Clock, settableClock } from "./clock.ts";
 import { type Disk, prepareDisk } from "./disk.ts";
 import { type Hop, startHop } from "./hop.ts";
 import { letter, nobody } from "./letter.ts";
 import { type Known, order } from "./operator.ts";
 import { judge, type Ordered, type Sent } from "./story.ts";
+import { intrude } from "./stranger.ts";
+import { type Swamp, startSwamp } from "./swamp.ts";
 
 const minutes = Number(process.env["TPA_SUBMIT_TORTURE_MINUTES"] ?? 0.2);
 const seed = Number(process.env["TPA_SUBMIT_TORTURE_SEED"] ?? Date.now() % 1_000_000);
 
 const clients = 6;
+const strangers = 2;
+
+/** Destinations that hang all the time. */
+const hanging = 200;
+
+/** Recipients of one letter to them at the end. */
+const together = 50;
+
+/** Milliseconds in which a letter is to reach a good destination while they hang; where it waits, it is for minutes. */
+const prompt = 5_000;
+
+/** Seconds by which the clock is set. */
+const hour = 3_600;
+
+/** Milliseconds in which every part ends when the run is over. The longest is a start on a disk that refused it before. */
+const patience = 90_000;
 
 /** Milliseconds between one and the next, at most. */
 const seldom = Math.min(9_000, minutes * 15_000);
 const pauses = { letter: 150, death: seldom, refusal: seldom, order: 3_000, mood: 4_000 };
 
 const strace = real("strace");
+const faketime = real("faketime");
 
 const now = (): number => performance.now();
 
@@ -41,6 +65,12 @@ interface Stage {
   readonly disk: Disk;
   readonly hop: Hop;
   readonly other: Hop;
+  /** Never in a mood. */
+  readonly good: Hop;
+  readonly swamp: Swamp;
+  /** Undefined where there is no libfaketime. */
+  readonly clock: Clock | undefined;
+  readonly doors: Doors;
   readonly sent: Sent[];
   readonly ordered: Ordered[];
   readonly deaths: number[];
@@ -49,42 +79,87 @@ interface Stage {
   /** The mail log of all lives of the relay before this one. */
   log: string;
   over: boolean;
+  /** What the end of the run says besides the ledgers: a line each. */
+  readonly remarks: string[];
 }
 
 test(`nothing promised is lost in ${String(minutes)} minutes of torture (seed ${String(seed)})`, {
-  timeout: minutes * 60_000 + 240_000,
+  timeout: minutes * 60_000 + 600_000, // every wait has a bound of its own, and a name
 }, async () => {
   const chance = chanceFrom(seed);
   const stage = await prepare(chance);
+  const pulse = feelPulse(() => stage.doors);
   try {
     await stage.relay.start();
-    const parts = [
-      ...Array.from({ length: clients }, (_, number) => client(stage, number, chance.fork())),
-      killer(stage, chance.fork()),
-      operator(stage, chance.fork()),
-      weather(stage, chance.fork()),
-    ];
-    const all = Promise.all(parts);
-    await Promise.race([all, pause(minutes * 60_000)]);
-    stage.over = true;
-    await all;
+    await endure(stage, [
+      ...Array.from({ length: clients }, (_, number): Part => {
+        return { name: `client ${String(number)}`, work: client(stage, number, chance.fork()) };
+      }),
+      { name: "killer", work: killer(stage, chance.fork()) },
+      { name: "operator", work: operator(stage, chance.fork()) },
+      { name: "weather", work: weather(stage, chance.fork()) },
+      ...Array.from({ length: strangers }, (_, number): Part => {
+        return { name: `stranger ${String(number)}`, work: stranger(stage, chance.fork()) };
+      }),
+      { name: "clockmaker", work: clockmaker(stage, chance.fork()) },
+    ]);
+    const delay = await throughSwamp(stage);
     const left = await settle(stage);
+    const slowest = await slowestOf(pulse, stage);
     report(stage);
     expect(left).toEqual([]);
+    expect(delay, "milliseconds to a good destination while others hang").toBeLessThan(prompt);
+    expect(slowest, "milliseconds of the slowest answer").toBeLessThan(bound);
+    const standstill = costliestStandstill(stage.log) * 1_000;
+    expect(standstill, "milliseconds of processor time of a standstill").toBeLessThan(bound);
+  } catch (error) {
+    process.stdout.write(`\n${[...stage.remarks, await stateOf(stage.relay)].join("\n")}`);
+    throw error;
   } finally {
+    await pulse.stop();
     await stage.relay.stop();
     await stage.disk.remove();
-    await Promise.all([stage.hop.close(), stage.other.close()]);
+    const { hop, other, good, swamp } = stage;
+    await Promise.all([hop, other, good, swamp].map((each) => each.close()));
   }
 });
+
+/** Somebody who goes on until the run is over. */
+interface Part {
+  readonly name: string;
+  readonly work: Promise<void>;
+}
+
+/** Lets all parts work for the minutes of the run, or until one fails. Rejects with what failed, and who did not end. */
+async function endure(stage: Stage, parts: readonly Part[]): Promise<void> {
+  const failed = Promise.all(parts.map(({ work }) => work)).catch(() => undefined);
+  await Promise.race([failed, pause(minutes * 60_000)]);
+  stage.over = true;
+  const ends = await Promise.allSettled(
+    parts.map(({ name, work }) => within(`the ${name} to end`, patience, work)),
+  );
+  const wrong = ends.flatMap((end): readonly unknown[] => (end.status === "rejected" ? [end.reason] : []));
+  if (wrong.length > 0) throw new AggregateError(wrong, wrong.map(String).join("\n"));
+}
+
+/** What the kernel and the log say of the relay, for whoever is to find out why it was waited for. */
+async function stateOf({ pid, log }: Relay): Promise<string> {
+  const status = await readFile(`/proc/${String(pid)}/status`, "utf8").catch(() => "State: gone");
+  const said = /^(?:State|Threads|TracerPid):.*$/gm;
+  const last = log().split("\n").slice(-40).join("\n");
+  return `process ${String(pid)}: ${(status.match(said) ?? []).join(", ")}; the log ends so:\n${last}\n`;
+}
 
 async function prepare(chance: Chance): Promise<Stage> {
   const disk = await prepareDisk(strace);
   const [hop, other] = [await startHop(chance.fork(), now), await startHop(chance.fork(), now)];
+  const good = await startHop(chance.fork(), now);
+  const swamp = await startSwamp(hanging, hop);
+  const doors = { submission: await freePort(), http: await freePort() };
   const relay = await prepareRelay(`[listen]
-submission = ["127.0.0.1:${String(await freePort())}"]
+submission = ["127.0.0.1:${String(doors.submission)}"]
 submissions = ["127.0.0.1:${String(await freePort())}"]
-http = ""
+http = "127.0.0.1:${String(doors.http)}"
 [spool]
 directory = "${disk.spool}"
 warn-after = ""
@@ -93,18 +168,29 @@ reserve-inodes = 50
 [delivery]
 relay = "smtp://127.0.0.1:${String(hop.port)}"
 retry-first = "1s"
-retry-longest = "4s"`);
+retry-longest = "4s"
+[[route]]
+to = ["good.example.com"]
+relay = "smtp://127.0.0.1:${String(good.port)}"
+${swamp.routes}`);
+  const clock = faketime ? await settableClock(relay.folder) : undefined;
+  if (clock !== undefined) relay.environment = { ...clock.environment };
   return {
     relay,
     disk,
     hop,
     other,
+    good,
+    swamp,
+    clock,
+    doors,
     sent: [],
     ordered: [],
     deaths: [],
     counts: new Map(),
     log: "",
     over: false,
+    remarks: [],
   };
 }
 
@@ -114,6 +200,7 @@ function count({ counts }: Stage, name: string): void {
 
 /** Letter after letter, in session after session. */
 async function client(stage: Stage, number: number, chance: Chance): Promise<void> {
+  const swamp = stage.swamp.domains;
   for (let count_ = 0; !stage.over; ) {
     const talk = await arrive(stage.relay, chance).catch(() => undefined);
     if (talk === undefined) {
@@ -122,13 +209,15 @@ async function client(stage: Stage, number: number, chance: Chance): Promise<voi
     }
     for (let more = 1 + chance.below(20); more > 0 && !stage.over; more -= 1) {
       const token = `torture-${number.toString(36)}x${seed.toString(36)}-${String(count_++)}`;
-      const recipients = Array.from(
-        { length: 1 + chance.below(3) },
-        (_, index) => `${chance.percent(8) ? nobody : "w"}${String(index)}@example.net`,
-      );
+      // What goes to a host that hangs stays to the end: little of it, and short, or the disk is full of nothing else.
+      const stuck = chance.percent(3);
+      const recipients = Array.from({ length: 1 + chance.below(3) }, (_, index) => {
+        const domain = stuck ? swamp[chance.below(swamp.length)] : "example.net";
+        return `${chance.percent(8) ? nobody : "w"}${String(index)}@${domain ?? ""}`;
+      });
       const { sent, code } = await post(
         talk,
-        letter(token, recipients, chance.below(chance.percent(5) ? 9_000 : 60)),
+        letter(token, recipients, chance.below(!stuck && chance.percent(3) ? 9_000 : 60)),
         chance,
       );
       stage.sent.push(sent);
@@ -141,28 +230,34 @@ async function client(stage: Stage, number: number, chance: Chance): Promise<voi
   }
 }
 
-/** Kills the relay and starts it again. */
+/** Kills the relay and starts it again; also where it ended by itself, because the disk refused it an fsync. */
 async function killer(stage: Stage, chance: Chance): Promise<void> {
   const { relay } = stage;
   while (!stage.over) {
-    await pause(500 + chance.below(pauses.death));
+    await Promise.race([pause(500 + chance.below(pauses.death)), relay.ended]);
+    count(stage, (await hasEnded(relay)) ? "ends by itself" : "deaths");
     relay.signal("SIGKILL");
-    await relay.ended;
-    stage.deaths.push(now());
-    stage.log += relay.log();
-    count(stage, "deaths");
+    await within("the end of what was killed", 20_000, relay.ended);
+    bury(stage);
     await pause(chance.below(300));
     await alive(stage);
   }
 }
 
+const hasEnded = ({ ended }: Relay): Promise<boolean> =>
+  Promise.race([ended.then(() => true), pause(0, false)]);
+
+/** Writes down that the relay has ended, and what it logged. */
+function bury(stage: Stage): void {
+  stage.deaths.push(now());
+  stage.log += stage.relay.log();
+}
+
 /** Starts it where it has ended by itself, as it does when the disk refuses it an fsync; systemd would. */
 async function again(stage: Stage): Promise<void> {
-  const { relay } = stage;
-  if (!(await Promise.race([relay.ended.then(() => true), pause(0, false)]))) return;
-  stage.deaths.push(now());
-  stage.log += relay.log();
+  if (!(await hasEnded(stage.relay))) return;
   count(stage, "ends by itself");
+  bury(stage);
   await alive(stage);
 }
 
@@ -197,6 +292,91 @@ async function weather(stage: Stage, chance: Chance): Promise<void> {
     }
   };
   await Promise.all([disk(), hops()]);
+}
+
+/** Visit after visit of somebody who writes at great length. */
+async function stranger(stage: Stage, chance: Chance): Promise<void> {
+  while (!stage.over) {
+    const what = await intrude(stage.relay, chance).catch(() => undefined); // the relay is dead
+    if (what !== undefined) count(stage, `at length, ${what}`);
+    await pause(chance.below(pauses.letter));
+  }
+}
+
+/** Sets the relay's clock an hour back, right, and an hour forth. */
+async function clockmaker(stage: Stage, chance: Chance): Promise<void> {
+  while (!stage.over && stage.clock !== undefined) {
+    await pause(500 + chance.below(seldom));
+    const hours = chance.one([-1, -1, 0, 1]);
+    await stage.clock.set(hours * hour);
+    count(stage, `clock: ${String(hours)} h`);
+  }
+}
+
+/**
+ * While all of the hanging destinations are waited for, a letter to a good one goes out. Resolves to the milliseconds
+ * that it took.
+ */
+async function throughSwamp(stage: Stage): Promise<number> {
+  const { disk, hop, other, good, swamp, clock, remarks } = stage;
+  await disk.heal();
+  await clock?.set(-hour); // from the last hour, in which nothing may be waited for
+  for (const each of [hop, other]) each.mood(0);
+  for (let first = 0; first < swamp.domains.length; first += together) {
+    const to = swamp.domains.slice(first, first + together).map((domain) => `long@${domain}`);
+    await submitted(stage, note(longForm), to);
+  }
+  await until("all that hang to be asked", async () => {
+    await again(stage);
+    return swamp.waited() === hanging ? true : undefined;
+  });
+  const begun = now();
+  const token = "torture-swamp-0";
+  const recipients = ["w0@good.example.com"];
+  const id = await submitted(stage, letter(token, recipients, 3).text, recipients);
+  stage.sent.push({ token, recipients, outcome: "promised", id });
+  await until("a letter through the swamp", async () => {
+    await again(stage);
+    return good.taken.find((one) => one.token === token);
+  });
+  const delay = now() - begun;
+  const queued = (await readdir(join(disk.spool, "queue"))).length;
+  remarks.push(
+    `${String(hanging)} destinations hang, ${String(queued)} messages wait: a good one has its letter after ${delay.toFixed(0)} ms`,
+  );
+  return delay;
+}
+
+/**
+ * Hands a message over: again where the disk is still full of what waits, or where the relay is about to end because of
+ * what the disk refused before. Resolves to its ID.
+ */
+async function submitted(stage: Stage, message: string, to: readonly string[]): Promise<string> {
+  const { relay } = stage;
+  for (const end = now() + 90_000; ; await pause(100)) {
+    await again(stage);
+    try {
+      return await within("a message in fair weather", 60_000, submitAlone(relay, message, { to }));
+    } catch (error) {
+      const why = /said: (?:4\d\d|nothing)|ECONN\w+/.exec(String(error))?.[0];
+      if (why === undefined || now() > end) throw error;
+      count(stage, `in fair weather, ${why}`);
+    }
+  }
+}
+
+/** Of all answers of the relay; and of a few that it gave with nothing to do, to compare. */
+async function slowestOf(pulse: Pulse, { relay, remarks }: Stage): Promise<number> {
+  const { greetings, metrics, slowest } = await pulse.stop();
+  expect(Math.min(greetings, metrics)).toBeGreaterThan(0);
+  const begun = now();
+  (await greet(relay)).close();
+  const calm = now() - begun;
+  remarks.push(
+    `${String(greetings)} greetings, ${String(metrics)} metrics, the slowest after ${slowest.toFixed(0)} ms; ` +
+      `a whole greeting in peace: ${calm.toFixed(0)} ms`,
+  );
+  return slowest;
 }
 
 /** A process that dies meanwhile cannot be refused anything by strace. */
@@ -261,25 +441,19 @@ async function knownIn({ sent, disk }: Stage): Promise<readonly Known[]> {
 
 /** Fair weather until everything has gone its way. Resolves to what has not, and to what is damaged. */
 async function settle(stage: Stage): Promise<readonly string[]> {
-  const { relay, disk, hop, other } = stage;
-  await disk.heal();
-  await again(stage);
-  for (const each of [hop, other]) each.mood(0);
-  const left = await knownIn(stage);
-  if (left.length > 0) stage.ordered.push(...(await order(relay, "release", left, now)));
+  const { relay, disk, swamp, remarks } = stage;
+  swamp.drain();
   const queued = (): Promise<readonly string[]> => readdir(join(disk.spool, "queue"));
   for (let tries = 0; tries < 4; tries += 1) {
     await again(stage);
+    const left = await knownIn(stage);
+    if (left.length > 0)
+      stage.ordered.push(...(await within("a release", patience, order(relay, "release", left, now))));
     const emptied = until("an empty queue", async () => ((await queued()).length === 0 ? true : undefined));
     if (await emptied.catch(() => false)) break; // said four times, for a queue that a torture has filled
   }
   const waits = await queued();
-  if (waits.length > 0) {
-    const last = relay.log().split("\n").slice(-40).join("\n");
-    process.stdout.write(
-      `\n${String(waits.length)} messages did not leave the queue; the log ends so:\n${last}\n`,
-    );
-  }
+  if (waits.length > 0) remarks.push(`${String(waits.length)} messages did not leave the queue`);
   const damage: string[] = [];
   for await (const { fault } of (await careBeside(disk.spool)).damage([])) damage.push(fault);
   stage.log += relay.log();
@@ -288,13 +462,13 @@ async function settle(stage: Stage): Promise<readonly string[]> {
 
 /** Tells the figures, and fails where the relay did. */
 function report(stage: Stage): void {
-  const { hop, other, sent, ordered, deaths, counts, log } = stage;
+  const { hop, other, good, sent, ordered, deaths, counts, log } = stage;
   const refused = new Set(
     [...log.matchAll(/ ([0-9A-F]{12}): the spool cannot be written/g)].map(([, id]) => id),
   );
   const named = [...log.matchAll(/ ([0-9A-F]{12}): message-id=<(torture-[^@]+)@/g)];
   const troubled = new Set(named.flatMap(([, id, token = ""]) => (refused.has(id) ? [token] : [])));
-  const taken = [...hop.taken, ...other.taken];
+  const taken = [...hop.taken, ...other.taken, ...good.taken];
   const told = [...hop.told, ...other.told];
   const found = judge({ sent, taken, told, ordered, deaths, troubled });
   const ledgers = [counts, hop.happened, other.happened];
@@ -310,6 +484,7 @@ taken though nobody heard 250: ${String(found.unheard)}
 again after a crash: ${String(found.afterCrash)}, ${share(found.afterCrash)}; per crash ${(found.afterCrash / Math.max(1, deaths.length)).toFixed(2)}
 again after a hop that did not answer: ${String(found.afterSilence)}, ${share(found.afterSilence)}
 reports again: ${String(found.toldAgain)}
+${stage.remarks.join("\n")}
 wrong: ${String(found.wrong.length)}
 `);
   expect(found.wrong).toEqual([]);

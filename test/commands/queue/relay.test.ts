@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { type Relay, startRelay } from "../../../demo/relay.mjs";
+import { asRoot } from "../../tools/as-root.ts";
 import { copyElsewhere, type Elsewhere } from "../../tools/elsewhere.ts";
 import { until } from "../../tools/until.ts";
 import { note, submitAlone } from "../serve/conversation.ts";
@@ -180,7 +181,7 @@ test("keeps the socket to its owner and group, replaces one that a killed relay 
   await expect(stat(socket)).rejects.toThrow("ENOENT");
 });
 
-test.runIf(process.getuid?.() === 0)(
+test.runIf(asRoot("run the program as another user, of a group"))(
   "takes orders of who is in the socket's group only, and of nobody else",
   async () => {
     const socket = join(relay.folder, "run/control");

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest"
 import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
 import { openSpool } from "../../../src/server/spool/spool.ts";
 import { put } from "../../server/delivery/office.ts";
+import { asRoot } from "../../tools/as-root.ts";
 import { copyElsewhere } from "../../tools/elsewhere.ts";
 import { real } from "../../tools/real.ts";
 import { authPlain, greet } from "../serve/conversation.ts";
@@ -96,7 +97,7 @@ test("says so where there is no spool, and makes none", async () => {
   await expect(stat(spool)).rejects.toThrow("ENOENT");
 });
 
-test.runIf(process.getuid?.() === 0)(
+test.runIf(asRoot("work as another user's spool wants it"))(
   "works as the spool's owner when root runs it, so that the relay can read it",
   async () => {
     await filled({});
@@ -118,7 +119,7 @@ test.runIf(process.getuid?.() === 0)(
   },
 );
 
-test.runIf(process.getuid?.() === 0)("tells who may not that they may not", async () => {
+test.runIf(asRoot("run the program as another user"))("tells who may not that they may not", async () => {
   await filled({});
   await chmod(relay.folder, 0o755);
   const theirs = await copyElsewhere();

@@ -155,7 +155,7 @@ describe("a client", () => {
     await talk.say("RCPT TO:<x@example.net>");
     const said = await talk.say("DATA");
     expect(said).toMatch(/^45[12] 4\.3\.[01] /);
-    expect(relay.log()).toMatch(/message from unknown\[127\.0\.0\.1\] could not be stored: /);
+    await relay.logged(/message from unknown\[127\.0\.0\.1\] could not be stored: /);
     await rm(messages);
     await rename(`${messages}.away`, messages);
     await talk.say("RSET");

@@ -7,7 +7,6 @@ import { chainOf, isUsable, matchesTlsa } from "../../../src/server/delivery/tls
 import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { clientCertificate } from "../../tools/client-certificate.ts";
-import { real } from "../../tools/real.ts";
 
 const hour = 3_600_000;
 
@@ -22,7 +21,7 @@ const digestOf = (octets: Uint8Array, name = "sha256"): Buffer => createHash(nam
 const keyOf = ({ publicKey }: X509Certificate): Buffer =>
   Buffer.from(publicKey.export({ type: "spki", format: "der" }));
 
-describe.skipIf(!real("openssl"))("TLSA records", () => {
+describe("TLSA records", () => {
   const authority = selfSigned(["a certificate authority"]);
   const below = clientCertificate(authority, ["DNS:intermediate.example.net"]);
   const host = clientCertificate(below, ["DNS:mx.example.net", "DNS:*.wild.example.net"], "serverAuth");

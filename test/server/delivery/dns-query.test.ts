@@ -177,7 +177,9 @@ describe("a name server that", () => {
 test("an answer that comes octet by octet over TCP is put together once, however long it is", () => {
   const message = Buffer.alloc(0xffff, "x");
   const join = vi.spyOn(Buffer, "concat");
-  onTestFinished(() => void join.mockRestore());
+  onTestFinished(() => {
+    join.mockRestore();
+  });
   const whole = messageReader();
   const found: (Buffer | undefined)[] = [];
   for (const octet of [0xff, 0xff, ...message]) found.push(whole(Buffer.of(octet)));

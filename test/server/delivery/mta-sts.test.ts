@@ -17,7 +17,6 @@ import { fetchingFrom } from "../../../src/server/delivery/tls/sts-fetch.ts";
 import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
 import { close, type Script } from "../../tools/fakeserver.ts";
-import { real } from "../../tools/real.ts";
 import { server } from "./hosts.ts";
 import { letter, recipient, replies, terms } from "./letters.ts";
 
@@ -25,7 +24,7 @@ const day = 86_400_000;
 const policyOf = (more = ""): string =>
   `version: STSv1\nmode: enforce\nmx: mx.example.net\nmax_age: 604800\n${more}`;
 
-describe.skipIf(!real("openssl"))("MTA-STS", () => {
+describe("MTA-STS", () => {
   let pair: SelfSigned;
   let other: SelfSigned;
   beforeAll(() => {

@@ -145,7 +145,7 @@ export async function put(spool: Spool, more: Partial<Envelope> = {}, text = mes
 
 /** Waits until the log has a line with `words`. */
 export function logged({ lines }: Office, words: string | RegExp): Promise<void> {
-  return vi.waitFor(() => expect(lines.join("\n")).toMatch(words), 5000);
+  return vi.waitFor(() => expect(lines.join("\n")).toMatch(words), 60_000);
 }
 
 /** `wrap` may make the spool fail; `before` puts something into it first. */

@@ -13,7 +13,6 @@ import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
 import { close, type FakeServer, type Script } from "../../tools/fakeserver.ts";
-import { real } from "../../tools/real.ts";
 import { server } from "./hosts.ts";
 import { letter, replies, terms } from "./letters.ts";
 
@@ -76,7 +75,7 @@ describe("hosts for a message", () => {
   });
 });
 
-describe.skipIf(!real("openssl"))("a message", () => {
+describe("a message", () => {
   let pair: SelfSigned;
   let other: SelfSigned;
   beforeAll(() => {

@@ -7,7 +7,6 @@ import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
 import { type Entry, logTo } from "../../../src/server/log/log.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { close, type Options, type Script, silence } from "../../tools/fakeserver.ts";
-import { real } from "../../tools/real.ts";
 import { deliver, impatient, server } from "./hosts.ts";
 import { letter, replies } from "./letters.ts";
 
@@ -19,7 +18,7 @@ function recordOf(pem: string): Tlsa {
   return { usage: 3, selector: 0, matching: 1, data };
 }
 
-describe.skipIf(!real("openssl"))("TLS", () => {
+describe("TLS", () => {
   const pair = selfSigned(["localhost"]);
   const other = selfSigned(["other.example.net"]);
   const tls = createSecureContext(pair);

@@ -43,7 +43,7 @@ describe("a message", () => {
       at.clock.turn(delay * minute);
     }
     expect(at.scheduler.waiting()).toEqual({ messages: 1, held: 0, oldest: accepted });
-    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 5 }), 5000);
+    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 5 }), 60_000);
     at.carrier.answers = {};
     at.clock.turn(80 * minute);
     await logged(at, `${id}: removed`);
@@ -75,7 +75,7 @@ describe("a message", () => {
         if ("damaged" in read) return undefined;
         expect(read.due).toBeGreaterThan(at.clock.now());
         return read.due;
-      }, 5000);
+      }, 60_000);
       if (due === undefined) break;
       at.clock.turn(due - at.clock.now());
     }
@@ -146,7 +146,7 @@ describe("a message to several destinations", () => {
       "c@example.net": "451 4.3.0 later",
     };
     const { id } = await at.submit({ recipients });
-    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 1 }), 5000);
+    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 1 }), 60_000);
     at.carrier.answers = {};
     at.clock.turn(patience.first);
     await logged(at, `${id}: removed`);
@@ -186,12 +186,12 @@ describe("a next hop that has the whole message and breaks off", () => {
   test("may have a copy of each attempt: the report of delay counts them", async () => {
     const at = await breaking();
     const { id } = await at.submit();
-    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 1 }), 5000);
+    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 1 }), 60_000);
     at.clock.turn(patience.first);
-    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 2 }), 5000);
+    await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 2 }), 60_000);
     at.clock.turn(240 * 60_000);
     await logged(at, `${id}: sender delay notification`);
-    await vi.waitFor(() => expect(at.carrier.carried.some(({ text }) => text.includes(id))).toBe(true), 5000);
+    await vi.waitFor(() => expect(at.carrier.carried.some(({ text }) => text.includes(id))).toBe(true), 60_000);
     const report = at.carrier.carried.find(({ text }) => text.includes(`X-Queue-ID: ${id}`));
     expect(report?.text).toMatch(/^X-Possible-Copies: 3\r$/m);
     expect(report?.text).toContain("had the whole message 3 times");
@@ -217,7 +217,7 @@ describe("a sender who asked for it", () => {
       recipients: [recipient("a@example.net", { notify: ["SUCCESS"] })],
     });
     await logged(at, `${id}: removed`);
-    await vi.waitFor(() => expect(at.carrier.carried).toHaveLength(2), 5000);
+    await vi.waitFor(() => expect(at.carrier.carried).toHaveLength(2), 60_000);
     expect(at.carrier.carried[1]?.text).toMatch(
       /Original-Envelope-Id: E1\r\n[\s\S]*Action: relayed\r\nStatus: 2.0.0\r\n/,
     );
@@ -244,7 +244,7 @@ describe("many messages", () => {
     const envelopes: Envelope[] = [];
     for (const login of logins) envelopes.push(await put(at.spool, { login }));
     for (const one of envelopes) at.scheduler.wake(one);
-    await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]), 5000);
+    await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]), 60_000);
     expect(most).toBe(atOnce);
     const single = at.carrier.carried.findIndex(({ id }) => id === envelopes.at(-1)?.id);
     expect(single).toBeLessThan(2 * patience.concurrency);

@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Failure } from "../../../src/failure.ts";
 import { openSpool } from "../../../src/server/spool/spool.ts";
+import { asRoot } from "../../tools/as-root.ts";
 
 const victim = new URL("victim.mjs", import.meta.url).pathname;
 const now = (): number => Date.parse("2026-11-22T14:11:00.000Z");
@@ -91,7 +92,7 @@ describe("nobody else has a hand in a spool:", () => {
     expect((await refusal()).message).toMatch(/^\/spool\/queue: others may write into it/);
   });
 
-  it.skipIf(process.geteuid?.() !== 0)("a folder of another owner is not taken", async () => {
+  it.skipIf(!asRoot("give a folder to another user"))("a folder of another owner is not taken", async () => {
     await mkdir(directory);
     await chown(directory, 4711, 4711);
     expect((await refusal()).message).toMatch(

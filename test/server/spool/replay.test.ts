@@ -69,8 +69,8 @@ function leavingOut(name: string): Ahead {
     if (!call.startsWith("sync ")) return "go";
     const plain = call
       .replace(/^sync (?:\/srv\/spool\/(?=messages|drafts|queue|damaged)|\/srv\/(?=spool))?/, "")
-      .replace(/[0-9A-F]{12}/, "ID")
-      .replace(/[0-9a-f]{12}\./, "");
+      .replace(/(?<=\.)[0-9a-f]{12}\./, "") // a draft's; first, for it may be of digits alone
+      .replace(/[0-9A-F]{12}/, "ID");
     const time = (times.get(plain) ?? 0) + 1;
     times.set(plain, time);
     return name === (time === 1 ? plain : `${plain}, ${String(time)}`) ? "skip" : "go";

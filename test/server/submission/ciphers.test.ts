@@ -8,7 +8,7 @@ import { testContext } from "./test-listener.ts";
 
 const kinds = [
   ["ECDSA", selfSigned()],
-  ["RSA", selfSigned(["localhost"], 2, ["rsa:2048"])],
+  ["RSA", selfSigned(["localhost"], 2, "rsa")],
 ] as const;
 
 describe.each(kinds)("with a key for %s", (kind, pair) => {

@@ -36,8 +36,14 @@ export async function connect(
     line: () => incoming.line(),
     async startTls(options = {}) {
       incoming.stop();
-      const inner = connectTls({ socket, rejectUnauthorized: false, ...options });
+      const outer = socket;
+      const inner = connectTls({ socket: outer, rejectUnauthorized: false, ...options });
+      // Of what ended before, the inner one hears nothing.
+      const hungUp = (): void => void inner.destroy(new Error("hung up before TLS"));
+      if (outer.destroyed) process.nextTick(hungUp);
+      outer.once("close", hungUp);
       await once(inner, "secureConnect");
+      outer.off("close", hungUp);
       socket = inner;
       incoming = listenTo(inner);
     },

@@ -241,7 +241,7 @@ describe("a client that is slow", () => {
     timeouts.command = 100;
     expect(await ask(client, "DATA")).toMatch(/^354 /);
     expect(await trickled(client)).toBe("421 4.4.2 Timeout, closing the connection");
-    await vi.waitFor(() => expect(server.openDrafts()).toBe(0), 8_000);
+    await vi.waitFor(() => expect(server.openDrafts()).toBe(0), 60_000);
     expect(server.stored).toEqual([]);
     noBug(server);
   });

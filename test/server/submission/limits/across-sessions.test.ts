@@ -109,7 +109,9 @@ describe("wrong passwords", () => {
     expect(codes.filter((code) => code === "454")).toHaveLength(10);
   });
 
-  test("that are the same again and again cost no check, and after forty no answer but 454", async () => {
+  test("that are the same again and again cost no check, and after forty no answer but 454", {
+    timeout: 120_000,
+  }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "tpa-submit-guessing-"));
     const file = join(folder, "mail-passwords");
     await writeFile(file, "user1:{PLAIN}secret\nuser1:{PLAIN}geheim\nuser2:{PLAIN}secret\n");
