@@ -3,10 +3,16 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import type { Submission } from "../../src/server/submission/listener/listener.ts";
-import { senderPolicy } from "../../src/server/submission/policy.ts";
+import { senderPolicy } from "../../src/server/submission/sender-policy.ts";
+import type { SessionContext } from "../../src/server/submission/session.ts";
 import { connect } from "../server/submission/client.ts";
-import { type DiskFaults, type Door, openDoor, quotaOf, type Stored } from "../server/submission/door.ts";
+import {
+  type DiskFaults,
+  openTestListener,
+  quotaOf,
+  type Stored,
+  type TestListener,
+} from "../server/submission/test-listener.ts";
 import { type Dialogue, firstAmiss, type Mail, matches, parseDialogues, type Step } from "./dialogue.ts";
 import { type Transcript, transcribed } from "./transcript.ts";
 
@@ -34,22 +40,22 @@ function manners({ words }: Dialogue): readonly Manner[] {
 
 async function run(dialogue: Dialogue, manner: Manner, file: string): Promise<void> {
   const { words } = dialogue;
-  const door = await openDoor(words.has("secure") ? "smtps" : "submission", ...settings(dialogue));
-  const client = await connect(door.port, words.has("secure"));
+  const server = await openTestListener(words.has("secure") ? "smtps" : "submission", ...settings(dialogue));
+  const client = await connect(server.port, words.has("secure"));
   const transcript = transcribed(client);
   try {
     await begin(transcript, dialogue, file);
     await converse(transcript, dialogue.steps, manner, file);
   } finally {
     client.destroy();
-    await door.close();
+    await server.close();
   }
-  judge(dialogue, door, transcript, file);
+  judge(dialogue, server, transcript, file);
 }
 
 const every = ["CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"] as const;
 
-function settings({ settings: given }: Dialogue): [Partial<Submission>, DiskFaults] {
+function settings({ settings: given }: Dialogue): [Partial<SessionContext>, DiskFaults] {
   const number = (name: string): number => Number(given.get(name));
   const policy = given.get("policy");
   const faults = ["draft", "write", "accept"].filter((name) => given.has(name));
@@ -143,10 +149,10 @@ async function trickle(talk: Transcript, octets: Buffer): Promise<void> {
   talk.note("C", octets);
 }
 
-function judge({ mails, logs, at }: Dialogue, door: Door, talk: Transcript, file: string): void {
+function judge({ mails, logs, at }: Dialogue, server: TestListener, talk: Transcript, file: string): void {
   const where = `${file}${at}`;
-  const { stored, log } = door;
-  const open = door.openDrafts();
+  const { stored, log } = server;
+  const open = server.openDrafts();
   const texts = log.map(({ text }) => text);
   if (log.some(({ event }) => event === "bug"))
     throw talk.amiss(`${where}: expected no bug in the log`, texts);

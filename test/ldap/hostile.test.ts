@@ -5,7 +5,7 @@ import { collectAccounts } from "../../src/ldap/account.ts";
 import { aliasesText, passwordFile, proofread } from "../../src/ldap/contents.ts";
 import { equals, type LdapEntry, quoted } from "../../src/ldap/directory.ts";
 import { readAddress } from "../../src/ldap/socket.ts";
-import { parseAliases } from "../../src/server/submission/aliases.ts";
+import { parseAliases } from "../../src/server/submission/sender-policy.ts";
 import { hashes } from "./cases.ts";
 
 const reading = parseConfig('hostname = "mail.example.org"\ndomain = "example.org"\n', "standard");

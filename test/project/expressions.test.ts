@@ -35,8 +35,8 @@ const composed: Readonly<Record<string, string>> = {
   "probe/message.ts": "names between marks, in the operator's own message",
   "server/log/log.ts": "one character",
   "server/delivery/message/mime-parts.ts": "what it repeats ends where the next try could begin",
-  "server/submission/listener/proxy-header.ts": "a header of at most 107 octets",
-  "server/submission/sasl/scram.ts": "anchored, and a comma ends each part",
+  "server/submission/proxy-protocol.ts": "a header of at most 107 octets",
+  "server/submission/auth/scram.ts": "anchored, and a comma ends each part",
 };
 
 interface Found {

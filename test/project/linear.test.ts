@@ -19,16 +19,13 @@ import { readResponse } from "../../src/server/delivery/route/dns-message.ts";
 import { messageReader } from "../../src/server/delivery/route/dns-query.ts";
 import { policyId, readPolicy } from "../../src/server/delivery/tls/sts-policy.ts";
 import { logBug } from "../../src/server/log/log.ts";
-import { parseAliases } from "../../src/server/submission/aliases.ts";
-import { newJournal } from "../../src/server/submission/journal.ts";
-import { authorObjection } from "../../src/server/submission/message/author.ts";
-import { withAuthor } from "../../src/server/submission/message/completion.ts";
-import { fixHeader } from "../../src/server/submission/message/fixups.ts";
-import { readOpening } from "../../src/server/submission/message/opening.ts";
-import { signedIn } from "../../src/server/submission/message/signed.ts";
+import { scram } from "../../src/server/submission/auth/scram.ts";
+import { authorRefusal, completeAuthor } from "../../src/server/submission/header/author.ts";
+import { fixHeader, signedFields } from "../../src/server/submission/header/fixups.ts";
+import { readHeader } from "../../src/server/submission/header/reader.ts";
 import { mailParameters, rcptParameters, readParameters } from "../../src/server/submission/parameters.ts";
-import { senderPolicy } from "../../src/server/submission/policy.ts";
-import { scram } from "../../src/server/submission/sasl/scram.ts";
+import { parseAliases, senderPolicy } from "../../src/server/submission/sender-policy.ts";
+import { newSessionLog } from "../../src/server/submission/session-log.ts";
 import { pathFault, readPath } from "../../src/smtp/address.ts";
 import { anyReply } from "../../src/smtp/client/connection.ts";
 import { newDotStuffing } from "../../src/smtp/client/dots.ts";
@@ -50,7 +47,7 @@ type Work = () => unknown;
 const senders = senderPolicy("own", "example.org", new Map());
 const submitter = { login: "user1", sender: "user1@example.org", smtputf8: false };
 const supplies = { hostname: "relay.example.org", id: "A1", time: 0 };
-const journal = newJournal("submission", "192.0.2.1");
+const journal = newSessionLog("submission", "192.0.2.1");
 const ignoreFailure = (work: Work): unknown => {
   try {
     return work();
@@ -142,14 +139,14 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   "what is wrong with a path": (text) => pathFault(text),
   "the name in a field": (text) => readName(text),
   "a message ID": (text) => isMessageId(text),
-  "what is signed": (text) => signedIn(splitFields(`DKIM-Signature: ${text}\r\n`)),
-  "where a header begins": (text) => readOpening(`${text}\r\n`),
+  "what is signed": (text) => signedFields(splitFields(`DKIM-Signature: ${text}\r\n`)),
+  "where a header begins": (text) => readHeader(`${text}\r\n`),
   "what is mended in a header": (text) => fixHeader(splitFields(`${text}\r\n`), supplies),
-  "who is missing in a header": (text) => withAuthor(splitFields(`${text}\r\n`), submitter, senders),
-  "the log of commands": (text) => journal.heard(text),
+  "who is missing in a header": (text) => completeAuthor(splitFields(`${text}\r\n`), submitter, senders),
+  "the log of commands": (text) => journal.command(text),
   "an address list": (text) => readMailboxes(text),
   "a header": (text) => splitFields(text).map(fieldBody),
-  "the authors of a message": (text) => authorObjection(splitFields(`From: ${text}\r\n`), "user1", senders),
+  "the authors of a message": (text) => authorRefusal(splitFields(`From: ${text}\r\n`), "user1", senders),
   "a reply": (text) => parseReply(text),
   "the extensions of a server": (text) => keywordsIn(["250-x", text]),
   "a challenge": (text) =>
@@ -235,7 +232,7 @@ test.each([
 test("fifteen Resent-From fields of 64 KiB are refused before they are read", () => {
   const field = `Resent-From: ${"user1@example.org, ".repeat(3400)}user1@example.org\r\n`;
   const header = `From: user1@example.org\r\n${field.repeat(15)}`;
-  const said = authorObjection(splitFields(header), "user1", senders);
+  const said = authorRefusal(splitFields(header), "user1", senders);
   expect(said?.code).toBe(554);
   expect(said?.text).toContain("and may have 65536");
 });

@@ -1,7 +1,7 @@
 /** What people are told of the certificates in use: when they are read, when one is not whole, before one ends. */
 import type { Config } from "../../config/settings.ts";
 import { log } from "../../server/log/log.ts";
-import type { Certificate, Certificates } from "../../server/submission/listener/certificate.ts";
+import type { Certificate, Certificates } from "../../server/submission/certificate.ts";
 
 const day = 86_400_000;
 

@@ -11,7 +11,7 @@ import { requireShortPath } from "../../server/control/server.ts";
 import { newSessionPool } from "../../server/delivery/pool.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
 import { validating } from "../../server/delivery/route/validating.ts";
-import { readCertificate } from "../../server/submission/listener/certificate.ts";
+import { readCertificate } from "../../server/submission/certificate.ts";
 import { carrierFor } from "./carrier.ts";
 import { daysLeft, each } from "./certificates.ts";
 import { controlSocket } from "./control.ts";

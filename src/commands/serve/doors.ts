@@ -1,12 +1,9 @@
 /** All doors of the relay as one: opened together or not at all, with one certificate. */
 import { writeAddress } from "../../config/setting-types.ts";
 import { log } from "../../server/log/log.ts";
-import {
-  type KeyPair,
-  type Listener,
-  listen,
-  type Submission,
-} from "../../server/submission/listener/listener.ts";
+import { type Listener, listen } from "../../server/submission/listener.ts";
+import type { SessionContext } from "../../server/submission/session.ts";
+import type { KeyPair } from "../../server/submission/tls.ts";
 import type { Places } from "./inherited.ts";
 
 export interface Doors {
@@ -21,7 +18,7 @@ export interface Doors {
 export async function openDoors(
   { submission: withStartTls, submissions: insideTls }: Places,
   pair: KeyPair,
-  submission: () => Submission,
+  submission: () => SessionContext,
 ): Promise<Doors> {
   const listeners: Listener[] = [];
   const drain = async (grace: number): Promise<void> => {
@@ -43,7 +40,7 @@ export async function openDoors(
     replaceCertificate: (renewed) => {
       for (const listener of listeners) listener.replaceCertificate(renewed);
     },
-    expel: (login) => listeners.reduce((sum, listener) => sum + listener.expel(login), 0),
+    expel: (login) => listeners.reduce((sum, listener) => sum + listener.endSessions(login), 0),
     drain: async (grace) => {
       log("stopping", { sessions: listeners.reduce((sum, listener) => sum + listener.sessions(), 0) });
       await drain(grace);

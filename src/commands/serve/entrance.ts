@@ -4,8 +4,8 @@
  */
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { log } from "../../server/log/log.ts";
-import type { Certificates } from "../../server/submission/listener/certificate.ts";
-import type { Submission } from "../../server/submission/listener/listener.ts";
+import type { Certificates } from "../../server/submission/certificate.ts";
+import type { SessionContext } from "../../server/submission/session.ts";
 import { each, tellOf, warnDaily } from "./certificates.ts";
 import { type Doors, openDoors } from "./doors.ts";
 import type { State } from "./figures.ts";
@@ -23,7 +23,7 @@ export interface Entrance {
 
 export interface Needs {
   readonly places: Places;
-  readonly submission: () => Submission;
+  readonly submission: () => SessionContext;
   /** Throws a Failure where they cannot be used. */
   readonly read: () => Promise<Certificates>;
   /** The files that they are read from. */

@@ -4,13 +4,13 @@
  */
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
-import type { Place } from "../../server/submission/listener/listener.ts";
+import type { ListenAddress } from "../../server/submission/listener.ts";
 
 /** Where to listen: what the configuration says, or instead of it the sockets of the same name. */
 export interface Places {
-  readonly submission: readonly Place[];
-  readonly submissions: readonly Place[];
-  readonly http: Place | null;
+  readonly submission: readonly ListenAddress[];
+  readonly submissions: readonly ListenAddress[];
+  readonly http: ListenAddress | null;
 }
 
 /** The first of the descriptors; the others follow it. */
@@ -26,7 +26,7 @@ export function placesFor(
   pid: number,
 ): Places {
   const sockets = inherited(environment, pid);
-  const named = (name: string): readonly Place[] => sockets.filter((socket) => socket.name === name);
+  const named = (name: string): readonly ListenAddress[] => sockets.filter((socket) => socket.name === name);
   const [ownHttp = http, secondHttp] = named("http");
   const stranger = sockets.find(({ name }) => !["submission", "submissions", "http"].includes(name));
   if (stranger || secondHttp) {
@@ -58,6 +58,9 @@ function inherited(
   }));
 }
 
-function orElse(sockets: readonly Place[], addresses: readonly Place[]): readonly Place[] {
+function orElse(
+  sockets: readonly ListenAddress[],
+  addresses: readonly ListenAddress[],
+): readonly ListenAddress[] {
   return sockets.length > 0 ? sockets : addresses;
 }

@@ -18,10 +18,10 @@ import { openSink } from "../../server/log/sink.ts";
 import { startScheduler } from "../../server/queue/scheduler.ts";
 import { openInHand } from "../../server/spool/in-hand-file.ts";
 import { openSpool } from "../../server/spool/spool.ts";
-import { newBrake } from "../../server/submission/limits/brake.ts";
-import { newCrowd } from "../../server/submission/limits/crowd.ts";
-import { readCertificate } from "../../server/submission/listener/certificate.ts";
-import type { Submission } from "../../server/submission/submission.ts";
+import { readCertificate } from "../../server/submission/certificate.ts";
+import { newConnectionTable } from "../../server/submission/limits/admission.ts";
+import { newAuthRateLimiter } from "../../server/submission/limits/auth-rate-limiter.ts";
+import type { SessionContext } from "../../server/submission/session.ts";
 import { version } from "../../version.ts";
 import { carrierFor } from "./carrier.ts";
 import { filesOf } from "./certificates.ts";
@@ -147,18 +147,18 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     });
 
     state.waiting = () => scheduler.waiting();
-    const crowd = newCrowd();
-    const brake = newBrake(Date.now, randomBytes(32));
-    const submission = (): Submission => ({
+    const crowd = newConnectionTable();
+    const brake = newAuthRateLimiter(Date.now, randomBytes(32));
+    const submission = (): SessionContext => ({
       ...inUse.rules,
-      crowd,
+      connectionTable: crowd,
       verify: (login, password) => verifier.verify(login, password),
-      dearest: () => verifier.slowestCheck(),
+      slowestCheck: () => verifier.slowestCheck(),
       proofs: verifier.sasl,
       hashes: (login) => verifier.hashes(login),
-      stands: (login, hashes) => verifier.stillValid(login, hashes),
+      hashesUnchanged: (login, hashes) => verifier.stillValid(login, hashes),
       challenges: passwords["challenge-response"] ? verifier.challenges() : [],
-      brake,
+      authLimiter: brake,
       isFrozen: (login) => frozen.of(login) !== undefined,
       quota: limited.quota,
       spool,

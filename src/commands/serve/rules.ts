@@ -4,26 +4,25 @@ import { readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { parseAliases } from "../../server/submission/aliases.ts";
-import { mostDescriptors } from "../../server/submission/listener/descriptors.ts";
-import { within } from "../../server/submission/listener/proxied.ts";
-import { standardPatience } from "../../server/submission/patience.ts";
-import { type Aliases, senderPolicy } from "../../server/submission/policy.ts";
-import type { Submission } from "../../server/submission/submission.ts";
+import { standardTimeouts } from "../../server/submission/client-limits.ts";
+import { descriptorsAllowed } from "../../server/submission/limits/admission.ts";
+import { inNetworks } from "../../server/submission/proxy-protocol.ts";
+import { type Aliases, parseAliases, senderPolicy } from "../../server/submission/sender-policy.ts";
+import type { SessionContext } from "../../server/submission/session.ts";
 
 /** The part of a session's rules that a reload may change. */
 export type Rules = Omit<
-  Submission,
+  SessionContext,
   | "verify"
-  | "dearest"
+  | "slowestCheck"
   | "proofs"
   | "hashes"
-  | "stands"
+  | "hashesUnchanged"
   | "challenges"
   | "spool"
   | "accepted"
-  | "crowd"
-  | "brake"
+  | "connectionTable"
+  | "authLimiter"
   | "quota"
   | "isFrozen"
 >;
@@ -49,14 +48,14 @@ export async function rulesFor({
     recipients: limits.recipients,
     connectionsPerAddress: limits["connections-per-address"],
     connections: limits.connections,
-    descriptors: await mostDescriptors(),
-    isProxy: within(listen.proxies),
+    descriptors: await descriptorsAllowed(),
+    isProxy: inNetworks(listen.proxies),
     wrongText: passwords["wrong-text"],
     lineEnds: message["line-ends"],
     senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),
     clientAddressInMail: log["client-address-in-mail"],
     reserve: reserveOf({ spool }),
-    patience: standardPatience,
+    timeouts: standardTimeouts,
     requireTls: mayRequireTls({ delivery, route }),
     nonce: () => randomBytes(18).toString("base64url"),
     now: Date.now,
@@ -66,7 +65,7 @@ export async function rulesFor({
 }
 
 /** What of the disk stays free of new messages. */
-export const reserveOf = ({ spool }: Pick<Config, "spool">): Submission["reserve"] => ({
+export const reserveOf = ({ spool }: Pick<Config, "spool">): SessionContext["reserve"] => ({
   octets: spool.reserve,
   inodes: spool["reserve-inodes"],
 });

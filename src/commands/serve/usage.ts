@@ -8,9 +8,8 @@ import { errorCode } from "../../failure.ts";
 import { log } from "../../server/log/log.ts";
 import type { KeptFile } from "../../server/spool/fsck.ts";
 import { newQuota, type Quota } from "../../server/submission/limits/quota.ts";
-import { day, hour, total } from "../../server/submission/limits/recent.ts";
-import { parseUsage } from "../../server/submission/limits/usage-file.ts";
-import { keepUsage, type UsageStore } from "../../server/submission/limits/usage-keeper.ts";
+import { day, hour, total } from "../../server/submission/limits/sliding-window.ts";
+import { openUsage, parseUsage, type UsageStore } from "../../server/submission/limits/usage-file.ts";
 
 /** The file as `queue verify` looks at it. What a crash cut short is no damage. */
 export const keepsakes: readonly KeptFile[] = [
@@ -31,7 +30,7 @@ export interface OpenedQuota {
 
 /** `limits` is asked each time, so that a reload may change it; `directory` is a spool that is ours. */
 export async function openQuota(directory: string, limits: () => Config["limits"]): Promise<OpenedQuota> {
-  const keeper = await keepUsage(fileOf(join(directory, "usage")), Date.now);
+  const keeper = await openUsage(fileOf(join(directory, "usage")), Date.now);
   const quota = newQuota({
     usage: keeper.usage,
     allowance: () => ({
@@ -40,8 +39,8 @@ export async function openQuota(directory: string, limits: () => Config["limits"
       newRecipientsPerDay: limits()["new-recipients-per-day"],
     }),
     now: Date.now,
-    count: (note) => keeper.keep(note),
-    reached: (login, limit, until) =>
+    record: (note) => keeper.record(note),
+    limitReached: (login, limit, until) =>
       log("limit-reached", { login, limit, until: new Date(until).toISOString() }),
   });
   const sent = (login: string) => {

@@ -1,10 +1,10 @@
-/** The parameters behind a path in MAIL and RCPT (RFC 5321 section 4.1.2): a row for each that is understood. */
+/** The parameters of MAIL and RCPT (RFC 5321 section 4.1.2): a row for each that is known. */
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { decodeXtext } from "../../smtp/xtext.ts";
 import type { Notify } from "../spool/envelope.ts";
 
 export interface MailParameters {
-  /** RFC 1870: octets the client is about to send. */
+  /** RFC 1870: octets that the client will send. */
   readonly size?: number;
   /** RFC 6531. */
   readonly smtputf8?: true;
@@ -23,32 +23,38 @@ export interface RcptParameters {
   readonly orcpt?: string;
 }
 
-/** Reads a value ("" where "=" or what follows it is missing); undefined where it is wrong. */
-type Reader<Values> = (value: string) => Partial<Values> | undefined;
-type Table<Values> = ReadonlyMap<string, Reader<Values>>;
+/** Reads a value ("" where "=" or the value is missing). Undefined where it is wrong. */
+type ParameterReader<Values> = (value: string) => Partial<Values> | undefined;
+type ParameterTable<Values> = ReadonlyMap<string, ParameterReader<Values>>;
 
-export const mailParameters: Table<MailParameters> = new Map<string, Reader<MailParameters>>([
+export const mailParameters: ParameterTable<MailParameters> = new Map<
+  string,
+  ParameterReader<MailParameters>
+>([
   ["SIZE", (value) => (/^\d{1,20}$/.test(value) ? { size: Number(value) } : undefined)],
-  // Noted from the octets themselves when they come, so that a client's mistake does no harm.
+  // Later read from the octets themselves, so that a client's mistake does no harm.
   ["BODY", (value) => (/^(?:7BIT|8BITMIME)$/i.test(value) ? {} : undefined)],
   ["SMTPUTF8", (value) => (value === "" ? { smtputf8: true } : undefined)],
-  // RFC 4954 section 5: understood, but no client is trusted to tell who wrote a message first.
+  // RFC 4954 section 5: accepted, but no client is trusted to tell who first submitted a message.
   ["AUTH", (value) => (value !== "" && decodeXtext(value) !== undefined ? {} : undefined)],
   ["RET", ret],
   ["ENVID", envid],
   ["REQUIRETLS", (value) => (value === "" ? { requireTls: true } : undefined)],
 ]);
 
-export const rcptParameters: Table<RcptParameters> = new Map<string, Reader<RcptParameters>>([
+export const rcptParameters: ParameterTable<RcptParameters> = new Map<
+  string,
+  ParameterReader<RcptParameters>
+>([
   ["NOTIFY", notify],
   ["ORCPT", orcpt],
 ]);
 
 /**
- * Reads what stands behind a path. An unknown keyword is answered 555 (RFC 5321 section 4.1.1.11), one given twice
- * or with a wrong value 501.
+ * Reads what follows a path. An unknown keyword is answered with 555 (RFC 5321 section 4.1.1.11), one that is given twice
+ * or has a wrong value with 501.
  */
-export function readParameters<Values>(table: Table<Values>, text: string): Partial<Values> | Reply {
+export function readParameters<Values>(table: ParameterTable<Values>, text: string): Partial<Values> | Reply {
   let values: Partial<Values> = {};
   const seen = new Set<string>();
   for (const word of text.split(/[ \t]+/).filter((part) => part !== "")) {
@@ -71,7 +77,7 @@ function ret(value: string): MailParameters | undefined {
   return wanted === "FULL" || wanted === "HDRS" ? { ret: wanted } : undefined;
 }
 
-/** RFC 3461 section 4.4: at most 100 characters, visible ones and blanks when decoded. */
+/** RFC 3461 section 4.4: at most 100 characters; decoded, visible ones and spaces. */
 function envid(value: string): MailParameters | undefined {
   const decoded = value.length <= 100 ? decodeXtext(value) : undefined;
   return decoded !== undefined && /^[\x20-\x7e]+$/.test(decoded) ? { envid: decoded } : undefined;
@@ -86,7 +92,7 @@ function notify(value: string): RcptParameters | undefined {
   return known.includes("NEVER") && words.length > 1 ? undefined : { notify: known };
 }
 
-/** RFC 3461 section 4.2, at most 500 characters; type utf-8 may come undisguised (RFC 6533 section 3). */
+/** RFC 3461 section 4.2: at most 500 characters. Type utf-8 may come unencoded (RFC 6533 section 3). */
 function orcpt(value: string): RcptParameters | undefined {
   const found = value.length <= 500 ? /^([A-Za-z0-9-]+);(.+)$/.exec(value) : null;
   if (!found) return undefined;

@@ -1,61 +1,63 @@
 /**
- * A client's session as a value: what it has shown so far, and what a command of it leads to.
- * Sockets are connection.ts; the commands are rows in verbs.ts.
+ * A client's session as a value: what it has shown so far, and what a command leads to. Also the context of all
+ * sessions. Sockets are in connection.ts, the commands in verbs.ts.
  */
-
-import type { Challenge } from "../../passwd/verifier.ts";
+import type { AuthenticationResult, Challenge, SaslLogins } from "../../passwd/verifier.ts";
 import type { Reply } from "../../smtp/reply.ts";
 import type { ListenerName } from "../log/events.ts";
-import type { Recipient } from "../spool/envelope.ts";
-import type { Chunk } from "./bdat.ts";
-import type { Bill, Quota } from "./limits/quota.ts";
-import type { Channel } from "./listener/channel.ts";
+import type { Envelope, Recipient } from "../spool/envelope.ts";
+import type { FreeSpace, Spool } from "../spool/spool.ts";
+import type { KeyLookup, SaslCredentials, SaslExchange } from "./auth/exchange.ts";
+import type { ClientTimeouts } from "./client-limits.ts";
+import type { ConnectionTable } from "./limits/admission.ts";
+import type { AuthRateLimiter } from "./limits/auth-rate-limiter.ts";
+import type { Quota, QuotaRequest } from "./limits/quota.ts";
 import type { MailParameters } from "./parameters.ts";
-import type { Senders } from "./policy.ts";
-import type { Credentials, Exchange, Question } from "./sasl/exchange.ts";
+import type { Senders } from "./sender-policy.ts";
+import type { TlsChannel } from "./tls.ts";
 
-/** What TLS shows is there as soon as nothing goes in the clear any more. */
-export interface Session extends Partial<Channel> {
-  readonly door: ListenerName;
+/** What TLS shows is there once the connection is encrypted. */
+export interface SubmissionSession extends Partial<TlsChannel> {
+  readonly listener: ListenerName;
   /** The client's IP address, an IPv4 one without "::ffff:". */
   readonly address: string;
-  /** What EHLO or HELO said, "" before it. */
+  /** The name from EHLO or HELO, "" before that. */
   readonly helo: string;
-  readonly login?: Login | undefined;
+  readonly login?: SessionLogin | undefined;
   /** Set while AUTH waits for the client's next line. */
-  readonly exchange?: Exchange | undefined;
-  /** What the password file held for the login whose keys the exchange is about. */
-  readonly asked?: readonly string[] | undefined;
-  /** Set from MAIL on until the message is in, or RSET. */
-  readonly transaction?: Transaction | undefined;
+  readonly exchange?: SaslExchange | undefined;
+  /** What the password file held for the login of the exchange when its keys were read. */
+  readonly exchangeHashes?: readonly string[] | undefined;
+  /** Set from MAIL until the message is accepted or refused, or RSET. */
+  readonly transaction?: SubmissionTransaction | undefined;
   readonly wrongPasswords: number;
   /** Commands refused since the last accepted message. */
   readonly errors: number;
 }
 
-export interface Login {
+export interface SessionLogin {
   readonly name: string;
-  /** "PLAIN", as the log names it. */
+  /** As the log names it: "PLAIN". */
   readonly mechanism: string;
-  /** What the password file held for it when it was let in. */
+  /** What the password file held for it when it authenticated. */
   readonly hashes?: readonly string[];
 }
 
-export interface Transaction {
+export interface SubmissionTransaction {
   /** Reverse-path without angle brackets, "" for the null one. */
   readonly sender: string;
   readonly parameters: MailParameters;
   readonly recipients: readonly Recipient[];
-  /** Recipients refused because there were enough. */
+  /** Recipients refused because of the limit. */
   readonly overshoot: number;
-  /** Octets that came by BDAT, or were announced; "refused" once a chunk was. Absent before the first. */
+  /** Octets that came or were announced by BDAT; "refused" once a chunk was refused. Absent before the first chunk. */
   readonly chunks?: number | "refused";
   /** What the message will count for the limits of the login. */
-  readonly bill: Bill;
+  readonly quotaRequest: QuotaRequest;
 }
 
-/** What the commands have to know of the site. */
-export interface Rules {
+/** What the commands need to know of the site. */
+export interface CommandContext {
   readonly hostname: string;
   /** Mail domain, for `<postmaster>`. */
   readonly domain: string;
@@ -66,51 +68,116 @@ export interface Rules {
   readonly senders: Senders;
   /** Mechanisms that some login has keys for. */
   readonly challenges: readonly Challenge[];
-  /** An unguessable word of letters, digits, "-" and "_", another one each time. */
+  /** A new unguessable word of letters, digits, "-" and "_". */
   readonly nonce: () => string;
   readonly quota: Quota;
   /** Whether REQUIRETLS is offered inside TLS (RFC 8689). */
   readonly requireTls: boolean;
 }
 
+/** The octets that follow a BDAT command. */
+export interface BdatChunk {
+  readonly octets: number;
+  readonly isLast: boolean;
+  /** Otherwise the octets are read and dropped: they belong to no message, and are no commands. */
+  readonly isWanted: boolean;
+}
+
 /**
- * What happens after the answer. read: the next command. tls: the handshake. receive: the message.
- * too-many-errors: an end that the log mentions. Credentials are checked, a question is asked, and that gives the answer.
- * A chunk is read, and then the answer said.
+ * What happens after the answer. read: the next command. tls: the handshake. receive: the message. close: the end.
+ * too-many-errors: an end that the log mentions. Credentials are checked, or keys are looked up, and that gives the
+ * answer. A chunk is read, and then the answer is sent.
  */
-export type Next = "read" | "tls" | "receive" | "close" | "too-many-errors" | Credentials | Question | Chunk;
+export type NextStep =
+  | "read"
+  | "tls"
+  | "receive"
+  | "close"
+  | "too-many-errors"
+  | SaslCredentials
+  | KeyLookup
+  | BdatChunk;
 
-export interface Answer {
+export interface CommandAnswer {
   /** The session from now on. */
-  readonly session: Session;
-  /** One reply, or the lines of a multi-line one (all of one code); none where there is nothing to say yet. */
-  readonly say: readonly Reply[];
-  readonly next: Next;
+  readonly session: SubmissionSession;
+  /** One reply, or the lines of a multi-line one (all with one code). None where there is no reply yet. */
+  readonly replies: readonly Reply[];
+  readonly next: NextStep;
 }
 
-/** The session of a client that has just come; on the "smtps" door TLS is there already. */
-export function newSession(door: ListenerName, address: string, channel?: Channel): Session {
-  return { door, address, ...channel, helo: "", wrongPasswords: 0, errors: 0 };
+/** The session of a new client. On the "smtps" listener it is inside TLS already. */
+export function newSession(listener: ListenerName, address: string, channel?: TlsChannel): SubmissionSession {
+  return { listener, address, ...channel, helo: "", wrongPasswords: 0, errors: 0 };
 }
 
-/** After STARTTLS nothing that was learnt in the clear counts (RFC 3207 section 4.2), except what to hold against the client. */
-export function secured({ door, address, wrongPasswords, errors }: Session, channel: Channel): Session {
-  return { door, address, ...channel, helo: "", wrongPasswords, errors };
+/** RFC 3207 section 4.2: after STARTTLS nothing counts that came in the clear. The client's errors still do. */
+export function afterStartTls(
+  { listener, address, wrongPasswords, errors }: SubmissionSession,
+  channel: TlsChannel,
+): SubmissionSession {
+  return { listener, address, ...channel, helo: "", wrongPasswords, errors };
 }
 
-/** Something has begun that the client should be able to end. */
-export const isBusy = ({ transaction, exchange }: Session): boolean =>
+/** Whether the client has begun something that it should be able to finish. */
+export const isBusy = ({ transaction, exchange }: SubmissionSession): boolean =>
   transaction !== undefined || exchange !== undefined;
 
-/** An answer after which the next command is read. */
-export function answer(session: Session, ...say: readonly Reply[]): Answer {
-  return { session, say, next: "read" };
+/** An answer before the next command. */
+export function answer(session: SubmissionSession, ...replies: readonly Reply[]): CommandAnswer {
+  return { session, replies, next: "read" };
 }
 
-/** The first reply whose condition holds: a command's checks in their order. */
-export function firstOf(...checks: readonly (readonly [broken: boolean, reply: Reply])[]): Reply | undefined {
+/** The reply of the first check that is broken. */
+export function firstBroken(
+  ...checks: readonly (readonly [broken: boolean, reply: Reply])[]
+): Reply | undefined {
   return checks.find(([broken]) => broken)?.[1];
 }
 
-/** The client as Postfix names one without a name: looking it up would hold the greeting back. */
-export const clientName = ({ address }: Pick<Session, "address">): string => `unknown[${address}]`;
+/** The client as Postfix names one without a name: a look-up would delay the greeting. */
+export const clientName = ({ address }: Pick<SubmissionSession, "address">): string => `unknown[${address}]`;
+
+/** What every session may use of the site's rules and of the rest of the program. Made in src/commands/serve. */
+export interface SessionContext extends CommandContext {
+  /** Connections at a time from one address (IPv6: one /64). */
+  readonly connectionsPerAddress: number;
+  /** Connections at a time in all. */
+  readonly connections: number;
+  /** Descriptors that the process may have. */
+  readonly descriptors: number;
+  /** Whether a proxy connects from there, which must name its client first. */
+  readonly isProxy: (address: string) => boolean;
+  /** The connections of all listeners. */
+  readonly connectionTable: ConnectionTable;
+  /** The text of 535: the same for an unknown user, a wrong password and a forbidden name. */
+  readonly wrongText: string;
+  /** What becomes of messages with a lone CR, a lone LF or a NUL. */
+  readonly lineEnds: "refuse" | "repair";
+  /** Whether the Received field shows the client's address. */
+  readonly clientAddressInMail: boolean;
+  readonly timeouts: ClientTimeouts;
+  readonly verify: (login: string, password: string) => Promise<AuthenticationResult>;
+  /** Milliseconds that the slowest check takes that the password file can cause. */
+  readonly slowestCheck: () => Promise<number>;
+  /** For mechanisms that send no password. */
+  readonly proofs: SaslLogins;
+  /** What the password file holds for a login as the client spells it. Only to be compared. */
+  readonly hashes: (login: string) => Promise<readonly string[]>;
+  /** Whether the password file still holds all of `hashes` for `login`. Asked at every command. */
+  readonly hashesUnchanged: (login: string, hashes: readonly string[]) => boolean;
+  readonly authLimiter: AuthRateLimiter;
+  /** Whether `login`, as a AuthenticationResult names it, is frozen and may send nothing. Asked again and again. */
+  readonly isFrozen: (login: string) => boolean;
+  readonly spool: Pick<Spool, "draft" | "free">;
+  /** What a message must leave free on the spool's disk, for reports and for the records of other messages. */
+  readonly reserve: FreeSpace;
+  /** Called when a message is in the spool, just before the client gets its 250. */
+  readonly accepted: (envelope: Envelope) => void;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly steady: () => number;
+  /** Waits for so many milliseconds. */
+  readonly pause: (milliseconds: number) => Promise<unknown>;
+}

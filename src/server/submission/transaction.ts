@@ -1,10 +1,20 @@
-/** MAIL and RCPT: from whom and to whom. */
+/** The commands of a transaction: MAIL, RCPT and BDAT. Pure, as the other commands. */
+
 import { isAscii, type Path, pathFault, readPath, shownAddress } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Recipient } from "../spool/envelope.ts";
+import * as limits from "./client-limits.ts";
 import { type MailParameters, mailParameters, rcptParameters, readParameters } from "./parameters.ts";
-import { notYours } from "./policy.ts";
-import { type Answer, answer, firstOf, type Rules, type Session, type Transaction } from "./session.ts";
+import { senderRefusal } from "./sender-policy.ts";
+import {
+  answer,
+  type BdatChunk,
+  type CommandAnswer,
+  type CommandContext,
+  firstBroken,
+  type SubmissionSession,
+  type SubmissionTransaction,
+} from "./session.ts";
 
 const badSender = (fault: string): Reply =>
   reply(501, "5.1.7", `${fault}; expected MAIL FROM:<user@example.org>`);
@@ -19,46 +29,57 @@ const needsSmtputf8 = (address: string): Reply =>
 const unqualified = (status: string, address: string, what: string): Reply =>
   reply(554, status, `${shownAddress(address)}: the ${what} address needs a full domain`);
 
-/** `argument` is what stands behind MAIL. The caller has seen to order, TLS and login. */
-export function mail(session: Session, argument: string, rules: Rules): Answer {
+/** `argument` is what follows MAIL. The caller has checked order, TLS and login. */
+export function mail(session: SubmissionSession, argument: string, context: CommandContext): CommandAnswer {
   const found = pathBehind("FROM", argument);
   if (typeof found === "string") return answer(session, badSender(found));
   const { path, rest } = found;
   const parameters: MailParameters | Reply = readParameters(mailParameters, rest);
   if ("code" in parameters) return answer(session, parameters);
   const login = session.login?.name ?? "";
-  const refusal = firstOf(
+  const refusal = firstBroken(
     [!isAscii(path.address) && !parameters.smtputf8, needsSmtputf8(path.address)],
     [path.address !== "" && !isQualified(path), unqualified("5.1.8", path.address, "sender")],
-    // RFC 5321 section 4.1.1.11: what was not offered is as good as unknown.
+    // RFC 5321 section 4.1.1.11: a parameter that is not offered counts as unknown.
     [
-      parameters.requireTls === true && !rules.requireTls,
+      parameters.requireTls === true && !context.requireTls,
       reply(555, "5.5.4", "Parameter REQUIRETLS is not known here"),
     ],
-    [(parameters.size ?? 0) > rules.messageSize, tooLarge(rules.messageSize)],
+    [(parameters.size ?? 0) > context.messageSize, tooLarge(context.messageSize)],
     // RFC 6409 section 6.1. The null reverse-path is anybody's (section 3.2).
     [
-      path.address !== "" && !rules.senders.mayUse(login, path.address),
-      notYours(rules.senders, login, path.address, ""),
+      path.address !== "" && !context.senders.mayUse(login, path.address),
+      senderRefusal(context.senders, login, path.address, ""),
     ],
   );
   if (refusal) return answer(session, refusal);
-  const bill = rules.quota.open(login);
-  if ("code" in bill) return answer(session, bill);
-  const transaction: Transaction = { sender: path.address, parameters, recipients: [], overshoot: 0, bill };
+  const quotaRequest = context.quota.begin(login);
+  if ("code" in quotaRequest) return answer(session, quotaRequest);
+  const transaction: SubmissionTransaction = {
+    sender: path.address,
+    parameters,
+    recipients: [],
+    overshoot: 0,
+    quotaRequest,
+  };
   return answer({ ...session, transaction }, reply(250, "2.1.0", "Sender ok"));
 }
 
-/** `argument` is what stands behind RCPT. The caller has seen to it that there is a transaction. */
-export function rcpt(session: Session, transaction: Transaction, argument: string, rules: Rules): Answer {
+/** `argument` is what follows RCPT. The caller has checked that there is a transaction. */
+export function rcpt(
+  session: SubmissionSession,
+  transaction: SubmissionTransaction,
+  argument: string,
+  context: CommandContext,
+): CommandAnswer {
   const found = pathBehind("TO", argument);
   if (typeof found === "string") return answer(session, badRecipient(found));
   if (found.path.address === "") return answer(session, badRecipient("<>: nobody is named"));
   const { path, rest } = found;
   const parameters = readParameters(rcptParameters, rest);
   if ("code" in parameters) return answer(session, parameters);
-  const address = isPostmaster(path) ? `${path.address}@${rules.domain}` : path.address;
-  const refusal = firstOf(
+  const address = isPostmaster(path) ? `${path.address}@${context.domain}` : path.address;
+  const refusal = firstBroken(
     [!isAscii(address) && !transaction.parameters.smtputf8, needsSmtputf8(address)],
     [!isPostmaster(path) && !isQualified(path), unqualified("5.1.2", path.address, "recipient")],
   );
@@ -67,28 +88,31 @@ export function rcpt(session: Session, transaction: Transaction, argument: strin
   if (transaction.recipients.some((known) => sameMailbox(known.address, address))) {
     return answer(session, accepted); // one copy is enough
   }
-  if (transaction.recipients.length >= rules.recipients) return tooMany(session, transaction, enough(rules));
-  const bill = rules.quota.add(transaction.bill, address);
-  if ("code" in bill) return tooMany(session, transaction, bill);
+  if (transaction.recipients.length >= context.recipients)
+    return refuseRecipient(session, transaction, tooManyRecipients(context));
+  const quotaRequest = context.quota.addRecipient(transaction.quotaRequest, address);
+  if ("code" in quotaRequest) return refuseRecipient(session, transaction, quotaRequest);
   const recipients: readonly Recipient[] = [
     ...transaction.recipients,
     { address, state: "waiting", ...parameters },
   ];
-  return answer({ ...session, transaction: { ...transaction, recipients, bill } }, accepted);
+  return answer({ ...session, transaction: { ...transaction, recipients, quotaRequest } }, accepted);
 }
 
-/** RFC 5321 section 4.5.3.1.10: those accepted before stay. */
-function tooMany(session: Session, transaction: Transaction, refusal: Reply): Answer {
+/** RFC 5321 section 4.5.3.1.10: recipients accepted before stay. */
+function refuseRecipient(
+  session: SubmissionSession,
+  transaction: SubmissionTransaction,
+  refusal: Reply,
+): CommandAnswer {
   const { overshoot } = transaction;
   return answer({ ...session, transaction: { ...transaction, overshoot: overshoot + 1 } }, refusal);
 }
 
-const enough = ({ recipients }: Rules): Reply =>
+const tooManyRecipients = ({ recipients }: CommandContext): Reply =>
   reply(452, "4.5.3", `Enough recipients: ${recipients} in one message, send another one to the rest`);
 
-/**
- * Blanks before the path are no syntax (RFC 5321 section 3.3), but many clients send one. A text says what is wrong.
- */
+/** Many clients put a space before the path, which RFC 5321 section 3.3 forbids. Gives a text where something is wrong. */
 function pathBehind(
   word: "FROM" | "TO",
   argument: string,
@@ -98,15 +122,15 @@ function pathBehind(
   return readPath(found[2] ?? "") ?? pathFault(found[2] ?? "");
 }
 
-/** RFC 5321 section 4.5.1: the postmaster of this site is known without a domain. */
+/** RFC 5321 section 4.5.1: the postmaster of this site needs no domain. */
 const isPostmaster = ({ address }: Path): boolean => /^postmaster$/i.test(address);
 
-/** RFC 6409 section 4.2: no domain of one word, whose meaning differs from site to site. An address literal has its own. */
+/** RFC 6409 section 4.2: a domain of one label means different hosts at different sites. An address literal does not. */
 function isQualified({ domain }: Path): boolean {
   return domain.startsWith("[") || domain.includes(".");
 }
 
-/** Domains know no case, local parts may (RFC 5321 section 2.4). */
+/** Domains ignore case, local parts may not (RFC 5321 section 2.4). */
 function sameMailbox(one: string, other: string): boolean {
   const [oneAt, otherAt] = [one.lastIndexOf("@"), other.lastIndexOf("@")];
   return (
@@ -118,4 +142,52 @@ function sameMailbox(one: string, other: string): boolean {
 /** RFC 1870 section 6.1. */
 export function tooLarge(messageSize: number): Reply {
   return reply(552, "5.3.4", `The message is too large, the limit is ${messageSize} octets`);
+}
+
+// BDAT (RFC 3030 section 2): a message in chunks of announced length, in which no octet has a meaning for SMTP. BINARYMIME
+// is not offered, so the message must consist of lines, as with DATA.
+
+const refusedBefore = reply(503, "5.5.1", "A chunk of this message was refused, send RSET first");
+
+/** A chunk of the message. The caller has checked that there are recipients. */
+export function bdat(
+  session: SubmissionSession,
+  argument: string,
+  { messageSize }: CommandContext,
+): CommandAnswer {
+  const { transaction } = session;
+  const chunk = readChunk(argument);
+  if (!chunk || !transaction) return badChunk(session);
+  if (transaction.chunks === "refused") return refuseBdat(session, argument, refusedBefore);
+  const chunks = (transaction.chunks ?? 0) + chunk.octets;
+  if (chunks > messageSize) return refuseBdat(withRefusedChunks(session), argument, tooLarge(messageSize));
+  return {
+    session: { ...session, transaction: { ...transaction, chunks } },
+    replies: [reply(250, "2.0.0", `${chunk.octets} octets received`)],
+    next: { ...chunk, isWanted: true },
+  };
+}
+
+/** Refuses the command with `complaint`. The octets that follow it must be read all the same. */
+export function refuseBdat(session: SubmissionSession, argument: string, complaint: Reply): CommandAnswer {
+  const chunk = readChunk(argument);
+  if (!chunk) return badChunk(session);
+  if (chunk.octets > limits.swallowedMessage) return { session, replies: [complaint], next: "close" };
+  return { ...answer(session, complaint), next: { ...chunk, isWanted: false } };
+}
+
+/** The session after a refused chunk: the message cannot be accepted any more. */
+export function withRefusedChunks(session: SubmissionSession): SubmissionSession {
+  const { transaction } = session;
+  return transaction ? { ...session, transaction: { ...transaction, chunks: "refused" } } : session;
+}
+
+/** The end of the chunk is unknown, so its octets could be read as commands. We hang up, as Postfix does. */
+function badChunk(session: SubmissionSession): CommandAnswer {
+  return { session, replies: [reply(421, "4.5.4", "Expected BDAT SIZE or BDAT SIZE LAST")], next: "close" };
+}
+
+function readChunk(argument: string): Omit<BdatChunk, "isWanted"> | undefined {
+  const found = /^(\d{1,15})([ \t]+LAST)?$/i.exec(argument);
+  return found ? { octets: Number(found[1]), isLast: found[2] !== undefined } : undefined;
 }

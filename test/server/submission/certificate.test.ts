@@ -6,12 +6,11 @@ import { type ConnectionOptions, connect as connectTls, rootCertificates } from 
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { tellOf, warnDaily } from "../../../src/commands/serve/certificates.ts";
 import { logTo } from "../../../src/server/log/log.ts";
-import { type Certificates, readCertificate } from "../../../src/server/submission/listener/certificate.ts";
-import { chainGap } from "../../../src/server/submission/listener/chain.ts";
+import { type Certificates, chainGap, readCertificate } from "../../../src/server/submission/certificate.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { clientCertificate as signedBy } from "../../tools/client-certificate.ts";
-import { pair } from "./door.ts";
-import { ask, connected, greeted, opened } from "./knocking.ts";
+import { ask, connected, greeted, opened } from "./test-clients.ts";
+import { pair } from "./test-listener.ts";
 
 describe("chainGap()", () => {
   const ca = selfSigned(["ca.example.org"]);
@@ -57,34 +56,34 @@ describe("a client", () => {
   ];
 
   test.each(expected)("inside TLS that asks for %s gets %s", async (servername, common) => {
-    const door = await opened("smtps");
-    door.listener.replaceCertificate(certificates);
-    expect(await commonName({ port: door.port, host: "127.0.0.1", servername })).toBe(common);
+    const server = await opened("smtps");
+    server.listener.replaceCertificate(certificates);
+    expect(await commonName({ port: server.port, host: "127.0.0.1", servername })).toBe(common);
   });
 
   test("is served likewise after STARTTLS, and without a name gets the host's own", async () => {
-    const door = await opened("submission");
-    door.listener.replaceCertificate(certificates);
+    const server = await opened("submission");
+    server.listener.replaceCertificate(certificates);
     for (const [servername, common] of [
       ["smtp.example.com", "mail.example.com"],
       ["", "relay.example.org"],
     ]) {
-      const client = await greeted(door, false);
+      const client = await greeted(server, false);
       await ask(client, "STARTTLS");
       expect(await commonName({ socket: client.socket(), ...(servername && { servername }) })).toBe(common);
     }
   });
 
   test("gets the old ones where one of the new is bad, and none that is no longer there", async () => {
-    const door = await opened("smtps");
-    door.listener.replaceCertificate(certificates);
+    const server = await opened("smtps");
+    server.listener.replaceCertificate(certificates);
     const mixed = { key: third.key, cert: second.cert, hosts: ["mail.example.com"] };
-    expect(() => door.listener.replaceCertificate({ ...pair, others: [mixed] })).toThrow();
-    const asking = { port: door.port, host: "127.0.0.1", servername: "mail.example.com" };
+    expect(() => server.listener.replaceCertificate({ ...pair, others: [mixed] })).toThrow();
+    const asking = { port: server.port, host: "127.0.0.1", servername: "mail.example.com" };
     expect(await commonName(asking)).toBe("mail.example.com");
-    door.listener.replaceCertificate(pair);
+    server.listener.replaceCertificate(pair);
     expect(await commonName(asking)).toBe("relay.example.org");
-    await connected(door);
+    await connected(server);
   });
 });
 

@@ -2,9 +2,9 @@
 import { once } from "node:events";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Listener, listen } from "../../../src/server/submission/listener/listener.ts";
+import { type Listener, listen } from "../../../src/server/submission/listener.ts";
 import { selfSigned } from "../../tools/certificate.ts";
-import { submissionFor } from "./door.ts";
+import { testContext } from "./test-listener.ts";
 
 const kinds = [
   ["ECDSA", selfSigned()],
@@ -14,7 +14,7 @@ const kinds = [
 describe.each(kinds)("with a key for %s", (kind, pair) => {
   let listener: Listener;
   beforeAll(async () => {
-    listener = await listen("smtps", { host: "127.0.0.1", port: 0 }, pair, submissionFor);
+    listener = await listen("smtps", { host: "127.0.0.1", port: 0 }, pair, testContext);
   });
   afterAll(() => listener.drain(0));
 

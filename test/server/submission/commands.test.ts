@@ -1,25 +1,26 @@
 /** What surrounds the commands: lines, names, counts, time, and that nothing said breaks anything. */
+
 import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { network, newCrowd } from "../../../src/server/submission/limits/crowd.ts";
-import { readLine } from "../../../src/server/submission/lines.ts";
-import { repaired } from "../../../src/server/submission/message/line-ends.ts";
-import { extended, standardPatience } from "../../../src/server/submission/patience.ts";
-import { senderPolicy } from "../../../src/server/submission/policy.ts";
-import type { Ground } from "../../../src/server/submission/sasl/exchange.ts";
-import { startSasl } from "../../../src/server/submission/sasl/mechanisms.ts";
-import { newSession, type Rules } from "../../../src/server/submission/session.ts";
-import { heard } from "../../../src/server/submission/speech.ts";
-import { counted, formatTally } from "../../../src/server/submission/tally.ts";
+import type { SaslContext } from "../../../src/server/submission/auth/exchange.ts";
+import { startSasl } from "../../../src/server/submission/auth/mechanisms.ts";
+import { extendedDue, standardTimeouts } from "../../../src/server/submission/client-limits.ts";
+import { untilDrained } from "../../../src/server/submission/connection.ts";
+import { newConnectionTable, subscriberNetwork } from "../../../src/server/submission/limits/admission.ts";
+import { repairLineEnds } from "../../../src/server/submission/line-ends.ts";
+import { readCommandLine } from "../../../src/server/submission/parser.ts";
+import { senderPolicy } from "../../../src/server/submission/sender-policy.ts";
+import { type CommandContext, newSession } from "../../../src/server/submission/session.ts";
+import { formatCounts, withCommand } from "../../../src/server/submission/session-log.ts";
 import { respond } from "../../../src/server/submission/verbs.ts";
 import { saslprep } from "../../../src/smtp/saslprep.ts";
-import { quotaOf } from "./door.ts";
+import { quotaOf } from "./test-listener.ts";
 
 describe("whatever a client says", () => {
-  const rules: Rules = {
+  const rules: CommandContext = {
     hostname: "relay.example.org",
     domain: "example.org",
     messageSize: 1_000,
@@ -87,14 +88,14 @@ describe("whatever a client says", () => {
       fc.property(fc.array(line, { maxLength: 12 }), fc.boolean(), (lines, known) => {
         let session = newSession("smtps", "192.0.2.7", {
           cipher: "TLS_X",
-          certified: "user1@example.org",
+          certifiedAddress: "user1@example.org",
         });
         if (known) session = { ...session, helo: "x", login: { name: "user1", mechanism: "PLAIN" } };
         for (const said of lines) {
           const given = respond(session, said, rules);
           session = given.session;
-          expect(new Set(given.say.map(({ code }) => code)).size).toBeLessThanOrEqual(1);
-          for (const { code, status, text } of given.say) {
+          expect(new Set(given.replies.map(({ code }) => code)).size).toBeLessThanOrEqual(1);
+          for (const { code, status, text } of given.replies) {
             expect(text).not.toMatch(/[\r\n\0]/);
             expect(Buffer.byteLength(text)).toBeLessThan(490);
             if (status !== "")
@@ -109,7 +110,7 @@ describe("whatever a client says", () => {
   test("readLine() gives text without control characters, or a complaint", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), fc.boolean(), (octets, inExchange) => {
-        const read = readLine(Buffer.concat([octets, Buffer.from("\r\n")]), inExchange);
+        const read = readCommandLine(Buffer.concat([octets, Buffer.from("\r\n")]), inExchange);
         if (typeof read === "string") expect(read).not.toMatch(/[\0-\x08\x0a-\x1f\x7f]/);
         else expect(read.code).toBeGreaterThanOrEqual(500);
       }),
@@ -118,7 +119,7 @@ describe("whatever a client says", () => {
 
   test("startSasl() never throws", () => {
     const offered = ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "EXTERNAL"] as const;
-    const ground: Ground = {
+    const ground: SaslContext = {
       offered,
       hostname: "relay.example.org",
       binding: Buffer.alloc(32),
@@ -164,18 +165,18 @@ describe("network()", () => {
     ["2001:0db8:0000:0001::", "2001:db8:0:1::/64"],
     ["::1", "0:0:0:0::/64"],
     ["fe80::1%eth0", "fe80:0:0:0::/64"],
-  ])("puts %s into %s", (address, place) => expect(network(address)).toBe(place));
+  ])("puts %s into %s", (address, place) => expect(subscriberNetwork(address)).toBe(place));
 });
 
-test("newCrowd() counts a place's connections until each has left once", () => {
-  const crowd = newCrowd();
-  const first = crowd.enter("2001:db8::1");
-  const second = crowd.enter("2001:db8::2");
-  expect([first.fromHere, second.fromHere]).toEqual([1, 2]);
-  first.leave();
-  first.leave();
-  expect(crowd.enter("2001:db8::3").fromHere).toBe(2);
-  expect(crowd.enter("2001:db8:1::1").fromHere).toBe(1);
+test("newConnectionTable() counts a network's connections until each has left once", () => {
+  const table = newConnectionTable();
+  const first = table.add("2001:db8::1");
+  const second = table.add("2001:db8::2");
+  expect([first.fromNetwork, second.fromNetwork]).toEqual([1, 2]);
+  first.release();
+  first.release();
+  expect(table.add("2001:db8::3").fromNetwork).toBe(2);
+  expect(table.add("2001:db8:1::1").fromNetwork).toBe(1);
 });
 
 test("repaired() ends every line with CRLF and drops NULs, however the octets are cut", async () => {
@@ -185,29 +186,29 @@ test("repaired() ends every line with CRLF and drops NULs, however the octets ar
     const pieces = async function* (): AsyncGenerator<Buffer, void> {
       for (let at = 0; at < message.length; at += size) yield Buffer.from(message.slice(at, at + size));
     };
-    expect((await buffer(repaired(pieces()))).toString()).toBe(whole);
+    expect((await buffer(repairLineEnds(pieces()))).toString()).toBe(whole);
   }
 });
 
 test("extended() buys time at the lowest rate, and never more than a command's", () => {
-  const { command } = standardPatience;
-  expect(extended(1_000, 900, 500, standardPatience)).toBe(2_000);
-  expect(extended(1_000, 900, 500_000_000, standardPatience)).toBe(900 + command);
+  const { command } = standardTimeouts;
+  expect(extendedDue(1_000, 900, 500, standardTimeouts)).toBe(2_000);
+  expect(extendedDue(1_000, 900, 500_000_000, standardTimeouts)).toBe(900 + command);
 });
 
 test("formatTally() counts as Postfix does", () => {
-  let tally = counted(new Map(), "EHLO", true);
-  tally = counted(counted(tally, "AUTH", false), "FROB", false);
-  expect(formatTally(tally)).toBe("ehlo=1 auth=0/1 unknown=0/1 commands=1/3");
-  expect(formatTally(new Map())).toBe("commands=0");
+  let counts = withCommand(new Map(), "EHLO", true);
+  counts = withCommand(withCommand(counts, "AUTH", false), "FROB", false);
+  expect(formatCounts(counts)).toBe("ehlo=1 auth=0/1 unknown=0/1 commands=1/3");
+  expect(formatCounts(new Map())).toBe("commands=0");
 });
 
 test("heard() waits for a client that does not read its replies", async () => {
   const socket = new PassThrough({ writableHighWaterMark: 4, readableHighWaterMark: 4 });
-  await heard(socket as unknown as Socket);
+  await untilDrained(socket as unknown as Socket);
   socket.write("many octets");
   let done = false;
-  const waiting = heard(socket as unknown as Socket).then(() => {
+  const waiting = untilDrained(socket as unknown as Socket).then(() => {
     done = true;
   });
   await Promise.resolve();

@@ -2,47 +2,47 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { connect } from "./client.ts";
-import { amidMessage, ask, connected, greeted, noBug, opened } from "./knocking.ts";
+import { amidMessage, ask, connected, greeted, noBug, opened } from "./test-clients.ts";
 
 describe("drain()", () => {
   test("takes no new clients and sends idle ones away at once", async () => {
-    const door = await opened("submission");
-    const client = await greeted(door, false);
-    await door.listener.drain(Date.now() + 60_000);
+    const server = await opened("submission");
+    const client = await greeted(server, false);
+    await server.listener.drain(Date.now() + 60_000);
     expect(await client.line()).toMatch(/^421 4\.3\.2 /);
     expect(await client.line()).toBeUndefined();
-    await expect(connect(door.port, false)).rejects.toThrow("ECONNREFUSED");
-    expect(door.listener.sessions()).toBe(0);
+    await expect(connect(server.port, false)).rejects.toThrow("ECONNREFUSED");
+    expect(server.listener.sessions()).toBe(0);
   });
 
   test("lets a message that has begun come in, then says goodbye", async () => {
-    const door = await opened("smtps");
-    const client = await amidMessage(door);
-    const gone = door.listener.drain(Date.now() + 60_000);
+    const server = await opened("smtps");
+    const client = await amidMessage(server);
+    const gone = server.listener.drain(Date.now() + 60_000);
     expect(await ask(client, "\r\n.")).toMatch(/^250 2\.0\.0 Ok: queued as /);
     expect(await client.line()).toMatch(/^421 4\.3\.2 /);
     expect(await client.line()).toBeUndefined();
     client.end();
     await gone;
-    expect(door.stored.length).toBe(1);
+    expect(server.stored.length).toBe(1);
   });
 
   test("cuts off what is not done at the deadline", async () => {
-    const door = await opened("smtps");
-    const client = await amidMessage(door);
-    const gone = door.listener.drain(Date.now() + 50);
+    const server = await opened("smtps");
+    const client = await amidMessage(server);
+    const gone = server.listener.drain(Date.now() + 50);
     expect(await client.line()).toMatch(/^421 4\.3\.2 /);
     expect(await client.line()).toBeUndefined();
     client.end();
     await gone;
-    expect(door.stored).toEqual([]);
-    expect(door.openDrafts()).toBe(0);
-    noBug(door);
+    expect(server.stored).toEqual([]);
+    expect(server.openDrafts()).toBe(0);
+    noBug(server);
   });
 
   test("never cuts off a message that is being promised", async () => {
     let promise: (() => void) | undefined;
-    const door = await opened("smtps", {
+    const server = await opened("smtps", {
       spool: {
         free: async () => ({ octets: 1e12, inodes: 1e6 }),
         draft: async () => ({
@@ -56,10 +56,10 @@ describe("drain()", () => {
         }),
       },
     });
-    const client = await amidMessage(door);
+    const client = await amidMessage(server);
     await client.send("\r\n.\r\n");
     await vi.waitFor(() => expect(promise).toBeDefined());
-    const gone = door.listener.drain(0);
+    const gone = server.listener.drain(0);
     await pause(20);
     promise?.();
     expect(await client.line()).toBe("250 2.0.0 Ok: queued as AAAAAAAAAAAA");
@@ -70,12 +70,12 @@ describe("drain()", () => {
 
   test("wastes no time on handshakes", async () => {
     for (const name of ["smtps", "submission"] as const) {
-      const door = await opened(name);
-      const silent = name === "smtps" ? await connected(door, false) : await greeted(door, false);
+      const server = await opened(name);
+      const silent = name === "smtps" ? await connected(server, false) : await greeted(server, false);
       if (name === "submission") await ask(silent, "STARTTLS");
-      await vi.waitFor(() => expect(door.listener.sessions()).toBe(1));
+      await vi.waitFor(() => expect(server.listener.sessions()).toBe(1));
       const before = performance.now();
-      await door.listener.drain(Date.now() + 60_000);
+      await server.listener.drain(Date.now() + 60_000);
       expect(performance.now() - before).toBeLessThan(4_000); // the library gives a half-open socket 5 seconds
       expect(await silent.line()).toBeUndefined();
     }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { spoken } from "../../dialogues/spoken.ts";
 import { type Client, connect } from "./client.ts";
-import { openDoor, testPatience } from "./door.ts";
+import { openTestListener, testTimeouts } from "./test-listener.ts";
 
 const login = `EHLO client.example\r\nAUTH PLAIN ${Buffer.from("\0user1\0secret").toString("base64")}\r\n`;
 
@@ -41,7 +41,7 @@ const conversation = fc.record({
 test("whatever comes, every reply is one, the log stays clean and no draft is left", {
   timeout: 120_000,
 }, async () => {
-  const door = await openDoor("smtps", { patience: { ...testPatience, wrongPassword: 0 } });
+  const server = await openTestListener("smtps", { timeouts: { ...testTimeouts, wrongPassword: 0 } });
   const runs = Number(process.env["TPA_SUBMIT_FUZZ_RUNS"] ?? 60);
   await fc.assert(
     fc.asyncProperty(conversation, async ({ parts, changes, known, piece }) => {
@@ -50,25 +50,28 @@ test("whatever comes, every reply is one, the log stays clean and no draft is le
         changes.reduce(changed, Buffer.concat(parts)),
         Buffer.from("\r\n.\r\nQUIT\r\n"),
       ]);
-      const client = await connect(door.port, true);
+      const client = await connect(server.port, true);
       const reading = replies(client);
       for (let at = 0; at < script.length; at += piece) await client.send(script.subarray(at, at + piece));
       client.end();
       for (const line of await reading) expect(line).toMatch(/^[2345]\d\d(?:[ -][^\r\n\0]*)?$/);
       client.destroy();
-      await vi.waitFor(() => expect([door.listener.sessions(), door.openDrafts()]).toEqual([0, 0]), 60_000);
+      await vi.waitFor(
+        () => expect([server.listener.sessions(), server.openDrafts()]).toEqual([0, 0]),
+        60_000,
+      );
     }),
     { numRuns: runs },
   );
-  expect(door.log.filter(({ event }) => event === "bug")).toEqual([]);
-  expect(door.log.filter(({ text }) => /[\0-\x1f\x7f]/.test(text))).toEqual([]);
-  for (const { text } of door.stored) {
+  expect(server.log.filter(({ event }) => event === "bug")).toEqual([]);
+  expect(server.log.filter(({ text }) => /[\0-\x1f\x7f]/.test(text))).toEqual([]);
+  for (const { text } of server.stored) {
     expect(text).toMatch(
       /^Received: from authenticated-user by relay\.example\.org\r\n\twith (?:UTF8SMTP|ESMTP)SA id /,
     );
     expect(text).not.toMatch(/[^\r]\n|\r(?!\n)|\0/);
   }
-  await door.close();
+  await server.close();
 });
 
 async function replies(client: Client): Promise<readonly string[]> {

@@ -6,62 +6,63 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openSink } from "../../../src/server/log/sink.ts";
 import { pathOf, real } from "../../tools/real.ts";
-import type { Door } from "./door.ts";
-import { ask, greeted, loggedIn, noBug, opened, texts } from "./knocking.ts";
+import { ask, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
+import type { TestListener } from "./test-listener.ts";
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
-const denials = (door: Door): readonly string[] => texts(door).filter((text) => text.startsWith("NOQUEUE"));
+const denials = (server: TestListener): readonly string[] =>
+  texts(server).filter((text) => text.startsWith("NOQUEUE"));
 
-const closed = async (door: Door): Promise<void> => {
-  while (door.listener.sessions() > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+const closed = async (server: TestListener): Promise<void> => {
+  while (server.listener.sessions() > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 };
 
 test("a stranger's RCPT is told of once, in Postfix's words", async () => {
-  const door = await opened("submission");
-  const client = await greeted(door, false);
+  const server = await opened("submission");
+  const client = await greeted(server, false);
   expect(await ask(client, "MAIL FROM:<a@example.org>")).toMatch(/^530 /);
   expect(await ask(client, "RCPT TO:<b@example.net>")).toMatch(/^530 /);
   expect(await ask(client, "RCPT TO:<c@example.net>")).toMatch(/^530 /);
   expect(await ask(client, "MAIL FROM:<a@example.org>")).toMatch(/^530 /);
   expect(await ask(client, "QUIT")).toMatch(/^221 /);
-  await closed(door);
-  expect(denials(door)).toEqual([
+  await closed(server);
+  expect(denials(server)).toEqual([
     "NOQUEUE: reject: RCPT from unknown[127.0.0.1]: 554 5.7.1 <b@example.net>: Relay access denied; from=<a@example.org> to=<b@example.net> proto=ESMTP helo=<client.example>",
   ]);
-  noBug(door);
+  noBug(server);
 });
 
 test("a stranger's MAIL alone is told of when the session ends", async () => {
-  const door = await opened("smtps");
-  const client = await greeted(door);
+  const server = await opened("smtps");
+  const client = await greeted(server);
   expect(await ask(client, "MAIL FROM:<a@example.org>")).toMatch(/^530 /);
-  expect(denials(door)).toEqual([]);
+  expect(denials(server)).toEqual([]);
   client.destroy();
-  await closed(door);
-  expect(denials(door)).toEqual([
+  await closed(server);
+  expect(denials(server)).toEqual([
     "NOQUEUE: reject: RCPT from unknown[127.0.0.1]: 554 5.7.1 <>: Relay access denied; from=<a@example.org> proto=ESMTP helo=<client.example>",
   ]);
 });
 
 test("who logs in is never told of, and who only logs in neither", async () => {
-  const door = await opened("smtps");
-  const late = await greeted(door);
+  const server = await opened("smtps");
+  const late = await greeted(server);
   expect(await ask(late, "MAIL FROM:<user1@example.org>")).toMatch(/^530 /);
   expect(await ask(late, `AUTH PLAIN ${encoded("\0user1\0secret")}`)).toMatch(/^235 /);
   late.destroy();
-  const client = await loggedIn(door);
+  const client = await loggedIn(server);
   expect(await ask(client, "RCPT TO:<b@example.net>")).toMatch(/^503 /);
   expect(await ask(client, "QUIT")).toMatch(/^221 /);
-  await closed(door);
-  expect(texts(door).join("\n")).not.toContain("Relay access denied");
+  await closed(server);
+  expect(texts(server).join("\n")).not.toContain("Relay access denied");
 });
 
 test("a login of 8 kB, which may be anything, is cut in the log", async () => {
-  const door = await opened("smtps");
-  const client = await greeted(door);
+  const server = await opened("smtps");
+  const client = await greeted(server);
   const login = `${"x".repeat(8_000)}@example.org`;
   expect(await ask(client, `AUTH PLAIN ${encoded(`\0${login}\0secret`)}`)).toMatch(/^535 /);
-  const failure = door.log.find(({ event }) => event === "auth-failed");
+  const failure = server.log.find(({ event }) => event === "auth-failed");
   expect(failure?.text.length).toBeLessThan(400);
   expect(failure?.text).toContain("x".repeat(255));
   expect(String(failure?.fields["login"]).length).toBeLessThanOrEqual(256);
@@ -69,15 +70,15 @@ test("a login of 8 kB, which may be anything, is cut in the log", async () => {
 
 describe("the programs that read the log", () => {
   async function written(): Promise<string> {
-    const door = await opened("submission");
-    const client = await greeted(door, false);
+    const server = await opened("submission");
+    const client = await greeted(server, false);
     await ask(client, "MAIL FROM:<a@example.org>");
     await ask(client, "RCPT TO:<b@example.net>");
-    const brief = await greeted(door, false);
+    const brief = await greeted(server, false);
     await ask(brief, "MAIL FROM:<a@example.org>");
     client.destroy();
     brief.destroy();
-    await closed(door);
+    await closed(server);
     const folder = mkdtempSync(join(tmpdir(), "tpa-submit-log-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const path = join(folder, "mail.log");
@@ -87,7 +88,7 @@ describe("the programs that read the log", () => {
       hostname: "relay.example.org",
     } as const;
     const sink = await openSink(plan, Date.now);
-    for (const entry of door.log) sink.write(entry);
+    for (const entry of server.log) sink.write(entry);
     await sink.close();
     return path;
   }

@@ -1,12 +1,11 @@
 /**
- * How much a login may send: messages an hour, recipients a day, and of these addresses it has not written to before.
- * The last one is what tells a stolen password from a person (mox counts the same). Reports and retries are not
- * submitted, so they never come here. What is counted is in usage.ts.
+ * The quota of a login: messages an hour, recipients a day, and recipients a day to whom it has not written before.
+ * The last one distinguishes a stolen password from a person (mox counts the same). Reports and retries are not
+ * submitted, so they do not count. The counts are in usage.ts.
  */
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import { day, hour, type Recent, roomAt, total, withMore } from "./recent.ts";
-import type { Digest, Note, Usage } from "./usage.ts";
-import { whenAgain } from "./when.ts";
+import { day, hour, retryText, roomFrom, type SlidingCount, total, withAdded } from "./sliding-window.ts";
+import type { AddressDigest, Usage, UsageEntry } from "./usage.ts";
 
 export interface Allowance {
   readonly messagesPerHour: number;
@@ -14,81 +13,80 @@ export interface Allowance {
   readonly newRecipientsPerDay: number;
 }
 
-/** A message that is being made ready: what it will count when it is accepted. */
-export interface Bill {
+/** What a message will count when it is accepted. It grows with each recipient. */
+export interface QuotaRequest {
   readonly login: string;
-  readonly recipients: readonly Digest[];
-  /** How many of them are new. */
-  readonly fresh: number;
+  readonly recipients: readonly AddressDigest[];
+  /** How many of them the login has not written to before. */
+  readonly newRecipients: number;
 }
 
-/** A bill that has its place within the limits, for as long as the message takes. */
-export interface Charge {
-  /** The message counts if it was accepted, or its place is free again; the first call is what matters. */
+/** A request that is counted in advance, while the message comes. */
+export interface QuotaReservation {
+  /** Counts the message if it was accepted, and releases the reservation otherwise. Only the first call has an effect. */
   settle(accepted: boolean): void;
 }
 
-/** Each step gives the reply that refuses it where it would go beyond a limit. */
+/** Each step gives a reply where it would exceed a limit. */
 export interface Quota {
   /** MAIL. */
-  open(login: string): Bill | Reply;
-  /** RCPT: the bill with one more on it. What was accepted before stays. */
-  add(bill: Bill, address: string): Bill | Reply;
-  /** DATA: from here on sessions side by side cannot go beyond a limit together. */
-  charge(bill: Bill): Charge | Reply;
+  begin(login: string): QuotaRequest | Reply;
+  /** RCPT: the request with one more recipient. Those accepted before stay. */
+  addRecipient(request: QuotaRequest, address: string): QuotaRequest | Reply;
+  /** DATA: from now on parallel sessions cannot exceed a limit together. */
+  reserve(request: QuotaRequest): QuotaReservation | Reply;
 }
 
-export interface Office {
+export interface QuotaDependencies {
   readonly usage: Usage;
-  /** Asked each time: a reload may change it. */
+  /** Called each time: a reload may change it. */
   readonly allowance: () => Allowance;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Called with what counts from now on. */
-  readonly count: (note: Note) => void;
-  /** Called when a login meets a limit ("200 messages an hour"), once until there is room again. */
-  readonly reached: (login: string, limit: string, until: number) => void;
+  /** Called with each message that counts. */
+  readonly record: (entry: UsageEntry) => void;
+  /** Called when a login reaches a limit ("200 messages an hour"), once until there is room again. */
+  readonly limitReached: (login: string, limit: string, until: number) => void;
 }
 
-/** One limit and how far a login is from it. */
-interface Gauge {
+/** One limit, and what a login has used of it. */
+interface QuotaLimit {
   readonly limit: number;
   readonly unit: string;
   readonly span: number;
-  readonly sent: Recent;
-  /** With this message there would be so many more. */
+  readonly sent: SlidingCount;
+  /** How many this message and the reservations would add. */
   readonly wanted: number;
 }
 
-export function newQuota({ usage, allowance, now, count, reached }: Office): Quota {
-  /** Charged and not settled, by login. */
-  const underWay = new Map<string, Set<Bill>>();
-  /** Until when nobody need be told again that a login is at a limit. */
-  const told = new Map<string, number>();
+export function newQuota({ usage, allowance, now, record, limitReached }: QuotaDependencies): Quota {
+  /** Reservations that are not settled, by login. */
+  const reserved = new Map<string, Set<QuotaRequest>>();
+  /** By login: until when its limit has been reported. */
+  const reportedUntil = new Map<string, number>();
 
-  /** The first limit that `bill` breaks, as a reply. */
-  function objection(bill: Bill): Reply | undefined {
+  /** A reply for the first limit that `request` would exceed. */
+  function firstBroken(request: QuotaRequest): Reply | undefined {
     const time = now();
-    const broken = gauges(bill).find(
-      (gauge) => total(gauge.sent, gauge.span, time) + gauge.wanted > gauge.limit,
-    );
+    const broken = limitsOf(request).find((one) => total(one.sent, one.span, time) + one.wanted > one.limit);
     if (!broken) return undefined;
     const { unit, limit, span, sent, wanted } = broken;
-    // What is wanted but for the last one will count from now on: when is there room for that one?
-    const until = roomAt(withMore(sent, span, time, Math.max(0, wanted - 1)), span, time, limit);
+    // All that is wanted but the last one will count from now on. When is there room for that one?
+    const until = roomFrom(withAdded(sent, span, time, Math.max(0, wanted - 1)), span, time, limit);
     const name = `${limit} ${unit}`;
-    if ((told.get(bill.login) ?? 0) <= time) {
-      told.set(bill.login, until);
-      reached(bill.login, name, until);
+    if ((reportedUntil.get(request.login) ?? 0) <= time) {
+      reportedUntil.set(request.login, until);
+      limitReached(request.login, name, until);
     }
     return refusal(name, until, time);
   }
 
-  function gauges({ login, recipients, fresh }: Bill): readonly Gauge[] {
+  function limitsOf({ login, recipients, newRecipients }: QuotaRequest): readonly QuotaLimit[] {
     const sent = usage.of(login);
-    const others = [...(underWay.get(login) ?? [])];
+    const others = [...(reserved.get(login) ?? [])];
     const { messagesPerHour, recipientsPerDay, newRecipientsPerDay } = allowance();
-    const sum = (of: (bill: Bill) => number): number => others.reduce((all, bill) => all + of(bill), 0);
+    const sum = (of: (request: QuotaRequest) => number): number =>
+      others.reduce((all, request) => all + of(request), 0);
     return [
       {
         limit: messagesPerHour,
@@ -102,59 +100,70 @@ export function newQuota({ usage, allowance, now, count, reached }: Office): Quo
         unit: "recipients a day",
         span: day,
         sent: sent.recipients,
-        wanted: sum((bill) => bill.recipients.length) + recipients.length,
+        wanted: sum((request) => request.recipients.length) + recipients.length,
       },
       {
         limit: newRecipientsPerDay,
         unit: "addresses a day that you have not written to before",
         span: day,
-        sent: sent.fresh,
-        wanted: sum((bill) => bill.fresh) + fresh,
+        sent: sent.newRecipients,
+        wanted: sum((request) => request.newRecipients) + newRecipients,
       },
     ];
   }
 
-  function settle(bill: Bill, accepted: boolean): void {
-    const all = underWay.get(bill.login);
-    if (!all?.delete(bill)) return;
-    if (all.size === 0) underWay.delete(bill.login);
+  function settle(request: QuotaRequest, accepted: boolean): void {
+    const all = reserved.get(request.login);
+    if (!all?.delete(request)) return;
+    if (all.size === 0) reserved.delete(request.login);
     if (!accepted) return;
-    const { login, recipients, fresh } = bill;
-    const note = { login, at: now(), messages: 1, recipients: recipients.length, fresh, known: recipients };
-    usage.add(note);
-    count(note);
+    const { login, recipients, newRecipients } = request;
+    const entry = {
+      login,
+      at: now(),
+      messages: 1,
+      recipients: recipients.length,
+      newRecipients,
+      addresses: recipients,
+    };
+    usage.add(entry);
+    record(entry);
   }
 
   return {
-    open(login) {
-      const bill = { login, recipients: [], fresh: 0 };
-      return objection(bill) ?? bill;
+    begin(login) {
+      const request = { login, recipients: [], newRecipients: 0 };
+      return firstBroken(request) ?? request;
     },
-    add({ login, recipients, fresh }, address) {
+    addRecipient({ login, recipients, newRecipients }, address) {
       const digest = usage.digest(login, address);
       const isNew = !usage.knows(login, digest, now()) && !recipients.includes(digest);
-      const bill = { login, recipients: [...recipients, digest], fresh: fresh + (isNew ? 1 : 0) };
-      return objection(bill) ?? bill;
+      const request = {
+        login,
+        recipients: [...recipients, digest],
+        newRecipients: newRecipients + (isNew ? 1 : 0),
+      };
+      return firstBroken(request) ?? request;
     },
-    charge(bill) {
-      const refused = objection(bill);
+    reserve(request) {
+      const refused = firstBroken(request);
       if (refused) return refused;
-      const charged = { ...bill };
-      underWay.set(bill.login, (underWay.get(bill.login) ?? new Set<Bill>()).add(charged));
-      return { settle: (accepted) => settle(charged, accepted) };
+      const counted = { ...request };
+      reserved.set(request.login, (reserved.get(request.login) ?? new Set<QuotaRequest>()).add(counted));
+      return { settle: (accepted) => settle(counted, accepted) };
     },
   };
 }
 
 /**
- * 450 is "temporarily blocked for policy reasons" (RFC 5321 section 4.2.2), as Postfix answers too much mail. Not 452:
- * to a client that means that it should send the rest at once in another transaction (section 4.5.3.1.10).
+ * 450 is "temporarily blocked for policy reasons" (RFC 5321 section 4.2.2); Postfix answers too much mail with it. Not
+ * 452: it tells a client to send the rest at once in another transaction (section 4.5.3.1.10).
  */
 function refusal(limit: string, until: number, time: number): Reply {
   return reply(
     450,
     "4.7.1",
-    `The limit of ${limit} is reached; try again ${whenAgain(until, time)}. ` +
+    `The limit of ${limit} is reached; try again ${retryText(until, time)}. ` +
       "If it was not you who sent so much, change your password",
   );
 }

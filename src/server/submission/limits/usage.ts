@@ -1,85 +1,85 @@
 /**
- * What each login has sent lately and whom it knows: the numbers that the limits are about. Addresses are kept as
- * digests only. The limits themselves are quota.ts, the file that outlives a restart is usage-file.ts.
+ * What each login has sent in the last hour and day, and to whom it has written: the counts behind the quota. Addresses
+ * are kept only as digests. The limits are in quota.ts, the file that survives a restart in usage-file.ts.
  */
 import { createHmac } from "node:crypto";
-import { countsOf, day, hour, type Recent, withMore } from "./recent.ts";
+import { countsOf, day, hour, type SlidingCount, withAdded } from "./sliding-window.ts";
 
-/** Stands for an address that a login has written to: 48 bits, "base64url". */
-export type Digest = string;
+/** An address that a login has written to: 48 bits, "base64url". */
+export type AddressDigest = string;
 
-/** Something that counts: an accepted message, or what several of one login came to. */
-export interface Note {
+/** An accepted message, or several of one login together. */
+export interface UsageEntry {
   readonly login: string;
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly messages: number;
   readonly recipients: number;
-  /** How many of the recipients it had not written to before. */
-  readonly fresh: number;
-  /** To whom it wrote. */
-  readonly known: readonly Digest[];
+  /** Recipients to whom the login had not written before. */
+  readonly newRecipients: number;
+  /** The addresses it wrote to. */
+  readonly addresses: readonly AddressDigest[];
 }
 
 /** What one login has sent. */
-export interface Sent {
+export interface LoginUsage {
   /** Within an hour. */
-  readonly messages: Recent;
+  readonly messages: SlidingCount;
   /** Within a day. */
-  readonly recipients: Recent;
+  readonly recipients: SlidingCount;
   /** Within a day. */
-  readonly fresh: Recent;
+  readonly newRecipients: SlidingCount;
 }
 
 export interface Usage {
-  add(note: Note): void;
-  of(login: string): Sent;
-  /** Stands for `address` (in any case of letters) among the recipients of `login`; among others' another one does. */
-  digest(login: string, address: string): Digest;
-  /** Whether `login` has written to that address before `now`, and not too long ago. */
-  knows(login: string, digest: Digest, now: number): boolean;
-  /** Notes that make the same usage again, what no longer counts left out. */
-  notes(now: number): Iterable<Note>;
+  add(entry: UsageEntry): void;
+  of(login: string): LoginUsage;
+  /** The digest of `address`, ignoring case. It differs from login to login. */
+  digest(login: string, address: string): AddressDigest;
+  /** Whether `login` has written to that address, and not too long before `now`. */
+  knows(login: string, digest: AddressDigest, now: number): boolean;
+  /** Entries that make up the same usage, without what no longer counts. */
+  entries(now: number): Iterable<UsageEntry>;
 }
 
-/** Days for which an address is known after the last message to it. Our choice: friends get mail four times a year. */
-export const knownFor = 90;
+/** Days for which an address is remembered after the last message to it. Our choice: people write four times a year. */
+export const rememberedDays = 90;
 
-/** Addresses that are known of one login at most, the longest unused go first. Our choice: a megabyte. */
-export const mostKnown = 10_000;
+/** Most addresses remembered for one login; the longest unused go first. Our choice: a megabyte. */
+export const mostAddresses = 10_000;
 
-const nothing: Sent = { messages: [], recipients: [], fresh: [] };
+const nothing: LoginUsage = { messages: [], recipients: [], newRecipients: [] };
 
-/** Begins with nothing. Digests are of no use without the secret `key`. */
+/** An empty usage. Digests are useless without the secret `key`. */
 export function newUsage(key: Uint8Array): Usage {
-  const sent = new Map<string, Sent>();
-  /** By login, then digest: the day of the last message, numbered since the epoch. The longest unused come first. */
-  const known = new Map<string, Map<Digest, number>>();
+  const sent = new Map<string, LoginUsage>();
+  /** By login, then digest: the day of the last message, counted from the epoch. The longest unused come first. */
+  const correspondents = new Map<string, Map<AddressDigest, number>>();
 
-  function meet({ login, at, known: digests }: Note): void {
+  function remember({ login, at, addresses: digests }: UsageEntry): void {
     if (digests.length === 0) return;
-    const friends = known.get(login) ?? new Map<Digest, number>();
-    known.set(login, friends);
+    const addresses = correspondents.get(login) ?? new Map<AddressDigest, number>();
+    correspondents.set(login, addresses);
     for (const digest of digests) {
-      friends.delete(digest);
-      friends.set(digest, dayOf(at));
+      addresses.delete(digest);
+      addresses.set(digest, dayOf(at));
     }
-    for (const [digest, last] of friends) {
-      if (friends.size <= mostKnown && last >= dayOf(at) - knownFor) break;
-      friends.delete(digest);
+    for (const [digest, last] of addresses) {
+      if (addresses.size <= mostAddresses && last >= dayOf(at) - rememberedDays) break;
+      addresses.delete(digest);
     }
   }
 
   return {
-    add(note) {
-      const { login, at, messages, recipients, fresh } = note;
+    add(entry) {
+      const { login, at, messages, recipients, newRecipients } = entry;
       const before = sent.get(login) ?? nothing;
       sent.set(login, {
-        messages: withMore(before.messages, hour, at, messages),
-        recipients: withMore(before.recipients, day, at, recipients),
-        fresh: withMore(before.fresh, day, at, fresh),
+        messages: withAdded(before.messages, hour, at, messages),
+        recipients: withAdded(before.recipients, day, at, recipients),
+        newRecipients: withAdded(before.newRecipients, day, at, newRecipients),
       });
-      meet(note);
+      remember(entry);
     },
     of: (login) => sent.get(login) ?? nothing,
     digest: (login, address) =>
@@ -87,18 +87,21 @@ export function newUsage(key: Uint8Array): Usage {
         .update(`${login}\0${address.toLowerCase()}`)
         .digest("base64url")
         .slice(0, digestLength),
-    knows: (login, digest, now) => (known.get(login)?.get(digest) ?? 0) >= dayOf(now) - knownFor,
-    *notes(now) {
-      for (const [login, { messages, recipients, fresh }] of sent) {
-        for (const { at, count } of countsOf(messages, hour, now)) yield note(login, at, { messages: count });
+    knows: (login, digest, now) =>
+      (correspondents.get(login)?.get(digest) ?? 0) >= dayOf(now) - rememberedDays,
+    *entries(now) {
+      for (const [login, { messages, recipients, newRecipients }] of sent) {
+        for (const { at, count } of countsOf(messages, hour, now))
+          yield entry(login, at, { messages: count });
         for (const { at, count } of countsOf(recipients, day, now))
-          yield note(login, at, { recipients: count });
-        for (const { at, count } of countsOf(fresh, day, now)) yield note(login, at, { fresh: count });
+          yield entry(login, at, { recipients: count });
+        for (const { at, count } of countsOf(newRecipients, day, now))
+          yield entry(login, at, { newRecipients: count });
       }
-      for (const [login, friends] of known) {
-        const since = dayOf(now) - knownFor;
-        for (const [last, digests] of byDay(friends)) {
-          if (last >= since) yield note(login, last * day, { known: digests });
+      for (const [login, addresses] of correspondents) {
+        const since = dayOf(now) - rememberedDays;
+        for (const [last, digests] of byDay(addresses)) {
+          if (last >= since) yield entry(login, last * day, { addresses: digests });
         }
       }
     },
@@ -110,14 +113,16 @@ export const digestLength = 8;
 
 const dayOf = (time: number): number => Math.floor(time / day);
 
-function note(login: string, at: number, what: Partial<Note>): Note {
-  return { login, at, messages: 0, recipients: 0, fresh: 0, known: [], ...what };
+function entry(login: string, at: number, what: Partial<UsageEntry>): UsageEntry {
+  return { login, at, messages: 0, recipients: 0, newRecipients: 0, addresses: [], ...what };
 }
 
-/** Friends in their order, those of one day in one piece. */
-function byDay(friends: ReadonlyMap<Digest, number>): readonly (readonly [day: number, digests: Digest[]])[] {
-  const pieces: [number, Digest[]][] = [];
-  for (const [digest, last] of friends) {
+/** Addresses in their order, those of one day together. */
+function byDay(
+  addresses: ReadonlyMap<AddressDigest, number>,
+): readonly (readonly [day: number, digests: AddressDigest[]])[] {
+  const pieces: [number, AddressDigest[]][] = [];
+  for (const [digest, last] of addresses) {
     const piece = pieces.at(-1);
     if (piece?.[0] === last) piece[1].push(digest);
     else pieces.push([last, [digest]]);

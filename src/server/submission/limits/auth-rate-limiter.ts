@@ -1,0 +1,302 @@
+/**
+ * The authentication rate limiter, against guessing of passwords. Wrong passwords are answered later and later. After
+ * some of them no password is checked for a while.
+ * - They count for a login from one network (an IPv4 address, the /64 of an IPv6 address), and for the network.
+ * - They never block a login everywhere: anybody could then lock its owner out.
+ * - A network from which a login has authenticated before is familiar to it. There only wrong passwords for that login
+ *   count for it: otherwise a neighbour could lock it out.
+ * - Guesses at one login from many networks delay the answers, but not in its familiar networks.
+ * - The same wrong password again is no further guess. A network has a budget for repeats; without budget only repeats
+ *   are blocked.
+ */
+import { createHmac } from "node:crypto";
+import { subscriberNetwork } from "./admission.ts";
+import { day, hour } from "./sliding-window.ts";
+
+/** An attempt to authenticate. */
+export interface LoginAttempt {
+  /** In its canonical spelling. */
+  readonly login: string;
+  /** The client's IP address. */
+  readonly address: string;
+}
+
+export interface AuthRateLimiter {
+  /**
+   * Until when no password is checked, or not this one, which was wrong before. In milliseconds since the epoch;
+   * undefined where it may be checked now.
+   */
+  blockedUntil(attempt: LoginAttempt, password?: string): number | undefined;
+  /**
+   * Wait for this before a check. No more checks run at a time than may still turn out wrong within the limits. Call
+   * the function that it resolves with once the result is known.
+   */
+  acquire(attempt: LoginAttempt, password?: string): Promise<() => void>;
+  /** The password was wrong. Gives the factor by which the answer waits longer than for a first mistake. */
+  failed(attempt: LoginAttempt, password: string): number;
+  succeeded(attempt: LoginAttempt, password?: string): void;
+}
+
+/** Wrong passwords, and when the last one came. */
+interface FailureCount {
+  readonly wrong: number;
+  readonly last: number;
+}
+
+// Wrong passwords before a block. Our choice, as all numbers here: no person tries ten different passwords, and a
+// network may be a whole office.
+const forLogin = 10;
+const forNetwork = 40;
+
+/** The first block lasts a minute. Each further wrong password doubles that, up to an hour. */
+const firstPause = 60_000;
+const longestPause = hour;
+
+/** Milliseconds after which wrong passwords are forgotten, once a block is over. */
+const rememberedFor = hour;
+
+/** Milliseconds in which the same wrong password counts once: a forgotten phone tries the old one for days. */
+const sameFor = day;
+
+/** A network's budget for repeats: so many at once, and one more each `repeatEvery` milliseconds. A phone needs fewer. */
+const forRepeats = 40;
+const repeatEvery = 20_000;
+
+/** Milliseconds for which a network stays familiar to a login after it last authenticated from there. */
+const familiarFor = 30 * day;
+const mostFamiliar = 32;
+
+/** The largest factor of the wait: clients give up after a minute or so. */
+const longestWait = 15;
+
+/** Most counts of each kind: a botnet fills some ten megabytes and no more. */
+const mostCounts = 40_000;
+
+/**
+ * A limiter that has counted nothing yet. `now` is in milliseconds since the epoch. What clients send is kept only as
+ * digests with the secret `key`.
+ */
+export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRateLimiter {
+  const byPair = newFailureCounts(forLogin, now);
+  const byNetwork = newFailureCounts(forNetwork, now);
+  /** Of a login in networks that are not familiar to it. They only delay answers. */
+  const unfamiliar = newFailureCounts(Number.POSITIVE_INFINITY, now);
+  /** When a wrong password, as a digest, was counted. */
+  const guesses = newBoundedMap<number>(mostCounts);
+  const repeats = newRepeatBudget(now);
+  const gate = newAttemptGate();
+  /** By login: when it last authenticated from each network. Only logins that exist are here. */
+  const familiarNetworks = new Map<string, Map<string, number>>();
+
+  /** Ten characters that stand for `parts`. */
+  function digest(...parts: readonly string[]): string {
+    const mac = createHmac("sha256", key);
+    for (const part of parts) mac.update(`${Buffer.byteLength(part)}:`).update(part);
+    return mac.digest("base64").slice(0, 10);
+  }
+
+  function read({ login, address }: LoginAttempt) {
+    const network = subscriberNetwork(address);
+    const person = digest(login);
+    const lastHere = familiarNetworks.get(person)?.get(network) ?? Number.NEGATIVE_INFINITY;
+    return { network, person, pair: `${person} ${network}`, isFamiliar: lastHere > now() - familiarFor };
+  }
+
+  const guessOf = ({ login, address }: LoginAttempt, password: string): string =>
+    digest(login, subscriberNetwork(address), password);
+
+  const wasWrong = (guess: string): boolean =>
+    (guesses.get(guess) ?? Number.NEGATIVE_INFINITY) > now() - sameFor;
+
+  function blockedUntil(attempt: LoginAttempt, password?: string): number | undefined {
+    const { network, pair, isFamiliar } = read(attempt);
+    const isRepeat = password !== undefined && wasWrong(guessOf(attempt, password));
+    const until = Math.max(
+      byPair.endOfBlock(pair),
+      isFamiliar ? 0 : byNetwork.endOfBlock(network),
+      isRepeat ? repeats.emptyUntil(network) : 0,
+    );
+    return until > now() ? until : undefined;
+  }
+
+  /** The limits that hold for an attempt. None where it is refused anyway. */
+  function limitsFor(attempt: LoginAttempt, password?: string): readonly ConcurrencyLimit[] {
+    if (blockedUntil(attempt, password) !== undefined) return [];
+    const { network, pair, isFamiliar } = read(attempt);
+    if (password !== undefined && wasWrong(guessOf(attempt, password)))
+      return [{ name: "repeats", room: repeats.left(network) }];
+    const own = { name: pair, room: forLogin - byPair.wrong(pair) };
+    return isFamiliar ? [own] : [own, { name: "network", room: forNetwork - byNetwork.wrong(network) }];
+  }
+
+  return {
+    blockedUntil,
+    acquire: (attempt, password) =>
+      gate.acquire(subscriberNetwork(attempt.address), () => limitsFor(attempt, password)),
+    failed(attempt, password) {
+      const { network, person, pair, isFamiliar } = read(attempt);
+      const guess = guessOf(attempt, password);
+      const added = wasWrong(guess) ? 0 : 1;
+      if (added === 1) guesses.set(guess, now());
+      else repeats.draw(network);
+      const wrong = byPair.add(pair, added);
+      const elsewhere = isFamiliar
+        ? 0
+        : Math.max(byNetwork.add(network, added), unfamiliar.add(person, added));
+      return Math.min(longestWait, 2 ** Math.max(0, wrong - 1) + Math.floor(elsewhere / forLogin));
+    },
+    succeeded(attempt, password) {
+      if (password !== undefined) guesses.delete(guessOf(attempt, password));
+      const { pair, person, network } = read(attempt);
+      byPair.forget(pair);
+      const familiar = familiarNetworks.get(person) ?? new Map<string, number>();
+      familiarNetworks.set(person, familiar);
+      familiar.delete(network);
+      familiar.set(network, now());
+      for (const [oldest, last] of familiar) {
+        if (familiar.size <= mostFamiliar && last > now() - familiarFor) break;
+        familiar.delete(oldest);
+      }
+    },
+  };
+}
+
+/** Counts of wrong passwords. From `allowed` on there is a block. */
+function newFailureCounts(allowed: number, now: () => number) {
+  const counts = newBoundedMap<FailureCount>(mostCounts);
+
+  const endOfBlock = ({ wrong, last }: FailureCount): number =>
+    wrong < allowed ? 0 : last + Math.min(longestPause, firstPause * 2 ** (wrong - allowed));
+
+  /** What is still remembered. */
+  function current(of: string): FailureCount {
+    const count = counts.get(of);
+    const isOver = !count || Math.max(count.last, endOfBlock(count)) + rememberedFor < now();
+    return isOver ? { wrong: 0, last: 0 } : count;
+  }
+
+  return {
+    endOfBlock: (of: string): number => endOfBlock(current(of)),
+    wrong: (of: string): number => current(of).wrong,
+    /** Adds `more`, 0 or 1, and gives the new count. */
+    add(of: string, more: number): number {
+      const { wrong, last } = current(of);
+      counts.set(of, { wrong: wrong + more, last: more === 0 ? last : now() });
+      return wrong + more;
+    },
+    forget(of: string): void {
+      counts.delete(of);
+    },
+  };
+}
+
+/** The budget for repeats. What is kept for a network is the time at which its budget is whole again. */
+function newRepeatBudget(now: () => number) {
+  const wholeAt = newBoundedMap<number>(mostCounts);
+  /** Also right where the clock was set back meanwhile. */
+  const missing = (of: string): number =>
+    Math.min(forRepeats * repeatEvery, Math.max(0, (wholeAt.get(of) ?? 0) - now()));
+  const left = (of: string): number => Math.floor(forRepeats - missing(of) / repeatEvery);
+  return {
+    left,
+    emptyUntil: (of: string): number =>
+      left(of) >= 1 ? 0 : now() + missing(of) - (forRepeats - 1) * repeatEvery,
+    draw(of: string): void {
+      wholeAt.set(of, now() + missing(of) + repeatEvery);
+    },
+  };
+}
+
+/** How many attempts of one kind may run at a time. */
+interface ConcurrencyLimit {
+  readonly name: string;
+  /** At least one runs, whatever this says. */
+  readonly room: number;
+}
+
+/** Makes attempts of one network wait for each other, first come, first served. */
+interface AttemptGate {
+  /** Waits until all of `limits` have room. They are asked again when other attempts end. Resolves with the release. */
+  acquire(network: string, limits: () => readonly ConcurrencyLimit[]): Promise<() => void>;
+}
+
+interface NetworkAttempts {
+  /** How many run, by the name of the limit. */
+  readonly running: Map<string, number>;
+  readonly waiting: Set<() => boolean>;
+}
+
+function newAttemptGate(): AttemptGate {
+  const attempts = new Map<string, NetworkAttempts>();
+
+  /** Gives the release, or undefined where there is no room. */
+  function tryAcquire(
+    network: string,
+    own: NetworkAttempts,
+    limits: readonly ConcurrencyLimit[],
+  ): (() => void) | undefined {
+    const { running, waiting } = own;
+    if (limits.some(({ name, room }) => (running.get(name) ?? 0) >= Math.max(1, room))) return undefined;
+    for (const { name } of limits) running.set(name, (running.get(name) ?? 0) + 1);
+    return () => {
+      for (const { name } of limits) {
+        const others = (running.get(name) ?? 0) - 1;
+        if (others > 0) running.set(name, others);
+        else running.delete(name);
+      }
+      // No more wait than one network may have connections.
+      for (const retry of waiting) if (retry()) waiting.delete(retry);
+      if (running.size === 0 && waiting.size === 0 && attempts.get(network) === own) attempts.delete(network);
+    };
+  }
+
+  return {
+    acquire(network, limits) {
+      const own = attempts.get(network) ?? { running: new Map<string, number>(), waiting: new Set() };
+      const release = tryAcquire(network, own, limits());
+      if (release) {
+        if (own.running.size > 0) attempts.set(network, own);
+        return Promise.resolve(release);
+      }
+      return new Promise((resolve) => {
+        own.waiting.add(() => {
+          const freed = tryAcquire(network, own, limits());
+          if (freed) resolve(freed);
+          return freed !== undefined;
+        });
+      });
+    },
+  };
+}
+
+/** A map with a bound, for what anybody can fill. What was set longest ago goes first. */
+export interface BoundedMap<Value> {
+  readonly size: number;
+  get(key: string): Value | undefined;
+  set(key: string, value: Value): void;
+  delete(key: string): void;
+}
+
+/** Holds at least the last `most / 2` entries, and never more than `most`. */
+export function newBoundedMap<Value>(most: number): BoundedMap<Value> {
+  // Two generations: dropping the first key of a Map again and again costs V8 more and more.
+  let young = new Map<string, Value>();
+  let old = new Map<string, Value>();
+  return {
+    get size() {
+      return young.size + old.size;
+    },
+    get: (key) => young.get(key) ?? old.get(key),
+    set(key, value) {
+      old.delete(key);
+      young.set(key, value);
+      if (young.size < most / 2) return;
+      old = young;
+      young = new Map();
+    },
+    delete(key) {
+      young.delete(key);
+      old.delete(key);
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/** Who may send as whom. */
+import { describe, expect, test } from "vitest";
+import { Failure } from "../../../src/failure.ts";
+import { parseAliases, senderPolicy } from "../../../src/server/submission/sender-policy.ts";
+
+describe("senderPolicy()", () => {
+  const aliases = new Map([["press@example.org", new Set(["user1"])]]);
+  const own = senderPolicy("own", "Example.org", aliases);
+  test.each([
+    ["user1", "user1@example.org", true],
+    ["USER1", "User1@EXAMPLE.org", true],
+    ["user1", "user1+a+b@example.org", true],
+    ["user1", "PRESS@example.org", true],
+    ["user2", "press@example.org", false],
+    ["user1", "user11@example.org", false],
+    ["user1", "user1@example.com", false],
+    ["user1", "+user1@example.org", false],
+    ["user1", "user1@sub.example.org", false],
+    ["user1", '"user1+x@example.org"@example.com', false],
+    ["user1@example.com", "user1+x@example.com", true],
+    ["user1@example.com", "user1@example.org", false],
+    ["user+tag", "user@example.org", false],
+  ])("lets %s send as %s: %s", (login, address, may) => expect(own.mayUse(login, address)).toBe(may));
+
+  test("describes what would do, and does not list hundreds", () => {
+    const many = new Map(Array.from({ length: 9 }, (_, at) => [`a${at}@example.org`, new Set(["user1"])]));
+    expect(senderPolicy("own", "example.org", many).describe("user1")).toBe(
+      "user1@example.org, a0@example.org, a1@example.org, a2@example.org, a3@example.org, 5 more",
+    );
+    expect(own.describe("user2")).toBe("user2@example.org");
+  });
+});
+
+describe("parseAliases()", () => {
+  test("reads addresses and their logins", () => {
+    const text = "# roles\r\nPress@example.org: user1, User2\n\npress@example.org:user3\n";
+    expect([...(parseAliases(text, "aliases").get("press@example.org") ?? [])]).toEqual([
+      "user1",
+      "user2",
+      "user3",
+    ]);
+  });
+  test("names every line that is wrong", () => {
+    const read = (): unknown =>
+      parseAliases("press: user1\nok@example.org: a\nx@example.org:\n", "/etc/aliases");
+    expect(read).toThrow(Failure);
+    expect(read).toThrow(/^\/etc\/aliases:1: expected .*\n\/etc\/aliases:3: expected /);
+  });
+});
