@@ -4,8 +4,8 @@ import { readConfig } from "../config/config-file.ts";
 import { exitStatus } from "../failure.ts";
 import { logBug } from "../server/log/log.ts";
 import { checkConfig } from "./serve/check.ts";
-import { type Manager, managerOf, reloadingLines } from "./serve/manager.ts";
 import { type Relay, startRelay } from "./serve/relay.ts";
+import { reloadingLines, type ServiceManager, serviceManager } from "./serve/systemd.ts";
 
 export const serve = command({
   name: "serve",
@@ -27,21 +27,21 @@ export async function run(argv: readonly string[]): Promise<number> {
   const stopped = signalled(); // before anything is read: what changes from now on is read again
   const config = await readConfig(file);
   const relay = await startRelay(config, () => readConfig(file));
-  return stopped(await managed(relay, managerOf(process.env, process.pid)));
+  return stopped(await managed(relay, serviceManager(process.env, process.pid)));
 }
 
 /** The relay, whose service manager hears of all that happens to it. Resolves when that one knows it is ready. */
-async function managed(relay: Relay, manager: Manager): Promise<Relay> {
-  await manager.tell("READY=1");
+async function managed(relay: Relay, manager: ServiceManager): Promise<Relay> {
+  await manager.notify("READY=1");
   return {
     ...relay,
     async reload() {
-      await manager.tell(...reloadingLines());
+      await manager.notify(...reloadingLines());
       await relay.reload();
-      await manager.tell("READY=1");
+      await manager.notify("READY=1");
     },
     async stop() {
-      const told = manager.tell("STOPPING=1");
+      const told = manager.notify("STOPPING=1");
       await relay.stop();
       manager.stop();
       await told;

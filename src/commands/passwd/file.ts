@@ -109,7 +109,7 @@ async function whyFrozen(user: string, domain: string, spool: string): Promise<s
   const login = canonicalLogin(user, domain);
   if (spool === "" || login === undefined) return "";
   const { openFrozenLogins } = await import("../../server/control/frozen-logins.ts");
-  const { frozenFile } = await import("../serve/control.ts");
+  const { frozenFile } = await import("../serve/spool.ts");
   try {
     const found = (await openFrozenLogins(frozenFile(spool))).of(login);
     if (found === undefined) return "";

@@ -29,9 +29,10 @@ import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
 import { type History, openSpool, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
-import { controlSocket, frozenFile, openFreezes, wait } from "../serve/control.ts";
-import { patienceOf } from "../serve/patience.ts";
-import { keepsakes, openQuota } from "../serve/usage.ts";
+import { controlSocket, wait } from "../serve/control.ts";
+import { retryPolicyOf } from "../serve/delivery.ts";
+import { keptFiles, openQuota } from "../serve/quota.ts";
+import { frozenFile, openFreezes } from "../serve/spool.ts";
 
 /** To be closed after the last request. */
 export interface ApiConnection<Kind> {
@@ -92,12 +93,12 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
   const context = newActionContext({
     ...freezes,
     sessions,
-    retryPolicy: patienceOf(config),
+    retryPolicy: retryPolicyOf(config),
     now: Date.now,
     hostname,
   });
   return {
-    api: openControlApi(context, wait, keepsakes),
+    api: openControlApi(context, wait, keptFiles),
     async close() {
       await quota.close();
       await spool.close();
@@ -115,13 +116,13 @@ export async function connectToVerify(
   const { directory } = config.spool;
   return {
     async *api(request) {
-      if (!request.repair) return yield* verify(request, await fsckBeside(directory), keepsakes);
+      if (!request.repair) return yield* verify(request, await fsckBeside(directory), keptFiles);
       await becomeOwner(directory);
       const closeLog = await openLog(config);
       const fsck = await fsckLocked(directory, Date.now).catch((error: unknown) => {
         throw withSocketHint(error, config);
       });
-      yield* verify(request, fsck, keepsakes);
+      yield* verify(request, fsck, keptFiles);
       await fsck.close();
       await closeLog();
     },

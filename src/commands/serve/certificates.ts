@@ -1,6 +1,8 @@
 /** What people are told of the certificates in use: when they are read, when one is not whole, before one ends. */
+
+import { stat } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
-import { log } from "../../server/log/log.ts";
+import { log, logBug } from "../../server/log/log.ts";
 import type { Certificate, Certificates } from "../../server/submission/certificate.ts";
 
 const day = 86_400_000;
@@ -9,7 +11,7 @@ const day = 86_400_000;
 const warned = 14;
 
 /** All of them, that of the host first. */
-export const each = (certificates: Certificates): readonly Certificate[] => [
+export const allOf = (certificates: Certificates): readonly Certificate[] => [
   certificates,
   ...certificates.others,
 ];
@@ -23,8 +25,8 @@ export function filesOf({ more, certificate, key, "client-ca": ca }: Config["tls
 }
 
 /** Logs what was read. */
-export function tellOf(certificates: Certificates, now: number): void {
-  for (const { file, names, until, gap } of each(certificates)) {
+export function logCertificates(certificates: Certificates, now: number): void {
+  for (const { file, names, until, gap } of allOf(certificates)) {
     log("certificate-loaded", { file, names, until: new Date(until).toISOString() });
     if (gap !== undefined) log("certificate-chain", { file, gap });
   }
@@ -32,7 +34,7 @@ export function tellOf(certificates: Certificates, now: number): void {
 }
 
 function warnOfEnds(certificates: Certificates, now: number): void {
-  for (const certificate of each(certificates)) {
+  for (const certificate of allOf(certificates)) {
     const days = daysLeft(certificate, now);
     const { file, names, until } = certificate;
     if (until <= now) log("certificate-expired", { file, names, until: new Date(until).toISOString() });
@@ -51,4 +53,55 @@ export function warnDaily(
   };
   const timer = setInterval(warn, day);
   return { stop: () => clearInterval(timer) };
+}
+
+// Notices that files were replaced: certificates are links into folders that certbot and its like fill anew,
+// which inotify on the link does not tell.
+
+/** How the next look is taken. */
+export interface FileCheck {
+  /** Milliseconds until then. */
+  readonly interval: number;
+  /** Whether `changed` is called in any case. */
+  readonly regardless: boolean;
+}
+
+/** Calls `changed` when one of the files that `paths` names is another than at the look before. */
+export function watchFiles(
+  paths: () => readonly string[],
+  changed: () => Promise<void>,
+  next: () => FileCheck,
+): { readonly stop: () => void } {
+  let known: string | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const look = async (): Promise<void> => {
+    const found = (await Promise.all(paths().map(signature))).join(" ");
+    const isNew = known !== undefined && (known !== found || next().regardless);
+    known = found;
+    if (isNew && !stopped) await changed();
+  };
+  const begin = (): void =>
+    void look()
+      .catch((error: unknown) => logBug("watching the certificate", error))
+      .finally(() => {
+        if (!stopped) timer = setTimeout(begin, next().interval).unref();
+      });
+  begin();
+  return {
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** What changes when a file is replaced or rewritten; "" while it is missing. Follows links. */
+async function signature(path: string): Promise<string> {
+  try {
+    const { ino, size, mtimeNs } = await stat(path, { bigint: true });
+    return `${ino}:${size}:${mtimeNs}`;
+  } catch {
+    return ""; // whoever reads it next tells why
+  }
 }

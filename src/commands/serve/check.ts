@@ -1,7 +1,11 @@
 /** `tpa-submit serve --check`: says of each file that the relay needs whether it can be used, and starts nothing. */
+
+import { lookup } from "node:dns/promises";
+import type { Stats } from "node:fs";
 import { access, constants, readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { print } from "../../cli/output.ts";
+import type { RouteSettings } from "../../config/route-settings.ts";
 import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
@@ -12,25 +16,23 @@ import { newSessionPool } from "../../server/delivery/pool.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
 import { validating } from "../../server/delivery/route/validating.ts";
 import { readCertificate } from "../../server/submission/certificate.ts";
-import { carrierFor } from "./carrier.ts";
-import { daysLeft, each } from "./certificates.ts";
+import { allOf, daysLeft } from "./certificates.ts";
 import { controlSocket } from "./control.ts";
-import { permissions } from "./permissions.ts";
-import { rulesFor } from "./rules.ts";
-import { describeWays } from "./ways.ts";
+import { carrierFor, tlsOf } from "./delivery.ts";
+import { sessionRules } from "./session-rules.ts";
 
 /** Prints a line for each thing that was looked at; the status is 78 where one is wrong. */
 export async function checkConfig(config: Config, file: string): Promise<number> {
   print(`${file}: every setting is understood\n`);
   const looks = [
-    () => certificate(config),
-    () => passwords(config),
-    () => spool(config),
-    () => permissions(config, file),
-    () => resolver(config),
-    async () => void (await rulesFor(config)),
-    () => ways(config),
-    () => control(config),
+    () => checkCertificate(config),
+    () => checkPasswords(config),
+    () => checkSpool(config),
+    () => checkPermissions(config, file),
+    () => checkResolver(config),
+    async () => void (await sessionRules(config)),
+    () => checkRoutes(config),
+    () => checkControl(config),
   ];
   let status: number = exitStatus.ok;
   for (const look of looks) {
@@ -46,9 +48,9 @@ export async function checkConfig(config: Config, file: string): Promise<number>
   return status;
 }
 
-async function certificate({ tls }: Config): Promise<string> {
+async function checkCertificate({ tls }: Config): Promise<string> {
   const now = Date.now();
-  const all = each(await readCertificate(tls));
+  const all = allOf(await readCertificate(tls));
   const expired = all.filter(({ until }) => until <= now);
   if (expired.length > 0) {
     const complaints = expired.map(
@@ -65,7 +67,7 @@ async function certificate({ tls }: Config): Promise<string> {
   return lines.join("\n");
 }
 
-async function passwords({ passwords: { file }, domain }: Config): Promise<string> {
+async function checkPasswords({ passwords: { file }, domain }: Config): Promise<string> {
   let octets: Buffer;
   try {
     octets = await readFile(file);
@@ -84,7 +86,7 @@ async function passwords({ passwords: { file }, domain }: Config): Promise<strin
   return `${file}: ${entries.size} logins${shut.join("")}`;
 }
 
-async function spool({ spool: { directory } }: Config): Promise<string> {
+async function checkSpool({ spool: { directory } }: Config): Promise<string> {
   try {
     await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
     return `${directory}: can be used`;
@@ -98,12 +100,12 @@ async function spool({ spool: { directory } }: Config): Promise<string> {
 }
 
 /** Opened as the relay would, so that every file and address is tried. */
-async function ways(config: Config): Promise<string> {
+async function checkRoutes(config: Config): Promise<string> {
   await carrierFor(config, newSessionPool(Date.now));
-  return describeWays(config);
+  return describeRoutes(config);
 }
 
-async function control(config: Config): Promise<string> {
+async function checkControl(config: Config): Promise<string> {
   const path = controlSocket(config);
   requireShortPath(path);
   const folder = dirname(path);
@@ -125,7 +127,7 @@ async function control(config: Config): Promise<string> {
 const signedZone = "org";
 
 /** A resolver that does not validate would mean no DANE, and nobody would notice. */
-async function resolver({ delivery }: Config): Promise<string | undefined> {
+async function checkResolver({ delivery }: Config): Promise<string | undefined> {
   const address = delivery["dnssec-resolver"];
   if (address === null) return undefined;
   const name = writeAddress(address);
@@ -141,4 +143,99 @@ async function resolver({ delivery }: Config): Promise<string | undefined> {
     exitStatus.config,
     `${name}: checks no signatures, there would be no DANE: have it validate, or set delivery.dnssec-resolver to ""`,
   );
+}
+
+// What `--check` says of how mail leaves: a line for each way, and a warning where a relay's name leads nowhere.
+
+/** The lines, in the order in which ways are chosen. The DNS is asked for the relays' names, and nothing else is. */
+export async function describeRoutes({ delivery, route }: Config): Promise<string> {
+  const routes = route.map((way, index) => {
+    const to = way.to.length > 0 ? ` for ${way.to.join(", ")}` : "";
+    const from = way.from.length > 0 ? ` from ${way.from.join(", ")}` : "";
+    return describeRoute(`[[route]] number ${index + 1}:${to}${from} goes`, way);
+  });
+  const rest = route.length > 0 ? "all else" : "mail";
+  return (await Promise.all([...routes, describeRoute(`[delivery]: ${rest} goes`, delivery)]))
+    .flat()
+    .join("\n");
+}
+
+async function describeRoute(what: string, way: RouteSettings): Promise<readonly string[]> {
+  const relays = way.relay.map((relay) => written(relay, way)).join(", else ");
+  const login = way["relay-user"] === "" ? "" : `, logged in as ${way["relay-user"]}`;
+  const lost = await Promise.all(way.relay.map(withoutAddress));
+  return [`${what} ${relays}${login}`, ...lost.flat()];
+}
+
+function written(relay: RouteSettings["relay"][number], way: RouteSettings): string {
+  if (relay.kind === "file") return `to the folder ${relay.directory}`;
+  const tls = `(TLS ${relay.kind === "smtps" && way.tls === "auto" ? "verified" : tlsOf(way)})`;
+  if (relay.kind === "mx") return `to the MX of each domain ${tls}`;
+  return `to ${relay.kind}://${writeAddress(relay)} ${tls}`;
+}
+
+/** A warning and no more: the DNS may be down for a moment. */
+async function withoutAddress(relay: RouteSettings["relay"][number]): Promise<readonly string[]> {
+  if (!("host" in relay)) return [];
+  try {
+    await lookup(relay.host);
+    return [];
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return [`${relay.host}: warning: it has no address (${errorCode(error)}), mail for it would wait here`];
+  }
+}
+
+// Whether somebody else could change what the relay trusts, or read what it keeps secret.
+
+interface TrustedFile {
+  readonly path: string;
+  readonly what: string;
+  /** Nobody but the relay is to read it. */
+  readonly isSecret: boolean;
+}
+
+/**
+ * A line for each of the files and for the spool's folder, behind it what is to be warned of. What is not there is
+ * told of elsewhere. Throws a Failure that names everything that anybody may write.
+ */
+export async function checkPermissions({ spool, tls, passwords }: Config, file: string): Promise<string> {
+  const trusted: readonly TrustedFile[] = [
+    { path: file, what: "the settings", isSecret: false },
+    { path: passwords.file, what: "the password file", isSecret: true },
+    ...[tls.key, ...tls.more.map(({ key }) => key)].map((path) => ({
+      path,
+      what: "the private key",
+      isSecret: true,
+    })),
+    { path: spool.directory, what: "the spool", isSecret: true },
+  ];
+  const owner = (await statOf(spool.directory))?.uid;
+  const owners = [0, process.geteuid?.(), owner];
+  const lines: string[] = [];
+  const faults: string[] = [];
+  for (const { path, what, isSecret } of trusted) {
+    const it = await statOf(path);
+    if (!it) continue;
+    const mode = `mode 0${(it.mode & 0o7777).toString(8)}`;
+    const warnings = [
+      ...(owners.includes(it.uid) ? [] : [`the user ${it.uid}, whose it is, can change it`]),
+      ...(it.mode & 0o020 ? [`the group ${it.gid} can change it (${mode})`] : []),
+      ...(isSecret && it.mode & 0o004 ? [`everybody can read it (${mode})`] : []),
+    ];
+    if (it.mode & 0o002) faults.push(`${path}: ${what} can be changed by everybody (${mode}); chmod o-w it`);
+    else if (warnings.length === 0) lines.push(`${path}: ${what} can be changed by nobody else`);
+    else lines.push(...warnings.map((warning) => `${path}: warning: ${warning}`));
+  }
+  if (faults.length > 0) throw new Failure(exitStatus.config, faults.join("\n"));
+  return lines.join("\n");
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return undefined;
+  }
 }

@@ -1,8 +1,7 @@
 /** What monitoring hears of a disk that refuses, and how the relay ends when its spool can promise nothing more. */
 import { describe, expect, test } from "vitest";
 import { startRelay } from "../../../demo/relay.mjs";
-import { newState, type State } from "../../../src/commands/serve/figures.ts";
-import { newCheckup } from "../../../src/commands/serve/health.ts";
+import { newHealthCheck, newRelayStatus, type RelayStatus } from "../../../src/commands/serve/observation.ts";
 import { openSpool } from "../../../src/server/spool/spool.ts";
 import { verify } from "../../../src/server/spool/verify.ts";
 import { intercept } from "../../server/spool/intercept.ts";
@@ -16,7 +15,7 @@ const reserve = { octets: 100, inodes: 10 };
 const directory = "/srv/spool";
 
 /** A relay that is well, but for what `changed` says, on a disk whose calls fail where `fault` says so. */
-async function sick(changed: Partial<State>, free = { octets: 1_000, inodes: 100 }, fault?: RegExp) {
+async function sick(changed: Partial<RelayStatus>, free = { octets: 1_000, inodes: 100 }, fault?: RegExp) {
   const memory = memoryDisk([
     { path: "/srv", inode: 1 },
     { synced: "/", since: 1 },
@@ -29,8 +28,13 @@ async function sick(changed: Partial<State>, free = { octets: 1_000, inodes: 100
   const spool = await openSpool(directory, () => 1, disk);
   armed = true;
   const waiting = () => ({ messages: 0, held: 0, oldest: null });
-  const state: State = { ...newState(), waiting, certificateUntil: 2, logins: 1, ...changed };
-  const checkup = newCheckup(state, { trial: () => spool.trial(), free: async () => free }, reserve, () => 1);
+  const state: RelayStatus = { ...newRelayStatus(), waiting, certificateUntil: 2, logins: 1, ...changed };
+  const checkup = newHealthCheck(
+    state,
+    { trial: () => spool.trial(), free: async () => free },
+    reserve,
+    () => 1,
+  );
   return { memory, spool, health: async () => (await checkup()).health };
 }
 
@@ -48,7 +52,7 @@ describe("/healthz", () => {
     expect(findings).toEqual([]);
   });
 
-  test.each<[string, Partial<State>, RegExp]>([
+  test.each<[string, Partial<RelayStatus>, RegExp]>([
     ["an expired certificate", { certificateUntil: 1 }, /certificate has expired/],
     ["no certificate", { certificateUntil: 0 }, /no certificate can be used/],
     ["nobody who could log in", { logins: 0 }, /no password file/],

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
-import { placesFor } from "../../../src/commands/serve/inherited.ts";
+import { listenAddresses } from "../../../src/commands/serve/systemd.ts";
 import { run, start } from "../../tools/child.mjs";
 import { real } from "../../tools/real.ts";
 import { until } from "../../tools/until.ts";
@@ -25,7 +25,7 @@ describe("placesFor()", () => {
       LISTEN_FDNAMES: "http:submission:submission",
       PATH: "/bin",
     };
-    expect(placesFor(listening, environment, 7)).toMatchObject({
+    expect(listenAddresses(listening, environment, 7)).toMatchObject({
       submission: [{ fd: 4 }, { fd: 5 }],
       submissions: [{ host: "0.0.0.0", port: 465 }],
       http: { fd: 3 },
@@ -39,7 +39,7 @@ describe("placesFor()", () => {
     ["a number that is none", { LISTEN_PID: "7", LISTEN_FDS: "many", LISTEN_FDNAMES: "submission" }],
   ])("keeps to the configuration with %s", (_, environment) => {
     const { submission, submissions, http } = listening;
-    expect(placesFor(listening, environment, 7)).toEqual({ submission, submissions, http });
+    expect(listenAddresses(listening, environment, 7)).toEqual({ submission, submissions, http });
   });
 
   test.each(["tpa-submit.socket", "submission:", "http:http"])(
@@ -50,7 +50,7 @@ describe("placesFor()", () => {
         LISTEN_FDS: String(names.split(":").length),
         LISTEN_FDNAMES: names,
       };
-      expect(() => placesFor(listening, environment, 7)).toThrow(/FileDescriptorName=/);
+      expect(() => listenAddresses(listening, environment, 7)).toThrow(/FileDescriptorName=/);
     },
   );
 });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { carrierFor } from "../../../src/commands/serve/carrier.ts";
+import { carrierFor } from "../../../src/commands/serve/delivery.ts";
 import { readConfig } from "../../../src/config/config-file.ts";
 import { newSessionPool } from "../../../src/server/delivery/pool.ts";
 import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";

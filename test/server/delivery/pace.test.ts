@@ -1,6 +1,6 @@
 /** What a delivery tells of itself, and how many may be under way. */
 import { expect, test } from "vitest";
-import { patienceOf } from "../../../src/commands/serve/patience.ts";
+import { retryPolicyOf } from "../../../src/commands/serve/delivery.ts";
 import type { Config } from "../../../src/config/settings.ts";
 import { attempt } from "../../../src/server/delivery/attempt.ts";
 import type { Pace } from "../../../src/server/delivery/pace.ts";
@@ -42,6 +42,6 @@ test.each([
   "$concurrency that move and $descriptors descriptors are room for $underWay",
   ({ concurrency, descriptors, underWay }) => {
     const config = { delivery: { concurrency }, spool: {} } as Config;
-    expect(patienceOf(config, descriptors).underWay).toBe(underWay);
+    expect(retryPolicyOf(config, descriptors).underWay).toBe(underWay);
   },
 );

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect as connectTls, rootCertificates } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { tellOf, warnDaily } from "../../../src/commands/serve/certificates.ts";
+import { logCertificates, warnDaily } from "../../../src/commands/serve/certificates.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { type Certificates, chainGap, readCertificate } from "../../../src/server/submission/certificate.ts";
 import { selfSigned } from "../../tools/certificate.ts";
@@ -138,7 +138,7 @@ describe("readCertificate()", () => {
     logTo(({ text }) => said.push(text));
     vi.useFakeTimers();
     try {
-      tellOf({ ...certificates, gap: "it lacks something" }, Date.now());
+      logCertificates({ ...certificates, gap: "it lacks something" }, Date.now());
       const ends = (days: number): string =>
         `${folder}/own.pem: certificate for relay.example.org, 127.0.0.1 ends in ${days} days`;
       expect(said).toEqual([

@@ -1,6 +1,6 @@
 /** When REQUIRETLS is offered: where some way for mail to leave could keep the promise (RFC 8689 section 4.2.1). */
 import { expect, test } from "vitest";
-import { rulesFor } from "../../../src/commands/serve/rules.ts";
+import { sessionRules } from "../../../src/commands/serve/session-rules.ts";
 import { parseConfig } from "../../../src/config/config-file.ts";
 
 const lmtp = 'delivery.relay = "lmtp://localhost:24"';
@@ -22,5 +22,5 @@ test.each<readonly [string, readonly string[], boolean]>([
   const source = ['hostname = "relay.example.org"', 'domain = "example.org"', ...settings].join("\n");
   const reading = parseConfig(source, "tpa-submit.toml");
   if ("mistakes" in reading) throw new Error(reading.mistakes.join("\n"));
-  expect((await rulesFor(reading.config)).requireTls).toBe(offered);
+  expect((await sessionRules(reading.config)).requireTls).toBe(offered);
 });

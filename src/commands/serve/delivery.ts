@@ -2,6 +2,7 @@
 
 import { lookup, Resolver as SystemResolver } from "node:dns/promises";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer, isIPv4, isIPv6 } from "node:net";
 import { join } from "node:path";
@@ -9,7 +10,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
-import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { SessionPool } from "../../server/delivery/pool.ts";
 import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/route/carrier.ts";
 import { asking } from "../../server/delivery/route/dns-query.ts";
@@ -26,6 +27,11 @@ import {
   type TransportSettings,
   timeouts,
 } from "../../server/delivery/transport-settings.ts";
+import { workOnMessage } from "../../server/log/event-loop.ts";
+import { log } from "../../server/log/log.ts";
+import { type Scheduler, startScheduler } from "../../server/queue/scheduler.ts";
+import type { RetryPolicy } from "../../server/queue/verdict.ts";
+import type { RelaySpool } from "./spool.ts";
 
 /**
  * Mail that leaves uses what waits in `sessions`. Throws a Failure where a file that a way needs cannot be read, or an
@@ -74,7 +80,7 @@ export async function carrierFor(
 }
 
 /** What all ways share. */
-interface Means {
+interface TransportDependencies {
   readonly routing: Routing;
   readonly policies: StsPolicies | undefined;
 }
@@ -82,7 +88,7 @@ interface Means {
 function carrierBy(
   { relay: relays, tls }: Pick<RouteSettings, "relay" | "tls">,
   terms: TransportSettings,
-  { routing, policies }: Means,
+  { routing, policies }: TransportDependencies,
 ): Carrier {
   const [first] = relays;
   if (first?.kind === "file") return folderCarrier(first.directory, Date.now);
@@ -125,7 +131,7 @@ async function termsOf(
     ...bareTerms(relays[0]?.kind ?? "mx", ours),
     tls: tlsOf(way),
     source: await sourceOf(way, table),
-    ...(ca !== "" && { ca: await read(ca, `relay-ca of ${table}`) }),
+    ...(ca !== "" && { ca: await readNamedFile(ca, `relay-ca of ${table}`) }),
     ...(credentials && { credentials }),
   };
 }
@@ -141,7 +147,7 @@ export function tlsOf({
 async function credentialsOf(way: RouteSettings, table: string): Promise<Credentials | undefined> {
   const { "relay-user": user, "relay-password-file": file } = way;
   if (user === "") return undefined;
-  const [password = ""] = (await read(file, `relay-password-file of ${table}`)).split(/\r?\n/);
+  const [password = ""] = (await readNamedFile(file, `relay-password-file of ${table}`)).split(/\r?\n/);
   if (password !== "") {
     return { user, password, setIn: `relay-user and relay-password-file of ${table}` };
   }
@@ -151,7 +157,7 @@ async function credentialsOf(way: RouteSettings, table: string): Promise<Credent
   );
 }
 
-async function read(file: string, setting: string): Promise<string> {
+async function readNamedFile(file: string, setting: string): Promise<string> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {
@@ -193,4 +199,80 @@ function resolverFor({ nameservers, ...delivery }: Config["delivery"]): Resolver
 
 async function addressesOf(host: string): Promise<readonly string[]> {
   return (await lookup(host, { all: true })).map(({ address }) => address);
+}
+
+// How long delivery is tried, and how often, as the configuration has it.
+
+/** So many deliveries may be under way for each that moves, and part of all descriptors. Our choices. */
+const waitingForEach = 20;
+const shareOfDescriptors = 0.5;
+
+export function retryPolicyOf({ delivery, spool }: Config, descriptors = descriptorLimit()): RetryPolicy {
+  const { concurrency } = delivery;
+  const room = Math.min(waitingForEach * concurrency, Math.floor(shareOfDescriptors * descriptors));
+  return {
+    first: delivery["retry-first"],
+    longest: delivery["retry-longest"],
+    lifetime: spool.lifetime,
+    reportLifetime: spool["report-lifetime"],
+    warnAfter: spool["warn-after"],
+    concurrency,
+    underWay: Math.max(concurrency, room),
+    destinationConcurrency: delivery["destination-concurrency"],
+  };
+}
+
+// How many files and connections this process may have open.
+
+/** What a shell gives where nobody has said anything. */
+const usualDescriptors = 1024;
+
+/** Infinity where there is no limit. Node.js raises the soft limit to the hard one when it starts. */
+export function descriptorLimit(file = "/proc/self/limits"): number {
+  try {
+    const soft = /^Max open files\s+(\S+)/m.exec(readFileSync(file, "latin1"))?.[1] ?? `${usualDescriptors}`;
+    return soft === "unlimited" ? Number.POSITIVE_INFINITY : Number(soft);
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return usualDescriptors;
+  }
+}
+
+export interface Deliveries extends Scheduler {
+  /** Lets deliveries end for `grace` milliseconds. */
+  close(grace: number): Promise<void>;
+}
+
+/**
+ * Starts to deliver what is in the spool, by the routes that are in use at that moment; messages of frozen logins are not
+ * begun.
+ */
+export function startDeliveries(
+  config: Config,
+  { deliverable, freezeHold }: RelaySpool,
+  inUse: () => Carrier,
+): Deliveries {
+  const carrier: Carrier = {
+    destination: (envelope, address) =>
+      workOnMessage(envelope.id, () => inUse().destination(envelope, address)),
+    carry: async (message, signal, tell) =>
+      freezeHold.applyTo(message.envelope).held ? [] : inUse().carry(message, signal, tell),
+  };
+  const scheduler = startScheduler(
+    { spool: deliverable, carrier, hostname: config.hostname },
+    retryPolicyOf(config),
+    { now: Date.now, steady: () => performance.now(), random: Math.random, alarm },
+  );
+  return {
+    ...scheduler,
+    async close(grace) {
+      await scheduler.drain(grace);
+      log("stopped", { waiting: scheduler.waiting().messages });
+    },
+  };
+}
+
+function alarm(after: number, ring: () => void): () => void {
+  const timer = setTimeout(ring, after);
+  return () => clearTimeout(timer);
 }

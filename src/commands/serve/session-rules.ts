@@ -11,7 +11,7 @@ import { type Aliases, parseAliases, senderPolicy } from "../../server/submissio
 import type { SessionContext } from "../../server/submission/session.ts";
 
 /** The part of a session's rules that a reload may change. */
-export type Rules = Omit<
+export type SessionRules = Omit<
   SessionContext,
   | "verify"
   | "slowestCheck"
@@ -28,7 +28,7 @@ export type Rules = Omit<
 >;
 
 /** Throws a Failure where the file of aliases cannot be read or is wrong. */
-export async function rulesFor({
+export async function sessionRules({
   hostname,
   domain,
   listen,
@@ -40,7 +40,7 @@ export async function rulesFor({
   log,
   delivery,
   route,
-}: Config): Promise<Rules> {
+}: Config): Promise<SessionRules> {
   return {
     hostname,
     domain,

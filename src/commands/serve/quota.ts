@@ -12,7 +12,7 @@ import { day, hour, total } from "../../server/submission/limits/sliding-window.
 import { openUsage, parseUsage, type UsageStore } from "../../server/submission/limits/usage-file.ts";
 
 /** The file as `queue verify` looks at it. What a crash cut short is no damage. */
-export const keepsakes: readonly KeptFile[] = [
+export const keptFiles: readonly KeptFile[] = [
   {
     name: "usage",
     fault: (text) => (parseUsage(text) ? undefined : "none of this program's files"),

@@ -1,0 +1,206 @@
+/** What the relay tells of itself: the log, the metrics, the watch on the event loop, /metrics and /healthz. */
+import { setTimeout as pause } from "node:timers/promises";
+import { writeAddress } from "../../config/setting-types.ts";
+import type { Config } from "../../config/settings.ts";
+import { errorCode, errorText } from "../../failure.ts";
+import { takeLongestWork, watchEventLoop } from "../../server/log/event-loop.ts";
+import { type Health, startHttp } from "../../server/log/http.ts";
+import { log, logTo } from "../../server/log/log.ts";
+import { type GaugeReadings, openMetrics, processReadings, toAll } from "../../server/log/metrics.ts";
+import { openSink } from "../../server/log/sink.ts";
+import type { Scheduler } from "../../server/queue/scheduler.ts";
+import { cachedBriefly } from "../../server/spool/cached.ts";
+import type { FreeSpace, Spool } from "../../server/spool/spool.ts";
+import { version } from "../../version.ts";
+import { reserveOf } from "./session-rules.ts";
+import type { ListenAddresses } from "./systemd.ts";
+
+export interface Observation {
+  readonly status: RelayStatus;
+  /** Opens the log file anew, which a rotation may have moved. */
+  reopenLog(): Promise<void>;
+  /** The metrics as Prometheus reads them. */
+  readonly metrics: () => Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Opens the log, and counts and watches from now on. Throws a Failure where the log cannot be written. */
+export async function openObservation(config: Config): Promise<Observation> {
+  const sink = await openSink({ ...config.log, hostname: config.hostname }, Date.now);
+  const status = newRelayStatus();
+  const metrics = openMetrics(gaugesOf(status, reserveOf(config)));
+  logTo(toAll(sink.write, metrics.count));
+  const watch = watchEventLoop({
+    now: () => performance.now(),
+    processor: () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1000;
+    },
+    longest: takeLongestWork,
+    every,
+  });
+  status.delay = watch.delay;
+  return {
+    status,
+    reopenLog: () => sink.reopen(),
+    metrics: async () => metrics.text(),
+    async close() {
+      watch.stop();
+      await sink.close();
+    },
+  };
+}
+
+/** Answers for /metrics and /healthz at `address`; null where nobody asks. Throws a Failure where it cannot be had. */
+export async function openHttp(
+  address: ListenAddresses["http"],
+  { status, metrics }: Observation,
+  spool: Spool,
+  reserve: FreeSpace,
+): Promise<{ close(): Promise<void> }> {
+  if (address === null) return { close: () => Promise.resolve() };
+  const check = newHealthCheck(status, spool, reserve, Date.now);
+  const http = await startHttp(address, {
+    metrics: async () => {
+      status.health = await check();
+      return metrics();
+    },
+    health: async () => (await check()).health,
+  });
+  const { address: host, port } = http.address;
+  log("listening", { door: "http", address: writeAddress({ host, port }) });
+  return http;
+}
+
+/** What the parts of the relay note about themselves as they start and change. */
+export interface RelayStatus {
+  /** Undefined until there is a scheduler. */
+  waiting: Scheduler["waiting"] | undefined;
+  /** End of the certificate in use, in milliseconds since the epoch; 0 while there is none. */
+  certificateUntil: number;
+  /** Logins in the password file in use; 0 while none was ever good. */
+  logins: number;
+  stopping: boolean;
+  /** Why the spool can promise nothing any more. */
+  broken: string | undefined;
+  /** Of the event loop, in seconds. */
+  delay: () => number;
+  /** What was found when somebody looked last. */
+  health: HealthReport | undefined;
+}
+
+export const newRelayStatus = (): RelayStatus => ({
+  waiting: undefined,
+  certificateUntil: 0,
+  logins: 0,
+  stopping: false,
+  broken: undefined,
+  delay: () => 0,
+  health: undefined,
+});
+
+function gaugesOf(state: RelayStatus, reserve: FreeSpace): GaugeReadings {
+  const single = (value: number) => [{ labels: [], value }];
+  const known = (value: number | undefined) => (value === undefined ? [] : single(value));
+  return {
+    ...processReadings(Date.now() - process.uptime() * 1000),
+    build: () => [{ labels: [version, process.version], value: 1 }],
+    loopDelay: () => single(state.delay()),
+    queueMessages: () => {
+      const { messages, held } = state.waiting?.() ?? { messages: 0, held: 0 };
+      return [
+        { labels: ["waiting"], value: messages - held },
+        { labels: ["held"], value: held },
+      ];
+    },
+    queueOldest: () => {
+      const oldest = state.waiting?.().oldest ?? null;
+      return single(oldest === null ? 0 : (Date.now() - oldest) / 1000);
+    },
+    freeOctets: () => known(state.health?.free?.octets),
+    freeInodes: () => known(state.health?.free?.inodes),
+    reserveOctets: () => single(reserve.octets),
+    reserveInodes: () => single(reserve.inodes),
+    healthy: () => single(state.health?.health.ok === true ? 1 : 0),
+    certificate: () => single(state.certificateUntil / 1000),
+    logins: () => single(state.logins),
+  };
+}
+
+// Whether a message sent now would be taken and delivered: what /healthz says.
+
+export interface HealthReport {
+  readonly health: Health;
+  /** What the disk has left; undefined where it does not say. */
+  readonly free: FreeSpace | undefined;
+}
+
+/** Milliseconds that the spool has for its trial. Our choice: monitoring asks in a few seconds or not at all. */
+const trialTimeout = 3_000;
+
+/** What to keep free, as receive.ts does: a body and an envelope above the reserve. */
+const filesKept = 2;
+
+/** A checkup of the relay whose parts note themselves in `state`; it is at most a second old. */
+export function newHealthCheck(
+  state: RelayStatus,
+  spool: Pick<Spool, "free" | "trial">,
+  reserve: FreeSpace,
+  now: () => number,
+): () => Promise<HealthReport> {
+  return cachedBriefly(async () => {
+    const free = await orReason(spool.free());
+    const known = typeof free === "string" ? undefined : free;
+    const reason = ownFault(state, now()) ?? spoolFault(free, reserve) ?? (await trialFault(spool));
+    return { health: reason === undefined ? { ok: true } : { ok: false, reason }, free: known };
+  }, now);
+}
+
+/** What is known without a look at the disk. */
+function ownFault(state: RelayStatus, now: number): string | undefined {
+  if (state.stopping) return "the relay is stopping";
+  if (state.broken !== undefined) return `the spool can promise nothing more: ${state.broken}`;
+  if (state.waiting === undefined) return "the relay is starting";
+  if (state.certificateUntil === 0) return "no certificate can be used, so nobody is listened to";
+  if (state.certificateUntil <= now) return "the certificate has expired";
+  if (state.logins === 0) return "no password file could be read yet, so nobody can log in";
+  return undefined;
+}
+
+function spoolFault(free: FreeSpace | string, reserve: FreeSpace): string | undefined {
+  if (typeof free === "string") return `the spool cannot be looked at: ${free}`;
+  if (free.octets < reserve.octets) {
+    return `the spool has ${free.octets} octets left, less than spool.reserve: messages are refused`;
+  }
+  if (free.inodes < reserve.inodes + filesKept) {
+    return `the spool has ${free.inodes} inodes left, spool.reserve-inodes are kept: messages are refused`;
+  }
+  return undefined;
+}
+
+async function trialFault(spool: Pick<Spool, "trial">): Promise<string | undefined> {
+  const late = new AbortController();
+  const outcome = await Promise.race([
+    orReason(spool.trial()),
+    pause(trialTimeout, `no answer within ${trialTimeout / 1000} seconds`, { signal: late.signal }).catch(
+      () => undefined,
+    ),
+  ]);
+  late.abort();
+  return outcome === undefined ? undefined : `the spool cannot be written: ${outcome}`;
+}
+
+/** The system's words where `work` fails by them. */
+async function orReason<Value>(work: Promise<Value>): Promise<Value | string> {
+  try {
+    return await work;
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return errorText(error);
+  }
+}
+
+function every(milliseconds: number, look: () => void): () => void {
+  const timer = setInterval(look, milliseconds).unref();
+  return () => clearInterval(timer);
+}

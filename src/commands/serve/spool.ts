@@ -1,0 +1,121 @@
+/**
+ * The spool as the relay uses it: opened, with what was in hand at an unclean end held, and with the frozen logins' messages
+ * kept back.
+ */
+import { join } from "node:path";
+import { errorCode, errorText, type Failure } from "../../failure.ts";
+import {
+  type FreezeHold,
+  type FrozenLogins,
+  newFreezeHold,
+  openFrozenLogins,
+  spoolWithFreezes,
+} from "../../server/control/frozen-logins.ts";
+import { markWith } from "../../server/log/event-loop.ts";
+import { log } from "../../server/log/log.ts";
+import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
+import { isDamaged, openSpool, type Spool } from "../../server/spool/spool.ts";
+
+export interface RelaySpool {
+  /** For new messages. */
+  readonly spool: Spool;
+  /** For the scheduler and the control API: messages of frozen logins are held, what was in hand is cleared. */
+  readonly deliverable: Spool;
+  readonly frozen: FrozenLogins;
+  readonly freezeHold: FreezeHold;
+  /** From now on {@link RelaySpool.close} is a clean end. */
+  markStarted(): void;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the spool in `directory`, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
+ * be listened to, if so: it is thrown where there is nothing to deliver either. Throws a Failure where the spool cannot be
+ * opened, or the file of frozen logins cannot be understood.
+ */
+export async function openRelaySpool(
+  directory: string,
+  cannotListen: Failure | undefined,
+): Promise<RelaySpool> {
+  const spool = await openSpool(directory, Date.now);
+  let isStarted = false;
+  let inHand: InHandFile | undefined;
+  const close = async (): Promise<void> => {
+    markWith(() => undefined);
+    inHand?.close(isStarted);
+    await spool.close();
+  };
+  try {
+    if (cannotListen && (await spool.ids()).length === 0) throw cannotListen;
+    inHand = openInHand(join(directory, "in-hand"));
+    await holdSuspects(inHand, spool, Date.now);
+    markWith(inHand.mark);
+    const freezes = await openFreezes(clearingInHand(spool, inHand), directory);
+    const markStarted = (): void => {
+      isStarted = true;
+    };
+    const { frozen, freezeHold, spool: deliverable } = freezes;
+    return { spool, deliverable, frozen, freezeHold, markStarted, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A spool with its frozen logins. */
+export interface Freezes {
+  readonly frozen: FrozenLogins;
+  readonly freezeHold: FreezeHold;
+  /** For the scheduler and the control API. */
+  readonly spool: Spool;
+}
+
+/** Throws a Failure where the file of frozen logins cannot be understood. */
+export async function openFreezes(spool: Spool, directory: string): Promise<Freezes> {
+  const frozen = await openFrozenLogins(frozenFile(directory));
+  const freezeHold = newFreezeHold(frozen);
+  return { frozen, freezeHold, spool: spoolWithFreezes(spool, freezeHold) };
+}
+
+export const frozenFile = (directory: string): string => join(directory, "frozen");
+
+const heldBy = "tpa-submit";
+
+/** Why such a message is held: `queue show` tells it. */
+const heldBecause =
+  "it was in hand at two unclean ends of the relay in a row; queue release tries it again, queue drop is rid of it";
+
+/** Before anything is delivered. Never rejects: what cannot be held is tried again, which is no worse than before. */
+async function holdSuspects(file: InHandFile, spool: Spool, now: () => number): Promise<void> {
+  for (const id of file.suspects) log("suspected", { id });
+  for (const id of file.culprits) {
+    try {
+      const envelope = (await spool.has(id)) ? await spool.read(id) : undefined;
+      if (envelope && !isDamaged(envelope) && envelope.held === undefined) {
+        const at = now();
+        await spool.record({ ...envelope, held: { at, by: heldBy, reason: heldBecause } });
+        await spool.note(id, [{ at, act: "hold", by: heldBy, reason: heldBecause }]);
+        log("held", { id, reason: heldBecause });
+      }
+      file.clear(id);
+    } catch (error) {
+      if (errorCode(error) === "") throw error;
+      log("spool-trouble", { id, reason: errorText(error) });
+    }
+  }
+}
+
+/** `spool`, whose messages come to a good end when what became of them is recorded, or when they are let go. */
+function clearingInHand(spool: Spool, file: InHandFile): Spool {
+  return {
+    ...spool,
+    async record(envelope) {
+      await spool.record(envelope);
+      file.clear(envelope.id);
+    },
+    async remove(id) {
+      await spool.remove(id);
+      file.clear(id);
+    },
+  };
+}
