@@ -70,7 +70,7 @@ describe("a change of a message", () => {
       await at.spool.record(released);
       return released;
     });
-    await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]));
+    await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]), 60_000);
     expect(at.carrier.carried.some((one) => one.id === id)).toBe(true);
   });
 
@@ -148,8 +148,9 @@ describe("a change of a message", () => {
     );
     expect(await Promise.all(changes)).toEqual([true, true, true, true]);
     expect(order).toEqual([1, 1, 2, 2, 3, 3, 4, 4]);
-    await vi.waitFor(async () =>
-      expect(await at.spool.read(id)).toMatchObject({ attempts: expect.any(Number) }),
+    await vi.waitFor(
+      async () => expect(await at.spool.read(id)).toMatchObject({ attempts: expect.any(Number) }),
+      60_000,
     );
     const envelope = await at.spool.read(id);
     expect("damaged" in envelope ? 0 : envelope.attempts).toBeGreaterThanOrEqual(41);
@@ -160,7 +161,7 @@ describe("a change of a message", () => {
     at.carrier.answers = { "a@example.net": "451 4.3.0 later" };
     const { id } = await at.submit();
     await logged(at, `${id}: to=`);
-    await vi.waitFor(() => expect(at.clock.alarms()).toBe(1));
+    await vi.waitFor(() => expect(at.clock.alarms()).toBe(1), 60_000);
     const trouble = new Error("no space left");
     await expect(at.scheduler.change(id, () => Promise.reject(trouble))).rejects.toBe(trouble);
     at.carrier.answers = {};
@@ -201,7 +202,7 @@ describe("a change of a message", () => {
     at.carrier.before = async () => void failing.add("record");
     const { id } = await at.submit({ recipients: [recipient("a@example.net"), recipient("b@example.org")] });
     await logged(at, `${id}: the spool cannot be written`);
-    await vi.waitFor(() => expect(at.scheduler.active().size).toBe(0));
+    await vi.waitFor(() => expect(at.scheduler.active().size).toBe(0), 60_000);
     const states: string[] = [];
     const look = () =>
       at.scheduler.change(id, async (envelope) => {
@@ -232,7 +233,7 @@ describe("a change of a message", () => {
       done.push("changed");
       return envelope;
     });
-    await vi.waitFor(() => expect(finish).toBeDefined());
+    await vi.waitFor(() => expect(finish).toBeDefined(), 60_000);
     const drained = at.scheduler.drain(0).then(() => done.push("drained"));
     await new Promise(setImmediate);
     finish?.();

@@ -217,10 +217,12 @@ describe("a destination that is down", () => {
     await expect.poll(() => at.envelopes.get(first.id)?.attempts).toBe(1);
     const others = [at.put(), at.put(), at.put()];
     for (const one of others) running.wake(one);
-    await vi.waitFor(() =>
-      expect(others.map(({ id }) => at.envelopes.get(id)?.recipients[0]?.reply?.text)).toEqual(
-        others.map(() => "delivery temporarily suspended: connect to mx: Connection refused"),
-      ),
+    await vi.waitFor(
+      () =>
+        expect(others.map(({ id }) => at.envelopes.get(id)?.recipients[0]?.reply?.text)).toEqual(
+          others.map(() => "delivery temporarily suspended: connect to mx: Connection refused"),
+        ),
+      60_000,
     );
     expect(sent(at)).toEqual([first.id]);
     return { ...at, first, others, running };
@@ -253,7 +255,7 @@ describe("a destination that is down", () => {
     const at = await down();
     at.carrier.down.clear();
     at.clock.turn(minute);
-    await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]));
+    await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]), 60_000);
     at.clock.turn(patience.first - minute);
     await expect.poll(() => at.envelopes.size).toBe(0);
     expect(sent(at)).toHaveLength(5);
@@ -265,7 +267,7 @@ describe("a destination that is down", () => {
     at.running.forget("example.org");
     expect(sent(at)).toHaveLength(1);
     at.running.forget("example.net");
-    await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]));
+    await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]), 60_000);
   });
 
   /** Five messages for it, and as many minutes as it is said, one by one. */
@@ -277,7 +279,7 @@ describe("a destination that is down", () => {
     at.start();
     const all = (): readonly unknown[] =>
       [...at.envelopes.values()].map(({ recipients: [one] }) => one?.reply);
-    await vi.waitFor(() => expect(all().every((reply) => reply !== undefined)).toBe(true));
+    await vi.waitFor(() => expect(all().every((reply) => reply !== undefined)).toBe(true), 60_000);
     for (let passed = 0; passed < minutes; passed++) {
       at.clock.turn(minute);
       await new Promise(setImmediate);
@@ -311,7 +313,7 @@ describe("a destination that is down", () => {
     at.carrier.down.clear();
     at.clock.turn(minute);
     at.start();
-    await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]));
+    await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]), 60_000);
   });
 });
 

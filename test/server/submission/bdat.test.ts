@@ -28,7 +28,7 @@ describe("a message in chunks", () => {
     expect(server.openDrafts()).toBe(1);
     await client.send(begun);
     client.end();
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     expect(server.openDrafts()).toBe(0);
     expect(server.stored).toEqual([]);
     expect(texts(server).join("\n")).toContain(
@@ -73,7 +73,7 @@ describe("a message in chunks", () => {
     } finally {
       clearInterval(trickle);
     }
-    await vi.waitFor(() => expect(server.openDrafts()).toBe(0));
+    await vi.waitFor(() => expect(server.openDrafts()).toBe(0), 60_000);
     noBug(server);
   });
 

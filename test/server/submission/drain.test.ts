@@ -58,7 +58,7 @@ describe("drain()", () => {
     });
     const client = await amidMessage(server);
     await client.send("\r\n.\r\n");
-    await vi.waitFor(() => expect(promise).toBeDefined());
+    await vi.waitFor(() => expect(promise).toBeDefined(), 60_000);
     const gone = server.listener.drain(0);
     await pause(20);
     promise?.();
@@ -73,7 +73,7 @@ describe("drain()", () => {
       const server = await opened(name);
       const silent = name === "smtps" ? await connected(server, false) : await greeted(server, false);
       if (name === "submission") await ask(silent, "STARTTLS");
-      await vi.waitFor(() => expect(server.listener.sessions()).toBe(1));
+      await vi.waitFor(() => expect(server.listener.sessions()).toBe(1), 60_000);
       const before = performance.now();
       await server.listener.drain(Date.now() + 60_000);
       expect(performance.now() - before).toBeLessThan(4_000); // the library gives a half-open socket 5 seconds

@@ -44,7 +44,7 @@ describe("a client that shuts its side down when it has sent all", () => {
     await client.send(words);
     client.end();
     expect((await hearAll(client)).join("\n")).toMatch(/^250 2\.0\.0 .*queued/m);
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     expect(server.stored).toHaveLength(1);
     noBug(server);
   });
@@ -55,7 +55,7 @@ describe("a client that shuts its side down when it has sent all", () => {
     await client.send("NOOP\r\nRSET\r\nMAIL FROM:<user1@exam");
     client.end();
     expect(await hearAll(client)).toEqual(["250 2.0.0 Ok", "250 2.0.0 Ok"]);
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     expect(texts(server).join("\n")).toMatch(/lost connection after RSET from/);
     noBug(server);
   });
@@ -66,7 +66,7 @@ describe("a client that shuts its side down when it has sent all", () => {
     await client.send("EHLO client.example\r\nQUIT\r\n");
     client.end();
     expect((await hearAll(client))[0]).toMatch(/^521 5\.5\.1 /);
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     noBug(server);
   });
 
@@ -74,8 +74,8 @@ describe("a client that shuts its side down when it has sent all", () => {
     const server = await opened("smtps");
     const client = await amidMessage(server);
     client.end();
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
-    await vi.waitFor(() => expect(server.openDrafts()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
+    await vi.waitFor(() => expect(server.openDrafts()).toBe(0), 60_000);
     expect(server.stored).toEqual([]);
     noBug(server);
   });
@@ -86,7 +86,7 @@ describe("a client that shuts its side down when it has sent all", () => {
     if (kind === "submission") await ask(client, "STARTTLS");
     await client.send((await clientHello()).subarray(0, 20));
     client.end();
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     noBug(server);
   });
 });
@@ -97,8 +97,8 @@ describe("a client that goes away", () => {
     const client = await amidMessage(server);
     expect(server.openDrafts()).toBe(1);
     client.destroy();
-    await vi.waitFor(() => expect(server.openDrafts()).toBe(0));
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.openDrafts()).toBe(0), 60_000);
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     expect(server.stored).toEqual([]);
     expect(texts(server).join("\n")).toMatch(
       /lost connection after DATA \(\d+ bytes\) from unknown\[127\.0\.0\.1\]/,
@@ -110,7 +110,7 @@ describe("a client that goes away", () => {
     const server = await opened("smtps");
     const client = await amidMessage(server, "From: user1@example.org\r\n\r\nbare\nlf");
     client.destroy();
-    await vi.waitFor(() => expect(server.openDrafts()).toBe(0));
+    await vi.waitFor(() => expect(server.openDrafts()).toBe(0), 60_000);
     noBug(server);
   });
 
@@ -134,11 +134,11 @@ describe("a client that goes away", () => {
     });
     const client = await loggedIn(server);
     await client.send("MAIL FROM:<user1@example.org>\r\nRCPT TO:<x@example.net>\r\nDATA\r\n");
-    await vi.waitFor(() => expect(make).toBeDefined());
+    await vi.waitFor(() => expect(make).toBeDefined(), 60_000);
     client.destroy();
     make?.();
-    await vi.waitFor(() => expect(discarded).toBe(1));
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(discarded).toBe(1), 60_000);
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     noBug(server);
   });
 
@@ -152,10 +152,10 @@ describe("a client that goes away", () => {
     });
     const client = await greeted(server);
     await client.send("AUTH PLAIN AHVzZXIxAHNlY3JldA==\r\nMAIL FROM:<user1@example.org>\r\n");
-    await vi.waitFor(() => expect(finish).toBeDefined());
+    await vi.waitFor(() => expect(finish).toBeDefined(), 60_000);
     client.destroy();
     finish?.();
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     noBug(server);
   });
 
@@ -167,7 +167,7 @@ describe("a client that goes away", () => {
       const socket = client.socket();
       if ("resetAndDestroy" in socket) socket.resetAndDestroy();
     }
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     expect(texts(server)).toContain("lost connection after CONNECT from unknown[127.0.0.1]");
     noBug(server);
   });
@@ -196,7 +196,7 @@ describe("a client that is slow", () => {
     const secure = await opened("smtps", { timeouts: { ...testTimeouts, login: 50 } });
     const silent = await connected(secure, false);
     expect(await silent.line()).toBeUndefined();
-    await vi.waitFor(() => expect(secure.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(secure.listener.sessions()).toBe(0), 60_000);
 
     const { now, forward } = clock();
     const server = await opened("submission", { now });
@@ -204,7 +204,7 @@ describe("a client that is slow", () => {
     forward(testTimeouts.login - 50);
     await ask(client, "STARTTLS");
     expect(await client.line()).toBeUndefined();
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     noBug(server);
   });
 
@@ -218,7 +218,7 @@ describe("a client that is slow", () => {
       await ask(client, "STARTTLS");
       await client.send(hello.subarray(0, octets)); // where it is whole the server answers, and waits in vain
       while ((await client.line()) !== undefined);
-      await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+      await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
       noBug(server);
     }
   });

@@ -15,7 +15,7 @@ describe("a hostile client", () => {
       "Connection concurrency limit exceeded: 3 from unknown[127.0.0.1] for service submission",
     );
     await ask(first, "QUIT");
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(1));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(1), 60_000);
     await greeted(server, false);
   });
 
@@ -30,7 +30,7 @@ describe("a hostile client", () => {
     }
     expect(texts(inTls)).toContain("all 2 connections are in use, turned away: unknown[127.0.0.1]");
     await ask(first, "QUIT");
-    await vi.waitFor(() => expect(inTls.listener.sessions() + server.listener.sessions()).toBe(1));
+    await vi.waitFor(() => expect(inTls.listener.sessions() + server.listener.sessions()).toBe(1), 60_000);
     await greeted(server, false);
   });
 
@@ -38,7 +38,7 @@ describe("a hostile client", () => {
     const server = await opened("smtps", { connections: 1 });
     await loggedIn(server);
     const idle = await Promise.all(Array.from({ length: turnedAway }, () => connected(server, false)));
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(1 + idle.length));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(1 + idle.length), 60_000);
     const last = await connected(server, false);
     expect(await last.line()).toBeUndefined();
     expect(server.listener.sessions()).toBe(1 + idle.length);

@@ -48,7 +48,7 @@ describe("listen()", () => {
         const server = await opened(name);
         const client = await greeted(server, name === "smtps");
         await ask(client, "QUIT");
-        await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+        await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
       }
       const [reverse, promised, lookup] = asked.map(({ mock }) => mock.calls);
       expect([reverse, promised, lookup?.filter(([host]) => host !== "127.0.0.1")]).toEqual([[], [], []]);
@@ -91,7 +91,7 @@ test.each(["connect", "tls-inbound", "disconnect", "timeout", "connection-lost"]
     const other = await connect(server.port, true).catch(() => undefined);
     await other?.line();
     other?.destroy();
-    await vi.waitFor(() => expect(bugs.join("\n")).toContain("as the test wants it"));
+    await vi.waitFor(() => expect(bugs.join("\n")).toContain("as the test wants it"), 60_000);
     expect(await ask(bystander, "NOOP")).toMatch(/^250 /);
   },
 );

@@ -156,11 +156,13 @@ describe("a proxy that is listed", () => {
     expect(await gone.line()).toBeUndefined();
     const check = await connected(server, false);
     check.destroy();
-    await vi.waitFor(() =>
-      expect(texts(server)).toEqual([
-        "no usable PROXY header from unknown[127.0.0.1]: it did not come in time",
-        "no usable PROXY header from unknown[127.0.0.1]: an end amid it",
-      ]),
+    await vi.waitFor(
+      () =>
+        expect(texts(server)).toEqual([
+          "no usable PROXY header from unknown[127.0.0.1]: it did not come in time",
+          "no usable PROXY header from unknown[127.0.0.1]: an end amid it",
+        ]),
+      60_000,
     );
     noBug(server);
   });
@@ -169,7 +171,7 @@ describe("a proxy that is listed", () => {
     const server = await opened("submission", { isProxy });
     const waiting = await connected(server, false);
     await waiting.send("PROXY ");
-    await vi.waitFor(() => expect(waiting.socket().bytesWritten).toBe(6));
+    await vi.waitFor(() => expect(waiting.socket().bytesWritten).toBe(6), 60_000);
     await server.close();
     expect(await waiting.line()).toBeUndefined();
   });
@@ -192,12 +194,14 @@ describe("a client that speaks before the greeting (RFC 5321 section 4.3.1)", ()
     await client.send(line);
     expect(await client.line()).toBe(early);
     expect(await client.line()).toBeUndefined();
-    await vi.waitFor(() =>
-      expect(texts(server)).toEqual([
-        "connect from unknown[127.0.0.1]",
-        `PREGREET ${line.length} after 0 from unknown[127.0.0.1]`,
-        "disconnect from unknown[127.0.0.1] commands=0",
-      ]),
+    await vi.waitFor(
+      () =>
+        expect(texts(server)).toEqual([
+          "connect from unknown[127.0.0.1]",
+          `PREGREET ${line.length} after 0 from unknown[127.0.0.1]`,
+          "disconnect from unknown[127.0.0.1] commands=0",
+        ]),
+      60_000,
     );
   });
 
@@ -224,7 +228,7 @@ test("commands behind one whose answer had to be waited for are told once", asyn
   const client = await connected(server, false);
   await client.line();
   await client.send("NOOP\r\nNOOP\r\nEHLO client.example\r\nNOOP\r\nNOOP\r\n");
-  await vi.waitFor(() => expect(texts(server)).toContainEqual(expect.stringMatching(/^improper/)));
+  await vi.waitFor(() => expect(texts(server)).toContainEqual(expect.stringMatching(/^improper/)), 60_000);
   expect(await ask(client, "QUIT")).toMatch(/^250 /);
   expect(texts(server).filter((text) => text.startsWith("improper"))).toEqual([
     "improper command pipelining after NOOP from unknown[127.0.0.1]",

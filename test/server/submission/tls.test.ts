@@ -12,19 +12,21 @@ describe("TLS", () => {
     const old = { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" } as const;
     const socket = connectTls({ port: server.port, host: "127.0.0.1", rejectUnauthorized: false, ...old });
     await expect(once(socket, "secureConnect")).rejects.toThrow();
-    await vi.waitFor(() =>
-      expect(texts(server).join("\n")).toContain("SSL_accept error from unknown[127.0.0.1]"),
+    await vi.waitFor(
+      () => expect(texts(server).join("\n")).toContain("SSL_accept error from unknown[127.0.0.1]"),
+      60_000,
     );
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
 
     const other = await opened("submission");
     const client = await greeted(other, false);
     expect(await ask(client, "STARTTLS")).toMatch(/^220 /);
     await expect(client.startTls(old)).rejects.toThrow();
-    await vi.waitFor(() =>
-      expect(texts(other).join("\n")).toContain("SSL_accept error from unknown[127.0.0.1]"),
+    await vi.waitFor(
+      () => expect(texts(other).join("\n")).toContain("SSL_accept error from unknown[127.0.0.1]"),
+      60_000,
     );
-    await vi.waitFor(() => expect(other.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(other.listener.sessions()).toBe(0), 60_000);
     noBug(other);
   });
 
@@ -39,7 +41,7 @@ describe("TLS", () => {
     });
     expect(String(await renegotiated)).toMatch(/no renegotiation/i);
     socket.destroy();
-    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(server.listener.sessions()).toBe(0), 60_000);
     noBug(server);
   });
 
@@ -64,7 +66,7 @@ describe("TLS", () => {
     await ask(starting, "STARTTLS");
     await starting.send("this is no handshake\r\n");
     while ((await starting.line()) !== undefined);
-    await vi.waitFor(() => expect(half.listener.sessions()).toBe(0));
+    await vi.waitFor(() => expect(half.listener.sessions()).toBe(0), 60_000);
     noBug(half);
   });
 
