@@ -1,4 +1,4 @@
-/** What people are told of the certificates in use: when they are read, when one is not whole, before one ends. */
+/** The certificates in use: what is logged of them, and when their files changed. */
 
 import { stat } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";

@@ -145,9 +145,9 @@ async function checkResolver({ delivery }: Config): Promise<string | undefined> 
   );
 }
 
-// What `--check` says of how mail leaves: a line for each way, and a warning where a relay's name leads nowhere.
+// What `--check` says of how mail leaves: a line for each route, and a warning where a relay's name leads nowhere.
 
-/** The lines, in the order in which ways are chosen. The DNS is asked for the relays' names, and nothing else is. */
+/** The lines, in the order in which routes are chosen. The DNS is asked for the relays' names, and nothing else is. */
 export async function describeRoutes({ delivery, route }: Config): Promise<string> {
   const routes = route.map((way, index) => {
     const to = way.to.length > 0 ? ` for ${way.to.join(", ")}` : "";

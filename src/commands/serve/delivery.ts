@@ -1,4 +1,4 @@
-/** How mail leaves, as the configuration has it. */
+/** How mail leaves, as the configuration has it: the transports, the retries, and the scheduler that uses them. */
 
 import { lookup, Resolver as SystemResolver } from "node:dns/promises";
 import { once } from "node:events";

@@ -138,7 +138,7 @@ function references(messageId: string | undefined): readonly string[] {
   return [`In-Reply-To: ${messageId}`, `References: ${messageId}`];
 }
 
-// Brings reports to the spool, by the same door as every message.
+// The reporter brings reports to the spool, which takes them like any message.
 
 const eventFor = { failure: "failure-report", delay: "delay-report", success: "success-report" } as const;
 

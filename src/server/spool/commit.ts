@@ -90,7 +90,7 @@ export async function syncOnce(disk: Disk, path: string): Promise<void> {
   }
 }
 
-// Whether a message could be taken now: its steps (promise.ts), with files that mean nothing, each in its folder.
+// Whether a message could be taken now: the steps above, with files that mean nothing, each in its folder.
 
 /** No queue ID, so that nobody reads it; what a crash leaves of it is overwritten by the next trial. */
 export const trialName = ".trial";
