@@ -37,7 +37,7 @@ export interface Queue {
   load(wake: (envelope: Envelope) => void, stop: AbortSignal): Promise<void>;
 }
 
-/** Envelopes read at the same time at the start: few, because doors and deliveries want the disk as well. */
+/** Envelopes read at the same time at the start: few, because listeners and deliveries want the disk as well. */
 const readers = 2;
 
 /** `destinationsOf` says where a message is to go, `dueOf` when it is due, by the clock of the timer queue. */

@@ -1,4 +1,4 @@
-/** What the mail log tells of a session. The texts are in log/door-events.ts. */
+/** What the mail log tells of a session. The texts are in log/events.ts. */
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { ListenerName } from "../log/events.ts";
 import { log } from "../log/log.ts";
