@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { deliverToFolder } from "../../../src/server/delivery/route/folder.ts";
-import { letter, message, recipient, replies } from "./letters.ts";
+import { deliverToFolder } from "../../../src/server/delivery/transport.ts";
+import { letter, message, recipient, replies } from "./fixtures.ts";
 
 const never = new AbortController().signal;
 let root = "";
