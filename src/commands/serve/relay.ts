@@ -9,7 +9,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { startVerifier } from "../../passwd/verifier.ts";
 import { newSessionPool, type SessionPool } from "../../server/delivery/session-pool.ts";
-import type { Carrier } from "../../server/delivery/transport.ts";
+import type { Transport } from "../../server/delivery/transport.ts";
 import { markWith, takeLongestWork, watchEventLoop, workOnMessage } from "../../server/log/event-loop.ts";
 import { startHttp } from "../../server/log/http.ts";
 import { log, logTo } from "../../server/log/log.ts";
@@ -49,7 +49,7 @@ export interface Relay {
 interface InUse {
   readonly config: Config;
   readonly rules: Rules;
-  readonly carrier: Carrier;
+  readonly carrier: Transport;
 }
 
 /** How long sessions and deliveries may go on after SIGTERM, in milliseconds. systemd's own patience is 90 s. */
@@ -129,13 +129,13 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     });
     opened.push(() => verifier.close());
 
-    const carrier: Carrier = {
+    const carrier: Transport = {
       destination: (envelope, address) =>
         workOnMessage(envelope.id, () => inUse.carrier.destination(envelope, address)),
-      carry: async ({ envelope, ...letter }, signal, tell) =>
-        frost.applyTo(envelope).held ? [] : inUse.carrier.carry({ envelope, ...letter }, signal, tell),
+      deliver: async ({ envelope, ...letter }, signal, tell) =>
+        frost.applyTo(envelope).held ? [] : inUse.carrier.deliver({ envelope, ...letter }, signal, tell),
     };
-    const scheduler = startScheduler({ spool: frosted, carrier, hostname }, patienceOf(config), {
+    const scheduler = startScheduler({ spool: frosted, transport: carrier, hostname }, patienceOf(config), {
       now: Date.now,
       steady: () => performance.now(),
       random: Math.random,

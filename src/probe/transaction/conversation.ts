@@ -3,7 +3,7 @@
  * which reply was expected; what follows from it is decided by the steps of the transaction.
  */
 import type { Duplex } from "node:stream";
-import { type Heard, openWire, type Wire } from "../../smtp/client/wire.ts";
+import { openWire, type ReceivedReply, type Wire } from "../../smtp/client/wire.ts";
 import { type ExitReason, statusOf } from "../exit-status.ts";
 import type { OutputPlan, StopPoint } from "../plan.ts";
 import type { RecordedPoint, RunJournal } from "../transcript/journal.ts";
@@ -106,7 +106,7 @@ export function openConversation(stream: Duplex, setting: ConversationSettings):
     setting.dropAfterSend === stop ? drop : undefined;
 
   function judge(
-    heard: Heard,
+    heard: ReceivedReply,
     code: string,
     { also = code, readAs = (line) => line }: CommandOptions,
   ): CommandResult {
@@ -138,7 +138,7 @@ export function openConversation(stream: Duplex, setting: ConversationSettings):
     manner: CommandOptions = {},
   ): Promise<CommandResult> {
     const begun = clock();
-    const heard = await wire.hear(timeout);
+    const heard = await wire.readReply(timeout);
     const took = clock() - begun;
     if (output.timeLapse !== undefined && heard.kind !== "gone") {
       const seconds = took / 1000;

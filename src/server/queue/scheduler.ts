@@ -5,7 +5,7 @@
  */
 import { setMaxListeners } from "node:events";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Carrier } from "../delivery/transport.ts";
+import type { Transport } from "../delivery/transport.ts";
 import { newReporter } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
@@ -74,17 +74,17 @@ const firstPause = 60_000;
 /** Where mail comes from, how it leaves, and the name that signs reports. */
 export interface SchedulerDependencies {
   readonly spool: Spool;
-  readonly carrier: Carrier;
+  readonly transport: Transport;
   readonly hostname: string;
 }
 
 /** Starts to deliver what is in the spool, while still reading it. */
 export function startScheduler(from: SchedulerDependencies, patience: RetryPolicy, clock: Clock): Scheduler {
-  const { spool, carrier, hostname } = from;
+  const { spool, transport, hostname } = from;
   const { now, steady, random, alarm } = clock;
   const queue = newQueue(
     spool,
-    (envelope) => destinationsOf(envelope, carrier),
+    (envelope) => destinationsOf(envelope, transport),
     ({ due, attempts }) => steady() + waitUntil(due, now(), attempts, patience),
   );
   const { timers } = queue;
@@ -112,7 +112,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
 
   const dependencies = {
     recorder: { spool, report: newReporter(spool, hostname, now), lifetime: patience.lifetime, wake },
-    carrier,
+    transport,
     patience,
     now,
     random,
@@ -188,8 +188,8 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     pause?: Suspension,
   ): Promise<void> {
     const round = await item.round.catch(() => undefined); // `finish` tells why
-    const outcomes = (await round?.deliver(to, slot.tell, pause)) ?? [];
-    slot.tell("works");
+    const outcomes = (await round?.deliver(to, slot.report, pause)) ?? [];
+    slot.report("works");
     if (!pause && destinations.end(to, outcomes)) timers.resume(to);
     startDue();
     item.underWay -= 1;

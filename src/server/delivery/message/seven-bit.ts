@@ -58,7 +58,7 @@ export async function sevenBit(
 const never = new AbortController().signal;
 
 /** What is known of a leaf's body. */
-interface Count {
+interface LeafCount {
   octets: number;
   high: number;
 }
@@ -70,7 +70,7 @@ async function survey(
   signal: AbortSignal,
 ): Promise<Encodings | string | undefined> {
   const entities: Entity[] = [];
-  const counts = new Map<number, Count>();
+  const counts = new Map<number, LeafCount>();
   let flaw: string | undefined;
   const reader = openMime((piece) => {
     if (piece.kind === "header") {
@@ -107,7 +107,7 @@ const isSignature = (field: Field): boolean => signatures.some((name) => isNamed
 
 function encodingFor(
   { kind, type, encoding, mime }: Entity,
-  { octets, high }: Count,
+  { octets, high }: LeafCount,
 ): "7bit" | "quoted-printable" | "base64" | "unclear" | undefined {
   const wide = encoding === "8bit" || encoding === "binary";
   if (kind !== "leaf") return wide ? "7bit" : undefined; // RFC 2045 section 6.4
