@@ -16,7 +16,7 @@ import { type DeliveryState, openRecorder, type RecorderDependencies } from "./r
 import { conclude, isDone, isOpen, type RetryPolicy } from "./verdict.ts";
 
 /** What a round needs besides the message. */
-export interface RoundDependencies {
+export interface DeliveryRoundDependencies {
   readonly recorder: RecorderDependencies;
   readonly transport: Transport;
   readonly patience: RetryPolicy;
@@ -72,7 +72,7 @@ export function destinationsOf(envelope: Envelope, transport: Transport): readon
 }
 
 /** Begins a round of the message in this `state`. */
-export function openRound(state: DeliveryState, dependencies: RoundDependencies): DeliveryRound {
+export function openRound(state: DeliveryState, dependencies: DeliveryRoundDependencies): DeliveryRound {
   const { recorder: recording, transport, patience, now, random } = dependencies;
   const { id, sender, due } = state.envelope;
   const opened = now();

@@ -13,9 +13,9 @@ import { isDamaged, type Spool } from "../spool/spool.ts";
 import { longestPause, waitUntil } from "./backoff.ts";
 import { type DeliveryRound, destinationsOf, openRound } from "./delivery-round.ts";
 import { newDestinations, type Suspension } from "./destinations.ts";
-import { newQueue, type QueueCounts, type QueuedMessage } from "./queue.ts";
+import { newQueue, type QueueCounts, type QueueItem } from "./queue.ts";
 import { type DeliveryState, openRecorder } from "./recorder.ts";
-import { newSlots, type Slot } from "./slots.ts";
+import { type DeliverySlot, newSlots } from "./slots.ts";
 import type { DueDelivery } from "./timer-queue.ts";
 import type { RetryPolicy } from "./verdict.ts";
 
@@ -148,7 +148,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     silence = alarm(Math.min(Math.max(next - steady(), 0), longestSleep), startDue);
   }
 
-  function begin({ entry, destination }: DueDelivery<QueuedMessage>): void {
+  function begin({ entry, destination }: DueDelivery<QueueItem>): void {
     const item = inFlight.get(entry.id) ?? startRound(entry);
     item.deliveries += 1;
     item.underWay += 1;
@@ -158,7 +158,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     void runDelivery(entry, item, destination, slot, set);
   }
 
-  function startRound({ id }: QueuedMessage): InFlight {
+  function startRound({ id }: QueueItem): InFlight {
     let finished = (): void => undefined;
     const over = new Promise<void>((resolve) => {
       finished = resolve;
@@ -181,10 +181,10 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   }
 
   async function runDelivery(
-    entry: QueuedMessage,
+    entry: QueueItem,
     item: InFlight,
     to: string,
-    slot: Slot,
+    slot: DeliverySlot,
     pause?: Suspension,
   ): Promise<void> {
     const round = await item.round.catch(() => undefined); // `finish` tells why
@@ -200,7 +200,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   }
 
   /** After the last of the deliveries under way: the verdict, unless somebody has not been tried yet. */
-  async function finish(entry: QueuedMessage, item: InFlight): Promise<void> {
+  async function finish(entry: QueueItem, item: InFlight): Promise<void> {
     const { id } = entry;
     const { deliveries } = item;
     try {

@@ -6,7 +6,7 @@
  */
 import type { DeliveryActivity } from "../delivery/transaction.ts";
 
-export interface Slot {
+export interface DeliverySlot {
   /** Learns whose step is next; at first it is ours. */
   readonly report: (activity: DeliveryActivity) => void;
   release(): void;
@@ -17,7 +17,7 @@ export interface Slots {
   free(): boolean;
   /** Whether one of `login` may, as far as its share goes. */
   hasShareFor(login: string): boolean;
-  take(login: string): Slot;
+  take(login: string): DeliverySlot;
 }
 
 export interface SlotLimits {

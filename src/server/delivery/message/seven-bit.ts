@@ -6,7 +6,7 @@
 import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errorCode, errorText } from "../../../failure.ts";
-import { type Field, isNamed } from "../../../smtp/header.ts";
+import { type HeaderField, isNamed } from "../../../smtp/header.ts";
 import { quotedLine, widest } from "../../../smtp/mime-text.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { workOnMessage } from "../../log/event-loop.ts";
@@ -103,7 +103,7 @@ function flawOf({ fields, type, flaw }: Entity): string | undefined {
   return flaw;
 }
 
-const isSignature = (field: Field): boolean => signatures.some((name) => isNamed(field, name));
+const isSignature = (field: HeaderField): boolean => signatures.some((name) => isNamed(field, name));
 
 function encodingFor(
   { kind, type, encoding, mime }: Entity,
