@@ -1,7 +1,7 @@
 /**
- * Open sessions that have carried a message and may carry another. One is used again only for the same host under the
- * same settings, and, unless the host took the last message a moment ago, after it has answered RSET: whatever happened
- * while it waited costs a new connection and nothing else.
+ * Idle sessions that have delivered a message and may deliver another. One is reused only for the same host under the
+ * same settings, and only after the host has answered RSET, unless it accepted the last message a moment ago. If a
+ * session has broken while idle, that costs a new connection and nothing else.
  */
 
 import { type Connection, isPositive, withDeadline } from "../../smtp/client/connection.ts";
@@ -12,34 +12,33 @@ export interface DeliverySession {
   readonly opened: number;
   /** Transactions begun. */
   uses: number;
-  /** Whether the host took the message of the last one, which leaves nothing to reset (RFC 5321 section 4.1.1.4). */
+  /** Whether the host accepted the last message, which leaves nothing to reset (RFC 5321 section 4.1.1.4). */
   clean: boolean;
-  /** Whether it was not opened for this message. */
+  /** Whether it was opened for an earlier message. */
   readonly reused: boolean;
-  /** Whether it may be kept for another: not where TLS failed and would be tried again. */
+  /** Whether it may be kept for another message: not after TLS failed, because that is to be tried again. */
   readonly reusable: boolean;
 }
 
-/** Where sessions wait. */
 export interface SessionPool {
   /**
-   * One that waits, and answers. `key` is all that decides where a connection leads and what it promises (session.ts,
-   * `sessionKey`).
+   * An idle session that still answers. `key` stands for everything that decides where a connection leads and how it is
+   * secured (session.ts, `sessionKey`).
    */
   take(key: string, signal: AbortSignal): Promise<DeliverySession | undefined>;
-  /** Lets `session`, which is in order, wait; says goodbye instead where it has done enough. */
+  /** Keeps `session`, which is in order, or sends QUIT if it has reached its limits. */
   keep(key: string, session: DeliverySession): void;
-  /** Says goodbye to all, and keeps none any more. */
+  /** Sends QUIT in all idle sessions, and keeps no more. */
   close(): void;
 }
 
-/** Our choices. Milliseconds, but for the messages; Postfix lets a session live for 300 seconds, too. */
+/** Our choices; times in milliseconds. Postfix, too, reuses a session for 300 seconds. */
 const longestIdle = 5_000;
 const longestLife = 300_000;
 const mostMessages = 100;
 const mostKept = 100;
 const answerToReset = 10_000;
-/** So long one is taken to be alive without a word. */
+/** A session that has been idle for less needs no RSET. */
 const noResetWithin = 1_000;
 
 interface IdleSession {
@@ -47,13 +46,13 @@ interface IdleSession {
   readonly session: DeliverySession;
   /** Milliseconds since the epoch. */
   readonly since: number;
-  /** Lets it wait no more. */
+  /** Takes it out of the pool. */
   readonly wake: () => void;
 }
 
 /** `now` is in milliseconds since the epoch. */
 export function newSessionPool(now: () => number): SessionPool {
-  /** The one that has waited longest comes first. */
+  /** The one that has been idle longest comes first. */
   const waiting = new Set<IdleSession>();
   let closed = false;
 
@@ -105,7 +104,7 @@ export function newSessionPool(now: () => number): SessionPool {
   };
 }
 
-/** Back at the state before MAIL (RFC 5321 section 4.1.1.5); false where the host does not say so in time. */
+/** Resets the session to the state before MAIL (RFC 5321 section 4.1.1.5); false if the host does not confirm in time. */
 export async function isReset(connection: Connection, signal: AbortSignal): Promise<boolean> {
   return withDeadline(signal, answerToReset, async (bound) =>
     isPositive(await connection.command("RSET", bound)),
