@@ -1,6 +1,6 @@
 /**
- * A host that mail goes to next: what is demanded of it, what it is called in the log, and its replies in a form that is
- * safe for a log line and an envelope.
+ * A host that mail goes to next: what is demanded of it, what it is called in the log, and its replies in a form that
+ * is safe for a log line and an envelope.
  */
 
 import type { BrokenConnection } from "../../smtp/client/connection.ts";

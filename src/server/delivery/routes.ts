@@ -46,8 +46,8 @@ const domainIn = (address: string): string =>
   (asciiDomain(domainOf(address)) ?? domainOf(address)).toLowerCase();
 
 /**
- * The routes as one transport. `redirected` returns the transport to the relay an envelope names, undefined if it is not
- * a relay. `now` is in milliseconds since the epoch.
+ * The routes as one transport. `redirected` returns the transport to the relay an envelope names, undefined if it is
+ * not a relay. `now` is in milliseconds since the epoch.
  */
 export function routedTransport(
   routes: readonly Route[],

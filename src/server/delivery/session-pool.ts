@@ -104,7 +104,9 @@ export function newSessionPool(now: () => number): SessionPool {
   };
 }
 
-/** Resets the session to the state before MAIL (RFC 5321 section 4.1.1.5); false if the host does not confirm in time. */
+/**
+ * Resets the session to the state before MAIL (RFC 5321 section 4.1.1.5); false if the host does not confirm in time.
+ */
 export async function isReset(connection: Connection, signal: AbortSignal): Promise<boolean> {
   return withDeadline(signal, answerToReset, async (bound) =>
     isPositive(await connection.command("RSET", bound)),

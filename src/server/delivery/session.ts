@@ -1,7 +1,7 @@
 /**
- * A connection to a next hop that is ready for mail: TCP, greeting, EHLO, TLS, login. Every failure is a temporary reply:
- * it is about the host, not about the message. Only for a message with REQUIRETLS is a host without it a permanent
- * failure.
+ * A connection to a next hop that is ready for mail: TCP, greeting, EHLO, TLS, login. Every failure is a temporary
+ * reply: it is about the host, not about the message. Only for a message with REQUIRETLS is a host without it a
+ * permanent failure.
  */
 
 import { connect, isIPv6, type Socket } from "node:net";

@@ -40,7 +40,10 @@ export interface Transport {
 /** The addresses of a host that the operator named, as getaddrinfo(3) returns them; rejects with node:dns's codes. */
 export type AddressLookup = (host: string) => Promise<readonly string[]>;
 
-/** To the recipient's domain, under its MTA-STS policy if there are `policies`. `now` is in milliseconds since the epoch. */
+/**
+ * To the recipient's domain, under its MTA-STS policy if there are `policies`. `now` is in milliseconds since the
+ * epoch.
+ */
 export function mxTransport(
   routing: MxSettings,
   policies: StsPolicies | undefined,
@@ -173,9 +176,9 @@ async function withStsPolicy(
 const fileMode = 0o600;
 
 /**
- * Writes `message` into `directory`, which is created if it is missing. Both files are on disk when it resolves, ID.json
- * last: if it exists, the message is complete. A full disk is a temporary failure. There is no outcome if `signal` was
- * raised before everything was written.
+ * Writes `message` into `directory`, which is created if it is missing. Both files are on disk when it resolves,
+ * ID.json last: if it exists, the message is complete. A full disk is a temporary failure. There is no outcome if
+ * `signal` was raised before everything was written.
  */
 export async function deliverToFolder(
   directory: string,

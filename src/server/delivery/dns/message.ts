@@ -186,8 +186,8 @@ function nameWithin(message: Buffer, from: number, end: number): string {
 }
 
 /**
- * The name at `start`, and the offset behind it. Throws a RangeError if it leaves the message, is too long, has too many
- * pointers, or has one that does not point back (RFC 1035 section 4.1.4), so that there are no loops.
+ * The name at `start`, and the offset behind it. Throws a RangeError if it leaves the message, is too long, has too
+ * many pointers, or has one that does not point back (RFC 1035 section 4.1.4), so that there are no loops.
  */
 function nameAt(message: Buffer, start: number): { readonly name: string; readonly end: number } {
   const labels: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * Queries to one name server, over UDP, and over TCP if the response does not fit (RFC 1035 section 4.2, RFC 7766). Each
- * query has its own socket, so its own port, and its own ID (RFC 5452 section 9.2).
+ * Queries to one name server, over UDP, and over TCP if the response does not fit (RFC 1035 section 4.2, RFC 7766).
+ * Each query has its own socket, so its own port, and its own ID (RFC 5452 section 9.2).
  */
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
@@ -116,8 +116,8 @@ function overTcp(
 }
 
 /**
- * Reads a message that comes over TCP, behind two octets of length (RFC 1035 section 4.2.2): takes piece after piece and
- * returns the message when it is complete. The pieces are joined only once, however small they are.
+ * Reads a message that comes over TCP, behind two octets of length (RFC 1035 section 4.2.2): takes piece after piece
+ * and returns the message when it is complete. The pieces are joined only once, however small they are.
  */
 export function messageReader(): (piece: Buffer) => Buffer | undefined {
   const pieces: Buffer[] = [];

@@ -88,8 +88,8 @@ const errorCodes: Readonly<Record<number, string>> = {
 };
 
 /**
- * A resolver whose answers say whether signatures prove them: `ask` queries a validating name server on this host, whose
- * AD bit counts (RFC 4035 section 4.9.3). If it were elsewhere, anybody in between could set that bit.
+ * A resolver whose answers say whether signatures prove them: `ask` queries a validating name server on this host,
+ * whose AD bit counts (RFC 4035 section 4.9.3). If it were elsewhere, anybody in between could set that bit.
  */
 export function validatingResolver(ask: DnsQuery): Resolver {
   const look = async <Value>(
@@ -146,8 +146,8 @@ function answerIn<Value>(
 }
 
 /**
- * How long an answer is cached at most, in milliseconds. node:dns gives no TTL for MX, so one time must do for all: long
- * enough for a burst of mail, short enough for a change.
+ * How long an answer is cached at most, in milliseconds. node:dns gives no TTL for MX, so one time must do for all:
+ * long enough for a burst of mail, short enough for a change.
  */
 const foundFor = 5 * 60_000;
 const missingFor = 60_000;

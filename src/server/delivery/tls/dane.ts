@@ -1,6 +1,7 @@
 /**
  * DANE (RFC 6698, RFC 7671, RFC 7672): which TLSA records a host has, and whether its certificate matches them. mx.ts
- * decides whether the domain's MX records are authentic, session.ts what follows from a certificate that does not match.
+ * decides whether the domain's MX records are authentic, session.ts what follows from a certificate that does not
+ * match.
  */
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
@@ -19,8 +20,8 @@ export interface DaneHost {
 }
 
 /**
- * The TLS policy of a host whose MX record is authentic (RFC 7672 section 2.2); undefined without DANE. A temporary reply
- * if the DNS fails: then the host must not be used, because an attacker may have caused the failure.
+ * The TLS policy of a host whose MX record is authentic (RFC 7672 section 2.2); undefined without DANE. A temporary
+ * reply if the DNS fails: then the host must not be used, because an attacker may have caused the failure.
  */
 export async function danePolicy(
   { host, port, domains, answers }: DaneHost,

@@ -1,6 +1,6 @@
 /**
- * MTA-STS as a domain publishes it (RFC 8461 section 3): the TXT record, the policy's text, and the hosts it lists. Pure;
- * mta-sts.ts fetches and caches policies.
+ * MTA-STS as a domain publishes it (RFC 8461 section 3): the TXT record, the policy's text, and the hosts it lists.
+ * Pure; mta-sts.ts fetches and caches policies.
  */
 import type { NextHop } from "../next-hop.ts";
 

@@ -1,7 +1,7 @@
 /**
- * The MTA-STS policies of recipients' domains (RFC 8461): found by TXT record, fetched by HTTPS, cached in memory and on
- * disk, renewed when the record changes and long before they expire. A policy holds until it expires, even if somebody
- * keeps us from fetching it again.
+ * The MTA-STS policies of recipients' domains (RFC 8461): found by TXT record, fetched by HTTPS, cached in memory and
+ * on disk, renewed when the record changes and long before they expire. A policy holds until it expires, even if
+ * somebody keeps us from fetching it again.
  */
 
 import { mkdir, readdir, readFile, unlink } from "node:fs/promises";
@@ -241,8 +241,8 @@ export interface StsCache {
 }
 
 /**
- * The cache in the folder `directory`, which is created with the first policy. RFC 8461 protects only those who remember
- * policies, so a restart must not lose them.
+ * The cache in the folder `directory`, which is created with the first policy. RFC 8461 protects only those who
+ * remember policies, so a restart must not lose them.
  */
 export function stsCache(directory: string): StsCache {
   async function read(domain: string): Promise<CachedPolicy | UnreadablePolicy> {

@@ -37,8 +37,8 @@ export interface RouteTlsNeeds {
 }
 
 /**
- * The stricter of the demands of the host's domain and of the operator. TLSA records signed with DNSSEC prove more than a
- * known CA, so they come first. A password always needs encryption.
+ * The stricter of the demands of the host's domain and of the operator. TLSA records signed with DNSSEC prove more than
+ * a known CA, so they come first. A password always needs encryption.
  */
 export function policyFor(hop: HostTlsNeeds, settings: RouteTlsNeeds): TlsPolicy {
   const { kind } = hop.tls ?? { kind: "opportunistic" };

@@ -20,8 +20,9 @@ export function tlsRequestSuffix(wishes: TlsRequests): string {
 }
 
 /**
- * The `hops` that the message may use, each with its demands. A host is authentic by a signed MX record, by TLSA records,
- * by an enforced MTA-STS policy, or because the operator named it (section 4.2.1). A permanent reply if there is none.
+ * The `hops` that the message may use, each with its demands. A host is authentic by a signed MX record, by TLSA
+ * records, by an enforced MTA-STS policy, or because the operator named it (section 4.2.1). A permanent reply if there
+ * is none.
  */
 export function permittedHops(
   hops: readonly NextHop[],
