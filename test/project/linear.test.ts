@@ -13,11 +13,11 @@ import { describe, expect, test } from "vitest";
 import { findLines } from "../../src/config/positions.ts";
 import { deliveryReportIn } from "../../src/probe/arrival/delivery-report.ts";
 import { hopsOf } from "../../src/probe/arrival/trace.ts";
+import { readResponse } from "../../src/server/delivery/dns/message.ts";
+import { messageReader } from "../../src/server/delivery/dns/query.ts";
 import { openMime } from "../../src/server/delivery/message/mime-parts.ts";
 import { sevenBit } from "../../src/server/delivery/message/seven-bit.ts";
-import { readResponse } from "../../src/server/delivery/route/dns-message.ts";
-import { messageReader } from "../../src/server/delivery/route/dns-query.ts";
-import { policyId, readPolicy } from "../../src/server/delivery/tls/sts-policy.ts";
+import { policyId, readPolicy } from "../../src/server/delivery/tls/mta-sts-policy.ts";
 import { logBug } from "../../src/server/log/log.ts";
 import { scram } from "../../src/server/submission/auth/scram.ts";
 import { authorRefusal, completeAuthor } from "../../src/server/submission/header/author.ts";
@@ -28,9 +28,8 @@ import { parseAliases, senderPolicy } from "../../src/server/submission/sender-p
 import { newSessionLog } from "../../src/server/submission/session-log.ts";
 import { pathFault, readPath } from "../../src/smtp/address.ts";
 import { anyReply } from "../../src/smtp/client/connection.ts";
-import { newDotStuffing } from "../../src/smtp/client/dots.ts";
 import { keywordsIn } from "../../src/smtp/client/ehlo.ts";
-import { exchange } from "../../src/smtp/client/transaction.ts";
+import { newDotStuffing, runTransaction } from "../../src/smtp/client/transaction.ts";
 import { openWire } from "../../src/smtp/client/wire.ts";
 import { fieldBody, splitFields } from "../../src/smtp/header.ts";
 import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
@@ -282,7 +281,7 @@ test.each([
     const wire = openWire(stream, anyReply);
     for (let at = 0; at < said.length; at += size) stream.emit("data", said.subarray(at, at + size));
     stream.emit("end");
-    while ((await wire.hear(0)).kind === "reply");
+    while ((await wire.readReply(0)).kind === "reply");
     stream.destroy();
   };
   expect(await isLinear(hear)).toBe(true);
@@ -311,7 +310,7 @@ test("dots are stuffed in turns: whatever the message is, others have theirs bet
     let sent = false;
     const commands = { mail: "MAIL FROM:<>", recipients: ["RCPT TO:<a@example.net>"] };
     const body = createReadStream(join(folder, "message"));
-    const sending = exchange(connection, commands, body, { signal, finalPatience: 10_000 }).then(
+    const sending = runTransaction(connection, commands, body, { signal, finalPatience: 10_000 }).then(
       ({ whole }) => {
         sent = true;
         expect(whole).toBe(true);

@@ -12,13 +12,13 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { indexLogins } from "../../passwd/logins.ts";
 import { decodePasswordFile, parsePasswordFile } from "../../passwd/password-file.ts";
 import { requireShortPath } from "../../server/control/server.ts";
-import { newSessionPool } from "../../server/delivery/pool.ts";
-import { asking } from "../../server/delivery/route/dns-query.ts";
-import { validating } from "../../server/delivery/route/validating.ts";
+import { nameServer } from "../../server/delivery/dns/query.ts";
+import { validatingResolver } from "../../server/delivery/dns/resolver.ts";
+import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { readCertificate } from "../../server/submission/certificate.ts";
 import { allOf, daysLeft } from "./certificates.ts";
 import { controlSocket } from "./control.ts";
-import { carrierFor, tlsOf } from "./delivery.ts";
+import { tlsOf, transportFor } from "./delivery.ts";
 import { sessionRules } from "./session-rules.ts";
 
 /** Prints a line for each thing that was looked at; the status is 78 where one is wrong. */
@@ -101,7 +101,7 @@ async function checkSpool({ spool: { directory } }: Config): Promise<string> {
 
 /** Opened as the relay would, so that every file and address is tried. */
 async function checkRoutes(config: Config): Promise<string> {
-  await carrierFor(config, newSessionPool(Date.now));
+  await transportFor(config, newSessionPool(Date.now));
   return describeRoutes(config);
 }
 
@@ -131,7 +131,7 @@ async function checkResolver({ delivery }: Config): Promise<string | undefined> 
   const address = delivery["dnssec-resolver"];
   if (address === null) return undefined;
   const name = writeAddress(address);
-  const answer = await validating(asking(address, { timeout: 5000, tries: 1 })).mx(signedZone);
+  const answer = await validatingResolver(nameServer(address, { timeout: 5000, tries: 1 })).mx(signedZone);
   if (answer.kind === "trouble") {
     throw new Failure(
       exitStatus.config,

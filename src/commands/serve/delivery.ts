@@ -11,16 +11,28 @@ import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { SessionPool } from "../../server/delivery/pool.ts";
-import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/route/carrier.ts";
-import { asking } from "../../server/delivery/route/dns-query.ts";
-import { type Resolver, remembering, unsigned } from "../../server/delivery/route/resolver.ts";
-import type { Routing } from "../../server/delivery/route/route.ts";
-import { routed } from "../../server/delivery/route/routes.ts";
-import { validating } from "../../server/delivery/route/validating.ts";
-import { openPolicies, type StsPolicies } from "../../server/delivery/tls/mta-sts.ts";
-import { stsCache } from "../../server/delivery/tls/sts-cache.ts";
-import { fetchingFrom } from "../../server/delivery/tls/sts-fetch.ts";
+import { nameServer } from "../../server/delivery/dns/query.ts";
+import {
+  cachingResolver,
+  type Resolver,
+  systemResolver,
+  validatingResolver,
+} from "../../server/delivery/dns/resolver.ts";
+import type { MxSettings } from "../../server/delivery/mx.ts";
+import { routedTransport } from "../../server/delivery/routes.ts";
+import type { SessionPool } from "../../server/delivery/session-pool.ts";
+import {
+  openStsPolicies,
+  policyFetcher,
+  type StsPolicies,
+  stsCache,
+} from "../../server/delivery/tls/mta-sts.ts";
+import {
+  folderTransport,
+  mxTransport,
+  relayTransport,
+  type Transport,
+} from "../../server/delivery/transport.ts";
 import {
   type Credentials,
   type Source,
@@ -34,15 +46,15 @@ import type { RetryPolicy } from "../../server/queue/verdict.ts";
 import type { RelaySpool } from "./spool.ts";
 
 /**
- * Mail that leaves uses what waits in `sessions`. Throws a Failure where a file that a way needs cannot be read, or an
- * address to send from is not this host's.
+ * The transport of all mail, with one for each route; open sessions wait in `sessions`. Throws a Failure where a file that a
+ * route needs cannot be read, or an address to send from is not this host's.
  */
-export async function carrierFor(
+export async function transportFor(
   { delivery, route, hostname, spool }: Config,
   sessions: SessionPool,
-): Promise<Carrier> {
-  const resolver = remembering(resolverFor(delivery), () => performance.now());
-  const routing: Routing = {
+): Promise<Transport> {
+  const resolver = cachingResolver(resolverFor(delivery), () => performance.now());
+  const routing: MxSettings = {
     resolver,
     hostname,
     port: delivery.port,
@@ -51,50 +63,55 @@ export async function carrierFor(
   };
   const web = { resolver, privateAddresses: routing.privateAddresses, port: delivery["mta-sts-port"] };
   const policies = delivery["mta-sts"]
-    ? await openPolicies(resolver, fetchingFrom(web), stsCache(join(spool.directory, "mta-sts")), Date.now)
+    ? await openStsPolicies(
+        resolver,
+        policyFetcher(web),
+        stsCache(join(spool.directory, "mta-sts")),
+        Date.now,
+      )
     : undefined;
-  const means = { routing, policies };
+  const shared = { routing, policies };
   const tables = [delivery, ...route];
-  const ways = await Promise.all(
-    tables.map(async (way, number) => {
+  const transports = await Promise.all(
+    tables.map(async (settings, number) => {
       const name = number === 0 ? "[delivery]" : `[[route]] number ${number}`;
-      const terms = await termsOf(way, name, { hostname, sessions });
-      return { way, terms, carrier: carrierBy(way, terms, means) };
+      const options = await settingsOf(settings, name, { hostname, sessions });
+      return { settings, options, transport: transportBy(settings, options, shared) };
     }),
   );
-  const [standard, ...others] = ways;
+  const [standard, ...others] = transports;
   if (standard === undefined) throw new Error("there is always [delivery]");
-  const routes = others.map(({ carrier }, index) => ({
+  const routes = others.map(({ transport }, index) => ({
     match: { to: route[index]?.to ?? [], from: route[index]?.from ?? [] },
-    carrier,
+    transport,
   }));
   /** A relay that the configuration knows has its login and its TLS there; another one has none, and "auto". */
-  const redirected = (written: string): Carrier | undefined => {
+  const redirected = (written: string): Transport | undefined => {
     const to = relay.read(written);
     if (to === undefined) return undefined;
-    const known = ways.find(({ way }) => way.relay.some((one) => isDeepStrictEqual(one, to)));
-    const terms = known?.terms ?? bareTerms(to.kind, { hostname, sessions });
-    return carrierBy({ relay: [to], tls: known?.way.tls ?? "auto" }, terms, means);
+    const known = transports.find(({ settings }) => settings.relay.some((one) => isDeepStrictEqual(one, to)));
+    const options = known?.options ?? bareSettings(to.kind, { hostname, sessions });
+    return transportBy({ relay: [to], tls: known?.settings.tls ?? "auto" }, options, shared);
   };
-  return routed(routes, standard.carrier, redirected, Date.now);
+  return routedTransport(routes, standard.transport, redirected, Date.now);
 }
 
-/** What all ways share. */
+/** What all transports share. */
 interface TransportDependencies {
-  readonly routing: Routing;
+  readonly routing: MxSettings;
   readonly policies: StsPolicies | undefined;
 }
 
-function carrierBy(
+function transportBy(
   { relay: relays, tls }: Pick<RouteSettings, "relay" | "tls">,
-  terms: TransportSettings,
+  options: TransportSettings,
   { routing, policies }: TransportDependencies,
-): Carrier {
+): Transport {
   const [first] = relays;
-  if (first?.kind === "file") return folderCarrier(first.directory, Date.now);
-  if (first?.kind === "mx") return mxCarrier(routing, policies, terms, Date.now);
+  if (first?.kind === "file") return folderTransport(first.directory, Date.now);
+  if (first?.kind === "mx") return mxTransport(routing, policies, options, Date.now);
   const hosts = relays.flatMap((one) => ("host" in one ? [one] : []));
-  return relayCarrier(
+  return relayTransport(
     hosts.map(({ kind, host, port }) => ({
       host,
       port,
@@ -103,12 +120,12 @@ function carrierBy(
       ...(kind === "smtps" && tls === "auto" && { tls: { kind: "verified" as const, names: [host] } }),
     })),
     { lookup: addressesOf, policies },
-    terms,
+    options,
     Date.now,
   );
 }
 
-const bareTerms = (
+const bareSettings = (
   kind: RouteSettings["relay"][number]["kind"],
   ours: Pick<TransportSettings, "hostname" | "sessions">,
 ): TransportSettings => ({
@@ -119,18 +136,18 @@ const bareTerms = (
   now: Date.now,
 });
 
-/** `table` is what the way stands in, for whoever must mend it. */
-async function termsOf(
-  way: RouteSettings,
+/** `table` is where the settings stand, for whoever must correct them. */
+async function settingsOf(
+  settings: RouteSettings,
   table: string,
-  ours: Parameters<typeof bareTerms>[1],
+  ours: Parameters<typeof bareSettings>[1],
 ): Promise<TransportSettings> {
-  const { relay: relays, "relay-ca": ca } = way;
-  const credentials = await credentialsOf(way, table);
+  const { relay: relays, "relay-ca": ca } = settings;
+  const credentials = await credentialsOf(settings, table);
   return {
-    ...bareTerms(relays[0]?.kind ?? "mx", ours),
-    tls: tlsOf(way),
-    source: await sourceOf(way, table),
+    ...bareSettings(relays[0]?.kind ?? "mx", ours),
+    tls: tlsOf(settings),
+    source: await sourceOf(settings, table),
     ...(ca !== "" && { ca: await readNamedFile(ca, `relay-ca of ${table}`) }),
     ...(credentials && { credentials }),
   };
@@ -144,8 +161,8 @@ export function tlsOf({
   return tls !== "auto" ? tls : user === "" ? "opportunistic" : "verified";
 }
 
-async function credentialsOf(way: RouteSettings, table: string): Promise<Credentials | undefined> {
-  const { "relay-user": user, "relay-password-file": file } = way;
+async function credentialsOf(settings: RouteSettings, table: string): Promise<Credentials | undefined> {
+  const { "relay-user": user, "relay-password-file": file } = settings;
   if (user === "") return undefined;
   const [password = ""] = (await readNamedFile(file, `relay-password-file of ${table}`)).split(/\r?\n/);
   if (password !== "") {
@@ -191,10 +208,10 @@ async function sourceOf({ "source-addresses": addresses }: RouteSettings, table:
 /** Where a validating resolver is named, it answers everything: what it proves is of no use beside what it does not. */
 function resolverFor({ nameservers, ...delivery }: Config["delivery"]): Resolver {
   const validator = delivery["dnssec-resolver"];
-  if (validator !== null) return validating(asking(validator));
+  if (validator !== null) return validatingResolver(nameServer(validator));
   const system = new SystemResolver({ timeout: 5000, tries: 3 });
   if (nameservers.length > 0) system.setServers(nameservers.map(writeAddress));
-  return unsigned(system);
+  return systemResolver(system);
 }
 
 async function addressesOf(host: string): Promise<readonly string[]> {
@@ -250,16 +267,16 @@ export interface Deliveries extends Scheduler {
 export function startDeliveries(
   config: Config,
   { deliverable, freezeHold }: RelaySpool,
-  inUse: () => Carrier,
+  inUse: () => Transport,
 ): Deliveries {
-  const carrier: Carrier = {
+  const transport: Transport = {
     destination: (envelope, address) =>
       workOnMessage(envelope.id, () => inUse().destination(envelope, address)),
-    carry: async (message, signal, tell) =>
-      freezeHold.applyTo(message.envelope).held ? [] : inUse().carry(message, signal, tell),
+    deliver: async (message, signal, tell) =>
+      freezeHold.applyTo(message.envelope).held ? [] : inUse().deliver(message, signal, tell),
   };
   const scheduler = startScheduler(
-    { spool: deliverable, carrier, hostname: config.hostname },
+    { spool: deliverable, transport, hostname: config.hostname },
     retryPolicyOf(config),
     { now: Date.now, steady: () => performance.now(), random: Math.random, alarm },
   );

@@ -5,7 +5,7 @@ import { type PasswordEvent, startVerifier, type Verifier } from "../../passwd/v
 import { log } from "../../server/log/log.ts";
 import type { SessionContext } from "../../server/submission/session.ts";
 
-export interface Logins {
+export interface RelayLogins {
   /** What a session needs to check a login. */
   readonly forSessions: Pick<
     SessionContext,
@@ -26,7 +26,7 @@ export async function openLogins(
   { passwords, domain }: Config,
   key: string | undefined,
   loaded: (logins: number) => void,
-): Promise<Logins> {
+): Promise<RelayLogins> {
   const worker = new URL("../../passwd/worker.js", import.meta.url);
   // Derived from what only this host knows, and keeps.
   const known = key ?? randomBytes(32);

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
-import { newSessionPool } from "../../server/delivery/pool.ts";
+import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { log } from "../../server/log/log.ts";
 import { readCertificate } from "../../server/submission/certificate.ts";
 import { newConnectionTable } from "../../server/submission/limits/admission.ts";
@@ -76,7 +76,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
         status.logins = count;
       }),
     );
-    const deliveries = open(startDeliveries(config, store, () => settings.current().carrier));
+    const deliveries = open(startDeliveries(config, store, () => settings.current().transport));
     status.waiting = () => deliveries.waiting();
     const shared = {
       ...logins.forSessions,

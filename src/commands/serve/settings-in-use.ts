@@ -1,15 +1,15 @@
 /** The settings that the running relay goes by, and what of a new configuration it can take over. */
 import type { Config } from "../../config/settings.ts";
-import type { SessionPool } from "../../server/delivery/pool.ts";
-import type { Carrier } from "../../server/delivery/route/carrier.ts";
-import { carrierFor, retryPolicyOf } from "./delivery.ts";
+import type { SessionPool } from "../../server/delivery/session-pool.ts";
+import type { Transport } from "../../server/delivery/transport.ts";
+import { retryPolicyOf, transportFor } from "./delivery.ts";
 import { type SessionRules, sessionRules } from "./session-rules.ts";
 
 /** What a reload replaces as one. */
 export interface SettingsInUse {
   readonly config: Config;
   readonly rules: SessionRules;
-  readonly carrier: Carrier;
+  readonly transport: Transport;
 }
 
 export interface ReloadableSettings {
@@ -26,7 +26,7 @@ export async function openSettings(first: Config, pool: SessionPool): Promise<Re
   const put = async (config: Config): Promise<SettingsInUse> => ({
     config,
     rules: await sessionRules(config),
-    carrier: await carrierFor(config, pool),
+    transport: await transportFor(config, pool),
   });
   let inUse = await put(first);
   return {

@@ -1,11 +1,14 @@
-/** The ways to a server: TCP, perhaps through a proxy, a Unix socket, and a program's standard input and output. */
+/**
+ * Connections to a server: by TCP, maybe through a proxy, by Unix socket, or through a program's standard input and
+ * output.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { lookup } from "node:dns/promises";
 import { connect, isIP, type Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { parseProxy, passThrough } from "./proxy.ts";
+import { connectThroughProxy, parseProxy } from "./proxy.ts";
 
-export interface Address {
+export interface ServerAddress {
   /** A name or an address. */
   readonly host: string;
   readonly port: number;
@@ -17,20 +20,20 @@ export interface Address {
 }
 
 /**
- * Connects to the first of the host's addresses that answers, all of them within `timeout` milliseconds (0: no limit).
- * Rejects with the last one's error.
+ * Connects to the first of the host's addresses that accepts, with `timeout` milliseconds for all of them (0: no
+ * limit). Rejects with the last one's error.
  */
-export function connectTcp(address: Address, timeout: number): Promise<Duplex> {
-  return within(timeout, async (signal) => {
-    if (address.via === undefined) return reach(address, signal);
+export function connectTcp(address: ServerAddress, timeout: number): Promise<Duplex> {
+  return withTimeout(timeout, async (signal) => {
+    if (address.via === undefined) return connectToHost(address, signal);
     const proxy = parseProxy(address.via);
     if (proxy === undefined)
       throw new Error(`not a proxy: expected socks5h://, socks5:// or http://HOST:PORT`);
-    const socket = await reach({ ...address, host: proxy.host, port: proxy.port }, signal);
+    const socket = await connectToHost({ ...address, host: proxy.host, port: proxy.port }, signal);
     const stop = (): void => void socket.destroy(new Error("Connection timed out"));
     signal.addEventListener("abort", stop);
     try {
-      await passThrough(socket, proxy, address.host, address.port);
+      await connectThroughProxy(socket, proxy, address.host, address.port);
       return socket;
     } catch (error) {
       socket.destroy();
@@ -42,14 +45,14 @@ export function connectTcp(address: Address, timeout: number): Promise<Duplex> {
 }
 
 export function connectUnix(path: string, timeout: number): Promise<Duplex> {
-  return within(timeout, (signal) => opened(connect({ path }), signal));
+  return withTimeout(timeout, (signal) => connected(connect({ path }), signal));
 }
 
 /**
- * Runs `work`; when the time is up (milliseconds; 0: never) its signal is aborted, and it rejects as if the network had
- * been silent.
+ * Runs `work`. When the time is up (milliseconds; 0: never), it aborts the signal and rejects as after a network
+ * timeout.
  */
-export async function within<Result>(
+export async function withTimeout<Result>(
   timeout: number,
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
@@ -65,7 +68,10 @@ export async function within<Result>(
   }
 }
 
-async function reach({ host, port, family, localInterface, localPort }: Address, signal: AbortSignal) {
+async function connectToHost(
+  { host, port, family, localInterface, localPort }: ServerAddress,
+  signal: AbortSignal,
+) {
   const known = isIP(host);
   const found =
     known === 0 ? await lookup(host, { all: true, family: family ?? 0 }) : [{ address: host, family: known }];
@@ -77,7 +83,7 @@ async function reach({ host, port, family, localInterface, localPort }: Address,
         ...(localInterface === undefined ? {} : { localAddress: localInterface }),
         ...(localPort === undefined ? {} : { localPort }),
       };
-      return await opened(connect({ host: address, port, ...from }), signal);
+      return await connected(connect({ host: address, port, ...from }), signal);
     } catch (error) {
       last = error;
     }
@@ -85,7 +91,7 @@ async function reach({ host, port, family, localInterface, localPort }: Address,
   throw last;
 }
 
-function opened(socket: Socket, signal: AbortSignal): Promise<Socket> {
+function connected(socket: Socket, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const stop = (): void => void socket.destroy(new Error("Connection timed out"));
     const settle = (act: () => void): void => {
@@ -95,17 +101,17 @@ function opened(socket: Socket, signal: AbortSignal): Promise<Socket> {
     };
     const fail = (error: Error): void => settle(() => reject(error));
     const open = (): void => settle(() => resolve(socket));
-    // What goes wrong while nobody reads is known by the end of the stream.
+    // An error while nobody reads is noticed as the end of the stream.
     socket.on("error", () => undefined);
     socket.on("error", fail).on("connect", open).setNoDelay(true);
     signal.addEventListener("abort", stop);
   });
 }
 
-/** Characters that only a shell understands; without any the words are the program and its arguments. */
+/** Characters that only a shell understands; without any, the command is a program and its arguments. */
 const forTheShell = /[$&*(){}[\]'";\\|?<>~`\n]/;
 
-/** Starts `command`; what it says on standard error goes where ours goes. Rejects where there is no such program. */
+/** Starts `command`, with our standard error. Rejects if there is no such program. */
 export function connectProgram(command: string): Promise<Duplex> {
   const [program = "", ...words] = command.trim().split(/\s+/);
   const [file, args] = forTheShell.test(command) ? ["/bin/sh", ["-c", command]] : [program, words];
@@ -126,11 +132,11 @@ function overPipes(child: ChildProcess): Duplex {
     destroy(error, done) {
       stdin.destroy();
       stdout.destroy();
-      child.unref(); // it sees the end of its input; whoever started it need not wait for it
+      child.unref(); // it sees the end of its input; we need not wait for it
       done(error);
     },
   });
-  stdin.on("error", () => undefined); // told to whoever writes
+  stdin.on("error", () => undefined); // the writer's callback gets it
   stdout.on("error", (error) => duplex.destroy(error)).on("end", () => duplex.push(null));
   stdout.on("data", (octets: Uint8Array) => {
     if (!duplex.push(octets)) stdout.pause();

@@ -1,10 +1,9 @@
-/** A way through somebody else: SOCKS 5 (RFC 1928, RFC 1929) and HTTP CONNECT (RFC 9110 section 9.3.6). */
+/** Connections through a proxy: SOCKS 5 (RFC 1928, RFC 1929) and HTTP CONNECT (RFC 9110 section 9.3.6). */
 import { lookup } from "node:dns/promises";
 import { isIP, isIPv4, isIPv6, type Socket } from "node:net";
-import { readUntil } from "./reading.ts";
 
 export interface ProxyServer {
-  /** socks5h leaves the name to the proxy, socks5 looks it up here. */
+  /** With socks5h the proxy resolves the name, with socks5 we do. */
   readonly kind: "socks5" | "socks5h" | "http";
   readonly host: string;
   readonly port: number;
@@ -14,7 +13,7 @@ export interface ProxyServer {
 
 const usualPorts = { socks5: 1080, socks5h: 1080, http: 8080 } as const;
 
-/** Reads "socks5h://USER:PASSWORD@HOST:PORT"; undefined for what is none. */
+/** Reads "socks5h://USER:PASSWORD@HOST:PORT"; undefined for anything else. */
 export function parseProxy(text: string): ProxyServer | undefined {
   const parts =
     /^(socks5h?|http):\/\/(?:([^:@/]*)(?::([^@/]*))?@)?(\[[^\]]+\]|[^:/@[\]]+)(?::(\d{1,5}))?\/?$/i.exec(
@@ -31,15 +30,15 @@ export function parseProxy(text: string): ProxyServer | undefined {
   };
 }
 
-/** "%40" for "@"; a text that is no such writing stands for itself. */
+/** Decodes "%40" to "@"; other text stays as it is. */
 function unescaped(text: string): string {
   return text.replace(/(?:%[0-9a-f]{2})+/gi, (codes) =>
     Buffer.from(codes.replaceAll("%", ""), "hex").toString("utf8"),
   );
 }
 
-/** Has the proxy at the other end of `socket` connect to `host`. Rejects with the proxy's reason. */
-export async function passThrough(
+/** Makes the proxy at the other end of `socket` connect to `host`. Rejects with the proxy's reason. */
+export async function connectThroughProxy(
   socket: Socket,
   proxy: ProxyServer,
   host: string,
@@ -60,13 +59,13 @@ async function logIn(socket: Socket, { user, password = "" }: ProxyServer): Prom
   if (version !== 5) throw new Error("the proxy does not speak SOCKS 5");
   if (method === 0) return;
   if (method !== 2 || user === undefined) throw new Error("SOCKS: the proxy wants another way to log in");
-  socket.write(Buffer.concat([Buffer.of(1), counted(user), counted(password)]));
+  socket.write(Buffer.concat([Buffer.of(1), lengthPrefixed(user), lengthPrefixed(password)]));
   const answer = await readUntil(socket, () => 2, 2);
   if (answer[1] !== 0) throw new Error("SOCKS: the proxy refused the login");
 }
 
-/** A text behind its length, which has one octet. */
-function counted(text: string): Buffer {
+/** A text behind its length in one octet. */
+function lengthPrefixed(text: string): Buffer {
   const octets = Buffer.from(text).subarray(0, 255);
   return Buffer.concat([Buffer.of(octets.length), octets]);
 }
@@ -74,7 +73,7 @@ function counted(text: string): Buffer {
 function addressOf(host: string): Buffer {
   if (isIPv4(host)) return Buffer.from([1, ...host.split(".").map(Number)]);
   if (isIPv6(host)) return Buffer.concat([Buffer.of(4), ipv6Octets(host)]);
-  return Buffer.concat([Buffer.of(3), counted(host)]);
+  return Buffer.concat([Buffer.of(3), lengthPrefixed(host)]);
 }
 
 function ipv6Octets(address: string): Buffer {
@@ -133,7 +132,41 @@ function headLength(read: Buffer): number | undefined {
   return at < 0 ? undefined : at + 4;
 }
 
-/** A line from outside, fit for a message. */
+/** A line from outside, safe for an error message. */
 function shown(line: string): string {
   return line.replace(/[^\x20-\x7e]/g, "?").slice(0, 200);
+}
+
+/**
+ * Reads octets until `enough` returns how many belong to the answer; puts back the rest. Rejects if the socket ends.
+ */
+async function readUntil(
+  socket: Socket,
+  enough: (read: Buffer) => number | undefined,
+  most: number,
+): Promise<Buffer> {
+  let read = Buffer.alloc(0);
+  for (;;) {
+    const length = enough(read);
+    if (length !== undefined && length <= read.length) {
+      if (length < read.length) socket.unshift(read.subarray(length));
+      return read.subarray(0, length);
+    }
+    if (read.length > most) throw new Error("the proxy's answer is too long");
+    read = Buffer.concat([read, await nextPiece(socket)]);
+  }
+}
+
+function nextPiece(socket: Socket): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const take = (piece: Buffer): void => settle(() => resolve(piece));
+    const end = (): void => settle(() => reject(new Error("the proxy closed the connection")));
+    const fail = (error: Error): void => settle(() => reject(error));
+    const settle = (act: () => void): void => {
+      socket.pause();
+      socket.off("data", take).off("end", end).off("close", end).off("error", fail);
+      act();
+    };
+    socket.on("data", take).on("end", end).on("close", end).on("error", fail).resume();
+  });
 }

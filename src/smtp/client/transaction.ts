@@ -1,45 +1,46 @@
 /**
- * One mail transaction (RFC 5321 section 3.3, RFC 2033): MAIL, RCPT and DATA, in one piece where the server has
- * PIPELINING (RFC 2920), then the message, read and sent piece by piece. Replies are told apart by the command that they
- * answer; what they mean for anybody's mail is the caller's to say.
- *
- * Commands are written by `sendEnvelope` and replies read in order, so that another transaction's commands may stand in
- * the server's way behind the final dot of this one.
+ * One mail transaction (RFC 5321 section 3.3, RFC 2033): MAIL, RCPT and DATA, in one piece if the server has PIPELINING
+ * (RFC 2920), then the message, read and sent piece by piece. The result says which command each reply answers; the
+ * caller decides what it means for the mail.
  */
 import type { Readable } from "node:stream";
-import { type Broken, type Connection, isParting, isPositive } from "./connection.ts";
-import { newDotStuffing } from "./dots.ts";
+import { type BrokenConnection, type Connection, isClosing, isPositive } from "./connection.ts";
 
-/** The commands, whole but for their line ends. */
-export interface Commands {
+/** The commands, without line ends. */
+export interface EnvelopeCommands {
   readonly mail: string;
   readonly recipients: readonly string[];
 }
 
-/** What a reply answers, as Postfix's log calls it. */
-export type Command = "MAIL FROM" | "RCPT TO" | "DATA" | "end of DATA";
+/** The command that a reply answers, as in Postfix's log. */
+export type TransactionCommand = "MAIL FROM" | "RCPT TO" | "DATA" | "end of DATA";
 
-/** How it ended for the recipients that nothing else was said about. */
-export type Ending =
-  /** `isEarly`: before the server had all of the message. */
-  | { readonly kind: "reply"; readonly command: Command; readonly text: string; readonly isEarly: boolean }
-  /** A 421 in answer to something else, with which all that was to come is void. */
-  | { readonly kind: "parting"; readonly text: string }
-  | Broken
-  /** The message cannot be read; the server did not get its end. */
+/** How it ended, for all recipients without a reply of their own. */
+export type TransactionEnding =
+  /** `isEarly`: before the server had the whole message. */
+  | {
+      readonly kind: "reply";
+      readonly command: TransactionCommand;
+      readonly text: string;
+      readonly isEarly: boolean;
+    }
+  /** A 421 to another command, after which no further reply comes. */
+  | { readonly kind: "closing"; readonly text: string }
+  | BrokenConnection
+  /** The message could not be read, and its end was not sent. */
   | { readonly kind: "unreadable"; readonly error: unknown };
 
-export interface Exchange {
-  /** Recipients that RCPT was refused for, by their place among the commands. */
+export interface TransactionResult {
+  /** Replies to refused RCPT commands, by their index. */
   readonly refused: ReadonlyMap<number, string>;
-  /** How many were not. */
+  /** How many RCPT commands were accepted. */
   readonly accepted: number;
-  /** LMTP: what was said about each recipient at the end of the message. */
+  /** LMTP: each recipient's reply to the end of the message. */
   readonly finals: ReadonlyMap<number, { readonly text: string; readonly isEarly: boolean }>;
-  readonly ending: Ending;
-  /** DATA was taken: the server waits for the message. */
+  readonly ending: TransactionEnding;
+  /** DATA was accepted: the server waits for the message. */
   readonly begun: boolean;
-  /** All of it has, and its end. */
+  /** The whole message was sent, with its end. */
   readonly whole: boolean;
 }
 
@@ -47,28 +48,28 @@ export interface TransactionOptions {
   readonly signal: AbortSignal;
   /** Milliseconds of silence after the end of the message. */
   readonly finalPatience: number;
-  /** Told with each octet that moves, and once when all is said and only the answer is to come. */
+  /** Called when octets move, and once when everything has been sent and only the reply is missing. */
   readonly progress?: (what: "moving" | "waiting") => void;
 }
 
-/** How the server took the envelope. */
-interface Envelope {
+/** The server's replies to the envelope. */
+interface EnvelopeResult {
   readonly refused: Map<number, string>;
   readonly accepted: readonly number[];
-  /** Absent where the message is to follow. */
-  readonly ending?: Ending;
+  /** Absent if the message follows. */
+  readonly ending?: TransactionEnding;
 }
 
-/** Runs a transaction. `body` has CRLF line ends, dots as they are; it is read no further than it is sent. */
-export async function exchange(
+/** Runs a transaction. `body` has CRLF line ends and no stuffed dots; it is read only as fast as it is sent. */
+export async function runTransaction(
   connection: Connection,
-  commands: Commands,
+  commands: EnvelopeCommands,
   body: Readable,
   options: TransactionOptions,
-): Promise<Exchange> {
+): Promise<TransactionResult> {
   const { signal, progress } = options;
-  connection.heard = () => progress?.("moving");
-  body.on("error", () => undefined); // known when it is read
+  connection.onReply = () => progress?.("moving");
+  body.on("error", () => undefined); // noticed when it is read
   try {
     progress?.("moving");
     const { refused, accepted, ending } = connection.offers("PIPELINING")
@@ -79,41 +80,41 @@ export async function exchange(
     return { ...envelope, ...(await sendMessage(connection, accepted, body, options)) };
   } finally {
     body.destroy();
-    connection.heard = undefined;
+    connection.onReply = undefined;
   }
 }
 
-/** RFC 2920 section 3.1: all in one piece; DATA has to be the last, and all replies are to be read. */
+/** RFC 2920 section 3.1: all in one piece; DATA must come last, and all replies must be read. */
 async function sendTogether(
   connection: Connection,
-  { mail, recipients }: Commands,
+  { mail, recipients }: EnvelopeCommands,
   signal: AbortSignal,
-): Promise<Envelope> {
+): Promise<EnvelopeResult> {
   connection.write(mail, ...recipients, "DATA");
   const sender = await connection.read(signal);
   const refused = new Map<number, string>();
   const accepted: number[] = [];
-  const ended = (ending: Ending): Envelope => ({ refused, accepted, ending });
+  const ended = (ending: TransactionEnding): EnvelopeResult => ({ refused, accepted, ending });
   if (sender.kind !== "reply") return ended(sender);
   const mailRefused = isPositive(sender) ? undefined : refusal("MAIL FROM", sender.text);
-  if (isParting(sender.text)) return ended(refusal("MAIL FROM", sender.text));
+  if (isClosing(sender.text)) return ended(refusal("MAIL FROM", sender.text));
   for (const number of recipients.keys()) {
     const answer = await connection.read(signal);
-    // What is said of recipients after the sender was refused is about the wrong order, not about them.
+    // After a refused MAIL, replies to RCPT are about the order of commands, not about recipients.
     if (answer.kind !== "reply") return ended(mailRefused ?? answer);
     if (isPositive(answer)) accepted.push(number);
     else refused.set(number, answer.text);
-    if (isParting(answer.text)) return ended(mailRefused ?? { kind: "parting", text: answer.text });
+    if (isClosing(answer.text)) return ended(mailRefused ?? { kind: "closing", text: answer.text });
   }
   const data = await connection.read(signal);
   if (data.kind !== "reply") return ended(mailRefused ?? data);
   if (!isGoAhead(data.text)) return ended(mailRefused ?? refusal("DATA", data.text));
   if (mailRefused) {
-    connection.close(); // it takes a message from nobody: whatever follows could be read as one
+    connection.close(); // the server expects a message without a sender: whatever follows could be read as one
     return ended(mailRefused);
   }
   if (accepted.length > 0) return { refused, accepted };
-  connection.write("."); // to nobody: RFC 2920 section 3.1 has it ended at once
+  connection.write("."); // no recipient: RFC 2920 section 3.1 wants it ended at once
   const end = await connection.read(signal);
   return ended(end.kind === "reply" ? refusal("DATA", end.text) : end);
 }
@@ -121,12 +122,12 @@ async function sendTogether(
 /** One by one, each reply before the next command. */
 async function sendEach(
   connection: Connection,
-  { mail, recipients }: Commands,
+  { mail, recipients }: EnvelopeCommands,
   signal: AbortSignal,
-): Promise<Envelope> {
+): Promise<EnvelopeResult> {
   const refused = new Map<number, string>();
   const accepted: number[] = [];
-  const ended = (ending: Ending): Envelope => ({ refused, accepted, ending });
+  const ended = (ending: TransactionEnding): EnvelopeResult => ({ refused, accepted, ending });
   const sender = await connection.command(mail, signal);
   if (sender.kind !== "reply") return ended(sender);
   if (!isPositive(sender)) return ended(refusal("MAIL FROM", sender.text));
@@ -137,7 +138,7 @@ async function sendEach(
     last = answer.text;
     if (isPositive(answer)) accepted.push(number);
     else refused.set(number, last);
-    if (isParting(last)) return ended({ kind: "parting", text: last });
+    if (isClosing(last)) return ended({ kind: "closing", text: last });
   }
   if (accepted.length === 0) return ended(refusal("RCPT TO", last));
   const data = await connection.command("DATA", signal);
@@ -145,30 +146,30 @@ async function sendEach(
   return isGoAhead(data.text) ? { refused, accepted } : ended(refusal("DATA", data.text));
 }
 
-const refusal = (command: Command, text: string): Ending => ({
+const refusal = (command: TransactionCommand, text: string): TransactionEnding => ({
   kind: "reply",
   command,
   text,
   isEarly: false,
 });
 
-/** RFC 5321 section 4.3.2: 354. After a 250 the message would be read as commands. */
+/** RFC 5321 section 4.3.2: 354. After a 250, the message would be read as commands. */
 const isGoAhead = (text: string): boolean => text.startsWith("3");
 
-/** The message goes out while replies are read: a server need not wait for its end to refuse it. */
+/** Sends the message while replies are read: a server may refuse it before its end. */
 async function sendMessage(
   connection: Connection,
   accepted: readonly number[],
   body: Readable,
   { signal, finalPatience, progress }: TransactionOptions,
-): Promise<Omit<Exchange, "refused" | "accepted">> {
+): Promise<Omit<TransactionResult, "refused" | "accepted">> {
   const isLmtp = connection.protocol === "lmtp";
   const finals = new Map<number, { text: string; isEarly: boolean }>();
-  const sending: Sending = { isOver: false, stop: () => undefined };
+  const sending: SendState = { isOver: false, stop: () => undefined };
   let whole = false;
-  let ending: Ending | undefined;
+  let ending: TransactionEnding | undefined;
 
-  /** Reads what is said about the message: all of it, or what comes before the sending is over. */
+  /** Reads replies to the message: all of them, or those that come before sending is over. */
   async function readReplies(isAfter: boolean): Promise<void> {
     while (ending === undefined && (isAfter || !sending.isOver)) {
       const answer = await connection.read(signal, isAfter ? finalPatience : 0);
@@ -183,7 +184,7 @@ async function sendMessage(
     if (number !== undefined) finals.set(number, { text, isEarly });
     if (!isLmtp || finals.size === accepted.length)
       ending = { kind: "reply", command: "end of DATA", text, isEarly };
-    else if (isParting(text)) ending = { kind: "parting", text };
+    else if (isClosing(text)) ending = { kind: "closing", text };
   }
 
   connection.state = "sending message body";
@@ -201,27 +202,29 @@ async function sendMessage(
   return { finals, ending: last, begun: true, whole };
 }
 
-type Sent = Exclude<Ending, { kind: "reply" } | { kind: "parting" }> | { readonly kind: "sent" };
+type SendResult =
+  | Exclude<TransactionEnding, { kind: "reply" } | { kind: "closing" }>
+  | { readonly kind: "sent" };
 
-/** Where whoever reads replies tells that there is no use in sending more. */
-interface Sending {
+/** How the reader of replies stops the sending. */
+interface SendState {
   isOver: boolean;
   stop: () => void;
 }
 
-/** Octets of the message that are looked at in one turn of the event loop; our choice. */
+/** Octets of the message that are processed in one turn of the event loop; our choice. */
 const turn = 64 * 1024;
 
 async function sendBody(
   connection: Connection,
   body: Readable,
-  sending: Sending,
+  sending: SendState,
   signal: AbortSignal,
   progress: TransactionOptions["progress"],
-): Promise<Sent> {
+): Promise<SendResult> {
   const stuffing = newDotStuffing();
   const chunks = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
-  // A body that says nothing any more may not even hear that it is destroyed, and a server may take nothing any more.
+  // A body may hang without noticing that it is destroyed, and a server may accept nothing more: neither may block us.
   const stopped = new Promise<"stopped">((resolve) => {
     sending.stop = () => {
       sending.isOver = true;
@@ -236,7 +239,7 @@ async function sendBody(
         connection.state = "sending end of data";
         return (await connection.send(stuffing.end(), signal)) ?? { kind: "sent" };
       }
-      progress?.("moving"); // as fast as the server takes them
+      progress?.("moving"); // as fast as the server accepts them
       for (let at = 0; at < next.value.length && !sending.isOver; at += turn) {
         const taken = connection.send(stuffing.next(next.value.subarray(at, at + turn)), signal);
         const broken = await Promise.race([stopped, taken]);
@@ -247,4 +250,69 @@ async function sendBody(
   } catch (error) {
     return { kind: "unreadable", error };
   }
+}
+
+/**
+ * A message as it is sent after DATA: CRLF line ends, a dot in front of each line that begins with one (RFC 5321
+ * section 4.5.2), and the lone dot that ends it.
+ */
+export interface DotStuffing {
+  /** The next octets as they are sent. */
+  next(piece: Uint8Array): Buffer;
+  /** The end of the message; nothing may follow. */
+  end(): Buffer;
+}
+
+const cr = 0x0d;
+const lf = 0x0a;
+const dot = 0x2e;
+
+const lone = Buffer.from(".\r\n");
+
+/**
+ * A bare CR and a bare LF become CRLF: some hosts treat them as line ends, and would take a dot between two of them for
+ * the end of the message (RFC 5321 section 2.3.8).
+ */
+export function newDotStuffing(): DotStuffing {
+  let last = lf; // a message begins with a line
+
+  return {
+    next(piece) {
+      const octets = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+      let out: Buffer | undefined; // made only if anything must be added
+      let length = 0; // of its content
+      let from = 0; // where the rest of the piece begins
+      for (let at = 0; at < octets.length; at++) {
+        const octet = octets[at] ?? 0;
+        if (octet > dot && last !== cr) {
+          last = octet; // nearly all of them
+          continue;
+        }
+        const missing = between(last, octet);
+        last = octet;
+        if (missing === undefined) continue;
+        out ??= Buffer.allocUnsafe(2 * octets.length + 1); // two for the first octet, and one for each of the others
+        length += octets.copy(out, length, from, at);
+        length += missing.copy(out, length);
+        from = at;
+      }
+      if (out === undefined) return octets;
+      length += octets.copy(out, length, from);
+      return out.subarray(0, length);
+    },
+    end: () => (last === lf ? lone : Buffer.concat([last === cr ? missingLf : missingLine, lone])),
+  };
+}
+
+const missingCr = Buffer.from("\r");
+const missingLf = Buffer.from("\n");
+const missingLfDot = Buffer.from("\n.");
+const missingDot = Buffer.from(".");
+const missingLine = Buffer.from("\r\n");
+
+/** What must be added between two octets of the message. */
+function between(last: number, octet: number): Buffer | undefined {
+  if (last === cr && octet !== lf) return octet === dot ? missingLfDot : missingLf;
+  if (octet === lf && last !== cr) return missingCr;
+  return octet === dot && last === lf ? missingDot : undefined;
 }

@@ -1,0 +1,233 @@
+/**
+ * How mail leaves: by the MX records of each recipient's domain, through relays, or into a folder. The scheduler knows
+ * only the interface; routes.ts makes one transport of several.
+ */
+
+import { mkdir, open, rename, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { replaceFile, syncDirectory } from "../../durable.ts";
+import { errorCode, errorText } from "../../failure.ts";
+import { addressLiteral, asciiDomain, domainOf } from "../../smtp/address.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import { log } from "../log/log.ts";
+import type { Envelope } from "../spool/envelope.ts";
+import { attempt, unreached } from "./attempt.ts";
+import type { OutgoingMessage, RecipientOutcome } from "./message/outgoing-message.ts";
+import { hopsByMx, hopsOfRelay, isHostName, type MxSettings } from "./mx.ts";
+import { type NextHop, peerWithPort } from "./next-hop.ts";
+import type { StsPolicies } from "./tls/mta-sts.ts";
+import { applyStsPolicy } from "./tls/mta-sts-policy.ts";
+import { isTlsOptional, permittedHops } from "./tls/require-tls.ts";
+import { type ReportActivity, reportNothing } from "./transaction.ts";
+import type { TransportSettings } from "./transport-settings.ts";
+
+export interface Transport {
+  /** Where the message of `envelope` goes for `address`; recipients with the same destination share a transaction. */
+  destination(envelope: Envelope, address: string): string;
+  /**
+   * Delivers `message`, whose recipients have one destination. A recipient without an outcome was not tried, because
+   * `signal` was raised first. Reports each change of activity; the first is "works" and is not reported. Failures of
+   * the next hop, the network or the disk are outcomes and are never thrown.
+   */
+  deliver(
+    message: OutgoingMessage,
+    signal: AbortSignal,
+    report?: ReportActivity,
+  ): Promise<readonly RecipientOutcome[]>;
+}
+
+/** The addresses of a host that the operator named, as getaddrinfo(3) returns them; rejects with node:dns's codes. */
+export type AddressLookup = (host: string) => Promise<readonly string[]>;
+
+/**
+ * To the recipient's domain, under its MTA-STS policy if there are `policies`. `now` is in milliseconds since the
+ * epoch.
+ */
+export function mxTransport(
+  routing: MxSettings,
+  policies: StsPolicies | undefined,
+  settings: TransportSettings,
+  now: () => number,
+): Transport {
+  return {
+    destination: (_, address) => policyDomain(domainOf(address)),
+    deliver: (message, signal, report) =>
+      deliverToHosts(
+        message,
+        async () => {
+          const domain = domainOf(message.recipients[0]?.address ?? "");
+          if (isTlsOptional(message.envelope)) return hopsByMx(domain, withoutDane(routing));
+          return withStsPolicy(await hopsByMx(domain, routing), policyDomain(domain), policies);
+        },
+        settings,
+        now,
+        signal,
+        report,
+      ),
+  };
+}
+
+/** A resolver that does not check signatures, so that no TLSA records are looked up. */
+function withoutDane(routing: MxSettings): MxSettings {
+  const { signed: _, ...resolver } = routing.resolver;
+  return { ...routing, resolver };
+}
+
+const policyDomain = (domain: string): string => asciiDomain(domain) ?? domain.toLowerCase();
+
+/** A host that the operator named. */
+export type RelayHost = Omit<NextHop, "address">;
+
+/** How relays are looked up. */
+export interface RelayLookups {
+  readonly lookup: AddressLookup;
+  readonly policies?: StsPolicies | undefined;
+}
+
+/** All mail through the first of `relays` that accepts it. They are looked up for each message. `now` as above. */
+export function relayTransport(
+  relays: readonly RelayHost[],
+  lookups: RelayLookups,
+  settings: TransportSettings,
+  now: () => number,
+): Transport {
+  const name = relays.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
+  return {
+    destination: () => name,
+    deliver: (message, signal, report) =>
+      deliverToHosts(
+        message,
+        () => hopsOfRelays(relays, lookups, settings, isTlsOptional(message.envelope)),
+        settings,
+        now,
+        signal,
+        report,
+      ),
+  };
+}
+
+/**
+ * `file:DIRECTORY` instead of a next hop: each message becomes ID.eml, byte for byte as it would be sent, and ID.json
+ * with its envelope. For trials and tests.
+ */
+export function folderTransport(directory: string, now: () => number): Transport {
+  return {
+    destination: () => directory,
+    deliver: (message, signal) => deliverToFolder(directory, message, now, signal),
+  };
+}
+
+async function deliverToHosts(
+  message: OutgoingMessage,
+  route: () => Promise<readonly NextHop[] | Reply>,
+  settings: TransportSettings,
+  now: () => number,
+  signal: AbortSignal,
+  report: ReportActivity = reportNothing,
+): Promise<readonly RecipientOutcome[]> {
+  report("talks"); // with name servers
+  const found = await route();
+  const hops = "code" in found ? found : permittedHops(found, message.envelope);
+  if ("code" in hops) return unreached(message.recipients, hops, now());
+  return attempt(message, hops, settings, now, signal, report);
+}
+
+/** The addresses of all relays in order; a reply if none has one. */
+async function hopsOfRelays(
+  relays: readonly RelayHost[],
+  { lookup, policies }: RelayLookups,
+  settings: TransportSettings,
+  lenient: boolean,
+): Promise<readonly NextHop[] | Reply> {
+  const found = await Promise.all(
+    relays.map(async (relay) => {
+      const hops = await hopsOfRelay(relay.host, relay.port, lookup);
+      const ours = "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop, authentic: true }));
+      // RFC 8461 section 3.4: a smarthost is a policy domain of its own; the operator may require as much already
+      const settled = settings.protocol !== "smtp" || settings.tls === "verified" || lenient;
+      const isName = relay.host.includes(".") && isHostName(relay.host);
+      return isName && !settled ? withStsPolicy(ours, relay.host.toLowerCase(), policies) : ours;
+    }),
+  );
+  const hops = found.flatMap((one) => ("code" in one ? [] : one));
+  return hops.length > 0 ? hops : (found.find((one) => "code" in one) ?? []);
+}
+
+/** `hops` under the MTA-STS policy of `domain`; a temporary reply if it lists none of them. */
+async function withStsPolicy(
+  hops: readonly NextHop[] | Reply,
+  domain: string,
+  policies: StsPolicies | undefined,
+): Promise<readonly NextHop[] | Reply> {
+  if ("code" in hops || addressLiteral(domain) !== undefined) return hops;
+  const policy = await policies?.of(domain);
+  if (policy === undefined) return hops;
+  const { left, unlisted } = applyStsPolicy(hops, policy);
+  const reason = `it is not listed in the MTA-STS policy of ${domain}`;
+  for (const relay of unlisted.map(peerWithPort)) {
+    if (policy.mode === "testing") log("sts-trial", { relay, reason });
+    else log("tls-policy-failed", { relay, policy: "verified", reason });
+  }
+  if (left.length > 0) return left;
+  return reply(451, "4.7.5", `none of the mail servers of ${domain} is listed in its MTA-STS policy`);
+}
+
+const fileMode = 0o600;
+
+/**
+ * Writes `message` into `directory`, which is created if it is missing. Both files are on disk when it resolves,
+ * ID.json last: if it exists, the message is complete. A full disk is a temporary failure. There is no outcome if
+ * `signal` was raised before everything was written.
+ */
+export async function deliverToFolder(
+  directory: string,
+  message: OutgoingMessage,
+  now: () => number,
+  signal: AbortSignal,
+): Promise<readonly RecipientOutcome[]> {
+  const begun = now();
+  const said = await writeToFolder(directory, message, signal);
+  if (said === undefined) return [];
+  const at = now();
+  return message.recipients.map((recipient) => ({
+    recipient,
+    reply: { ...said, relay: "none", command: "", at },
+    ...(said.code === 250 && { taken: "delivered" as const }),
+    transmitting: at - begun,
+  }));
+}
+
+async function writeToFolder(
+  directory: string,
+  { envelope, recipients, body }: OutgoingMessage,
+  signal: AbortSignal,
+): Promise<Reply | undefined> {
+  const { id, sender, smtputf8 } = envelope;
+  const draft = join(directory, `.${id}.new`);
+  const note = { id, sender, recipients: recipients.map(({ address }) => address), smtputf8 };
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const file = await open(draft, "w", fileMode);
+    try {
+      const write = async (chunks: AsyncIterable<Uint8Array>): Promise<void> => {
+        for await (const chunk of chunks) await file.writeFile(chunk);
+      };
+      await pipeline(body(), write, { signal });
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(draft, join(directory, `${id}.eml`)); // the moment of delivery
+    await syncDirectory(directory);
+    await replaceFile(join(directory, `${id}.json`), `${JSON.stringify(note, undefined, 2)}\n`, {
+      mode: fileMode,
+    });
+    return reply(250, "2.0.0", `written to ${id}.eml`);
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    await unlink(draft).catch(() => undefined); // the next attempt writes it anew
+    if (errorCode(error) === "ABORT_ERR") return undefined;
+    return reply(451, "4.3.0", `${directory}: ${errorText(error)}`);
+  }
+}
