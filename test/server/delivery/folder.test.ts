@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { deliverToFolder } from "../../../src/server/delivery/route/folder.ts";
 import { letter, message, recipient, replies } from "./letters.ts";
@@ -54,9 +55,11 @@ test("a message that there is no time for leaves nothing behind, and nothing is 
   const stop = new AbortController();
   const body = (): Readable =>
     Readable.from(
-      (function* () {
+      (async function* () {
         yield Buffer.from(message);
+        await nextTurn(); // a generator that runs cannot be ended
         stop.abort();
+        await nextTurn();
         yield Buffer.from("more\r\n");
       })(),
     );

@@ -191,7 +191,10 @@ describe("a next hop that has the whole message and breaks off", () => {
     await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 2 }), 60_000);
     at.clock.turn(240 * 60_000);
     await logged(at, `${id}: sender delay notification`);
-    await vi.waitFor(() => expect(at.carrier.carried.some(({ text }) => text.includes(id))).toBe(true), 60_000);
+    await vi.waitFor(
+      () => expect(at.carrier.carried.some(({ text }) => text.includes(id))).toBe(true),
+      60_000,
+    );
     const report = at.carrier.carried.find(({ text }) => text.includes(`X-Queue-ID: ${id}`));
     expect(report?.text).toMatch(/^X-Possible-Copies: 3\r$/m);
     expect(report?.text).toContain("had the whole message 3 times");
