@@ -3,7 +3,6 @@
  * one hash of each algorithm and cost, once, since what a cost means in milliseconds depends on the machine.
  */
 import type { Logins } from "./logins.ts";
-import type { EntryLine } from "./password-file.ts";
 import { type Pool, type SteadyClock, startPool } from "./pool.ts";
 import { longestPassword } from "./scheme.ts";
 
@@ -21,21 +20,16 @@ export function newCheckTimes(time: (stored: readonly string[]) => Promise<reado
   const found = new WeakMap<Logins, Promise<number>>();
   let last: Promise<unknown> = Promise.resolve();
 
-  async function find({ entries }: Logins): Promise<number> {
-    const unknown = new Map(
-      [...entries.values()]
-        .flat()
-        .filter((line) => !known.has(kindOf(line)))
-        .map((line) => [kindOf(line), line.text]),
-    );
-    const times = unknown.size === 0 ? [] : await time([...unknown.values()]);
-    for (const [at, kind] of [...unknown.keys()].entries()) {
+  async function find({ samples, mixes }: Logins): Promise<number> {
+    const unknown = [...samples].filter(([kind]) => !known.has(kind));
+    const times = unknown.length === 0 ? [] : await time(unknown.map(([, stored]) => stored));
+    for (const [at, [kind]] of unknown.entries()) {
       const took = times[at] ?? 0;
       if (took > 0) known.set(kind, took); // else with the next version of the file
     }
     let slowest = 0;
-    for (const lines of entries.values()) {
-      const cost = lines.reduce((sum, line) => sum + (known.get(kindOf(line)) ?? 0), 0);
+    for (const kinds of mixes) {
+      const cost = kinds.reduce((sum, kind) => sum + (known.get(kind) ?? 0), 0);
       slowest = Math.max(slowest, cost);
     }
     return margin * slowest;
@@ -52,9 +46,6 @@ export function newCheckTimes(time: (stored: readonly string[]) => Promise<reado
     },
   };
 }
-
-const kindOf = ({ stored: { inspection } }: EntryLine): string =>
-  `${inspection.algorithm} ${inspection.cost}`;
 
 export interface Stopwatch {
   /** Milliseconds that one check takes against each; 0 where it cannot be made. */

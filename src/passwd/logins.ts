@@ -1,4 +1,5 @@
-/** Who may log in with what, from the lines of a password file. No disk, no threads. */
+/** Who may log in with what, by a password file. No disk, no threads. */
+import { decoyOf, type LoginFacts, type LoginTable, linesOf } from "./login-table.ts";
 import {
   canonicalLogin,
   type DisabledLine,
@@ -7,8 +8,7 @@ import {
   loginKey,
   type PasswordLine,
 } from "./password-file.ts";
-import { leastScramRounds } from "./pbkdf2.ts";
-import { type Keys, longestPassword, type ScramDigest } from "./scheme.ts";
+import { longestPassword } from "./scheme.ts";
 import { verifyStored } from "./stored.ts";
 
 /** Whether an authentication succeeds: the result of every check here. */
@@ -32,102 +32,41 @@ export interface Unavailable {
 
 export const neverRead: Unavailable = { kind: "unavailable", reason: "no password file could be read yet" };
 
-/** The file's lines by login, built whole before it is used. */
-export interface Logins {
+/** Who may log in, by a file that was read whole. */
+export interface Logins extends LoginFacts {
   /** By canonical login; a login with several lines may use any of their passwords. */
-  readonly entries: ReadonlyMap<string, readonly EntryLine[]>;
+  readonly entries: Pick<ReadonlyMap<string, readonly EntryLine[]>, "get" | "size">;
   /** Why a login without entries is not let in, by canonical login. */
-  readonly disabled: ReadonlyMap<string, string>;
-  readonly ignored: readonly DisabledLine[];
+  readonly disabled: Pick<ReadonlyMap<string, string>, "get">;
   /**
    * A line of the commonest scheme and cost. The passwords of unknown logins are checked against it, so that the time
    * of an answer does not reveal which logins exist. Undefined where there are no entries.
    */
   readonly decoy: EntryLine | undefined;
-  /** Those that some login has keys for. */
-  readonly challenges: readonly Challenge[];
-  /** The parameters that most logins' keys for SCRAM have; without a row no login has such keys. */
-  readonly scramParameters: ReadonlyMap<ScramDigest, ScramParameters>;
 }
 
-/** Mechanisms that prove the knowledge of a password without sending it. */
-export type Challenge = "CRAM-MD5" | "SCRAM-SHA-1" | "SCRAM-SHA-256";
-
-export interface ScramParameters {
-  readonly rounds: number;
-  /** Of the salt. */
-  readonly octets: number;
-  /** The keys are made from a cleartext password each time. */
-  readonly isDerived: boolean;
-}
-
-/** Of the keys that are made from cleartext; rounds and salt as new values of the schemes have them. */
-export const derivedParameters: ScramParameters = { rounds: leastScramRounds, octets: 16, isDerived: true };
-
-export function indexLogins(lines: readonly PasswordLine[], domain: string): Logins {
-  const entries = new Map<string, EntryLine[]>();
-  const disabled = new Map<string, string>();
-  const ignored: DisabledLine[] = [];
-  const usable: EntryLine[] = [];
-
-  for (const line of lines) {
-    const login = canonicalLogin(line.login, domain);
-    if (login === undefined) {
-      ignored.push({ number: line.number, login: line.login, reason: "the login is of another domain" });
-    } else if (isEntry(line)) {
-      entries.set(login, [...(entries.get(login) ?? []), line]);
-      usable.push(line);
-    } else {
-      ignored.push(line);
-      disabled.set(login, line.reason);
-    }
-  }
-  const decoy = commonest(
-    usable,
-    ({ stored: { inspection } }) => `${inspection.algorithm} ${inspection.cost}`,
-  );
-  const keys = usable.flatMap(({ stored }) => stored.inspection.keys ?? []);
-  const scramParameters = new Map(
-    (["sha1", "sha256"] as const).flatMap((digest) => {
-      const parameters = commonest(
-        keys.flatMap((one) => parametersFor(digest, one)),
-        JSON.stringify,
-      );
-      return parameters ? [[digest, parameters] as const] : [];
-    }),
-  );
-  const offered: readonly (readonly [Challenge, boolean])[] = [
-    ["CRAM-MD5", keys.some(({ kind }) => kind === "cram" || kind === "cleartext")],
-    ["SCRAM-SHA-1", scramParameters.has("sha1")],
-    ["SCRAM-SHA-256", scramParameters.has("sha256")],
-  ];
-  const challenges = offered.flatMap(([name, isKnown]) => (isKnown ? [name] : []));
-  return { entries, disabled, ignored, decoy, challenges, scramParameters };
+export function loginsIn(table: LoginTable, domain: string): Logins {
+  const { size, challenges, scramParameters, samples, mixes } = table;
+  const of = (login: string): readonly PasswordLine[] => linesOf(table, login, domain);
+  return {
+    ...{ challenges, scramParameters, samples, mixes },
+    entries: {
+      size,
+      get(login) {
+        const entries = of(login).filter(isEntry);
+        return entries.length > 0 ? entries : undefined;
+      },
+    },
+    disabled: {
+      get: (login) => of(login).findLast((line): line is DisabledLine => !isEntry(line))?.reason,
+    },
+    decoy: decoyOf(table, domain),
+  };
 }
 
 /** Why `login`, which has no entries, is not let in; undefined is a login of another domain. */
 export function whyDisabled({ disabled }: Logins, login: string | undefined): string {
   return (login === undefined ? undefined : disabled.get(login)) ?? "unknown user";
-}
-
-function parametersFor(digest: ScramDigest, keys: Keys): readonly ScramParameters[] {
-  if (keys.kind === "cleartext") return [derivedParameters];
-  if (keys.kind !== digest) return [];
-  return [{ rounds: keys.rounds, octets: keys.salt.length, isDerived: false }];
-}
-
-/** The first of the items whose `likeness` is the most frequent. */
-function commonest<Item>(items: readonly Item[], likeness: (item: Item) => string): Item | undefined {
-  const counts = new Map<string, { count: number; readonly item: Item }>();
-  for (const item of items) {
-    const alike = counts.get(likeness(item)) ?? { count: 0, item };
-    alike.count += 1;
-    counts.set(likeness(item), alike);
-  }
-  return [...counts.values()].reduce<{ count: number; item?: Item }>(
-    (most, one) => (one.count > most.count ? one : most),
-    { count: 0 },
-  ).item;
 }
 
 /** The line that lets `name` in with `password`, or why none does. `domain` is "" where it is not known. */
@@ -141,7 +80,7 @@ export async function authenticate(
   if (hopeless !== "") return hopeless;
   const login = loginKey(name, domain);
   const names = domain === "" ? [login] : [`${login}@${domain}`, login];
-  for (const line of linesOf(lines, name, domain).filter(isEntry))
+  for (const line of linesFor(lines, name, domain).filter(isEntry))
     if (await verifyStored(line.stored, { password, names })) return line;
   return "wrong password";
 }
@@ -149,7 +88,7 @@ export async function authenticate(
 /** Why no password at all lets a name in; "" where one might. */
 export function whyNone(lines: readonly PasswordLine[], name: string, domain: string): string {
   if (domain !== "" && canonicalLogin(name, domain) === undefined) return "the login is of another domain";
-  const own = linesOf(lines, name, domain);
+  const own = linesFor(lines, name, domain);
   if (own.some(isEntry)) return "";
   return (
     own.flatMap((line) => (isEntry(line) ? [] : `line ${line.number}: ${line.reason}`)).join(", ") ||
@@ -164,7 +103,7 @@ export function unfitPassword(password: string): string {
   return password.includes("\0") ? "password with a NUL" : "";
 }
 
-function linesOf(lines: readonly PasswordLine[], name: string, domain: string): readonly PasswordLine[] {
+function linesFor(lines: readonly PasswordLine[], name: string, domain: string): readonly PasswordLine[] {
   const wanted = loginKey(name, domain);
   return lines.filter(({ login }) => loginKey(login, domain) === wanted);
 }

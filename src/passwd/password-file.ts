@@ -3,6 +3,7 @@
  * `user:hash:uid:gid:gecos:home:shell:extra fields`. password-source.ts reads it from disk.
  * man/tpa-submit-passwd.5 is the description for people.
  */
+import { isUtf8 } from "node:buffer";
 import { Failure } from "../failure.ts";
 import { readStored, type Stored } from "./stored.ts";
 
@@ -53,7 +54,12 @@ const numbered = new Map([
 
 /** The lines of a file's text, in order. Never throws: what cannot be used is a {@link DisabledLine}. */
 export function parsePasswordFile(text: string): readonly PasswordLine[] {
-  return text.split("\n").flatMap((line, at) => parseLine(line.replace(/\r$/, ""), at + 1) ?? []);
+  return text.split("\n").flatMap((line, at) => readLine(line, at + 1) ?? []);
+}
+
+/** One line, without its end. Never throws. Undefined for a blank line and a comment. */
+export function readLine(line: string, number: number): PasswordLine | undefined {
+  return parseLine(line.endsWith("\r") ? line.slice(0, -1) : line, number);
 }
 
 /** Whether the line lets its login in. */
@@ -63,13 +69,15 @@ export function isEntry(line: PasswordLine): line is EntryLine {
 
 /** The text of a file's octets. Throws {@link Failure} where they are not UTF-8 text. */
 export function decodePasswordFile(octets: Uint8Array): string {
+  requireText(octets);
+  return new TextDecoder().decode(octets);
+}
+
+/** Throws {@link Failure} where the octets are not UTF-8 text. */
+export function requireText(octets: Uint8Array): void {
   // A crash or a full disk leaves holes of NUL in a file that was rewritten in place.
   if (octets.includes(0)) throw new Failure(65, "it has NUL characters: is it damaged, or no text file?");
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(octets);
-  } catch (error) {
-    throw new Failure(65, "it is not UTF-8 text", { cause: error });
-  }
+  if (!isUtf8(octets)) throw new Failure(65, "it is not UTF-8 text");
 }
 
 /**

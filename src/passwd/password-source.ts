@@ -3,10 +3,12 @@
  * the same size. A version that cannot be used is refused, and the last good one stays.
  */
 import { open, stat } from "node:fs/promises";
-import { setTimeout as pause } from "node:timers/promises";
-import { errorCode, errorText, Failure } from "../failure.ts";
-import { indexLogins, type Logins } from "./logins.ts";
-import { decodePasswordFile, parsePasswordFile } from "./password-file.ts";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { errorCode, errorText } from "../failure.ts";
+import type { FileReader, ReadAnswer } from "./file-reader.ts";
+import { disabledLines } from "./login-table.ts";
+import { type Logins, loginsIn } from "./logins.ts";
+import type { DisabledLine } from "./password-file.ts";
 
 /** What happened with the file; never contains a hash. */
 export type PasswordEvent =
@@ -21,6 +23,8 @@ export interface PasswordSource {
   latest(): Logins | undefined;
   /** Reads the file whether it changed or not, and reports everything about it again. */
   reload(): Promise<void>;
+  /** Reads and reports nothing more. */
+  close(): Promise<void>;
 }
 
 /** Milliseconds that a changed file must stay the same before it is used: a writer may still be at work in place. */
@@ -29,43 +33,54 @@ const stillness = 100;
 /** How often a file that keeps changing is read before it is refused. */
 const mostReads = 10;
 
+/** Lines reported in one turn of the event loop: a millisecond or two of log. */
+const linesPerTurn = 100;
+
 /** `report` gets each version once, and each line that lets nobody in when it appears. */
 export function openPasswordSource(
   file: string,
   domain: string,
+  reader: FileReader,
   report: (event: PasswordEvent) => void,
 ): PasswordSource {
   let logins: Logins | undefined;
   let examined = ""; // signature of the version that was read last, good or not
   let complaint = "";
-  let reportedLines = new Set<string>();
+  let reported = new Uint8Array(); // the lines that let nobody in, as file-worker.ts wrote them down
   let loading: Promise<void> | undefined;
+  let announcing: Promise<void> = Promise.resolve();
+  let isClosed = false;
 
   async function load(): Promise<void> {
+    await announcing;
     try {
-      const { signature, octets } = await readStable(file);
-      examined = signature;
-      const next = indexLogins(parsePasswordFile(decodePasswordFile(octets)), domain);
+      const answer = await readStable();
+      if (isClosed) return;
+      if (answer.kind !== "read") return refuse(answer.reason);
+      const { table, news } = answer.read;
+      const next = loginsIn(table, domain);
       if (next.decoy === undefined)
-        throw new Failure(65, octets.length === 0 ? "it is empty" : "no line lets anybody in");
+        return refuse(table.octets.length === 0 ? "it is empty" : "no line lets anybody in");
       logins = next; // the whole new file takes over in one step
       complaint = "";
-      announce(next);
+      reported = answer.read.reported;
+      report({ kind: "loaded", logins: table.size, ignored: table.ignored });
+      announcing = announce(disabledLines(table, news, domain));
     } catch (error) {
-      if (!(error instanceof Failure) && errorCode(error) === "") throw error;
+      if (errorCode(error) === "") throw error;
       refuse(errorText(error));
     }
   }
 
-  function announce(next: Logins): void {
-    report({ kind: "loaded", logins: next.entries.size, ignored: next.ignored.length });
-    const lines = new Set<string>();
-    for (const { number, login, reason } of next.ignored) {
-      const text = `${login}: ${reason}`;
-      if (!reportedLines.has(text)) report({ kind: "line", line: number, login, reason });
-      lines.add(text);
+  /** The first of the lines at once, the others in the turns that follow. */
+  async function announce(lines: Iterable<DisabledLine>): Promise<void> {
+    let count = 0;
+    for (const { number, login, reason } of lines) {
+      if (count > 0 && count % linesPerTurn === 0) await nextTurn();
+      if (isClosed) return;
+      report({ kind: "line", line: number, login, reason });
+      count += 1;
     }
-    reportedLines = lines;
   }
 
   function refuse(reason: string): void {
@@ -76,6 +91,30 @@ export function openPasswordSource(
     const version = `${examined} ${text}`;
     if (version !== complaint) report({ kind: "refused", reason: text });
     complaint = version;
+  }
+
+  /** What the file holds once it stays the same. Throws the system's error. */
+  async function readStable(): Promise<ReadAnswer> {
+    for (let time = 0; time < mostReads && !isClosed; time += 1) {
+      const signature = await signatureOf(file);
+      const still = pause(stillness);
+      const answer = await readOpened();
+      if (answer.kind === "unreadable") return answer;
+      await still;
+      if ((await signatureOf(file)) !== signature) continue;
+      examined = signature;
+      return answer;
+    }
+    return { kind: "unreadable", reason: "it keeps changing while it is read" };
+  }
+
+  async function readOpened(): Promise<ReadAnswer> {
+    const handle = await open(file, "r");
+    try {
+      return await reader.read({ descriptor: handle.fd, domain, reported });
+    } finally {
+      await handle.close();
+    }
   }
 
   function loadOnce(): Promise<void> {
@@ -94,33 +133,17 @@ export function openPasswordSource(
     latest: () => logins,
     async reload() {
       await loading;
+      await announcing;
       complaint = "";
-      reportedLines = new Set();
+      reported = new Uint8Array();
       await loadOnce();
+      await announcing;
+    },
+    async close() {
+      isClosed = true;
+      await reader.close();
     },
   };
-}
-
-/**
- * The file's octets once it stays the same. Throws the system's error, or {@link Failure} where it never does.
- */
-async function readStable(file: string): Promise<{ readonly signature: string; readonly octets: Buffer }> {
-  for (let time = 0; time < mostReads; time += 1) {
-    const signature = await signatureOf(file);
-    const octets = await readWhole(file);
-    await pause(stillness);
-    if ((await signatureOf(file)) === signature) return { signature, octets };
-  }
-  throw new Failure(75, "it keeps changing while it is read");
-}
-
-async function readWhole(file: string): Promise<Buffer> {
-  const handle = await open(file, "r");
-  try {
-    return await handle.readFile();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** Differs between versions of a file. */

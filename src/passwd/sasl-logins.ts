@@ -6,9 +6,9 @@
  */
 import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { hmacMd5, hmacMd5States } from "./challenge.ts";
+import { derivedParameters } from "./login-table.ts";
 import {
   type AuthenticationResult,
-  derivedParameters,
   type Logins,
   neverRead,
   type Rejected,

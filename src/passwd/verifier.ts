@@ -5,20 +5,16 @@
  */
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import { newCheckTimes, newStopwatch } from "./check-times.ts";
-import {
-  type AuthenticationResult,
-  type Challenge,
-  type Logins,
-  neverRead,
-  unfitPassword,
-  whyDisabled,
-} from "./logins.ts";
+import { newFileReader } from "./file-reader.ts";
+import type { Challenge } from "./login-table.ts";
+import { type AuthenticationResult, type Logins, neverRead, unfitPassword, whyDisabled } from "./logins.ts";
 import { canonicalLogin, type EntryLine, loginKey } from "./password-file.ts";
 import { openPasswordSource, type PasswordEvent } from "./password-source.ts";
 import { type CheckOutcome, realClock, type SteadyClock, startPool } from "./pool.ts";
 import { newSaslLogins, type SaslLogins } from "./sasl-logins.ts";
 
-export type { AuthenticationResult, Challenge } from "./logins.ts";
+export type { Challenge } from "./login-table.ts";
+export type { AuthenticationResult } from "./logins.ts";
 export type { PasswordEvent } from "./password-source.ts";
 export type { CramLogin, SaslLogins, ScramLogin } from "./sasl-logins.ts";
 export type { ScramDigest } from "./scheme.ts";
@@ -49,6 +45,8 @@ export interface VerifierOptions {
   readonly queue: number;
   /** worker.js in its built form. */
   readonly worker: URL;
+  /** file-worker.js in its built form. */
+  readonly fileWorker: URL;
   /** Known to nobody else, and the same after a restart: gives logins that do not exist a salt for SCRAM. */
   readonly secret: Uint8Array;
   readonly clock?: SteadyClock;
@@ -62,12 +60,13 @@ export async function startVerifier(
   options: VerifierOptions,
   report: (event: PasswordEvent) => void,
 ): Promise<Verifier> {
-  const { file, domain, workers, queue, worker, secret, clock = realClock } = options;
-  const source = openPasswordSource(file, domain, report);
+  const { file, domain, workers, queue, worker, fileWorker, secret, clock = realClock } = options;
+  const source = openPasswordSource(file, domain, newFileReader(fileWorker), report);
   const pool = startPool(workers, queue, worker, clock);
   const stopwatch = newStopwatch(worker, clock);
   const checkTimes = newCheckTimes((stored) => stopwatch.time(stored));
   const digest = newKeyedDigest();
+  const storedDigests = newStoredDigests();
   const successes = newResultCache(clock.steady);
   const failures = newResultCache(clock.steady);
   const underWay = new Map<string, Promise<CheckOutcome>>();
@@ -146,16 +145,16 @@ export async function startVerifier(
       return logins ? checkTimes.slowest(logins) : 0;
     },
     sasl: newSaslLogins(() => source.current(), domain, secret),
-    hashes: async (name) => hashesIn(await source.current(), canonicalLogin(name, domain)),
+    hashes: async (name) => storedDigests(await source.current(), canonicalLogin(name, domain)),
     stillValid(name, hashes) {
-      const now = hashesIn(source.latest(), canonicalLogin(name, domain));
+      const now = storedDigests(source.latest(), canonicalLogin(name, domain));
       return now.length > 0 && hashes.every((one) => now.includes(one));
     },
     challenges: () => source.latest()?.challenges ?? [],
     reload: () => source.reload(),
     async close() {
       clearInterval(polling);
-      await Promise.all([pool.close(), stopwatch.close()]);
+      await Promise.all([source.close(), pool.close(), stopwatch.close()]);
     },
   };
 }
@@ -163,10 +162,26 @@ export async function startVerifier(
 /** What the worker says where nothing matches. */
 const mismatch: CheckOutcome = { kind: "answer", match: -1 };
 
-/** Digests, so that a session keeps no hash, and no old file with it. */
-function hashesIn(logins: Logins | undefined, login: string | undefined): readonly string[] {
-  const lines = (login === undefined ? undefined : logins?.entries.get(login)) ?? [];
-  return lines.map(({ text }) => createHash("sha256").update(text).digest("base64"));
+/** As many logins as have a session at once on a large site. */
+const mostKnown = 10_000;
+
+/** Gives digests of what stands for a login, so that a session keeps no hash, and no old file with it. */
+function newStoredDigests(): (logins: Logins | undefined, login: string | undefined) => readonly string[] {
+  let version: Logins | undefined;
+  const known = new Map<string, readonly string[]>(); // each command of a session asks again
+
+  return (logins, login) => {
+    if (!logins || login === undefined) return [];
+    if (version !== logins || known.size >= mostKnown) known.clear();
+    version = logins;
+    const before = known.get(login);
+    if (before) return before;
+    const lines = logins.entries.get(login);
+    if (!lines) return []; // strangers take no room
+    const digests = lines.map(({ text }) => createHash("sha256").update(text).digest("base64"));
+    known.set(login, digests);
+    return digests;
+  };
 }
 
 /**

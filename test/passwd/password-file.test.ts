@@ -1,6 +1,5 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { Failure } from "../../src/failure.ts";
-import { indexLogins } from "../../src/passwd/logins.ts";
 import {
   canonicalLogin,
   decodePasswordFile,
@@ -98,43 +97,6 @@ test.each([
   ["__proto__", "__proto__"],
 ])("the name %j stands for the login %j", (name, expected) => {
   expect(canonicalLogin(name, "example.org")).toBe(expected);
-});
-
-describe("indexLogins()", () => {
-  const logins = indexLogins(
-    parsePasswordFile(
-      [
-        `user1:${md5}`,
-        `User1:${bcrypt}`,
-        `user2@example.org:${bcrypt}`,
-        `user3@example.net:${bcrypt}`,
-        "user4:*LK*",
-        `__proto__:${bcrypt}`,
-      ].join("\n"),
-    ),
-    "example.org",
-  );
-
-  test("keeps every line of a login, in any case and with the domain", () => {
-    expect([...logins.entries].map(([login, lines]) => [login, lines.length])).toEqual([
-      ["user1", 2],
-      ["user2", 1],
-      ["__proto__", 1],
-    ]);
-    expect(logins.entries.get("constructor")).toBeUndefined();
-  });
-
-  test("names the lines that let nobody in", () => {
-    expect(logins.ignored).toEqual([
-      { number: 4, login: "user3@example.net", reason: "the login is of another domain" },
-      { number: 5, login: "user4", reason: "locked" },
-    ]);
-    expect(logins.disabled.get("user4")).toBe("locked");
-  });
-
-  test("takes a line of the commonest cost for those who do not exist", () => {
-    expect(logins.decoy?.stored.inspection.algorithm).toBe("BLF-CRYPT");
-  });
 });
 
 test.each([

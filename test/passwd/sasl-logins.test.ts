@@ -1,9 +1,8 @@
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { indexLogins } from "../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../src/passwd/password-file.ts";
 import { newSaslLogins, type ScramLogin } from "../../src/passwd/sasl-logins.ts";
 import type { ScramDigest } from "../../src/passwd/scheme.ts";
+import { loginsOf } from "../tools/logins.ts";
 
 // "pencil" with the salts of RFC 5802 section 5 and RFC 7677 section 3, keyed by Python's hashlib.
 const sha1 = "{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=";
@@ -16,7 +15,7 @@ const bcrypt = "$2y$05$6gKfOJhm6Wm1ExJVUEvtouXhYGvqiq./2VSg0EiS9BSa08rPMrDvG";
 const cramMd5 = "{CRAM-MD5}d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b";
 
 function indexed(...lines: readonly string[]) {
-  return indexLogins(parsePasswordFile(lines.join("\n")), "example.org");
+  return loginsOf(lines.join("\n"));
 }
 
 function proofsOf(lines: readonly string[], secret = "secret of the host") {

@@ -13,6 +13,7 @@ import {
 } from "../../src/passwd/verifier.ts";
 
 const realWorker = new URL("../../dist/passwd/worker.js", import.meta.url);
+const realFileWorker = new URL("../../dist/passwd/file-worker.js", import.meta.url);
 
 /** A worker of a few words: lets everybody in once, then dies; "hang" it never answers. */
 const oneAnswer = stub(`
@@ -46,12 +47,14 @@ const acceptance = (login: string): AuthenticationResult => ({ kind: "accepted",
 let folder = "";
 let file = "";
 let events: PasswordEvent[] = [];
+let report: (event: PasswordEvent) => void = () => undefined;
 let verifier: Verifier | undefined;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "tpa-submit-verifier-"));
   file = join(folder, "mail-passwords");
   events = [];
+  report = () => undefined;
 });
 
 afterEach(async () => {
@@ -61,10 +64,30 @@ afterEach(async () => {
 });
 
 /** The parts of a running verifier, to be called alone. */
-async function start(text: string | undefined, worker = realWorker, queue = 8, clock = realClock) {
+async function start(
+  text: string | undefined,
+  worker = realWorker,
+  queue = 8,
+  clock = realClock,
+  fileWorker = realFileWorker,
+) {
   if (text !== undefined) await writeFile(file, text);
-  const options = { file, domain: "example.org", workers: 1, queue, worker, secret: Buffer.from("s"), clock };
-  const started = await startVerifier(options, (event) => events.push(event));
+  const options = {
+    ...{
+      file,
+      domain: "example.org",
+      workers: 1,
+      queue,
+      worker,
+      fileWorker,
+      secret: Buffer.from("s"),
+      clock,
+    },
+  };
+  const started = await startVerifier(options, (event) => {
+    events.push(event);
+    report(event);
+  });
   verifier = started;
   return {
     verify: (login: string, password: string) => started.verify(login, password),
@@ -205,6 +228,63 @@ describe("the file", () => {
     await reload();
     expect(lines()).toHaveLength(4);
     expect(JSON.stringify(events)).not.toContain(md5);
+  });
+});
+
+describe("the thread that reads the file", () => {
+  const refusing = stub(`import { workerData } from "node:worker_threads";
+    parentPort.postMessage({ kind: "refused", reason: "read for " + workerData.domain });`);
+
+  test("is the only one that does", async () => {
+    const { verify } = await start(`user1:${md5}\n`, realWorker, 8, realClock, refusing);
+    expect(events).toEqual([
+      { kind: "refused", reason: `password file ${file}: read for example.org; nobody can log in` },
+    ]);
+    expect((await verify("user1", "correct horse")).kind).toBe("unavailable");
+  });
+
+  test("may die, and the last good file stays", async () => {
+    const mortal = stub(`import { workerData } from "node:worker_threads";
+      import { readFileSync } from "node:fs";
+      import { readTable } from "${new URL("../../dist/passwd/login-table.js", import.meta.url).href}";
+      const octets = new Uint8Array(readFileSync(workerData.descriptor));
+      if (octets.length === 0) throw new Error("as the test wants it");
+      parentPort.postMessage({ kind: "read", read: readTable(octets, workerData.domain) });`);
+    const { verify } = await start(`user1:${md5}\n`, realWorker, 8, realClock, mortal);
+    await writeFile(file, "");
+    expect(await verify("user1", "correct horse")).toEqual(acceptance("user1"));
+    expect(events.at(-1)).toEqual({
+      kind: "refused",
+      reason:
+        `password file ${file}: the thread that read it ended: as the test wants it; ` +
+        "the last good one, with 1 logins, stays in use",
+    });
+  });
+
+  test("leaves thousands of lines to report, a hundred in a turn of the event loop", async () => {
+    const { reload } = await start(`user1:${md5}\n`);
+    const lines = Array.from({ length: 1_000 }, (_, at) => `shut${at}:*\n`).join("");
+    await writeFile(file, `user1:${md5}\n${lines}`);
+    const turns: number[] = [];
+    let inTurn = 0;
+    let isOver = false;
+    report = (event) => {
+      if (event.kind !== "line") return;
+      if (inTurn === 0)
+        setImmediate(() => {
+          turns.push(inTurn);
+          inTurn = 0;
+        });
+      inTurn += 1;
+    };
+    await reload().then(() => {
+      isOver = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isOver).toBe(true);
+    expect(turns).toEqual(Array.from({ length: 10 }, () => 100));
+    const reported = events.flatMap((event) => (event.kind === "line" ? event.line : []));
+    expect(reported).toEqual(Array.from({ length: 1_000 }, (_, at) => at + 2));
   });
 });
 

@@ -9,8 +9,7 @@ import type { RouteSettings } from "../../config/route-settings.ts";
 import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { indexLogins } from "../../passwd/logins.ts";
-import { decodePasswordFile, parsePasswordFile } from "../../passwd/password-file.ts";
+import { disabledLines, readTable } from "../../passwd/login-table.ts";
 import { requireShortPath } from "../../server/control/server.ts";
 import { nameServer } from "../../server/delivery/dns/query.ts";
 import { validatingResolver } from "../../server/delivery/dns/resolver.ts";
@@ -75,15 +74,16 @@ async function checkPasswords({ passwords: { file }, domain }: Config): Promise<
     const reason = errorCode(error) === "ENOENT" ? "there is no such file" : errorText(error);
     throw new Failure(exitStatus.config, `${file}: nobody could log in (${reason}); passwords.file names it`);
   }
-  const { entries, ignored } = indexLogins(parsePasswordFile(decodePasswordFile(octets)), domain);
-  if (entries.size === 0) {
+  const { table, news } = readTable(new Uint8Array(octets), domain);
+  if (table.size === 0) {
     throw new Failure(
       exitStatus.config,
       `${file}: nobody could log in: no line has a login and a usable hash`,
     );
   }
+  const ignored = [...disabledLines(table, news, domain)];
   const shut = ignored.map(({ number, login, reason }) => `\n${file}:${number}: ${login}: ${reason}`);
-  return `${file}: ${entries.size} logins${shut.join("")}`;
+  return `${file}: ${table.size} logins${shut.join("")}`;
 }
 
 async function checkSpool({ spool: { directory } }: Config): Promise<string> {

@@ -28,10 +28,11 @@ export async function openLogins(
   loaded: (logins: number) => void,
 ): Promise<RelayLogins> {
   const worker = new URL("../../passwd/worker.js", import.meta.url);
+  const fileWorker = new URL("../../passwd/file-worker.js", import.meta.url);
   // Derived from what only this host knows, and keeps.
   const known = key ?? randomBytes(32);
   const secret = new Uint8Array(hkdfSync("sha256", known, "", "tpa-submit: logins without keys", 32));
-  const verifier = await startVerifier({ ...passwords, domain, worker, secret }, (event) => {
+  const verifier = await startVerifier({ ...passwords, domain, worker, fileWorker, secret }, (event) => {
     if (event.kind === "loaded") loaded(event.logins);
     logPasswords(passwords.file, event);
   });

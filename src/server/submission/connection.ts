@@ -313,6 +313,7 @@ export class SubmissionConnection extends SMTPConnection {
     this.#writer.flush();
     this.close();
     if (this._upgrading) this._socket.destroy(); // no reply can be sent during a handshake
+    this.#admission.farewell(() => this._socket.destroy());
   }
 
   /** A bug of ours ends this connection and no other. */

@@ -293,7 +293,7 @@ export class SubmissionServer extends SMTPServer {
       this.#context();
     const at = { door: this.#name, client: clientName({ address }) };
     log("connect", at);
-    const { fromNetwork, total, admit, active, loggedIn, release } = connectionTable.add(address);
+    const { fromNetwork, total, admit, active, loggedIn, farewell, release } = connectionTable.add(address);
     const overAddressLimit = fromNetwork > connectionsPerAddress;
     const isShort = isNearLimit(socket, descriptors);
     const isFull = isShort || connectionTable.admitted() >= connections;
@@ -315,6 +315,7 @@ export class SubmissionServer extends SMTPServer {
       isStressed: () => connectionTable.admitted() > connections / 2,
       active,
       loggedIn,
+      farewell: (end) => farewell(connectionsPerAddress, end),
       evict: () => (this._pendingSockets.get(socket) ?? socket).destroy(),
       refusal: overAddressLimit ? tooManyFromAddress : refused ? tooManyConnections : undefined,
       release: () => {

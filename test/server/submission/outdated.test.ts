@@ -1,9 +1,8 @@
 /** A login whose line in the password file goes or changes while it is inside. */
 import { createHmac } from "node:crypto";
 import { expect, test } from "vitest";
-import { indexLogins } from "../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
 import { newSaslLogins } from "../../../src/passwd/sasl-logins.ts";
+import { loginsOf } from "../../tools/logins.ts";
 import { amidMessage, ask, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
 
 /** A password file of one login, whose hash can be changed. */
@@ -54,7 +53,7 @@ test("a message that has come is answered, and then it is over", async () => {
 test("who came in by a challenge is sent away as well", async () => {
   const passwords = file();
   const proofs = newSaslLogins(
-    async () => indexLogins(parsePasswordFile("user1:{PLAIN}secret"), "example.org"),
+    async () => loginsOf("user1:{PLAIN}secret"),
     "example.org",
     Buffer.from("secret of the host"),
   );

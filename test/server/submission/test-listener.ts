@@ -1,7 +1,5 @@
 /** A listener for tests: the real one on a free port, with a spool in memory and passwords in a table. */
 import { setTimeout } from "node:timers/promises";
-import { indexLogins } from "../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../src/passwd/password-file.ts";
 import { newSaslLogins } from "../../../src/passwd/sasl-logins.ts";
 import { type LogEntry, log, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
@@ -14,6 +12,7 @@ import { type Listener, listen } from "../../../src/server/submission/listener.t
 import { senderPolicy } from "../../../src/server/submission/sender-policy.ts";
 import type { SessionContext } from "../../../src/server/submission/session.ts";
 import { selfSigned } from "../../tools/certificate.ts";
+import { loginsOf } from "../../tools/logins.ts";
 
 export const pair = selfSigned();
 
@@ -57,10 +56,7 @@ async function verify(login: string, password: string): ReturnType<SessionContex
   return { kind: "accepted", login: name };
 }
 
-const keyed = indexLogins(
-  parsePasswordFile([...passwords].map(([login, password]) => `${login}:{PLAIN}${password}`).join("\n")),
-  "example.org",
-);
+const keyed = loginsOf([...passwords].map(([login, password]) => `${login}:{PLAIN}${password}`).join("\n"));
 
 export const testTimeouts = {
   proxy: 60_000,

@@ -21,6 +21,8 @@ export interface Admission {
   readonly active: () => void;
   /** It has logged in. */
   readonly loggedIn: () => void;
+  /** Its last reply was written, and it is to close its side; `end` ends it at once. */
+  readonly farewell: (end: () => void) => void;
   /** Ends it to make room for another one. The session replaces this function when it can send a last reply. */
   evict: () => void;
   /** Sent in place of the greeting where the client cannot stay. */
@@ -40,7 +42,7 @@ export interface ConnectionTable {
 
 /** A counted connection: the numbers include it. */
 export interface ConnectionEntry {
-  /** Connections from its network. */
+  /** Connections from its network, without those that had their last reply. */
   readonly fromNetwork: number;
   /** Connections in all. */
   readonly total: number;
@@ -50,6 +52,11 @@ export interface ConnectionEntry {
   readonly active: () => void;
   /** It has logged in. */
   readonly loggedIn: () => void;
+  /**
+   * Its last reply was written: its client may be back before the socket is gone, so it does not count for its network
+   * any more. Of more than `most` such from one network, the first is ended, each by its `end`.
+   */
+  readonly farewell: (most: number, end: () => void) => void;
   /** It has ended. */
   readonly release: () => void;
 }
@@ -59,10 +66,33 @@ const countedCommands = 12;
 
 export function newConnectionTable(): ConnectionTable {
   const counts = new Map<string, number>();
+  /** By network, what ends those that had their last reply; the first to have it comes first. */
+  const parting = new Map<string, Map<object, () => void>>();
   let total = 0;
   let admitted = 0;
   /** What ends the connections without a login; the one that has been idle the longest comes first. */
   const evictable = new Map<object, () => void>();
+
+  function uncount(network: string): void {
+    const rest = (counts.get(network) ?? 1) - 1;
+    if (rest === 0) counts.delete(network);
+    else counts.set(network, rest);
+  }
+
+  function forget(network: string, key: object): void {
+    const theirs = parting.get(network);
+    theirs?.delete(key);
+    if (theirs?.size === 0) parting.delete(network);
+  }
+
+  function keepParting(network: string, key: object, most: number, end: () => void): void {
+    const theirs = parting.get(network) ?? new Map<object, () => void>();
+    parting.set(network, theirs.set(key, end));
+    const [first] = theirs;
+    if (!first || theirs.size <= most) return;
+    forget(network, first[0]);
+    first[1]();
+  }
 
   return {
     admitted: () => admitted,
@@ -81,6 +111,7 @@ export function newConnectionTable(): ConnectionTable {
       total++;
       const key = {};
       let isAdmitted = false;
+      let isCounted = true;
       let isGone = false;
       let commands = 0;
       const withdraw = (): void => {
@@ -107,14 +138,20 @@ export function newConnectionTable(): ConnectionTable {
           evictable.set(key, evict);
         },
         loggedIn: () => void evictable.delete(key),
+        farewell(most, end) {
+          if (!isCounted) return;
+          isCounted = false;
+          uncount(network);
+          keepParting(network, key, most, end);
+        },
         release() {
           if (isGone) return;
           isGone = true;
           withdraw();
           total--;
-          const rest = (counts.get(network) ?? 1) - 1;
-          if (rest === 0) counts.delete(network);
-          else counts.set(network, rest);
+          if (isCounted) uncount(network);
+          else forget(network, key);
+          isCounted = false;
         },
       };
     },

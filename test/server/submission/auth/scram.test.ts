@@ -1,7 +1,5 @@
 /** SCRAM message by message: the examples of the RFCs, channel binding, and what is wrong with some messages. */
 import { describe, expect, test } from "vitest";
-import { indexLogins } from "../../../../src/passwd/logins.ts";
-import { parsePasswordFile } from "../../../../src/passwd/password-file.ts";
 import { newSaslLogins } from "../../../../src/passwd/sasl-logins.ts";
 import type {
   SaslContext,
@@ -9,6 +7,7 @@ import type {
   SaslStep,
 } from "../../../../src/server/submission/auth/exchange.ts";
 import { startSasl } from "../../../../src/server/submission/auth/mechanisms.ts";
+import { loginsOf } from "../../../tools/logins.ts";
 import { clientFinal } from "./scram-client.ts";
 
 // "pencil", keyed by Python's hashlib.
@@ -16,7 +15,7 @@ const passwordFile = `user:{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY
 user:{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=
 a=b,c:{PLAIN}pencil`;
 
-const logins = indexLogins(parsePasswordFile(passwordFile), "example.org");
+const logins = loginsOf(passwordFile);
 const proofs = newSaslLogins(async () => logins, "example.org", Buffer.from("secret"));
 
 const binding = Buffer.from("octets of this connection alone.");

@@ -123,7 +123,9 @@ describe("wrong passwords", () => {
         parentPort.postMessage({ match: -1 });
       });`; // dies of a second check of the same
     const worker = new URL(`data:text/javascript,${encodeURIComponent(script)}`);
-    const options = { file, domain: "example.org", workers: 1, queue: 100, worker, secret: Buffer.from("s") };
+    const fileWorker = new URL("../../../../dist/passwd/file-worker.js", import.meta.url);
+    const secret = Buffer.from("s");
+    const options = { file, domain: "example.org", workers: 1, queue: 100, worker, fileWorker, secret };
     const verifier = await startVerifier(options, () => undefined);
     try {
       const now = Date.now();

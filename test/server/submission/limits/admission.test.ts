@@ -1,8 +1,10 @@
 /** More connections than there may be: strangers give way, people who are logged in do not. */
-import { expect, test } from "vitest";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { afterEach, expect, test, vi } from "vitest";
 import { newConnectionTable } from "../../../../src/server/submission/limits/admission.ts";
 import { ask, connected, greeted, loggedIn, noBug, opened, texts } from "../test-clients.ts";
-import { testTimeouts } from "../test-listener.ts";
+import { type TestListener, testTimeouts } from "../test-listener.ts";
 
 test("the stranger that has been idle the longest gives its place up to a newcomer", async () => {
   const server = await opened("submission", { connections: 3 });
@@ -70,4 +72,60 @@ test("only so many commands of a stranger are signs of life", () => {
   expect(table.evictIdle()).toBe(true);
   expect(ended).toEqual(["busy"]);
   expect(table.admitted()).toBe(1);
+});
+
+const staying: Socket[] = [];
+
+afterEach(() => {
+  for (const socket of staying.splice(0)) socket.destroy();
+});
+
+/** A client that has said QUIT, has its answer, and keeps its side open. */
+async function parted({ port }: TestListener): Promise<string> {
+  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true }).on("error", () => undefined);
+  staying.push(socket);
+  let text = "";
+  socket.setEncoding("utf8").on("data", (more: string) => {
+    if (text === "") socket.write("QUIT\r\n");
+    text += more;
+  });
+  await once(socket, "end");
+  return text;
+}
+
+test("who has the answer to QUIT may come back at once, however long its old connection stays", async () => {
+  const server = await opened("submission", { connectionsPerAddress: 1 });
+  expect(await parted(server)).toMatch(/^220 .*\r\n221 /);
+  const client = await greeted(server, false);
+  expect(await ask(client, "NOOP")).toMatch(/^250 /);
+  noBug(server);
+});
+
+test("of connections that had their last reply, no more stay than may be open", async () => {
+  const server = await opened("submission", { connectionsPerAddress: 2 });
+  for (let count = 0; count < 8; count++) expect(await parted(server)).toMatch(/\r\n221 /);
+  await vi.waitFor(() => expect(server.listener.sessions()).toBeLessThanOrEqual(2), 60_000);
+  noBug(server);
+});
+
+test("a connection that had its last reply counts among all, and no more for its network", () => {
+  const table = newConnectionTable();
+  const ended: number[] = [];
+  const all = [1, 2, 3].map((number) => {
+    const entry = table.add("192.0.2.1");
+    entry.admit(() => undefined);
+    for (const _ of [1, 2]) entry.farewell(2, () => ended.push(number));
+    return entry;
+  });
+  expect(ended).toEqual([1]);
+  expect(table.admitted()).toBe(3);
+  const back = table.add("192.0.2.1");
+  expect([back.fromNetwork, back.total]).toEqual([1, 4]);
+  for (const { release } of all) release();
+  back.release();
+  back.farewell(0, () => ended.push(4));
+  expect(ended).toEqual([1]);
+  expect(table.admitted()).toBe(0);
+  const next = table.add("192.0.2.1");
+  expect([next.fromNetwork, next.total]).toEqual([1, 1]);
 });
