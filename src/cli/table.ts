@@ -63,7 +63,7 @@ function widthsFor(
   width = Number.POSITIVE_INFINITY,
 ): readonly number[] {
   const widths = columns.map(({ title }, at) =>
-    rows.reduce((most, row) => Math.max(most, Array.from(row[at] ?? "").length), title.length),
+    rows.reduce((most, row) => Math.max(most, charactersOf(row[at] ?? "").length), title.length),
   );
   const least = columns.map(({ least: narrowest }, at) => Math.min(narrowest ?? Infinity, widths[at] ?? 0));
   const yielding = [...columns.entries()]
@@ -94,14 +94,26 @@ function line(
   widths: readonly number[],
   width: number | undefined,
 ): string {
-  const cells = columns.flatMap(({ align }, at) => {
+  let whole = "";
+  let before = "";
+  for (const [at, { align }] of columns.entries()) {
     const room = widths[at] ?? 0;
-    if (room === 0) return [];
-    const text = Array.from(row[at] ?? "");
-    const shown = width !== undefined && text.length > room ? [...text.slice(0, room - 1), "…"] : text;
-    const blank = " ".repeat(Math.max(0, room - shown.length));
-    return [align === "right" ? blank + shown.join("") : shown.join("") + blank];
-  });
-  const whole = cells.join(gap).trimEnd();
-  return `${width === undefined ? whole : Array.from(whole).slice(0, width).join("")}\n`;
+    if (room === 0) continue;
+    const text = row[at] ?? "";
+    const characters = charactersOf(text);
+    const isLonger = width !== undefined && characters.length > room;
+    const shown = isLonger ? `${firstOf(characters, room - 1)}…` : text;
+    const blank = isLonger ? "" : " ".repeat(Math.max(0, room - characters.length));
+    whole += before + (align === "right" ? blank + shown : shown + blank);
+    before = gap;
+  }
+  const line = whole.trimEnd();
+  return `${width === undefined ? line : firstOf(charactersOf(line), width)}\n`;
 }
+
+/** The characters, of which some are two in a string: what has none of these is a string already. */
+const charactersOf = (text: string): string | readonly string[] =>
+  /[\ud800-\udfff]/.test(text) ? Array.from(text) : text;
+
+const firstOf = (characters: string | readonly string[], count: number): string =>
+  typeof characters === "string" ? characters.slice(0, count) : characters.slice(0, count).join("");

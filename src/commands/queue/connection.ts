@@ -2,7 +2,7 @@
  * Where requests go: to the running relay, through its control socket, or to the spool itself where none runs. Reading
  * needs no lock and delays nobody; a change takes the spool as the relay would.
  */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { access, constants, stat } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
@@ -25,6 +25,7 @@ import type {
 } from "../../server/control/protocol.ts";
 import { logTo } from "../../server/log/log.ts";
 import { openSink } from "../../server/log/sink.ts";
+import { readHere } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
 import { type History, openSpool, viewSpool } from "../../server/spool/spool.ts";
@@ -40,15 +41,8 @@ export interface ApiConnection<Kind> {
   readonly close: () => Promise<void>;
 }
 
-/**
- * Reads synchronously: this process has nothing else to do, and Node.js would hand each call to a thread and back, which
- * takes long for 100 000 small files.
- */
-const synchronousDisk: Disk = {
-  ...systemDisk,
-  readText: async (path) => readFileSync(path, "utf8"),
-  size: async (path) => statSync(path).size,
-};
+/** This process has nothing else to do meanwhile. */
+const patientDisk: Disk = { ...systemDisk, readMany: readHere };
 
 const nothing = async (): Promise<void> => undefined;
 
@@ -59,7 +53,7 @@ export async function connectToQuery(config: Config): Promise<ApiConnection<Quer
   if (running && !(await isReadable(directory))) return { api: running, close: nothing };
   const active = new Set<string>();
   if (running) for await (const { id } of running({ verb: "active" })) active.add(id);
-  const reading = await viewSpool(directory, synchronousDisk);
+  const reading = await viewSpool(directory, patientDisk);
   const frozen = await openFrozenLogins(frozenFile(directory));
   const spool = readerWithFreezes(reading, newFreezeHold(frozen));
   return { api: openQueryApi({ spool, frozen, active: () => active, now: Date.now }), close: nothing };
@@ -83,7 +77,7 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
   const { directory } = config.spool;
   await becomeOwner(directory);
   const closeLog = await openLog(config);
-  const spool = await openSpool(directory, Date.now).catch((error: unknown) => {
+  const spool = await openSpool(directory, Date.now, patientDisk).catch((error: unknown) => {
     throw withSocketHint(error, config);
   });
   const quota = await openQuota(directory, () => config.limits);

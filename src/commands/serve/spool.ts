@@ -12,7 +12,9 @@ import {
   spoolWithFreezes,
 } from "../../server/control/frozen-logins.ts";
 import { markWith } from "../../server/log/event-loop.ts";
-import { log } from "../../server/log/log.ts";
+import { log, logBug } from "../../server/log/log.ts";
+import { readInThread } from "../../server/spool/bulk-read.ts";
+import { systemDisk } from "../../server/spool/disk.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
 import { isDamaged, openSpool, type Spool } from "../../server/spool/spool.ts";
 
@@ -28,6 +30,9 @@ export interface RelaySpool {
   close(): Promise<void>;
 }
 
+const worker = new URL("../../server/spool/bulk-read-worker.js", import.meta.url);
+const logTrouble = (error: unknown): void => logBug("reading the spool in a thread", error);
+
 /**
  * Opens the spool in `directory`, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
  * be listened to, if so: it is thrown where there is nothing to deliver either. Throws a Failure where the spool cannot be
@@ -37,7 +42,10 @@ export async function openRelaySpool(
   directory: string,
   cannotListen: Failure | undefined,
 ): Promise<RelaySpool> {
-  const spool = await openSpool(directory, Date.now);
+  const spool = await openSpool(directory, Date.now, {
+    ...systemDisk,
+    readMany: readInThread(worker, logTrouble),
+  });
   let isStarted = false;
   let inHand: InHandFile | undefined;
   const close = async (): Promise<void> => {

@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
-import { isDamaged, type Spool, type SpoolReader } from "../spool/spool.ts";
+import { type Damaged, isDamaged, type Spool, type SpoolReader } from "../spool/spool.ts";
 import { is, type JsonField, Mismatch, record } from "../spool/strict-json.ts";
 import type { FrozenLogin } from "./protocol.ts";
 
@@ -136,11 +136,15 @@ export function newFreezeHold(frozen: Pick<FrozenLogins, "of">): FreezeHold {
 
 /** `reader`, with the messages of frozen logins held. */
 export function readerWithFreezes(reader: SpoolReader, freezeHold: FreezeHold): SpoolReader {
+  const applied = (envelope: Envelope | Damaged): Envelope | Damaged =>
+    isDamaged(envelope) ? envelope : freezeHold.applyTo(envelope);
   return {
     ...reader,
-    async read(id) {
-      const envelope = await reader.read(id);
-      return isDamaged(envelope) ? envelope : freezeHold.applyTo(envelope);
+    read: async (id) => applied(await reader.read(id)),
+    async *readMany(ids) {
+      for await (const found of reader.readMany(ids)) {
+        yield found.map(({ id, envelope }) => ({ id, envelope: applied(envelope) }));
+      }
     },
   };
 }

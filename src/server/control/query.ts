@@ -5,9 +5,10 @@ import { asciiDomain, domainOf } from "../../smtp/address.ts";
 import { bodyOffset } from "../../smtp/header.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
-import { type History, isDamaged, type SpoolReader } from "../spool/spool.ts";
+import { type Damaged, type History, isDamaged, type SpoolReader } from "../spool/spool.ts";
 import type { FrozenLogins } from "./frozen-logins.ts";
 import type {
+  DamagedMessage,
   ListedMessage,
   ListRequest,
   MessageFilter,
@@ -15,6 +16,7 @@ import type {
   QueuedMessage,
   QueueStatus,
   ReadRequest,
+  UnknownMessage,
 } from "./protocol.ts";
 
 /** The queue, to be read only. */
@@ -28,9 +30,6 @@ export interface ReadView {
   readonly now: () => number;
 }
 
-/** Envelopes that are read at a time: enough to keep the disk busy. */
-const readAtATime = 32;
-
 /** Octets of a header that are shown, as the reports have it. */
 const longestHeader = 100_000;
 
@@ -38,24 +37,36 @@ const longestHeader = 100_000;
 export async function* list({ ids, filter }: ListRequest, view: ReadView): AsyncGenerator<ListedMessage> {
   const now = view.now();
   const active = view.active();
-  const all = ids ?? (await view.spool.ids());
-  for await (const found of inOrder(all, readAtATime, (id) => messageState(id, view, active))) {
-    if (found.status === "unknown") {
-      if (ids !== undefined) yield found; // otherwise it has just left
-    } else if (found.status === "damaged" ? meansDamaged(filter) : matches(filter, found, now)) yield found;
+  for await (const batch of view.spool.readMany(ids ?? (await view.spool.ids()))) {
+    for (const { id, envelope } of batch) {
+      const found = isDamaged(envelope)
+        ? await damagedState(id, envelope, view)
+        : queuedState(envelope, active);
+      if (found.status === "unknown") {
+        if (ids !== undefined) yield found; // otherwise it has just left
+      } else if (found.status === "damaged" ? meansDamaged(filter) : matches(filter, found, now)) yield found;
+    }
   }
 }
 
 /** How one message stands now. */
-export async function messageState(
+export async function messageState(id: string, view: ReadView): Promise<ListedMessage> {
+  const envelope = await view.spool.read(id);
+  return isDamaged(envelope) ? damagedState(id, envelope, view) : queuedState(envelope, view.active());
+}
+
+const queuedState = (envelope: Envelope, active: ReadonlySet<string>): QueuedMessage => ({
+  id: envelope.id,
+  status: statusOf(envelope, active.has(envelope.id)),
+  envelope,
+});
+
+async function damagedState(
   id: string,
-  { spool, active }: ReadView,
-  underWay = active(),
-): Promise<ListedMessage> {
-  const envelope = await spool.read(id);
-  if (!isDamaged(envelope)) return { id, status: statusOf(envelope, underWay.has(id)), envelope };
-  const isThere = await spool.has(id);
-  return isThere ? { id, status: "damaged", reason: envelope.damaged } : { id, status: "unknown" };
+  { damaged: reason }: Damaged,
+  { spool }: ReadView,
+): Promise<DamagedMessage | UnknownMessage> {
+  return (await spool.has(id)) ? { id, status: "damaged", reason } : { id, status: "unknown" };
 }
 
 /** One message; then its header, or all of it. Throws a Failure where it goes away meanwhile. */

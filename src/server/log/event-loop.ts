@@ -87,15 +87,45 @@ export function workOnMessage<Result>(id: string, work: () => Result): Result {
   const outer = current;
   current = id;
   if (outer !== id) marker(id);
+  try {
+    return timed(id, work);
+  } finally {
+    current = outer;
+    if (outer !== id) marker(outer);
+  }
+}
+
+function timed<Result>(id: string, work: () => Result): Result {
   const begun = performance.now();
   try {
     return work();
   } finally {
     const milliseconds = performance.now() - begun;
     if (milliseconds > longest.milliseconds) longest = { id, milliseconds };
-    current = outer;
-    if (outer !== id) marker(outer);
   }
+}
+
+/**
+ * The same for each of `items`, in one go: that the work on one ends is not marked where the work on the next begins. What
+ * is thrown concerns that one alone, and goes to `failed`.
+ */
+export function workOnEach<Item extends { readonly id: string }>(
+  items: readonly Item[],
+  work: (item: Item) => void,
+  failed: (error: unknown, item: Item) => void,
+): void {
+  const outer = current;
+  for (const item of items) {
+    marker(item.id);
+    current = item.id;
+    try {
+      timed(item.id, () => work(item));
+    } catch (error) {
+      failed(error, item);
+    }
+  }
+  current = outer;
+  if (items.length > 0) marker(outer);
 }
 
 /** The longest piece of work since the last call. */

@@ -2,9 +2,10 @@
  * What is not done with, in memory: all messages by ID, and the timer queue of those that are neither held, nor being
  * delivered, nor being changed. Filled from the spool at the start, while others come and go already.
  */
-import { log } from "../log/log.ts";
+import { workOnEach } from "../log/event-loop.ts";
+import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
-import { isDamaged, type Spool } from "../spool/spool.ts";
+import { isDamaged, type Spool, type StoredMessage } from "../spool/spool.ts";
 import { newTimerQueue, type TimedMessage, type TimerQueue } from "./timer-queue.ts";
 
 /** A message not done with. */
@@ -33,12 +34,12 @@ export interface Queue {
   /** It is done with. */
   leave(id: string): void;
   waiting(): QueueCounts;
-  /** Reads the spool; `wake` is called for what is found there and not known yet, until `stop` is raised. */
-  load(wake: (envelope: Envelope) => void, stop: AbortSignal): Promise<void>;
+  /**
+   * Reads the spool and enters what is not known yet, until `stop` is raised; `entered` is called from time to time, when
+   * there may be something to begin.
+   */
+  load(entered: () => void, stop: AbortSignal): Promise<void>;
 }
-
-/** Envelopes read at the same time at the start: few, because listeners and deliveries want the disk as well. */
-const readers = 2;
 
 /** `destinationsOf` says where a message is to go, `dueOf` when it is due, by the clock of the timer queue. */
 export function newQueue(
@@ -57,23 +58,32 @@ export function newQueue(
     if (!entry.held) timers.put(entry);
   }
 
+  function enter(envelope: Envelope): void {
+    const { id, login, accepted, held } = envelope;
+    const destinations = destinationsOf(envelope);
+    put({
+      id,
+      login: login ?? "",
+      accepted,
+      due: dueOf(envelope),
+      destinations,
+      suspended: false,
+      held: held !== undefined,
+    });
+  }
+
+  /** Enters what was read, unless its turn came meanwhile. */
+  function enterRead({ id, envelope }: StoredMessage): void {
+    if (known.has(id) || gone.has(id)) return;
+    if (isDamaged(envelope)) log("damaged", { id, reason: envelope.damaged });
+    else enter(envelope);
+  }
+
   return {
     timers: timers,
     get: (id) => known.get(id),
     put,
-    enter(envelope) {
-      const { id, login, accepted, held } = envelope;
-      const destinations = destinationsOf(envelope);
-      put({
-        id,
-        login: login ?? "",
-        accepted,
-        due: dueOf(envelope),
-        destinations,
-        suspended: false,
-        held: held !== undefined,
-      });
-    },
+    enter,
     leave(id) {
       known.delete(id);
       if (!loaded) gone.add(id);
@@ -87,31 +97,15 @@ export function newQueue(
       }
       return { messages: known.size, held, oldest };
     },
-    async load(wake, stop) {
-      await forEachPooled(await spool.ids(), readers, async (id) => {
-        if (known.has(id) || gone.has(id) || stop.aborted) return;
-        const envelope = await spool.read(id);
-        if (known.has(id) || gone.has(id)) return; // its turn came meanwhile
-        if (isDamaged(envelope)) log("damaged", { id, reason: envelope.damaged });
-        else wake(envelope);
-      });
+    async load(entered, stop) {
+      const unknown = (await spool.ids()).filter((id) => !known.has(id) && !gone.has(id));
+      for await (const batch of spool.readMany(unknown)) {
+        if (stop.aborted) break;
+        workOnEach(batch, enterRead, (error, { id }) => logBug(`reading ${id}`, error));
+        entered();
+      }
       loaded = true;
       gone.clear();
     },
   };
-}
-
-/** Work done side by side, so much at a time. */
-
-/** Does `work` for each of `items`, at most `workers` at a time. */
-export async function forEachPooled<Item>(
-  items: Iterable<Item>,
-  workers: number,
-  work: (item: Item) => Promise<void>,
-): Promise<void> {
-  const queue = items[Symbol.iterator]();
-  const lane = async (): Promise<void> => {
-    for (let next = queue.next(); !next.done; next = queue.next()) await work(next.value);
-  };
-  await Promise.all(Array.from({ length: workers }, lane));
 }

@@ -267,7 +267,9 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     }
   }
 
-  const loading = queue.load(wake, stop.signal).catch((error: unknown) => logBug("reading the spool", error));
+  const loading = queue
+    .load(startDue, stop.signal)
+    .catch((error: unknown) => logBug("reading the spool", error));
 
   return {
     wake,

@@ -5,7 +5,9 @@
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import { setImmediate as turn } from "node:timers/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { asReadError, type BulkFile, type ReadError } from "./bulk-read.ts";
 import { type Disk, systemDisk } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
@@ -21,6 +23,11 @@ export interface SpoolReader {
    * or of another size. Throws only what is about this process (EMFILE, …).
    */
   read(id: string): Promise<Envelope | Damaged>;
+  /**
+   * The same for each of `ids`, in their order and in batches: the way to read many. Everybody else has a turn after each
+   * batch. What left the spool meanwhile is damaged: {@link has} tells.
+   */
+  readMany(ids: readonly string[]): AsyncIterable<readonly StoredMessage[]>;
   /** Whether `id` is promised, be its envelope readable or not. Throws the system's error. */
   has(id: string): Promise<boolean>;
   /** The body as it was written; a body that is missing comes as the stream's error. */
@@ -31,27 +38,63 @@ export interface SpoolReader {
   history(id: string): Promise<History>;
 }
 
+/** One message of a spool. */
+export interface StoredMessage {
+  readonly id: string;
+  readonly envelope: Envelope | Damaged;
+}
+
+/** Envelopes that are read at the same time: few, because listeners and deliveries want the disk as well. */
+const sideBySide = 8;
+
 /** Troubles of this process that say nothing about the file it was opening. */
 const passing: readonly string[] = ["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
+
+/** Throws what is about this process. */
+function unreadable({ code, message }: ReadError): Damaged {
+  if (passing.includes(code)) throw Object.assign(new Error(message), { code });
+  return { damaged: message };
+}
 
 export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
   const queue = join(directory, "queue");
   const messages = join(directory, "messages");
 
-  async function read(id: string): Promise<Envelope | Damaged> {
+  /** Finds in its files the envelope of `id`, or what is wrong. */
+  function envelopeIn({ name: id, text, size }: BulkFile): Envelope | Damaged {
+    if (typeof text !== "string") return unreadable(text);
     const file = join(queue, id);
-    try {
-      const envelope = parseEnvelope(await disk.readText(file), id, file);
-      if (isDamaged(envelope)) return envelope;
-      const body = join(messages, id);
-      const size = await disk.size(body);
-      if (size === envelope.size) return envelope;
-      return {
-        damaged: `${body}: expected ${String(envelope.size)} octets, as ${file} says, found ${String(size)}`,
-      };
-    } catch (error) {
-      if (errorCode(error) === "" || passing.includes(errorCode(error))) throw error;
-      return { damaged: errorText(error) };
+    const envelope = parseEnvelope(text, id, file);
+    if (isDamaged(envelope)) return envelope;
+    if (typeof size !== "number") return unreadable(size);
+    if (size === envelope.size) return envelope;
+    const body = join(messages, id);
+    return {
+      damaged: `${body}: expected ${String(envelope.size)} octets, as ${file} says, found ${String(size)}`,
+    };
+  }
+
+  async function read(id: string): Promise<Envelope | Damaged> {
+    const text = await disk.readText(join(queue, id)).catch(asReadError);
+    const size = typeof text === "string" ? await disk.size(join(messages, id)).catch(asReadError) : 0;
+    return envelopeIn({ name: id, text, size });
+  }
+
+  async function* readMany(ids: readonly string[]): AsyncGenerator<readonly StoredMessage[]> {
+    let read = 0;
+    for await (const files of disk.readMany?.({ texts: queue, sizes: messages, names: ids }) ?? []) {
+      yield files.map((file) => ({ id: file.name, envelope: envelopeIn(file) }));
+      read += files.length;
+      await turn();
+    }
+    yield* readOneByOne(ids.slice(read));
+  }
+
+  async function* readOneByOne(ids: readonly string[]): AsyncGenerator<readonly StoredMessage[]> {
+    for (let at = 0; at < ids.length; at += sideBySide) {
+      const part = ids.slice(at, at + sideBySide);
+      yield await Promise.all(part.map(async (id) => ({ id, envelope: await read(id) })));
+      await turn();
     }
   }
 
@@ -69,6 +112,7 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
     has,
     ids: async () => (await disk.list(queue)).filter(isQueueId).sort(),
     read,
+    readMany,
     body: (id) => disk.stream(join(messages, id), Number.POSITIVE_INFINITY),
     bodyStart: (id, octets) =>
       buffer(octets > 0 ? disk.stream(join(messages, id), octets) : Readable.from([])),
@@ -93,26 +137,5 @@ export async function viewSpool(directory: string, disk: Disk = systemDisk): Pro
     if (code === "") throw error;
     const status = code === "EACCES" || code === "EPERM" ? exitStatus.noPermission : exitStatus.noInput;
     throw new Failure(status, `${directory}: the spool cannot be read: ${errorText(error)}`);
-  }
-}
-
-/** One message of a spool. */
-export interface StoredMessage {
-  readonly id: string;
-  readonly envelope: Envelope | Damaged;
-}
-
-/** Envelopes that are read side by side: our choice, so that 100 000 of them take neither minutes nor much memory. */
-const sideBySide = 32;
-
-/** All that is promised, oldest first. What was done with since the listing is left out. */
-export async function* messages(reading: SpoolReader): AsyncGenerator<StoredMessage> {
-  const ids = await reading.ids();
-  for (let at = 0; at < ids.length; at += sideBySide) {
-    const part = ids.slice(at, at + sideBySide);
-    const found = await Promise.all(part.map(async (id) => ({ id, envelope: await reading.read(id) })));
-    const doubtful = found.some(({ envelope }) => isDamaged(envelope));
-    const still = doubtful ? new Set(await reading.ids()) : undefined;
-    yield* found.filter(({ id, envelope }) => !isDamaged(envelope) || still?.has(id));
   }
 }

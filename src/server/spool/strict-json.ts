@@ -79,18 +79,20 @@ export function listOfSome<Value>(item: JsonField<Value>): JsonField<readonly Va
 /** An object with exactly the fields of `rows`, written in their order. */
 export function record<Shape extends object>(rows: JsonFields<Shape>): JsonField<Shape> {
   const table = Object.entries(rows) as readonly [string, JsonField<unknown> | OptionalField<unknown>][];
+  const known = new Set(Object.keys(rows));
   return {
     read(found, at) {
-      const fields = fieldsOf(found, at);
-      for (const key of Object.keys(fields)) {
-        if (!Object.hasOwn(rows, key)) throw new Mismatch(at, "no unknown field", { [key]: fields[key] });
+      if (!isObject(found)) throw new Mismatch(at, "an object", found);
+      for (const key of Object.keys(found)) {
+        if (!known.has(key)) throw new Mismatch(at, "no unknown field", { [key]: found[key] });
       }
-      const present = table.filter(([key, field]) => Object.hasOwn(fields, key) || !("optional" in field));
-      const pairs = present.map(([key, field]) => [
-        key,
-        field.read(fields[key], at === "" ? key : `${at}.${key}`),
-      ]);
-      return Object.fromEntries(pairs) as Shape; // as the rows, which are made after the type, have read it
+      const values: Record<string, unknown> = {};
+      for (const [key, field] of table) {
+        const isThere = Object.hasOwn(found, key);
+        if (!isThere && "optional" in field) continue;
+        values[key] = field.read(isThere ? found[key] : undefined, at === "" ? key : `${at}.${key}`);
+      }
+      return values as Shape; // as the rows, which are made after the type, have read it
     },
     write(value) {
       const fields = fieldsOf(value, "");
@@ -102,11 +104,12 @@ export function record<Shape extends object>(rows: JsonFields<Shape>): JsonField
 
 /** The fields of an object; throws Mismatch where `found` is none. */
 export function fieldsOf(found: unknown, at: string): Record<string, unknown> {
-  if (typeof found !== "object" || found === null || Array.isArray(found)) {
-    throw new Mismatch(at, "an object", found);
-  }
+  if (!isObject(found)) throw new Mismatch(at, "an object", found);
   return { ...found };
 }
+
+const isObject = (found: unknown): found is Record<string, unknown> =>
+  typeof found === "object" && found !== null && !Array.isArray(found);
 
 /** As JSON, so that nothing in it reaches a terminal unescaped, and short. */
 function quote(found: unknown): string {

@@ -3,6 +3,7 @@ import {
   markWith,
   takeLongestWork,
   watchEventLoop,
+  workOnEach,
   workOnMessage,
 } from "../../../src/server/log/event-loop.ts";
 import { logTo } from "../../../src/server/log/log.ts";
@@ -67,3 +68,26 @@ test("work is done in the name of a message, also within another's, whatever it 
   expect(takeLongestWork().id).not.toBe("");
   expect(takeLongestWork()).toEqual({ id: "", milliseconds: 0 });
 });
+
+test("work on many messages is marked as it passes from one to the next, and one that fails stops no other", () => {
+  const marks: string[] = [];
+  const done: string[] = [];
+  markWith((id) => marks.push(id));
+  workOnEach(
+    [{ id: "A1" }, { id: "B2" }, { id: "C3" }],
+    ({ id }) =>
+      workOnMessage(id, () => {
+        if (id === "B2") throw new Error("poison");
+        done.push(id);
+      }),
+    (error, { id }) => done.push(`${id}: ${String(error)}`),
+  );
+  workOnEach([], fail, fail);
+  expect(done).toEqual(["A1", "B2: Error: poison", "C3"]);
+  expect(marks).toEqual(["A1", "B2", "C3", ""]);
+  expect(takeLongestWork().id).not.toBe("");
+});
+
+function fail(): never {
+  throw new Error("there is nothing to do");
+}

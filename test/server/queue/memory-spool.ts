@@ -15,9 +15,13 @@ export interface Paper {
 export function paperSpool(): Paper {
   const envelopes = new Map<string, Envelope>();
   const noted = new Map<string, readonly HistoryEntry[]>();
+  const read: Spool["read"] = async (id) => envelopes.get(id) ?? { damaged: `${id} is not there` };
   const spool: Partial<Spool> = {
     ids: async () => [...envelopes.keys()],
-    read: async (id) => envelopes.get(id) ?? { damaged: `${id} is not there` },
+    read,
+    async *readMany(ids) {
+      for (const id of ids) yield [{ id, envelope: await read(id) }];
+    },
     record: async (next) => void envelopes.set(next.id, next),
     remove: async (id) => void envelopes.delete(id),
     note: async (id, entries) => void noted.set(id, [...(noted.get(id) ?? []), ...entries]),
