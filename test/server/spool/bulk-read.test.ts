@@ -11,7 +11,7 @@ import { type Disk, systemDisk } from "../../../src/server/spool/disk.ts";
 import { formatEnvelope } from "../../../src/server/spool/envelope-file.ts";
 import { newSpoolReader, type SpoolReader } from "../../../src/server/spool/reader.ts";
 import type { Spool, StoredMessage } from "../../../src/server/spool/spool.ts";
-import { envelope } from "../delivery/letters.ts";
+import { envelope } from "../delivery/fixtures.ts";
 
 const built = new URL("../../../dist/server/spool/bulk-read-worker.js", import.meta.url);
 const noThread = new URL("../../../dist/no-such-worker.js", import.meta.url);
