@@ -128,7 +128,7 @@ describe("hosts under a policy", () => {
 
   test("in testing are all, each on trial but for those that DANE speaks for", () => {
     expect(applyStsPolicy(hops, { ...policy, mode: "testing" })).toEqual({
-      left: [...[listed, unlisted, unusable].map((hop) => ({ ...hop, trial: true })), dane],
+      left: [...[listed, unlisted, unusable].map((hop) => ({ ...hop, stsTesting: true })), dane],
       unlisted: [unlisted],
     });
   });
