@@ -11,16 +11,13 @@ import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { SessionPool } from "../../server/delivery/pool.ts";
-import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/route/carrier.ts";
-import { asking } from "../../server/delivery/route/dns-query.ts";
-import { type Resolver, remembering, unsigned } from "../../server/delivery/route/resolver.ts";
-import type { Routing } from "../../server/delivery/route/route.ts";
-import { routed } from "../../server/delivery/route/routes.ts";
-import { validating } from "../../server/delivery/route/validating.ts";
-import { openPolicies, type StsPolicies } from "../../server/delivery/tls/mta-sts.ts";
-import { stsCache } from "../../server/delivery/tls/sts-cache.ts";
-import { fetchingFrom } from "../../server/delivery/tls/sts-fetch.ts";
+import { asking } from "../../server/delivery/dns/query.ts";
+import { type Resolver, remembering, unsigned, validating } from "../../server/delivery/dns/resolver.ts";
+import type { Routing } from "../../server/delivery/mx.ts";
+import { routed } from "../../server/delivery/routes.ts";
+import type { SessionPool } from "../../server/delivery/session-pool.ts";
+import { fetchingFrom, openPolicies, type StsPolicies, stsCache } from "../../server/delivery/tls/mta-sts.ts";
+import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/transport.ts";
 import {
   type Credentials,
   type Source,

@@ -1,7 +1,7 @@
 /** Finds the server and connects to it, with swaks' texts. */
 import type { Duplex } from "node:stream";
 import { errorCode, errorText } from "../../failure.ts";
-import { connectProgram, connectTcp, connectUnix, within } from "../../smtp/client/connect.ts";
+import { connectProgram, connectTcp, connectUnix, withTimeout } from "../../smtp/client/connect.ts";
 import { parseProxy } from "../../smtp/client/proxy.ts";
 import type { ProbePlan, TransportPlan } from "../plan.ts";
 import type { Transcript } from "../transcript/transcript.ts";
@@ -63,7 +63,7 @@ async function dialInet(
   const port = transport.port ?? usualPort(plan);
   const domain = copyRouting ?? plan.protocol.to.at(-1)?.replace(/^.*@/s, "") ?? "localhost";
   const { timeout } = plan.protocol;
-  const find = (): Promise<readonly string[]> => within(timeout, () => dependencies.route(domain));
+  const find = (): Promise<readonly string[]> => withTimeout(timeout, () => dependencies.route(domain));
   const hosts = server === undefined ? await reached(transcript, `to ${domain}`, "", find) : [server];
   if (hosts === undefined) return undefined;
   if (hosts.length === 0) transcript.error(`${domain} says that it takes no mail (a null MX, RFC 7505)`);

@@ -8,10 +8,9 @@ import { isPermanent, isPositive, type Reply, reply } from "../../smtp/reply.ts"
 import type { LastReply, Recipient } from "../spool/envelope.ts";
 import { type OutgoingMessage, planFor, type RecipientOutcome } from "./message/outgoing-message.ts";
 import { type NextHop, peer, peerWithPort } from "./next-hop.ts";
-import { type TellPace, tellNobody } from "./pace.ts";
-import { isReset, type Session } from "./pool.ts";
 import { newSession, sessionKey } from "./session.ts";
-import { transact } from "./transaction.ts";
+import { isReset, type Session } from "./session-pool.ts";
+import { type TellPace, tellNobody, transact } from "./transaction.ts";
 import type { TransportSettings } from "./transport-settings.ts";
 
 /** RFC 5321 section 4.5.3.1.8: what every server must take at a time. */

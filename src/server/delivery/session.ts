@@ -8,14 +8,12 @@ import { connect, isIPv6, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { getSystemErrorMap } from "node:util";
 import { errorCode, errorText } from "../../failure.ts";
-import { type Answer, Connection, isPositive } from "../../smtp/client/connection.ts";
-import { within } from "../../smtp/client/deadline.ts";
+import { type Answer, Connection, isPositive, withDeadline } from "../../smtp/client/connection.ts";
 import { hasLogin, logIn } from "../../smtp/client/login.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log } from "../log/log.ts";
-import { brokenConnection, oneLine, replyIn } from "./host-reply.ts";
-import { type NextHop, peer, peerWithPort } from "./next-hop.ts";
-import type { Session } from "./pool.ts";
+import { brokenConnection, type NextHop, oneLine, peer, peerWithPort, replyIn } from "./next-hop.ts";
+import type { Session } from "./session-pool.ts";
 import { chainOf, matchesTlsa } from "./tls/dane.ts";
 import { policyFor, type TlsPolicy, tlsOptions } from "./tls/policy.ts";
 import type { Source, TransportSettings } from "./transport-settings.ts";
@@ -35,7 +33,7 @@ function openSession(
   clear: boolean,
   signal: AbortSignal,
 ): Promise<Connection | NoSession> {
-  return within(signal, terms.timeouts.transaction, (bound) => open(hop, terms, clear, bound));
+  return withDeadline(signal, terms.timeouts.transaction, (bound) => open(hop, terms, clear, bound));
 }
 
 async function open(
@@ -72,7 +70,7 @@ async function notReady(
     const failed = await failedHandshake(connection, hop, policy, signal);
     if (failed) return failed;
   }
-  const greeting = await within(signal, connection.patience, (bound) => connection.read(bound));
+  const greeting = await withDeadline(signal, connection.patience, (bound) => connection.read(bound));
   if (greeting.kind !== "reply" || !greeting.text.startsWith("220"))
     return turnedAway(greeting, connection, hop);
   const hello = await connection.hello(needsTls, signal);
@@ -225,7 +223,7 @@ function fresh(connection: Connection, { now }: TransportSettings, lasting: bool
 
 /** Connects from `source` within `patience` milliseconds and before `signal`. */
 function dial(hop: NextHop, source: Source, patience: number, signal: AbortSignal): Promise<Socket | Reply> {
-  return within(signal, patience, (bound) => connected(hop, source, bound));
+  return withDeadline(signal, patience, (bound) => connected(hop, source, bound));
 }
 
 function connected(hop: NextHop, { v4, v6 }: Source, signal: AbortSignal): Promise<Socket | Reply> {

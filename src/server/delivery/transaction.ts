@@ -5,8 +5,7 @@
 
 import type { Readable } from "node:stream";
 import { errorText } from "../../failure.ts";
-import type { Broken, Connection } from "../../smtp/client/connection.ts";
-import { within } from "../../smtp/client/deadline.ts";
+import { type Broken, type Connection, withDeadline } from "../../smtp/client/connection.ts";
 import {
   type Command,
   type Commands,
@@ -15,10 +14,23 @@ import {
   exchange,
 } from "../../smtp/client/transaction.ts";
 import { formatReply, isPositive, type Reply, reply } from "../../smtp/reply.ts";
-import { brokenConnection, oneLine, replyIn } from "./host-reply.ts";
-import { type NextHop, peer } from "./next-hop.ts";
-import { type TellPace, tellNobody } from "./pace.ts";
+import { brokenConnection, type NextHop, oneLine, peer, replyIn } from "./next-hop.ts";
 import type { Timeouts } from "./transport-settings.ts";
+
+/**
+ * How a delivery under way tells whose step is next, so that one that only waits for an answer takes no place from those
+ * that move (schedule/places.ts).
+ */
+
+/**
+ * works: the next step is ours. talks: it is the other side's, or octets have just gone there or come from there.
+ * waits: all is said, and nothing but the answer to come.
+ */
+export type Pace = "works" | "talks" | "waits";
+
+export type TellPace = (pace: Pace) => void;
+
+export const tellNobody: TellPace = () => undefined;
 
 /** What was said about one recipient, and in answer to which command; "" where nothing that fits was said. */
 export interface Said {
@@ -52,7 +64,7 @@ export async function transact(
   bounds: { readonly signal: AbortSignal; readonly timeouts: Timeouts; readonly tell?: TellPace },
 ): Promise<Transaction> {
   const { signal, timeouts, tell = tellNobody } = bounds;
-  const result = await within(signal, timeouts.transaction + size, (bound) =>
+  const result = await withDeadline(signal, timeouts.transaction + size, (bound) =>
     exchange(connection, commands, body, {
       signal: bound,
       finalPatience: timeouts.final,

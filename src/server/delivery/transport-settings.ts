@@ -1,6 +1,6 @@
 /** How mail goes by one route: what is the same for every message that goes there. */
 
-import type { SessionPool } from "./pool.ts";
+import type { SessionPool } from "./session-pool.ts";
 
 export interface Timeouts {
   /** For a TCP connection; the RFC leaves it open, Postfix waits as long. */

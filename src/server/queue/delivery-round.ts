@@ -6,8 +6,8 @@
 import { bodyOffset } from "../../smtp/header.ts";
 import { unreached } from "../delivery/attempt.ts";
 import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
-import type { TellPace } from "../delivery/pace.ts";
-import type { Carrier } from "../delivery/route/carrier.ts";
+import type { TellPace } from "../delivery/transaction.ts";
+import type { Carrier } from "../delivery/transport.ts";
 import { workOnMessage } from "../log/event-loop.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";

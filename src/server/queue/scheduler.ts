@@ -5,7 +5,7 @@
  */
 import { setMaxListeners } from "node:events";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Carrier } from "../delivery/route/carrier.ts";
+import type { Carrier } from "../delivery/transport.ts";
 import { newReporter } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";

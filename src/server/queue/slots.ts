@@ -4,7 +4,7 @@
  * memory, and no slot. When it speaks it moves again, without having to ask. Of all the room a login has at most
  * twice as much as it leaves free, so that there is always some for another.
  */
-import type { Pace } from "../delivery/pace.ts";
+import type { Pace } from "../delivery/transaction.ts";
 
 export interface Slot {
   /** Learns whose step is next; at first it is ours. */

@@ -21,7 +21,7 @@ export interface Address {
  * Rejects with the last one's error.
  */
 export function connectTcp(address: Address, timeout: number): Promise<Duplex> {
-  return within(timeout, async (signal) => {
+  return withTimeout(timeout, async (signal) => {
     if (address.via === undefined) return reach(address, signal);
     const proxy = parseProxy(address.via);
     if (proxy === undefined)
@@ -42,14 +42,14 @@ export function connectTcp(address: Address, timeout: number): Promise<Duplex> {
 }
 
 export function connectUnix(path: string, timeout: number): Promise<Duplex> {
-  return within(timeout, (signal) => opened(connect({ path }), signal));
+  return withTimeout(timeout, (signal) => opened(connect({ path }), signal));
 }
 
 /**
  * Runs `work`; when the time is up (milliseconds; 0: never) its signal is aborted, and it rejects as if the network had
  * been silent.
  */
-export async function within<Result>(
+export async function withTimeout<Result>(
   timeout: number,
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {

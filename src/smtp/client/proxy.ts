@@ -1,7 +1,6 @@
 /** A way through somebody else: SOCKS 5 (RFC 1928, RFC 1929) and HTTP CONNECT (RFC 9110 section 9.3.6). */
 import { lookup } from "node:dns/promises";
 import { isIP, isIPv4, isIPv6, type Socket } from "node:net";
-import { readUntil } from "./reading.ts";
 
 export interface ProxyServer {
   /** socks5h leaves the name to the proxy, socks5 looks it up here. */
@@ -136,4 +135,38 @@ function headLength(read: Buffer): number | undefined {
 /** A line from outside, fit for a message. */
 function shown(line: string): string {
   return line.replace(/[^\x20-\x7e]/g, "?").slice(0, 200);
+}
+
+// Reads a known number of octets, or up to a mark, from a socket before anybody else does: for proxies' answers.
+
+/** Collects octets until `enough` says how many belong to it; the rest is put back. Rejects where the socket ends. */
+export async function readUntil(
+  socket: Socket,
+  enough: (read: Buffer) => number | undefined,
+  most: number,
+): Promise<Buffer> {
+  let read = Buffer.alloc(0);
+  for (;;) {
+    const length = enough(read);
+    if (length !== undefined && length <= read.length) {
+      if (length < read.length) socket.unshift(read.subarray(length));
+      return read.subarray(0, length);
+    }
+    if (read.length > most) throw new Error("the proxy's answer is too long");
+    read = Buffer.concat([read, await nextPiece(socket)]);
+  }
+}
+
+function nextPiece(socket: Socket): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const take = (piece: Buffer): void => settle(() => resolve(piece));
+    const end = (): void => settle(() => reject(new Error("the proxy closed the connection")));
+    const fail = (error: Error): void => settle(() => reject(error));
+    const settle = (act: () => void): void => {
+      socket.pause();
+      socket.off("data", take).off("end", end).off("close", end).off("error", fail);
+      act();
+    };
+    socket.on("data", take).on("end", end).on("close", end).on("error", fail).resume();
+  });
 }

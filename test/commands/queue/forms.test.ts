@@ -12,7 +12,7 @@ import * as summary from "../../../src/commands/queue/summary.ts";
 import type { DamagedMessage, QueuedMessage } from "../../../src/server/control/protocol.ts";
 import { statusOf } from "../../../src/server/control/query.ts";
 import type { Envelope, LastReply } from "../../../src/server/spool/envelope.ts";
-import { accepted, envelope, recipient } from "../../server/delivery/letters.ts";
+import { accepted, envelope, recipient } from "../../server/delivery/fixtures.ts";
 
 const zone = process.env["TZ"];
 beforeAll(() => {

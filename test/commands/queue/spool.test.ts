@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
 import { openSpool } from "../../../src/server/spool/spool.ts";
-import { put } from "../../server/delivery/office.ts";
+import { put } from "../../server/queue/test-scheduler.ts";
 import { asRoot } from "../../tools/as-root.ts";
 import { copyElsewhere } from "../../tools/elsewhere.ts";
 import { real } from "../../tools/real.ts";

@@ -6,9 +6,9 @@ import { createSecureContext } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { carrierFor } from "../../../src/commands/serve/delivery.ts";
 import { readConfig } from "../../../src/config/config-file.ts";
-import { newSessionPool } from "../../../src/server/delivery/pool.ts";
-import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
-import { letter, replies } from "../../server/delivery/letters.ts";
+import { newSessionPool } from "../../../src/server/delivery/session-pool.ts";
+import type { Carrier } from "../../../src/server/delivery/transport.ts";
+import { letter, replies } from "../../server/delivery/fixtures.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { type FakeServer, fakeServer, type Options } from "../../tools/fakeserver.ts";
 

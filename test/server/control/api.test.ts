@@ -19,13 +19,13 @@ import {
   type ControlApi,
 } from "../../../src/server/control/protocol.ts";
 import { unreached } from "../../../src/server/delivery/attempt.ts";
-import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
+import type { Carrier } from "../../../src/server/delivery/transport.ts";
 import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
 import { openSpool } from "../../../src/server/spool/spool.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 import { until } from "../../tools/until.ts";
-import { patience, put } from "../delivery/office.ts";
+import { patience, put } from "../queue/test-scheduler.ts";
 
 const by = { name: "root", uid: 0 };
 const hasty = { ...patience, first: 3, longest: 20, warnAfter: null };

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { MessageFilter, QueuedMessage } from "../../../src/server/control/protocol.ts";
 import { matches, statusOf } from "../../../src/server/control/query.ts";
 import type { Envelope, LastReply } from "../../../src/server/spool/envelope.ts";
-import { accepted, envelope, recipient } from "../delivery/letters.ts";
+import { accepted, envelope, recipient } from "../delivery/fixtures.ts";
 
 const hour = 3_600_000;
 const now = accepted + 5 * hour;

@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { close, fakeServer, type Script, silence } from "../../tools/fakeserver.ts";
 import { casesIn } from "./cases.ts";
+import { letter, message, recipient, replies } from "./fixtures.ts";
 import { deliver, impatient, peer, server } from "./hosts.ts";
-import { letter, message, recipient, replies } from "./letters.ts";
 
 const three = ["a@example.net", "b@example.net", "c@example.net"].map((address) => recipient(address));
 

@@ -2,8 +2,8 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
+import { letter, message, recipient, replies } from "./fixtures.ts";
 import { deliver, peer } from "./hosts.ts";
-import { letter, message, recipient, replies } from "./letters.ts";
 
 type Verb = "greeting" | "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" | "message" | "RSET" | "QUIT";
 

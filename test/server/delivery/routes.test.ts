@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { type Carrier, relayCarrier } from "../../../src/server/delivery/route/carrier.ts";
-import { fits, routed } from "../../../src/server/delivery/route/routes.ts";
+import { fits, routed } from "../../../src/server/delivery/routes.ts";
+import { type Carrier, relayCarrier } from "../../../src/server/delivery/transport.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { close } from "../../tools/fakeserver.ts";
+import { envelope, letter, recipient, replies, terms } from "./fixtures.ts";
 import { server } from "./hosts.ts";
-import { envelope, letter, recipient, replies, terms } from "./letters.ts";
 
 describe("a route", () => {
   const cases: readonly (readonly [

@@ -1,14 +1,14 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
+import type { Tlsa } from "../../../src/server/delivery/dns/message.ts";
 import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
-import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { close, type Options, type Script, silence } from "../../tools/fakeserver.ts";
+import { letter, replies } from "./fixtures.ts";
 import { deliver, impatient, server } from "./hosts.ts";
-import { letter, replies } from "./letters.ts";
 
 afterEach(() => logTo(() => undefined));
 

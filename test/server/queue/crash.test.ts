@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
 import { openSpool, type Spool } from "../../../src/server/spool/spool.ts";
-import { accepted, recipient } from "../delivery/letters.ts";
-import { fakeCarrier, patience, put, turnableClock } from "../delivery/office.ts";
+import { accepted, recipient } from "../delivery/fixtures.ts";
+import { fakeCarrier, patience, put, turnableClock } from "./test-scheduler.ts";
 
 let folder = "";
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
 import { type Destinations, newDestinations } from "../../../src/server/queue/destinations.ts";
-import { recipient } from "../delivery/letters.ts";
+import { recipient } from "../delivery/fixtures.ts";
 
 const minute = 60_000;
 const bounds = { most: 20, unanswered: 50, firstPause: minute, longestPause: 15 * minute };

@@ -1,12 +1,12 @@
 /** Who waits for whom: senders, destinations, pauses. */
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Pace } from "../../../src/server/delivery/pace.ts";
+import type { Pace } from "../../../src/server/delivery/transaction.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../../src/server/queue/verdict.ts";
-import { accepted, recipient } from "../delivery/letters.ts";
-import { fakeCarrier, patience, turnableClock } from "../delivery/office.ts";
-import { paperSpool } from "../delivery/paper.ts";
+import { accepted, recipient } from "../delivery/fixtures.ts";
+import { paperSpool } from "./memory-spool.ts";
+import { fakeCarrier, patience, turnableClock } from "./test-scheduler.ts";
 
 const minute = 60_000;
 let scheduler: Scheduler | undefined;

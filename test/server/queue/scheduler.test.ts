@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { possibleCopies } from "../../../src/server/spool/history.ts";
-import { accepted, recipient } from "../delivery/letters.ts";
-import { logged, type Office, openOffice, patience, put } from "../delivery/office.ts";
+import { accepted, recipient } from "../delivery/fixtures.ts";
+import { logged, type Office, openOffice, patience, put } from "./test-scheduler.ts";
 
 let office: Office | undefined;
 

@@ -4,8 +4,8 @@ import type { RecipientOutcome } from "../../../src/server/delivery/message/outg
 import { delayAfter } from "../../../src/server/queue/backoff.ts";
 import { conclude, isDone, wanting, withOutcomes } from "../../../src/server/queue/verdict.ts";
 import type { Recipient } from "../../../src/server/spool/envelope.ts";
-import { accepted, envelope, recipient } from "../delivery/letters.ts";
-import { patience } from "../delivery/office.ts";
+import { accepted, envelope, recipient } from "../delivery/fixtures.ts";
+import { patience } from "./test-scheduler.ts";
 
 const hour = 3_600_000;
 

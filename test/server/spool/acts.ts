@@ -8,15 +8,15 @@ import {
   spoolWithFreezes,
 } from "../../../src/server/control/frozen-logins.ts";
 import type { ControlApi, ActionName as Word } from "../../../src/server/control/protocol.ts";
-import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
+import type { Carrier } from "../../../src/server/delivery/transport.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { Disk } from "../../../src/server/spool/disk.ts";
 import type { Envelope, RecipientState } from "../../../src/server/spool/envelope.ts";
 import { fsckLocked, type KeptFile } from "../../../src/server/spool/fsck.ts";
 import { isDamaged, openSpool, type Spool } from "../../../src/server/spool/spool.ts";
-import { accepted, envelope, message, recipient } from "../delivery/letters.ts";
-import { fakeCarrier, patience, put, turnableClock } from "../delivery/office.ts";
+import { accepted, envelope, message, recipient } from "../delivery/fixtures.ts";
+import { fakeCarrier, patience, put, turnableClock } from "../queue/test-scheduler.ts";
 import { earlier } from "./earlier.ts";
 import { type Act, directory, frozenFile, type Promised, type Seen, type World } from "./replay.ts";
 

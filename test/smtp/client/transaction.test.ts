@@ -1,8 +1,7 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { newDotStuffing } from "../../../src/smtp/client/dots.ts";
-import { type Exchange, exchange } from "../../../src/smtp/client/transaction.ts";
+import { type Exchange, exchange, newDotStuffing } from "../../../src/smtp/client/transaction.ts";
 import { type Behaviour, type Scripted, talkTo } from "./server.ts";
 
 const { signal } = new AbortController();

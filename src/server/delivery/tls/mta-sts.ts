@@ -3,12 +3,19 @@
  * and on disk, renewed when the record says so and well before they end. What a domain once promised holds until it
  * ends, whoever keeps us from asking again.
  */
-import { errorText } from "../../../failure.ts";
+
+import { mkdir, readdir, readFile, unlink } from "node:fs/promises";
+import { get, type RequestOptions } from "node:https";
+import { isIPv6, type LookupFunction } from "node:net";
+import { join } from "node:path";
+import { checkServerIdentity } from "node:tls";
+import { replaceFile } from "../../../durable.ts";
+import { errorCode, errorText } from "../../../failure.ts";
 import { log, logBug } from "../../log/log.ts";
-import type { Resolver } from "../route/resolver.ts";
-import type { KeptPolicy, StsCache } from "./sts-cache.ts";
-import type { FetchPolicy } from "./sts-fetch.ts";
-import { policyId, readPolicy, type StsPolicy } from "./sts-policy.ts";
+import { isPublic } from "../dns/public-addresses.ts";
+import type { Resolver } from "../dns/resolver.ts";
+import { oneLine } from "../next-hop.ts";
+import { policyId, readPolicy, type StsPolicy } from "./mta-sts-policy.ts";
 
 export interface StsPolicies {
   /** The policy that holds for `domain`, in A-labels; undefined where it has none. Never rejects. */
@@ -118,3 +125,169 @@ export async function openPolicies(
     },
   };
 }
+
+// Fetches a domain's MTA-STS policy (RFC 8461 section 3.3): by HTTPS from one host name, whose certificate must be good,
+// once, and no redirection is followed. A stranger says where to: the address must be anybody's on the Internet.
+
+/** The text of the policy of a domain (in A-labels), or why there is none. Never rejects. */
+export type FetchPolicy = (
+  domain: string,
+) => Promise<{ readonly text: string } | { readonly trouble: string }>;
+
+export interface StsWeb {
+  readonly resolver: Resolver;
+  /** Whether the web server may be on loopback or a private address. */
+  readonly privateAddresses: boolean;
+  /** 443 but in tests. */
+  readonly port: number;
+  /** Certificates in PEM to trust in place of the known CAs. */
+  readonly ca?: string;
+}
+
+/** RFC 8461 section 3.3 suggests a minute and 64 kilobytes. */
+const patience = 60_000;
+const largest = 64 * 1024;
+
+export function fetchingFrom({ resolver, privateAddresses, port, ca }: StsWeb): FetchPolicy {
+  return async (domain) => {
+    const host = `mta-sts.${domain}`;
+    const answers = await Promise.all([resolver.ipv6(host), resolver.ipv4(host)]);
+    const found = answers.flatMap((answer) => (answer.kind === "found" ? answer.values : []));
+    const addresses = found.filter((address) => privateAddresses || isPublic(address));
+    if (addresses.length === 0) {
+      return {
+        trouble: `${host} has no address${found.length > 0 ? " that is reachable from outside" : ""}`,
+      };
+    }
+    return fetchText({
+      host,
+      port,
+      path: "/.well-known/mta-sts.txt",
+      agent: false,
+      headers: { accept: "text/plain" },
+      lookup: lookupIn(addresses),
+      signal: AbortSignal.timeout(patience),
+      ...(ca !== undefined && { ca }),
+      // a DNS-ID is a must, the subject's common name will not do
+      checkServerIdentity: (name, certificate) =>
+        certificate.subjectaltname === undefined
+          ? new Error("the certificate has no subject alternative name")
+          : checkServerIdentity(name, certificate),
+    });
+  };
+}
+
+/** node:net asks for one address or for all, by how it was called. */
+function lookupIn(addresses: readonly string[]): LookupFunction {
+  const all = addresses.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }));
+  return (_, { all: wantsAll }, done) => {
+    const [first] = all;
+    if (wantsAll) done(null, all);
+    else if (first) done(null, first.address, first.family);
+  };
+}
+
+function fetchText(
+  options: RequestOptions,
+): Promise<{ readonly text: string } | { readonly trouble: string }> {
+  return new Promise((resolve) => {
+    const fail = (trouble: string): void => resolve({ trouble: oneLine(trouble) });
+    const request = get(options, (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      const refuse = (trouble: string): void => {
+        fail(trouble);
+        response.destroy();
+      };
+      response.on("error", (error) => fail(errorText(error)));
+      if (response.statusCode !== 200)
+        return refuse(`the web server answers ${response.statusCode ?? "nothing"}`);
+      const type = response.headers["content-type"] ?? "";
+      if (!/^text\/plain(?:[ \t]*;|$)/i.test(type)) return refuse("it is not text/plain");
+      response.on("data", (chunk: Buffer) => {
+        size += chunk.length;
+        chunks.push(chunk);
+        if (size > largest) refuse(`it is larger than ${largest} octets`);
+      });
+      response.on("end", () => resolve({ text: Buffer.concat(chunks).toString("utf8") }));
+    });
+    request.on("error", (error) => fail(errorText(error)));
+  });
+}
+
+// Policies of MTA-STS on disk, one small file for each domain, so that a start does not forget what a domain once
+// promised: RFC 8461 protects only those who remember.
+
+export interface KeptPolicy {
+  /** In A-labels. */
+  readonly domain: string;
+  /** Of the TXT record that told of it. */
+  readonly id: string;
+  /** Times in milliseconds since the epoch: when it was fetched last, and when mail went by it last. */
+  readonly fetched: number;
+  readonly used: number;
+  readonly policy: StsPolicy;
+}
+
+/** What is there and cannot be read. */
+export interface Unreadable {
+  readonly domain: string;
+  readonly trouble: string;
+}
+
+/** Each function rejects with the system's error. */
+export interface StsCache {
+  all(): Promise<readonly (KeptPolicy | Unreadable)[]>;
+  keep(kept: KeptPolicy, text: string): Promise<void>;
+  drop(domain: string): Promise<void>;
+}
+
+/** Policies in the folder `directory`, which is made when the first is kept. */
+export function stsCache(directory: string): StsCache {
+  async function read(domain: string): Promise<KeptPolicy | Unreadable> {
+    try {
+      const kept = keptIn(await readFile(join(directory, domain), "utf8"));
+      return kept?.domain === domain ? kept : { domain, trouble: "it is damaged" };
+    } catch (error) {
+      return { domain, trouble: errorText(error) };
+    }
+  }
+
+  return {
+    async all() {
+      const names = await readdir(directory).catch(unlessMissing([]));
+      return Promise.all(names.filter(isDomain).map(read));
+    },
+    async keep({ domain, id, fetched, used }, text) {
+      await mkdir(directory, { mode: 0o700, recursive: true });
+      const fields = { domain, id, fetched, used, text };
+      await replaceFile(join(directory, domain), `${JSON.stringify(fields)}\n`, { mode: 0o600 });
+    },
+    async drop(domain) {
+      await unlink(join(directory, domain)).catch(unlessMissing(undefined));
+    },
+  };
+}
+
+/** Drafts begin with a dot (durable.ts). */
+const isDomain = (name: string): boolean => !name.startsWith(".");
+
+function keptIn(text: string): KeptPolicy | undefined {
+  try {
+    const { domain, id, fetched, used, text: policy } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof domain !== "string" || typeof id !== "string" || typeof policy !== "string") return undefined;
+    if (typeof fetched !== "number" || typeof used !== "number") return undefined;
+    const read = readPolicy(policy);
+    return "wrong" in read ? undefined : { domain, id, fetched, used, policy: read };
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+const unlessMissing =
+  <Value>(value: Value) =>
+  (error: unknown): Value => {
+    if (errorCode(error) === "ENOENT") return value;
+    throw error;
+  };

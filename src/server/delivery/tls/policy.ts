@@ -5,14 +5,7 @@
 
 import { isIP } from "node:net";
 import { type ConnectionOptions, checkServerIdentity } from "node:tls";
-
-/** RFC 6698 section 2.1. */
-export interface Tlsa {
-  readonly usage: number;
-  readonly selector: number;
-  readonly matching: number;
-  readonly data: Uint8Array;
-}
+import type { Tlsa } from "../dns/message.ts";
 
 export type TlsPolicy =
   /** Where offered; any certificate; in clear after a handshake that failed (RFC 7435). */

@@ -1,6 +1,6 @@
 /** Which addresses a stranger's DNS may send us to, in every way of writing them. */
 import { expect, test } from "vitest";
-import { isPublic } from "../../../src/server/delivery/route/reach.ts";
+import { isPublic } from "../../../../src/server/delivery/dns/public-addresses.ts";
 
 const inside = [
   "127.0.0.1",

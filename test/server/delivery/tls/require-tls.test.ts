@@ -3,19 +3,19 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
-import { mxCarrier, type Relay, relayCarrier } from "../../../src/server/delivery/route/carrier.ts";
-import type { Resolver } from "../../../src/server/delivery/route/resolver.ts";
-import type { StsPolicies } from "../../../src/server/delivery/tls/mta-sts.ts";
-import { hopsFor, isLenient, wishesOf } from "../../../src/server/delivery/tls/require-tls.ts";
-import type { StsPolicy } from "../../../src/server/delivery/tls/sts-policy.ts";
-import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
-import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
-import type { Envelope } from "../../../src/server/spool/envelope.ts";
-import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
-import { close, type FakeServer, type Script } from "../../tools/fakeserver.ts";
-import { server } from "./hosts.ts";
-import { letter, replies, terms } from "./letters.ts";
+import type { Resolver } from "../../../../src/server/delivery/dns/resolver.ts";
+import type { NextHop } from "../../../../src/server/delivery/next-hop.ts";
+import type { StsPolicies } from "../../../../src/server/delivery/tls/mta-sts.ts";
+import type { StsPolicy } from "../../../../src/server/delivery/tls/mta-sts-policy.ts";
+import { hopsFor, isLenient, wishesOf } from "../../../../src/server/delivery/tls/require-tls.ts";
+import { mxCarrier, type Relay, relayCarrier } from "../../../../src/server/delivery/transport.ts";
+import type { TransportSettings } from "../../../../src/server/delivery/transport-settings.ts";
+import { type LogEntry, logTo } from "../../../../src/server/log/log.ts";
+import type { Envelope } from "../../../../src/server/spool/envelope.ts";
+import { type SelfSigned, selfSigned } from "../../../tools/certificate.ts";
+import { close, type FakeServer, type Script } from "../../../tools/fakeserver.ts";
+import { letter, replies, terms } from "../fixtures.ts";
+import { server } from "../hosts.ts";
 
 const lines: string[] = [];
 afterEach(() => {

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { deliverToFolder } from "../../../src/server/delivery/route/folder.ts";
-import { letter, message, recipient, replies } from "./letters.ts";
+import { deliverToFolder } from "../../../src/server/delivery/transport.ts";
+import { letter, message, recipient, replies } from "./fixtures.ts";
 
 const never = new AbortController().signal;
 let root = "";

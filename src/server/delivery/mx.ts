@@ -4,12 +4,12 @@
  */
 
 import { isIP } from "node:net";
-import { addressLiteral, asciiDomain } from "../../../smtp/address.ts";
-import { type Reply, reply } from "../../../smtp/reply.ts";
-import type { NextHop } from "../next-hop.ts";
-import { danePolicy } from "../tls/dane-policy.ts";
-import { isPublic } from "./reach.ts";
-import { type Answer, answerTo, type MailExchanger, type Resolver } from "./resolver.ts";
+import { addressLiteral, asciiDomain } from "../../smtp/address.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
+import { isPublic } from "./dns/public-addresses.ts";
+import { answerTo, type DnsAnswer, type MailExchanger, type Resolver } from "./dns/resolver.ts";
+import type { NextHop } from "./next-hop.ts";
+import { danePolicy } from "./tls/dane.ts";
 
 export interface Routing {
   readonly resolver: Resolver;
@@ -56,7 +56,7 @@ interface Origin {
 /** Host names of `domain` in order of preference, or why there are none. */
 function exchangers(
   domain: string,
-  answer: Answer<MailExchanger>,
+  answer: DnsAnswer<MailExchanger>,
   { hostname, random }: Routing,
 ): readonly string[] | Reply {
   // RFC 5321 section 5.1: a domain without MX records is its own exchanger.

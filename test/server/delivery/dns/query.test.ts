@@ -3,10 +3,9 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { errorCode } from "../../../src/failure.ts";
-import { asking, messageReader } from "../../../src/server/delivery/route/dns-query.ts";
-import type { Resolver } from "../../../src/server/delivery/route/resolver.ts";
-import { validating } from "../../../src/server/delivery/route/validating.ts";
+import { errorCode } from "../../../../src/failure.ts";
+import { asking, messageReader } from "../../../../src/server/delivery/dns/query.ts";
+import { type Resolver, validating } from "../../../../src/server/delivery/dns/resolver.ts";
 
 const quick = { timeout: 150, tries: 3 };
 

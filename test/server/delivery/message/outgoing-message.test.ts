@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { OutgoingMessage } from "../../../src/server/delivery/message/outgoing-message.ts";
-import { deliver, server } from "./hosts.ts";
-import { letter, message, recipient, replies } from "./letters.ts";
+import type { OutgoingMessage } from "../../../../src/server/delivery/message/outgoing-message.ts";
+import { letter, message, recipient, replies } from "../fixtures.ts";
+import { deliver, server } from "../hosts.ts";
 
 /** EHLO without one of the fake server's extensions. */
 const without = (extension: string): string =>

@@ -3,7 +3,8 @@
  * system's name servers, or a resolver on this host whose word on signatures counts (validating.ts).
  */
 import { errorCode } from "../../../failure.ts";
-import type { Tlsa } from "../tls/policy.ts";
+import type { DnsResponse, RecordData, RecordType, Tlsa } from "./message.ts";
+import type { Ask } from "./query.ts";
 
 export interface MailExchanger {
   /** Host name; "" is the null MX (RFC 7505). */
@@ -15,7 +16,7 @@ export interface MailExchanger {
 /**
  * What came of a question: `nothing` is a name without such records, `unknown` a name that does not exist.
  */
-export type Answer<Value> = (
+export type DnsAnswer<Value> = (
   | { readonly kind: "found"; readonly values: readonly Value[] }
   | { readonly kind: "nothing" | "unknown" }
   | { readonly kind: "trouble"; readonly reason: string }
@@ -30,16 +31,16 @@ export type Answer<Value> = (
 
 /** Never rejects for what the DNS does. Names are in A-labels. */
 export interface Resolver {
-  mx(domain: string): Promise<Answer<MailExchanger>>;
-  ipv4(host: string): Promise<Answer<string>>;
-  ipv6(host: string): Promise<Answer<string>>;
+  mx(domain: string): Promise<DnsAnswer<MailExchanger>>;
+  ipv4(host: string): Promise<DnsAnswer<string>>;
+  ipv6(host: string): Promise<DnsAnswer<string>>;
   /** Each record as one text, its parts joined. */
-  txt(name: string): Promise<Answer<string>>;
+  txt(name: string): Promise<DnsAnswer<string>>;
   /** Absent where nobody checks signatures, so that DANE makes no sense. */
   readonly signed?: {
-    tlsa(name: string): Promise<Answer<Tlsa>>;
+    tlsa(name: string): Promise<DnsAnswer<Tlsa>>;
     /** The name that the CNAME of `name` itself leads to, not followed any further. */
-    cname(name: string): Promise<Answer<string>>;
+    cname(name: string): Promise<DnsAnswer<string>>;
   };
 }
 
@@ -62,7 +63,7 @@ export function unsigned(system: SystemResolver): Resolver {
 }
 
 /** Waits for a `question` to node:dns and sorts what came of it; only "trouble" is worth asking again. */
-export async function answerTo<Value>(question: Promise<readonly Value[]>): Promise<Answer<Value>> {
+export async function answerTo<Value>(question: Promise<readonly Value[]>): Promise<DnsAnswer<Value>> {
   try {
     const values = await question;
     // A CNAME to a name without such records comes as an empty list.
@@ -102,10 +103,10 @@ export function remembering(resolver: Resolver, now: () => number): Resolver {
 }
 
 function remember<Value>(
-  ask: (name: string) => Promise<Answer<Value>>,
+  ask: (name: string) => Promise<DnsAnswer<Value>>,
   now: () => number,
-): (name: string) => Promise<Answer<Value>> {
-  const answers = new Map<string, { readonly answer: Promise<Answer<Value>>; until: number }>();
+): (name: string) => Promise<DnsAnswer<Value>> {
+  const answers = new Map<string, { readonly answer: Promise<DnsAnswer<Value>>; until: number }>();
   return async (name) => {
     const known = answers.get(name);
     if (known && known.until > now()) return known.answer;
@@ -128,7 +129,75 @@ function remember<Value>(
 }
 
 /** Milliseconds. */
-function memoryOf({ kind, ttl = Number.POSITIVE_INFINITY }: Answer<unknown>): number {
+function memoryOf({ kind, ttl = Number.POSITIVE_INFINITY }: DnsAnswer<unknown>): number {
   if (kind === "trouble") return 0;
   return Math.min(ttl * 1000, kind === "found" ? foundFor : missingFor);
+}
+
+// A resolver whose answers say whether signatures prove them: it asks a validating name server on this host, and
+// the AD bit of its answers counts (RFC 4035 section 4.9.3). Anybody between us and one elsewhere could set that bit.
+
+/** CNAMEs that are followed: our choice, and that of most resolvers, which hand them all over at once. */
+const longestChain = 16;
+
+/** RFC 1035 section 4.1.1. */
+const noSuchName = 3;
+const codes: Readonly<Record<number, string>> = {
+  1: "EFORMERR",
+  2: "ESERVFAIL",
+  4: "ENOTIMP",
+  5: "EREFUSED",
+};
+
+export function validating(ask: Ask): Resolver {
+  const look = async <Value>(
+    name: string,
+    type: RecordType,
+    pick: (data: RecordData) => Value | undefined,
+  ): Promise<DnsAnswer<Value>> => {
+    const response = await ask(name, type);
+    if (!("trouble" in response)) return answerIn(response, name.toLowerCase(), pick);
+    return response.trouble === "EBADNAME"
+      ? { kind: "unknown" }
+      : { kind: "trouble", reason: response.trouble };
+  };
+  const address = (data: RecordData): string | undefined => ("address" in data ? data.address : undefined);
+  return {
+    mx: (domain) => look(domain, "MX", (data) => (data.type === "MX" ? data : undefined)),
+    ipv4: (host) => look(host, "A", address),
+    ipv6: (host) => look(host, "AAAA", address),
+    txt: (name) => look(name, "TXT", (data) => (data.type === "TXT" ? data.text : undefined)),
+    signed: {
+      tlsa: (name) => look(name, "TLSA", (data) => (data.type === "TLSA" ? data.tlsa : undefined)),
+      cname: (name) => look(name, "CNAME", (data) => (data.type === "CNAME" ? data.target : undefined)),
+    },
+  };
+}
+
+/** What `response` says of `asked`, CNAMEs followed to where they lead. */
+function answerIn<Value>(
+  { code, authentic, records }: DnsResponse,
+  asked: string,
+  pick: (data: RecordData) => Value | undefined,
+): DnsAnswer<Value> {
+  if (code !== 0 && code !== noSuchName) return { kind: "trouble", reason: codes[code] ?? `RCODE ${code}` };
+  let name = asked;
+  let values: readonly Value[] = [];
+  const used = [];
+  for (let steps = 0; ; steps++) {
+    const here = records.filter((record) => record.name === name);
+    used.push(...here);
+    values = here.map(({ data }) => pick(data)).filter((value) => value !== undefined);
+    const [target] = here.flatMap(({ data }) => (data.type === "CNAME" ? [data.target] : []));
+    if (values.length > 0 || target === undefined) break;
+    if (steps >= longestChain) return { kind: "trouble", reason: "a CNAME without an end" };
+    name = target;
+  }
+  const facts = {
+    authentic,
+    ...(name !== asked && { alias: name }),
+    ...(used.length > 0 && { ttl: Math.min(...used.map(({ ttl }) => ttl)) }),
+  };
+  if (values.length > 0) return { kind: "found", values, ...facts };
+  return { kind: code === noSuchName ? "unknown" : "nothing", ...facts };
 }

@@ -11,15 +11,15 @@ import type {
   OutgoingMessage,
   RecipientOutcome,
 } from "../../../src/server/delivery/message/outgoing-message.ts";
-import { type TellPace, tellNobody } from "../../../src/server/delivery/pace.ts";
-import type { Carrier } from "../../../src/server/delivery/route/carrier.ts";
+import { type TellPace, tellNobody } from "../../../src/server/delivery/transaction.ts";
+import type { Carrier } from "../../../src/server/delivery/transport.ts";
 import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { type Clock, type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../../src/server/queue/verdict.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { openSpool, type Spool } from "../../../src/server/spool/spool.ts";
 import { reply } from "../../../src/smtp/reply.ts";
-import { accepted, envelope, message } from "./letters.ts";
+import { accepted, envelope, message } from "../delivery/fixtures.ts";
 
 const minute = 60_000;
 

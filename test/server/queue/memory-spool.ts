@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import type { HistoryEntry, Spool } from "../../../src/server/spool/spool.ts";
-import { envelope, message } from "./letters.ts";
+import { envelope, message } from "../delivery/fixtures.ts";
 
 export interface Paper {
   readonly spool: Spool;

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "vitest";
-import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
-import { isListed, policyId, readPolicy, underPolicy } from "../../../src/server/delivery/tls/sts-policy.ts";
+import type { NextHop } from "../../../../src/server/delivery/next-hop.ts";
+import {
+  isListed,
+  policyId,
+  readPolicy,
+  underPolicy,
+} from "../../../../src/server/delivery/tls/mta-sts-policy.ts";
 
 describe("the TXT record that tells of a policy (RFC 8461 section 3.1)", () => {
   test.each<readonly [string, readonly string[], string | undefined]>([

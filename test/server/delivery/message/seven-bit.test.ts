@@ -1,13 +1,13 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { OutgoingMessage } from "../../../src/server/delivery/message/outgoing-message.ts";
-import { sevenBit } from "../../../src/server/delivery/message/seven-bit.ts";
-import { quotedLine } from "../../../src/smtp/mime-text.ts";
-import { runWell } from "../../tools/child.mjs";
-import { real } from "../../tools/real.ts";
-import { deliver, server } from "./hosts.ts";
-import { letter, replies } from "./letters.ts";
+import type { OutgoingMessage } from "../../../../src/server/delivery/message/outgoing-message.ts";
+import { sevenBit } from "../../../../src/server/delivery/message/seven-bit.ts";
+import { quotedLine } from "../../../../src/smtp/mime-text.ts";
+import { runWell } from "../../../tools/child.mjs";
+import { real } from "../../../tools/real.ts";
+import { letter, replies } from "../fixtures.ts";
+import { deliver, server } from "../hosts.ts";
 
 const crlf = (text: string): string => text.replaceAll("\n", "\r\n");
 

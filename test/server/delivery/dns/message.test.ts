@@ -1,10 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  type Question,
-  readResponse,
-  writeQuestion,
-} from "../../../src/server/delivery/route/dns-message.ts";
+import { type Question, readResponse, writeQuestion } from "../../../../src/server/delivery/dns/message.ts";
 
 const question: Question = { id: 0x1234, name: "mx.example.net", type: "A" };
 

@@ -5,14 +5,14 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { attempt } from "../../../src/server/delivery/attempt.ts";
 import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
 import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
-import { newSessionPool, type SessionPool } from "../../../src/server/delivery/pool.ts";
 import { sessionKey } from "../../../src/server/delivery/session.ts";
+import { newSessionPool, type SessionPool } from "../../../src/server/delivery/session-pool.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { close, type FakeServer, type Script } from "../../tools/fakeserver.ts";
+import { hop, letter, recipient, replies, terms } from "./fixtures.ts";
 import { server } from "./hosts.ts";
-import { hop, letter, recipient, replies, terms } from "./letters.ts";
 
 const pair = selfSigned(["localhost"]);
 const context = createSecureContext(pair);

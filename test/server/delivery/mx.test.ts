@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { type Resolver, remembering, unsigned } from "../../../src/server/delivery/dns/resolver.ts";
+import { type Routing, routeByMx, routeToHost } from "../../../src/server/delivery/mx.ts";
 import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
-import { type Resolver, remembering, unsigned } from "../../../src/server/delivery/route/resolver.ts";
-import { type Routing, routeByMx, routeToHost } from "../../../src/server/delivery/route/route.ts";
 import type { Reply } from "../../../src/smtp/reply.ts";
 
 /**

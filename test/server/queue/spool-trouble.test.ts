@@ -1,8 +1,8 @@
 /** What the scheduler makes of a spool that fails, of restarts, and of the end. */
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Spool } from "../../../src/server/spool/spool.ts";
-import { accepted, recipient } from "./letters.ts";
-import { logged, type Office, openOffice, patience, put } from "./office.ts";
+import { accepted, recipient } from "../delivery/fixtures.ts";
+import { logged, type Office, openOffice, patience, put } from "./test-scheduler.ts";
 
 let office: Office | undefined;
 

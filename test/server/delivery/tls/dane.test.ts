@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { type AddressInfo, connect } from "node:net";
 import { connect as connectTls, createServer } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { chainOf, isUsable, matchesTlsa } from "../../../src/server/delivery/tls/dane.ts";
-import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
-import { selfSigned } from "../../tools/certificate.ts";
-import { clientCertificate } from "../../tools/client-certificate.ts";
+import type { Tlsa } from "../../../../src/server/delivery/dns/message.ts";
+import { chainOf, isUsable, matchesTlsa } from "../../../../src/server/delivery/tls/dane.ts";
+import { selfSigned } from "../../../tools/certificate.ts";
+import { clientCertificate } from "../../../tools/client-certificate.ts";
 
 const hour = 3_600_000;
 

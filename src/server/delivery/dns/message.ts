@@ -2,7 +2,6 @@
  * Questions to a name server and its answers, octet by octet (RFC 1035 section 4, RFC 6891), as much of them as
  * routing and DANE need. Pure; an answer may come from anybody and is believed in nothing that does not fit.
  */
-import type { Tlsa } from "../tls/policy.ts";
 
 /** The types that are asked for and understood, with their numbers (TLSA: RFC 6698 section 7.1). */
 const numbers = { A: 1, CNAME: 5, MX: 15, TXT: 16, AAAA: 28, TLSA: 52 } as const;
@@ -225,3 +224,11 @@ const presented = (label: string): string =>
 
 const words = (...values: readonly number[]): Buffer =>
   Buffer.from(values.flatMap((value) => [value >> 8, value & 0xff]));
+
+/** RFC 6698 section 2.1. */
+export interface Tlsa {
+  readonly usage: number;
+  readonly selector: number;
+  readonly matching: number;
+  readonly data: Uint8Array;
+}

@@ -7,18 +7,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { mxCarrier } from "../../../src/server/delivery/route/carrier.ts";
-import type { Answer, Resolver } from "../../../src/server/delivery/route/resolver.ts";
-import { openPolicies, type StsPolicies } from "../../../src/server/delivery/tls/mta-sts.ts";
-import type { Tlsa } from "../../../src/server/delivery/tls/policy.ts";
-import { type StsCache, stsCache } from "../../../src/server/delivery/tls/sts-cache.ts";
-import { fetchingFrom } from "../../../src/server/delivery/tls/sts-fetch.ts";
-import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
-import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
-import { type SelfSigned, selfSigned } from "../../tools/certificate.ts";
-import { close, type Script } from "../../tools/fakeserver.ts";
-import { server } from "./hosts.ts";
-import { letter, recipient, replies, terms } from "./letters.ts";
+import type { Tlsa } from "../../../../src/server/delivery/dns/message.ts";
+import type { DnsAnswer, Resolver } from "../../../../src/server/delivery/dns/resolver.ts";
+import {
+  fetchingFrom,
+  openPolicies,
+  type StsCache,
+  type StsPolicies,
+  stsCache,
+} from "../../../../src/server/delivery/tls/mta-sts.ts";
+import { mxCarrier } from "../../../../src/server/delivery/transport.ts";
+import type { TransportSettings } from "../../../../src/server/delivery/transport-settings.ts";
+import { type LogEntry, logTo } from "../../../../src/server/log/log.ts";
+import { type SelfSigned, selfSigned } from "../../../tools/certificate.ts";
+import { close, type Script } from "../../../tools/fakeserver.ts";
+import { letter, recipient, replies, terms } from "../fixtures.ts";
+import { server } from "../hosts.ts";
 
 const day = 86_400_000;
 const policyOf = (more = ""): string =>
@@ -76,7 +80,7 @@ describe("MTA-STS", () => {
 
   const look =
     (type: string) =>
-    async (name: string): Promise<Answer<string>> => {
+    async (name: string): Promise<DnsAnswer<string>> => {
       if (dnsFails) return { kind: "trouble", reason: "ETIMEOUT" };
       const values = zone.get(`${type} ${name}`);
       return values ? { kind: "found", values } : { kind: "unknown" };

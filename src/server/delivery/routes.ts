@@ -2,12 +2,12 @@
  * Which way a recipient's copy goes: where an operator redirected it, else by the first route that fits, else the way
  * that is for all. Each way is a carrier, and so are all of them together.
  */
-import { asciiDomain, domainOf } from "../../../smtp/address.ts";
-import { reply } from "../../../smtp/reply.ts";
-import type { Envelope } from "../../spool/envelope.ts";
-import { unreached } from "../attempt.ts";
-import { wishesOf } from "../tls/require-tls.ts";
-import type { Carrier } from "./carrier.ts";
+import { asciiDomain, domainOf } from "../../smtp/address.ts";
+import { reply } from "../../smtp/reply.ts";
+import type { Envelope } from "../spool/envelope.ts";
+import { unreached } from "./attempt.ts";
+import { wishesOf } from "./tls/require-tls.ts";
+import type { Carrier } from "./transport.ts";
 
 /** Patterns in lower case, domains in A-labels; a list that is empty fits all. */
 export interface Match {

@@ -4,8 +4,7 @@
  * while it waited costs a new connection and nothing else.
  */
 
-import { type Connection, isPositive } from "../../smtp/client/connection.ts";
-import { within } from "../../smtp/client/deadline.ts";
+import { type Connection, isPositive, withDeadline } from "../../smtp/client/connection.ts";
 
 export interface Session {
   readonly connection: Connection;
@@ -108,5 +107,7 @@ export function newSessionPool(now: () => number): SessionPool {
 
 /** Back at the state before MAIL (RFC 5321 section 4.1.1.5); false where the host does not say so in time. */
 export async function isReset(connection: Connection, signal: AbortSignal): Promise<boolean> {
-  return within(signal, answerToReset, async (bound) => isPositive(await connection.command("RSET", bound)));
+  return withDeadline(signal, answerToReset, async (bound) =>
+    isPositive(await connection.command("RSET", bound)),
+  );
 }

@@ -3,9 +3,9 @@ import { expect, test } from "vitest";
 import { retryPolicyOf } from "../../../src/commands/serve/delivery.ts";
 import type { Config } from "../../../src/config/settings.ts";
 import { attempt } from "../../../src/server/delivery/attempt.ts";
-import type { Pace } from "../../../src/server/delivery/pace.ts";
+import type { Pace } from "../../../src/server/delivery/transaction.ts";
 import { fakeServer, type Script, silence } from "../../tools/fakeserver.ts";
-import { hop, letter, terms } from "./letters.ts";
+import { hop, letter, terms } from "./fixtures.ts";
 
 /** All that is told before the host has fallen silent, repetitions left out. */
 async function told(script: Script): Promise<readonly Pace[]> {

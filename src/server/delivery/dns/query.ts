@@ -6,13 +6,7 @@ import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect, isIPv6 } from "node:net";
 import { errorCode } from "../../../failure.ts";
-import {
-  type DnsResponse,
-  type Question,
-  type RecordType,
-  readResponse,
-  writeQuestion,
-} from "./dns-message.ts";
+import { type DnsResponse, type Question, type RecordType, readResponse, writeQuestion } from "./message.ts";
 
 /** Where the name server listens. */
 export interface NameServerAddress {
