@@ -5,12 +5,12 @@ import { print } from "./cli/output.ts";
 import { exitStatus, Failure, nearest } from "./failure.ts";
 import { version } from "./version.ts";
 
-interface Command {
+interface ProgramCommand {
   readonly summary: string;
   readonly load: () => Promise<{ readonly run: (argv: readonly string[]) => Promise<number> }>;
 }
 
-export const commands: Readonly<Record<string, Command>> = {
+export const commands: Readonly<Record<string, ProgramCommand>> = {
   serve: {
     summary: "Take mail from people who log in, and deliver it.",
     load: () => import("./commands/serve.ts"),

@@ -8,7 +8,7 @@ import { print } from "./output.ts";
 import { helpHeading as heading } from "./terminal.ts";
 
 /** Reads one text strictly: undefined for what it is not. The kinds of src/config/setting-types.ts fit, too. */
-export interface Reading<Value> {
+export interface ValueReader<Value> {
   /** Completes "expected …". */
   readonly expected: string;
   readonly read: (text: string) => Value | undefined;
@@ -33,11 +33,11 @@ export interface Argument<Syntax extends string> {
   readonly help: string;
 }
 
-type Rows = Readonly<Record<string, Option<unknown>>>;
-type Places = Readonly<Record<string, Argument<string>>>;
+type OptionRows = Readonly<Record<string, Option<unknown>>>;
+type ArgumentRows = Readonly<Record<string, Argument<string>>>;
 
 /** What a command is to the person who calls it. */
-export interface CommandLine<Options extends Rows, Arguments extends Places> {
+export interface CommandLine<Options extends OptionRows, Arguments extends ArgumentRows> {
   /** Behind "tpa-submit": `serve`, `queue list`. */
   readonly name: string;
   readonly summary: string;
@@ -48,7 +48,7 @@ export interface CommandLine<Options extends Rows, Arguments extends Places> {
   readonly examples: readonly string[];
 }
 
-export type OptionsOf<Options extends Rows> = {
+export type OptionsOf<Options extends OptionRows> = {
   readonly [Key in keyof Options]: Options[Key] extends Option<infer Value> ? Value : never;
 };
 
@@ -58,20 +58,20 @@ type ArgumentValue<Syntax extends string> = Syntax extends `${string}...${string
     ? string
     : string | undefined;
 
-export type ArgumentsOf<Arguments extends Places> = {
+export type ArgumentsOf<Arguments extends ArgumentRows> = {
   readonly [Key in keyof Arguments]: Arguments[Key] extends Argument<infer Syntax>
     ? ArgumentValue<Syntax>
     : never;
 };
 
 /** What was typed, checked. */
-export interface Chosen<Options extends Rows, Arguments extends Places> {
+export interface Chosen<Options extends OptionRows, Arguments extends ArgumentRows> {
   readonly options: OptionsOf<Options>;
   readonly arguments: ArgumentsOf<Arguments>;
 }
 
 /** Writes a command down; returns it with the type that {@link parseOptions} infers from. */
-export const command = <Options extends Rows, Arguments extends Places>(
+export const command = <Options extends OptionRows, Arguments extends ArgumentRows>(
   line: CommandLine<Options, Arguments>,
 ): CommandLine<Options, Arguments> => line;
 
@@ -101,18 +101,18 @@ export function value(flags: string, help: string, standard?: string): Option<st
 export function parsed<Value>(
   flags: string,
   help: string,
-  reading: Reading<Value>,
+  reading: ValueReader<Value>,
 ): Option<Value | undefined>;
 export function parsed<Value>(
   flags: string,
   help: string,
-  reading: Reading<Value>,
+  reading: ValueReader<Value>,
   standard: string,
 ): Option<Value>;
 export function parsed<Value>(
   flags: string,
   help: string,
-  { expected, read }: Reading<Value>,
+  { expected, read }: ValueReader<Value>,
   standard?: string,
 ): Option<Value | undefined> {
   return {
@@ -140,7 +140,7 @@ export function argument<const Syntax extends string>(syntax: Syntax, help: stri
 }
 
 /** A whole number from `least` to `most`. */
-export const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Reading<number> => ({
+export const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): ValueReader<number> => ({
   expected:
     most === Number.MAX_SAFE_INTEGER
       ? `a whole number of at least ${least}`
@@ -152,7 +152,7 @@ export const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Read
 });
 
 /** One of the words given. */
-export const oneOf = <const Word extends string>(...words: readonly Word[]): Reading<Word> => ({
+export const oneOf = <const Word extends string>(...words: readonly Word[]): ValueReader<Word> => ({
   expected: `one of ${words.join(", ")}`,
   read: (text) => words.find((word) => word === text),
 });
@@ -162,7 +162,7 @@ export const oneOf = <const Word extends string>(...words: readonly Word[]): Rea
  * to `show` (standard output), and the command returns 0.
  * Throws a {@link usageMistake} for an unknown option, a missing value, a value of the wrong kind.
  */
-export function parseOptions<Options extends Rows, Arguments extends Places>(
+export function parseOptions<Options extends OptionRows, Arguments extends ArgumentRows>(
   command: CommandLine<Options, Arguments>,
   argv: readonly string[],
   show: (help: string) => void = print,
@@ -201,7 +201,7 @@ export function usageMistake(name: string, mistake: string): Failure {
   return new Failure(exitStatus.usage, `${mistake}; see tpa-submit ${name} --help`);
 }
 
-function parserOf(command: CommandLine<Rows, Places>) {
+function parserOf(command: CommandLine<OptionRows, ArgumentRows>) {
   const parser = new Command(`tpa-submit ${command.name}`)
     .description(command.summary)
     .helpOption("-h, --help", "Show this help.")

@@ -14,8 +14,8 @@ import type { ProbePlan } from "../probe/plan.ts";
 import { type OutputStreams, probe } from "../probe/probe.ts";
 import type { ProbeDependencies } from "../probe/transaction/session.ts";
 import type { DaneResult } from "../probe/transcript/journal.ts";
-import { asking } from "../server/delivery/dns/query.ts";
-import { validating } from "../server/delivery/dns/resolver.ts";
+import { nameServer } from "../server/delivery/dns/query.ts";
+import { validatingResolver } from "../server/delivery/dns/resolver.ts";
 import { matchesTlsa } from "../server/delivery/tls/dane.ts";
 import { systemCa } from "./probe/host.ts";
 import { withArrivalWatch } from "./probe/mailboxes.ts";
@@ -146,7 +146,7 @@ async function dane(
   const [server] = getServers();
   const [, address = "", at] = /^\[?([^\]]*?)\]?(?::(\d+))?$/.exec(server ?? "") ?? [];
   if (address === "") return undefined;
-  const resolver = validating(asking({ host: address, port: Number(at ?? 53) }, patience));
+  const resolver = validatingResolver(nameServer({ host: address, port: Number(at ?? 53) }, patience));
   const answer = await resolver.signed?.tlsa(`_${port}._tcp.${host}`);
   if (answer?.kind !== "found") return undefined;
   return {

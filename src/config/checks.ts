@@ -5,7 +5,7 @@
 import { isIPv4 } from "node:net";
 import { type RouteSettings, routeChecks } from "./route-settings.ts";
 import type { Check } from "./schema.ts";
-import { type Address, writeAddress } from "./setting-types.ts";
+import { type HostAndPort, writeAddress } from "./setting-types.ts";
 import type { Config } from "./settings.ts";
 
 /** All that there are for `config`: those of a way stand for [delivery] and for each [[route]]. */
@@ -189,7 +189,7 @@ function expected(fine: boolean, wanted: string, found: string): string | undefi
 }
 
 /** The first address that stands there twice. Port 0 is a different port each time. */
-function repeated(addresses: readonly Address[]): string | undefined {
+function repeated(addresses: readonly HostAndPort[]): string | undefined {
   const written = addresses.filter(({ port }) => port !== 0).map(writeAddress);
   return written.find((address, index) => written.indexOf(address) !== index);
 }

@@ -4,11 +4,11 @@
  */
 import { type Check, required, type SettingRows, setting, type ValuesOf } from "./schema.ts";
 import {
-  type Address,
   address,
   choice,
   count,
   duration,
+  type HostAndPort,
   path,
   pathOrNone,
   type SettingType,
@@ -17,7 +17,7 @@ import {
 import { type FileSchema, type ParseResult, parseTomlFile, readTomlFile } from "./toml-file.ts";
 
 /** A submission server: STARTTLS for smtp, which must be had; TLS from the first octet for smtps. */
-export interface Server extends Address {
+export interface Server extends HostAndPort {
   readonly kind: "smtp" | "smtps";
 }
 

@@ -13,7 +13,7 @@ export interface SettingType<Value> {
 }
 
 /** An address to listen on or to connect to; an IPv6 `host` stands without brackets. */
-export interface Address {
+export interface HostAndPort {
   readonly host: string;
   readonly port: number;
 }
@@ -24,7 +24,7 @@ export type RelayAddress =
   | { readonly kind: "smtp" | "smtps" | "lmtp"; readonly host: string; readonly port: number }
   | { readonly kind: "file"; readonly directory: string };
 
-export type LogTarget =
+export type LogTargetSetting =
   | { readonly kind: "stdout" | "journal" }
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "syslog"; readonly host: string; readonly port: number };
@@ -125,7 +125,7 @@ export const choice = <const Word extends string>(...words: readonly Word[]): Se
   read: (value) => words.find((word) => word === value),
 });
 
-export const address: SettingType<Address> = {
+export const address: SettingType<HostAndPort> = {
   expected: 'an address such as "0.0.0.0:587", "[::]:587" or "localhost:587"',
   read: (value) => (typeof value === "string" ? readAddress(value) : undefined),
 };
@@ -216,7 +216,7 @@ export const relay: SettingType<RelayAddress> = {
   },
 };
 
-export const logTarget: SettingType<LogTarget> = {
+export const logTarget: SettingType<LogTargetSetting> = {
   expected: '"stdout", "journal", "file:/path" or "syslog:host:port"',
   read: (value) => {
     if (value === "stdout" || value === "journal") return { kind: value };
@@ -228,11 +228,11 @@ export const logTarget: SettingType<LogTarget> = {
 };
 
 /** HOST:PORT, where an IPv6 address stands in brackets. */
-export const writeAddress = ({ host, port }: Address): string =>
+export const writeAddress = ({ host, port }: HostAndPort): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 
 /** The other way round; undefined where it is none. */
-function readAddress(value: string): Address | undefined {
+function readAddress(value: string): HostAndPort | undefined {
   const found = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/i.exec(value);
   const host = found?.[1] ?? found?.[2];
   const port = Number(found?.[3]);

@@ -6,7 +6,7 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, createSecureContext, type TLSSocket } from "node:tls";
-import { shakeHands } from "../smtp/client/tls.ts";
+import { tlsHandshake } from "../smtp/client/tls.ts";
 import type { TlsPlan } from "./plan.ts";
 
 /** What a handshake agreed on, and what the server showed. */
@@ -59,7 +59,7 @@ export async function openTls(
   } catch (error) {
     return { kind: "failed", reason: reasonOf(error) }; // ciphers that OpenSSL does not know, or a wrong key
   }
-  const handshake = await shakeHands(stream, options, timeout);
+  const handshake = await tlsHandshake(stream, options, timeout);
   switch (handshake.kind) {
     case "done":
       return { kind: "done", stream: handshake.socket, facts: factsOf(handshake.socket, tls, host) };

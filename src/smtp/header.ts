@@ -4,7 +4,7 @@
  * change goes out as it came in.
  */
 
-export interface Field {
+export interface HeaderField {
   /** As written; "" for a line that is no field. */
   readonly name: string;
   /** The whole field with its folded lines and their CRLFs. */
@@ -12,7 +12,7 @@ export interface Field {
 }
 
 /** Splits a header, without the empty line that ends it, into its fields (RFC 5322 section 2.2). */
-export function splitFields(header: string): readonly Field[] {
+export function splitFields(header: string): readonly HeaderField[] {
   // Looking back to the line's beginning keeps it linear: no other place of a line is tried.
   const raws = header.match(/(?=[^\r\n])(?<=(?:^|\n)\r*)[^\n]*\r\n(?:[ \t][^\n]*\r\n)*/g) ?? [];
   return raws.map((raw) => ({ name: /^([\x21-\x39\x3b-\x7e]+)[ \t]*:/.exec(raw)?.[1] ?? "", raw }));
@@ -26,11 +26,11 @@ export function bodyOffset(message: Buffer): number | undefined {
 }
 
 /** Whether the field is of this name; names know no case (RFC 5322 section 1.2.2). */
-export const isNamed = (field: Field, name: string): boolean =>
+export const isNamed = (field: HeaderField, name: string): boolean =>
   field.name.toLowerCase() === name.toLowerCase();
 
 /** A field's body, unfolded (RFC 5322 section 2.2.3) and trimmed. */
-export function fieldBody({ raw }: Field): string {
+export function fieldBody({ raw }: HeaderField): string {
   return raw
     .slice(raw.indexOf(":") + 1)
     .replace(/\r\n(?=[ \t])/g, "")

@@ -5,13 +5,13 @@ import { createSecureContext } from "node:tls";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startRelay } from "../../demo/relay.mjs";
 import { attempt } from "../../src/server/delivery/attempt.ts";
-import { asking } from "../../src/server/delivery/dns/query.ts";
-import { type Resolver, validating } from "../../src/server/delivery/dns/resolver.ts";
-import { type Routing, routeByMx } from "../../src/server/delivery/mx.ts";
+import { nameServer } from "../../src/server/delivery/dns/query.ts";
+import { type Resolver, validatingResolver } from "../../src/server/delivery/dns/resolver.ts";
+import { hopsByMx, type MxSettings } from "../../src/server/delivery/mx.ts";
 import type { NextHop } from "../../src/server/delivery/next-hop.ts";
 import type { Reply } from "../../src/smtp/reply.ts";
 import { note, submitAlone } from "../commands/serve/conversation.ts";
-import { letter, replies, terms } from "../server/delivery/fixtures.ts";
+import { outgoing, replies, transportSettings } from "../server/delivery/fixtures.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { clientCertificate } from "../tools/client-certificate.ts";
 import { type FakeServer, fakeServer } from "../tools/fakeserver.ts";
@@ -95,7 +95,7 @@ describe.skipIf(!real("knotd", "keymgr", "unbound", "dig"))("TLSA records of a s
   let dns: SignedDns;
   let hop: FakeServer;
   let resolver: Resolver;
-  let routing: Routing;
+  let routing: MxSettings;
 
   beforeAll(async () => {
     const authority = selfSigned(["a certificate authority"]);
@@ -155,7 +155,7 @@ describe.skipIf(!real("knotd", "keymgr", "unbound", "dig"))("TLSA records of a s
         records: ["@ MX 10 mx", host("mx", []), `here TLSA 3 1 1 ${wrong}`].join("\n"),
       },
     ]);
-    resolver = validating(asking(dns.resolver));
+    resolver = validatingResolver(nameServer(dns.resolver));
     const { port } = hop;
     routing = {
       resolver,
@@ -174,29 +174,35 @@ describe.skipIf(!real("knotd", "keymgr", "unbound", "dig"))("TLSA records of a s
     "code" in route ? `${route.code} ${route.status} ${route.text}` : (route[0]?.tls?.kind ?? "no policy");
 
   async function outcome(domain: string): Promise<{ reply: string; secure: boolean | undefined }> {
-    const route = await routeByMx(domain, routing);
+    const route = await hopsByMx(domain, routing);
     if ("code" in route) return { reply: routed(route), secure: undefined };
     const before = hop.received.length;
-    const outcomes = await attempt(letter(), route, terms(), Date.now, new AbortController().signal);
+    const outcomes = await attempt(
+      outgoing(),
+      route,
+      transportSettings(),
+      Date.now,
+      new AbortController().signal,
+    );
     return { reply: replies(outcomes).join(), secure: hop.received[before]?.secure };
   }
 
   test.each(cases)("$name ($domain)", async ({ domain, route, authentic = true, reply, secure }) => {
     const name = `${domain}.signed.example.net`;
-    const found = await routeByMx(name, routing);
+    const found = await hopsByMx(name, routing);
     expect(routed(found)).toBe(route);
     if (!("code" in found)) expect(found.map((one) => one.authentic)).toEqual(found.map(() => authentic));
     expect(await outcome(name)).toEqual({ reply: expect.stringMatching(reply), secure });
   });
 
   test("of a zone that is not signed count for nothing", async () => {
-    const [found] = (await routeByMx("unsigned.example.net", routing)) as readonly NextHop[];
+    const [found] = (await hopsByMx("unsigned.example.net", routing)) as readonly NextHop[];
     expect(found).toEqual({ host: "mx.unsigned.example.net", address: "127.0.0.1", port: hop.port });
     expect(await outcome("unsigned.example.net")).toMatchObject({ reply: expect.stringMatching(/^250/) });
   });
 
   test("of a zone whose signatures are wrong: nothing is known of it, the mail waits", async () => {
-    expect(routed(await routeByMx("bogus.example.net", routing))).toBe(
+    expect(routed(await hopsByMx("bogus.example.net", routing))).toBe(
       "451 4.4.3 the DNS does not tell where mail for bogus.example.net goes (ESERVFAIL)",
     );
   });

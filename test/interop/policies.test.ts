@@ -7,12 +7,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { unsigned } from "../../src/server/delivery/dns/resolver.ts";
-import { fetchingFrom, openPolicies, stsCache } from "../../src/server/delivery/tls/mta-sts.ts";
-import { mxCarrier } from "../../src/server/delivery/transport.ts";
+import { systemResolver } from "../../src/server/delivery/dns/resolver.ts";
+import { openStsPolicies, policyFetcher, stsCache } from "../../src/server/delivery/tls/mta-sts.ts";
+import { mxTransport } from "../../src/server/delivery/transport.ts";
 import type { TransportSettings } from "../../src/server/delivery/transport-settings.ts";
 import type { Envelope } from "../../src/server/spool/envelope.ts";
-import { letter, recipient, replies, terms } from "../server/delivery/fixtures.ts";
+import { outgoing, recipient, replies, transportSettings } from "../server/delivery/fixtures.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type NameServer, nameServer, type Records } from "../tools/dns.ts";
 import { startPostfix } from "./postfix.mjs";
@@ -64,10 +64,10 @@ relay_transport = discard
     await once(web, "listening");
     const system = new Resolver();
     system.setServers([names.address]);
-    const resolver = unsigned(system);
+    const resolver = systemResolver(system);
     const { port } = web.address() as AddressInfo;
-    const fetching = fetchingFrom({ resolver, privateAddresses: true, port, ca: pair.cert });
-    const policies = await openPolicies(resolver, fetching, stsCache(folder), Date.now);
+    const fetching = policyFetcher({ resolver, privateAddresses: true, port, ca: pair.cert });
+    const policies = await openStsPolicies(resolver, fetching, stsCache(folder), Date.now);
     const routing = {
       resolver,
       hostname: "submission.example.org",
@@ -76,9 +76,14 @@ relay_transport = discard
       random: Math.random,
     };
     send = async (domain, envelope = {}, more = {}) => {
-      const carrier = mxCarrier(routing, policies, terms({ ca: pair.cert, ...more }), Date.now);
-      const sent = letter({ recipients: [recipient(`x@${domain}.example.net`)], ...envelope });
-      return replies(await carrier.carry(sent, new AbortController().signal))[0];
+      const transport = mxTransport(
+        routing,
+        policies,
+        transportSettings({ ca: pair.cert, ...more }),
+        Date.now,
+      );
+      const sent = outgoing({ recipients: [recipient(`x@${domain}.example.net`)], ...envelope });
+      return replies(await transport.deliver(sent, new AbortController().signal))[0];
     };
   });
   afterAll(async () => {

@@ -29,7 +29,7 @@ import { newSessionLog } from "../../src/server/submission/session-log.ts";
 import { pathFault, readPath } from "../../src/smtp/address.ts";
 import { anyReply } from "../../src/smtp/client/connection.ts";
 import { keywordsIn } from "../../src/smtp/client/ehlo.ts";
-import { exchange, newDotStuffing } from "../../src/smtp/client/transaction.ts";
+import { newDotStuffing, runTransaction } from "../../src/smtp/client/transaction.ts";
 import { openWire } from "../../src/smtp/client/wire.ts";
 import { fieldBody, splitFields } from "../../src/smtp/header.ts";
 import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
@@ -281,7 +281,7 @@ test.each([
     const wire = openWire(stream, anyReply);
     for (let at = 0; at < said.length; at += size) stream.emit("data", said.subarray(at, at + size));
     stream.emit("end");
-    while ((await wire.hear(0)).kind === "reply");
+    while ((await wire.readReply(0)).kind === "reply");
     stream.destroy();
   };
   expect(await isLinear(hear)).toBe(true);
@@ -310,7 +310,7 @@ test("dots are stuffed in turns: whatever the message is, others have theirs bet
     let sent = false;
     const commands = { mail: "MAIL FROM:<>", recipients: ["RCPT TO:<a@example.net>"] };
     const body = createReadStream(join(folder, "message"));
-    const sending = exchange(connection, commands, body, { signal, finalPatience: 10_000 }).then(
+    const sending = runTransaction(connection, commands, body, { signal, finalPatience: 10_000 }).then(
       ({ whole }) => {
         sent = true;
         expect(whole).toBe(true);

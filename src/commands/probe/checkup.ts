@@ -51,7 +51,7 @@ export const line = command({
   ],
 });
 
-type Options = OptionsOf<typeof line.options>;
+type CheckupCommandOptions = OptionsOf<typeof line.options>;
 
 /** Returns 0 where nothing failed, 1 where something did; with --nagios 0 to 3. */
 export function run(argv: readonly string[]): Promise<number> {
@@ -78,7 +78,7 @@ async function checkup(argv: readonly string[]): Promise<number> {
   return options.nagios ? grades[worst] : Number(worst === "failed");
 }
 
-async function subjectOf(host: string, options: Options): Promise<CheckedService> {
+async function subjectOf(host: string, options: CheckupCommandOptions): Promise<CheckedService> {
   if (isIP(host) === 0 && !/^[a-z0-9_.-]+$/i.test(host))
     throw usageMistake(line.name, `"${host}" is no host name`);
   const labels = host.split(".");
@@ -110,7 +110,7 @@ async function passwordOf(file: string | undefined): Promise<string> {
   );
 }
 
-function surroundingsOf({ nameserver, timeout }: Options): CheckupDependencies {
+function surroundingsOf({ nameserver, timeout }: CheckupCommandOptions): CheckupDependencies {
   const resolver = new Resolver({ timeout: Math.min(timeout, 5000), tries: 2 });
   if (nameserver) resolver.setServers([writeAddress(nameserver)]);
   return {
@@ -132,7 +132,7 @@ function surroundingsOf({ nameserver, timeout }: Options): CheckupDependencies {
 async function textOf(
   findings: readonly CheckFinding[],
   host: string,
-  { json, nagios }: Options,
+  { json, nagios }: CheckupCommandOptions,
 ): Promise<string> {
   if (json) return `${JSON.stringify(findings, null, 2)}\n`;
   const head = nagios ? nagiosLine(findings, host) : "";

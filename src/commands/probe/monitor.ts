@@ -54,7 +54,7 @@ export const line = command({
   ],
 });
 
-export type Options = OptionsOf<typeof line.options>;
+export type MonitorCommandOptions = OptionsOf<typeof line.options>;
 
 /**
  * Runs it. The exit status is the worst grade: 0 ok, 1 warning, 2 critical, 3 unknown; with --nagios wrong usage, too,
@@ -96,7 +96,7 @@ async function monitor(argv: readonly string[]): Promise<number> {
 async function textOf(
   { results, trouble }: MonitorReport,
   { route }: Probes,
-  { nagios, json }: Options,
+  { nagios, json }: MonitorCommandOptions,
 ): Promise<string> {
   if (json) return `${JSON.stringify(results.map(readable), null, 2)}\n`;
   if (nagios) return nagiosText(results, (name) => route.find((one) => one.name === name), trouble);
@@ -105,7 +105,7 @@ async function textOf(
 
 const readable = ({ at, ...result }: ProbeResult) => ({ at: new Date(at).toISOString(), ...result });
 
-function refuseContradictions({ nagios, json, listen, wait, prometheus }: Options): void {
+function refuseContradictions({ nagios, json, listen, wait, prometheus }: MonitorCommandOptions): void {
   if (nagios && json) throw usageMistake(line.name, "--nagios and --json do not go together");
   if (listen && (nagios || json || wait !== undefined || prometheus !== undefined)) {
     throw usageMistake(line.name, "--listen goes with --route only");

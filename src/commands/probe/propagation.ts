@@ -25,7 +25,7 @@ import {
   type PropagationResult,
   propagationLine,
 } from "../../probe/propagation.ts";
-import { checkLogin, type SubmissionServer } from "../../probe/transaction/smtp-check.ts";
+import { type CheckedServer, checkLogin } from "../../probe/transaction/smtp-check.ts";
 import { expose, type Metric } from "../../server/log/prometheus.ts";
 import { firstLine, probeDependencies, publish, textIn } from "./host.ts";
 import { asPlugin } from "./plugin.ts";
@@ -70,7 +70,7 @@ export const line = command({
   ],
 });
 
-type Options = OptionsOf<typeof line.options>;
+type PropagationCommandOptions = OptionsOf<typeof line.options>;
 
 /**
  * The exit status is the grade: 0 in time, 1 late, 2 too late or not at all, and with --nagios 3 for what could not be
@@ -104,7 +104,10 @@ async function propagation(argv: readonly string[]): Promise<number> {
   }
 }
 
-type PropagationOptions = Options & { readonly login: string; readonly passwordFile: string };
+type PropagationOptions = PropagationCommandOptions & {
+  readonly login: string;
+  readonly passwordFile: string;
+};
 
 async function probeOnce(
   config: Config,
@@ -175,7 +178,10 @@ async function confirm({ login, passwordFile, yes }: PropagationOptions): Promis
   if (!(await isConfirmed(question, what))) throw new Failure(exitStatus.temporary, "nothing was changed");
 }
 
-async function serverOf(config: Config, { server: given, ca }: Options): Promise<SubmissionServer> {
+async function serverOf(
+  config: Config,
+  { server: given, ca }: PropagationCommandOptions,
+): Promise<CheckedServer> {
   const { kind, host, port } = given ?? { kind: "smtps" as const, host: config.hostname, port: 465 };
   return {
     host,
@@ -187,7 +193,10 @@ async function serverOf(config: Config, { server: given, ca }: Options): Promise
   };
 }
 
-function textOf(judgement: PropagationResult, { nagios, json, warn, crit }: Options): string {
+function textOf(
+  judgement: PropagationResult,
+  { nagios, json, warn, crit }: PropagationCommandOptions,
+): string {
   if (nagios) return propagationLine(judgement, { warn, crit });
   const { at, ...rest } = judgement;
   if (json)
@@ -195,7 +204,14 @@ function textOf(judgement: PropagationResult, { nagios, json, warn, crit }: Opti
   return `${judgement.words}\n`;
 }
 
-function refuseContradictions({ nagios, json, warn, crit, timeout, interval }: Options): void {
+function refuseContradictions({
+  nagios,
+  json,
+  warn,
+  crit,
+  timeout,
+  interval,
+}: PropagationCommandOptions): void {
   if (nagios && json) throw usageMistake(line.name, "--nagios and --json do not go together");
   if (warn > crit || crit > timeout) throw usageMistake(line.name, "expected --warn <= --crit <= --timeout");
   if (interval < 1000) throw usageMistake(line.name, "--interval: expected a second or more");

@@ -61,7 +61,7 @@ export const columns: readonly Column[] = [
   })),
 ];
 
-export interface Count {
+export interface AgeCount {
   readonly name: string;
   readonly total: number;
   /** One for each column of age. */
@@ -86,7 +86,7 @@ export function newTally(now: number, namesOf: (message: QueuedMessage) => reado
       for (const name of namesOf(message)) count(name, edge < 0 ? edges.length : edge);
     },
     /** All together, then the largest first. */
-    rows(): readonly Count[] {
+    rows(): readonly AgeCount[] {
       const rows = Array.from(counts, ([name, ages]) => countOf(name, ages));
       rows.sort((one, other) => other.total - one.total || (one.name < other.name ? -1 : 1));
       return [countOf("TOTAL", all), ...rows];
@@ -94,17 +94,17 @@ export function newTally(now: number, namesOf: (message: QueuedMessage) => reado
   };
 }
 
-const countOf = (name: string, ages: readonly number[]): Count => ({
+const countOf = (name: string, ages: readonly number[]): AgeCount => ({
   name,
   total: ages.reduce((sum, one) => sum + one, 0),
   ages,
 });
 
-export async function* cells(rows: readonly Count[]): AsyncGenerator<readonly string[]> {
+export async function* cells(rows: readonly AgeCount[]): AsyncGenerator<readonly string[]> {
   for (const { name, total, ages } of rows) yield [name, String(total), ...ages.map(String)];
 }
 
-async function* asJson(rows: readonly Count[], by: By): AsyncGenerator<string> {
+async function* asJson(rows: readonly AgeCount[], by: By): AsyncGenerator<string> {
   for (const { name, total, ages } of rows.slice(1)) {
     const byAge = Object.fromEntries(
       ages.map((count, at) => [edges[at] ?? `${edges[edges.length - 1] ?? ""}+`, count]),

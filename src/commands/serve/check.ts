@@ -12,8 +12,8 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { indexLogins } from "../../passwd/logins.ts";
 import { decodePasswordFile, parsePasswordFile } from "../../passwd/password-file.ts";
 import { requireShortPath } from "../../server/control/server.ts";
-import { asking } from "../../server/delivery/dns/query.ts";
-import { validating } from "../../server/delivery/dns/resolver.ts";
+import { nameServer } from "../../server/delivery/dns/query.ts";
+import { validatingResolver } from "../../server/delivery/dns/resolver.ts";
 import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { readCertificate } from "../../server/submission/certificate.ts";
 import { allOf, daysLeft } from "./certificates.ts";
@@ -131,7 +131,7 @@ async function checkResolver({ delivery }: Config): Promise<string | undefined> 
   const address = delivery["dnssec-resolver"];
   if (address === null) return undefined;
   const name = writeAddress(address);
-  const answer = await validating(asking(address, { timeout: 5000, tries: 1 })).mx(signedZone);
+  const answer = await validatingResolver(nameServer(address, { timeout: 5000, tries: 1 })).mx(signedZone);
   if (answer.kind === "trouble") {
     throw new Failure(
       exitStatus.config,

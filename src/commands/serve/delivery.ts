@@ -11,13 +11,28 @@ import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { asking } from "../../server/delivery/dns/query.ts";
-import { type Resolver, remembering, unsigned, validating } from "../../server/delivery/dns/resolver.ts";
-import type { Routing } from "../../server/delivery/mx.ts";
-import { routed } from "../../server/delivery/routes.ts";
+import { nameServer } from "../../server/delivery/dns/query.ts";
+import {
+  cachingResolver,
+  type Resolver,
+  systemResolver,
+  validatingResolver,
+} from "../../server/delivery/dns/resolver.ts";
+import type { MxSettings } from "../../server/delivery/mx.ts";
+import { routedTransport } from "../../server/delivery/routes.ts";
 import type { SessionPool } from "../../server/delivery/session-pool.ts";
-import { fetchingFrom, openPolicies, type StsPolicies, stsCache } from "../../server/delivery/tls/mta-sts.ts";
-import { type Carrier, folderCarrier, mxCarrier, relayCarrier } from "../../server/delivery/transport.ts";
+import {
+  openStsPolicies,
+  policyFetcher,
+  type StsPolicies,
+  stsCache,
+} from "../../server/delivery/tls/mta-sts.ts";
+import {
+  folderTransport,
+  mxTransport,
+  relayTransport,
+  type Transport,
+} from "../../server/delivery/transport.ts";
 import {
   type Credentials,
   type Source,
@@ -37,9 +52,9 @@ import type { RelaySpool } from "./spool.ts";
 export async function carrierFor(
   { delivery, route, hostname, spool }: Config,
   sessions: SessionPool,
-): Promise<Carrier> {
-  const resolver = remembering(resolverFor(delivery), () => performance.now());
-  const routing: Routing = {
+): Promise<Transport> {
+  const resolver = cachingResolver(resolverFor(delivery), () => performance.now());
+  const routing: MxSettings = {
     resolver,
     hostname,
     port: delivery.port,
@@ -48,7 +63,12 @@ export async function carrierFor(
   };
   const web = { resolver, privateAddresses: routing.privateAddresses, port: delivery["mta-sts-port"] };
   const policies = delivery["mta-sts"]
-    ? await openPolicies(resolver, fetchingFrom(web), stsCache(join(spool.directory, "mta-sts")), Date.now)
+    ? await openStsPolicies(
+        resolver,
+        policyFetcher(web),
+        stsCache(join(spool.directory, "mta-sts")),
+        Date.now,
+      )
     : undefined;
   const means = { routing, policies };
   const tables = [delivery, ...route];
@@ -63,22 +83,22 @@ export async function carrierFor(
   if (standard === undefined) throw new Error("there is always [delivery]");
   const routes = others.map(({ carrier }, index) => ({
     match: { to: route[index]?.to ?? [], from: route[index]?.from ?? [] },
-    carrier,
+    transport: carrier,
   }));
   /** A relay that the configuration knows has its login and its TLS there; another one has none, and "auto". */
-  const redirected = (written: string): Carrier | undefined => {
+  const redirected = (written: string): Transport | undefined => {
     const to = relay.read(written);
     if (to === undefined) return undefined;
     const known = ways.find(({ way }) => way.relay.some((one) => isDeepStrictEqual(one, to)));
     const terms = known?.terms ?? bareTerms(to.kind, { hostname, sessions });
     return carrierBy({ relay: [to], tls: known?.way.tls ?? "auto" }, terms, means);
   };
-  return routed(routes, standard.carrier, redirected, Date.now);
+  return routedTransport(routes, standard.carrier, redirected, Date.now);
 }
 
 /** What all ways share. */
 interface TransportDependencies {
-  readonly routing: Routing;
+  readonly routing: MxSettings;
   readonly policies: StsPolicies | undefined;
 }
 
@@ -86,12 +106,12 @@ function carrierBy(
   { relay: relays, tls }: Pick<RouteSettings, "relay" | "tls">,
   terms: TransportSettings,
   { routing, policies }: TransportDependencies,
-): Carrier {
+): Transport {
   const [first] = relays;
-  if (first?.kind === "file") return folderCarrier(first.directory, Date.now);
-  if (first?.kind === "mx") return mxCarrier(routing, policies, terms, Date.now);
+  if (first?.kind === "file") return folderTransport(first.directory, Date.now);
+  if (first?.kind === "mx") return mxTransport(routing, policies, terms, Date.now);
   const hosts = relays.flatMap((one) => ("host" in one ? [one] : []));
-  return relayCarrier(
+  return relayTransport(
     hosts.map(({ kind, host, port }) => ({
       host,
       port,
@@ -188,10 +208,10 @@ async function sourceOf({ "source-addresses": addresses }: RouteSettings, table:
 /** Where a validating resolver is named, it answers everything: what it proves is of no use beside what it does not. */
 function resolverFor({ nameservers, ...delivery }: Config["delivery"]): Resolver {
   const validator = delivery["dnssec-resolver"];
-  if (validator !== null) return validating(asking(validator));
+  if (validator !== null) return validatingResolver(nameServer(validator));
   const system = new SystemResolver({ timeout: 5000, tries: 3 });
   if (nameservers.length > 0) system.setServers(nameservers.map(writeAddress));
-  return unsigned(system);
+  return systemResolver(system);
 }
 
 async function addressesOf(host: string): Promise<readonly string[]> {

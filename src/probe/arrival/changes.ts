@@ -1,7 +1,7 @@
 /**
  * What was changed in a message on its way, besides what every hop adds: what was sent is compared with what arrived.
  */
-import { bodyOffset, type Field, fieldBody, splitFields } from "../../smtp/header.ts";
+import { bodyOffset, fieldBody, type HeaderField, splitFields } from "../../smtp/header.ts";
 
 export interface MessageChange {
   readonly kind: "field-gone" | "field-changed" | "field-added" | "body-changed";
@@ -40,7 +40,7 @@ const mostAdded = 50;
 const longestName = 80;
 
 /** Bodies of fields by name in lower case. */
-function byName(fields: readonly Field[]): ReadonlyMap<string, ReadonlySet<string>> {
+function byName(fields: readonly HeaderField[]): ReadonlyMap<string, ReadonlySet<string>> {
   const found = new Map<string, Set<string>>();
   for (const field of fields) {
     const name = field.name.toLowerCase();
@@ -50,7 +50,7 @@ function byName(fields: readonly Field[]): ReadonlyMap<string, ReadonlySet<strin
   return found;
 }
 
-function halves(message: Buffer): { readonly fields: readonly Field[]; readonly body: string } {
+function halves(message: Buffer): { readonly fields: readonly HeaderField[]; readonly body: string } {
   const start = bodyOffset(message) ?? message.length;
   let end = message.length;
   while (end > start && (message[end - 1] === 0x0a || message[end - 1] === 0x0d)) end--;

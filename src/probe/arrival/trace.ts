@@ -3,7 +3,7 @@
  * long; a hop that seems to take less than no time, or more than there was, has a wrong clock. Authentication-Results
  * (RFC 8601): what the receiving side found out about SPF, DKIM and DMARC.
  */
-import { type Field, fieldBody, isNamed, splitFields } from "../../smtp/header.ts";
+import { fieldBody, type HeaderField, isNamed, splitFields } from "../../smtp/header.ts";
 
 export interface ReceivedHop {
   /** The host that wrote the field, as it says; "" where it does not. */
@@ -95,7 +95,7 @@ export function findingsOf(header: string, authority?: string): AuthenticationRe
   return Object.fromEntries(found);
 }
 
-function isTheirs(fields: readonly Field[], at: number, authority: string | undefined): boolean {
+function isTheirs(fields: readonly HeaderField[], at: number, authority: string | undefined): boolean {
   const field = fields[at];
   if (field === undefined) return false;
   const named = withoutComments(fieldBody(field)).split(/[;\s]/, 1)[0]?.toLowerCase() ?? "";
@@ -107,7 +107,7 @@ function isTheirs(fields: readonly Field[], at: number, authority: string | unde
 }
 
 /** Whether hosts of the same domain wrote every Received field above it: nobody else has handled it since. */
-function isAboveForeign(fields: readonly Field[], at: number, named: string): boolean {
+function isAboveForeign(fields: readonly HeaderField[], at: number, named: string): boolean {
   return fields
     .slice(0, at)
     .filter((field) => isNamed(field, "Received"))

@@ -19,11 +19,11 @@ export interface MonitoredRoute extends GradedRoute {
   readonly mailboxes: readonly OpenMailbox[];
   readonly submit: (envelope: ProbeEnvelope, message: Buffer) => Promise<SubmissionResult>;
   /** Limits submissions to one server at the same time, as servers let few in. */
-  readonly limit: ConcurrencyLimit;
+  readonly limit: WorkLimit;
 }
 
 /** What all rounds share. */
-export interface RoundDependencies {
+export interface MonitorRoundDependencies {
   readonly key: Uint8Array;
   readonly pending: PendingFolder;
   /** Milliseconds since the epoch. */
@@ -52,7 +52,7 @@ const longest = 10_000;
  */
 export async function runRound(
   route: MonitoredRoute,
-  dependencies: RoundDependencies,
+  dependencies: MonitorRoundDependencies,
   patience: number,
   signal: AbortSignal,
 ): Promise<RoundResult> {
@@ -87,7 +87,7 @@ export async function runRound(
 /** Looks for what is under way on `route`, without sending anything. */
 export async function lookAgain(
   route: MonitoredRoute,
-  dependencies: RoundDependencies,
+  dependencies: MonitorRoundDependencies,
   signal: AbortSignal,
 ): Promise<readonly ProbeResult[]> {
   const awaited = await dependencies.pending.of(route.route);
@@ -111,7 +111,7 @@ function roundOf(ended: readonly ProbeResult[], newest: ProbeResult | undefined)
 
 async function send(
   route: MonitoredRoute,
-  { key, now, random, pending }: RoundDependencies,
+  { key, now, random, pending }: MonitorRoundDependencies,
   signal: AbortSignal,
 ): Promise<PendingProbe | { readonly fate: Fate; readonly at: number }> {
   const { from, to } = route;
@@ -143,7 +143,7 @@ interface SearchResult {
 /** Looks into the mailboxes until all of `awaited` have ended, or it is `until`; at least once. */
 async function search(
   route: MonitoredRoute,
-  dependencies: RoundDependencies,
+  dependencies: MonitorRoundDependencies,
   { watcher, awaited, until }: MailboxSearch,
 ): Promise<SearchResult> {
   const { now, pause } = dependencies;
@@ -187,7 +187,7 @@ interface LookResult {
 /** Those of `waiting` that are not among `messages`; the results of the others go to `ended`. */
 async function stillWaiting(
   route: MonitoredRoute,
-  { key, pending, now }: RoundDependencies,
+  { key, pending, now }: MonitorRoundDependencies,
   waiting: readonly PendingProbe[],
   { messages, ended, absentAt }: LookResult,
 ): Promise<readonly PendingProbe[]> {
@@ -212,7 +212,7 @@ async function stillWaiting(
 /** Gives up what is lost, into `ended`, and returns what is left. */
 async function givenUp(
   route: MonitoredRoute,
-  { pending, now }: RoundDependencies,
+  { pending, now }: MonitorRoundDependencies,
   waiting: readonly PendingProbe[],
   { ended, limit }: { readonly ended: ProbeResult[]; readonly limit: number },
 ): Promise<readonly PendingProbe[]> {
@@ -229,17 +229,17 @@ async function givenUp(
 /** Deletes old probe mail; what cannot be deleted stays until the next round. */
 async function tidy(
   { from, to }: MonitoredRoute,
-  { key, keep, now }: RoundDependencies,
+  { key, keep, now }: MonitorRoundDependencies,
   watcher: MailboxWatcher,
 ): Promise<void> {
   await watcher.tidy(now() - keep, (mark) => readMark(mark, { key, from, to }) !== undefined);
 }
 
 /** Limits how many do their work at the same time; the others wait. */
-export type ConcurrencyLimit = <Value>(work: () => Promise<Value>) => Promise<Value>;
+export type WorkLimit = <Value>(work: () => Promise<Value>) => Promise<Value>;
 
 /** At most `most` at the same time. */
-export function concurrencyLimit(most: number): ConcurrencyLimit {
+export function concurrencyLimit(most: number): WorkLimit {
   const waiting: (() => void)[] = [];
   let free = most;
   return async (work) => {

@@ -3,12 +3,12 @@
 import { type ExitReason, statusOf } from "../exit-status.ts";
 import type { Fate } from "../result.ts";
 import type { ProbeDependencies } from "../transaction/session.ts";
-import { loginBy, runSmtpCheck, type SubmissionServer } from "../transaction/smtp-check.ts";
+import { type CheckedServer, loginBy, runSmtpCheck } from "../transaction/smtp-check.ts";
 import type { RunRecord } from "../transcript/journal.ts";
 import { withoutSecrets } from "../untrusted-text.ts";
 
 /** Where a message is submitted, and with which login. */
-export interface SubmissionAccount extends SubmissionServer {
+export interface SubmissionAccount extends CheckedServer {
   /** Absent: nobody logs in. */
   readonly login?: { readonly user: string; readonly password: string };
 }

@@ -3,14 +3,14 @@
  * which reply was expected; what follows from it is decided by the steps of the transaction.
  */
 import type { Duplex } from "node:stream";
-import { type Heard, openWire, type Wire } from "../../smtp/client/wire.ts";
+import { openWire, type ReceivedReply, type Wire } from "../../smtp/client/wire.ts";
 import { type ExitReason, statusOf } from "../exit-status.ts";
 import type { OutputPlan, StopPoint } from "../plan.ts";
 import type { RecordedPoint, RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
 
 /** How a run ends, and with which status. A step of the transaction that returns one ends the run. */
-export interface Ending {
+export interface RunEnding {
   /**
    * quit: with QUIT. drop: without, and the transcript says so. leave: silently. again: silently, to be tried once more
    * in clear, on another connection.
@@ -19,10 +19,10 @@ export interface Ending {
   readonly status: number;
 }
 
-export const quit = (outcome: ExitReason): Ending => ({ how: "quit", status: statusOf(outcome) });
-export const leave = (outcome: ExitReason): Ending => ({ how: "leave", status: statusOf(outcome) });
-export const drop: Ending = { how: "drop", status: statusOf("ok") };
-export const again: Ending = { how: "again", status: statusOf("tls") };
+export const quit = (outcome: ExitReason): RunEnding => ({ how: "quit", status: statusOf(outcome) });
+export const leave = (outcome: ExitReason): RunEnding => ({ how: "leave", status: statusOf(outcome) });
+export const drop: RunEnding = { how: "drop", status: statusOf("ok") };
+export const again: RunEnding = { how: "again", status: statusOf("tls") };
 
 /** What became of a command. */
 export interface CommandResult {
@@ -31,7 +31,7 @@ export interface CommandResult {
   /** The reply's lines, codes and all; none where there was no reply. */
   readonly lines: readonly string[];
   /** Present where the run ends here whatever the reply: the connection is lost, or was to be dropped. */
-  readonly ending?: Ending;
+  readonly ending?: RunEnding;
 }
 
 /** What is special about a command. */
@@ -54,16 +54,16 @@ export interface Conversation {
   /** Sends `command` and waits for a reply with `code`. */
   ask(stop: StopPoint, command: string, code: string, manner?: CommandOptions): Promise<CommandResult>;
   /** Sends several commands at once, without waiting. */
-  pipeline(stop: StopPoint, commands: readonly string[]): Ending | undefined;
+  pipeline(stop: StopPoint, commands: readonly string[]): RunEnding | undefined;
   /** Sends the octets of a message and what ends it; with `command` (BDAT) in front. */
-  message(stop: StopPoint, octets: Uint8Array, command?: string): Ending | undefined;
+  message(stop: StopPoint, octets: Uint8Array, command?: string): RunEnding | undefined;
   /** Sends octets that are no lines, shown as `shown`. */
   prelude(octets: Uint8Array, shown: string): void;
   hear(stop: RecordedPoint, code: string, manner?: CommandOptions): Promise<CommandResult>;
   /** Gives the stream to `work`, and goes on over the one it returns; undefined means that the connection is lost. */
   wrap(work: (stream: Duplex) => Promise<Duplex | undefined>): Promise<boolean>;
   /** Sends QUIT. Returns an ending where the connection is lost then; after a late reply it waits for none. */
-  quit(): Promise<Ending | undefined>;
+  quit(): Promise<RunEnding | undefined>;
   /** A reply did not come in time: no other is waited for. */
   isLate(): boolean;
   close(): Promise<void>;
@@ -102,11 +102,11 @@ export function openConversation(stream: Duplex, setting: ConversationSettings):
     wire.send(octets);
   }
 
-  const droppedAt = (stop: StopPoint): Ending | undefined =>
+  const droppedAt = (stop: StopPoint): RunEnding | undefined =>
     setting.dropAfterSend === stop ? drop : undefined;
 
   function judge(
-    heard: Heard,
+    heard: ReceivedReply,
     code: string,
     { also = code, readAs = (line) => line }: CommandOptions,
   ): CommandResult {
@@ -138,7 +138,7 @@ export function openConversation(stream: Duplex, setting: ConversationSettings):
     manner: CommandOptions = {},
   ): Promise<CommandResult> {
     const begun = clock();
-    const heard = await wire.hear(timeout);
+    const heard = await wire.readReply(timeout);
     const took = clock() - begun;
     if (output.timeLapse !== undefined && heard.kind !== "gone") {
       const seconds = took / 1000;

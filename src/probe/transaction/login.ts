@@ -4,7 +4,7 @@ import type { SaslMechanism } from "../../smtp/sasl/mechanism.ts";
 import { type MechanismRow, mechanismNamed, mechanismRows } from "../mechanisms.ts";
 import type { AuthPlan } from "../plan.ts";
 import { explainLogin, explainRefusal } from "../transcript/explain.ts";
-import { type CommandOptions, type Ending, quit } from "./conversation.ts";
+import { type CommandOptions, quit, type RunEnding } from "./conversation.ts";
 import type { ProbeSession } from "./session.ts";
 
 /** A mechanism under the name that the server offers. */
@@ -14,7 +14,7 @@ interface MechanismCandidate {
 }
 
 /** Logs in where the plan has it. */
-export async function logIn(session: ProbeSession): Promise<Ending | undefined> {
+export async function logIn(session: ProbeSession): Promise<RunEnding | undefined> {
   const { transcript, offers } = session;
   const { auth } = session.plan;
   if (auth === undefined) return undefined;
@@ -85,7 +85,7 @@ async function attempt(
   session: ProbeSession,
   auth: AuthPlan,
   { name, mechanism }: MechanismCandidate,
-): Promise<Ending | "in" | "refused"> {
+): Promise<RunEnding | "in" | "refused"> {
   const { conversation, transcript } = session;
   const binding = bindingOf(session);
   const exchange = mechanism.begin({

@@ -6,7 +6,7 @@ import type { ProbeDependencies } from "./session.ts";
 import { run } from "./transaction.ts";
 
 /** A submission server, and how to connect to it. */
-export interface SubmissionServer {
+export interface CheckedServer {
   readonly host: string;
   readonly port: number;
   readonly implicitTls: boolean;
@@ -28,7 +28,7 @@ export interface SmtpCheck {
 
 /** Runs it. The exit status is one of exit-status.ts. */
 export async function runSmtpCheck(
-  { host, port, implicitTls, ca, helo, timeout }: SubmissionServer,
+  { host, port, implicitTls, ca, helo, timeout }: CheckedServer,
   { protocol, tls, auth, data }: SmtpCheck,
   dependencies: ProbeDependencies,
 ): Promise<{ readonly recorded: RunRecord; readonly status: number }> {
@@ -114,7 +114,7 @@ export type LoginAnswer =
  * many wrong passwords", tells nothing about the password.
  */
 export async function checkLogin(
-  server: SubmissionServer,
+  server: CheckedServer,
   user: string,
   password: string,
   dependencies: ProbeDependencies,

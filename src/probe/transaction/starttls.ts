@@ -3,11 +3,11 @@ import { isIP } from "node:net";
 import type { TlsPlan } from "../plan.ts";
 import { certificatePem, describeCertificate, openTls, type TlsFacts } from "../tls.ts";
 import { explainDane, explainTls } from "../transcript/explain.ts";
-import { again, type Ending, leave, quit } from "./conversation.ts";
+import { again, leave, quit, type RunEnding } from "./conversation.ts";
 import type { ProbeSession } from "./session.ts";
 
 /** STARTTLS, where the plan has it. */
-export async function startTls(session: ProbeSession): Promise<Ending | undefined> {
+export async function startTls(session: ProbeSession): Promise<RunEnding | undefined> {
   const { transcript, conversation, offers } = session;
   const { tls } = session.plan;
   if (tls === undefined) return undefined;
@@ -37,8 +37,8 @@ export async function startTls(session: ProbeSession): Promise<Ending | undefine
 export async function secure(
   session: ProbeSession,
   tls: TlsPlan,
-  failed: Ending,
-): Promise<Ending | undefined> {
+  failed: RunEnding,
+): Promise<RunEnding | undefined> {
   const { transcript, conversation, dependencies, plan, host } = session;
   const peer = { trusted: tls.ca ?? dependencies.systemCa(), ...(host === undefined ? {} : { host }) };
   let facts: TlsFacts | undefined;
@@ -129,7 +129,7 @@ function keepCertificates(
   { transcript, dependencies }: ProbeSession,
   { peer }: TlsFacts,
   tls: TlsPlan,
-): Ending | undefined {
+): RunEnding | undefined {
   const wanted = [
     [tls.saveCertificate, peer.slice(0, 1)],
     [tls.saveChain, peer],

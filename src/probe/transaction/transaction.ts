@@ -6,7 +6,7 @@ import type { ProbePlan, StopPoint } from "../plan.ts";
 import { explainOffers, explainRefusal } from "../transcript/explain.ts";
 import type { RunJournal } from "../transcript/journal.ts";
 import type { Transcript } from "../transcript/transcript.ts";
-import { drop, type Ending, leave, openConversation, quit } from "./conversation.ts";
+import { drop, leave, openConversation, quit, type RunEnding } from "./conversation.ts";
 import { dial, type ProbeConnection } from "./dial.ts";
 import { logIn } from "./login.ts";
 import type { ProbeDependencies, ProbeSession } from "./session.ts";
@@ -38,7 +38,7 @@ async function runConnection(
   plan: ProbePlan,
   connection: ProbeConnection,
   shared: SharedBySessions,
-): Promise<Ending> {
+): Promise<RunEnding> {
   const { protocol } = plan;
   const conversation = openConversation(connection.stream, {
     output: plan.output,
@@ -65,11 +65,11 @@ async function runConnection(
 
 type TransactionStep = readonly [
   stop: StopPoint,
-  act: (session: ProbeSession) => Promise<Ending | undefined>,
+  act: (session: ProbeSession) => Promise<RunEnding | undefined>,
 ];
 
 /** The steps of a session in their order, each followed by its stop point. */
-async function takeSteps(session: ProbeSession): Promise<Ending | undefined> {
+async function takeSteps(session: ProbeSession): Promise<RunEnding | undefined> {
   const { plan } = session;
   const isAtOnce = plan.tls?.kind === "on-connect";
   const disguise: readonly TransactionStep[] = [
@@ -103,12 +103,12 @@ async function helloWhereDue(
   session: ProbeSession,
   stop: StopPoint,
   outcome: ExitReason,
-): Promise<Ending | undefined> {
+): Promise<RunEnding | undefined> {
   return session.isHelloDue ? sayHello(session, stop, outcome) : undefined;
 }
 
 /** Sends the raw lines for this point; returns an ending where the run stops here. */
-async function afterStop(session: ProbeSession, stop: StopPoint): Promise<Ending | undefined> {
+async function afterStop(session: ProbeSession, stop: StopPoint): Promise<RunEnding | undefined> {
   const { rawLines, quitAfter, dropAfter, dropAfterSend } = session.plan.protocol;
   for (const { line } of rawLines.filter(({ after }) => after === stop)) {
     const octets = Buffer.from(`${line}\r\n`, "latin1");
@@ -126,7 +126,10 @@ async function afterStop(session: ProbeSession, stop: StopPoint): Promise<Ending
   return isHere && stop !== "PROXY" ? quit("ok") : undefined;
 }
 
-async function sendProxyHeader({ plan: { proxy }, conversation }: ProbeSession): Promise<Ending | undefined> {
+async function sendProxyHeader({
+  plan: { proxy },
+  conversation,
+}: ProbeSession): Promise<RunEnding | undefined> {
   if (proxy === undefined) return undefined;
   const octets = Buffer.from(proxy.octets);
   const shown = proxy.version === 1 ? octets.toString("latin1") : octets.toString("base64");
@@ -134,12 +137,16 @@ async function sendProxyHeader({ plan: { proxy }, conversation }: ProbeSession):
   return undefined;
 }
 
-async function secureAtOnce(session: ProbeSession): Promise<Ending | undefined> {
+async function secureAtOnce(session: ProbeSession): Promise<RunEnding | undefined> {
   const { tls } = session.plan;
   return tls === undefined ? undefined : secure(session, tls, leave("tls"));
 }
 
-async function hearGreeting({ conversation, plan, transcript }: ProbeSession): Promise<Ending | undefined> {
+async function hearGreeting({
+  conversation,
+  plan,
+  transcript,
+}: ProbeSession): Promise<RunEnding | undefined> {
   if (plan.protocol.dropAfterSend === "CONNECT") return drop;
   const greeting = await conversation.hear("CONNECT", "220");
   if (greeting.ok) return undefined;
@@ -148,7 +155,7 @@ async function hearGreeting({ conversation, plan, transcript }: ProbeSession): P
 }
 
 /** Ends the session. Returns the ending that counts: a connection lost after an error leaves the error's status. */
-async function end(session: ProbeSession, ending: Ending, { peer }: ProbeConnection): Promise<Ending> {
+async function end(session: ProbeSession, ending: RunEnding, { peer }: ProbeConnection): Promise<RunEnding> {
   const { conversation, transcript } = session;
   switch (ending.how) {
     case "drop":
@@ -175,7 +182,7 @@ async function sayHello(
   session: ProbeSession,
   stop: StopPoint,
   outcome: ExitReason,
-): Promise<Ending | undefined> {
+): Promise<RunEnding | undefined> {
   const { core, helo } = session.plan.protocol;
   session.isHelloDue = false;
   const verb = ({ smtp: "HELO", esmtp: "EHLO", lmtp: "LHLO" } as const)[core];
@@ -196,7 +203,7 @@ async function sayHello(
  * XCLIENT (Postfix' XCLIENT_README), where the plan has it: it tells a server that trusts us who the client is. A
  * server that accepts it begins a new session, which needs a new EHLO.
  */
-async function sendXclient(session: ProbeSession): Promise<Ending | undefined> {
+async function sendXclient(session: ProbeSession): Promise<RunEnding | undefined> {
   const { conversation, transcript, offers } = session;
   const { xclient } = session.plan;
   if (xclient === undefined) return undefined;

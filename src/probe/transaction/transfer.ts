@@ -2,14 +2,14 @@
 
 import type { MessageData, StopPoint } from "../plan.ts";
 import { explainRefusal } from "../transcript/explain.ts";
-import { type CommandResult, type Ending, quit } from "./conversation.ts";
+import { type CommandResult, quit, type RunEnding } from "./conversation.ts";
 import type { ProbeSession } from "./session.ts";
 
 /** Called after a stop point; undefined where the run goes on. */
-export type AfterStop = (stop: StopPoint) => Promise<Ending | undefined>;
+export type AfterStop = (stop: StopPoint) => Promise<RunEnding | undefined>;
 
 /** One message, from MAIL to the last reply about it. */
-export async function transfer(session: ProbeSession, afterStop: AfterStop): Promise<Ending | undefined> {
+export async function transfer(session: ProbeSession, afterStop: AfterStop): Promise<RunEnding | undefined> {
   const { plan, transcript, offers } = session;
   if (plan.protocol.prdr && !offers.has("PRDR")) {
     transcript.error("Host did not advertise PRDR support");
@@ -42,7 +42,7 @@ const rcptLines = ({ plan: { protocol } }: ProbeSession): readonly string[] =>
   protocol.to.map((to) => [`RCPT TO:<${to}>`, ...protocol.rcptParameters].join(" "));
 
 /** How many recipients were accepted, or how the run ends. */
-async function oneByOne(session: ProbeSession, afterStop: AfterStop): Promise<Ending | number> {
+async function oneByOne(session: ProbeSession, afterStop: AfterStop): Promise<RunEnding | number> {
   const { conversation, plan } = session;
   const mail = await conversation.ask("MAIL", mailLine(session), "250");
   if (!mail.ok) return refused(session, mail, quit("mail"));
@@ -64,7 +64,7 @@ async function oneByOne(session: ProbeSession, afterStop: AfterStop): Promise<En
 }
 
 /** RFC 2920: all commands at once up to where the run may stop, then all the replies. */
-async function pipelined(session: ProbeSession, afterStop: AfterStop): Promise<Ending | number> {
+async function pipelined(session: ProbeSession, afterStop: AfterStop): Promise<RunEnding | number> {
   const { conversation, plan } = session;
   const { quitAfter, dropAfter, chunk } = plan.protocol;
   const stopsAt = (stop: StopPoint): boolean => quitAfter === stop || dropAfter === stop;
@@ -107,7 +107,7 @@ async function byData(
   { octets, fixup }: MessageData,
   accepted: number,
   afterStop: AfterStop,
-): Promise<Ending | undefined> {
+): Promise<RunEnding | undefined> {
   const ending = await afterStop("DATA");
   if (ending !== undefined) return ending;
   const whole = fixup ? Buffer.concat([octets, Buffer.from(".\r\n")]) : octets;
@@ -120,7 +120,7 @@ async function byChunks(
   { octets, fixup }: MessageData,
   size: number,
   accepted: number,
-): Promise<Ending | undefined> {
+): Promise<RunEnding | undefined> {
   const stuffed = Buffer.from(octets).toString("latin1");
   const whole = Buffer.from(fixup ? stuffed.replace(/(^|\r\n)\.\./g, "$1.") : stuffed, "latin1");
   for (let from = 0; ; from += size) {
@@ -136,7 +136,7 @@ async function byChunks(
 }
 
 /** The replies to the message: one, or one for each recipient (RFC 2033 section 4.2, PRDR). */
-async function verdicts(session: ProbeSession, accepted: number): Promise<Ending | undefined> {
+async function verdicts(session: ProbeSession, accepted: number): Promise<RunEnding | undefined> {
   const { conversation, plan } = session;
   if (plan.protocol.core === "lmtp") {
     const answers = await forEach(session, accepted);
@@ -170,7 +170,7 @@ async function forEach(
   return answers;
 }
 
-function refused({ transcript }: ProbeSession, answer: CommandResult, otherwise: Ending): Ending {
+function refused({ transcript }: ProbeSession, answer: CommandResult, otherwise: RunEnding): RunEnding {
   if (answer.ending === undefined) explainRefusal(transcript, answer.lines);
   return answer.ending ?? otherwise;
 }

@@ -8,7 +8,7 @@ import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
 import { isDamaged, type Spool, type SpoolReader } from "../spool/spool.ts";
-import { type Field, is, Mismatch, record } from "../spool/strict-json.ts";
+import { is, type JsonField, Mismatch, record } from "../spool/strict-json.ts";
 import type { FrozenLogin } from "./protocol.ts";
 
 export interface FrozenLogins {
@@ -21,7 +21,7 @@ export interface FrozenLogins {
   thaw(login: string): Promise<boolean>;
 }
 
-const text: Field<string> = is("a text", (found) => typeof found === "string");
+const text: JsonField<string> = is("a text", (found) => typeof found === "string");
 const line = record<FrozenLogin>({
   login: text,
   at: is("milliseconds since 1970", (found): found is number => Number.isSafeInteger(found)),

@@ -6,9 +6,9 @@ import type { Envelope } from "../spool/envelope.ts";
 import { isQueueId } from "../spool/queue-id.ts";
 import type { History } from "../spool/spool.ts";
 import {
-  type Field,
   fieldsOf,
   is,
+  type JsonField,
   list,
   listOfSome,
   Mismatch,
@@ -233,28 +233,28 @@ export type ControlApi = <Given extends ControlRequest>(order: Given) => AsyncIt
 /** The part that changes nothing. */
 export type QueryApi = <Given extends QueryRequest>(order: Given) => AsyncIterable<AnswerTo<Given>>;
 
-const text: Field<string> = is("a text", (found) => typeof found === "string");
+const text: JsonField<string> = is("a text", (found) => typeof found === "string");
 /** For a line of the log and for a reply. */
-const oneLine: Field<string> = is(
+const oneLine: JsonField<string> = is(
   "one line of 400 characters at most",
   (found): found is string => typeof found === "string" && /^\P{Cc}{0,400}$/u.test(found),
 );
-const trueOrFalse: Field<boolean> = is("true or false", (found) => typeof found === "boolean");
-const time: Field<number> = is(
+const trueOrFalse: JsonField<boolean> = is("true or false", (found) => typeof found === "boolean");
+const time: JsonField<number> = is(
   "milliseconds",
   (found): found is number => Number.isSafeInteger(found) && Number(found) >= 0,
 );
-const queueId: Field<string> = is(
+const queueId: JsonField<string> = is(
   "a queue ID",
   (found): found is string => typeof found === "string" && isQueueId(found),
 );
 
-const shortText: Field<string> = is(
+const shortText: JsonField<string> = is(
   "a name of 64 characters at most",
   (found): found is string => typeof found === "string" && found.length <= 64,
 );
 
-export const operator: Field<Operator> = record<Operator>({
+export const operator: JsonField<Operator> = record<Operator>({
   name: shortText,
   uid: is("a number", (found): found is number => Number.isSafeInteger(found)),
   sudoUser: optional(shortText),
@@ -270,23 +270,24 @@ const filter = record<MessageFilter>({
   error: optional(text),
 });
 
-const requestFields: { readonly [Name in ControlVerb]: Field<Extract<ControlRequest, { verb: Name }>> } = {
-  list: record<ListRequest>({ verb: oneOf("list"), ids: optional(list(queueId)), filter }),
-  read: record<ReadRequest>({ verb: oneOf("read"), id: queueId, body: trueOrFalse }),
-  act: record<ActionRequest>({
-    verb: oneOf("act"),
-    action: oneOf(...actionNames),
-    ids: listOfSome(queueId),
-    reason: oneLine,
-    relay: oneLine,
-    by: operator,
-  }),
-  freeze: record<FreezeRequest>({ verb: oneOf("freeze"), login: oneLine, reason: oneLine, by: operator }),
-  thaw: record<ThawRequest>({ verb: oneOf("thaw"), login: oneLine, by: operator }),
-  frozen: record<FrozenLoginsRequest>({ verb: oneOf("frozen") }),
-  active: record<ActiveRequest>({ verb: oneOf("active") }),
-  verify: record<VerifyRequest>({ verb: oneOf("verify"), repair: trueOrFalse, by: operator }),
-};
+const requestFields: { readonly [Name in ControlVerb]: JsonField<Extract<ControlRequest, { verb: Name }>> } =
+  {
+    list: record<ListRequest>({ verb: oneOf("list"), ids: optional(list(queueId)), filter }),
+    read: record<ReadRequest>({ verb: oneOf("read"), id: queueId, body: trueOrFalse }),
+    act: record<ActionRequest>({
+      verb: oneOf("act"),
+      action: oneOf(...actionNames),
+      ids: listOfSome(queueId),
+      reason: oneLine,
+      relay: oneLine,
+      by: operator,
+    }),
+    freeze: record<FreezeRequest>({ verb: oneOf("freeze"), login: oneLine, reason: oneLine, by: operator }),
+    thaw: record<ThawRequest>({ verb: oneOf("thaw"), login: oneLine, by: operator }),
+    frozen: record<FrozenLoginsRequest>({ verb: oneOf("frozen") }),
+    active: record<ActiveRequest>({ verb: oneOf("active") }),
+    verify: record<VerifyRequest>({ verb: oneOf("verify"), repair: trueOrFalse, by: operator }),
+  };
 
 /** The request in `json`, or one line about what is wrong with it. */
 export function parseRequest(json: string): ControlRequest | { readonly wrong: string } {

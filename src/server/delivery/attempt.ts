@@ -1,68 +1,68 @@
 /**
- * One message to one destination: its hosts in order until one answers, then a transaction, or several where
- * the recipients are many. A recipient without an outcome was not tried, because `signal` came first.
+ * One message to one destination: tries its hosts in order until one answers, then runs a transaction, or several if
+ * there are many recipients. A recipient without an outcome was not tried, because `signal` was raised first.
  */
 
 import { domainOf } from "../../smtp/address.ts";
 import { isPermanent, isPositive, type Reply, reply } from "../../smtp/reply.ts";
 import type { LastReply, Recipient } from "../spool/envelope.ts";
-import { type OutgoingMessage, planFor, type RecipientOutcome } from "./message/outgoing-message.ts";
+import { type OutgoingMessage, planTransaction, type RecipientOutcome } from "./message/outgoing-message.ts";
 import { type NextHop, peer, peerWithPort } from "./next-hop.ts";
 import { newSession, sessionKey } from "./session.ts";
-import { isReset, type Session } from "./session-pool.ts";
-import { type TellPace, tellNobody, transact } from "./transaction.ts";
+import { type DeliverySession, isReset } from "./session-pool.ts";
+import { type ReportActivity, reportNothing, transact } from "./transaction.ts";
 import type { TransportSettings } from "./transport-settings.ts";
 
-/** RFC 5321 section 4.5.3.1.8: what every server must take at a time. */
+/** RFC 5321 section 4.5.3.1.8: every server must accept as many in one transaction. */
 const mostRecipients = 100;
 
-/** Ends a session; of the recipients that are left nobody hears it, for `signal` came first. */
+/** Ends a session. It becomes no recipient's reply, because `signal` was raised first. */
 const outOfTime = reply(451, "4.4.2", "out of time");
 
-/** What one host had to say. */
-interface Visit {
+/** The result of one host. */
+interface HostOutcome {
   readonly outcomes: readonly RecipientOutcome[];
-  /** Recipients that it said nothing about: another host may. */
+  /** Recipients it gave no reply for: another host may be tried. */
   readonly left: readonly Recipient[];
-  /** Why there is nothing more to be had from it, as a temporary reply. */
+  /** Why it takes no further transaction, as a temporary reply. */
   readonly end?: Reply;
 }
 
-/** What does not change while the hosts do. */
-interface Journey {
-  readonly terms: TransportSettings;
+/** The same for all hosts of an attempt. */
+interface AttemptContext {
+  readonly settings: TransportSettings;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly signal: AbortSignal;
-  readonly tell: TellPace;
+  readonly report: ReportActivity;
 }
 
-/** Delivers `letter` by way of the first of `hops` that talks with us. */
+/** Delivers `message` through the first of `hops` that accepts a session. */
 export async function attempt(
-  letter: OutgoingMessage,
+  message: OutgoingMessage,
   hops: readonly NextHop[],
-  terms: TransportSettings,
+  settings: TransportSettings,
   now: () => number,
   signal: AbortSignal,
-  tell: TellPace = tellNobody,
+  report: ReportActivity = reportNothing,
 ): Promise<readonly RecipientOutcome[]> {
-  const journey = { terms, now, signal, tell };
+  const context = { settings, now, signal, report };
   const outcomes: RecipientOutcome[] = [];
-  let left = letter.recipients;
+  let left = message.recipients;
   let end: Reply | undefined;
   for (const hop of hops) {
     if (left.length === 0 || signal.aborted) break;
-    const visited = await visit(hop, { ...letter, recipients: left }, journey);
-    outcomes.push(...visited.outcomes);
-    left = visited.left;
-    // Who cannot be reached now may come back: what others lack for good is no verdict before that.
-    if (visited.end && !(end && isPermanent(visited.end))) end = visited.end;
+    const outcome = await tryHost(hop, { ...message, recipients: left }, context);
+    outcomes.push(...outcome.outcomes);
+    left = outcome.left;
+    // A host that is unreachable now may come back, so another host's permanent failure does not decide.
+    if (outcome.end && !(end && isPermanent(outcome.end))) end = outcome.end;
   }
   if (signal.aborted || end === undefined) return outcomes;
   return [...outcomes, ...unreached(left, end, now())];
 }
 
-/** The same reply of our own for all `recipients`: nobody was asked. `at` in milliseconds since the epoch. */
+/** The same reply of our own for all `recipients`: no host was asked. `at` is in milliseconds since the epoch. */
 export function unreached(
   recipients: readonly Recipient[],
   reason: Reply,
@@ -72,58 +72,63 @@ export function unreached(
   return recipients.map((recipient) => ({ recipient, reply, transmitting: 0 }));
 }
 
-async function visit(hop: NextHop, letter: OutgoingMessage, journey: Journey): Promise<Visit> {
-  const { terms, signal, tell } = journey;
+async function tryHost(
+  hop: NextHop,
+  message: OutgoingMessage,
+  context: AttemptContext,
+): Promise<HostOutcome> {
+  const { settings, signal, report } = context;
   const outcomes: RecipientOutcome[] = [];
-  let left = letter.recipients;
-  for (let fresh = false; left.length > 0 && !signal.aborted; ) {
-    tell("talks");
-    const kept = fresh ? undefined : await terms.sessions?.take(sessionKey(hop, terms), signal);
-    const session = kept ?? (await newSession(hop, terms, signal));
-    tell("works");
+  let left = message.recipients;
+  for (let needsNew = false; left.length > 0 && !signal.aborted; ) {
+    report("talks");
+    const idle = needsNew ? undefined : await settings.sessions?.take(sessionKey(hop, settings), signal);
+    const session = idle ?? (await newSession(hop, settings, signal));
+    report("works");
     if ("reply" in session) return { outcomes, left, end: session.reply };
-    const sat = await sit(session, hop, { ...letter, recipients: left }, journey);
-    outcomes.push(...sat.outcomes);
-    left = sat.left;
-    if (sat.end === undefined && terms.sessions) terms.sessions.keep(sessionKey(hop, terms), session);
-    else if (sat.end === undefined) session.connection.quit();
+    const outcome = await runTransactions(session, hop, { ...message, recipients: left }, context);
+    outcomes.push(...outcome.outcomes);
+    left = outcome.left;
+    if (outcome.end === undefined && settings.sessions)
+      settings.sessions.keep(sessionKey(hop, settings), session);
+    else if (outcome.end === undefined) session.connection.quit();
     else session.connection.close();
-    // An old session that ends without a word about the message says nothing of the host: a new one is asked.
-    if (sat.end !== undefined && !session.kept) return { outcomes, left, end: sat.end };
-    fresh = sat.end !== undefined;
+    // A reused session that breaks says nothing about the host, so a new one is tried.
+    if (outcome.end !== undefined && !session.reused) return { outcomes, left, end: outcome.end };
+    needsNew = outcome.end !== undefined;
   }
   return { outcomes, left };
 }
 
-/** As many transactions of one session as it takes, and lets. */
-async function sit(
-  session: Session,
+/** Runs as many transactions in one session as the recipients need and the host allows. */
+async function runTransactions(
+  session: DeliverySession,
   hop: NextHop,
-  letter: OutgoingMessage,
-  journey: Journey,
-): Promise<Visit> {
+  message: OutgoingMessage,
+  context: AttemptContext,
+): Promise<HostOutcome> {
   const { connection } = session;
-  const ready = journey.now();
+  const ready = context.now();
   const outcomes: RecipientOutcome[] = [];
   let most = Math.min(mostRecipients, connection.limits.recipients);
-  let left = letter.recipients;
+  let left = message.recipients;
   let end: Reply | undefined;
-  while (left.length > 0 && end === undefined && !journey.signal.aborted) {
+  while (left.length > 0 && end === undefined && !context.signal.aborted) {
     if (session.uses > 0 && session.uses >= connection.limits.mails) break;
-    const some = { ...letter, recipients: firstOf(left, most, connection.limits.domains) };
+    const some = { ...message, recipients: recipientsWithin(left, most, connection.limits.domains) };
     session.uses += 1;
-    const exchange = await converse(session, hop, some, journey, ready);
-    const { settled, crowdedOut, taken } = sortOut(exchange.outcomes);
+    const transaction = await transactOnce(session, hop, some, context, ready);
+    const { settled, crowdedOut, taken } = withoutCrowdedOut(transaction.outcomes);
     outcomes.push(...settled);
-    left = [...crowdedOut, ...exchange.left, ...left.slice(some.recipients.length)];
+    left = [...crowdedOut, ...transaction.left, ...left.slice(some.recipients.length)];
     if (crowdedOut.length > 0) most = taken;
-    end = exchange.end;
+    end = transaction.end;
     session.clean = settled.some(({ reply }) => reply.command === "end of DATA" && isPositive(reply));
     if (
       left.length > 0 &&
       end === undefined &&
       !session.clean &&
-      !(await isReset(connection, journey.signal))
+      !(await isReset(connection, context.signal))
     ) {
       end = reply(451, "4.4.2", `lost connection with ${peer(hop)} between two transactions`);
     }
@@ -131,8 +136,12 @@ async function sit(
   return { outcomes, left, ...(end && { end }) };
 }
 
-/** The first `most` of `recipients`, or fewer, in no more than so many `domains`. */
-function firstOf(recipients: readonly Recipient[], most: number, domains: number): readonly Recipient[] {
+/** The first `most` of `recipients`, or fewer, so that they have at most so many `domains`. */
+function recipientsWithin(
+  recipients: readonly Recipient[],
+  most: number,
+  domains: number,
+): readonly Recipient[] {
   const seen = new Set<string>();
   const over = recipients.slice(0, most).findIndex(({ address }) => {
     seen.add(domainOf(address).toLowerCase());
@@ -142,10 +151,10 @@ function firstOf(recipients: readonly Recipient[], most: number, domains: number
 }
 
 /**
- * RFC 5321 section 4.5.3.1.10: who is refused with 452 only because others are in the same transaction goes into
- * another one at once.
+ * RFC 5321 section 4.5.3.1.10: recipients refused with 452 only because the transaction has too many go into another
+ * one at once.
  */
-function sortOut(outcomes: readonly RecipientOutcome[]): {
+function withoutCrowdedOut(outcomes: readonly RecipientOutcome[]): {
   readonly settled: readonly RecipientOutcome[];
   readonly crowdedOut: readonly Recipient[];
   readonly taken: number;
@@ -160,34 +169,34 @@ function sortOut(outcomes: readonly RecipientOutcome[]): {
   };
 }
 
-/** One transaction with its outcomes. An `end` says that it was the last. */
-async function converse(
-  { connection, uses }: Session,
+/** Runs one transaction. `end` is set if it must be the session's last. */
+async function transactOnce(
+  { connection, uses }: DeliverySession,
   hop: NextHop,
-  letter: OutgoingMessage,
-  { terms, now, signal, tell }: Journey,
+  message: OutgoingMessage,
+  { settings, now, signal, report }: AttemptContext,
   ready: number,
-): Promise<Visit> {
-  const plan = await planFor(letter, connection, peer(hop), signal);
-  if (plan === undefined) return { outcomes: [], left: letter.recipients, end: outOfTime };
-  const { commands, carried, refused, message: form } = plan;
+): Promise<HostOutcome> {
+  const plan = await planTransaction(message, connection, peer(hop), signal);
+  if (plan === undefined) return { outcomes: [], left: message.recipients, end: outOfTime };
+  const { commands, carried, refused, encoded } = plan;
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
   if (carried.length === 0) return { outcomes: own, left: [] };
-  const message = { body: form.body(), size: form.size };
-  const { said, elsewhere, end } = await transact(connection, hop, commands, message, {
+  const body = { body: encoded.body(), size: encoded.size };
+  const { replies, tryElsewhere, end } = await transact(connection, hop, commands, body, {
     signal,
-    timeouts: terms.timeouts,
-    tell,
+    timeouts: settings.timeouts,
+    report,
   });
   const at = now();
-  const here = terms.protocol === "lmtp" ? "delivered" : "relayed";
+  const here = settings.protocol === "lmtp" ? "delivered" : "relayed";
   const taken = connection.offers("DSN") ? "onward" : here;
   const outcomes: RecipientOutcome[] = [...own];
   const left: Recipient[] = [];
   for (const [number, recipient] of carried.entries()) {
-    const { reply, command } = said[number] ?? { reply: end, command: "" };
-    if (command === "" && elsewhere) left.push(recipient);
-    if (reply === undefined || (command === "" && (elsewhere || signal.aborted))) continue;
+    const { reply, command } = replies[number] ?? { reply: end, command: "" };
+    if (command === "" && tryElsewhere) left.push(recipient);
+    if (reply === undefined || (command === "" && (tryElsewhere || signal.aborted))) continue;
     const last: LastReply = { ...reply, relay: command === "" ? "none" : peerWithPort(hop), command, at };
     outcomes.push({
       recipient,

@@ -11,7 +11,7 @@ import { answerTo, type DnsAnswer, type MailExchanger, type Resolver } from "./d
 import type { NextHop } from "./next-hop.ts";
 import { danePolicy } from "./tls/dane.ts";
 
-export interface Routing {
+export interface MxSettings {
   readonly resolver: Resolver;
   /** Our own name: mail is never sent to ourselves. */
   readonly hostname: string;
@@ -27,10 +27,10 @@ const mostHosts = 10;
 const mostHops = 20;
 
 /** The hops for `domain` as it stands in a forward-path: a name, U-labels allowed, or an address literal. */
-export async function routeByMx(domain: string, routing: Routing): Promise<readonly NextHop[] | Reply> {
+export async function hopsByMx(domain: string, routing: MxSettings): Promise<readonly NextHop[] | Reply> {
   const literal = addressLiteral(domain);
   if (literal !== undefined)
-    return usable([{ host: literal, address: literal, port: routing.port }], domain, routing);
+    return reachable([{ host: literal, address: literal, port: routing.port }], domain, routing);
   const name = asciiDomain(domain);
   if (name === undefined || !isHostName(name))
     return reply(550, "5.1.2", `${domain} is no domain that mail can go to`);
@@ -45,7 +45,7 @@ export async function routeByMx(domain: string, routing: Routing): Promise<reado
 }
 
 /** Where the hosts come from. */
-interface Origin {
+interface MxOrigin {
   /** As it stands in the forward-path. */
   readonly domain: string;
   /** In A-labels, and what its CNAME leads to. */
@@ -57,7 +57,7 @@ interface Origin {
 function exchangers(
   domain: string,
   answer: DnsAnswer<MailExchanger>,
-  { hostname, random }: Routing,
+  { hostname, random }: MxSettings,
 ): readonly string[] | Reply {
   // RFC 5321 section 5.1: a domain without MX records is its own exchanger.
   const listed = answer.kind === "found" ? answer.values : [{ exchange: domain, priority: 0 }];
@@ -84,13 +84,13 @@ function exchangers(
 
 async function addressesOf(
   hosts: readonly string[],
-  origin: Origin,
-  routing: Routing,
+  origin: MxOrigin,
+  routing: MxSettings,
 ): Promise<readonly NextHop[] | Reply> {
   const { domain } = origin;
   const found = await Promise.all(hosts.map((host) => addressesOfHost(host, origin, routing)));
   const hops = found.flatMap((one) => one.hops);
-  if (hops.length > 0) return usable(hops, domain, routing);
+  if (hops.length > 0) return reachable(hops, domain, routing);
   const trouble = found.find((one) => one.trouble !== undefined)?.trouble;
   return trouble ?? reply(550, "5.4.4", `no mail server of ${domain} has an address`);
 }
@@ -98,8 +98,8 @@ async function addressesOf(
 /** The hops of one host; none and perhaps a temporary reply where it cannot be used now. */
 async function addressesOfHost(
   host: string,
-  { domain, names, authentic }: Origin,
-  { resolver, port, random }: Routing,
+  { domain, names, authentic }: MxOrigin,
+  { resolver, port, random }: MxSettings,
 ): Promise<{ readonly hops: readonly NextHop[]; readonly trouble?: Reply }> {
   const answers = await Promise.all([resolver.ipv6(host), resolver.ipv4(host)]);
   const families = answers.map((answer) => (answer.kind === "found" ? shuffled(answer.values, random) : []));
@@ -126,10 +126,10 @@ function alternating<Item>(lists: readonly (readonly Item[])[]): readonly Item[]
  * What is left when loopback and private addresses are not allowed. Where nothing is, the domain has said for
  * good that it takes no mail from outside: MX records to 127.0.0.1 were the custom before RFC 7505.
  */
-function usable(
+function reachable(
   hops: readonly NextHop[],
   domain: string,
-  { privateAddresses }: Routing,
+  { privateAddresses }: MxSettings,
 ): readonly NextHop[] | Reply {
   const left = hops.filter(({ address }) => privateAddresses || isPublic(address)).slice(0, mostHops);
   return left.length > 0
@@ -138,7 +138,7 @@ function usable(
 }
 
 /** The addresses of a relay that the operator named, whatever they are. `lookup` rejects as node:dns does. */
-export async function routeToHost(
+export async function hopsOfRelay(
   host: string,
   port: number,
   lookup: (host: string) => Promise<readonly string[]>,

@@ -1,6 +1,6 @@
 /** A host that mail goes to next, and how it is called in the log and in replies of our own. */
 
-import type { Broken } from "../../smtp/client/connection.ts";
+import type { BrokenConnection } from "../../smtp/client/connection.ts";
 import { parseReply, type Reply, reply } from "../../smtp/reply.ts";
 import { onOneLine } from "../log/log.ts";
 import { uncertain } from "../spool/history.ts";
@@ -17,14 +17,14 @@ export interface NextHop {
   /** What the DNS or a policy demands of this host; absent where the route's own settings are all. */
   readonly tls?: TlsPolicy;
   /** The domain tries MTA-STS out: what would fail under it is told, and nothing follows (RFC 8461 section 5). */
-  readonly trial?: boolean;
+  readonly stsTesting?: boolean;
   /**
    * Whether signatures prove that the domain named this host, or the operator did: REQUIRETLS asks (RFC 8689 section
    * 4.2.1).
    */
   readonly authentic?: boolean;
   /** The message was sent with REQUIRETLS: without verified TLS and that extension the host is none for it. */
-  readonly bound?: boolean;
+  readonly requireTls?: boolean;
 }
 
 /** `mx.example.net[192.0.2.1]:25`. */
@@ -50,7 +50,7 @@ export function replyIn(said: string): Reply {
 }
 
 /** The connection broke or fell silent in this state: 4.4.2, "bad connection" (RFC 3463 section 3.5). */
-export function brokenConnection({ kind }: Broken, state: string, hop: NextHop): Reply {
+export function brokenConnection({ kind }: BrokenConnection, state: string, hop: NextHop): Reply {
   const moment = state === "sending end of data" ? `${state} -- ${uncertain}` : state;
   const what =
     kind === "late" ? `conversation with ${peer(hop)} timed out` : `lost connection with ${peer(hop)}`;

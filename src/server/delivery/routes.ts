@@ -1,16 +1,16 @@
 /**
  * Which way a recipient's copy goes: where an operator redirected it, else by the first route that fits, else the way
- * that is for all. Each way is a carrier, and so are all of them together.
+ * that is for all. Each way is a transport, and so are all of them together.
  */
 import { asciiDomain, domainOf } from "../../smtp/address.ts";
 import { reply } from "../../smtp/reply.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { unreached } from "./attempt.ts";
-import { wishesOf } from "./tls/require-tls.ts";
-import type { Carrier } from "./transport.ts";
+import { tlsRequestSuffix } from "./tls/require-tls.ts";
+import type { Transport } from "./transport.ts";
 
 /** Patterns in lower case, domains in A-labels; a list that is empty fits all. */
-export interface Match {
+export interface RouteMatch {
   /** Domains of recipients: one, with a dot in front those below it, or "*". */
   readonly to: readonly string[];
   /** The same for senders, where an address may stand, and "<>" for the null reverse-path. */
@@ -18,26 +18,26 @@ export interface Match {
 }
 
 export interface Route {
-  readonly match: Match;
-  readonly carrier: Carrier;
+  readonly match: RouteMatch;
+  readonly transport: Transport;
 }
 
 /** Whether a message from `sender`, "" for the null reverse-path, to `recipient` goes by the route. */
-export function fits({ to, from }: Match, sender: string, recipient: string): boolean {
+export function matchesRoute({ to, from }: RouteMatch, sender: string, recipient: string): boolean {
   const domain = domainIn(recipient);
   return (
-    (to.length === 0 || to.some((pattern) => isOf(pattern, domain))) &&
-    (from.length === 0 || from.some((pattern) => isFrom(pattern, sender)))
+    (to.length === 0 || to.some((pattern) => matchesDomain(pattern, domain))) &&
+    (from.length === 0 || from.some((pattern) => matchesSender(pattern, sender)))
   );
 }
 
-const isOf = (pattern: string, domain: string): boolean =>
+const matchesDomain = (pattern: string, domain: string): boolean =>
   pattern === "*" || pattern === domain || (pattern.startsWith(".") && domain.endsWith(pattern));
 
-function isFrom(pattern: string, sender: string): boolean {
+function matchesSender(pattern: string, sender: string): boolean {
   if (sender === "") return pattern === "<>" || pattern === "*";
   const domain = domainIn(sender);
-  if (!pattern.includes("@")) return isOf(pattern, domain);
+  if (!pattern.includes("@")) return matchesDomain(pattern, domain);
   // Local parts may differ by case alone (RFC 5321 section 2.4), but no operator means two people by that.
   return pattern === `${sender.slice(0, -domainOf(sender).length).toLowerCase()}${domain}`;
 }
@@ -49,43 +49,44 @@ const domainIn = (address: string): string =>
  * The ways put together. `redirected` gives the way to a relay that an envelope names, undefined where that is none;
  * `now` is in milliseconds since the epoch.
  */
-export function routed(
+export function routedTransport(
   routes: readonly Route[],
-  otherwise: Carrier,
-  redirected: (relay: string) => Carrier | undefined,
+  otherwise: Transport,
+  redirected: (relay: string) => Transport | undefined,
   now: () => number,
-): Carrier {
+): Transport {
   /** Routes may share a destination, but neither a login nor a source address, so neither a session. */
-  const numbered = routes.map(({ match, carrier }, index) => ({
+  const numbered = routes.map(({ match, transport }, index) => ({
     match,
-    carrier,
+    transport,
     suffix: ` (route ${index + 1})`,
   }));
-  const standard = { carrier: otherwise, suffix: "" };
+  const standard = { transport: otherwise, suffix: "" };
 
-  function wayOf({ relay, sender }: Envelope, address: string) {
-    if (relay === undefined) return numbered.find(({ match }) => fits(match, sender, address)) ?? standard;
-    return { carrier: redirected(relay) ?? nowhere(relay, now), suffix: " (redirected)" };
+  function transportFor({ relay, sender }: Envelope, address: string) {
+    if (relay === undefined)
+      return numbered.find(({ match }) => matchesRoute(match, sender, address)) ?? standard;
+    return { transport: redirected(relay) ?? unknownRelay(relay, now), suffix: " (redirected)" };
   }
 
   return {
     destination(envelope, address) {
-      const { carrier, suffix } = wayOf(envelope, address);
-      return `${carrier.destination(envelope, address)}${suffix}${wishesOf(envelope)}`;
+      const { transport, suffix } = transportFor(envelope, address);
+      return `${transport.destination(envelope, address)}${suffix}${tlsRequestSuffix(envelope)}`;
     },
-    carry(letter, signal, tell) {
-      const [first] = letter.recipients;
+    deliver(message, signal, report) {
+      const [first] = message.recipients;
       return first
-        ? wayOf(letter.envelope, first.address).carrier.carry(letter, signal, tell)
+        ? transportFor(message.envelope, first.address).transport.deliver(message, signal, report)
         : Promise.resolve([]);
     },
   };
 }
 
 /** The mail stays here until an operator says better. */
-const nowhere = (relay: string, now: () => number): Carrier => ({
+const unknownRelay = (relay: string, now: () => number): Transport => ({
   destination: () => relay,
-  carry: async ({ recipients }) =>
+  deliver: async ({ recipients }) =>
     unreached(
       recipients,
       reply(451, "4.4.4", `the message was redirected to "${relay}", which is no relay`),

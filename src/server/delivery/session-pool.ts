@@ -6,7 +6,7 @@
 
 import { type Connection, isPositive, withDeadline } from "../../smtp/client/connection.ts";
 
-export interface Session {
+export interface DeliverySession {
   readonly connection: Connection;
   /** When it was opened, in milliseconds since the epoch. */
   readonly opened: number;
@@ -15,9 +15,9 @@ export interface Session {
   /** Whether the host took the message of the last one, which leaves nothing to reset (RFC 5321 section 4.1.1.4). */
   clean: boolean;
   /** Whether it was not opened for this message. */
-  readonly kept: boolean;
+  readonly reused: boolean;
   /** Whether it may be kept for another: not where TLS failed and would be tried again. */
-  readonly lasting: boolean;
+  readonly reusable: boolean;
 }
 
 /** Where sessions wait. */
@@ -26,9 +26,9 @@ export interface SessionPool {
    * One that waits, and answers. `key` is all that decides where a connection leads and what it promises (session.ts,
    * `sessionKey`).
    */
-  take(key: string, signal: AbortSignal): Promise<Session | undefined>;
+  take(key: string, signal: AbortSignal): Promise<DeliverySession | undefined>;
   /** Lets `session`, which is in order, wait; says goodbye instead where it has done enough. */
-  keep(key: string, session: Session): void;
+  keep(key: string, session: DeliverySession): void;
   /** Says goodbye to all, and keeps none any more. */
   close(): void;
 }
@@ -40,11 +40,11 @@ const mostMessages = 100;
 const mostKept = 100;
 const answerToReset = 10_000;
 /** So long one is taken to be alive without a word. */
-const lively = 1_000;
+const noResetWithin = 1_000;
 
-interface Kept {
+interface IdleSession {
   readonly key: string;
-  readonly session: Session;
+  readonly session: DeliverySession;
   /** Milliseconds since the epoch. */
   readonly since: number;
   /** Lets it wait no more. */
@@ -54,16 +54,16 @@ interface Kept {
 /** `now` is in milliseconds since the epoch. */
 export function newSessionPool(now: () => number): SessionPool {
   /** The one that has waited longest comes first. */
-  const waiting = new Set<Kept>();
+  const waiting = new Set<IdleSession>();
   let closed = false;
 
-  function leave(kept: Kept): void {
+  function leave(kept: IdleSession): void {
     kept.wake();
     kept.session.connection.quit();
   }
 
-  function newest(key: string): Kept | undefined {
-    let found: Kept | undefined;
+  function newest(key: string): IdleSession | undefined {
+    let found: IdleSession | undefined;
     for (const kept of waiting) if (kept.key === key) found = kept;
     return found;
   }
@@ -73,15 +73,15 @@ export function newSessionPool(now: () => number): SessionPool {
       for (let kept = newest(key); kept; kept = newest(key)) {
         kept.wake();
         const { connection, clean } = kept.session;
-        const ready = clean && now() - kept.since < lively;
+        const ready = clean && now() - kept.since < noResetWithin;
         if (connection.isQuiet && (ready || (await isReset(connection, signal))))
-          return { ...kept.session, kept: true };
+          return { ...kept.session, reused: true };
         connection.close();
       }
       return undefined;
     },
     keep(key, session) {
-      const { connection, uses, opened, lasting } = session;
+      const { connection, uses, opened, reusable: lasting } = session;
       const worn = uses >= Math.min(mostMessages, connection.limits.mails) || now() - opened >= longestLife;
       if (closed || !lasting || worn || !connection.isQuiet) return connection.quit();
       const timer = setTimeout(() => leave(kept), longestIdle).unref();
@@ -90,7 +90,7 @@ export function newSessionPool(now: () => number): SessionPool {
         clearTimeout(timer);
         connection.wake();
       };
-      const kept: Kept = { key, session, since: now(), wake };
+      const kept: IdleSession = { key, session, since: now(), wake };
       waiting.add(kept);
       connection.rest(wake);
       for (const oldest of waiting) {

@@ -8,63 +8,63 @@ import { connect, isIPv6, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { getSystemErrorMap } from "node:util";
 import { errorCode, errorText } from "../../failure.ts";
-import { type Answer, Connection, isPositive, withDeadline } from "../../smtp/client/connection.ts";
-import { hasLogin, logIn } from "../../smtp/client/login.ts";
+import { Connection, isPositive, type ServerAnswer, withDeadline } from "../../smtp/client/connection.ts";
+import { logIn, offersAuth } from "../../smtp/client/login.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log } from "../log/log.ts";
 import { brokenConnection, type NextHop, oneLine, peer, peerWithPort, replyIn } from "./next-hop.ts";
-import type { Session } from "./session-pool.ts";
+import type { DeliverySession } from "./session-pool.ts";
 import { chainOf, matchesTlsa } from "./tls/dane.ts";
 import { policyFor, type TlsPolicy, tlsOptions } from "./tls/policy.ts";
 import type { Source, TransportSettings } from "./transport-settings.ts";
 
-export interface NoSession {
+export interface SessionFailure {
   readonly reply: Reply;
   /** Why the TLS handshake failed, where TLS was only a bonus: the host may be tried again without. */
   readonly handshake?: string;
 }
 
 /**
- * Opens a session that keeps to `policyFor(hop, terms)`. `clear` forgoes STARTTLS, where the policy is opportunistic.
+ * Opens a session that keeps to `policyFor(hop, settings)`. `clear` forgoes STARTTLS, where the policy is opportunistic.
  */
 function openSession(
   hop: NextHop,
-  terms: TransportSettings,
+  settings: TransportSettings,
   clear: boolean,
   signal: AbortSignal,
-): Promise<Connection | NoSession> {
-  return withDeadline(signal, terms.timeouts.transaction, (bound) => open(hop, terms, clear, bound));
+): Promise<Connection | SessionFailure> {
+  return withDeadline(signal, settings.timeouts.transaction, (bound) => open(hop, settings, clear, bound));
 }
 
 async function open(
   hop: NextHop,
-  terms: TransportSettings,
+  settings: TransportSettings,
   clear: boolean,
   signal: AbortSignal,
-): Promise<Connection | NoSession> {
-  const policy = policyFor(hop, terms);
-  const socket = await dial(hop, terms.source ?? {}, terms.timeouts.connect, signal);
+): Promise<Connection | SessionFailure> {
+  const policy = policyFor(hop, settings);
+  const socket = await dial(hop, settings.source ?? {}, settings.timeouts.connect, signal);
   if ("code" in socket) return { reply: socket };
-  const { protocol, hostname, timeouts } = terms;
+  const { protocol, hostname, timeouts } = settings;
   const connection = new Connection(socket, { protocol, hostname, patience: timeouts.reply });
   const trouble =
-    (await notReady(connection, hop, policy, clear, signal)) ??
-    unproven(connection, hop, policy, terms) ??
-    unbound(connection, hop) ??
-    (await refusedLogin(connection, hop, terms, signal));
+    (await failedGreeting(connection, hop, policy, clear, signal)) ??
+    failedTlsPolicy(connection, hop, policy, settings) ??
+    missingRequireTls(connection, hop) ??
+    (await failedLogin(connection, hop, settings, signal));
   if (!trouble) return connection;
   connection.close();
   return trouble;
 }
 
 /** From the first octet to EHLO: what is in the way of mail, TLS included. */
-async function notReady(
+async function failedGreeting(
   connection: Connection,
   hop: NextHop,
   policy: TlsPolicy,
   clear: boolean,
   signal: AbortSignal,
-): Promise<NoSession | undefined> {
+): Promise<SessionFailure | undefined> {
   const needsTls = hop.implicit !== true && policy.kind !== "opportunistic";
   if (hop.implicit) {
     const failed = await failedHandshake(connection, hop, policy, signal);
@@ -72,22 +72,22 @@ async function notReady(
   }
   const greeting = await withDeadline(signal, connection.patience, (bound) => connection.read(bound));
   if (greeting.kind !== "reply" || !greeting.text.startsWith("220"))
-    return turnedAway(greeting, connection, hop);
+    return refusedByHost(greeting, connection, hop);
   const hello = await connection.hello(needsTls, signal);
-  if (!isPositive(hello)) return turnedAway(hello, connection, hop);
+  if (!isPositive(hello)) return refusedByHost(hello, connection, hop);
   const offered = connection.offers("STARTTLS") && !(clear && !needsTls);
   if (connection.tls || !(offered || needsTls)) return undefined;
   const answer = await connection.command("STARTTLS", signal);
-  if (answer.kind !== "reply") return turnedAway(answer, connection, hop);
+  if (answer.kind !== "reply") return refusedByHost(answer, connection, hop);
   if (!isPositive(answer)) {
     if (!needsTls) return undefined; // in clear, with what was announced before
     const reason = `TLS is required, but was not offered by host ${peer(hop)}: ${oneLine(answer.text)}`;
-    return unmet(policy, hop, no("4.7.4", reason));
+    return policyFailure(policy, hop, temporaryFailure("4.7.4", reason));
   }
   const failed = await failedHandshake(connection, hop, policy, signal);
   if (failed) return failed;
   const again = await connection.hello(needsTls, signal);
-  return isPositive(again) ? undefined : turnedAway(again, connection, hop);
+  return isPositive(again) ? undefined : refusedByHost(again, connection, hop);
 }
 
 async function failedHandshake(
@@ -95,14 +95,16 @@ async function failedHandshake(
   hop: NextHop,
   policy: TlsPolicy,
   signal: AbortSignal,
-): Promise<NoSession | undefined> {
+): Promise<SessionFailure | undefined> {
   const handshake = await connection.startTls(tlsOptions(policy, hop.host), signal);
   if (handshake.kind === "done") return undefined;
   const reason = oneLine(
     handshake.kind === "failed" ? errorText(handshake.error) : handshakeEndings[handshake.kind],
   );
-  const failed = no("4.7.5", `Cannot start TLS with ${peer(hop)}: ${reason}`);
-  return policy.kind === "opportunistic" ? { ...failed, handshake: reason } : unmet(policy, hop, failed);
+  const failed = temporaryFailure("4.7.5", `Cannot start TLS with ${peer(hop)}: ${reason}`);
+  return policy.kind === "opportunistic"
+    ? { ...failed, handshake: reason }
+    : policyFailure(policy, hop, failed);
 }
 
 const handshakeEndings = {
@@ -112,36 +114,40 @@ const handshakeEndings = {
 } as const;
 
 /** Whatever the host said or did in place of a welcome. */
-function turnedAway(answer: Answer, { state }: Connection, hop: NextHop): NoSession {
+function refusedByHost(answer: ServerAnswer, { state }: Connection, hop: NextHop): SessionFailure {
   const text = answer.kind === "reply" ? answer.text : answer.kind === "lost" ? answer.rest : undefined;
   if (text === undefined && answer.kind !== "reply") return { reply: brokenConnection(answer, state, hop) };
   const said = text ?? "";
   // As Postfix's smtp_skip_5xx_greeting, on by default: a host that turns everybody away may change its mind.
   const status = replyIn(said).status.replace(/^\d/, "4");
-  return no(status, `host ${peer(hop)} refused to talk to me: ${oneLine(said)}`);
+  return temporaryFailure(status, `host ${peer(hop)} refused to talk to me: ${oneLine(said)}`);
 }
 
 /** What the handshake could not find out; after it, what the connection has is written down. */
-function unproven(
+function failedTlsPolicy(
   { tls }: Connection,
   hop: NextHop,
   policy: TlsPolicy,
   { now }: TransportSettings,
-): NoSession | undefined {
+): SessionFailure | undefined {
   const relay = peerWithPort(hop);
   if (tls === undefined) {
     if (policy.kind === "opportunistic") {
       log("clear-outbound", { relay });
-      if (hop.trial) log("sts-trial", { relay, reason: "no TLS" });
+      if (hop.stsTesting) log("sts-trial", { relay, reason: "no TLS" });
       return undefined;
     }
-    return unmet(policy, hop, no("4.7.4", `TLS is required, but was not had from host ${peer(hop)}`));
+    return policyFailure(
+      policy,
+      hop,
+      temporaryFailure("4.7.4", `TLS is required, but was not had from host ${peer(hop)}`),
+    );
   }
   if (policy.kind === "dane" && !matchesTlsa(chainOf(tls), policy.records, policy.names, now())) {
     const reason = `the certificate of ${peer(hop)} is not the one that the TLSA records are about (DANE)`;
-    return unmet(policy, hop, no("4.7.5", reason));
+    return policyFailure(policy, hop, temporaryFailure("4.7.5", reason));
   }
-  if (hop.trial && !tls.authorized) log("sts-trial", { relay, reason: `${tls.authorizationError}` });
+  if (hop.stsTesting && !tls.authorized) log("sts-trial", { relay, reason: `${tls.authorizationError}` });
   const { standardName } = tls.getCipher();
   log("tls-outbound", {
     relay,
@@ -163,39 +169,43 @@ function trustIn(tls: TLSSocket, { kind }: TlsPolicy): "Verified" | "Trusted" | 
 /**
  * A login that fails is the operator's to mend: the mail stays here, the sender could do nothing about it.
  */
-async function refusedLogin(
+async function failedLogin(
   connection: Connection,
   hop: NextHop,
   { credentials }: TransportSettings,
   signal: AbortSignal,
-): Promise<NoSession | undefined> {
+): Promise<SessionFailure | undefined> {
   if (!credentials) return undefined;
   const mend = `check ${credentials.setIn}`;
-  if (!connection.tls) return no("4.7.4", `no TLS with ${peer(hop)}, so the password is not sent there`);
-  if (!hasLogin(connection)) return no("4.7.0", `host ${peer(hop)} does not offer AUTH: ${mend}`);
-  const { isIn, answer } = await logIn(connection, credentials, signal);
+  if (!connection.tls)
+    return temporaryFailure("4.7.4", `no TLS with ${peer(hop)}, so the password is not sent there`);
+  if (!offersAuth(connection))
+    return temporaryFailure("4.7.0", `host ${peer(hop)} does not offer AUTH: ${mend}`);
+  const { succeeded: isIn, answer } = await logIn(connection, credentials, signal);
   if (isIn) return undefined;
   const text = answer.kind === "reply" ? answer.text : answer.kind === "lost" ? answer.rest : undefined;
   if (text === undefined && answer.kind !== "reply")
     return { reply: brokenConnection(answer, connection.state, hop) };
-  return no("4.7.0", `host ${peer(hop)} refused our login: ${oneLine(text ?? "")}; ${mend}`);
+  return temporaryFailure("4.7.0", `host ${peer(hop)} refused our login: ${oneLine(text ?? "")}; ${mend}`);
 }
 
 /** RFC 8689 section 4.2.1: the host must take over the promise that the message came with. */
-function unbound(connection: Connection, hop: NextHop): NoSession | undefined {
-  if (!hop.bound || connection.offers("REQUIRETLS")) return undefined;
+function missingRequireTls(connection: Connection, hop: NextHop): SessionFailure | undefined {
+  if (!hop.requireTls || connection.offers("REQUIRETLS")) return undefined;
   return {
     reply: reply(550, "5.7.30", `the message was sent with REQUIRETLS, which ${peer(hop)} does not offer`),
   };
 }
 
-function unmet({ kind }: TlsPolicy, hop: NextHop, failed: NoSession): NoSession {
+function policyFailure({ kind }: TlsPolicy, hop: NextHop, failed: SessionFailure): SessionFailure {
   const { text } = failed.reply;
   log("tls-policy-failed", { relay: peerWithPort(hop), policy: kind, reason: text });
-  return hop.bound ? { reply: reply(550, "5.7.10", text) } : failed; // RFC 8689 section 4.2.1
+  return hop.requireTls ? { reply: reply(550, "5.7.10", text) } : failed; // RFC 8689 section 4.2.1
 }
 
-const no = (status: string, text: string): NoSession => ({ reply: reply(451, status, text) });
+const temporaryFailure = (status: string, text: string): SessionFailure => ({
+  reply: reply(451, status, text),
+});
 
 /** For the pool: whatever is added to either is part of it. */
 export function sessionKey(hop: NextHop, settings: TransportSettings): string {
@@ -205,20 +215,20 @@ export function sessionKey(hop: NextHop, settings: TransportSettings): string {
 /** Where TLS is only a bonus, a failed handshake is followed by a try without (RFC 7435 section 3). */
 export async function newSession(
   hop: NextHop,
-  terms: TransportSettings,
+  settings: TransportSettings,
   signal: AbortSignal,
-): Promise<Session | NoSession> {
-  const first = await openSession(hop, terms, false, signal);
-  if (!("reply" in first)) return fresh(first, terms, true);
+): Promise<DeliverySession | SessionFailure> {
+  const first = await openSession(hop, settings, false, signal);
+  if (!("reply" in first)) return newlyOpened(first, settings, true);
   if (first.handshake === undefined || signal.aborted) return first;
   log("tls-outbound-failed", { relay: peerWithPort(hop), reason: first.handshake });
-  const second = await openSession(hop, terms, true, signal);
+  const second = await openSession(hop, settings, true, signal);
   if ("reply" in second) return second;
-  return fresh(second, terms, false);
+  return newlyOpened(second, settings, false);
 }
 
-function fresh(connection: Connection, { now }: TransportSettings, lasting: boolean): Session {
-  return { connection, opened: now(), uses: 0, clean: true, kept: false, lasting };
+function newlyOpened(connection: Connection, { now }: TransportSettings, lasting: boolean): DeliverySession {
+  return { connection, opened: now(), uses: 0, clean: true, reused: false, reusable: lasting };
 }
 
 /** Connects from `source` within `patience` milliseconds and before `signal`. */
@@ -244,7 +254,7 @@ function connected(hop: NextHop, { v4, v6 }: Source, signal: AbortSignal): Promi
       finish(reply(451, "4.4.1", `connect to ${peerWithPort(hop)}: ${words}`));
     };
     const succeed = (): void => finish(socket);
-    const refuse = (error: Error): void => fail(systemWords(error));
+    const refuse = (error: Error): void => fail(systemErrorText(error));
     const giveUp = (): void => fail("Connection timed out");
     socket.once("connect", succeed).once("error", refuse);
     signal.addEventListener("abort", giveUp, { once: true });
@@ -253,7 +263,7 @@ function connected(hop: NextHop, { v4, v6 }: Source, signal: AbortSignal): Promi
 }
 
 /** "Connection refused" for ECONNREFUSED, as strerror(3) has it. */
-function systemWords(error: Error): string {
+function systemErrorText(error: Error): string {
   const code = errorCode(error);
   const words = [...getSystemErrorMap().values()].find(([name]) => name === code)?.[1] ?? error.message;
   return `${words.charAt(0).toUpperCase()}${words.slice(1)}`;

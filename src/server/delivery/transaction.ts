@@ -1,55 +1,48 @@
 /**
- * One mail transaction on an open session: for every recipient what the server said, or what kept it from saying
- * anything.
+ * One mail transaction in an open session: the reply for each recipient, whether the server gave it or we had to because
+ * the server gave none.
  */
 
 import type { Readable } from "node:stream";
 import { errorText } from "../../failure.ts";
-import { type Broken, type Connection, withDeadline } from "../../smtp/client/connection.ts";
+import { type BrokenConnection, type Connection, withDeadline } from "../../smtp/client/connection.ts";
 import {
-  type Command,
-  type Commands,
-  type Ending,
-  type Exchange,
-  exchange,
+  type EnvelopeCommands,
+  runTransaction,
+  type TransactionCommand,
+  type TransactionEnding,
+  type TransactionResult,
 } from "../../smtp/client/transaction.ts";
 import { formatReply, isPositive, type Reply, reply } from "../../smtp/reply.ts";
 import { brokenConnection, type NextHop, oneLine, peer, replyIn } from "./next-hop.ts";
 import type { Timeouts } from "./transport-settings.ts";
 
 /**
- * How a delivery under way tells whose step is next, so that one that only waits for an answer takes no place from those
- * that move (schedule/places.ts).
+ * What a delivery is doing. works: the next step is ours. talks: it is the other side's, or octets are going or coming.
+ * waits: everything has been sent, and only the reply is missing. A delivery that waits uses no slot (queue/slots.ts).
  */
+export type DeliveryActivity = "works" | "talks" | "waits";
 
-/**
- * works: the next step is ours. talks: it is the other side's, or octets have just gone there or come from there.
- * waits: all is said, and nothing but the answer to come.
- */
-export type Pace = "works" | "talks" | "waits";
+export type ReportActivity = (activity: DeliveryActivity) => void;
 
-export type TellPace = (pace: Pace) => void;
+export const reportNothing: ReportActivity = () => undefined;
 
-export const tellNobody: TellPace = () => undefined;
-
-/** What was said about one recipient, and in answer to which command; "" where nothing that fits was said. */
-export interface Said {
+/** The reply for one recipient, and the command it answers; "" if no reply of the server fits. */
+export interface RecipientReply {
   readonly reply: Reply;
-  readonly command: Command | "";
+  readonly command: TransactionCommand | "";
 }
 
-export interface Transaction {
-  /** One for each of the commands' recipients, in their order. */
-  readonly said: readonly Said[];
-  /**
-   * The server went away before the message was under way: another may be asked at once about the unanswered.
-   */
-  readonly elsewhere: boolean;
-  /** Why the session is good for no further transaction, as a temporary reply; absent where it is. */
+export interface TransactionOutcome {
+  /** One for each RCPT command, in their order. */
+  readonly replies: readonly RecipientReply[];
+  /** The server went away before the message was sent: another may be tried at once for recipients without a reply. */
+  readonly tryElsewhere: boolean;
+  /** Why the session cannot be used for another transaction, as a temporary reply; absent if it can. */
   readonly end?: Reply;
 }
 
-export interface Message {
+export interface MessageBody {
   readonly body: Readable;
   /** Octets. */
   readonly size: number;
@@ -59,43 +52,41 @@ export interface Message {
 export async function transact(
   connection: Connection,
   hop: NextHop,
-  commands: Commands,
-  { body, size }: Message,
-  bounds: { readonly signal: AbortSignal; readonly timeouts: Timeouts; readonly tell?: TellPace },
-): Promise<Transaction> {
-  const { signal, timeouts, tell = tellNobody } = bounds;
+  commands: EnvelopeCommands,
+  { body, size }: MessageBody,
+  bounds: { readonly signal: AbortSignal; readonly timeouts: Timeouts; readonly report?: ReportActivity },
+): Promise<TransactionOutcome> {
+  const { signal, timeouts, report = reportNothing } = bounds;
   const result = await withDeadline(signal, timeouts.transaction + size, (bound) =>
-    exchange(connection, commands, body, {
+    runTransaction(connection, commands, body, {
       signal: bound,
       finalPatience: timeouts.final,
-      progress: (what) => tell(what === "moving" ? "talks" : "waits"),
+      progress: (what) => report(what === "moving" ? "talks" : "waits"),
     }),
   );
-  tell("works");
+  report("works");
   const { begun, whole, ending } = result;
-  const last = saidAtEnd(ending, connection, hop);
-  const said = commands.recipients
-    .map((_, number) => saidAbout(number, result) ?? last)
-    .map((one) => (begun ? one : parting(one, hop)));
-  const unanswered = said.find(({ command }) => command === "")?.reply;
+  const last = replyAtEnd(ending, connection, hop);
+  const replies = commands.recipients
+    .map((_, number) => replyAbout(number, result) ?? last)
+    .map((one) => (begun ? one : refusalOfHost(one, hop)));
+  const unanswered = replies.find(({ command }) => command === "")?.reply;
   const usable = unanswered === undefined && (whole || !begun) && connection.isQuiet;
   return {
-    said,
-    elsewhere: !begun && unanswered !== undefined && isGone(ending),
+    replies,
+    tryElsewhere: !begun && unanswered !== undefined && isGone(ending),
     ...(!usable && { end: unanswered ?? reply(451, "4.4.2", `${peer(hop)} has ended the session`) }),
   };
 }
 
-/**
- * The session is at its end, and neither a message that cannot be read nor an answer out of step ended it.
- */
-function isGone(ending: Ending): boolean {
+/** Whether the server ended the session, rather than an unreadable message or a reply out of order. */
+function isGone(ending: TransactionEnding): boolean {
   if (ending.kind === "reply") return ending.text.startsWith("421");
   return ending.kind !== "unreadable";
 }
 
-/** RFC 5321 section 4.2.2: with 421 the host goes away, whatever it was asked; of the message it says nothing. */
-function parting({ reply: said, command }: Said, hop: NextHop): Said {
+/** RFC 5321 section 4.2.2: 421 closes the session, whatever the command was, and says nothing about the message. */
+function refusalOfHost({ reply: said, command }: RecipientReply, hop: NextHop): RecipientReply {
   if (said.code !== 421) return { reply: said, command };
   const question = command === "" ? "" : ` (in reply to ${command} command)`;
   return {
@@ -104,62 +95,71 @@ function parting({ reply: said, command }: Said, hop: NextHop): Said {
   };
 }
 
-/** What was said about this recipient alone. */
-function saidAbout(number: number, { refused, accepted, finals, ending }: Exchange): Said | undefined {
+/** The reply for this recipient alone. */
+function replyAbout(
+  number: number,
+  { refused, accepted, finals, ending }: TransactionResult,
+): RecipientReply | undefined {
   const final = finals.get(number);
   if (final !== undefined) return atEndOfData(final);
-  // Whom a host takes no message from is told of no recipient: what it says of them then is about the order of commands.
+  // After a refused MAIL, replies to RCPT are about the order of commands, not about recipients.
   if (ending.kind === "reply" && ending.command === "MAIL FROM") return undefined;
   const refusal = refused.get(number);
   if (refusal === undefined) return undefined;
-  const said = read(refusal, "RCPT TO");
-  // RFC 5321 section 4.5.3.1.10: 552 is how old servers say "too many recipients", which is no failure.
+  const said = refusalIn(refusal, "RCPT TO");
+  // RFC 5321 section 4.5.3.1.10: old servers send 552 for "too many recipients", which is not a failure.
   const tooMany = said.reply.code === 552 && /^5\.(?:0\.0|5\.3)$/.test(said.reply.status);
   if (!tooMany || accepted === 0) return said;
   return { ...said, reply: { ...said.reply, code: 452, status: "4.5.3" } };
 }
 
-/** What was said last, about all recipients that nothing else was said about. */
-function saidAtEnd(ending: Ending, connection: Connection, hop: NextHop): Said {
+/** The last reply, for all recipients without one of their own. */
+function replyAtEnd(ending: TransactionEnding, connection: Connection, hop: NextHop): RecipientReply {
   switch (ending.kind) {
     case "reply":
       if (ending.command === "end of DATA") return atEndOfData(ending);
       if (ending.text.startsWith("421")) return { reply: replyIn(ending.text), command: ending.command };
-      return read(ending.text, ending.command);
-    case "parting":
+      return refusalIn(ending.text, ending.command);
+    case "closing":
       return { reply: replyIn(ending.text), command: "" };
     case "unreadable": {
       const reason = `the message cannot be read: ${errorText(ending.error)}`;
       return { reply: reply(451, "4.3.0", reason), command: "" };
     }
     default:
-      return broken(ending, connection, hop);
+      return replyOfBroken(ending, connection, hop);
   }
 }
 
-/** A host that says 421 and hangs up before the line is at its end has said so all the same. */
-function broken(ending: Broken, { state }: Connection, hop: NextHop): Said {
+/** A 421 counts even if the host hangs up before the end of the line. */
+function replyOfBroken(ending: BrokenConnection, { state }: Connection, hop: NextHop): RecipientReply {
   const rest = ending.kind === "lost" ? ending.rest : undefined;
   const said = rest?.startsWith("421") ? replyIn(rest) : brokenConnection(ending, state, hop);
   return { reply: said, command: "" };
 }
 
-/** A success that came before the message was sent in full is about something else. */
-function atEndOfData({ text, isEarly }: { readonly text: string; readonly isEarly: boolean }): Said {
+/** A success before the whole message was sent answers something else. */
+function atEndOfData({
+  text,
+  isEarly,
+}: {
+  readonly text: string;
+  readonly isEarly: boolean;
+}): RecipientReply {
   const parsed = replyIn(text);
-  if (!isPositive(parsed)) return read(text, "end of DATA");
+  if (!isPositive(parsed)) return refusalIn(text, "end of DATA");
   return isEarly ? unexpected(text) : { reply: parsed, command: "end of DATA" };
 }
 
-/** A reply that ought to be a refusal. */
-function read(text: string, command: Command): Said {
-  // A success in place of 354 refuses the message as well.
+/** A reply that should be a refusal. */
+function refusalIn(text: string, command: TransactionCommand): RecipientReply {
+  // A success instead of 354 refuses the message, too.
   const meant = command === "DATA" && text.startsWith("2") ? `451 4.5.0 unexpected answer: ${text}` : text;
   const parsed = replyIn(meant);
   return parsed.code >= 400 ? { reply: parsed, command } : unexpected(text);
 }
 
-/** An answer that fits no question: out of step, so nothing it says counts. */
-function unexpected(text: string): Said {
+/** A reply that does not fit its command: the session is out of step, so its content does not count. */
+function unexpected(text: string): RecipientReply {
   return { reply: reply(451, "4.5.0", `unexpected answer: ${oneLine(text)}`), command: "" };
 }

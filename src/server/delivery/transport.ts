@@ -14,57 +14,61 @@ import { log } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { attempt, unreached } from "./attempt.ts";
 import type { OutgoingMessage, RecipientOutcome } from "./message/outgoing-message.ts";
-import { isHostName, type Routing, routeByMx, routeToHost } from "./mx.ts";
+import { hopsByMx, hopsOfRelay, isHostName, type MxSettings } from "./mx.ts";
 import { type NextHop, peerWithPort } from "./next-hop.ts";
 import type { StsPolicies } from "./tls/mta-sts.ts";
-import { underPolicy } from "./tls/mta-sts-policy.ts";
-import { hopsFor, isLenient } from "./tls/require-tls.ts";
-import { type TellPace, tellNobody } from "./transaction.ts";
+import { applyStsPolicy } from "./tls/mta-sts-policy.ts";
+import { isTlsOptional, permittedHops } from "./tls/require-tls.ts";
+import { type ReportActivity, reportNothing } from "./transaction.ts";
 import type { TransportSettings } from "./transport-settings.ts";
 
-export interface Carrier {
+export interface Transport {
   /** Where the message of `envelope` goes for `address`; recipients with the same destination share a transaction. */
   destination(envelope: Envelope, address: string): string;
   /**
-   * Delivers `letter`, whose recipients have one destination. A recipient without an outcome was not tried,
+   * Delivers `message`, whose recipients have one destination. A recipient without an outcome was not tried,
    * because `signal` came first. Tells its pace, as long as that is not the first one, "works". Throws nothing that is
    * the next hop's, the network's or the disk's doing.
    */
-  carry(letter: OutgoingMessage, signal: AbortSignal, tell?: TellPace): Promise<readonly RecipientOutcome[]>;
+  deliver(
+    message: OutgoingMessage,
+    signal: AbortSignal,
+    report?: ReportActivity,
+  ): Promise<readonly RecipientOutcome[]>;
 }
 
 /**
  * The addresses of a host that the operator named, as getaddrinfo(3) has them; rejects with node:dns's codes.
  */
-export type Lookup = (host: string) => Promise<readonly string[]>;
+export type AddressLookup = (host: string) => Promise<readonly string[]>;
 
 /** By the recipient's domain, under its MTA-STS policy where there are `policies`. `now` as in relayCarrier. */
-export function mxCarrier(
-  routing: Routing,
+export function mxTransport(
+  routing: MxSettings,
   policies: StsPolicies | undefined,
-  terms: TransportSettings,
+  settings: TransportSettings,
   now: () => number,
-): Carrier {
+): Transport {
   return {
     destination: (_, address) => policyDomain(domainOf(address)),
-    carry: (letter, signal, tell) =>
-      carryBy(
-        letter,
+    deliver: (message, signal, report) =>
+      deliverToHosts(
+        message,
         async () => {
-          const domain = domainOf(letter.recipients[0]?.address ?? "");
-          if (isLenient(letter.envelope)) return routeByMx(domain, withoutSignatures(routing));
-          return underSts(await routeByMx(domain, routing), policyDomain(domain), policies);
+          const domain = domainOf(message.recipients[0]?.address ?? "");
+          if (isTlsOptional(message.envelope)) return hopsByMx(domain, withoutDane(routing));
+          return withStsPolicy(await hopsByMx(domain, routing), policyDomain(domain), policies);
         },
-        terms,
+        settings,
         now,
         signal,
-        tell,
+        report,
       ),
   };
 }
 
 /** So that no TLSA records are asked for. */
-function withoutSignatures(routing: Routing): Routing {
+function withoutDane(routing: MxSettings): MxSettings {
   const { signed: _, ...resolver } = routing.resolver;
   return { ...routing, resolver };
 }
@@ -72,11 +76,11 @@ function withoutSignatures(routing: Routing): Routing {
 const policyDomain = (domain: string): string => asciiDomain(domain) ?? domain.toLowerCase();
 
 /** A host that the operator named. */
-export type Relay = Omit<NextHop, "address">;
+export type RelayHost = Omit<NextHop, "address">;
 
 /** How relays are looked up. */
-export interface Lookups {
-  readonly lookup: Lookup;
+export interface RelayLookups {
+  readonly lookup: AddressLookup;
   readonly policies?: StsPolicies | undefined;
 }
 
@@ -84,65 +88,65 @@ export interface Lookups {
  * Everything through the first of `relays` that takes it, each time looked up anew. `now` is in milliseconds since the
  * epoch.
  */
-export function relayCarrier(
-  relays: readonly Relay[],
-  lookups: Lookups,
-  terms: TransportSettings,
+export function relayTransport(
+  relays: readonly RelayHost[],
+  lookups: RelayLookups,
+  settings: TransportSettings,
   now: () => number,
-): Carrier {
+): Transport {
   const name = relays.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
   return {
     destination: () => name,
-    carry: (letter, signal, tell) =>
-      carryBy(
-        letter,
-        () => routeToRelays(relays, lookups, terms, isLenient(letter.envelope)),
-        terms,
+    deliver: (message, signal, report) =>
+      deliverToHosts(
+        message,
+        () => hopsOfRelays(relays, lookups, settings, isTlsOptional(message.envelope)),
+        settings,
         now,
         signal,
-        tell,
+        report,
       ),
   };
 }
 
 /** Everything into a folder. */
-export function folderCarrier(directory: string, now: () => number): Carrier {
+export function folderTransport(directory: string, now: () => number): Transport {
   return {
     destination: () => directory,
-    carry: (letter, signal) => deliverToFolder(directory, letter, now, signal),
+    deliver: (message, signal) => deliverToFolder(directory, message, now, signal),
   };
 }
 
-async function carryBy(
-  letter: OutgoingMessage,
+async function deliverToHosts(
+  message: OutgoingMessage,
   route: () => Promise<readonly NextHop[] | Reply>,
-  terms: TransportSettings,
+  settings: TransportSettings,
   now: () => number,
   signal: AbortSignal,
-  tell: TellPace = tellNobody,
+  report: ReportActivity = reportNothing,
 ): Promise<readonly RecipientOutcome[]> {
-  tell("talks"); // with name servers
+  report("talks"); // with name servers
   const found = await route();
-  const hops = "code" in found ? found : hopsFor(found, letter.envelope);
-  if ("code" in hops) return unreached(letter.recipients, hops, now());
-  return attempt(letter, hops, terms, now, signal, tell);
+  const hops = "code" in found ? found : permittedHops(found, message.envelope);
+  if ("code" in hops) return unreached(message.recipients, hops, now());
+  return attempt(message, hops, settings, now, signal, report);
 }
 
 /** The addresses of all relays in order; a reply where none has one. */
-async function routeToRelays(
-  relays: readonly Relay[],
-  { lookup, policies }: Lookups,
-  terms: TransportSettings,
+async function hopsOfRelays(
+  relays: readonly RelayHost[],
+  { lookup, policies }: RelayLookups,
+  settings: TransportSettings,
   lenient: boolean,
 ): Promise<readonly NextHop[] | Reply> {
   const found = await Promise.all(
     relays.map(async (relay) => {
-      const hops = await routeToHost(relay.host, relay.port, lookup);
+      const hops = await hopsOfRelay(relay.host, relay.port, lookup);
       const ours = "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop, authentic: true }));
       // RFC 8461 section 3.4: a smarthost is a policy domain of its own, unless the operator demands as much already
-      const settled = terms.protocol !== "smtp" || terms.tls === "verified" || lenient;
+      const settled = settings.protocol !== "smtp" || settings.tls === "verified" || lenient;
       const isName = relay.host.includes(".") && isHostName(relay.host);
-      return isName && !settled ? underSts(ours, relay.host.toLowerCase(), policies) : ours;
+      return isName && !settled ? withStsPolicy(ours, relay.host.toLowerCase(), policies) : ours;
     }),
   );
   const hops = found.flatMap((one) => ("code" in one ? [] : one));
@@ -150,7 +154,7 @@ async function routeToRelays(
 }
 
 /** `hops` as the MTA-STS policy of `domain` has them; a temporary reply where it lists none. */
-async function underSts(
+async function withStsPolicy(
   hops: readonly NextHop[] | Reply,
   domain: string,
   policies: StsPolicies | undefined,
@@ -158,7 +162,7 @@ async function underSts(
   if ("code" in hops || addressLiteral(domain) !== undefined) return hops;
   const policy = await policies?.of(domain);
   if (policy === undefined) return hops;
-  const { left, unlisted } = underPolicy(hops, policy);
+  const { left, unlisted } = applyStsPolicy(hops, policy);
   const reason = `it is not listed in the MTA-STS policy of ${domain}`;
   for (const relay of unlisted.map(peerWithPort)) {
     if (policy.mode === "testing") log("sts-trial", { relay, reason });
@@ -171,24 +175,24 @@ async function underSts(
 // `file:DIRECTORY` in place of a next hop: each message becomes ID.eml, byte for byte as it would go over the
 // wire, and ID.json with its envelope. For trying out and for tests.
 
-const mode = 0o600;
+const fileMode = 0o600;
 
 /**
- * Writes `letter` into `directory`, which is made where it is missing. Both files are on disk when it
+ * Writes `message` into `directory`, which is made where it is missing. Both files are on disk when it
  * resolves, ID.json last: where it is, the message is whole. A disk that is full is a temporary failure. No outcome
  * where `signal` came before all was written.
  */
 export async function deliverToFolder(
   directory: string,
-  letter: OutgoingMessage,
+  message: OutgoingMessage,
   now: () => number,
   signal: AbortSignal,
 ): Promise<readonly RecipientOutcome[]> {
   const begun = now();
-  const said = await store(directory, letter, signal);
+  const said = await writeToFolder(directory, message, signal);
   if (said === undefined) return [];
   const at = now();
-  return letter.recipients.map((recipient) => ({
+  return message.recipients.map((recipient) => ({
     recipient,
     reply: { ...said, relay: "none", command: "", at },
     ...(said.code === 250 && { taken: "delivered" as const }),
@@ -196,7 +200,7 @@ export async function deliverToFolder(
   }));
 }
 
-async function store(
+async function writeToFolder(
   directory: string,
   { envelope, recipients, body }: OutgoingMessage,
   signal: AbortSignal,
@@ -206,7 +210,7 @@ async function store(
   const note = { id, sender, recipients: recipients.map(({ address }) => address), smtputf8 };
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const file = await open(draft, "w", mode);
+    const file = await open(draft, "w", fileMode);
     try {
       const write = async (chunks: AsyncIterable<Uint8Array>): Promise<void> => {
         for await (const chunk of chunks) await file.writeFile(chunk);
@@ -218,7 +222,9 @@ async function store(
     }
     await rename(draft, join(directory, `${id}.eml`)); // the moment of delivery
     await syncDirectory(directory);
-    await replaceFile(join(directory, `${id}.json`), `${JSON.stringify(note, undefined, 2)}\n`, { mode });
+    await replaceFile(join(directory, `${id}.json`), `${JSON.stringify(note, undefined, 2)}\n`, {
+      mode: fileMode,
+    });
     return reply(250, "2.0.0", `written to ${id}.eml`);
   } catch (error) {
     if (errorCode(error) === "") throw error;

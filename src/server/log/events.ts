@@ -28,7 +28,7 @@ interface FromClient {
   readonly client: string;
 }
 
-interface SessionStage {
+interface LoggedStage {
   /** The last command; "CONNECT" before the first, "UNKNOWN" for an unknown one. */
   readonly stage: string;
   /** Octets of the message so far. */
@@ -66,7 +66,7 @@ export const events = {
   disconnect: smtpdEvent<FromClient & { commands: string }>("info", ({ client, commands }) =>
     `disconnect from ${client} ${commands}`.trimEnd(),
   ),
-  "connection-lost": smtpdEvent<FromClient & SessionStage>(
+  "connection-lost": smtpdEvent<FromClient & LoggedStage>(
     "info",
     (fields) => `lost connection after ${stageText(fields)} from ${fields.client}`,
   ),
@@ -100,7 +100,7 @@ export const events = {
     "info",
     ({ client, stage }) => `improper command pipelining after ${stage} from ${client}`,
   ),
-  timeout: smtpdEvent<FromClient & SessionStage>(
+  timeout: smtpdEvent<FromClient & LoggedStage>(
     "info",
     (fields) => `timeout after ${stageText(fields)} from ${fields.client}`,
   ),
@@ -485,7 +485,7 @@ function asOneWord(said: string): string {
 }
 
 /** `DATA (123 bytes)`, as in Postfix. */
-function stageText({ stage, octets }: SessionStage): string {
+function stageText({ stage, octets }: LoggedStage): string {
   return octets === undefined ? stage : `${stage} (${octets} bytes)`;
 }
 

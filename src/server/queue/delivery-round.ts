@@ -6,8 +6,8 @@
 import { bodyOffset } from "../../smtp/header.ts";
 import { unreached } from "../delivery/attempt.ts";
 import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
-import type { TellPace } from "../delivery/transaction.ts";
-import type { Carrier } from "../delivery/transport.ts";
+import type { ReportActivity } from "../delivery/transaction.ts";
+import type { Transport } from "../delivery/transport.ts";
 import { workOnMessage } from "../log/event-loop.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";
@@ -16,9 +16,9 @@ import { type DeliveryState, openRecorder, type RecorderDependencies } from "./r
 import { conclude, isDone, isOpen, type RetryPolicy } from "./verdict.ts";
 
 /** What a round needs besides the message. */
-export interface RoundDependencies {
+export interface DeliveryRoundDependencies {
   readonly recorder: RecorderDependencies;
-  readonly carrier: Carrier;
+  readonly transport: Transport;
   readonly patience: RetryPolicy;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -45,10 +45,14 @@ export interface DeliveryRound {
   /** Destinations where somebody has not been tried since the message became due. */
   left(): readonly string[];
   /**
-   * An attempt at `destination`, which tells its pace, or, where that has a `pause`, none but the same consequences.
+   * An attempt at `destination`, which reports its activity, or, where that has a `pause`, none but the same consequences.
    * Never rejects: a fault of ours leaves the recipients waiting, and what is known of the others counts.
    */
-  deliver(destination: string, tell: TellPace, pause?: Suspension): Promise<readonly RecipientOutcome[]>;
+  deliver(
+    destination: string,
+    report: ReportActivity,
+    pause?: Suspension,
+  ): Promise<readonly RecipientOutcome[]>;
   /** Records what is known so far; gives it where that failed. */
   save(): Promise<DeliveryState | undefined>;
   /** Draws the verdict, after the last attempt; undefined when the message is done with. */
@@ -62,20 +66,20 @@ const longestHeader = 100_000;
 export const nowhere = "";
 
 /** Where those recipients of `envelope` are that an attempt may still help; never empty. */
-export function destinationsOf(envelope: Envelope, carrier: Carrier): readonly string[] {
-  const all = [...byDestination(envelope, carrier).keys()];
+export function destinationsOf(envelope: Envelope, transport: Transport): readonly string[] {
+  const all = [...byDestination(envelope, transport).keys()];
   return all.length > 0 ? all : [nowhere];
 }
 
 /** Begins a round of the message in this `state`. */
-export function openRound(state: DeliveryState, dependencies: RoundDependencies): DeliveryRound {
-  const { recorder: books, carrier, patience, now, random } = dependencies;
+export function openRound(state: DeliveryState, dependencies: DeliveryRoundDependencies): DeliveryRound {
+  const { recorder: recording, transport, patience, now, random } = dependencies;
   const { id, sender, due } = state.envelope;
   const opened = now();
   // It is being tried, whatever the clock was when that was foreseen.
   const envelope = { ...state.envelope, due: Math.min(due, opened) };
-  const recorder = openRecorder({ ...state, envelope }, books);
-  const groups = byDestination(state.envelope, carrier);
+  const recorder = openRecorder({ ...state, envelope }, recording);
+  const groups = byDestination(state.envelope, transport);
   /** What was said of recipients only because their destination pauses, and when the first pause ends. */
   const suspendedReplies = new Set<LastReply>();
   let resumed = Number.POSITIVE_INFINITY;
@@ -104,7 +108,7 @@ export function openRound(state: DeliveryState, dependencies: RoundDependencies)
 
   return {
     left: () => [...groups.keys()].filter((destination) => !tried.has(destination)),
-    async deliver(destination, tell, pause) {
+    async deliver(destination, report, pause) {
       if (dependencies.stop.aborted) return [];
       const recipients = groups.get(destination) ?? [];
       const begun = now();
@@ -114,10 +118,10 @@ export function openRound(state: DeliveryState, dependencies: RoundDependencies)
           ? putOff(recipients, pause)
           : recipients.length === 0
             ? []
-            : await carrier.carry(
-                await letterFor(state.envelope, recipients, books),
+            : await transport.deliver(
+                await outgoingMessage(state.envelope, recipients, recording),
                 dependencies.abort,
-                tell,
+                report,
               );
         if (outcomes.length < recipients.length && dependencies.abort.aborted) tried.delete(destination);
         recorder.note(outcomes);
@@ -144,21 +148,21 @@ export function openRound(state: DeliveryState, dependencies: RoundDependencies)
       if (await recorder.close(verdict)) {
         if (isDone(verdict.envelope)) return undefined;
         const { due: again, suspended } = verdict;
-        return { destinations: destinationsOf(verdict.envelope, carrier), due: again, suspended };
+        return { destinations: destinationsOf(verdict.envelope, transport), due: again, suspended };
       }
       await recorder.save(); // a report that cannot be written must not cost us what is known of the deliveries
       const again = now() + patience.first;
       const { envelope: known, unreported } = recorder.state();
       const unrecorded = { envelope: { ...known, due: again }, unreported };
-      return { destinations: destinationsOf(known, carrier), due: again, suspended: false, unrecorded };
+      return { destinations: destinationsOf(known, transport), due: again, suspended: false, unrecorded };
     },
   };
 }
 
-function byDestination(envelope: Envelope, carrier: Carrier): ReadonlyMap<string, readonly Recipient[]> {
+function byDestination(envelope: Envelope, transport: Transport): ReadonlyMap<string, readonly Recipient[]> {
   const groups = new Map<string, Recipient[]>();
   for (const recipient of envelope.recipients.filter(isOpen)) {
-    const destination = carrier.destination(envelope, recipient.address);
+    const destination = transport.destination(envelope, recipient.address);
     const group = groups.get(destination);
     if (group) group.push(recipient);
     else groups.set(destination, [recipient]);
@@ -166,7 +170,7 @@ function byDestination(envelope: Envelope, carrier: Carrier): ReadonlyMap<string
   return groups;
 }
 
-async function letterFor(
+async function outgoingMessage(
   envelope: Envelope,
   recipients: readonly Recipient[],
   { spool }: RecorderDependencies,

@@ -8,7 +8,7 @@ import { isDamaged, type Spool } from "../spool/spool.ts";
 import { newTimerQueue, type TimedMessage, type TimerQueue } from "./timer-queue.ts";
 
 /** A message not done with. */
-export interface QueuedMessage extends TimedMessage {
+export interface QueueItem extends TimedMessage {
   /** When it was accepted, in milliseconds since the epoch. */
   readonly accepted: number;
   /** Held by an operator: not in the timer queue. */
@@ -24,10 +24,10 @@ export interface QueueCounts {
 }
 
 export interface Queue {
-  readonly timers: TimerQueue<QueuedMessage>;
-  get(id: string): QueuedMessage | undefined;
+  readonly timers: TimerQueue<QueueItem>;
+  get(id: string): QueueItem | undefined;
   /** Puts `entry` in place of the one of the same ID, which is not in the timer queue, and into the timer queue unless it is held. */
-  put(entry: QueuedMessage): void;
+  put(entry: QueueItem): void;
   /** The same with what is known from `envelope`. */
   enter(envelope: Envelope): void;
   /** It is done with. */
@@ -46,13 +46,13 @@ export function newQueue(
   destinationsOf: (envelope: Envelope) => readonly string[],
   dueOf: (envelope: Envelope) => number,
 ): Queue {
-  const timers = newTimerQueue<QueuedMessage>();
-  const known = new Map<string, QueuedMessage>();
+  const timers = newTimerQueue<QueueItem>();
+  const known = new Map<string, QueueItem>();
   /** What was done with while the spool was still being read: it is in the list, but not there any more. */
   const gone = new Set<string>();
   let loaded = false;
 
-  function put(entry: QueuedMessage): void {
+  function put(entry: QueueItem): void {
     known.set(entry.id, entry);
     if (!entry.held) timers.put(entry);
   }

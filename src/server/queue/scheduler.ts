@@ -5,7 +5,7 @@
  */
 import { setMaxListeners } from "node:events";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Carrier } from "../delivery/transport.ts";
+import type { Transport } from "../delivery/transport.ts";
 import { newReporter } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
@@ -13,9 +13,9 @@ import { isDamaged, type Spool } from "../spool/spool.ts";
 import { longestPause, waitUntil } from "./backoff.ts";
 import { type DeliveryRound, destinationsOf, openRound } from "./delivery-round.ts";
 import { newDestinations, type Suspension } from "./destinations.ts";
-import { newQueue, type QueueCounts, type QueuedMessage } from "./queue.ts";
+import { newQueue, type QueueCounts, type QueueItem } from "./queue.ts";
 import { type DeliveryState, openRecorder } from "./recorder.ts";
-import { newSlots, type Slot } from "./slots.ts";
+import { type DeliverySlot, newSlots } from "./slots.ts";
 import type { DueDelivery } from "./timer-queue.ts";
 import type { RetryPolicy } from "./verdict.ts";
 
@@ -74,17 +74,17 @@ const firstPause = 60_000;
 /** Where mail comes from, how it leaves, and the name that signs reports. */
 export interface SchedulerDependencies {
   readonly spool: Spool;
-  readonly carrier: Carrier;
+  readonly transport: Transport;
   readonly hostname: string;
 }
 
 /** Starts to deliver what is in the spool, while still reading it. */
 export function startScheduler(from: SchedulerDependencies, patience: RetryPolicy, clock: Clock): Scheduler {
-  const { spool, carrier, hostname } = from;
+  const { spool, transport, hostname } = from;
   const { now, steady, random, alarm } = clock;
   const queue = newQueue(
     spool,
-    (envelope) => destinationsOf(envelope, carrier),
+    (envelope) => destinationsOf(envelope, transport),
     ({ due, attempts }) => steady() + waitUntil(due, now(), attempts, patience),
   );
   const { timers } = queue;
@@ -112,7 +112,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
 
   const dependencies = {
     recorder: { spool, report: newReporter(spool, hostname, now), lifetime: patience.lifetime, wake },
-    carrier,
+    transport,
     patience,
     now,
     random,
@@ -148,7 +148,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     silence = alarm(Math.min(Math.max(next - steady(), 0), longestSleep), startDue);
   }
 
-  function begin({ entry, destination }: DueDelivery<QueuedMessage>): void {
+  function begin({ entry, destination }: DueDelivery<QueueItem>): void {
     const item = inFlight.get(entry.id) ?? startRound(entry);
     item.deliveries += 1;
     item.underWay += 1;
@@ -158,7 +158,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     void runDelivery(entry, item, destination, slot, set);
   }
 
-  function startRound({ id }: QueuedMessage): InFlight {
+  function startRound({ id }: QueueItem): InFlight {
     let finished = (): void => undefined;
     const over = new Promise<void>((resolve) => {
       finished = resolve;
@@ -181,15 +181,15 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   }
 
   async function runDelivery(
-    entry: QueuedMessage,
+    entry: QueueItem,
     item: InFlight,
     to: string,
-    slot: Slot,
+    slot: DeliverySlot,
     pause?: Suspension,
   ): Promise<void> {
     const round = await item.round.catch(() => undefined); // `finish` tells why
-    const outcomes = (await round?.deliver(to, slot.tell, pause)) ?? [];
-    slot.tell("works");
+    const outcomes = (await round?.deliver(to, slot.report, pause)) ?? [];
+    slot.report("works");
     if (!pause && destinations.end(to, outcomes)) timers.resume(to);
     startDue();
     item.underWay -= 1;
@@ -200,7 +200,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   }
 
   /** After the last of the deliveries under way: the verdict, unless somebody has not been tried yet. */
-  async function finish(entry: QueuedMessage, item: InFlight): Promise<void> {
+  async function finish(entry: QueueItem, item: InFlight): Promise<void> {
     const { id } = entry;
     const { deliveries } = item;
     try {

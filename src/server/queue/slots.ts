@@ -4,11 +4,11 @@
  * memory, and no slot. When it speaks it moves again, without having to ask. Of all the room a login has at most
  * twice as much as it leaves free, so that there is always some for another.
  */
-import type { Pace } from "../delivery/transaction.ts";
+import type { DeliveryActivity } from "../delivery/transaction.ts";
 
-export interface Slot {
+export interface DeliverySlot {
   /** Learns whose step is next; at first it is ours. */
-  readonly tell: (pace: Pace) => void;
+  readonly report: (activity: DeliveryActivity) => void;
   release(): void;
 }
 
@@ -17,7 +17,7 @@ export interface Slots {
   free(): boolean;
   /** Whether one of `login` may, as far as its share goes. */
   hasShareFor(login: string): boolean;
-  take(login: string): Slot;
+  take(login: string): DeliverySlot;
 }
 
 export interface SlotLimits {
@@ -67,12 +67,12 @@ export function newSlots(
       }
 
       return {
-        tell(pace) {
+        report(activity) {
           silence();
-          if (pace === "waits") return rest();
+          if (activity === "waits") return rest();
           if (!moves) moving += 1;
           moves = true;
-          silence = pace === "talks" ? alarm(quietAfter, rest) : () => undefined;
+          silence = activity === "talks" ? alarm(quietAfter, rest) : () => undefined;
         },
         release() {
           silence();

@@ -4,9 +4,9 @@
  */
 import type { Envelope, Held, LastReply, Recipient } from "./envelope.ts";
 import {
-  type Field,
   fieldsOf,
   is,
+  type JsonField,
   type JsonFields,
   list,
   listOfSome,
@@ -21,17 +21,19 @@ const version = 2;
 /** Envelopes of version 1 are read as well: they are the same without these fields, and become 2 when written anew. */
 const sinceVersion2: readonly (keyof Envelope)[] = ["requireTls", "tlsOptional", "held", "relay"];
 
-export const text: Field<string> = is("a text", (found) => typeof found === "string");
-const textOrNull: Field<string | null> = is(
+export const text: JsonField<string> = is("a text", (found) => typeof found === "string");
+const textOrNull: JsonField<string | null> = is(
   "a text or null",
   (found) => found === null || typeof found === "string",
 );
-const flag: Field<boolean> = is("true or false", (found) => typeof found === "boolean");
-const count: Field<number> = is("a whole number", (found) => wholeNumber(found, 0, Number.MAX_SAFE_INTEGER));
-const replyCode: Field<number> = is("200 to 599", (found) => wholeNumber(found, 200, 599));
+const flag: JsonField<boolean> = is("true or false", (found) => typeof found === "boolean");
+const count: JsonField<number> = is("a whole number", (found) =>
+  wholeNumber(found, 0, Number.MAX_SAFE_INTEGER),
+);
+const replyCode: JsonField<number> = is("200 to 599", (found) => wholeNumber(found, 200, 599));
 
 /** Milliseconds since the epoch in the program, "2026-11-22T14:11:00.000Z" in the file. */
-export const time: Field<number> = {
+export const time: JsonField<number> = {
   read(found, at) {
     const moment = new Date(typeof found === "string" ? found : Number.NaN);
     if (Number.isNaN(moment.getTime()) || moment.toISOString() !== found) {

@@ -14,7 +14,7 @@ export class Mismatch extends Error {
 }
 
 /** How the value of one place is read and written. */
-export interface Field<Value> {
+export interface JsonField<Value> {
   /** Throws Mismatch. */
   read(found: unknown, at: string): Value;
   /** What to hand to JSON. */
@@ -22,7 +22,7 @@ export interface Field<Value> {
 }
 
 /** A field that need not be there. */
-export interface OptionalField<Value> extends Field<Value> {
+export interface OptionalField<Value> extends JsonField<Value> {
   readonly optional: true;
 }
 
@@ -30,11 +30,11 @@ export interface OptionalField<Value> extends Field<Value> {
 export type JsonFields<Shape> = {
   readonly [Key in keyof Shape]-?: Record<never, never> extends Pick<Shape, Key>
     ? OptionalField<Exclude<Shape[Key], undefined>>
-    : Field<Shape[Key]>;
+    : JsonField<Shape[Key]>;
 };
 
 /** A value that JSON carries as it is; `expected` says which, for people. */
-export function is<Value>(expected: string, test: (found: unknown) => found is Value): Field<Value> {
+export function is<Value>(expected: string, test: (found: unknown) => found is Value): JsonField<Value> {
   return {
     read(found, at) {
       if (!test(found)) throw new Mismatch(at, expected, found);
@@ -45,15 +45,15 @@ export function is<Value>(expected: string, test: (found: unknown) => found is V
 }
 
 /** One of the given words. */
-export function oneOf<Word extends string>(...words: readonly Word[]): Field<Word> {
+export function oneOf<Word extends string>(...words: readonly Word[]): JsonField<Word> {
   return is(words.join(" or "), (found): found is Word => words.some((word) => word === found));
 }
 
-export function optional<Value>(field: Field<Value>): OptionalField<Value> {
+export function optional<Value>(field: JsonField<Value>): OptionalField<Value> {
   return { optional: true, ...field };
 }
 
-export function list<Value>(item: Field<Value>): Field<readonly Value[]> {
+export function list<Value>(item: JsonField<Value>): JsonField<readonly Value[]> {
   return {
     read(found, at) {
       if (!Array.isArray(found)) throw new Mismatch(at, "a list", found);
@@ -64,7 +64,7 @@ export function list<Value>(item: Field<Value>): Field<readonly Value[]> {
 }
 
 /** A list that would mean nothing without an entry. */
-export function listOfSome<Value>(item: Field<Value>): Field<readonly Value[]> {
+export function listOfSome<Value>(item: JsonField<Value>): JsonField<readonly Value[]> {
   const any = list(item);
   return {
     ...any,
@@ -77,8 +77,8 @@ export function listOfSome<Value>(item: Field<Value>): Field<readonly Value[]> {
 }
 
 /** An object with exactly the fields of `rows`, written in their order. */
-export function record<Shape extends object>(rows: JsonFields<Shape>): Field<Shape> {
-  const table = Object.entries(rows) as readonly [string, Field<unknown> | OptionalField<unknown>][];
+export function record<Shape extends object>(rows: JsonFields<Shape>): JsonField<Shape> {
+  const table = Object.entries(rows) as readonly [string, JsonField<unknown> | OptionalField<unknown>][];
   return {
     read(found, at) {
       const fields = fieldsOf(found, at);

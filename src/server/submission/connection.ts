@@ -30,7 +30,7 @@ import { cipherOf, tlsChannelOf } from "./tls.ts";
 import { withRefusedChunks } from "./transaction.ts";
 import { refuseLine, respond } from "./verbs.ts";
 
-export class Connection extends SMTPConnection {
+export class SubmissionConnection extends SMTPConnection {
   /** Resolves when the socket is gone and nothing is left to do. */
   readonly done: Promise<void>;
   readonly #admission: Admission;
@@ -230,7 +230,7 @@ export class Connection extends SMTPConnection {
   }
 
   /** Begins to receive a message through the stream that `start` gives. Gives a reply where it cannot be stored. */
-  async #beginMessage(start: () => Connection["_dataStream"]): Promise<Reply | undefined> {
+  async #beginMessage(start: () => SubmissionConnection["_dataStream"]): Promise<Reply | undefined> {
     const begun = await beginMessage(this.#session, this.#context);
     if ("code" in begun) return begun;
     const { mail, draft } = begun;

@@ -11,7 +11,13 @@ import { reply } from "../../smtp/reply.ts";
 import type { ListenerName } from "../log/events.ts";
 import { log } from "../log/log.ts";
 import { turnedAway } from "./client-limits.ts";
-import { Connection, guarded, loginFrozen, serverStopping, tooManyConnections } from "./connection.ts";
+import {
+  guarded,
+  loginFrozen,
+  SubmissionConnection,
+  serverStopping,
+  tooManyConnections,
+} from "./connection.ts";
 import { type Admission, isNearLimit } from "./limits/admission.ts";
 import { type ProxyHeaderResult, takeProxyHeader } from "./proxy-protocol.ts";
 import { clientName, type SessionContext } from "./session.ts";
@@ -125,7 +131,7 @@ export class SubmissionServer extends SMTPServer {
   readonly #name: ListenerName;
   readonly #context: () => SessionContext;
   readonly #admissions = new Set<Admission>();
-  readonly #sessions = new Set<Connection>();
+  readonly #sessions = new Set<SubmissionConnection>();
   /** By what the library passes from one step to the next: the socket, then the connection's options. */
   readonly #admissionOf = new WeakMap<object, Admission>();
   #draining = false;
@@ -237,7 +243,7 @@ export class SubmissionServer extends SMTPServer {
   }
 
   #startSession(socket: Socket, admission: Admission): void {
-    const connection = new Connection(this, socket, admission, this.#context());
+    const connection = new SubmissionConnection(this, socket, admission, this.#context());
     admission.evict = () => guarded(socket, () => connection.evict());
     this.connections.add(connection);
     this.#sessions.add(connection);

@@ -7,7 +7,7 @@ import type { Reply } from "../../smtp/reply.ts";
 import type { ListenerName } from "../log/events.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
 import type { FreeSpace, Spool } from "../spool/spool.ts";
-import type { KeyLookup, SaslCredentials, SaslExchange } from "./auth/exchange.ts";
+import type { KeyLookup, SaslLineHandler, SaslResult } from "./auth/exchange.ts";
 import type { ClientTimeouts } from "./client-limits.ts";
 import type { ConnectionTable } from "./limits/admission.ts";
 import type { AuthRateLimiter } from "./limits/auth-rate-limiter.ts";
@@ -25,7 +25,7 @@ export interface SubmissionSession extends Partial<TlsChannel> {
   readonly helo: string;
   readonly login?: SessionLogin | undefined;
   /** Set while AUTH waits for the client's next line. */
-  readonly exchange?: SaslExchange | undefined;
+  readonly exchange?: SaslLineHandler | undefined;
   /** What the password file held for the login of the exchange when its keys were read. */
   readonly exchangeHashes?: readonly string[] | undefined;
   /** Set from MAIL until the message is accepted or refused, or RSET. */
@@ -94,7 +94,7 @@ export type NextStep =
   | "receive"
   | "close"
   | "too-many-errors"
-  | SaslCredentials
+  | SaslResult
   | KeyLookup
   | BdatChunk;
 

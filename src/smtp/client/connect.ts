@@ -3,9 +3,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { lookup } from "node:dns/promises";
 import { connect, isIP, type Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { parseProxy, passThrough } from "./proxy.ts";
+import { connectThroughProxy, parseProxy } from "./proxy.ts";
 
-export interface Address {
+export interface ServerAddress {
   /** A name or an address. */
   readonly host: string;
   readonly port: number;
@@ -20,17 +20,17 @@ export interface Address {
  * Connects to the first of the host's addresses that answers, all of them within `timeout` milliseconds (0: no limit).
  * Rejects with the last one's error.
  */
-export function connectTcp(address: Address, timeout: number): Promise<Duplex> {
+export function connectTcp(address: ServerAddress, timeout: number): Promise<Duplex> {
   return withTimeout(timeout, async (signal) => {
-    if (address.via === undefined) return reach(address, signal);
+    if (address.via === undefined) return connectToHost(address, signal);
     const proxy = parseProxy(address.via);
     if (proxy === undefined)
       throw new Error(`not a proxy: expected socks5h://, socks5:// or http://HOST:PORT`);
-    const socket = await reach({ ...address, host: proxy.host, port: proxy.port }, signal);
+    const socket = await connectToHost({ ...address, host: proxy.host, port: proxy.port }, signal);
     const stop = (): void => void socket.destroy(new Error("Connection timed out"));
     signal.addEventListener("abort", stop);
     try {
-      await passThrough(socket, proxy, address.host, address.port);
+      await connectThroughProxy(socket, proxy, address.host, address.port);
       return socket;
     } catch (error) {
       socket.destroy();
@@ -42,7 +42,7 @@ export function connectTcp(address: Address, timeout: number): Promise<Duplex> {
 }
 
 export function connectUnix(path: string, timeout: number): Promise<Duplex> {
-  return withTimeout(timeout, (signal) => opened(connect({ path }), signal));
+  return withTimeout(timeout, (signal) => connected(connect({ path }), signal));
 }
 
 /**
@@ -65,7 +65,10 @@ export async function withTimeout<Result>(
   }
 }
 
-async function reach({ host, port, family, localInterface, localPort }: Address, signal: AbortSignal) {
+async function connectToHost(
+  { host, port, family, localInterface, localPort }: ServerAddress,
+  signal: AbortSignal,
+) {
   const known = isIP(host);
   const found =
     known === 0 ? await lookup(host, { all: true, family: family ?? 0 }) : [{ address: host, family: known }];
@@ -77,7 +80,7 @@ async function reach({ host, port, family, localInterface, localPort }: Address,
         ...(localInterface === undefined ? {} : { localAddress: localInterface }),
         ...(localPort === undefined ? {} : { localPort }),
       };
-      return await opened(connect({ host: address, port, ...from }), signal);
+      return await connected(connect({ host: address, port, ...from }), signal);
     } catch (error) {
       last = error;
     }
@@ -85,7 +88,7 @@ async function reach({ host, port, family, localInterface, localPort }: Address,
   throw last;
 }
 
-function opened(socket: Socket, signal: AbortSignal): Promise<Socket> {
+function connected(socket: Socket, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const stop = (): void => void socket.destroy(new Error("Connection timed out"));
     const settle = (act: () => void): void => {

@@ -6,23 +6,23 @@
 import type { Socket } from "node:net";
 import { type ConnectionOptions, TLSSocket } from "node:tls";
 import { type Extension, type Keywords, keywordsIn, limitsIn, type ServerLimits } from "./ehlo.ts";
-import { type Handshake, shakeHands } from "./tls.ts";
-import { openWire, type Reading, type Wire } from "./wire.ts";
+import { type Handshake, tlsHandshake } from "./tls.ts";
+import { openWire, type Wire, type WireOptions } from "./wire.ts";
 
 /** What came in answer to a command. */
-export type Answer =
+export type ServerAnswer =
   /** `text` has the lines, codes and all, joined by LF; all lines have the last one's code. */
-  { readonly kind: "reply"; readonly text: string } | Broken;
+  { readonly kind: "reply"; readonly text: string } | BrokenConnection;
 
 /** Why nothing came. */
-export type Broken =
+export type BrokenConnection =
   /** The time was up. */
   | { readonly kind: "late" }
   /** The connection is gone. `rest` is a refusal that was begun and not ended: "421 4.3.2 by". */
   | { readonly kind: "lost"; readonly rest?: string };
 
 /** How to be a client to this server. */
-export interface Manners {
+export interface ConnectionSettings {
   readonly protocol: "smtp" | "lmtp";
   /** Our name in EHLO. */
   readonly hostname: string;
@@ -41,14 +41,14 @@ const closing = 2_000;
 const keepAlive = 30_000;
 
 /** 2yz: success (RFC 5321 section 4.2.1). */
-export const isPositive = (answer: Answer): boolean => hasClass(answer, "2");
+export const isPositive = (answer: ServerAnswer): boolean => hasClass(answer, "2");
 
 /** Whether the reply's first digit is this one. */
-export const hasClass = (answer: Answer, digit: "2" | "3"): boolean =>
+export const hasClass = (answer: ServerAnswer, digit: "2" | "3"): boolean =>
   answer.kind === "reply" && answer.text.startsWith(digit);
 
 /** RFC 5321 section 4.2.2: the server goes away, whatever it was asked. */
-export const isParting = (text: string): boolean => /^421(?:[ -]|$)/.test(text);
+export const isClosing = (text: string): boolean => /^421(?:[ -]|$)/.test(text);
 
 export class Connection {
   /** What is going on, in the words of Postfix's log: "lost connection while …". */
@@ -57,16 +57,16 @@ export class Connection {
   keywords: Keywords = new Map();
   limits: ServerLimits = limitsIn(this.keywords);
   /** Whether it answered to HELO only, and so announces nothing that it may have all the same. */
-  isOld = false;
+  isHeloOnly = false;
   /** Called with each reply that comes. */
-  heard: (() => void) | undefined;
-  readonly #manners: Manners;
+  onReply: (() => void) | undefined;
+  readonly #manners: ConnectionSettings;
   #socket: Socket;
   #wire: Wire;
   #isOpen = true;
   #isResting = false;
 
-  constructor(socket: Socket, manners: Manners) {
+  constructor(socket: Socket, manners: ConnectionSettings) {
     this.#manners = manners;
     this.#socket = socket.setKeepAlive(true, keepAlive).setNoDelay(true);
     this.#wire = openWire(socket, anyReply);
@@ -112,16 +112,16 @@ export class Connection {
   }
 
   /** Sends octets of a message, and waits until the server has taken most of them. */
-  async send(octets: Uint8Array, signal: AbortSignal): Promise<Broken | undefined> {
+  async send(octets: Uint8Array, signal: AbortSignal): Promise<BrokenConnection | undefined> {
     if (!this.isOpen) return { kind: "lost" };
     this.#wire.send(octets);
-    return this.#socket.writableNeedDrain ? stuck(this.#socket, this.patience, signal) : undefined;
+    return this.#socket.writableNeedDrain ? whenDrained(this.#socket, this.patience, signal) : undefined;
   }
 
   /** The next reply, where the server is silent for no longer than `patience` milliseconds. */
-  async read(signal: AbortSignal, patience = this.patience): Promise<Answer> {
+  async read(signal: AbortSignal, patience = this.patience): Promise<ServerAnswer> {
     for (let blank = 0; this.#isOpen && blank <= mostBlankLines; blank++) {
-      const heard = await this.#wire.hear(patience, signal);
+      const heard = await this.#wire.readReply(patience, signal);
       if (heard.kind === "late") return heard;
       if (heard.kind !== "reply") {
         const rest = heard.kind === "gone" ? textOf([heard.rest]).trim() : "";
@@ -129,8 +129,8 @@ export class Connection {
       }
       const text = textOf(heard.lines);
       if (text.trim() === "") continue; // a line end too many is no reply
-      this.heard?.();
-      if (isParting(text)) this.close();
+      this.onReply?.();
+      if (isClosing(text)) this.close();
       return { kind: "reply", text };
     }
     this.close();
@@ -138,20 +138,20 @@ export class Connection {
   }
 
   /** Says `line` and hears what comes of it. */
-  command(line: string, signal: AbortSignal): Promise<Answer> {
+  command(line: string, signal: AbortSignal): Promise<ServerAnswer> {
     this.write(line);
     return this.read(signal);
   }
 
   /** EHLO or LHLO. Where EHLO is refused, HELO (RFC 5321 section 3.2), unless TLS must follow, which HELO knows not of. */
-  async hello(needsTls: boolean, signal: AbortSignal): Promise<Answer> {
+  async hello(needsTls: boolean, signal: AbortSignal): Promise<ServerAnswer> {
     const { protocol, hostname } = this.#manners;
     const answer = await this.command(`${protocol === "lmtp" ? "LHLO" : "EHLO"} ${hostname}`, signal);
     if (answer.kind !== "reply") return answer;
     if (isPositive(answer)) this.keywords = keywordsIn(answer.text.split("\n"));
     this.limits = limitsIn(this.keywords);
-    if (isPositive(answer) || protocol === "lmtp" || needsTls || isParting(answer.text)) return answer;
-    this.isOld = true;
+    if (isPositive(answer) || protocol === "lmtp" || needsTls || isClosing(answer.text)) return answer;
+    this.isHeloOnly = true;
     return this.command(`HELO ${hostname}`, signal);
   }
 
@@ -161,9 +161,9 @@ export class Connection {
    */
   async startTls(options: ConnectionOptions, signal: AbortSignal): Promise<Handshake> {
     this.keywords = new Map();
-    this.isOld = false;
+    this.isHeloOnly = false;
     const stream = this.#wire.release();
-    const handshake = await shakeHands(stream, options, this.patience, signal);
+    const handshake = await tlsHandshake(stream, options, this.patience, signal);
     if (handshake.kind === "done") {
       this.#socket = handshake.socket;
       this.#wire = openWire(handshake.socket, anyReply);
@@ -181,7 +181,7 @@ export class Connection {
   rest(ended: () => void): void {
     this.#isResting = true;
     this.#socket.unref();
-    void this.#wire.hear(0).then(({ kind }) => {
+    void this.#wire.readReply(0).then(({ kind }) => {
       if (kind === "late") return;
       this.close();
       if (this.#isResting) ended();
@@ -204,7 +204,7 @@ export class Connection {
   quit(): void {
     this.write("QUIT");
     const timer = setTimeout(() => this.close(), goodbye).unref();
-    void this.#wire.hear(0).then(() => {
+    void this.#wire.readReply(0).then(() => {
       clearTimeout(timer);
       this.close();
     });
@@ -224,7 +224,7 @@ export class Connection {
  * As far as it makes sense, anything that a server says is a reply: a line goes on to the next one only where it says so
  * itself (RFC 5321 section 4.2.1).
  */
-export const anyReply: Reading = {
+export const anyReply: WireOptions = {
   isLast: (line) => !/^\d+-/.test(line.subarray(0, 8).toString("latin1")),
   most: longestReply,
   perPiece: true,
@@ -262,9 +262,13 @@ function stateAfter(line: string, before: string): string {
 }
 
 /** Why the socket takes no more; undefined as soon as it does. */
-function stuck(socket: Socket, patience: number, signal: AbortSignal): Promise<Broken | undefined> {
+function whenDrained(
+  socket: Socket,
+  patience: number,
+  signal: AbortSignal,
+): Promise<BrokenConnection | undefined> {
   return new Promise((resolve) => {
-    const settle = (broken?: Broken): void => {
+    const settle = (broken?: BrokenConnection): void => {
       clearTimeout(timer);
       socket.off("drain", settle).off("close", lose);
       signal.removeEventListener("abort", expire);

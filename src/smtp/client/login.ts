@@ -1,19 +1,19 @@
 /** AUTH (RFC 4954) with a name and a password, by the first mechanism of ours that the server has, too. */
 import { createHmac } from "node:crypto";
-import { type Answer, type Connection, isPositive } from "./connection.ts";
+import { type Connection, isPositive, type ServerAnswer } from "./connection.ts";
 
-export interface Password {
+export interface LoginCredentials {
   readonly user: string;
   readonly password: string;
 }
 
 /** What is said in answer to each 334; nothing where it is empty. `initial` goes along with AUTH. */
-interface Dialogue {
+interface AuthDialogue {
   readonly initial?: string;
   readonly responses: readonly ((challenge: Buffer) => string)[];
 }
 
-function plain({ user, password }: Password): Dialogue {
+function plain({ user, password }: LoginCredentials): AuthDialogue {
   return { initial: `\0${user}\0${password}`, responses: [] };
 }
 
@@ -21,7 +21,7 @@ function plain({ user, password }: Password): Dialogue {
  * In order of preference: PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), CRAM-MD5 (RFC 2195). The connection is
  * under TLS, so the one with the fewest round trips comes first. Where the server names none of them, PLAIN is tried.
  */
-const mechanisms: Readonly<Record<string, (login: Password) => Dialogue>> = {
+const mechanisms: Readonly<Record<string, (login: LoginCredentials) => AuthDialogue>> = {
   PLAIN: plain,
   LOGIN: ({ user, password }) => ({ responses: [() => user, () => password] }),
   "CRAM-MD5": ({ user, password }) => ({
@@ -33,18 +33,19 @@ const mechanisms: Readonly<Record<string, (login: Password) => Dialogue>> = {
 const mostQuestions = 8;
 
 /** Whether the server has AUTH at all; one that answers to HELO only does not tell. */
-export const hasLogin = (connection: Connection): boolean => connection.isOld || connection.offers("AUTH");
+export const offersAuth = (connection: Connection): boolean =>
+  connection.isHeloOnly || connection.offers("AUTH");
 
 /** How the dialogue ended. */
 export interface LoginResult {
-  readonly isIn: boolean;
+  readonly succeeded: boolean;
   /** What was said last, or why nothing was. */
-  readonly answer: Answer;
+  readonly answer: ServerAnswer;
 }
 
 export async function logIn(
   connection: Connection,
-  login: Password,
+  login: LoginCredentials,
   signal: AbortSignal,
 ): Promise<LoginResult> {
   const offered = (connection.keywords.get("AUTH") ?? []).flatMap((words) => words.toUpperCase().split("="));
@@ -58,12 +59,13 @@ export async function logIn(
     answer = await connection.command(base64(response), signal);
   }
   // Who lets us in before it has asked for all has not seen the password.
-  return { isIn: isPositive(answer) && questions >= responses.length, answer };
+  return { succeeded: isPositive(answer) && questions >= responses.length, answer };
 }
 
-const isQuestion = (answer: Answer): boolean => answer.kind === "reply" && /^334(?:[ -]|$)/.test(answer.text);
+const isQuestion = (answer: ServerAnswer): boolean =>
+  answer.kind === "reply" && /^334(?:[ -]|$)/.test(answer.text);
 
-const challengeIn = (answer: Answer): Buffer =>
+const challengeIn = (answer: ServerAnswer): Buffer =>
   Buffer.from(answer.kind === "reply" ? answer.text.slice(4) : "", "base64");
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");

@@ -38,7 +38,7 @@ function unescaped(text: string): string {
 }
 
 /** Has the proxy at the other end of `socket` connect to `host`. Rejects with the proxy's reason. */
-export async function passThrough(
+export async function connectThroughProxy(
   socket: Socket,
   proxy: ProxyServer,
   host: string,
@@ -59,13 +59,13 @@ async function logIn(socket: Socket, { user, password = "" }: ProxyServer): Prom
   if (version !== 5) throw new Error("the proxy does not speak SOCKS 5");
   if (method === 0) return;
   if (method !== 2 || user === undefined) throw new Error("SOCKS: the proxy wants another way to log in");
-  socket.write(Buffer.concat([Buffer.of(1), counted(user), counted(password)]));
+  socket.write(Buffer.concat([Buffer.of(1), lengthPrefixed(user), lengthPrefixed(password)]));
   const answer = await readUntil(socket, () => 2, 2);
   if (answer[1] !== 0) throw new Error("SOCKS: the proxy refused the login");
 }
 
 /** A text behind its length, which has one octet. */
-function counted(text: string): Buffer {
+function lengthPrefixed(text: string): Buffer {
   const octets = Buffer.from(text).subarray(0, 255);
   return Buffer.concat([Buffer.of(octets.length), octets]);
 }
@@ -73,7 +73,7 @@ function counted(text: string): Buffer {
 function addressOf(host: string): Buffer {
   if (isIPv4(host)) return Buffer.from([1, ...host.split(".").map(Number)]);
   if (isIPv6(host)) return Buffer.concat([Buffer.of(4), ipv6Octets(host)]);
-  return Buffer.concat([Buffer.of(3), counted(host)]);
+  return Buffer.concat([Buffer.of(3), lengthPrefixed(host)]);
 }
 
 function ipv6Octets(address: string): Buffer {

@@ -17,7 +17,7 @@ export type Handshake =
  * wrong is refused (`rejectUnauthorized`) or only told (the socket's `authorizationError`), are `options`. The stream is
  * of no use any more where it fails.
  */
-export async function shakeHands(
+export async function tlsHandshake(
   stream: Duplex,
   options: ConnectionOptions,
   timeout: number,

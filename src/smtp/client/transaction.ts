@@ -7,35 +7,40 @@
  * the server's way behind the final dot of this one.
  */
 import type { Readable } from "node:stream";
-import { type Broken, type Connection, isParting, isPositive } from "./connection.ts";
+import { type BrokenConnection, type Connection, isClosing, isPositive } from "./connection.ts";
 
 /** The commands, whole but for their line ends. */
-export interface Commands {
+export interface EnvelopeCommands {
   readonly mail: string;
   readonly recipients: readonly string[];
 }
 
 /** What a reply answers, as Postfix's log calls it. */
-export type Command = "MAIL FROM" | "RCPT TO" | "DATA" | "end of DATA";
+export type TransactionCommand = "MAIL FROM" | "RCPT TO" | "DATA" | "end of DATA";
 
 /** How it ended for the recipients that nothing else was said about. */
-export type Ending =
+export type TransactionEnding =
   /** `isEarly`: before the server had all of the message. */
-  | { readonly kind: "reply"; readonly command: Command; readonly text: string; readonly isEarly: boolean }
+  | {
+      readonly kind: "reply";
+      readonly command: TransactionCommand;
+      readonly text: string;
+      readonly isEarly: boolean;
+    }
   /** A 421 in answer to something else, with which all that was to come is void. */
-  | { readonly kind: "parting"; readonly text: string }
-  | Broken
+  | { readonly kind: "closing"; readonly text: string }
+  | BrokenConnection
   /** The message cannot be read; the server did not get its end. */
   | { readonly kind: "unreadable"; readonly error: unknown };
 
-export interface Exchange {
+export interface TransactionResult {
   /** Recipients that RCPT was refused for, by their place among the commands. */
   readonly refused: ReadonlyMap<number, string>;
   /** How many were not. */
   readonly accepted: number;
   /** LMTP: what was said about each recipient at the end of the message. */
   readonly finals: ReadonlyMap<number, { readonly text: string; readonly isEarly: boolean }>;
-  readonly ending: Ending;
+  readonly ending: TransactionEnding;
   /** DATA was taken: the server waits for the message. */
   readonly begun: boolean;
   /** All of it has, and its end. */
@@ -51,22 +56,22 @@ export interface TransactionOptions {
 }
 
 /** How the server took the envelope. */
-interface Envelope {
+interface EnvelopeResult {
   readonly refused: Map<number, string>;
   readonly accepted: readonly number[];
   /** Absent where the message is to follow. */
-  readonly ending?: Ending;
+  readonly ending?: TransactionEnding;
 }
 
 /** Runs a transaction. `body` has CRLF line ends, dots as they are; it is read no further than it is sent. */
-export async function exchange(
+export async function runTransaction(
   connection: Connection,
-  commands: Commands,
+  commands: EnvelopeCommands,
   body: Readable,
   options: TransactionOptions,
-): Promise<Exchange> {
+): Promise<TransactionResult> {
   const { signal, progress } = options;
-  connection.heard = () => progress?.("moving");
+  connection.onReply = () => progress?.("moving");
   body.on("error", () => undefined); // known when it is read
   try {
     progress?.("moving");
@@ -78,31 +83,31 @@ export async function exchange(
     return { ...envelope, ...(await sendMessage(connection, accepted, body, options)) };
   } finally {
     body.destroy();
-    connection.heard = undefined;
+    connection.onReply = undefined;
   }
 }
 
 /** RFC 2920 section 3.1: all in one piece; DATA has to be the last, and all replies are to be read. */
 async function sendTogether(
   connection: Connection,
-  { mail, recipients }: Commands,
+  { mail, recipients }: EnvelopeCommands,
   signal: AbortSignal,
-): Promise<Envelope> {
+): Promise<EnvelopeResult> {
   connection.write(mail, ...recipients, "DATA");
   const sender = await connection.read(signal);
   const refused = new Map<number, string>();
   const accepted: number[] = [];
-  const ended = (ending: Ending): Envelope => ({ refused, accepted, ending });
+  const ended = (ending: TransactionEnding): EnvelopeResult => ({ refused, accepted, ending });
   if (sender.kind !== "reply") return ended(sender);
   const mailRefused = isPositive(sender) ? undefined : refusal("MAIL FROM", sender.text);
-  if (isParting(sender.text)) return ended(refusal("MAIL FROM", sender.text));
+  if (isClosing(sender.text)) return ended(refusal("MAIL FROM", sender.text));
   for (const number of recipients.keys()) {
     const answer = await connection.read(signal);
     // What is said of recipients after the sender was refused is about the wrong order, not about them.
     if (answer.kind !== "reply") return ended(mailRefused ?? answer);
     if (isPositive(answer)) accepted.push(number);
     else refused.set(number, answer.text);
-    if (isParting(answer.text)) return ended(mailRefused ?? { kind: "parting", text: answer.text });
+    if (isClosing(answer.text)) return ended(mailRefused ?? { kind: "closing", text: answer.text });
   }
   const data = await connection.read(signal);
   if (data.kind !== "reply") return ended(mailRefused ?? data);
@@ -120,12 +125,12 @@ async function sendTogether(
 /** One by one, each reply before the next command. */
 async function sendEach(
   connection: Connection,
-  { mail, recipients }: Commands,
+  { mail, recipients }: EnvelopeCommands,
   signal: AbortSignal,
-): Promise<Envelope> {
+): Promise<EnvelopeResult> {
   const refused = new Map<number, string>();
   const accepted: number[] = [];
-  const ended = (ending: Ending): Envelope => ({ refused, accepted, ending });
+  const ended = (ending: TransactionEnding): EnvelopeResult => ({ refused, accepted, ending });
   const sender = await connection.command(mail, signal);
   if (sender.kind !== "reply") return ended(sender);
   if (!isPositive(sender)) return ended(refusal("MAIL FROM", sender.text));
@@ -136,7 +141,7 @@ async function sendEach(
     last = answer.text;
     if (isPositive(answer)) accepted.push(number);
     else refused.set(number, last);
-    if (isParting(last)) return ended({ kind: "parting", text: last });
+    if (isClosing(last)) return ended({ kind: "closing", text: last });
   }
   if (accepted.length === 0) return ended(refusal("RCPT TO", last));
   const data = await connection.command("DATA", signal);
@@ -144,7 +149,7 @@ async function sendEach(
   return isGoAhead(data.text) ? { refused, accepted } : ended(refusal("DATA", data.text));
 }
 
-const refusal = (command: Command, text: string): Ending => ({
+const refusal = (command: TransactionCommand, text: string): TransactionEnding => ({
   kind: "reply",
   command,
   text,
@@ -160,12 +165,12 @@ async function sendMessage(
   accepted: readonly number[],
   body: Readable,
   { signal, finalPatience, progress }: TransactionOptions,
-): Promise<Omit<Exchange, "refused" | "accepted">> {
+): Promise<Omit<TransactionResult, "refused" | "accepted">> {
   const isLmtp = connection.protocol === "lmtp";
   const finals = new Map<number, { text: string; isEarly: boolean }>();
-  const sending: Sending = { isOver: false, stop: () => undefined };
+  const sending: SendState = { isOver: false, stop: () => undefined };
   let whole = false;
-  let ending: Ending | undefined;
+  let ending: TransactionEnding | undefined;
 
   /** Reads what is said about the message: all of it, or what comes before the sending is over. */
   async function readReplies(isAfter: boolean): Promise<void> {
@@ -182,7 +187,7 @@ async function sendMessage(
     if (number !== undefined) finals.set(number, { text, isEarly });
     if (!isLmtp || finals.size === accepted.length)
       ending = { kind: "reply", command: "end of DATA", text, isEarly };
-    else if (isParting(text)) ending = { kind: "parting", text };
+    else if (isClosing(text)) ending = { kind: "closing", text };
   }
 
   connection.state = "sending message body";
@@ -200,10 +205,12 @@ async function sendMessage(
   return { finals, ending: last, begun: true, whole };
 }
 
-type Sent = Exclude<Ending, { kind: "reply" } | { kind: "parting" }> | { readonly kind: "sent" };
+type SendResult =
+  | Exclude<TransactionEnding, { kind: "reply" } | { kind: "closing" }>
+  | { readonly kind: "sent" };
 
 /** Where whoever reads replies tells that there is no use in sending more. */
-interface Sending {
+interface SendState {
   isOver: boolean;
   stop: () => void;
 }
@@ -214,10 +221,10 @@ const turn = 64 * 1024;
 async function sendBody(
   connection: Connection,
   body: Readable,
-  sending: Sending,
+  sending: SendState,
   signal: AbortSignal,
   progress: TransactionOptions["progress"],
-): Promise<Sent> {
+): Promise<SendResult> {
   const stuffing = newDotStuffing();
   const chunks = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
   // A body that says nothing any more may not even hear that it is destroyed, and a server may take nothing any more.

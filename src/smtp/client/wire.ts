@@ -6,7 +6,7 @@
 import type { Duplex } from "node:stream";
 
 /** What came in answer to something: a whole reply, or what kept it from coming. */
-export type Heard =
+export type ReceivedReply =
   | { readonly kind: "reply"; readonly lines: readonly Buffer[] }
   /** The time was up, or the caller's signal was raised. */
   | { readonly kind: "late" }
@@ -18,7 +18,7 @@ export type Heard =
 export interface Wire {
   send(octets: Uint8Array): void;
   /** The next reply, within so many milliseconds; 0 is for ever. Lines come without their ends. */
-  hear(timeout: number, signal?: AbortSignal): Promise<Heard>;
+  readReply(timeout: number, signal?: AbortSignal): Promise<ReceivedReply>;
   /** Has whoever waits for a reply wait no longer, as if the time were up. */
   interrupt(): void;
   /** Whether anything has come that nobody has heard yet. */
@@ -30,7 +30,7 @@ export interface Wire {
 }
 
 /** How replies are read. */
-export interface Reading {
+export interface WireOptions {
   /** Told of each piece as it comes over the wire. */
   readonly tap?: (octets: Uint8Array) => void;
   /** Whether a line is the last of its reply. */
@@ -50,7 +50,7 @@ const mostOctets = 1024 * 1024;
 const mostShown = 80;
 
 /** Takes over `stream`. */
-export function openWire(stream: Duplex, reading: Reading = {}): Wire {
+export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
   const { tap, isLast = endsReply, most = mostOctets, perPiece = false } = reading;
   let replies: { readonly lines: readonly Buffer[]; readonly octets: number }[] = [];
   let heard = 0; // of these; a list that is long is not shifted one by one
@@ -98,7 +98,7 @@ export function openWire(stream: Duplex, reading: Reading = {}): Wire {
   stream.on("error", fail).resume();
 
   /** The next whole reply, taken out of what was read. */
-  function next(): Heard | undefined {
+  function next(): ReceivedReply | undefined {
     const reply = replies[heard];
     if (reply !== undefined) {
       heard++;
@@ -128,7 +128,7 @@ export function openWire(stream: Duplex, reading: Reading = {}): Wire {
     send(piece) {
       if (stream.writable) stream.write(piece);
     },
-    async hear(timeout, signal) {
+    async readReply(timeout, signal) {
       watch(signal);
       const own = { late: signal?.aborted === true };
       waiting = own;

@@ -7,8 +7,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { carrierFor } from "../../../src/commands/serve/delivery.ts";
 import { readConfig } from "../../../src/config/config-file.ts";
 import { newSessionPool } from "../../../src/server/delivery/session-pool.ts";
-import type { Carrier } from "../../../src/server/delivery/transport.ts";
-import { letter, replies } from "../../server/delivery/fixtures.ts";
+import type { Transport } from "../../../src/server/delivery/transport.ts";
+import { outgoing, replies } from "../../server/delivery/fixtures.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { type FakeServer, fakeServer, type Options } from "../../tools/fakeserver.ts";
 
@@ -22,7 +22,7 @@ async function open(options: Options): Promise<FakeServer> {
 }
 
 /** The carrier of a configuration with `settings`; FOLDER has the password and the certificate `ca`. */
-async function carrierWith(settings: string, ca: string): Promise<Carrier> {
+async function carrierWith(settings: string, ca: string): Promise<Transport> {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-redirected-"));
   onTestFinished(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, "password"), `${secret}\n`);
@@ -37,8 +37,8 @@ async function carrierWith(settings: string, ca: string): Promise<Carrier> {
 describe("a message that was redirected", () => {
   const pair = selfSigned(["localhost"]);
   const tls = { tls: createSecureContext(pair) };
-  const send = async (carrier: Carrier, relay: string) =>
-    replies(await carrier.carry(letter({ relay }), new AbortController().signal));
+  const send = async (carrier: Transport, relay: string) =>
+    replies(await carrier.deliver(outgoing({ relay }), new AbortController().signal));
 
   test("to a relay of a route goes there with its login, and to another one without", async () => {
     const [ours, theirs, usual] = [await open(tls), await open(tls), await open(tls)];
@@ -85,7 +85,7 @@ describe('with tls = "auto"', () => {
       `[delivery]\nrelay = ["smtps://localhost:${strict.port}", "smtp://localhost:${lenient.port}"]`,
       "",
     );
-    const outcomes = await carrier.carry(letter(), new AbortController().signal);
+    const outcomes = await carrier.deliver(outgoing(), new AbortController().signal);
     expect(replies(outcomes)).toEqual(["250 2.0.0 queued as F00"]);
     expect([strict.received.length, lenient.received.length]).toEqual([0, 1]);
   });

@@ -9,13 +9,13 @@ import { openPending } from "../../../src/probe/monitor/pending.ts";
 import {
   lookAgain,
   type MonitoredRoute,
-  type RoundDependencies,
+  type MonitorRoundDependencies,
   runRound,
 } from "../../../src/probe/monitor/round.ts";
 import type { SubmissionResult } from "../../../src/probe/monitor/submit.ts";
 
 let folder: string;
-let dependencies: RoundDependencies;
+let dependencies: MonitorRoundDependencies;
 let time: number;
 /** What is to happen when the clock comes to a moment. */
 let events: { readonly at: number; readonly act: () => Promise<void> }[];

@@ -19,7 +19,7 @@ import {
   type ControlApi,
 } from "../../../src/server/control/protocol.ts";
 import { unreached } from "../../../src/server/delivery/attempt.ts";
-import type { Carrier } from "../../../src/server/delivery/transport.ts";
+import type { Transport } from "../../../src/server/delivery/transport.ts";
 import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
 import { openSpool } from "../../../src/server/spool/spool.ts";
@@ -62,9 +62,9 @@ test("every message ends once: delivered, returned or dropped", async () => {
   logTo((entry) => events.push(entry));
   const delivered = new Map<string, number>();
   const redirected = new Set<string>();
-  const carrier: Carrier = {
+  const transport: Transport = {
     destination: (_, address) => address.replace(/^.*@/, ""),
-    async carry({ envelope, recipients }) {
+    async deliver({ envelope, recipients }) {
       await pause(random() * 8);
       if (freezeHold.applyTo(envelope).held) return [];
       const said = random() < 0.6 ? reply(451, "4.3.0", "later") : reply(250, "2.0.0", "ok");
@@ -82,15 +82,19 @@ test("every message ends once: delivered, returned or dropped", async () => {
   const frozen = await openFrozenLogins(join(folder, "frozen"));
   const freezeHold = newFreezeHold(frozen);
   const heldSpool = spoolWithFreezes(spool, freezeHold);
-  const scheduler = startScheduler({ spool: heldSpool, carrier, hostname: "submission.example.org" }, hasty, {
-    now: () => Date.now(),
-    steady: () => performance.now(),
-    random,
-    alarm: (after, ring) => {
-      const timer = setTimeout(ring, after);
-      return () => clearTimeout(timer);
+  const scheduler = startScheduler(
+    { spool: heldSpool, transport, hostname: "submission.example.org" },
+    hasty,
+    {
+      now: () => Date.now(),
+      steady: () => performance.now(),
+      random,
+      alarm: (after, ring) => {
+        const timer = setTimeout(ring, after);
+        return () => clearTimeout(timer);
+      },
     },
-  });
+  );
   const context: ActionContext = newActionContext(
     {
       spool: heldSpool,

@@ -3,19 +3,19 @@ import { expect, test } from "vitest";
 import { retryPolicyOf } from "../../../src/commands/serve/delivery.ts";
 import type { Config } from "../../../src/config/settings.ts";
 import { attempt } from "../../../src/server/delivery/attempt.ts";
-import type { Pace } from "../../../src/server/delivery/transaction.ts";
+import type { DeliveryActivity } from "../../../src/server/delivery/transaction.ts";
 import { fakeServer, type Script, silence } from "../../tools/fakeserver.ts";
-import { hop, letter, terms } from "./fixtures.ts";
+import { hop, outgoing, transportSettings } from "./fixtures.ts";
 
 /** All that is told before the host has fallen silent, repetitions left out. */
-async function told(script: Script): Promise<readonly Pace[]> {
+async function told(script: Script): Promise<readonly DeliveryActivity[]> {
   const at = await fakeServer(script);
-  const paces: Pace[] = [];
+  const paces: DeliveryActivity[] = [];
   const stop = new AbortController();
-  const tell = (pace: Pace): void => {
+  const tell = (pace: DeliveryActivity): void => {
     if (paces.at(-1) !== pace) paces.push(pace);
   };
-  const under = attempt(letter(), [hop(at.port)], terms(), Date.now, stop.signal, tell);
+  const under = attempt(outgoing(), [hop(at.port)], transportSettings(), Date.now, stop.signal, tell);
   await new Promise((resolve) => setTimeout(resolve, 500));
   const before = [...paces];
   stop.abort();
@@ -24,7 +24,7 @@ async function told(script: Script): Promise<readonly Pace[]> {
   return before;
 }
 
-test.each<{ where: string; script: Script; paces: readonly Pace[] }>([
+test.each<{ where: string; script: Script; paces: readonly DeliveryActivity[] }>([
   { where: "at the greeting", script: { greeting: silence }, paces: ["talks"] },
   { where: "at MAIL", script: { MAIL: silence }, paces: ["talks", "works", "talks"] },
   { where: "after the final dot", script: { message: silence }, paces: ["talks", "works", "talks", "waits"] },

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { close, fakeServer, type Script, silence } from "../../tools/fakeserver.ts";
 import { casesIn } from "./cases.ts";
-import { letter, message, recipient, replies } from "./fixtures.ts";
+import { message, outgoing, recipient, replies } from "./fixtures.ts";
 import { deliver, impatient, peer, server } from "./hosts.ts";
 
 const three = ["a@example.net", "b@example.net", "c@example.net"].map((address) => recipient(address));
@@ -17,7 +17,7 @@ describe("a host", () => {
       const hanging = /"fault":"(?:silence|trickle)"/.test(JSON.stringify(script));
       const outcomes = await deliver(
         [at],
-        letter({ recipients: three }),
+        outgoing({ recipients: three }),
         hanging ? { timeouts: impatient } : {},
       );
       const all = expected.length === 1 ? three.map(() => expected[0]) : expected;
@@ -29,7 +29,7 @@ describe("a host", () => {
 describe("a message", () => {
   test("goes out byte for byte, and the host's words are the outcome", async () => {
     const at = await server();
-    const [outcome] = await deliver([at], letter());
+    const [outcome] = await deliver([at], outgoing());
     expect(outcome).toEqual({
       recipient: recipient("a@example.net"),
       reply: {
@@ -52,7 +52,7 @@ describe("a message", () => {
       yield Buffer.from(message);
       await new Promise(() => undefined);
     }
-    const outcomes = await deliver([at], { ...letter(), body: () => Readable.from(halting()) });
+    const outcomes = await deliver([at], { ...outgoing(), body: () => Readable.from(halting()) });
     expect(replies(outcomes)).toEqual(["451 4.5.0 unexpected answer: 250 2.0.0 fine"]);
   });
 
@@ -62,7 +62,7 @@ describe("a message", () => {
       yield Buffer.from(message);
       throw Object.assign(new Error("EIO: i/o error, read"), { code: "EIO" });
     }
-    const outcomes = await deliver([at], { ...letter(), body: () => Readable.from(broken()) });
+    const outcomes = await deliver([at], { ...outgoing(), body: () => Readable.from(broken()) });
     expect(replies(outcomes)).toEqual(["451 4.3.0 the message cannot be read: EIO: i/o error, read"]);
     expect(at.received).toEqual([]);
   });
@@ -70,14 +70,14 @@ describe("a message", () => {
   test("of a megabyte, all dots, arrives unharmed", async () => {
     const at = await server();
     const dots = `Subject: dots\r\n\r\n${"..\r\n.\r\n".repeat(140_000)}`;
-    expect(replies(await deliver([at], letter({}, dots)))).toEqual(["250 2.0.0 queued as F00"]);
+    expect(replies(await deliver([at], outgoing({}, dots)))).toEqual(["250 2.0.0 queued as F00"]);
     expect(at.received[0]?.message === dots).toBe(true);
   });
 
   test("to 250 recipients takes three transactions of one connection", async () => {
     const at = await server();
     const many = Array.from({ length: 250 }, (_, number) => recipient(`r${number}@example.net`));
-    const outcomes = await deliver([at], letter({ recipients: many }));
+    const outcomes = await deliver([at], outgoing({ recipients: many }));
     expect(outcomes.map((outcome) => outcome.recipient)).toEqual(many);
     expect(at.received.map(({ recipients }) => recipients.length)).toEqual([100, 100, 50]);
     expect(at.connections()).toBe(1);
@@ -89,21 +89,21 @@ describe("a message", () => {
       await server(),
     ];
     const many = Array.from({ length: 101 }, (_, number) => recipient(`r${number}@example.net`));
-    const outcomes = await deliver([one, other], letter({ recipients: many }));
+    const outcomes = await deliver([one, other], outgoing({ recipients: many }));
     expect(new Set(replies(outcomes))).toEqual(new Set(["250 2.0.0 enough", "250 2.0.0 queued as F00"]));
     expect(other.received.map(({ recipients }) => recipients.length)).toEqual([1]);
   });
 
   test("from nobody has a null reverse-path", async () => {
     const at = await server();
-    await deliver([at], letter({ sender: "" }));
+    await deliver([at], outgoing({ sender: "" }));
     expect(at.received[0]?.mail).toBe(`FROM:<> SIZE=${message.length}`);
   });
 
   test("is left where it is when there is no time for it", async () => {
     const at = await server({ message: silence });
     const enough = new AbortController();
-    const attempted = deliver([at, at], letter(), {}, enough.signal);
+    const attempted = deliver([at, at], outgoing(), {}, enough.signal);
     await expect.poll(() => at.received.length).toBe(1);
     enough.abort();
     expect(await attempted).toEqual([]);
@@ -176,7 +176,7 @@ describe("of several hosts", () => {
 
   test.each(cases)("$name", async ({ scripts, asked, reply }) => {
     const hosts = await Promise.all(scripts.map((script) => server(script)));
-    const outcomes = await deliver(hosts, letter());
+    const outcomes = await deliver(hosts, outgoing());
     expect(replies(outcomes)).toEqual([expect.stringContaining(reply)]);
     expect(hosts.map((host) => host.connections())).toEqual(asked);
   });
@@ -185,8 +185,8 @@ describe("of several hosts", () => {
     const down = await fakeServer();
     await down.close();
     const up = await server();
-    expect(replies(await deliver([down, up], letter()))).toEqual(["250 2.0.0 queued as F00"]);
-    expect(replies(await deliver([down], letter()))).toEqual([
+    expect(replies(await deliver([down, up], outgoing()))).toEqual(["250 2.0.0 queued as F00"]);
+    expect(replies(await deliver([down], outgoing()))).toEqual([
       `451 4.4.1 connect to ${peer}:${down.port}: Connection refused`,
     ]);
   });
@@ -195,7 +195,7 @@ describe("of several hosts", () => {
 describe("LMTP", () => {
   test("without DSN is a delivery that nobody else will tell of", async () => {
     const at = await server({ LHLO: "250 fake.example.net" }, { lmtp: true });
-    const [outcome] = await deliver([at], letter(), { protocol: "lmtp" });
+    const [outcome] = await deliver([at], outgoing(), { protocol: "lmtp" });
     expect(outcome?.taken).toBe("delivered");
   });
 
@@ -209,7 +209,7 @@ describe("LMTP", () => {
       },
       { lmtp: true },
     );
-    const outcomes = await deliver([at], letter({ recipients: three }), lmtp);
+    const outcomes = await deliver([at], outgoing({ recipients: three }), lmtp);
     expect(replies(outcomes)).toEqual(["250 2.1.5 saved", "550 5.1.1 no", "452 4.2.2 full"]);
     expect(outcomes.map(({ taken }) => taken)).toEqual(["onward", undefined, undefined]);
     expect(at.commands[0]).toBe("LHLO submission.example.org");
@@ -217,7 +217,7 @@ describe("LMTP", () => {
 
   test("keeps the replies that came before the host hung up", async () => {
     const at = await server({ message: ["250 2.1.5 saved", close] }, { lmtp: true });
-    const outcomes = await deliver([at], letter({ recipients: three }), lmtp);
+    const outcomes = await deliver([at], outgoing({ recipients: three }), lmtp);
     expect(replies(outcomes)).toEqual([
       "250 2.1.5 saved",
       `451 4.4.2 lost connection with ${peer} while sending end of data -- message may be sent more than once`,
@@ -262,7 +262,7 @@ describe("a host that says anything at all", () => {
     await fc.assert(
       fc.asyncProperty(script, fc.boolean(), async (said, lmtp) => {
         const at = await fakeServer(said as Script, { lmtp });
-        const outcomes = await deliver([at], letter({ recipients: three }), {
+        const outcomes = await deliver([at], outgoing({ recipients: three }), {
           protocol: lmtp ? "lmtp" : "smtp",
           timeouts: { ...impatient, reply: 50, final: 50 },
         });

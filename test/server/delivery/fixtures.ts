@@ -35,7 +35,7 @@ export function recipient(address: string, more: Partial<Recipient> = {}): Recip
   return { address, state: "waiting", ...more };
 }
 
-export function letter(more: Partial<Envelope> = {}, text = message, utf8Header = false): OutgoingMessage {
+export function outgoing(more: Partial<Envelope> = {}, text = message, utf8Header = false): OutgoingMessage {
   const whole = envelope({ size: text.length, ...more });
   return {
     envelope: whole,
@@ -47,7 +47,7 @@ export function letter(more: Partial<Envelope> = {}, text = message, utf8Header 
 
 export const hop = (port: number): NextHop => ({ host: "localhost", address: "127.0.0.1", port });
 
-export function terms(more: Partial<TransportSettings> = {}): TransportSettings {
+export function transportSettings(more: Partial<TransportSettings> = {}): TransportSettings {
   return {
     protocol: "smtp",
     hostname: "submission.example.org",

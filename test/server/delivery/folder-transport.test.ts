@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { deliverToFolder } from "../../../src/server/delivery/transport.ts";
-import { letter, message, recipient, replies } from "./fixtures.ts";
+import { message, outgoing, recipient, replies } from "./fixtures.ts";
 
 const never = new AbortController().signal;
 let root = "";
@@ -20,7 +20,7 @@ afterEach(() => rm(root, { recursive: true }));
 test("a message becomes a file, byte for byte, and its envelope another", async () => {
   const folder = join(root, "not", "yet");
   const recipients = [recipient("a@example.net"), recipient("b@example.net")];
-  const outcomes = await deliverToFolder(folder, letter({ recipients }), () => 0, never);
+  const outcomes = await deliverToFolder(folder, outgoing({ recipients }), () => 0, never);
   expect(replies(outcomes)).toEqual(Array(2).fill("250 2.0.0 written to 4F2A9C01B7E3.eml"));
   expect(outcomes.map(({ taken }) => taken)).toEqual(["delivered", "delivered"]);
   expect(readdirSync(folder).sort()).toEqual(["4F2A9C01B7E3.eml", "4F2A9C01B7E3.json"]);
@@ -35,7 +35,7 @@ test("a message becomes a file, byte for byte, and its envelope another", async 
 
 test("a folder that cannot be made is a temporary failure", async () => {
   await writeFile(join(root, "file"), "");
-  const outcomes = await deliverToFolder(join(root, "file", "folder"), letter(), () => 0, never);
+  const outcomes = await deliverToFolder(join(root, "file", "folder"), outgoing(), () => 0, never);
   expect(replies(outcomes)).toEqual([expect.stringMatching(/^451 4\.3\.0 .*ENOTDIR/)]);
 });
 
@@ -45,7 +45,7 @@ test("a message that cannot be read leaves nothing behind", async () => {
       this.destroy(Object.assign(new Error("EIO: i/o error, read"), { code: "EIO" }));
     },
   });
-  const outcomes = await deliverToFolder(root, { ...letter(), body: () => broken }, () => 0, never);
+  const outcomes = await deliverToFolder(root, { ...outgoing(), body: () => broken }, () => 0, never);
   expect(replies(outcomes)).toEqual([`451 4.3.0 ${root}: EIO: i/o error, read`]);
   expect(readdirSync(root)).toEqual([]);
   expect(existsSync(join(root, "4F2A9C01B7E3.json"))).toBe(false);
@@ -63,6 +63,6 @@ test("a message that there is no time for leaves nothing behind, and nothing is 
         yield Buffer.from("more\r\n");
       })(),
     );
-  expect(await deliverToFolder(root, { ...letter(), body }, () => 0, stop.signal)).toEqual([]);
+  expect(await deliverToFolder(root, { ...outgoing(), body }, () => 0, stop.signal)).toEqual([]);
   expect(readdirSync(root)).toEqual([]);
 });

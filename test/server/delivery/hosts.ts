@@ -9,7 +9,7 @@ import type {
 import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { type FakeServer, fakeServer, type Options, type Script } from "../../tools/fakeserver.ts";
-import { hop, terms } from "./fixtures.ts";
+import { hop, transportSettings } from "./fixtures.ts";
 
 /** How all of them are named in replies. */
 export const peer = "localhost[127.0.0.1]";
@@ -37,5 +37,5 @@ export function deliver(
   how: Partial<NextHop> = {},
 ): Promise<readonly RecipientOutcome[]> {
   const hops = to.map(({ port }) => ({ ...hop(port), ...how }));
-  return attempt(what, hops, terms(more), () => 1000, signal);
+  return attempt(what, hops, transportSettings(more), () => 1000, signal);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Resolver, remembering, unsigned } from "../../../src/server/delivery/dns/resolver.ts";
-import { type Routing, routeByMx, routeToHost } from "../../../src/server/delivery/mx.ts";
+import { cachingResolver, type Resolver, systemResolver } from "../../../src/server/delivery/dns/resolver.ts";
+import { hopsByMx, hopsOfRelay, type MxSettings } from "../../../src/server/delivery/mx.ts";
 import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
 import type { Reply } from "../../../src/smtp/reply.ts";
 
@@ -19,7 +19,7 @@ function resolverOf(zone: Zone, asked: string[] = []): Resolver {
     const code = Object.keys(zone).some((key) => key.endsWith(` ${name}`)) ? "ENODATA" : "ENOTFOUND";
     throw Object.assign(new Error(code), { code });
   };
-  return unsigned({
+  return systemResolver({
     resolveMx: async (name) =>
       (await look("MX", name)).map((record) => {
         const [priority = "", exchange = ""] = record.split(" ");
@@ -31,7 +31,7 @@ function resolverOf(zone: Zone, asked: string[] = []): Resolver {
   });
 }
 
-function routing(zone: Zone, more: Partial<Routing> = {}): Routing {
+function routing(zone: Zone, more: Partial<MxSettings> = {}): MxSettings {
   return {
     resolver: resolverOf(zone),
     hostname: "submission.example.org",
@@ -200,7 +200,7 @@ const cases: readonly {
 
 describe("the way by MX", () => {
   test.each(cases)("$name", async ({ domain = "example.net", zone, hops }) => {
-    expect(shown(await routeByMx(domain, routing(zone)))).toEqual(hops);
+    expect(shown(await hopsByMx(domain, routing(zone)))).toEqual(hops);
   });
 
   test("hosts of equal preference come in random order", async () => {
@@ -214,7 +214,7 @@ describe("the way by MX", () => {
       [0.9, 0.1, 0, 0],
     ].map(async (chances) => {
       const random = (): number => chances.shift() ?? 0;
-      return shown(await routeByMx("example.net", routing(zone, { random })));
+      return shown(await hopsByMx("example.net", routing(zone, { random })));
     });
     expect(await Promise.all(orders)).toEqual([
       ["a.example.net[192.0.2.1]", "b.example.net[192.0.2.2]"],
@@ -228,7 +228,7 @@ describe("the way by MX", () => {
       "A mx.example.net": ["192.0.2.1", "192.0.2.2"],
       "AAAA mx.example.net": ["2001:db8::1", "2001:db8::2", "2001:db8::3"],
     };
-    expect(shown(await routeByMx("example.net", routing(zone)))).toEqual(
+    expect(shown(await hopsByMx("example.net", routing(zone)))).toEqual(
       ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"].map(
         (address) => `mx.example.net[${address}]`,
       ),
@@ -242,14 +242,14 @@ describe("the way by MX", () => {
       "MX example.net": hosts.map((host, preference) => `${preference} ${host}`),
       ...Object.fromEntries(hosts.map((host) => [`A ${host}`, ["192.0.2.1", "192.0.2.2", "192.0.2.3"]])),
     };
-    const hops = await routeByMx("example.net", routing(zone, { resolver: resolverOf(zone, asked) }));
+    const hops = await hopsByMx("example.net", routing(zone, { resolver: resolverOf(zone, asked) }));
     expect(asked).toHaveLength(1 + 2 * 10);
     expect(hops).toHaveLength(20);
   });
 
   test("addresses inside are used where they are allowed, on the port that is set", async () => {
     const zone = { "A example.net": ["127.0.0.1"] };
-    expect(await routeByMx("example.net", routing(zone, { privateAddresses: true, port: 2525 }))).toEqual([
+    expect(await hopsByMx("example.net", routing(zone, { privateAddresses: true, port: 2525 }))).toEqual([
       { host: "example.net", address: "127.0.0.1", port: 2525 },
     ]);
   });
@@ -258,8 +258,8 @@ describe("the way by MX", () => {
 describe("the way to a relay", () => {
   test("is its address, or all that its name has", async () => {
     const lookup = async (): Promise<readonly string[]> => ["::1", "127.0.0.1"];
-    expect(shown(await routeToHost("192.0.2.1", 25, lookup))).toEqual(["192.0.2.1[192.0.2.1]"]);
-    expect(shown(await routeToHost("localhost", 25, lookup))).toEqual([
+    expect(shown(await hopsOfRelay("192.0.2.1", 25, lookup))).toEqual(["192.0.2.1[192.0.2.1]"]);
+    expect(shown(await hopsOfRelay("localhost", 25, lookup))).toEqual([
       "localhost[::1]",
       "localhost[127.0.0.1]",
     ]);
@@ -269,7 +269,7 @@ describe("the way to a relay", () => {
     const lookup = async (): Promise<readonly string[]> => {
       throw Object.assign(new Error("no"), { code: "ENOTFOUND" });
     };
-    expect(shown(await routeToHost("relay.example.org", 25, lookup))).toBe(
+    expect(shown(await hopsOfRelay("relay.example.org", 25, lookup))).toBe(
       "451 4.4.4 the relay relay.example.org has no address: check relay and the DNS",
     );
   });
@@ -284,7 +284,7 @@ describe("a resolver with a memory", () => {
   test("asks once in five minutes, after a minute again for what was not there, and again after trouble", async () => {
     const asked: string[] = [];
     let now = 0;
-    const resolver = remembering(resolverOf(zone, asked), () => now);
+    const resolver = cachingResolver(resolverOf(zone, asked), () => now);
     const minute = 60_000;
     for (const at of [0, 0.5, 2, 4.9, 5.1].map((time) => time * minute)) {
       now = at;
@@ -301,7 +301,7 @@ describe("a resolver with a memory", () => {
   test("asks again as soon as an answer's own time to live is over", async () => {
     let asked = 0;
     let now = 0;
-    const resolver = remembering(
+    const resolver = cachingResolver(
       {
         ...resolverOf({}),
         ipv4: async () => ({ kind: "found", values: [`192.0.2.${++asked}`], ttl: 30 }),
@@ -322,7 +322,7 @@ describe("a resolver with a memory", () => {
 
   test("asks once for all who ask at the same time", async () => {
     const asked: string[] = [];
-    const resolver = remembering(resolverOf(zone, asked), () => 0);
+    const resolver = cachingResolver(resolverOf(zone, asked), () => 0);
     await Promise.all(Array.from({ length: 10 }, () => resolver.mx("example.net")));
     expect(asked).toEqual(["MX example.net"]);
   });

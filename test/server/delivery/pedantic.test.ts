@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
-import { letter, message, recipient, replies } from "./fixtures.ts";
+import { message, outgoing, recipient, replies } from "./fixtures.ts";
 import { deliver, peer } from "./hosts.ts";
 
 type Verb = "greeting" | "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" | "message" | "RSET" | "QUIT";
@@ -250,7 +250,7 @@ describe("a host that", () => {
     const hop = await hopThat(words, manners);
     onTestFinished(() => hop.stop());
     const recipients = ["a@example.net", "b@example.net"].map((address) => recipient(address));
-    const outcomes = await deliver([hop], letter({ recipients }));
+    const outcomes = await deliver([hop], outgoing({ recipients }));
     expect(replies(outcomes)).toEqual(expected);
     const dotted = message.replace(/^\./gm, "..");
     for (const one of hop.messages) expect(one).toBe(dotted);

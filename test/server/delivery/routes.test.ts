@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { fits, routed } from "../../../src/server/delivery/routes.ts";
-import { type Carrier, relayCarrier } from "../../../src/server/delivery/transport.ts";
+import { matchesRoute, routedTransport } from "../../../src/server/delivery/routes.ts";
+import { relayTransport, type Transport } from "../../../src/server/delivery/transport.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { close } from "../../tools/fakeserver.ts";
-import { envelope, letter, recipient, replies, terms } from "./fixtures.ts";
+import { envelope, outgoing, recipient, replies, transportSettings } from "./fixtures.ts";
 import { server } from "./hosts.ts";
 
 describe("a route", () => {
@@ -45,26 +45,26 @@ describe("a route", () => {
     'to "%s" from "%s" and <%s> writing to <%s>: %s',
     (to, from, sender, address, expected) => {
       const list = (text: string) => text.split(" ").filter((word) => word !== "");
-      expect(fits({ to: list(to), from: list(from) }, sender, address)).toBe(expected);
+      expect(matchesRoute({ to: list(to), from: list(from) }, sender, address)).toBe(expected);
     },
   );
 });
 
 describe("routes together", () => {
-  const named = (name: string): Carrier => ({
+  const named = (name: string): Transport => ({
     destination: () => name,
-    carry: async (carried) =>
+    deliver: async (carried) =>
       carried.recipients.map((one) => ({
         recipient: one,
         reply: { code: 250, status: "2.0.0", text: name, relay: name, command: "end of DATA", at: 0 },
         transmitting: 0,
       })),
   });
-  const ways = routed(
+  const ways = routedTransport(
     [
-      { match: { to: ["example.net"], from: [] }, carrier: named("first") },
-      { match: { to: ["*"], from: ["press@example.org"] }, carrier: named("first") },
-      { match: { to: ["example.net"], from: [] }, carrier: named("never") },
+      { match: { to: ["example.net"], from: [] }, transport: named("first") },
+      { match: { to: ["*"], from: ["press@example.org"] }, transport: named("first") },
+      { match: { to: ["example.net"], from: [] }, transport: named("never") },
     ],
     named("first"),
     (relay) => (relay === "smtp://relay.example.net:25" ? named("elsewhere") : undefined),
@@ -86,8 +86,8 @@ describe("routes together", () => {
   });
 
   test("carry by the way of the destination", async () => {
-    const sent = letter({ sender: "press@example.org", recipients: [recipient("a@example.com")] });
-    expect(replies(await ways.carry(sent, new AbortController().signal))).toEqual(["250 2.0.0 first"]);
+    const sent = outgoing({ sender: "press@example.org", recipients: [recipient("a@example.com")] });
+    expect(replies(await ways.deliver(sent, new AbortController().signal))).toEqual(["250 2.0.0 first"]);
   });
 
   test("yield to an operator who redirects a message", async () => {
@@ -95,12 +95,15 @@ describe("routes together", () => {
     expect(ways.destination(from("user1@example.org", relay), "a@example.net")).toBe(
       "elsewhere (redirected)",
     );
-    const outcomes = await ways.carry(letter({ relay }), new AbortController().signal);
+    const outcomes = await ways.deliver(outgoing({ relay }), new AbortController().signal);
     expect(replies(outcomes)).toEqual(["250 2.0.0 elsewhere"]);
   });
 
   test("keep a message that was redirected to nowhere", async () => {
-    const outcomes = await ways.carry(letter({ relay: "relay.example.net" }), new AbortController().signal);
+    const outcomes = await ways.deliver(
+      outgoing({ relay: "relay.example.net" }),
+      new AbortController().signal,
+    );
     expect(replies(outcomes)).toEqual([
       '451 4.4.4 the message was redirected to "relay.example.net", which is no relay',
     ]);
@@ -109,21 +112,21 @@ describe("routes together", () => {
 
 describe("relays in a list", () => {
   const carry = (ports: readonly number[], more: Partial<TransportSettings> = {}) =>
-    relayCarrier(
+    relayTransport(
       ports.map((port) => ({ host: "127.0.0.1", port })),
       { lookup: () => Promise.reject(new Error("nobody asks")) },
-      terms(more),
+      transportSettings(more),
       () => 1000,
-    ).carry(letter(), new AbortController().signal);
+    ).deliver(outgoing(), new AbortController().signal);
 
   test("are one destination", () => {
-    const relays = relayCarrier(
+    const relays = relayTransport(
       [
         { host: "relay.example.net", port: 25 },
         { host: "2001:db8::1", port: 465, implicit: true },
       ],
       { lookup: () => Promise.reject(new Error("nobody asks")) },
-      terms(),
+      transportSettings(),
       () => 1000,
     );
     expect(relays.destination(envelope(), "a@example.net")).toBe("relay.example.net:25,[2001:db8::1]:465");
@@ -149,7 +152,7 @@ describe("relays in a list", () => {
 
   test("are used though one of them has no address", async () => {
     const second = await server();
-    const carrier = relayCarrier(
+    const transport = relayTransport(
       [
         { host: "gone.example.net", port: 25 },
         { host: "relay.example.net", port: second.port },
@@ -160,22 +163,22 @@ describe("relays in a list", () => {
           throw Object.assign(new Error("no such host"), { code: "ENOTFOUND" });
         },
       },
-      terms(),
+      transportSettings(),
       () => 1000,
     );
-    expect(replies(await carrier.carry(letter(), new AbortController().signal))).toEqual([
+    expect(replies(await transport.deliver(outgoing(), new AbortController().signal))).toEqual([
       "250 2.0.0 queued as F00",
     ]);
   });
 
   test("keep the mail here when none of them has an address", async () => {
-    const carrier = relayCarrier(
+    const transport = relayTransport(
       [{ host: "gone.example.net", port: 25 }],
       { lookup: () => Promise.reject(Object.assign(new Error("no such host"), { code: "ENOTFOUND" })) },
-      terms(),
+      transportSettings(),
       () => 1000,
     );
-    expect(replies(await carrier.carry(letter(), new AbortController().signal))).toEqual([
+    expect(replies(await transport.deliver(outgoing(), new AbortController().signal))).toEqual([
       "451 4.4.4 the relay gone.example.net has no address: check relay and the DNS",
     ]);
   });
@@ -183,12 +186,12 @@ describe("relays in a list", () => {
 
 test("a connection comes from the source address that is set", async () => {
   const at = await server();
-  const carrier = relayCarrier(
+  const transport = relayTransport(
     [{ host: "127.0.0.1", port: at.port }],
     { lookup: () => Promise.reject(new Error("nobody asks")) },
-    terms({ source: { v4: "127.0.0.9", v6: "::1" } }),
+    transportSettings({ source: { v4: "127.0.0.9", v6: "::1" } }),
     () => 1000,
   );
-  await carrier.carry(letter(), new AbortController().signal);
+  await transport.deliver(outgoing(), new AbortController().signal);
   expect(at.clients).toEqual(["127.0.0.9"]);
 });

@@ -11,7 +11,7 @@ import type { TransportSettings } from "../../../src/server/delivery/transport-s
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { close, type FakeServer, type Script } from "../../tools/fakeserver.ts";
-import { hop, letter, recipient, replies, terms } from "./fixtures.ts";
+import { hop, outgoing, recipient, replies, transportSettings } from "./fixtures.ts";
 import { server } from "./hosts.ts";
 
 const pair = selfSigned(["localhost"]);
@@ -36,9 +36,9 @@ function postman(at: FakeServer, now: () => number = Date.now) {
       to: Partial<NextHop> = {},
     ) =>
       attempt(
-        letter(what),
+        outgoing(what),
         [{ ...hop(at.port), ...to }],
-        terms({ now, sessions, ...more }),
+        transportSettings({ now, sessions, ...more }),
         now,
         new AbortController().signal,
       ),
@@ -190,7 +190,7 @@ describe("a session", () => {
     const { sessions, deliver } = postman(at);
     await deliver();
     const { signal } = new AbortController();
-    const plain = { hop: hop(at.port), terms: terms({ sessions, now: Date.now }) };
+    const plain = { hop: hop(at.port), terms: transportSettings({ sessions, now: Date.now }) };
     expect(
       await sessions.take(sessionKey({ ...plain.hop, ...to }, { ...plain.terms, ...more }), signal),
     ).toBeUndefined();

@@ -1,19 +1,19 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Tlsa } from "../../../src/server/delivery/dns/message.ts";
+import type { TlsaRecord } from "../../../src/server/delivery/dns/message.ts";
 import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
 import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { close, type Options, type Script, silence } from "../../tools/fakeserver.ts";
-import { letter, replies } from "./fixtures.ts";
+import { outgoing, replies } from "./fixtures.ts";
 import { deliver, impatient, server } from "./hosts.ts";
 
 afterEach(() => logTo(() => undefined));
 
 /** `3 0 1`: exactly this certificate. */
-function recordOf(pem: string): Tlsa {
+function recordOf(pem: string): TlsaRecord {
   const data = createHash("sha256").update(new X509Certificate(pem).raw).digest();
   return { usage: 3, selector: 0, matching: 1, data };
 }
@@ -264,7 +264,7 @@ describe("TLS", () => {
       const lines: string[] = [];
       logTo(({ text }: LogEntry) => lines.push(text));
       const at = await server(script, options);
-      const outcomes = await deliver([at], letter(), more, undefined, hop);
+      const outcomes = await deliver([at], outgoing(), more, undefined, hop);
       expect(replies(outcomes)).toEqual([expect.stringMatching(reply)]);
       expect(at.received.map((one) => one.secure)).toEqual(secure === undefined ? [] : [secure]);
       if (line) expect(lines).toContainEqual(expect.stringMatching(line));

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
 import { openSpool, type Spool } from "../../../src/server/spool/spool.ts";
 import { accepted, recipient } from "../delivery/fixtures.ts";
-import { fakeCarrier, patience, put, turnableClock } from "./test-scheduler.ts";
+import { fakeTransport, patience, put, turnableClock } from "./test-scheduler.ts";
 
 let folder = "";
 
@@ -64,12 +64,12 @@ describe.each([
     "at step %i loses nothing, and repeats at most what it interrupted",
     async (last) => {
       const clock = turnableClock(accepted);
-      const carrier = fakeCarrier(clock.now);
-      carrier.answers = {
+      const transport = fakeTransport(clock.now);
+      transport.answers = {
         "bad@example.org": "550 5.1.1 no such user",
         "late@example.com": "451 4.3.0 later",
       };
-      const office = { carrier, hostname: "submission.example.org" };
+      const setup = { transport, hostname: "submission.example.org" };
 
       const first = await openSpool(join(folder, "spool"), clock.now);
       const recipients = ["good@example.net", "bad@example.org", "late@example.com"].map((to) =>
@@ -77,10 +77,10 @@ describe.each([
       );
       await put(first, { recipients });
       const { spool, dead } = mortal(first, last, after);
-      startScheduler({ ...office, spool }, patience, clock);
+      startScheduler({ ...setup, spool }, patience, clock);
       await vi.waitFor(async () => {
         if (!dead() && clock.alarms() > 0) {
-          carrier.answers = { "bad@example.org": "550 5.1.1 no such user" };
+          transport.answers = { "bad@example.org": "550 5.1.1 no such user" };
           clock.turn(patience.first);
         }
         expect(dead() || (await first.ids()).length === 0).toBe(true);
@@ -88,9 +88,9 @@ describe.each([
       await new Promise(setImmediate);
       await first.close(); // the kernel does it for the dead
 
-      carrier.answers = { "bad@example.org": "550 5.1.1 no such user" };
+      transport.answers = { "bad@example.org": "550 5.1.1 no such user" };
       const second = await openSpool(join(folder, "spool"), clock.now);
-      const scheduler = startScheduler({ ...office, spool: second }, patience, clock);
+      const scheduler = startScheduler({ ...setup, spool: second }, patience, clock);
       await vi.waitFor(async () => {
         clock.turn(patience.first);
         expect(await second.ids()).toEqual([]);
@@ -98,16 +98,16 @@ describe.each([
       await scheduler.drain(0);
       await second.close();
 
-      const told = carrier.carried.filter(({ text }) =>
+      const told = transport.delivered.filter(({ text }) =>
         text.includes("Final-Recipient: rfc822; bad@example.org"),
       );
-      const delivered = carrier.carried.flatMap(({ to }) => to).filter((to) => to === "good@example.net");
+      const delivered = transport.delivered.flatMap(({ to }) => to).filter((to) => to === "good@example.net");
       expect([1, 2]).toContain(new Set(told.map(({ id }) => id)).size);
       expect(
         Math.max(...told.map(({ id }) => told.filter((one) => one.id === id).length)),
       ).toBeLessThanOrEqual(2);
       expect([1, 2]).toContain(delivered.length);
-      expect(carrier.carried.flatMap(({ to }) => to)).toContain("late@example.com");
+      expect(transport.delivered.flatMap(({ to }) => to)).toContain("late@example.com");
     },
   );
 });

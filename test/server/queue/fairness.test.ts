@@ -1,12 +1,12 @@
 /** Who waits for whom: senders, destinations, pauses. */
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Pace } from "../../../src/server/delivery/transaction.ts";
+import type { DeliveryActivity } from "../../../src/server/delivery/transaction.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../../src/server/queue/verdict.ts";
 import { accepted, recipient } from "../delivery/fixtures.ts";
 import { paperSpool } from "./memory-spool.ts";
-import { fakeCarrier, patience, turnableClock } from "./test-scheduler.ts";
+import { fakeTransport, patience, turnableClock } from "./test-scheduler.ts";
 
 const minute = 60_000;
 let scheduler: Scheduler | undefined;
@@ -23,18 +23,18 @@ afterEach(async () => {
 function hall(more: Partial<RetryPolicy> = {}) {
   const clock = turnableClock(accepted);
   passTime = () => clock.turn(0);
-  const carrier = fakeCarrier(clock.now);
+  const transport = fakeTransport(clock.now);
   const lines: string[] = [];
   logTo(({ text }) => lines.push(text));
   const paper = paperSpool();
   return {
     ...paper,
     clock,
-    carrier,
+    transport,
     lines,
     start(): Scheduler {
-      const office = { spool: paper.spool, carrier, hostname: "submission.example.org" };
-      scheduler = startScheduler(office, { ...patience, ...more }, clock);
+      const setup = { spool: paper.spool, transport, hostname: "submission.example.org" };
+      scheduler = startScheduler(setup, { ...patience, ...more }, clock);
       return scheduler;
     },
   };
@@ -45,11 +45,11 @@ const to = (...addresses: readonly string[]) => ({
 });
 
 /** Holds back what goes to `destination` until it is let go. */
-function holdUp({ carrier }: ReturnType<typeof hall>, destination: string) {
+function holdUp({ transport }: ReturnType<typeof hall>, destination: string) {
   const waiting: (() => void)[] = [];
   let free = false;
-  carrier.before = (letter, signal) =>
-    free || !letter.recipients[0]?.address.endsWith(`@${destination}`)
+  transport.before = (message, signal) =>
+    free || !message.recipients[0]?.address.endsWith(`@${destination}`)
       ? Promise.resolve()
       : new Promise((resolve) => {
           waiting.push(resolve);
@@ -69,12 +69,12 @@ describe("a login's single message", () => {
     const at = hall();
     for (let number = 0; number < 5000; number++) at.put({ login: "user1" });
     const running = at.start();
-    await expect.poll(() => at.carrier.carried.length).toBeGreaterThan(50);
-    const before = at.carrier.carried.length;
+    await expect.poll(() => at.transport.delivered.length).toBeGreaterThan(50);
+    const before = at.transport.delivered.length;
     const single = at.put({ login: "user2" });
     running.wake(single);
     await expect.poll(() => at.envelopes.has(single.id)).toBe(false);
-    const place = at.carrier.carried.findIndex(({ id }) => id === single.id);
+    const place = at.transport.delivered.findIndex(({ id }) => id === single.id);
     expect(place - before).toBeLessThan(2 * patience.concurrency);
   });
 });
@@ -88,9 +88,9 @@ describe("a destination that hangs", () => {
     for (let number = 0; number < 1000; number++) at.put(to(`r${number}@slow.example.net`));
     for (let number = 0; number < 300; number++) at.put(to(`r@d${number % 50}.example.org`));
     at.start();
-    await expect.poll(() => at.carrier.carried.length).toBe(300);
+    await expect.poll(() => at.transport.delivered.length).toBe(300);
     expect(held.count()).toBe(5);
-    expect(at.carrier.carried.some(({ to: [address] }) => address?.includes("slow"))).toBe(false);
+    expect(at.transport.delivered.some(({ to: [address] }) => address?.includes("slow"))).toBe(false);
     held.letGo();
     await expect.poll(() => at.envelopes.size).toBe(0);
   });
@@ -98,11 +98,11 @@ describe("a destination that hangs", () => {
   test("does not keep a message from its other destinations, each of which is tried once", async () => {
     const at = hall(many);
     const held = holdUp(at, "slow.example.net");
-    at.carrier.answers = { "b@example.com": "451 4.3.0 later" };
+    at.transport.answers = { "b@example.com": "451 4.3.0 later" };
     for (let number = 0; number < 9; number++) at.put(to(`r${number}@slow.example.net`));
     const { id } = at.put(to("a@slow.example.net", "a@example.org", "b@example.com"));
     const running = at.start();
-    await expect.poll(() => at.carrier.carried.filter((one) => one.id === id)).toHaveLength(2);
+    await expect.poll(() => at.transport.delivered.filter((one) => one.id === id)).toHaveLength(2);
     await expect.poll(() => running.active().has(id)).toBe(false);
     // nothing of it is in memory but where it is still to go
     expect(at.envelopes.get(id)).toMatchObject({
@@ -112,9 +112,9 @@ describe("a destination that hangs", () => {
     at.clock.turn(1);
     held.letGo();
     await expect.poll(() => at.envelopes.get(id)?.attempts).toBe(1);
-    const tried = at.carrier.carried.filter((one) => one.id === id).map((one) => one.to.join());
+    const tried = at.transport.delivered.filter((one) => one.id === id).map((one) => one.to.join());
     expect(tried.toSorted()).toEqual(["a@example.org", "a@slow.example.net", "b@example.com"]);
-    at.carrier.answers = {};
+    at.transport.answers = {};
     at.clock.turn(patience.first);
     await expect.poll(() => at.envelopes.size).toBe(0);
   });
@@ -134,19 +134,19 @@ describe("a destination that hangs", () => {
 
 describe("1000 destinations that hang", () => {
   const usual = { concurrency: 100, underWay: 2000, destinationConcurrency: 20 };
-  const hangs: Readonly<Record<string, readonly Pace[]>> = {
+  const hangs: Readonly<Record<string, readonly DeliveryActivity[]>> = {
     "at the name server, the connection or the greeting": ["talks"],
     "in the middle of the conversation": ["talks", "works", "talks"],
     "after the final dot": ["talks", "works", "talks", "talks", "waits"],
   };
 
   /** As many messages of user1, one for each, and all their attempts begun that are let. */
-  async function crowd(paces: readonly Pace[], domains = 1000) {
+  async function crowd(paces: readonly DeliveryActivity[], domains = 1000) {
     const at = hall(usual);
     const hung: (() => void)[] = [];
-    at.carrier.before = ({ recipients: [first] }, signal, tell) => {
+    at.transport.before = ({ recipients: [first] }, signal, report) => {
       if (!first?.address.endsWith(".example.net")) return Promise.resolve();
-      for (const pace of paces) tell(pace);
+      for (const pace of paces) report(pace);
       return new Promise((resolve) => {
         hung.push(resolve);
         signal.addEventListener("abort", () => resolve());
@@ -205,12 +205,12 @@ describe("1000 destinations that hang", () => {
 });
 
 describe("a destination that is down", () => {
-  const sent = (at: ReturnType<typeof hall>): readonly string[] => at.carrier.carried.map(({ id }) => id);
+  const sent = (at: ReturnType<typeof hall>): readonly string[] => at.transport.delivered.map(({ id }) => id);
 
   /** One message has found it down; three more have come. */
   async function down() {
     const at = hall();
-    at.carrier.down.add("example.net");
+    at.transport.down.add("example.net");
     const running = at.start();
     const first = at.put();
     running.wake(first);
@@ -253,7 +253,7 @@ describe("a destination that is down", () => {
 
   test("gets all that waited as soon as one message was taken", async () => {
     const at = await down();
-    at.carrier.down.clear();
+    at.transport.down.clear();
     at.clock.turn(minute);
     await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]), 60_000);
     at.clock.turn(patience.first - minute);
@@ -263,7 +263,7 @@ describe("a destination that is down", () => {
 
   test("is tried at once with all that waited when an operator says so", async () => {
     const at = await down();
-    at.carrier.down.clear();
+    at.transport.down.clear();
     at.running.forget("example.org");
     expect(sent(at)).toHaveLength(1);
     at.running.forget("example.net");
@@ -274,7 +274,7 @@ describe("a destination that is down", () => {
   async function forever(more: Partial<RetryPolicy>, sender: string, minutes: number) {
     const at = hall({ first: minute, longest: 30 * minute, ...more });
     at.spool.draft = () => Promise.reject(Object.assign(new Error("ENOSPC"), { code: "ENOSPC" }));
-    at.carrier.down.add("example.net");
+    at.transport.down.add("example.net");
     for (let number = 0; number < 5; number++) at.put({ sender });
     at.start();
     const all = (): readonly unknown[] =>
@@ -310,7 +310,7 @@ describe("a destination that is down", () => {
   test("is nobody's trouble after a restart: all are due", async () => {
     const at = await down();
     await scheduler?.drain(0);
-    at.carrier.down.clear();
+    at.transport.down.clear();
     at.clock.turn(minute);
     at.start();
     await vi.waitFor(() => expect([...at.envelopes.keys()]).toEqual([at.first.id]), 60_000);
@@ -321,7 +321,7 @@ describe("a clock that is set back by an hour", () => {
   /** One message has found a destination down, a second waits with it; then the clock is set. */
   async function setBack() {
     const at = hall();
-    at.carrier.down.add("example.net");
+    at.transport.down.add("example.net");
     const running = at.start();
     const first = at.put();
     running.wake(first);
@@ -335,7 +335,7 @@ describe("a clock that is set back by an hour", () => {
     const second = at.put({ accepted: at.clock.now(), due: at.clock.now() });
     at.running.wake(second);
     await expect.poll(() => at.envelopes.get(second.id)?.recipients[0]?.reply).toBeDefined();
-    at.carrier.down.clear();
+    at.transport.down.clear();
     at.clock.turn(minute);
     await expect.poll(() => [...at.envelopes.keys()]).toEqual([at.first.id]);
     at.clock.turn(patience.first);
@@ -345,11 +345,11 @@ describe("a clock that is set back by an hour", () => {
   test("makes due at a start what would wait longer than it was meant to", async () => {
     const at = await setBack();
     await scheduler?.drain(0);
-    at.carrier.down.clear();
+    at.transport.down.clear();
     const fresh = at.put({ due: accepted });
     at.start();
     await expect.poll(() => at.envelopes.size).toBe(0);
-    expect(at.carrier.carried.map(({ id }) => id)).toContain(fresh.id);
+    expect(at.transport.delivered.map(({ id }) => id)).toContain(fresh.id);
   });
 });
 
@@ -363,7 +363,7 @@ describe("a message that is held", () => {
     await expect.poll(() => running.waiting()).toEqual({ messages: 2, held: 2, oldest: null });
     at.clock.turn(10 * patience.lifetime);
     await new Promise(setImmediate);
-    expect(at.carrier.carried).toEqual([]);
+    expect(at.transport.delivered).toEqual([]);
     expect(at.envelopes.get(id)).toMatchObject({ warned: false, recipients: [{ state: "waiting" }] });
   });
 });

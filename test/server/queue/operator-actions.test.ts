@@ -2,28 +2,28 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Spool } from "../../../src/server/spool/spool.ts";
 import { accepted, recipient } from "../delivery/fixtures.ts";
-import { logged, type Office, openOffice, patience, put } from "./test-scheduler.ts";
+import { logged, openTestScheduler, patience, put, type TestScheduler } from "./test-scheduler.ts";
 
-let office: Office | undefined;
+let setup: TestScheduler | undefined;
 
 afterEach(async () => {
-  await office?.close();
-  office = undefined;
+  await setup?.close();
+  setup = undefined;
 });
 
-async function open(...args: Parameters<typeof openOffice>): Promise<Office> {
-  office = await openOffice(...args);
-  return office;
+async function open(...args: Parameters<typeof openTestScheduler>): Promise<TestScheduler> {
+  setup = await openTestScheduler(...args);
+  return setup;
 }
 
 /** Deliveries wait until they are let go. */
-function gate({ carrier }: Office) {
+function gate({ transport }: TestScheduler) {
   const waiting: (() => void)[] = [];
-  carrier.before = () => new Promise((resolve) => waiting.push(resolve));
+  transport.before = () => new Promise((resolve) => waiting.push(resolve));
   return {
     begun: () => waiting.length,
     open(): void {
-      carrier.before = async () => undefined;
+      transport.before = async () => undefined;
       for (const go of waiting.splice(0)) go();
     },
   };
@@ -34,7 +34,7 @@ const held = { at: accepted, by: "root", reason: "a test" };
 describe("a change of a message", () => {
   test("waits for its turn, sees what came of it, and decides when it is tried again", async () => {
     const at = await open();
-    at.carrier.answers = { "a@example.net": "451 4.3.0 later" };
+    at.transport.answers = { "a@example.net": "451 4.3.0 later" };
     const waiting = gate(at);
     const { id } = await at.submit();
     await expect.poll(waiting.begun).toBe(1);
@@ -42,7 +42,7 @@ describe("a change of a message", () => {
     const changed = at.scheduler.change(id, async (envelope) => {
       expect(at.scheduler.active().size).toBe(0);
       expect(envelope).toMatchObject({ attempts: 1, recipients: [{ reply: { text: "later" } }] });
-      at.carrier.answers = {};
+      at.transport.answers = {};
       const now = { ...envelope, due: at.clock.now() };
       await at.spool.record(now);
       return now;
@@ -50,7 +50,7 @@ describe("a change of a message", () => {
     waiting.open();
     expect(await changed).toBe(true);
     await logged(at, `${id}: removed`);
-    expect(at.carrier.carried).toHaveLength(2);
+    expect(at.transport.delivered).toHaveLength(2);
   });
 
   test("that holds it keeps it where it is until another releases it", async () => {
@@ -71,7 +71,7 @@ describe("a change of a message", () => {
       return released;
     });
     await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]), 60_000);
-    expect(at.carrier.carried.some((one) => one.id === id)).toBe(true);
+    expect(at.transport.delivered.some((one) => one.id === id)).toBe(true);
   });
 
   test("that holds it while one destination is tried keeps it from the others", async () => {
@@ -87,7 +87,7 @@ describe("a change of a message", () => {
     });
     waiting.open();
     expect(await changed).toBe(true);
-    expect(at.carrier.carried).toHaveLength(patience.concurrency);
+    expect(at.transport.delivered).toHaveLength(patience.concurrency);
     const states = async (): Promise<readonly string[]> => {
       const envelope = await at.spool.read(id);
       return "damaged" in envelope ? [] : envelope.recipients.map(({ state }) => state);
@@ -100,7 +100,7 @@ describe("a change of a message", () => {
       return released;
     });
     await logged(at, `${id}: removed`);
-    expect(at.carrier.carried.map(({ to }) => to.join()).toSorted()).toEqual(
+    expect(at.transport.delivered.map(({ to }) => to.join()).toSorted()).toEqual(
       recipients.map(({ address }) => address),
     );
   });
@@ -120,19 +120,19 @@ describe("a change of a message", () => {
 
   test("that removes it is the end of it", async () => {
     const at = await open();
-    at.carrier.answers = { "a@example.net": "451 4.3.0 later" };
+    at.transport.answers = { "a@example.net": "451 4.3.0 later" };
     const { id } = await at.submit();
     await logged(at, `${id}: to=`);
     const drop = () => at.scheduler.change(id, async () => at.spool.remove(id).then(() => undefined));
     expect(await Promise.all([drop(), drop()])).toEqual([true, false]);
     at.clock.turn(patience.lifetime);
     expect(at.scheduler.waiting().messages).toBe(0);
-    expect(at.carrier.carried).toHaveLength(1);
+    expect(at.transport.delivered).toHaveLength(1);
   });
 
   test("comes after the one that was asked for first, and neither is lost", async () => {
     const at = await open();
-    at.carrier.answers = { "a@example.net": "451 4.3.0 later" };
+    at.transport.answers = { "a@example.net": "451 4.3.0 later" };
     const { id } = await at.submit();
     await logged(at, `${id}: to=`);
     const order: number[] = [];
@@ -158,15 +158,15 @@ describe("a change of a message", () => {
 
   test("that fails is told, and the message goes on as the spool has it", async () => {
     const at = await open();
-    at.carrier.answers = { "a@example.net": "451 4.3.0 later" };
+    at.transport.answers = { "a@example.net": "451 4.3.0 later" };
     const { id } = await at.submit();
     await logged(at, `${id}: to=`);
     await vi.waitFor(() => expect(at.clock.alarms()).toBe(1), 60_000);
     const trouble = new Error("no space left");
     await expect(at.scheduler.change(id, () => Promise.reject(trouble))).rejects.toBe(trouble);
-    at.carrier.answers = {};
+    at.transport.answers = {};
     at.clock.turn(patience.first - 1);
-    expect(at.carrier.carried).toHaveLength(1);
+    expect(at.transport.delivered).toHaveLength(1);
     at.clock.turn(1);
     await logged(at, `${id}: removed`);
   });
@@ -198,8 +198,8 @@ describe("a change of a message", () => {
       ...spool,
       record: (envelope) => (failing.has("record") ? Promise.reject(full) : spool.record(envelope)),
     }));
-    at.carrier.answers = { "b@example.org": "451 4.3.0 later" };
-    at.carrier.before = async () => void failing.add("record");
+    at.transport.answers = { "b@example.org": "451 4.3.0 later" };
+    at.transport.before = async () => void failing.add("record");
     const { id } = await at.submit({ recipients: [recipient("a@example.net"), recipient("b@example.org")] });
     await logged(at, `${id}: the spool cannot be written`);
     await vi.waitFor(() => expect(at.scheduler.active().size).toBe(0), 60_000);
@@ -213,11 +213,13 @@ describe("a change of a message", () => {
     failing.clear();
     expect(await look()).toBe(true);
     expect(states).toEqual(["delivered", "waiting"]);
-    at.carrier.before = async () => undefined;
-    at.carrier.answers = {};
+    at.transport.before = async () => undefined;
+    at.transport.answers = {};
     at.clock.turn(patience.first);
     await logged(at, `${id}: removed`);
-    expect(at.carrier.carried.flatMap(({ to }) => to).filter((to) => to === "a@example.net")).toHaveLength(1);
+    expect(
+      at.transport.delivered.flatMap(({ to }) => to).filter((to) => to === "a@example.net"),
+    ).toHaveLength(1);
   });
 
   test("that is under way is waited for at the end", async () => {

@@ -2,18 +2,18 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { possibleCopies } from "../../../src/server/spool/history.ts";
 import { accepted, recipient } from "../delivery/fixtures.ts";
-import { logged, type Office, openOffice, patience, put } from "./test-scheduler.ts";
+import { logged, openTestScheduler, patience, put, type TestScheduler } from "./test-scheduler.ts";
 
-let office: Office | undefined;
+let setup: TestScheduler | undefined;
 
 afterEach(async () => {
-  await office?.close();
-  office = undefined;
+  await setup?.close();
+  setup = undefined;
 });
 
-async function open(...args: Parameters<typeof openOffice>): Promise<Office> {
-  office = await openOffice(...args);
-  return office;
+async function open(...args: Parameters<typeof openTestScheduler>): Promise<TestScheduler> {
+  setup = await openTestScheduler(...args);
+  return setup;
 }
 
 describe("a message", () => {
@@ -31,7 +31,7 @@ describe("a message", () => {
 
   test("is tried again with growing delays after temporary failures", async () => {
     const at = await open();
-    at.carrier.answers = { "a@example.net": "451 4.3.0 later" };
+    at.transport.answers = { "a@example.net": "451 4.3.0 later" };
     const { id } = await at.submit();
     const minute = 60_000;
     for (const [tries, delay] of [5, 10, 20, 40].entries()) {
@@ -44,18 +44,18 @@ describe("a message", () => {
     }
     expect(at.scheduler.waiting()).toEqual({ messages: 1, held: 0, oldest: accepted });
     await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 5 }), 60_000);
-    at.carrier.answers = {};
+    at.transport.answers = {};
     at.clock.turn(80 * minute);
     await logged(at, `${id}: removed`);
-    expect(at.carrier.carried).toHaveLength(6);
+    expect(at.transport.delivered).toHaveLength(6);
   });
 
   test("comes back to its sender when it is refused, in a report without a sender of its own", async () => {
     const at = await open();
-    at.carrier.answers = { "a@example.net": "550 5.1.1 no such user" };
+    at.transport.answers = { "a@example.net": "550 5.1.1 no such user" };
     const { id } = await at.submit();
     await logged(at, /removed[\s\S]*removed/);
-    const [, report] = at.carrier.carried;
+    const [, report] = at.transport.delivered;
     expect(report).toMatchObject({ to: ["user1@example.org"] });
     expect(report?.text).toContain(
       "Final-Recipient: rfc822; a@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n",
@@ -67,7 +67,7 @@ describe("a message", () => {
 
   test("expires, and its sender is told, once late and once that we gave up", async () => {
     const at = await open();
-    at.carrier.answers = { "a@example.net": "451 4.3.0 later" };
+    at.transport.answers = { "a@example.net": "451 4.3.0 later" };
     const { id } = await at.submit({ recipients: [recipient("a@example.net")] });
     for (let turns = 0; turns < 60; turns++) {
       const due = await vi.waitFor(async () => {
@@ -98,11 +98,11 @@ describe("a refused message", () => {
     },
   ])("of a $whose is told nobody", async ({ more }) => {
     const at = await open();
-    at.carrier.answers = { "a@example.net": "550 5.1.1 no such user" };
+    at.transport.answers = { "a@example.net": "550 5.1.1 no such user" };
     const { id } = await at.submit(more);
     await logged(at, `${id}: removed`);
     expect(await at.spool.ids()).toEqual([]);
-    expect(at.carrier.carried).toHaveLength(1);
+    expect(at.transport.delivered).toHaveLength(1);
   });
 });
 
@@ -113,7 +113,7 @@ describe("a message to several destinations", () => {
     const at = await open();
     const { id } = await at.submit({ recipients });
     await logged(at, `${id}: removed`);
-    expect(at.carrier.carried.map(({ to }) => to.join()).toSorted()).toEqual([
+    expect(at.transport.delivered.map(({ to }) => to.join()).toSorted()).toEqual([
       "a@example.net,c@example.net",
       "b@example.org",
     ]);
@@ -122,7 +122,7 @@ describe("a message to several destinations", () => {
   test("is recorded for one while another is still being tried", async () => {
     const at = await open();
     const answers: (() => void)[] = [];
-    at.carrier.before = ({ recipients: [first] }) =>
+    at.transport.before = ({ recipients: [first] }) =>
       first?.address === "b@example.org"
         ? new Promise((resolve) => answers.push(resolve))
         : Promise.resolve();
@@ -140,33 +140,33 @@ describe("a message to several destinations", () => {
 
   test("is tried again only where it was deferred, and all refusals come back in one report", async () => {
     const at = await open();
-    at.carrier.answers = {
+    at.transport.answers = {
       "a@example.net": "550 5.1.1 no such user",
       "b@example.org": "550 5.7.1 no",
       "c@example.net": "451 4.3.0 later",
     };
     const { id } = await at.submit({ recipients });
     await vi.waitFor(async () => expect(await at.spool.read(id)).toMatchObject({ attempts: 1 }), 60_000);
-    at.carrier.answers = {};
+    at.transport.answers = {};
     at.clock.turn(patience.first);
     await logged(at, `${id}: removed`);
-    const [, , report] = at.carrier.carried;
+    const [, , report] = at.transport.delivered;
     expect(report?.to).toEqual(["user1@example.org"]);
     expect(report?.text.match(/^Final-Recipient: .*/gm)).toEqual([
       "Final-Recipient: rfc822; a@example.net",
       "Final-Recipient: rfc822; b@example.org",
     ]);
-    const tried = at.carrier.carried.filter((one) => one.id === id).map(({ to }) => to.join());
+    const tried = at.transport.delivered.filter((one) => one.id === id).map(({ to }) => to.join());
     expect(tried.toSorted()).toEqual(["a@example.net,c@example.net", "b@example.org", "c@example.net"]);
   });
 });
 
 describe("a next hop that has the whole message and breaks off", () => {
   const broken = "lost connection with mx.example.net[192.0.2.1] while sending end of data";
-  async function breaking(): Promise<Office> {
+  async function breaking(): Promise<TestScheduler> {
     const at = await open();
-    at.carrier.down.add("example.net");
-    at.carrier.trouble = `${broken} -- message may be sent more than once`;
+    at.transport.down.add("example.net");
+    at.transport.trouble = `${broken} -- message may be sent more than once`;
     return at;
   }
 
@@ -192,10 +192,10 @@ describe("a next hop that has the whole message and breaks off", () => {
     at.clock.turn(240 * 60_000);
     await logged(at, `${id}: sender delay notification`);
     await vi.waitFor(
-      () => expect(at.carrier.carried.some(({ text }) => text.includes(id))).toBe(true),
+      () => expect(at.transport.delivered.some(({ text }) => text.includes(id))).toBe(true),
       60_000,
     );
-    const report = at.carrier.carried.find(({ text }) => text.includes(`X-Queue-ID: ${id}`));
+    const report = at.transport.delivered.find(({ text }) => text.includes(`X-Queue-ID: ${id}`));
     expect(report?.text).toMatch(/^X-Possible-Copies: 3\r$/m);
     expect(report?.text).toContain("had the whole message 3 times");
   });
@@ -220,11 +220,13 @@ describe("a sender who asked for it", () => {
       recipients: [recipient("a@example.net", { notify: ["SUCCESS"] })],
     });
     await logged(at, `${id}: removed`);
-    await vi.waitFor(() => expect(at.carrier.carried).toHaveLength(2), 60_000);
-    expect(at.carrier.carried[1]?.text).toMatch(
+    await vi.waitFor(() => expect(at.transport.delivered).toHaveLength(2), 60_000);
+    expect(at.transport.delivered[1]?.text).toMatch(
       /Original-Envelope-Id: E1\r\n[\s\S]*Action: relayed\r\nStatus: 2.0.0\r\n/,
     );
-    expect(at.lines).toContain(`${id}: sender delivery status notification: ${at.carrier.carried[1]?.id}`);
+    expect(at.lines).toContain(
+      `${id}: sender delivery status notification: ${at.transport.delivered[1]?.id}`,
+    );
   });
 });
 
@@ -237,7 +239,7 @@ describe("many messages", () => {
     const full = new Promise<void>((resolve) => {
       all = resolve;
     });
-    at.carrier.before = async () => {
+    at.transport.before = async () => {
       most = Math.max(most, ++underWay);
       if (underWay === atOnce) all();
       await full;
@@ -249,13 +251,13 @@ describe("many messages", () => {
     for (const one of envelopes) at.scheduler.wake(one);
     await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]), 60_000);
     expect(most).toBe(atOnce);
-    const single = at.carrier.carried.findIndex(({ id }) => id === envelopes.at(-1)?.id);
+    const single = at.transport.delivered.findIndex(({ id }) => id === envelopes.at(-1)?.id);
     expect(single).toBeLessThan(2 * patience.concurrency);
   });
 
   test("to a host that is down cost one attempt, and the others wait", async () => {
     const at = await open();
-    at.carrier.down.add("example.net");
+    at.transport.down.add("example.net");
     const first = await at.submit();
     await logged(at, `${first.id}: to=<a@example.net>`);
     const second = await at.submit();
@@ -265,6 +267,6 @@ describe("many messages", () => {
       at,
       `${second.id}: to=<a@example.net>, relay=none, delay=0, delays=0/0/0/0, dsn=4.4.1, status=deferred (delivery temporarily suspended: connect to mx: Connection refused)`,
     );
-    expect(at.carrier.carried.map(({ id }) => id)).toEqual([first.id, third.id]);
+    expect(at.transport.delivered.map(({ id }) => id)).toEqual([first.id, third.id]);
   });
 });

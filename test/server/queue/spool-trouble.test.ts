@@ -2,18 +2,18 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Spool } from "../../../src/server/spool/spool.ts";
 import { accepted, recipient } from "../delivery/fixtures.ts";
-import { logged, type Office, openOffice, patience, put } from "./test-scheduler.ts";
+import { logged, openTestScheduler, patience, put, type TestScheduler } from "./test-scheduler.ts";
 
-let office: Office | undefined;
+let setup: TestScheduler | undefined;
 
 afterEach(async () => {
-  await office?.close();
-  office = undefined;
+  await setup?.close();
+  setup = undefined;
 });
 
-async function open(...args: Parameters<typeof openOffice>): Promise<Office> {
-  office = await openOffice(...args);
-  return office;
+async function open(...args: Parameters<typeof openTestScheduler>): Promise<TestScheduler> {
+  setup = await openTestScheduler(...args);
+  return setup;
 }
 
 const minute = 60_000;
@@ -71,8 +71,8 @@ describe("a spool that cannot be written", () => {
   test.each(cases)("$name", async ({ broken, answers, tries, reports }) => {
     const failing = new Set<keyof Spool>();
     const at = await open(fragile(failing));
-    at.carrier.answers = answers;
-    at.carrier.before = async () => void failing.add(broken);
+    at.transport.answers = answers;
+    at.transport.before = async () => void failing.add(broken);
     const { id } = await at.submit({ recipients: [recipient("a@example.net"), recipient("b@example.org")] });
     await logged(
       at,
@@ -83,8 +83,8 @@ describe("a spool that cannot be written", () => {
     at.clock.turn(patience.first);
     await vi.waitFor(() => expect(at.lines.slice(before).join("\n")).toContain("trying again later"), 60_000);
     failing.clear();
-    at.carrier.before = async () => undefined;
-    at.carrier.answers = Object.fromEntries(
+    at.transport.before = async () => undefined;
+    at.transport.answers = Object.fromEntries(
       Object.entries(answers).filter(([, reply]) => !reply.startsWith("4")),
     );
     await vi.waitFor(() => expect(at.clock.alarms()).toBeGreaterThan(0), 60_000);
@@ -95,7 +95,7 @@ describe("a spool that cannot be written", () => {
       at.clock.turn(patience.first);
       expect(await at.spool.ids()).toEqual([]);
     }, 60_000);
-    const tried = at.carrier.carried.filter((one) => one.id === id).flatMap(({ to }) => to);
+    const tried = at.transport.delivered.filter((one) => one.id === id).flatMap(({ to }) => to);
     const count = (address: string): number => tried.filter((one) => one === address).length;
     expect(Object.fromEntries(Object.keys(tries).map((address) => [address, count(address)]))).toEqual(tries);
     expect(at.lines.filter((line) => line.includes("sender non-delivery"))).toHaveLength(reports);
@@ -129,7 +129,7 @@ describe("a start", () => {
       await spool.record({ ...refused, recipients: [recipient("b@example.net", { reply })] });
     });
     await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]), 60_000);
-    const carried = at.carrier.carried.flatMap(({ to }) => to);
+    const carried = at.transport.delivered.flatMap(({ to }) => to);
     expect(new Set(carried)).toEqual(new Set(["a@example.net", "user1@example.org"]));
     expect(carried).toHaveLength(2);
   });
@@ -140,7 +140,7 @@ describe("a start", () => {
     });
     await vi.waitFor(() => expect(at.scheduler.waiting().messages).toBe(1), 60_000);
     at.clock.turn(9 * minute);
-    expect(at.carrier.carried).toEqual([]);
+    expect(at.transport.delivered).toEqual([]);
     at.clock.turn(minute);
     await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([]), 60_000);
   });
@@ -157,7 +157,7 @@ describe("a start", () => {
         await put(spool);
       },
     );
-    await vi.waitFor(() => expect(at.carrier.carried).toHaveLength(1), 60_000);
+    await vi.waitFor(() => expect(at.transport.delivered).toHaveLength(1), 60_000);
     await logged(at, `${damaged}: cannot be read, left where it is: queue/X: not JSON`);
     at.clock.turn(24 * 60 * minute);
     await vi.waitFor(async () => expect(await at.spool.ids()).toEqual([damaged]), 60_000);
@@ -191,21 +191,21 @@ describe("the end", () => {
   test("waits for what is under way, begins nothing new, and keeps the rest due as it was", async () => {
     const at = await open();
     const answers: (() => void)[] = [];
-    at.carrier.before = () => new Promise((resolve) => answers.push(resolve));
+    at.transport.before = () => new Promise((resolve) => answers.push(resolve));
     const first = await at.submit();
     await vi.waitFor(() => expect(answers).toHaveLength(1), 60_000);
     const drained = at.scheduler.drain(minute);
     const second = await at.submit();
     for (const answer of answers) answer();
     await drained;
-    expect(at.carrier.carried.map(({ id }) => id)).toEqual([first.id]);
+    expect(at.transport.delivered.map(({ id }) => id)).toEqual([first.id]);
     expect(await at.spool.ids()).toEqual([second.id]);
     expect(await at.spool.read(second.id)).toMatchObject({ due: second.due, attempts: 0 });
   });
 
   test("loses patience after its time, and nothing is held against the message", async () => {
     const at = await open();
-    at.carrier.before = (_, signal) =>
+    at.transport.before = (_, signal) =>
       new Promise((resolve) => {
         signal.addEventListener("abort", () => resolve());
       });
@@ -219,8 +219,8 @@ describe("the end", () => {
 
   test("keeps what was answered before it, though other destinations were not", async () => {
     const at = await open();
-    at.carrier.before = (letter, signal) =>
-      letter.recipients[0]?.address === "b@example.org"
+    at.transport.before = (message, signal) =>
+      message.recipients[0]?.address === "b@example.org"
         ? new Promise((resolve) => {
             signal.addEventListener("abort", () => resolve());
           })
@@ -240,7 +240,7 @@ describe("the end", () => {
 describe("a fault of ours", () => {
   test("defers the message, is logged with its stack, and costs nobody else anything", async () => {
     const at = await open();
-    at.carrier.before = async ({ recipients }) => {
+    at.transport.before = async ({ recipients }) => {
       if (recipients[0]?.address === "b@example.org") throw new TypeError("x is not a function");
     };
     const { id } = await at.submit({ recipients: [recipient("a@example.net"), recipient("b@example.org")] });
@@ -259,7 +259,7 @@ describe("a fault of ours", () => {
       ...spool,
       bodyStart: () => Promise.reject(new TypeError("x is not a function")),
     }));
-    at.carrier.answers = { "b@example.org": "550 5.1.1 no" };
+    at.transport.answers = { "b@example.org": "550 5.1.1 no" };
     const { id } = await at.submit({ recipients: [recipient("a@example.net"), recipient("b@example.org")] });
     await logged(at, `bug in recording ${id}: TypeError: x is not a function`);
     await vi.waitFor(
@@ -269,6 +269,9 @@ describe("a fault of ours", () => {
     await vi.waitFor(() => expect(at.clock.alarms()).toBe(1), 60_000);
     at.clock.turn(patience.first);
     await vi.waitFor(() => expect(at.lines.join("\n")).toMatch(/(?:bug in recording[\s\S]*){2}/), 60_000);
-    expect(at.carrier.carried.flatMap(({ to }) => to).toSorted()).toEqual(["a@example.net", "b@example.org"]);
+    expect(at.transport.delivered.flatMap(({ to }) => to).toSorted()).toEqual([
+      "a@example.net",
+      "b@example.org",
+    ]);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * A scheduler on a real spool in a temporary folder, with a clock that the test turns and a carrier of its
+ * A scheduler on a real spool in a temporary folder, with a clock that the test turns and a transport of its
  * choice.
  */
 import { mkdtemp, rm } from "node:fs/promises";
@@ -11,8 +11,8 @@ import type {
   OutgoingMessage,
   RecipientOutcome,
 } from "../../../src/server/delivery/message/outgoing-message.ts";
-import { type TellPace, tellNobody } from "../../../src/server/delivery/transaction.ts";
-import type { Carrier } from "../../../src/server/delivery/transport.ts";
+import { type ReportActivity, reportNothing } from "../../../src/server/delivery/transaction.ts";
+import type { Transport } from "../../../src/server/delivery/transport.ts";
 import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { type Clock, type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../../src/server/queue/verdict.ts";
@@ -71,43 +71,43 @@ export function turnableClock(start: number): TurnableClock {
 }
 
 /**
- * What a carrier was given, and what it shall answer: a reply by address, "250 2.0.0 ok" where none is named.
+ * What a transport was given, and what it shall answer: a reply by address, "250 2.0.0 ok" where none is named.
  */
-export interface FakeCarrier extends Carrier {
-  readonly carried: { readonly id: string; readonly to: readonly string[]; readonly text: string }[];
+export interface FakeTransport extends Transport {
+  readonly delivered: { readonly id: string; readonly to: readonly string[]; readonly text: string }[];
   answers: Readonly<Record<string, string>>;
   /** Destinations that nobody answers at. */
   readonly down: Set<string>;
   /** What is said of them. */
   trouble: string;
   /** What happens before each answer; a test may wait here, or throw. */
-  before: (letter: OutgoingMessage, signal: AbortSignal, tell: TellPace) => Promise<void>;
+  before: (message: OutgoingMessage, signal: AbortSignal, report: ReportActivity) => Promise<void>;
 }
 
-export function fakeCarrier(now: () => number): FakeCarrier {
+export function fakeTransport(now: () => number): FakeTransport {
   return {
-    carried: [],
+    delivered: [],
     answers: {},
     down: new Set(),
     trouble: "connect to mx: Connection refused",
     before: async () => undefined,
     destination: (_, address) => address.replace(/^.*@/, ""),
-    async carry(
-      letter: OutgoingMessage,
+    async deliver(
+      message: OutgoingMessage,
       signal: AbortSignal,
-      tell = tellNobody,
+      report = reportNothing,
     ): Promise<readonly RecipientOutcome[]> {
-      await this.before(letter, signal, tell);
+      await this.before(message, signal, report);
       if (signal.aborted) return [];
       const chunks: Buffer[] = [];
-      for await (const chunk of letter.body()) chunks.push(chunk as Buffer);
-      const to = letter.recipients.map(({ address }) => address);
-      this.carried.push({ id: letter.envelope.id, to, text: Buffer.concat(chunks).toString("latin1") });
-      if (this.down.has(this.destination(letter.envelope, to[0] ?? ""))) {
+      for await (const chunk of message.body()) chunks.push(chunk as Buffer);
+      const to = message.recipients.map(({ address }) => address);
+      this.delivered.push({ id: message.envelope.id, to, text: Buffer.concat(chunks).toString("latin1") });
+      if (this.down.has(this.destination(message.envelope, to[0] ?? ""))) {
         const refused = reply(451, "4.4.1", this.trouble);
-        return unreached(letter.recipients, refused, now());
+        return unreached(message.recipients, refused, now());
       }
-      return letter.recipients.map((recipient) => {
+      return message.recipients.map((recipient) => {
         const [code = "", status = "", ...text] = (this.answers[recipient.address] ?? "250 2.0.0 ok").split(
           " ",
         );
@@ -130,10 +130,10 @@ export function fakeCarrier(now: () => number): FakeCarrier {
   };
 }
 
-export interface Office {
+export interface TestScheduler {
   readonly spool: Spool;
   readonly clock: TurnableClock;
-  readonly carrier: FakeCarrier;
+  readonly transport: FakeTransport;
   readonly scheduler: Scheduler;
   /** The log, as Postfix would write it. */
   readonly lines: string[];
@@ -151,27 +151,27 @@ export async function put(spool: Spool, more: Partial<Envelope> = {}, text = mes
 }
 
 /** Waits until the log has a line with `words`. */
-export function logged({ lines }: Office, words: string | RegExp): Promise<void> {
+export function logged({ lines }: TestScheduler, words: string | RegExp): Promise<void> {
   return vi.waitFor(() => expect(lines.join("\n")).toMatch(words), 60_000);
 }
 
 /** `wrap` may make the spool fail; `before` puts something into it first. */
-export async function openOffice(
+export async function openTestScheduler(
   wrap: (spool: Spool) => Spool = (spool) => spool,
   before: (spool: Spool) => Promise<void> = async () => undefined,
-): Promise<Office> {
+): Promise<TestScheduler> {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-delivery-"));
   const clock = turnableClock(accepted);
   const spool = wrap(await openSpool(join(folder, "spool"), clock.now));
   await before(spool);
-  const carrier = fakeCarrier(clock.now);
+  const transport = fakeTransport(clock.now);
   const lines: string[] = [];
   logTo(({ text }: LogEntry) => lines.push(text));
-  const scheduler = startScheduler({ spool, carrier, hostname: "submission.example.org" }, patience, clock);
+  const scheduler = startScheduler({ spool, transport, hostname: "submission.example.org" }, patience, clock);
   return {
     spool,
     clock,
-    carrier,
+    transport,
     scheduler,
     lines,
     async submit(more, text) {

@@ -8,7 +8,7 @@ import {
   spoolWithFreezes,
 } from "../../../src/server/control/frozen-logins.ts";
 import type { ControlApi, ActionName as Word } from "../../../src/server/control/protocol.ts";
-import type { Carrier } from "../../../src/server/delivery/transport.ts";
+import type { Transport } from "../../../src/server/delivery/transport.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { Disk } from "../../../src/server/spool/disk.ts";
@@ -16,7 +16,7 @@ import type { Envelope, RecipientState } from "../../../src/server/spool/envelop
 import { fsckLocked, type KeptFile } from "../../../src/server/spool/fsck.ts";
 import { isDamaged, openSpool, type Spool } from "../../../src/server/spool/spool.ts";
 import { accepted, envelope, message, recipient } from "../delivery/fixtures.ts";
-import { fakeCarrier, patience, put, turnableClock } from "../queue/test-scheduler.ts";
+import { fakeTransport, patience, put, turnableClock } from "../queue/test-scheduler.ts";
 import { earlier } from "./earlier.ts";
 import { type Act, directory, frozenFile, type Promised, type Seen, type World } from "./replay.ts";
 
@@ -90,7 +90,7 @@ const receive: Act = {
 /** Who takes part in a delivery may stand in its way to tell the world. */
 interface Delivery {
   readonly spool: Spool;
-  readonly carrier: Carrier;
+  readonly transport: Transport;
 }
 
 /**
@@ -104,18 +104,18 @@ async function delivered(
 ): Promise<void> {
   const clock = turnableClock(later());
   const opened = await openSpool(directory, clock.now, disk);
-  const fake = fakeCarrier(clock.now);
+  const fake = fakeTransport(clock.now);
   fake.answers = answers;
-  const carrier: Carrier = {
+  const transport: Transport = {
     destination: (envelope, address) => fake.destination(envelope, address),
-    carry: (letter, signal) => fake.carry(letter, signal),
+    deliver: (message, signal) => fake.deliver(message, signal),
   };
   logTo(({ event, fields }) => {
     if (event === "removed") removed(String(fields["id"]));
     if (event === "bug") throw new Error(String(fields["stack"]));
   });
-  const scheduler = startScheduler({ ...stand({ spool: opened, carrier }), hostname }, patience, clock);
-  const busy = (): boolean => fake.carried.length === 0 || scheduler.active().size > 0;
+  const scheduler = startScheduler({ ...stand({ spool: opened, transport }), hostname }, patience, clock);
+  const busy = (): boolean => fake.delivered.length === 0 || scheduler.active().size > 0;
   for (let still = 0; still < 5; still = busy() ? 0 : still + 1) await new Promise(setImmediate);
   await scheduler.drain(0);
   logTo(() => undefined);
@@ -130,12 +130,12 @@ const deliver: Act = {
     await delivered(
       world,
       {},
-      ({ spool, carrier }) => ({
+      ({ spool, transport }) => ({
         spool,
-        carrier: {
-          ...carrier,
-          async carry(letter, signal) {
-            const outcomes = await carrier.carry(letter, signal);
+        transport: {
+          ...transport,
+          async deliver(message, signal) {
+            const outcomes = await transport.deliver(message, signal);
             world.tell("message", either(gone(id), there(id))); // the next hop has it
             return outcomes;
           },
@@ -157,11 +157,11 @@ const record: Act = {
     await delivered(
       world,
       { "late@example.com": "451 4.3.0 later" },
-      ({ spool, carrier }) => ({
-        carrier: {
-          ...carrier,
-          async carry(letter, signal) {
-            const outcomes = await carrier.carry(letter, signal);
+      ({ spool, transport }) => ({
+        transport: {
+          ...transport,
+          async deliver(message, signal) {
+            const outcomes = await transport.deliver(message, signal);
             if (outcomes.some(({ reply }) => reply.code === 250)) world.tell("message", either(done, open));
             return outcomes;
           },

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Answer, Connection } from "../../../src/smtp/client/connection.ts";
+import type { Connection, ServerAnswer } from "../../../src/smtp/client/connection.ts";
 import { type Behaviour, type Scripted, talkTo, type Words } from "./server.ts";
 
 const { signal } = new AbortController();
@@ -16,10 +16,10 @@ async function enter(words: Words, lmtp = false, behaviour: Behaviour = {}): Pro
 
 const ready = "250-hop.example.net\r\n250-PIPELINING\r\n250-8bitmime\r\n250 SIZE 2000\r\n";
 
-const textOf = (answer: Answer): string => (answer.kind === "reply" ? answer.text : answer.kind);
+const textOf = (answer: ServerAnswer): string => (answer.kind === "reply" ? answer.text : answer.kind);
 
 describe("a greeting", () => {
-  test.each<{ name: string; words: string | undefined; heard: Answer }>([
+  test.each<{ name: string; words: string | undefined; heard: ServerAnswer }>([
     { name: "is read", words: "220 hi\r\n", heard: { kind: "reply", text: "220 hi" } },
     { name: "may have LF alone", words: "220 hi\n", heard: { kind: "reply", text: "220 hi" } },
     {
@@ -56,7 +56,7 @@ describe("a greeting", () => {
     expect(await connection.read(signal)).toEqual(heard);
   });
 
-  test.each<{ words: string; heard: Answer }>([
+  test.each<{ words: string; heard: ServerAnswer }>([
     { words: "421 4.3.2 by", heard: { kind: "lost", rest: "421 4.3.2 by" } },
     { words: "550-no\r\n550 and n", heard: { kind: "lost", rest: "550 and n" } },
     { words: "220 h", heard: { kind: "lost" } },
@@ -82,13 +82,13 @@ describe("EHLO", () => {
     expect(connection.limits.size).toBe(2000);
     const extensions = ["8BITMIME", "SIZE", "PIPELINING", "DSN", "SMTPUTF8"] as const;
     expect(extensions.map((one) => connection.offers(one))).toEqual([true, true, true, false, false]);
-    expect(connection.isOld).toBe(false);
+    expect(connection.isHeloOnly).toBe(false);
   });
 
   test("refused is followed by HELO, which tells nothing", async () => {
     const { connection, pieces } = await enter(["502 what?\r\n", "250 hop\r\n"]);
     expect(pieces.join("")).toBe("EHLO client.example.org\r\nHELO client.example.org\r\n");
-    expect(connection.isOld).toBe(true);
+    expect(connection.isHeloOnly).toBe(true);
     expect(connection.limits.size).toBe(Number.POSITIVE_INFINITY);
   });
 

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
-import { Connection, type Manners } from "../../../src/smtp/client/connection.ts";
+import { Connection, type ConnectionSettings } from "../../../src/smtp/client/connection.ts";
 
 export interface Scripted {
   readonly connection: Connection;
@@ -25,7 +25,7 @@ export interface Behaviour {
 /** The first of `words` is the greeting. A connection to it, which has read nothing yet. */
 export async function talkTo(
   words: Words,
-  manners: Partial<Manners> = {},
+  manners: Partial<ConnectionSettings> = {},
   { cuts = [], isFull = false }: Behaviour = {},
 ): Promise<Scripted> {
   const server = createServer();

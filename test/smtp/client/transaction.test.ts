@@ -1,7 +1,11 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Exchange, exchange, newDotStuffing } from "../../../src/smtp/client/transaction.ts";
+import {
+  newDotStuffing,
+  runTransaction,
+  type TransactionResult,
+} from "../../../src/smtp/client/transaction.ts";
 import { type Behaviour, type Scripted, talkTo } from "./server.ts";
 
 const { signal } = new AbortController();
@@ -12,7 +16,7 @@ const commands = {
 const body = "Subject: hi\r\n\r\n.dot\r\n";
 
 interface Done extends Scripted {
-  readonly result: Exchange;
+  readonly result: TransactionResult;
 }
 
 async function transact(
@@ -26,7 +30,7 @@ async function transact(
   await made.connection.read(signal);
   await made.connection.hello(false, signal);
   const readable = Readable.from([Buffer.from(body)]);
-  const result = await exchange(made.connection, commands, readable, { signal, finalPatience: 500 });
+  const result = await runTransaction(made.connection, commands, readable, { signal, finalPatience: 500 });
   return { ...made, result };
 }
 
@@ -35,11 +39,11 @@ const no = "550 5.1.1 no\r\n";
 const envelope = [commands.mail, ...commands.recipients, "DATA"];
 
 /** What happened, in short. */
-function summary({ refused, accepted, finals, ending, begun, whole }: Exchange): string {
+function summary({ refused, accepted, finals, ending, begun, whole }: TransactionResult): string {
   const last =
     ending.kind === "reply"
       ? `${ending.command}: ${ending.text}`
-      : ending.kind === "parting"
+      : ending.kind === "closing"
         ? `parting: ${ending.text}`
         : ending.kind;
   const both = [
@@ -202,10 +206,15 @@ describe("a message", () => {
         yield Buffer.alloc(64 * 1024, "x");
       }
     }
-    const result = await exchange(made.connection, commands, Readable.from(endless(), { highWaterMark: 1 }), {
-      signal,
-      finalPatience: 500,
-    });
+    const result = await runTransaction(
+      made.connection,
+      commands,
+      Readable.from(endless(), { highWaterMark: 1 }),
+      {
+        signal,
+        finalPatience: 500,
+      },
+    );
     expect(summary(result)).toBe("2 taken, late, begun");
     expect(made.connection.state).toBe("sending message body");
     expect(read).toBeLessThan(64 * 1024 * 1024);
@@ -220,7 +229,7 @@ describe("a message", () => {
       await new Promise(() => undefined);
     }
     const halted = Readable.from(halting());
-    const result = await exchange(made.connection, commands, halted, { signal, finalPatience: 500 });
+    const result = await runTransaction(made.connection, commands, halted, { signal, finalPatience: 500 });
     expect(result).toMatchObject({ begun: true, whole: false, ending: { isEarly: true } });
     expect(halted.destroyed).toBe(true);
   });
@@ -232,7 +241,7 @@ describe("a message", () => {
     const cut = new Readable({ read: () => undefined });
     cut.push(Buffer.from(body));
     setTimeout(() => cut.destroy(), 50);
-    const result = await exchange(made.connection, commands, cut, { signal, finalPatience: 500 });
+    const result = await runTransaction(made.connection, commands, cut, { signal, finalPatience: 500 });
     expect(result).toMatchObject({ whole: false, ending: { kind: "unreadable" } });
     expect(made.pieces.join("")).not.toContain("\r\n.\r\n");
   });

@@ -5,7 +5,7 @@
 
 import { setTimeout as wait } from "node:timers/promises";
 import type { Probes } from "../../../config/probes-file.ts";
-import { type Address, writeAddress } from "../../../config/setting-types.ts";
+import { type HostAndPort, writeAddress } from "../../../config/setting-types.ts";
 import { exitStatus, Failure } from "../../../failure.ts";
 import { append, eachSince, trim } from "../../../probe/history/file.ts";
 import { type MonitoredRoute, type RoundResult, runRound } from "../../../probe/monitor/round.ts";
@@ -99,7 +99,7 @@ export async function openMonitor(
 export async function keepProbing(
   monitor: Monitor,
   { interval }: Probes,
-  { address, figures }: { readonly address: Address; readonly figures: MonitorMetrics },
+  { address, figures }: { readonly address: HostAndPort; readonly figures: MonitorMetrics },
   signal: AbortSignal,
 ): Promise<number> {
   let trouble: string | undefined;

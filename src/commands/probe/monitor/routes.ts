@@ -12,10 +12,10 @@ import { readLocation } from "../../../probe/arrival/location.ts";
 import type { OpenMailbox } from "../../../probe/arrival/mailbox.ts";
 import { openPending } from "../../../probe/monitor/pending.ts";
 import {
-  type ConcurrencyLimit,
   concurrencyLimit,
   type MonitoredRoute,
-  type RoundDependencies,
+  type MonitorRoundDependencies,
+  type WorkLimit,
 } from "../../../probe/monitor/round.ts";
 import { type SubmissionAccount, submit } from "../../../probe/monitor/submit.ts";
 import type { Grade, ProbeOutcome } from "../../../probe/result.ts";
@@ -46,11 +46,11 @@ export async function routesOf(
 /** What routes to the same server or mailbox share. */
 interface SharedConnections {
   readonly lines: ReturnType<typeof imapConnections>;
-  readonly limitAt: (server: string) => ConcurrencyLimit;
+  readonly limitAt: (server: string) => WorkLimit;
 }
 
 function limitsByServer(most: number): SharedConnections["limitAt"] {
-  const known = new Map<string, ConcurrencyLimit>();
+  const known = new Map<string, WorkLimit>();
   return (server) => {
     const limit = known.get(server) ?? concurrencyLimit(most);
     known.set(server, limit);
@@ -151,7 +151,11 @@ async function mailboxOf(
 }
 
 /** What all routes share. Makes the folder and the key where they are missing. */
-export async function openRoundDependencies({ directory, key, keep }: Probes): Promise<RoundDependencies> {
+export async function openRoundDependencies({
+  directory,
+  key,
+  keep,
+}: Probes): Promise<MonitorRoundDependencies> {
   return {
     key: await keyIn(key),
     pending: await openPending(`${directory}/pending`),

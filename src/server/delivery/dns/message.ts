@@ -4,11 +4,11 @@
  */
 
 /** The types that are asked for and understood, with their numbers (TLSA: RFC 6698 section 7.1). */
-const numbers = { A: 1, CNAME: 5, MX: 15, TXT: 16, AAAA: 28, TLSA: 52 } as const;
+const typeNumbers = { A: 1, CNAME: 5, MX: 15, TXT: 16, AAAA: 28, TLSA: 52 } as const;
 
-export type RecordType = keyof typeof numbers;
+export type RecordType = keyof typeof typeNumbers;
 
-export interface Question {
+export interface DnsQuestion {
   /** 0-65535, not to be guessed. */
   readonly id: number;
   /** ASCII, without a dot at the end. */
@@ -22,7 +22,7 @@ export type RecordData =
   | { readonly type: "CNAME"; readonly target: string }
   | { readonly type: "MX"; readonly exchange: string; readonly priority: number }
   | { readonly type: "TXT"; readonly text: string }
-  | { readonly type: "TLSA"; readonly tlsa: Tlsa };
+  | { readonly type: "TLSA"; readonly tlsa: TlsaRecord };
 
 export interface ResourceRecord {
   /** In lower case, without a dot at the end; octets that no host name has as \DDD (RFC 1035 section 5.1). */
@@ -64,7 +64,7 @@ const longestLabel = 63;
 const mostPointers = 127;
 
 /** The question as it is sent; undefined where the name cannot be one. */
-export function writeQuestion({ id, name, type }: Question): Buffer | undefined {
+export function writeQuestion({ id, name, type }: DnsQuestion): Buffer | undefined {
   const labels = name.split(".");
   const written = Buffer.concat([
     ...labels.map((label) =>
@@ -78,11 +78,11 @@ export function writeQuestion({ id, name, type }: Question): Buffer | undefined 
   if (!fits || written.length > longestName) return undefined;
   return Buffer.concat([
     // The AD bit asks for the AD bit (RFC 6840 section 5.7), DO does so with older resolvers.
-    words(id, flag.recursion | flag.authentic, 1, 0, 0, 1),
+    uint16s(id, flag.recursion | flag.authentic, 1, 0, 0, 1),
     written,
-    words(numbers[type], internet),
+    uint16s(typeNumbers[type], internet),
     Buffer.of(0), // OPT belongs to the root
-    words(opt, largestDatagram, 0, dnssecOk, 0),
+    uint16s(opt, largestDatagram, 0, dnssecOk, 0),
   ]);
 }
 
@@ -90,7 +90,7 @@ export function writeQuestion({ id, name, type }: Question): Buffer | undefined 
  * What `message` answers to `question`; undefined where it is no answer to it, or broken. A truncated one counts as
  * far as its header goes.
  */
-export function readResponse(message: Buffer, question: Question): DnsResponse | undefined {
+export function readResponse(message: Buffer, question: DnsQuestion): DnsResponse | undefined {
   try {
     return read(message, question);
   } catch (error) {
@@ -99,7 +99,7 @@ export function readResponse(message: Buffer, question: Question): DnsResponse |
   }
 }
 
-function read(message: Buffer, { id, name, type }: Question): DnsResponse | undefined {
+function read(message: Buffer, { id, name, type }: DnsQuestion): DnsResponse | undefined {
   const flags = message.readUInt16BE(2);
   const [questions, answers] = [message.readUInt16BE(4), message.readUInt16BE(6)];
   const reply = (flags & (flag.response | flag.opcode)) === flag.response;
@@ -107,7 +107,7 @@ function read(message: Buffer, { id, name, type }: Question): DnsResponse | unde
   const asked = nameAt(message, 12);
   const kind = message.readUInt16BE(asked.end);
   const area = message.readUInt16BE(asked.end + 2);
-  if (asked.name !== name.toLowerCase() || kind !== numbers[type] || area !== internet) return undefined;
+  if (asked.name !== name.toLowerCase() || kind !== typeNumbers[type] || area !== internet) return undefined;
 
   const truncated = (flags & flag.truncated) !== 0;
   const records: ResourceRecord[] = [];
@@ -130,17 +130,17 @@ function read(message: Buffer, { id, name, type }: Question): DnsResponse | unde
 function dataAt(message: Buffer, number: number, from: number, end: number): RecordData | undefined {
   const data = message.subarray(from, end);
   switch (number) {
-    case numbers.A:
+    case typeNumbers.A:
       return { type: "A", address: Array.from(exactly(4, data)).join(".") };
-    case numbers.AAAA:
+    case typeNumbers.AAAA:
       return { type: "AAAA", address: ipv6(exactly(16, data)) };
-    case numbers.CNAME:
+    case typeNumbers.CNAME:
       return { type: "CNAME", target: nameWithin(message, from, end) };
-    case numbers.MX:
+    case typeNumbers.MX:
       return { type: "MX", priority: data.readUInt16BE(0), exchange: nameWithin(message, from + 2, end) };
-    case numbers.TXT:
+    case typeNumbers.TXT:
       return { type: "TXT", text: joined(data) };
-    case numbers.TLSA: {
+    case typeNumbers.TLSA: {
       const [usage, selector, matching] = [0, 1, 2].map((at) => data.readUInt8(at)) as [
         number,
         number,
@@ -211,22 +211,22 @@ function nameAt(message: Buffer, start: number): { readonly name: string; readon
     if (length > longestLabel || wire > longestName || at + 1 + length > message.length) {
       throw new RangeError("a name that is too long");
     }
-    labels.push(presented(message.toString("latin1", at + 1, at + 1 + length)));
+    labels.push(presentationForm(message.toString("latin1", at + 1, at + 1 + length)));
     at += 1 + length;
   }
 }
 
 /** A label in lower case; what would be taken for something else, a dot above all, as \DDD. */
-const presented = (label: string): string =>
+const presentationForm = (label: string): string =>
   label
     .toLowerCase()
     .replace(/[^!-~]|[.\\]/g, (sign) => `\\${sign.charCodeAt(0).toString().padStart(3, "0")}`);
 
-const words = (...values: readonly number[]): Buffer =>
+const uint16s = (...values: readonly number[]): Buffer =>
   Buffer.from(values.flatMap((value) => [value >> 8, value & 0xff]));
 
 /** RFC 6698 section 2.1. */
-export interface Tlsa {
+export interface TlsaRecord {
   readonly usage: number;
   readonly selector: number;
   readonly matching: number;

@@ -6,7 +6,13 @@ import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect, isIPv6 } from "node:net";
 import { errorCode } from "../../../failure.ts";
-import { type DnsResponse, type Question, type RecordType, readResponse, writeQuestion } from "./message.ts";
+import {
+  type DnsQuestion,
+  type DnsResponse,
+  type RecordType,
+  readResponse,
+  writeQuestion,
+} from "./message.ts";
 
 /** Where the name server listens. */
 export interface NameServerAddress {
@@ -16,25 +22,25 @@ export interface NameServerAddress {
 }
 
 /** Milliseconds for one try, and how many of them, as c-ares gets them from us. */
-export interface QueryPatience {
+export interface QueryLimits {
   readonly timeout: number;
   readonly tries: number;
 }
 
 /** Why there is no response, in node:dns's words; EBADNAME is a name that cannot be asked for. */
-export interface NoResponse {
+export interface NoDnsResponse {
   readonly trouble: string;
 }
 
 /** Asks for records of `name`. Never rejects for anything that a name server or a network does. */
-export type Ask = (name: string, type: RecordType) => Promise<DnsResponse | NoResponse>;
+export type DnsQuery = (name: string, type: RecordType) => Promise<DnsResponse | NoDnsResponse>;
 
-const standard: QueryPatience = { timeout: 5000, tries: 3 };
+const standard: QueryLimits = { timeout: 5000, tries: 3 };
 
 /** Questions to the name server at `server`. */
-export function asking(server: NameServerAddress, patience: QueryPatience = standard): Ask {
+export function nameServer(server: NameServerAddress, patience: QueryLimits = standard): DnsQuery {
   return async (name, type) => {
-    let last: DnsResponse | NoResponse = { trouble: "ETIMEOUT" };
+    let last: DnsResponse | NoDnsResponse = { trouble: "ETIMEOUT" };
     for (let tries = patience.tries; tries > 0; tries--) {
       const question = { id: randomInt(0x1_0000), name, type };
       const octets = writeQuestion(question);
@@ -49,13 +55,13 @@ export function asking(server: NameServerAddress, patience: QueryPatience = stan
 }
 
 /** One try: `start` begins it and is told where to bring the answer; what it returns is called at its end. */
-function attempted(
+function withinTime(
   timeout: number,
-  start: (finish: (result: DnsResponse | NoResponse) => void) => () => void,
-): Promise<DnsResponse | NoResponse> {
+  start: (finish: (result: DnsResponse | NoDnsResponse) => void) => () => void,
+): Promise<DnsResponse | NoDnsResponse> {
   return new Promise((resolve) => {
     let done = false;
-    const finish = (result: DnsResponse | NoResponse): void => {
+    const finish = (result: DnsResponse | NoDnsResponse): void => {
       if (done) return;
       done = true;
       clearTimeout(timer);
@@ -70,10 +76,10 @@ function attempted(
 function overUdp(
   { host, port }: NameServerAddress,
   octets: Buffer,
-  question: Question,
+  question: DnsQuestion,
   timeout: number,
-): Promise<DnsResponse | NoResponse> {
-  return attempted(timeout, (finish) => {
+): Promise<DnsResponse | NoDnsResponse> {
+  return withinTime(timeout, (finish) => {
     const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
     socket.on("error", (error) => finish({ trouble: errorCode(error) }));
     socket.on("message", (message) => {
@@ -90,10 +96,10 @@ function overUdp(
 function overTcp(
   { host, port }: NameServerAddress,
   octets: Buffer,
-  question: Question,
+  question: DnsQuestion,
   timeout: number,
-): Promise<DnsResponse | NoResponse> {
-  return attempted(timeout, (finish) => {
+): Promise<DnsResponse | NoDnsResponse> {
+  return withinTime(timeout, (finish) => {
     const socket = connect(port, host);
     const whole = messageReader();
     socket.on("error", (error) => finish({ trouble: errorCode(error) }));

@@ -3,8 +3,8 @@
  * system's name servers, or a resolver on this host whose word on signatures counts (validating.ts).
  */
 import { errorCode } from "../../../failure.ts";
-import type { DnsResponse, RecordData, RecordType, Tlsa } from "./message.ts";
-import type { Ask } from "./query.ts";
+import type { DnsResponse, RecordData, RecordType, TlsaRecord } from "./message.ts";
+import type { DnsQuery } from "./query.ts";
 
 export interface MailExchanger {
   /** Host name; "" is the null MX (RFC 7505). */
@@ -38,7 +38,7 @@ export interface Resolver {
   txt(name: string): Promise<DnsAnswer<string>>;
   /** Absent where nobody checks signatures, so that DANE makes no sense. */
   readonly signed?: {
-    tlsa(name: string): Promise<DnsAnswer<Tlsa>>;
+    tlsa(name: string): Promise<DnsAnswer<TlsaRecord>>;
     /** The name that the CNAME of `name` itself leads to, not followed any further. */
     cname(name: string): Promise<DnsAnswer<string>>;
   };
@@ -53,7 +53,7 @@ export interface SystemResolver {
 }
 
 /** The name servers that node:dns asks. Nothing that they say is authentic. */
-export function unsigned(system: SystemResolver): Resolver {
+export function systemResolver(system: SystemResolver): Resolver {
   return {
     mx: (domain) => answerTo(system.resolveMx(domain)),
     ipv4: (host) => answerTo(system.resolve4(host)),
@@ -86,23 +86,23 @@ const missingFor = 60_000;
 const largest = 5000;
 
 /** `resolver` with a memory; trouble is never remembered. `now` in milliseconds of a clock that nobody sets. */
-export function remembering(resolver: Resolver, now: () => number): Resolver {
+export function cachingResolver(resolver: Resolver, now: () => number): Resolver {
   const { signed } = resolver;
   return {
-    mx: remember((domain) => resolver.mx(domain), now),
-    ipv4: remember((host) => resolver.ipv4(host), now),
-    ipv6: remember((host) => resolver.ipv6(host), now),
-    txt: remember((name) => resolver.txt(name), now),
+    mx: cached((domain) => resolver.mx(domain), now),
+    ipv4: cached((host) => resolver.ipv4(host), now),
+    ipv6: cached((host) => resolver.ipv6(host), now),
+    txt: cached((name) => resolver.txt(name), now),
     ...(signed && {
       signed: {
-        tlsa: remember((name) => signed.tlsa(name), now),
-        cname: remember((name) => signed.cname(name), now),
+        tlsa: cached((name) => signed.tlsa(name), now),
+        cname: cached((name) => signed.cname(name), now),
       },
     }),
   };
 }
 
-function remember<Value>(
+function cached<Value>(
   ask: (name: string) => Promise<DnsAnswer<Value>>,
   now: () => number,
 ): (name: string) => Promise<DnsAnswer<Value>> {
@@ -119,7 +119,7 @@ function remember<Value>(
     }
     try {
       const answer = await entry.answer;
-      entry.until = now() + memoryOf(answer);
+      entry.until = now() + cacheTime(answer);
       return answer;
     } catch (error) {
       answers.delete(name);
@@ -129,7 +129,7 @@ function remember<Value>(
 }
 
 /** Milliseconds. */
-function memoryOf({ kind, ttl = Number.POSITIVE_INFINITY }: DnsAnswer<unknown>): number {
+function cacheTime({ kind, ttl = Number.POSITIVE_INFINITY }: DnsAnswer<unknown>): number {
   if (kind === "trouble") return 0;
   return Math.min(ttl * 1000, kind === "found" ? foundFor : missingFor);
 }
@@ -142,14 +142,14 @@ const longestChain = 16;
 
 /** RFC 1035 section 4.1.1. */
 const noSuchName = 3;
-const codes: Readonly<Record<number, string>> = {
+const errorCodes: Readonly<Record<number, string>> = {
   1: "EFORMERR",
   2: "ESERVFAIL",
   4: "ENOTIMP",
   5: "EREFUSED",
 };
 
-export function validating(ask: Ask): Resolver {
+export function validatingResolver(ask: DnsQuery): Resolver {
   const look = async <Value>(
     name: string,
     type: RecordType,
@@ -180,7 +180,8 @@ function answerIn<Value>(
   asked: string,
   pick: (data: RecordData) => Value | undefined,
 ): DnsAnswer<Value> {
-  if (code !== 0 && code !== noSuchName) return { kind: "trouble", reason: codes[code] ?? `RCODE ${code}` };
+  if (code !== 0 && code !== noSuchName)
+    return { kind: "trouble", reason: errorCodes[code] ?? `RCODE ${code}` };
   let name = asked;
   let values: readonly Value[] = [];
   const used = [];

@@ -2,13 +2,13 @@
  * The parts of a message, line by line, so that no message is too large (RFC 2045, RFC 2046). Only what must be known
  * to encode parts anew is read; whatever is odd is said to be, and left alone. Octets are in "latin1" strings.
  */
-import { type Field, fieldBody, isNamed, splitFields } from "../../../smtp/header.ts";
+import { fieldBody, type HeaderField, isNamed, splitFields } from "../../../smtp/header.ts";
 
 /** The message itself, a part of a multipart, or a message in a message. */
 export interface Entity {
   /** Counted from 0, in the order of their headers. */
   readonly number: number;
-  readonly fields: readonly Field[];
+  readonly fields: readonly HeaderField[];
   /** Media type in small letters: "text/plain". */
   readonly type: string;
   /** Content-Transfer-Encoding in small letters, "7bit" where there is none. */

@@ -1,12 +1,12 @@
 /**
- * One message on its way to one destination, and what came of it. What a next hop cannot carry is found out here, from
- * the extensions it offers, before a command is sent. Nothing is altered to fit but what RFC 6152 asks for: 8-bit parts
- * that nobody signed are encoded anew.
+ * One message on its way to one destination, and the outcome. Compares the message with the extensions that the next hop
+ * offers before a command is sent. Only RFC 6152 lets us change a message to fit: 8-bit parts that are not signed are
+ * encoded anew.
  */
 import type { Readable } from "node:stream";
 import { asciiDomain, domainOf, isAscii } from "../../../smtp/address.ts";
 import type { Extension } from "../../../smtp/client/ehlo.ts";
-import type { Commands } from "../../../smtp/client/transaction.ts";
+import type { EnvelopeCommands } from "../../../smtp/client/transaction.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { embedUnicode, encodeXtext } from "../../../smtp/xtext.ts";
 import { workOnMessage } from "../../log/event-loop.ts";
@@ -16,7 +16,7 @@ import { sevenBit } from "./seven-bit.ts";
 
 export interface OutgoingMessage {
   readonly envelope: Envelope;
-  /** Those of the envelope's recipients that it shall go to now. */
+  /** The envelope's recipients that it goes to now. */
   readonly recipients: readonly Recipient[];
   /** RFC 6532: the header has UTF-8 in it, and the client asked for SMTPUTF8. */
   readonly utf8Header: boolean;
@@ -24,68 +24,66 @@ export interface OutgoingMessage {
   readonly body: () => Readable;
 }
 
-/** What became of one recipient in one attempt. */
+/** The result of one attempt for one recipient. */
 export interface RecipientOutcome {
   readonly recipient: Recipient;
   readonly reply: LastReply;
   /**
-   * Of a positive reply: `delivered` into a mailbox, `relayed` to a host that does not tell the sender more,
-   * or taken `onward` by one that promised to, with DSN (RFC 3461 section 5.2.1).
+   * For a positive reply: `delivered` into a mailbox, `relayed` to a host that sends no further reports, or accepted
+   * `onward` by a host with DSN, which does (RFC 3461 section 5.2.1).
    */
   readonly taken?: "delivered" | "relayed" | "onward";
-  /** Milliseconds from the moment that the next hop was ready for commands to its answer. */
+  /** Milliseconds from when the next hop was ready for commands until its reply. */
   readonly transmitting: number;
-  /** How many messages the connection has carried with this one, where it was not opened for it. */
+  /** How many messages the connection has carried, this one included; absent if it was opened for this one. */
   readonly use?: number;
 }
 
-/** What the next hop said in answer to EHLO. */
-export interface ServerOffer {
+/** What the next hop announced in its reply to EHLO. */
+export interface HostCapabilities {
   offers(extension: Extension): boolean;
   /** Octets. */
   readonly largest: number;
 }
 
 export interface TransactionPlan {
-  /** For `carried`, in the same order. */
-  readonly commands: Commands;
+  /** For the `carried` recipients, in the same order. */
+  readonly commands: EnvelopeCommands;
   readonly carried: readonly Recipient[];
   readonly refused: readonly { readonly recipient: Recipient; readonly reply: Reply }[];
-  /** What to send. */
-  readonly message: { readonly size: number; readonly body: () => Readable };
+  readonly encoded: Pick<EncodedMessage, "size" | "body">;
 }
 
 /**
- * The commands that carry `letter` to a host with this `offer`, and the recipients that it cannot serve. Undefined where
- * `signal` came first.
+ * The commands that send `message` to a host with these `capabilities`, and the recipients that it cannot serve.
+ * Undefined if `signal` was raised first.
  */
-export async function planFor(
-  letter: OutgoingMessage,
-  offer: ServerOffer,
+export async function planTransaction(
+  message: OutgoingMessage,
+  capabilities: HostCapabilities,
   host: string,
   signal: AbortSignal,
 ): Promise<TransactionPlan | undefined> {
-  const { envelope } = letter;
-  const form = await formFor(letter, offer, host, signal);
-  if (form === undefined) return undefined;
-  return workOnMessage(envelope.id, () => commandsFor(letter, form, offer, host));
+  const encoded = await encodedFor(message, capabilities, host, signal);
+  if (encoded === undefined) return undefined;
+  return workOnMessage(message.envelope.id, () => commandsFor(message, encoded, capabilities, host));
 }
 
-/** What to say, where `form` is how the host can have the message. */
+/** The commands for the message as `encodedFor` returned it. */
 function commandsFor(
-  letter: OutgoingMessage,
-  form: Form | Reply,
-  offer: ServerOffer,
+  message: OutgoingMessage,
+  result: EncodedMessage | Reply,
+  capabilities: HostCapabilities,
   host: string,
 ): TransactionPlan {
-  const { envelope, recipients } = letter;
-  const obstacle = "code" in form ? form : undefined;
-  const message = "code" in form ? { ...envelope, body: letter.body } : form;
-  const spell = offer.offers("SMTPUTF8") ? (address: string) => address : asciiAddress;
+  const { envelope, recipients } = message;
+  const obstacle = "code" in result ? result : undefined;
+  const encoded = "code" in result ? { ...envelope, body: message.body } : result;
+  const spell = capabilities.offers("SMTPUTF8") ? (address: string) => address : asciiAddress;
   const sender = spell(envelope.sender);
   const paths = recipients.map(({ address }) => spell(address));
   // RFC 6531 section 3.5
-  const refusal = reply(553, "5.6.7", `the address needs SMTPUTF8, which ${host} does not offer`);
+  const refusal = reply(553, "5.6.7", `the address needs SMTPUTF8, which ${host} does not capabilities`);
   const carried: Recipient[] = [];
   const commands: string[] = [];
   const refused: { recipient: Recipient; reply: Reply }[] = [];
@@ -95,40 +93,40 @@ function commandsFor(
     else if (sender === undefined || path === undefined) refused.push({ recipient, reply: refusal });
     else {
       carried.push(recipient);
-      commands.push([`RCPT TO:<${path}>`, ...recipientParameters(recipient, offer)].join(" "));
+      commands.push([`RCPT TO:<${path}>`, ...recipientParameters(recipient, capabilities)].join(" "));
     }
   }
-  const utf8 = letter.utf8Header || [sender, ...paths].some((path) => path !== undefined && !isAscii(path));
-  const mail = [`MAIL FROM:<${sender}>`, ...mailParameters(envelope, message, offer, utf8)].join(" ");
-  return { commands: { mail, recipients: commands }, carried, refused, message };
+  const utf8 = message.utf8Header || [sender, ...paths].some((path) => path !== undefined && !isAscii(path));
+  const mail = [`MAIL FROM:<${sender}>`, ...mailParameters(envelope, encoded, capabilities, utf8)].join(" ");
+  return { commands: { mail, recipients: commands }, carried, refused, encoded };
 }
 
-/** The message as it goes out. */
-interface Form {
+/** The message as it is sent. */
+interface EncodedMessage {
   /** Octets. */
   readonly size: number;
   readonly eightBit: boolean;
   readonly body: () => Readable;
 }
 
-/** How the host can have the message, or why it cannot at all; undefined where `signal` came first. */
-async function formFor(
+/** The message as the host can take it, or why it cannot; undefined if `signal` was raised first. */
+async function encodedFor(
   { envelope, utf8Header, body }: OutgoingMessage,
-  offer: ServerOffer,
+  capabilities: HostCapabilities,
   host: string,
   signal: AbortSignal,
-): Promise<Form | Reply | undefined> {
+): Promise<EncodedMessage | Reply | undefined> {
   const { id, size, eightBit } = envelope;
-  if (size > offer.largest) return tooLarge(size, offer, host);
-  if (utf8Header && !offer.offers("SMTPUTF8")) {
+  if (size > capabilities.largest) return tooLarge(size, capabilities, host);
+  if (utf8Header && !capabilities.offers("SMTPUTF8")) {
     return reply(
       550,
       "5.6.9",
       `the message has UTF-8 in its header, which ${host} does not take (no SMTPUTF8)`,
     );
   }
-  if (!eightBit || offer.offers("8BITMIME")) return { size, eightBit, body };
-  // RFC 6152 section 3: convert or return.
+  if (!eightBit || capabilities.offers("8BITMIME")) return { size, eightBit, body };
+  // RFC 6152 section 3: convert the message or return it.
   const converted = await sevenBit(body, id, signal);
   if (converted === undefined) return undefined;
   if ("code" in converted) {
@@ -137,16 +135,16 @@ async function formFor(
     const why = `the message has 8-bit text, which ${host} does not take (no 8BITMIME)`;
     return reply(code, status, `${why}, and must not be converted: ${text}`);
   }
-  if (converted.size > offer.largest) return tooLarge(converted.size, offer, host);
+  if (converted.size > capabilities.largest) return tooLarge(converted.size, capabilities, host);
   log("converted", { id, host });
   return { ...converted, eightBit: false };
 }
 
 /** RFC 1870 section 6.2 */
-const tooLarge = (size: number, { largest }: ServerOffer, host: string): Reply =>
+const tooLarge = (size: number, { largest }: HostCapabilities, host: string): Reply =>
   reply(552, "5.3.4", `the message has ${size} octets, ${host} takes ${largest}`);
 
-/** The address with its domain in A-labels; undefined where the local part needs SMTPUTF8 all the same. */
+/** The address with its domain in A-labels; undefined if the local part still needs SMTPUTF8. */
 export function asciiAddress(address: string): string | undefined {
   if (isAscii(address)) return address;
   const domain = domainOf(address);
@@ -158,25 +156,28 @@ export function asciiAddress(address: string): string | undefined {
 function mailParameters(
   { ret, envid, requireTls }: Envelope,
   { size, eightBit }: { readonly size: number; readonly eightBit: boolean },
-  offer: ServerOffer,
+  capabilities: HostCapabilities,
   utf8: boolean,
 ): readonly string[] {
   const parameters: string[] = [];
-  if (offer.offers("SIZE")) parameters.push(`SIZE=${size}`);
+  if (capabilities.offers("SIZE")) parameters.push(`SIZE=${size}`);
   if (eightBit) parameters.push("BODY=8BITMIME");
   if (utf8) parameters.push("SMTPUTF8");
-  // RFC 8689 section 5: a report goes to a host without it as well; any other message never gets here then.
-  if (requireTls && offer.offers("REQUIRETLS")) parameters.push("REQUIRETLS");
-  if (offer.offers("DSN")) {
+  // RFC 8689 section 5: a report may go to a host without REQUIRETLS; session.ts refuses any other message.
+  if (requireTls && capabilities.offers("REQUIRETLS")) parameters.push("REQUIRETLS");
+  if (capabilities.offers("DSN")) {
     if (ret !== undefined) parameters.push(`RET=${ret}`);
     if (envid !== undefined) parameters.push(`ENVID=${encodeXtext(envid)}`);
   }
   return parameters;
 }
 
-/** RFC 3461 section 5.2.1: passed on as they came, and where none came none is sent. */
-function recipientParameters({ notify, orcpt }: Recipient, offer: ServerOffer): readonly string[] {
-  if (!offer.offers("DSN")) return [];
+/** RFC 3461 section 5.2.1: passed on unchanged; where none came, none is sent. */
+function recipientParameters(
+  { notify, orcpt }: Recipient,
+  capabilities: HostCapabilities,
+): readonly string[] {
+  if (!capabilities.offers("DSN")) return [];
   const parameters: string[] = [];
   if (notify !== undefined) parameters.push(`NOTIFY=${notify.join(",")}`);
   if (orcpt !== undefined) {

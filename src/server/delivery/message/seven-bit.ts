@@ -6,7 +6,7 @@
 import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errorCode, errorText } from "../../../failure.ts";
-import { type Field, isNamed } from "../../../smtp/header.ts";
+import { type HeaderField, isNamed } from "../../../smtp/header.ts";
 import { quotedLine, widest } from "../../../smtp/mime-text.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { workOnMessage } from "../../log/event-loop.ts";
@@ -58,7 +58,7 @@ export async function sevenBit(
 const never = new AbortController().signal;
 
 /** What is known of a leaf's body. */
-interface Count {
+interface LeafCount {
   octets: number;
   high: number;
 }
@@ -70,7 +70,7 @@ async function survey(
   signal: AbortSignal,
 ): Promise<Encodings | string | undefined> {
   const entities: Entity[] = [];
-  const counts = new Map<number, Count>();
+  const counts = new Map<number, LeafCount>();
   let flaw: string | undefined;
   const reader = openMime((piece) => {
     if (piece.kind === "header") {
@@ -103,11 +103,11 @@ function flawOf({ fields, type, flaw }: Entity): string | undefined {
   return flaw;
 }
 
-const isSignature = (field: Field): boolean => signatures.some((name) => isNamed(field, name));
+const isSignature = (field: HeaderField): boolean => signatures.some((name) => isNamed(field, name));
 
 function encodingFor(
   { kind, type, encoding, mime }: Entity,
-  { octets, high }: Count,
+  { octets, high }: LeafCount,
 ): "7bit" | "quoted-printable" | "base64" | "unclear" | undefined {
   const wide = encoding === "8bit" || encoding === "binary";
   if (kind !== "leaf") return wide ? "7bit" : undefined; // RFC 2045 section 6.4

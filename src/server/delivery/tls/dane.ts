@@ -5,7 +5,7 @@
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import type { Tlsa } from "../dns/message.ts";
+import type { TlsaRecord } from "../dns/message.ts";
 import type { DnsAnswer, Resolver } from "../dns/resolver.ts";
 import type { TlsPolicy } from "./policy.ts";
 
@@ -23,7 +23,7 @@ const longestChain = 10;
  * Whether we can use the record: DANE-TA(2) or DANE-EE(3) of a known selector and matching type, whose data can
  * match at all. RFC 7672 section 3.1.3: PKIX-TA(0) and PKIX-EE(1) are unusable in SMTP.
  */
-export function isUsable({ usage, selector, matching, data }: Tlsa): boolean {
+export function isUsable({ usage, selector, matching, data }: TlsaRecord): boolean {
   const octets = digests[matching]?.octets;
   return (
     (usage === issuer || usage === endEntity) &&
@@ -44,7 +44,7 @@ function isWhole(selector: number, data: Uint8Array): boolean {
  */
 export function matchesTlsa(
   chain: readonly X509Certificate[],
-  records: readonly Tlsa[],
+  records: readonly TlsaRecord[],
   names: readonly string[],
   now: number,
 ): boolean {
@@ -72,7 +72,7 @@ export function chainOf(socket: TLSSocket): readonly X509Certificate[] {
 }
 
 /** RFC 6698 sections 2.1.2 and 2.1.3: whether the record has this certificate, or its key, or a digest of it. */
-function isMeant(certificate: X509Certificate, { selector, matching, data }: Tlsa): boolean {
+function isMeant(certificate: X509Certificate, { selector, matching, data }: TlsaRecord): boolean {
   const selected =
     selector === 0 ? certificate.raw : certificate.publicKey.export({ type: "spki", format: "der" });
   const digest = digests[matching];
@@ -87,7 +87,7 @@ function isMeant(certificate: X509Certificate, { selector, matching, data }: Tls
 function isIssued(
   leaf: X509Certificate,
   chain: readonly X509Certificate[],
-  record: Tlsa,
+  record: TlsaRecord,
   now: number,
 ): boolean {
   const whole = record.matching === 0 ? record.data : undefined;
@@ -167,12 +167,12 @@ export async function danePolicy(
   } else if (alias !== undefined) {
     // A signed CNAME that leads where nothing is signed: the name itself may have records.
     const first = await signed.cname(host);
-    if (first.kind === "trouble") return unknown(host, first.reason);
+    if (first.kind === "trouble") return tlsaUnknown(host, first.reason);
     if (first.authentic === true) bases.add(host);
   }
   for (const base of bases) {
     const answer = await signed.tlsa(`_${port}._tcp.${base}`);
-    if (answer.kind === "trouble") return unknown(host, answer.reason);
+    if (answer.kind === "trouble") return tlsaUnknown(host, answer.reason);
     if (answer.kind !== "found" || answer.authentic !== true) continue;
     const records = answer.values.filter(isUsable);
     if (records.length === 0) return { kind: "encrypted" };
@@ -182,5 +182,5 @@ export async function danePolicy(
 }
 
 /** 4.7.5: "cryptographic failure" (RFC 3463 section 3.8), as Postfix has it. */
-const unknown = (host: string, reason: string): Reply =>
+const tlsaUnknown = (host: string, reason: string): Reply =>
   reply(451, "4.7.5", `the DNS does not tell whether ${host} has TLSA records (${reason})`);

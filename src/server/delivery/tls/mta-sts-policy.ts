@@ -90,7 +90,7 @@ export function isListed(host: string, { mx }: StsPolicy): boolean {
  * `hops` as the policy has them: those that remain, each with what it must be held to, and those that it does not list.
  * DANE stands above it (section 2): whom TLSA records are about is not asked for more.
  */
-export function underPolicy(
+export function applyStsPolicy(
   hops: readonly NextHop[],
   policy: StsPolicy,
 ): { readonly left: readonly NextHop[]; readonly unlisted: readonly NextHop[] } {
@@ -99,7 +99,7 @@ export function underPolicy(
   const isFine = (hop: NextHop): boolean => hasDane(hop) || isListed(hop.host, policy);
   const unlisted = hops.filter((hop) => !isFine(hop));
   if (policy.mode === "testing") {
-    return { left: hops.map((hop) => (hasDane(hop) ? hop : { ...hop, trial: true })), unlisted };
+    return { left: hops.map((hop) => (hasDane(hop) ? hop : { ...hop, stsTesting: true })), unlisted };
   }
   const left = hops
     .filter(isFine)

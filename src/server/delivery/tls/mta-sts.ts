@@ -31,19 +31,19 @@ const forgetAfter = 30 * day;
 const pause = 5 * 60_000;
 
 /** Starts with what `cache` has. `now` is in milliseconds since the epoch. */
-export async function openPolicies(
+export async function openStsPolicies(
   resolver: Pick<Resolver, "txt">,
-  fetchPolicy: FetchPolicy,
+  fetchPolicy: PolicyFetcher,
   cache: StsCache,
   now: () => number,
 ): Promise<StsPolicies> {
-  const kept = new Map<string, KeptPolicy>();
+  const policies = new Map<string, CachedPolicy>();
   /** Until when a domain whose policy could not be had is not asked again. */
   const failed = new Map<string, number>();
   const fetching = new Map<string, Promise<void>>();
-  let tended = 0;
+  let lastRenewal = 0;
 
-  const holds = ({ fetched, policy }: KeptPolicy): boolean => now() < fetched + policy.maxAge * 1000;
+  const holds = ({ fetched, policy }: CachedPolicy): boolean => now() < fetched + policy.maxAge * 1000;
 
   /** The disk's trouble costs a fetch after the next start, and no mail. */
   async function onDisk(domain: string, work: Promise<unknown>): Promise<void> {
@@ -59,14 +59,14 @@ export async function openPolicies(
     const read = "trouble" in answer ? { wrong: answer.trouble } : readPolicy(answer.text);
     if ("wrong" in read) {
       failed.set(domain, now() + pause);
-      log("sts-trouble", { domain, reason: read.wrong, held: kept.has(domain) });
+      log("sts-trouble", { domain, reason: read.wrong, held: policies.has(domain) });
       return;
     }
     failed.delete(domain);
-    const fetched = { domain, id, fetched: now(), used: kept.get(domain)?.used ?? now(), policy: read };
+    const fetched = { domain, id, fetched: now(), used: policies.get(domain)?.used ?? now(), policy: read };
     const { mode, mx, maxAge } = read;
     log("sts-policy", { domain, id, mode, hosts: mx.length, seconds: maxAge });
-    kept.set(domain, fetched);
+    policies.set(domain, fetched);
     await onDisk(domain, cache.keep(fetched, "text" in answer ? answer.text : ""));
   }
 
@@ -86,11 +86,11 @@ export async function openPolicies(
   }
 
   /** Once a day: forgets what has ended, renews the rest, one after the other. */
-  async function tend(): Promise<void> {
+  async function renewAll(): Promise<void> {
     for (const [domain, until] of failed) if (until <= now()) failed.delete(domain);
-    for (const one of [...kept.values()]) {
+    for (const one of [...policies.values()]) {
       if (!holds(one)) {
-        kept.delete(one.domain);
+        policies.delete(one.domain);
         await onDisk(one.domain, cache.drop(one.domain));
       } else if (now() - one.used < forgetAfter && now() - one.fetched >= renewAfter) {
         await renew(one.domain, (await idOf(one.domain)) ?? one.id);
@@ -101,7 +101,7 @@ export async function openPolicies(
   try {
     for (const one of await cache.all()) {
       if ("trouble" in one) log("sts-unsaved", { domain: one.domain, reason: one.trouble });
-      else kept.set(one.domain, one);
+      else policies.set(one.domain, one);
     }
   } catch (error) {
     log("sts-unsaved", { domain: "*", reason: errorText(error) });
@@ -109,18 +109,18 @@ export async function openPolicies(
 
   return {
     async of(domain) {
-      if (now() - tended >= renewAfter) {
-        tended = now();
-        tend().catch((error: unknown) => logBug("renewing MTA-STS policies", error));
+      if (now() - lastRenewal >= renewAfter) {
+        lastRenewal = now();
+        renewAll().catch((error: unknown) => logBug("renewing MTA-STS policies", error));
       }
       const id = await idOf(domain);
-      const known = kept.get(domain);
+      const known = policies.get(domain);
       // A record that is gone does not take a promise back (section 3.1); one that has changed is a new promise.
       if (id !== undefined && (known === undefined || known.id !== id || !holds(known)))
         await renew(domain, id);
-      const held = kept.get(domain);
+      const held = policies.get(domain);
       if (held === undefined || !holds(held)) return undefined;
-      kept.set(domain, { ...held, used: now() });
+      policies.set(domain, { ...held, used: now() });
       return held.policy;
     },
   };
@@ -130,11 +130,11 @@ export async function openPolicies(
 // once, and no redirection is followed. A stranger says where to: the address must be anybody's on the Internet.
 
 /** The text of the policy of a domain (in A-labels), or why there is none. Never rejects. */
-export type FetchPolicy = (
+export type PolicyFetcher = (
   domain: string,
 ) => Promise<{ readonly text: string } | { readonly trouble: string }>;
 
-export interface StsWeb {
+export interface PolicyFetchSettings {
   readonly resolver: Resolver;
   /** Whether the web server may be on loopback or a private address. */
   readonly privateAddresses: boolean;
@@ -145,10 +145,10 @@ export interface StsWeb {
 }
 
 /** RFC 8461 section 3.3 suggests a minute and 64 kilobytes. */
-const patience = 60_000;
-const largest = 64 * 1024;
+const fetchTimeout = 60_000;
+const largestPolicy = 64 * 1024;
 
-export function fetchingFrom({ resolver, privateAddresses, port, ca }: StsWeb): FetchPolicy {
+export function policyFetcher({ resolver, privateAddresses, port, ca }: PolicyFetchSettings): PolicyFetcher {
   return async (domain) => {
     const host = `mta-sts.${domain}`;
     const answers = await Promise.all([resolver.ipv6(host), resolver.ipv4(host)]);
@@ -166,7 +166,7 @@ export function fetchingFrom({ resolver, privateAddresses, port, ca }: StsWeb): 
       agent: false,
       headers: { accept: "text/plain" },
       lookup: lookupIn(addresses),
-      signal: AbortSignal.timeout(patience),
+      signal: AbortSignal.timeout(fetchTimeout),
       ...(ca !== undefined && { ca }),
       // a DNS-ID is a must, the subject's common name will not do
       checkServerIdentity: (name, certificate) =>
@@ -207,7 +207,7 @@ function fetchText(
       response.on("data", (chunk: Buffer) => {
         size += chunk.length;
         chunks.push(chunk);
-        if (size > largest) refuse(`it is larger than ${largest} octets`);
+        if (size > largestPolicy) refuse(`it is larger than ${largestPolicy} octets`);
       });
       response.on("end", () => resolve({ text: Buffer.concat(chunks).toString("utf8") }));
     });
@@ -218,7 +218,7 @@ function fetchText(
 // Policies of MTA-STS on disk, one small file for each domain, so that a start does not forget what a domain once
 // promised: RFC 8461 protects only those who remember.
 
-export interface KeptPolicy {
+export interface CachedPolicy {
   /** In A-labels. */
   readonly domain: string;
   /** Of the TXT record that told of it. */
@@ -230,23 +230,23 @@ export interface KeptPolicy {
 }
 
 /** What is there and cannot be read. */
-export interface Unreadable {
+export interface UnreadablePolicy {
   readonly domain: string;
   readonly trouble: string;
 }
 
 /** Each function rejects with the system's error. */
 export interface StsCache {
-  all(): Promise<readonly (KeptPolicy | Unreadable)[]>;
-  keep(kept: KeptPolicy, text: string): Promise<void>;
+  all(): Promise<readonly (CachedPolicy | UnreadablePolicy)[]>;
+  keep(kept: CachedPolicy, text: string): Promise<void>;
   drop(domain: string): Promise<void>;
 }
 
 /** Policies in the folder `directory`, which is made when the first is kept. */
 export function stsCache(directory: string): StsCache {
-  async function read(domain: string): Promise<KeptPolicy | Unreadable> {
+  async function read(domain: string): Promise<CachedPolicy | UnreadablePolicy> {
     try {
-      const kept = keptIn(await readFile(join(directory, domain), "utf8"));
+      const kept = cachedPolicyIn(await readFile(join(directory, domain), "utf8"));
       return kept?.domain === domain ? kept : { domain, trouble: "it is damaged" };
     } catch (error) {
       return { domain, trouble: errorText(error) };
@@ -272,7 +272,7 @@ export function stsCache(directory: string): StsCache {
 /** Drafts begin with a dot (durable.ts). */
 const isDomain = (name: string): boolean => !name.startsWith(".");
 
-function keptIn(text: string): KeptPolicy | undefined {
+function cachedPolicyIn(text: string): CachedPolicy | undefined {
   try {
     const { domain, id, fetched, used, text: policy } = JSON.parse(text) as Record<string, unknown>;
     if (typeof domain !== "string" || typeof id !== "string" || typeof policy !== "string") return undefined;

@@ -5,7 +5,7 @@
 
 import { isIP } from "node:net";
 import { type ConnectionOptions, checkServerIdentity } from "node:tls";
-import type { Tlsa } from "../dns/message.ts";
+import type { TlsaRecord } from "../dns/message.ts";
 
 export type TlsPolicy =
   /** Where offered; any certificate; in clear after a handshake that failed (RFC 7435). */
@@ -15,10 +15,10 @@ export type TlsPolicy =
   /** Always, with a certificate for one of `names` that a known CA signed, or `ca` (PEM) where it is given. */
   | { readonly kind: "verified"; readonly names: readonly string[]; readonly ca?: string }
   /** Always, with a certificate that one of `records` matches; `names` count for usage 2 only (RFC 7672 section 3). */
-  | { readonly kind: "dane"; readonly names: readonly string[]; readonly records: readonly Tlsa[] };
+  | { readonly kind: "dane"; readonly names: readonly string[]; readonly records: readonly TlsaRecord[] };
 
 /** What the host itself has to do with it. */
-export interface DemandsOfHost {
+export interface HostTlsNeeds {
   readonly host: string;
   /** TLS from the first octet. */
   readonly implicit?: boolean;
@@ -27,7 +27,7 @@ export interface DemandsOfHost {
 }
 
 /** What the operator demands of all hosts of a route. */
-export interface DemandsOfRoute {
+export interface RouteTlsNeeds {
   /** The least. */
   readonly tls: "opportunistic" | "encrypted" | "verified";
   /** Certificates in PEM to trust in place of the known CAs. */
@@ -40,7 +40,7 @@ export interface DemandsOfRoute {
  * The stricter of what the host's domain and what the operator demand. Records that DNSSEC vouches for prove more than
  * a known CA, so they stand above it; a password is never worth less than a connection that is encrypted.
  */
-export function policyFor(hop: DemandsOfHost, settings: DemandsOfRoute): TlsPolicy {
+export function policyFor(hop: HostTlsNeeds, settings: RouteTlsNeeds): TlsPolicy {
   const { kind } = hop.tls ?? { kind: "opportunistic" };
   if (hop.tls?.kind === "dane") return hop.tls;
   if (hop.tls?.kind === "verified" || settings.tls === "verified") {

@@ -7,16 +7,16 @@ import { type Reply, reply } from "../../../smtp/reply.ts";
 import type { Envelope } from "../../spool/envelope.ts";
 import type { NextHop } from "../next-hop.ts";
 
-type Wishes = Pick<Envelope, "requireTls" | "tlsOptional" | "sender">;
+type TlsRequests = Pick<Envelope, "requireTls" | "tlsOptional" | "sender">;
 
 /** Whether the demands of recipients' domains are passed over: REQUIRETLS counts more (RFC 8689 section 4.1). */
-export const isLenient = ({ requireTls, tlsOptional }: Wishes): boolean =>
+export const isTlsOptional = ({ requireTls, tlsOptional }: TlsRequests): boolean =>
   tlsOptional === true && requireTls !== true;
 
 /** What tells the destination of such a message from that of others: they must not share a session, nor a pause. */
-export function wishesOf(wishes: Wishes): string {
+export function tlsRequestSuffix(wishes: TlsRequests): string {
   if (wishes.requireTls) return " (REQUIRETLS)";
-  return isLenient(wishes) ? " (TLS not required)" : "";
+  return isTlsOptional(wishes) ? " (TLS not required)" : "";
 }
 
 /**
@@ -24,9 +24,9 @@ export function wishesOf(wishes: Wishes): string {
  * a signed MX record, by TLSA records, by an MTA-STS policy in force, or because the operator named it (section 4.2.1).
  * A permanent reply where there is none.
  */
-export function hopsFor(
+export function permittedHops(
   hops: readonly NextHop[],
-  { requireTls, sender }: Wishes,
+  { requireTls, sender }: TlsRequests,
 ): readonly NextHop[] | Reply {
   if (!requireTls) return hops;
   const left = hops.flatMap((hop): readonly NextHop[] => {
@@ -35,7 +35,7 @@ export function hopsFor(
     if (!proven && !authentic) return [];
     // Section 5: a report goes protected as well, but is not lost because the next host does not know the extension.
     const bound = sender !== "";
-    return [{ ...hop, tls: proven ? tls : { kind: "verified", names: [hop.host] }, bound }];
+    return [{ ...hop, tls: proven ? tls : { kind: "verified", names: [hop.host] }, requireTls: bound }];
   });
   if (left.length > 0) return left;
   return reply(

@@ -6,7 +6,7 @@ import type { AuthenticationResult, Challenge, SaslLogins } from "../../../passw
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { saslprep } from "../../../smtp/saslprep.ts";
 
-export type SaslMechanism =
+export type SaslMechanismName =
   | "PLAIN"
   | "LOGIN"
   | Challenge
@@ -14,8 +14,8 @@ export type SaslMechanism =
   | "SCRAM-SHA-256-PLUS"
   | "EXTERNAL";
 
-export interface SaslCredentials {
-  readonly mechanism: SaslMechanism;
+export interface SaslResult {
+  readonly mechanism: SaslMechanismName;
   readonly login: string;
   /** The response in its place, where the mechanism sends no password. */
   readonly password: string;
@@ -27,21 +27,21 @@ export interface SaslCredentials {
 
 export type SaslStep =
   /** Sent as `334` and base64. The client's next line goes to `next`. */
-  | { readonly kind: "challenge"; readonly challenge: string; readonly next: SaslExchange }
-  | { readonly kind: "credentials"; readonly credentials: SaslCredentials }
+  | { readonly kind: "challenge"; readonly challenge: string; readonly next: SaslLineHandler }
+  | { readonly kind: "credentials"; readonly credentials: SaslResult }
   | KeyLookup
   | { readonly kind: "refused"; readonly reply: Reply };
 
 /** Continues with what the password file has for `login`. */
 export interface KeyLookup {
   readonly kind: "question";
-  readonly mechanism: SaslMechanism;
+  readonly mechanism: SaslMechanismName;
   readonly login: string;
   readonly lookUp: (proofs: SaslLogins) => Promise<SaslStep>;
 }
 
 /** Reads the client's next line, in base64. */
-export type SaslExchange = (line: string) => SaslStep;
+export type SaslLineHandler = (line: string) => SaslStep;
 
 /** Reads a decoded response and gives the next step. */
 export type ResponseHandler = (response: string) => SaslStep;
@@ -55,7 +55,7 @@ export interface SaslStart {
 /** What the mechanisms know of the session and the site. */
 export interface SaslContext {
   /** The mechanisms that EHLO announces. */
-  readonly offered: readonly SaslMechanism[];
+  readonly offered: readonly SaslMechanismName[];
   readonly hostname: string;
   /** The octets of tls-exporter (RFC 9266), where the session has them. */
   readonly binding?: Uint8Array | undefined;
@@ -93,7 +93,7 @@ export function decodeResponse(line: string, step: ResponseHandler): SaslStep {
 }
 
 /** Ends the exchange with credentials, or with a refusal where they have characters that no name can have. */
-export function credentials(given: SaslCredentials): SaslStep {
+export function credentials(given: SaslResult): SaslStep {
   const name = saslprep(given.login);
   const authzid = saslprep(given.authzid);
   if (name === undefined || authzid === undefined || /\0/.test(given.password)) {

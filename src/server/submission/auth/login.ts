@@ -14,7 +14,7 @@ import {
   type SubmissionSession,
 } from "../session.ts";
 import { continueAuth } from "../verbs.ts";
-import type { KeyLookup, SaslCredentials } from "./exchange.ts";
+import type { KeyLookup, SaslResult } from "./exchange.ts";
 
 const checkUnavailable = reply(
   454,
@@ -35,7 +35,7 @@ interface AttemptResult {
 /** Continues AUTH where it depends on the password file. */
 export async function authenticate(
   session: SubmissionSession,
-  next: SaslCredentials | KeyLookup,
+  next: SaslResult | KeyLookup,
   context: SessionContext,
 ): Promise<CommandAnswer> {
   const { steady, pause, slowestCheck, timeouts } = context;
@@ -53,7 +53,7 @@ export async function authenticate(
 /** One attempt, as the rate limiter allows. It is over when its result is known, not when the client gets the reply. */
 async function attemptLogin(
   session: SubmissionSession,
-  next: SaslCredentials | KeyLookup,
+  next: SaslResult | KeyLookup,
   context: SessionContext,
 ): Promise<AttemptResult> {
   const { authLimiter, domain, proofs, verify } = context;
@@ -79,7 +79,7 @@ async function attemptLogin(
 /** Answers AUTH by `verdict`. A failure is answered late, and each further one of the connection later. */
 function answerVerdict(
   session: SubmissionSession,
-  { mechanism, login, password, authzid }: SaslCredentials,
+  { mechanism, login, password, authzid }: SaslResult,
   verdict: AuthenticationResult,
   { domain, authLimiter, isFrozen, timeouts, wrongText }: SessionContext,
 ): AttemptResult {
@@ -117,7 +117,7 @@ function answerVerdict(
 /** The password is not checked. After 454 a client does not ask for another one (RFC 4954 section 6). */
 function rateLimited(
   session: SubmissionSession,
-  { mechanism, login }: SaslCredentials | KeyLookup,
+  { mechanism, login }: SaslResult | KeyLookup,
   until: number,
   { now }: SessionContext,
 ): AttemptResult {

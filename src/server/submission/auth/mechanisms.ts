@@ -11,7 +11,7 @@ import {
   type ResponseHandler,
   refused,
   type SaslContext,
-  type SaslMechanism,
+  type SaslMechanismName,
   type SaslStart,
   type SaslStep,
 } from "./exchange.ts";
@@ -23,7 +23,7 @@ interface ServerMechanism {
   readonly isServerFirst?: true;
 }
 
-const mechanisms: Readonly<Record<SaslMechanism, ServerMechanism>> = {
+const mechanisms: Readonly<Record<SaslMechanismName, ServerMechanism>> = {
   PLAIN: { open: () => ({ first: "", step: plain }) },
   // No RFC; every client of the last decades sends these in this order whatever the challenges say.
   LOGIN: {
@@ -49,8 +49,8 @@ const mechanisms: Readonly<Record<SaslMechanism, ServerMechanism>> = {
 export function mechanismsFor(
   { binding, certifiedAddress }: Omit<TlsChannel, "cipher">,
   challenges: readonly Challenge[],
-): readonly SaslMechanism[] {
-  const keyed = challenges.flatMap((name): readonly SaslMechanism[] =>
+): readonly SaslMechanismName[] {
+  const keyed = challenges.flatMap((name): readonly SaslMechanismName[] =>
     name === "CRAM-MD5" || !binding ? [name] : [name, `${name}-PLUS`],
   );
   return ["PLAIN", "LOGIN", ...keyed, ...(certifiedAddress === undefined ? [] : (["EXTERNAL"] as const))];

@@ -11,13 +11,13 @@ import {
   type ResponseHandler,
   refused,
   type SaslContext,
-  type SaslCredentials,
+  type SaslResult,
   type SaslStart,
   type SaslStep,
 } from "./exchange.ts";
 
 export interface ScramMechanism {
-  readonly name: SaslCredentials["mechanism"];
+  readonly name: SaslResult["mechanism"];
   readonly digest: ScramDigest;
   /** Whether the name ends in -PLUS. */
   readonly plus: boolean;
@@ -123,7 +123,7 @@ const given = (
   { name: mechanism }: ScramMechanism,
   { login, authzid }: ClientFirst,
   password: string,
-): SaslCredentials => ({
+): SaslResult => ({
   mechanism,
   login,
   authzid,

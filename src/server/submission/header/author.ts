@@ -4,7 +4,7 @@
  */
 
 import { domainOf, isAscii, parseMailbox } from "../../../smtp/address.ts";
-import { type Field, fieldBody, isNamed } from "../../../smtp/header.ts";
+import { fieldBody, type HeaderField, isNamed } from "../../../smtp/header.ts";
 import { readMailboxes, readName } from "../../../smtp/mailboxes.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { type Senders, senderRefusal } from "../sender-policy.ts";
@@ -33,7 +33,11 @@ const longestAuthors = 65_536;
  * Gives the reply that refuses a message with these `fields` from `login`; undefined where its authors are right. Resent
  * fields are no exception (RFC 5322 section 3.6.6): otherwise anybody could write in anybody's name with two more fields.
  */
-export function authorRefusal(fields: readonly Field[], login: string, senders: Senders): Reply | undefined {
+export function authorRefusal(
+  fields: readonly HeaderField[],
+  login: string,
+  senders: Senders,
+): Reply | undefined {
   const octets = fields
     .filter((field) => authorFields.some(({ name }) => isNamed(field, name)))
     .reduce((sum, { raw }) => sum + raw.length, 0);
@@ -75,7 +79,7 @@ function fieldRefusal(
 }
 
 /** RFC 5322 section 3.6.2, RFC 6854 section 2.1: where From does not name exactly one author, Sender tells who sends. */
-function missingSender(fields: readonly Field[]): Reply | undefined {
+function missingSender(fields: readonly HeaderField[]): Reply | undefined {
   const from = fields.find((field) => isNamed(field, "From"));
   if (!from || fields.some((field) => isNamed(field, "Sender"))) return undefined;
   if (readMailboxes(fieldBody(from))?.length === 1) return undefined;
@@ -106,10 +110,10 @@ const longestField = 8_192;
 
 /** The fields, with From and Sender completed where they name nobody. */
 export function completeAuthor(
-  fields: readonly Field[],
+  fields: readonly HeaderField[],
   submitter: Submitter,
   senders: Senders,
-): readonly Field[] {
+): readonly HeaderField[] {
   const address = addressOf(submitter, senders);
   if (address === undefined) return fields;
   const isSigned = signedFields(fields);
@@ -123,7 +127,7 @@ export function completeAuthor(
   return isMissing ? [authorField("From", address, undefined), ...completed] : completed;
 }
 
-const count = (fields: readonly Field[], name: string): number =>
+const count = (fields: readonly HeaderField[], name: string): number =>
   fields.filter((field) => isNamed(field, name)).length;
 
 /** The reverse-path, or the login's own address where that is null, if it can stand in a header. */
@@ -134,7 +138,7 @@ function addressOf({ login, sender, smtputf8 }: Submitter, senders: Senders): st
   );
 }
 
-function lacksAuthor(field: Field, login: string, senders: Senders): boolean {
+function lacksAuthor(field: HeaderField, login: string, senders: Senders): boolean {
   if (field.raw.length > longestField) return false;
   const body = fieldBody(field);
   const addresses = readMailboxes(body);
@@ -150,7 +154,7 @@ function isLocal(address: string): boolean {
   return (!domain.includes(".") && !domain.startsWith("[")) || /\.(?:localhost|localdomain)$/.test(domain);
 }
 
-function authorField(field: string, address: string, name: string | undefined): Field {
+function authorField(field: string, address: string, name: string | undefined): HeaderField {
   const written = Buffer.from(address, "utf8").toString("latin1");
   const bare = (name ?? "").replace(/^"|"$/g, "").toLowerCase();
   const known = [written, written.slice(0, written.lastIndexOf("@"))].map((one) => one.toLowerCase());

@@ -6,7 +6,7 @@
 
 import { isIPv6 } from "node:net";
 import { formatDate } from "../../../smtp/date.ts";
-import { type Field, fieldBody, isNamed } from "../../../smtp/header.ts";
+import { fieldBody, type HeaderField, isNamed } from "../../../smtp/header.ts";
 import { isMessageId } from "../../../smtp/message-id.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { hops } from "../client-limits.ts";
@@ -39,10 +39,10 @@ const transportFields = ["Return-Path", "Content-Length"];
  * From: author.ts has completed it before if it could.
  */
 export function fixHeader(
-  fields: readonly Field[],
+  fields: readonly HeaderField[],
   { hostname, id, time }: FixupValues,
 ): FixedHeader | Reply {
-  const find = (name: string): Field | undefined => fields.find((field) => isNamed(field, name));
+  const find = (name: string): HeaderField | undefined => fields.find((field) => isNamed(field, name));
   const stray = fields.findIndex(({ name }) => name === "");
   if (stray >= 0) return reply(554, "5.6.0", noField(fields.slice(0, stray)));
   if (!find("From")) return reply(554, "5.6.0", "The message has no From field; no mail without an author");
@@ -50,7 +50,7 @@ export function fixHeader(
     return reply(554, "5.4.6", `The message has been through ${hops} servers, this is a loop`);
   }
   const isSigned = signedFields(fields);
-  const isKept = (field: Field): boolean =>
+  const isKept = (field: HeaderField): boolean =>
     !blindFields.some((name) => isNamed(field, name)) && (isSigned(field.name) || !isDropped(field));
   const kept = fields.filter(isKept);
   const lacks = (name: string): boolean => !kept.some((field) => isNamed(field, name));
@@ -67,14 +67,14 @@ export function fixHeader(
 }
 
 /** Whether a field is worthless or must go. */
-function isDropped(field: Field): boolean {
+function isDropped(field: HeaderField): boolean {
   if (isNamed(field, "Message-ID")) return !isMessageId(fieldBody(field));
   if (isNamed(field, "Date")) return fieldBody(field) === "";
   return transportFields.some((name) => isNamed(field, name));
 }
 
 /** Some readers end the header at such a line, others ignore it: they would show two different messages. */
-function noField(before: readonly Field[]): string {
+function noField(before: readonly HeaderField[]): string {
   const line = before
     .map(({ raw }) => raw)
     .join("")
@@ -92,7 +92,7 @@ const timestamp = (time: number): string => new Date(time).toISOString().replace
 const signatures = ["DKIM-Signature", "ARC-Message-Signature", "DomainKey-Signature"];
 
 /** Tells whether a signature among `fields` covers the field of a name. A signature without `h` covers all. */
-export function signedFields(fields: readonly Field[]): (name: string) => boolean {
+export function signedFields(fields: readonly HeaderField[]): (name: string) => boolean {
   const covered = new Set<string>();
   let all = false;
   for (const field of fields) {

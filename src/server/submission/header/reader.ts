@@ -2,7 +2,7 @@
  * Finds and reads the header of a message (RFC 5322 section 2.1). Printers, scanners, cron and scripts submit text with no
  * header, or with a mailbox's `From ` line above it. Pure.
  */
-import { type Field, fieldBody, isNamed, splitFields } from "../../../smtp/header.ts";
+import { fieldBody, type HeaderField, isNamed, splitFields } from "../../../smtp/header.ts";
 
 /** Collects the beginning of a message, in pieces as small as an octet, until its header is complete. */
 export interface HeaderBuffer {
@@ -38,7 +38,7 @@ export function newHeaderBuffer(): HeaderBuffer {
 }
 
 export interface MessageHeader {
-  readonly fields: readonly Field[];
+  readonly fields: readonly HeaderField[];
   /** Text that stood where the header should. It goes after an empty line. */
   readonly text: string;
 }
@@ -75,7 +75,7 @@ function withoutMailboxLine(head: string): string {
  * `TLS-Required: No` (RFC 8689 section 3): the author prefers delivery without TLS, or to an unverified host, to none.
  * Whether `fields` have it exactly once.
  */
-export function isTlsOptional(fields: readonly Field[]): boolean {
+export function isTlsOptional(fields: readonly HeaderField[]): boolean {
   const [field, ...others] = fields.filter((one) => isNamed(one, "TLS-Required"));
   return field !== undefined && others.length === 0 && /^no$/i.test(fieldBody(field).trim());
 }

@@ -120,7 +120,7 @@ export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRate
   }
 
   /** The limits that hold for an attempt. None where it is refused anyway. */
-  function limitsFor(attempt: LoginAttempt, password?: string): readonly ConcurrencyLimit[] {
+  function limitsFor(attempt: LoginAttempt, password?: string): readonly AttemptLimit[] {
     if (blockedUntil(attempt, password) !== undefined) return [];
     const { network, pair, isFamiliar } = read(attempt);
     if (password !== undefined && wasWrong(guessOf(attempt, password)))
@@ -208,7 +208,7 @@ function newRepeatBudget(now: () => number) {
 }
 
 /** How many attempts of one kind may run at a time. */
-interface ConcurrencyLimit {
+interface AttemptLimit {
   readonly name: string;
   /** At least one runs, whatever this says. */
   readonly room: number;
@@ -217,7 +217,7 @@ interface ConcurrencyLimit {
 /** Makes attempts of one network wait for each other, first come, first served. */
 interface AttemptGate {
   /** Waits until all of `limits` have room. They are asked again when other attempts end. Resolves with the release. */
-  acquire(network: string, limits: () => readonly ConcurrencyLimit[]): Promise<() => void>;
+  acquire(network: string, limits: () => readonly AttemptLimit[]): Promise<() => void>;
 }
 
 interface NetworkAttempts {
@@ -233,7 +233,7 @@ function newAttemptGate(): AttemptGate {
   function tryAcquire(
     network: string,
     own: NetworkAttempts,
-    limits: readonly ConcurrencyLimit[],
+    limits: readonly AttemptLimit[],
   ): (() => void) | undefined {
     const { running, waiting } = own;
     if (limits.some(({ name, room }) => (running.get(name) ?? 0) >= Math.max(1, room))) return undefined;

@@ -4,9 +4,9 @@
  */
 
 /** Counts by slot, the oldest first, none of them zero. */
-export type SlidingCount = readonly Slot[];
+export type SlidingCount = readonly WindowSlot[];
 
-interface Slot {
+interface WindowSlot {
   readonly slot: number;
   readonly count: number;
 }

@@ -1,8 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Question, readResponse, writeQuestion } from "../../../../src/server/delivery/dns/message.ts";
+import {
+  type DnsQuestion,
+  readResponse,
+  writeQuestion,
+} from "../../../../src/server/delivery/dns/message.ts";
 
-const question: Question = { id: 0x1234, name: "mx.example.net", type: "A" };
+const question: DnsQuestion = { id: 0x1234, name: "mx.example.net", type: "A" };
 
 const words = (...values: readonly number[]): Buffer =>
   Buffer.from(values.flatMap((value) => [value >> 8, value & 0xff]));
@@ -19,7 +23,7 @@ function record(type: number, data: Buffer, owner: Buffer = words(0xc00c)): Buff
 }
 
 /** A response to `asked`, with these answers; `flags` are those of a good one unless given. */
-function response(records: readonly Buffer[], asked: Question = question, flags = 0x81a0): Buffer {
+function response(records: readonly Buffer[], asked: DnsQuestion = question, flags = 0x81a0): Buffer {
   const numbers = { A: 1, CNAME: 5, MX: 15, TXT: 16, AAAA: 28, TLSA: 52 };
   return Buffer.concat([
     words(asked.id, flags, 1, records.length, 0, 0),
@@ -76,7 +80,7 @@ describe("a response", () => {
   });
 
   test("has mail exchangers, with their names compressed or not, and the null MX", () => {
-    const asked: Question = { ...question, type: "MX" };
+    const asked: DnsQuestion = { ...question, type: "MX" };
     const records = [
       record(15, Buffer.concat([words(10), Buffer.from("\u0001a"), words(0xc00c)])),
       record(15, Buffer.concat([words(20), name("b.example.org")])),
@@ -90,7 +94,7 @@ describe("a response", () => {
   });
 
   test("has TLSA records, and those of other types are passed over", () => {
-    const asked: Question = { ...question, type: "TLSA" };
+    const asked: DnsQuestion = { ...question, type: "TLSA" };
     const records = [record(46, Buffer.alloc(30)), record(52, Buffer.of(3, 1, 1, 0xab))];
     expect(readResponse(response(records, asked), asked)?.records.map(({ data }) => data)).toEqual([
       { type: "TLSA", tlsa: { usage: 3, selector: 1, matching: 1, data: Uint8Array.of(0xab) } },
@@ -98,7 +102,7 @@ describe("a response", () => {
   });
 
   test("has texts, the parts of each joined, and one that ends too late is no answer", () => {
-    const asked: Question = { ...question, type: "TXT" };
+    const asked: DnsQuestion = { ...question, type: "TXT" };
     const whole = record(16, Buffer.from("\u0008v=STSv1;\u0000\u0005 id=1"));
     expect(readResponse(response([whole], asked), asked)?.records.map(({ data }) => data)).toEqual([
       { type: "TXT", text: "v=STSv1; id=1" },
@@ -115,7 +119,7 @@ describe("a response", () => {
     ["00010000000200000003000000040000", "1:0:2:0:3:0:4:0"],
     ["10000010000000000000000000000010", "1000:10::10"],
   ])("has the IPv6 address %s as %s", (hex, text) => {
-    const asked: Question = { ...question, type: "AAAA" };
+    const asked: DnsQuestion = { ...question, type: "AAAA" };
     const [found] =
       readResponse(response([record(28, Buffer.from(hex, "hex"))], asked), asked)?.records ?? [];
     expect(found?.data).toEqual({ type: "AAAA", address: text });
@@ -183,7 +187,7 @@ describe("a response", () => {
   });
 
   test("with any octet changed is read or refused, and never throws", () => {
-    const asked: Question = { ...question, type: "MX" };
+    const asked: DnsQuestion = { ...question, type: "MX" };
     const whole = response(
       [
         record(15, Buffer.concat([words(10), Buffer.from("\u0001a"), words(0xc00c)])),

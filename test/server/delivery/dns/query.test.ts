@@ -4,8 +4,8 @@ import { createServer, type Socket } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { errorCode } from "../../../../src/failure.ts";
-import { asking, messageReader } from "../../../../src/server/delivery/dns/query.ts";
-import { type Resolver, validating } from "../../../../src/server/delivery/dns/resolver.ts";
+import { messageReader, nameServer } from "../../../../src/server/delivery/dns/query.ts";
+import { type Resolver, validatingResolver } from "../../../../src/server/delivery/dns/resolver.ts";
 
 const quick = { timeout: 150, tries: 3 };
 
@@ -27,7 +27,7 @@ async function serverThat(
     onTestFinished(() => void socket.close());
     try {
       if (stream) await listenAt(port, stream);
-      return validating(asking({ host: "127.0.0.1", port }, patience));
+      return validatingResolver(nameServer({ host: "127.0.0.1", port }, patience));
     } catch (error) {
       // What is free for UDP may be taken for TCP.
       if (errorCode(error) !== "EADDRINUSE" || tries === 20) throw error;
@@ -107,7 +107,9 @@ describe("a name server that", () => {
   });
 
   test("is not there is trouble at once", async () => {
-    const resolver = validating(asking({ host: "127.0.0.1", port: 9 }, { timeout: 20_000, tries: 3 }));
+    const resolver = validatingResolver(
+      nameServer({ host: "127.0.0.1", port: 9 }, { timeout: 20_000, tries: 3 }),
+    );
     expect(await resolver.ipv4("mx.example.net")).toEqual({ kind: "trouble", reason: "ECONNREFUSED" });
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { OutgoingMessage } from "../../../../src/server/delivery/message/outgoing-message.ts";
-import { letter, message, recipient, replies } from "../fixtures.ts";
+import { message, outgoing, recipient, replies } from "../fixtures.ts";
 import { deliver, server } from "../hosts.ts";
 
 /** EHLO without one of the fake server's extensions. */
@@ -15,7 +15,7 @@ describe("parameters", () => {
     const at = await server();
     await deliver(
       [at],
-      letter({
+      outgoing({
         envid: "QQ+1=x",
         ret: "HDRS",
         recipients: [
@@ -45,7 +45,7 @@ describe("parameters", () => {
       "utf-8;a+b=c@example.net",
     ];
     const recipients = orcpts.map((orcpt, at) => recipient(`r${at}@example.net`, { orcpt }));
-    await deliver([at], letter({ recipients }));
+    await deliver([at], outgoing({ recipients }));
     expect(at.received[0]?.recipients.map((one) => one.split("ORCPT=")[1])).toEqual([
       "utf-8;j\\x{FC}rgen@example.net",
       "UTF-8;j\\x{FC}rgen@example.net",
@@ -57,7 +57,7 @@ describe("parameters", () => {
     const at = await server({ EHLO: without("DSN") });
     const [outcome] = await deliver(
       [at],
-      letter({ envid: "x", recipients: [recipient("a@example.net", { notify: ["SUCCESS"] })] }),
+      outgoing({ envid: "x", recipients: [recipient("a@example.net", { notify: ["SUCCESS"] })] }),
     );
     expect(outcome?.taken).toBe("relayed");
     expect(at.received).toMatchObject([
@@ -75,61 +75,63 @@ describe("parameters", () => {
   }[] = [
     {
       name: "8-bit text is declared",
-      what: letter({ eightBit: true }),
+      what: outgoing({ eightBit: true }),
       mail: " BODY=8BITMIME",
       replies: ["250"],
     },
     {
       name: "8-bit text that is no MIME needs 8BITMIME",
-      what: letter({ eightBit: true }, "Subject: hi\r\n\r\ncaf\u00e9\r\n"),
+      what: outgoing({ eightBit: true }, "Subject: hi\r\n\r\ncaf\u00e9\r\n"),
       ehlo: "8BITMIME",
       replies: ["554 5.6.3"],
     },
     {
       name: "an address in UTF-8 goes as it is",
-      what: letter({ recipients: [recipient("j\u00f6rg@b\u00fccher.example")] }),
+      what: outgoing({ recipients: [recipient("j\u00f6rg@b\u00fccher.example")] }),
       mail: " SMTPUTF8",
       replies: ["250"],
     },
     {
       name: "a local part in UTF-8 needs SMTPUTF8, the others do not",
-      what: letter({ recipients: [recipient("j\u00f6rg@example.net"), recipient("b@b\u00fccher.example")] }),
+      what: outgoing({
+        recipients: [recipient("j\u00f6rg@example.net"), recipient("b@b\u00fccher.example")],
+      }),
       ehlo: "SMTPUTF8",
       mail: "",
       replies: ["553 5.6.7", "250"],
     },
     {
       name: "a sender in UTF-8 needs SMTPUTF8",
-      what: letter({ sender: "j\u00f6rg@example.org" }),
+      what: outgoing({ sender: "j\u00f6rg@example.org" }),
       ehlo: "SMTPUTF8",
       replies: ["553 5.6.7"],
     },
     {
       name: "a header in UTF-8 is declared",
-      what: letter({ eightBit: true, smtputf8: true }, utf8, true),
+      what: outgoing({ eightBit: true, smtputf8: true }, utf8, true),
       mail: " BODY=8BITMIME SMTPUTF8",
       replies: ["250"],
     },
     {
       name: "a header in UTF-8 needs SMTPUTF8",
-      what: letter({ eightBit: true, smtputf8: true }, utf8, true),
+      what: outgoing({ eightBit: true, smtputf8: true }, utf8, true),
       ehlo: "SMTPUTF8",
       replies: ["550 5.6.9"],
     },
     {
       name: "SMTPUTF8 is not asked for without need",
-      what: letter({ smtputf8: true }),
+      what: outgoing({ smtputf8: true }),
       mail: "",
       replies: ["250"],
     },
     {
       name: "a message that is too large is not sent",
-      what: letter({ size: 1_000_001 }),
+      what: outgoing({ size: 1_000_001 }),
       replies: ["552 5.3.4"],
     },
     {
       name: "a size that nobody wants to know is not told",
-      what: letter({ size: 1_000_001 }),
+      what: outgoing({ size: 1_000_001 }),
       ehlo: "SIZE",
       replies: ["250"],
     },
@@ -151,14 +153,16 @@ describe("parameters", () => {
 
   test("a domain in UTF-8 is written in A-labels where the host has no SMTPUTF8", async () => {
     const at = await server({ EHLO: without("SMTPUTF8") });
-    await deliver([at], letter({ recipients: [recipient("b@b\u00fccher.example")] }));
+    await deliver([at], outgoing({ recipients: [recipient("b@b\u00fccher.example")] }));
     expect(at.received[0]?.recipients).toEqual(["TO:<b@xn--bcher-kva.example>"]);
   });
 
   test("a quoted local part with angle brackets is no trouble", async () => {
     const at = await server();
     const odd = recipient('"<a> b"@example.net');
-    expect(replies(await deliver([at], letter({ recipients: [odd] })))).toEqual(["250 2.0.0 queued as F00"]);
+    expect(replies(await deliver([at], outgoing({ recipients: [odd] })))).toEqual([
+      "250 2.0.0 queued as F00",
+    ]);
     expect(at.received[0]?.recipients).toEqual(['TO:<"<a> b"@example.net>']);
   });
 });

@@ -6,7 +6,7 @@ import { sevenBit } from "../../../../src/server/delivery/message/seven-bit.ts";
 import { quotedLine } from "../../../../src/smtp/mime-text.ts";
 import { runWell } from "../../../tools/child.mjs";
 import { real } from "../../../tools/real.ts";
-import { letter, replies } from "../fixtures.ts";
+import { outgoing, replies } from "../fixtures.ts";
 import { deliver, server } from "../hosts.ts";
 
 const crlf = (text: string): string => text.replaceAll("\n", "\r\n");
@@ -289,7 +289,7 @@ epilogue
 
 describe("a host without 8BITMIME", () => {
   const seven = { EHLO: "250-fake.example.net\n250-SIZE 200\n250 DSN" };
-  const note = (more: string): OutgoingMessage => letter({ eightBit: true }, crlf(more));
+  const note = (more: string): OutgoingMessage => outgoing({ eightBit: true }, crlf(more));
 
   test.each([
     ["looked at", 1],

@@ -3,14 +3,14 @@ import { once } from "node:events";
 import { type AddressInfo, connect } from "node:net";
 import { connect as connectTls, createServer } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { Tlsa } from "../../../../src/server/delivery/dns/message.ts";
+import type { TlsaRecord } from "../../../../src/server/delivery/dns/message.ts";
 import { chainOf, isUsable, matchesTlsa } from "../../../../src/server/delivery/tls/dane.ts";
 import { selfSigned } from "../../../tools/certificate.ts";
 import { clientCertificate } from "../../../tools/client-certificate.ts";
 
 const hour = 3_600_000;
 
-const tlsa = (usage: number, selector: number, matching: number, data: Uint8Array): Tlsa => ({
+const tlsa = (usage: number, selector: number, matching: number, data: Uint8Array): TlsaRecord => ({
   usage,
   selector,
   matching,
@@ -35,7 +35,7 @@ describe("TLSA records", () => {
   const cases: readonly (readonly [
     name: string,
     matches: boolean,
-    record: Tlsa,
+    record: TlsaRecord,
     more?: { chain?: readonly X509Certificate[]; name?: string; now?: number },
   ])[] = [
     ["3 0 0 the certificate itself", true, tlsa(3, 0, 0, leaf.raw)],

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import type { NextHop } from "../../../../src/server/delivery/next-hop.ts";
 import {
+  applyStsPolicy,
   isListed,
   policyId,
   readPolicy,
-  underPolicy,
 } from "../../../../src/server/delivery/tls/mta-sts-policy.ts";
 
 describe("the TXT record that tells of a policy (RFC 8461 section 3.1)", () => {
@@ -120,20 +120,20 @@ describe("hosts under a policy", () => {
   const policy = { mx: ["mx.example.net"], maxAge: 1 };
 
   test("in force are those that it lists, verified for their own names, and those that DANE speaks for", () => {
-    expect(underPolicy(hops, { ...policy, mode: "enforce" })).toEqual({
+    expect(applyStsPolicy(hops, { ...policy, mode: "enforce" })).toEqual({
       left: [{ ...listed, tls: verified }, { ...unusable, tls: verified }, dane],
       unlisted: [unlisted],
     });
   });
 
   test("in testing are all, each on trial but for those that DANE speaks for", () => {
-    expect(underPolicy(hops, { ...policy, mode: "testing" })).toEqual({
+    expect(applyStsPolicy(hops, { ...policy, mode: "testing" })).toEqual({
       left: [...[listed, unlisted, unusable].map((hop) => ({ ...hop, trial: true })), dane],
       unlisted: [unlisted],
     });
   });
 
   test("of the mode none are all, as they were", () => {
-    expect(underPolicy(hops, { ...policy, mode: "none" })).toEqual({ left: hops, unlisted: [] });
+    expect(applyStsPolicy(hops, { ...policy, mode: "none" })).toEqual({ left: hops, unlisted: [] });
   });
 });

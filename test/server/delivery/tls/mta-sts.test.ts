@@ -7,21 +7,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { Tlsa } from "../../../../src/server/delivery/dns/message.ts";
+import type { TlsaRecord } from "../../../../src/server/delivery/dns/message.ts";
 import type { DnsAnswer, Resolver } from "../../../../src/server/delivery/dns/resolver.ts";
 import {
-  fetchingFrom,
-  openPolicies,
+  openStsPolicies,
+  policyFetcher,
   type StsCache,
   type StsPolicies,
   stsCache,
 } from "../../../../src/server/delivery/tls/mta-sts.ts";
-import { mxCarrier } from "../../../../src/server/delivery/transport.ts";
+import { mxTransport } from "../../../../src/server/delivery/transport.ts";
 import type { TransportSettings } from "../../../../src/server/delivery/transport-settings.ts";
 import { type LogEntry, logTo } from "../../../../src/server/log/log.ts";
 import { type SelfSigned, selfSigned } from "../../../tools/certificate.ts";
 import { close, type Script } from "../../../tools/fakeserver.ts";
-import { letter, recipient, replies, terms } from "../fixtures.ts";
+import { outgoing, recipient, replies, transportSettings } from "../fixtures.ts";
 import { server } from "../hosts.ts";
 
 const day = 86_400_000;
@@ -107,8 +107,8 @@ describe("MTA-STS", () => {
     };
   }
   const open = (privateAddresses = true, ca = pair.cert): Promise<StsPolicies> => {
-    const fetching = fetchingFrom({ resolver, privateAddresses, port: webPort, ca });
-    return openPolicies(resolver, fetching, countingCache(), () => time);
+    const fetching = policyFetcher({ resolver, privateAddresses, port: webPort, ca });
+    return openStsPolicies(resolver, fetching, countingCache(), () => time);
   };
 
   describe("a policy", () => {
@@ -254,9 +254,14 @@ describe("MTA-STS", () => {
         privateAddresses: true,
         random: () => 0.5,
       };
-      const carrier = mxCarrier(routing, await open(), terms({ ca: pair.cert, ...more }), () => time);
-      const sent = letter({ recipients: [recipient("a@example.net")] });
-      const outcomes = await carrier.carry(sent, new AbortController().signal);
+      const transport = mxTransport(
+        routing,
+        await open(),
+        transportSettings({ ca: pair.cert, ...more }),
+        () => time,
+      );
+      const sent = outgoing({ recipients: [recipient("a@example.net")] });
+      const outcomes = await transport.deliver(sent, new AbortController().signal);
       return { at, said: replies(outcomes)[0] };
     }
 
@@ -328,7 +333,7 @@ describe("MTA-STS", () => {
     });
 
     test("is not let go by a good certificate when the TLSA records are about another one", async () => {
-      const record: Tlsa = { usage: 3, selector: 1, matching: 1, data: new Uint8Array(32) };
+      const record: TlsaRecord = { usage: 3, selector: 1, matching: 1, data: new Uint8Array(32) };
       const at = await server(starttls, { tls: createSecureContext(pair) });
       const signed: Resolver = {
         ...resolver,
@@ -346,9 +351,9 @@ describe("MTA-STS", () => {
         privateAddresses: true,
         random: () => 0.5,
       };
-      const carrier = mxCarrier(routing, await open(), terms({ ca: pair.cert }), () => time);
-      const sent = letter({ recipients: [recipient("a@example.net")] });
-      const outcomes = await carrier.carry(sent, new AbortController().signal);
+      const transport = mxTransport(routing, await open(), transportSettings({ ca: pair.cert }), () => time);
+      const sent = outgoing({ recipients: [recipient("a@example.net")] });
+      const outcomes = await transport.deliver(sent, new AbortController().signal);
       expect(replies(outcomes)).toEqual([expect.stringMatching(/^451 4\.7\.5 .*\(DANE\)$/)]);
       expect(at.received).toEqual([]);
     });

@@ -7,14 +7,18 @@ import type { Resolver } from "../../../../src/server/delivery/dns/resolver.ts";
 import type { NextHop } from "../../../../src/server/delivery/next-hop.ts";
 import type { StsPolicies } from "../../../../src/server/delivery/tls/mta-sts.ts";
 import type { StsPolicy } from "../../../../src/server/delivery/tls/mta-sts-policy.ts";
-import { hopsFor, isLenient, wishesOf } from "../../../../src/server/delivery/tls/require-tls.ts";
-import { mxCarrier, type Relay, relayCarrier } from "../../../../src/server/delivery/transport.ts";
+import {
+  isTlsOptional,
+  permittedHops,
+  tlsRequestSuffix,
+} from "../../../../src/server/delivery/tls/require-tls.ts";
+import { mxTransport, type RelayHost, relayTransport } from "../../../../src/server/delivery/transport.ts";
 import type { TransportSettings } from "../../../../src/server/delivery/transport-settings.ts";
 import { type LogEntry, logTo } from "../../../../src/server/log/log.ts";
 import type { Envelope } from "../../../../src/server/spool/envelope.ts";
 import { type SelfSigned, selfSigned } from "../../../tools/certificate.ts";
 import { close, type FakeServer, type Script } from "../../../tools/fakeserver.ts";
-import { letter, replies, terms } from "../fixtures.ts";
+import { outgoing, replies, transportSettings } from "../fixtures.ts";
 import { server } from "../hosts.ts";
 
 const lines: string[] = [];
@@ -35,7 +39,7 @@ describe("hosts for a message", () => {
   const all = [
     at({}),
     at({ tls: { kind: "encrypted" } }),
-    at({ trial: true }),
+    at({ stsTesting: true }),
     at({ authentic: true }),
     at({ authentic: true, tls: { kind: "encrypted" } }),
     at({ tls: verified }),
@@ -43,36 +47,36 @@ describe("hosts for a message", () => {
   ];
 
   test("with REQUIRETLS are those that are known for certain, verified and bound", () => {
-    expect(hopsFor(all, { requireTls: true, sender: "user1@example.org" })).toEqual([
-      at({ authentic: true, tls: verified, bound: true }),
-      at({ authentic: true, tls: verified, bound: true }),
-      at({ tls: verified, bound: true }),
-      at({ authentic: true, tls: dane, bound: true }),
+    expect(permittedHops(all, { requireTls: true, sender: "user1@example.org" })).toEqual([
+      at({ authentic: true, tls: verified, requireTls: true }),
+      at({ authentic: true, tls: verified, requireTls: true }),
+      at({ tls: verified, requireTls: true }),
+      at({ authentic: true, tls: dane, requireTls: true }),
     ]);
   });
 
   test("of a report about one are as certain, but need not know the extension", () => {
-    const hops = hopsFor([at({}), at({ tls: verified })], { requireTls: true, sender: "" });
-    expect(hops).toEqual([at({ tls: verified, bound: false })]);
+    const hops = permittedHops([at({}), at({ tls: verified })], { requireTls: true, sender: "" });
+    expect(hops).toEqual([at({ tls: verified, requireTls: false })]);
   });
 
   test("without it are all, as they are", () => {
-    expect(hopsFor(all, { sender: "user1@example.org" })).toBe(all);
-    expect(hopsFor(all, { tlsOptional: true, sender: "user1@example.org" })).toBe(all);
+    expect(permittedHops(all, { sender: "user1@example.org" })).toBe(all);
+    expect(permittedHops(all, { tlsOptional: true, sender: "user1@example.org" })).toBe(all);
   });
 
   test("are another destination for each wish", () => {
     const wishes = [{}, { requireTls: true }, { tlsOptional: true }].map((more) =>
-      wishesOf({ sender: "user1@example.org", ...more }),
+      tlsRequestSuffix({ sender: "user1@example.org", ...more }),
     );
     expect(wishes).toEqual(["", " (REQUIRETLS)", " (TLS not required)"]);
   });
 
   test("are as REQUIRETLS has it where an envelope has both wishes", () => {
     const both = { sender: "user1@example.org", requireTls: true, tlsOptional: true };
-    expect(isLenient(both)).toBe(false);
-    expect(isLenient({ ...both, requireTls: false })).toBe(true);
-    expect(wishesOf(both)).toBe(" (REQUIRETLS)");
+    expect(isTlsOptional(both)).toBe(false);
+    expect(isTlsOptional({ ...both, requireTls: false })).toBe(true);
+    expect(tlsRequestSuffix(both)).toBe(" (REQUIRETLS)");
   });
 });
 
@@ -133,21 +137,31 @@ describe("a message", () => {
       privateAddresses: true,
       random: () => 0.5,
     };
-    const carrier = mxCarrier(routing, policies, terms({ ca: pair.cert, ...more }), () => 1000);
-    return replies(await carrier.carry(letter(envelope), new AbortController().signal))[0];
+    const transport = mxTransport(
+      routing,
+      policies,
+      transportSettings({ ca: pair.cert, ...more }),
+      () => 1000,
+    );
+    return replies(await transport.deliver(outgoing(envelope), new AbortController().signal))[0];
   }
 
   async function byRelays(
-    relays: readonly Relay[],
+    relays: readonly RelayHost[],
     envelope: Partial<Envelope>,
     more: Partial<TransportSettings> = {},
   ) {
     logTo(({ text }: LogEntry) => lines.push(text));
     const lookup = async () => ["127.0.0.1"];
-    const carrier = relayCarrier(relays, { lookup }, terms({ ca: pair.cert, ...more }), () => 1000);
-    return replies(await carrier.carry(letter(envelope), new AbortController().signal))[0];
+    const transport = relayTransport(
+      relays,
+      { lookup },
+      transportSettings({ ca: pair.cert, ...more }),
+      () => 1000,
+    );
+    return replies(await transport.deliver(outgoing(envelope), new AbortController().signal))[0];
   }
-  const mx = ({ port }: { readonly port: number }): Relay => ({ host: "mx.example.net", port });
+  const mx = ({ port }: { readonly port: number }): RelayHost => ({ host: "mx.example.net", port });
   const mailIn = ({ commands }: FakeServer) => commands.filter((command) => command.startsWith("MAIL"));
 
   describe("with REQUIRETLS", () => {

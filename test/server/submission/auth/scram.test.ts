@@ -5,7 +5,7 @@ import { parsePasswordFile } from "../../../../src/passwd/password-file.ts";
 import { newSaslLogins } from "../../../../src/passwd/sasl-logins.ts";
 import type {
   SaslContext,
-  SaslMechanism,
+  SaslMechanismName,
   SaslStep,
 } from "../../../../src/server/submission/auth/exchange.ts";
 import { startSasl } from "../../../../src/server/submission/auth/mechanisms.ts";
@@ -20,7 +20,7 @@ const logins = indexLogins(parsePasswordFile(passwordFile), "example.org");
 const proofs = newSaslLogins(async () => logins, "example.org", Buffer.from("secret"));
 
 const binding = Buffer.from("octets of this connection alone.");
-const offered: readonly SaslMechanism[] = [
+const offered: readonly SaslMechanismName[] = [
   "SCRAM-SHA-1",
   "SCRAM-SHA-1-PLUS",
   "SCRAM-SHA-256",
@@ -32,7 +32,7 @@ const encoded = (text: string): string => Buffer.from(text).toString("base64");
 
 /** Says `messages` one after the other, in clear; gives what came to each. */
 async function exchange(
-  mechanism: SaslMechanism,
+  mechanism: SaslMechanismName,
   changes: Partial<SaslContext>,
   ...messages: readonly (string | ((said: string) => string))[]
 ): Promise<readonly string[]> {
@@ -138,7 +138,7 @@ test.each<[string, string, string]>([
 
 const noFirst = "501 5.5.2 This is no first message of SCRAM";
 
-test.each<[string, SaslMechanism, string, string]>([
+test.each<[string, SaslMechanismName, string, string]>([
   ["nothing", "SCRAM-SHA-256", "", noFirst],
   ["no header", "SCRAM-SHA-256", "n=user,r=client", noFirst],
   ["an extension that must be understood", "SCRAM-SHA-256", "n,,m=x,n=user,r=client", noFirst],

@@ -215,10 +215,10 @@ describe("attempts side by side", () => {
     expect(outcome).toMatchObject({ looked: 1, shut: 4, most: 1 });
   });
 
-  it("are refused to nobody whose password is right: a whole office comes back at once", async () => {
+  it("are refused to nobody whose password is right: a whole setup comes back at once", async () => {
     const stage = newStage();
     let inside = 0;
-    const office = Array.from({ length: 200 }, async (_, index) => {
+    const setup = Array.from({ length: 200 }, async (_, index) => {
       const attempt = { login: `user${index}`, address: home };
       const leave = await stage.limiter.acquire(attempt, "right");
       if (stage.limiter.blockedUntil(attempt, "right") === undefined) {
@@ -228,7 +228,7 @@ describe("attempts side by side", () => {
       }
       leave();
     });
-    await Promise.all(office);
+    await Promise.all(setup);
     expect(inside).toBe(200);
   });
 
@@ -286,7 +286,7 @@ describe("wrong passwords from a network", () => {
     expect(stage.login("user1", home)).toBe("in");
   });
 
-  it("do not count where the login is at home: an office makes typing mistakes all day", () => {
+  it("do not count where the login is at home: an setup makes typing mistakes all day", () => {
     const stage = newStage();
     for (let person = 0; person < 100; person++) {
       stage.login(`user${person}`, home);
