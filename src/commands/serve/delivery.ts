@@ -267,16 +267,16 @@ export interface Deliveries extends Scheduler {
 export function startDeliveries(
   config: Config,
   { deliverable, freezeHold }: RelaySpool,
-  inUse: () => Carrier,
+  inUse: () => Transport,
 ): Deliveries {
-  const carrier: Carrier = {
+  const transport: Transport = {
     destination: (envelope, address) =>
       workOnMessage(envelope.id, () => inUse().destination(envelope, address)),
-    carry: async (message, signal, tell) =>
-      freezeHold.applyTo(message.envelope).held ? [] : inUse().carry(message, signal, tell),
+    deliver: async (message, signal, report) =>
+      freezeHold.applyTo(message.envelope).held ? [] : inUse().deliver(message, signal, report),
   };
   const scheduler = startScheduler(
-    { spool: deliverable, carrier, hostname: config.hostname },
+    { spool: deliverable, transport, hostname: config.hostname },
     retryPolicyOf(config),
     { now: Date.now, steady: () => performance.now(), random: Math.random, alarm },
   );

@@ -5,9 +5,8 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
+import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { log } from "../../server/log/log.ts";
-import { newSessionPool, type SessionPool } from "../../server/delivery/session-pool.ts";
-import type { Carrier } from "../../probe/options/transport.ts";
 import { readCertificate } from "../../server/submission/certificate.ts";
 import { newConnectionTable } from "../../server/submission/limits/admission.ts";
 import { newAuthRateLimiter } from "../../server/submission/limits/auth-rate-limiter.ts";

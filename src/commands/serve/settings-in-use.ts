@@ -1,7 +1,7 @@
 /** The settings that the running relay goes by, and what of a new configuration it can take over. */
 import type { Config } from "../../config/settings.ts";
-import type { SessionPool } from "../../server/delivery/pool.ts";
-import type { Carrier } from "../../server/delivery/route/carrier.ts";
+import type { SessionPool } from "../../server/delivery/session-pool.ts";
+import type { Transport } from "../../server/delivery/transport.ts";
 import { carrierFor, retryPolicyOf } from "./delivery.ts";
 import { type SessionRules, sessionRules } from "./session-rules.ts";
 
@@ -9,7 +9,7 @@ import { type SessionRules, sessionRules } from "./session-rules.ts";
 export interface SettingsInUse {
   readonly config: Config;
   readonly rules: SessionRules;
-  readonly carrier: Carrier;
+  readonly carrier: Transport;
 }
 
 export interface ReloadableSettings {
