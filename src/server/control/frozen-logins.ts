@@ -142,6 +142,10 @@ export function readerWithFreezes(reader: SpoolReader, freezeHold: FreezeHold): 
       const envelope = await reader.read(id);
       return isDamaged(envelope) ? envelope : freezeHold.applyTo(envelope);
     },
+    async load(id, most, known) {
+      const loaded = await reader.load(id, most, known);
+      return isDamaged(loaded) ? loaded : { ...loaded, envelope: freezeHold.applyTo(loaded.envelope) };
+    },
   };
 }
 
