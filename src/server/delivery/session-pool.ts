@@ -1,10 +1,10 @@
 /**
  * Open sessions that have carried a message and may carry another. One is used again only for the same host under the
- * same settings, and, unless the host took the last message a moment ago, after it has answered RSET: whatever happened
- * while it waited costs a new connection and nothing else.
+ * same settings, and, unless the host took the last message a moment ago, RSET goes before the next one: whatever
+ * happened while it waited costs a new connection and nothing else.
  */
 
-import { type Connection, isPositive, withDeadline } from "../../smtp/client/connection.ts";
+import type { Connection } from "../../smtp/client/connection.ts";
 
 export interface DeliverySession {
   readonly connection: Connection;
@@ -12,8 +12,11 @@ export interface DeliverySession {
   readonly opened: number;
   /** Transactions begun. */
   uses: number;
-  /** Whether the host took the message of the last one, which leaves nothing to reset (RFC 5321 section 4.1.1.4). */
-  clean: boolean;
+  /**
+   * Whether RSET must be answered before the next one: the host did not take the last one's message (which leaves nothing to
+   * reset, RFC 5321 section 4.1.1.4), or the session has waited for so long that it may be dead.
+   */
+  needsReset: boolean;
   /** Whether it was not opened for this message. */
   readonly reused: boolean;
   /** Whether it may be kept for another: not where TLS failed and would be tried again. */
@@ -23,10 +26,10 @@ export interface DeliverySession {
 /** Where sessions wait. */
 export interface SessionPool {
   /**
-   * One that waits, and answers. `key` is all that decides where a connection leads and what it promises (session.ts,
+   * One that waits. `key` is all that decides where a connection leads and what it promises (session.ts,
    * `sessionKey`).
    */
-  take(key: string, signal: AbortSignal): Promise<DeliverySession | undefined>;
+  take(key: string): DeliverySession | undefined;
   /** Lets `session`, which is in order, wait; says goodbye instead where it has done enough. */
   keep(key: string, session: DeliverySession): void;
   /** Says goodbye to all, and keeps none any more. */
@@ -38,7 +41,7 @@ const longestIdle = 5_000;
 const longestLife = 300_000;
 const mostMessages = 100;
 const mostKept = 100;
-const answerToReset = 10_000;
+export const answerToReset = 10_000;
 /** So long one is taken to be alive without a word. */
 const noResetWithin = 1_000;
 
@@ -69,14 +72,13 @@ export function newSessionPool(now: () => number): SessionPool {
   }
 
   return {
-    async take(key, signal) {
+    take(key) {
       for (let kept = newest(key); kept; kept = newest(key)) {
         kept.wake();
-        const { connection, clean } = kept.session;
-        const ready = clean && now() - kept.since < noResetWithin;
-        if (connection.isQuiet && (ready || (await isReset(connection, signal))))
-          return { ...kept.session, reused: true };
-        connection.close();
+        const { session, since } = kept;
+        const needsReset = session.needsReset || now() - since >= noResetWithin;
+        if (session.connection.isQuiet) return { ...session, needsReset, reused: true };
+        session.connection.close();
       }
       return undefined;
     },
@@ -103,11 +105,4 @@ export function newSessionPool(now: () => number): SessionPool {
       for (const kept of waiting) leave(kept);
     },
   };
-}
-
-/** Back at the state before MAIL (RFC 5321 section 4.1.1.5); false where the host does not say so in time. */
-export async function isReset(connection: Connection, signal: AbortSignal): Promise<boolean> {
-  return withDeadline(signal, answerToReset, async (bound) =>
-    isPositive(await connection.command("RSET", bound)),
-  );
 }

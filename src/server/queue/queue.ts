@@ -30,12 +30,23 @@ export interface Queue {
   put(entry: QueueItem): void;
   /** The same with what is known from `envelope`. */
   enter(envelope: Envelope): void;
+  /**
+   * Gives out the envelope of `id`, which somebody is about to change, where it is still in memory. Nobody gets it a second
+   * time: from here on the spool alone knows.
+   */
+  takeEnvelope(id: string): Envelope | undefined;
   /** It is done with. */
   leave(id: string): void;
   waiting(): QueueCounts;
   /** Reads the spool; `wake` is called for what is found there and not known yet, until `stop` is raised. */
   load(wake: (envelope: Envelope) => void, stop: AbortSignal): Promise<void>;
 }
+
+/**
+ * Recipients of the envelopes that are kept until their first delivery, so that they are not read from the disk where
+ * they have just been written, or read. Our choice: some hundred KiB.
+ */
+const mostRecipients = 2_000;
 
 /** Envelopes read at the same time at the start: few, because doors and deliveries want the disk as well. */
 const readers = 2;
@@ -48,9 +59,26 @@ export function newQueue(
 ): Queue {
   const timers = newTimerQueue<QueueItem>();
   const known = new Map<string, QueueItem>();
+  /** Each as the spool has it: whatever changes one takes it out of here. */
+  const envelopes = new Map<string, Envelope>();
+  let recipients = 0; // of these
   /** What was done with while the spool was still being read: it is in the list, but not there any more. */
   const gone = new Set<string>();
   let loaded = false;
+
+  function takeEnvelope(id: string): Envelope | undefined {
+    const envelope = envelopes.get(id);
+    if (!envelopes.delete(id)) return undefined;
+    recipients -= envelope?.recipients.length ?? 0;
+    return envelope;
+  }
+
+  function keepEnvelope(envelope: Envelope): void {
+    takeEnvelope(envelope.id);
+    if (envelope.held !== undefined || recipients + envelope.recipients.length > mostRecipients) return;
+    envelopes.set(envelope.id, envelope);
+    recipients += envelope.recipients.length;
+  }
 
   function put(entry: QueueItem): void {
     known.set(entry.id, entry);
@@ -61,9 +89,11 @@ export function newQueue(
     timers: timers,
     get: (id) => known.get(id),
     put,
+    takeEnvelope,
     enter(envelope) {
-      const { id, login, accepted, held } = envelope;
+      const { id, login, accepted, held, attempts } = envelope;
       const destinations = destinationsOf(envelope);
+      if (attempts === 0) keepEnvelope(envelope); // those with attempts behind them wait for hours
       put({
         id,
         login: login ?? "",
@@ -76,6 +106,7 @@ export function newQueue(
     },
     leave(id) {
       known.delete(id);
+      takeEnvelope(id);
       if (!loaded) gone.add(id);
     },
     waiting() {
