@@ -1,6 +1,6 @@
 /**
  * Reverse-paths and forward-paths as SMTP writes them (RFC 5321 section 4.1.2, RFC 6531 section 3.3).
- * Not for the addresses in header fields, whose grammar is another (RFC 5322 section 3.4).
+ * Addresses in header fields have another grammar (RFC 5322 section 3.4): see mailboxes.ts.
  */
 import { isIPv4, isIPv6 } from "node:net";
 import { domainToASCII } from "node:url";
@@ -25,11 +25,13 @@ const longestPath = 256;
 const atomText = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\u{80}-\\u{10ffff}-]+";
 const dotString = new RegExp(`^${atomText}(?:\\.${atomText})*$`, "u");
 const quotedString = /^"(?:[\u{20}-\u{21}\u{23}-\u{5b}\u{5d}-\u{7e}\u{80}-\u{10ffff}]|\\[\u{20}-\u{7e}])*"$/u;
-// The underscore is no letter of host names, but hosts with one exist and Postfix delivers to them.
+// Host names have no underscore, but hosts with one exist, and Postfix delivers to them.
 const domainLabel =
   /^[A-Za-z0-9_\u{80}-\u{10ffff}](?:[A-Za-z0-9_\u{80}-\u{10ffff}-]*[A-Za-z0-9_\u{80}-\u{10ffff}])?$/u;
 
-/** Dots at the beginning, at the end or side by side, as telephones had them: Postfix quotes such a local part. */
+/**
+ * Dots at the beginning, at the end or side by side, as some mobile providers had: Postfix quotes such a local part.
+ */
 const oddDots = new RegExp(`^\\.*${atomText}(?:\\.+${atomText})*\\.*$`, "u");
 
 interface Written {
@@ -38,9 +40,8 @@ interface Written {
 }
 
 /**
- * Reads the path at the start of what follows `MAIL FROM:` or `RCPT TO:`, in angle brackets or, as Postfix lets it,
- * without. `rest` is what stands behind it (the parameters, without the blank before them).
- * Gives undefined where the syntax or a length limit is broken.
+ * Reads the path behind `MAIL FROM:` or `RCPT TO:`, in angle brackets or, like Postfix, without. `rest` is what follows
+ * it (the parameters, without the blank before them). Undefined if the syntax is wrong or a length limit is exceeded.
  */
 export function readPath(argument: string): { readonly path: Path; readonly rest: string } | undefined {
   const written = inBrackets(argument) ?? bare(argument);
@@ -54,13 +55,13 @@ function inBrackets(argument: string): Written | undefined {
   return found ? { inside: found[1] ?? "", rest: found[2] ?? "" } : undefined;
 }
 
-/** What comes behind it may be parameters, but no path in brackets: that would be somebody's name. */
+/** Parameters may follow, but no path in brackets: then the first word would be a display name. */
 function bare(argument: string): Written | undefined {
   const found = /^((?:[^"<> ]|"(?:[^"\\]|\\.)*")+)(?: +([^<].*))?$/su.exec(argument.trimEnd());
   return found ? { inside: found[1] ?? "", rest: found[2] ?? "" } : undefined;
 }
 
-/** `a..b@example.org` as RFC 5321 section 4.1.2 has it, `"a..b"@example.org`; any other address as it is. */
+/** `a..b@example.org` as RFC 5321 section 4.1.2 writes it, `"a..b"@example.org`; any other address unchanged. */
 export function canonical(address: string): string {
   const at = address.lastIndexOf("@");
   if (at < 0 || octets(address) > longestPath) return address;
@@ -68,7 +69,7 @@ export function canonical(address: string): string {
   return !dotString.test(local) && oddDots.test(local) ? `"${local}"${address.slice(at)}` : address;
 }
 
-/** Says what is wrong with an argument that readPath() does not read: the address, then the fault. */
+/** What is wrong with an argument that readPath() cannot read: the address, then the fault. */
 export function pathFault(argument: string): string {
   const text = argument.trimEnd();
   if (text === "") return "there is no address";
@@ -94,10 +95,10 @@ function addressFault(address: string): string {
   return `it has more than ${longestPath - 2} octets, or ${longestLocal} before the @ once it stands in quotes`;
 }
 
-/** Of an address in a reply: enough to know it by (RFC 5321 section 4.5.3.1.5 allows a reply line 512 octets). */
+/** Of an address in a reply: enough to recognise it (RFC 5321 section 4.5.3.1.5 allows a reply line 512 octets). */
 const shownOctets = 100;
 
-/** An address as a reply may show it, whatever is in it: in brackets, cut, and nothing but visible ASCII. */
+/** Any address in a form that is safe for a reply: in brackets, cut, and only visible ASCII. */
 export function shownAddress(address: string): string {
   const inside = address.slice(0, shownOctets).replace(/^<|>$/g, "");
   const safe = inside.replace(
@@ -120,7 +121,7 @@ function withoutRoute(inside: string): string {
   return route ? inside.slice(route[0].length) : inside;
 }
 
-/** Reads `local@domain`, "" or `postmaster` (RFC 5321 section 4.1.1.3 lets that one go without a domain). */
+/** Reads `local@domain`, "" or `postmaster` (RFC 5321 section 4.1.1.3 allows that one without a domain). */
 export function parseMailbox(address: string): Path | undefined {
   if (address === "") return { address, local: "", domain: "" };
   if (octets(address) > longestPath - 2) return undefined; // the limit counts the brackets
@@ -152,14 +153,14 @@ export function addressLiteral(domain: string): string | undefined {
   return six !== undefined && isIPv6(six) ? six : undefined;
 }
 
-/** The domain in lower-case A-labels, as the DNS wants it; undefined where it has no such form. */
+/** The domain in lower-case A-labels, as the DNS needs it; undefined if it has no such form. */
 export function asciiDomain(domain: string): string | undefined {
   if (domain.startsWith("[")) return domain;
   const ascii = domainToASCII(domain);
   return ascii === "" || ascii.length > longestDomain ? undefined : ascii;
 }
 
-/** What stands behind the last "@" of an address that was parsed before, "" where there is none. */
+/** The domain of an address that was parsed before, behind the last "@"; "" if there is none. */
 export function domainOf(address: string): string {
   const at = address.lastIndexOf("@");
   return at < 0 ? "" : address.slice(at + 1);

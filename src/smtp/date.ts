@@ -4,8 +4,8 @@ const days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /**
- * `Sun, 22 Nov 2026 13:02:46 +0000` for milliseconds since the epoch. Always in UTC: the host's zone
- * would tell where the people who write are.
+ * `Sun, 22 Nov 2026 13:02:46 +0000` for milliseconds since the epoch. Always in UTC: the host's
+ * time zone would reveal where the senders are.
  */
 export function formatDate(time: number): string {
   const at = new Date(time);

@@ -1,11 +1,10 @@
 /**
- * A message's header as a list of fields, each kept exactly as it was written.
- * Octets are carried in "latin1" strings, one character an octet, so that what is not ours to
- * change goes out as it came in.
+ * A message's header as a list of fields, each kept exactly as it was written. Octets are in "latin1" strings, one
+ * character for each octet, so that fields we do not change are sent as they came.
  */
 
 export interface HeaderField {
-  /** As written; "" for a line that is no field. */
+  /** As written; "" for a line that is not a field. */
   readonly name: string;
   /** The whole field with its folded lines and their CRLFs. */
   readonly raw: string;
@@ -13,19 +12,19 @@ export interface HeaderField {
 
 /** Splits a header, without the empty line that ends it, into its fields (RFC 5322 section 2.2). */
 export function splitFields(header: string): readonly HeaderField[] {
-  // Looking back to the line's beginning keeps it linear: no other place of a line is tried.
+  // Looking back to the line's beginning keeps it linear: the expression can match at no other position.
   const raws = header.match(/(?=[^\r\n])(?<=(?:^|\n)\r*)[^\n]*\r\n(?:[ \t][^\n]*\r\n)*/g) ?? [];
   return raws.map((raw) => ({ name: /^([\x21-\x39\x3b-\x7e]+)[ \t]*:/.exec(raw)?.[1] ?? "", raw }));
 }
 
-/** Where the body begins: behind the empty line. `undefined` where there is none yet. */
+/** The body's offset: behind the empty line. `undefined` if that has not come yet. */
 export function bodyOffset(message: Buffer): number | undefined {
   if (message[0] === 13 && message[1] === 10) return 2;
   const at = message.indexOf("\r\n\r\n");
   return at < 0 ? undefined : at + 4;
 }
 
-/** Whether the field is of this name; names know no case (RFC 5322 section 1.2.2). */
+/** Whether the field has this name; case does not matter (RFC 5322 section 1.2.2). */
 export const isNamed = (field: HeaderField, name: string): boolean =>
   field.name.toLowerCase() === name.toLowerCase();
 

@@ -1,20 +1,20 @@
 /**
- * The addresses in header fields such as From and Sender (RFC 5322 section 3.4, RFC 6854 for groups in them), with
- * the obsolete syntax that is met in practice. Who sends as whom is decided by what is read here, so where readers
- * of mail disagree about what a field says, nothing is read at all. Paths in SMTP commands are address.ts.
+ * The addresses in header fields such as From and Sender (RFC 5322 section 3.4, RFC 6854 for groups in them), with the
+ * obsolete syntax that occurs in practice. They decide who may send as whom, so a field that mail programs read in
+ * different ways is not read at all. Paths in SMTP commands are in address.ts.
  */
 import { parseMailbox } from "./address.ts";
 
-/** White space is gone; a mark is one of `<>,:;@.` */
+/** White space is dropped; a mark is one of `<>,:;@.` */
 interface Token {
   readonly kind: "atom" | "quoted" | "literal" | "mark" | "comment";
   readonly text: string;
 }
 
 /**
- * The addresses in a field's unfolded body, one character an octet ("latin1"), in their order: those of groups, too,
- * none of display names. They are given in SMTP's syntax, quoted only where they must be, octets above 127 read as
- * UTF-8 (RFC 6532). Undefined where the body is no address list. Takes time in proportion to its length.
+ * The addresses in a field's unfolded body, one character for each octet ("latin1"), in their order, groups included,
+ * display names not. They are returned in SMTP's syntax, quoted only if necessary, with octets above 127 read as UTF-8
+ * (RFC 6532). Undefined if the body is not an address list. Takes time in proportion to its length.
  */
 export function readMailboxes(body: string): readonly string[] | undefined {
   const all = tokensOf(body);
@@ -37,7 +37,7 @@ export function readMailboxes(body: string): readonly string[] | undefined {
       const address = mailbox(element);
       if (address === undefined) return undefined;
       found.push(address);
-    } // an empty element is obs-addr-list's (RFC 5322 section 4.4)
+    } // obs-addr-list allows empty elements (RFC 5322 section 4.4)
     if (closer === ";" && !inGroup) return undefined;
     afterGroup = closer === ";";
     if (afterGroup) inGroup = false;
@@ -47,13 +47,13 @@ export function readMailboxes(body: string): readonly string[] | undefined {
   return hiddenAddresses(all).every((hidden) => found.some((one) => isSame(one, hidden))) ? found : undefined;
 }
 
-/** Whether there is nothing in `text` but comments and blanks. */
+/** Whether `text` has only comments and blanks. */
 export const isComments = (text: string): boolean =>
   tokensOf(text)?.every(({ kind }) => kind === "comment") ?? false;
 
 /**
- * The name in a field's body that has no usable address, as it may stand before one: `User One`, that of
- * `User One <user1>`, or that of `root (Cron Daemon)`. Undefined where there is none.
+ * The display name in a field's body without a usable address: `User One`, also in `User One <user1>`, or the one in
+ * `root (Cron Daemon)`. Undefined if there is none.
  */
 export function readName(body: string): string | undefined {
   const tokens = tokensOf(body);
@@ -78,8 +78,8 @@ export function readName(body: string): string | undefined {
 const isSame = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
 
 /**
- * What stands in angle brackets within comments, quotes and encoded words and has an `@`: readers that look for
- * brackets first take that for the address.
+ * Text with an `@` in angle brackets within comments, quotes and encoded words: programs that look for brackets first
+ * take it for the address.
  */
 function hiddenAddresses(tokens: readonly Token[]): readonly string[] {
   const hidden = decoded(
@@ -93,7 +93,7 @@ function hiddenAddresses(tokens: readonly Token[]): readonly string[] {
     .map((piece) => utf8(piece.trim()) ?? piece);
 }
 
-/** Encoded words (RFC 2047) as they read, whatever stands around them. */
+/** Decodes encoded words (RFC 2047), whatever is around them. */
 function decoded(text: string): string {
   return text.replace(/=\?[^?\s]*\?([bq])\?([^?\s]*)\?=/gi, (_, encoding: string, content: string) =>
     encoding.toLowerCase() === "b"
@@ -106,7 +106,7 @@ function decoded(text: string): string {
 
 const atomText = /[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]+/y;
 
-/** What a bracket is closed with, and what it makes of what it holds. */
+/** The closing bracket of each opening one, and what its content is. */
 const brackets: Readonly<Record<string, { readonly closer: string; readonly kind: Token["kind"] }>> = {
   "(": { closer: ")", kind: "comment" },
   "[": { closer: "]", kind: "literal" },
@@ -140,7 +140,10 @@ function tokensOf(body: string): readonly Token[] | undefined {
   return tokens;
 }
 
-/** Where what is opened at `start` is over; -1 where it never is. Comments hold comments; a backslash hides a character. */
+/**
+ * The end of what is opened at `start`; -1 if it is never closed. Comments may be nested; a backslash escapes a
+ * character.
+ */
 function behindBracket(body: string, start: number, opener: string, closer: string): number {
   let depth = 0;
   for (let at = start; at < body.length; at++) {
@@ -156,7 +159,7 @@ function behindBracket(body: string, start: number, opener: string, closer: stri
 const isMark = (token: Token | undefined, marks: string): boolean =>
   token?.kind === "mark" && marks.includes(token.text);
 
-/** Where the next `,`, `;` or `:` stands that is not in angle brackets, or the end. */
+/** The position of the next `,`, `;` or `:` outside angle brackets, or the end. */
 function elementEnd(tokens: readonly Token[], from: number): number {
   let inside = false;
   for (let at = from; at < tokens.length; at++) {
@@ -170,7 +173,7 @@ function elementEnd(tokens: readonly Token[], from: number): number {
 const isGroupName = (element: readonly Token[]): boolean =>
   element.length > 0 && element.every((token) => !isMark(token, "<>@") && isHarmless(token));
 
-/** Square brackets are no syntax in a name: what is in them, other readers read on its own. */
+/** Square brackets have no meaning in a name: other programs may read their content on its own. */
 const isHarmless = ({ kind, text }: Token): boolean => kind !== "literal" || !/[<>@,;:"()\\]/.test(text);
 
 /** `Name <address>`, where the name is anything but another address, or the address alone. */
@@ -185,7 +188,7 @@ function mailbox(element: readonly Token[]): string | undefined {
   if (!name.every(isHarmless)) return undefined;
   const found = address(withoutRoute(inside));
   if (!name.some((token) => isMark(token, "@"))) return found;
-  // `one@example.org <other@example.org>` is what readers read in two ways.
+  // Mail programs read `one@example.org <other@example.org>` in two ways.
   return found !== undefined && address(name)?.toLowerCase() === found.toLowerCase() ? found : undefined;
 }
 
@@ -199,7 +202,7 @@ function address(tokens: readonly Token[]): string | undefined {
   const local = dotted(tokens.slice(0, Math.max(0, at)), ["atom", "quoted"]);
   const domain = dotted(tokens.slice(at + 1), ["atom"]) ?? literal(tokens.slice(at + 1));
   if (local === undefined || domain === undefined) return undefined;
-  if (local.includes("=?")) return undefined; // an encoded word has no place here (RFC 2047 section 5)
+  if (local.includes("=?")) return undefined; // encoded words are not allowed here (RFC 2047 section 5)
   const written = utf8(`${inSmtp(local)}@${domain}`);
   return written !== undefined && parseMailbox(written) ? written : undefined;
 }
@@ -218,13 +221,13 @@ function dotted(tokens: readonly Token[], kinds: readonly Token["kind"][]): stri
 const literal = (tokens: readonly Token[]): string | undefined =>
   tokens.length === 1 && tokens[0]?.kind === "literal" ? tokens[0].text : undefined;
 
-/** A local part as SMTP writes it: quotes only where it has what needs them (RFC 5321 section 4.1.2). */
+/** A local part as SMTP writes it: quoted only if it needs to be (RFC 5321 section 4.1.2). */
 function inSmtp(local: string): string {
   const isPlain = /^[^\s"(),.:;<>@[\\\]]+(?:\.[^\s"(),.:;<>@[\\\]]+)*$/.test(local);
   return isPlain ? local : `"${local.replace(/["\\]/g, "\\$&")}"`;
 }
 
-/** Undefined where the octets are no UTF-8. */
+/** Undefined if the octets are not UTF-8. */
 function utf8(octets: string): string | undefined {
   const text = Buffer.from(octets, "latin1").toString("utf8");
   return text.includes("\ufffd") ? undefined : text;

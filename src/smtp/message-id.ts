@@ -1,9 +1,9 @@
-/** What a Message-ID field holds (RFC 5322 section 3.6.4). */
+/** The body of a Message-ID field (RFC 5322 section 3.6.4). */
 import { isComments } from "./mailboxes.ts";
 
 /**
- * Whether `body` is one message ID. Dots may stand anywhere in it: programs are careless there, and what others thread
- * by is better kept.
+ * Whether `body` is one message ID. Dots are allowed anywhere: many programs are careless there, and replies refer to
+ * the ID as it is.
  */
 export function isMessageId(body: string): boolean {
   const [start, end] = [body.indexOf("<"), body.lastIndexOf(">") + 1];

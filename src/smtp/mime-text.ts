@@ -3,7 +3,7 @@ import { encode, wrap } from "libqp";
 
 const width = 72;
 
-/** `text` in lines of at most 72 signs that begin with `indent`; what has no blank is cut at 900. */
+/** `text` in lines of at most 72 characters that begin with `indent`; words longer than 900 are cut. */
 export function wrapped(text: string, indent: string): string {
   const lines: string[] = [];
   let line = "";
@@ -16,9 +16,7 @@ export function wrapped(text: string, indent: string): string {
   return [...lines, line].map((one) => `${indent}${one}`).join("\n");
 }
 
-/**
- * A stranger's words on one line: no control character, nothing that turns the direction of writing round.
- */
+/** Text from outside on one line, without control characters and marks that change the direction of writing. */
 export function harmless(text: string): string {
   return text
     .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
@@ -26,7 +24,7 @@ export function harmless(text: string): string {
     .trim();
 }
 
-/** Quoted-printable of `text`, whose lines end in LF; the result's end in CRLF. */
+/** `text`, whose lines end in LF, as quoted-printable, whose lines end in CRLF. */
 export function quotedPrintable(text: string): string {
   return text
     .split("\n")
@@ -34,12 +32,13 @@ export function quotedPrintable(text: string): string {
     .join("\r\n");
 }
 
-/** RFC 2045 section 6.7, rule 5: signs of a line of quoted-printable. */
+/** RFC 2045 section 6.7, rule 5: characters in a line of quoted-printable. */
 export const widest = 76;
 
 /**
- * Quoted-printable of one line of octets, in "latin1" and without its end: lines of at most `most` signs, joined by soft
- * line breaks (RFC 2045 section 6.7). A CR or LF in the line is one of its octets, not its end, as libqp would have it.
+ * Quoted-printable of one line of octets, in "latin1" and without its line end: lines of at most `most` characters,
+ * joined by soft line breaks (RFC 2045 section 6.7). libqp would take a CR or LF in the line for its end, so they are
+ * encoded.
  */
 export function quotedLine(line: string, most = widest): string {
   const quoted = encode(Buffer.from(line, "latin1")).replace(/[\r\n]/g, (sign) =>
@@ -50,7 +49,7 @@ export function quotedLine(line: string, most = widest): string {
 
 const encodedWord = /=\?([\w-]{1,40})(?:\*[\w-]*)?\?([BQ])\?([!->@-~]*)\?=/gi;
 
-/** A header's text as people read it: encoded words decoded (RFC 2047); one that cannot be stays as it is. */
+/** A header's text with its encoded words decoded (RFC 2047); one that cannot be decoded stays as it is. */
 export function decodeWords(text: string): string {
   // Between two encoded words the blank is not part of the text (section 6.2).
   const joined = text.replace(/(\?=)[ \t]+(?==\?[\w-]+(?:\*[\w-]*)?\?[BQ]\?)/gi, "$1");

@@ -1,7 +1,7 @@
 /**
- * The result type of the mail path: what one side says to the other (RFC 5321 section 4.2, RFC 3463).
- * The session writes replies, the delivery reads them, the envelope keeps the last one per recipient,
- * the report to the sender quotes it. A connection that failed is a reply as well (`451 4.4.1 …`).
+ * The result type of the mail path: an SMTP reply (RFC 5321 section 4.2, RFC 3463). The submission session sends
+ * replies, the delivery reads them, the envelope keeps the last one for each recipient, and the report to the sender
+ * quotes it. A failed connection is a reply, too (`451 4.4.1 …`).
  */
 export interface Reply {
   /** 200-599. */
@@ -12,7 +12,7 @@ export interface Reply {
   readonly text: string;
 }
 
-/** Writes a reply down. `status` must be of the same class as `code`. */
+/** Makes a reply. `status` must be of the same class as `code`. */
 export function reply(code: number, status: string, text: string): Reply {
   return { code, status, text };
 }
@@ -26,15 +26,15 @@ export const isPermanent = ({ code }: Reply): boolean => code >= 500;
 /** "Try later": 4yz. */
 export const isTemporary = ({ code }: Reply): boolean => code >= 400 && code < 500;
 
-/** The reply as it goes over the wire or into a log, without CRLF: `550 5.1.1 No such user`. */
+/** The reply as it is sent or logged, without CRLF: `550 5.1.1 No such user`. */
 export function formatReply({ code, status, text }: Reply): string {
   return [String(code), status, text].filter((part) => part !== "").join(" ");
 }
 
 /**
- * Reads what a server said, one line or the joined lines of a multi-line reply.
- * Where it gave no enhanced code, or one of another class, the general one of the class is used (X.0.0,
- * RFC 3463 section 2). What is no reply at all is read as a protocol error, 451 4.5.0: another try may help.
+ * Reads a server's reply, one line or the joined lines of a multi-line reply. If it has no enhanced code, or one of
+ * another class, the general code of the class is used (X.0.0, RFC 3463 section 2). Anything else is read as a protocol
+ * error, 451 4.5.0: another attempt may help.
  */
 export function parseReply(said: string): Reply {
   const lines = said

@@ -1,6 +1,6 @@
 /**
- * The next hops of a recipient's domain, in the order in which to try them (RFC 5321 section 5.1, RFC 7505).
- * Says where to go, or with a reply why there is no way; opens no connection.
+ * The next hops of a recipient's domain, in the order in which to try them (RFC 5321 section 5.1, RFC 7505), or a reply
+ * that says why there are none. Opens no connection.
  */
 
 import { isIP } from "node:net";
@@ -15,18 +15,18 @@ export interface MxSettings {
   readonly resolver: Resolver;
   /** Our own name: mail is never sent to ourselves. */
   readonly hostname: string;
-  /** Port of the hosts found, 25 but in tests. */
+  /** The hosts' port: 25, except in tests. */
   readonly port: number;
   /** Whether hosts on loopback and private addresses may be used. */
   readonly privateAddresses: boolean;
   readonly random: () => number;
 }
 
-// Our choice: no honest domain needs more, and a hostile one shall not keep us busy.
+// Our choice: no honest domain needs more, and a hostile one must not keep us busy.
 const mostHosts = 10;
 const mostHops = 20;
 
-/** The hops for `domain` as it stands in a forward-path: a name, U-labels allowed, or an address literal. */
+/** The hops for `domain` as in a forward-path: a name, U-labels allowed, or an address literal. */
 export async function hopsByMx(domain: string, routing: MxSettings): Promise<readonly NextHop[] | Reply> {
   const literal = addressLiteral(domain);
   if (literal !== undefined)
@@ -44,22 +44,22 @@ export async function hopsByMx(domain: string, routing: MxSettings): Promise<rea
   return addressesOf(hosts, { domain, names: [name, alias], authentic }, routing);
 }
 
-/** Where the hosts come from. */
+/** The domain whose hosts are looked up. */
 interface MxOrigin {
-  /** As it stands in the forward-path. */
+  /** As in the forward-path. */
   readonly domain: string;
-  /** In A-labels, and what its CNAME leads to. */
+  /** In A-labels: the domain, and the target of its CNAME. */
   readonly names: readonly string[];
   readonly authentic: boolean;
 }
 
-/** Host names of `domain` in order of preference, or why there are none. */
+/** The mail hosts of `domain` in order of preference, or why there are none. */
 function exchangers(
   domain: string,
   answer: DnsAnswer<MailExchanger>,
   { hostname, random }: MxSettings,
 ): readonly string[] | Reply {
-  // RFC 5321 section 5.1: a domain without MX records is its own exchanger.
+  // RFC 5321 section 5.1: a domain without MX records is its own mail host.
   const listed = answer.kind === "found" ? answer.values : [{ exchange: domain, priority: 0 }];
   if (listed.length === 1 && isRoot(listed[0]?.exchange ?? "")) {
     return reply(556, "5.1.10", `the domain ${domain} takes no mail (null MX)`); // RFC 7505 section 3
@@ -95,7 +95,7 @@ async function addressesOf(
   return trouble ?? reply(550, "5.4.4", `no mail server of ${domain} has an address`);
 }
 
-/** The hops of one host; none and perhaps a temporary reply where it cannot be used now. */
+/** The hops of one host; none, and maybe a temporary reply, if it cannot be used now. */
 async function addressesOfHost(
   host: string,
   { domain, names, authentic }: MxOrigin,
@@ -116,15 +116,15 @@ async function addressesOfHost(
   return { hops: addresses.map((address) => ({ host, address, port, ...more })) };
 }
 
-/** One of each in turn, so that a family that leads nowhere does not use up all tries (RFC 8305 section 4). */
+/** One of each in turn, so that an unreachable address family does not use up all attempts (RFC 8305 section 4). */
 function alternating<Item>(lists: readonly (readonly Item[])[]): readonly Item[] {
   const longest = Math.max(...lists.map(({ length }) => length));
   return Array.from({ length: longest }, (_, at) => lists.flatMap((list) => list.slice(at, at + 1))).flat();
 }
 
 /**
- * What is left when loopback and private addresses are not allowed. Where nothing is, the domain has said for
- * good that it takes no mail from outside: MX records to 127.0.0.1 were the custom before RFC 7505.
+ * The hops without loopback and private addresses, if these are not allowed. If none is left, the failure is permanent:
+ * before RFC 7505, an MX record to 127.0.0.1 was the usual way to refuse mail.
  */
 function reachable(
   hops: readonly NextHop[],
@@ -137,7 +137,7 @@ function reachable(
     : reply(550, "5.4.4", `the mail servers of ${domain} have no address that is reachable from outside`);
 }
 
-/** The addresses of a relay that the operator named, whatever they are. `lookup` rejects as node:dns does. */
+/** The addresses of a relay that the operator named, private ones too. `lookup` rejects as node:dns does. */
 export async function hopsOfRelay(
   host: string,
   port: number,
@@ -146,7 +146,7 @@ export async function hopsOfRelay(
   if (isIP(host) !== 0) return [{ host, address: host, port }];
   const answer = await answerTo(lookup(host));
   if (answer.kind === "found") return answer.values.map((address) => ({ host, address, port }));
-  // The operator's mistake or the resolver's trouble: the mail stays here until it is mended.
+  // The operator's mistake or a DNS failure: the mail stays in the queue until it is repaired.
   return reply(451, "4.4.4", `the relay ${host} has no address: check relay and the DNS`);
 }
 
@@ -156,7 +156,7 @@ function lookupFailed(domain: string, reason: string): Reply {
 
 const isRoot = (name: string): boolean => name === "" || name === ".";
 
-/** ASCII, and no bare IPv4 address however spelt: its last label is a number (RFC 1123 section 2.1). */
+/** ASCII, and no IPv4 address in any spelling: its last label would be a number (RFC 1123 section 2.1). */
 export function isHostName(name: string): boolean {
   const labels = name.split(".");
   return (
@@ -166,7 +166,7 @@ export function isHostName(name: string): boolean {
   );
 }
 
-/** In random order: RFC 5321 section 5.1 spreads the load over hosts of equal preference. */
+/** In random order: RFC 5321 section 5.1 wants the load spread over hosts of equal preference. */
 function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
   return items
     .map((item) => ({ item, rank: random() }))

@@ -1,6 +1,6 @@
 /**
- * Which way a recipient's copy goes: where an operator redirected it, else by the first route that fits, else the way
- * that is for all. Each way is a transport, and so are all of them together.
+ * Which transport a recipient's copy uses: the relay an operator redirected it to, else the first matching route, else
+ * the default. All of them together are a transport again.
  */
 import { asciiDomain, domainOf } from "../../smtp/address.ts";
 import { reply } from "../../smtp/reply.ts";
@@ -9,11 +9,11 @@ import { unreached } from "./attempt.ts";
 import { tlsRequestSuffix } from "./tls/require-tls.ts";
 import type { Transport } from "./transport.ts";
 
-/** Patterns in lower case, domains in A-labels; a list that is empty fits all. */
+/** Patterns in lower case, domains in A-labels; an empty list matches everything. */
 export interface RouteMatch {
-  /** Domains of recipients: one, with a dot in front those below it, or "*". */
+  /** Recipients' domains: a domain, with a dot in front its subdomains, or "*". */
   readonly to: readonly string[];
-  /** The same for senders, where an address may stand, and "<>" for the null reverse-path. */
+  /** The same for senders, also a whole address, or "<>" for the null reverse-path. */
   readonly from: readonly string[];
 }
 
@@ -22,7 +22,7 @@ export interface Route {
   readonly transport: Transport;
 }
 
-/** Whether a message from `sender`, "" for the null reverse-path, to `recipient` goes by the route. */
+/** Whether the route is for a message from `sender` ("" for the null reverse-path) to `recipient`. */
 export function matchesRoute({ to, from }: RouteMatch, sender: string, recipient: string): boolean {
   const domain = domainIn(recipient);
   return (
@@ -38,7 +38,7 @@ function matchesSender(pattern: string, sender: string): boolean {
   if (sender === "") return pattern === "<>" || pattern === "*";
   const domain = domainIn(sender);
   if (!pattern.includes("@")) return matchesDomain(pattern, domain);
-  // Local parts may differ by case alone (RFC 5321 section 2.4), but no operator means two people by that.
+  // Local parts are case-sensitive (RFC 5321 section 2.4), but no operator means two people by different case.
   return pattern === `${sender.slice(0, -domainOf(sender).length).toLowerCase()}${domain}`;
 }
 
@@ -46,8 +46,8 @@ const domainIn = (address: string): string =>
   (asciiDomain(domainOf(address)) ?? domainOf(address)).toLowerCase();
 
 /**
- * The ways put together. `redirected` gives the way to a relay that an envelope names, undefined where that is none;
- * `now` is in milliseconds since the epoch.
+ * The routes as one transport. `redirected` returns the transport to the relay an envelope names, undefined if it is
+ * not a relay. `now` is in milliseconds since the epoch.
  */
 export function routedTransport(
   routes: readonly Route[],
@@ -55,7 +55,7 @@ export function routedTransport(
   redirected: (relay: string) => Transport | undefined,
   now: () => number,
 ): Transport {
-  /** Routes may share a destination, but neither a login nor a source address, so neither a session. */
+  /** Routes to the same host may differ in login and source address, so their destinations differ in name. */
   const numbered = routes.map(({ match, transport }, index) => ({
     match,
     transport,
@@ -83,7 +83,7 @@ export function routedTransport(
   };
 }
 
-/** The mail stays here until an operator says better. */
+/** The mail stays in the queue until an operator redirects it again. */
 const unknownRelay = (relay: string, now: () => number): Transport => ({
   destination: () => relay,
   deliver: async ({ recipients }) =>

@@ -1,7 +1,7 @@
 /**
- * Open sessions that have carried a message and may carry another. One is used again only for the same host under the
- * same settings, and, unless the host took the last message a moment ago, RSET goes before the next one: whatever
- * happened while it waited costs a new connection and nothing else.
+ * Idle sessions that have delivered a message and may deliver another. One is reused only for the same host under the
+ * same settings, and RSET goes in front of its next message, unless the host accepted the last one a moment ago. If a
+ * session has broken while idle, that costs a new connection and nothing else.
  */
 
 import type { Connection } from "../../smtp/client/connection.ts";
@@ -13,36 +13,35 @@ export interface DeliverySession {
   /** Transactions begun. */
   uses: number;
   /**
-   * Whether RSET must be answered before the next one: the host did not take the last one's message (which leaves nothing to
-   * reset, RFC 5321 section 4.1.1.4), or the session has waited for so long that it may be dead.
+   * Whether RSET must be answered before the next message: the host did not accept the last one, which would leave nothing
+   * to reset (RFC 5321 section 4.1.1.4), or the session has been idle for so long that it may have broken.
    */
   needsReset: boolean;
-  /** Whether it was not opened for this message. */
+  /** Whether it was opened for an earlier message. */
   readonly reused: boolean;
-  /** Whether it may be kept for another: not where TLS failed and would be tried again. */
+  /** Whether it may be kept for another message: not after TLS failed, because that is to be tried again. */
   readonly reusable: boolean;
 }
 
-/** Where sessions wait. */
 export interface SessionPool {
   /**
-   * One that waits. `key` is all that decides where a connection leads and what it promises (session.ts,
-   * `sessionKey`).
+   * An idle session that has not been closed. `key` stands for everything that decides where a connection leads and how
+   * it is secured (session.ts, `sessionKey`).
    */
   take(key: string): DeliverySession | undefined;
-  /** Lets `session`, which is in order, wait; says goodbye instead where it has done enough. */
+  /** Keeps `session`, which is in order, or sends QUIT if it has reached its limits. */
   keep(key: string, session: DeliverySession): void;
-  /** Says goodbye to all, and keeps none any more. */
+  /** Sends QUIT in all idle sessions, and keeps no more. */
   close(): void;
 }
 
-/** Our choices. Milliseconds, but for the messages; Postfix lets a session live for 300 seconds, too. */
+/** Our choices; times in milliseconds. Postfix, too, reuses a session for 300 seconds. */
 const longestIdle = 5_000;
 const longestLife = 300_000;
 const mostMessages = 100;
 const mostKept = 100;
 export const answerToReset = 10_000;
-/** So long one is taken to be alive without a word. */
+/** A session that has been idle for less needs no RSET. */
 const noResetWithin = 1_000;
 
 interface IdleSession {
@@ -50,13 +49,13 @@ interface IdleSession {
   readonly session: DeliverySession;
   /** Milliseconds since the epoch. */
   readonly since: number;
-  /** Lets it wait no more. */
+  /** Takes it out of the pool. */
   readonly wake: () => void;
 }
 
 /** `now` is in milliseconds since the epoch. */
 export function newSessionPool(now: () => number): SessionPool {
-  /** The one that has waited longest comes first. */
+  /** The one that has been idle longest comes first. */
   const waiting = new Set<IdleSession>();
   let closed = false;
 

@@ -1,7 +1,7 @@
 /**
- * A connection to a next hop that is ready for mail: TCP, greeting, EHLO, TLS, login.
- * Whatever goes wrong comes back as a temporary reply: it says something of the host, nothing of the message. Only for a
- * message that is bound to TLS a host that cannot do it is none for good.
+ * A connection to a next hop that is ready for mail: TCP, greeting, EHLO, TLS, login. Every failure is a temporary
+ * reply: it is about the host, not about the message. Only for a message with REQUIRETLS is a host without it a
+ * permanent failure.
  */
 
 import { connect, isIPv6, type Socket } from "node:net";
@@ -20,13 +20,11 @@ import type { Source, TransportSettings } from "./transport-settings.ts";
 
 export interface SessionFailure {
   readonly reply: Reply;
-  /** Why the TLS handshake failed, where TLS was only a bonus: the host may be tried again without. */
+  /** Why the TLS handshake failed, if TLS was optional: the host may be tried again without. */
   readonly handshake?: string;
 }
 
-/**
- * Opens a session that keeps to `policyFor(hop, settings)`. `clear` forgoes STARTTLS, where the policy is opportunistic.
- */
+/** Opens a session under `policyFor(hop, settings)`. `clear` skips STARTTLS if the policy is opportunistic. */
 function openSession(
   hop: NextHop,
   settings: TransportSettings,
@@ -47,17 +45,17 @@ async function open(
   if ("code" in socket) return { reply: socket };
   const { protocol, hostname, timeouts } = settings;
   const connection = new Connection(socket, { protocol, hostname, patience: timeouts.reply });
-  const trouble =
+  const failure =
     (await failedGreeting(connection, hop, policy, clear, signal)) ??
     failedTlsPolicy(connection, hop, policy, settings) ??
     missingRequireTls(connection, hop) ??
     (await failedLogin(connection, hop, settings, signal));
-  if (!trouble) return connection;
+  if (!failure) return connection;
   connection.close();
-  return trouble;
+  return failure;
 }
 
-/** From the first octet to EHLO: what is in the way of mail, TLS included. */
+/** From the first octet to EHLO, TLS included. */
 async function failedGreeting(
   connection: Connection,
   hop: NextHop,
@@ -80,7 +78,7 @@ async function failedGreeting(
   const answer = await connection.command("STARTTLS", signal);
   if (answer.kind !== "reply") return refusedByHost(answer, connection, hop);
   if (!isPositive(answer)) {
-    if (!needsTls) return undefined; // in clear, with what was announced before
+    if (!needsTls) return undefined; // in clear, with the extensions announced before
     const reason = `TLS is required, but was not offered by host ${peer(hop)}: ${oneLine(answer.text)}`;
     return policyFailure(policy, hop, temporaryFailure("4.7.4", reason));
   }
@@ -113,17 +111,17 @@ const handshakeEndings = {
   aborted: "out of time",
 } as const;
 
-/** Whatever the host said or did in place of a welcome. */
+/** The host refused us, or ended the connection, before the session was ready. */
 function refusedByHost(answer: ServerAnswer, { state }: Connection, hop: NextHop): SessionFailure {
   const text = answer.kind === "reply" ? answer.text : answer.kind === "lost" ? answer.rest : undefined;
   if (text === undefined && answer.kind !== "reply") return { reply: brokenConnection(answer, state, hop) };
   const said = text ?? "";
-  // As Postfix's smtp_skip_5xx_greeting, on by default: a host that turns everybody away may change its mind.
+  // Like Postfix's smtp_skip_5xx_greeting, on by default: a host that refuses everybody may change that.
   const status = replyIn(said).status.replace(/^\d/, "4");
   return temporaryFailure(status, `host ${peer(hop)} refused to talk to me: ${oneLine(said)}`);
 }
 
-/** What the handshake could not find out; after it, what the connection has is written down. */
+/** Checks that the handshake alone cannot make; then logs the connection's TLS. */
 function failedTlsPolicy(
   { tls }: Connection,
   hop: NextHop,
@@ -160,15 +158,13 @@ function failedTlsPolicy(
   return undefined;
 }
 
-/** Postfix's words: "Trusted" is signed by a known CA, for whatever name; "Verified" is what was demanded. */
+/** Postfix's terms: "Trusted" is signed by a known CA, for any name; "Verified" has met the policy. */
 function trustIn(tls: TLSSocket, { kind }: TlsPolicy): "Verified" | "Trusted" | "Untrusted" {
   if (kind === "verified" || kind === "dane") return "Verified";
   return tls.authorized ? "Trusted" : "Untrusted";
 }
 
-/**
- * A login that fails is the operator's to mend: the mail stays here, the sender could do nothing about it.
- */
+/** Only the operator can repair a failed login, so the mail stays in the queue. */
 async function failedLogin(
   connection: Connection,
   hop: NextHop,
@@ -176,20 +172,20 @@ async function failedLogin(
   signal: AbortSignal,
 ): Promise<SessionFailure | undefined> {
   if (!credentials) return undefined;
-  const mend = `check ${credentials.setIn}`;
+  const advice = `check ${credentials.setIn}`;
   if (!connection.tls)
     return temporaryFailure("4.7.4", `no TLS with ${peer(hop)}, so the password is not sent there`);
   if (!offersAuth(connection))
-    return temporaryFailure("4.7.0", `host ${peer(hop)} does not offer AUTH: ${mend}`);
+    return temporaryFailure("4.7.0", `host ${peer(hop)} does not offer AUTH: ${advice}`);
   const { succeeded: isIn, answer } = await logIn(connection, credentials, signal);
   if (isIn) return undefined;
   const text = answer.kind === "reply" ? answer.text : answer.kind === "lost" ? answer.rest : undefined;
   if (text === undefined && answer.kind !== "reply")
     return { reply: brokenConnection(answer, connection.state, hop) };
-  return temporaryFailure("4.7.0", `host ${peer(hop)} refused our login: ${oneLine(text ?? "")}; ${mend}`);
+  return temporaryFailure("4.7.0", `host ${peer(hop)} refused our login: ${oneLine(text ?? "")}; ${advice}`);
 }
 
-/** RFC 8689 section 4.2.1: the host must take over the promise that the message came with. */
+/** RFC 8689 section 4.2.1: the host must offer REQUIRETLS if the message came with it. */
 function missingRequireTls(connection: Connection, hop: NextHop): SessionFailure | undefined {
   if (!hop.requireTls || connection.offers("REQUIRETLS")) return undefined;
   return {
@@ -207,12 +203,12 @@ const temporaryFailure = (status: string, text: string): SessionFailure => ({
   reply: reply(451, status, text),
 });
 
-/** For the pool: whatever is added to either is part of it. */
+/** The session pool's key: all of the hop and all of the settings. */
 export function sessionKey(hop: NextHop, settings: TransportSettings): string {
   return JSON.stringify([hop, settings]);
 }
 
-/** Where TLS is only a bonus, a failed handshake is followed by a try without (RFC 7435 section 3). */
+/** If TLS is optional, a failed handshake is followed by an attempt without it (RFC 7435 section 3). */
 export async function newSession(
   hop: NextHop,
   settings: TransportSettings,
@@ -249,9 +245,9 @@ function connected(hop: NextHop, { v4, v6 }: Source, signal: AbortSignal): Promi
       signal.removeEventListener("abort", giveUp);
       resolve(result);
     };
-    const fail = (words: string): void => {
+    const fail = (reason: string): void => {
       socket.on("error", () => undefined).destroy();
-      finish(reply(451, "4.4.1", `connect to ${peerWithPort(hop)}: ${words}`));
+      finish(reply(451, "4.4.1", `connect to ${peerWithPort(hop)}: ${reason}`));
     };
     const succeed = (): void => finish(socket);
     const refuse = (error: Error): void => fail(systemErrorText(error));
@@ -262,7 +258,7 @@ function connected(hop: NextHop, { v4, v6 }: Source, signal: AbortSignal): Promi
   });
 }
 
-/** "Connection refused" for ECONNREFUSED, as strerror(3) has it. */
+/** "Connection refused" for ECONNREFUSED, as strerror(3) returns it. */
 function systemErrorText(error: Error): string {
   const code = errorCode(error);
   const words = [...getSystemErrorMap().values()].find(([name]) => name === code)?.[1] ?? error.message;

@@ -1,6 +1,6 @@
 /**
- * One mail transaction in an open session: the reply for each recipient, whether the server gave it or we had to because
- * the server gave none.
+ * One mail transaction in an open session: the reply for each recipient, whether the server gave it or we had to
+ * because the server gave none.
  */
 
 import type { Readable } from "node:stream";

@@ -1,6 +1,6 @@
 /**
- * A way for mail to leave: by the MX records of each domain, through relays, or into a folder. The scheduler knows
- * only this; routes.ts makes one way of many.
+ * How mail leaves: by the MX records of each recipient's domain, through relays, or into a folder. The scheduler knows
+ * only the interface; routes.ts makes one transport of several.
  */
 
 import { mkdir, open, rename, unlink } from "node:fs/promises";
@@ -26,9 +26,9 @@ export interface Transport {
   /** Where the message of `envelope` goes for `address`; recipients with the same destination share a transaction. */
   destination(envelope: Envelope, address: string): string;
   /**
-   * Delivers `message`, whose recipients have one destination. A recipient without an outcome was not tried,
-   * because `signal` came first. Tells its pace, as long as that is not the first one, "works". Throws nothing that is
-   * the next hop's, the network's or the disk's doing.
+   * Delivers `message`, whose recipients have one destination. A recipient without an outcome was not tried, because
+   * `signal` was raised first. Reports each change of activity; the first is "works" and is not reported. Failures of
+   * the next hop, the network or the disk are outcomes and are never thrown.
    */
   deliver(
     message: OutgoingMessage,
@@ -37,12 +37,13 @@ export interface Transport {
   ): Promise<readonly RecipientOutcome[]>;
 }
 
-/**
- * The addresses of a host that the operator named, as getaddrinfo(3) has them; rejects with node:dns's codes.
- */
+/** The addresses of a host that the operator named, as getaddrinfo(3) returns them; rejects with node:dns's codes. */
 export type AddressLookup = (host: string) => Promise<readonly string[]>;
 
-/** By the recipient's domain, under its MTA-STS policy where there are `policies`. `now` as in relayCarrier. */
+/**
+ * To the recipient's domain, under its MTA-STS policy if there are `policies`. `now` is in milliseconds since the
+ * epoch.
+ */
 export function mxTransport(
   routing: MxSettings,
   policies: StsPolicies | undefined,
@@ -67,7 +68,7 @@ export function mxTransport(
   };
 }
 
-/** So that no TLSA records are asked for. */
+/** A resolver that does not check signatures, so that no TLSA records are looked up. */
 function withoutDane(routing: MxSettings): MxSettings {
   const { signed: _, ...resolver } = routing.resolver;
   return { ...routing, resolver };
@@ -84,10 +85,7 @@ export interface RelayLookups {
   readonly policies?: StsPolicies | undefined;
 }
 
-/**
- * Everything through the first of `relays` that takes it, each time looked up anew. `now` is in milliseconds since the
- * epoch.
- */
+/** All mail through the first of `relays` that accepts it. They are looked up for each message. `now` as above. */
 export function relayTransport(
   relays: readonly RelayHost[],
   lookups: RelayLookups,
@@ -109,7 +107,10 @@ export function relayTransport(
   };
 }
 
-/** Everything into a folder. */
+/**
+ * `file:DIRECTORY` instead of a next hop: each message becomes ID.eml, byte for byte as it would be sent, and ID.json
+ * with its envelope. For trials and tests.
+ */
 export function folderTransport(directory: string, now: () => number): Transport {
   return {
     destination: () => directory,
@@ -132,7 +133,7 @@ async function deliverToHosts(
   return attempt(message, hops, settings, now, signal, report);
 }
 
-/** The addresses of all relays in order; a reply where none has one. */
+/** The addresses of all relays in order; a reply if none has one. */
 async function hopsOfRelays(
   relays: readonly RelayHost[],
   { lookup, policies }: RelayLookups,
@@ -143,7 +144,7 @@ async function hopsOfRelays(
     relays.map(async (relay) => {
       const hops = await hopsOfRelay(relay.host, relay.port, lookup);
       const ours = "code" in hops ? hops : hops.map((hop) => ({ ...relay, ...hop, authentic: true }));
-      // RFC 8461 section 3.4: a smarthost is a policy domain of its own, unless the operator demands as much already
+      // RFC 8461 section 3.4: a smarthost is a policy domain of its own; the operator may require as much already
       const settled = settings.protocol !== "smtp" || settings.tls === "verified" || lenient;
       const isName = relay.host.includes(".") && isHostName(relay.host);
       return isName && !settled ? withStsPolicy(ours, relay.host.toLowerCase(), policies) : ours;
@@ -153,7 +154,7 @@ async function hopsOfRelays(
   return hops.length > 0 ? hops : (found.find((one) => "code" in one) ?? []);
 }
 
-/** `hops` as the MTA-STS policy of `domain` has them; a temporary reply where it lists none. */
+/** `hops` under the MTA-STS policy of `domain`; a temporary reply if it lists none of them. */
 async function withStsPolicy(
   hops: readonly NextHop[] | Reply,
   domain: string,
@@ -172,15 +173,12 @@ async function withStsPolicy(
   return reply(451, "4.7.5", `none of the mail servers of ${domain} is listed in its MTA-STS policy`);
 }
 
-// `file:DIRECTORY` in place of a next hop: each message becomes ID.eml, byte for byte as it would go over the
-// wire, and ID.json with its envelope. For trying out and for tests.
-
 const fileMode = 0o600;
 
 /**
- * Writes `message` into `directory`, which is made where it is missing. Both files are on disk when it
- * resolves, ID.json last: where it is, the message is whole. A disk that is full is a temporary failure. No outcome
- * where `signal` came before all was written.
+ * Writes `message` into `directory`, which is created if it is missing. Both files are on disk when it resolves,
+ * ID.json last: if it exists, the message is complete. A full disk is a temporary failure. There is no outcome if
+ * `signal` was raised before everything was written.
  */
 export async function deliverToFolder(
   directory: string,

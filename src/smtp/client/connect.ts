@@ -1,4 +1,7 @@
-/** The ways to a server: TCP, perhaps through a proxy, a Unix socket, and a program's standard input and output. */
+/**
+ * Connections to a server: by TCP, maybe through a proxy, by Unix socket, or through a program's standard input and
+ * output.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { lookup } from "node:dns/promises";
 import { connect, isIP, type Socket } from "node:net";
@@ -17,8 +20,8 @@ export interface ServerAddress {
 }
 
 /**
- * Connects to the first of the host's addresses that answers, all of them within `timeout` milliseconds (0: no limit).
- * Rejects with the last one's error.
+ * Connects to the first of the host's addresses that accepts, with `timeout` milliseconds for all of them (0: no
+ * limit). Rejects with the last one's error.
  */
 export function connectTcp(address: ServerAddress, timeout: number): Promise<Duplex> {
   return withTimeout(timeout, async (signal) => {
@@ -46,8 +49,8 @@ export function connectUnix(path: string, timeout: number): Promise<Duplex> {
 }
 
 /**
- * Runs `work`; when the time is up (milliseconds; 0: never) its signal is aborted, and it rejects as if the network had
- * been silent.
+ * Runs `work`. When the time is up (milliseconds; 0: never), it aborts the signal and rejects as after a network
+ * timeout.
  */
 export async function withTimeout<Result>(
   timeout: number,
@@ -98,17 +101,17 @@ function connected(socket: Socket, signal: AbortSignal): Promise<Socket> {
     };
     const fail = (error: Error): void => settle(() => reject(error));
     const open = (): void => settle(() => resolve(socket));
-    // What goes wrong while nobody reads is known by the end of the stream.
+    // An error while nobody reads is noticed as the end of the stream.
     socket.on("error", () => undefined);
     socket.on("error", fail).on("connect", open).setNoDelay(true);
     signal.addEventListener("abort", stop);
   });
 }
 
-/** Characters that only a shell understands; without any the words are the program and its arguments. */
+/** Characters that only a shell understands; without any, the command is a program and its arguments. */
 const forTheShell = /[$&*(){}[\]'";\\|?<>~`\n]/;
 
-/** Starts `command`; what it says on standard error goes where ours goes. Rejects where there is no such program. */
+/** Starts `command`, with our standard error. Rejects if there is no such program. */
 export function connectProgram(command: string): Promise<Duplex> {
   const [program = "", ...words] = command.trim().split(/\s+/);
   const [file, args] = forTheShell.test(command) ? ["/bin/sh", ["-c", command]] : [program, words];
@@ -129,11 +132,11 @@ function overPipes(child: ChildProcess): Duplex {
     destroy(error, done) {
       stdin.destroy();
       stdout.destroy();
-      child.unref(); // it sees the end of its input; whoever started it need not wait for it
+      child.unref(); // it sees the end of its input; we need not wait for it
       done(error);
     },
   });
-  stdin.on("error", () => undefined); // told to whoever writes
+  stdin.on("error", () => undefined); // the writer's callback gets it
   stdout.on("error", (error) => duplex.destroy(error)).on("end", () => duplex.push(null));
   stdout.on("data", (octets: Uint8Array) => {
     if (!duplex.push(octets)) stdout.pause();

@@ -1,7 +1,7 @@
 /**
- * An SMTP or LMTP connection, seen from the client (RFC 5321, RFC 2033): greeting, EHLO or LHLO, STARTTLS, commands that
- * go out in one piece and replies that are read in their order. It knows what was going on when the connection breaks,
- * and nothing of mail: transaction.ts and login.ts are made of it.
+ * The client's side of an SMTP or LMTP connection (RFC 5321, RFC 2033): greeting, EHLO or LHLO, STARTTLS, commands sent
+ * in one piece, and replies read in order. It knows its state when the connection breaks, and nothing about mail:
+ * transaction.ts and login.ts build on it.
  */
 import type { Socket } from "node:net";
 import { type ConnectionOptions, TLSSocket } from "node:tls";
@@ -9,35 +9,34 @@ import { type Extension, type Keywords, keywordsIn, limitsIn, type ServerLimits 
 import { type Handshake, tlsHandshake } from "./tls.ts";
 import { openWire, type Wire, type WireOptions } from "./wire.ts";
 
-/** What came in answer to a command. */
+/** The reply to a command, or why there is none. */
 export type ServerAnswer =
-  /** `text` has the lines, codes and all, joined by LF; all lines have the last one's code. */
+  /** `text` has the lines with their codes, joined by LF; all have the last line's code. */
   { readonly kind: "reply"; readonly text: string } | BrokenConnection;
 
-/** Why nothing came. */
+/** Why there is no reply. */
 export type BrokenConnection =
-  /** The time was up. */
+  /** It did not come in time. */
   | { readonly kind: "late" }
-  /** The connection is gone. `rest` is a refusal that was begun and not ended: "421 4.3.2 by". */
+  /** The connection is closed. `rest` is the beginning of an incomplete refusal: "421 4.3.2 by". */
   | { readonly kind: "lost"; readonly rest?: string };
 
-/** How to be a client to this server. */
 export interface ConnectionSettings {
   readonly protocol: "smtp" | "lmtp";
   /** Our name in EHLO. */
   readonly hostname: string;
-  /** Milliseconds: how long the server may be silent where a reply is due, or octets are to be taken. */
+  /** Milliseconds to wait for a reply, or for the server to accept octets. */
   readonly patience: number;
 }
 
 /** Our choice: all replies to a hundred recipients are shorter. Octets. */
 const longestReply = 64 * 1024;
-/** Our choice: a server that sends nothing but line ends will say nothing else. */
+/** Our choice: a server that has sent so many empty lines will send nothing else. */
 const mostBlankLines = 1_000;
-/** Milliseconds. Our choice: nothing depends on the answer to QUIT, nor on who closes first. */
+/** Milliseconds. Our choice: nothing depends on the reply to QUIT, or on who closes first. */
 const goodbye = 5_000;
 const closing = 2_000;
-/** Milliseconds between two signs of life on a connection that waits, so that no box on the way forgets it. */
+/** Milliseconds between keepalive probes, so that no firewall on the way forgets an idle connection. */
 const keepAlive = 30_000;
 
 /** 2yz: success (RFC 5321 section 4.2.1). */
@@ -47,50 +46,50 @@ export const isPositive = (answer: ServerAnswer): boolean => hasClass(answer, "2
 export const hasClass = (answer: ServerAnswer, digit: "2" | "3"): boolean =>
   answer.kind === "reply" && answer.text.startsWith(digit);
 
-/** RFC 5321 section 4.2.2: the server goes away, whatever it was asked. */
+/** RFC 5321 section 4.2.2: the server closes the connection, whatever the command was. */
 export const isClosing = (text: string): boolean => /^421(?:[ -]|$)/.test(text);
 
 export class Connection {
-  /** What is going on, in the words of Postfix's log: "lost connection while …". */
+  /** The current step, as in Postfix's log: "lost connection while …". */
   state = "receiving the initial server greeting";
-  /** What the server announces; nothing behind HELO. */
+  /** The extensions that the server announced; none after HELO. */
   keywords: Keywords = new Map();
   limits: ServerLimits = limitsIn(this.keywords);
-  /** Whether it answered to HELO only, and so announces nothing that it may have all the same. */
+  /** Whether it accepted HELO only, and so announced no extensions that it may have. */
   isHeloOnly = false;
-  /** Called with each reply that comes. */
+  /** Called for each reply. */
   onReply: (() => void) | undefined;
-  readonly #manners: ConnectionSettings;
+  readonly #settings: ConnectionSettings;
   #socket: Socket;
   #wire: Wire;
   #isOpen = true;
   #isResting = false;
 
-  constructor(socket: Socket, manners: ConnectionSettings) {
-    this.#manners = manners;
+  constructor(socket: Socket, settings: ConnectionSettings) {
+    this.#settings = settings;
     this.#socket = socket.setKeepAlive(true, keepAlive).setNoDelay(true);
     this.#wire = openWire(socket, anyReply);
   }
 
   get protocol(): "smtp" | "lmtp" {
-    return this.#manners.protocol;
+    return this.#settings.protocol;
   }
 
   get patience(): number {
-    return this.#manners.patience;
+    return this.#settings.patience;
   }
 
-  /** The TLS on the connection, where there is any. */
+  /** The TLS socket; undefined in clear. */
   get tls(): TLSSocket | undefined {
     return this.#socket instanceof TLSSocket ? this.#socket : undefined;
   }
 
-  /** Whether another command may be said. */
+  /** Whether another command may be sent. */
   get isOpen(): boolean {
     return this.#isOpen && this.#socket.writable;
   }
 
-  /** Whether nothing has come that nobody asked for, an end of the connection included. */
+  /** Whether the server has neither sent anything unasked nor closed the connection. */
   get isQuiet(): boolean {
     return this.isOpen && !this.#wire.hasMore();
   }
@@ -99,36 +98,36 @@ export class Connection {
     return this.keywords.has(extension);
   }
 
-  /** Octets of the largest message that the server takes. */
+  /** Octets of the largest message that the server accepts. */
   get largest(): number {
     return this.limits.size;
   }
 
-  /** Sends lines in one piece (RFC 2920 section 3.1). Says nothing where the connection is gone. */
+  /** Sends lines in one piece (RFC 2920 section 3.1). Does nothing if the connection is closed. */
   write(...lines: readonly string[]): void {
     if (!this.isOpen) return;
     for (const line of lines) this.state = stateAfter(line, this.state);
     this.#wire.send(Buffer.from(`${lines.join("\r\n")}\r\n`));
   }
 
-  /** Sends octets of a message, and waits until the server has taken most of them. */
+  /** Sends octets of a message, and waits until the server has accepted most of them. */
   async send(octets: Uint8Array, signal: AbortSignal): Promise<BrokenConnection | undefined> {
     if (!this.isOpen) return { kind: "lost" };
     this.#wire.send(octets);
     return this.#socket.writableNeedDrain ? whenDrained(this.#socket, this.patience, signal) : undefined;
   }
 
-  /** The next reply, where the server is silent for no longer than `patience` milliseconds. */
+  /** The next reply, unless the server is silent for longer than `patience` milliseconds. */
   async read(signal: AbortSignal, patience = this.patience): Promise<ServerAnswer> {
     for (let blank = 0; this.#isOpen && blank <= mostBlankLines; blank++) {
-      const heard = await this.#wire.readReply(patience, signal);
-      if (heard.kind === "late") return heard;
-      if (heard.kind !== "reply") {
-        const rest = heard.kind === "gone" ? textOf([heard.rest]).trim() : "";
+      const received = await this.#wire.readReply(patience, signal);
+      if (received.kind === "late") return received;
+      if (received.kind !== "reply") {
+        const rest = received.kind === "gone" ? textOf([received.rest]).trim() : "";
         return { kind: "lost", ...(/^[45]\d\d[ -]/.test(rest) && { rest }) };
       }
-      const text = textOf(heard.lines);
-      if (text.trim() === "") continue; // a line end too many is no reply
+      const text = textOf(received.lines);
+      if (text.trim() === "") continue; // an empty line is not a reply
       this.onReply?.();
       if (isClosing(text)) this.close();
       return { kind: "reply", text };
@@ -137,15 +136,17 @@ export class Connection {
     return { kind: "lost" };
   }
 
-  /** Says `line` and hears what comes of it. */
+  /** Sends `line` and returns the reply. */
   command(line: string, signal: AbortSignal): Promise<ServerAnswer> {
     this.write(line);
     return this.read(signal);
   }
 
-  /** EHLO or LHLO. Where EHLO is refused, HELO (RFC 5321 section 3.2), unless TLS must follow, which HELO knows not of. */
+  /**
+   * EHLO or LHLO. After a refused EHLO, HELO (RFC 5321 section 3.2), unless TLS is needed, which HELO does not offer.
+   */
   async hello(needsTls: boolean, signal: AbortSignal): Promise<ServerAnswer> {
-    const { protocol, hostname } = this.#manners;
+    const { protocol, hostname } = this.#settings;
     const answer = await this.command(`${protocol === "lmtp" ? "LHLO" : "EHLO"} ${hostname}`, signal);
     if (answer.kind !== "reply") return answer;
     if (isPositive(answer)) this.keywords = keywordsIn(answer.text.split("\n"));
@@ -156,8 +157,8 @@ export class Connection {
   }
 
   /**
-   * The handshake. What the server said before it counts no longer (RFC 3207 section 4.2), and what has come in clear is
-   * thrown away.
+   * The TLS handshake. The server's extensions are forgotten (RFC 3207 section 4.2), and octets that came in clear are
+   * discarded.
    */
   async startTls(options: ConnectionOptions, signal: AbortSignal): Promise<Handshake> {
     this.keywords = new Map();
@@ -175,8 +176,8 @@ export class Connection {
   }
 
   /**
-   * Lets the connection wait, and keeps nothing alive by it. `ended` is called where the server ends it meanwhile, or
-   * says what nobody asked for.
+   * Lets the connection be idle, without keeping the process alive. `ended` is called if the server closes it meanwhile
+   * or sends anything.
    */
   rest(ended: () => void): void {
     this.#isResting = true;
@@ -188,19 +189,19 @@ export class Connection {
     });
   }
 
-  /** Ends the waiting. */
+  /** Ends the idle time. */
   wake(): void {
     this.#isResting = false;
     this.#wire.interrupt();
     this.#socket.ref();
   }
 
-  /** Has `read` wait no longer. */
+  /** Makes `read` return at once. */
   interrupt(): void {
     this.#wire.interrupt();
   }
 
-  /** Says QUIT; a server that does not answer is not waited for. */
+  /** Sends QUIT, and waits only a moment for the reply. */
   quit(): void {
     this.write("QUIT");
     const timer = setTimeout(() => this.close(), goodbye).unref();
@@ -210,7 +211,7 @@ export class Connection {
     });
   }
 
-  /** Sends what is left and closes, without a word. */
+  /** Sends what is left and closes, without QUIT. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -220,10 +221,7 @@ export class Connection {
   }
 }
 
-/**
- * As far as it makes sense, anything that a server says is a reply: a line goes on to the next one only where it says so
- * itself (RFC 5321 section 4.2.1).
- */
+/** Reads replies leniently: only a line with a hyphen behind its code is continued (RFC 5321 section 4.2.1). */
 export const anyReply: WireOptions = {
   isLast: (line) => !/^\d+-/.test(line.subarray(0, 8).toString("latin1")),
   most: longestReply,
@@ -231,8 +229,8 @@ export const anyReply: WireOptions = {
 };
 
 /**
- * A reply as text. Its last line has the code that counts, where a server's lines differ (RFC 5321 section 4.2.1). In
- * UTF-8 (RFC 6531 section 3.7.4) or, where it is none, octet by octet.
+ * A reply as text. If its lines have different codes, the last one counts (RFC 5321 section 4.2.1). Read as UTF-8 (RFC
+ * 6531 section 3.7.4), or octet by octet if it is not.
  */
 function textOf(lines: readonly Buffer[]): string {
   const octets = Buffer.concat(lines.flatMap((line, at) => (at === 0 ? [line] : [Buffer.of(0x0a), line])));
@@ -243,7 +241,7 @@ function textOf(lines: readonly Buffer[]): string {
   return code === undefined ? text : text.replace(/^\d{3}/gm, code);
 }
 
-/** `line` is what is sent now; the lines of an AUTH exchange have no verb and change nothing. */
+/** The state after sending `line`. The lines of an AUTH exchange have no verb and change nothing. */
 function stateAfter(line: string, before: string): string {
   const verb = /^(EHLO|HELO|LHLO|STARTTLS|AUTH|MAIL FROM|RCPT TO|DATA|QUIT)\b/.exec(line)?.[1];
   switch (verb) {
@@ -261,7 +259,7 @@ function stateAfter(line: string, before: string): string {
   }
 }
 
-/** Why the socket takes no more; undefined as soon as it does. */
+/** Waits until the socket accepts more; returns why it does not. */
 function whenDrained(
   socket: Socket,
   patience: number,
@@ -276,7 +274,7 @@ function whenDrained(
     };
     const lose = (): void => settle({ kind: "lost" });
     const expire = (): void => settle({ kind: "late" });
-    // A turn later: where we were busy ourselves, the server may have taken it long since.
+    // A turn later: if we were busy ourselves, the server may have accepted it already.
     const timer = setTimeout(() => setImmediate(expire), patience);
     socket.once("drain", settle).once("close", lose);
     signal.addEventListener("abort", expire);
@@ -286,11 +284,9 @@ function whenDrained(
 }
 
 /**
- * A time limit for one piece of work. AbortSignal.any and AbortSignal.timeout would do the same,
- * but leave a timer behind for each delivery, long after it is done.
+ * Runs `work` with a signal that is raised with `outer`, or `after` so many milliseconds. AbortSignal.any with
+ * AbortSignal.timeout would do the same, but leaves a timer behind for each delivery, long after it has ended.
  */
-
-/** Runs `work` with a signal that is raised when `outer` is, or `after` so many milliseconds. */
 export async function withDeadline<Result>(
   outer: AbortSignal,
   after: number,

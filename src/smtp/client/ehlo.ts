@@ -1,6 +1,6 @@
-/** What a server says in answer to EHLO or LHLO: its extensions (RFC 5321 section 4.1.1.1) and limits (RFC 9422). */
+/** A server's reply to EHLO or LHLO: its extensions (RFC 5321 section 4.1.1.1) and limits (RFC 9422). */
 
-/** Those that a client of ours asks for. */
+/** The extensions that our clients use. */
 export type Extension =
   | "8BITMIME"
   | "AUTH"
@@ -11,12 +11,12 @@ export type Extension =
   | "SMTPUTF8"
   | "STARTTLS";
 
-/** By keyword in upper case: the words behind it. */
+/** By keyword in upper case: its parameters. */
 export type Keywords = ReadonlyMap<string, readonly string[]>;
 
 /**
- * The keywords in the lines of a reply, codes and all. The first line has the server's name and no keyword; `AUTH=` is how
- * old servers write it.
+ * The keywords in the lines of a reply, codes included. The first line has the server's name and no keyword. Old
+ * servers write `AUTH=`.
  */
 export function keywordsIn(lines: readonly string[]): Keywords {
   const keywords = new Map<string, string[]>();
@@ -31,7 +31,7 @@ export function keywordsIn(lines: readonly string[]): Keywords {
   return keywords;
 }
 
-/** How much a server takes at a time. Infinity where it does not say. */
+/** How much a server accepts at a time. Infinity if it does not say. */
 export interface ServerLimits {
   /** Octets of a message (RFC 1870 section 4). */
   readonly size: number;
@@ -43,7 +43,7 @@ export interface ServerLimits {
   readonly domains: number;
 }
 
-/** Reads SIZE and LIMITS; limits that it does not know are passed over. */
+/** Reads SIZE and LIMITS; unknown limits are ignored. */
 export function limitsIn(keywords: Keywords): ServerLimits {
   const words = keywords.get("LIMITS") ?? [];
   const limit = (name: string): number => {
@@ -58,7 +58,7 @@ export function limitsIn(keywords: Keywords): ServerLimits {
   };
 }
 
-/** A number of at most so many digits, 0 being none. */
+/** A number of at most so many digits; Infinity for 0 and for anything else. */
 function positive(text: string, digits: number): number {
   const number = /^\d+$/.test(text) && text.length <= digits ? Number(text) : 0;
   return number > 0 ? number : Number.POSITIVE_INFINITY;

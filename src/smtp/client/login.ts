@@ -1,4 +1,4 @@
-/** AUTH (RFC 4954) with a name and a password, by the first mechanism of ours that the server has, too. */
+/** AUTH (RFC 4954) with a user name and a password, by the first of our mechanisms that the server offers. */
 import { createHmac } from "node:crypto";
 import { type Connection, isPositive, type ServerAnswer } from "./connection.ts";
 
@@ -7,7 +7,7 @@ export interface LoginCredentials {
   readonly password: string;
 }
 
-/** What is said in answer to each 334; nothing where it is empty. `initial` goes along with AUTH. */
+/** The response to each 334; an empty one after these. `initial` is sent with AUTH. */
 interface AuthDialogue {
   readonly initial?: string;
   readonly responses: readonly ((challenge: Buffer) => string)[];
@@ -18,8 +18,8 @@ function plain({ user, password }: LoginCredentials): AuthDialogue {
 }
 
 /**
- * In order of preference: PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), CRAM-MD5 (RFC 2195). The connection is
- * under TLS, so the one with the fewest round trips comes first. Where the server names none of them, PLAIN is tried.
+ * In order of preference: PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), CRAM-MD5 (RFC 2195). The connection has
+ * TLS, so the one with the fewest round trips comes first. If the server offers none of them, PLAIN is tried.
  */
 const mechanisms: Readonly<Record<string, (login: LoginCredentials) => AuthDialogue>> = {
   PLAIN: plain,
@@ -29,17 +29,17 @@ const mechanisms: Readonly<Record<string, (login: LoginCredentials) => AuthDialo
   }),
 };
 
-/** A server that asks for more than it should gets empty responses; questions in all, our choice. */
+/** A server that asks too often gets empty responses. Challenges in all; our choice. */
 const mostQuestions = 8;
 
-/** Whether the server has AUTH at all; one that answers to HELO only does not tell. */
+/** Whether the server may have AUTH; one with HELO only does not say. */
 export const offersAuth = (connection: Connection): boolean =>
   connection.isHeloOnly || connection.offers("AUTH");
 
-/** How the dialogue ended. */
+/** The result of the exchange. */
 export interface LoginResult {
   readonly succeeded: boolean;
-  /** What was said last, or why nothing was. */
+  /** The last reply, or why there was none. */
   readonly answer: ServerAnswer;
 }
 
@@ -58,7 +58,7 @@ export async function logIn(
     const response = responses[questions]?.(challengeIn(answer)) ?? "";
     answer = await connection.command(base64(response), signal);
   }
-  // Who lets us in before it has asked for all has not seen the password.
+  // A server that accepts us before it has asked for everything has not seen the password.
   return { succeeded: isPositive(answer) && questions >= responses.length, answer };
 }
 

@@ -1,9 +1,9 @@
-/** A way through somebody else: SOCKS 5 (RFC 1928, RFC 1929) and HTTP CONNECT (RFC 9110 section 9.3.6). */
+/** Connections through a proxy: SOCKS 5 (RFC 1928, RFC 1929) and HTTP CONNECT (RFC 9110 section 9.3.6). */
 import { lookup } from "node:dns/promises";
 import { isIP, isIPv4, isIPv6, type Socket } from "node:net";
 
 export interface ProxyServer {
-  /** socks5h leaves the name to the proxy, socks5 looks it up here. */
+  /** With socks5h the proxy resolves the name, with socks5 we do. */
   readonly kind: "socks5" | "socks5h" | "http";
   readonly host: string;
   readonly port: number;
@@ -13,7 +13,7 @@ export interface ProxyServer {
 
 const usualPorts = { socks5: 1080, socks5h: 1080, http: 8080 } as const;
 
-/** Reads "socks5h://USER:PASSWORD@HOST:PORT"; undefined for what is none. */
+/** Reads "socks5h://USER:PASSWORD@HOST:PORT"; undefined for anything else. */
 export function parseProxy(text: string): ProxyServer | undefined {
   const parts =
     /^(socks5h?|http):\/\/(?:([^:@/]*)(?::([^@/]*))?@)?(\[[^\]]+\]|[^:/@[\]]+)(?::(\d{1,5}))?\/?$/i.exec(
@@ -30,14 +30,14 @@ export function parseProxy(text: string): ProxyServer | undefined {
   };
 }
 
-/** "%40" for "@"; a text that is no such writing stands for itself. */
+/** Decodes "%40" to "@"; other text stays as it is. */
 function unescaped(text: string): string {
   return text.replace(/(?:%[0-9a-f]{2})+/gi, (codes) =>
     Buffer.from(codes.replaceAll("%", ""), "hex").toString("utf8"),
   );
 }
 
-/** Has the proxy at the other end of `socket` connect to `host`. Rejects with the proxy's reason. */
+/** Makes the proxy at the other end of `socket` connect to `host`. Rejects with the proxy's reason. */
 export async function connectThroughProxy(
   socket: Socket,
   proxy: ProxyServer,
@@ -64,7 +64,7 @@ async function logIn(socket: Socket, { user, password = "" }: ProxyServer): Prom
   if (answer[1] !== 0) throw new Error("SOCKS: the proxy refused the login");
 }
 
-/** A text behind its length, which has one octet. */
+/** A text behind its length in one octet. */
 function lengthPrefixed(text: string): Buffer {
   const octets = Buffer.from(text).subarray(0, 255);
   return Buffer.concat([Buffer.of(octets.length), octets]);
@@ -132,15 +132,15 @@ function headLength(read: Buffer): number | undefined {
   return at < 0 ? undefined : at + 4;
 }
 
-/** A line from outside, fit for a message. */
+/** A line from outside, safe for an error message. */
 function shown(line: string): string {
   return line.replace(/[^\x20-\x7e]/g, "?").slice(0, 200);
 }
 
-// Reads a known number of octets, or up to a mark, from a socket before anybody else does: for proxies' answers.
-
-/** Collects octets until `enough` says how many belong to it; the rest is put back. Rejects where the socket ends. */
-export async function readUntil(
+/**
+ * Reads octets until `enough` returns how many belong to the answer; puts back the rest. Rejects if the socket ends.
+ */
+async function readUntil(
   socket: Socket,
   enough: (read: Buffer) => number | undefined,
   most: number,

@@ -1,4 +1,4 @@
-/** TLS on a stream: the handshake within its time. What a certificate must be is in the caller's options. */
+/** The TLS handshake on a stream, with a time limit. The caller's options say what the certificate must be. */
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 
@@ -7,15 +7,15 @@ export type Handshake =
   /** OpenSSL, Node.js or the other side objected. */
   | { readonly kind: "failed"; readonly error: unknown }
   | { readonly kind: "closed" }
-  /** The time was up. */
+  /** It did not finish in time. */
   | { readonly kind: "late" }
   /** The caller's signal was raised. */
   | { readonly kind: "aborted" };
 
 /**
- * Puts TLS on `stream` within so many milliseconds (0: no limit). SNI, the trusted CAs, and whether a certificate that is
- * wrong is refused (`rejectUnauthorized`) or only told (the socket's `authorizationError`), are `options`. The stream is
- * of no use any more where it fails.
+ * Starts TLS on `stream` within so many milliseconds (0: no limit). `options` has SNI, the trusted CAs, and whether a
+ * wrong certificate is refused (`rejectUnauthorized`) or only reported (the socket's `authorizationError`). After a
+ * failure, the stream cannot be used any more.
  */
 export async function tlsHandshake(
   stream: Duplex,

@@ -1,51 +1,48 @@
 /**
- * One mail transaction (RFC 5321 section 3.3, RFC 2033): MAIL, RCPT and DATA, in one piece where the server has
- * PIPELINING (RFC 2920), then the message, read and sent piece by piece. Replies are told apart by the command that they
- * answer; what they mean for anybody's mail is the caller's to say.
- *
- * Commands are written by `sendEnvelope` and replies read in order, so that another transaction's commands may stand in
- * the server's way behind the final dot of this one.
+ * One mail transaction (RFC 5321 section 3.3, RFC 2033): MAIL, RCPT and DATA, in one piece if the server has PIPELINING
+ * (RFC 2920), then the message, read and sent piece by piece. The result says which command each reply answers; the
+ * caller decides what it means for the mail.
  */
 import { Readable } from "node:stream";
 import { type BrokenConnection, type Connection, isClosing, isPositive } from "./connection.ts";
 
-/** The commands, whole but for their line ends. */
+/** The commands, without line ends. */
 export interface EnvelopeCommands {
   readonly mail: string;
   readonly recipients: readonly string[];
 }
 
-/** What a reply answers, as Postfix's log calls it. */
+/** The command that a reply answers, as in Postfix's log. */
 export type TransactionCommand = "MAIL FROM" | "RCPT TO" | "DATA" | "end of DATA";
 
-/** How it ended for the recipients that nothing else was said about. */
+/** How it ended, for all recipients without a reply of their own. */
 export type TransactionEnding =
-  /** `isEarly`: before the server had all of the message. */
+  /** `isEarly`: before the server had the whole message. */
   | {
       readonly kind: "reply";
       readonly command: TransactionCommand;
       readonly text: string;
       readonly isEarly: boolean;
     }
-  /** A 421 in answer to something else, with which all that was to come is void. */
+  /** A 421 to another command, after which no further reply comes. */
   | { readonly kind: "closing"; readonly text: string }
   | BrokenConnection
   /** The server did not answer RSET as it should; nothing was said of this transaction, and the connection is closed. */
   | { readonly kind: "unreset" }
-  /** The message cannot be read; the server did not get its end. */
+  /** The message could not be read, and its end was not sent. */
   | { readonly kind: "unreadable"; readonly error: unknown };
 
 export interface TransactionResult {
-  /** Recipients that RCPT was refused for, by their place among the commands. */
+  /** Replies to refused RCPT commands, by their index. */
   readonly refused: ReadonlyMap<number, string>;
-  /** How many were not. */
+  /** How many RCPT commands were accepted. */
   readonly accepted: number;
-  /** LMTP: what was said about each recipient at the end of the message. */
+  /** LMTP: each recipient's reply to the end of the message. */
   readonly finals: ReadonlyMap<number, { readonly text: string; readonly isEarly: boolean }>;
   readonly ending: TransactionEnding;
-  /** DATA was taken: the server waits for the message. */
+  /** DATA was accepted: the server waits for the message. */
   readonly begun: boolean;
-  /** All of it has, and its end. */
+  /** The whole message was sent, with its end. */
   readonly whole: boolean;
 }
 
@@ -58,21 +55,21 @@ export interface TransactionOptions {
    * no longer than so many milliseconds.
    */
   readonly reset?: number;
-  /** Told with each octet that moves, and once when all is said and only the answer is to come. */
+  /** Called when octets move, and once when everything has been sent and only the reply is missing. */
   readonly progress?: (what: "moving" | "waiting") => void;
 }
 
-/** How the server took the envelope. */
+/** The server's replies to the envelope. */
 interface EnvelopeResult {
   readonly refused: Map<number, string>;
   readonly accepted: readonly number[];
-  /** Absent where the message is to follow. */
+  /** Absent if the message follows. */
   readonly ending?: TransactionEnding;
 }
 
 /**
- * Runs a transaction. `body` has CRLF line ends, dots as they are. One that is read is read no further than it is sent; a
- * small one in memory goes out in one piece with its end.
+ * Runs a transaction. `body` has CRLF line ends and no stuffed dots. A stream is read only as fast as it is sent; a small
+ * message in memory is sent in one piece with its end.
  */
 export async function runTransaction(
   connection: Connection,
@@ -83,7 +80,7 @@ export async function runTransaction(
   const { progress } = options;
   connection.onReply = () => progress?.("moving");
   const stream = body instanceof Uint8Array ? undefined : body;
-  stream?.on("error", () => undefined); // known when it is read
+  stream?.on("error", () => undefined); // noticed when it is read
   try {
     progress?.("moving");
     const { refused, accepted, ending } = connection.offers("PIPELINING")
@@ -109,7 +106,7 @@ async function readReset(
   return { refused: new Map(), accepted: [], ending: { kind: "unreset" } };
 }
 
-/** RFC 2920 section 3.1: all in one piece; DATA has to be the last, and all replies are to be read. */
+/** RFC 2920 section 3.1: all in one piece; DATA must come last, and all replies must be read. */
 async function sendTogether(
   connection: Connection,
   { mail, recipients }: EnvelopeCommands,
@@ -128,7 +125,7 @@ async function sendTogether(
   if (isClosing(sender.text)) return ended(refusal("MAIL FROM", sender.text));
   for (const number of recipients.keys()) {
     const answer = await connection.read(signal);
-    // What is said of recipients after the sender was refused is about the wrong order, not about them.
+    // After a refused MAIL, replies to RCPT are about the order of commands, not about recipients.
     if (answer.kind !== "reply") return ended(mailRefused ?? answer);
     if (isPositive(answer)) accepted.push(number);
     else refused.set(number, answer.text);
@@ -138,11 +135,11 @@ async function sendTogether(
   if (data.kind !== "reply") return ended(mailRefused ?? data);
   if (!isGoAhead(data.text)) return ended(mailRefused ?? refusal("DATA", data.text));
   if (mailRefused) {
-    connection.close(); // it takes a message from nobody: whatever follows could be read as one
+    connection.close(); // the server expects a message without a sender: whatever follows could be read as one
     return ended(mailRefused);
   }
   if (accepted.length > 0) return { refused, accepted };
-  connection.write("."); // to nobody: RFC 2920 section 3.1 has it ended at once
+  connection.write("."); // no recipient: RFC 2920 section 3.1 wants it ended at once
   const end = await connection.read(signal);
   return ended(end.kind === "reply" ? refusal("DATA", end.text) : end);
 }
@@ -187,10 +184,10 @@ const refusal = (command: TransactionCommand, text: string): TransactionEnding =
   isEarly: false,
 });
 
-/** RFC 5321 section 4.3.2: 354. After a 250 the message would be read as commands. */
+/** RFC 5321 section 4.3.2: 354. After a 250, the message would be read as commands. */
 const isGoAhead = (text: string): boolean => text.startsWith("3");
 
-/** The message goes out while replies are read: a server need not wait for its end to refuse it. */
+/** Sends the message while replies are read: a server may refuse it before its end. */
 async function sendMessage(
   connection: Connection,
   accepted: readonly number[],
@@ -203,7 +200,7 @@ async function sendMessage(
   let whole = false;
   let ending: TransactionEnding | undefined;
 
-  /** Reads what is said about the message: all of it, or what comes before the sending is over. */
+  /** Reads replies to the message: all of them, or those that come before sending is over. */
   async function readReplies(isAfter: boolean): Promise<void> {
     while (ending === undefined && (isAfter || !sending.isOver)) {
       const answer = await connection.read(signal, isAfter ? finalPatience : 0);
@@ -249,13 +246,13 @@ type SendResult =
   | Exclude<TransactionEnding, { kind: "reply" } | { kind: "closing" }>
   | { readonly kind: "sent" };
 
-/** Where whoever reads replies tells that there is no use in sending more. */
+/** How the reader of replies stops the sending. */
 interface SendState {
   isOver: boolean;
   stop: () => void;
 }
 
-/** Octets of the message that are looked at in one turn of the event loop; our choice. */
+/** Octets of the message that are processed in one turn of the event loop; our choice. */
 const turn = 64 * 1024;
 
 /** The message and its end in one piece. */
@@ -285,7 +282,7 @@ async function sendBody(
 ): Promise<SendResult> {
   const stuffing = newDotStuffing();
   const chunks = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
-  // A body that says nothing any more may not even hear that it is destroyed, and a server may take nothing any more.
+  // A body may hang without noticing that it is destroyed, and a server may accept nothing more: neither may block us.
   const stopped = new Promise<"stopped">((resolve) => {
     sending.stop = () => {
       sending.isOver = true;
@@ -300,7 +297,7 @@ async function sendBody(
         connection.state = "sending end of data";
         return (await connection.send(stuffing.end(), signal)) ?? { kind: "sent" };
       }
-      progress?.("moving"); // as fast as the server takes them
+      progress?.("moving"); // as fast as the server accepts them
       for (let at = 0; at < next.value.length && !sending.isOver; at += turn) {
         const taken = connection.send(stuffing.next(next.value.subarray(at, at + turn)), signal);
         const broken = await Promise.race([stopped, taken]);
@@ -314,14 +311,13 @@ async function sendBody(
 }
 
 /**
- * A message as it goes behind DATA: CRLF line ends, a dot in front of each line that begins with one (RFC 5321 section
- * 4.5.2), and the lone dot that ends it.
+ * A message as it is sent after DATA: CRLF line ends, a dot in front of each line that begins with one (RFC 5321
+ * section 4.5.2), and the lone dot that ends it.
  */
-
 export interface DotStuffing {
-  /** The next octets of the message as they go over the wire. */
+  /** The next octets as they are sent. */
   next(piece: Uint8Array): Buffer;
-  /** What ends the message; nothing may follow. */
+  /** The end of the message; nothing may follow. */
   end(): Buffer;
 }
 
@@ -332,8 +328,8 @@ const dot = 0x2e;
 const lone = Buffer.from(".\r\n");
 
 /**
- * A bare CR and a bare LF become CRLF: some hosts take them for the end of a line, and would see the end of the message
- * in a dot between two of them (RFC 5321 section 2.3.8).
+ * A bare CR and a bare LF become CRLF: some hosts treat them as line ends, and would take a dot between two of them for
+ * the end of the message (RFC 5321 section 2.3.8).
  */
 export function newDotStuffing(): DotStuffing {
   let last = lf; // a message begins with a line
@@ -341,9 +337,9 @@ export function newDotStuffing(): DotStuffing {
   return {
     next(piece) {
       const octets = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
-      let out: Buffer | undefined; // made where anything is missing
-      let length = 0; // of what is in it
-      let from = 0; // what comes next from the message
+      let out: Buffer | undefined; // made only if anything must be added
+      let length = 0; // of its content
+      let from = 0; // where the rest of the piece begins
       for (let at = 0; at < octets.length; at++) {
         const octet = octets[at] ?? 0;
         if (octet > dot && last !== cr) {
@@ -372,7 +368,7 @@ const missingLfDot = Buffer.from("\n.");
 const missingDot = Buffer.from(".");
 const missingLine = Buffer.from("\r\n");
 
-/** What has to stand between two octets of the message. */
+/** What must be added between two octets of the message. */
 function between(last: number, octet: number): Buffer | undefined {
   if (last === cr && octet !== lf) return octet === dot ? missingLfDot : missingLf;
   if (octet === lf && last !== cr) return missingCr;

@@ -1,62 +1,62 @@
 /**
- * The client's side of one connection, as octets and replies: it sends whatever it is told, right or wrong, reads whole
- * replies within a time and a size, and can be put under TLS. connection.ts speaks SMTP over it; the probe, which wants
- * to try out what is wrong as well, uses it as it is.
+ * The client's side of one connection, as octets and replies: it sends whatever it is given, valid or not, reads whole
+ * replies with limits of time and size, and hands over the stream for TLS. connection.ts speaks SMTP over it; the
+ * probe, which also tests what is not valid, uses it directly.
  */
 import type { Duplex } from "node:stream";
 
-/** What came in answer to something: a whole reply, or what kept it from coming. */
+/** A whole reply, or why there is none. */
 export type ReceivedReply =
   | { readonly kind: "reply"; readonly lines: readonly Buffer[] }
-  /** The time was up, or the caller's signal was raised. */
+  /** It did not come in time, or the caller's signal was raised. */
   | { readonly kind: "late" }
-  /** More octets than any reply has; `lines` are its beginning. */
+  /** It has more octets than any valid reply; `lines` are its beginning. */
   | { readonly kind: "endless"; readonly lines: readonly Buffer[] }
-  /** The other side is gone; `rest` is the line that it began and did not end. */
+  /** The connection is closed; `rest` is the incomplete last line. */
   | { readonly kind: "gone"; readonly rest: Buffer };
 
 export interface Wire {
   send(octets: Uint8Array): void;
-  /** The next reply, within so many milliseconds; 0 is for ever. Lines come without their ends. */
+  /** The next reply, within so many milliseconds; 0 is without limit. Lines have no line ends. */
   readReply(timeout: number, signal?: AbortSignal): Promise<ReceivedReply>;
-  /** Has whoever waits for a reply wait no longer, as if the time were up. */
+  /** Makes `readReply` return at once, as if the time were up. */
   interrupt(): void;
-  /** Whether anything has come that nobody has heard yet. */
+  /** Whether anything has come that has not been read yet. */
   hasMore(): boolean;
-  /** Stops reading and hands over the stream, to put TLS on it. What was read ahead is thrown away (RFC 3207 section 6). */
+  /** Stops reading and returns the stream, for TLS. What was read ahead is discarded (RFC 3207 section 6). */
   release(): Duplex;
-  /** Sends what is left and closes; waits for it at most so many milliseconds. */
+  /** Sends what is left and closes, within at most so many milliseconds. */
   close(patience: number): Promise<void>;
 }
 
 /** How replies are read. */
 export interface WireOptions {
-  /** Told of each piece as it comes over the wire. */
+  /** Called with each piece as it comes. */
   readonly tap?: (octets: Uint8Array) => void;
   /** Whether a line is the last of its reply. */
   readonly isLast?: (line: Buffer) => boolean;
-  /** Octets that may wait to be heard. */
+  /** Octets that may wait to be read. */
   readonly most?: number;
-  /** Whether the time for a reply begins anew with each piece of it. */
+  /** Whether the time limit starts again with each piece of a reply. */
   readonly perPiece?: boolean;
 }
 
 /**
- * More than the longest reply in use by far: RFC 5321 section 4.5.3.1.5 has 512 octets to a line, and no EHLO has a
- * thousand of them. Our choice.
+ * Our choice, far more than the longest reply in use: RFC 5321 section 4.5.3.1.5 allows a line 512 octets, and no reply
+ * to EHLO has a thousand lines.
  */
 const mostOctets = 1024 * 1024;
-/** How much of a line of an endless reply is given out. */
+/** Octets of a line of an endless reply that are returned. */
 const mostShown = 80;
 
 /** Takes over `stream`. */
 export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
   const { tap, isLast = endsReply, most = mostOctets, perPiece = false } = reading;
   let replies: { readonly lines: readonly Buffer[]; readonly octets: number }[] = [];
-  let heard = 0; // of these; a list that is long is not shifted one by one
+  let taken = 0; // of these; a long list is not shifted one by one
   let lines: Buffer[] = []; // of the reply that has not ended
-  let octets = 0; // of these lines, with their ends
-  let partial: Buffer[] = []; // pieces of the line that has not; joined once, however small they are
+  let octets = 0; // of these lines, with their line ends
+  let partial: Buffer[] = []; // pieces of the incomplete line; joined once, however small they are
   let size = 0; // octets of all of them
   let ended = false;
   let wake: () => void = () => undefined;
@@ -89,7 +89,7 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
     ended = true;
     wake();
   };
-  // Whatever went wrong, what is left to know is that nothing more will come.
+  // Whatever the error is, nothing more will come.
   const fail = (): void => {
     partial = [];
     end();
@@ -97,12 +97,12 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
   stream.on("data", take).on("end", end).on("close", end);
   stream.on("error", fail).resume();
 
-  /** The next whole reply, taken out of what was read. */
+  /** The next whole reply from what was read. */
   function next(): ReceivedReply | undefined {
-    const reply = replies[heard];
+    const reply = replies[taken];
     if (reply !== undefined) {
-      heard++;
-      if (heard === replies.length) [replies, heard] = [[], 0];
+      taken++;
+      if (taken === replies.length) [replies, taken] = [[], 0];
       size -= reply.octets;
       if (size <= most) stream.resume();
       return { kind: "reply", lines: reply.lines };
@@ -116,7 +116,7 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
     wake();
   }
 
-  /** Listens to the signal until there is another one: to begin and end anew with each reply would be dear. */
+  /** Listens to the signal until there is another one: a new listener for each reply would be expensive. */
   function watch(signal: AbortSignal | undefined): void {
     if (signal === watched) return;
     watched?.removeEventListener("abort", interrupt);
@@ -147,7 +147,7 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
       }
     },
     interrupt,
-    hasMore: () => replies.length > heard || lines.length > 0 || partial.length > 0,
+    hasMore: () => replies.length > taken || lines.length > 0 || partial.length > 0,
     release() {
       stream.pause();
       stream.off("data", take).off("end", end).off("close", end);

@@ -1,4 +1,4 @@
-/** Mechanisms that answer a challenge with a keyed digest of it: CRAM-MD5 (RFC 2195) and DIGEST-MD5 (RFC 2831). */
+/** Mechanisms that answer a challenge with its keyed digest: CRAM-MD5 (RFC 2195) and DIGEST-MD5 (RFC 2831). */
 
 import { createHash, createHmac } from "node:crypto";
 import type { SaslCredentials, SaslMechanism } from "./mechanism.ts";
@@ -59,13 +59,11 @@ export const digestMd5: SaslMechanism = {
 
 interface Answered {
   readonly response: Uint8Array;
-  /** What the server must say to show that it knows the password, too (RFC 2831 section 2.1.3). */
+  /** What the server must send to prove that it knows the password, too (RFC 2831 section 2.1.3). */
   readonly expected: string;
 }
 
-/**
- * The digest-response, its directives in the order of the alphabet as swaks sends them; a text says why there is none.
- */
+/** The digest-response, its directives in alphabetical order like swaks's, or a text that says why there is none. */
 function respond(
   offered: Directives,
   { user, password, extra, host, random }: SaslCredentials,
@@ -79,7 +77,7 @@ function respond(
   const realm = extra.get("realm") ?? offered.get("realm")?.[0];
   const cnonce = Buffer.from(random(16)).toString("hex");
   const uri = digestUri(extra, host);
-  // In UTF-8, as swaks and Dovecot have it; section 2.1.2.1 would have ISO 8859-1 where that is enough.
+  // In UTF-8, like swaks and Dovecot; section 2.1.2.1 prefers ISO 8859-1 where that is enough.
   const secret = md5(`${user}:${realm ?? ""}:${password}`);
   const session = hex(Buffer.concat([secret, Buffer.from(`:${nonce}:${cnonce}`)]));
   const proof = (method: string): string =>
@@ -107,7 +105,7 @@ function digestUri(extra: ReadonlyMap<string, string>, host: string): string {
 
 type Directives = ReadonlyMap<string, readonly string[]>;
 
-/** `name=value, name="quoted \" value"`, names in lower case; some may come several times, as realm does. */
+/** `name=value, name="quoted \" value"`, names in lower case; some, such as realm, may occur several times. */
 function directives(text: string): Directives {
   const found = new Map<string, string[]>();
   for (const [, name = "", inQuotes, bare] of text.matchAll(

@@ -1,16 +1,16 @@
 /**
- * A SASL mechanism on the client's side (RFC 4422): the octets of each message, and what is wrong with the server's.
- * The caller writes them in base64.
+ * A SASL mechanism on the client's side (RFC 4422): the octets of each message, and errors in the server's messages.
+ * The caller does the base64.
  */
 
-/** What a mechanism needs to know. */
+/** The input of a mechanism. */
 export interface SaslCredentials {
   readonly user: string;
   readonly password: string;
   readonly extra: ReadonlyMap<string, string>;
   /** The server's name as given, for DIGEST-MD5 and NTLM. */
   readonly host: string;
-  /** RFC 9266's tls-exporter, where there is TLS 1.3: for -PLUS mechanisms. */
+  /** RFC 9266's tls-exporter, with TLS 1.3: for -PLUS mechanisms. */
   readonly binding?: Uint8Array;
   /** Random octets. */
   readonly random: (count: number) => Uint8Array;

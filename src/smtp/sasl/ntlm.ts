@@ -1,6 +1,6 @@
 /**
- * NTLM, version 1 as swaks sends it ([MS-NLMP]): for servers that have nothing better. From what a listener learns the
- * password can be computed in a day.
+ * NTLM, version 1 like swaks's ([MS-NLMP]): for servers that offer nothing better. Who records an exchange can compute
+ * the password in a day.
  */
 
 import { createCipheriv } from "node:crypto";
@@ -70,7 +70,7 @@ async function authenticate(
   header.writeUInt32LE(3, 8);
   let offset = header.length;
   for (const [index, part] of payload.entries()) {
-    // What is empty may be said to be anywhere; swaks has these two places.
+    // Empty parts may have any offset; these are swaks's.
     const at = part.length === 0 ? 48 : offset;
     pointTo(header, 12 + 8 * index, part.length, at);
     offset += part.length;
@@ -87,7 +87,7 @@ function pointTo(header: Buffer, at: number, length: number, offset: number): vo
   header.writeUInt32LE(offset, at + 4);
 }
 
-/** LMOWFv1: fourteen octets of the password in capitals, which encrypt a constant. */
+/** LMOWFv1: fourteen octets of the password in capitals, used as keys to encrypt a constant. */
 function lanManagerKey(password: string): Buffer {
   const capitals = Buffer.alloc(14);
   capitals.write(password.toUpperCase(), "latin1");
@@ -101,7 +101,7 @@ function respond(key: Buffer, nonce: Buffer): Buffer {
   return Buffer.concat([0, 7, 14].map((at) => des(padded.subarray(at, at + 7), nonce)));
 }
 
-/** One block of DES, whose 56 bits of key are spread over eight octets. OpenSSL 3 keeps it as the triple one only. */
+/** One block of DES, with the 56-bit key spread over eight octets. OpenSSL 3 has it as triple DES only. */
 function des(key: Buffer, block: Buffer): Buffer {
   const bits = key.reduce((all, octet) => (all << 8n) | BigInt(octet), 0n);
   const spread = Buffer.from(

@@ -1,4 +1,4 @@
-/** Mechanisms that send the password, or an access token, as it is; and the one that sends none. */
+/** Mechanisms that send the password or an access token in clear, and EXTERNAL, which sends neither. */
 
 import type { SaslMechanism } from "./mechanism.ts";
 
@@ -14,27 +14,27 @@ export const plain: SaslMechanism = {
   hidden: (response, password, words) => withEnd(response, password, words),
 };
 
-/** LOGIN (draft-murchison-sasl-login): the user and the password, each when asked, whatever the question. */
+/** LOGIN (draft-murchison-sasl-login): the user, then the password, whatever the challenges say. */
 export const login: SaslMechanism = {
   name: "LOGIN",
   begin: ({ user, password }) => ({ answer: said([user, password]) }),
   hidden: (response, password, words) => only(response, password, words),
 };
 
-/** LOGIN with the user in the initial response: one question less. */
+/** LOGIN with the user in the initial response: one round trip less. */
 export const loginInitial: SaslMechanism = {
   name: "LOGIN-INITIAL",
   begin: ({ user, password }) => ({ initial: octets(user), answer: said([password]) }),
   hidden: (response, password, words) => only(response, password, words),
 };
 
-/** EXTERNAL (RFC 4422 appendix A): who we are is known already, by a certificate; the user is who we want to be. */
+/** EXTERNAL (RFC 4422 appendix A): the certificate identifies us; the user is the identity we ask for. */
 export const external: SaslMechanism = {
   name: "EXTERNAL",
   begin: ({ user }) => ({ initial: octets(user), answer: () => undefined }),
 };
 
-/** One text for each question, and nothing when there are no more. */
+/** One text for each challenge, and nothing after the last. */
 function said(texts: readonly string[]): () => Uint8Array | undefined {
   const left = [...texts];
   return () => {
@@ -54,7 +54,7 @@ function only(response: Uint8Array, password: string, words: string): Uint8Array
   return Buffer.from(response).equals(octets(password)) ? octets(words) : response;
 }
 
-// OAuth 2.0 access tokens, given as the password: OAUTHBEARER (RFC 7628), and XOAUTH2 as Google and Microsoft have it.
+// OAuth 2.0 access tokens, given as the password: OAUTHBEARER (RFC 7628), and XOAUTH2 of Google and Microsoft.
 
 /** Separates key and value pairs in both: control-A. */
 const separator = "\x01";
@@ -88,7 +88,7 @@ function bearer(
   };
 }
 
-/** RFC 7628 section 3.2.2: JSON with a status and the scope that would do. */
+/** RFC 7628 section 3.2.2: JSON with a status and the scope that is needed. */
 function complaintIn(text: string): string {
   const status = /"status"\s*:\s*"([^"]*)"/.exec(text)?.[1];
   const scope = /"scope"\s*:\s*"([^"]*)"/.exec(text)?.[1];

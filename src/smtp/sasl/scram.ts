@@ -9,7 +9,7 @@ type Digest = "sha1" | "sha256" | "sha512";
 /** Fewer rounds make a stolen answer easy to guess: RFC 5802 section 5.1. */
 const fewestRounds = 4096;
 
-/** More would take minutes; no server has as many. */
+/** More would take minutes; no server uses as many. */
 const mostRounds = 10_000_000;
 
 function scram(name: string, digest: Digest): SaslMechanism {
@@ -78,7 +78,7 @@ function complaintAbout({ nonce, salt, rounds }: Asked, ours: string): string | 
   return undefined;
 }
 
-/** The client's proof, and the signature that the server must answer with (RFC 5802 section 3). */
+/** The client's proof, and the signature that the server must send (RFC 5802 section 3). */
 function prove(
   digest: Digest,
   password: string,
@@ -96,7 +96,7 @@ function prove(
   };
 }
 
-/** What SASLprep forbids is sent as it was typed, for the server to judge. */
+/** Text that SASLprep prohibits is sent as it was typed; the server decides. */
 const prepared = (text: string): string => saslprep(text) ?? text;
 
 /** `a=value,b=value`: one letter each, values without commas. */

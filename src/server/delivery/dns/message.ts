@@ -1,22 +1,22 @@
 /**
- * Questions to a name server and its answers, octet by octet (RFC 1035 section 4, RFC 6891), as much of them as
- * routing and DANE need. Pure; an answer may come from anybody and is believed in nothing that does not fit.
+ * DNS messages, octet by octet (RFC 1035 section 4, RFC 6891): the queries and responses that routing and DANE need.
+ * Pure. A response may come from anybody, so whatever does not match the query is ignored.
  */
 
-/** The types that are asked for and understood, with their numbers (TLSA: RFC 6698 section 7.1). */
+/** The record types that we ask for, with their numbers (TLSA: RFC 6698 section 7.1). */
 const typeNumbers = { A: 1, CNAME: 5, MX: 15, TXT: 16, AAAA: 28, TLSA: 52 } as const;
 
 export type RecordType = keyof typeof typeNumbers;
 
 export interface DnsQuestion {
-  /** 0-65535, not to be guessed. */
+  /** 0-65535, unpredictable. */
   readonly id: number;
-  /** ASCII, without a dot at the end. */
+  /** ASCII, without the final dot. */
   readonly name: string;
   readonly type: RecordType;
 }
 
-/** What a record says, by its type. */
+/** A record's data, by its type. */
 export type RecordData =
   | { readonly type: "A" | "AAAA"; readonly address: string }
   | { readonly type: "CNAME"; readonly target: string }
@@ -25,7 +25,7 @@ export type RecordData =
   | { readonly type: "TLSA"; readonly tlsa: TlsaRecord };
 
 export interface ResourceRecord {
-  /** In lower case, without a dot at the end; octets that no host name has as \DDD (RFC 1035 section 5.1). */
+  /** In lower case, without the final dot; octets that no host name has as \DDD (RFC 1035 section 5.1). */
   readonly name: string;
   /** Seconds. */
   readonly ttl: number;
@@ -33,11 +33,11 @@ export interface ResourceRecord {
 }
 
 export interface DnsResponse {
-  /** Not all of it fitted in: ask again over TCP. */
+  /** The response did not fit: ask again over TCP. */
   readonly truncated: boolean;
   /** The AD bit: the resolver says that signatures prove all of this (RFC 4035 section 3.2.3). */
   readonly authentic: boolean;
-  /** RCODE: 0, or why there is nothing. */
+  /** RCODE: 0, or why there are no records. */
   readonly code: number;
   /** The answer section, without records of other types. */
   readonly records: readonly ResourceRecord[];
@@ -53,17 +53,17 @@ const flag = {
 
 const internet = 1;
 const opt = 41;
-/** RFC 6891 section 6.2.5, and what crosses every network in one piece. */
+/** RFC 6891 section 6.2.5; small enough not to be fragmented in any network. */
 const largestDatagram = 1232;
 const dnssecOk = 0x8000;
 
-/** RFC 1035 section 2.3.4, counted on the wire. */
+/** RFC 1035 section 2.3.4, in octets of the message. */
 const longestName = 255;
 const longestLabel = 63;
-/** A name has no more labels, so none needs as many pointers; without a limit each record could go through thousands. */
+/** A name has no more labels, so it needs no more pointers; without a limit, each record could follow thousands. */
 const mostPointers = 127;
 
-/** The question as it is sent; undefined where the name cannot be one. */
+/** The query as it is sent; undefined if the name is invalid. */
 export function writeQuestion({ id, name, type }: DnsQuestion): Buffer | undefined {
   const labels = name.split(".");
   const written = Buffer.concat([
@@ -77,7 +77,7 @@ export function writeQuestion({ id, name, type }: DnsQuestion): Buffer | undefin
   );
   if (!fits || written.length > longestName) return undefined;
   return Buffer.concat([
-    // The AD bit asks for the AD bit (RFC 6840 section 5.7), DO does so with older resolvers.
+    // The AD bit asks for the AD bit in the response (RFC 6840 section 5.7); older resolvers need DO.
     uint16s(id, flag.recursion | flag.authentic, 1, 0, 0, 1),
     written,
     uint16s(typeNumbers[type], internet),
@@ -87,14 +87,14 @@ export function writeQuestion({ id, name, type }: DnsQuestion): Buffer | undefin
 }
 
 /**
- * What `message` answers to `question`; undefined where it is no answer to it, or broken. A truncated one counts as
- * far as its header goes.
+ * The response to `question` in `message`; undefined if it answers something else or is malformed. Of a truncated one,
+ * only the header is read.
  */
 export function readResponse(message: Buffer, question: DnsQuestion): DnsResponse | undefined {
   try {
     return read(message, question);
   } catch (error) {
-    if (error instanceof RangeError) return undefined; // it ends too early, or a name in it goes round in circles
+    if (error instanceof RangeError) return undefined; // it ends too early, or a name in it is malformed
     throw error;
   }
 }
@@ -126,7 +126,7 @@ function read(message: Buffer, { id, name, type }: DnsQuestion): DnsResponse | u
   return { truncated, authentic: (flags & flag.authentic) !== 0, code: flags & 0xf, records };
 }
 
-/** What stands from `from` to `end`; undefined for a type that we do not ask for, such as signatures. */
+/** The data between `from` and `end`; undefined for types that we do not ask for, such as signatures. */
 function dataAt(message: Buffer, number: number, from: number, end: number): RecordData | undefined {
   const data = message.subarray(from, end);
   switch (number) {
@@ -170,7 +170,7 @@ function exactly(length: number, data: Buffer): Buffer {
   return data;
 }
 
-/** As node:dns writes it: groups without zeros in front, the longest run of empty ones as "::" (RFC 5952). */
+/** As node:dns writes it: groups without leading zeros, the longest run of zero groups as "::" (RFC 5952). */
 function ipv6(data: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, at) => data.readUInt16BE(2 * at).toString(16)).join(":");
   const zeros = [...groups.matchAll(/\b0(?::0)+\b/g)].sort((a, b) => b[0].length - a[0].length)[0];
@@ -186,8 +186,8 @@ function nameWithin(message: Buffer, from: number, end: number): string {
 }
 
 /**
- * The name at `start`, and where what follows it begins. Throws a RangeError where it ends outside the message, is
- * too long, or points too often or anywhere but back (RFC 1035 section 4.1.4), so that no name goes round in circles.
+ * The name at `start`, and the offset behind it. Throws a RangeError if it leaves the message, is too long, has too
+ * many pointers, or has one that does not point back (RFC 1035 section 4.1.4), so that there are no loops.
  */
 function nameAt(message: Buffer, start: number): { readonly name: string; readonly end: number } {
   const labels: string[] = [];
@@ -216,7 +216,7 @@ function nameAt(message: Buffer, start: number): { readonly name: string; readon
   }
 }
 
-/** A label in lower case; what would be taken for something else, a dot above all, as \DDD. */
+/** A label in lower case; octets that would be misread, above all dots, as \DDD. */
 const presentationForm = (label: string): string =>
   label
     .toLowerCase()

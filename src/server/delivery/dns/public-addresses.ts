@@ -1,10 +1,10 @@
 /**
- * Which addresses a stranger's DNS may send us to. MX records and address literals come from outside;
- * without this a recipient's domain could aim the relay at the services of its own host or network.
+ * Which addresses the DNS of a recipient's domain may send us to. MX records and address literals come from outside:
+ * without this check they could point the relay at services of its own host or network.
  */
 import { BlockList, isIPv6 } from "node:net";
 
-// IANA's special-purpose registries (RFC 6890), without the documentation ranges, where nobody is.
+// IANA's special-purpose registries (RFC 6890), without the documentation ranges, which nobody uses.
 const inside = new BlockList();
 for (const [network, bits] of [
   ["0.0.0.0", 8],
@@ -38,7 +38,7 @@ for (const [network, bits] of [
   inside.addSubnet(network, bits, "ipv6");
 }
 
-/** Whether `address` is anybody's on the Internet: not loopback, private, link-local or multicast. */
+/** Whether `address` is public: not loopback, private, link-local or multicast. */
 export function isPublic(address: string): boolean {
   return !inside.check(address, isIPv6(address) ? "ipv6" : "ipv4");
 }

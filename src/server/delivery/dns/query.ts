@@ -1,6 +1,6 @@
 /**
- * Asks one name server one question, over UDP and, where the answer does not fit, over TCP (RFC 1035 section 4.2,
- * RFC 7766). Each question has a socket, so a port, and a number of its own (RFC 5452 section 9.2).
+ * Queries to one name server, over UDP, and over TCP if the response does not fit (RFC 1035 section 4.2, RFC 7766).
+ * Each query has its own socket, so its own port, and its own ID (RFC 5452 section 9.2).
  */
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
@@ -21,23 +21,23 @@ export interface NameServerAddress {
   readonly port: number;
 }
 
-/** Milliseconds for one try, and how many of them, as c-ares gets them from us. */
+/** Milliseconds for one try, and the number of tries: the same that c-ares gets from us. */
 export interface QueryLimits {
   readonly timeout: number;
   readonly tries: number;
 }
 
-/** Why there is no response, in node:dns's words; EBADNAME is a name that cannot be asked for. */
+/** Why there is no response, as node:dns's error code; EBADNAME is an invalid name. */
 export interface NoDnsResponse {
   readonly trouble: string;
 }
 
-/** Asks for records of `name`. Never rejects for anything that a name server or a network does. */
+/** Asks for records of `name`. Never rejects for a failure of the name server or the network. */
 export type DnsQuery = (name: string, type: RecordType) => Promise<DnsResponse | NoDnsResponse>;
 
 const standard: QueryLimits = { timeout: 5000, tries: 3 };
 
-/** Questions to the name server at `server`. */
+/** The queries to the name server at `server`. */
 export function nameServer(server: NameServerAddress, patience: QueryLimits = standard): DnsQuery {
   return async (name, type) => {
     let last: DnsResponse | NoDnsResponse = { trouble: "ETIMEOUT" };
@@ -54,7 +54,7 @@ export function nameServer(server: NameServerAddress, patience: QueryLimits = st
   };
 }
 
-/** One try: `start` begins it and is told where to bring the answer; what it returns is called at its end. */
+/** One try: `start` begins it and calls `finish` with the response; the function it returns is called at the end. */
 function withinTime(
   timeout: number,
   start: (finish: (result: DnsResponse | NoDnsResponse) => void) => () => void,
@@ -84,9 +84,9 @@ function overUdp(
     socket.on("error", (error) => finish({ trouble: errorCode(error) }));
     socket.on("message", (message) => {
       const response = readResponse(message, question);
-      if (response) finish(response); // anything else may be a forger's: the true one may still come
+      if (response) finish(response); // anything else may be forged: the right one may still come
     });
-    // Connected: what comes from elsewhere is not heard, and a closed port is known at once.
+    // A connected socket ignores other senders, and learns of a closed port at once.
     socket.once("connect", () => socket.send(octets));
     socket.connect(port, host);
     return () => socket.close();
@@ -116,8 +116,8 @@ function overTcp(
 }
 
 /**
- * Puts a message together that comes over TCP, two octets of length before it (RFC 1035 section 4.2.2): takes piece
- * after piece and gives the message when it is whole. They are joined when all are there, however small they are.
+ * Reads a message that comes over TCP, behind two octets of length (RFC 1035 section 4.2.2): takes piece after piece
+ * and returns the message when it is complete. The pieces are joined only once, however small they are.
  */
 export function messageReader(): (piece: Buffer) => Buffer | undefined {
   const pieces: Buffer[] = [];

@@ -1,6 +1,6 @@
 /**
- * The questions that routing asks the DNS, and a small memory for the answers. Who is asked is the caller's: the
- * system's name servers, or a resolver on this host whose word on signatures counts (validating.ts).
+ * The DNS as routing needs it, with a small cache: through the system's name servers, or through a validating resolver
+ * on this host.
  */
 import { errorCode } from "../../../failure.ts";
 import type { DnsResponse, RecordData, RecordType, TlsaRecord } from "./message.ts";
@@ -13,38 +13,36 @@ export interface MailExchanger {
   readonly priority: number;
 }
 
-/**
- * What came of a question: `nothing` is a name without such records, `unknown` a name that does not exist.
- */
+/** The result of a query: `nothing` is a name without such records, `unknown` a name that does not exist. */
 export type DnsAnswer<Value> = (
   | { readonly kind: "found"; readonly values: readonly Value[] }
   | { readonly kind: "nothing" | "unknown" }
   | { readonly kind: "trouble"; readonly reason: string }
 ) & {
-  /** That signatures prove it: true only where a validating resolver on this host says so. */
+  /** Whether DNSSEC signatures prove it: true only if a validating resolver on this host says so. */
   readonly authentic?: boolean;
-  /** The name that the records belong to, where a CNAME led to another than was asked for. */
+  /** The name that the records belong to, if a CNAME led to it. */
   readonly alias?: string;
-  /** Seconds for which it may be remembered, where that was told. */
+  /** Seconds for which it may be cached, if known. */
   readonly ttl?: number;
 };
 
-/** Never rejects for what the DNS does. Names are in A-labels. */
+/** Never rejects for a failure of the DNS. Names are in A-labels. */
 export interface Resolver {
   mx(domain: string): Promise<DnsAnswer<MailExchanger>>;
   ipv4(host: string): Promise<DnsAnswer<string>>;
   ipv6(host: string): Promise<DnsAnswer<string>>;
   /** Each record as one text, its parts joined. */
   txt(name: string): Promise<DnsAnswer<string>>;
-  /** Absent where nobody checks signatures, so that DANE makes no sense. */
+  /** Absent if nobody checks signatures, so that DANE makes no sense. */
   readonly signed?: {
     tlsa(name: string): Promise<DnsAnswer<TlsaRecord>>;
-    /** The name that the CNAME of `name` itself leads to, not followed any further. */
+    /** The target of the CNAME of `name` itself, not followed any further. */
     cname(name: string): Promise<DnsAnswer<string>>;
   };
 }
 
-/** What we use of a Resolver of node:dns/promises; rejects with its error codes. */
+/** The part we use of node:dns/promises' Resolver; rejects with its error codes. */
 export interface SystemResolver {
   resolveMx(domain: string): Promise<readonly MailExchanger[]>;
   resolve4(host: string): Promise<readonly string[]>;
@@ -52,7 +50,7 @@ export interface SystemResolver {
   resolveTxt(name: string): Promise<readonly (readonly string[])[]>;
 }
 
-/** The name servers that node:dns asks. Nothing that they say is authentic. */
+/** The name servers that node:dns asks. No answer of theirs is authentic. */
 export function systemResolver(system: SystemResolver): Resolver {
   return {
     mx: (domain) => answerTo(system.resolveMx(domain)),
@@ -62,11 +60,11 @@ export function systemResolver(system: SystemResolver): Resolver {
   };
 }
 
-/** Waits for a `question` to node:dns and sorts what came of it; only "trouble" is worth asking again. */
+/** The result of a `question` to node:dns; only "trouble" is worth asking again. */
 export async function answerTo<Value>(question: Promise<readonly Value[]>): Promise<DnsAnswer<Value>> {
   try {
     const values = await question;
-    // A CNAME to a name without such records comes as an empty list.
+    // For a CNAME to a name without such records, node:dns returns an empty list.
     return values.length === 0 ? { kind: "nothing" } : { kind: "found", values };
   } catch (error) {
     const code = errorCode(error);
@@ -77,67 +75,7 @@ export async function answerTo<Value>(question: Promise<readonly Value[]>): Prom
   }
 }
 
-/**
- * The longest that an answer is remembered. node:dns tells no time to live for MX, so there one time serves all: long
- * enough for a burst, short for a change. Milliseconds.
- */
-const foundFor = 5 * 60_000;
-const missingFor = 60_000;
-const largest = 5000;
-
-/** `resolver` with a memory; trouble is never remembered. `now` in milliseconds of a clock that nobody sets. */
-export function cachingResolver(resolver: Resolver, now: () => number): Resolver {
-  const { signed } = resolver;
-  return {
-    mx: cached((domain) => resolver.mx(domain), now),
-    ipv4: cached((host) => resolver.ipv4(host), now),
-    ipv6: cached((host) => resolver.ipv6(host), now),
-    txt: cached((name) => resolver.txt(name), now),
-    ...(signed && {
-      signed: {
-        tlsa: cached((name) => signed.tlsa(name), now),
-        cname: cached((name) => signed.cname(name), now),
-      },
-    }),
-  };
-}
-
-function cached<Value>(
-  ask: (name: string) => Promise<DnsAnswer<Value>>,
-  now: () => number,
-): (name: string) => Promise<DnsAnswer<Value>> {
-  const answers = new Map<string, { readonly answer: Promise<DnsAnswer<Value>>; until: number }>();
-  return async (name) => {
-    const known = answers.get(name);
-    if (known && known.until > now()) return known.answer;
-    const entry = { answer: ask(name), until: now() + foundFor };
-    answers.delete(name); // so that it is the youngest when the oldest is dropped
-    answers.set(name, entry);
-    for (const oldest of answers.keys()) {
-      if (answers.size <= largest) break;
-      answers.delete(oldest);
-    }
-    try {
-      const answer = await entry.answer;
-      entry.until = now() + cacheTime(answer);
-      return answer;
-    } catch (error) {
-      answers.delete(name);
-      throw error;
-    }
-  };
-}
-
-/** Milliseconds. */
-function cacheTime({ kind, ttl = Number.POSITIVE_INFINITY }: DnsAnswer<unknown>): number {
-  if (kind === "trouble") return 0;
-  return Math.min(ttl * 1000, kind === "found" ? foundFor : missingFor);
-}
-
-// A resolver whose answers say whether signatures prove them: it asks a validating name server on this host, and
-// the AD bit of its answers counts (RFC 4035 section 4.9.3). Anybody between us and one elsewhere could set that bit.
-
-/** CNAMEs that are followed: our choice, and that of most resolvers, which hand them all over at once. */
+/** CNAMEs that are followed: our choice, and that of most resolvers, which send them all at once. */
 const longestChain = 16;
 
 /** RFC 1035 section 4.1.1. */
@@ -149,6 +87,10 @@ const errorCodes: Readonly<Record<number, string>> = {
   5: "EREFUSED",
 };
 
+/**
+ * A resolver whose answers say whether signatures prove them: `ask` queries a validating name server on this host,
+ * whose AD bit counts (RFC 4035 section 4.9.3). If it were elsewhere, anybody in between could set that bit.
+ */
 export function validatingResolver(ask: DnsQuery): Resolver {
   const look = async <Value>(
     name: string,
@@ -174,7 +116,7 @@ export function validatingResolver(ask: DnsQuery): Resolver {
   };
 }
 
-/** What `response` says of `asked`, CNAMEs followed to where they lead. */
+/** The answer for the name `asked` in `response`, CNAMEs followed. */
 function answerIn<Value>(
   { code, authentic, records }: DnsResponse,
   asked: string,
@@ -201,4 +143,61 @@ function answerIn<Value>(
   };
   if (values.length > 0) return { kind: "found", values, ...facts };
   return { kind: code === noSuchName ? "unknown" : "nothing", ...facts };
+}
+
+/**
+ * How long an answer is cached at most, in milliseconds. node:dns gives no TTL for MX, so one time must do for all:
+ * long enough for a burst of mail, short enough for a change.
+ */
+const foundFor = 5 * 60_000;
+const missingFor = 60_000;
+const largest = 5000;
+
+/** `resolver` with a cache; trouble is never cached. `now` is in milliseconds of a clock that nobody sets. */
+export function cachingResolver(resolver: Resolver, now: () => number): Resolver {
+  const { signed } = resolver;
+  return {
+    mx: cached((domain) => resolver.mx(domain), now),
+    ipv4: cached((host) => resolver.ipv4(host), now),
+    ipv6: cached((host) => resolver.ipv6(host), now),
+    txt: cached((name) => resolver.txt(name), now),
+    ...(signed && {
+      signed: {
+        tlsa: cached((name) => signed.tlsa(name), now),
+        cname: cached((name) => signed.cname(name), now),
+      },
+    }),
+  };
+}
+
+function cached<Value>(
+  ask: (name: string) => Promise<DnsAnswer<Value>>,
+  now: () => number,
+): (name: string) => Promise<DnsAnswer<Value>> {
+  const answers = new Map<string, { readonly answer: Promise<DnsAnswer<Value>>; until: number }>();
+  return async (name) => {
+    const known = answers.get(name);
+    if (known && known.until > now()) return known.answer;
+    const entry = { answer: ask(name), until: now() + foundFor };
+    answers.delete(name); // so that it becomes the youngest
+    answers.set(name, entry);
+    for (const oldest of answers.keys()) {
+      if (answers.size <= largest) break;
+      answers.delete(oldest);
+    }
+    try {
+      const answer = await entry.answer;
+      entry.until = now() + cacheTime(answer);
+      return answer;
+    } catch (error) {
+      answers.delete(name);
+      throw error;
+    }
+  };
+}
+
+/** Milliseconds. */
+function cacheTime({ kind, ttl = Number.POSITIVE_INFINITY }: DnsAnswer<unknown>): number {
+  if (kind === "trouble") return 0;
+  return Math.min(ttl * 1000, kind === "found" ? foundFor : missingFor);
 }

@@ -1,68 +1,68 @@
 /**
- * The parts of a message, line by line, so that no message is too large (RFC 2045, RFC 2046). Only what must be known
- * to encode parts anew is read; whatever is odd is said to be, and left alone. Octets are in "latin1" strings.
+ * The parts of a message, read line by line, so that no message is too large (RFC 2045, RFC 2046). It reads only what
+ * is needed to encode parts anew, and reports everything unusual as a flaw. Octets are in "latin1" strings.
  */
 import { fieldBody, type HeaderField, isNamed, splitFields } from "../../../smtp/header.ts";
 
-/** The message itself, a part of a multipart, or a message in a message. */
+/** The message itself, a part of a multipart, or an enclosed message. */
 export interface Entity {
   /** Counted from 0, in the order of their headers. */
   readonly number: number;
   readonly fields: readonly HeaderField[];
-  /** Media type in small letters: "text/plain". */
+  /** Media type in lower case: "text/plain". */
   readonly type: string;
-  /** Content-Transfer-Encoding in small letters, "7bit" where there is none. */
+  /** Content-Transfer-Encoding in lower case, "7bit" if there is none. */
   readonly encoding: string;
-  /** leaf: its body is one thing. multipart and message: its body has entities. */
+  /** leaf: its body is one piece of data. multipart and message: its body has entities. */
   readonly kind: "leaf" | "multipart" | "message";
-  /** Whether it is, or belongs to, a message that is MIME: without MIME-Version fields mean nothing. */
+  /** Whether its message has MIME-Version, without which the other fields have no meaning. */
   readonly mime: boolean;
-  /** Why it cannot be understood; then it has no entities in it. */
+  /** Why it cannot be understood; then its body is not read as entities. */
   readonly flaw?: string;
 }
 
 export type Piece =
-  /** `blank` is the line that ends the header, "" where a boundary ended it. */
+  /** `blank` is the line that ends the header, "" if a boundary ended it. */
   | { readonly kind: "header"; readonly entity: Entity; readonly blank: string }
-  /** A line of a leaf's body; one with `more` goes on with the next piece. */
+  /** A line of a leaf's body; with `more`, it continues in the next piece. */
   | { readonly kind: "body"; readonly entity: Entity; readonly line: string; readonly more: boolean }
-  /** A boundary, or a line that belongs to no part; `boundary` ends the entity before it. */
+  /** A boundary, or a line outside all parts; `boundary` ends the entity before it. */
   | { readonly kind: "frame"; readonly line: string; readonly boundary: boolean };
 
 export interface MimeReader {
-  /** Takes the next line, with its CRLF, or, where there is `more`, a piece of one that is very long. */
+  /** Takes the next line, with its CRLF, or, with `more`, a piece of a very long line. */
   line(text: string, more?: boolean): void;
   /** There are no more lines. */
   end(): void;
 }
 
-/** Our choices: what no honest message has, and what a hostile one shall not make us keep. */
+/** Our choices: no honest message has more, and a hostile one must not make us keep more. */
 const deepest = 30;
 const longestHeader = 256 * 1024;
 
 /** A line's limit is 998 (RFC 5322 section 2.1.1), a boundary's 70 (RFC 2046 section 5.1.1). */
 const longestBoundary = 1_000;
 
-/** What is being read: a header, the body of a leaf, or what belongs to no part. */
+/** What is being read: a header, the body of a leaf, or lines outside all parts. */
 type Place =
   | { readonly kind: "header"; raw: string; readonly type: string; readonly mime: boolean }
   | { readonly kind: "body"; readonly entity: Entity }
   | { readonly kind: "frame" };
 
-/** What entities stand in: a multipart, or a message, which ends with what it stands in itself. */
+/** What contains entities: a multipart, or a message, which ends with its own container. */
 interface Surrounding {
   readonly boundary?: string;
-  /** What a part is that does not say (RFC 2046 section 5.1.5). */
+  /** The media type of a part without Content-Type (RFC 2046 section 5.1.5). */
   readonly standard: string;
   readonly mime: boolean;
 }
 
-/** Reads a message; `take` gets its pieces in order. Together they are the message again. */
+/** Reads a message. `take` gets its pieces in order; joined, they are the message again. */
 export function openMime(take: (piece: Piece) => void): MimeReader {
   const open: Surrounding[] = [];
   let place: Place = { kind: "header", raw: "", type: "text/plain", mime: false };
   let count = 0;
-  /** Whether the next text goes on with a line. */
+  /** Whether the next text continues a line. */
   let within = false;
 
   function endHeader(blank: string): void {
@@ -81,7 +81,7 @@ export function openMime(take: (piece: Piece) => void): MimeReader {
     }
   }
 
-  /** Whether `text` is a boundary of one of the open multiparts; an outer one ends the inner ones. */
+  /** Whether `text` is a boundary of an open multipart; an outer one ends the inner ones. */
   function isBoundary(text: string): boolean {
     if (!text.startsWith("--") || text.length > longestBoundary) return false;
     const line = withoutEnd(text);
@@ -115,7 +115,7 @@ export function openMime(take: (piece: Piece) => void): MimeReader {
   };
 }
 
-/** A line without its CRLF and the blanks before it (RFC 2046 section 5.1.1); each octet is looked at once. */
+/** A line without its CRLF and the blanks before it (RFC 2046 section 5.1.1); looks at each octet once. */
 function withoutEnd(text: string): string {
   if (!text.endsWith("\r\n")) return text;
   let end = text.length - 2;
@@ -155,7 +155,9 @@ function entityOf(
   return { ...entity, kind, ...(flaw !== undefined && { flaw }) };
 }
 
-/** RFC 2045 section 6.4: what has entities in it is encoded in its leaves only; what is encoded all the same is no such thing. */
+/**
+ * RFC 2045 section 6.4: only leaves may be encoded. If a multipart or message is encoded, its entities are not read.
+ */
 function kindOf(type: string, encoding: string): Entity["kind"] {
   if (!["7bit", "8bit", "binary"].includes(encoding)) return "leaf";
   if (type.startsWith("multipart/")) return "multipart";

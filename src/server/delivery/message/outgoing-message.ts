@@ -1,7 +1,7 @@
 /**
- * One message on its way to one destination, and the outcome. Compares the message with the extensions that the next hop
- * offers before a command is sent. Only RFC 6152 lets us change a message to fit: 8-bit parts that are not signed are
- * encoded anew.
+ * One message on its way to one destination, and the outcome. Compares the message with the extensions that the next
+ * hop offers before a command is sent. Only RFC 6152 lets us change a message to fit: 8-bit parts that are not signed
+ * are encoded anew.
  */
 import type { Readable } from "node:stream";
 import { asciiDomain, domainOf, isAscii } from "../../../smtp/address.ts";

@@ -1,7 +1,7 @@
 /**
- * A message for a next hop without 8BITMIME: the parts that have 8-bit octets are encoded anew, and decode to the same
- * octets (RFC 6152 section 3, RFC 2045 section 6). Where a signature would break, or where it is not clear what a part
- * is, nothing is done at all. The message is read three times rather than kept: to look, to count, to send.
+ * A message for a next hop without 8BITMIME: parts with 8-bit octets are encoded anew, so that they decode to the same
+ * octets (RFC 6152 section 3, RFC 2045 section 6). A message whose signature would break, or with a part that is
+ * unclear, is not converted. The message is read three times, to inspect, count and send it, and never kept in memory.
  */
 import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -19,10 +19,10 @@ export interface SevenBit {
   readonly body: () => Readable;
 }
 
-/** The Content-Transfer-Encoding that an entity gets, by its number; absent where it stays as it is. */
+/** The Content-Transfer-Encoding that an entity gets, by its number; absent if it stays as it is. */
 type Encodings = ReadonlyMap<number, "7bit" | "quoted-printable" | "base64">;
 
-/** Fields that vouch for the octets of the body (RFC 6376, RFC 8617, RFC 4870). */
+/** Fields that sign the octets of the body (RFC 6376, RFC 8617, RFC 4870). */
 const signatures = ["DKIM-Signature", "ARC-Message-Signature", "ARC-Seal", "DomainKey-Signature"];
 
 /** RFC 1847, RFC 3156, RFC 8551. */
@@ -30,9 +30,9 @@ const sealed =
   /^(?:multipart\/(?:signed|encrypted)|application\/(?:pgp-(?:signature|encrypted)|(?:x-)?pkcs7-(?:mime|signature)))$/;
 
 /**
- * `body` as a message of 7-bit lines; or a reply that says why not: permanent where it must not be converted, temporary
- * where it cannot be read. It is done in turns, each in the name of the message `id`. Undefined where `signal` came
- * first: it is left undone after the turn under way.
+ * `body` as a message of 7-bit lines, or a reply that says why not: permanent if it must not be converted, temporary if
+ * it cannot be read. The work is cut into turns, which count for the message `id`. Undefined if `signal` was raised
+ * first: then the work ends after the current turn.
  */
 export async function sevenBit(
   body: () => Readable,
@@ -57,13 +57,13 @@ export async function sevenBit(
 
 const never = new AbortController().signal;
 
-/** What is known of a leaf's body. */
+/** Counted in a leaf's body. */
 interface LeafCount {
   octets: number;
   high: number;
 }
 
-/** What to do with each entity; a text says why nothing may be done; undefined is for `signal`. */
+/** The encoding for each entity, or why the message must not be converted; undefined if `signal` was raised. */
 async function survey(
   body: Readable,
   id: string,
@@ -111,17 +111,17 @@ function encodingFor(
 ): "7bit" | "quoted-printable" | "base64" | "unclear" | undefined {
   const wide = encoding === "8bit" || encoding === "binary";
   if (kind !== "leaf") return wide ? "7bit" : undefined; // RFC 2045 section 6.4
-  // RFC 2046 section 5.2, RFC 3464 section 2.1: nothing but 7-bit text may stand there, unlike RFC 6533 section 6.
+  // RFC 2046 section 5.2, RFC 3464 section 2.1: these may have 7-bit text only, unlike those of RFC 6533 section 6.
   const narrow = /^(?:message\/(?!global(?:$|-))|multipart\/)/.test(type);
   if (high === 0 && !wide) return undefined;
   if (high === 0 && (narrow || encoding === "8bit")) return "7bit";
   if (!mime || narrow || !(wide || encoding === "7bit")) return "unclear";
-  // Above a quarter base64 is the shorter one; it also keeps every octet of what is no text.
+  // With more than a quarter of 8-bit octets, base64 is shorter; it also keeps every octet of data that is not text.
   const text = type.startsWith("text/") && encoding !== "binary";
   return text && high * 4 < octets ? "quoted-printable" : "base64";
 }
 
-/** The message with its parts encoded as `encodings` has it. */
+/** The message with its parts in these `encodings`. */
 async function* encoded(body: Readable, encodings: Encodings, id: string): AsyncGenerator<Buffer> {
   let out = "";
   const base64 = base64Writer((text) => {
@@ -140,7 +140,7 @@ async function* encoded(body: Readable, encodings: Encodings, id: string): Async
   yield Buffer.from(out, "latin1");
 }
 
-/** What is to be sent for `piece` at once; lines that become base64 go to `base64` and come later. */
+/** What to send for `piece` now; lines for base64 go to `base64` and are sent later. */
 function written(piece: Piece, encodings: Encodings, base64: (line: string) => void): string {
   if (piece.kind === "frame") return piece.line;
   const encoding = encodings.get(piece.entity.number);
@@ -154,7 +154,7 @@ function written(piece: Piece, encodings: Encodings, base64: (line: string) => v
   return `${quotedLine(piece.line.replace(/\r\n$/, ""))}\r\n`;
 }
 
-/** The header with another Content-Transfer-Encoding, where the old one was or else at the end. */
+/** The header with another Content-Transfer-Encoding, in the old one's place or at the end. */
 function withEncoding({ fields }: Entity, encoding: string | undefined): string {
   const raws = fields.map(({ raw }) => raw);
   if (encoding === undefined) return raws.join("");
@@ -165,20 +165,20 @@ function withEncoding({ fields }: Entity, encoding: string | undefined): string 
 
 interface Base64Writer {
   readonly line: (text: string) => void;
-  /** The body is over; the CRLF before a `boundary` belongs to that one (RFC 2046 section 5.1.1). */
+  /** The body ends; the CRLF before a `boundary` belongs to the boundary (RFC 2046 section 5.1.1). */
   readonly end: (boundary: boolean) => void;
 }
 
-/** Octets that make one line of 76 letters (RFC 2045 section 6.8). */
+/** Octets that make one line of 76 characters (RFC 2045 section 6.8). */
 const perLine = 57;
 
 function base64Writer(write: (text: string) => void): Base64Writer {
   let waiting = "";
   let begun = false;
   const flush = (octets: number): void => {
-    const letters = Buffer.from(waiting.slice(0, octets), "latin1").toString("base64");
+    const line = Buffer.from(waiting.slice(0, octets), "latin1").toString("base64");
     waiting = waiting.slice(octets);
-    write(letters.replace(/.{1,76}/g, "$&\r\n"));
+    write(line.replace(/.{1,76}/g, "$&\r\n"));
   };
   return {
     line(text) {
@@ -197,8 +197,8 @@ function base64Writer(write: (text: string) => void): Base64Writer {
 }
 
 /**
- * Lets `reader` have the body, a chunk in a turn: whatever a message costs, others have theirs between two of them. A line
- * of more than a chunk comes in pieces, so that none is looked at again and again as it grows.
+ * Gives `reader` the body, one chunk in a turn, so that an expensive message does not keep others waiting. A line
+ * longer than a chunk comes in pieces, so that it is not scanned again and again while it grows.
  */
 async function* turns(body: Readable, reader: MimeReader, id: string): AsyncGenerator<void> {
   let rest = "";
@@ -223,10 +223,10 @@ async function* turns(body: Readable, reader: MimeReader, id: string): AsyncGene
   yield;
 }
 
-/** Octets of a line that are kept for the rest of it; our choice, and no less than any line that means something. */
+/** Octets of an incomplete line that are kept; our choice, longer than any line that has a meaning. */
 const longestPiece = 64 * 1024;
 
-/** Counted without a list of them: there may be as many as octets in a chunk. */
+/** Counts them without a list, which could have an element for each octet of a chunk. */
 function highOctets(text: string): number {
   let count = 0;
   for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0x7f) count++;

@@ -1,6 +1,7 @@
 /**
- * What TLSA records demand of a certificate (RFC 6698, RFC 7671, RFC 7672). Pure: whether the records may be
- * trusted is for mx.ts to know, what comes of a certificate that does not match for session.ts.
+ * DANE (RFC 6698, RFC 7671, RFC 7672): which TLSA records a host has, and whether its certificate matches them. mx.ts
+ * decides whether the domain's MX records are authentic, session.ts what follows from a certificate that does not
+ * match.
  */
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
@@ -9,19 +10,63 @@ import type { TlsaRecord } from "../dns/message.ts";
 import type { DnsAnswer, Resolver } from "../dns/resolver.ts";
 import type { TlsPolicy } from "./policy.ts";
 
+export interface DaneHost {
+  readonly host: string;
+  readonly port: number;
+  /** The recipient's domain, and the target of its CNAME. */
+  readonly domains: readonly string[];
+  /** The answers for its addresses. */
+  readonly answers: readonly DnsAnswer<string>[];
+}
+
+/**
+ * The TLS policy of a host whose MX record is authentic (RFC 7672 section 2.2); undefined without DANE. A temporary
+ * reply if the DNS fails: then the host must not be used, because an attacker may have caused the failure.
+ */
+export async function danePolicy(
+  { host, port, domains, answers }: DaneHost,
+  signed: NonNullable<Resolver["signed"]>,
+): Promise<TlsPolicy | Reply | undefined> {
+  const found = answers.filter(({ kind }) => kind === "found");
+  const alias = found.find((answer) => answer.alias !== undefined)?.alias;
+  const bases = new Set<string>();
+  if (found.length > 0 && found.every(({ authentic }) => authentic === true)) {
+    // Section 2.2.2: the target of the CNAMEs, then the name itself.
+    bases.add(alias ?? host).add(host);
+  } else if (alias !== undefined) {
+    // A signed CNAME to an unsigned name: the name itself may have TLSA records.
+    const first = await signed.cname(host);
+    if (first.kind === "trouble") return tlsaUnknown(host, first.reason);
+    if (first.authentic === true) bases.add(host);
+  }
+  for (const base of bases) {
+    const answer = await signed.tlsa(`_${port}._tcp.${base}`);
+    if (answer.kind === "trouble") return tlsaUnknown(host, answer.reason);
+    if (answer.kind !== "found" || answer.authentic !== true) continue;
+    const records = answer.values.filter(isUsable);
+    if (records.length === 0) return { kind: "encrypted" };
+    return { kind: "dane", names: [...new Set([base, ...domains])], records };
+  }
+  return undefined;
+}
+
+/** 4.7.5: "cryptographic failure" (RFC 3463 section 3.8), like Postfix. */
+const tlsaUnknown = (host: string, reason: string): Reply =>
+  reply(451, "4.7.5", `the DNS does not tell whether ${host} has TLSA records (${reason})`);
+
 /** RFC 7671 section 2.1, the two usages that SMTP has (RFC 7672 section 3.1). */
 const issuer = 2;
 const endEntity = 3;
 
-/** Octets that a digest has, by matching type: the certificate or key itself, SHA-256, SHA-512 (RFC 6698 section 2.1.3). */
+/** By matching type: the certificate or key itself, SHA-256, SHA-512 (RFC 6698 section 2.1.3). */
 const digests = [undefined, { name: "sha256", octets: 32 }, { name: "sha512", octets: 64 }] as const;
 
-/** Certificates that a chain may have: our choice, so that a hostile one does not keep us busy. */
+/** Certificates in a chain: our choice, so that a hostile one does not keep us busy. */
 const longestChain = 10;
 
 /**
- * Whether we can use the record: DANE-TA(2) or DANE-EE(3) of a known selector and matching type, whose data can
- * match at all. RFC 7672 section 3.1.3: PKIX-TA(0) and PKIX-EE(1) are unusable in SMTP.
+ * Whether we can use the record: DANE-TA(2) or DANE-EE(3), with a known selector and matching type, and data that can
+ * match. RFC 7672 section 3.1.3: PKIX-TA(0) and PKIX-EE(1) are unusable in SMTP.
  */
 export function isUsable({ usage, selector, matching, data }: TlsaRecord): boolean {
   const octets = digests[matching]?.octets;
@@ -32,15 +77,14 @@ export function isUsable({ usage, selector, matching, data }: TlsaRecord): boole
   );
 }
 
-/** Matching type 0: a certificate, or a public key, that can be read. */
+/** Matching type 0: a readable certificate or public key. */
 function isWhole(selector: number, data: Uint8Array): boolean {
   return selector === 0 ? certificateIn(data) !== undefined : keyIn(data) !== undefined;
 }
 
 /**
- * Whether a host with this `chain`, its own certificate first, is whom one of `records` means. `names` are what the
- * certificate may be for, and `now` (milliseconds since the epoch) is when it must be valid: both count for
- * DANE-TA(2) only (RFC 7672 sections 3.1.1 and 3.2.2).
+ * Whether one of `records` matches a host with this `chain`, its own certificate first. The certificate must be for one
+ * of `names` and valid at `now` (milliseconds since the epoch) for DANE-TA(2) only (RFC 7672 sections 3.1.1 and 3.2.2).
  */
 export function matchesTlsa(
   chain: readonly X509Certificate[],
@@ -57,21 +101,21 @@ export function matchesTlsa(
 }
 
 /**
- * The certificates that the host at the other end showed, its own first; none before the handshake. Node.js finds all
- * of them where each is followed by its issuer, as RFC 5246 section 7.4.2 has it.
+ * The certificates that the host sent, its own first; none before the handshake. Node.js finds all of them if each is
+ * followed by its issuer (RFC 5246 section 7.4.2).
  */
 export function chainOf(socket: TLSSocket): readonly X509Certificate[] {
   const chain: X509Certificate[] = [];
   let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   for (const seen = new Set<string>(); next?.raw && !seen.has(next.fingerprint256); ) {
-    seen.add(next.fingerprint256); // who signed itself is its own issuer
+    seen.add(next.fingerprint256); // a self-signed certificate is its own issuer
     chain.push(new X509Certificate(next.raw));
     next = next.issuerCertificate;
   }
   return chain;
 }
 
-/** RFC 6698 sections 2.1.2 and 2.1.3: whether the record has this certificate, or its key, or a digest of it. */
+/** RFC 6698 sections 2.1.2 and 2.1.3: whether the record contains this certificate or key, or its digest. */
 function isMeant(certificate: X509Certificate, { selector, matching, data }: TlsaRecord): boolean {
   const selected =
     selector === 0 ? certificate.raw : certificate.publicKey.export({ type: "spki", format: "der" });
@@ -81,8 +125,8 @@ function isMeant(certificate: X509Certificate, { selector, matching, data }: Tls
 }
 
 /**
- * RFC 7671 section 5.2: signed, over as many steps as it takes, by an authority that the record means. That one is
- * among what the host shows, or the record itself has it in full.
+ * RFC 7671 section 5.2: signed, directly or not, by an authority that matches the record. It is in the chain, or the
+ * record itself contains it in full.
  */
 function isIssued(
   leaf: X509Certificate,
@@ -115,7 +159,7 @@ function isIssued(
   return false;
 }
 
-/** RFC 7672 section 3.2.2: by subject alternative name, or by the common name where there is none. */
+/** RFC 7672 section 3.2.2: by subject alternative name, or by the common name if there is none. */
 const isFor = (leaf: X509Certificate, name: string): boolean =>
   leaf.checkHost(name, { partialWildcards: false }) !== undefined;
 
@@ -126,7 +170,7 @@ function certificateIn(data: Uint8Array): X509Certificate | undefined {
   try {
     return new X509Certificate(data);
   } catch {
-    return undefined; // a stranger's record: anything may stand there
+    return undefined; // the record comes from outside: it may contain anything
   }
 }
 
@@ -137,50 +181,3 @@ function keyIn(data: Uint8Array): KeyObject | undefined {
     return undefined; // as above
   }
 }
-
-// What the DNS demands of TLS with one host of a domain (RFC 7672 section 2.2). The domain's MX answer is known to be
-// authentic; the host's addresses have just been asked for.
-
-export interface DaneHost {
-  readonly host: string;
-  readonly port: number;
-  /** The recipient's domain, and what its CNAME leads to. */
-  readonly domains: readonly string[];
-  /** About its addresses. */
-  readonly answers: readonly DnsAnswer<string>[];
-}
-
-/**
- * The policy; undefined where DANE has nothing to say; a temporary reply where nobody can tell, so that the host must
- * not be used: to go on without would be what an attacker wants.
- */
-export async function danePolicy(
-  { host, port, domains, answers }: DaneHost,
-  signed: NonNullable<Resolver["signed"]>,
-): Promise<TlsPolicy | Reply | undefined> {
-  const found = answers.filter(({ kind }) => kind === "found");
-  const alias = found.find((answer) => answer.alias !== undefined)?.alias;
-  const bases = new Set<string>();
-  if (found.length > 0 && found.every(({ authentic }) => authentic === true)) {
-    // Section 2.2.2: where the CNAMEs lead, then the name itself.
-    bases.add(alias ?? host).add(host);
-  } else if (alias !== undefined) {
-    // A signed CNAME that leads where nothing is signed: the name itself may have records.
-    const first = await signed.cname(host);
-    if (first.kind === "trouble") return tlsaUnknown(host, first.reason);
-    if (first.authentic === true) bases.add(host);
-  }
-  for (const base of bases) {
-    const answer = await signed.tlsa(`_${port}._tcp.${base}`);
-    if (answer.kind === "trouble") return tlsaUnknown(host, answer.reason);
-    if (answer.kind !== "found" || answer.authentic !== true) continue;
-    const records = answer.values.filter(isUsable);
-    if (records.length === 0) return { kind: "encrypted" };
-    return { kind: "dane", names: [...new Set([base, ...domains])], records };
-  }
-  return undefined;
-}
-
-/** 4.7.5: "cryptographic failure" (RFC 3463 section 3.8), as Postfix has it. */
-const tlsaUnknown = (host: string, reason: string): Reply =>
-  reply(451, "4.7.5", `the DNS does not tell whether ${host} has TLSA records (${reason})`);

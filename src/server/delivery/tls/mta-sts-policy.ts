@@ -1,24 +1,21 @@
 /**
- * MTA-STS as a domain publishes it (RFC 8461 section 3): the TXT record that tells of a policy, the policy's text, and
- * which hosts it lists. Pure; mta-sts.ts finds and keeps policies.
+ * MTA-STS as a domain publishes it (RFC 8461 section 3): the TXT record, the policy's text, and the hosts it lists.
+ * Pure; mta-sts.ts fetches and caches policies.
  */
 import type { NextHop } from "../next-hop.ts";
 
 export interface StsPolicy {
   readonly mode: "enforce" | "testing" | "none";
-  /** Host names in lower case, "*." in front where any one label will do. */
+  /** Host names in lower case, "*." in front for any one label. */
   readonly mx: readonly string[];
-  /** For how long it holds once it was fetched, in seconds. */
+  /** How long it holds after it was fetched, in seconds. */
   readonly maxAge: number;
 }
 
 const record = /^v=STSv1[ \t]*;/;
 const recordField = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=([\x21-\x3a\x3c\x3e-\x7e]+)$/;
 
-/**
- * The id of the policy that a domain's TXT records tell of; undefined where they tell of none, or of several
- * (section 3.1).
- */
+/** The policy's id in a domain's TXT records; undefined if they announce none or several (section 3.1). */
 export function policyId(texts: readonly string[]): string | undefined {
   const [text, ...others] = texts.filter((one) => record.test(one));
   if (text === undefined || others.length > 0) return undefined;
@@ -31,8 +28,8 @@ export function policyId(texts: readonly string[]): string | undefined {
 }
 
 /**
- * Without the blanks and tabs around it. A regular expression that looks for blanks before the end tries each run of
- * them from each of its places: the text is a stranger's, so this looks at each octet once.
+ * Removes blanks and tabs on both sides. The text comes from outside, so this looks at each octet once: a regular
+ * expression for blanks before the end would try each run of them from each of its positions.
  */
 function withoutBlanks(text: string): string {
   const isBlank = (at: number): boolean => text[at] === " " || text[at] === "\t";
@@ -53,8 +50,8 @@ const hostPattern =
   /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
 
 /**
- * Reads a policy's text strictly (section 3.2). Of a field that stands twice, but for mx, the first counts; unknown
- * fields do no harm. `wrong` says what keeps it from being a policy.
+ * Reads a policy's text strictly (section 3.2). If a field other than mx occurs twice, the first counts; unknown fields
+ * are ignored. `wrong` says why it is not a policy.
  */
 export function readPolicy(text: string): StsPolicy | { readonly wrong: string } {
   const lines = text.split(/\r?\n/);
@@ -80,15 +77,15 @@ export function readPolicy(text: string): StsPolicy | { readonly wrong: string }
   return { mode, mx, maxAge: Math.min(Number(age), longestAge) };
 }
 
-/** Section 4.1: the host's name, or "*." for its first label and no more than that. */
+/** Section 4.1: the host's name, or "*." for its first label only. */
 export function isListed(host: string, { mx }: StsPolicy): boolean {
   const name = host.toLowerCase();
   return mx.includes(name) || mx.includes(name.replace(/^[^.]+/, "*"));
 }
 
 /**
- * `hops` as the policy has them: those that remain, each with what it must be held to, and those that it does not list.
- * DANE stands above it (section 2): whom TLSA records are about is not asked for more.
+ * `hops` under the policy: those that may be used, each with its demands, and those that it does not list. DANE takes
+ * precedence (section 2): a host with TLSA records needs to meet these only.
  */
 export function applyStsPolicy(
   hops: readonly NextHop[],

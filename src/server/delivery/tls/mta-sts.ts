@@ -1,7 +1,7 @@
 /**
- * The MTA-STS policies of recipients' domains (RFC 8461): found by TXT record, fetched by HTTPS, remembered in memory
- * and on disk, renewed when the record says so and well before they end. What a domain once promised holds until it
- * ends, whoever keeps us from asking again.
+ * The MTA-STS policies of recipients' domains (RFC 8461): found by TXT record, fetched by HTTPS, cached in memory and
+ * on disk, renewed when the record changes and long before they expire. A policy holds until it expires, even if
+ * somebody keeps us from fetching it again.
  */
 
 import { mkdir, readdir, readFile, unlink } from "node:fs/promises";
@@ -18,19 +18,19 @@ import { oneLine } from "../next-hop.ts";
 import { policyId, readPolicy, type StsPolicy } from "./mta-sts-policy.ts";
 
 export interface StsPolicies {
-  /** The policy that holds for `domain`, in A-labels; undefined where it has none. Never rejects. */
+  /** The policy that holds for `domain`, in A-labels; undefined if it has none. Never rejects. */
   of(domain: string): Promise<StsPolicy | undefined>;
 }
 
 const day = 86_400_000;
 /** RFC 8461 section 3.3 suggests once a day. */
 const renewAfter = day;
-/** Our choice: a domain that nobody has written to for so long is not asked every day for ever. */
+/** Our choice: after so long without mail to it, a domain's policy is not renewed daily any more. */
 const forgetAfter = 30 * day;
-/** Our choice: how long a web server that failed is left alone. */
+/** Our choice: how long we wait after a web server failed. */
 const pause = 5 * 60_000;
 
-/** Starts with what `cache` has. `now` is in milliseconds since the epoch. */
+/** Starts with the policies in `cache`. `now` is in milliseconds since the epoch. */
 export async function openStsPolicies(
   resolver: Pick<Resolver, "txt">,
   fetchPolicy: PolicyFetcher,
@@ -38,14 +38,14 @@ export async function openStsPolicies(
   now: () => number,
 ): Promise<StsPolicies> {
   const policies = new Map<string, CachedPolicy>();
-  /** Until when a domain whose policy could not be had is not asked again. */
+  /** Until when a domain whose policy could not be fetched is not asked again. */
   const failed = new Map<string, number>();
   const fetching = new Map<string, Promise<void>>();
   let lastRenewal = 0;
 
   const holds = ({ fetched, policy }: CachedPolicy): boolean => now() < fetched + policy.maxAge * 1000;
 
-  /** The disk's trouble costs a fetch after the next start, and no mail. */
+  /** A disk failure costs a fetch after the next start, and no mail. */
   async function onDisk(domain: string, work: Promise<unknown>): Promise<void> {
     try {
       await work;
@@ -70,7 +70,7 @@ export async function openStsPolicies(
     await onDisk(domain, cache.keep(fetched, "text" in answer ? answer.text : ""));
   }
 
-  /** One at a time for each domain; who comes second waits for the first. */
+  /** One fetch at a time for each domain; a second caller waits for the first. */
   function renew(domain: string, id: string): Promise<void> {
     const running = fetching.get(domain);
     if (running) return running;
@@ -85,7 +85,7 @@ export async function openStsPolicies(
     return answer.kind === "found" ? policyId(answer.values) : undefined;
   }
 
-  /** Once a day: forgets what has ended, renews the rest, one after the other. */
+  /** Once a day: drops expired policies and renews the others, one after the other. */
   async function renewAll(): Promise<void> {
     for (const [domain, until] of failed) if (until <= now()) failed.delete(domain);
     for (const one of [...policies.values()]) {
@@ -115,7 +115,7 @@ export async function openStsPolicies(
       }
       const id = await idOf(domain);
       const known = policies.get(domain);
-      // A record that is gone does not take a promise back (section 3.1); one that has changed is a new promise.
+      // A policy holds without its TXT record (section 3.1); a changed record announces a new one.
       if (id !== undefined && (known === undefined || known.id !== id || !holds(known)))
         await renew(domain, id);
       const held = policies.get(domain);
@@ -126,9 +126,6 @@ export async function openStsPolicies(
   };
 }
 
-// Fetches a domain's MTA-STS policy (RFC 8461 section 3.3): by HTTPS from one host name, whose certificate must be good,
-// once, and no redirection is followed. A stranger says where to: the address must be anybody's on the Internet.
-
 /** The text of the policy of a domain (in A-labels), or why there is none. Never rejects. */
 export type PolicyFetcher = (
   domain: string,
@@ -138,9 +135,9 @@ export interface PolicyFetchSettings {
   readonly resolver: Resolver;
   /** Whether the web server may be on loopback or a private address. */
   readonly privateAddresses: boolean;
-  /** 443 but in tests. */
+  /** 443, except in tests. */
   readonly port: number;
-  /** Certificates in PEM to trust in place of the known CAs. */
+  /** Certificates in PEM to trust instead of the known CAs. */
   readonly ca?: string;
 }
 
@@ -148,6 +145,10 @@ export interface PolicyFetchSettings {
 const fetchTimeout = 60_000;
 const largestPolicy = 64 * 1024;
 
+/**
+ * Fetches a domain's policy (RFC 8461 section 3.3): by HTTPS from one host name, with a valid certificate, without
+ * following redirections. The recipient's domain chooses the address, so it must be a public one.
+ */
 export function policyFetcher({ resolver, privateAddresses, port, ca }: PolicyFetchSettings): PolicyFetcher {
   return async (domain) => {
     const host = `mta-sts.${domain}`;
@@ -177,7 +178,7 @@ export function policyFetcher({ resolver, privateAddresses, port, ca }: PolicyFe
   };
 }
 
-/** node:net asks for one address or for all, by how it was called. */
+/** node:net asks for one address or for all of them. */
 function lookupIn(addresses: readonly string[]): LookupFunction {
   const all = addresses.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }));
   return (_, { all: wantsAll }, done) => {
@@ -215,34 +216,34 @@ function fetchText(
   });
 }
 
-// Policies of MTA-STS on disk, one small file for each domain, so that a start does not forget what a domain once
-// promised: RFC 8461 protects only those who remember.
-
 export interface CachedPolicy {
   /** In A-labels. */
   readonly domain: string;
-  /** Of the TXT record that told of it. */
+  /** From the TXT record. */
   readonly id: string;
-  /** Times in milliseconds since the epoch: when it was fetched last, and when mail went by it last. */
+  /** Times in milliseconds since the epoch: the last fetch, and the last mail under it. */
   readonly fetched: number;
   readonly used: number;
   readonly policy: StsPolicy;
 }
 
-/** What is there and cannot be read. */
+/** A file that cannot be read. */
 export interface UnreadablePolicy {
   readonly domain: string;
   readonly trouble: string;
 }
 
-/** Each function rejects with the system's error. */
+/** Policies on disk, one small file for each domain. Each function rejects with the system's error. */
 export interface StsCache {
   all(): Promise<readonly (CachedPolicy | UnreadablePolicy)[]>;
   keep(kept: CachedPolicy, text: string): Promise<void>;
   drop(domain: string): Promise<void>;
 }
 
-/** Policies in the folder `directory`, which is made when the first is kept. */
+/**
+ * The cache in the folder `directory`, which is created with the first policy. RFC 8461 protects only those who
+ * remember policies, so a restart must not lose them.
+ */
 export function stsCache(directory: string): StsCache {
   async function read(domain: string): Promise<CachedPolicy | UnreadablePolicy> {
     try {

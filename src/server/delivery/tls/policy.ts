@@ -1,6 +1,6 @@
 /**
- * What TLS with one host of the next hop must be, whoever asked for it: the operator's route, the recipient
- * domain's MTA-STS policy or its TLSA records, or the message itself (REQUIRETLS). Pure; session.ts does it.
+ * What TLS with a next hop must be, whoever demands it: the operator's route, the recipient domain's MTA-STS policy or
+ * TLSA records, or the message itself (REQUIRETLS). Pure; session.ts enforces it.
  */
 
 import { isIP } from "node:net";
@@ -8,37 +8,37 @@ import { type ConnectionOptions, checkServerIdentity } from "node:tls";
 import type { TlsaRecord } from "../dns/message.ts";
 
 export type TlsPolicy =
-  /** Where offered; any certificate; in clear after a handshake that failed (RFC 7435). */
+  /** If offered, with any certificate; in clear after a failed handshake (RFC 7435). */
   | { readonly kind: "opportunistic" }
-  /** Always, with any certificate: TLSA records are there, none of which we can use (RFC 7672 section 2.2). */
+  /** Always, with any certificate: there are TLSA records, but none that we can use (RFC 7672 section 2.2). */
   | { readonly kind: "encrypted" }
-  /** Always, with a certificate for one of `names` that a known CA signed, or `ca` (PEM) where it is given. */
+  /** Always, with a certificate for one of `names` that a known CA signed, or `ca` (PEM) if given. */
   | { readonly kind: "verified"; readonly names: readonly string[]; readonly ca?: string }
   /** Always, with a certificate that one of `records` matches; `names` count for usage 2 only (RFC 7672 section 3). */
   | { readonly kind: "dane"; readonly names: readonly string[]; readonly records: readonly TlsaRecord[] };
 
-/** What the host itself has to do with it. */
+/** The host's side of the policy. */
 export interface HostTlsNeeds {
   readonly host: string;
   /** TLS from the first octet. */
   readonly implicit?: boolean;
-  /** What the DNS or a policy demands; absent where the route's settings are all. */
+  /** What DANE or MTA-STS demands; absent if only the route's settings count. */
   readonly tls?: TlsPolicy;
 }
 
-/** What the operator demands of all hosts of a route. */
+/** The operator's side, for all hosts of a route. */
 export interface RouteTlsNeeds {
-  /** The least. */
+  /** The least that is demanded. */
   readonly tls: "opportunistic" | "encrypted" | "verified";
-  /** Certificates in PEM to trust in place of the known CAs. */
+  /** Certificates in PEM to trust instead of the known CAs. */
   readonly ca?: string;
-  /** A login, which goes over TLS only. */
+  /** A login, which is sent over TLS only. */
   readonly credentials?: object;
 }
 
 /**
- * The stricter of what the host's domain and what the operator demand. Records that DNSSEC vouches for prove more than
- * a known CA, so they stand above it; a password is never worth less than a connection that is encrypted.
+ * The stricter of the demands of the host's domain and of the operator. TLSA records signed with DNSSEC prove more than
+ * a known CA, so they come first. A password always needs encryption.
  */
 export function policyFor(hop: HostTlsNeeds, settings: RouteTlsNeeds): TlsPolicy {
   const { kind } = hop.tls ?? { kind: "opportunistic" };
@@ -52,7 +52,7 @@ export function policyFor(hop: HostTlsNeeds, settings: RouteTlsNeeds): TlsPolicy
   return { kind: needed ? "encrypted" : "opportunistic" };
 }
 
-/** For the handshake. What `dane` demands can be seen only after it. */
+/** Options of the handshake. The certificate for `dane` can be checked only after it. */
 export function tlsOptions(policy: TlsPolicy, host: string): ConnectionOptions {
   const names = "names" in policy ? policy.names : [host];
   const [servername = host] = names;

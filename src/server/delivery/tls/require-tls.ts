@@ -1,6 +1,6 @@
 /**
- * What a message itself asks of TLS on its way (RFC 8689): with REQUIRETLS that every host is known for certain, proves
- * its name and takes the promise over; with `TLS-Required: No` that the demands of recipients' domains are passed over.
+ * What a message itself asks of TLS (RFC 8689). REQUIRETLS: every host on the way is authentic, proves its name and
+ * offers REQUIRETLS, too. `TLS-Required: No`: the demands of recipients' domains are ignored.
  */
 
 import { type Reply, reply } from "../../../smtp/reply.ts";
@@ -9,20 +9,20 @@ import type { NextHop } from "../next-hop.ts";
 
 type TlsRequests = Pick<Envelope, "requireTls" | "tlsOptional" | "sender">;
 
-/** Whether the demands of recipients' domains are passed over: REQUIRETLS counts more (RFC 8689 section 4.1). */
+/** Whether the demands of recipients' domains are ignored. REQUIRETLS takes precedence (RFC 8689 section 4.1). */
 export const isTlsOptional = ({ requireTls, tlsOptional }: TlsRequests): boolean =>
   tlsOptional === true && requireTls !== true;
 
-/** What tells the destination of such a message from that of others: they must not share a session, nor a pause. */
+/** Distinguishes the destinations of such messages from others: they must not share sessions or suspensions. */
 export function tlsRequestSuffix(wishes: TlsRequests): string {
   if (wishes.requireTls) return " (REQUIRETLS)";
   return isTlsOptional(wishes) ? " (TLS not required)" : "";
 }
 
 /**
- * Those of `hops` that a message with these wishes may go to, each held to what it asks. A host is known for certain by
- * a signed MX record, by TLSA records, by an MTA-STS policy in force, or because the operator named it (section 4.2.1).
- * A permanent reply where there is none.
+ * The `hops` that the message may use, each with its demands. A host is authentic by a signed MX record, by TLSA
+ * records, by an enforced MTA-STS policy, or because the operator named it (section 4.2.1). A permanent reply if there
+ * is none.
  */
 export function permittedHops(
   hops: readonly NextHop[],
@@ -33,7 +33,7 @@ export function permittedHops(
     const { tls, authentic } = hop;
     const proven = tls?.kind === "dane" || tls?.kind === "verified";
     if (!proven && !authentic) return [];
-    // Section 5: a report goes protected as well, but is not lost because the next host does not know the extension.
+    // Section 5: a report needs verified TLS, too, but not the extension, so that it is not lost.
     const bound = sender !== "";
     return [{ ...hop, tls: proven ? tls : { kind: "verified", names: [hop.host] }, requireTls: bound }];
   });
