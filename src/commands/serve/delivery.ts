@@ -272,8 +272,8 @@ export function startDeliveries(
   const transport: Transport = {
     destination: (envelope, address) =>
       workOnMessage(envelope.id, () => inUse().destination(envelope, address)),
-    deliver: async (message, signal, tell) =>
-      freezeHold.applyTo(message.envelope).held ? [] : inUse().deliver(message, signal, tell),
+    deliver: async (message, signal, report) =>
+      freezeHold.applyTo(message.envelope).held ? [] : inUse().deliver(message, signal, report),
   };
   const scheduler = startScheduler(
     { spool: deliverable, transport, hostname: config.hostname },

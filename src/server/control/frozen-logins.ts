@@ -146,6 +146,10 @@ export function readerWithFreezes(reader: SpoolReader, freezeHold: FreezeHold): 
         yield found.map(({ id, envelope }) => ({ id, envelope: applied(envelope) }));
       }
     },
+    async load(id, most, known) {
+      const loaded = await reader.load(id, most, known);
+      return isDamaged(loaded) ? loaded : { ...loaded, envelope: freezeHold.applyTo(loaded.envelope) };
+    },
   };
 }
 

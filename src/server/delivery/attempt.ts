@@ -9,7 +9,7 @@ import type { LastReply, Recipient } from "../spool/envelope.ts";
 import { type OutgoingMessage, planTransaction, type RecipientOutcome } from "./message/outgoing-message.ts";
 import { type NextHop, peer, peerWithPort } from "./next-hop.ts";
 import { newSession, sessionKey } from "./session.ts";
-import { type DeliverySession, isReset } from "./session-pool.ts";
+import { answerToReset, type DeliverySession } from "./session-pool.ts";
 import { type ReportActivity, reportNothing, transact } from "./transaction.ts";
 import type { TransportSettings } from "./transport-settings.ts";
 
@@ -82,7 +82,7 @@ async function tryHost(
   let left = message.recipients;
   for (let needsNew = false; left.length > 0 && !signal.aborted; ) {
     report("talks");
-    const idle = needsNew ? undefined : await settings.sessions?.take(sessionKey(hop, settings), signal);
+    const idle = needsNew ? undefined : settings.sessions?.take(sessionKey(hop, settings));
     const session = idle ?? (await newSession(hop, settings, signal));
     report("works");
     if ("reply" in session) return { outcomes, left, end: session.reply };
@@ -123,15 +123,7 @@ async function runTransactions(
     left = [...crowdedOut, ...transaction.left, ...left.slice(some.recipients.length)];
     if (crowdedOut.length > 0) most = taken;
     end = transaction.end;
-    session.clean = settled.some(({ reply }) => reply.command === "end of DATA" && isPositive(reply));
-    if (
-      left.length > 0 &&
-      end === undefined &&
-      !session.clean &&
-      !(await isReset(connection, context.signal))
-    ) {
-      end = reply(451, "4.4.2", `lost connection with ${peer(hop)} between two transactions`);
-    }
+    session.needsReset = !settled.some(({ reply }) => reply.command === "end of DATA" && isPositive(reply));
   }
   return { outcomes, left, ...(end && { end }) };
 }
@@ -171,7 +163,7 @@ function withoutCrowdedOut(outcomes: readonly RecipientOutcome[]): {
 
 /** Runs one transaction. `end` is set if it must be the session's last. */
 async function transactOnce(
-  { connection, uses }: DeliverySession,
+  { connection, uses, needsReset }: DeliverySession,
   hop: NextHop,
   message: OutgoingMessage,
   { settings, now, signal, report }: AttemptContext,
@@ -182,11 +174,12 @@ async function transactOnce(
   const { commands, carried, refused, encoded } = plan;
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
   if (carried.length === 0) return { outcomes: own, left: [] };
-  const body = { body: encoded.body(), size: encoded.size };
+  const body = { body: encoded.octets ?? encoded.body(), size: encoded.size };
   const { replies, tryElsewhere, end } = await transact(connection, hop, commands, body, {
     signal,
     timeouts: settings.timeouts,
     report,
+    ...(needsReset && { reset: answerToReset }),
   });
   const at = now();
   const here = settings.protocol === "lmtp" ? "delivered" : "relayed";

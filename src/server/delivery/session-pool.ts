@@ -1,10 +1,10 @@
 /**
  * Idle sessions that have delivered a message and may deliver another. One is reused only for the same host under the
- * same settings, and only after the host has answered RSET, unless it accepted the last message a moment ago. If a
+ * same settings, and RSET goes in front of its next message, unless the host accepted the last one a moment ago. If a
  * session has broken while idle, that costs a new connection and nothing else.
  */
 
-import { type Connection, isPositive, withDeadline } from "../../smtp/client/connection.ts";
+import type { Connection } from "../../smtp/client/connection.ts";
 
 export interface DeliverySession {
   readonly connection: Connection;
@@ -12,8 +12,11 @@ export interface DeliverySession {
   readonly opened: number;
   /** Transactions begun. */
   uses: number;
-  /** Whether the host accepted the last message, which leaves nothing to reset (RFC 5321 section 4.1.1.4). */
-  clean: boolean;
+  /**
+   * Whether RSET must be answered before the next message: the host did not accept the last one, which would leave nothing
+   * to reset (RFC 5321 section 4.1.1.4), or the session has been idle for so long that it may have broken.
+   */
+  needsReset: boolean;
   /** Whether it was opened for an earlier message. */
   readonly reused: boolean;
   /** Whether it may be kept for another message: not after TLS failed, because that is to be tried again. */
@@ -22,10 +25,10 @@ export interface DeliverySession {
 
 export interface SessionPool {
   /**
-   * An idle session that still answers. `key` stands for everything that decides where a connection leads and how it is
-   * secured (session.ts, `sessionKey`).
+   * An idle session that has not been closed. `key` stands for everything that decides where a connection leads and how
+   * it is secured (session.ts, `sessionKey`).
    */
-  take(key: string, signal: AbortSignal): Promise<DeliverySession | undefined>;
+  take(key: string): DeliverySession | undefined;
   /** Keeps `session`, which is in order, or sends QUIT if it has reached its limits. */
   keep(key: string, session: DeliverySession): void;
   /** Sends QUIT in all idle sessions, and keeps no more. */
@@ -37,7 +40,7 @@ const longestIdle = 5_000;
 const longestLife = 300_000;
 const mostMessages = 100;
 const mostKept = 100;
-const answerToReset = 10_000;
+export const answerToReset = 10_000;
 /** A session that has been idle for less needs no RSET. */
 const noResetWithin = 1_000;
 
@@ -68,14 +71,13 @@ export function newSessionPool(now: () => number): SessionPool {
   }
 
   return {
-    async take(key, signal) {
+    take(key) {
       for (let kept = newest(key); kept; kept = newest(key)) {
         kept.wake();
-        const { connection, clean } = kept.session;
-        const ready = clean && now() - kept.since < noResetWithin;
-        if (connection.isQuiet && (ready || (await isReset(connection, signal))))
-          return { ...kept.session, reused: true };
-        connection.close();
+        const { session, since } = kept;
+        const needsReset = session.needsReset || now() - since >= noResetWithin;
+        if (session.connection.isQuiet) return { ...session, needsReset, reused: true };
+        session.connection.close();
       }
       return undefined;
     },
@@ -102,13 +104,4 @@ export function newSessionPool(now: () => number): SessionPool {
       for (const kept of waiting) leave(kept);
     },
   };
-}
-
-/**
- * Resets the session to the state before MAIL (RFC 5321 section 4.1.1.5); false if the host does not confirm in time.
- */
-export async function isReset(connection: Connection, signal: AbortSignal): Promise<boolean> {
-  return withDeadline(signal, answerToReset, async (bound) =>
-    isPositive(await connection.command("RSET", bound)),
-  );
 }

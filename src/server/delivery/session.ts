@@ -224,7 +224,7 @@ export async function newSession(
 }
 
 function newlyOpened(connection: Connection, { now }: TransportSettings, lasting: boolean): DeliverySession {
-  return { connection, opened: now(), uses: 0, clean: true, reused: false, reusable: lasting };
+  return { connection, opened: now(), uses: 0, needsReset: false, reused: false, reusable: lasting };
 }
 
 /** Connects from `source` within `patience` milliseconds and before `signal`. */

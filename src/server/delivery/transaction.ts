@@ -43,7 +43,7 @@ export interface TransactionOutcome {
 }
 
 export interface MessageBody {
-  readonly body: Readable;
+  readonly body: Readable | Buffer;
   /** Octets. */
   readonly size: number;
 }
@@ -54,13 +54,20 @@ export async function transact(
   hop: NextHop,
   commands: EnvelopeCommands,
   { body, size }: MessageBody,
-  bounds: { readonly signal: AbortSignal; readonly timeouts: Timeouts; readonly report?: ReportActivity },
+  bounds: {
+    readonly signal: AbortSignal;
+    readonly timeouts: Timeouts;
+    readonly report?: ReportActivity;
+    /** RSET goes first: milliseconds that its answer may take. */
+    readonly reset?: number;
+  },
 ): Promise<TransactionOutcome> {
-  const { signal, timeouts, report = reportNothing } = bounds;
+  const { signal, timeouts, report = reportNothing, reset } = bounds;
   const result = await withDeadline(signal, timeouts.transaction + size, (bound) =>
     runTransaction(connection, commands, body, {
       signal: bound,
       finalPatience: timeouts.final,
+      ...(reset !== undefined && { reset }),
       progress: (what) => report(what === "moving" ? "talks" : "waits"),
     }),
   );
@@ -122,6 +129,10 @@ function replyAtEnd(ending: TransactionEnding, connection: Connection, hop: Next
       return refusalIn(ending.text, ending.command);
     case "closing":
       return { reply: replyIn(ending.text), command: "" };
+    case "unreset": {
+      const reason = `lost connection with ${peer(hop)} between two transactions`;
+      return { reply: reply(451, "4.4.2", reason), command: "" };
+    }
     case "unreadable": {
       const reason = `the message cannot be read: ${errorText(ending.error)}`;
       return { reply: reply(451, "4.3.0", reason), command: "" };

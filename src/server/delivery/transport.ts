@@ -200,7 +200,7 @@ export async function deliverToFolder(
 
 async function writeToFolder(
   directory: string,
-  { envelope, recipients, body }: OutgoingMessage,
+  { envelope, recipients, body, octets }: OutgoingMessage,
   signal: AbortSignal,
 ): Promise<Reply | undefined> {
   const { id, sender, smtputf8 } = envelope;
@@ -213,7 +213,8 @@ async function writeToFolder(
       const write = async (chunks: AsyncIterable<Uint8Array>): Promise<void> => {
         for await (const chunk of chunks) await file.writeFile(chunk);
       };
-      await pipeline(body(), write, { signal });
+      if (octets) await file.writeFile(octets, { signal });
+      else await pipeline(body(), write, { signal });
       await file.sync();
     } finally {
       await file.close();

@@ -3,9 +3,10 @@
  * follows from them. A round may end early, between two attempts. The envelope tells who has been tried since the
  * message became due, so that the next round goes on with the others.
  */
+import { Readable } from "node:stream";
 import { bodyOffset } from "../../smtp/header.ts";
 import { unreached } from "../delivery/attempt.ts";
-import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
+import type { OutgoingMessage, RecipientOutcome } from "../delivery/message/outgoing-message.ts";
 import type { ReportActivity } from "../delivery/transaction.ts";
 import type { Transport } from "../delivery/transport.ts";
 import { workOnMessage } from "../log/event-loop.ts";
@@ -71,8 +72,12 @@ export function destinationsOf(envelope: Envelope, transport: Transport): readon
   return all.length > 0 ? all : [nowhere];
 }
 
-/** Begins a round of the message in this `state`. */
-export function openRound(state: DeliveryState, dependencies: DeliveryRoundDependencies): DeliveryRound {
+/** Begins a round of the message in this `state`; `octets` is its body, where that is in memory. */
+export function openRound(
+  state: DeliveryState,
+  dependencies: DeliveryRoundDependencies,
+  octets?: Buffer,
+): DeliveryRound {
   const { recorder: recording, transport, patience, now, random } = dependencies;
   const { id, sender, due } = state.envelope;
   const opened = now();
@@ -119,7 +124,7 @@ export function openRound(state: DeliveryState, dependencies: DeliveryRoundDepen
           : recipients.length === 0
             ? []
             : await transport.deliver(
-                await outgoingMessage(state.envelope, recipients, recording),
+                await outgoingMessage(state.envelope, recipients, recording, octets),
                 dependencies.abort,
                 report,
               );
@@ -174,21 +179,21 @@ async function outgoingMessage(
   envelope: Envelope,
   recipients: readonly Recipient[],
   { spool }: RecorderDependencies,
-) {
+  octets?: Buffer,
+): Promise<OutgoingMessage> {
+  const { id, smtputf8 } = envelope;
+  const start = smtputf8 ? (octets ?? (await spool.bodyStart(id, longestHeader))) : undefined;
   return {
     envelope,
     recipients,
-    utf8Header: envelope.smtputf8 && (await hasUtf8Header(spool, envelope.id)),
-    body: () => spool.body(envelope.id),
+    utf8Header: start !== undefined && workOnMessage(id, () => hasUtf8Header(start)),
+    body: () => (octets ? Readable.from([octets]) : spool.body(id)),
+    ...(octets && { octets }),
   };
 }
 
-async function hasUtf8Header(spool: RecorderDependencies["spool"], id: string): Promise<boolean> {
-  const start = await spool.bodyStart(id, longestHeader);
-  return workOnMessage(id, () =>
-    start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f),
-  );
-}
+const hasUtf8Header = (start: Buffer): boolean =>
+  start.subarray(0, bodyOffset(start) ?? start.length).some((octet) => octet > 0x7f);
 
 /** The four delays of Postfix's log: until due, until begun, until the next hop was ready, until it answered. */
 function logDelivery(

@@ -31,6 +31,11 @@ export interface Queue {
   put(entry: QueueItem): void;
   /** The same with what is known from `envelope`. */
   enter(envelope: Envelope): void;
+  /**
+   * Gives out the envelope of `id`, which somebody is about to change, where it is still in memory. Nobody gets it a second
+   * time: from here on the spool alone knows.
+   */
+  takeEnvelope(id: string): Envelope | undefined;
   /** It is done with. */
   leave(id: string): void;
   waiting(): QueueCounts;
@@ -41,6 +46,12 @@ export interface Queue {
   load(entered: () => void, stop: AbortSignal): Promise<void>;
 }
 
+/**
+ * Recipients of the envelopes that are kept until their first delivery, so that they are not read from the disk where
+ * they have just been written, or read. Our choice: some hundred KiB.
+ */
+const mostRecipients = 2_000;
+
 /** `destinationsOf` says where a message is to go, `dueOf` when it is due, by the clock of the timer queue. */
 export function newQueue(
   spool: Spool,
@@ -49,9 +60,26 @@ export function newQueue(
 ): Queue {
   const timers = newTimerQueue<QueueItem>();
   const known = new Map<string, QueueItem>();
+  /** Each as the spool has it: whatever changes one takes it out of here. */
+  const envelopes = new Map<string, Envelope>();
+  let recipients = 0; // of these
   /** What was done with while the spool was still being read: it is in the list, but not there any more. */
   const gone = new Set<string>();
   let loaded = false;
+
+  function takeEnvelope(id: string): Envelope | undefined {
+    const envelope = envelopes.get(id);
+    if (!envelopes.delete(id)) return undefined;
+    recipients -= envelope?.recipients.length ?? 0;
+    return envelope;
+  }
+
+  function keepEnvelope(envelope: Envelope): void {
+    takeEnvelope(envelope.id);
+    if (envelope.held !== undefined || recipients + envelope.recipients.length > mostRecipients) return;
+    envelopes.set(envelope.id, envelope);
+    recipients += envelope.recipients.length;
+  }
 
   function put(entry: QueueItem): void {
     known.set(entry.id, entry);
@@ -59,8 +87,9 @@ export function newQueue(
   }
 
   function enter(envelope: Envelope): void {
-    const { id, login, accepted, held } = envelope;
+    const { id, login, accepted, held, attempts } = envelope;
     const destinations = destinationsOf(envelope);
+    if (attempts === 0) keepEnvelope(envelope); // those with attempts behind them wait for hours
     put({
       id,
       login: login ?? "",
@@ -83,9 +112,11 @@ export function newQueue(
     timers: timers,
     get: (id) => known.get(id),
     put,
+    takeEnvelope,
     enter,
     leave(id) {
       known.delete(id);
+      takeEnvelope(id);
       if (!loaded) gone.add(id);
     },
     waiting() {

@@ -1,6 +1,7 @@
 /**
- * Which message is delivered next. Holds IDs, times and destinations, never an envelope or a body longer than a delivery round takes;
- * everything else is in the spool, so that a start after a crash is a start like any other. Nothing waits here for a
+ * Which message is delivered next. Holds IDs, times and destinations, and no body longer than a delivery round takes, nor an
+ * envelope, but for the few that queue.ts keeps; everything else is in the spool, so that a start after a crash is a start
+ * like any other. Nothing waits here for a
  * free slot: what cannot begin yet stays in the timer queue.
  */
 import { setMaxListeners } from "node:events";
@@ -9,7 +10,7 @@ import type { Transport } from "../delivery/transport.ts";
 import { newReporter } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
-import { isDamaged, type Spool } from "../spool/spool.ts";
+import { isDamaged, type LoadedMessage, type Spool } from "../spool/spool.ts";
 import { longestPause, waitUntil } from "./backoff.ts";
 import { type DeliveryRound, destinationsOf, openRound } from "./delivery-round.ts";
 import { newDestinations, type Suspension } from "./destinations.ts";
@@ -71,6 +72,10 @@ const longestSleep = 3_600_000;
 /** Our choice: short enough when a host was only restarted, long enough to spare one that stays down. */
 const firstPause = 60_000;
 
+/** Octets of a body that is read into memory at once, and of all such bodies at a time; our choice. */
+const smallBody = 64 * 1024;
+const bodiesInMemory = 32 * 1024 * 1024;
+
 /** Where mail comes from, how it leaves, and the name that signs reports. */
 export interface SchedulerDependencies {
   readonly spool: Spool;
@@ -109,6 +114,8 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   const abort = new AbortController();
   setMaxListeners(0, abort.signal); // every delivery under way listens
   let silence = (): void => undefined;
+  /** Octets of bodies in memory. */
+  let inMemory = 0;
 
   const dependencies = {
     recorder: { spool, report: newReporter(spool, hostname, now), lifetime: patience.lifetime, wake },
@@ -149,34 +156,45 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   }
 
   function begin({ entry, destination }: DueDelivery<QueueItem>): void {
-    const item = inFlight.get(entry.id) ?? startRound(entry);
+    const pause = destinations.begin(destination);
+    const item = inFlight.get(entry.id) ?? startRound(entry, pause ? 0 : smallBody);
     item.deliveries += 1;
     item.underWay += 1;
     const slot = slots.take(entry.login);
-    const pause = destinations.begin(destination);
     const set = pause && { ...pause, until: now() + pause.until - steady() };
     void runDelivery(entry, item, destination, slot, set);
   }
 
-  function startRound({ id }: QueueItem): InFlight {
+  /** Begins a round, which has the body in memory where it has no more than `most` octets. */
+  function startRound({ id }: QueueItem, most: number): InFlight {
     let finished = (): void => undefined;
     const over = new Promise<void>((resolve) => {
       finished = resolve;
     });
-    const item = { round: roundOf(id), deliveries: 0, underWay: 0, brokenOff: false, over, finished };
+    const item = { round: roundOf(id, most), deliveries: 0, underWay: 0, brokenOff: false, over, finished };
     inFlight.set(id, item);
     return item;
   }
 
-  async function roundOf(id: string): Promise<DeliveryRound | undefined> {
-    const state = unrecorded.get(id) ?? (await read(id));
-    return state && openRound(state, dependencies);
+  async function roundOf(id: string, most: number): Promise<DeliveryRound | undefined> {
+    const untold = unrecorded.get(id);
+    const known = queue.takeEnvelope(id);
+    if (untold) return openRound(untold, dependencies);
+    const message = await loaded(id, Math.min(most, bodiesInMemory - inMemory), known);
+    if (!message) return undefined;
+    const { envelope, body } = message;
+    inMemory += body?.length ?? 0;
+    const item = inFlight.get(id);
+    void item?.over.then(() => {
+      inMemory -= body?.length ?? 0;
+    });
+    return openRound({ envelope, unreported: [] }, dependencies, body);
   }
 
-  async function read(id: string): Promise<DeliveryState | undefined> {
-    const envelope = await spool.read(id);
-    if (!isDamaged(envelope)) return { envelope, unreported: [] };
-    log("damaged", { id, reason: envelope.damaged });
+  async function loaded(id: string, most: number, known?: Envelope): Promise<LoadedMessage | undefined> {
+    const message = await spool.load(id, most, known);
+    if (!isDamaged(message)) return message;
+    log("damaged", { id, reason: message.damaged });
     return undefined;
   }
 
@@ -240,6 +258,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     if (!queue.get(id)) await loading;
     const before = queue.get(id);
     if (before) timers.remove(before);
+    queue.takeEnvelope(id);
     const item = inFlight.get(id);
     if (item) {
       item.brokenOff = true;
@@ -254,13 +273,13 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     }
     unrecorded.delete(id);
     try {
-      const found = await read(id);
+      const found = await loaded(id, 0);
       const stands = found && (await work(found.envelope));
       if (stands) queue.enter(stands);
       else queue.leave(id);
       return found !== undefined;
     } catch (error) {
-      const stands = await read(id).catch(() => undefined);
+      const stands = await loaded(id, 0).catch(() => undefined);
       if (stands) queue.enter(stands.envelope);
       else queue.put(entry);
       throw error;

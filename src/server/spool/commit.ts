@@ -19,6 +19,8 @@ export interface Folders {
   readonly drafts: string;
   /** Path of the folder of what was tried, by queue ID. */
   readonly history: string;
+  /** Queue IDs that may have a history: most messages never get one, and need no call to be rid of it. */
+  readonly histories: Set<string>;
   /** Envelopes, by queue ID: each is a promise. */
   readonly queue: Directory;
 }
@@ -39,10 +41,11 @@ export async function commit({ disk, drafts, queue }: Folders, id: string): Prom
  * them, a power cut could leave a promise without a message. Whatever is missing is passed over.
  */
 export async function withdraw(folders: Folders, id: string): Promise<void> {
-  const { disk, messages, history, queue } = folders;
+  const { disk, messages, history, histories, queue } = folders;
   await unlinkIfThere(disk, join(queue.path, id));
   await queue.sync();
   await unlinkIfThere(disk, join(messages.path, id));
+  if (!histories.delete(id)) return;
   // A history that stays is swept at the next start, and no reason to try all this again.
   await unlinkIfThere(disk, join(history, id)).catch(() => undefined);
 }

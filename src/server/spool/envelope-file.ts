@@ -91,7 +91,7 @@ export interface Damaged {
 }
 
 /** Tells the one outcome of reading an envelope from the other. */
-export function isDamaged(read: Envelope | Damaged): read is Damaged {
+export function isDamaged<Sound extends object>(read: Sound | Damaged): read is Damaged {
   return "damaged" in read;
 }
 

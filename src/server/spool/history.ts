@@ -62,8 +62,9 @@ export async function addToHistory(
   id: string,
   entries: readonly HistoryEntry[],
 ): Promise<string | undefined> {
-  const { disk, history, drafts } = folders;
+  const { disk, history, histories, drafts } = folders;
   if (entries.length === 0) return undefined;
+  histories.add(id);
   try {
     const before = await readIfThere(folders, id);
     const lines = before.split("\n").length - 1;

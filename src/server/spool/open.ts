@@ -39,7 +39,7 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
     try {
       await settleFormat(disk, directory);
       const paths = await makeFolders(disk, directory);
-      const orphans = await sweep(disk, paths);
+      const { orphans, histories } = await sweep(disk, paths);
       let tell: (error: unknown) => void = () => undefined;
       const broken = new Promise((resolve) => {
         tell = resolve;
@@ -48,6 +48,7 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
       const folders = {
         ...paths,
         disk,
+        histories,
         messages: await open(paths.messages),
         queue: await open(paths.queue),
       };
@@ -147,18 +148,31 @@ async function makeFolders(disk: Disk, directory: string): Promise<Paths> {
   return paths;
 }
 
-/** Removes drafts, and bodies and histories that no envelope promises. Resolves to the envelopes without a body. */
-async function sweep(disk: Disk, { messages, drafts, history, queue }: Paths): Promise<ReadonlySet<string>> {
+/** What a sweep leaves. */
+interface Swept {
+  /** Envelopes without a body. */
+  readonly orphans: ReadonlySet<string>;
+  /** Messages with a history. */
+  readonly histories: Set<string>;
+}
+
+/** Removes drafts, and bodies and histories that no envelope promises. */
+async function sweep(disk: Disk, { messages, drafts, history, queue }: Paths): Promise<Swept> {
   // Who died while letting a message go may have removed the envelope in memory only. First make that true on
   // disk: a body removed under an envelope that a power cut brings back would be a promise without a message.
   await syncOnce(disk, queue);
   const idsIn = async (path: string) => (await disk.list(path)).filter(isQueueId);
   const promised = new Set(await idsIn(queue));
   const bodies = new Set(await idsIn(messages));
+  const histories = new Set(await idsIn(history));
   for (const id of await idsIn(drafts)) await unlinkIfThere(disk, join(drafts, id));
   for (const id of bodies) if (!promised.has(id)) await unlinkIfThere(disk, join(messages, id));
-  for (const id of await idsIn(history)) if (!promised.has(id)) await unlinkIfThere(disk, join(history, id));
-  return new Set([...promised].filter((id) => !bodies.has(id)));
+  for (const id of histories) {
+    if (promised.has(id)) continue;
+    await unlinkIfThere(disk, join(history, id));
+    histories.delete(id);
+  }
+  return { orphans: new Set([...promised].filter((id) => !bodies.has(id))), histories };
 }
 
 function asFailure(error: unknown, directory: string): unknown {

@@ -3,8 +3,7 @@
  * reads beside the owner finds an earlier state or a later one, or nothing.
  */
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { buffer } from "node:stream/consumers";
+import type { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { asReadError, type BulkFile, type ReadError } from "./bulk-read.ts";
@@ -28,6 +27,11 @@ export interface SpoolReader {
    * batch. What left the spool meanwhile is damaged: {@link has} tells.
    */
   readMany(ids: readonly string[]): AsyncIterable<readonly StoredMessage[]>;
+  /**
+   * The message of `id` for a delivery, or why it cannot be used, as {@link read} has it. `envelope` where the caller has what
+   * the spool has. The body comes with it where it has no more than `most` octets. Throws as `read` does.
+   */
+  load(id: string, most: number, envelope?: Envelope): Promise<LoadedMessage | Damaged>;
   /** Whether `id` is promised, be its envelope readable or not. Throws the system's error. */
   has(id: string): Promise<boolean>;
   /** The body as it was written; a body that is missing comes as the stream's error. */
@@ -47,6 +51,12 @@ export interface StoredMessage {
 /** Envelopes that are read at the same time: few, because listeners and deliveries want the disk as well. */
 const sideBySide = 8;
 
+export interface LoadedMessage {
+  readonly envelope: Envelope;
+  /** All of it, where it is small. */
+  readonly body?: Buffer;
+}
+
 /** Troubles of this process that say nothing about the file it was opening. */
 const passing: readonly string[] = ["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
 
@@ -59,6 +69,16 @@ function unreadable({ code, message }: ReadError): Damaged {
 export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
   const queue = join(directory, "queue");
   const messages = join(directory, "messages");
+
+  /** Undefined where it cannot be read: what is the matter is told by who asks for its size, or streams it. */
+  async function smallBody(path: string, octets: number): Promise<Buffer | undefined> {
+    try {
+      return await disk.readStart(path, octets);
+    } catch (error) {
+      if (errorCode(error) === "") throw error;
+      return undefined;
+    }
+  }
 
   /** Finds in its files the envelope of `id`, or what is wrong. */
   function envelopeIn({ name: id, text, size }: BulkFile): Envelope | Damaged {
@@ -98,6 +118,25 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
     }
   }
 
+  async function load(id: string, most: number, known?: Envelope): Promise<LoadedMessage | Damaged> {
+    const file = join(queue, id);
+    try {
+      const envelope = known ?? parseEnvelope(await disk.readText(file), id, file);
+      if (isDamaged(envelope)) return envelope;
+      const path = join(messages, id);
+      const { size } = envelope;
+      // One octet more than there should be shows a body that is too long, without asking for its size as well.
+      const body = size <= most ? await smallBody(path, size + 1) : undefined;
+      if (body?.length === size) return { envelope, body };
+      const found = await disk.size(path);
+      if (found === size) return { envelope };
+      return { damaged: `${path}: expected ${String(size)} octets, as ${file} says, found ${String(found)}` };
+    } catch (error) {
+      if (errorCode(error) === "" || passing.includes(errorCode(error))) throw error;
+      return { damaged: errorText(error) };
+    }
+  }
+
   async function has(id: string): Promise<boolean> {
     try {
       await disk.size(join(queue, id));
@@ -113,9 +152,9 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
     ids: async () => (await disk.list(queue)).filter(isQueueId).sort(),
     read,
     readMany,
+    load,
     body: (id) => disk.stream(join(messages, id), Number.POSITIVE_INFINITY),
-    bodyStart: (id, octets) =>
-      buffer(octets > 0 ? disk.stream(join(messages, id), octets) : Readable.from([])),
+    bodyStart: (id, octets) => disk.readStart(join(messages, id), octets),
     history: (id) => historyOf({ disk, history: join(directory, "history") }, id),
   };
 }

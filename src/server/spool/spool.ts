@@ -19,7 +19,7 @@ import { newSpoolReader, type SpoolReader } from "./reader.ts";
 export type { FreeSpace } from "./disk.ts";
 export { type Damaged, isDamaged } from "./envelope-file.ts";
 export type { FailedAttempt, History, HistoryEntry, LeftOut, OperatorAct } from "./history.ts";
-export { type SpoolReader, type StoredMessage, viewSpool } from "./reader.ts";
+export { type LoadedMessage, type SpoolReader, type StoredMessage, viewSpool } from "./reader.ts";
 
 /**
  * A spool that is ours. What is done to one message is done one after the other: the caller sees to that.

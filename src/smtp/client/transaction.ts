@@ -3,7 +3,7 @@
  * (RFC 2920), then the message, read and sent piece by piece. The result says which command each reply answers; the
  * caller decides what it means for the mail.
  */
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { type BrokenConnection, type Connection, isClosing, isPositive } from "./connection.ts";
 
 /** The commands, without line ends. */
@@ -27,6 +27,8 @@ export type TransactionEnding =
   /** A 421 to another command, after which no further reply comes. */
   | { readonly kind: "closing"; readonly text: string }
   | BrokenConnection
+  /** The server did not answer RSET as it should; nothing was said of this transaction, and the connection is closed. */
+  | { readonly kind: "unreset" }
   /** The message could not be read, and its end was not sent. */
   | { readonly kind: "unreadable"; readonly error: unknown };
 
@@ -48,6 +50,11 @@ export interface TransactionOptions {
   readonly signal: AbortSignal;
   /** Milliseconds of silence after the end of the message. */
   readonly finalPatience: number;
+  /**
+   * Says RSET before MAIL, in the same piece where the server has PIPELINING (RFC 2920 section 3.1), and waits for its answer
+   * no longer than so many milliseconds.
+   */
+  readonly reset?: number;
   /** Called when octets move, and once when everything has been sent and only the reply is missing. */
   readonly progress?: (what: "moving" | "waiting") => void;
 }
@@ -60,37 +67,55 @@ interface EnvelopeResult {
   readonly ending?: TransactionEnding;
 }
 
-/** Runs a transaction. `body` has CRLF line ends and no stuffed dots; it is read only as fast as it is sent. */
+/**
+ * Runs a transaction. `body` has CRLF line ends and no stuffed dots. A stream is read only as fast as it is sent; a small
+ * message in memory is sent in one piece with its end.
+ */
 export async function runTransaction(
   connection: Connection,
   commands: EnvelopeCommands,
-  body: Readable,
+  body: Readable | Uint8Array,
   options: TransactionOptions,
 ): Promise<TransactionResult> {
-  const { signal, progress } = options;
+  const { progress } = options;
   connection.onReply = () => progress?.("moving");
-  body.on("error", () => undefined); // noticed when it is read
+  const stream = body instanceof Uint8Array ? undefined : body;
+  stream?.on("error", () => undefined); // noticed when it is read
   try {
     progress?.("moving");
     const { refused, accepted, ending } = connection.offers("PIPELINING")
-      ? await sendTogether(connection, commands, signal)
-      : await sendEach(connection, commands, signal);
+      ? await sendTogether(connection, commands, options)
+      : await sendEach(connection, commands, options);
     const envelope = { refused, accepted: accepted.length };
     if (ending) return { ...envelope, finals: new Map(), ending, begun: false, whole: false };
     return { ...envelope, ...(await sendMessage(connection, accepted, body, options)) };
   } finally {
-    body.destroy();
+    stream?.destroy();
     connection.onReply = undefined;
   }
+}
+
+/** Reads the answer to RSET: undefined where the server is back at the state before MAIL (RFC 5321 section 4.1.1.5). */
+async function readReset(
+  connection: Connection,
+  { signal, reset = connection.patience }: TransactionOptions,
+): Promise<EnvelopeResult | undefined> {
+  const answer = await connection.read(signal, Math.min(reset, connection.patience));
+  if (isPositive(answer)) return undefined;
+  connection.close();
+  return { refused: new Map(), accepted: [], ending: { kind: "unreset" } };
 }
 
 /** RFC 2920 section 3.1: all in one piece; DATA must come last, and all replies must be read. */
 async function sendTogether(
   connection: Connection,
   { mail, recipients }: EnvelopeCommands,
-  signal: AbortSignal,
+  options: TransactionOptions,
 ): Promise<EnvelopeResult> {
-  connection.write(mail, ...recipients, "DATA");
+  const { signal, reset } = options;
+  connection.write(...(reset === undefined ? [] : ["RSET"]), mail, ...recipients, "DATA");
+  const unreset = reset === undefined ? undefined : await readReset(connection, options);
+  if (unreset) return unreset;
   const sender = await connection.read(signal);
   const refused = new Map<number, string>();
   const accepted: number[] = [];
@@ -123,8 +148,14 @@ async function sendTogether(
 async function sendEach(
   connection: Connection,
   { mail, recipients }: EnvelopeCommands,
-  signal: AbortSignal,
+  options: TransactionOptions,
 ): Promise<EnvelopeResult> {
+  const { signal, reset } = options;
+  if (reset !== undefined) {
+    connection.write("RSET");
+    const unreset = await readReset(connection, options);
+    if (unreset) return unreset;
+  }
   const refused = new Map<number, string>();
   const accepted: number[] = [];
   const ended = (ending: TransactionEnding): EnvelopeResult => ({ refused, accepted, ending });
@@ -160,7 +191,7 @@ const isGoAhead = (text: string): boolean => text.startsWith("3");
 async function sendMessage(
   connection: Connection,
   accepted: readonly number[],
-  body: Readable,
+  body: Readable | Uint8Array,
   { signal, finalPatience, progress }: TransactionOptions,
 ): Promise<Omit<TransactionResult, "refused" | "accepted">> {
   const isLmtp = connection.protocol === "lmtp";
@@ -189,7 +220,16 @@ async function sendMessage(
 
   connection.state = "sending message body";
   const reading = readReplies(false).then(() => sending.stop());
-  const result = await sendBody(connection, body, sending, signal, progress);
+  const result =
+    body instanceof Uint8Array && body.length <= turn && connection.isQuiet
+      ? await sendAtOnce(connection, body, sending, signal)
+      : await sendBody(
+          connection,
+          body instanceof Uint8Array ? Readable.from([body]) : body,
+          sending,
+          signal,
+          progress,
+        );
   whole = result.kind === "sent";
   sending.isOver = true;
   connection.interrupt();
@@ -214,6 +254,24 @@ interface SendState {
 
 /** Octets of the message that are processed in one turn of the event loop; our choice. */
 const turn = 64 * 1024;
+
+/** The message and its end in one piece. */
+async function sendAtOnce(
+  connection: Connection,
+  body: Uint8Array,
+  sending: SendState,
+  signal: AbortSignal,
+): Promise<SendResult> {
+  const stuffing = newDotStuffing();
+  const stopped = new Promise<"stopped">((resolve) => {
+    sending.stop = () => resolve("stopped");
+  });
+  const taken = connection.send(Buffer.concat([stuffing.next(body), stuffing.end()]), signal);
+  const broken = await Promise.race([stopped, taken]);
+  if (broken === "stopped") return { kind: "late" };
+  if (broken === undefined) connection.state = "sending end of data";
+  return broken ?? { kind: "sent" };
+}
 
 async function sendBody(
   connection: Connection,

@@ -1,7 +1,7 @@
 /** A spool that is nothing but memory, for tests with thousands of messages; what they say is always the same. */
 import { Readable } from "node:stream";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
-import type { HistoryEntry, Spool } from "../../../src/server/spool/spool.ts";
+import { type HistoryEntry, isDamaged, type Spool } from "../../../src/server/spool/spool.ts";
 import { envelope, message } from "../delivery/fixtures.ts";
 
 export interface Paper {
@@ -21,6 +21,10 @@ export function paperSpool(): Paper {
     read,
     async *readMany(ids) {
       for (const id of ids) yield [{ id, envelope: await read(id) }];
+    },
+    async load(id) {
+      const envelope = await read(id);
+      return isDamaged(envelope) ? envelope : { envelope };
     },
     record: async (next) => void envelopes.set(next.id, next),
     remove: async (id) => void envelopes.delete(id),

@@ -4,6 +4,8 @@ import { possibleCopies } from "../../../src/server/spool/history.ts";
 import { accepted, recipient } from "../delivery/fixtures.ts";
 import { logged, openTestScheduler, patience, put, type TestScheduler } from "./test-scheduler.ts";
 
+const minute = 60_000;
+
 let setup: TestScheduler | undefined;
 
 afterEach(async () => {
@@ -268,5 +270,55 @@ describe("many messages", () => {
       `${second.id}: to=<a@example.net>, relay=none, delay=0, delays=0/0/0/0, dsn=4.4.1, status=deferred (delivery temporarily suspended: connect to mx: Connection refused)`,
     );
     expect(at.transport.delivered.map(({ id }) => id)).toEqual([first.id, third.id]);
+  });
+});
+
+describe("the envelope of a new message", () => {
+  /** The scheduler, and what it knew of each envelope when it asked for the message. */
+  async function watched(): Promise<{ at: TestScheduler; known: (Envelope | undefined)[] }> {
+    const known: (Envelope | undefined)[] = [];
+    const at = await open((spool) => ({
+      ...spool,
+      load(id, most, envelope) {
+        known.push(envelope);
+        return spool.load(id, most, envelope);
+      },
+    }));
+    return { at, known };
+  }
+
+  test("is not read again for its first delivery, and is for the next", async () => {
+    const { at, known } = await watched();
+    at.transport.answers = { "a@example.net": "451 4.2.0 later" };
+    const { id } = await at.submit();
+    await logged(at, "status=deferred");
+    await vi.waitFor(() => expect(at.clock.alarms()).toBe(1), 60_000);
+    at.transport.answers = {};
+    at.clock.turn(patience.first);
+    await logged(at, `${id}: removed`);
+    expect(known).toEqual([expect.objectContaining({ id, attempts: 0 }), undefined]);
+  });
+
+  test("is the one that an operator has made of it", async () => {
+    const { at, known } = await watched();
+    const { id, due } = await at.submit({ due: at.clock.now() + minute });
+    await at.scheduler.change(id, async (envelope) => {
+      const next = { ...envelope, relay: "smtp://relay.example.org" };
+      await at.spool.record(next);
+      return next;
+    });
+    at.clock.turn(due - at.clock.now());
+    await logged(at, `${id}: removed`);
+    expect(known).toEqual([undefined, expect.objectContaining({ id, relay: "smtp://relay.example.org" })]);
+  });
+
+  test("is read where there are too many of them", async () => {
+    const { at, known } = await watched();
+    const recipients = Array.from({ length: 1500 }, (_, number) => recipient(`r${number}@example.net`));
+    const due = at.clock.now() + minute;
+    for (const _ of [1, 2]) await at.submit({ recipients, due });
+    at.clock.turn(minute);
+    await logged(at, /removed\n(.*\n)*.*removed/);
+    expect(known.map((envelope) => envelope !== undefined)).toEqual([true, false]);
   });
 });

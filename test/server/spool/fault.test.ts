@@ -179,20 +179,32 @@ describe.each([false, true])("a message in the queue, on a disk that refuses (fo
     ]);
   });
 
-  it("is whole or gone when removing fails", async () => {
-    const failed = await eachCall(async (failing) => {
-      const { disk, memory, arm, failed } = refusing(failing, forGood);
-      const spool = await openSpool(directory, () => 0, disk);
-      const { id } = await accept(spool);
-      arm();
-      const removed = await outcome(spool.remove(id));
-      if (failed() === "") return "";
-      expect(removed).toEqual(/history/.test(failed()) ? { value: undefined } : { code: "EIO" });
-      expect(await afterRestart(memory)).toHaveLength(failed().startsWith("unlink") && failing === 0 ? 1 : 0);
-      return failed();
-    });
-    expect(failed).toEqual(["unlink queue/ID", "sync queue", "unlink messages/ID", "unlink history/ID"]);
-  });
+  it.each([
+    { history: [], calls: ["unlink queue/ID", "sync queue", "unlink messages/ID"] },
+    {
+      history: [{ at: 1, act: "hold", by: "test", reason: "" }],
+      calls: ["unlink queue/ID", "sync queue", "unlink messages/ID", "unlink history/ID"],
+    },
+  ])(
+    "is whole or gone when removing fails, with a history of $history.length",
+    async ({ history, calls }) => {
+      const failed = await eachCall(async (failing) => {
+        const { disk, memory, arm, failed } = refusing(failing, forGood);
+        const spool = await openSpool(directory, () => 0, disk);
+        const { id } = await accept(spool);
+        expect(await spool.note(id, history)).toBeUndefined();
+        arm();
+        const removed = await outcome(spool.remove(id));
+        if (failed() === "") return "";
+        expect(removed).toEqual(/history/.test(failed()) ? { value: undefined } : { code: "EIO" });
+        expect(await afterRestart(memory)).toHaveLength(
+          failed().startsWith("unlink") && failing === 0 ? 1 : 0,
+        );
+        return failed();
+      });
+      expect(failed).toEqual(calls);
+    },
+  );
 });
 
 describe("a disk that takes its time for each fsync", () => {

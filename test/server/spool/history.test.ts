@@ -91,6 +91,14 @@ describe("the history of a message", () => {
     expect(await readdir(join(directory, "history"))).toEqual([]);
   });
 
+  it("goes with the message also where an earlier process noted it", async () => {
+    await spool.note(id, [noted(1)]);
+    await spool.close();
+    spool = await openSpool(directory, () => at);
+    await spool.remove(id);
+    expect(await readdir(join(directory, "history"))).toEqual([]);
+  });
+
   it("is swept at the start where its message is gone", async () => {
     await spool.close();
     await writeFile(join(directory, "history", "00000000000A"), "");

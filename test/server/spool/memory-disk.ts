@@ -138,6 +138,10 @@ export function memoryDisk(
       if (!names.has(path)) apply({ path, inode });
       apply({ inode, content: Buffer.concat([contents.get(inode) ?? Buffer.alloc(0), Buffer.from(text)]) });
     },
+    async readStart(path, octets) {
+      await step();
+      return contentOf(path).subarray(0, octets);
+    },
     async readText(path) {
       await step();
       return contentOf(path).toString();

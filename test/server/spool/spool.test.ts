@@ -209,10 +209,29 @@ describe("a message in the queue", () => {
   });
 });
 
+describe("a message for a delivery", () => {
+  it("comes with its body where that is small", async () => {
+    const envelope = await accept("0123456789");
+    expect(await spool.load(envelope.id, 9)).toEqual({ envelope });
+    expect(await spool.load(envelope.id, 10)).toEqual({ envelope, body: Buffer.from("0123456789") });
+  });
+
+  it("has the envelope that the caller knows", async () => {
+    const envelope = { ...(await accept("0123456789")), attempts: 7 };
+    expect(await spool.load(envelope.id, 0, envelope)).toEqual({ envelope });
+    const longer = { ...envelope, size: 11 };
+    for (const most of [0, 11])
+      expect(await spool.load(envelope.id, most, longer)).toEqual({
+        damaged: expect.stringContaining("expected 11 octets"),
+      });
+  });
+});
+
 describe("damage", () => {
   const cases: readonly [string, (queue: string, body: string) => Promise<void>, string][] = [
     ["a body that is missing", (_, body) => unlink(body), "no such file"],
     ["a body that was cut", (_, body) => truncate(body, 3), "expected 10 octets"],
+    ["a body that is too long", (_, body) => truncate(body, 11), "found 11"],
     ["an envelope that is empty", (queue) => truncate(queue, 0), "expected a JSON object"],
     ["an envelope that is missing", (queue) => unlink(queue), "no such file"],
   ];
@@ -223,6 +242,7 @@ describe("damage", () => {
     const found = await spool.read(id);
     expect(isDamaged(found) && found.damaged).toContain(words);
     expect(isDamaged(found) && found.damaged).toContain(id);
+    for (const most of [0, 9, 10, 1000]) expect(await spool.load(id, most)).toEqual(found);
     expect(await spool.read(sound.id)).toEqual(sound);
   });
 

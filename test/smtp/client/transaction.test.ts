@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -9,6 +10,7 @@ import {
 import { type Behaviour, type Scripted, talkTo } from "./server.ts";
 
 const { signal } = new AbortController();
+setMaxListeners(0, signal); // one for each connection
 const commands = {
   mail: "MAIL FROM:<a@example.org>",
   recipients: ["RCPT TO:<b@example.net>", "RCPT TO:<c@example.net>"],
@@ -24,13 +26,18 @@ async function transact(
   said: readonly (string | undefined)[],
   lmtp = false,
   behaviour: Behaviour = {},
+  { inMemory = false, reset }: { readonly inMemory?: boolean; readonly reset?: number } = {},
 ): Promise<Done> {
   const words = ["220 hop\r\n", `250-hop\r\n250 ${hello}\r\n`, ...said];
   const made = await talkTo(words, { protocol: lmtp ? "lmtp" : "smtp", patience: 500 }, behaviour);
   await made.connection.read(signal);
   await made.connection.hello(false, signal);
-  const readable = Readable.from([Buffer.from(body)]);
-  const result = await runTransaction(made.connection, commands, readable, { signal, finalPatience: 500 });
+  const result = await runTransaction(
+    made.connection,
+    commands,
+    inMemory ? Buffer.from(body) : Readable.from([Buffer.from(body)]),
+    { signal, finalPatience: 500, ...(reset !== undefined && { reset }) },
+  );
   return { ...made, result };
 }
 
@@ -57,7 +64,12 @@ function summary({ refused, accepted, finals, ending, begun, whole }: Transactio
 
 const done = "2 taken, end of DATA: 250 2.0.0 queued, begun, whole";
 
-describe.each(["PIPELINING", "HELP"])("a transaction with %s", (hello) => {
+describe.each([
+  { hello: "PIPELINING", inMemory: false },
+  { hello: "HELP", inMemory: false },
+  { hello: "PIPELINING", inMemory: true },
+  { hello: "HELP", inMemory: true },
+])("a transaction with $hello, its message in memory: $inMemory,", ({ hello, inMemory }) => {
   test.each<{
     name: string;
     said: readonly (string | undefined)[];
@@ -115,7 +127,7 @@ describe.each(["PIPELINING", "HELP"])("a transaction with %s", (hello) => {
       open: false,
     },
   ])("$name", async ({ said, lmtp = false, result, open = true }) => {
-    const { result: had, connection } = await transact(hello, said, lmtp);
+    const { result: had, connection } = await transact(hello, said, lmtp, {}, { inMemory });
     expect(summary(had)).toBe(result);
     expect(connection.isOpen).toBe(open);
   });
@@ -127,6 +139,43 @@ describe("commands", () => {
     expect(pieces[1]).toBe(`${envelope.join("\r\n")}\r\n`);
     expect(pieces.slice(2).join("")).toBe("Subject: hi\r\n\r\n..dot\r\n.\r\n");
   });
+
+  test("go out in one piece with RSET before them, where the server is to be reset", async () => {
+    const { result, pieces } = await transact(
+      "PIPELINING",
+      [ok, ok, ok, ok, go, queued],
+      false,
+      {},
+      { reset: 500 },
+    );
+    expect(pieces[1]).toBe(`${["RSET", ...envelope].join("\r\n")}\r\n`);
+    expect(summary(result)).toBe(done);
+  });
+
+  test("wait for the answer to RSET where they must", async () => {
+    const { result, pieces } = await transact(
+      "HELP",
+      [ok, ok, ok, ok, go, queued],
+      false,
+      {},
+      { reset: 500 },
+    );
+    expect(pieces.slice(1, 6)).toEqual(["RSET", ...envelope].map((line) => `${line}\r\n`));
+    expect(summary(result)).toBe(done);
+  });
+
+  test.each(["PIPELINING", "HELP"])(
+    "end the session where RSET is not answered as it should be, with %s",
+    async (hello) => {
+      for (const answer of ["502 what?\r\n", "421 bye\r\n", "", undefined]) {
+        const said = answer === "" ? [] : [answer, ok, ok, ok, go, queued];
+        const { result, connection, pieces } = await transact(hello, said, false, {}, { reset: 50 });
+        expect(summary(result)).toBe("0 taken, unreset");
+        expect(connection.isOpen).toBe(false);
+        expect(pieces.join("")).not.toContain("Subject");
+      }
+    },
+  );
 
   test("go out one by one where they must", async () => {
     const { pieces } = await transact("HELP", [ok, ok, ok, go, queued]);
@@ -232,6 +281,42 @@ describe("a message", () => {
     const result = await runTransaction(made.connection, commands, halted, { signal, finalPatience: 500 });
     expect(result).toMatchObject({ begun: true, whole: false, ending: { isEarly: true } });
     expect(halted.destroyed).toBe(true);
+  });
+
+  test("in memory goes out in one piece with its end", async () => {
+    const { pieces } = await transact("PIPELINING", [ok, ok, ok, go, queued], false, {}, { inMemory: true });
+    expect(pieces.slice(2)).toEqual(["Subject: hi\r\n\r\n..dot\r\n.\r\n"]);
+  });
+
+  test("in memory may be larger than what is looked at in one turn", async () => {
+    const made = await talkTo(["220 x\r\n", "250 x\r\n", ok, ok, ok, go, queued], { patience: 500 });
+    await made.connection.read(signal);
+    await made.connection.hello(false, signal);
+    const large = Buffer.from(".dot\r\n".repeat(30_000));
+    const result = await runTransaction(made.connection, commands, large, { signal, finalPatience: 5_000 });
+    expect(summary(result)).toBe(done);
+    expect(made.pieces.join("")).toContain(stuffed(large.toString()));
+  });
+
+  test("in memory that is refused before it is sent has an early refusal", async () => {
+    const early = `${go}552 5.3.4 too big\r\n`;
+    const { result } = await transact("PIPELINING", [ok, ok, ok, early], false, {}, { inMemory: true });
+    expect(result).toMatchObject({ begun: true, ending: { isEarly: true, text: "552 5.3.4 too big" } });
+  });
+
+  test("in memory that the server does not take is not at its end", async () => {
+    const made = await talkTo(
+      ["220 x\r\n", "250 x\r\n", ok, ok, ok, go],
+      { patience: 200 },
+      { isFull: true },
+    );
+    await made.connection.read(signal);
+    await made.connection.hello(false, signal);
+    // More than the system keeps for a socket, in many pieces.
+    const large = Buffer.alloc(64 * 1024 * 1024, "x");
+    const result = await runTransaction(made.connection, commands, large, { signal, finalPatience: 500 });
+    expect(summary(result)).toBe("2 taken, late, begun");
+    expect(made.connection.state).toBe("sending message body");
   });
 
   test("that was cut short has no final dot", async () => {

@@ -22,6 +22,8 @@ export interface OutgoingMessage {
   readonly utf8Header: boolean;
   /** The message as stored, CRLF line ends; each call reads it anew. */
   readonly body: () => Readable;
+  /** The same, where it is in memory. */
+  readonly octets?: Buffer;
 }
 
 /** The result of one attempt for one recipient. */
@@ -51,7 +53,7 @@ export interface TransactionPlan {
   readonly commands: EnvelopeCommands;
   readonly carried: readonly Recipient[];
   readonly refused: readonly { readonly recipient: Recipient; readonly reply: Reply }[];
-  readonly encoded: Pick<EncodedMessage, "size" | "body">;
+  readonly encoded: Pick<EncodedMessage, "size" | "body" | "octets">;
 }
 
 /**
@@ -107,11 +109,13 @@ interface EncodedMessage {
   readonly size: number;
   readonly eightBit: boolean;
   readonly body: () => Readable;
+  /** The same, where it is in memory. */
+  readonly octets?: Buffer;
 }
 
 /** The message as the host can take it, or why it cannot; undefined if `signal` was raised first. */
 async function encodedFor(
-  { envelope, utf8Header, body }: OutgoingMessage,
+  { envelope, utf8Header, body, octets }: OutgoingMessage,
   capabilities: HostCapabilities,
   host: string,
   signal: AbortSignal,
@@ -125,7 +129,9 @@ async function encodedFor(
       `the message has UTF-8 in its header, which ${host} does not take (no SMTPUTF8)`,
     );
   }
-  if (!eightBit || capabilities.offers("8BITMIME")) return { size, eightBit, body };
+  if (!eightBit || capabilities.offers("8BITMIME")) {
+    return { size, eightBit, body, ...(octets && { octets }) };
+  }
   // RFC 6152 section 3: convert the message or return it.
   const converted = await sevenBit(body, id, signal);
   if (converted === undefined) return undefined;
