@@ -6,7 +6,7 @@
  * DELIVERED (5 000) messages. Postfix has as many in its hold queue, and the clock starts when they are released; each
  * has one destination and its own standard of 20 deliveries at a time there.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -14,13 +14,7 @@ import { prepareRelay } from "../demo/relay.mjs";
 import { startPostfix } from "../test/interop/postfix.mjs";
 import { runWell, start } from "../test/tools/child.mjs";
 import { freePort, untilListening } from "../test/tools/port.mjs";
-
-/** @type {typeof import("../src/server/spool/envelope-file.ts")} */
-const { formatEnvelope } = await import(
-  new URL("../dist/server/spool/envelope-file.js", import.meta.url).href
-);
-/** @type {typeof import("../src/server/spool/spool.ts")} */
-const { openSpool } = await import(new URL("../dist/server/spool/spool.js", import.meta.url).href);
+import { fill } from "./fill.mjs";
 
 const messages = Number(process.argv[2] ?? 100_000);
 const delivered = Math.min(Number(process.argv[3] ?? 5_000), messages);
@@ -33,37 +27,6 @@ async function startSink() {
   await untilListening(port);
   const taken = () => Number(/.*mesg=(\d+)/s.exec(sink.output())?.[1] ?? 0);
   return { port, taken, stop: () => sink.stop() };
-}
-
-/**
- * Puts the messages into a new spool. Nothing is fsynced: only how it is read matters.
- * @param {string} directory
- */
-async function fill(directory) {
-  const spool = await openSpool(directory, Date.now);
-  await spool.close();
-  const accepted = Date.now() - 3_600_000;
-  const first = BigInt(accepted) * 16n;
-  for (let number = 0; number < messages; number++) {
-    const id = (first + BigInt(number)).toString(16).toUpperCase().padStart(12, "0");
-    const envelope = formatEnvelope({
-      id,
-      accepted,
-      login: "user1",
-      sender: "user1@example.org",
-      size: body.length,
-      eightBit: false,
-      smtputf8: false,
-      recipients: [{ address: `r${number}@example.net`, state: "waiting" }],
-      attempts: 0,
-      due: accepted,
-      warned: true,
-    });
-    await Promise.all([
-      writeFile(join(directory, "messages", id), body, { mode: 0o600 }),
-      writeFile(join(directory, "queue", id), envelope, { mode: 0o600 }),
-    ]);
-  }
 }
 
 /** @param {() => boolean} condition */
@@ -85,7 +48,7 @@ async function ours() {
   const sink = await startSink();
   const relay = await prepareRelay(`[delivery]\nrelay = "smtp://127.0.0.1:${sink.port}"\n`);
   try {
-    await fill(join(relay.folder, "spool"));
+    await fill(join(relay.folder, "spool"), messages, body, () => ({}));
     const begun = performance.now();
     const first = until(() => sink.taken() > 0);
     await relay.start();
