@@ -72,7 +72,7 @@ async function untilKnown(program, config, port) {
   const relay = start(program, ["serve", "--config", config]);
   try {
     for (;;) {
-      await pause(50);
+      await pause(250); // to count them is work as well
       const text = await fetch(`http://127.0.0.1:${port}/metrics`)
         .then((answer) => answer.text())
         .catch(() => "");

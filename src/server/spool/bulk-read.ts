@@ -46,7 +46,7 @@ const mostText = 64 * 1024;
 const worthThread = 512;
 
 /** Batches that a thread is ahead. */
-const ahead = 3;
+const ahead = 2;
 
 /** A pipe that somebody put there is an empty text and no wait without an end. */
 const flags = constants.O_RDONLY | constants.O_NONBLOCK;
