@@ -150,7 +150,12 @@ describe("a start", () => {
     const at = await open(
       (spool) => ({
         ...spool,
-        read: async (id) => (id === damaged ? { damaged: "queue/X: not JSON" } : spool.read(id)),
+        async *readMany(ids) {
+          for await (const batch of spool.readMany(ids)) {
+            const unlike = { id: damaged, envelope: { damaged: "queue/X: not JSON" } };
+            yield batch.map((one) => (one.id === damaged ? unlike : one));
+          }
+        },
       }),
       async (spool) => {
         damaged = (await put(spool)).id;
