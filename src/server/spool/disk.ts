@@ -3,7 +3,7 @@
  * tests can stop the program between any two of them, let one fail, or put a disk in memory in their place that
  * loses at a power cut what was not fsynced.
  */
-import { createReadStream } from "node:fs";
+import { createReadStream, writeSync } from "node:fs";
 import {
   appendFile,
   chmod,
@@ -29,6 +29,20 @@ export interface NewFile {
   /** Appends all of `octets`. */
   write(octets: Uint8Array): Promise<void>;
   /** Resolves when what was written is on disk; the file's name may not be. */
+  sync(): Promise<void>;
+  /** May be called again. */
+  close(): Promise<void>;
+}
+
+/** A file that is written at any place of it, and read. */
+export interface PlacedFile {
+  /** Writes all of `parts`, one behind the other, from `at` on. */
+  write(parts: readonly Uint8Array[], at: number): Promise<void>;
+  /** The same before anything else happens in this process: for a few octets, which a kill then leaves there. */
+  writeNow(octets: Uint8Array, at: number): void;
+  /** So many octets from `at` on, or what there is of them. */
+  read(octets: number, at: number): Promise<Buffer>;
+  /** Resolves when what was written, and the file's length, are on disk; its name may not be. */
   sync(): Promise<void>;
   /** May be called again. */
   close(): Promise<void>;
@@ -62,6 +76,8 @@ export interface Disk {
   list(path: string): Promise<readonly string[]>;
   /** Mode 0600. EEXIST where it was there. */
   create(path: string): Promise<NewFile>;
+  /** {@link create}, or else the file that is there. */
+  openPlaced(path: string, as: "new" | "there"): Promise<PlacedFile>;
   rename(from: string, to: string): Promise<void>;
   /** Gives a file a second name. EEXIST where that was there. */
   link(from: string, to: string): Promise<void>;
@@ -87,6 +103,7 @@ export const systemDisk: Disk = {
   openDirectory,
   list: (path) => readdir(path),
   create,
+  openPlaced,
   rename,
   link,
   unlink,
@@ -126,4 +143,47 @@ async function create(path: string): Promise<NewFile> {
     sync: () => handle.sync(),
     close: () => handle.close(),
   };
+}
+
+async function openPlaced(path: string, as: "new" | "there"): Promise<PlacedFile> {
+  const handle = await open(path, as === "new" ? "wx+" : "r+", 0o600);
+  return {
+    async write(parts, at) {
+      let place = at;
+      let rest = parts;
+      while (rest.length > 0) {
+        const { bytesWritten } = await handle.writev([...rest], place);
+        place += bytesWritten;
+        rest = behind(rest, bytesWritten);
+      }
+    },
+    writeNow(octets, at) {
+      for (let done = 0; done < octets.length; ) {
+        done += writeSync(handle.fd, octets, done, octets.length - done, at + done);
+      }
+    },
+    async read(octets, at) {
+      const buffer = Buffer.allocUnsafe(octets);
+      let filled = 0;
+      while (filled < octets) {
+        const { bytesRead } = await handle.read(buffer, filled, octets - filled, at + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return buffer.subarray(0, filled);
+    },
+    sync: () => handle.datasync(),
+    close: () => handle.close(),
+  };
+}
+
+/** `parts` without their first `octets`: a write may end early. */
+function behind(parts: readonly Uint8Array[], octets: number): readonly Uint8Array[] {
+  let left = octets;
+  const rest: Uint8Array[] = [];
+  for (const part of parts) {
+    if (part.length > left) rest.push(part.subarray(left));
+    left = Math.max(0, left - part.length);
+  }
+  return rest;
 }

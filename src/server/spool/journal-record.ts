@@ -93,15 +93,20 @@ const headPattern = /^tpa1 ([0-9A-F]{16}) (\d{8}) (\d{8}) (\d{8}) (\d{8}) ([0-9A
 
 /**
  * The first line and the envelope at `at`, where their sum is right; the message may be torn, and be longer than what
- * there is.
+ * there is. `octets` begin at `base` in the segment.
  */
-function readHead(octets: Buffer, mark: string, at: number): (RecordHead & { envelope: string }) | undefined {
+function readHead(
+  octets: Buffer,
+  mark: string,
+  at: number,
+  base: number,
+): (RecordHead & { envelope: string }) | undefined {
   const line = octets.toString("latin1", at, at + headLength);
   const [, found, ...fields] = headPattern.exec(line) ?? [];
   if (found !== mark) return undefined;
   const [offset, batch, envelopeLength, bodyLength] = fields.slice(0, 4).map(Number);
   const [bodySum, sum] = fields.slice(4).map((field) => Number.parseInt(field, 16));
-  if (offset !== at || batch === undefined || batch > at) return undefined;
+  if (offset !== base + at || batch === undefined || batch > offset) return undefined;
   if (envelopeLength === undefined || bodyLength === undefined || bodySum === undefined) return undefined;
   const begin = at + headLength;
   const end = begin + envelopeLength;
@@ -120,17 +125,22 @@ export function bodyOffset({
 }
 
 /**
- * The record at `at`, or undefined where none begins there. Of a segment that ends in the middle of the message, `end`
- * lies behind it.
+ * The record at `at` of the octets that begin at `base` in the segment, or undefined where none begins there. Where they end
+ * in the middle of the message, `end` lies behind them.
  */
-export function readRecord(octets: Buffer, mark: string, at: number): FoundRecord | undefined {
-  const head = readHead(octets, mark, at);
+export function readRecord(octets: Buffer, mark: string, at: number, base = 0): FoundRecord | undefined {
+  const head = readHead(octets, mark, at, base);
   if (head === undefined) return undefined;
-  const begin = bodyOffset(head);
-  const end = begin + head.bodyLength + 1;
-  const body = octets.subarray(begin, end - 1);
-  const isWhole = end <= octets.length && octets[end - 1] === 0x0a;
-  return { kind: "record", ...head, end, isBodySound: isWhole && sumOf(body) === head.bodySum };
+  const begin = bodyOffset(head) - base;
+  const last = begin + head.bodyLength;
+  const body = octets.subarray(begin, last);
+  const isWhole = last < octets.length && octets[last] === 0x0a;
+  return {
+    kind: "record",
+    ...head,
+    end: base + last + 1,
+    isBodySound: isWhole && sumOf(body) === head.bodySum,
+  };
 }
 
 /**
@@ -162,18 +172,9 @@ export function* readSegment(octets: Buffer, mark: string, whole = 0): Generator
 /** Where the next record begins, behind octets that are none. */
 function nextRecord(octets: Buffer, mark: string, start: Buffer, from: number): number | undefined {
   for (let at = octets.indexOf(start, from); at !== -1; at = octets.indexOf(start, at + 1)) {
-    if (readHead(octets, mark, at) !== undefined) return at;
+    if (readHead(octets, mark, at, 0) !== undefined) return at;
   }
   return undefined;
-}
-
-/**
- * Of the parts of a segment, those that nobody was promised: their batch is the last one that there is, so that it may
- * not have become durable. `whole` is up to where all is known to have been.
- */
-export function tornParts(parts: readonly SegmentPart[], whole: number): readonly SegmentPart[] {
-  const lastBatch = parts.reduce((last, part) => Math.max(last, "batch" in part ? part.batch : 0), whole);
-  return parts.filter((part) => !isSound(part) && part.offset >= lastBatch);
 }
 
 export function isSound(part: SegmentPart): part is FoundRecord {

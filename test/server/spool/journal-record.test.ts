@@ -1,6 +1,7 @@
 /** Records of the journal: what is written is read back, and nothing else is. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { contentOf } from "../../../src/server/spool/journal-reading.ts";
 import {
   formatRecord,
   isSound,
@@ -9,7 +10,6 @@ import {
   recordLength,
   type SegmentPart,
   sumOf,
-  tornParts,
 } from "../../../src/server/spool/journal-record.ts";
 
 const mark = "0123456789ABCDEF";
@@ -178,12 +178,12 @@ describe("a segment that", () => {
         const end = written.places.at(-1)?.end ?? 0;
         const octets = withOctet(written.octets, where % end, (octet) => octet ^ 1);
         const parts = read(octets);
-        const torn = tornParts(parts, 0);
+        const { torn } = contentOf(parts, []);
         const known = parts.filter(isSound).reduce((last, { batch }) => Math.max(last, batch), 0);
         const hit = written.places.find((place) => place.end > where % end);
         const isDamage = (hit?.offset ?? 0) < known;
         if (isDamage) expect(torn).toEqual([]);
-        expect(tornParts(read(octets, end), end)).toEqual([]);
+        expect(contentOf(read(octets, end), [{ word: "whole", offset: end }]).torn).toEqual([]);
         if (written.places.some(({ batch }) => batch > (hit?.offset ?? 0))) expect(isDamage).toBe(true);
       }),
     );
