@@ -76,8 +76,8 @@ export interface Disk {
   list(path: string): Promise<readonly string[]>;
   /** Mode 0600. EEXIST where it was there. */
   create(path: string): Promise<NewFile>;
-  /** {@link create}, or else the file that is there. */
-  openPlaced(path: string, as: "new" | "there"): Promise<PlacedFile>;
+  /** {@link create}, or else the file that is there, be it to be read alone. */
+  openPlaced(path: string, as: "new" | "there" | "read"): Promise<PlacedFile>;
   rename(from: string, to: string): Promise<void>;
   /** Gives a file a second name. EEXIST where that was there. */
   link(from: string, to: string): Promise<void>;
@@ -145,8 +145,10 @@ async function create(path: string): Promise<NewFile> {
   };
 }
 
-async function openPlaced(path: string, as: "new" | "there"): Promise<PlacedFile> {
-  const handle = await open(path, as === "new" ? "wx+" : "r+", 0o600);
+const placedFlags = { new: "wx+", there: "r+", read: "r" } as const;
+
+async function openPlaced(path: string, as: "new" | "there" | "read"): Promise<PlacedFile> {
+  const handle = await open(path, placedFlags[as], 0o600);
   return {
     async write(parts, at) {
       let place = at;

@@ -8,8 +8,10 @@ import { errorCode } from "../../failure.ts";
 import type { Disk } from "./disk.ts";
 import { type DoneLine, type JournalName, parseDoneLines, parseJournalName } from "./journal-names.ts";
 import {
+  bodyOffset,
   type FoundRecord,
   isSound,
+  readRecord,
   readSegment,
   type SegmentPart,
   type UnreadableOctets,
@@ -69,7 +71,7 @@ const atOnce = 1024 * 1024;
 
 /** All of a file, in parts. Throws the system's error. */
 async function readWhole(disk: Disk, path: string): Promise<Buffer> {
-  const file = await disk.openPlaced(path, "there");
+  const file = await disk.openPlaced(path, "read");
   try {
     const parts: Buffer[] = [];
     for (let at = 0; ; at += atOnce) {
@@ -159,15 +161,19 @@ function idIn(envelope: string): string | undefined {
   return isQueueId(id) ? id : undefined;
 }
 
-/** What the journal in `path` promises, by ID, without owning it. What was recycled since the listing is left out. */
-export async function* lookIntoJournal(
-  disk: Disk,
-  path: string,
-): AsyncGenerator<{ readonly name: string; readonly mark: string; readonly content: SegmentContent }> {
-  const listing = await listingIfThere(disk, path);
+/** A segment as somebody finds it who does not own the journal. */
+export interface ViewedSegment {
+  readonly name: string;
+  readonly mark: string;
+  readonly content: SegmentContent;
+}
+
+/** Every segment of the journal in `path`, without owning it. What was recycled since the listing is left out. */
+export async function* viewSegments(disk: Disk, path: string): AsyncGenerator<ViewedSegment> {
+  const listing = await listJournal(disk, path);
   for (const segment of listing.segments) {
     try {
-      // The segment first: what is done with between the two is left out, and what is not there yet comes next time.
+      // The segment before its done file: what comes to its end between the two is left out.
       const octets = await readWhole(disk, join(path, segment.name));
       const lines = await readDoneLines(disk, path, listing, segment);
       const parts = await partsOf(octets, segment.mark, wholeOf(lines));
@@ -178,13 +184,75 @@ export async function* lookIntoJournal(
   }
 }
 
-const nothing: JournalListing = { segments: [], done: [], free: [], last: 0 };
+/** A message as it was promised. */
+export interface JournalCopy {
+  readonly envelope: string;
+  readonly body: Buffer;
+}
 
-async function listingIfThere(disk: Disk, path: string): Promise<JournalListing> {
-  try {
-    return await listJournal(disk, path);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return nothing;
-    throw error;
+/** Where a record lies that is not as it was written. */
+export interface DamagedRecord {
+  readonly damaged: string;
+}
+
+/** A record's octets, which begin at `offset` in the segment; all of it is looked at, so that nothing else is given out. */
+export function copyOf(
+  octets: Buffer,
+  { path, mark }: { readonly path: string; readonly mark: string },
+  offset: number,
+): JournalCopy | DamagedRecord {
+  const record = readRecord(octets, mark, 0, offset);
+  if (record?.isBodySound !== true) {
+    return { damaged: `${path}: the record at ${String(offset)} is not as it was written` };
   }
+  const begin = bodyOffset(record) - offset;
+  return { envelope: record.envelope, body: octets.subarray(begin, begin + record.bodyLength) };
+}
+
+/** The journal beside its owner, as it was at the last call of `ids`, or else at the first one of `read`. */
+export function viewJournal(
+  disk: Disk,
+  path: string,
+): {
+  ids(): Promise<readonly string[]>;
+  read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+} {
+  interface Place {
+    readonly segment: ViewedSegment;
+    readonly offset: number;
+    readonly octets: number;
+  }
+  let places: ReadonlyMap<string, Place> | undefined;
+
+  async function look(): Promise<ReadonlyMap<string, Place>> {
+    const found = new Map<string, Place>();
+    for await (const segment of viewSegments(disk, path)) {
+      for (const { id, record } of segment.content.live) {
+        found.set(id, { segment, offset: record.offset, octets: record.end - record.offset });
+      }
+    }
+    places = found;
+    return found;
+  }
+
+  return {
+    ids: async () => [...(await look()).keys()],
+    async read(id) {
+      const place = (places ?? (await look())).get(id);
+      if (place === undefined) return undefined;
+      const { name, mark } = place.segment;
+      try {
+        const file = await disk.openPlaced(join(path, name), "read");
+        try {
+          const octets = await file.read(place.octets, place.offset);
+          return copyOf(octets, { path: join(path, name), mark }, place.offset);
+        } finally {
+          await file.close();
+        }
+      } catch (error) {
+        if (errorCode(error) === "ENOENT") return undefined; // recycled: all that it had is done with
+        throw error;
+      }
+    },
+  };
 }

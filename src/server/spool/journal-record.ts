@@ -159,9 +159,15 @@ export function* readSegment(octets: Buffer, mark: string, whole = 0): Generator
     }
     const next = nextRecord(octets, mark, start, at + 1);
     const end = next ?? octets.length;
-    // The message's length is right, for its sum is: but it may have been cut short.
-    if (record !== undefined) yield { ...record, end: Math.min(record.end, end) };
-    else if (next !== undefined || octets.subarray(at, at + start.length).equals(start)) {
+    if (record !== undefined) {
+      // The message's length is right, for its sum is: but it may have been cut short.
+      const last = Math.min(record.end, end);
+      yield { ...record, end: last };
+      at = last;
+      if (at >= octets.length) return;
+      continue;
+    }
+    if (next !== undefined || octets.subarray(at, at + start.length).equals(start)) {
       yield { kind: "unreadable", offset: at, end };
     } else if (at < whole) yield { kind: "unreadable", offset: at, end: whole };
     if (next === undefined) return;

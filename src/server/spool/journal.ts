@@ -9,8 +9,16 @@ import type { Directory } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
 import { unlinkIfThere } from "./commit.ts";
 import type { Disk } from "./disk.ts";
-import { listJournal, readContent, readDoneLines, type SegmentContent } from "./journal-reading.ts";
-import { bodyOffset, formatRecord, readRecord, recordLength, sumOf } from "./journal-record.ts";
+import {
+  copyOf,
+  type DamagedRecord,
+  type JournalCopy,
+  listJournal,
+  readContent,
+  readDoneLines,
+  type SegmentContent,
+} from "./journal-reading.ts";
+import { formatRecord, recordLength, sumOf } from "./journal-record.ts";
 import { type JournalFolder, openSegment, type Segment } from "./journal-segment.ts";
 import { newSegmentShelf, type SegmentShelf } from "./journal-shelf.ts";
 
@@ -19,18 +27,8 @@ export interface JournalMessage {
   readonly id: string;
   /** One line of JSON, without its end. */
   readonly envelope: string;
-  readonly body: readonly Uint8Array[];
-}
-
-/** A message as it was promised. */
-export interface JournalCopy {
-  readonly envelope: string;
-  readonly body: Buffer;
-}
-
-/** What a record is not: where it lies, and what is wrong. */
-export interface DamagedRecord {
-  readonly damaged: string;
+  /** Not changed from here on. */
+  readonly body: readonly Buffer[];
 }
 
 export interface Journal {
@@ -68,7 +66,6 @@ interface Entry {
   readonly segment: Segment;
   readonly offset: number;
   readonly length: number;
-  readonly isDamaged: boolean;
 }
 
 /** A message that waits for its batch. */
@@ -82,6 +79,9 @@ interface Waiting {
 
 /** Octets of a batch at the most. Our choice: so much is written in a few milliseconds. */
 const largestBatch = 4 * 1024 * 1024;
+
+/** Octets of messages that are kept in memory besides. Our choice: some thousands. */
+const remembered = 16 * 1024 * 1024;
 
 /** A record may take this part of a segment, so that little is left over at its end. */
 const shareOfSegment = 4;
@@ -102,6 +102,9 @@ export async function openJournal(
   /** Their done line is written, but not known to be durable. */
   const ending = new Map<string, Entry>();
   const known = new Set<string>();
+  /** Messages that came a moment ago, the oldest first. */
+  const recent = new Map<string, JournalCopy>();
+  let recentOctets = 0;
   const { shelf, segments } = await recover();
   const waiting: Waiting[] = [];
   let writing: Promise<void> | undefined;
@@ -110,6 +113,9 @@ export async function openJournal(
   let housekeeping: Promise<void> = Promise.resolve();
 
   async function recover(): Promise<{ shelf: SegmentShelf; segments: Set<Segment> }> {
+    // Who died while putting a segment back may have renamed it in memory only. First make that true on disk: its done
+    // lines are removed below, and a power cut could bring it back without them.
+    await folder.sync();
     const listing = await listJournal(disk, folder.path);
     const opened = new Set<Segment>();
     for (const found of listing.segments) {
@@ -157,8 +163,8 @@ export async function openJournal(
       if (isInQueue(id)) notes.push(segment.note({ word: "done", id }));
       else {
         segment.live += 1;
-        const { offset, isBodySound } = record;
-        index.set(id, { segment, offset, length: record.end - offset, isDamaged: !isBodySound });
+        const { offset } = record;
+        index.set(id, { segment, offset, length: record.end - offset });
       }
     }
     if (!isWhole) notes.push(segment.note({ word: "whole", offset: end }));
@@ -207,7 +213,7 @@ export async function openJournal(
       const { mark } = segment;
       const sum = message.body.reduce((before, part) => sumOf(part, before), 0);
       octets.push(...formatRecord({ mark, offset: end, batch }, envelope, message.body, sum));
-      taken.push({ one, entry: { segment, offset: end, length, isDamaged: false } });
+      taken.push({ one, entry: { segment, offset: end, length } });
       end += length;
     }
     waiting.splice(0, taken.length);
@@ -226,8 +232,25 @@ export async function openJournal(
     for (const { one, entry } of taken) {
       segment.live += 1;
       index.set(one.message.id, entry);
+      remember(one);
       one.resolve();
     }
+  }
+
+  /** So that its first delivery need not read it. The oldest ones make room. */
+  function remember({ message: { id, envelope, body }, length }: Waiting): void {
+    if (length > remembered) return;
+    const [only, ...more] = body;
+    recent.set(id, { envelope, body: only !== undefined && more.length === 0 ? only : Buffer.concat(body) });
+    recentOctets += length;
+    for (const old of recent.keys()) {
+      if (recentOctets <= remembered) break;
+      forget(old);
+    }
+  }
+
+  function forget(id: string): void {
+    if (recent.delete(id)) recentOctets -= index.get(id)?.length ?? 0;
   }
 
   /**
@@ -277,11 +300,16 @@ export async function openJournal(
     knows: (id) => known.has(id),
     async read(id) {
       const entry = index.get(id);
-      return entry && readEntry(entry);
+      if (entry === undefined) return undefined;
+      const recently = recent.get(id);
+      if (recently !== undefined) return recently;
+      const { segment, offset, length } = entry;
+      return copyOf(await segment.file.read(length, offset), segment, offset);
     },
     async end(id) {
       const entry = index.get(id) ?? ending.get(id);
       if (entry === undefined) return;
+      forget(id);
       index.delete(id);
       ending.set(id, entry);
       const { segment } = entry;
@@ -303,22 +331,6 @@ export async function openJournal(
       await folder.close();
     },
   };
-}
-
-/** Looks at all of it, so that no octet is given out that was not written. */
-async function readEntry({
-  segment,
-  offset,
-  length,
-  isDamaged,
-}: Entry): Promise<JournalCopy | DamagedRecord> {
-  const octets = await segment.file.read(length, offset);
-  const record = readRecord(octets, segment.mark, 0, offset);
-  if (isDamaged || record?.isBodySound !== true) {
-    return { damaged: `${segment.path}: the record at ${String(offset)} is not as it was written` };
-  }
-  const begin = bodyOffset(record) - offset;
-  return { envelope: record.envelope, body: octets.subarray(begin, begin + record.bodyLength) };
 }
 
 async function all(steps: readonly Promise<void>[]): Promise<void> {

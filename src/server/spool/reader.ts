@@ -10,7 +10,9 @@ import { type Disk, systemDisk } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
 import { type History, historyOf } from "./history.ts";
-import { readableFormats } from "./open.ts";
+import type { Journal } from "./journal.ts";
+import { type DamagedRecord, type JournalCopy, viewJournal } from "./journal-reading.ts";
+import { journalFormat, journalIn, readableFormats } from "./open.ts";
 import { isQueueId } from "./queue-id.ts";
 
 export interface SpoolReader {
@@ -34,13 +36,35 @@ export interface SpoolReader {
 /** Troubles of this process that say nothing about the file it was opening. */
 const passing: readonly string[] = ["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
 
-export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
+/** What the journal of a spool promises. */
+export interface JournalReader {
+  ids(): Promise<readonly string[]>;
+  /** Undefined where it has no record of `id` that is not done with. Throws the system's error. */
+  read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+}
+
+/** The journal of its owner, who knows it by heart. */
+export function ownJournal(journal: Journal): JournalReader {
+  return { ids: async () => journal.ids(), read: (id) => journal.read(id) };
+}
+
+const noJournal: JournalReader = { ids: async () => [], read: async () => undefined };
+
+export function newSpoolReader(
+  disk: Disk,
+  directory: string,
+  journal: JournalReader = noJournal,
+): SpoolReader {
   const queue = join(directory, "queue");
   const messages = join(directory, "messages");
 
   async function read(id: string): Promise<Envelope | Damaged> {
     const file = join(queue, id);
     try {
+      const copy = await journal.read(id);
+      if (copy !== undefined) {
+        return "damaged" in copy ? copy : parseEnvelope(copy.envelope, id, `${id} in the journal`);
+      }
       const envelope = parseEnvelope(await disk.readText(file), id, file);
       if (isDamaged(envelope)) return envelope;
       const body = join(messages, id);
@@ -57,6 +81,7 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
 
   async function has(id: string): Promise<boolean> {
     try {
+      if ((await journal.read(id)) !== undefined) return true;
       await disk.size(join(queue, id));
       return true;
     } catch (error) {
@@ -65,13 +90,37 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
     }
   }
 
+  /** The message of a record, or undefined where it has a file. Throws where it is damaged. */
+  async function recorded(id: string): Promise<Buffer | undefined> {
+    const copy = await journal.read(id);
+    if (copy === undefined) return undefined;
+    if ("damaged" in copy) throw Object.assign(new Error(copy.damaged), { code: "EBADMSG" });
+    return copy.body;
+  }
+
+  async function* octetsOf(id: string): AsyncGenerator<Buffer> {
+    const octets = await recorded(id);
+    if (octets === undefined) yield* disk.stream(join(messages, id), Number.POSITIVE_INFINITY);
+    else if (octets.length > 0) yield octets;
+  }
+
   return {
     has,
-    ids: async () => (await disk.list(queue)).filter(isQueueId).sort(),
+    async ids() {
+      const early = await journal.ids(); // first: what moves meanwhile is found in the queue
+      const inFiles = (await disk.list(queue)).filter(isQueueId);
+      return early.length === 0 ? inFiles.sort() : [...new Set([...early, ...inFiles])].sort();
+    },
     read,
-    body: (id) => disk.stream(join(messages, id), Number.POSITIVE_INFINITY),
-    bodyStart: (id, octets) =>
-      buffer(octets > 0 ? disk.stream(join(messages, id), octets) : Readable.from([])),
+    body: (id) =>
+      journal === noJournal
+        ? disk.stream(join(messages, id), Number.POSITIVE_INFINITY)
+        : Readable.from(octetsOf(id), { objectMode: false }),
+    async bodyStart(id, octets) {
+      const all = await recorded(id);
+      if (all !== undefined) return all.subarray(0, octets);
+      return buffer(octets > 0 ? disk.stream(join(messages, id), octets) : Readable.from([]));
+    },
     history: (id) => historyOf({ disk, history: join(directory, "history") }, id),
   };
 }
@@ -84,6 +133,7 @@ export async function viewSpool(directory: string, disk: Disk = systemDisk): Pro
   const path = join(directory, "format");
   try {
     const format = (await disk.readText(path)).trimEnd();
+    if (format === journalFormat) return newSpoolReader(disk, directory, viewedJournal(disk, directory));
     if (readableFormats.includes(format)) return newSpoolReader(disk, directory);
     const found = JSON.stringify(format.slice(0, 60));
     const known = readableFormats.map((one) => `"${one}"`).join(" or ");
@@ -94,6 +144,25 @@ export async function viewSpool(directory: string, disk: Disk = systemDisk): Pro
     const status = code === "EACCES" || code === "EPERM" ? exitStatus.noPermission : exitStatus.noInput;
     throw new Failure(status, `${directory}: the spool cannot be read: ${errorText(error)}`);
   }
+}
+
+/** The journal beside its owner. A message that moved to the queue meanwhile is the queue's. */
+function viewedJournal(disk: Disk, directory: string): JournalReader {
+  const view = viewJournal(disk, journalIn(directory));
+  return {
+    ids: () => view.ids(),
+    async read(id) {
+      const copy = await view.read(id);
+      if (copy === undefined) return undefined;
+      try {
+        await disk.size(join(directory, "queue", id));
+        return undefined;
+      } catch (error) {
+        if (errorCode(error) === "ENOENT") return copy;
+        throw error;
+      }
+    },
+  };
 }
 
 /** One message of a spool. */

@@ -189,6 +189,23 @@ describe("a segment that", () => {
     );
   });
 
+  it("has two damaged records in a row tells both", () => {
+    const letters = ["one", "two", "three"].map((body) => ({
+      envelope: "{}",
+      body: Buffer.from(body),
+      begins: true,
+    }));
+    const { octets, places } = segmentOf(letters);
+    const second = places[1]?.offset ?? 0;
+    octets[second - 2] = 0; // the first message
+    octets[second] = 0; // the second record's head
+    expect(read(octets).map(({ kind, offset }) => [kind, offset])).toEqual([
+      ["record", 0],
+      ["unreadable", second],
+      ["record", places[2]?.offset],
+    ]);
+  });
+
   it("lost its last record, which was known to be whole, says so", () => {
     const written = segmentOf([
       { envelope: "{}", body: Buffer.from("one"), begins: true },

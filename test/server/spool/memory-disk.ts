@@ -23,6 +23,8 @@ export type Change =
       readonly content: Buffer;
       /** What else a power cut may leave of the file, in place of the first half of `content`. */
       readonly torn?: readonly Buffer[];
+      /** The same, where what was written before it, and is not durable, is lost. */
+      readonly alone?: Buffer;
     }
   | { readonly synced: string | Inode; readonly since: number };
 
@@ -85,7 +87,7 @@ export function memoryDisk(
       const before = contents.get(inode) ?? Buffer.alloc(0);
       const content = overwritten(before, octets, at);
       const old = durable.get(inode) ?? Buffer.alloc(0);
-      apply({ inode, content, torn: tornWrites(old, before, octets, at) });
+      apply({ inode, content, torn: tornWrites(before, octets, at), alone: overwritten(old, octets, at) });
     };
     return {
       async write(parts, at) {
@@ -140,7 +142,7 @@ export function memoryDisk(
     },
     async openPlaced(path, as) {
       await step();
-      if (as === "there") return placed(find(path));
+      if (as !== "new") return placed(find(path));
       if (names.has(path)) throw systemError("EEXIST", path);
       const inode = inodes;
       apply({ inode, content: Buffer.alloc(0) });
@@ -210,22 +212,26 @@ function overwritten(content: Buffer, octets: Buffer, at: number): Buffer {
 }
 
 /**
- * What may be left of a write of `octets` at `at` into a file that has `before`, and of which `old` is durable: its
- * first half, its second one, zeros in its place, and all of it while others before it are lost.
+ * What may be left of a write of `octets` at `at` into a file that has `before`: its first half, its second one, and zeros
+ * in its place.
  */
-function tornWrites(old: Buffer, before: Buffer, octets: Buffer, at: number): readonly Buffer[] {
+function tornWrites(before: Buffer, octets: Buffer, at: number): readonly Buffer[] {
   const half = octets.length >> 1;
   return [
     overwritten(before, octets.subarray(0, half), at),
     overwritten(before, octets.subarray(half), at + half),
     overwritten(before, Buffer.alloc(octets.length), at),
-    overwritten(old, octets, at),
   ];
 }
 
 /** Something on the disk that had several values since it was last made durable, the oldest first. */
 interface Slot<Value> {
-  readonly values: { readonly at: number; readonly value: Value }[];
+  readonly values: {
+    readonly at: number;
+    readonly value: Value;
+    /** Whether something before it is lost that was not durable when it was written. */
+    readonly isAlone?: true;
+  }[];
 }
 
 /**
@@ -241,6 +247,7 @@ export function powerCut(journal: readonly Change[], most = 5000): readonly (rea
       const slot = contents.get(change.inode) ?? { values: [] };
       const half = change.content.subarray(0, change.content.length / 2);
       for (const value of change.torn ?? (half.length > 0 ? [half] : [])) slot.values.push({ at, value });
+      if (change.alone !== undefined) slot.values.push({ at, value: change.alone, isAlone: true });
       slot.values.push({ at, value: change.content });
       contents.set(change.inode, slot);
     } else if ("path" in change) {
@@ -267,10 +274,11 @@ export function powerCut(journal: readonly Change[], most = 5000): readonly (rea
   });
 }
 
-/** Forgets every value that was overtaken before `since`. */
+/** Forgets every value that was overtaken before `since`, and those without what is durable now. */
 function settle<Value>({ values }: Slot<Value>, since: number): void {
   const last = values.findLastIndex(({ at }) => at < since);
   if (last > 0) values.splice(0, last);
+  if (last >= 0) values.splice(0, values.length, ...values.filter(({ isAlone }) => isAlone !== true));
 }
 
 /** One index for each size: every combination, or a linear number of them. */
