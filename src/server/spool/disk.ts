@@ -15,6 +15,7 @@ import {
   readdir,
   readFile,
   rename,
+  rmdir,
   stat,
   statfs,
   unlink,
@@ -72,6 +73,8 @@ export interface Disk {
   lock(path: string, note: string): Promise<SpoolLock>;
   /** Mode 0700. False where it was there. */
   makeDirectory(path: string): Promise<boolean>;
+  /** ENOTEMPTY where something is in it. */
+  removeDirectory(path: string): Promise<void>;
   openDirectory(path: string): Promise<Directory>;
   list(path: string): Promise<readonly string[]>;
   /** Mode 0600. EEXIST where it was there. */
@@ -100,6 +103,7 @@ export interface Disk {
 export const systemDisk: Disk = {
   lock: takeLock,
   makeDirectory,
+  removeDirectory: (path) => rmdir(path),
   openDirectory,
   list: (path) => readdir(path),
   create,

@@ -114,6 +114,12 @@ export function memoryDisk(
       apply({ path, inode: inodes });
       return true;
     },
+    async removeDirectory(path) {
+      await step();
+      find(path);
+      if ([...names.keys()].some((name) => dirname(name) === path)) throw systemError("ENOTEMPTY", path);
+      apply({ path, inode: undefined });
+    },
     async openDirectory(path) {
       await step();
       if (path !== dirname(path)) find(path);
