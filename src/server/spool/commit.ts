@@ -63,10 +63,10 @@ export async function unlinkIfThere(disk: Disk, path: string): Promise<void> {
  * Writes a draft, in place of one that could not be removed when the disk refused everything for a while. Its content
  * is on disk when it resolves, its name need not be.
  */
-export async function writeDraft(disk: Disk, path: string, content: string): Promise<void> {
+export async function writeDraft(disk: Disk, path: string, content: string | Uint8Array): Promise<void> {
   const file = await createAnew(disk, path);
   try {
-    await file.write(Buffer.from(content));
+    await file.write(typeof content === "string" ? Buffer.from(content) : content);
     await file.sync();
   } finally {
     await file.close();

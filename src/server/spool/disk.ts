@@ -3,7 +3,14 @@
  * tests can stop the program between any two of them, let one fail, or put a disk in memory in their place that
  * loses at a power cut what was not fsynced.
  */
-import { closeSync, constants, createReadStream, open as openCallback, read as readCallback } from "node:fs";
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  open as openCallback,
+  read as readCallback,
+  writeSync,
+} from "node:fs";
 import {
   appendFile,
   chmod,
@@ -15,6 +22,7 @@ import {
   readdir,
   readFile,
   rename,
+  rmdir,
   stat,
   statfs,
   unlink,
@@ -30,6 +38,20 @@ export interface NewFile {
   /** Appends all of `octets`. */
   write(octets: Uint8Array): Promise<void>;
   /** Resolves when what was written is on disk; the file's name may not be. */
+  sync(): Promise<void>;
+  /** May be called again. */
+  close(): Promise<void>;
+}
+
+/** A file that is written at any place of it, and read. */
+export interface PlacedFile {
+  /** Writes all of `parts`, one behind the other, from `at` on. */
+  write(parts: readonly Uint8Array[], at: number): Promise<void>;
+  /** The same before anything else happens in this process: for a few octets, which a kill then leaves there. */
+  writeNow(octets: Uint8Array, at: number): void;
+  /** So many octets from `at` on, or what there is of them. */
+  read(octets: number, at: number): Promise<Buffer>;
+  /** Resolves when what was written, and the file's length, are on disk; its name may not be. */
   sync(): Promise<void>;
   /** May be called again. */
   close(): Promise<void>;
@@ -59,10 +81,14 @@ export interface Disk {
   lock(path: string, note: string): Promise<SpoolLock>;
   /** Mode 0700. False where it was there. */
   makeDirectory(path: string): Promise<boolean>;
+  /** ENOTEMPTY where something is in it. */
+  removeDirectory(path: string): Promise<void>;
   openDirectory(path: string): Promise<Directory>;
   list(path: string): Promise<readonly string[]>;
   /** Mode 0600. EEXIST where it was there. */
   create(path: string): Promise<NewFile>;
+  /** {@link create}, or else the file that is there, be it to be read alone. */
+  openPlaced(path: string, as: "new" | "there" | "read"): Promise<PlacedFile>;
   rename(from: string, to: string): Promise<void>;
   /** Gives a file a second name. EEXIST where that was there. */
   link(from: string, to: string): Promise<void>;
@@ -89,9 +115,11 @@ export interface Disk {
 export const systemDisk: Disk = {
   lock: takeLock,
   makeDirectory,
+  removeDirectory: (path) => rmdir(path),
   openDirectory,
   list: (path) => readdir(path),
   create,
+  openPlaced,
   rename,
   link,
   unlink,
@@ -150,4 +178,49 @@ async function create(path: string): Promise<NewFile> {
     sync: () => handle.sync(),
     close: () => handle.close(),
   };
+}
+
+const placedFlags = { new: "wx+", there: "r+", read: "r" } as const;
+
+async function openPlaced(path: string, as: "new" | "there" | "read"): Promise<PlacedFile> {
+  const handle = await open(path, placedFlags[as], 0o600);
+  return {
+    async write(parts, at) {
+      let place = at;
+      let rest = parts;
+      while (rest.length > 0) {
+        const { bytesWritten } = await handle.writev([...rest], place);
+        place += bytesWritten;
+        rest = behind(rest, bytesWritten);
+      }
+    },
+    writeNow(octets, at) {
+      for (let done = 0; done < octets.length; ) {
+        done += writeSync(handle.fd, octets, done, octets.length - done, at + done);
+      }
+    },
+    async read(octets, at) {
+      const buffer = Buffer.allocUnsafe(octets);
+      let filled = 0;
+      while (filled < octets) {
+        const { bytesRead } = await handle.read(buffer, filled, octets - filled, at + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return buffer.subarray(0, filled);
+    },
+    sync: () => handle.datasync(),
+    close: () => handle.close(),
+  };
+}
+
+/** `parts` without their first `octets`: a write may end early. */
+function behind(parts: readonly Uint8Array[], octets: number): readonly Uint8Array[] {
+  let left = octets;
+  const rest: Uint8Array[] = [];
+  for (const part of parts) {
+    if (part.length > left) rest.push(part.subarray(left));
+    left = Math.max(0, left - part.length);
+  }
+  return rest;
 }

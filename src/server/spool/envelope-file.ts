@@ -100,9 +100,22 @@ export function isDamaged<Sound extends object>(read: Sound | Damaged): read is 
  * that is a bug, and better met before the promise than after.
  */
 export function formatEnvelope(envelope: Envelope): string {
-  const fields = Object.entries({ version, ...fieldsOf(envelopeField.write(envelope), "") });
+  const fields = Object.entries(writeFields(envelope));
   const text = `{\n${fields.map(([key, value]) => `  "${key}": ${formatValue(value)}`).join(",\n")}\n}\n`;
-  const again = parseEnvelope(text, envelope.id, envelope.id);
+  return readBack(text, envelope);
+}
+
+/** The same as one line without its end, for the journal. */
+export function formatEnvelopeLine(envelope: Envelope): string {
+  return readBack(JSON.stringify(writeFields(envelope)), envelope);
+}
+
+function writeFields(envelope: Envelope): Record<string, unknown> {
+  return { version, ...fieldsOf(envelopeField.write(envelope), "") };
+}
+
+function readBack(text: string, { id }: Envelope): string {
+  const again = parseEnvelope(text, id, id);
   if (isDamaged(again)) throw new Error(`this envelope could not be read back: ${again.damaged}`);
   return text;
 }

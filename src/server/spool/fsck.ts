@@ -4,7 +4,7 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { syncOnce, unlinkIfThere } from "./commit.ts";
 import { type Disk, systemDisk } from "./disk.ts";
 import type { SpoolLock } from "./lock.ts";
-import { writeFormat } from "./open.ts";
+import { format, journalFormat, writeFormat } from "./open.ts";
 import { type Finding, type KeptFile, octal, type Repair, verify } from "./verify.ts";
 
 /** In words, to stand behind "repair would " or "repaired: ". */
@@ -47,7 +47,12 @@ export async function applyRepair(disk: Disk, directory: string, repair: Repair)
       await disk.chown(path(repair.file), repair.uid, repair.gid);
       return true;
     case "write format":
-      await writeFormat(disk, directory);
+      // The folder is made behind the format that has it, so that it tells which one was lost.
+      await writeFormat(
+        disk,
+        directory,
+        (await disk.list(directory)).includes("journal") ? journalFormat : format,
+      );
       await giveToOwner(disk, directory, path("format"));
       await syncOnce(disk, directory);
       return true;

@@ -7,6 +7,7 @@ import { type Directory, sharingSyncs } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { type Folders, syncOnce, unlinkIfThere, writeDraft } from "./commit.ts";
 import type { Disk } from "./disk.ts";
+import { type Journal, openJournal } from "./journal.ts";
 import type { SpoolLock } from "./lock.ts";
 import { isQueueId } from "./queue-id.ts";
 
@@ -19,6 +20,10 @@ export interface OpenedSpool {
   readonly lock: SpoolLock;
   /** Envelopes whose body is missing: no crash leaves that. They stay where they are. */
   readonly orphans: ReadonlySet<string>;
+  /** Where the spool has one. */
+  readonly journal: Journal | undefined;
+  /** IDs that were there at the start and are not of the past: the clock was set back. */
+  readonly isTaken: (id: string) => boolean;
   /** Resolves to the error of the first fsync of a folder that failed: what needs that folder fails from then on. */
   readonly broken: Promise<unknown>;
 }
@@ -30,16 +35,33 @@ interface Paths {
   readonly queue: string;
 }
 
+/** How a spool is to be opened. */
+export interface OpeningOptions {
+  /** What the lock says, for people. */
+  readonly note: string;
+  /** Octets of a segment of the journal, which the spool then gets; a spool that has one keeps it. */
+  readonly segment: number | undefined;
+  /** IDs from this one on are still to be given. */
+  readonly nextId: string;
+}
+
+/** Octets of a segment where none are asked for. Our choice: some thousands of messages. */
+export const usualSegment = 16 * 1024 * 1024;
+
 /** Throws a Failure of one line for everything that can be wrong with the folder `directory`. */
-export async function openFolders(disk: Disk, directory: string, note: string): Promise<OpenedSpool> {
+export async function openFolders(
+  disk: Disk,
+  directory: string,
+  { note, segment, nextId }: OpeningOptions,
+): Promise<OpenedSpool> {
   try {
     await makeDurably(disk, directory);
     await mustBeOurs(disk, directory);
     const lock = await disk.lock(join(directory, "lock"), note);
     try {
-      await settleFormat(disk, directory);
-      const paths = await makeFolders(disk, directory);
-      const { orphans, histories } = await sweep(disk, paths);
+      const hasJournal = await settleFormat(disk, directory, segment !== undefined);
+      const paths = await makeFolders(disk, directory, hasJournal);
+      const { orphans, histories, promised } = await sweep(disk, paths);
       let tell: (error: unknown) => void = () => undefined;
       const broken = new Promise((resolve) => {
         tell = resolve;
@@ -52,7 +74,15 @@ export async function openFolders(disk: Disk, directory: string, note: string): 
         messages: await open(paths.messages),
         queue: await open(paths.queue),
       };
-      return { folders, lock, orphans, broken };
+      const journal = hasJournal
+        ? await openJournal(disk, await open(journalIn(directory)), {
+            size: segment ?? usualSegment,
+            isInQueue: (id) => promised.has(id),
+          })
+        : undefined;
+      const later = new Set([...promised].filter((id) => id >= nextId));
+      const isTaken = (id: string): boolean => later.has(id) || journal?.knows(id) === true;
+      return { folders, lock, orphans, broken, journal, isTaken };
     } catch (error) {
       await lock.release();
       throw error;
@@ -102,21 +132,24 @@ async function mustBeOurs(disk: Disk, path: string): Promise<void> {
   if (fault !== "") throw new Failure(exitStatus.noPermission, `${path}: ${fault}`);
 }
 
-/** Makes sure of the format on disk before any folder is made: a folder without this file is no spool of ours. */
-async function settleFormat(disk: Disk, directory: string): Promise<void> {
+/**
+ * Makes sure of the format on disk before any folder is made: a folder without this file is no spool of ours. Resolves to
+ * whether it has a journal.
+ */
+async function settleFormat(disk: Disk, directory: string, wantsJournal: boolean): Promise<boolean> {
   const present = await disk.list(directory);
   if (!present.includes("format")) refuseStrangers(directory, present);
-  if (!present.includes("format") || (await isEarlier(disk, join(directory, "format")))) {
-    await writeFormat(disk, directory);
-  }
+  const path = join(directory, "format");
+  const found = present.includes("format") ? await readFormat(disk, path) : undefined;
+  const wanted = wantsJournal || found === journalFormat ? journalFormat : format;
+  if (found !== wanted) await writeFormat(disk, directory, wanted);
   await syncOnce(disk, directory); // also where it was there: an earlier start may have died before this line
+  return wanted === journalFormat;
 }
 
-/** Whether the folder waits for its upgrade. */
-async function isEarlier(disk: Disk, path: string): Promise<boolean> {
+async function readFormat(disk: Disk, path: string): Promise<string> {
   const found = (await disk.readText(path)).trimEnd();
-  if (found === format) return false;
-  if (earlierFormats.includes(found)) return true;
+  if (readableFormats.includes(found)) return found;
   throw new Failure(
     exitStatus.data,
     `${path}: expected "${format}", found ${JSON.stringify(found.slice(0, 60))}; ` +
@@ -133,14 +166,15 @@ function refuseStrangers(directory: string, present: readonly string[]): void {
   );
 }
 
-async function makeFolders(disk: Disk, directory: string): Promise<Paths> {
+async function makeFolders(disk: Disk, directory: string, hasJournal: boolean): Promise<Paths> {
   const paths = {
     messages: join(directory, "messages"),
     drafts: join(directory, "drafts"),
     history: join(directory, "history"),
     queue: join(directory, "queue"),
   };
-  for (const path of Object.values(paths)) {
+  const all = Object.values(paths);
+  for (const path of hasJournal ? [...all, journalIn(directory)] : all) {
     await disk.makeDirectory(path);
     await mustBeOurs(disk, path);
   }
@@ -148,9 +182,14 @@ async function makeFolders(disk: Disk, directory: string): Promise<Paths> {
   return paths;
 }
 
+/** The folder of the journal. */
+export const journalIn = (directory: string): string => join(directory, "journal");
+
 /** What a sweep leaves. */
 interface Swept {
-  /** Envelopes without a body. */
+  /** IDs of all envelopes. */
+  readonly promised: ReadonlySet<string>;
+  /** Those of them without a body. */
   readonly orphans: ReadonlySet<string>;
   /** Messages with a history. */
   readonly histories: Set<string>;
@@ -172,7 +211,7 @@ async function sweep(disk: Disk, { messages, drafts, history, queue }: Paths): P
     await unlinkIfThere(disk, join(history, id));
     histories.delete(id);
   }
-  return { orphans: new Set([...promised].filter((id) => !bodies.has(id))), histories };
+  return { promised, orphans: new Set([...promised].filter((id) => !bodies.has(id))), histories };
 }
 
 function asFailure(error: unknown, directory: string): unknown {
@@ -201,11 +240,14 @@ export const format = "tpa-submit spool 2";
  */
 export const earlierFormats: readonly string[] = ["tpa-submit spool 1"];
 
-export const readableFormats: readonly string[] = [...earlierFormats, format];
+/** That of a spool with a journal: who does not know of that would not see what it promises. */
+export const journalFormat = "tpa-submit spool 3";
 
-/** Writes our format in one step; the caller brings the folder to disk. */
-export async function writeFormat(disk: Disk, directory: string): Promise<void> {
+export const readableFormats: readonly string[] = [...earlierFormats, format, journalFormat];
+
+/** Writes the format in one step; the caller brings the folder to disk. */
+export async function writeFormat(disk: Disk, directory: string, as: string): Promise<void> {
   const draft = join(directory, "format.new");
-  await writeDraft(disk, draft, `${format}\n`);
+  await writeDraft(disk, draft, `${as}\n`);
   await disk.rename(draft, join(directory, "format")); // a spool from here on, or one of the new format
 }

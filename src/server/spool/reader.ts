@@ -3,7 +3,7 @@
  * reads beside the owner finds an earlier state or a later one, or nothing.
  */
 import { join } from "node:path";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { asReadError, type BulkFile, type ReadError } from "./bulk-read.ts";
@@ -11,7 +11,9 @@ import { type Disk, systemDisk } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
 import { type History, historyOf } from "./history.ts";
-import { readableFormats } from "./open.ts";
+import type { Journal } from "./journal.ts";
+import { type DamagedRecord, type JournalCopy, viewJournal } from "./journal-reading.ts";
+import { journalFormat, journalIn, readableFormats } from "./open.ts";
 import { isQueueId } from "./queue-id.ts";
 
 export interface SpoolReader {
@@ -66,7 +68,25 @@ function unreadable({ code, message }: ReadError): Damaged {
   return { damaged: message };
 }
 
-export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
+/** What the journal of a spool promises. */
+export interface JournalReader {
+  ids(): Promise<readonly string[]>;
+  /** Undefined where it has no record of `id` that is not done with. Throws the system's error. */
+  read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+}
+
+/** The journal of its owner, who knows it by heart. */
+export function ownJournal(journal: Journal): JournalReader {
+  return { ids: async () => journal.ids(), read: (id) => journal.read(id) };
+}
+
+const noJournal: JournalReader = { ids: async () => [], read: async () => undefined };
+
+export function newSpoolReader(
+  disk: Disk,
+  directory: string,
+  journal: JournalReader = noJournal,
+): SpoolReader {
   const queue = join(directory, "queue");
   const messages = join(directory, "messages");
 
@@ -94,7 +114,21 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
     };
   }
 
+  /** The envelope of a record, or undefined where it has a file. */
+  async function readRecord(id: string): Promise<Envelope | Damaged | undefined> {
+    try {
+      const copy = await journal.read(id);
+      if (copy === undefined || "damaged" in copy) return copy;
+      return parseEnvelope(copy.envelope, id, `${id} in the journal`);
+    } catch (error) {
+      if (errorCode(error) === "" || passing.includes(errorCode(error))) throw error;
+      return { damaged: errorText(error) };
+    }
+  }
+
   async function read(id: string): Promise<Envelope | Damaged> {
+    const recorded = await readRecord(id);
+    if (recorded !== undefined) return recorded;
     const text = await disk.readText(join(queue, id)).catch(asReadError);
     const size = typeof text === "string" ? await disk.size(join(messages, id)).catch(asReadError) : 0;
     return envelopeIn({ name: id, text, size });
@@ -102,6 +136,8 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
 
   async function* readMany(ids: readonly string[]): AsyncGenerator<readonly StoredMessage[]> {
     let read = 0;
+    // A record is read by itself.
+    if (journal !== noJournal) return yield* readOneByOne(ids);
     for await (const files of disk.readMany?.({ texts: queue, sizes: messages, names: ids }) ?? []) {
       yield files.map((file) => ({ id: file.name, envelope: envelopeIn(file) }));
       read += files.length;
@@ -121,6 +157,13 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
   async function load(id: string, most: number, known?: Envelope): Promise<LoadedMessage | Damaged> {
     const file = join(queue, id);
     try {
+      const copy = await journal.read(id);
+      if (copy !== undefined) {
+        if ("damaged" in copy) return copy;
+        const recorded = known ?? parseEnvelope(copy.envelope, id, `${id} in the journal`);
+        if (isDamaged(recorded)) return recorded;
+        return copy.body.length <= most ? { envelope: recorded, body: copy.body } : { envelope: recorded };
+      }
       const envelope = known ?? parseEnvelope(await disk.readText(file), id, file);
       if (isDamaged(envelope)) return envelope;
       const path = join(messages, id);
@@ -139,6 +182,7 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
 
   async function has(id: string): Promise<boolean> {
     try {
+      if ((await journal.read(id)) !== undefined) return true;
       await disk.size(join(queue, id));
       return true;
     } catch (error) {
@@ -147,14 +191,39 @@ export function newSpoolReader(disk: Disk, directory: string): SpoolReader {
     }
   }
 
+  /** The message of a record, or undefined where it has a file. Throws where it is damaged. */
+  async function recorded(id: string): Promise<Buffer | undefined> {
+    const copy = await journal.read(id);
+    if (copy === undefined) return undefined;
+    if ("damaged" in copy) throw Object.assign(new Error(copy.damaged), { code: "EBADMSG" });
+    return copy.body;
+  }
+
+  async function* octetsOf(id: string): AsyncGenerator<Buffer> {
+    const octets = await recorded(id);
+    if (octets === undefined) yield* disk.stream(join(messages, id), Number.POSITIVE_INFINITY);
+    else if (octets.length > 0) yield octets;
+  }
+
   return {
     has,
-    ids: async () => (await disk.list(queue)).filter(isQueueId).sort(),
+    async ids() {
+      const early = await journal.ids(); // first: what moves meanwhile is found in the queue
+      const inFiles = (await disk.list(queue)).filter(isQueueId);
+      return early.length === 0 ? inFiles.sort() : [...new Set([...early, ...inFiles])].sort();
+    },
     read,
     readMany,
     load,
-    body: (id) => disk.stream(join(messages, id), Number.POSITIVE_INFINITY),
-    bodyStart: (id, octets) => disk.readStart(join(messages, id), octets),
+    body: (id) =>
+      journal === noJournal
+        ? disk.stream(join(messages, id), Number.POSITIVE_INFINITY)
+        : Readable.from(octetsOf(id), { objectMode: false }),
+    async bodyStart(id, octets) {
+      const all = await recorded(id);
+      if (all !== undefined) return all.subarray(0, octets);
+      return disk.readStart(join(messages, id), octets);
+    },
     history: (id) => historyOf({ disk, history: join(directory, "history") }, id),
   };
 }
@@ -167,6 +236,7 @@ export async function viewSpool(directory: string, disk: Disk = systemDisk): Pro
   const path = join(directory, "format");
   try {
     const format = (await disk.readText(path)).trimEnd();
+    if (format === journalFormat) return newSpoolReader(disk, directory, viewedJournal(disk, directory));
     if (readableFormats.includes(format)) return newSpoolReader(disk, directory);
     const found = JSON.stringify(format.slice(0, 60));
     const known = readableFormats.map((one) => `"${one}"`).join(" or ");
@@ -177,4 +247,23 @@ export async function viewSpool(directory: string, disk: Disk = systemDisk): Pro
     const status = code === "EACCES" || code === "EPERM" ? exitStatus.noPermission : exitStatus.noInput;
     throw new Failure(status, `${directory}: the spool cannot be read: ${errorText(error)}`);
   }
+}
+
+/** The journal beside its owner. A message that moved to the queue meanwhile is the queue's. */
+function viewedJournal(disk: Disk, directory: string): JournalReader {
+  const view = viewJournal(disk, journalIn(directory));
+  return {
+    ids: () => view.ids(),
+    async read(id) {
+      const copy = await view.read(id);
+      if (copy === undefined) return undefined;
+      try {
+        await disk.size(join(directory, "queue", id));
+        return undefined;
+      } catch (error) {
+        if (errorCode(error) === "ENOENT") return copy;
+        throw error;
+      }
+    },
+  };
 }

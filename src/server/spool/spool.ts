@@ -7,16 +7,19 @@
 import { join } from "node:path";
 import { errorCode } from "../../failure.ts";
 import { cachedBriefly } from "./cached.ts";
-import { commit, draftEnvelope, type Folders, tryOut, unlinkIfThere, withdraw } from "./commit.ts";
-import { type Disk, type FreeSpace, type NewFile, systemDisk } from "./disk.ts";
+import { commit, draftEnvelope, tryOut, unlinkIfThere, withdraw } from "./commit.ts";
+import { type Disk, type FreeSpace, systemDisk } from "./disk.ts";
+import { type Draft, newDraft } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
 import { type Fsck, newFsck } from "./fsck.ts";
 import { addToHistory, type History, type HistoryEntry, historyOf } from "./history.ts";
+import { newJournalDraft, newMover } from "./journal-spool.ts";
 import { openFolders } from "./open.ts";
 import { queueIds } from "./queue-id.ts";
-import { newSpoolReader, type SpoolReader } from "./reader.ts";
+import { newSpoolReader, ownJournal, type SpoolReader } from "./reader.ts";
 
 export type { FreeSpace } from "./disk.ts";
+export type { Draft, NewEnvelope } from "./draft.ts";
 export { type Damaged, isDamaged } from "./envelope-file.ts";
 export type { FailedAttempt, History, HistoryEntry, LeftOut, OperatorAct } from "./history.ts";
 export { type LoadedMessage, type SpoolReader, type StoredMessage, viewSpool } from "./reader.ts";
@@ -55,25 +58,42 @@ export interface Spool extends SpoolReader, Fsck {
   close(): Promise<void>;
 }
 
+/** That new messages go to the front journal first. */
+export interface JournalSettings {
+  /** Octets of a segment. */
+  readonly segment: number;
+  /** Octets of the largest message that goes there. */
+  readonly largest: number;
+}
+
 /**
  * Opens the spool in `directory`, making it (not the folders above it) where it is missing, and owns it until
- * {@link Spool.close} or the process's end. `now` is in milliseconds since the epoch.
+ * {@link Spool.close} or the process's end. `now` is in milliseconds since the epoch. With `settings` it gets a journal; one
+ * that it has is read in any case.
  * Throws a Failure of one line: in use (75), no permission (77), cannot be made (73), of another format (65).
  */
 export async function openSpool(
   directory: string,
   now: () => number,
   disk: Disk = systemDisk,
+  settings?: JournalSettings,
 ): Promise<Spool> {
   const note = `process ${String(process.pid)}, since ${new Date(now()).toISOString()}`;
-  const { folders, lock, orphans, broken } = await openFolders(disk, directory, note);
+  const segment = settings?.segment;
+  const opened = await openFolders(disk, directory, { note, segment, nextId: queueIds(now)() });
+  const { folders, lock, orphans, broken, journal, isTaken } = opened;
   const { messages, drafts, queue } = folders;
   const nextId = queueIds(now);
+  const mover = journal && newMover(folders, journal);
 
   async function draft(): Promise<Draft> {
     for (;;) {
       const id = nextId();
       if (orphans.has(id)) continue; // accepting it would overwrite an envelope that a person has to look at
+      if (journal !== undefined) {
+        if (isTaken(id)) continue;
+        if (settings !== undefined) return newJournalDraft(id, { journal, largest: settings.largest, spill });
+      }
       try {
         return newDraft(folders, id, await disk.create(join(messages.path, id)));
       } catch (error) {
@@ -82,7 +102,11 @@ export async function openSpool(
     }
   }
 
+  const spill = async (id: string): Promise<Draft> =>
+    newDraft(folders, id, await disk.create(join(messages.path, id)));
+
   async function record(envelope: Envelope): Promise<void> {
+    if (journal?.has(envelope.id)) return mover?.move(envelope);
     try {
       await draftEnvelope(folders, envelope);
       await commit(folders, envelope.id);
@@ -93,134 +117,35 @@ export async function openSpool(
     }
   }
 
+  /** Histories of messages that are in the journal alone. */
+  const noted = new Set<string>();
+
+  async function remove(id: string): Promise<void> {
+    const hasFiles = journal?.has(id) !== true || mover?.hasBegun(id) === true || noted.has(id);
+    // The record first: once the envelope is gone, nothing else says that it is done with.
+    await journal?.end(id);
+    if (hasFiles) await withdraw(folders, id);
+    noted.delete(id);
+  }
+
   return {
-    ...newSpoolReader(disk, directory),
+    ...newSpoolReader(disk, directory, journal && ownJournal(journal)),
     ...newFsck(disk, directory, true),
     draft,
     record,
-    remove: (id) => withdraw(folders, id),
-    note: (id, entries) => addToHistory(folders, id, entries),
+    remove,
+    note(id, entries) {
+      if (journal?.has(id)) noted.add(id);
+      return addToHistory(folders, id, entries);
+    },
     history: (id) => historyOf(folders, id),
     trial: () => tryOut(folders),
     broken,
     free: cachedBriefly(() => disk.free(messages.path), now),
     async close() {
+      await journal?.close();
       await Promise.all([messages.close(), queue.close()]);
       await lock.release();
     },
   };
-}
-
-// One message on its way in. Until it is accepted it means nothing: whoever dies leaves a body that the next start
-// sweeps away.
-
-/** What the submission side knows; the spool adds the rest. */
-export type NewEnvelope = Omit<Envelope, "id" | "size">;
-
-export interface Draft {
-  /** Queue ID. */
-  readonly id: string;
-  /** Appends `chunk` to the body; call again when it has resolved. Throws the system's error (ENOSPC, …). */
-  write(chunk: Uint8Array): Promise<void>;
-  /**
-   * Makes the promise: when it resolves, the message survives a power cut and the client may hear 250.
-   * When it throws (the system's error), nothing is promised and the draft is discarded.
-   */
-  accept(envelope: NewEnvelope): Promise<Envelope>;
-  /** Drops the draft. Does nothing after accept, nor when called again. */
-  discard(): Promise<void>;
-}
-
-/** Small chunks are gathered until they are worth a system call. Our choice: what one read of a socket gives. */
-const gathered = 64 * 1024;
-
-/** The draft `id` whose body goes to `body`, a file just made in the folder of messages. */
-export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
-  const { disk, messages, drafts } = folders;
-  let buffer: Buffer | undefined;
-  let filled = 0;
-  let size = 0;
-  let failed: { readonly error: unknown } | undefined;
-  let promising = false;
-  let over = false;
-
-  async function append(octets: Uint8Array): Promise<void> {
-    try {
-      await body.write(octets);
-    } catch (error) {
-      failed = { error }; // some of it may be in the file: such a body is never accepted
-      throw error;
-    }
-  }
-
-  async function flush(): Promise<void> {
-    if (buffer === undefined || filled === 0) return;
-    const octets = buffer.subarray(0, filled);
-    filled = 0;
-    await append(octets);
-  }
-
-  async function finishBody(): Promise<void> {
-    await flush();
-    await body.sync();
-    await body.close();
-  }
-
-  async function drop(): Promise<void> {
-    await body.close();
-    try {
-      await unlinkIfThere(disk, join(drafts, id));
-    } finally {
-      if (promising) await withdraw(folders, id);
-      else await unlinkIfThere(disk, join(messages.path, id));
-    }
-  }
-
-  function mustBeOpen(): void {
-    if (over) throw new Error(`draft ${id} was accepted or discarded before`);
-  }
-
-  return {
-    id,
-
-    async write(chunk) {
-      mustBeOpen();
-      size += chunk.length;
-      if (filled + chunk.length > gathered) await flush();
-      if (chunk.length >= gathered) return append(chunk);
-      buffer ??= Buffer.allocUnsafe(gathered);
-      buffer.set(chunk, filled);
-      filled += chunk.length;
-    },
-
-    async accept(envelope) {
-      mustBeOpen();
-      over = true;
-      const promised: Envelope = { ...envelope, id, size };
-      try {
-        if (failed !== undefined) throw failed.error;
-        await all([finishBody(), messages.sync(), draftEnvelope(folders, promised)]);
-        promising = true;
-        await commit(folders, id);
-      } catch (error) {
-        // Why it failed is what the caller must know; what cannot be cleared away now, the next start sweeps.
-        await drop().catch(() => undefined);
-        throw error;
-      }
-      return promised;
-    },
-
-    async discard() {
-      if (over) return;
-      over = true;
-      await drop();
-    },
-  };
-}
-
-/** Waits for every step, so that nothing is still being written when the first error is thrown. */
-async function all(steps: readonly Promise<void>[]): Promise<void> {
-  for (const outcome of await Promise.allSettled(steps)) {
-    if (outcome.status === "rejected") throw outcome.reason;
-  }
 }

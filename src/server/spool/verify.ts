@@ -9,6 +9,8 @@ import { trialName } from "./commit.ts";
 import type { Disk, FileInfo } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { isDamaged, parseEnvelope } from "./envelope-file.ts";
+import { parseJournalName } from "./journal-names.ts";
+import { viewSegments } from "./journal-reading.ts";
 import { format, readableFormats } from "./open.ts";
 import { isQueueId } from "./queue-id.ts";
 
@@ -52,6 +54,7 @@ const folders: readonly string[] = ["messages", "drafts", "queue", "history"];
 /** What else may lie in the spool's folder: ours, and what mkfs makes. */
 const known: readonly string[] = [
   ...folders,
+  "journal",
   "control",
   "damaged",
   "format",
@@ -83,6 +86,34 @@ export async function* verify(disk: Disk, directory: string, look: VerifyOptions
   for (const name of queue) yield* inQueue(site, name, look);
   for (const folder of ["messages", "history", "drafts"]) {
     for (const name of listed[folder] ?? []) yield* beside(site, `${folder}/${name}`, queue.has(name), look);
+  }
+  if (names.includes("journal")) yield* inJournal(site, queue);
+}
+
+/** What was promised in the journal and is not as it was written. `queue` has moved out of it. */
+async function* inJournal(site: Site, queue: ReadonlySet<string>): AsyncGenerator<Finding> {
+  const { disk, directory } = site;
+  const path = join(directory, "journal");
+  for (const name of [...(await disk.list(path))].sort()) {
+    const file = `journal/${name}`;
+    const found = await lookAt(site, file);
+    if (!found) continue; // taken again meanwhile
+    if (parseJournalName(name) === undefined)
+      yield { fault: `${file}: expected no such file`, repair: stranger };
+    else if (found.kind !== "file") yield notAFile(file);
+    else yield* rights(site, file, found);
+  }
+  for await (const { name, content } of viewSegments(disk, path)) {
+    for (const { offset, end } of content.unreadable) {
+      const expected = `expected a record at ${String(offset)}`;
+      const fault = `journal/${name}: ${expected}, found ${String(end - offset)} octets that are none`;
+      yield { fault, repair: left("its segment is kept, and what can be read of it is delivered") };
+    }
+    for (const { id, record } of content.live) {
+      if (record.isBodySound || queue.has(id)) continue;
+      const fault = `journal/${name}: expected the message ${id} at ${String(record.offset)} as it was written, found another sum`;
+      yield { fault, repair: left("it is not delivered; queue drop is rid of it") };
+    }
   }
 }
 

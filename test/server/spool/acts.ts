@@ -14,11 +14,11 @@ import { startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { Disk } from "../../../src/server/spool/disk.ts";
 import type { Envelope, RecipientState } from "../../../src/server/spool/envelope.ts";
 import { fsckLocked, type KeptFile } from "../../../src/server/spool/fsck.ts";
-import { isDamaged, openSpool, type Spool } from "../../../src/server/spool/spool.ts";
+import { isDamaged, openSpool, type Spool, viewSpool } from "../../../src/server/spool/spool.ts";
 import { accepted, envelope, message, recipient } from "../delivery/fixtures.ts";
 import { fakeTransport, patience, put, turnableClock } from "../queue/test-scheduler.ts";
 import { earlier } from "./earlier.ts";
-import { type Act, directory, frozenFile, type Promised, type Seen, type World } from "./replay.ts";
+import { type Act, directory, frozenFile, type Promised, type Seen, type World, way } from "./replay.ts";
 
 const hostname = "submission.example.org";
 const by = { name: "root", uid: 0 };
@@ -31,7 +31,7 @@ const frozenBefore = { login: "user2", at: accepted, by: "root (uid 0)", reason:
 const messagesTo =
   (...all: readonly (readonly string[])[]) =>
   async (disk: Disk): Promise<void> => {
-    const spool = await openSpool(directory, now, disk);
+    const spool = await openSpool(directory, now, disk, way.journal);
     for (const recipients of all) await put(spool, { recipients: recipients.map((to) => recipient(to)) });
     await spool.close();
     await (await openFrozenLogins(frozenFile)).freeze(frozenBefore);
@@ -39,7 +39,7 @@ const messagesTo =
 
 /** The ID of the only message. */
 async function onlyOn(disk: Disk): Promise<string> {
-  const [id = "", ...others] = await disk.list(`${directory}/queue`);
+  const [id = "", ...others] = await (await viewSpool(directory, disk)).ids();
   if (id === "" || others.length > 0) throw new Error("expected one message");
   return id;
 }
@@ -77,7 +77,7 @@ const states =
 const receive: Act = {
   name: "receive",
   async run({ disk, tell }) {
-    const spool = await openSpool(directory, now, disk);
+    const spool = await openSpool(directory, now, disk, way.journal);
     const draft = await spool.draft();
     tell("message", either(gone(draft.id), there(draft.id)));
     const { id: _, size: __, ...fields } = envelope();
@@ -103,7 +103,7 @@ async function delivered(
   removed: (id: string) => void,
 ): Promise<void> {
   const clock = turnableClock(later());
-  const opened = await openSpool(directory, clock.now, disk);
+  const opened = await openSpool(directory, clock.now, disk, way.journal);
   const fake = fakeTransport(clock.now);
   fake.answers = answers;
   const transport: Transport = {
@@ -208,7 +208,7 @@ const report: Act = {
 
 /** The control API of a spool that nobody else has, as `tpa-submit queue` opens it. */
 async function apiOn(disk: Disk): Promise<{ readonly api: ControlApi; readonly close: () => Promise<void> }> {
-  const opened = await openSpool(directory, later, disk);
+  const opened = await openSpool(directory, later, disk, way.journal);
   const frozen = await openFrozenLogins(frozenFile);
   const freezeHold = newFreezeHold(frozen);
   const spool = spoolWithFreezes(opened, freezeHold);

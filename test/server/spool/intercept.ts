@@ -1,5 +1,5 @@
 /** Standing between the spool and a disk: to count its calls, to let one fail, to leave one out. */
-import type { Disk, NewFile } from "../../../src/server/spool/disk.ts";
+import type { Disk, NewFile, PlacedFile } from "../../../src/server/spool/disk.ts";
 
 /**
  * Asked before each call, by its name and file: "rename /srv/spool/queue/0123456789AB". Throws to let the call fail;
@@ -17,8 +17,21 @@ export function intercept(disk: Disk, ahead: Ahead): Disk {
     sync: () => unlessSkipped(`sync ${path}`, () => made.sync()),
     close: () => made.close(),
   });
+  const placedFile = (path: string, file: PlacedFile): PlacedFile => ({
+    write: (parts, at) => unlessSkipped(`write ${path}`, () => file.write(parts, at)),
+    writeNow: (octets, at) => {
+      if (ahead(`write ${path}`) === "go") file.writeNow(octets, at);
+    },
+    read: (octets, at) => file.read(octets, at),
+    sync: () => unlessSkipped(`sync ${path}`, () => file.sync()),
+    close: () => file.close(),
+  });
   return {
     ...disk,
+    async openPlaced(path, as) {
+      if (as === "new") ahead(`create ${path}`);
+      return placedFile(path, await disk.openPlaced(path, as));
+    },
     async makeDirectory(path) {
       ahead(`mkdir ${path}`);
       return disk.makeDirectory(path);

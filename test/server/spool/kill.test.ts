@@ -39,8 +39,9 @@ interface Victim {
 }
 
 /** Starts the victim, which is compiled code: run the build first. */
-function start(...args: readonly string[]): Victim {
-  const child = spawn(process.execPath, [victim, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+function start(hasJournal: boolean, ...args: readonly string[]): Victim {
+  const env = { ...process.env, TPA_SUBMIT_VICTIM_JOURNAL: hasJournal ? "1" : "" };
+  const child = spawn(process.execPath, [victim, ...args], { stdio: ["ignore", "pipe", "inherit"], env });
   let said = "";
   const opened = new Promise<void>((resolve) => {
     child.stdout.setEncoding("utf8").on("data", (part: string) => {
@@ -62,7 +63,10 @@ function factsIn(output: string): readonly Fact[] {
 const bodyOf = (id: string): string => `${id}\r\n${"x".repeat(70_000)}`;
 const smallBodyOf = (id: string): string => `${id}\r\n${"x".repeat(5_000)}`;
 
-describe("a spool whose process is killed", { timeout: 120_000 }, () => {
+describe.each([
+  ["without a journal", false],
+  ["with one", true],
+] as const)("a spool %s whose process is killed", { timeout: 120_000 }, (_, hasJournal) => {
   it("before any change of the disk keeps what was promised, whole, and nothing of what was let go", async () => {
     let next = 0;
     let survived = false;
@@ -70,7 +74,7 @@ describe("a spool whose process is killed", { timeout: 120_000 }, () => {
       while (!survived) {
         const call = next++;
         const directory = freshDirectory();
-        const said = await start(directory, "life", String(call)).output;
+        const said = await start(hasJournal, directory, "life", String(call)).output;
         survived ||= said.includes("survived");
         expect(
           await unpaid(systemDisk, directory, duties(factsIn(said)), bodyOf),
@@ -86,7 +90,7 @@ describe("a spool whose process is killed", { timeout: 120_000 }, () => {
     const directory = freshDirectory();
     const facts: Fact[] = [];
     for (let round = 0; round < 6; round += 1) {
-      const { child, opened, output } = start(directory, "load");
+      const { child, opened, output } = start(hasJournal, directory, "load");
       await Promise.race([opened, output]);
       const patience = 20 + Math.random() * 300;
       await new Promise((resolve) => setTimeout(resolve, patience));

@@ -4,11 +4,13 @@
  * - a name in a directory is durable only after an fsync of that directory that began after the change,
  * - the content of a file only after such an fsync of the file,
  * - of everything else any part may be lost and any part may have reached the disk, in any order; of a write also
- *   its first half alone, and of a rename one of its two names.
+ *   its first half alone, and of a rename one of its two names,
+ * - of a write at a place of its own ({@link PlacedFile}) nothing, any part, zeros in its place, or it without those
+ *   before it; what was in the file and durable stays.
  */
 import { dirname, sep } from "node:path";
 import { Readable } from "node:stream";
-import type { Disk } from "../../../src/server/spool/disk.ts";
+import type { Disk, PlacedFile } from "../../../src/server/spool/disk.ts";
 
 /** A file or directory, whatever its names. */
 type Inode = number;
@@ -16,7 +18,14 @@ type Inode = number;
 /** What happened to the disk; `since` of a sync is the journal's length when it began. */
 export type Change =
   | { readonly path: string; readonly inode: Inode | undefined }
-  | { readonly inode: Inode; readonly content: Buffer }
+  | {
+      readonly inode: Inode;
+      readonly content: Buffer;
+      /** What else a power cut may leave of the file, in place of the first half of `content`. */
+      readonly torn?: readonly Buffer[];
+      /** The same, where what was written before it, and is not durable, is lost. */
+      readonly alone?: Buffer;
+    }
   | { readonly synced: string | Inode; readonly since: number };
 
 export interface MemoryDisk extends Disk {
@@ -36,10 +45,16 @@ export function memoryDisk(
   const changes: Change[] = [];
   const names = new Map<string, Inode>();
   const contents = new Map<Inode, Buffer>();
+  /** What of a placed file is durable: the content that a sync found when it began. */
+  const durable = new Map<Inode, Buffer>();
   let inodes = 1;
 
   function apply(change: Change): void {
     changes.push(change);
+    if ("synced" in change && typeof change.synced === "number") {
+      const found = changes.slice(0, change.since).findLast((one) => isContentOf(one, change.synced));
+      if (found !== undefined && "content" in found) durable.set(change.synced, found.content);
+    }
     if ("content" in change) contents.set(change.inode, change.content);
     else if ("path" in change && change.inode === undefined) names.delete(change.path);
     else if ("path" in change && change.inode !== undefined) {
@@ -67,6 +82,28 @@ export function memoryDisk(
     apply({ synced: target, since });
   }
 
+  function placed(inode: Inode): PlacedFile {
+    const put = (octets: Buffer, at: number): void => {
+      const before = contents.get(inode) ?? Buffer.alloc(0);
+      const content = overwritten(before, octets, at);
+      const old = durable.get(inode) ?? Buffer.alloc(0);
+      apply({ inode, content, torn: tornWrites(before, octets, at), alone: overwritten(old, octets, at) });
+    };
+    return {
+      async write(parts, at) {
+        await step();
+        put(Buffer.concat(parts), at);
+      },
+      writeNow: (octets, at) => put(Buffer.from(octets), at),
+      async read(octets, at) {
+        await step();
+        return Buffer.from((contents.get(inode) ?? Buffer.alloc(0)).subarray(at, at + octets));
+      },
+      sync: () => sync(inode),
+      close: () => Promise.resolve(),
+    };
+  }
+
   return {
     journal: changes,
     files: () => new Map([...names].map(([path, inode]) => [path, contents.get(inode)?.toString("latin1")])),
@@ -76,6 +113,12 @@ export function memoryDisk(
       if (names.has(path)) return false;
       apply({ path, inode: inodes });
       return true;
+    },
+    async removeDirectory(path) {
+      await step();
+      find(path);
+      if ([...names.keys()].some((name) => dirname(name) === path)) throw systemError("ENOTEMPTY", path);
+      apply({ path, inode: undefined });
     },
     async openDirectory(path) {
       await step();
@@ -102,6 +145,15 @@ export function memoryDisk(
         sync: () => sync(inode),
         close: () => Promise.resolve(),
       };
+    },
+    async openPlaced(path, as) {
+      await step();
+      if (as !== "new") return placed(find(path));
+      if (names.has(path)) throw systemError("EEXIST", path);
+      const inode = inodes;
+      apply({ inode, content: Buffer.alloc(0) });
+      apply({ path, inode });
+      return placed(inode);
     },
     async rename(from, to) {
       await step();
@@ -157,9 +209,39 @@ export function memoryDisk(
   };
 }
 
+function isContentOf(change: Change, inode: string | Inode): boolean {
+  return "content" in change && change.inode === inode;
+}
+
+/** `content` with `octets` at `at`; a gap has zeros. */
+function overwritten(content: Buffer, octets: Buffer, at: number): Buffer {
+  const all = Buffer.alloc(Math.max(content.length, at + octets.length));
+  content.copy(all);
+  octets.copy(all, at);
+  return all;
+}
+
+/**
+ * What may be left of a write of `octets` at `at` into a file that has `before`: its first half, its second one, and zeros
+ * in its place.
+ */
+function tornWrites(before: Buffer, octets: Buffer, at: number): readonly Buffer[] {
+  const half = octets.length >> 1;
+  return [
+    overwritten(before, octets.subarray(0, half), at),
+    overwritten(before, octets.subarray(half), at + half),
+    overwritten(before, Buffer.alloc(octets.length), at),
+  ];
+}
+
 /** Something on the disk that had several values since it was last made durable, the oldest first. */
 interface Slot<Value> {
-  readonly values: { readonly at: number; readonly value: Value }[];
+  readonly values: {
+    readonly at: number;
+    readonly value: Value;
+    /** Whether something before it is lost that was not durable when it was written. */
+    readonly isAlone?: true;
+  }[];
 }
 
 /**
@@ -174,7 +256,8 @@ export function powerCut(journal: readonly Change[], most = 5000): readonly (rea
     if ("content" in change) {
       const slot = contents.get(change.inode) ?? { values: [] };
       const half = change.content.subarray(0, change.content.length / 2);
-      if (half.length > 0) slot.values.push({ at, value: half });
+      for (const value of change.torn ?? (half.length > 0 ? [half] : [])) slot.values.push({ at, value });
+      if (change.alone !== undefined) slot.values.push({ at, value: change.alone, isAlone: true });
       slot.values.push({ at, value: change.content });
       contents.set(change.inode, slot);
     } else if ("path" in change) {
@@ -201,10 +284,11 @@ export function powerCut(journal: readonly Change[], most = 5000): readonly (rea
   });
 }
 
-/** Forgets every value that was overtaken before `since`. */
+/** Forgets every value that was overtaken before `since`, and those without what is durable now. */
 function settle<Value>({ values }: Slot<Value>, since: number): void {
   const last = values.findLastIndex(({ at }) => at < since);
   if (last > 0) values.splice(0, last);
+  if (last >= 0) values.splice(0, values.length, ...values.filter(({ isAlone }) => isAlone !== true));
 }
 
 /** One index for each size: every combination, or a linear number of them. */

@@ -183,12 +183,12 @@ describe("a folder is taken for a spool", () => {
 
   it("not when a later version wrote it, which stays untouched", async () => {
     await (await openSpool(directory, now)).close();
-    await writeFile(join(directory, "format"), "tpa-submit spool 3\n");
+    await writeFile(join(directory, "format"), "tpa-submit spool 4\n");
     await writeFile(join(directory, "drafts", "00000000000A"), "of another kind");
     expect(await refusal()).toEqual({
       status: 65,
       message:
-        '/spool/format: expected "tpa-submit spool 2", found "tpa-submit spool 3"; ' +
+        '/spool/format: expected "tpa-submit spool 2", found "tpa-submit spool 4"; ' +
         "run the version of tpa-submit that wrote this spool",
     });
     expect(await readdir(join(directory, "drafts"))).toEqual(["00000000000A"]);

@@ -72,11 +72,11 @@ describe("a view of a spool", () => {
       status: 66,
       message: expect.stringMatching(/none: the spool cannot be read: ENOENT/),
     });
-    await writeFile(join(directory, "format"), "tpa-submit spool 3\n");
+    await writeFile(join(directory, "format"), "tpa-submit spool 4\n");
     await expect(viewSpool(directory)).rejects.toMatchObject({
       status: 65,
       message: expect.stringContaining(
-        'expected "tpa-submit spool 1" or "tpa-submit spool 2", found "tpa-submit spool 3"',
+        'expected "tpa-submit spool 1" or "tpa-submit spool 2" or "tpa-submit spool 3", found "tpa-submit spool 4"',
       ),
     });
   });

@@ -5,7 +5,7 @@
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { acts } from "./acts.ts";
 import { type Ahead, intercept } from "./intercept.ts";
-import { replay, runAct } from "./replay.ts";
+import { replay, runAct, way } from "./replay.ts";
 
 vi.mock("node:fs/promises", async (original) => {
   const { withMemory } = await import("./memory-files.ts");
@@ -22,8 +22,24 @@ describe("a power cut at any moment", { timeout: 120_000 }, () => {
     expect(states).toBeGreaterThan(10); // it was not replayed in vain
   });
 
+  const asked = ["receive", "deliver", "record", "report", "hold", "release", "redirect", "freeze"];
+  it.each(acts.filter(({ name }) => asked.includes(name)))(
+    "of $name breaks no promise on a spool with a journal",
+    async (act) => {
+      way.journal = { segment: 4096, largest: 1000 };
+      try {
+        const { states, broken } = await replay(await runAct(act), false, 1);
+        figures.push(`${act.name} with a journal ${String(states)}`);
+        expect(broken).toEqual([]);
+        expect(states).toBeGreaterThan(10);
+      } finally {
+        way.journal = undefined;
+      }
+    },
+  );
+
   afterAll(() => {
-    const sum = figures.reduce((all, figure) => all + Number(figure.split(" ")[1]), 0);
+    const sum = figures.reduce((all, figure) => all + Number(figure.split(" ").at(-1)), 0);
     process.stdout.write(`\npower cuts: ${String(sum)} states tried: ${figures.join(", ")}\n`);
   });
 });

@@ -8,11 +8,14 @@ import { buffer } from "node:stream/consumers";
 import { openFrozenLogins } from "../../../src/server/control/frozen-logins.ts";
 import type { Disk } from "../../../src/server/spool/disk.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
-import { isDamaged, openSpool } from "../../../src/server/spool/spool.ts";
+import { isDamaged, type JournalSettings, openSpool } from "../../../src/server/spool/spool.ts";
 import { type Change, type MemoryDisk, memoryDisk, powerCut } from "./memory-disk.ts";
 import { mounted } from "./memory-files.ts";
 
 export const directory = "/srv/spool";
+/** Whether the spool that acts are done to has a journal. */
+export const way: { journal: JournalSettings | undefined } = { journal: undefined };
+
 export const frozenFile = `${directory}/frozen`;
 
 /** What the start after a power cut finds. */
@@ -110,9 +113,9 @@ function allSynced(memory: MemoryDisk): readonly Change[] {
 
 /**
  * Every power cut of `run`. `first` stops at the first broken promise, and leaves out those during the start that follows:
- * for a run that is known to break one.
+ * for a run that is known to break one. Of each moment `most` disks are tried, or a linear number of them.
  */
-export async function replay(run: Run, first = false): Promise<Replayed> {
+export async function replay(run: Run, first = false, most = 5000): Promise<Replayed> {
   const { journal, from, told } = run;
   const tried = new Set<string>();
   const started = new Set<string>();
@@ -137,14 +140,15 @@ export async function replay(run: Run, first = false): Promise<Replayed> {
     const memory = memoryDisk(disk);
     await look(memory);
     for (let moment = disk.length + 1; moment <= memory.journal.length; moment += 1) {
-      for (const cut of powerCut(memory.journal.slice(0, moment), 200)) await attempt(cut, known);
+      for (const cut of powerCut(memory.journal.slice(0, moment), Math.min(most, 200)))
+        await attempt(cut, known);
     }
   }
 
   for (let moment = from; moment <= journal.length; moment += 1) {
     const known = told.filter(({ at }) => at <= moment).length;
     const killed = journal.slice(0, moment);
-    for (const disk of [killed, ...powerCut(killed)]) {
+    for (const disk of [killed, ...powerCut(killed, most)]) {
       await attempt(disk, known);
       if (first && broken.length > 0) return { states: tried.size, broken };
       // A kill leaves what is not fsynced yet where it is: no two of them are the same to the start that follows.

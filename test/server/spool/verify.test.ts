@@ -271,9 +271,9 @@ const left: readonly [what: string, damage: () => Promise<unknown>, lines: reado
   ],
   [
     "a later format",
-    () => writeFile(at("format"), "tpa-submit spool 3\n"),
+    () => writeFile(at("format"), "tpa-submit spool 4\n"),
     [
-      'format: expected "tpa-submit spool 2", found "tpa-submit spool 3\\n"; ' +
+      'format: expected "tpa-submit spool 2", found "tpa-submit spool 4\\n"; ' +
         "leave it: run the version of tpa-submit that wrote this spool",
     ],
   ],

@@ -3,6 +3,7 @@
  *   victim.mjs DIRECTORY life NUMBER   accepts, records and removes one message; dies before call NUMBER to the disk
  *   victim.mjs DIRECTORY load          accepts and removes many messages side by side, until somebody kills it
  *   victim.mjs DIRECTORY hold          opens the spool and waits
+ * With TPA_SUBMIT_VICTIM_JOURNAL=1 the spool has a journal.
  * What the world may believe is written to standard output at the moment it becomes true: "accepted ID".
  */
 import { writeSync } from "node:fs";
@@ -32,7 +33,16 @@ const toOne = {
 };
 
 /** The calls that change the disk; dying before another one is dying before the next of these. */
-const deadlyCalls = ["makeDirectory", "create", "write", "sync", "rename", "unlink"];
+const deadlyCalls = [
+  "makeDirectory",
+  "create",
+  "write",
+  "sync",
+  "rename",
+  "unlink",
+  "openPlaced",
+  "writeNow",
+];
 let calls = 0;
 
 /**
@@ -94,7 +104,10 @@ async function load(spool) {
   }
 }
 
-const spool = await openSpool(directory, Date.now, deadly(systemDisk));
+const settings = process.env["TPA_SUBMIT_VICTIM_JOURNAL"]
+  ? { segment: 1024 * 1024, largest: 100_000 }
+  : undefined;
+const spool = await openSpool(directory, Date.now, deadly(systemDisk), settings);
 say("opened");
 if (scenario === "life") {
   await wholeLife(spool);

@@ -1,0 +1,119 @@
+/**
+ * One message on its way into the spool. Until it is accepted it means nothing: whoever dies leaves a body that the next
+ * start sweeps away.
+ */
+import { join } from "node:path";
+import { commit, draftEnvelope, type Folders, unlinkIfThere, withdraw } from "./commit.ts";
+import type { NewFile } from "./disk.ts";
+import type { Envelope } from "./envelope.ts";
+
+/** What the submission side knows; the spool adds the rest. */
+export type NewEnvelope = Omit<Envelope, "id" | "size">;
+
+export interface Draft {
+  /** Queue ID. */
+  readonly id: string;
+  /** Appends `chunk` to the body; call again when it has resolved. Throws the system's error (ENOSPC, …). */
+  write(chunk: Uint8Array): Promise<void>;
+  /**
+   * Makes the promise: when it resolves, the message survives a power cut and the client may hear 250.
+   * When it throws (the system's error), nothing is promised and the draft is discarded.
+   */
+  accept(envelope: NewEnvelope): Promise<Envelope>;
+  /** Drops the draft. Does nothing after accept, nor when called again. */
+  discard(): Promise<void>;
+}
+
+/** Small chunks are gathered until they are worth a system call. Our choice: what one read of a socket gives. */
+const gathered = 64 * 1024;
+
+/** The draft `id` whose body goes to `body`, a file just made in the folder of messages. */
+export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
+  const { disk, messages, drafts } = folders;
+  let buffer: Buffer | undefined;
+  let filled = 0;
+  let size = 0;
+  let failed: { readonly error: unknown } | undefined;
+  let promising = false;
+  let over = false;
+
+  async function append(octets: Uint8Array): Promise<void> {
+    try {
+      await body.write(octets);
+    } catch (error) {
+      failed = { error }; // some of it may be in the file: such a body is never accepted
+      throw error;
+    }
+  }
+
+  async function flush(): Promise<void> {
+    if (buffer === undefined || filled === 0) return;
+    const octets = buffer.subarray(0, filled);
+    filled = 0;
+    await append(octets);
+  }
+
+  async function finishBody(): Promise<void> {
+    await flush();
+    await body.sync();
+    await body.close();
+  }
+
+  async function drop(): Promise<void> {
+    await body.close();
+    try {
+      await unlinkIfThere(disk, join(drafts, id));
+    } finally {
+      if (promising) await withdraw(folders, id);
+      else await unlinkIfThere(disk, join(messages.path, id));
+    }
+  }
+
+  function mustBeOpen(): void {
+    if (over) throw new Error(`draft ${id} was accepted or discarded before`);
+  }
+
+  return {
+    id,
+
+    async write(chunk) {
+      mustBeOpen();
+      size += chunk.length;
+      if (filled + chunk.length > gathered) await flush();
+      if (chunk.length >= gathered) return append(chunk);
+      buffer ??= Buffer.allocUnsafe(gathered);
+      buffer.set(chunk, filled);
+      filled += chunk.length;
+    },
+
+    async accept(envelope) {
+      mustBeOpen();
+      over = true;
+      const promised: Envelope = { ...envelope, id, size };
+      try {
+        if (failed !== undefined) throw failed.error;
+        await all([finishBody(), messages.sync(), draftEnvelope(folders, promised)]);
+        promising = true;
+        await commit(folders, id);
+      } catch (error) {
+        // Why it failed is what the caller must know; what cannot be cleared away now, the next start sweeps.
+        await drop().catch(() => undefined);
+        throw error;
+      }
+      return promised;
+    },
+
+    async discard() {
+      if (over) return;
+      over = true;
+      await drop();
+    },
+  };
+}
+
+/** Waits for every step, so that nothing is still being written when the first error is thrown. */
+async function all(steps: readonly Promise<void>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(steps)) {
+    if (outcome.status === "rejected") throw outcome.reason;
+  }
+}

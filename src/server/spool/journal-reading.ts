@@ -1,0 +1,258 @@
+/**
+ * What lies in a journal: every segment read, with what its done files say. By its owner at the start, and beside the
+ * owner by whoever looks.
+ */
+import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { errorCode } from "../../failure.ts";
+import type { Disk } from "./disk.ts";
+import { type DoneLine, type JournalName, parseDoneLines, parseJournalName } from "./journal-names.ts";
+import {
+  bodyOffset,
+  type FoundRecord,
+  isSound,
+  readRecord,
+  readSegment,
+  type SegmentPart,
+  type UnreadableOctets,
+} from "./journal-record.ts";
+import { isQueueId } from "./queue-id.ts";
+
+/** The files of a journal, by what they are. */
+export interface JournalListing {
+  /** In the order of time. */
+  readonly segments: readonly { readonly name: string; readonly number: number; readonly mark: string }[];
+  readonly done: readonly { readonly name: string; readonly number: number; readonly edition: number }[];
+  readonly free: readonly { readonly name: string; readonly number: number }[];
+  /** The highest number of all, 0 where there is none. */
+  readonly last: number;
+}
+
+/** Throws the system's error. */
+export async function listJournal(disk: Disk, path: string): Promise<JournalListing> {
+  const found = (await disk.list(path)).flatMap((name) => {
+    const parsed = parseJournalName(name);
+    return parsed === undefined ? [] : [{ name, ...parsed }];
+  });
+  const of = <Kind extends JournalName["kind"]>(kind: Kind) =>
+    found.filter((one): one is Extract<typeof one, { kind: Kind }> => one.kind === kind);
+  return {
+    segments: of("segment").sort((a, b) => a.number - b.number),
+    done: of("done").sort((a, b) => a.edition - b.edition),
+    free: of("free"),
+    last: found.reduce((last, { number }) => Math.max(last, number), 0),
+  };
+}
+
+/** A record whose message is not done with, or that is damaged. */
+export interface LiveRecord {
+  readonly id: string;
+  readonly record: FoundRecord;
+}
+
+export interface SegmentContent {
+  readonly lines: readonly DoneLine[];
+  /** What is still to be done with, its envelope sound. A message that is not sound is damage. */
+  readonly live: readonly LiveRecord[];
+  /** IDs of all of its records. */
+  readonly ids: readonly string[];
+  /** Octets that cannot be read and were promised. */
+  readonly unreadable: readonly UnreadableOctets[];
+  /** Places of what cannot be read, was never promised, and is not noted yet. */
+  readonly torn: readonly number[];
+  /** Where its last sound record ends. */
+  readonly end: number;
+  /** Whether the done file says of all of it that it was durable. */
+  readonly isWhole: boolean;
+}
+
+/** Octets that are read in one call. Our choice: others who wait for the disk come in between. */
+const atOnce = 1024 * 1024;
+
+/** All of a file, in parts. Throws the system's error. */
+async function readWhole(disk: Disk, path: string): Promise<Buffer> {
+  const file = await disk.openPlaced(path, "read");
+  try {
+    const parts: Buffer[] = [];
+    for (let at = 0; ; at += atOnce) {
+      const part = await file.read(atOnce, at);
+      parts.push(part);
+      if (part.length < atOnce) return Buffer.concat(parts);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** What the done files of one segment say, the earliest first. */
+export async function readDoneLines(
+  disk: Disk,
+  path: string,
+  { done }: JournalListing,
+  { number, mark }: { readonly number: number; readonly mark: string },
+): Promise<readonly DoneLine[]> {
+  const lines: DoneLine[] = [];
+  for (const { name, number: of } of done) {
+    if (of === number)
+      lines.push(...parseDoneLines((await readWhole(disk, join(path, name))).toString("latin1"), mark));
+  }
+  return lines;
+}
+
+/** Reads one segment. `lines` are those of its done files. Throws the system's error. */
+export async function readContent(
+  disk: Disk,
+  path: string,
+  mark: string,
+  lines: readonly DoneLine[],
+): Promise<SegmentContent> {
+  return contentOf(await partsOf(await readWhole(disk, path), mark, wholeOf(lines)), lines);
+}
+
+const wholeOf = (lines: readonly DoneLine[]): number =>
+  lines.reduce((most, line) => (line.word === "whole" ? Math.max(most, line.offset) : most), 0);
+
+/** In turns: others go on after each so many octets. */
+async function partsOf(octets: Buffer, mark: string, whole: number): Promise<readonly SegmentPart[]> {
+  const parts: SegmentPart[] = [];
+  let turn = atOnce;
+  for (const part of readSegment(octets, mark, whole)) {
+    parts.push(part);
+    if (part.end < turn) continue;
+    turn = part.end + atOnce;
+    await setImmediate();
+  }
+  return parts;
+}
+
+/** Draws the conclusions. */
+export function contentOf(parts: readonly SegmentPart[], lines: readonly DoneLine[]): SegmentContent {
+  const done = new Set(lines.flatMap((line) => (line.word === "done" ? [line.id] : [])));
+  const known = new Set(lines.flatMap((line) => (line.word === "torn" ? [line.offset] : [])));
+  const lastBatch = parts.reduce(
+    (last, part) => (part.kind === "record" ? Math.max(last, part.batch) : last),
+    wholeOf(lines),
+  );
+  const ids: string[] = [];
+  const live: LiveRecord[] = [];
+  const unreadable: UnreadableOctets[] = [];
+  const torn: number[] = [];
+  for (const part of parts) {
+    const { offset, end } = part;
+    if (!isSound(part) && known.has(offset)) continue;
+    if (!isSound(part) && offset >= lastBatch) torn.push(offset);
+    else if (part.kind === "unreadable") unreadable.push(part);
+    else {
+      const id = idIn(part.envelope);
+      if (id === undefined) unreadable.push({ kind: "unreadable", offset, end });
+      else {
+        ids.push(id);
+        if (!done.has(id)) live.push({ id, record: part });
+      }
+    }
+  }
+  const end = parts.findLast(isSound)?.end ?? 0;
+  return { lines, live, ids, unreadable, torn, end, isWhole: end <= wholeOf(lines) };
+}
+
+/** The queue ID in the envelope's line, whose sum is right. */
+function idIn(envelope: string): string | undefined {
+  const [, id = ""] = /^\{"version":\d+,"id":"([0-9A-F]{12})"/.exec(envelope) ?? [];
+  return isQueueId(id) ? id : undefined;
+}
+
+/** A segment as somebody finds it who does not own the journal. */
+export interface ViewedSegment {
+  readonly name: string;
+  readonly mark: string;
+  readonly content: SegmentContent;
+}
+
+/** Every segment of the journal in `path`, without owning it. What was recycled since the listing is left out. */
+export async function* viewSegments(disk: Disk, path: string): AsyncGenerator<ViewedSegment> {
+  const listing = await listJournal(disk, path);
+  for (const segment of listing.segments) {
+    try {
+      // The segment before its done file: what comes to its end between the two is left out.
+      const octets = await readWhole(disk, join(path, segment.name));
+      const lines = await readDoneLines(disk, path, listing, segment);
+      const parts = await partsOf(octets, segment.mark, wholeOf(lines));
+      yield { name: segment.name, mark: segment.mark, content: contentOf(parts, lines) };
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
+    }
+  }
+}
+
+/** A message as it was promised. */
+export interface JournalCopy {
+  readonly envelope: string;
+  readonly body: Buffer;
+}
+
+/** Where a record lies that is not as it was written. */
+export interface DamagedRecord {
+  readonly damaged: string;
+}
+
+/** A record's octets, which begin at `offset` in the segment; all of it is looked at, so that nothing else is given out. */
+export function copyOf(
+  octets: Buffer,
+  { path, mark }: { readonly path: string; readonly mark: string },
+  offset: number,
+): JournalCopy | DamagedRecord {
+  const record = readRecord(octets, mark, 0, offset);
+  if (record?.isBodySound !== true) {
+    return { damaged: `${path}: the record at ${String(offset)} is not as it was written` };
+  }
+  const begin = bodyOffset(record) - offset;
+  return { envelope: record.envelope, body: octets.subarray(begin, begin + record.bodyLength) };
+}
+
+/** The journal beside its owner, as it was at the last call of `ids`, or else at the first one of `read`. */
+export function viewJournal(
+  disk: Disk,
+  path: string,
+): {
+  ids(): Promise<readonly string[]>;
+  read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+} {
+  interface Place {
+    readonly segment: ViewedSegment;
+    readonly offset: number;
+    readonly octets: number;
+  }
+  let places: ReadonlyMap<string, Place> | undefined;
+
+  async function look(): Promise<ReadonlyMap<string, Place>> {
+    const found = new Map<string, Place>();
+    for await (const segment of viewSegments(disk, path)) {
+      for (const { id, record } of segment.content.live) {
+        found.set(id, { segment, offset: record.offset, octets: record.end - record.offset });
+      }
+    }
+    places = found;
+    return found;
+  }
+
+  return {
+    ids: async () => [...(await look()).keys()],
+    async read(id) {
+      const place = (places ?? (await look())).get(id);
+      if (place === undefined) return undefined;
+      const { name, mark } = place.segment;
+      try {
+        const file = await disk.openPlaced(join(path, name), "read");
+        try {
+          const octets = await file.read(place.octets, place.offset);
+          return copyOf(octets, { path: join(path, name), mark }, place.offset);
+        } finally {
+          await file.close();
+        }
+      } catch (error) {
+        if (errorCode(error) === "ENOENT") return undefined; // recycled: all that it had is done with
+        throw error;
+      }
+    },
+  };
+}

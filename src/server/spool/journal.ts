@@ -1,0 +1,340 @@
+/**
+ * The front journal: messages as records in segments that all sessions write together. What waits at one time is written
+ * with one call and made durable with one more. docs/spool.md, "The front journal", tells each state and what a crash leaves.
+ */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import type { Directory } from "../../durable.ts";
+import { errorCode } from "../../failure.ts";
+import { unlinkIfThere } from "./commit.ts";
+import type { Disk } from "./disk.ts";
+import {
+  copyOf,
+  type DamagedRecord,
+  type JournalCopy,
+  listJournal,
+  readContent,
+  readDoneLines,
+  type SegmentContent,
+} from "./journal-reading.ts";
+import { formatRecord, recordLength, sumOf } from "./journal-record.ts";
+import { type JournalFolder, openSegment, type Segment } from "./journal-segment.ts";
+import { newSegmentShelf, type SegmentShelf } from "./journal-shelf.ts";
+
+/** A message on its way into the journal. */
+export interface JournalMessage {
+  readonly id: string;
+  /** One line of JSON, without its end. */
+  readonly envelope: string;
+  /** Not changed from here on. */
+  readonly body: readonly Buffer[];
+}
+
+export interface Journal {
+  /** Octets of the longest record that it takes. */
+  readonly longest: number;
+  /** Durable when it resolves. Throws the system's error: then it is not there. */
+  add(message: JournalMessage): Promise<void>;
+  has(id: string): boolean;
+  /** What is not done with. */
+  ids(): readonly string[];
+  /** Whether it had this ID when it was opened, also of a message that is done with: it must not come again. */
+  knows(id: string): boolean;
+  /** Throws the system's error; undefined where it is not there. */
+  read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+  /**
+   * The message is done with, or its files are durable in `queue/` and `messages/`: gone as soon as this is called, and no
+   * power cut brings it back when it resolves. Does nothing where it is not there. Throws the system's error: call again.
+   */
+  end(id: string): Promise<void>;
+  /** Call when nothing is going on any more. */
+  close(): Promise<void>;
+}
+
+export interface JournalOptions {
+  /** Octets of a segment. */
+  readonly size: number;
+  /** Whether `queue/` has the message: then its record is done with. */
+  readonly isInQueue: (id: string) => boolean;
+  /** 16 upper-case hexadecimal digits that nobody can guess; drawn by chance where absent. */
+  readonly drawMark?: () => string;
+}
+
+/** Where a message is. */
+interface Entry {
+  readonly segment: Segment;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A message that waits for its batch. */
+interface Waiting {
+  readonly message: JournalMessage;
+  readonly envelope: Buffer;
+  readonly length: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Octets of a batch at the most. Our choice: so much is written in a few milliseconds. */
+const largestBatch = 4 * 1024 * 1024;
+
+/** Octets of messages that are kept in memory besides. Our choice: some thousands. */
+const remembered = 16 * 1024 * 1024;
+
+/** A record may take this part of a segment, so that little is left over at its end. */
+const shareOfSegment = 4;
+
+const drawByChance = (): string => randomBytes(8).toString("hex").toUpperCase();
+
+/**
+ * Opens the journal in `folder`, which is there and is ours: what was promised is known, and what was torn or moved is noted.
+ * Throws the system's error.
+ */
+export async function openJournal(
+  disk: Disk,
+  folder: Directory,
+  { size, isInQueue, drawMark = drawByChance }: JournalOptions,
+): Promise<Journal> {
+  const place: JournalFolder = { disk, folder, size };
+  const index = new Map<string, Entry>();
+  /** Their done line is written, but not known to be durable. */
+  const ending = new Map<string, Entry>();
+  const known = new Set<string>();
+  /** Messages that came a moment ago, the oldest first. */
+  const recent = new Map<string, JournalCopy>();
+  let recentOctets = 0;
+  const { shelf, segments } = await recover();
+  const waiting: Waiting[] = [];
+  let writing: Promise<void> | undefined;
+  /** The segment that takes records, and where the next one goes. */
+  let current: { readonly segment: Segment; end: number } | undefined;
+  let housekeeping: Promise<void> = Promise.resolve();
+
+  async function recover(): Promise<{ shelf: SegmentShelf; segments: Set<Segment> }> {
+    // Who died while putting a segment back may have renamed it in memory only. First make that true on disk: its done
+    // lines are removed below, and a power cut could bring it back without them.
+    await folder.sync();
+    const listing = await listJournal(disk, folder.path);
+    const opened = new Set<Segment>();
+    for (const found of listing.segments) {
+      const lines = await readDoneLines(disk, folder.path, listing, found);
+      const content = await readContent(disk, join(folder.path, found.name), found.mark, lines);
+      const editions = listing.done.flatMap(({ number, edition }) =>
+        number === found.number ? [edition] : [],
+      );
+      const segment = await openSegment(place, found, { editions, lines });
+      await segment.file.sync(); // who was killed may have written what no power cut would leave
+      opened.add(segment);
+      await settle(segment, content);
+    }
+    for (const { name, number } of listing.done) {
+      if (!listing.segments.some((segment) => segment.number === number)) {
+        await unlinkIfThere(disk, join(folder.path, name));
+      }
+    }
+    const free: number[] = [];
+    for (const { name, number } of listing.free) {
+      const path = join(folder.path, name);
+      if ((await disk.size(path)) === size) free.push(number);
+      else await unlinkIfThere(disk, path);
+    }
+    const made = newSegmentShelf(place, drawMark, free, listing.last);
+    for (const segment of opened) {
+      if (segment.live > 0 || segment.isKept) continue;
+      opened.delete(segment);
+      segment.isGivenUp = true; // a power cut may have left its file under a free one's name as well
+      await made.putBack(segment);
+    }
+    await folder.sync();
+    return { shelf: made, segments: opened };
+  }
+
+  /** Takes up what is promised in a segment, and notes what is not, and what moved. */
+  async function settle(
+    segment: Segment,
+    { ids, live, unreadable, torn, end, isWhole }: SegmentContent,
+  ): Promise<void> {
+    for (const id of ids) known.add(id);
+    segment.isKept = unreadable.length > 0;
+    const notes = torn.map((offset) => segment.note({ word: "torn", offset }));
+    for (const { id, record } of live) {
+      if (isInQueue(id)) notes.push(segment.note({ word: "done", id }));
+      else {
+        segment.live += 1;
+        const { offset } = record;
+        index.set(id, { segment, offset, length: record.end - offset });
+      }
+    }
+    if (!isWhole) notes.push(segment.note({ word: "whole", offset: end }));
+    await all(notes);
+  }
+
+  async function write(): Promise<void> {
+    await setImmediate(); // what else comes in this turn shares the batch
+    while (waiting.length > 0) {
+      try {
+        await writeBatch(await segmentWithRoom(waiting[0]?.length ?? 0));
+      } catch (error) {
+        for (const one of waiting.splice(0)) one.reject(error); // no segment is to be had
+      }
+    }
+    writing = undefined;
+  }
+
+  async function segmentWithRoom(octets: number): Promise<{ readonly segment: Segment; end: number }> {
+    if (current !== undefined && current.end + octets <= size) return current;
+    const last = current;
+    current = undefined;
+    if (last !== undefined) leave(last);
+    const segment = await shelf.take();
+    segments.add(segment);
+    current = { segment, end: 0 };
+    shelf.prepare().catch(() => undefined); // whoever needs it is told
+    return current;
+  }
+
+  /** All of its records are durable, and no more come. */
+  function leave({ segment, end }: { readonly segment: Segment; readonly end: number }): void {
+    segment.note({ word: "whole", offset: end }).catch(() => undefined); // it only helps to find damage
+    recycleIfDone(segment);
+  }
+
+  /** Writes as many as there is room for, and tells each what came of it. */
+  async function writeBatch(into: { readonly segment: Segment; end: number }): Promise<void> {
+    const { segment, end: batch } = into;
+    const taken: { readonly one: Waiting; readonly entry: Entry }[] = [];
+    const octets: Uint8Array[] = [];
+    let end = batch;
+    for (const one of waiting) {
+      const { message, envelope, length } = one;
+      if (end + length > size || (taken.length > 0 && end + length - batch > largestBatch)) break;
+      const { mark } = segment;
+      const sum = message.body.reduce((before, part) => sumOf(part, before), 0);
+      octets.push(...formatRecord({ mark, offset: end, batch }, envelope, message.body, sum));
+      taken.push({ one, entry: { segment, offset: end, length } });
+      end += length;
+    }
+    waiting.splice(0, taken.length);
+    try {
+      await segment.file.write(octets, batch);
+      await segment.file.sync(); // the promise
+    } catch (error) {
+      giveUp(
+        into,
+        taken.map(({ one }) => one.message.id),
+      );
+      for (const { one } of taken) one.reject(error);
+      return;
+    }
+    into.end = end;
+    for (const { one, entry } of taken) {
+      segment.live += 1;
+      index.set(one.message.id, entry);
+      remember(one);
+      one.resolve();
+    }
+  }
+
+  /** So that its first delivery need not read it. The oldest ones make room. */
+  function remember({ message: { id, envelope, body }, length }: Waiting): void {
+    if (length > remembered) return;
+    const [only, ...more] = body;
+    recent.set(id, { envelope, body: only !== undefined && more.length === 0 ? only : Buffer.concat(body) });
+    recentOctets += length;
+    for (const old of recent.keys()) {
+      if (recentOctets <= remembered) break;
+      forget(old);
+    }
+  }
+
+  function forget(id: string): void {
+    if (recent.delete(id)) recentOctets -= index.get(id)?.length ?? 0;
+  }
+
+  /**
+   * The kernel reports a lost write once and takes the page for clean then, so that a later fdatasync proves nothing
+   * about this segment. `failed` was not promised: what of it reached the disk shall not be delivered.
+   */
+  function giveUp(
+    into: { readonly segment: Segment; readonly end: number },
+    failed: readonly string[],
+  ): void {
+    const { segment } = into;
+    segment.isGivenUp = true;
+    current = undefined;
+    segment.live += 1; // it is not recycled before these lines are tried
+    void Promise.allSettled(failed.map((id) => segment.note({ word: "done", id }))).then(() => {
+      segment.live -= 1;
+      leave(into);
+    });
+  }
+
+  function recycleIfDone(segment: Segment): void {
+    if (segment.live > 0 || segment.isKept || segment === current?.segment || !segments.has(segment)) return;
+    segments.delete(segment);
+    // A segment that cannot be put back now is looked at by the next start; a folder that fails is told by its own sync.
+    housekeeping = housekeeping
+      .then(() => shelf.putBack(segment))
+      .catch((error: unknown) => {
+        if (errorCode(error) === "") throw error;
+      });
+  }
+
+  return {
+    longest: Math.floor(size / shareOfSegment),
+    add(message) {
+      const envelope = Buffer.from(message.envelope);
+      const body = message.body.reduce((sum, part) => sum + part.length, 0);
+      const length = recordLength(envelope.length, body);
+      if (length > size)
+        throw new RangeError(`a record of ${String(length)} octets is too long for the journal`);
+      return new Promise((resolve, reject) => {
+        waiting.push({ message, envelope, length, resolve, reject });
+        writing ??= write();
+      });
+    },
+    has: (id) => index.has(id),
+    ids: () => [...index.keys()],
+    knows: (id) => known.has(id),
+    async read(id) {
+      const entry = index.get(id);
+      if (entry === undefined) return undefined;
+      const recently = recent.get(id);
+      if (recently !== undefined) return recently;
+      const { segment, offset, length } = entry;
+      return copyOf(await segment.file.read(length, offset), segment, offset);
+    },
+    async end(id) {
+      const entry = index.get(id) ?? ending.get(id);
+      if (entry === undefined) return;
+      forget(id);
+      index.delete(id);
+      ending.set(id, entry);
+      const { segment } = entry;
+      await segment.note({ word: "done", id });
+      if (!ending.delete(id)) return; // it was called twice
+      segment.live -= 1;
+      recycleIfDone(segment);
+    },
+    async close() {
+      await writing;
+      const last = current;
+      current = undefined;
+      if (last !== undefined) {
+        await last.segment.note({ word: "whole", offset: last.end }).catch(() => undefined);
+        recycleIfDone(last.segment);
+      }
+      await housekeeping;
+      for (const segment of segments) await segment.close();
+      await folder.close();
+    },
+  };
+}
+
+async function all(steps: readonly Promise<void>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(steps)) {
+    if (outcome.status === "rejected") throw outcome.reason;
+  }
+}

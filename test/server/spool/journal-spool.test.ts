@@ -1,0 +1,264 @@
+/** A spool whose messages begin in the journal: what its callers see is what a spool of files shows them. */
+import { buffer, text } from "node:stream/consumers";
+import { describe, expect, it } from "vitest";
+import type { Disk } from "../../../src/server/spool/disk.ts";
+import { formatEnvelopeLine } from "../../../src/server/spool/envelope-file.ts";
+import { fsckLocked, repairText } from "../../../src/server/spool/fsck.ts";
+import { recordLength } from "../../../src/server/spool/journal-record.ts";
+import {
+  type Draft,
+  isDamaged,
+  type JournalSettings,
+  openSpool,
+  type Spool,
+  viewSpool,
+} from "../../../src/server/spool/spool.ts";
+import { intercept } from "./intercept.ts";
+import { type Change, type MemoryDisk, memoryDisk } from "./memory-disk.ts";
+import { toOne } from "./to-one.ts";
+
+const directory = "/srv/spool";
+const settings: JournalSettings = { segment: 8192, largest: 1000 };
+const bare: readonly Change[] = [{ path: "/srv", inode: 1 }];
+const now = (): number => Date.parse("2026-11-22T14:11:00.000Z");
+
+const open = (disk: Disk, time = 0): Promise<Spool> =>
+  openSpool(directory, () => now() + time, disk, settings);
+
+async function put(spool: Spool, body: string): Promise<string> {
+  const draft = await spool.draft();
+  await draft.write(Buffer.from(body));
+  return (await draft.accept(toOne)).id;
+}
+
+const filesIn = async (disk: Disk, folder: string): Promise<readonly string[]> =>
+  disk.list(`${directory}/${folder}`);
+
+async function shown(spool: Pick<Spool, "ids" | "read" | "body">) {
+  const all: Record<string, string> = {};
+  for (const id of await spool.ids()) {
+    const envelope = await spool.read(id);
+    all[id] = isDamaged(envelope)
+      ? envelope.damaged
+      : `${String(envelope.attempts)} ${await text(spool.body(id))}`;
+  }
+  return all;
+}
+
+describe("a message in the journal", () => {
+  it("is in the spool, and in neither of its folders", async () => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    const id = await put(spool, "Subject: x\r\n\r\nHello\r\n");
+    expect(await spool.ids()).toEqual([id]);
+    expect(await spool.has(id)).toBe(true);
+    expect(await spool.read(id)).toEqual({ ...toOne, id, size: 21 });
+    expect(await text(spool.body(id))).toBe("Subject: x\r\n\r\nHello\r\n");
+    expect((await spool.bodyStart(id, 7)).toString()).toBe("Subject");
+    expect(await spool.bodyStart(id, 0)).toHaveLength(0);
+    for (const folder of ["messages", "drafts", "queue"]) expect(await filesIn(disk, folder)).toEqual([]);
+    await spool.remove(id);
+    expect(await spool.ids()).toEqual([]);
+    expect(await spool.has(id)).toBe(false);
+    expect(isDamaged(await spool.read(id))).toBe(true);
+    await spool.remove(id); // again
+    await spool.close();
+  });
+
+  it("that was empty, or came in many parts, is as it came", async () => {
+    const large = { segment: 1_000_000, largest: 200_000 };
+    const spool = await openSpool(directory, now, memoryDisk(bare), large);
+    const octets = Buffer.from(Array.from({ length: 150_000 }, (_, index) => index % 251));
+    for (const size of [0, 1, 8192, 8193, 150_000]) {
+      const draft: Draft = await spool.draft();
+      for (let at = 0; at < size; at += 7000)
+        await draft.write(octets.subarray(at, Math.min(size, at + 7000)));
+      const { id } = await draft.accept(toOne);
+      expect((await buffer(spool.body(id))).equals(octets.subarray(0, size))).toBe(true);
+    }
+    await spool.close();
+  });
+
+  it.each([
+    ["when it is closed", true],
+    ["when it is killed", false],
+  ])("is there after the next start, %s", async (_, isClosed) => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    const [one, two, three] = [await put(spool, "one"), await put(spool, "two"), await put(spool, "three")];
+    await spool.remove(two);
+    if (isClosed) await spool.close();
+    const again = await openSpool(directory, now, memoryDisk(disk.journal)); // also where none go there any more
+    expect(await shown(again)).toEqual({ [one]: "0 one", [three]: "0 three" });
+    const next = await again.draft(); // by a clock that was set back
+    expect([one, two, three]).not.toContain(next.id);
+    await next.discard();
+    await again.close();
+  });
+
+  it("moves to the folders when something is recorded of it, and is removed from there", async () => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    const id = await put(spool, "Hello\r\n");
+    await spool.record({ ...toOne, id, size: 7, attempts: 1 });
+    expect(await shown(spool)).toEqual({ [id]: "1 Hello\r\n" });
+    expect(await filesIn(disk, "queue")).toEqual([id]);
+    expect(await filesIn(disk, "messages")).toEqual([id]);
+    const again = await open(memoryDisk(disk.journal), 1000);
+    expect(await shown(again)).toEqual({ [id]: "1 Hello\r\n" });
+    await again.record({ ...toOne, id, size: 7, attempts: 2 });
+    expect(await shown(again)).toEqual({ [id]: "2 Hello\r\n" });
+    await again.remove(id);
+    expect(await shown(again)).toEqual({});
+    await again.close();
+  });
+
+  it("is a file from the beginning where it is too large, or its envelope is", async () => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    const large = await put(spool, "x".repeat(1001));
+    const draft = await spool.draft();
+    await draft.write(Buffer.from("Hello\r\n"));
+    const one = { address: "x@example.net", state: "waiting" } as const;
+    const many = (await draft.accept({ ...toOne, recipients: Array.from({ length: 100 }, () => one) })).id;
+    expect(await filesIn(disk, "queue")).toEqual([large, many]);
+    expect(await shown(spool)).toEqual({ [large]: `0 ${"x".repeat(1001)}`, [many]: "0 Hello\r\n" });
+    const dropped = await spool.draft();
+    await dropped.write(Buffer.alloc(2000));
+    await dropped.discard();
+    expect(await filesIn(disk, "messages")).toEqual([large, many]);
+    await spool.close();
+  });
+
+  it("has its history removed with it", async () => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    const id = await put(spool, "Hello\r\n");
+    expect(await spool.note(id, [{ at: now(), act: "retry", by: "root", reason: "" }])).toBeUndefined();
+    expect(await spool.history(id)).toHaveLength(1);
+    await spool.remove(id);
+    expect(await filesIn(disk, "history")).toEqual([]);
+    await spool.close();
+  });
+
+  it("is seen by who looks without the lock, and no longer when it is done with", async () => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    const [one, two] = [await put(spool, "one"), await put(spool, "two")];
+    const view = await viewSpool(directory, disk);
+    expect(await view.has(two)).toBe(true);
+    expect(await shown(view)).toEqual({ [one]: "0 one", [two]: "0 two" });
+    await spool.remove(one);
+    await spool.record({ ...toOne, id: two, size: 3, attempts: 1 });
+    expect(await shown(view)).toEqual({ [two]: "1 two" });
+    await spool.close();
+  });
+
+  it("stays promised, and can be moved again, where the disk refuses any call of its move", async () => {
+    for (let bad = 1; bad < 12; bad += 1) {
+      let count = -1_000_000;
+      const memory: MemoryDisk = memoryDisk(bare);
+      const refused = Object.assign(new Error("ENOSPC: refused"), { code: "ENOSPC" });
+      const disk = intercept(memory, (call) => {
+        count += 1;
+        // After the fsync of a folder failed, nothing is promised any more.
+        if (count === bad && !/^sync .*(queue|messages)$/.test(call)) throw refused;
+        return "go";
+      });
+      const spool = await open(disk);
+      const id = await put(spool, "Hello\r\n");
+      count = 0;
+      const next = { ...toOne, id, size: 7, attempts: 1 };
+      const outcome = await spool.record(next).then(
+        () => "done",
+        (error: unknown) => error,
+      );
+      if (outcome !== "done") expect(outcome).toBe(refused);
+      expect(Object.keys(await shown(spool))).toEqual([id]);
+      await spool.record(next);
+      expect(await shown(spool)).toEqual({ [id]: "1 Hello\r\n" });
+      const again = await open(memoryDisk(memory.journal), 1000);
+      expect(await shown(again)).toEqual({ [id]: "1 Hello\r\n" });
+      await spool.remove(id);
+      expect(await shown(await open(memoryDisk(memory.journal), 2000))).toEqual({});
+    }
+  });
+});
+
+describe("fsck", () => {
+  async function faults(disk: Disk): Promise<readonly string[]> {
+    const found: string[] = [];
+    const care = await fsckLocked(directory, now, disk);
+    for await (const { fault, repair } of care.damage([])) {
+      found.push(
+        `${fault}; repair would ${repairText(repair)}`.replaceAll(/\d{10}-[0-9A-F]{16}/g, "SEGMENT"),
+      );
+    }
+    await care.close();
+    return found;
+  }
+
+  /** Writes into the only segment. */
+  async function damageAt(disk: Disk, at: number): Promise<void> {
+    const names = await filesIn(disk, "journal");
+    const name = names.find((one) => /^\d{10}-/.test(one)) ?? "";
+    (await disk.openPlaced(`${directory}/journal/${name}`, "there")).writeNow(Buffer.from("\0\0"), at);
+  }
+
+  it("finds nothing in a journal that was killed, nor in one at work", async () => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    for (const body of ["one", "two"]) await put(spool, body);
+    for await (const { fault } of spool.damage([])) throw new Error(fault);
+    expect(await faults(memoryDisk(disk.journal))).toEqual([]);
+  });
+
+  it("finds what was damaged, and the records behind it", async () => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    const first = await put(spool, "one");
+    for (const body of ["two", "three"]) await put(spool, body);
+    await spool.close();
+    expect(await faults(disk)).toEqual([]);
+    const length = recordLength(Buffer.byteLength(formatEnvelopeLine({ ...toOne, id: first, size: 3 })), 3);
+    await damageAt(disk, length - 2); // the first message
+    await damageAt(disk, length + 10); // the head of the second
+    expect(await faults(disk)).toEqual([
+      `journal/SEGMENT: expected a record at ${String(length)}, found ${String(length)} octets that are none; repair would leave it: its segment is kept, and what can be read of it is delivered`,
+      `journal/SEGMENT: expected the message ${first} at 0 as it was written, found another sum; repair would leave it: it is not delivered; queue drop is rid of it`,
+    ]);
+    const again = await open(disk, 1000);
+    const [, third = ""] = await again.ids();
+    expect(await again.ids()).toEqual([first, third]);
+    expect((await shown(again))[third]).toBe("0 three");
+    expect((await shown(again))[first]).toContain("the record at 0 is not as it was written");
+    await again.remove(first);
+    expect(await again.ids()).toEqual([third]);
+    await again.close();
+  });
+
+  it("passes over files that are not the journal's, and says so", async () => {
+    const disk = memoryDisk(bare);
+    await (await open(disk)).close();
+    await disk.create(`${directory}/journal/notes`);
+    expect(await faults(disk)).toEqual([
+      "journal/notes: expected no such file; repair would leave it: it is neither used nor removed",
+    ]);
+  });
+});
+
+describe("the format", () => {
+  it("becomes 3 with the journal, from 2 as well, and stays so without the setting", async () => {
+    const disk = memoryDisk(bare);
+    const old = await openSpool(directory, now, disk);
+    const id = await put(old, "old");
+    await old.close();
+    expect(await disk.readText(`${directory}/format`)).toBe("tpa-submit spool 2\n");
+    const spool = await open(disk, 1000);
+    expect(await disk.readText(`${directory}/format`)).toBe("tpa-submit spool 3\n");
+    expect(await shown(spool)).toEqual({ [id]: "0 old" });
+    await spool.close();
+    await (await openSpool(directory, now, disk)).close();
+    expect(await disk.readText(`${directory}/format`)).toBe("tpa-submit spool 3\n");
+  });
+});
