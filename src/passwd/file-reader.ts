@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import { errorText } from "../failure.ts";
 import type { ReadTable } from "./login-table.ts";
 
-export interface ReadRequest {
+export interface FileReadRequest {
   /** The opened file. */
   readonly descriptor: number;
   readonly domain: string;
@@ -22,7 +22,7 @@ export type ReadAnswer =
   | { readonly kind: "unreadable"; readonly reason: string };
 
 export interface FileReader {
-  read(request: ReadRequest): Promise<ReadAnswer>;
+  read(request: FileReadRequest): Promise<ReadAnswer>;
   /** Ends the threads that still read; their files are unreadable. */
   close(): Promise<void>;
 }

@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { errorCode, errorText, Failure } from "../failure.ts";
-import type { ReadAnswer, ReadRequest } from "./file-reader.ts";
+import type { FileReadRequest, ReadAnswer } from "./file-reader.ts";
 import { buffersOf, readTable } from "./login-table.ts";
 
-function answer({ descriptor, domain, reported }: ReadRequest): ReadAnswer {
+function answer({ descriptor, domain, reported }: FileReadRequest): ReadAnswer {
   try {
     const octets = new Uint8Array(readFileSync(descriptor)); // Node's own may share its memory with others
     return { kind: "read", read: readTable(octets, domain, reported) };
@@ -16,6 +16,6 @@ function answer({ descriptor, domain, reported }: ReadRequest): ReadAnswer {
   }
 }
 
-const request: ReadRequest = workerData;
+const request: FileReadRequest = workerData;
 const given = answer(request);
 parentPort?.postMessage(given, given.kind === "read" ? buffersOf(given.read) : []);

@@ -30,7 +30,7 @@ export interface ScramParameters {
 export const derivedParameters: ScramParameters = { rounds: leastScramRounds, octets: 16, isDerived: true };
 
 /** What is known of all lines together. */
-export interface LoginFacts {
+export interface LoginTableFacts {
   /** Those that some login has keys for. */
   readonly challenges: readonly Challenge[];
   /** The parameters that most logins' keys for SCRAM have; without a row no login has such keys. */
@@ -42,7 +42,7 @@ export interface LoginFacts {
 }
 
 /** Plain data, for structured clone. */
-export interface LoginTable extends LoginFacts {
+export interface LoginTable extends LoginTableFacts {
   readonly octets: Uint8Array<ArrayBuffer>;
   /** {@link rowLength} numbers for each line of a login here. */
   readonly rows: Uint32Array<ArrayBuffer>;
@@ -225,7 +225,7 @@ function newFacts() {
       decoys.add(kind, place);
       if (inspection.keys) addKeys(inspection.keys);
     },
-    found(): LoginFacts & Pick<LoginTable, "size" | "decoy"> {
+    found(): LoginTableFacts & Pick<LoginTable, "size" | "decoy"> {
       const scramParameters = new Map<ScramDigest, ScramParameters>();
       for (const digest of ["sha1", "sha256"] as const) {
         const parameters = scram[digest].commonest();

@@ -1,5 +1,5 @@
 /** Who may log in with what, by a password file. No disk, no threads. */
-import { decoyOf, type LoginFacts, type LoginTable, linesOf } from "./login-table.ts";
+import { decoyOf, type LoginTable, type LoginTableFacts, linesOf } from "./login-table.ts";
 import {
   canonicalLogin,
   type DisabledLine,
@@ -33,7 +33,7 @@ export interface Unavailable {
 export const neverRead: Unavailable = { kind: "unavailable", reason: "no password file could be read yet" };
 
 /** Who may log in, by a file that was read whole. */
-export interface Logins extends LoginFacts {
+export interface Logins extends LoginTableFacts {
   /** By canonical login; a login with several lines may use any of their passwords. */
   readonly entries: Pick<ReadonlyMap<string, readonly EntryLine[]>, "get" | "size">;
   /** Why a login without entries is not let in, by canonical login. */
