@@ -40,6 +40,9 @@ const matching = (index: number): Check<Config> => ({
     ),
 });
 
+/** Octets. Our choice: the history is written in pieces of a quarter of a million, and goes in sevenths. */
+const leastHistory = 4 * 2 ** 20;
+
 const checks: readonly Check<Config>[] = [
   {
     settings: ["hostname"],
@@ -49,6 +52,11 @@ const checks: readonly Check<Config>[] = [
   {
     settings: ["domain"],
     mistake: ({ domain }) => expected(domain.includes("."), "a full name such as example.org", `"${domain}"`),
+  },
+  {
+    settings: ["history.size"],
+    mistake: ({ history }) =>
+      expected(history.size >= leastHistory, 'at least "4M"', `${history.size} octets`),
   },
   {
     settings: ["listen.submission", "listen.submissions"],

@@ -167,6 +167,15 @@ export const settings = {
     format: setting(choice("postfix", "json"), "postfix", "Form of its lines."),
     "client-address-in-mail": setting(flag, false, "Whether the Received field names the client's address."),
   },
+  history: {
+    keep: setting(
+      duration,
+      "7d",
+      'How long it is kept what became of messages and logins; "0s" for not at all.',
+    ),
+    size: setting(size, "1G", "Disk that it takes at most: beyond it the oldest goes."),
+    directory: setting(pathOrNone, "", 'Its folder; "" for "events" in the spool.'),
+  },
   ldap: {
     url: setting(
       directories,

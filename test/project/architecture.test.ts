@@ -19,6 +19,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   probe: ["smtp", "passwd", "durable.ts"],
   "server/spool": ["smtp", "durable.ts", "file-lock.ts"],
   "server/log": ["smtp"],
+  "server/history": ["server/log"],
   "server/submission": ["smtp", "server/spool", "passwd", "server/log"],
   "server/delivery": ["smtp", "server/spool", "server/log", "durable.ts"],
   "server/dsn": ["smtp", "server/spool", "server/log", "server/delivery"],

@@ -5,7 +5,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
 import { takeLongestWork, watchEventLoop } from "../../server/log/event-loop.ts";
 import { type Health, startHttp } from "../../server/log/http.ts";
-import { log, logTo } from "../../server/log/log.ts";
+import { type LogSink, log, logTo } from "../../server/log/log.ts";
 import { type GaugeReadings, openMetrics, processReadings, toAll } from "../../server/log/metrics.ts";
 import { openSink } from "../../server/log/sink.ts";
 import type { Scheduler } from "../../server/queue/scheduler.ts";
@@ -17,6 +17,8 @@ import type { ListenAddresses } from "./systemd.ts";
 
 export interface Observation {
   readonly status: RelayStatus;
+  /** From now on `sink` hears of each event as well. */
+  listen(sink: LogSink): void;
   /** Opens the log file anew, which a rotation may have moved. */
   reopenLog(): Promise<void>;
   /** The metrics as Prometheus reads them. */
@@ -29,7 +31,11 @@ export async function openObservation(config: Config): Promise<Observation> {
   const sink = await openSink({ ...config.log, hostname: config.hostname }, Date.now);
   const status = newRelayStatus();
   const metrics = openMetrics(gaugesOf(status, reserveOf(config)));
-  logTo(toAll(sink.write, metrics.count));
+  const listeners: LogSink[] = [];
+  const toListeners: LogSink = (entry) => {
+    for (const hear of listeners) hear(entry);
+  };
+  logTo(toAll(sink.write, metrics.count, toListeners));
   const watch = watchEventLoop({
     now: () => performance.now(),
     processor: () => {
@@ -42,6 +48,7 @@ export async function openObservation(config: Config): Promise<Observation> {
   status.delay = watch.delay;
   return {
     status,
+    listen: (listener) => void listeners.push(listener),
     reopenLog: () => sink.reopen(),
     metrics: async () => metrics.text(),
     async close() {

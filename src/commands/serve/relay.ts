@@ -15,6 +15,7 @@ import { version } from "../../version.ts";
 import { filesOf } from "./certificates.ts";
 import { controlSocket, openControl } from "./control.ts";
 import { retryPolicyOf, startDeliveries } from "./delivery.ts";
+import { openHistory } from "./history.ts";
 import { openListeners } from "./listeners.ts";
 import { openLogins } from "./logins.ts";
 import { openHttp, openObservation } from "./observation.ts";
@@ -64,6 +65,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     const store = open(
       await openRelaySpool(config.spool.directory, certificate instanceof Failure ? certificate : undefined),
     );
+    const history = open(openHistory(config, () => settings.current().config));
+    observation.listen(history.note);
     const broken = store.spool.broken.then((error) => {
       grace = brokenGrace;
       status.broken = errorText(error);

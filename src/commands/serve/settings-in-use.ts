@@ -46,6 +46,7 @@ const restartOnly: readonly (readonly [string, (config: Config) => unknown])[] =
   ["passwords", ({ passwords }) => ({ ...passwords, "wrong-text": "" })], // the words go with the session's rules
   ["spool", ({ spool }) => spool],
   ["control", ({ control }) => control],
+  ["history.directory", ({ history }) => history.directory],
   ["log", ({ log: target }) => target],
   ["retries and concurrency of delivery", retryPolicyOf],
 ];
@@ -60,5 +61,6 @@ function changedForRestart(first: Config, next: Config): readonly string[] {
 function keeping(first: Config, next: Config): Config {
   const { hostname, domain, listen, spool, control, log: target } = first;
   const passwords = { ...first.passwords, "wrong-text": next.passwords["wrong-text"] };
-  return { ...next, hostname, domain, listen, passwords, spool, control, log: target };
+  const history = { ...next.history, directory: first.history.directory };
+  return { ...next, hostname, domain, listen, passwords, spool, control, history, log: target };
 }

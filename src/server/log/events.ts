@@ -47,6 +47,8 @@ interface DeliveryAttempt {
   readonly command: string;
   /** How many deliveries the connection has served, where this one did not open it. */
   readonly use?: number;
+  /** `Verified TLSv1.3`; absent where the connection was in the clear, or there was none. */
+  readonly tls?: string;
 }
 
 /** What an operator does to a message, as postsuper(1) logs it where it can. */
@@ -166,7 +168,15 @@ export const events = {
       `session ended, the login was removed, locked or given another hash: ${client}, sasl_username=${asOneWord(login)}`,
   ),
   reject: smtpdEvent<
-    FromClient & { id?: string; stage: string; reply: Reply; from: string; to: string; helo: string }
+    FromClient & {
+      id?: string;
+      login?: string;
+      stage: string;
+      reply: Reply;
+      from: string;
+      to: string;
+      helo: string;
+    }
   >(
     "info",
     ({ client, id, stage, reply, from, to, helo }) =>
@@ -412,6 +422,12 @@ export const events = {
     "master",
     "warning",
     ({ file, reason }) => `${file}: ${reason}; what is missing there no longer counts for the limits`,
+  ),
+  "history-unwritten": event<{ directory: string; reason: string }>(
+    "master",
+    "error",
+    ({ directory, reason }) =>
+      `${directory}: the history cannot be written, what happens meanwhile will be missing there: ${reason}`,
   ),
   "usage-unsaved": event<{ file: string; reason: string }>(
     "master",

@@ -57,6 +57,7 @@ const known: readonly string[] = [
   "journal",
   "control",
   "damaged",
+  "events",
   "format",
   "in-hand",
   "lock",

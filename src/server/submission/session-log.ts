@@ -52,7 +52,7 @@ export function newSessionLog(listener: ListenerName, address: string): SessionL
       return;
     const stage = (verb === "DATA" || verb === "BDAT") && transaction ? "END-OF-MESSAGE" : verb;
     const from = verb === "MAIL" ? path : (transaction?.sender ?? "");
-    log("reject", { ...at, stage, reply, from, to: verb === "RCPT" ? path : "", helo });
+    log("reject", { ...at, login: login.name, stage, reply, from, to: verb === "RCPT" ? path : "", helo });
   }
 
   /** Logged once for a session, in Postfix's words, which fail2ban's stock filter counts. */
