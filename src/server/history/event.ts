@@ -67,21 +67,29 @@ const isKept = (name: string): name is KeptName => Object.hasOwn(keptFields, nam
 const isPart = (name: KeptName): name is AcceptanceName =>
   name === "client" || name === "message-id" || name === "queued";
 
+/** An entry of the log, as far as the history looks at it. */
+export type LoggedEvent = Pick<LogEntry, "fields"> & { readonly event: string };
+
+/** Acceptances that may have begun and not ended, in a log where they are mixed. Our choice: far more than Postfix has. */
+const mostBegun = 1_000;
+
 /**
  * Makes events of the log's entries. What it returns gives the event of an entry that happened at `at`, or undefined where
- * there is none, or none yet: `queued` completes what `client` and `message-id` of the same message began, a turn before.
+ * there is none, or none yet: `queued` completes what `client` and `message-id` of the same message began.
  */
-export function newEventComposer(): (entry: LogEntry, at: number) => HistoryEvent | undefined {
-  let begun: Readonly<Record<string, unknown>> = {};
+export function newEventComposer(): (entry: LoggedEvent, at: number) => HistoryEvent | undefined {
+  const begun = new Map<unknown, Readonly<Record<string, unknown>>>();
   return ({ event, fields }, at) => {
     if (!isKept(event)) return undefined;
     const { id, ...kept } = pick(fields, keptFields[event]);
     const line = { at, ...(id !== undefined && { id }) };
     if (!isPart(event)) return { ...line, event, ...kept } as HistoryEvent;
-    const all: Readonly<Record<string, unknown>> = { ...(begun["id"] === id && begun), ...line, ...kept };
-    begun = event === "queued" ? {} : all;
-    if (event !== "queued") return undefined;
-    return { ...line, event: "accepted", ...all } as HistoryEvent;
+    const all = { ...begun.get(id), ...kept };
+    begun.delete(id);
+    if (event === "queued") return { ...line, event: "accepted", ...all } as HistoryEvent;
+    begun.set(id, all);
+    if (begun.size > mostBegun) begun.delete(begun.keys().next().value);
+    return undefined;
   };
 }
 
