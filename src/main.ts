@@ -23,6 +23,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "See what waits to be delivered, and steer it.",
     load: () => import("./commands/queue.ts"),
   },
+  login: {
+    summary: "See all about a login, shut it out, let it in.",
+    load: () => import("./commands/login.ts"),
+  },
   trace: {
     summary: "Tell what became of a message.",
     load: () => import("./commands/trace.ts"),

@@ -15,7 +15,7 @@ import { headingFor } from "../cli/terminal.ts";
 import { readConfig } from "../config/config-file.ts";
 import { duration } from "../config/setting-types.ts";
 import type { Config } from "../config/settings.ts";
-import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
+import { exitStatus, Failure } from "../failure.ts";
 import type { ListedMessage } from "../server/control/protocol.ts";
 import { listHistory } from "../server/history/files.ts";
 import { bareWord, isAbout } from "../server/history/match.ts";
@@ -24,7 +24,7 @@ import { type MessageEvent, type Story, storiesOf } from "../server/history/stor
 import type { Envelope } from "../server/spool/envelope.ts";
 import { connectToQuery } from "./queue/connection.ts";
 import { plural, printAll, say, waitingOf } from "./queue/output.ts";
-import { historyDirectory } from "./serve/history.ts";
+import { historyDirectory, readable } from "./serve/history.ts";
 import { mailLogSource } from "./trace/mail-log.ts";
 import { type Found, historySource, search } from "./trace/search.ts";
 import { eventText, momentText, storyText, type Waiting } from "./trace/text.ts";
@@ -129,19 +129,6 @@ function joined(before: Found, after: Found, limit: number): Found {
     others: others.slice(-limit),
     moreOthers: before.moreOthers + after.moreOthers + Math.max(0, others.length - limit),
   };
-}
-
-async function readable<Value>(directory: string | undefined, read: () => Promise<Value>): Promise<Value> {
-  try {
-    return await read();
-  } catch (error) {
-    if (errorCode(error) !== "EACCES") throw error;
-    throw new Failure(
-      exitStatus.noPermission,
-      `${directory}: ${errorText(error)}; the history is for root and for the relay's user`,
-      { cause: error },
-    );
-  }
 }
 
 /** What the queue itself tells of messages that no history tells of. */

@@ -8,7 +8,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { newActionContext } from "../../server/control/actions.ts";
+import { newActionContext, type SubmissionSessions } from "../../server/control/actions.ts";
 import { openControlApi, openQueryApi, verify } from "../../server/control/api.ts";
 import { connectControlApi } from "../../server/control/client.ts";
 import { newFreezeHold, openFrozenLogins, readerWithFreezes } from "../../server/control/frozen-logins.ts";
@@ -82,7 +82,15 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
   });
   const quota = await openQuota(directory, () => config.limits);
   const freezes = await openFreezes(spool, directory);
-  const sessions = { endSessions: () => 0, whyUnknown: async () => "", sent: quota.sent };
+  const sessions: SubmissionSessions = {
+    sessionsOf: () => 0,
+    endSessions: () => 0,
+    whyUnknown: async () => "",
+    sent: quota.sent,
+    limitsOf: (login) => quota.quota.useOf(login),
+    blocksOf: () => [],
+    unblock: () => 0,
+  };
   const { hostname } = config;
   const context = newActionContext({
     ...freezes,

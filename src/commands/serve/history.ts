@@ -1,6 +1,7 @@
 /** The history of `serve`: what the log says of messages and logins is kept in files, for `trace`, `status` and `login`. */
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { newEventComposer } from "../../server/history/event.ts";
 import { openHistoryWriter } from "../../server/history/writer.ts";
 import type { LogSink } from "../../server/log/log.ts";
@@ -33,4 +34,21 @@ export function openHistory(config: Config, current: () => Config): OpenHistory 
 function after(milliseconds: number, due: () => void): () => void {
   const timer = setTimeout(due, milliseconds).unref();
   return () => clearTimeout(timer);
+}
+
+/** What `read` gives of the history in `directory`. Throws a Failure where it may not be read. */
+export async function readable<Value>(
+  directory: string | undefined,
+  read: () => Promise<Value>,
+): Promise<Value> {
+  try {
+    return await read();
+  } catch (error) {
+    if (errorCode(error) !== "EACCES") throw error;
+    throw new Failure(
+      exitStatus.noPermission,
+      `${directory}: ${errorText(error)}; the history is for root and for the relay's user`,
+      { cause: error },
+    );
+  }
 }

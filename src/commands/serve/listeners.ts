@@ -17,6 +17,8 @@ import type { ListenAddresses } from "./systemd.ts";
 export interface Listeners {
   /** Reads the certificate again, and begins to listen where nothing is listened to; what is wrong is logged. */
   renew(): Promise<void>;
+  /** Sessions that are logged in as `login`. */
+  sessionsOf(login: string): number;
   /** Ends the sessions of `login`; how many there were. */
   endSessions(login: string): number;
   /** Listens no more; sessions may end for `grace` milliseconds. */
@@ -96,6 +98,7 @@ export async function openListeners(
   const warning = warnDaily(() => inUse, now);
   return {
     renew,
+    sessionsOf: (login) => bound?.sessionsOf(login) ?? 0,
     endSessions: (login) => bound?.endSessions(login) ?? 0,
     async close(grace) {
       closed = true;
@@ -112,6 +115,8 @@ const oneLine = (failure: Failure): string => errorText(failure).replaceAll("\n"
 /** All listeners as one: opened together or not at all, with one certificate. */
 interface BoundListeners {
   replaceCertificate(pair: KeyPair): void;
+  /** Sessions that are logged in as `login`. */
+  sessionsOf(login: string): number;
   /** Ends the sessions of `login`; how many there were. */
   endSessions(login: string): number;
   /** Listens no more; sessions may end for `grace` milliseconds. */
@@ -144,6 +149,7 @@ async function bindListeners(
     replaceCertificate: (renewed) => {
       for (const listener of listeners) listener.replaceCertificate(renewed);
     },
+    sessionsOf: (login) => listeners.reduce((sum, listener) => sum + listener.sessionsOf(login), 0),
     endSessions: (login) => listeners.reduce((sum, listener) => sum + listener.endSessions(login), 0),
     drain: async (grace) => {
       log("stopping", { sessions: listeners.reduce((sum, listener) => sum + listener.sessions(), 0) });

@@ -81,10 +81,11 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     );
     const deliveries = open(startDeliveries(config, store, () => settings.current().transport));
     status.waiting = () => deliveries.waiting();
+    const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
     const shared = {
       ...logins.forSessions,
       connectionTable: newConnectionTable(),
-      authLimiter: newAuthRateLimiter(Date.now, randomBytes(32)),
+      authLimiter,
       isFrozen: (login) => store.frozen.of(login) !== undefined,
       quota: quota.quota,
       spool: store.spool,
@@ -108,7 +109,11 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
           frozen: store.frozen,
           freezeHold: store.freezeHold,
           sessions: {
+            sessionsOf: (login) => listeners.sessionsOf(login),
             endSessions: (login) => listeners.endSessions(login),
+            limitsOf: (login) => quota.quota.useOf(login),
+            blocksOf: (login) => authLimiter.blocksOf(login),
+            unblock: (what) => authLimiter.unblock(what),
             whyUnknown: (login) => logins.whyUnknown(login),
             sent: quota.sent,
           },

@@ -18,20 +18,33 @@ import {
   type ActionRequest,
   type FreezeRequest,
   type FreezeResult,
+  type LimitUse,
+  type LoginBlock,
+  type LoginRequest,
+  type LoginState,
   nameOperator,
   type ThawRequest,
   type ThawResult,
+  type UnblockRequest,
+  type UnblockResult,
 } from "./protocol.ts";
 import { type ReadView, sentBy } from "./query.ts";
 
 /** The sessions of clients, and what their logins have sent. */
 export interface SubmissionSessions {
+  /** How many sessions of `login` there are. */
+  readonly sessionsOf: (login: string) => number;
   /** Ends the sessions of `login` and gives how many there were. */
   readonly endSessions: (login: string) => number;
   /** Why there is no such login, or "" where there is one, or where that is not known. */
   readonly whyUnknown: (login: string) => Promise<string>;
   /** Accepted of `login`: messages within an hour, recipients within a day. */
   readonly sent: (login: string) => { readonly messages: number; readonly recipients: number };
+  /** What `login` has used of its limits, and from where no password of it is checked at the moment. */
+  readonly limitsOf: (login: string) => readonly LimitUse[];
+  readonly blocksOf: (login: string) => readonly LoginBlock[];
+  /** Forgets wrong passwords, and gives how many blocks that ended. */
+  readonly unblock: (what: { readonly login: string } | { readonly address: string }) => number;
 }
 
 /**
@@ -236,6 +249,32 @@ export async function* thaw({ login, by }: ThawRequest, context: ActionContext):
     log("login-thawed", { login, by: nameOperator(by), ...counts });
   }
   yield { login, wasFrozen, ...counts };
+}
+
+/** What the relay knows of a login at this moment. */
+export async function* loginState(
+  { login }: LoginRequest,
+  { frozen, sessions }: ActionContext,
+): AsyncGenerator<LoginState> {
+  const freeze = frozen.of(login);
+  yield {
+    login,
+    unheardOf: await sessions.whyUnknown(login),
+    ...(freeze !== undefined && { frozen: freeze }),
+    sessions: sessions.sessionsOf(login),
+    limits: sessions.limitsOf(login),
+    blocks: sessions.blocksOf(login),
+  };
+}
+
+/** Wrong passwords of a login, or from an address, are forgotten. */
+export async function* unblock(
+  { login, address, by }: UnblockRequest,
+  { sessions }: ActionContext,
+): AsyncGenerator<UnblockResult> {
+  const lifted = sessions.unblock(login === "" ? { address } : { login });
+  log("unblocked", { what: login === "" ? address : login, blocks: lifted, by: nameOperator(by) });
+  yield { lifted };
 }
 
 /** Writes nothing: the scheduler reads the message again. Attempts that hang are not waited for. */

@@ -5,7 +5,7 @@
 import { errorCode, errorText, Failure } from "../../failure.ts";
 import { log, logBug } from "../log/log.ts";
 import { type Fsck, type KeptFile, repairText } from "../spool/fsck.ts";
-import { type ActionContext, actions, freeze, thaw } from "./actions.ts";
+import { type ActionContext, actions, freeze, loginState, thaw, unblock } from "./actions.ts";
 import { frozenFault } from "./frozen-logins.ts";
 import {
   type ActionRequest,
@@ -56,6 +56,8 @@ export function openControlApi(
     act: (request) => act(request, context, wait),
     freeze: (request) => freeze(request, context),
     thaw: (request) => thaw(request, context),
+    login: (request) => loginState(request, context),
+    unblock: (request) => unblock(request, context),
     verify: (request) => verify(request, context.spool, keptFiles),
   });
 }

@@ -103,6 +103,20 @@ export interface FrozenLoginsRequest {
   readonly verb: "frozen";
 }
 
+/** What the relay knows of a login. */
+export interface LoginRequest {
+  readonly verb: "login";
+  readonly login: string;
+}
+
+/** Wrong passwords are forgotten: of `login`, or where that is "", from the network of `address`. */
+export interface UnblockRequest {
+  readonly verb: "unblock";
+  readonly login: string;
+  readonly address: string;
+  readonly by: Operator;
+}
+
 /** For which messages an attempt is under way. */
 export interface ActiveRequest {
   readonly verb: "active";
@@ -123,6 +137,8 @@ export type ControlRequest =
   | ActionRequest
   | FreezeRequest
   | ThawRequest
+  | LoginRequest
+  | UnblockRequest
   | VerifyRequest;
 type ControlVerb = ControlRequest["verb"];
 
@@ -204,6 +220,39 @@ export interface FrozenLogin {
   readonly reason: string;
 }
 
+/** How much of a limit a login has used; `roomAt`, in milliseconds since the epoch, where it has reached it. */
+export interface LimitUse {
+  readonly limit: number;
+  /** "messages an hour" */
+  readonly unit: string;
+  readonly used: number;
+  readonly roomAt?: number;
+}
+
+/** From `network`, an IPv4 address or the /64 of an IPv6 address, no password of a login is checked until then. */
+export interface LoginBlock {
+  readonly network: string;
+  /** Milliseconds since the epoch. */
+  readonly until: number;
+  readonly wrong: number;
+}
+
+/** A login, as the relay sees it. */
+export interface LoginState {
+  readonly login: string;
+  /** Why the relay does not know this login, or "" where it does, or cannot tell. */
+  readonly unheardOf: string;
+  readonly frozen?: FrozenLogin;
+  readonly sessions: number;
+  readonly limits: readonly LimitUse[];
+  readonly blocks: readonly LoginBlock[];
+}
+
+/** How many blocks ended. */
+export interface UnblockResult {
+  readonly lifted: number;
+}
+
 /** One fault in the spool. */
 export interface CheckedDamage {
   /** The file, what was expected of it and what was found. */
@@ -221,6 +270,8 @@ export interface Answers {
   readonly freeze: FreezeResult;
   readonly thaw: ThawResult;
   readonly frozen: FrozenLogin;
+  readonly login: LoginState;
+  readonly unblock: UnblockResult;
   readonly active: { readonly id: string };
   readonly verify: CheckedDamage;
 }
@@ -284,6 +335,13 @@ const requestFields: { readonly [Name in ControlVerb]: JsonField<Extract<Control
     }),
     freeze: record<FreezeRequest>({ verb: oneOf("freeze"), login: oneLine, reason: oneLine, by: operator }),
     thaw: record<ThawRequest>({ verb: oneOf("thaw"), login: oneLine, by: operator }),
+    login: record<LoginRequest>({ verb: oneOf("login"), login: oneLine }),
+    unblock: record<UnblockRequest>({
+      verb: oneOf("unblock"),
+      login: oneLine,
+      address: oneLine,
+      by: operator,
+    }),
     frozen: record<FrozenLoginsRequest>({ verb: oneOf("frozen") }),
     active: record<ActiveRequest>({ verb: oneOf("active") }),
     verify: record<VerifyRequest>({ verb: oneOf("verify"), repair: trueOrFalse, by: operator }),

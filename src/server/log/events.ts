@@ -361,6 +361,11 @@ export const events = {
     ({ login, by, released, stillHeld }) =>
       `thawed by ${by}, ${released} messages released, ${stillHeld} stay held, sasl_username=${asOneWord(login)}`,
   ),
+  unblocked: event<{ what: string; blocks: number; by: string }>(
+    "master",
+    "info",
+    ({ what, blocks, by }) => `wrong passwords of ${what} forgotten by ${by}, ${blocks} blocks ended`,
+  ),
   started: event<{ version: string; hostname: string; waiting: number }>(
     "master",
     "info",

@@ -33,6 +33,8 @@ export interface Listener {
   replaceCertificate(pair: KeyPair): void;
   /** Open connections, including those in a handshake. */
   sessions(): number;
+  /** Sessions that are logged in as `login`. */
+  sessionsOf(login: string): number;
   /** Ends the sessions of `login` with 421. Gives their number. */
   endSessions(login: string): number;
   /**
@@ -65,6 +67,7 @@ export async function listen(
       server.updateSecureContext(tlsOptions(listener, renewed));
     },
     sessions: () => server.connectionCount,
+    sessionsOf: (login) => server.sessionsOf(login).length,
     endSessions: (login) => server.endSessions(login),
     drain: (deadline) => server.drain(deadline),
   };
@@ -268,9 +271,13 @@ export class SubmissionServer extends SMTPServer {
     clearTimeout(timer);
   }
 
+  sessionsOf(login: string): readonly SubmissionConnection[] {
+    return [...this.#sessions].filter((session) => session.login === login);
+  }
+
   /** Ends the sessions of `login`. Gives their number. */
   endSessions(login: string): number {
-    const theirs = [...this.#sessions].filter((session) => session.login === login);
+    const theirs = this.sessionsOf(login);
     for (const session of theirs) {
       const client = clientName({ address: session.remoteAddress });
       log("session-frozen", { door: this.#name, client, login });

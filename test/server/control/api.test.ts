@@ -101,7 +101,11 @@ test("every message ends once: delivered, returned or dropped", async () => {
       frozen,
       freezeHold,
       sessions: {
+        sessionsOf: () => 0,
         endSessions: () => 0,
+        limitsOf: () => [],
+        blocksOf: () => [],
+        unblock: () => 0,
         whyUnknown: async () => "",
         sent: () => ({ messages: 0, recipients: 0 }),
       },

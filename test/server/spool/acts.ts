@@ -213,7 +213,11 @@ async function apiOn(disk: Disk): Promise<{ readonly api: ControlApi; readonly c
   const freezeHold = newFreezeHold(frozen);
   const spool = spoolWithFreezes(opened, freezeHold);
   const people = {
+    sessionsOf: () => 0,
     endSessions: () => 0,
+    limitsOf: () => [],
+    blocksOf: () => [],
+    unblock: () => 0,
     whyUnknown: async () => "",
     sent: () => ({ messages: 0, recipients: 0 }),
   };

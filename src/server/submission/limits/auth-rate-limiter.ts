@@ -35,6 +35,18 @@ export interface AuthRateLimiter {
   /** The password was wrong. Gives the factor by which the answer waits longer than for a first mistake. */
   failed(attempt: LoginAttempt, password: string): number;
   succeeded(attempt: LoginAttempt, password?: string): void;
+  /** From where no password of `login` is checked at the moment. */
+  blocksOf(login: string): readonly NetworkBlock[];
+  /** Forgets the wrong passwords for a login, or from the network of an address. Gives how many blocks that ended. */
+  unblock(what: { readonly login: string } | { readonly address: string }): number;
+}
+
+/** Wrong passwords from one network, an IPv4 address or the /64 of an IPv6 address, have led to a block. */
+export interface NetworkBlock {
+  readonly network: string;
+  /** Milliseconds since the epoch. */
+  readonly until: number;
+  readonly wrong: number;
 }
 
 /** Wrong passwords, and when the last one came. */
@@ -158,6 +170,23 @@ export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRate
         familiar.delete(oldest);
       }
     },
+    blocksOf(login) {
+      const person = `${digest(login)} `;
+      return byPair
+        .blocked((pair) => pair.startsWith(person))
+        .map(({ of, ...block }) => ({ ...block, network: of.slice(person.length) }));
+    },
+    unblock(what) {
+      if ("login" in what) {
+        const person = digest(what.login);
+        unfamiliar.forget(person);
+        return byPair.forgetAll((pair) => pair.startsWith(`${person} `));
+      }
+      const network = subscriberNetwork(what.address);
+      repeats.forget(network);
+      const ofLogins = byPair.forgetAll((pair) => pair.endsWith(` ${network}`));
+      return ofLogins + byNetwork.forgetAll((one) => one === network);
+    },
   };
 }
 
@@ -187,6 +216,21 @@ function newFailureCounts(allowed: number, now: () => number) {
     forget(of: string): void {
       counts.delete(of);
     },
+    /** Those that are blocked now. */
+    blocked(isMeant: (of: string) => boolean) {
+      return [...counts.keys()].filter(isMeant).flatMap((of) => {
+        const count = current(of);
+        const until = endOfBlock(count);
+        return until > now() ? [{ of, until, wrong: count.wrong }] : [];
+      });
+    },
+    /** Gives how many were blocked. */
+    forgetAll(isMeant: (of: string) => boolean): number {
+      const meant = [...counts.keys()].filter(isMeant);
+      const blocked = meant.filter((of) => endOfBlock(current(of)) > now());
+      for (const of of meant) counts.delete(of);
+      return blocked.length;
+    },
   };
 }
 
@@ -204,6 +248,7 @@ function newRepeatBudget(now: () => number) {
     draw(of: string): void {
       wholeAt.set(of, now() + missing(of) + repeatEvery);
     },
+    forget: (of: string): void => wholeAt.delete(of),
   };
 }
 
@@ -272,6 +317,7 @@ function newAttemptGate(): AttemptGate {
 /** A map with a bound, for what anybody can fill. What was set longest ago goes first. */
 export interface BoundedMap<Value> {
   readonly size: number;
+  keys(): Iterable<string>;
   get(key: string): Value | undefined;
   set(key: string, value: Value): void;
   delete(key: string): void;
@@ -285,6 +331,10 @@ export function newBoundedMap<Value>(most: number): BoundedMap<Value> {
   return {
     get size() {
       return young.size + old.size;
+    },
+    *keys() {
+      yield* young.keys();
+      yield* old.keys();
     },
     get: (key) => young.get(key) ?? old.get(key),
     set(key, value) {

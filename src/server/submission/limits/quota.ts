@@ -33,8 +33,20 @@ export interface Quota {
   begin(login: string): QuotaRequest | Reply;
   /** RCPT: the request with one more recipient. Those accepted before stay. */
   addRecipient(request: QuotaRequest, address: string): QuotaRequest | Reply;
+  /** What `login` has used of each limit, and when there is room again where it has reached it. */
+  useOf(login: string): readonly QuotaUse[];
   /** DATA: from now on parallel sessions cannot exceed a limit together. */
   reserve(request: QuotaRequest): QuotaReservation | Reply;
+}
+
+/** How much of one limit is used. */
+export interface QuotaUse {
+  readonly limit: number;
+  /** "messages an hour" */
+  readonly unit: string;
+  readonly used: number;
+  /** Milliseconds since the epoch; undefined where there is room. */
+  readonly roomAt?: number;
 }
 
 export interface QuotaDependencies {
@@ -144,6 +156,13 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
         newRecipients: newRecipients + (isNew ? 1 : 0),
       };
       return firstBroken(request) ?? request;
+    },
+    useOf(login) {
+      const time = now();
+      return limitsOf({ login, recipients: [], newRecipients: 0 }).map(({ limit, unit, span, sent }) => {
+        const used = total(sent, span, time);
+        return { limit, unit, used, ...(used >= limit && { roomAt: roomFrom(sent, span, time, limit) }) };
+      });
     },
     reserve(request) {
       const refused = firstBroken(request);

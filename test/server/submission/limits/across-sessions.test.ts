@@ -165,6 +165,8 @@ describe("wrong passwords", () => {
         acquire: idle,
         failed: () => 1,
         succeeded: () => undefined,
+        blocksOf: () => [],
+        unblock: () => 0,
       },
     });
     const client = await greet();

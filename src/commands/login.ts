@@ -1,0 +1,38 @@
+/** `tpa-submit login`: all about a login in one place, and what can be done to it. man/tpa-submit-login.8 */
+import { runSubcommand, type Subcommand } from "../cli/subcommands.ts";
+
+export const subcommands: Readonly<Record<string, Subcommand>> = {
+  show: {
+    summary: "Show all that is known of a login, and why it is not let in.",
+    load: () => import("./login/show.ts"),
+  },
+  list: {
+    summary: "List logins by what they sent, or by trouble.",
+    load: () => import("./login/list.ts"),
+  },
+  freeze: {
+    summary: "Shut a login out, with its sessions and all that it has queued.",
+    load: async () => ({ run: (await import("./queue/freeze.ts")).freeze }),
+  },
+  thaw: {
+    summary: "Let a frozen login in again, and its messages go on.",
+    load: async () => ({ run: (await import("./queue/freeze.ts")).thaw }),
+  },
+  unblock: {
+    summary: "Forget the wrong passwords of a login, or from an address.",
+    load: () => import("./login/unblock.ts"),
+  },
+};
+
+export function run(argv: readonly string[]): Promise<number> {
+  return runSubcommand(
+    {
+      name: "login",
+      summary: "See all about a login, shut it out, let it in.",
+      subcommands,
+      default: "list",
+      manual: "tpa-submit-login(8)",
+    },
+    argv,
+  );
+}
