@@ -23,6 +23,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "See what waits to be delivered, and steer it.",
     load: () => import("./commands/queue.ts"),
   },
+  status: {
+    summary: "Tell whether the relay is well, on one screen.",
+    load: () => import("./commands/status.ts"),
+  },
   login: {
     summary: "See all about a login, shut it out, let it in.",
     load: () => import("./commands/login.ts"),

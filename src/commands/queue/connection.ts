@@ -95,6 +95,7 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
   const context = newActionContext({
     ...freezes,
     sessions,
+    relayState: async () => undefined,
     retryPolicy: retryPolicyOf(config),
     now: Date.now,
     hostname,

@@ -17,6 +17,8 @@ import type { ListenAddresses } from "./systemd.ts";
 export interface Listeners {
   /** Reads the certificate again, and begins to listen where nothing is listened to; what is wrong is logged. */
   renew(): Promise<void>;
+  /** Open connections. */
+  sessions(): number;
   /** Sessions that are logged in as `login`. */
   sessionsOf(login: string): number;
   /** Ends the sessions of `login`; how many there were. */
@@ -98,6 +100,7 @@ export async function openListeners(
   const warning = warnDaily(() => inUse, now);
   return {
     renew,
+    sessions: () => bound?.sessions() ?? 0,
     sessionsOf: (login) => bound?.sessionsOf(login) ?? 0,
     endSessions: (login) => bound?.endSessions(login) ?? 0,
     async close(grace) {
@@ -115,6 +118,8 @@ const oneLine = (failure: Failure): string => errorText(failure).replaceAll("\n"
 /** All listeners as one: opened together or not at all, with one certificate. */
 interface BoundListeners {
   replaceCertificate(pair: KeyPair): void;
+  /** Open connections. */
+  sessions(): number;
   /** Sessions that are logged in as `login`. */
   sessionsOf(login: string): number;
   /** Ends the sessions of `login`; how many there were. */
@@ -149,6 +154,7 @@ async function bindListeners(
     replaceCertificate: (renewed) => {
       for (const listener of listeners) listener.replaceCertificate(renewed);
     },
+    sessions: () => listeners.reduce((sum, listener) => sum + listener.sessions(), 0),
     sessionsOf: (login) => listeners.reduce((sum, listener) => sum + listener.sessionsOf(login), 0),
     endSessions: (login) => listeners.reduce((sum, listener) => sum + listener.endSessions(login), 0),
     drain: async (grace) => {

@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
+import type { RelayState } from "../../server/control/protocol.ts";
 import { takeLongestWork, watchEventLoop } from "../../server/log/event-loop.ts";
 import { type Health, startHttp } from "../../server/log/http.ts";
 import { type LogSink, log, logTo } from "../../server/log/log.ts";
@@ -62,11 +63,9 @@ export async function openObservation(config: Config): Promise<Observation> {
 export async function openHttp(
   address: ListenAddresses["http"],
   { status, metrics }: Observation,
-  spool: Spool,
-  reserve: FreeSpace,
+  check: () => Promise<HealthReport>,
 ): Promise<{ close(): Promise<void> }> {
   if (address === null) return { close: () => Promise.resolve() };
-  const check = newHealthCheck(status, spool, reserve, Date.now);
   const http = await startHttp(address, {
     metrics: async () => {
       status.health = await check();
@@ -78,6 +77,41 @@ export async function openHttp(
   log("listening", { door: "http", address: writeAddress({ host, port }) });
   return http;
 }
+
+/** What the control socket tells: the notes of the parts, and what is asked of them now. */
+export async function stateOf(
+  status: RelayStatus,
+  ask: {
+    readonly check: () => Promise<HealthReport>;
+    readonly sessions: () => number;
+    readonly nearLimits: (share: number, most: number) => RelayState["nearLimits"];
+    readonly blocks: () => number;
+  },
+): Promise<RelayState> {
+  const { health, free } = await ask.check();
+  const { messages, held, oldest } = status.waiting?.() ?? { messages: 0, held: 0, oldest: null };
+  return {
+    version,
+    pid: process.pid,
+    started: Math.round(Date.now() - process.uptime() * 1000),
+    sessions: ask.sessions(),
+    trouble: health.ok ? "" : health.reason,
+    certificateUntil: status.certificateUntil,
+    logins: status.logins,
+    messages,
+    held,
+    oldest,
+    free: free ?? null,
+    loopDelay: status.delay(),
+    memory: process.memoryUsage.rss(),
+    nearLimits: ask.nearLimits(nearLimit, mostNearLimits),
+    blocks: ask.blocks(),
+  };
+}
+
+/** The part of a limit from which a login is near it, and how many such logins are told. Our choice. */
+const nearLimit = 0.8;
+const mostNearLimits = 10;
 
 /** What the parts of the relay note about themselves as they start and change. */
 export interface RelayStatus {

@@ -18,7 +18,7 @@ import { retryPolicyOf, startDeliveries } from "./delivery.ts";
 import { openHistory } from "./history.ts";
 import { openListeners } from "./listeners.ts";
 import { openLogins } from "./logins.ts";
-import { openHttp, openObservation } from "./observation.ts";
+import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
 import { openQuota } from "./quota.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
@@ -91,6 +91,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
       spool: store.spool,
       accepted: (envelope) => deliveries.wake(store.freezeHold.applyTo(envelope)),
     } satisfies Partial<SessionContext>;
+    const check = newHealthCheck(status, store.spool, reserveOf(config), Date.now);
     const listeners = open(
       await openListeners(certificate, {
         addresses,
@@ -117,6 +118,13 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
             whyUnknown: (login) => logins.whyUnknown(login),
             sent: quota.sent,
           },
+          relayState: () =>
+            stateOf(status, {
+              check,
+              sessions: () => listeners.sessions(),
+              nearLimits: quota.quota.nearLimits,
+              blocks: authLimiter.blocks,
+            }),
           retryPolicy: retryPolicyOf(config),
           now: Date.now,
           hostname: config.hostname,
@@ -124,7 +132,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
         deliveries,
       ),
     );
-    open(await openHttp(addresses.http, observation, store.spool, reserveOf(config)));
+    open(await openHttp(addresses.http, observation, check));
     log("started", { version, hostname: config.hostname, waiting: (await store.spool.ids()).length });
     store.markStarted();
 

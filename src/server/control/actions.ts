@@ -23,6 +23,7 @@ import {
   type LoginRequest,
   type LoginState,
   nameOperator,
+  type RelayState,
   type ThawRequest,
   type ThawResult,
   type UnblockRequest,
@@ -59,6 +60,8 @@ export interface ActionContext extends ReadView {
   /** For the reports to senders. */
   readonly recorderDependencies: RecorderDependencies;
   readonly retryPolicy: RetryPolicy;
+  /** How the relay is; undefined where none runs. */
+  readonly relayState: () => Promise<RelayState | undefined>;
   readonly change: Scheduler["change"];
   readonly forget: Scheduler["forget"];
 }
@@ -69,7 +72,7 @@ type SchedulerParts = Pick<Scheduler, "active" | "change" | "forget" | "wake">;
 /** What a context is made of; `hostname` signs reports. */
 export type ActionContextParts = Pick<
   ActionContext,
-  "spool" | "frozen" | "freezeHold" | "sessions" | "retryPolicy" | "now"
+  "spool" | "frozen" | "freezeHold" | "sessions" | "retryPolicy" | "now" | "relayState"
 > & {
   readonly hostname: string;
 };

@@ -58,6 +58,10 @@ export function openControlApi(
     thaw: (request) => thaw(request, context),
     login: (request) => loginState(request, context),
     unblock: (request) => unblock(request, context),
+    async *status() {
+      const state = await context.relayState();
+      if (state !== undefined) yield state;
+    },
     verify: (request) => verify(request, context.spool, keptFiles),
   });
 }

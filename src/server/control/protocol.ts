@@ -117,6 +117,11 @@ export interface UnblockRequest {
   readonly by: Operator;
 }
 
+/** How the relay is. */
+export interface StatusRequest {
+  readonly verb: "status";
+}
+
 /** For which messages an attempt is under way. */
 export interface ActiveRequest {
   readonly verb: "active";
@@ -139,6 +144,7 @@ export type ControlRequest =
   | ThawRequest
   | LoginRequest
   | UnblockRequest
+  | StatusRequest
   | VerifyRequest;
 type ControlVerb = ControlRequest["verb"];
 
@@ -253,6 +259,34 @@ export interface UnblockResult {
   readonly lifted: number;
 }
 
+/** How the running relay is. Times are in milliseconds since the epoch. */
+export interface RelayState {
+  readonly version: string;
+  readonly pid: number;
+  readonly started: number;
+  readonly sessions: number;
+  /** Why a message sent now would not be taken and delivered, or "". */
+  readonly trouble: string;
+  /** End of the certificate in use; 0 while there is none. */
+  readonly certificateUntil: number;
+  /** Logins in the password file in use; 0 while none was ever good. */
+  readonly logins: number;
+  readonly messages: number;
+  readonly held: number;
+  /** When the oldest that is not held was accepted. */
+  readonly oldest: number | null;
+  /** What the disk has left; null where it does not say. */
+  readonly free: { readonly octets: number; readonly inodes: number } | null;
+  /** Of the event loop, in seconds. */
+  readonly loopDelay: number;
+  /** Octets of memory. */
+  readonly memory: number;
+  /** Logins that have used most of a limit, the one that has used the largest part first. */
+  readonly nearLimits: readonly (LimitUse & { readonly login: string })[];
+  /** Networks and logins from networks whose passwords are not checked at the moment. */
+  readonly blocks: number;
+}
+
 /** One fault in the spool. */
 export interface CheckedDamage {
   /** The file, what was expected of it and what was found. */
@@ -272,6 +306,7 @@ export interface Answers {
   readonly frozen: FrozenLogin;
   readonly login: LoginState;
   readonly unblock: UnblockResult;
+  readonly status: RelayState;
   readonly active: { readonly id: string };
   readonly verify: CheckedDamage;
 }
@@ -342,6 +377,7 @@ const requestFields: { readonly [Name in ControlVerb]: JsonField<Extract<Control
       address: oneLine,
       by: operator,
     }),
+    status: record<StatusRequest>({ verb: oneOf("status") }),
     frozen: record<FrozenLoginsRequest>({ verb: oneOf("frozen") }),
     active: record<ActiveRequest>({ verb: oneOf("active") }),
     verify: record<VerifyRequest>({ verb: oneOf("verify"), repair: trueOrFalse, by: operator }),

@@ -109,6 +109,7 @@ test("every message ends once: delivered, returned or dropped", async () => {
         whyUnknown: async () => "",
         sent: () => ({ messages: 0, recipients: 0 }),
       },
+      relayState: async () => undefined,
       retryPolicy: hasty,
       now: () => Date.now(),
       hostname: "submission.example.org",

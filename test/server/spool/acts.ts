@@ -226,6 +226,7 @@ async function apiOn(disk: Disk): Promise<{ readonly api: ControlApi; readonly c
     frozen,
     freezeHold,
     sessions: people,
+    relayState: async () => undefined,
     retryPolicy: patience,
     now: later,
     hostname,

@@ -37,6 +37,8 @@ export interface AuthRateLimiter {
   succeeded(attempt: LoginAttempt, password?: string): void;
   /** From where no password of `login` is checked at the moment. */
   blocksOf(login: string): readonly NetworkBlock[];
+  /** How many networks, and logins from networks, are blocked at the moment. */
+  blocks(): number;
   /** Forgets the wrong passwords for a login, or from the network of an address. Gives how many blocks that ended. */
   unblock(what: { readonly login: string } | { readonly address: string }): number;
 }
@@ -176,6 +178,7 @@ export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRate
         .blocked((pair) => pair.startsWith(person))
         .map(({ of, ...block }) => ({ ...block, network: of.slice(person.length) }));
     },
+    blocks: () => byPair.blocked(() => true).length + byNetwork.blocked(() => true).length,
     unblock(what) {
       if ("login" in what) {
         const person = digest(what.login);

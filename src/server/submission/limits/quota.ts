@@ -35,6 +35,8 @@ export interface Quota {
   addRecipient(request: QuotaRequest, address: string): QuotaRequest | Reply;
   /** What `login` has used of each limit, and when there is room again where it has reached it. */
   useOf(login: string): readonly QuotaUse[];
+  /** Logins that have used `share` of a limit or more, the largest part first, `most` at most. */
+  nearLimits(share: number, most: number): readonly (QuotaUse & { readonly login: string })[];
   /** DATA: from now on parallel sessions cannot exceed a limit together. */
   reserve(request: QuotaRequest): QuotaReservation | Reply;
 }
@@ -142,7 +144,23 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
     record(entry);
   }
 
+  function useOf(login: string): readonly QuotaUse[] {
+    const time = now();
+    return limitsOf({ login, recipients: [], newRecipients: 0 }).map(({ limit, unit, span, sent }) => {
+      const used = total(sent, span, time);
+      return { limit, unit, used, ...(used >= limit && { roomAt: roomFrom(sent, span, time, limit) }) };
+    });
+  }
+
   return {
+    useOf,
+    nearLimits(share, most) {
+      const all = [...usage.logins()].flatMap((login) => useOf(login).map((use) => ({ login, ...use })));
+      return all
+        .filter(({ used, limit }) => used >= share * limit)
+        .sort((one, other) => other.used / other.limit - one.used / one.limit)
+        .slice(0, most);
+    },
     begin(login) {
       const request = { login, recipients: [], newRecipients: 0 };
       return firstBroken(request) ?? request;
@@ -156,13 +174,6 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
         newRecipients: newRecipients + (isNew ? 1 : 0),
       };
       return firstBroken(request) ?? request;
-    },
-    useOf(login) {
-      const time = now();
-      return limitsOf({ login, recipients: [], newRecipients: 0 }).map(({ limit, unit, span, sent }) => {
-        const used = total(sent, span, time);
-        return { limit, unit, used, ...(used >= limit && { roomAt: roomFrom(sent, span, time, limit) }) };
-      });
     },
     reserve(request) {
       const refused = firstBroken(request);

@@ -34,6 +34,8 @@ export interface LoginUsage {
 export interface Usage {
   add(entry: UsageEntry): void;
   of(login: string): LoginUsage;
+  /** Those that have sent anything that still counts, and some that have. */
+  logins(): Iterable<string>;
   /** The digest of `address`, ignoring case. It differs from login to login. */
   digest(login: string, address: string): AddressDigest;
   /** Whether `login` has written to that address, and not too long before `now`. */
@@ -82,6 +84,7 @@ export function newUsage(key: Uint8Array): Usage {
       remember(entry);
     },
     of: (login) => sent.get(login) ?? nothing,
+    logins: () => sent.keys(),
     digest: (login, address) =>
       createHmac("sha256", key)
         .update(`${login}\0${address.toLowerCase()}`)

@@ -166,6 +166,7 @@ describe("wrong passwords", () => {
         failed: () => 1,
         succeeded: () => undefined,
         blocksOf: () => [],
+        blocks: () => 0,
         unblock: () => 0,
       },
     });

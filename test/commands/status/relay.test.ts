@@ -1,0 +1,61 @@
+/** `status` as an operator types it, beside a relay at work and without one. */
+import { readFileSync } from "node:fs";
+import { afterEach, expect, test, vi } from "vitest";
+import { program, type Relay, startRelay } from "../../../demo/relay.mjs";
+import { statusCommand } from "../../../src/commands/status.ts";
+import { type Ended, run } from "../../tools/child.mjs";
+import { authPlain, expecting, greet, note, submit } from "../serve/conversation.ts";
+
+// Each call starts the program anew, and a busy machine takes its time for that.
+vi.setConfig({ testTimeout: 120_000 });
+
+let relay: Relay | undefined;
+afterEach(async () => {
+  await relay?.stop();
+  relay = undefined;
+});
+
+const status = (at: Relay, ...words: readonly string[]): Promise<Ended> =>
+  run(process.execPath, [program, "status", "--config", at.config, ...words]);
+
+test("tells of a relay that works, then of one that does not run", async () => {
+  const started = await startRelay();
+  relay = started;
+  const talk = await greet(started);
+  await expecting("535", talk.say(authPlain("user1", "wrong")));
+  await expecting("235", talk.say(authPlain("user1", started.password)));
+  await started.logged(new RegExp(`${await submit(talk, note("counted"))}: removed`));
+  talk.close();
+  await expect
+    .poll(async () => (await status(started)).stdout, { timeout: 30_000 })
+    .toMatch(/last hour +1 +1 +0 +0 +0\n/);
+  const { stdout, status: ended } = await status(started);
+  expect(stdout).toMatch(/^relay\.example\.org: well, \d{4}-/);
+  expect(stdout).toMatch(/^ {2}relay +tpa-submit \S+, up \d+s, \d+ sessions?\n/m);
+  expect(stdout).toMatch(/^ {2}passwords +1 login, \S+ written \d+s ago\n/m);
+  expect(stdout).toMatch(/^ {2}top logins +user1 1\n/m);
+  expect(stdout).toMatch(/^ {2}wrong passwords +127\.0\.0\.1 1\n/m);
+  expect(ended).toBe(0);
+  expect((await status(started, "--nagios")).stdout).toMatch(/^STATUS OK - the relay is well \| queue=0;/);
+  expect(JSON.parse((await status(started, "--json")).stdout)).toMatchObject({
+    findings: [],
+    top: [{ login: "user1" }],
+  });
+
+  started.signal("SIGTERM");
+  await started.ended;
+  const without = await status(started);
+  expect(without.stdout).toMatch(/^relay\.example\.org: 1 thing to look at, .*\n {2}! no relay runs here/);
+  expect(without.status).toBe(69);
+  const critical = await status(started, "--nagios");
+  expect(critical.stdout).toMatch(/^STATUS CRITICAL - no relay/);
+  expect(critical.status).toBe(2);
+});
+
+test("tpa-submit-status(8) has every option", () => {
+  const page = readFileSync(new URL("../../../man/tpa-submit-status.8", import.meta.url), "utf8");
+  for (const { flags } of Object.values(statusCommand.options)) {
+    const long = flags.split(/[ ,]+/).find((word) => word.startsWith("--")) ?? "";
+    expect(page).toMatch(new RegExp(`^\\.It Fl (?:. , )?-${long.slice(2)}\\b`, "m"));
+  }
+});
