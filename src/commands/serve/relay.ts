@@ -122,8 +122,8 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
             stateOf(status, {
               check,
               sessions: () => listeners.sessions(),
-              nearLimits: quota.quota.nearLimits,
-              blocks: authLimiter.blocks,
+              nearLimits: (share, most) => quota.quota.nearLimits(share, most),
+              blocks: () => authLimiter.blocks(),
             }),
           retryPolicy: retryPolicyOf(config),
           now: Date.now,

@@ -144,7 +144,7 @@ test.each([80, 120])("the screen fits %i columns, whatever strangers said", (wid
     },
   };
   const lines = [...screen(busy, findings(busy), (_, text) => text, width)];
-  for (const line of lines) expect([...line].length).toBeLessThanOrEqual(width);
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
   const text = lines.join("\n");
   expect(text).not.toContain("\u001b");
   expect(text).toMatch(/^submission\.example\.org: 1 thing to look at, 2026-/);
