@@ -28,6 +28,7 @@ export const program = fileURLToPath(new URL("../bin/tpa-submit", import.meta.ur
  * @property {(pattern: RegExp, from?: number, seconds?: number) => Promise<RegExpMatchArray>} logged waits for something in the log, which
  *   began when the program did; `from` is how much of it to pass over
  * @property {(signal: NodeJS.Signals) => void} signal
+ * @property {string} program what `start` starts: the one in bin/, unless it is set
  * @property {Record<string, string>} environment what the program finds in its environment, in addition to ours
  * @property {Promise<{ status: number | null, signal: NodeJS.Signals | null }>} ended
  * @property {(settings: string) => Promise<void>} configure writes the configuration anew, as startRelay does
@@ -134,12 +135,13 @@ export async function prepareRelay(settings = "") {
     signal: (signal) => {
       child?.kill(signal);
     },
+    program,
     environment: {},
     ended: Promise.resolve({ status: null, signal: null }),
     configure: (changed) => writeFile(relay.config, configuration(folder, changed)),
     start: async () => {
       log = "";
-      const started = spawn(process.execPath, [program, "serve", "--config", relay.config], {
+      const started = spawn(process.execPath, [relay.program, "serve", "--config", relay.config], {
         cwd: folder,
         env: { ...process.env, ...relay.environment },
         stdio: ["ignore", "pipe", "pipe"],
