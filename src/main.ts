@@ -23,6 +23,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "See what waits to be delivered, and steer it.",
     load: () => import("./commands/queue.ts"),
   },
+  spool: {
+    summary: "Change the spool as a whole, for the version before.",
+    load: () => import("./commands/spool.ts"),
+  },
   probe: {
     summary: "Try out a mail server, with the command line of swaks.",
     load: () => import("./commands/probe.ts"),
