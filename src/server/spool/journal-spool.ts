@@ -168,7 +168,7 @@ export function newMover(folders: Folders, journal: Journal): Mover {
         if (!begun.has(id)) await unlinkIfThere(disk, join(messages.path, id)).catch(() => undefined);
         throw error;
       }
-      await journal.end(id);
+      await journal.end(id, true);
       begun.delete(id);
     },
   };

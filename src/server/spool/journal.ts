@@ -54,10 +54,11 @@ export interface Journal {
   /** What begins at `offset` in the segment, and cannot be read, is in damaged/: durable when it resolves. Throws the system's error. */
   setAside(segment: number, offset: number): Promise<void>;
   /**
-   * The message is done with, or its files are durable in `queue/` and `messages/`: gone as soon as this is called, and no
-   * power cut brings it back when it resolves. Does nothing where it is not there. Throws the system's error: call again.
+   * The message is done with, or has `moved`: its files are durable in `queue/` and `messages/`. Gone as soon as this is called,
+   * also for a kill, and no power cut brings it back when it resolves. Does nothing where it is not there. Throws the system's
+   * error, and has it again unless it moved: call again.
    */
-  end(id: string): Promise<void>;
+  end(id: string, moved?: boolean): Promise<void>;
   /** Call when nothing is going on any more. */
   close(): Promise<void>;
 }
@@ -346,14 +347,20 @@ export async function openJournal(
     });
   }
 
-  async function end(id: string): Promise<void> {
-    const entry = index.get(id) ?? ending.get(id);
+  async function end(id: string, moved = false): Promise<void> {
+    const there = index.get(id);
+    const entry = there ?? ending.get(id);
     if (entry === undefined) return;
     forget(id);
     index.delete(id);
     ending.set(id, entry);
     const { segment } = entry;
-    await segment.note({ word: "done", id });
+    try {
+      await segment.note({ word: "done", id }); // the line is written in this very call
+    } catch (error) {
+      if (there !== undefined && !moved && ending.delete(id)) index.set(id, entry);
+      throw error;
+    }
     if (!ending.delete(id)) return; // it was called twice
     segment.live -= 1;
     recycleIfDone(segment);

@@ -36,7 +36,10 @@ export interface Spool extends SpoolReader, Fsck {
    * stands, or, where the very last step failed, the new one, for which no power cut is promised.
    */
   record(envelope: Envelope): Promise<void>;
-  /** Lets the message go; after it resolves, no power cut brings it back. May be called again. */
+  /**
+   * Lets the message go; after it resolves, no power cut brings it back. Of one in the journal the kernel knows when this
+   * returns, so that no kill does. May be called again.
+   */
   remove(id: string): Promise<void>;
   /**
    * Adds to the history of a message that stays. Resolves to why that could not be done, or undefined; whatever it is,
