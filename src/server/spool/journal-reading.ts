@@ -89,17 +89,21 @@ interface OctetRange {
 async function readWhole(disk: Disk, path: string): Promise<ReadOctets> {
   const file = await disk.openPlaced(path, "read");
   try {
-    const parts: Buffer[] = [];
+    const size = await disk.size(path);
+    const octets = Buffer.allocUnsafe(size);
     const refused: OctetRange[] = [];
-    for (let at = 0; ; at += atOnce) {
-      const part = await file.read(atOnce, at).catch(async (error: unknown) => {
+    let filled = 0;
+    while (filled < size) {
+      const offset = filled;
+      const end = Math.min(size, offset + atOnce);
+      const part = await file.read(end - offset, offset).catch((error: unknown) => {
         if (errorCode(error) !== "EIO") throw error;
-        const size = await disk.size(path);
-        return readSectors(file, { offset: at, end: Math.min(size, at + atOnce) }, refused);
+        return readSectors(file, { offset, end }, refused);
       });
-      parts.push(part);
-      if (part.length < atOnce) return { octets: Buffer.concat(parts), refused };
+      filled += part.copy(octets, filled);
+      if (part.length === 0) break; // cut off meanwhile
     }
+    return { octets: octets.subarray(0, filled), refused };
   } finally {
     await file.close();
   }
@@ -261,6 +265,17 @@ export interface DamagedRecord {
   readonly damaged: string;
 }
 
+/** One of many that are read. */
+export interface JournalFind {
+  readonly id: string;
+  /** Undefined where the journal does not have it any more. */
+  readonly copy: Pick<JournalCopy, "envelope"> | DamagedRecord | undefined;
+}
+
+const notAsWritten = (path: string, offset: number): DamagedRecord => ({
+  damaged: `${path}: the record at ${String(offset)} is not as it was written`,
+});
+
 /** A record's octets, which begin at `offset` in the segment; all of it is looked at, so that nothing else is given out. */
 export function copyOf(
   octets: Buffer,
@@ -268,9 +283,7 @@ export function copyOf(
   offset: number,
 ): JournalCopy | DamagedRecord {
   const record = readRecord(octets, mark, 0, offset);
-  if (record?.isBodySound !== true) {
-    return { damaged: `${path}: the record at ${String(offset)} is not as it was written` };
-  }
+  if (record?.isBodySound !== true) return notAsWritten(path, offset);
   const begin = bodyOffset(record) - offset;
   return { envelope: record.envelope, body: octets.subarray(begin, begin + record.bodyLength) };
 }
@@ -282,11 +295,14 @@ export function viewJournal(
 ): {
   ids(): Promise<readonly string[]>;
   read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+  /** The envelopes of all. */
+  envelopes(): Promise<ReadonlyMap<string, JournalFind["copy"]>>;
 } {
   interface Place {
     readonly segment: ViewedSegment;
     readonly offset: number;
     readonly octets: number;
+    readonly copy: JournalFind["copy"];
   }
   let places: ReadonlyMap<string, Place> | undefined;
 
@@ -294,7 +310,9 @@ export function viewJournal(
     const found = new Map<string, Place>();
     for await (const segment of viewSegments(disk, path)) {
       for (const { id, record } of segment.content.live) {
-        found.set(id, { segment, offset: record.offset, octets: record.end - record.offset });
+        const { offset, end, envelope, isBodySound } = record;
+        const copy = isBodySound ? { envelope } : notAsWritten(join(path, segment.name), offset);
+        found.set(id, { segment, offset, octets: end - offset, copy });
       }
     }
     places = found;
@@ -303,6 +321,7 @@ export function viewJournal(
 
   return {
     ids: async () => [...(await look()).keys()],
+    envelopes: async () => new Map([...(places ?? (await look()))].map(([id, { copy }]) => [id, copy])),
     async read(id) {
       const place = (places ?? (await look())).get(id);
       if (place === undefined) return undefined;

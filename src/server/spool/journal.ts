@@ -6,13 +6,14 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Directory } from "../../durable.ts";
-import { errorCode } from "../../failure.ts";
+import { errorCode, errorText } from "../../failure.ts";
 import { unlinkIfThere } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import {
   copyOf,
   type DamagedRecord,
   type JournalCopy,
+  type JournalFind,
   listJournal,
   readContent,
   readDoneLines,
@@ -49,7 +50,7 @@ export interface Journal {
   knows(id: string): boolean;
   /** Throws the system's error; undefined where it is not there. */
   read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
-  /** The same for each of `ids`, in batches in their order; quick where they are in the order of time. */
+  /** The envelope for each of `ids`, in batches in their order; quick where they are in the order of time. */
   readMany(ids: readonly string[]): AsyncIterable<readonly JournalFind[]>;
   /** What begins at `offset` in the segment, and cannot be read, is in damaged/: durable when it resolves. Throws the system's error. */
   setAside(segment: number, offset: number): Promise<void>;
@@ -61,12 +62,6 @@ export interface Journal {
   end(id: string, moved?: boolean): Promise<void>;
   /** Call when nothing is going on any more. */
   close(): Promise<void>;
-}
-
-/** What {@link Journal.readMany} gives. */
-export interface JournalFind {
-  readonly id: string;
-  readonly copy: JournalCopy | DamagedRecord | undefined;
 }
 
 export interface JournalOptions {
@@ -83,6 +78,8 @@ interface Entry {
   readonly segment: Segment;
   readonly offset: number;
   readonly length: number;
+  /** As the start read it, until somebody asks for it. */
+  envelope?: string;
 }
 
 /** A message that waits for its batch. */
@@ -99,6 +96,12 @@ const largestBatch = 4 * 1024 * 1024;
 
 /** Octets of messages that are kept in memory besides. Our choice: some thousands. */
 const remembered = 16 * 1024 * 1024;
+
+/** Characters of envelopes that a start keeps for whoever asks for all of them next. Our choice: some hundred thousand. */
+const keptFromStart = 64 * 1024 * 1024;
+
+/** Of them, so many in one go. Our choice, as in bulk-read.ts. */
+const keptAtOnce = 64;
 
 /** Octets of records that are read in one call. Our choice. */
 const readAtOnce = 1024 * 1024;
@@ -130,6 +133,7 @@ export async function openJournal(
   /** Messages that came a moment ago, the oldest first. */
   const recent = new Map<string, JournalCopy>();
   let recentOctets = 0;
+  let keptCharacters = 0;
   const { shelf, segments } = await recover();
   const waiting: Waiting[] = [];
   /** Who wants to know whether the disk works. */
@@ -192,8 +196,12 @@ export async function openJournal(
       if (isInQueue(id)) notes.push(segment.note({ word: "done", id }));
       else {
         segment.live += 1;
-        const { offset } = record;
-        index.set(id, { segment, offset, length: record.end - offset });
+        const { offset, end: behind, envelope, isBodySound } = record;
+        const entry: Entry = { segment, offset, length: behind - offset };
+        index.set(id, entry);
+        if (!isBodySound || keptCharacters + envelope.length > keptFromStart) continue;
+        entry.envelope = envelope;
+        keptCharacters += envelope.length;
       }
     }
     if (!isWhole) notes.push(segment.note({ word: "whole", offset: end }));
@@ -316,6 +324,18 @@ export async function openJournal(
       });
   }
 
+  /** What the start has kept of `ids`, from `at` on, as far as it goes for one batch; nobody gets it a second time. */
+  function keptFrom(ids: readonly string[], at: number): readonly JournalFind[] {
+    const kept: JournalFind[] = [];
+    for (const id of ids.slice(at, at + keptAtOnce)) {
+      const entry = index.get(id);
+      if (entry?.envelope === undefined) break;
+      kept.push({ id, copy: { envelope: entry.envelope } });
+      delete entry.envelope;
+    }
+    return kept;
+  }
+
   /** How many of `ids`, from `at` on, are read in one call: they follow each other in a segment, or nearly so. */
   function runOf(ids: readonly string[], at: number): number {
     const first = index.get(ids[at] ?? "");
@@ -339,7 +359,15 @@ export async function openJournal(
     if (first?.entry === undefined || last?.entry === undefined)
       return ids.map((id) => ({ id, copy: undefined }));
     const { segment, offset: from } = first.entry;
-    const octets = await segment.file.read(last.entry.offset + last.entry.length - from, from);
+    const octets = await segment.file
+      .read(last.entry.offset + last.entry.length - from, from)
+      .catch((error: unknown) => {
+        if (errorCode(error) === "") throw error;
+        return undefined;
+      });
+    // The disk does not give one of them, or for the moment none: each by itself then.
+    if (octets === undefined)
+      return Promise.all(ids.map(async (id) => ({ id, copy: await readOrFault(id) })));
     return places.map(({ id, entry }) => {
       if (entry === undefined) return { id, copy: undefined };
       const { offset, length } = entry;
@@ -366,6 +394,24 @@ export async function openJournal(
     recycleIfDone(segment);
   }
 
+  async function read(id: string): Promise<JournalCopy | DamagedRecord | undefined> {
+    const entry = index.get(id);
+    if (entry === undefined) return undefined;
+    const recently = recent.get(id);
+    if (recently !== undefined) return recently;
+    const { segment, offset, length } = entry;
+    return copyOf(await segment.file.read(length, offset), segment, offset);
+  }
+
+  async function readOrFault(id: string): Promise<JournalCopy | DamagedRecord | undefined> {
+    try {
+      return await read(id);
+    } catch (error) {
+      if (errorCode(error) === "") throw error;
+      return { damaged: errorText(error) };
+    }
+  }
+
   return {
     longest: Math.floor(size / shareOfSegment),
     isForSegment: (error) => error !== undefined && error === withoutSegment,
@@ -379,8 +425,9 @@ export async function openJournal(
       }),
     async *readMany(ids) {
       for (let at = 0; at < ids.length; ) {
-        const run = ids.slice(at, at + runOf(ids, at));
-        yield await readRun(run);
+        const kept = keptFrom(ids, at);
+        const run = kept.length > 0 ? kept : await readRun(ids.slice(at, at + runOf(ids, at)));
+        yield run;
         at += run.length;
       }
     },
@@ -408,14 +455,7 @@ export async function openJournal(
     has: (id) => index.has(id),
     ids: () => [...index.keys()],
     knows: (id) => known.has(id),
-    async read(id) {
-      const entry = index.get(id);
-      if (entry === undefined) return undefined;
-      const recently = recent.get(id);
-      if (recently !== undefined) return recently;
-      const { segment, offset, length } = entry;
-      return copyOf(await segment.file.read(length, offset), segment, offset);
-    },
+    read,
     end,
     async close() {
       await writing;

@@ -185,6 +185,68 @@ describe("a message in the journal", () => {
   });
 });
 
+describe("many messages at once", () => {
+  const large = { segment: 131_072, largest: 16_000 };
+
+  /** What readMany() gives of each, and whether that is what read() gives. */
+  async function bothWays(spool: Pick<Spool, "ids" | "read" | "readMany">, ids: readonly string[]) {
+    const found = [];
+    for await (const batch of spool.readMany(ids)) found.push(...batch);
+    const one = [];
+    for (const id of ids) one.push({ id, envelope: await spool.read(id) });
+    expect(found).toEqual(one);
+    return found.map(({ envelope }) => (isDamaged(envelope) ? "damaged" : String(envelope.size)));
+  }
+
+  it("come in their order from the journal and from files, at a start, again, and beside the owner", async () => {
+    const disk = memoryDisk(bare);
+    const first = await openSpool(directory, now, disk, large);
+    const ids = [];
+    for (let at = 0; at < 200; at += 1) ids.push(await put(first, "x".repeat(at)));
+    for (const id of ids.filter((_, at) => at % 7 === 3)) {
+      const envelope = await first.read(id);
+      if (!isDamaged(envelope)) await first.record({ ...envelope, attempts: 1 });
+    }
+    const [gone = "", ...left] = ids;
+    await first.remove(gone);
+    await first.close();
+    const sizes = ids.map((_, at) => String(at));
+    const spool = await openSpool(directory, () => now() + 1000, disk, large);
+    const late = await put(spool, "late");
+    for (const from of [spool, spool, await viewSpool(directory, disk)]) {
+      expect(await from.ids()).toEqual([...left, late]);
+      expect(await bothWays(from, [...ids, late])).toEqual(["damaged", ...sizes.slice(1), "4"]);
+    }
+    await spool.close();
+  });
+
+  it("are read one by one where the disk does not give one of them", async () => {
+    const memory = memoryDisk(bare);
+    let bad = false;
+    const disk: Disk = {
+      ...memory,
+      async openPlaced(path, as) {
+        const file = await memory.openPlaced(path, as);
+        const read: typeof file.read = async (octets, at) => {
+          if (bad && at < 5_000 && at + octets > 5_000)
+            throw Object.assign(new Error("EIO"), { code: "EIO" });
+          return file.read(octets, at);
+        };
+        return { ...file, read };
+      },
+    };
+    const first = await openSpool(directory, now, disk, large);
+    const ids = [];
+    for (const letter of ["a", "b", "c"]) ids.push(await put(first, letter.repeat(4_000)));
+    await first.close();
+    const spool = await openSpool(directory, () => now() + 1000, disk, large);
+    expect(await bothWays(spool, ids)).toEqual(["4000", "4000", "4000"]);
+    bad = true;
+    expect(await bothWays(spool, ids)).toEqual(["4000", "damaged", "4000"]);
+    await spool.close();
+  });
+});
+
 describe("fsck", () => {
   async function faults(disk: Disk): Promise<readonly string[]> {
     const found: string[] = [];
