@@ -36,6 +36,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "Tell what became of a message.",
     load: () => import("./commands/trace.ts"),
   },
+  spool: {
+    summary: "Change the spool as a whole, for the version before.",
+    load: () => import("./commands/spool.ts"),
+  },
   probe: {
     summary: "Try out a mail server, with the command line of swaks.",
     load: () => import("./commands/probe.ts"),

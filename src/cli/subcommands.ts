@@ -14,8 +14,8 @@ export interface CommandGroup {
   readonly name: string;
   readonly summary: string;
   readonly subcommands: Readonly<Record<string, Subcommand>>;
-  /** The subcommand that runs where none is given. */
-  readonly default: string;
+  /** The subcommand that runs where none is given, if any. */
+  readonly default?: string;
   /** Where to read on. */
   readonly manual: string;
 }
@@ -24,12 +24,14 @@ export interface CommandGroup {
 export async function runSubcommand(group: CommandGroup, argv: readonly string[]): Promise<number> {
   const { name, subcommands, default: standard } = group;
   const [first = standard, ...rest] = argv;
+  if (first === undefined)
+    throw usageMistake(name, `expected a subcommand; it knows ${Object.keys(subcommands).join(", ")}`);
   if (first === "--help" || first === "-h" || (first === "help" && rest.length === 0)) {
     print(overview(group));
     return exitStatus.ok;
   }
   if (first === "help") return runSubcommand(group, [...rest.slice(0, 1), "--help"]);
-  if (first.startsWith("-")) return runSubcommand(group, [standard, ...argv]);
+  if (standard !== undefined && first.startsWith("-")) return runSubcommand(group, [standard, ...argv]);
   const found = Object.hasOwn(subcommands, first) ? subcommands[first] : undefined;
   if (found) return (await found.load()).run(rest);
   const meant = nearest(first, Object.keys(subcommands));
@@ -46,6 +48,6 @@ ${summary}
 
 ${heading("Subcommands:")}
 ${rows.join("")}
-Without a subcommand it is "${standard}". "tpa-submit ${name} <subcommand> --help" tells about one, ${manual} about all.
+${standard === undefined ? "" : `Without a subcommand it is "${standard}". `}"tpa-submit ${name} <subcommand> --help" tells about one, ${manual} about all.
 `;
 }

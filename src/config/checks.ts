@@ -17,6 +17,9 @@ export function checksFor({ route }: Config): readonly Check<Config>[] {
   return [...checks, ...waysChecks("delivery", ({ delivery }) => delivery), ...routes.flat()];
 }
 
+/** Octets of a MiB. */
+const mebi = 2 ** 20;
+
 function waysChecks(
   table: string,
   wayIn: (config: Config) => RouteSettings | undefined,
@@ -92,6 +95,16 @@ const checks: readonly Check<Config>[] = [
         (spool["warn-after"] ?? 0) < spool.lifetime,
         'a time before spool.lifetime ends, or "" for never',
         "a later one",
+      ),
+  },
+  {
+    // journal-record.ts has eight digits for a place.
+    settings: ["spool.journal-segment"],
+    mistake: ({ spool }) =>
+      expected(
+        spool["journal-segment"] >= mebi && spool["journal-segment"] <= 64 * mebi,
+        'a size between "1M" and "64M"',
+        `${spool["journal-segment"]} octets`,
       ),
   },
   {

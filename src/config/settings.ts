@@ -113,6 +113,13 @@ export const settings = {
     "warn-after": setting(optional(duration), "4h", "When the sender is told that a message is late."),
     reserve: setting(size, "10M", "Disk that stays free: beyond it no message is accepted."),
     "reserve-inodes": setting(count(0), 1000, "Inodes that stay free, likewise."),
+    journal: setting(flag, true, "Whether new messages go to the front journal first."),
+    "journal-segment": setting(size, "16M", "Size of each file of the journal."),
+    "journal-largest": setting(
+      size,
+      "1M",
+      "Largest message that goes there; a larger one has files from the start.",
+    ),
   },
   control: {
     socket: setting(pathOrNone, "", 'Unix socket for tpa-submit queue; "" for "control" in the spool.'),

@@ -34,7 +34,7 @@ import { version } from "../../version.ts";
 import { controlSocket, wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
 import { keptFiles, openQuota } from "../serve/quota.ts";
-import { frozenFile, openFreezes } from "../serve/spool.ts";
+import { frozenFile, journalSettingsOf, openFreezes } from "../serve/spool.ts";
 
 /** To be closed after the last request. */
 export interface ApiConnection<Kind> {
@@ -78,7 +78,8 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
   const { directory } = config.spool;
   await becomeOwner(directory);
   const closeLog = await openLog(config);
-  const spool = await openSpool(directory, Date.now, patientDisk).catch((error: unknown) => {
+  const journal = journalSettingsOf(config);
+  const spool = await openSpool(directory, Date.now, patientDisk, journal).catch((error: unknown) => {
     throw withSocketHint(error, config);
   });
   const quota = await openQuota(directory, () => config.limits);
@@ -151,7 +152,7 @@ function currentUserName(): string {
 }
 
 /** Root works as the spool's owner: the relay could not read the files of root. */
-async function becomeOwner(directory: string): Promise<void> {
+export async function becomeOwner(directory: string): Promise<void> {
   let owner: { readonly uid: number; readonly gid: number };
   try {
     owner = await stat(directory);

@@ -1,6 +1,6 @@
 /** The limits of each login, and SPOOL/usage, the file that keeps what counts for them over a restart. */
-import { constants } from "node:fs";
-import { appendFile, readFile } from "node:fs/promises";
+import { constants, fstatSync } from "node:fs";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { replaceFile } from "../../durable.ts";
@@ -30,7 +30,8 @@ export interface OpenedQuota {
 
 /** `limits` is asked each time, so that a reload may change it; `directory` is a spool that is ours. */
 export async function openQuota(directory: string, limits: () => Config["limits"]): Promise<OpenedQuota> {
-  const keeper = await openUsage(fileOf(join(directory, "usage")), Date.now);
+  const file = fileOf(join(directory, "usage"));
+  const keeper = await openUsage(file, Date.now);
   const quota = newQuota({
     usage: keeper.usage,
     allowance: () => ({
@@ -48,10 +49,33 @@ export async function openQuota(directory: string, limits: () => Config["limits"
     const now = Date.now();
     return { messages: total(messages, hour, now), recipients: total(recipients, day, now) };
   };
-  return { quota, sent, close: () => keeper.close() };
+  return {
+    quota,
+    sent,
+    async close() {
+      await keeper.close();
+      await file.close();
+    },
+  };
 }
 
-function fileOf(path: string): UsageStore {
+/** The file, which stays open between two lines. */
+function fileOf(path: string): UsageStore & { close(): Promise<void> } {
+  let file: FileHandle | undefined;
+
+  async function close(): Promise<void> {
+    const last = file;
+    file = undefined;
+    await last?.close();
+  }
+
+  /** Not O_CREAT: who removed the file has removed its first line, too, and it is written anew. */
+  async function opened(): Promise<FileHandle> {
+    if (file !== undefined && fstatSync(file.fd).nlink === 0) await close();
+    file ??= await open(path, constants.O_WRONLY | constants.O_APPEND);
+    return file;
+  }
+
   return {
     name: path,
     async load() {
@@ -62,8 +86,11 @@ function fileOf(path: string): UsageStore {
         throw error;
       }
     },
-    // Not O_CREAT: who removed the file has removed its first line, too, and it is written anew.
-    append: (lines) => appendFile(path, lines, { flag: constants.O_WRONLY | constants.O_APPEND }),
-    replace: (text) => replaceFile(path, text, { mode: 0o600 }),
+    append: async (lines) => (await opened()).appendFile(lines),
+    async replace(text) {
+      await close();
+      await replaceFile(path, text, { mode: 0o600 });
+    },
+    close,
   };
 }

@@ -63,7 +63,7 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
     open({ close: async () => pool.close() });
     const settings = await openSettings(config, pool);
     const store = open(
-      await openRelaySpool(config.spool.directory, certificate instanceof Failure ? certificate : undefined),
+      await openRelaySpool(config, certificate instanceof Failure ? certificate : undefined),
     );
     const history = open(openHistory(config, () => settings.current().config));
     observation.listen(history.note);

@@ -3,6 +3,7 @@
  * kept back.
  */
 import { join } from "node:path";
+import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, type Failure } from "../../failure.ts";
 import {
   type FreezeHold,
@@ -16,7 +17,7 @@ import { log, logBug } from "../../server/log/log.ts";
 import { readInThread } from "../../server/spool/bulk-read.ts";
 import { systemDisk } from "../../server/spool/disk.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
-import { isDamaged, openSpool, type Spool } from "../../server/spool/spool.ts";
+import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
 
 export interface RelaySpool {
   /** For new messages. */
@@ -33,19 +34,23 @@ export interface RelaySpool {
 const worker = new URL("../../server/spool/bulk-read-worker.js", import.meta.url);
 const logTrouble = (error: unknown): void => logBug("reading the spool in a thread", error);
 
+/** How new messages come into the spool; undefined where each is a file from the start. */
+export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSettings | undefined {
+  return spool.journal ? { segment: spool["journal-segment"], largest: spool["journal-largest"] } : undefined;
+}
+
 /**
- * Opens the spool in `directory`, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
+ * Opens the spool, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
  * be listened to, if so: it is thrown where there is nothing to deliver either. Throws a Failure where the spool cannot be
  * opened, or the file of frozen logins cannot be understood.
  */
 export async function openRelaySpool(
-  directory: string,
+  config: Pick<Config, "spool">,
   cannotListen: Failure | undefined,
 ): Promise<RelaySpool> {
-  const spool = await openSpool(directory, Date.now, {
-    ...systemDisk,
-    readMany: readInThread(worker, logTrouble),
-  });
+  const { directory } = config.spool;
+  const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
+  const spool = await openSpool(directory, Date.now, disk, journalSettingsOf(config));
   let isStarted = false;
   let inHand: InHandFile | undefined;
   const close = async (): Promise<void> => {

@@ -3,6 +3,9 @@
  * before the envelope says that somebody was told, so that a crash in between tells twice rather than never.
  * What was tried in vain goes into the history of a message that stays, for people. Where the spool cannot be written,
  * the state is kept, so that at least this process repeats nothing.
+ *
+ * A message with nobody left to tell anything is let go in the very turn in which the last next hop took it: between the two
+ * a kill would deliver it again.
  */
 import { errorCode, errorText } from "../../failure.ts";
 import { isPositive } from "../../smtp/reply.ts";
@@ -47,19 +50,27 @@ export function openRecorder(
 ): Recorder {
   let { envelope, unreported } = state;
   let writing: Promise<unknown> = Promise.resolve();
+  /** Writes begun and not ended. */
+  let underWay = 0;
+  /** The end of a message that is done with, from its beginning to its success. */
+  let removal: Promise<void> | undefined;
   let failed: readonly FailedAttempt[] = [];
   const { id } = envelope;
 
   /** One write after the other, each of what is known when it begins. */
   function write(work: () => Promise<void>): Promise<boolean> {
+    underWay += 1;
     const mine = writing.then(async () => {
       try {
         await work();
         return true;
       } catch (error) {
+        removal = undefined;
         if (errorCode(error) === "") logBug(`recording ${id}`, error);
         else log("spool-trouble", { id, reason: errorText(error) });
         return false;
+      } finally {
+        underWay -= 1;
       }
     });
     writing = mine;
@@ -92,6 +103,7 @@ export function openRecorder(
   }
 
   async function record(): Promise<void> {
+    if (removal !== undefined) return removal;
     await spool.record(envelope);
     const noted = failed;
     failed = [];
@@ -121,6 +133,9 @@ export function openRecorder(
         ...refused.map(({ recipient, reply }) => ({ ...reply, recipient: recipient.address })),
       ];
       envelope = withOutcomes(envelope, outcomes);
+      if (underWay > 0 || unreported.length > 0 || !isDone(envelope)) return;
+      removal ??= spool.remove(id);
+      removal.catch(() => undefined); // `close` tells
     },
     save: () =>
       write(async () => {
@@ -136,7 +151,8 @@ export function openRecorder(
         await tell("delay", await told("delayed", wanting("DELAY", envelope, delayed)));
         envelope = next;
         if (!isDone(envelope)) return record();
-        await spool.remove(id); // the promise is kept
+        removal ??= spool.remove(id); // the promise is kept
+        await removal;
         log("removed", { id });
       }),
   };

@@ -1,10 +1,13 @@
 /** Damage of a spool found and repaired: by its owner at work, or by whoever takes the lock while nobody is. */
 import { dirname, join } from "node:path";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { syncOnce, unlinkIfThere } from "./commit.ts";
+import { syncOnce, unlinkIfThere, writeDraft } from "./commit.ts";
 import { type Disk, systemDisk } from "./disk.ts";
+import type { Journal } from "./journal.ts";
+import { listJournal, readDoneLines, readOctets } from "./journal-reading.ts";
+import { openSegment } from "./journal-segment.ts";
 import type { SpoolLock } from "./lock.ts";
-import { format, journalFormat, writeFormat } from "./open.ts";
+import { format, journalFormat, journalIn, usualSegment, writeFormat } from "./open.ts";
 import { type Finding, type KeptFile, octal, type Repair, verify } from "./verify.ts";
 
 /** In words, to stand behind "repair would " or "repaired: ". */
@@ -20,6 +23,8 @@ export function repairText(repair: Repair): string {
       return `set the mode of ${repair.file} to ${octal(repair.mode)}`;
     case "set owner":
       return `give ${repair.file} to user ${String(repair.uid)} and group ${String(repair.gid)}`;
+    case "set octets aside":
+      return `set these octets aside in damaged/, and let the segment go when the rest of it is delivered`;
     case "write format":
       return "write format anew";
   }
@@ -29,7 +34,12 @@ export function repairText(repair: Repair): string {
  * Does it; durable when it resolves. False where there was nothing to do. May be done again after a crash. Throws the
  * system's error.
  */
-export async function applyRepair(disk: Disk, directory: string, repair: Repair): Promise<boolean> {
+export async function applyRepair(
+  disk: Disk,
+  directory: string,
+  repair: Repair,
+  journal: JournalOwner = idleJournal(disk, journalIn(directory)),
+): Promise<boolean> {
   const path = (file: string): string => join(directory, file);
   switch (repair.do) {
     case "nothing":
@@ -45,6 +55,10 @@ export async function applyRepair(disk: Disk, directory: string, repair: Repair)
       return true;
     case "set owner":
       await disk.chown(path(repair.file), repair.uid, repair.gid);
+      return true;
+    case "set octets aside":
+      await octetsAside(disk, directory, repair);
+      await journal.setAside(repair.segment, repair.offset);
       return true;
     case "write format":
       // The folder is made behind the format that has it, so that it tells which one was lost.
@@ -77,6 +91,44 @@ async function setAside(disk: Disk, directory: string, files: readonly string[])
   }
 }
 
+/** Who may note that something was set aside. */
+type JournalOwner = Pick<Journal, "setAside">;
+
+/** A journal that nobody has opened. */
+function idleJournal(disk: Disk, path: string): JournalOwner {
+  return {
+    async setAside(number, offset) {
+      const listing = await listJournal(disk, path);
+      const found = listing.segments.find((segment) => segment.number === number);
+      if (found === undefined) return;
+      const folder = await disk.openDirectory(path);
+      const lines = await readDoneLines(disk, path, listing, found);
+      const editions = listing.done.flatMap((done) => (done.number === number ? [done.edition] : []));
+      const segment = await openSegment({ disk, folder, size: usualSegment }, found, { editions, lines });
+      await segment.note({ word: "aside", offset });
+      await folder.sync(); // where it had no done file
+      await segment.close();
+      await folder.close();
+    },
+  };
+}
+
+/** Copies octets of a segment into damaged/, as far as the disk gives them. */
+async function octetsAside(
+  disk: Disk,
+  directory: string,
+  { file, offset, end }: Extract<Repair, { readonly do: "set octets aside" }>,
+): Promise<void> {
+  const damaged = join(directory, "damaged");
+  if (await disk.makeDirectory(damaged)) await giveToOwner(disk, directory, damaged);
+  await syncOnce(disk, directory);
+  const octets = await readOctets(disk, join(directory, file), { offset, end });
+  const path = join(damaged, `${file.replace("/", "-")}-${String(offset)}`);
+  await writeDraft(disk, path, octets); // in place of what a repair before has begun
+  await giveToOwner(disk, directory, path);
+  await syncOnce(disk, damaged);
+}
+
 /** What root makes here must be the relay's: it could not read it otherwise. */
 async function giveToOwner(disk: Disk, directory: string, path: string): Promise<void> {
   const { uid, gid } = await disk.look(directory);
@@ -107,10 +159,10 @@ export interface Fsck {
 }
 
 /** `live` where the relay works on the spool meanwhile: its drafts, and what it lets go, are no damage. */
-export function newFsck(disk: Disk, directory: string, live: boolean): Fsck {
+export function newFsck(disk: Disk, directory: string, live: boolean, journal?: JournalOwner): Fsck {
   return {
     damage: (keepsakes) => verify(disk, directory, { live, keptFiles: keepsakes }),
-    repair: ({ repair }) => applyRepair(disk, directory, repair),
+    repair: ({ repair }) => applyRepair(disk, directory, repair, journal),
   };
 }
 

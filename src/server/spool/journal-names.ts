@@ -37,8 +37,11 @@ export function parseJournalName(name: string): JournalName | undefined {
 export type DoneLine =
   /** The message is done with, or its files are in `queue/` and `messages/`. */
   | { readonly word: "done"; readonly id: string }
-  /** `torn`: what cannot be read at this offset was never promised. `whole`: all before it was durable. */
-  | { readonly word: "torn" | "whole"; readonly offset: number };
+  /**
+   * `torn`: what cannot be read at this offset was never promised. `aside`: it was, and a person had it set aside. `whole`:
+   * all before it was durable.
+   */
+  | { readonly word: "torn" | "aside" | "whole"; readonly offset: number };
 
 /** The line, with its end. `mark` is the segment's. */
 export function formatDoneLine(line: DoneLine, mark: string): string {
@@ -58,6 +61,6 @@ function readDoneLine(line: string, mark: string): DoneLine | undefined {
   const [word = "", value = "", sum = "", ...more] = line.split(" ");
   if (more.length > 0 || sum !== lineSum(mark, `${word} ${value}`)) return undefined;
   if (word === "done") return isQueueId(value) ? { word, id: value } : undefined;
-  if (word !== "torn" && word !== "whole") return undefined;
+  if (word !== "torn" && word !== "aside" && word !== "whole") return undefined;
   return /^\d{1,8}$/.test(value) ? { word, offset: Number(value) } : undefined;
 }

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { errorCode } from "../../failure.ts";
-import type { Disk } from "./disk.ts";
+import type { Disk, PlacedFile } from "./disk.ts";
 import { type DoneLine, type JournalName, parseDoneLines, parseJournalName } from "./journal-names.ts";
 import {
   bodyOffset,
@@ -27,6 +27,8 @@ export interface JournalListing {
   /** The highest number of all, 0 where there is none. */
   readonly last: number;
 }
+
+const noFiles: JournalListing = { segments: [], done: [], free: [], last: 0 };
 
 /** Throws the system's error. */
 export async function listJournal(disk: Disk, path: string): Promise<JournalListing> {
@@ -69,16 +71,66 @@ export interface SegmentContent {
 /** Octets that are read in one call. Our choice: others who wait for the disk come in between. */
 const atOnce = 1024 * 1024;
 
-/** All of a file, in parts. Throws the system's error. */
-async function readWhole(disk: Disk, path: string): Promise<Buffer> {
+/** Octets that a disk gives or refuses together. */
+const sector = 4096;
+
+/** A file's octets, with zeros where the disk refuses them. */
+interface ReadOctets {
+  readonly octets: Buffer;
+  readonly refused: readonly OctetRange[];
+}
+
+interface OctetRange {
+  readonly offset: number;
+  readonly end: number;
+}
+
+/** All of a file, in parts. Throws the system's error, but for a bad sector. */
+async function readWhole(disk: Disk, path: string): Promise<ReadOctets> {
   const file = await disk.openPlaced(path, "read");
   try {
-    const parts: Buffer[] = [];
-    for (let at = 0; ; at += atOnce) {
-      const part = await file.read(atOnce, at);
-      parts.push(part);
-      if (part.length < atOnce) return Buffer.concat(parts);
+    const size = await disk.size(path);
+    const octets = Buffer.allocUnsafe(size);
+    const refused: OctetRange[] = [];
+    let filled = 0;
+    while (filled < size) {
+      const offset = filled;
+      const end = Math.min(size, offset + atOnce);
+      const part = await file.read(end - offset, offset).catch((error: unknown) => {
+        if (errorCode(error) !== "EIO") throw error;
+        return readSectors(file, { offset, end }, refused);
+      });
+      filled += part.copy(octets, filled);
+      if (part.length === 0) break; // cut off meanwhile
     }
+    return { octets: octets.subarray(0, filled), refused };
+  } finally {
+    await file.close();
+  }
+}
+
+/** What there is in `range`, and adds to `refused` what is not. Throws the system's error, but for a bad sector. */
+async function readSectors(file: PlacedFile, range: OctetRange, refused: OctetRange[]): Promise<Buffer> {
+  const octets = Buffer.alloc(range.end - range.offset);
+  for (let at = range.offset; at < range.end; at += sector) {
+    const end = Math.min(range.end, at + sector);
+    try {
+      (await file.read(end - at, at)).copy(octets, at - range.offset);
+    } catch (error) {
+      if (errorCode(error) !== "EIO") throw error;
+      const last = refused.at(-1);
+      if (last?.end === at) refused[refused.length - 1] = { offset: last.offset, end };
+      else refused.push({ offset: at, end });
+    }
+  }
+  return octets;
+}
+
+/** The octets of a segment from `offset` to `end`, with zeros where the disk refuses them. Throws the system's error otherwise. */
+export async function readOctets(disk: Disk, path: string, { offset, end }: OctetRange): Promise<Buffer> {
+  const file = await disk.openPlaced(path, "read");
+  try {
+    return await readSectors(file, { offset, end: Math.min(end, await disk.size(path)) }, []);
   } finally {
     await file.close();
   }
@@ -93,8 +145,9 @@ export async function readDoneLines(
 ): Promise<readonly DoneLine[]> {
   const lines: DoneLine[] = [];
   for (const { name, number: of } of done) {
-    if (of === number)
-      lines.push(...parseDoneLines((await readWhole(disk, join(path, name))).toString("latin1"), mark));
+    if (of !== number) continue;
+    const { octets } = await readWhole(disk, join(path, name));
+    lines.push(...parseDoneLines(octets.toString("latin1"), mark));
   }
   return lines;
 }
@@ -106,7 +159,8 @@ export async function readContent(
   mark: string,
   lines: readonly DoneLine[],
 ): Promise<SegmentContent> {
-  return contentOf(await partsOf(await readWhole(disk, path), mark, wholeOf(lines)), lines);
+  const { octets, refused } = await readWhole(disk, path);
+  return contentOf(await partsOf(octets, mark, wholeOf(lines)), lines, refused);
 }
 
 const wholeOf = (lines: readonly DoneLine[]): number =>
@@ -125,10 +179,16 @@ async function partsOf(octets: Buffer, mark: string, whole: number): Promise<rea
   return parts;
 }
 
-/** Draws the conclusions. */
-export function contentOf(parts: readonly SegmentPart[], lines: readonly DoneLine[]): SegmentContent {
+/** Draws the conclusions. Where the disk `refused` octets, what cannot be read may have been promised. */
+export function contentOf(
+  parts: readonly SegmentPart[],
+  lines: readonly DoneLine[],
+  refused: readonly OctetRange[] = [],
+): SegmentContent {
   const done = new Set(lines.flatMap((line) => (line.word === "done" ? [line.id] : [])));
-  const known = new Set(lines.flatMap((line) => (line.word === "torn" ? [line.offset] : [])));
+  const known = new Set(
+    lines.flatMap((line) => (line.word === "torn" || line.word === "aside" ? [line.offset] : [])),
+  );
   const lastBatch = parts.reduce(
     (last, part) => (part.kind === "record" ? Math.max(last, part.batch) : last),
     wholeOf(lines),
@@ -140,19 +200,25 @@ export function contentOf(parts: readonly SegmentPart[], lines: readonly DoneLin
   for (const part of parts) {
     const { offset, end } = part;
     if (!isSound(part) && known.has(offset)) continue;
-    if (!isSound(part) && offset >= lastBatch) torn.push(offset);
+    if (!isSound(part) && offset >= lastBatch && refused.length === 0) torn.push(offset);
     else if (part.kind === "unreadable") unreadable.push(part);
     else {
       const id = idIn(part.envelope);
-      if (id === undefined) unreadable.push({ kind: "unreadable", offset, end });
-      else {
+      if (id === undefined) {
+        if (!known.has(offset)) unreadable.push({ kind: "unreadable", offset, end });
+      } else {
         ids.push(id);
         if (!done.has(id)) live.push({ id, record: part });
       }
     }
   }
+  for (const { offset, end } of refused) {
+    const untold = parts.reduce((at, part) => (part.offset <= at ? Math.max(at, part.end) : at), offset);
+    if (untold < end && !known.has(untold)) unreadable.push({ kind: "unreadable", offset: untold, end });
+  }
   const end = parts.findLast(isSound)?.end ?? 0;
-  return { lines, live, ids, unreadable, torn, end, isWhole: end <= wholeOf(lines) };
+  const isWhole = end <= wholeOf(lines) || refused.length > 0; // else that line would say too much
+  return { lines, live, ids, unreadable, torn, end, isWhole };
 }
 
 /** The queue ID in the envelope's line, whose sum is right. */
@@ -164,20 +230,24 @@ function idIn(envelope: string): string | undefined {
 /** A segment as somebody finds it who does not own the journal. */
 export interface ViewedSegment {
   readonly name: string;
+  readonly number: number;
   readonly mark: string;
   readonly content: SegmentContent;
 }
 
 /** Every segment of the journal in `path`, without owning it. What was recycled since the listing is left out. */
 export async function* viewSegments(disk: Disk, path: string): AsyncGenerator<ViewedSegment> {
-  const listing = await listJournal(disk, path);
+  const listing = await listJournal(disk, path).catch((error: unknown) => {
+    if (errorCode(error) === "ENOENT") return noFiles; // it is made behind the format, and removed before it
+    throw error;
+  });
   for (const segment of listing.segments) {
     try {
       // The segment before its done file: what comes to its end between the two is left out.
-      const octets = await readWhole(disk, join(path, segment.name));
+      const { octets, refused } = await readWhole(disk, join(path, segment.name));
       const lines = await readDoneLines(disk, path, listing, segment);
       const parts = await partsOf(octets, segment.mark, wholeOf(lines));
-      yield { name: segment.name, mark: segment.mark, content: contentOf(parts, lines) };
+      yield { ...segment, content: contentOf(parts, lines, refused) };
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
     }
@@ -195,6 +265,17 @@ export interface DamagedRecord {
   readonly damaged: string;
 }
 
+/** One of many that are read. */
+export interface JournalFind {
+  readonly id: string;
+  /** Undefined where the journal does not have it any more. */
+  readonly copy: Pick<JournalCopy, "envelope"> | DamagedRecord | undefined;
+}
+
+const notAsWritten = (path: string, offset: number): DamagedRecord => ({
+  damaged: `${path}: the record at ${String(offset)} is not as it was written`,
+});
+
 /** A record's octets, which begin at `offset` in the segment; all of it is looked at, so that nothing else is given out. */
 export function copyOf(
   octets: Buffer,
@@ -202,9 +283,7 @@ export function copyOf(
   offset: number,
 ): JournalCopy | DamagedRecord {
   const record = readRecord(octets, mark, 0, offset);
-  if (record?.isBodySound !== true) {
-    return { damaged: `${path}: the record at ${String(offset)} is not as it was written` };
-  }
+  if (record?.isBodySound !== true) return notAsWritten(path, offset);
   const begin = bodyOffset(record) - offset;
   return { envelope: record.envelope, body: octets.subarray(begin, begin + record.bodyLength) };
 }
@@ -216,11 +295,14 @@ export function viewJournal(
 ): {
   ids(): Promise<readonly string[]>;
   read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+  /** The envelopes of all. */
+  envelopes(): Promise<ReadonlyMap<string, JournalFind["copy"]>>;
 } {
   interface Place {
     readonly segment: ViewedSegment;
     readonly offset: number;
     readonly octets: number;
+    readonly copy: JournalFind["copy"];
   }
   let places: ReadonlyMap<string, Place> | undefined;
 
@@ -228,7 +310,9 @@ export function viewJournal(
     const found = new Map<string, Place>();
     for await (const segment of viewSegments(disk, path)) {
       for (const { id, record } of segment.content.live) {
-        found.set(id, { segment, offset: record.offset, octets: record.end - record.offset });
+        const { offset, end, envelope, isBodySound } = record;
+        const copy = isBodySound ? { envelope } : notAsWritten(join(path, segment.name), offset);
+        found.set(id, { segment, offset, octets: end - offset, copy });
       }
     }
     places = found;
@@ -237,6 +321,7 @@ export function viewJournal(
 
   return {
     ids: async () => [...(await look()).keys()],
+    envelopes: async () => new Map([...(places ?? (await look()))].map(([id, { copy }]) => [id, copy])),
     async read(id) {
       const place = (places ?? (await look())).get(id);
       if (place === undefined) return undefined;

@@ -23,8 +23,8 @@ export interface Segment {
   readonly file: PlacedFile;
   /** Its records that are not done with, or whose done line is not durable yet. */
   live: number;
-  /** Whether it is kept as it is: something in it cannot be read, or it may be needed otherwise. */
-  isKept: boolean;
+  /** Places of what was promised and cannot be read: it is kept as it is while there are any. */
+  readonly unreadable: Set<number>;
   /** Whether the disk refused it: it is removed in the end, not taken again. */
   isGivenUp: boolean;
   /**
@@ -125,7 +125,7 @@ export async function openSegment(
     path,
     file,
     live: 0,
-    isKept: false,
+    unreadable: new Set(),
     isGivenUp: false,
     async note(line) {
       if (failed) {

@@ -12,6 +12,10 @@ export interface SegmentShelf {
   putBack(segment: Segment): Promise<void>;
   /** Makes one, so that the next {@link take} need not. Throws the system's error. */
   prepare(): Promise<void>;
+  /** Whether {@link take} has one at hand. */
+  hasFree(): boolean;
+  /** Resolves when nothing is being made any more. */
+  settled(): Promise<void>;
 }
 
 /** Free segments that are kept. Our choice: one is written while the next one waits. */
@@ -39,6 +43,10 @@ export function newSegmentShelf(
   };
 
   async function make(): Promise<void> {
+    // What stays is for messages that leave the journal, and for the files of larger ones.
+    if ((await disk.free(folder.path)).octets < 2 * size) {
+      throw Object.assign(new Error("ENOSPC: no room for a segment of the journal"), { code: "ENOSPC" });
+    }
     const number = nextNumber();
     try {
       const file = await disk.openPlaced(pathOf(number), "new");
@@ -79,6 +87,8 @@ export function newSegmentShelf(
       await folder.sync(); // else a power cut could bring it back without its done lines
       for (const path of segment.donePaths()) await unlinkIfThere(disk, path);
     },
+    hasFree: () => spare.length > 0,
+    settled: () => preparing,
     prepare() {
       // One after the other; whoever takes one waits for it, and makes it himself where this failed.
       const mine = preparing.then(async () => {

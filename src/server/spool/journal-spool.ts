@@ -14,17 +14,27 @@ import { recordLength } from "./journal-record.ts";
 const gathered = 64 * 1024;
 const gatheredFirst = 8 * 1024;
 
+/** Octets of all drafts that may be in memory. Our choice: with more, further ones are files from the start. */
+const mostInMemory = 64 * 1024 * 1024;
+
+/** How much is in memory. */
+export interface DraftMemory {
+  octets: number;
+}
+
 /** What a draft in memory needs. */
 export interface JournalDraftOptions {
   readonly journal: Journal;
   /** Octets of a message from which on it is a file. */
   readonly largest: number;
+  /** What all drafts have in memory together. */
+  readonly memory: DraftMemory;
   /** Begins the message as a file. Throws the system's error. */
   readonly spill: (id: string) => Promise<Draft>;
 }
 
 /** The draft `id`, in memory until it is accepted, or too large for that. */
-export function newJournalDraft(id: string, { journal, largest, spill }: JournalDraftOptions): Draft {
+export function newJournalDraft(id: string, { journal, largest, memory, spill }: JournalDraftOptions): Draft {
   let parts: Buffer[] = [];
   let filled = 0;
   let size = 0;
@@ -45,6 +55,12 @@ export function newJournalDraft(id: string, { journal, largest, spill }: Journal
       at += some.length;
     }
     size += chunk.length;
+    memory.octets += chunk.length;
+  }
+
+  function letGo(): void {
+    if (parts.length > 0) memory.octets -= size;
+    parts = [];
   }
 
   function kept(): readonly Buffer[] {
@@ -61,7 +77,7 @@ export function newJournalDraft(id: string, { journal, largest, spill }: Journal
       await draft.discard().catch(() => undefined); // swept by the next start
       throw error;
     }
-    parts = [];
+    letGo();
     return draft;
   }
 
@@ -75,7 +91,12 @@ export function newJournalDraft(id: string, { journal, largest, spill }: Journal
     const envelope = formatEnvelopeLine(promised);
     if (recordLength(Buffer.byteLength(envelope), size) > journal.longest)
       return (await toFile()).accept(fields);
-    await journal.add({ id, envelope, body: kept() });
+    try {
+      await journal.add({ id, envelope, body: kept() });
+    } catch (error) {
+      if (!journal.isForSegment(error)) throw error;
+      return (await toFile()).accept(fields); // it may take less than a segment
+    }
     return promised;
   }
 
@@ -84,7 +105,8 @@ export function newJournalDraft(id: string, { journal, largest, spill }: Journal
 
     async write(chunk) {
       mustBeOpen();
-      if (spilled === undefined && size + chunk.length <= largest) return keep(chunk);
+      const fits = size + chunk.length <= largest && memory.octets + chunk.length <= mostInMemory;
+      if (spilled === undefined && fits) return keep(chunk);
       spilled ??= toFile();
       await (await spilled).write(chunk);
     },
@@ -95,14 +117,14 @@ export function newJournalDraft(id: string, { journal, largest, spill }: Journal
       try {
         return await accepted(fields);
       } finally {
-        parts = [];
+        letGo();
       }
     },
 
     async discard() {
       if (over) return;
       over = true;
-      parts = [];
+      letGo();
       const draft = await spilled?.catch(() => undefined); // what could not become a file is none
       await draft?.discard();
     },
@@ -146,7 +168,7 @@ export function newMover(folders: Folders, journal: Journal): Mover {
         if (!begun.has(id)) await unlinkIfThere(disk, join(messages.path, id)).catch(() => undefined);
         throw error;
       }
-      await journal.end(id);
+      await journal.end(id, true);
       begun.delete(id);
     },
   };

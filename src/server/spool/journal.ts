@@ -6,19 +6,20 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Directory } from "../../durable.ts";
-import { errorCode } from "../../failure.ts";
+import { errorCode, errorText } from "../../failure.ts";
 import { unlinkIfThere } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import {
   copyOf,
   type DamagedRecord,
   type JournalCopy,
+  type JournalFind,
   listJournal,
   readContent,
   readDoneLines,
   type SegmentContent,
 } from "./journal-reading.ts";
-import { formatRecord, recordLength, sumOf } from "./journal-record.ts";
+import { formatRecord, headLength, recordLength, sumOf } from "./journal-record.ts";
 import { type JournalFolder, openSegment, type Segment } from "./journal-segment.ts";
 import { newSegmentShelf, type SegmentShelf } from "./journal-shelf.ts";
 
@@ -36,6 +37,12 @@ export interface Journal {
   readonly longest: number;
   /** Durable when it resolves. Throws the system's error: then it is not there. */
   add(message: JournalMessage): Promise<void>;
+  /** Whether {@link add} threw this because the disk has no room for a segment: nothing was written. */
+  isForSegment(error: unknown): boolean;
+  /** Whether a message with an envelope, of so many octets together, takes nothing new from the disk. */
+  hasRoomFor(octets: number): boolean;
+  /** Finds out whether the disk takes what {@link add} would write, and leaves nothing behind. Throws as that does. */
+  trial(): Promise<void>;
   has(id: string): boolean;
   /** What is not done with. */
   ids(): readonly string[];
@@ -43,11 +50,16 @@ export interface Journal {
   knows(id: string): boolean;
   /** Throws the system's error; undefined where it is not there. */
   read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+  /** The envelope for each of `ids`, in batches in their order; quick where they are in the order of time. */
+  readMany(ids: readonly string[]): AsyncIterable<readonly JournalFind[]>;
+  /** What begins at `offset` in the segment, and cannot be read, is in damaged/: durable when it resolves. Throws the system's error. */
+  setAside(segment: number, offset: number): Promise<void>;
   /**
-   * The message is done with, or its files are durable in `queue/` and `messages/`: gone as soon as this is called, and no
-   * power cut brings it back when it resolves. Does nothing where it is not there. Throws the system's error: call again.
+   * The message is done with, or has `moved`: its files are durable in `queue/` and `messages/`. Gone as soon as this is called,
+   * also for a kill, and no power cut brings it back when it resolves. Does nothing where it is not there. Throws the system's
+   * error, and has it again unless it moved: call again.
    */
-  end(id: string): Promise<void>;
+  end(id: string, moved?: boolean): Promise<void>;
   /** Call when nothing is going on any more. */
   close(): Promise<void>;
 }
@@ -66,6 +78,8 @@ interface Entry {
   readonly segment: Segment;
   readonly offset: number;
   readonly length: number;
+  /** As the start read it, until somebody asks for it. */
+  envelope?: string;
 }
 
 /** A message that waits for its batch. */
@@ -82,6 +96,20 @@ const largestBatch = 4 * 1024 * 1024;
 
 /** Octets of messages that are kept in memory besides. Our choice: some thousands. */
 const remembered = 16 * 1024 * 1024;
+
+/** Characters of envelopes that a start keeps for whoever asks for all of them next. Our choice: some hundred thousand. */
+const keptFromStart = 64 * 1024 * 1024;
+
+/** Of them, so many in one go. Our choice, as in bulk-read.ts. */
+const keptAtOnce = 64;
+
+/** Octets of records that are read in one call. Our choice. */
+const readAtOnce = 1024 * 1024;
+
+const full: readonly string[] = ["ENOSPC", "EDQUOT"];
+
+/** What a trial writes where the next record will be: no record. */
+const blank = Buffer.alloc(headLength);
 
 /** A record may take this part of a segment, so that little is left over at its end. */
 const shareOfSegment = 4;
@@ -105,12 +133,17 @@ export async function openJournal(
   /** Messages that came a moment ago, the oldest first. */
   const recent = new Map<string, JournalCopy>();
   let recentOctets = 0;
+  let keptCharacters = 0;
   const { shelf, segments } = await recover();
   const waiting: Waiting[] = [];
+  /** Who wants to know whether the disk works. */
+  const trials: Pick<Waiting, "resolve" | "reject">[] = [];
   let writing: Promise<void> | undefined;
   /** The segment that takes records, and where the next one goes. */
   let current: { readonly segment: Segment; end: number } | undefined;
   let housekeeping: Promise<void> = Promise.resolve();
+  /** The last one that says that there is no room for a segment. */
+  let withoutSegment: unknown;
 
   async function recover(): Promise<{ shelf: SegmentShelf; segments: Set<Segment> }> {
     // Who died while putting a segment back may have renamed it in memory only. First make that true on disk: its done
@@ -142,7 +175,7 @@ export async function openJournal(
     }
     const made = newSegmentShelf(place, drawMark, free, listing.last);
     for (const segment of opened) {
-      if (segment.live > 0 || segment.isKept) continue;
+      if (segment.live > 0 || segment.unreadable.size > 0) continue;
       opened.delete(segment);
       segment.isGivenUp = true; // a power cut may have left its file under a free one's name as well
       await made.putBack(segment);
@@ -157,14 +190,18 @@ export async function openJournal(
     { ids, live, unreadable, torn, end, isWhole }: SegmentContent,
   ): Promise<void> {
     for (const id of ids) known.add(id);
-    segment.isKept = unreadable.length > 0;
+    for (const { offset } of unreadable) segment.unreadable.add(offset);
     const notes = torn.map((offset) => segment.note({ word: "torn", offset }));
     for (const { id, record } of live) {
       if (isInQueue(id)) notes.push(segment.note({ word: "done", id }));
       else {
         segment.live += 1;
-        const { offset } = record;
-        index.set(id, { segment, offset, length: record.end - offset });
+        const { offset, end: behind, envelope, isBodySound } = record;
+        const entry: Entry = { segment, offset, length: behind - offset };
+        index.set(id, entry);
+        if (!isBodySound || keptCharacters + envelope.length > keptFromStart) continue;
+        entry.envelope = envelope;
+        keptCharacters += envelope.length;
       }
     }
     if (!isWhole) notes.push(segment.note({ word: "whole", offset: end }));
@@ -173,11 +210,12 @@ export async function openJournal(
 
   async function write(): Promise<void> {
     await setImmediate(); // what else comes in this turn shares the batch
-    while (waiting.length > 0) {
+    while (waiting.length + trials.length > 0) {
       try {
-        await writeBatch(await segmentWithRoom(waiting[0]?.length ?? 0));
+        await writeBatch(await segmentWithRoom(waiting[0]?.length ?? blank.length));
       } catch (error) {
-        for (const one of waiting.splice(0)) one.reject(error); // no segment is to be had
+        if (full.includes(errorCode(error))) withoutSegment = error;
+        for (const one of [...waiting.splice(0), ...trials.splice(0)]) one.reject(error);
       }
     }
     writing = undefined;
@@ -217,6 +255,8 @@ export async function openJournal(
       end += length;
     }
     waiting.splice(0, taken.length);
+    const trying = trials.splice(0);
+    if (taken.length === 0) octets.push(blank);
     try {
       await segment.file.write(octets, batch);
       await segment.file.sync(); // the promise
@@ -225,10 +265,11 @@ export async function openJournal(
         into,
         taken.map(({ one }) => one.message.id),
       );
-      for (const { one } of taken) one.reject(error);
+      for (const one of [...taken.map(({ one }) => one), ...trying]) one.reject(error);
       return;
     }
     into.end = end;
+    for (const one of trying) one.resolve();
     for (const { one, entry } of taken) {
       segment.live += 1;
       index.set(one.message.id, entry);
@@ -272,7 +313,8 @@ export async function openJournal(
   }
 
   function recycleIfDone(segment: Segment): void {
-    if (segment.live > 0 || segment.isKept || segment === current?.segment || !segments.has(segment)) return;
+    if (segment.live > 0 || segment.unreadable.size > 0) return;
+    if (segment === current?.segment || !segments.has(segment)) return;
     segments.delete(segment);
     // A segment that cannot be put back now is looked at by the next start; a folder that fails is told by its own sync.
     housekeeping = housekeeping
@@ -282,8 +324,123 @@ export async function openJournal(
       });
   }
 
+  /** What the start has kept of `ids`, from `at` on, as far as it goes for one batch; nobody gets it a second time. */
+  function keptFrom(ids: readonly string[], at: number): readonly JournalFind[] {
+    const kept: JournalFind[] = [];
+    for (const id of ids.slice(at, at + keptAtOnce)) {
+      const entry = index.get(id);
+      if (entry?.envelope === undefined) break;
+      kept.push({ id, copy: { envelope: entry.envelope } });
+      delete entry.envelope;
+    }
+    return kept;
+  }
+
+  /** How many of `ids`, from `at` on, are read in one call: they follow each other in a segment, or nearly so. */
+  function runOf(ids: readonly string[], at: number): number {
+    const first = index.get(ids[at] ?? "");
+    if (first === undefined) return 1;
+    const from = first.offset;
+    let before = from;
+    let next = at + 1;
+    for (; next < ids.length; next += 1) {
+      const entry = index.get(ids[next] ?? "");
+      if (entry?.segment !== first.segment || entry.offset < before) break;
+      if (entry.offset + entry.length - from > readAtOnce) break;
+      before = entry.offset;
+    }
+    return next - at;
+  }
+
+  async function readRun(ids: readonly string[]): Promise<readonly JournalFind[]> {
+    const places = ids.map((id) => ({ id, entry: index.get(id) }));
+    const [first] = places;
+    const last = places.at(-1);
+    if (first?.entry === undefined || last?.entry === undefined)
+      return ids.map((id) => ({ id, copy: undefined }));
+    const { segment, offset: from } = first.entry;
+    const octets = await segment.file
+      .read(last.entry.offset + last.entry.length - from, from)
+      .catch((error: unknown) => {
+        if (errorCode(error) === "") throw error;
+        return undefined;
+      });
+    // The disk does not give one of them, or for the moment none: each by itself then.
+    if (octets === undefined)
+      return Promise.all(ids.map(async (id) => ({ id, copy: await readOrFault(id) })));
+    return places.map(({ id, entry }) => {
+      if (entry === undefined) return { id, copy: undefined };
+      const { offset, length } = entry;
+      return { id, copy: copyOf(octets.subarray(offset - from, offset - from + length), segment, offset) };
+    });
+  }
+
+  async function end(id: string, moved = false): Promise<void> {
+    const there = index.get(id);
+    const entry = there ?? ending.get(id);
+    if (entry === undefined) return;
+    forget(id);
+    index.delete(id);
+    ending.set(id, entry);
+    const { segment } = entry;
+    try {
+      await segment.note({ word: "done", id }); // the line is written in this very call
+    } catch (error) {
+      if (there !== undefined && !moved && ending.delete(id)) index.set(id, entry);
+      throw error;
+    }
+    if (!ending.delete(id)) return; // it was called twice
+    segment.live -= 1;
+    recycleIfDone(segment);
+  }
+
+  async function read(id: string): Promise<JournalCopy | DamagedRecord | undefined> {
+    const entry = index.get(id);
+    if (entry === undefined) return undefined;
+    const recently = recent.get(id);
+    if (recently !== undefined) return recently;
+    const { segment, offset, length } = entry;
+    return copyOf(await segment.file.read(length, offset), segment, offset);
+  }
+
+  async function readOrFault(id: string): Promise<JournalCopy | DamagedRecord | undefined> {
+    try {
+      return await read(id);
+    } catch (error) {
+      if (errorCode(error) === "") throw error;
+      return { damaged: errorText(error) };
+    }
+  }
+
   return {
     longest: Math.floor(size / shareOfSegment),
+    isForSegment: (error) => error !== undefined && error === withoutSegment,
+    hasRoomFor(octets) {
+      return (current !== undefined && current.end + headLength + octets + 2 <= size) || shelf.hasFree();
+    },
+    trial: () =>
+      new Promise((resolve, reject) => {
+        trials.push({ resolve, reject });
+        writing ??= write();
+      }),
+    async *readMany(ids) {
+      for (let at = 0; at < ids.length; ) {
+        const kept = keptFrom(ids, at);
+        const run = kept.length > 0 ? kept : await readRun(ids.slice(at, at + runOf(ids, at)));
+        yield run;
+        at += run.length;
+      }
+    },
+    async setAside(number, offset) {
+      const segment = [...segments].find((one) => one.number === number);
+      if (segment === undefined) return;
+      await segment.note({ word: "aside", offset });
+      for (const [id, entry] of index) {
+        if (entry.segment === segment && entry.offset === offset) await end(id);
+      }
+      segment.unreadable.delete(offset);
+      recycleIfDone(segment);
+    },
     add(message) {
       const envelope = Buffer.from(message.envelope);
       const body = message.body.reduce((sum, part) => sum + part.length, 0);
@@ -298,26 +455,8 @@ export async function openJournal(
     has: (id) => index.has(id),
     ids: () => [...index.keys()],
     knows: (id) => known.has(id),
-    async read(id) {
-      const entry = index.get(id);
-      if (entry === undefined) return undefined;
-      const recently = recent.get(id);
-      if (recently !== undefined) return recently;
-      const { segment, offset, length } = entry;
-      return copyOf(await segment.file.read(length, offset), segment, offset);
-    },
-    async end(id) {
-      const entry = index.get(id) ?? ending.get(id);
-      if (entry === undefined) return;
-      forget(id);
-      index.delete(id);
-      ending.set(id, entry);
-      const { segment } = entry;
-      await segment.note({ word: "done", id });
-      if (!ending.delete(id)) return; // it was called twice
-      segment.live -= 1;
-      recycleIfDone(segment);
-    },
+    read,
+    end,
     async close() {
       await writing;
       const last = current;
@@ -327,6 +466,7 @@ export async function openJournal(
         recycleIfDone(last.segment);
       }
       await housekeeping;
+      await shelf.settled();
       for (const segment of segments) await segment.close();
       await folder.close();
     },

@@ -152,7 +152,7 @@ async function readFormat(disk: Disk, path: string): Promise<string> {
   if (readableFormats.includes(found)) return found;
   throw new Failure(
     exitStatus.data,
-    `${path}: expected "${format}", found ${JSON.stringify(found.slice(0, 60))}; ` +
+    `${path}: expected "${format}" or "${journalFormat}", found ${JSON.stringify(found.slice(0, 60))}; ` +
       "run the version of tpa-submit that wrote this spool",
   );
 }

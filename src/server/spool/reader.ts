@@ -12,7 +12,7 @@ import type { Envelope } from "./envelope.ts";
 import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
 import { type History, historyOf } from "./history.ts";
 import type { Journal } from "./journal.ts";
-import { type DamagedRecord, type JournalCopy, viewJournal } from "./journal-reading.ts";
+import { type DamagedRecord, type JournalCopy, type JournalFind, viewJournal } from "./journal-reading.ts";
 import { journalFormat, journalIn, readableFormats } from "./open.ts";
 import { isQueueId } from "./queue-id.ts";
 
@@ -53,6 +53,34 @@ export interface StoredMessage {
 /** Envelopes that are read at the same time: few, because listeners and deliveries want the disk as well. */
 const sideBySide = 8;
 
+/** Messages in a batch that comes from the journal and from files. Our choice, as in bulk-read.ts. */
+const atATime = 64;
+
+/** The messages of batches, one by one. */
+function newCursor(batches: AsyncIterable<readonly StoredMessage[]>) {
+  const iterator = batches[Symbol.asyncIterator]();
+  let batch: readonly StoredMessage[] = [];
+  let at = 0;
+  const taken = (): StoredMessage | undefined => {
+    at += 1;
+    return batch[at - 1];
+  };
+  return {
+    /** The next one, where that is at hand. */
+    taken,
+    /** Reads on where it was not. */
+    async next(): Promise<StoredMessage | undefined> {
+      for (;;) {
+        const { value, done } = await iterator.next();
+        if (done === true) return undefined;
+        batch = value;
+        at = 0;
+        if (batch.length > 0) return taken();
+      }
+    },
+  };
+}
+
 export interface LoadedMessage {
   readonly envelope: Envelope;
   /** All of it, where it is small. */
@@ -71,16 +99,32 @@ function unreadable({ code, message }: ReadError): Damaged {
 /** What the journal of a spool promises. */
 export interface JournalReader {
   ids(): Promise<readonly string[]>;
+  /** Those of `ids` that are there. */
+  holds(ids: readonly string[]): Promise<ReadonlySet<string>>;
+  /** The envelopes of `ids`, in batches in their order. */
+  readMany(ids: readonly string[]): AsyncIterable<readonly JournalFind[]>;
   /** Undefined where it has no record of `id` that is not done with. Throws the system's error. */
   read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
 }
 
 /** The journal of its owner, who knows it by heart. */
 export function ownJournal(journal: Journal): JournalReader {
-  return { ids: async () => journal.ids(), read: (id) => journal.read(id) };
+  return {
+    ids: async () => journal.ids(),
+    holds: async (ids) => new Set(ids.filter(journal.has)),
+    read: journal.read,
+    readMany: journal.readMany,
+  };
 }
 
-const noJournal: JournalReader = { ids: async () => [], read: async () => undefined };
+const noJournal: JournalReader = {
+  ids: async () => [],
+  holds: async () => new Set(),
+  read: async () => undefined,
+  readMany: async function* () {
+    // It has none.
+  },
+};
 
 export function newSpoolReader(
   disk: Disk,
@@ -114,12 +158,14 @@ export function newSpoolReader(
     };
   }
 
+  const envelopeOf = (id: string, copy: Exclude<JournalFind["copy"], undefined>): Envelope | Damaged =>
+    "damaged" in copy ? copy : parseEnvelope(copy.envelope, id, `${id} in the journal`);
+
   /** The envelope of a record, or undefined where it has a file. */
   async function readRecord(id: string): Promise<Envelope | Damaged | undefined> {
     try {
       const copy = await journal.read(id);
-      if (copy === undefined || "damaged" in copy) return copy;
-      return parseEnvelope(copy.envelope, id, `${id} in the journal`);
+      return copy && envelopeOf(id, copy);
     } catch (error) {
       if (errorCode(error) === "" || passing.includes(errorCode(error))) throw error;
       return { damaged: errorText(error) };
@@ -135,9 +181,36 @@ export function newSpoolReader(
   }
 
   async function* readMany(ids: readonly string[]): AsyncGenerator<readonly StoredMessage[]> {
+    const recorded = await journal.holds(ids);
+    if (recorded.size === 0) return yield* readFiles(ids);
+    // Each of the two goes on as fast as it can, and is asked for what comes next in the order of the IDs.
+    const records = newCursor(readRecords(ids.filter((id) => recorded.has(id))));
+    const files = newCursor(readFiles(ids.filter((id) => !recorded.has(id))));
+    let batch: StoredMessage[] = [];
+    for (const id of ids) {
+      const cursor = recorded.has(id) ? records : files;
+      const found = cursor.taken() ?? (await cursor.next());
+      if (found !== undefined) batch.push(found);
+      if (batch.length < atATime) continue;
+      yield batch;
+      batch = [];
+      await turn();
+    }
+    if (batch.length > 0) yield batch;
+  }
+
+  async function* readRecords(ids: readonly string[]): AsyncGenerator<readonly StoredMessage[]> {
+    for await (const finds of journal.readMany(ids)) {
+      const found: StoredMessage[] = [];
+      for (const { id, copy } of finds) {
+        found.push({ id, envelope: copy === undefined ? await read(id) : envelopeOf(id, copy) }); // it moved meanwhile
+      }
+      yield found;
+    }
+  }
+
+  async function* readFiles(ids: readonly string[]): AsyncGenerator<readonly StoredMessage[]> {
     let read = 0;
-    // A record is read by itself.
-    if (journal !== noJournal) return yield* readOneByOne(ids);
     for await (const files of disk.readMany?.({ texts: queue, sizes: messages, names: ids }) ?? []) {
       yield files.map((file) => ({ id: file.name, envelope: envelopeIn(file) }));
       read += files.length;
@@ -252,8 +325,20 @@ export async function viewSpool(directory: string, disk: Disk = systemDisk): Pro
 /** The journal beside its owner. A message that moved to the queue meanwhile is the queue's. */
 function viewedJournal(disk: Disk, directory: string): JournalReader {
   const view = viewJournal(disk, journalIn(directory));
+  const inQueue = (): Promise<readonly string[]> => disk.list(join(directory, "queue"));
   return {
     ids: () => view.ids(),
+    async holds(ids) {
+      const there = await view.envelopes();
+      const moved = new Set(await inQueue());
+      return new Set(ids.filter((id) => there.has(id) && !moved.has(id)));
+    },
+    async *readMany(ids) {
+      const there = await view.envelopes();
+      for (let at = 0; at < ids.length; at += atATime) {
+        yield ids.slice(at, at + atATime).map((id) => ({ id, copy: there.get(id) }));
+      }
+    },
     async read(id) {
       const copy = await view.read(id);
       if (copy === undefined) return undefined;

@@ -1,7 +1,7 @@
 /**
  * The spool: messages that were answered with 250 and are not done with yet. The submission side and the delivery
  * side meet in this folder and nowhere else. docs/spool.md and man/tpa-submit-spool.5 tell which files may exist,
- * what each combination means and what a crash leaves; spool/promise.ts holds the three steps that matter.
+ * what each combination means and what a crash leaves; commit.ts holds the three steps that matter.
  */
 
 import { join } from "node:path";
@@ -36,7 +36,10 @@ export interface Spool extends SpoolReader, Fsck {
    * stands, or, where the very last step failed, the new one, for which no power cut is promised.
    */
   record(envelope: Envelope): Promise<void>;
-  /** Lets the message go; after it resolves, no power cut brings it back. May be called again. */
+  /**
+   * Lets the message go; after it resolves, no power cut brings it back. Of one in the journal the kernel knows when this
+   * returns, so that no kill does. May be called again.
+   */
   remove(id: string): Promise<void>;
   /**
    * Adds to the history of a message that stays. Resolves to why that could not be done, or undefined; whatever it is,
@@ -47,6 +50,8 @@ export interface Spool extends SpoolReader, Fsck {
   history(id: string): Promise<History>;
   /** What the disk has left for us, as of at most a second ago: statfs(2) for each message is a measured cost. */
   free(): Promise<FreeSpace>;
+  /** Inodes that a message of so many octets would take. */
+  inodesFor(octets: number): number;
   /**
    * Takes the steps of a message that comes, and leaves nothing behind. Throws the system's error where no message would
    * be taken.
@@ -57,6 +62,9 @@ export interface Spool extends SpoolReader, Fsck {
   /** Gives the lock back. Call when nothing is going on any more. */
   close(): Promise<void>;
 }
+
+/** A body and an envelope. */
+const filesOfMessage = 2;
 
 /** That new messages go to the front journal first. */
 export interface JournalSettings {
@@ -85,6 +93,7 @@ export async function openSpool(
   const { messages, drafts, queue } = folders;
   const nextId = queueIds(now);
   const mover = journal && newMover(folders, journal);
+  const memory = { octets: 0 };
 
   async function draft(): Promise<Draft> {
     for (;;) {
@@ -92,7 +101,8 @@ export async function openSpool(
       if (orphans.has(id)) continue; // accepting it would overwrite an envelope that a person has to look at
       if (journal !== undefined) {
         if (isTaken(id)) continue;
-        if (settings !== undefined) return newJournalDraft(id, { journal, largest: settings.largest, spill });
+        if (settings !== undefined)
+          return newJournalDraft(id, { journal, largest: settings.largest, memory, spill });
       }
       try {
         return newDraft(folders, id, await disk.create(join(messages.path, id)));
@@ -130,7 +140,7 @@ export async function openSpool(
 
   return {
     ...newSpoolReader(disk, directory, journal && ownJournal(journal)),
-    ...newFsck(disk, directory, true),
+    ...newFsck(disk, directory, true, journal),
     draft,
     record,
     remove,
@@ -139,7 +149,15 @@ export async function openSpool(
       return addToHistory(folders, id, entries);
     },
     history: (id) => historyOf(folders, id),
-    trial: () => tryOut(folders),
+    async trial() {
+      await tryOut(folders);
+      if (journal === undefined || settings === undefined) return;
+      await journal.trial().catch((error: unknown) => {
+        if (!journal.isForSegment(error)) throw error; // then messages are files, which were tried
+      });
+    },
+    inodesFor: (octets) =>
+      octets <= (settings?.largest ?? -1) && journal?.hasRoomFor(octets) === true ? 0 : filesOfMessage,
     broken,
     free: cachedBriefly(() => disk.free(messages.path), now),
     async close() {

@@ -11,7 +11,7 @@ import type { Envelope } from "./envelope.ts";
 import { isDamaged, parseEnvelope } from "./envelope-file.ts";
 import { parseJournalName } from "./journal-names.ts";
 import { viewSegments } from "./journal-reading.ts";
-import { format, readableFormats } from "./open.ts";
+import { format, journalFormat, readableFormats } from "./open.ts";
 import { isQueueId } from "./queue-id.ts";
 
 // What can be done about damage in a spool, as data, so that whoever found it can ask first, or ask the process that
@@ -24,6 +24,14 @@ export type Repair =
   | { readonly do: "remove"; readonly file: string }
   | { readonly do: "set mode"; readonly file: string; readonly mode: number }
   | { readonly do: "set owner"; readonly file: string; readonly uid: number; readonly gid: number }
+  | {
+      readonly do: "set octets aside";
+      /** The segment, and its number. */
+      readonly file: string;
+      readonly segment: number;
+      readonly offset: number;
+      readonly end: number;
+    }
   | { readonly do: "write format" };
 
 /** One damage: a line that names the file, what was expected and what was found, and what can be done. */
@@ -104,16 +112,24 @@ async function* inJournal(site: Site, queue: ReadonlySet<string>): AsyncGenerato
     else if (found.kind !== "file") yield notAFile(file);
     else yield* rights(site, file, found);
   }
-  for await (const { name, content } of viewSegments(disk, path)) {
+  for await (const { name, number: segment, content } of viewSegments(disk, path)) {
+    const file = `journal/${name}`;
+    const aside = (offset: number, end: number): Repair => ({
+      do: "set octets aside",
+      file,
+      segment,
+      offset,
+      end,
+    });
     for (const { offset, end } of content.unreadable) {
       const expected = `expected a record at ${String(offset)}`;
-      const fault = `journal/${name}: ${expected}, found ${String(end - offset)} octets that are none`;
-      yield { fault, repair: left("its segment is kept, and what can be read of it is delivered") };
+      const fault = `${file}: ${expected}, found ${String(end - offset)} octets that are none`;
+      yield { fault, repair: aside(offset, end) };
     }
     for (const { id, record } of content.live) {
       if (record.isBodySound || queue.has(id)) continue;
-      const fault = `journal/${name}: expected the message ${id} at ${String(record.offset)} as it was written, found another sum`;
-      yield { fault, repair: left("it is not delivered; queue drop is rid of it") };
+      const fault = `${file}: expected the message ${id} at ${String(record.offset)} as it was written, found another sum`;
+      yield { fault, repair: aside(record.offset, record.end) };
     }
   }
 }
@@ -148,7 +164,7 @@ async function* inTop(
 }
 
 async function* inFormat(site: Site, names: readonly string[]): AsyncGenerator<Finding> {
-  const expected = `expected "${format}"`;
+  const expected = `expected "${names.includes("journal") ? journalFormat : format}"`;
   if (!names.includes("format")) {
     yield { fault: `format: ${expected}, found no such file`, repair: await formatRemedy(site) };
     return;

@@ -46,7 +46,8 @@ export async function noRoom(
 ): Promise<Reply | undefined> {
   const free = await trySpool(session, () => spool.free());
   if ("code" in free) return free;
-  const enough = free.octets >= octets + reserve.octets && free.inodes >= 2 + reserve.inodes; // a body, an envelope
+  const inodes = spool.inodesFor(octets);
+  const enough = free.octets >= octets + reserve.octets && free.inodes >= inodes + reserve.inodes;
   return enough ? undefined : spoolFull;
 }
 

@@ -169,7 +169,7 @@ export interface SessionContext extends CommandContext {
   readonly authLimiter: AuthRateLimiter;
   /** Whether `login`, as a AuthenticationResult names it, is frozen and may send nothing. Asked again and again. */
   readonly isFrozen: (login: string) => boolean;
-  readonly spool: Pick<Spool, "draft" | "free">;
+  readonly spool: Pick<Spool, "draft" | "free" | "inodesFor">;
   /** What a message must leave free on the spool's disk, for reports and for the records of other messages. */
   readonly reserve: FreeSpace;
   /** Called when a message is in the spool, just before the client gets its 250. */

@@ -5,7 +5,7 @@ import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
-import { openSpool } from "../../../src/server/spool/spool.ts";
+import { openSpool, viewSpool } from "../../../src/server/spool/spool.ts";
 import { put } from "../../server/queue/test-scheduler.ts";
 import { asRoot } from "../../tools/as-root.ts";
 import { copyElsewhere } from "../../tools/elsewhere.ts";
@@ -37,7 +37,7 @@ async function filled(...more: readonly Parameters<typeof put>[1][]): Promise<re
   return ids;
 }
 
-const inQueue = async (): Promise<readonly string[]> => (await readdir(join(spool, "queue"))).sort();
+const inQueue = async (): Promise<readonly string[]> => (await viewSpool(spool)).ids();
 
 test("does every act, and the log says who did it", async () => {
   await withLog();

@@ -1,15 +1,18 @@
 /** What monitoring hears of a disk that refuses, and how the relay ends when its spool can promise nothing more. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startRelay } from "../../../demo/relay.mjs";
 import { newHealthCheck, newRelayStatus, type RelayStatus } from "../../../src/commands/serve/observation.ts";
-import { openSpool } from "../../../src/server/spool/spool.ts";
+import { openSpool, viewSpool } from "../../../src/server/spool/spool.ts";
 import { verify } from "../../../src/server/spool/verify.ts";
 import { intercept } from "../../server/spool/intercept.ts";
 import { memoryDisk } from "../../server/spool/memory-disk.ts";
+import { fakeServer } from "../../tools/fakeserver.ts";
 import { meddle } from "../../tools/meddle.ts";
 import { real } from "../../tools/real.ts";
 import { until } from "../../tools/until.ts";
-import { enter, note, submitAlone } from "./conversation.ts";
+import { enter, note, submit, submitAlone } from "./conversation.ts";
 
 const reserve = { octets: 100, inodes: 10 };
 const directory = "/srv/spool";
@@ -103,6 +106,44 @@ test("a spool tells once that an fsync of a folder failed", async () => {
   const { spool } = await sick({}, undefined, /^sync .*queue$/);
   await expect(spool.trial()).rejects.toThrow("EIO");
   expect(await spool.broken).toMatchObject({ code: "EIO" });
+});
+
+describe.skipIf(!real("strace"))("an fdatasync that fails", () => {
+  test("costs those who wait for it a 451 and the journal a segment; the next message is taken", {
+    timeout: 60_000,
+  }, async ({ skip }) => {
+    const hop = await fakeServer({ message: "451 4.3.0 later" });
+    const relay = await startRelay(`[delivery]\nrelay = "smtp://127.0.0.1:${hop.port}"`);
+    try {
+      const journal = join(relay.folder, "spool/journal");
+      const segments = async () => (await readdir(journal)).filter((name) => /-[0-9A-F]{16}$/.test(name));
+      const sender = await enter(relay);
+      await submit(sender, note("first"));
+      const [first] = await segments();
+      const undo = await meddle(relay.pid, "fdatasync:error=EIO").catch((error: unknown) => {
+        if (process.env["TPA_SUBMIT_INTEROP"] === "required") throw error;
+        process.stderr.write(`\n*** SKIPPED, strace may not meddle: ${String(error)} ***\n`);
+        return skip();
+      });
+      for (const command of ["MAIL FROM:<user1@example.org>", "RCPT TO:<x@example.net>", "DATA"]) {
+        expect(await sender.say(command)).toMatch(/^[23]5/);
+      }
+      expect(await sender.say(`${note("refused")}.`)).toMatch(/^451 4\.3\.0 /);
+      await undo();
+      await submit(sender, note("second"));
+      const now = await segments();
+      expect(now.filter((name) => name !== first)).toHaveLength(1);
+      sender.close();
+      expect(hop.received.map(({ message }) => message).join("")).not.toContain("refused");
+      relay.signal("SIGKILL");
+      await relay.ended;
+      const spool = await viewSpool(join(relay.folder, "spool"));
+      expect(await spool.ids()).toHaveLength(2);
+    } finally {
+      await relay.stop();
+      await hop.close();
+    }
+  });
 });
 
 describe.skipIf(!real("strace"))("an fsync that fails", () => {

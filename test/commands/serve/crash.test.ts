@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../../demo/relay.mjs";
+import { viewSpool } from "../../../src/server/spool/spool.ts";
 import { type FakeServer, fakeServer } from "../../tools/fakeserver.ts";
 import { freePort } from "../../tools/port.mjs";
 import { until } from "../../tools/until.ts";
@@ -78,6 +79,9 @@ test(`nothing that was answered with 250 is lost in ${kills} crashes under load`
   }
   over = true;
   await Promise.all(sending);
+  await until("an empty spool", async () =>
+    (await (await viewSpool(join(relay.folder, "spool"))).ids()).length === 0 ? true : undefined,
+  );
   for (const folder of ["queue", "messages", "drafts"]) {
     const path = join(relay.folder, "spool", folder);
     await until(`nothing in ${path}`, async () => ((await readdir(path)).length === 0 ? true : undefined));

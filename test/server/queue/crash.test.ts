@@ -55,10 +55,14 @@ function mortal(
   };
 }
 
+const settings = { segment: 65_536, largest: 10_000 };
+
 describe.each([
-  { moment: "before", after: false },
-  { moment: "after", after: true },
-])("a crash $moment a step", ({ after }) => {
+  { moment: "before", after: false, where: "files", journal: undefined },
+  { moment: "after", after: true, where: "files", journal: undefined },
+  { moment: "before", after: false, where: "the journal", journal: settings },
+  { moment: "after", after: true, where: "the journal", journal: settings },
+])("a crash $moment a step, of messages in $where,", ({ after, journal }) => {
   // Three destinations: recorded twice on the way, then a report, a record, the next turn, two removals.
   test.each([1, 2, 3, 4, 5, 6, 7])(
     "at step %i loses nothing, and repeats at most what it interrupted",
@@ -71,7 +75,7 @@ describe.each([
       };
       const setup = { transport, hostname: "submission.example.org" };
 
-      const first = await openSpool(join(folder, "spool"), clock.now);
+      const first = await openSpool(join(folder, "spool"), clock.now, undefined, journal);
       const recipients = ["good@example.net", "bad@example.org", "late@example.com"].map((to) =>
         recipient(to),
       );
@@ -89,7 +93,7 @@ describe.each([
       await first.close(); // the kernel does it for the dead
 
       transport.answers = { "bad@example.org": "550 5.1.1 no such user" };
-      const second = await openSpool(join(folder, "spool"), clock.now);
+      const second = await openSpool(join(folder, "spool"), clock.now, undefined, journal);
       const scheduler = startScheduler({ ...setup, spool: second }, patience, clock);
       await vi.waitFor(async () => {
         clock.turn(patience.first);

@@ -185,6 +185,68 @@ describe("a message in the journal", () => {
   });
 });
 
+describe("many messages at once", () => {
+  const large = { segment: 131_072, largest: 16_000 };
+
+  /** What readMany() gives of each, and whether that is what read() gives. */
+  async function bothWays(spool: Pick<Spool, "ids" | "read" | "readMany">, ids: readonly string[]) {
+    const found = [];
+    for await (const batch of spool.readMany(ids)) found.push(...batch);
+    const one = [];
+    for (const id of ids) one.push({ id, envelope: await spool.read(id) });
+    expect(found).toEqual(one);
+    return found.map(({ envelope }) => (isDamaged(envelope) ? "damaged" : String(envelope.size)));
+  }
+
+  it("come in their order from the journal and from files, at a start, again, and beside the owner", async () => {
+    const disk = memoryDisk(bare);
+    const first = await openSpool(directory, now, disk, large);
+    const ids = [];
+    for (let at = 0; at < 200; at += 1) ids.push(await put(first, "x".repeat(at)));
+    for (const id of ids.filter((_, at) => at % 7 === 3)) {
+      const envelope = await first.read(id);
+      if (!isDamaged(envelope)) await first.record({ ...envelope, attempts: 1 });
+    }
+    const [gone = "", ...left] = ids;
+    await first.remove(gone);
+    await first.close();
+    const sizes = ids.map((_, at) => String(at));
+    const spool = await openSpool(directory, () => now() + 1000, disk, large);
+    const late = await put(spool, "late");
+    for (const from of [spool, spool, await viewSpool(directory, disk)]) {
+      expect(await from.ids()).toEqual([...left, late]);
+      expect(await bothWays(from, [...ids, late])).toEqual(["damaged", ...sizes.slice(1), "4"]);
+    }
+    await spool.close();
+  });
+
+  it("are read one by one where the disk does not give one of them", async () => {
+    const memory = memoryDisk(bare);
+    let bad = false;
+    const disk: Disk = {
+      ...memory,
+      async openPlaced(path, as) {
+        const file = await memory.openPlaced(path, as);
+        const read: typeof file.read = async (octets, at) => {
+          if (bad && at < 5_000 && at + octets > 5_000)
+            throw Object.assign(new Error("EIO"), { code: "EIO" });
+          return file.read(octets, at);
+        };
+        return { ...file, read };
+      },
+    };
+    const first = await openSpool(directory, now, disk, large);
+    const ids = [];
+    for (const letter of ["a", "b", "c"]) ids.push(await put(first, letter.repeat(4_000)));
+    await first.close();
+    const spool = await openSpool(directory, () => now() + 1000, disk, large);
+    expect(await bothWays(spool, ids)).toEqual(["4000", "4000", "4000"]);
+    bad = true;
+    expect(await bothWays(spool, ids)).toEqual(["4000", "damaged", "4000"]);
+    await spool.close();
+  });
+});
+
 describe("fsck", () => {
   async function faults(disk: Disk): Promise<readonly string[]> {
     const found: string[] = [];
@@ -205,6 +267,28 @@ describe("fsck", () => {
     (await disk.openPlaced(`${directory}/journal/${name}`, "there")).writeNow(Buffer.from("\0\0"), at);
   }
 
+  /** `disk`, of which a sector of the segment cannot be read. */
+  function badSector(disk: Disk, sector: number): Disk & { readonly well: Disk } {
+    return {
+      ...disk,
+      well: disk,
+      async openPlaced(path, as) {
+        const file = await disk.openPlaced(path, as);
+        if (!/-[0-9A-F]{16}$/.test(path)) return file;
+        return {
+          ...file,
+          async read(octets, at) {
+            if (at < sector + 4_096 && at + octets > sector)
+              throw Object.assign(new Error("EIO"), { code: "EIO" });
+            return file.read(octets, at);
+          },
+        };
+      },
+    };
+  }
+
+  const aside = "set these octets aside in damaged/, and let the segment go when the rest of it is delivered";
+
   it("finds nothing in a journal that was killed, nor in one at work", async () => {
     const disk = memoryDisk(bare);
     const spool = await open(disk);
@@ -224,8 +308,8 @@ describe("fsck", () => {
     await damageAt(disk, length - 2); // the first message
     await damageAt(disk, length + 10); // the head of the second
     expect(await faults(disk)).toEqual([
-      `journal/SEGMENT: expected a record at ${String(length)}, found ${String(length)} octets that are none; repair would leave it: its segment is kept, and what can be read of it is delivered`,
-      `journal/SEGMENT: expected the message ${first} at 0 as it was written, found another sum; repair would leave it: it is not delivered; queue drop is rid of it`,
+      `journal/SEGMENT: expected a record at ${String(length)}, found ${String(length)} octets that are none; repair would ${aside}`,
+      `journal/SEGMENT: expected the message ${first} at 0 as it was written, found another sum; repair would ${aside}`,
     ]);
     const again = await open(disk, 1000);
     const [, third = ""] = await again.ids();
@@ -235,6 +319,82 @@ describe("fsck", () => {
     await again.remove(first);
     expect(await again.ids()).toEqual([third]);
     await again.close();
+  });
+
+  it.each(["nobody has the spool", "the relay is at work"])(
+    "sets damage aside while %s, and lets the segment go when the rest is delivered",
+    async (who) => {
+      const disk = memoryDisk(bare);
+      const spool = await open(disk);
+      const first = await put(spool, "one");
+      for (const body of ["two", "three"]) await put(spool, body);
+      await spool.close();
+      const length = recordLength(Buffer.byteLength(formatEnvelopeLine({ ...toOne, id: first, size: 3 })), 3);
+      await damageAt(disk, length - 2); // the first message
+      await damageAt(disk, length + 10); // the head of the second
+      const works = who === "the relay is at work" ? await open(disk, 1000) : undefined;
+      const fsck = works ?? (await fsckLocked(directory, now, disk));
+      for await (const finding of fsck.damage([])) expect(await fsck.repair(finding)).toBe(true);
+      const left = [];
+      for await (const finding of fsck.damage([])) left.push(finding.fault);
+      expect(left).toEqual([]);
+      if (works === undefined) await fsck.close();
+      expect(await faults(disk)).toEqual([]);
+      const names = [...(await disk.list(`${directory}/damaged`))].sort();
+      expect(names.map((name) => name.replace(/[0-9A-F]{16}/, "MARK"))).toEqual([
+        "journal-0000000002-MARK-0",
+        `journal-0000000002-MARK-${String(length)}`,
+      ]);
+      const [message = ""] = names;
+      const octets = await disk.readText(`${directory}/damaged/${message}`);
+      expect(octets.slice(0, 5)).toBe("tpa1 ");
+      expect(octets).toHaveLength(length);
+
+      const after = works ?? (await open(disk, 1000));
+      const [third = "", ...more] = await after.ids();
+      expect(more).toEqual([]);
+      expect((await shown(after))[third]).toBe("0 three");
+      await after.remove(third);
+      await after.close();
+      await (await open(disk, 2000)).close();
+      const segments = (await disk.list(`${directory}/journal`)).filter((name) =>
+        /-[0-9A-F]{16}$/.test(name),
+      );
+      expect(segments).toEqual([]);
+    },
+  );
+
+  it("delivers what lies beside a bad sector, and takes none of what is in it for torn", async () => {
+    const memory = memoryDisk(bare);
+    const large = { segment: 131_072, largest: 16_000 };
+    const spool = await openSpool(directory, () => now(), memory, large);
+    const ids = [];
+    for (const letter of ["a", "b", "c", "d"]) ids.push(await put(spool, letter.repeat(12_000)));
+    await spool.close();
+    const bad = badSector(memory, 16_384); // in the second message
+    expect(await faults(bad)).toEqual([expect.stringContaining("as it was written, found another sum")]);
+    const again = await openSpool(directory, () => now() + 1000, bad, large);
+    expect(await again.ids()).toEqual(ids);
+    const found = await shown(again);
+    expect(ids.map((id) => found[id]?.slice(0, 3))).toEqual(["0 a", expect.anything(), "0 c", "0 d"]);
+    await again.close();
+    // Where the disk gives it again, nothing was lost.
+    const well = await openSpool(directory, () => now() + 2000, bad.well, large);
+    expect((await shown(well))[ids[1] ?? ""]).toBe(`0 ${"b".repeat(12_000)}`);
+    await well.close();
+  });
+
+  it("keeps a segment whose last record the disk does not give", async () => {
+    const memory = memoryDisk(bare);
+    const large = { segment: 65_536, largest: 16_000 };
+    const id = await put(await openSpool(directory, () => now(), memory, large), "only one");
+    const bad = badSector(memoryDisk(memory.journal), 0); // the spool was never closed
+    const again = await openSpool(directory, () => now() + 1000, bad, large);
+    expect(await again.ids()).toEqual([]);
+    await again.close();
+    const well = await openSpool(directory, () => now() + 2000, bad.well, large);
+    expect(await well.ids()).toEqual([id]);
+    await well.close();
   });
 
   it("passes over files that are not the journal's, and says so", async () => {

@@ -188,7 +188,7 @@ describe("a folder is taken for a spool", () => {
     expect(await refusal()).toEqual({
       status: 65,
       message:
-        '/spool/format: expected "tpa-submit spool 2", found "tpa-submit spool 4"; ' +
+        '/spool/format: expected "tpa-submit spool 2" or "tpa-submit spool 3", found "tpa-submit spool 4"; ' +
         "run the version of tpa-submit that wrote this spool",
     });
     expect(await readdir(join(directory, "drafts"))).toEqual(["00000000000A"]);

@@ -45,6 +45,7 @@ describe("drain()", () => {
     const server = await opened("smtps", {
       spool: {
         free: async () => ({ octets: 1e12, inodes: 1e6 }),
+        inodesFor: () => 2,
         draft: async () => ({
           id: "AAAAAAAAAAAA",
           write: async () => undefined,

@@ -126,6 +126,7 @@ describe("a client that goes away", () => {
     const server = await opened("smtps", {
       spool: {
         free: async () => ({ octets: 1e12, inodes: 1e6 }),
+        inodesFor: () => 2,
         draft: () =>
           new Promise((resolve) => {
             make = () => resolve(draft);

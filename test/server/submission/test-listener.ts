@@ -149,6 +149,7 @@ function memorySpool(
   return {
     openDrafts: () => open,
     free: async () => ({ octets: faults.free ?? 1e12, inodes: 1e6 }),
+    inodesFor: () => 2,
     async draft() {
       fail(faults.draft);
       count++;

@@ -6,6 +6,7 @@
  */
 
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { errorCode, errorText } from "../../../failure.ts";
 import { log, logBug } from "../../log/log.ts";
 import { type AddressDigest, digestLength, newUsage, type Usage, type UsageEntry } from "./usage.ts";
@@ -144,13 +145,14 @@ export async function openUsage(store: UsageStore, now: () => number): Promise<U
   }
 
   async function writeAll(): Promise<void> {
-    do await write();
-    while (pending.length > 0);
+    do {
+      await setImmediate(); // what is accepted in the same turn shares the call
+      await write();
+    } while (pending.length > 0);
     writing = undefined;
   }
 
-  writing = writeAll();
-  await writing;
+  await write();
   return {
     usage,
     record(entry) {
