@@ -69,7 +69,7 @@ export function newSlots(
       return {
         report(activity) {
           silence();
-          if (activity === "waits") return rest();
+          if (activity === "waits" || activity === "yields") return rest();
           if (!moves) moving += 1;
           moves = true;
           silence = activity === "talks" ? alarm(quietAfter, rest) : () => undefined;

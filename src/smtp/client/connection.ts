@@ -27,6 +27,8 @@ export interface ConnectionSettings {
   readonly hostname: string;
   /** Milliseconds to wait for a reply, or for the server to accept octets. */
   readonly patience: number;
+  /** Milliseconds of a clock that tells how far the server is; absent if nobody asks. */
+  readonly now?: () => number;
 }
 
 /** Our choice: all replies to a hundred recipients are shorter. Octets. */
@@ -57,6 +59,8 @@ export class Connection {
   limits: ServerLimits = limitsIn(this.keywords);
   /** Whether it accepted HELO only, and so announced no extensions that it may have. */
   isHeloOnly = false;
+  /** Milliseconds until EHLO was answered, the shortest of all; 0 if nobody asks. */
+  roundTrip = Number.POSITIVE_INFINITY;
   /** Called for each reply. */
   onReply: (() => void) | undefined;
   readonly #settings: ConnectionSettings;
@@ -110,6 +114,11 @@ export class Connection {
     this.#wire.send(Buffer.from(`${lines.join("\r\n")}\r\n`));
   }
 
+  /** The same while the replies to earlier commands are still being read: their state stays. */
+  sendAhead(...lines: readonly string[]): void {
+    if (this.isOpen) this.#wire.send(Buffer.from(`${lines.join("\r\n")}\r\n`));
+  }
+
   /** Sends octets of a message, and waits until the server has accepted most of them. */
   async send(octets: Uint8Array, signal: AbortSignal): Promise<BrokenConnection | undefined> {
     if (!this.isOpen) return { kind: "lost" };
@@ -146,8 +155,10 @@ export class Connection {
    * EHLO or LHLO. After a refused EHLO, HELO (RFC 5321 section 3.2), unless TLS is needed, which HELO does not offer.
    */
   async hello(needsTls: boolean, signal: AbortSignal): Promise<ServerAnswer> {
-    const { protocol, hostname } = this.#settings;
+    const { protocol, hostname, now = () => 0 } = this.#settings;
+    const begun = now();
     const answer = await this.command(`${protocol === "lmtp" ? "LHLO" : "EHLO"} ${hostname}`, signal);
+    this.roundTrip = Math.min(this.roundTrip, now() - begun);
     if (answer.kind !== "reply") return answer;
     if (isPositive(answer)) this.keywords = keywordsIn(answer.text.split("\n"));
     this.limits = limitsIn(this.keywords);
