@@ -110,7 +110,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   const unrecorded = new Map<string, DeliveryState>();
   /** By ID, the last of the changes that wait for each other. */
   const changes = new Map<string, Promise<void>>();
-  const slots = newSlots({ moving: patience.concurrency, all: patience.underWay }, alarm, () => startDue());
+  const slots = newSlots({ moving: patience.concurrency, all: patience.underWay }, clock, () => startDue());
   const stop = new AbortController();
   const abort = new AbortController();
   setMaxListeners(0, abort.signal); // every delivery under way listens

@@ -200,7 +200,7 @@ async function readEnvelope(
   { recipients }: EnvelopeCommands,
   { signal }: TransactionOptions,
 ): Promise<EnvelopeResult> {
-  const sender = await connection.read(signal);
+  const sender = connection.readHere() ?? (await connection.read(signal));
   const refused = new Map<number, string>();
   const accepted: number[] = [];
   const ended = (ending: TransactionEnding): EnvelopeResult => ({ refused, accepted, ending });
@@ -208,14 +208,14 @@ async function readEnvelope(
   const mailRefused = isPositive(sender) ? undefined : refusal("MAIL FROM", sender.text);
   if (isClosing(sender.text)) return ended(refusal("MAIL FROM", sender.text));
   for (const number of recipients.keys()) {
-    const answer = await connection.read(signal);
+    const answer = connection.readHere() ?? (await connection.read(signal));
     // After a refused MAIL, replies to RCPT are about the order of commands, not about recipients.
     if (answer.kind !== "reply") return ended(mailRefused ?? answer);
     if (isPositive(answer)) accepted.push(number);
     else refused.set(number, answer.text);
     if (isClosing(answer.text)) return ended(mailRefused ?? { kind: "closing", text: answer.text });
   }
-  const data = await connection.read(signal);
+  const data = connection.readHere() ?? (await connection.read(signal));
   if (data.kind !== "reply") return ended(mailRefused ?? data);
   if (!isGoAhead(data.text)) return ended(mailRefused ?? refusal("DATA", data.text));
   if (mailRefused) {
@@ -303,10 +303,15 @@ async function sendMessage(
   }
 
   connection.state = "sending message body";
-  const reading = readReplies(false).then(() => sending.stop());
-  const result =
-    body instanceof Uint8Array && body.length <= turn && connection.isQuiet
-      ? await sendAtOnce(connection, body, sending, signal)
+  const isSmall = body instanceof Uint8Array && body.length <= turn && connection.isQuiet;
+  let result: SendResult = { kind: "sent" };
+  if (isSmall && connection.post(withEnd(body))) {
+    connection.state = "sending end of data";
+    whole = true; // before any reply
+  } else {
+    const reading = readReplies(false).then(() => sending.stop());
+    result = isSmall
+      ? await waitUntilSent(connection, sending, signal)
       : await sendBody(
           connection,
           body instanceof Uint8Array ? Readable.from([body]) : body,
@@ -314,10 +319,11 @@ async function sendMessage(
           signal,
           progress,
         );
-  whole = result.kind === "sent";
-  sending.isOver = true;
-  connection.interrupt();
-  await reading;
+    whole = result.kind === "sent";
+    sending.isOver = true;
+    connection.interrupt();
+    await reading;
+  }
   if (whole && ending === undefined) {
     progress?.("waiting");
     await readReplies(true);
@@ -340,18 +346,21 @@ interface SendState {
 const turn = 64 * 1024;
 
 /** The message and its end in one piece. */
-async function sendAtOnce(
+function withEnd(body: Uint8Array): Buffer {
+  const stuffing = newDotStuffing();
+  return Buffer.concat([stuffing.next(body), stuffing.end()]);
+}
+
+/** Waits until the server has accepted what was sent. */
+async function waitUntilSent(
   connection: Connection,
-  body: Uint8Array,
   sending: SendState,
   signal: AbortSignal,
 ): Promise<SendResult> {
-  const stuffing = newDotStuffing();
   const stopped = new Promise<"stopped">((resolve) => {
     sending.stop = () => resolve("stopped");
   });
-  const taken = connection.send(Buffer.concat([stuffing.next(body), stuffing.end()]), signal);
-  const broken = await Promise.race([stopped, taken]);
+  const broken = await Promise.race([stopped, connection.drained(signal)]);
   if (broken === "stopped") return { kind: "late" };
   if (broken === undefined) connection.state = "sending end of data";
   return broken ?? { kind: "sent" };
