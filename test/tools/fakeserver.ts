@@ -13,6 +13,8 @@ export interface Act {
   readonly say?: string;
   /** "trickle" begins a reply of ever more lines, and never ends it. */
   readonly fault?: "close" | "reset" | "silence" | "trickle";
+  /** Only when the next command has come. */
+  readonly late?: boolean;
 }
 
 export type Reaction = string | Act;
@@ -118,13 +120,22 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
     let mail = "";
     let recipients: string[] = [];
     let loginSteps = 0;
+    let late: Act | undefined;
 
     function react(moment: Moment, argument = ""): string {
       return act(reactionAt(moment, argument));
     }
 
     function act(reaction: Reaction): string {
-      const { say = "", fault }: Act = typeof reaction === "string" ? { say: reaction } : reaction;
+      const {
+        say = "",
+        fault,
+        late: isLate,
+      }: Act = typeof reaction === "string" ? { say: reaction } : reaction;
+      if (isLate) {
+        late = { say, ...(fault && { fault }) };
+        return say;
+      }
       if (say !== "") socket.write(`${say.replaceAll("\n", "\r\n")}\r\n`.replace(/\\\r\n$/, ""));
       if (fault === "close") socket.end();
       if (fault === "reset") raw.resetAndDestroy();
@@ -140,6 +151,10 @@ export async function fakeServer(script: Script = {}, options: Options = {}): Pr
     }
 
     function line(text: string): void {
+      const held = late;
+      late = undefined;
+      if (held) act(held);
+      if (silent) return;
       if (loginSteps > 0) {
         loginSteps--;
         react("AUTH", text);

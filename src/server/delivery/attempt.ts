@@ -79,19 +79,22 @@ async function tryHost(
 ): Promise<HostOutcome> {
   const { settings, signal, report } = context;
   const outcomes: RecipientOutcome[] = [];
+  const { sessions } = settings;
+  const key = sessionKey(hop, settings);
   let left = message.recipients;
   for (let needsNew = false; left.length > 0 && !signal.aborted; ) {
     report("talks");
-    const idle = needsNew ? undefined : settings.sessions?.take(sessionKey(hop, settings));
+    const idle = needsNew ? undefined : sessions?.take(key);
     const session = idle ?? (await newSession(hop, settings, signal));
     report("works");
     if ("reply" in session) return { outcomes, left, end: session.reply };
-    const outcome = await runTransactions(session, hop, { ...message, recipients: left }, context);
+    const handOn = (givenUp: () => void): boolean => sessions?.handOn(key, session, givenUp) === true;
+    const outcome = await runTransactions(session, hop, { ...message, recipients: left }, context, handOn);
     outcomes.push(...outcome.outcomes);
     left = outcome.left;
-    if (outcome.end === undefined && settings.sessions)
-      settings.sessions.keep(sessionKey(hop, settings), session);
+    if (outcome.end === undefined && sessions) sessions.keep(key, session);
     else if (outcome.end === undefined) session.connection.quit();
+    else if (sessions) sessions.drop(session);
     else session.connection.close();
     // A reused session that breaks says nothing about the host, so a new one is tried.
     if (outcome.end !== undefined && !session.reused) return { outcomes, left, end: outcome.end };
@@ -100,14 +103,16 @@ async function tryHost(
   return { outcomes, left };
 }
 
-/** Runs as many transactions in one session as the recipients need and the host allows. */
+/** Runs as many transactions in one session as the recipients need and the host allows, unless it was handed on. */
 async function runTransactions(
   session: DeliverySession,
   hop: NextHop,
   message: OutgoingMessage,
   context: AttemptContext,
+  handOn: (givenUp: () => void) => boolean,
 ): Promise<HostOutcome> {
   const { connection } = session;
+  const { sessions } = context.settings;
   const ready = context.now();
   const outcomes: RecipientOutcome[] = [];
   let most = Math.min(mostRecipients, connection.limits.recipients);
@@ -117,13 +122,15 @@ async function runTransactions(
     if (session.uses > 0 && session.uses >= connection.limits.mails) break;
     const some = { ...message, recipients: recipientsWithin(left, most, connection.limits.domains) };
     session.uses += 1;
-    const transaction = await transactOnce(session, hop, some, context, ready);
+    const isLast = some.recipients.length === left.length;
+    const transaction = await transactOnce(session, hop, some, context, ready, isLast ? handOn : () => false);
     const { settled, crowdedOut, taken } = withoutCrowdedOut(transaction.outcomes);
     outcomes.push(...settled);
     left = [...crowdedOut, ...transaction.left, ...left.slice(some.recipients.length)];
     if (crowdedOut.length > 0) most = taken;
     end = transaction.end;
     session.needsReset = !settled.some(({ reply }) => reply.command === "end of DATA" && isPositive(reply));
+    if (sessions?.isTaken(session)) break; // the next transaction in it is another delivery's
   }
   return { outcomes, left, ...(end && { end }) };
 }
@@ -163,23 +170,29 @@ function withoutCrowdedOut(outcomes: readonly RecipientOutcome[]): {
 
 /** Runs one transaction. `end` is set if it must be the session's last. */
 async function transactOnce(
-  { connection, uses, needsReset }: DeliverySession,
+  session: DeliverySession,
   hop: NextHop,
   message: OutgoingMessage,
   { settings, now, signal, report }: AttemptContext,
   ready: number,
+  handOn: (givenUp: () => void) => boolean,
 ): Promise<HostOutcome> {
+  const { connection, uses, needsReset, before } = session;
   const plan = await planTransaction(message, connection, peer(hop), signal);
   if (plan === undefined) return { outcomes: [], left: message.recipients, end: outOfTime };
   const { commands, carried, refused, encoded } = plan;
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));
   if (carried.length === 0) return { outcomes: own, left: [] };
   const body = { body: encoded.octets ?? encoded.body(), size: encoded.size };
+  session.before = undefined;
   const { replies, tryElsewhere, end } = await transact(connection, hop, commands, body, {
     signal,
     timeouts: settings.timeouts,
     report,
-    ...(needsReset && { reset: answerToReset }),
+    handOn,
+    isTaken: () => settings.sessions?.isTaken(session) === true,
+    ...((needsReset || before) && { reset: answerToReset }),
+    ...(before && { before }),
   });
   const at = now();
   const here = settings.protocol === "lmtp" ? "delivered" : "relayed";

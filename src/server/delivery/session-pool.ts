@@ -1,7 +1,11 @@
 /**
- * Idle sessions that have delivered a message and may deliver another. One is reused only for the same host under the
- * same settings, and RSET goes in front of its next message, unless the host accepted the last one a moment ago. If a
- * session has broken while idle, that costs a new connection and nothing else.
+ * Sessions that have delivered a message and may deliver another. One is reused only for the same host under the same
+ * settings, and RSET goes in front of its next message, unless the host accepted the last one a moment ago. If a session
+ * has broken while idle, that costs a new connection and nothing else.
+ *
+ * A session with a host that is far is handed on before it is idle: when the end of a message has been sent and its reply is
+ * still under way, the next MAIL goes behind it (RFC 2920 section 3.1), and a message costs one round trip, not two. Whoever
+ * takes such a session reads nothing before the first has read all of its replies.
  */
 
 import type { Connection } from "../../smtp/client/connection.ts";
@@ -17,20 +21,36 @@ export interface DeliverySession {
    * to reset (RFC 5321 section 4.1.1.4), or the session has been idle for so long that it may have broken.
    */
   needsReset: boolean;
+  /**
+   * The last message of another delivery is still without a reply: what that is, or undefined if the session goes no further.
+   * Whoever sends a command takes it away.
+   */
+  before: Promise<LastMessage | undefined> | undefined;
   /** Whether it was opened for an earlier message. */
   readonly reused: boolean;
   /** Whether it may be kept for another message: not after TLS failed, because that is to be tried again. */
   readonly reusable: boolean;
 }
 
+type LastMessage = "accepted" | "refused";
+
 export interface SessionPool {
   /**
-   * An idle session that has not been closed. `key` stands for everything that decides where a connection leads and how
-   * it is secured (session.ts, `sessionKey`).
+   * An idle session that has not been closed, or one that was handed on. `key` stands for everything that decides where a
+   * connection leads and how it is secured (session.ts, `sessionKey`).
    */
   take(key: string): DeliverySession | undefined;
+  /**
+   * Hands `session` on, all of whose messages have been sent, if the host is far and has PIPELINING. Returns whether another
+   * delivery may take it. Calls `givenUp` if one did, and could not wait for the reply.
+   */
+  handOn(key: string, session: DeliverySession, givenUp: () => void): boolean;
+  /** Whether somebody has taken it since. */
+  isTaken(session: DeliverySession): boolean;
   /** Keeps `session`, which is in order, or sends QUIT if it has reached its limits. */
   keep(key: string, session: DeliverySession): void;
+  /** Closes `session`, which is not in order, unless it is still another delivery's. */
+  drop(session: DeliverySession): void;
   /** Sends QUIT in all idle sessions, and keeps no more. */
   close(): void;
 }
@@ -43,6 +63,10 @@ const mostKept = 100;
 export const answerToReset = 10_000;
 /** A session that has been idle for less needs no RSET. */
 const noResetWithin = 1_000;
+/** A host that answers sooner is near: a round trip less gains nothing. */
+const farAway = 10;
+/** How long a delivery waits for the reply to another's message. */
+const patienceWithOthers = 10_000;
 
 interface IdleSession {
   readonly key: string;
@@ -53,11 +77,74 @@ interface IdleSession {
   readonly wake: () => void;
 }
 
+/** A session that was handed on, and maybe taken. */
+interface Handover {
+  readonly key: string;
+  readonly session: DeliverySession;
+  isTaken: boolean;
+  /** Whether whoever took it waits no longer: it may have sent DATA, so that nothing can follow. */
+  isGivenUp: boolean;
+  readonly givenUp: () => void;
+  /** Tells whoever took it. */
+  tell: (last: LastMessage | undefined) => void;
+}
+
 /** `now` is in milliseconds since the epoch. */
 export function newSessionPool(now: () => number): SessionPool {
   /** The one that has been idle longest comes first. */
   const waiting = new Set<IdleSession>();
+  /** By connection, those whose first delivery has not ended. */
+  const handovers = new Map<Connection, Handover>();
   let closed = false;
+
+  const isWorn = ({ connection, uses, opened }: DeliverySession): boolean =>
+    uses >= Math.min(mostMessages, connection.limits.mails) || now() - opened >= longestLife;
+
+  function takeHandedOn(key: string): DeliverySession | undefined {
+    for (const handover of handovers.values()) {
+      const { session, isTaken, isGivenUp } = handover;
+      if (handover.key !== key || isTaken || isGivenUp || !session.connection.isQuiet) continue;
+      handover.isTaken = true;
+      const before = new Promise<LastMessage | undefined>((resolve) => {
+        const timer = setTimeout(() => {
+          resolve(undefined);
+          giveUp(handover);
+        }, patienceWithOthers).unref();
+        handover.tell = (last) => {
+          clearTimeout(timer);
+          resolve(last);
+        };
+      });
+      return { ...session, needsReset: false, reused: true, before };
+    }
+    return undefined;
+  }
+
+  function giveUp(handover: Handover): void {
+    if (handover.isGivenUp) return;
+    handover.isGivenUp = true;
+    handover.tell(undefined);
+    handover.givenUp();
+  }
+
+  /** Ends the first delivery's part in `connection`. */
+  function settle(connection: Connection, last: LastMessage | undefined): Handover | undefined {
+    const handover = handovers.get(connection);
+    handovers.delete(connection);
+    handover?.tell(last);
+    return handover;
+  }
+
+  /** Gives up a part in a session that was handed on, before any of it was used. */
+  function putBack(session: DeliverySession): boolean {
+    const handover = handovers.get(session.connection);
+    session.before = undefined;
+    session.needsReset = true;
+    if (!handover) return false;
+    handover.tell(undefined);
+    handover.isTaken = false;
+    return true;
+  }
 
   function leave(kept: IdleSession): void {
     kept.wake();
@@ -79,12 +166,35 @@ export function newSessionPool(now: () => number): SessionPool {
         if (session.connection.isQuiet) return { ...session, needsReset, reused: true };
         session.connection.close();
       }
-      return undefined;
+      return takeHandedOn(key);
+    },
+    handOn(key, session, givenUp) {
+      const { connection, reusable } = session;
+      if (closed || !reusable || isWorn(session)) return false;
+      if (connection.roundTrip < farAway || !connection.offers("PIPELINING") || !connection.isQuiet)
+        return false;
+      const tell = (): void => undefined;
+      handovers.set(connection, { key, session, isTaken: false, isGivenUp: false, givenUp, tell });
+      return true;
+    },
+    isTaken: ({ connection }) => handovers.get(connection)?.isTaken === true,
+    drop(session) {
+      const { connection } = session;
+      const handover = handovers.get(connection);
+      if (handover === undefined || handover.session === session) {
+        connection.close();
+        settle(connection, undefined);
+      } else {
+        giveUp(handover);
+      }
     },
     keep(key, session) {
-      const { connection, uses, opened, reusable: lasting } = session;
-      const worn = uses >= Math.min(mostMessages, connection.limits.mails) || now() - opened >= longestLife;
-      if (closed || !lasting || worn || !connection.isQuiet) return connection.quit();
+      const { connection, reusable } = session;
+      if (session.before && putBack(session)) return; // it is still another delivery's
+      const handover = settle(connection, session.needsReset ? "refused" : "accepted");
+      if (handover?.isGivenUp) return connection.close();
+      if (handover?.isTaken) return;
+      if (closed || !reusable || isWorn(session) || !connection.isQuiet) return connection.quit();
       const timer = setTimeout(() => leave(kept), longestIdle).unref();
       const wake = (): void => {
         waiting.delete(kept);

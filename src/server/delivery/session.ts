@@ -43,8 +43,8 @@ async function open(
   const policy = policyFor(hop, settings);
   const socket = await dial(hop, settings.source ?? {}, settings.timeouts.connect, signal);
   if ("code" in socket) return { reply: socket };
-  const { protocol, hostname, timeouts } = settings;
-  const connection = new Connection(socket, { protocol, hostname, patience: timeouts.reply });
+  const { protocol, hostname, timeouts, now } = settings;
+  const connection = new Connection(socket, { protocol, hostname, patience: timeouts.reply, now });
   const failure =
     (await failedGreeting(connection, hop, policy, clear, signal)) ??
     failedTlsPolicy(connection, hop, policy, settings) ??
@@ -205,8 +205,13 @@ const temporaryFailure = (status: string, text: string): SessionFailure => ({
 
 /** The session pool's key: all of the hop and all of the settings. */
 export function sessionKey(hop: NextHop, settings: TransportSettings): string {
-  return JSON.stringify([hop, settings]);
+  const known = settingsKeys.get(settings) ?? JSON.stringify(settings);
+  settingsKeys.set(settings, known);
+  return `${JSON.stringify(hop)} ${known}`;
 }
+
+/** They are the same for every message, and may have a hundred certificates in them. */
+const settingsKeys = new WeakMap<TransportSettings, string>();
 
 /** If TLS is optional, a failed handshake is followed by an attempt without it (RFC 7435 section 3). */
 export async function newSession(
@@ -224,7 +229,15 @@ export async function newSession(
 }
 
 function newlyOpened(connection: Connection, { now }: TransportSettings, lasting: boolean): DeliverySession {
-  return { connection, opened: now(), uses: 0, needsReset: false, reused: false, reusable: lasting };
+  return {
+    connection,
+    opened: now(),
+    uses: 0,
+    needsReset: false,
+    before: undefined,
+    reused: false,
+    reusable: lasting,
+  };
 }
 
 /** Connects from `source` within `patience` milliseconds and before `signal`. */

@@ -20,8 +20,10 @@ import type { Timeouts } from "./transport-settings.ts";
 /**
  * What a delivery is doing. works: the next step is ours. talks: it is the other side's, or octets are going or coming.
  * waits: everything has been sent, and only the reply is missing. A delivery that waits uses no slot (queue/slots.ts).
+ * yields: the same, and another may use its session meanwhile, so that it uses no place at its destination either. If the
+ * other could not, it waits again.
  */
-export type DeliveryActivity = "works" | "talks" | "waits";
+export type DeliveryActivity = "works" | "talks" | "waits" | "yields";
 
 export type ReportActivity = (activity: DeliveryActivity) => void;
 
@@ -60,15 +62,27 @@ export async function transact(
     readonly report?: ReportActivity;
     /** RSET goes first: milliseconds that its answer may take. */
     readonly reset?: number;
+    /** As in TransactionOptions. */
+    readonly before?: Promise<"accepted" | "refused" | undefined>;
+    /**
+     * Called when only the reply is missing; says whether another transaction may begin behind this one. Calls `givenUp` if one
+     * did, and the reply took too long for it.
+     */
+    readonly handOn?: (givenUp: () => void) => boolean;
+    /** Whether that has happened. */
+    readonly isTaken?: () => boolean;
   },
 ): Promise<TransactionOutcome> {
-  const { signal, timeouts, report = reportNothing, reset } = bounds;
+  const { signal, timeouts, report = reportNothing, reset, before } = bounds;
+  const waiting = (): DeliveryActivity =>
+    bounds.handOn?.(() => report("waits")) === true ? "yields" : "waits";
   const result = await withDeadline(signal, timeouts.transaction + size, (bound) =>
     runTransaction(connection, commands, body, {
       signal: bound,
       finalPatience: timeouts.final,
       ...(reset !== undefined && { reset }),
-      progress: (what) => report(what === "moving" ? "talks" : "waits"),
+      ...(before !== undefined && { before }),
+      progress: (what) => report(what === "moving" ? "talks" : waiting()),
     }),
   );
   report("works");
@@ -78,7 +92,9 @@ export async function transact(
     .map((_, number) => replyAbout(number, result) ?? last)
     .map((one) => (begun ? one : refusalOfHost(one, hop)));
   const unanswered = replies.find(({ command }) => command === "")?.reply;
-  const usable = unanswered === undefined && (whole || !begun) && connection.isQuiet;
+  // What has come behind our replies may be another's.
+  const isInOrder = bounds.isTaken?.() ? connection.isOpen : connection.isQuiet;
+  const usable = unanswered === undefined && (whole || !begun) && isInOrder;
   return {
     replies,
     tryElsewhere: !begun && unanswered !== undefined && isGone(ending),

@@ -21,8 +21,14 @@ export interface Destinations {
   open(destination: string): boolean;
   /** Takes a slot for a delivery, which {@link end} gives back; or gives the pause that stands against it. */
   begin(destination: string): Suspension | undefined;
-  /** Learns what a delivery has brought. True where the destination answered, so that more may go there. */
-  end(destination: string, outcomes: readonly RecipientOutcome[]): boolean;
+  /** A delivery gives its slot back before its end, because another may use its connection; or takes it again. */
+  yield(destination: string): void;
+  unyield(destination: string): void;
+  /**
+   * Learns what a delivery has brought, and whether it had given its slot back. True where the destination answered, so that
+   * more may go there.
+   */
+  end(destination: string, outcomes: readonly RecipientOutcome[], yielded?: boolean): boolean;
   /** The destinations whose pause is over, each once: one message may try it there. */
   over(): readonly string[];
   /** When the next pause ends. */
@@ -54,6 +60,8 @@ const largest = 10_000;
 interface DestinationState {
   readonly destination: string;
   underWay: number;
+  /** Those that gave their slot back, and have not ended. */
+  yielded: number;
   /** So many may be. */
   window: number;
   /** Whether it has answered since it became known or paused. */
@@ -83,6 +91,7 @@ export function newDestinations(
     const state: DestinationState = {
       destination,
       underWay: 0,
+      yielded: 0,
       window: Math.min(initially, bounds.most),
       answered: false,
       failures: 0,
@@ -95,10 +104,12 @@ export function newDestinations(
 
   /** Those that had a pause, and whose messages have gone. */
   function forgetIdle(): void {
-    for (const { destination, underWay, pause } of states.values()) {
-      if (underWay === 0 && !pause) states.delete(destination);
+    for (const state of states.values()) {
+      if (isIdle(state) && !state.pause) states.delete(state.destination);
     }
   }
+
+  const isIdle = ({ underWay, yielded }: DestinationState): boolean => underWay + yielded === 0;
 
   /** Counts deliveries that begin (1) and end (-1). */
   function move(state: DestinationState, by: 1 | -1): void {
@@ -156,14 +167,25 @@ export function newDestinations(
       if (!state.pause) move(state, 1);
       return state.pause;
     },
-    end(destination, outcomes) {
+    yield(destination) {
       const state = stateOf(destination);
       move(state, -1);
+      state.yielded += 1;
+    },
+    unyield(destination) {
+      const state = stateOf(destination);
+      state.yielded -= 1;
+      move(state, 1);
+    },
+    end(destination, outcomes, yielded = false) {
+      const state = stateOf(destination);
+      if (yielded) state.yielded -= 1;
+      else move(state, -1);
       const last = outcomes.at(-1)?.reply;
       const reached = last !== undefined && !outcomes.every(isTrouble);
       if (reached) answered(state);
       else if (last) failed(state, last);
-      if (state.underWay === 0 && state.failures === 0 && state.pauses === 0) states.delete(destination);
+      if (isIdle(state) && state.failures === 0 && state.pauses === 0) states.delete(destination);
       return reached;
     },
     over() {

@@ -6,6 +6,7 @@
  */
 import { setMaxListeners } from "node:events";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { DeliveryActivity } from "../delivery/transaction.ts";
 import type { Transport } from "../delivery/transport.ts";
 import { newReporter } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
@@ -109,7 +110,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   const unrecorded = new Map<string, DeliveryState>();
   /** By ID, the last of the changes that wait for each other. */
   const changes = new Map<string, Promise<void>>();
-  const slots = newSlots({ moving: patience.concurrency, all: patience.underWay }, alarm, () => startDue());
+  const slots = newSlots({ moving: patience.concurrency, all: patience.underWay }, clock, () => startDue());
   const stop = new AbortController();
   const abort = new AbortController();
   setMaxListeners(0, abort.signal); // every delivery under way listens
@@ -205,10 +206,19 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     slot: DeliverySlot,
     pause?: Suspension,
   ): Promise<void> {
+    let yielded = false;
+    const report = (activity: DeliveryActivity): void => {
+      const turns = activity === (yielded ? "waits" : "yields");
+      if (turns && yielded) destinations.unyield(to);
+      else if (turns) destinations.yield(to);
+      if (turns) yielded = !yielded;
+      slot.report(activity);
+      if (turns && yielded) startDue();
+    };
     const round = await item.round.catch(() => undefined); // `finish` tells why
-    const outcomes = (await round?.deliver(to, slot.report, pause)) ?? [];
+    const outcomes = (await round?.deliver(to, report, pause)) ?? [];
     slot.report("works");
-    if (!pause && destinations.end(to, outcomes)) timers.resume(to);
+    if (!pause && destinations.end(to, outcomes, yielded)) timers.resume(to);
     startDue();
     item.underWay -= 1;
     if (item.underWay === 0) await finish(entry, item);

@@ -33,10 +33,16 @@ export interface SlotLimits {
  */
 export const quietAfter = 50;
 
-/** `alarm` as in the scheduler's clock; `freed` is called when a place has become free in between. */
+/** What is needed of the scheduler's clock. */
+export interface SlotClock {
+  readonly steady: () => number;
+  readonly alarm: (after: number, ring: () => void) => () => void;
+}
+
+/** `freed` is called when a place has become free in between. */
 export function newSlots(
   { moving: most, all }: SlotLimits,
-  alarm: (after: number, ring: () => void) => () => void,
+  { steady, alarm }: SlotClock,
   freed: () => void,
 ): Slots {
   const held = new Map<string, number>();
@@ -55,7 +61,10 @@ export function newSlots(
     hasShareFor: (login) => (held.get(login) ?? 0) < 2 * (all - underWay),
     take(login) {
       let moves = true;
-      let silence = (): void => undefined;
+      /** When something was last heard of the other side, if it is its turn. */
+      let heard: number | undefined;
+      /** Stops the alarm, of which there is one at a time, not one for each reply. */
+      let silence: (() => void) | undefined;
       moving += 1;
       count(login, 1);
 
@@ -66,16 +75,26 @@ export function newSlots(
         freed();
       }
 
+      function listen(after: number): void {
+        silence = alarm(after, () => {
+          silence = undefined;
+          if (heard === undefined) return;
+          const left = heard + quietAfter - steady();
+          if (left > 0) listen(left);
+          else rest();
+        });
+      }
+
       return {
         report(activity) {
-          silence();
-          if (activity === "waits") return rest();
+          heard = activity === "talks" ? steady() : undefined;
+          if (activity === "waits" || activity === "yields") return rest();
           if (!moves) moving += 1;
           moves = true;
-          silence = activity === "talks" ? alarm(quietAfter, rest) : () => undefined;
+          if (heard !== undefined && !silence) listen(quietAfter);
         },
         release() {
-          silence();
+          silence?.();
           if (moves) moving -= 1;
           moves = false;
           count(login, -1);

@@ -27,6 +27,8 @@ export interface ConnectionSettings {
   readonly hostname: string;
   /** Milliseconds to wait for a reply, or for the server to accept octets. */
   readonly patience: number;
+  /** Milliseconds of a clock that tells how far the server is; absent if nobody asks. */
+  readonly now?: () => number;
 }
 
 /** Our choice: all replies to a hundred recipients are shorter. Octets. */
@@ -57,6 +59,8 @@ export class Connection {
   limits: ServerLimits = limitsIn(this.keywords);
   /** Whether it accepted HELO only, and so announced no extensions that it may have. */
   isHeloOnly = false;
+  /** Milliseconds until EHLO was answered, the shortest of all; 0 if nobody asks. */
+  roundTrip = Number.POSITIVE_INFINITY;
   /** Called for each reply. */
   onReply: (() => void) | undefined;
   readonly #settings: ConnectionSettings;
@@ -110,10 +114,26 @@ export class Connection {
     this.#wire.send(Buffer.from(`${lines.join("\r\n")}\r\n`));
   }
 
+  /** The same while the replies to earlier commands are still being read: their state stays. */
+  sendAhead(...lines: readonly string[]): void {
+    if (this.isOpen) this.#wire.send(Buffer.from(`${lines.join("\r\n")}\r\n`));
+  }
+
   /** Sends octets of a message, and waits until the server has accepted most of them. */
   async send(octets: Uint8Array, signal: AbortSignal): Promise<BrokenConnection | undefined> {
-    if (!this.isOpen) return { kind: "lost" };
+    return this.post(octets) ? undefined : this.drained(signal);
+  }
+
+  /** Sends octets of a message. Returns whether the server has accepted most of them, or {@link drained} must wait for that. */
+  post(octets: Uint8Array): boolean {
+    if (!this.isOpen) return false;
     this.#wire.send(octets);
+    return !this.#socket.writableNeedDrain;
+  }
+
+  /** Waits until the server has accepted most of what was sent. */
+  async drained(signal: AbortSignal): Promise<BrokenConnection | undefined> {
+    if (!this.isOpen) return { kind: "lost" };
     return this.#socket.writableNeedDrain ? whenDrained(this.#socket, this.patience, signal) : undefined;
   }
 
@@ -126,14 +146,26 @@ export class Connection {
         const rest = received.kind === "gone" ? textOf([received.rest]).trim() : "";
         return { kind: "lost", ...(/^[45]\d\d[ -]/.test(rest) && { rest }) };
       }
-      const text = textOf(received.lines);
-      if (text.trim() === "") continue; // an empty line is not a reply
-      this.onReply?.();
-      if (isClosing(text)) this.close();
-      return { kind: "reply", text };
+      const reply = this.#replyIn(received.lines);
+      if (reply) return reply;
     }
     this.close();
     return { kind: "lost" };
+  }
+
+  /** The same if it is there already: replies to commands that were sent together come together. */
+  readHere(): ServerAnswer | undefined {
+    const lines = this.#isOpen ? this.#wire.takeReply() : undefined;
+    return lines && this.#replyIn(lines);
+  }
+
+  /** Undefined for an empty line, which is not a reply. */
+  #replyIn(lines: readonly Buffer[]): ServerAnswer | undefined {
+    const text = textOf(lines);
+    if (text.trim() === "") return undefined;
+    this.onReply?.();
+    if (isClosing(text)) this.close();
+    return { kind: "reply", text };
   }
 
   /** Sends `line` and returns the reply. */
@@ -146,8 +178,10 @@ export class Connection {
    * EHLO or LHLO. After a refused EHLO, HELO (RFC 5321 section 3.2), unless TLS is needed, which HELO does not offer.
    */
   async hello(needsTls: boolean, signal: AbortSignal): Promise<ServerAnswer> {
-    const { protocol, hostname } = this.#settings;
+    const { protocol, hostname, now = () => 0 } = this.#settings;
+    const begun = now();
     const answer = await this.command(`${protocol === "lmtp" ? "LHLO" : "EHLO"} ${hostname}`, signal);
+    this.roundTrip = Math.min(this.roundTrip, now() - begun);
     if (answer.kind !== "reply") return answer;
     if (isPositive(answer)) this.keywords = keywordsIn(answer.text.split("\n"));
     this.limits = limitsIn(this.keywords);
@@ -221,9 +255,16 @@ export class Connection {
   }
 }
 
+const hyphen = 0x2d;
+const isDigit = (octet = 0): boolean => octet >= 0x30 && octet <= 0x39;
+
 /** Reads replies leniently: only a line with a hyphen behind its code is continued (RFC 5321 section 4.2.1). */
 export const anyReply: WireOptions = {
-  isLast: (line) => !/^\d+-/.test(line.subarray(0, 8).toString("latin1")),
+  isLast(line) {
+    let at = 0;
+    while (at < 8 && isDigit(line[at])) at++;
+    return at === 0 || at === 8 || line[at] !== hyphen;
+  },
   most: longestReply,
   perPiece: true,
 };
@@ -233,7 +274,11 @@ export const anyReply: WireOptions = {
  * 6531 section 3.7.4), or octet by octet if it is not.
  */
 function textOf(lines: readonly Buffer[]): string {
-  const octets = Buffer.concat(lines.flatMap((line, at) => (at === 0 ? [line] : [Buffer.of(0x0a), line])));
+  const [first] = lines;
+  const octets =
+    first && lines.length === 1
+      ? first
+      : Buffer.concat(lines.flatMap((line, at) => (at === 0 ? [line] : [Buffer.of(0x0a), line])));
   const utf8 = octets.toString("utf8");
   const text = utf8.includes("\uFFFD") ? octets.toString("latin1") : utf8;
   const code =

@@ -1,7 +1,7 @@
 /**
  * One mail transaction (RFC 5321 section 3.3, RFC 2033): MAIL, RCPT and DATA, in one piece if the server has PIPELINING
- * (RFC 2920), then the message, read and sent piece by piece. The result says which command each reply answers; the
- * caller decides what it means for the mail.
+ * (RFC 2920), maybe behind the end of the message before, then the message, read and sent piece by piece. The result
+ * says which command each reply answers; the caller decides what it means for the mail.
  */
 import { Readable } from "node:stream";
 import { type BrokenConnection, type Connection, isClosing, isPositive } from "./connection.ts";
@@ -27,7 +27,10 @@ export type TransactionEnding =
   /** A 421 to another command, after which no further reply comes. */
   | { readonly kind: "closing"; readonly text: string }
   | BrokenConnection
-  /** The server did not answer RSET as it should; nothing was said of this transaction, and the connection is closed. */
+  /**
+   * The server did not answer RSET as it should, or the transaction before left it in doubt whose the replies are: nothing
+   * was said of this transaction, and the connection is of no use for another.
+   */
   | { readonly kind: "unreset" }
   /** The message could not be read, and its end was not sent. */
   | { readonly kind: "unreadable"; readonly error: unknown };
@@ -55,6 +58,11 @@ export interface TransactionOptions {
    * no longer than so many milliseconds.
    */
   readonly reset?: number;
+  /**
+   * MAIL goes behind the end of another message whose reply has not come yet (RFC 2920 section 3.1): resolves when all of its
+   * replies have been read, to what they were; to undefined if no reply follows, or nobody may wait for it any longer.
+   */
+  readonly before?: Promise<"accepted" | "refused" | undefined>;
   /** Called when octets move, and once when everything has been sent and only the reply is missing. */
   readonly progress?: (what: "moving" | "waiting") => void;
 }
@@ -77,20 +85,86 @@ export async function runTransaction(
   body: Readable | Uint8Array,
   options: TransactionOptions,
 ): Promise<TransactionResult> {
-  const { progress } = options;
-  connection.onReply = () => progress?.("moving");
+  const { before } = options;
   const stream = body instanceof Uint8Array ? undefined : body;
   stream?.on("error", () => undefined); // noticed when it is read
   try {
-    progress?.("moving");
-    const { refused, accepted, ending } = connection.offers("PIPELINING")
-      ? await sendTogether(connection, commands, options)
-      : await sendEach(connection, commands, options);
+    options.progress?.("moving");
+    if (before === undefined) return await runAlone(connection, commands, body, options);
+    connection.sendAhead(...linesOf(commands));
+    const last = await unlessRaised(before, options.signal);
+    if (last !== undefined) return await runBehind(last, connection, commands, body, options);
+    const nothing = { refused: new Map(), accepted: 0, finals: new Map(), begun: false, whole: false };
+    return { ...nothing, ending: { kind: "unreset" } };
+  } finally {
+    stream?.destroy();
+  }
+}
+
+/** What `promise` resolves to; undefined as soon as `signal` is raised. */
+function unlessRaised<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result | undefined> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve(undefined), { once: true });
+    if (signal.aborted) resolve(undefined);
+    void promise.then(resolve);
+  });
+}
+
+const linesOf = ({ mail, recipients }: EnvelopeCommands): readonly string[] => [mail, ...recipients, "DATA"];
+
+/** Nothing is on its way: the connection is ours. */
+function runAlone(
+  connection: Connection,
+  commands: EnvelopeCommands,
+  body: Readable | Uint8Array,
+  options: TransactionOptions,
+): Promise<TransactionResult> {
+  const sendEnvelope = connection.offers("PIPELINING") ? sendTogether : sendEach;
+  return runFrom(() => sendEnvelope(connection, commands, options), connection, body, options);
+}
+
+/**
+ * The commands are on their way behind another message, and the next replies should be about them. A reply that nobody asked
+ * for would shift them all, and a recipient could be refused for another's sake. 354 in its place says that none did. Without
+ * it, RSET must be answered with success and nothing else be left over, or nothing counts. Nor does it where the server
+ * refused the message before, and may have kept its sender, contrary to RFC 5321 section 4.1.1.4.
+ */
+function runBehind(
+  last: "accepted" | "refused",
+  connection: Connection,
+  commands: EnvelopeCommands,
+  body: Readable | Uint8Array,
+  options: TransactionOptions,
+): Promise<TransactionResult> {
+  connection.state = "sending DATA";
+  const readInStep = async (): Promise<EnvelopeResult> => {
+    const result = await readEnvelope(connection, commands, options);
+    if (result.ending?.kind !== "reply" || isClosing(result.ending.text)) return result;
+    if (last === "accepted") {
+      connection.write("RSET");
+      const unreset = await readReset(connection, options);
+      if (unreset === undefined && connection.isQuiet) return result;
+    }
+    connection.close();
+    return notReset;
+  };
+  return runFrom(readInStep, connection, body, options);
+}
+
+/** Runs the transaction, whose envelope `sendEnvelope` sends, or reads the replies to. */
+async function runFrom(
+  sendEnvelope: () => Promise<EnvelopeResult>,
+  connection: Connection,
+  body: Readable | Uint8Array,
+  options: TransactionOptions,
+): Promise<TransactionResult> {
+  connection.onReply = () => options.progress?.("moving");
+  try {
+    const { refused, accepted, ending } = await sendEnvelope();
     const envelope = { refused, accepted: accepted.length };
     if (ending) return { ...envelope, finals: new Map(), ending, begun: false, whole: false };
     return { ...envelope, ...(await sendMessage(connection, accepted, body, options)) };
   } finally {
-    stream?.destroy();
     connection.onReply = undefined;
   }
 }
@@ -103,20 +177,30 @@ async function readReset(
   const answer = await connection.read(signal, Math.min(reset, connection.patience));
   if (isPositive(answer)) return undefined;
   connection.close();
-  return { refused: new Map(), accepted: [], ending: { kind: "unreset" } };
+  return notReset;
 }
+
+const notReset: EnvelopeResult = { refused: new Map(), accepted: [], ending: { kind: "unreset" } };
 
 /** RFC 2920 section 3.1: all in one piece; DATA must come last, and all replies must be read. */
 async function sendTogether(
   connection: Connection,
-  { mail, recipients }: EnvelopeCommands,
+  commands: EnvelopeCommands,
   options: TransactionOptions,
 ): Promise<EnvelopeResult> {
-  const { signal, reset } = options;
-  connection.write(...(reset === undefined ? [] : ["RSET"]), mail, ...recipients, "DATA");
+  const { reset } = options;
+  connection.write(...(reset === undefined ? [] : ["RSET"]), ...linesOf(commands));
   const unreset = reset === undefined ? undefined : await readReset(connection, options);
-  if (unreset) return unreset;
-  const sender = await connection.read(signal);
+  return unreset ?? readEnvelope(connection, commands, options);
+}
+
+/** Reads the replies to commands that were sent together. */
+async function readEnvelope(
+  connection: Connection,
+  { recipients }: EnvelopeCommands,
+  { signal }: TransactionOptions,
+): Promise<EnvelopeResult> {
+  const sender = connection.readHere() ?? (await connection.read(signal));
   const refused = new Map<number, string>();
   const accepted: number[] = [];
   const ended = (ending: TransactionEnding): EnvelopeResult => ({ refused, accepted, ending });
@@ -124,14 +208,14 @@ async function sendTogether(
   const mailRefused = isPositive(sender) ? undefined : refusal("MAIL FROM", sender.text);
   if (isClosing(sender.text)) return ended(refusal("MAIL FROM", sender.text));
   for (const number of recipients.keys()) {
-    const answer = await connection.read(signal);
+    const answer = connection.readHere() ?? (await connection.read(signal));
     // After a refused MAIL, replies to RCPT are about the order of commands, not about recipients.
     if (answer.kind !== "reply") return ended(mailRefused ?? answer);
     if (isPositive(answer)) accepted.push(number);
     else refused.set(number, answer.text);
     if (isClosing(answer.text)) return ended(mailRefused ?? { kind: "closing", text: answer.text });
   }
-  const data = await connection.read(signal);
+  const data = connection.readHere() ?? (await connection.read(signal));
   if (data.kind !== "reply") return ended(mailRefused ?? data);
   if (!isGoAhead(data.text)) return ended(mailRefused ?? refusal("DATA", data.text));
   if (mailRefused) {
@@ -219,10 +303,15 @@ async function sendMessage(
   }
 
   connection.state = "sending message body";
-  const reading = readReplies(false).then(() => sending.stop());
-  const result =
-    body instanceof Uint8Array && body.length <= turn && connection.isQuiet
-      ? await sendAtOnce(connection, body, sending, signal)
+  const isSmall = body instanceof Uint8Array && body.length <= turn && connection.isQuiet;
+  let result: SendResult = { kind: "sent" };
+  if (isSmall && connection.post(withEnd(body))) {
+    connection.state = "sending end of data";
+    whole = true; // before any reply
+  } else {
+    const reading = readReplies(false).then(() => sending.stop());
+    result = isSmall
+      ? await waitUntilSent(connection, sending, signal)
       : await sendBody(
           connection,
           body instanceof Uint8Array ? Readable.from([body]) : body,
@@ -230,10 +319,11 @@ async function sendMessage(
           signal,
           progress,
         );
-  whole = result.kind === "sent";
-  sending.isOver = true;
-  connection.interrupt();
-  await reading;
+    whole = result.kind === "sent";
+    sending.isOver = true;
+    connection.interrupt();
+    await reading;
+  }
   if (whole && ending === undefined) {
     progress?.("waiting");
     await readReplies(true);
@@ -256,18 +346,21 @@ interface SendState {
 const turn = 64 * 1024;
 
 /** The message and its end in one piece. */
-async function sendAtOnce(
+function withEnd(body: Uint8Array): Buffer {
+  const stuffing = newDotStuffing();
+  return Buffer.concat([stuffing.next(body), stuffing.end()]);
+}
+
+/** Waits until the server has accepted what was sent. */
+async function waitUntilSent(
   connection: Connection,
-  body: Uint8Array,
   sending: SendState,
   signal: AbortSignal,
 ): Promise<SendResult> {
-  const stuffing = newDotStuffing();
   const stopped = new Promise<"stopped">((resolve) => {
     sending.stop = () => resolve("stopped");
   });
-  const taken = connection.send(Buffer.concat([stuffing.next(body), stuffing.end()]), signal);
-  const broken = await Promise.race([stopped, taken]);
+  const broken = await Promise.race([stopped, connection.drained(signal)]);
   if (broken === "stopped") return { kind: "late" };
   if (broken === undefined) connection.state = "sending end of data";
   return broken ?? { kind: "sent" };

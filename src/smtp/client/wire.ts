@@ -19,6 +19,8 @@ export interface Wire {
   send(octets: Uint8Array): void;
   /** The next reply, within so many milliseconds; 0 is without limit. Lines have no line ends. */
   readReply(timeout: number, signal?: AbortSignal): Promise<ReceivedReply>;
+  /** The next reply if it is there already. */
+  takeReply(): readonly Buffer[] | undefined;
   /** Makes `readReply` return at once, as if the time were up. */
   interrupt(): void;
   /** Whether anything has come that has not been read yet. */
@@ -49,6 +51,8 @@ const mostOctets = 1024 * 1024;
 /** Octets of a line of an endless reply that are returned. */
 const mostShown = 80;
 
+const late: ReceivedReply = { kind: "late" };
+
 /** Takes over `stream`. */
 export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
   const { tap, isLast = endsReply, most = mostOctets, perPiece = false } = reading;
@@ -59,14 +63,25 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
   let partial: Buffer[] = []; // pieces of the incomplete line; joined once, however small they are
   let size = 0; // octets of all of them
   let ended = false;
-  let wake: () => void = () => undefined;
-  let waiting = { late: false }; // whoever waits now
+  let waiting: ((received: ReceivedReply) => void) | undefined; // whoever waits now
   let watched: AbortSignal | undefined;
-  let clock: NodeJS.Timeout | undefined; // of the reply that is waited for
+  // One for all replies: to set a timer for each would be expensive. It keeps no process alive, the stream does.
+  let clock: NodeJS.Timeout | undefined;
+  let clockTime = 0;
+  let isTimed = false; // whoever waits now
 
+  /** Gives whoever waits what there is, or `otherwise`. */
+  const wake = (otherwise?: ReceivedReply): void => {
+    const found = waiting && (next() ?? otherwise);
+    if (found === undefined) return;
+    const give = waiting;
+    waiting = undefined;
+    isTimed = false;
+    give?.(found);
+  };
   const take = (piece: Buffer): void => {
     tap?.(piece);
-    if (perPiece) clock?.refresh();
+    if (perPiece && isTimed) clock?.refresh();
     size += piece.length;
     let from = 0;
     for (let at = piece.indexOf(0x0a); at >= 0; at = piece.indexOf(0x0a, from)) {
@@ -87,6 +102,8 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
   };
   const end = (): void => {
     ended = true;
+    clearTimeout(clock);
+    clock = undefined;
     wake();
   };
   // Whatever the error is, nothing more will come.
@@ -111,9 +128,19 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
     return ended ? { kind: "gone", rest: joined(partial) } : undefined;
   }
 
+  function startClock(timeout: number): void {
+    isTimed = timeout > 0;
+    if (!isTimed) return;
+    if (clock !== undefined && clockTime === timeout) return void clock.refresh();
+    clearTimeout(clock);
+    clock = setTimeout(() => {
+      if (isTimed) interrupt();
+    }, timeout).unref();
+    clockTime = timeout;
+  }
+
   function interrupt(): void {
-    waiting.late = true;
-    wake();
+    wake(late);
   }
 
   /** Listens to the signal until there is another one: a new listener for each reply would be expensive. */
@@ -128,23 +155,18 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
     send(piece) {
       if (stream.writable) stream.write(piece);
     },
-    async readReply(timeout, signal) {
+    readReply(timeout, signal) {
       watch(signal);
-      const own = { late: signal?.aborted === true };
-      waiting = own;
-      let timer: NodeJS.Timeout | undefined;
-      for (;;) {
-        const found = next() ?? (own.late ? ({ kind: "late" } as const) : undefined);
-        if (found !== undefined) {
-          clearTimeout(timer);
-          if (clock === timer) clock = undefined;
-          return found;
-        }
-        if (timer === undefined && timeout > 0) timer = clock = setTimeout(interrupt, timeout);
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
+      const found = next() ?? (signal?.aborted ? late : undefined);
+      if (found !== undefined) return Promise.resolve(found);
+      startClock(timeout);
+      return new Promise((resolve) => {
+        waiting = resolve;
+      });
+    },
+    takeReply() {
+      const found = next();
+      return found?.kind === "reply" ? found.lines : undefined;
     },
     interrupt,
     hasMore: () => replies.length > taken || lines.length > 0 || partial.length > 0,

@@ -167,6 +167,33 @@ describe("a destination", () => {
     expect(destinations.next()).toBeUndefined();
   });
 
+  test("has room for one more where a delivery lets another use its connection", () => {
+    const { destinations } = make();
+    deliver(destinations, ok); // forgotten
+    fill(destinations);
+    destinations.yield("example.net");
+    expect(fill(destinations)).toBe(1);
+    destinations.unyield("example.net");
+    expect(fill(destinations)).toBe(0);
+    destinations.yield("example.net"); // six connections, of which one may be used again
+    expect(fill(destinations)).toBe(0);
+    destinations.yield("example.net");
+    expect(fill(destinations)).toBe(1);
+    destinations.end("example.net", ok, true);
+    expect(fill(destinations)).toBe(1); // since it has answered
+    expect(fill(destinations)).toBe(0);
+  });
+
+  test("is remembered for as long as one that has yielded is under way", () => {
+    const { destinations } = make();
+    destinations.begin("example.net");
+    destinations.begin("example.net");
+    destinations.yield("example.net");
+    destinations.end("example.net", ok);
+    destinations.end("example.net", down, true);
+    expect(fill(destinations)).toBe(3); // 5, 6, and half of that
+  });
+
   test("is never given more than its cap, and always one at least", () => {
     const events = fc.array(fc.constantFrom("begin", "ok", "down", "nothing", "wait"), { maxLength: 100 });
     fc.assert(

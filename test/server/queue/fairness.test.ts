@@ -132,6 +132,37 @@ describe("a destination that hangs", () => {
   });
 });
 
+describe("a destination whose places are all taken", () => {
+  test("has one more for each delivery that lets another use its connection, until that takes it back", async () => {
+    const at = hall({ concurrency: 100, destinationConcurrency: 3 });
+    const reports: ((activity: DeliveryActivity) => void)[] = [];
+    at.transport.before = (_, signal, report) =>
+      new Promise((resolve) => {
+        reports.push(report);
+        signal.addEventListener("abort", () => resolve());
+      });
+    for (let number = 0; number < 9; number++) at.put();
+    at.start();
+    const begun = async (): Promise<number> => {
+      for (let rest = 0; rest < 20; rest++) await new Promise(setImmediate);
+      return reports.length;
+    };
+    expect(await begun()).toBe(3);
+    reports[0]?.("waits");
+    expect(await begun()).toBe(3);
+    reports[0]?.("yields");
+    reports[0]?.("yields");
+    expect(await begun()).toBe(4);
+    reports[1]?.("yields");
+    expect(await begun()).toBe(5);
+    reports[0]?.("waits");
+    reports[2]?.("yields"); // four connections are in use
+    expect(await begun()).toBe(5);
+    reports[3]?.("yields");
+    expect(await begun()).toBe(6);
+  });
+});
+
 describe("1000 destinations that hang", () => {
   const usual = { concurrency: 100, underWay: 2000, destinationConcurrency: 20 };
   const hangs: Readonly<Record<string, readonly DeliveryActivity[]>> = {
