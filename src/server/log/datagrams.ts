@@ -21,6 +21,7 @@ export const perl = "/usr/bin/perl";
 const program = `
 use strict; use Socket;
 $SIG{$_} = "IGNORE" for qw(HUP INT QUIT TERM);
+$0 = "tpa-submit log to $ARGV[0]"; # in ps, and in each entry of the journal
 socket(my $socket, AF_UNIX, SOCK_DGRAM, 0) or die "$!\\n";
 my $to = pack_sockaddr_un($ARGV[0]);
 binmode STDIN;
