@@ -3,7 +3,6 @@ import { command, flag, parseOptions, value } from "../cli/options.ts";
 import { readConfig } from "../config/config-file.ts";
 import { exitStatus } from "../failure.ts";
 import { logBug } from "../server/log/log.ts";
-import { checkConfig } from "./serve/check.ts";
 import { type Relay, startRelay } from "./serve/relay.ts";
 import { reloadingLines, type ServiceManager, serviceManager } from "./serve/systemd.ts";
 
@@ -23,7 +22,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(serve, argv);
   if (!chosen) return exitStatus.ok;
   const { config: file, check } = chosen.options;
-  if (check) return checkConfig(await readConfig(file), file);
+  if (check) return (await import("./check.ts")).runAsServe(file);
   const stopped = signalled(); // before anything is read: what changes from now on is read again
   const config = await readConfig(file);
   const relay = await startRelay(config, () => readConfig(file));

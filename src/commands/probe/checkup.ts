@@ -18,7 +18,15 @@ import { colourFor, startSpinner } from "../../cli/terminal.ts";
 import { address, duration, writeAddress } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
 import { type CheckedService, type CheckupDependencies, gatherFacts } from "../../probe/checkup/gather.ts";
-import { type CheckFinding, type CheckState, judgeFacts, worstState } from "../../probe/checkup/judge.ts";
+import {
+  type CheckFinding,
+  judgeFacts,
+  markColours,
+  marks,
+  nagiosGrades,
+  nagiosLine,
+  worstState,
+} from "../../probe/checkup/judge.ts";
 import { firstLine, probeDependencies, textIn } from "./host.ts";
 import { asPlugin } from "./plugin.ts";
 
@@ -58,10 +66,6 @@ export function run(argv: readonly string[]): Promise<number> {
   return asPlugin("CHECKUP", argv, checkup);
 }
 
-const grades = { ok: 0, warning: 1, failed: 2, unknown: 3 } as const satisfies Readonly<
-  Record<CheckState, number>
->;
-
 async function checkup(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(line, argv);
   if (!chosen) return exitStatus.ok;
@@ -75,7 +79,7 @@ async function checkup(argv: readonly string[]): Promise<number> {
   const findings = judgeFacts(facts);
   print(await textOf(findings, facts.host, options));
   const worst = worstState(findings);
-  return options.nagios ? grades[worst] : Number(worst === "failed");
+  return options.nagios ? nagiosGrades[worst] : Number(worst === "failed");
 }
 
 async function subjectOf(host: string, options: CheckupCommandOptions): Promise<CheckedService> {
@@ -135,24 +139,9 @@ async function textOf(
   { json, nagios }: CheckupCommandOptions,
 ): Promise<string> {
   if (json) return `${JSON.stringify(findings, null, 2)}\n`;
-  const head = nagios ? nagiosLine(findings, host) : "";
+  const head = nagios ? nagiosLine("CHECKUP", host, findings) : "";
   return `${head}${await listOf(findings)}`;
 }
-
-const words = { ok: "OK", warning: "WARNING", failed: "CRITICAL", unknown: "UNKNOWN" } as const;
-
-function nagiosLine(findings: readonly CheckFinding[], host: string): string {
-  const worst = worstState(findings);
-  const bad = findings.filter(({ state }) => state === worst && state !== "ok");
-  const [first] = bad;
-  const what = first
-    ? `${first.area}: ${first.words}${bad.length > 1 ? ` (and ${bad.length - 1} more)` : ""}`
-    : `${host}: all ${findings.length} checks are well`;
-  return `CHECKUP ${words[worst]} - ${what.replaceAll("|", "/")}\n`;
-}
-
-const marks = { ok: "ok", warning: "warning", failed: "FAILED", unknown: "unknown" } as const;
-const colours = { ok: "green", warning: "yellow", failed: "red", unknown: "magenta" } as const;
 
 async function listOf(findings: readonly CheckFinding[]): Promise<string> {
   const paint = await colourFor(process.stdout);
@@ -162,7 +151,7 @@ async function listOf(findings: readonly CheckFinding[]): Promise<string> {
     if (finding.area !== area) lines.push(...(area === "" ? [] : [""]), finding.area);
     area = finding.area;
     lines.push(
-      `  ${paint(colours[finding.state], marks[finding.state].padEnd(8))} ${finding.words.replace(/\p{Cc}+/gu, " ")}`,
+      `  ${paint(markColours[finding.state], marks[finding.state].padEnd(8))} ${finding.words.replace(/\p{Cc}+/gu, " ")}`,
     );
     if (finding.advice !== undefined) lines.push(`           ${finding.advice}`);
   }

@@ -1,0 +1,31 @@
+/** The service itself: who it runs as, and what systemd needs before it can start it. */
+import { stat } from "node:fs/promises";
+import { type Look, orUndefined } from "./context.ts";
+import { type Found, fail, fine, warn } from "./rows.ts";
+
+export const service: Look = async ({ user, unit }) => {
+  const runsAs = fine("", `runs as ${user.name} (${user.because})`);
+  const own = process.geteuid?.();
+  const found: Found[] = [runsAs];
+  if (own !== undefined && own !== 0 && own !== user.uid) {
+    found.push(
+      warn(
+        "",
+        `looked at as the user ${own}: only root can look as ${user.name}`,
+        "Run this check as root, or as that user.",
+      ),
+    );
+  }
+  for (const folder of unit?.neededFolders ?? []) {
+    if ((await orUndefined(stat(folder))) === undefined) {
+      found.push(
+        fail(
+          folder,
+          `is not there, and systemd does not start the service without it: ReadWritePaths= of ${unit?.path ?? ""}`,
+          "Make the folder: systemd-tmpfiles --create makes the package's own.",
+        ),
+      );
+    }
+  }
+  return found;
+};
