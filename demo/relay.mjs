@@ -28,6 +28,7 @@ export const program = fileURLToPath(new URL("../bin/tpa-submit", import.meta.ur
  * @property {(pattern: RegExp, from?: number, seconds?: number) => Promise<RegExpMatchArray>} logged waits for something in the log, which
  *   began when the program did; `from` is how much of it to pass over
  * @property {(signal: NodeJS.Signals) => void} signal
+ * @property {string} program what is started; that of this working copy
  * @property {Record<string, string>} environment what the program finds in its environment, in addition to ours
  * @property {Promise<{ status: number | null, signal: NodeJS.Signals | null }>} ended
  * @property {(settings: string) => Promise<void>} configure writes the configuration anew, as startRelay does
@@ -134,12 +135,13 @@ export async function prepareRelay(settings = "") {
     signal: (signal) => {
       child?.kill(signal);
     },
+    program,
     environment: {},
     ended: Promise.resolve({ status: null, signal: null }),
     configure: (changed) => writeFile(relay.config, configuration(folder, changed)),
     start: async () => {
       log = "";
-      const started = spawn(process.execPath, [program, "serve", "--config", relay.config], {
+      const started = spawn(process.execPath, [relay.program, "serve", "--config", relay.config], {
         cwd: folder,
         env: { ...process.env, ...relay.environment },
         stdio: ["ignore", "pipe", "pipe"],
@@ -191,11 +193,15 @@ function configuration(folder, settings) {
     spool: `directory = "${folder}/spool"`,
     delivery: `relay = "file:${folder}/delivered"`,
   };
-  const given = settings.replaceAll("FOLDER", folder);
+  const filled = settings.replaceAll("FOLDER", folder);
+  const at = filled.includes("[") ? filled.indexOf("[") : filled.length;
+  const [above, given] = [filled.slice(0, at), filled.slice(at)];
+  // A relay of root's is told to stay root, unless it is told otherwise.
+  const user = process.geteuid?.() === 0 && !/^user *=/m.test(above) ? 'user = "root"\n' : "";
   const standard = Object.entries(tables)
     .filter(([name]) => !given.includes(`[${name}]`))
     .map(([name, lines]) => `\n[${name}]\n${lines}\n`);
-  return `hostname = "relay.example.org"\ndomain = "example.org"\n${standard.join("")}\n${given}\n`;
+  return `hostname = "relay.example.org"\ndomain = "example.org"\n${user}${above}\n${standard.join("")}\n${given}\n`;
 }
 
 /** @returns {{ promise: Promise<RegExpMatchArray>, resolve: (found: RegExpMatchArray) => void, reject: (error: Error) => void }} */

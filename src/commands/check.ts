@@ -17,6 +17,7 @@ import {
   type CheckRow,
   checkIds,
   type Finding,
+  fail,
   failure,
   fine,
   rowOf,
@@ -94,7 +95,7 @@ async function findingsOf({ file, unit: name, mxOf, ids }: CheckTask): Promise<r
   const unit = await unitFor(file, name);
   let user: CheckContext["user"];
   try {
-    user = await serviceUser({ unit, spool: config.spool.directory });
+    user = await serviceUser(config, unit);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     return [understood, { check: "service", ...failure(error.message) }];
@@ -110,7 +111,7 @@ async function findingsOf({ file, unit: name, mxOf, ids }: CheckTask): Promise<r
 }
 
 function mistakesIn(error: Failure): readonly Finding[] {
-  return error.message.split("\n").map((text): Finding => ({ check: "config", ...failure(text) }));
+  return error.message.split("\n").map((text): Finding => ({ check: "config", ...fail("", text) }));
 }
 
 /** The unit, if it is the one that starts the relay with the configuration `file`; one that was named is in any case. */

@@ -3,8 +3,9 @@ import { command, flag, parseOptions, value } from "../cli/options.ts";
 import { readConfig } from "../config/config-file.ts";
 import { exitStatus } from "../failure.ts";
 import { logBug } from "../server/log/log.ts";
+import { dropPrivileges } from "./serve/privileges.ts";
 import { type Relay, startRelay } from "./serve/relay.ts";
-import { reloadingLines, type ServiceManager, serviceManager } from "./serve/systemd.ts";
+import { listenAddresses, reloadingLines, type ServiceManager, serviceManager } from "./serve/systemd.ts";
 
 export const serve = command({
   name: "serve",
@@ -25,7 +26,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (check) return (await import("./check.ts")).runAsServe(file);
   const stopped = signalled(); // before anything is read: what changes from now on is read again
   const config = await readConfig(file);
-  const relay = await startRelay(config, () => readConfig(file));
+  const places = listenAddresses(config.listen, process.env, process.pid);
+  const relay = await startRelay(config, await dropPrivileges(config, places), () => readConfig(file));
   return stopped(await managed(relay, serviceManager(process.env, process.pid)));
 }
 

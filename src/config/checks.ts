@@ -51,6 +51,10 @@ const checks: readonly Check<Config>[] = [
     mistake: ({ domain }) => expected(domain.includes("."), "a full name such as example.org", `"${domain}"`),
   },
   {
+    settings: ["group", "user"],
+    mistake: ({ group, user }) => expected(group === "" || user !== "", '"" while user is ""', `"${group}"`),
+  },
+  {
     settings: ["listen.submission", "listen.submissions"],
     mistake: ({ listen }) =>
       expected(

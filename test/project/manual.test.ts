@@ -92,10 +92,9 @@ describe("tpa-submit-serve(8)", () => {
 
 describe("tpa-submit-check(8)", () => {
   test("has every check and no other, each with its exit status and what is said of it", () => {
-    const written = [...items(part(page("tpa-submit-check.8"), "Sh", "CHECKS"), "Ic ")].map(([name, rest]) => [
-      name,
-      rest.trim().replaceAll("\\(dq", '"').replaceAll("\n", " "),
-    ]);
+    const written = [...items(part(page("tpa-submit-check.8"), "Sh", "CHECKS"), "Ic ")].map(
+      ([name, rest]) => [name, rest.trim().replaceAll("\\(dq", '"').replaceAll("\n", " ")],
+    );
     const declared = Object.entries<CheckRow>(checks).map(([name, { about, mend, status, network }]) => [
       name,
       `Pq ${status}${network ? " , network" : ""} ${about} ${mend}`,

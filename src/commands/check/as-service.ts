@@ -7,10 +7,10 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { print } from "../../cli/output.ts";
 import { exitStatus } from "../../failure.ts";
+import { become } from "../system-user.ts";
 import type { CheckContext } from "./context.ts";
 import { lookAt } from "./looks.ts";
 import { type CheckId, cannotTell, type Finding } from "./rows.ts";
-import { become } from "./service-user.ts";
 
 /** Set for the second process, which reads on standard input what it is to do. */
 const variable = "TPA_SUBMIT_CHECK_TAKEN_ON";

@@ -3,9 +3,15 @@ import { access, constants, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, Failure } from "../../failure.ts";
+import type { SystemUser } from "../system-user.ts";
 import { type Found, failure } from "./rows.ts";
-import type { ServiceUser } from "./service-user.ts";
 import type { ServiceUnit } from "./unit.ts";
+
+/** Who the service runs as. */
+export interface ServiceUser extends SystemUser {
+  /** What makes us believe that it is this one. */
+  readonly because: string;
+}
 
 export interface CheckContext {
   readonly config: Config;

@@ -121,7 +121,7 @@ async function judgeFree(
 ): Promise<Found> {
   const text = await orUndefined(readFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"));
   const first = Number(text ?? 1024);
-  if (unit && user.uid !== 0 && port < first && !unit.mayBindPorts) {
+  if (unit && unit.user !== "" && user.uid !== 0 && port < first && !unit.mayBindPorts) {
     return fail(
       name,
       `${user.name} may not listen below port ${first}; ${setting} names it`,

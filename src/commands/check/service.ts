@@ -1,9 +1,10 @@
 /** The service itself: who it runs as, and what systemd needs before it can start it. */
 import { stat } from "node:fs/promises";
-import { type Look, orUndefined } from "./context.ts";
+import type { Config } from "../../config/settings.ts";
+import { type Look, orUndefined, type ServiceUser } from "./context.ts";
 import { type Found, fail, fine, warn } from "./rows.ts";
 
-export const service: Look = async ({ user, unit }) => {
+export const service: Look = async ({ config, user, unit }) => {
   const runsAs = fine("", `runs as ${user.name} (${user.because})`);
   const own = process.geteuid?.();
   const found: Found[] = [runsAs];
@@ -16,6 +17,8 @@ export const service: Look = async ({ user, unit }) => {
       ),
     );
   }
+  const fault = userFault(config, user);
+  if (fault) found.push(fault);
   for (const folder of unit?.neededFolders ?? []) {
     if ((await orUndefined(stat(folder))) === undefined) {
       found.push(
@@ -29,3 +32,16 @@ export const service: Look = async ({ user, unit }) => {
   }
   return found;
 };
+
+/** The relay says the same when it is started. */
+function userFault({ user: wanted }: Config, user: ServiceUser): Found | undefined {
+  if (user.uid === 0 && wanted === "") {
+    return fail("user", "names nobody, and the relay does not run as root", 'Set user = "tpa-submit".');
+  }
+  if (user.uid === 0 || ["", "root", user.name, String(user.uid)].includes(wanted)) return undefined;
+  return fail(
+    "user",
+    `names ${wanted}, whom ${user.name} cannot become`,
+    'Set user to "", as the unit has one.',
+  );
+}

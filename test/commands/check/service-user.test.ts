@@ -39,7 +39,7 @@ const cases: readonly Case[] = [
       await mkdir(inFolder(relay, "live"), { mode: 0o700 });
       await writeFile(inFolder(relay, "live/chain.pem"), "");
       await relay.configure(
-        '[tls]\ncertificate = "FOLDER/live/chain.pem"\nkey = "FOLDER/key.pem"\n[control]\nsocket = ""',
+        'user = ""\n[tls]\ncertificate = "FOLDER/live/chain.pem"\nkey = "FOLDER/key.pem"\n[control]\nsocket = ""',
       );
     },
     finds: ["files", "failed", /live\/chain\.pem: .*nobody: permission denied in FOLDER\/live$/],
@@ -77,7 +77,7 @@ const cases: readonly Case[] = [
     name: "a log that it cannot write",
     fault: async () => {
       await writeFile(inFolder(relay, "mail.log"), "", { mode: 0o600 });
-      await relay.configure('[log]\ntarget = "file:FOLDER/mail.log"');
+      await relay.configure('user = ""\n[log]\ntarget = "file:FOLDER/mail.log"');
     },
     finds: ["log", "failed", /mail\.log: the service's user nobody cannot write it: permission denied/],
     status: 73,
@@ -85,7 +85,9 @@ const cases: readonly Case[] = [
   {
     name: "a port that is for root",
     fault: () =>
-      relay.configure('[listen]\nsubmission = ["127.0.0.1:91"]\nsubmissions = ["127.0.0.1:0"]\nhttp = ""'),
+      relay.configure(
+        'user = ""\n[listen]\nsubmission = ["127.0.0.1:91"]\nsubmissions = ["127.0.0.1:0"]\nhttp = ""',
+      ),
     finds: [
       "ports",
       "failed",
@@ -102,7 +104,7 @@ describe.skipIf(!asRoot("check a relay as its user"))("check by root, of a relay
   });
   afterAll(() => elsewhere?.remove());
   beforeEach(async () => {
-    relay = await prepareRelay();
+    relay = await prepareRelay('user = ""\n');
     await chmod(relay.folder, 0o755);
     await mkdir(inFolder(relay, "spool"), { mode: 0o700 });
     for (const name of ["key.pem", "mail-passwords", "spool"]) await own(name);
