@@ -193,11 +193,15 @@ function configuration(folder, settings) {
     spool: `directory = "${folder}/spool"`,
     delivery: `relay = "file:${folder}/delivered"`,
   };
-  const given = settings.replaceAll("FOLDER", folder);
+  const filled = settings.replaceAll("FOLDER", folder);
+  const at = filled.includes("[") ? filled.indexOf("[") : filled.length;
+  const [above, given] = [filled.slice(0, at), filled.slice(at)];
+  // A relay of root's is told to stay root, unless it is told otherwise.
+  const user = process.geteuid?.() === 0 && !/^user *=/m.test(above) ? 'user = "root"\n' : "";
   const standard = Object.entries(tables)
     .filter(([name]) => !given.includes(`[${name}]`))
     .map(([name, lines]) => `\n[${name}]\n${lines}\n`);
-  return `hostname = "relay.example.org"\ndomain = "example.org"\n${standard.join("")}\n${given}\n`;
+  return `hostname = "relay.example.org"\ndomain = "example.org"\n${user}${above}\n${standard.join("")}\n${given}\n`;
 }
 
 /** @returns {{ promise: Promise<RegExpMatchArray>, resolve: (found: RegExpMatchArray) => void, reject: (error: Error) => void }} */

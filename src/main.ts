@@ -16,6 +16,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "Take mail from people who log in, and deliver it.",
     load: () => import("./commands/serve.ts"),
   },
+  check: {
+    summary: "Look at all that the relay needs, and say what to do.",
+    load: () => import("./commands/check.ts"),
+  },
   sync: {
     summary: "Bring the accounts of LDAP into the password file.",
     load: () => import("./commands/sync.ts"),

@@ -60,7 +60,8 @@ export interface ProgressSpinner {
 
 /** Starts one. The library is loaded only where somebody sees it. */
 export function startSpinner(text: string, stream: NodeJS.WriteStream = process.stderr): ProgressSpinner {
-  if (!stream.isTTY) return { say: () => undefined, stop: () => undefined };
+  // One that tells no width, as script(1) makes it, would have ora clear lines without an end.
+  if (!stream.isTTY || stream.columns === 0) return { say: () => undefined, stop: () => undefined };
   let spinner: Ora | undefined;
   let last = text;
   let isOver = false;

@@ -21,16 +21,15 @@ export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(serve, argv);
   if (!chosen) return exitStatus.ok;
   const { config: file, check } = chosen.options;
-  const stopped = check ? undefined : signalled(); // before anything is read: what changes from now on is read again
+  if (check) return (await import("./check.ts")).runAsServe(file);
+  const stopped = signalled(); // before anything is read: what changes from now on is read again
   const { readConfig } = await import("../config/config-file.ts");
-  if (!stopped) {
-    const { checkConfig } = await import("./serve/check.ts");
-    return checkConfig(await readConfig(file), file);
-  }
+  const { dropPrivileges } = await import("./serve/privileges.ts");
   const { startRelay } = await import("./serve/relay.ts");
-  const { serviceManager } = await import("./serve/systemd.ts");
+  const { listenAddresses, serviceManager } = await import("./serve/systemd.ts");
   const config = await readConfig(file);
-  const relay = await startRelay(config, () => readConfig(file));
+  const places = listenAddresses(config.listen, process.env, process.pid);
+  const relay = await startRelay(config, await dropPrivileges(config, places), () => readConfig(file));
   return stopped(await managed(relay, serviceManager(process.env, process.pid)));
 }
 

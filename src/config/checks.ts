@@ -62,6 +62,10 @@ const checks: readonly Check<Config>[] = [
       expected(history.size >= leastHistory, 'at least "4M"', `${history.size} octets`),
   },
   {
+    settings: ["group", "user"],
+    mistake: ({ group, user }) => expected(group === "" || user !== "", '"" while user is ""', `"${group}"`),
+  },
+  {
     settings: ["listen.submission", "listen.submissions"],
     mistake: ({ listen }) =>
       expected(

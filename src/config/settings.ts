@@ -35,6 +35,8 @@ export const settings = {
     hostName,
     "Mail domain of the logins: user1 owns user1@DOMAIN and may log in with either.",
   ),
+  user: setting(text, "", 'Whom to become where root starts the relay; "root" stays root.'),
+  group: setting(text, "", 'Group to become; "" for the user\'s own.'),
   listen: {
     submission: setting(list(address), ["0.0.0.0:587", "[::]:587"], "SMTP with STARTTLS (RFC 6409)."),
     submissions: setting(list(address), ["0.0.0.0:465", "[::]:465"], "SMTP inside TLS (RFC 8314)."),

@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Option } from "../../src/cli/options.ts";
+import { type CheckRow, checks } from "../../src/commands/check/rows.ts";
+import { line as check } from "../../src/commands/check.ts";
 import { serve } from "../../src/commands/serve.ts";
 import { isSetting, isTables, type SettingRows } from "../../src/config/schema.ts";
 import { settings } from "../../src/config/settings.ts";
@@ -88,9 +90,23 @@ describe("tpa-submit-serve(8)", () => {
   });
 });
 
+describe("tpa-submit-check(8)", () => {
+  test("has every check and no other, each with its exit status and what is said of it", () => {
+    const written = [...items(part(page("tpa-submit-check.8"), "Sh", "CHECKS"), "Ic ")].map(
+      ([name, rest]) => [name, rest.trim().replaceAll("\\(dq", '"').replaceAll("\n", " ")],
+    );
+    const declared = Object.entries<CheckRow>(checks).map(([name, { about, mend, status, network }]) => [
+      name,
+      `Pq ${status}${network ? " , network" : ""} ${about} ${mend}`,
+    ]);
+    expect(written).toEqual(declared);
+  });
+});
+
 describe("the options of each command", () => {
   const pages: readonly (readonly [string, Readonly<Record<string, Option<unknown>>>])[] = [
     ["tpa-submit-serve.8", serve.options],
+    ["tpa-submit-check.8", check.options],
   ];
 
   test.each(pages)("%s has every option and no other", (name, options) => {

@@ -23,7 +23,7 @@ import { openQuota } from "./quota.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
 import { openRelaySpool } from "./spool.ts";
-import { listenAddresses } from "./systemd.ts";
+import type { ListenAddresses } from "./systemd.ts";
 
 export interface Relay {
   /** Re-reads configuration, certificate and passwords; what is wrong is logged, and the old stays in use. */
@@ -41,10 +41,14 @@ const standardGrace = 30_000;
 const brokenGrace = 1_000;
 
 /**
- * Starts everything that `config` asks for. `reread` gives the configuration anew.
+ * Starts everything that `config` asks for, at `addresses`. `reread` gives the configuration anew.
  * Throws a Failure, with nothing left open, where something cannot be opened.
  */
-export async function startRelay(config: Config, reread: () => Promise<Config>): Promise<Relay> {
+export async function startRelay(
+  config: Config,
+  addresses: ListenAddresses,
+  reread: () => Promise<Config>,
+): Promise<Relay> {
   const opened: { close(grace: number): Promise<void> }[] = [];
   const open = <Part extends { close(grace: number): Promise<void> }>(part: Part): Part => {
     opened.push(part);
@@ -57,7 +61,6 @@ export async function startRelay(config: Config, reread: () => Promise<Config>):
   try {
     const observation = open(await openObservation(config));
     const { status } = observation;
-    const addresses = listenAddresses(config.listen, process.env, process.pid);
     const certificate = await orFailure(readCertificate(config.tls));
     const pool = newSessionPool(Date.now);
     open({ close: async () => pool.close() });

@@ -42,6 +42,7 @@ export async function openSettings(first: Config, pool: SessionPool): Promise<Re
 const restartOnly: readonly (readonly [string, (config: Config) => unknown])[] = [
   ["hostname", ({ hostname }) => hostname],
   ["domain", ({ domain }) => domain],
+  ["user", ({ user, group }) => [user, group]],
   ["listen", ({ listen }) => listen],
   ["passwords", ({ passwords }) => ({ ...passwords, "wrong-text": "" })], // the words go with the session's rules
   ["spool", ({ spool }) => spool],
@@ -59,8 +60,8 @@ function changedForRestart(first: Config, next: Config): readonly string[] {
 
 /** `next`, but for what stays as the relay was started with. */
 function keeping(first: Config, next: Config): Config {
-  const { hostname, domain, listen, spool, control, log: target } = first;
+  const { hostname, domain, user, group, listen, spool, control, log: target } = first;
   const passwords = { ...first.passwords, "wrong-text": next.passwords["wrong-text"] };
   const history = { ...next.history, directory: first.history.directory };
-  return { ...next, hostname, domain, listen, passwords, spool, control, history, log: target };
+  return { ...next, hostname, domain, user, group, listen, passwords, spool, control, history, log: target };
 }

@@ -4,10 +4,10 @@
  */
 
 import { execFile } from "node:child_process";
+import type { ListenAddress } from "../../bound-socket.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { log } from "../../server/log/log.ts";
-import type { ListenAddress } from "../../server/submission/listener.ts";
 
 /** Where to listen: what the configuration says, or instead of it the sockets of the same name. */
 export interface ListenAddresses {

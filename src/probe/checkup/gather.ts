@@ -137,9 +137,9 @@ export async function gatherFacts(
   };
 }
 
-async function gatherDns(
-  { host, domain }: CheckedService,
-  { dns, lookup }: CheckupDependencies,
+export async function gatherDns(
+  { host, domain }: Pick<CheckedService, "host" | "domain">,
+  { dns, lookup }: Pick<CheckupDependencies, "dns" | "lookup">,
 ): Promise<DnsFacts> {
   const addresses = await records(lookup(host));
   const known = addresses === "trouble" ? [] : addresses;

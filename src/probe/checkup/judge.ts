@@ -105,20 +105,23 @@ function judgeTls({ tls, oldTls }: PortFacts, host: string, now: number): readon
     tls.hostMatches
       ? ["ok", `the certificate is for ${host}`]
       : ["failed", `the certificate is not for ${host}`, "Get one that has this name."],
-    days < 0
-      ? ["failed", "the certificate has ended", "Renew it, and see why nobody did."]
-      : days < 14
-        ? [
-            "warning",
-            `the certificate ends in ${days} days`,
-            "Renew it; with Let's Encrypt look why that did not happen by itself.",
-          ]
-        : ["ok", `the certificate is good for ${days} days`],
+    judgeDaysLeft(days),
     oldTls === undefined
       ? ["unknown", "whether TLS 1.1 is taken could not be tried"]
       : oldTls
         ? ["warning", "TLS 1.1 or older is taken", "Take TLS 1.2 at least (RFC 8996)."]
         : ["ok", "TLS 1.1 and older are refused"],
+  ];
+}
+
+/** Of a certificate. Whoever renews it does so 30 days before its end. */
+export function judgeDaysLeft(days: number): CheckResult {
+  if (days < 0) return ["failed", "the certificate has ended", "Renew it, and see why nobody did."];
+  if (days >= 14) return ["ok", `the certificate is good for ${days} days`];
+  return [
+    "warning",
+    `the certificate ends in ${days} days`,
+    "Renew it; with Let's Encrypt look why that did not happen by itself.",
   ];
 }
 
@@ -207,13 +210,39 @@ const said = ({ code, text }: ServerReply): string =>
   `${code} ${text}`.replace(/\p{Cc}+/gu, " ").slice(0, 120);
 
 /** The worst state of all, for Nagios. */
-export function worstState(findings: readonly CheckFinding[]): CheckState {
+export function worstState(findings: readonly Pick<CheckFinding, "state">[]): CheckState {
   const order: readonly CheckState[] = ["failed", "unknown", "warning", "ok"];
   return order.find((state) => findings.some((finding) => finding.state === state)) ?? "unknown";
 }
 
+/** The grades of Nagios' plugins. */
+export const nagiosGrades = { ok: 0, warning: 1, failed: 2, unknown: 3 } as const satisfies Readonly<
+  Record<CheckState, number>
+>;
+
+const nagiosWords = { ok: "OK", warning: "WARNING", failed: "CRITICAL", unknown: "UNKNOWN" } as const;
+
+/** The status line of a plugin for `findings`; `plugin` is its name, `subject` what was looked at. */
+export function nagiosLine(
+  plugin: string,
+  subject: string,
+  findings: readonly Pick<CheckFinding, "area" | "state" | "words">[],
+): string {
+  const worst = worstState(findings);
+  const bad = findings.filter(({ state }) => state === worst && state !== "ok");
+  const [first] = bad;
+  const what = first
+    ? `${first.area}: ${first.words}${bad.length > 1 ? ` (and ${bad.length - 1} more)` : ""}`
+    : `${subject}: all ${findings.length} checks are well`;
+  return `${plugin} ${nagiosWords[worst]} - ${what.replaceAll("|", "/")}\n`;
+}
+
+/** How a report shows each state. */
+export const marks = { ok: "ok", warning: "warning", failed: "FAILED", unknown: "unknown" } as const;
+export const markColours = { ok: "green", warning: "yellow", failed: "red", unknown: "magenta" } as const;
+
 /** Addresses, SRV, PTR, SPF and DMARC. */
-function judgeDns(
+export function judgeDns(
   { addresses, srv, reverse, spf, dmarc }: DnsFacts,
   domain: string,
   host: string,
@@ -317,4 +346,19 @@ function judgeDmarc(dmarc: string | null, domain: string): CheckResult {
       `Add TXT _dmarc.${domain} "v=DMARC1; p=none; rua=mailto:…" and read the reports.`,
     ];
   return ["ok", `DMARC: ${dmarc.slice(0, 100)}`];
+}
+
+/** Where mail for the domain goes: reports and answers to what the service sends. */
+export function judgeMx(
+  exchangers: readonly { readonly exchange: string }[] | "trouble",
+  domain: string,
+): CheckResult {
+  if (exchangers === "trouble") return ["unknown", `the DNS does not tell the MX of ${domain}`];
+  if (exchangers.length === 0)
+    return [
+      "warning",
+      `${domain} has no MX record`,
+      "Add one: answers and reports go there, and many receivers refuse mail from a domain that takes none.",
+    ];
+  return ["ok", `the MX of ${domain}: ${exchangers.map(({ exchange }) => exchange || ".").join(", ")}`];
 }

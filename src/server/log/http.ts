@@ -3,6 +3,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { type ListenAddress, listenOptions } from "../../bound-socket.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { logBug } from "./log.ts";
 import { expositionType } from "./prometheus.ts";
@@ -45,7 +46,7 @@ const mostConnections = 50;
 
 /** Listens on `at`, an address or a socket that is open already. Throws a Failure that names `setting` where it cannot. */
 export async function startHttp(
-  at: { readonly host: string; readonly port: number } | { readonly fd: number },
+  at: ListenAddress,
   pages: MonitoringPages,
   setting = "listen.http",
 ): Promise<HttpListener> {
@@ -71,7 +72,7 @@ export async function startHttp(
         ),
       ),
     );
-    server.listen(at, resolve);
+    server.listen(listenOptions(at, { ipv6Only: false }), resolve);
   });
   return {
     address: server.address() as AddressInfo,

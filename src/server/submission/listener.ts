@@ -6,6 +6,7 @@ import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
 import { SMTPServer } from "smtp-server/lib/smtp-server.js";
+import { addressText, type ListenAddress, listenOptions } from "../../bound-socket.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { reply } from "../../smtp/reply.ts";
 import type { ListenerName } from "../log/events.ts";
@@ -23,9 +24,6 @@ import { type ProxyHeaderResult, takeProxyHeader } from "./proxy-protocol.ts";
 import { clientName, type SessionContext } from "./session.ts";
 import { newSessionLog } from "./session-log.ts";
 import { type KeyPair, tlsOptions } from "./tls.ts";
-
-/** An address to listen on, or the number of a socket that systemd opened. */
-export type ListenAddress = { readonly host: string; readonly port: number } | { readonly fd: number };
 
 export interface Listener {
   readonly address: AddressInfo;
@@ -78,12 +76,11 @@ async function bind(
   listener: ListenerName,
   where: ListenAddress,
 ): Promise<AddressInfo> {
-  // [::] and 0.0.0.0 are two addresses in the configuration, so they are two here.
-  const options = "fd" in where ? where : { ...where, ipv6Only: where.host.includes(":") };
   try {
+    // [::] and 0.0.0.0 are two addresses in the configuration, so they are two here.
     const listening = once(server.server, "listening");
     server.once("error", () => undefined); // `once` rejects with it
-    server.listen(options);
+    server.listen(listenOptions(where, { ipv6Only: true }));
     await listening;
   } catch (error) {
     throw new Failure(exitStatus.unavailable, cannotListen(listener, addressText(where), error), {
@@ -114,11 +111,6 @@ const advice: Readonly<Record<string, string>> = {
 function cannotListen(listener: ListenerName, address: string, error: unknown): string {
   const why = advice[errorCode(error)] ?? `${errorText(error)}; check`;
   return `cannot listen on ${address}: ${why} ${settingName[listener]}`;
-}
-
-function addressText(where: ListenAddress): string {
-  if ("fd" in where) return `file descriptor ${where.fd}`;
-  return where.host.includes(":") ? `[${where.host}]:${where.port}` : `${where.host}:${where.port}`;
 }
 
 const tooManyFromAddress = reply(

@@ -71,7 +71,7 @@ const cases: readonly Case[] = [
     fault: (prepared) => prepared.configure('[spool]\ndirectory = "FOLDER/no/spool"'),
     status: 73,
     says: /^FOLDER\/no\/spool: .*make the folder above it first$/,
-    checked: 0,
+    checked: 78,
   },
   {
     name: "a spool that is a file",

@@ -7,13 +7,17 @@ import { print } from "../../../cli/output.ts";
 import { colourFor, startSpinner } from "../../../cli/terminal.ts";
 import { writeAddress } from "../../../config/setting-types.ts";
 import { type CheckedService, type CheckupDependencies, gatherFacts } from "../../../probe/checkup/gather.ts";
-import { type CheckFinding, type CheckState, judgeFacts, worstState } from "../../../probe/checkup/judge.ts";
+import {
+  type CheckFinding,
+  judgeFacts,
+  markColours,
+  marks,
+  nagiosGrades,
+  nagiosLine,
+  worstState,
+} from "../../../probe/checkup/judge.ts";
 import { firstLine, probeDependencies, textIn } from "../host.ts";
 import { type CheckupCommandOptions, line } from "./options.ts";
-
-const grades = { ok: 0, warning: 1, failed: 2, unknown: 3 } as const satisfies Readonly<
-  Record<CheckState, number>
->;
 
 /** Returns the exit status. */
 export async function checkService(given: string, options: CheckupCommandOptions): Promise<number> {
@@ -25,7 +29,7 @@ export async function checkService(given: string, options: CheckupCommandOptions
   const findings = judgeFacts(facts);
   print(await textOf(findings, facts.host, options));
   const worst = worstState(findings);
-  return options.nagios ? grades[worst] : Number(worst === "failed");
+  return options.nagios ? nagiosGrades[worst] : Number(worst === "failed");
 }
 
 async function subjectOf(host: string, options: CheckupCommandOptions): Promise<CheckedService> {
@@ -85,24 +89,9 @@ async function textOf(
   { json, nagios }: CheckupCommandOptions,
 ): Promise<string> {
   if (json) return `${JSON.stringify(findings, null, 2)}\n`;
-  const head = nagios ? nagiosLine(findings, host) : "";
+  const head = nagios ? nagiosLine("CHECKUP", host, findings) : "";
   return `${head}${await listOf(findings)}`;
 }
-
-const words = { ok: "OK", warning: "WARNING", failed: "CRITICAL", unknown: "UNKNOWN" } as const;
-
-function nagiosLine(findings: readonly CheckFinding[], host: string): string {
-  const worst = worstState(findings);
-  const bad = findings.filter(({ state }) => state === worst && state !== "ok");
-  const [first] = bad;
-  const what = first
-    ? `${first.area}: ${first.words}${bad.length > 1 ? ` (and ${bad.length - 1} more)` : ""}`
-    : `${host}: all ${findings.length} checks are well`;
-  return `CHECKUP ${words[worst]} - ${what.replaceAll("|", "/")}\n`;
-}
-
-const marks = { ok: "ok", warning: "warning", failed: "FAILED", unknown: "unknown" } as const;
-const colours = { ok: "green", warning: "yellow", failed: "red", unknown: "magenta" } as const;
 
 async function listOf(findings: readonly CheckFinding[]): Promise<string> {
   const paint = await colourFor(process.stdout);
@@ -112,7 +101,7 @@ async function listOf(findings: readonly CheckFinding[]): Promise<string> {
     if (finding.area !== area) lines.push(...(area === "" ? [] : [""]), finding.area);
     area = finding.area;
     lines.push(
-      `  ${paint(colours[finding.state], marks[finding.state].padEnd(8))} ${finding.words.replace(/\p{Cc}+/gu, " ")}`,
+      `  ${paint(markColours[finding.state], marks[finding.state].padEnd(8))} ${finding.words.replace(/\p{Cc}+/gu, " ")}`,
     );
     if (finding.advice !== undefined) lines.push(`           ${finding.advice}`);
   }

@@ -1,0 +1,123 @@
+/** Who can log in, and send as whom: the password file, the file of addresses, and the directory behind them. */
+import { readFile, stat } from "node:fs/promises";
+import { errorCode, errorText } from "../../failure.ts";
+import { withDirectory } from "../../ldap/connection.ts";
+import { filesOf, type SyncReport, synchronise } from "../../ldap/sync.ts";
+import { disabledLines, readTable } from "../../passwd/login-table.ts";
+import { canonicalLogin, isEntry, parsePasswordFile } from "../../passwd/password-file.ts";
+import { sessionRules } from "../serve/session-rules.ts";
+import { readTask } from "../sync/run.ts";
+import { type Look, orFailures, orUndefined } from "./context.ts";
+import { type Found, fail, failure, fine, warn } from "./rows.ts";
+
+export const passwords: Look = async ({
+  config: {
+    passwords: { file },
+    domain,
+  },
+  now,
+}) => {
+  let octets: Buffer;
+  try {
+    octets = await readFile(file);
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    const reason = errorCode(error) === "ENOENT" ? "there is no such file" : errorText(error);
+    return [failure(`${file}: nobody could log in (${reason}); passwords.file names it`)];
+  }
+  return orFailures(async () => {
+    const { table, news } = readTable(new Uint8Array(octets), domain);
+    if (table.size === 0) {
+      return [fail(file, "nobody could log in: no line has a login and a usable hash")];
+    }
+    const shut = [...disabledLines(table, news, domain)];
+    const written = await orUndefined(stat(file));
+    return [
+      fine(file, `${table.size} logins`),
+      ...(written ? [fine(file, `written ${age(now() - written.mtimeMs)} ago`)] : []),
+      ...shut.map(({ number, login, reason }) => warn(`${file}:${number}`, `${login}: ${reason}`)),
+      ...weakHashes(file, octets.toString(), domain),
+    ];
+  });
+};
+
+/** How many logins have a hash that is quickly guessed, by algorithm. */
+function weakHashes(file: string, text: string, domain: string): readonly Found[] {
+  const weak = new Map<string, { readonly logins: Set<string>; readonly weakness: string }>();
+  for (const line of parsePasswordFile(text)) {
+    if (!isEntry(line)) continue;
+    const { algorithm, weakness } = line.stored.inspection;
+    if (weakness === "") continue;
+    const one = weak.get(algorithm) ?? { logins: new Set<string>(), weakness };
+    one.logins.add(canonicalLogin(line.login, domain) ?? line.login);
+    weak.set(algorithm, one);
+  }
+  return [...weak].map(([algorithm, { logins, weakness }]) =>
+    warn(
+      file,
+      `${logins.size} logins have ${algorithm} (${weakness})`,
+      "They get a better one when their password is set anew, as with tpa-submit passwd --set.",
+    ),
+  );
+}
+
+/** "3 days", "2 hours", "less than a minute". */
+export function age(milliseconds: number): string {
+  const units = [
+    ["day", 86_400_000],
+    ["hour", 3_600_000],
+    ["minute", 60_000],
+  ] as const;
+  for (const [name, length] of units) {
+    const count = Math.floor(milliseconds / length);
+    if (count >= 1) return `${count} ${name}${count === 1 ? "" : "s"}`;
+  }
+  return "less than a minute";
+}
+
+export const senders: Look = ({ config }) =>
+  orFailures(async () => {
+    await sessionRules(config);
+    const { policy, aliases } = config.senders;
+    return [fine("", `policy ${policy}${aliases === "" ? "" : `, with ${aliases}`}`)];
+  });
+
+const nothingAllowed = {
+  dryRun: true,
+  allowShrink: false,
+  allowEmpty: false,
+  allowPartial: false,
+  allowReferral: false,
+  allowAnonymous: false,
+};
+
+export const ldap: Look = async ({ config, now }) => {
+  if (config.ldap.url.length === 0) return [fine("", "no directory is configured")];
+  return orFailures(async () => {
+    const { access, task } = await readTask(config, nothingAllowed);
+    const report = await withDirectory(access, new AbortController().signal, (directory) =>
+      synchronise(directory, task, now()),
+    );
+    return judgeSync(report);
+  });
+};
+
+function judgeSync(report: SyncReport): readonly Found[] {
+  const { url, entries, logins } = report;
+  return [
+    fine(url, `${entries} entries, ${logins} of them with a login`),
+    ...filesOf(report).map(({ path, alarms, result }) => {
+      const [alarm] = alarms;
+      if (alarm)
+        return fail(
+          path,
+          alarm.suspicion,
+          `If that is right, ${alarm.flag} of tpa-submit sync allows it once.`,
+        );
+      return fine(
+        path,
+        result === "unchanged" ? "as the directory has it" : "a sync would bring it up to date",
+      );
+    }),
+  ];
+}

@@ -1,0 +1,51 @@
+/** Which function looks for which row. Those of one side are asked together: none of them changes anything. */
+import { certificate, renewal } from "./certificate.ts";
+import type { CheckContext, Look } from "./context.ts";
+import { dns } from "./dns.ts";
+import { files, program } from "./files.ts";
+import { clock, limits, ports } from "./host.ts";
+import { log } from "./log.ts";
+import { ldap, passwords, senders } from "./logins.ts";
+import { reach, resolver, routes } from "./outgoing.ts";
+import { relay } from "./relay.ts";
+import { type CheckId, checkIds, type Finding } from "./rows.ts";
+import { service } from "./service.ts";
+import { control, room, spool } from "./spool.ts";
+
+const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
+  service,
+  program,
+  files,
+  certificate,
+  renewal,
+  passwords,
+  senders,
+  ldap,
+  spool,
+  room,
+  routes,
+  log,
+  control,
+  ports,
+  limits,
+  clock,
+  relay,
+  resolver,
+  dns,
+  reach,
+};
+
+/** What the checks `ids` find. */
+export async function lookAt(context: CheckContext, ids: readonly CheckId[]): Promise<readonly Finding[]> {
+  const found = await Promise.all(
+    ids.map(async (check) => {
+      if (check === "config") return []; // whoever has a context has read it
+      return (await looks[check](context)).map((one): Finding => ({ check, ...one }));
+    }),
+  );
+  return found.flat();
+}
+
+/** In the order of the rows. */
+export const inOrder = (findings: readonly Finding[]): readonly Finding[] =>
+  checkIds.flatMap((id) => findings.filter(({ check }) => check === id));

@@ -1,0 +1,54 @@
+/** What the running relay says of itself: over its control socket, and at /healthz. */
+import { writeAddress } from "../../config/setting-types.ts";
+import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { connectControlApi } from "../../server/control/client.ts";
+import type { ControlApi } from "../../server/control/protocol.ts";
+import { version } from "../../version.ts";
+import { controlSocket } from "../serve/control.ts";
+import { type Look, orFailures } from "./context.ts";
+import { relayProcess } from "./host.ts";
+import { cannotTell, type Found, fail, fine, warn } from "./rows.ts";
+
+export const relay: Look = ({ config }) =>
+  orFailures(async () => {
+    const path = controlSocket(config);
+    const api = await connect(path);
+    if (api instanceof Failure) return [cannotTell("", api.message)];
+    const pid = await relayProcess(config);
+    if (api === undefined && pid === undefined) return [warn("", "no relay is running")];
+    if (api === undefined) {
+      return [fail(path, `the relay (process ${pid ?? 0}) runs, but does not answer here`)];
+    }
+    let frozen = 0;
+    for await (const login of api({ verb: "frozen" })) if (login.login !== "") frozen += 1;
+    const words = `runs, version ${version}${frozen === 0 ? "" : `, ${frozen} logins are frozen`}`;
+    return [fine("", words), ...(await health(config.listen.http))];
+  });
+
+/** The Failure where we may not ask: whoever runs the check is neither root nor the service. */
+async function connect(path: string): Promise<ControlApi | undefined | Failure> {
+  try {
+    return await connectControlApi(path, version);
+  } catch (error) {
+    if (error instanceof Failure && error.status === exitStatus.noPermission) return error;
+    throw error;
+  }
+}
+
+/** Milliseconds. The relay's own trial of the spool gives up after three seconds. */
+const patience = 5000;
+
+async function health(
+  address: { readonly host: string; readonly port: number } | null,
+): Promise<readonly Found[]> {
+  if (address === null || address.port === 0) return [];
+  const reached = { "0.0.0.0": "127.0.0.1", "::": "::1" }[address.host] ?? address.host;
+  const url = `http://${writeAddress({ host: reached, port: address.port })}/healthz`;
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(patience) });
+    const said = (await response.text()).trim().slice(0, 200);
+    return [response.ok ? fine("/healthz", said) : fail("/healthz", said)];
+  } catch (error) {
+    return [warn("/healthz", `does not answer: ${errorText(error)}`)];
+  }
+}
