@@ -2,6 +2,7 @@
  * The program's front: one row per command, each imported only when it is called, and the way out of a failure.
  */
 import { print } from "./cli/output.ts";
+import { prepareHelp } from "./cli/terminal.ts";
 import { exitStatus, Failure, nearest } from "./failure.ts";
 import { version } from "./version.ts";
 
@@ -58,6 +59,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) return unknown(name);
   try {
+    await prepareHelp(rest);
     const { run } = await command.load();
     return await run(rest);
   } catch (error) {

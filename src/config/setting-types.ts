@@ -130,6 +130,20 @@ export const address: SettingType<HostAndPort> = {
   read: (value) => (typeof value === "string" ? readAddress(value) : undefined),
 };
 
+/** A submission server: STARTTLS for smtp, which must be had; TLS from the first octet for smtps. */
+export interface Server extends HostAndPort {
+  readonly kind: "smtp" | "smtps";
+}
+
+export const server: SettingType<Server> = {
+  expected: '"smtp://HOST:PORT" (with STARTTLS) or "smtps://HOST:PORT"',
+  read: (value) => {
+    const [, kind, at = ""] = typeof value === "string" ? (/^(smtps?):\/\/(.+)$/.exec(value) ?? []) : [];
+    const found = address.read(at);
+    return found && (kind === "smtp" || kind === "smtps") ? { kind, ...found } : undefined;
+  },
+};
+
 /** Addresses that begin with the same `prefix` bits; all of one address have 32 or 128. */
 export interface Network {
   readonly address: string;

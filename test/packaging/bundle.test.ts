@@ -102,6 +102,29 @@ describe("the bundle", () => {
     expect(await run(`${words} --help`)).toEqual(built);
   });
 
+  // A start is measured by hand (docs/testing.md); here is what must not be loaded for it.
+  const heavy = ["http", "https", "tls", "worker_threads", "zlib"];
+  const listed = encodeURIComponent(
+    `process.on("exit", () => process.stderr.write(process.moduleLoadList.filter((name) => ${JSON.stringify(
+      heavy.map((name) => `NativeModule ${name}`),
+    )}.includes(name)).join()))`,
+  );
+  const loaded = async (words: string): Promise<string> =>
+    (await node(["--import", `data:text/javascript,${listed}`, program, ...words.split(" ")])).stderr;
+  test.each([
+    "--help",
+    "--version",
+    "probe --version",
+    "probe --completion bash",
+    ...[...commands, ...deeper].map((words) => `${words} --help`),
+  ])("loads nothing of weight for %s", async (words) => {
+    expect(await loaded(words)).toBe("");
+  });
+
+  test("is seen to load what has weight", async () => {
+    expect(await loaded("serve --check --config /nonexistent")).toContain("NativeModule tls");
+  });
+
   test("knows its version", async () => {
     expect(await run("--version")).toEqual({ status: 0, stdout: `tpa-submit ${version}\n`, stderr: "" });
     expect((await run("probe --version")).stdout).toContain(version);

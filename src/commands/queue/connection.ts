@@ -1,6 +1,7 @@
 /**
  * Where requests go: to the running relay, through its control socket, or to the spool itself where none runs. Reading
- * needs no lock and delays nobody; a change takes the spool as the relay would.
+ * needs no lock and delays nobody; a change takes the spool as the relay would. The subcommands import this once they
+ * have somebody to ask: it takes long to load, and --help and a mistake need nothing of it.
  */
 import { existsSync } from "node:fs";
 import { access, constants, stat } from "node:fs/promises";
