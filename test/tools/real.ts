@@ -116,6 +116,7 @@ const features: Readonly<Record<string, Feature>> = {
 const packages: Readonly<Record<string, string>> = {
   dig: "bind9-dnsutils",
   doveadm: "dovecot-core",
+  "dpkg-deb": "dpkg",
   exim4: "exim4-daemon-light",
   "fail2ban-regex": "fail2ban",
   icinga2: "icinga2-bin",
@@ -123,6 +124,8 @@ const packages: Readonly<Record<string, string>> = {
   knotd: "knot",
   ldapmodify: "ldap-utils",
   ldapsearch: "ldap-utils",
+  man: "man-db",
+  nsenter: "util-linux",
   postmap: "postfix",
   promtool: "prometheus",
   script: "bsdutils",
