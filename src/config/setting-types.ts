@@ -26,7 +26,7 @@ export type RelayAddress =
 
 export type LogTargetSetting =
   | { readonly kind: "stdout" | "journal" }
-  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "file" | "socket"; readonly path: string }
   | { readonly kind: "syslog"; readonly host: string; readonly port: number };
 
 export const text: SettingType<string> = {
@@ -231,11 +231,13 @@ export const relay: SettingType<RelayAddress> = {
 };
 
 export const logTarget: SettingType<LogTargetSetting> = {
-  expected: '"stdout", "journal", "file:/path" or "syslog:host:port"',
+  expected: '"stdout", "journal", "socket:/dev/log", "file:/path" or "syslog:host:port"',
   read: (value) => {
     if (value === "stdout" || value === "journal") return { kind: value };
     if (typeof value !== "string") return undefined;
-    if (value.startsWith("file:/")) return { kind: "file", path: value.slice("file:".length) };
+    for (const kind of ["file", "socket"] as const) {
+      if (value.startsWith(`${kind}:/`)) return { kind, path: value.slice(kind.length + 1) };
+    }
     const at = value.startsWith("syslog:") ? readAddress(value.slice("syslog:".length)) : undefined;
     return at ? { kind: "syslog", ...at } : undefined;
   },
