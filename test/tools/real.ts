@@ -121,6 +121,7 @@ const features: Readonly<Record<string, Feature>> = {
 const packages: Readonly<Record<string, string>> = {
   dig: "bind9-dnsutils",
   doveadm: "dovecot-core",
+  "dpkg-deb": "dpkg",
   exim4: "exim4-daemon-light",
   "fail2ban-regex": "fail2ban",
   "fail2ban-server": "fail2ban",
@@ -131,6 +132,7 @@ const packages: Readonly<Record<string, string>> = {
   knotd: "knot",
   ldapmodify: "ldap-utils",
   ldapsearch: "ldap-utils",
+  man: "man-db",
   nft: "nftables",
   nsenter: "util-linux",
   pgrep: "procps",
