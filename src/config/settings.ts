@@ -103,6 +103,11 @@ export const settings = {
       "Connections at a time from one address (IPv6: one /64).",
     ),
     connections: setting(count(1), 1000, "Connections at a time in all."),
+    "message-memory": setting(
+      size,
+      "256M",
+      "Memory for messages while they come in; beyond it they go to the disk as they come.",
+    ),
   },
   spool: {
     directory: setting(path, "/var/spool/tpa-submit", "Where accepted messages wait."),

@@ -10,6 +10,7 @@ import { log } from "../../server/log/log.ts";
 import { readCertificate } from "../../server/submission/certificate.ts";
 import { newConnectionTable } from "../../server/submission/limits/admission.ts";
 import { newAuthRateLimiter } from "../../server/submission/limits/auth-rate-limiter.ts";
+import { newMessageMemory } from "../../server/submission/message-memory.ts";
 import type { SessionContext } from "../../server/submission/session.ts";
 import { version } from "../../version.ts";
 import { filesOf } from "./certificates.ts";
@@ -88,6 +89,7 @@ export async function startRelay(
     const shared = {
       ...logins.forSessions,
       connectionTable: newConnectionTable(),
+      memory: newMessageMemory(() => settings.current().config.limits["message-memory"]),
       authLimiter,
       isFrozen: (login) => store.frozen.of(login) !== undefined,
       quota: quota.quota,

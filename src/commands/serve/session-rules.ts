@@ -22,6 +22,7 @@ export type SessionRules = Omit<
   | "spool"
   | "accepted"
   | "connectionTable"
+  | "memory"
   | "authLimiter"
   | "quota"
   | "isFrozen"

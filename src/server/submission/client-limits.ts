@@ -57,6 +57,9 @@ export const header = 1_048_576;
 /** Octets of a refused message that are still read and dropped. Our choice. */
 export const swallowedMessage = 16 * 1_048_576;
 
+/** Octets of a message up to which it is held in memory until it is whole. Our choice: a header must be held in any case. */
+export const keptMessage = 1_048_576;
+
 /** RFC 5321 section 6.3: Received fields that show a loop. */
 export const hops = 100;
 
@@ -85,47 +88,66 @@ export interface Deadline {
   end(): void;
 }
 
-/** Calls `expired` when a deadline passes. `now` is in milliseconds since the epoch. */
-export function newDeadline(now: () => number, timeouts: ClientTimeouts, expired: () => void): Deadline {
+export interface DeadlineOptions {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly steady: () => number;
+  readonly timeouts: ClientTimeouts;
+  /** Called when a deadline passes. */
+  readonly expired: () => void;
+}
+
+/**
+ * A timer looks at the deadline when it may have passed, and is set anew only where it would look too late: a session that
+ * is busy sets one every few minutes, not for each command and message.
+ */
+export function newDeadline({ now, steady, timeouts, expired }: DeadlineOptions): Deadline {
   let timer: NodeJS.Timeout | undefined;
+  /** When the timer looks, by the steady clock. */
+  let looksAt = Number.POSITIVE_INFINITY;
   let due = Number.POSITIVE_INFINITY;
+  let isSet = false;
   let over = false;
 
-  function clear(): void {
-    clearTimeout(timer);
-    timer = undefined;
-  }
-
-  function wait(): void {
-    clear();
-    if (!over) timer = setTimeout(look, Math.max(0, due - now()));
-  }
-
-  /** The deadline may have been extended meanwhile: a message needs no new timer for each of its pieces. */
   function look(): void {
-    if (due > now()) {
-      wait();
-      return;
-    }
     timer = undefined;
-    expired();
+    looksAt = Number.POSITIVE_INFINITY;
+    if (!isSet) return;
+    if (due > now()) lookWhenDue();
+    else {
+      isSet = false;
+      expired();
+    }
+  }
+
+  function lookWhenDue(): void {
+    const wait = Math.max(0, due - now());
+    const at = steady() + wait;
+    if (over || at >= looksAt) return;
+    clearTimeout(timer);
+    looksAt = at;
+    timer = setTimeout(look, wait);
   }
 
   return {
     get isSet() {
-      return timer !== undefined;
+      return isSet && !over;
     },
     set(next) {
       due = next;
-      wait();
+      isSet = true;
+      lookWhenDue();
     },
     extend(octets) {
       due = extendedDue(due, now(), octets, timeouts);
     },
-    clear,
+    clear() {
+      isSet = false;
+    },
     end() {
       over = true;
-      clear();
+      clearTimeout(timer);
     },
   };
 }

@@ -1,20 +1,23 @@
 /**
- * A session on its socket. The library (smtp-server) owns the socket, its TLS handshake, the reading of DATA and the
- * closing. All replies come from verbs.ts, auth/login.ts and receive.ts.
- * test/server/submission/library.test.ts checks what we assume of the library.
+ * A session on its socket: a client's octets become lines, commands and replies in the turn in which they come, and a promise
+ * is made only where something is waited for (a login's check, the spool, a client that does not read). The library
+ * (smtp-server) owns the socket, its TLS handshake and the closing. All replies come from verbs.ts, auth/login.ts and
+ * receive.ts. test/server/submission/library.test.ts checks what we assume of the library.
  */
 import type { Socket } from "node:net";
-import { PassThrough } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPServer } from "smtp-server/lib/smtp-server.js";
-import { formatReply, type Reply, reply } from "../../smtp/reply.ts";
+import { type Reply, reply } from "../../smtp/reply.ts";
 import { logBug } from "../log/log.ts";
+import type { KeyLookup, SaslResult } from "./auth/exchange.ts";
 import { authenticate } from "./auth/login.ts";
 import { type Deadline, newDeadline } from "./client-limits.ts";
+import { askFreeSpace, knownFreeSpace } from "./free-space.ts";
 import type { Admission } from "./limits/admission.ts";
 import { type ClientLine, CommandParser } from "./parser.ts";
-import { beginMessage, chunkOctets, newChunkStream, noRoom, receive, withDeadline } from "./receive.ts";
+import { beginMessage, type IncomingMessage, noRoom, spoolTrouble } from "./receive.ts";
+import { newReplyWriter, type ReplyWriter } from "./replies.ts";
 import {
   afterStartTls,
   answer,
@@ -37,25 +40,29 @@ export class SubmissionConnection extends SMTPConnection {
   readonly #context: SessionContext;
   readonly #log: SessionLog;
   readonly #deadline: Deadline;
-  readonly #writer: ReplyWriter = newReplyWriter();
+  readonly #replies: ReplyWriter = newReplyWriter();
   #session: SubmissionSession;
   #ended = false;
   #closingReply: Reply | undefined; // once set: no new work, and this reply ends the session
-  #message: Promise<void> = Promise.resolve();
+  /** From its beginning until its reply. */
+  #message: IncomingMessage | undefined;
+  /** What is under way with the spool. */
+  #works = 0;
+  #isFlushDue = false;
   #resolveDone: () => void = () => undefined;
 
   constructor(server: SMTPServer, socket: Socket, admission: Admission, context: SessionContext) {
     super(server, socket, { id: "session", remoteAddress: admission.address });
+    const { now, steady, timeouts } = context;
     this.#admission = admission;
     this.#context = context;
     this.#log = newSessionLog(admission.listener, admission.address);
-    this.#deadline = newDeadline(context.now, context.timeouts, () =>
-      guarded(this._socket, () => this.#timeOut()),
-    );
+    const expired = (): void => guarded(this._socket, () => this.#timeOut());
+    this.#deadline = newDeadline({ now, steady, timeouts, expired });
     this.#session = newSession(admission.listener, admission.address, tlsChannelOf(socket, context.domain));
     this.done = new Promise<void>((resolve) => {
       this.#resolveDone = resolve;
-    }).then(() => this.#message);
+    });
   }
 
   /**
@@ -63,7 +70,12 @@ export class SubmissionConnection extends SMTPConnection {
    * event loop, whether the client has spoken already (RFC 5321 section 4.3.1). That delays nobody.
    */
   override init(): void {
-    const release = this._parser instanceof CommandParser ? this._parser.hold() : () => undefined;
+    let release = (): void => undefined;
+    this.#parser?.waitFor(
+      new Promise<void>((resolve) => {
+        release = resolve;
+      }),
+    );
     this._setListeners(() => void this.#begin(release));
   }
 
@@ -85,15 +97,20 @@ export class SubmissionConnection extends SMTPConnection {
 
   /** Ends the session when the drain is over. A complete message is not cut off: the spool may have it already. */
   abort(): void {
-    if (!this._dataStream || this.#isReceiving()) this.#end(this.#closingReply);
+    if (!this.#message?.isWhole) this.#end(this.#closingReply);
+  }
+
+  get #parser(): CommandParser | undefined {
+    return this._parser instanceof CommandParser ? this._parser : undefined;
   }
 
   override _createParser(): CommandParser {
-    const lines = new CommandParser(
-      (line, more) => this.#takeLine(line, more),
-      () => this.#session.exchange !== undefined,
-      () => guarded(this._socket, () => this.#clientEnded()),
-    );
+    const lines = new CommandParser({
+      line: (line, more) => this.#attempt(() => this.#takeLine(line, more)),
+      inExchange: () => this.#session.exchange !== undefined,
+      turnOver: (isWaiting) => this.#attempt(() => this.#sendReplies(isWaiting)),
+      ended: () => guarded(this._socket, () => this.#clientEnded()),
+    });
     lines.on("error", (error) => this.#fail("submission lines", error));
     return lines;
   }
@@ -125,7 +142,8 @@ export class SubmissionConnection extends SMTPConnection {
       this.#log.closed();
     });
     this.#admission.release();
-    this.#resolveDone();
+    this.#dropMessage();
+    this.#resolveWhenDone();
   }
 
   async #begin(release: () => void): Promise<void> {
@@ -146,40 +164,42 @@ export class SubmissionConnection extends SMTPConnection {
       this.#end(refusal);
       return;
     }
-    release();
     this.#send([reply(220, "", `${this.#context.hostname} ESMTP tpa-submit`)]);
     this.#expectCommand();
+    release();
   }
 
-  async #takeLine(line: ClientLine, more: boolean): Promise<void> {
+  #takeLine(line: ClientLine, more: boolean): void {
     this.#deadline.clear();
-    try {
-      const before = this.#session;
-      const { login } = before;
-      if (login?.hashes && !this.#context.hashesUnchanged(login.name, login.hashes)) {
-        this.#log.loginChanged(login.name);
-        this.#end(loginChanged);
-        return;
-      }
-      this.#admission.active();
-      if (typeof line === "string" && !before.exchange) this.#log.command(line);
-      // RFC 2920 section 3.1: a client may pipeline once the answer to EHLO has allowed it.
-      if (more && before.helo === "") this.#log.pipelined();
-      const given =
-        typeof line === "string" ? respond(before, line, this.#context) : refuseLine(before, line);
-      await this.#apply(await completeAnswer(before, given, this.#context));
-    } catch (error) {
-      this.#fail("submission session", error);
+    const before = this.#session;
+    const { login } = before;
+    if (login?.hashes && !this.#context.hashesUnchanged(login.name, login.hashes)) {
+      this.#log.loginChanged(login.name);
+      this.#end(loginChanged);
+      return;
     }
-    await untilDrained(this._socket);
+    this.#admission.active();
+    if (typeof line === "string" && !before.exchange) this.#log.command(line);
+    // RFC 2920 section 3.1: a client may pipeline once the answer to EHLO has allowed it.
+    if (more && before.helo === "") this.#log.pipelined();
+    const given = typeof line === "string" ? respond(before, line, this.#context) : refuseLine(before, line);
+    const complete = completeAnswer(before, given, this.#context);
+    if (complete instanceof Promise) this.#wait(complete.then((later) => this.#apply(later)));
+    else this.#apply(complete);
   }
 
-  async #apply(given: CommandAnswer): Promise<void> {
+  #apply(given: CommandAnswer): void {
     const { session, replies, next } = given;
-    if (typeof next === "object" && "octets" in next) return this.#expectChunk(given, next);
+    if (typeof next === "object" && "octets" in next) {
+      this.#expectChunk(given, next);
+      return;
+    }
     this.#log.answered(this.#session, replies);
-    await this.#setSession(session);
-    if (next === "receive") return this.#receive();
+    this.#setSession(session);
+    if (next === "receive") {
+      this.#waitForSpool(this.#receive());
+      return;
+    }
     this.#send(replies);
     if (next === "tls") {
       this.#startTls();
@@ -193,7 +213,7 @@ export class SubmissionConnection extends SMTPConnection {
   }
 
   #startTls(): void {
-    this.#writer.flush(); // before the TLS socket takes over the plain one
+    this.#replies.flush(this._socket); // before the TLS socket takes over the plain one
     this.#deadline.set(this.#admission.loginDue);
     this.upgrade(
       () => undefined,
@@ -211,68 +231,127 @@ export class SubmissionConnection extends SMTPConnection {
   }
 
   /** Sets the session. A message whose transaction is over, or whose chunk was refused, is dropped. */
-  async #setSession(session: SubmissionSession): Promise<void> {
+  #setSession(session: SubmissionSession): void {
     this.#session = session;
     if (session.login) this.#admission.loggedIn();
-    const stream = this._dataStream;
-    if (!stream || typeof session.transaction?.chunks === "number") return;
-    this._dataStream = false;
-    stream.destroy();
-    await this.#message;
+    if (typeof session.transaction?.chunks !== "number") this.#dropMessage();
   }
 
+  /** The octets behind DATA are the message's. */
   async #receive(): Promise<void> {
-    const refusal = await this.#beginMessage(() => (this._parser ? this._parser.startDataMode() : false));
-    if (refusal) return this.#apply(answer({ ...this.#session, transaction: undefined }, refusal));
-    if (!this._dataStream) return; // the client went away
-    this.#message = this.#message.then(() => void (this._parser !== false && this._parser.continue()));
+    const refusal = await this.#beginMessage(true);
+    if (refusal) this.#apply(answer({ ...this.#session, transaction: undefined }, refusal));
+    const message = this.#message;
+    if (!message) return; // refused, or the client went away
     this.#send([reply(354, "", "End data with <CR><LF>.<CR><LF>")]);
+    this.#parser?.expectRaw((octets) => {
+      const rest = this.#take(message, octets);
+      if (rest) this.#finish(message);
+      return rest;
+    });
   }
 
-  /** Begins to receive a message through the stream that `start` gives. Gives a reply where it cannot be stored. */
-  async #beginMessage(start: () => SubmissionConnection["_dataStream"]): Promise<Reply | undefined> {
-    const begun = await beginMessage(this.#session, this.#context);
+  /** Begins to receive a message. Gives a reply where it cannot be stored. */
+  async #beginMessage(stuffed: boolean): Promise<Reply | undefined> {
+    const begun = await beginMessage(this.#session, this.#context, stuffed);
     if ("code" in begun) return begun;
-    const { mail, draft } = begun;
-    const stream = !this.#ended && !this._closed && start();
-    this._dataStream = stream;
-    this.#expectCommand(); // the message begins with the time of a command
-    if (!stream) await draft.discard();
-    else
-      this.#message = this.#finish(receive(withDeadline(stream, this.#deadline), mail, draft, this.#context));
+    if (this.#ended || this._closed) await begun.discard();
+    else {
+      this.#message = begun;
+      this.#expectCommand(); // the message begins with the time of a command
+    }
     return undefined;
   }
 
-  /** Reads the octets behind BDAT, which belong to the message or are dropped. Then sends the replies. */
-  async #expectChunk({ session, replies }: CommandAnswer, chunk: BdatChunk): Promise<void> {
-    await this.#setSession(session);
-    const refusal =
-      chunk.isWanted && !this._dataStream ? await this.#beginMessage(newChunkStream) : undefined;
-    if (!(this._parser instanceof CommandParser)) return; // the client went away
-    this.#expectCommand();
-    const stream = (chunk.isWanted && this._dataStream) || undefined;
-    const raw = chunkOctets(chunk, stream, this.#deadline, () => {
-      if (refusal) return this.#apply(answer(withRefusedChunks(this.#session), refusal));
-      return stream && chunk.isLast ? this.#message : this.#apply(answer(this.#session, ...replies));
+  /** Octets of a message. */
+  #take(message: IncomingMessage, octets: Buffer): Buffer | undefined {
+    this.#deadline.extend(octets.length);
+    let rest: Buffer | undefined;
+    this.#attempt(() => {
+      rest = message.take(octets);
+      if (message.busy) this.#waitForSpool(message.busy);
+      if (message.isOverrun) this.#finish(message);
     });
-    this._parser.expectRaw(raw);
+    return rest;
   }
 
-  /** Sends the result of the message, and goes on. */
-  async #finish(outcome: ReturnType<typeof receive>): Promise<void> {
-    try {
-      const received = await outcome;
-      if (!received) return; // the client is gone, or gave it up
-      this._dataStream = false;
-      const errors = received.reply.code < 400 ? 0 : this.#session.errors + 1;
-      await this.#apply({
-        session: { ...this.#session, transaction: undefined, errors },
-        replies: [received.reply],
-        next: received.hangUp ? "close" : "read",
-      });
-    } catch (error) {
-      this.#fail("submission message", error);
+  /** Reads the octets behind BDAT, which belong to the message or are dropped. Then sends the replies. */
+  #expectChunk({ session, replies }: CommandAnswer, chunk: BdatChunk): void {
+    this.#setSession(session);
+    if (!chunk.isWanted || this.#message) this.#readChunk(chunk, replies);
+    else {
+      this.#waitForSpool(
+        this.#beginMessage(false).then((refusal) => this.#readChunk(chunk, replies, refusal)),
+      );
     }
+  }
+
+  #readChunk(chunk: BdatChunk, replies: readonly Reply[], refusal?: Reply): void {
+    this.#expectCommand();
+    const message = chunk.isWanted ? this.#message : undefined;
+    let left = chunk.octets;
+    const done = (): void => {
+      if (refusal) this.#apply(answer(withRefusedChunks(this.#session), refusal));
+      else if (message && chunk.isLast) this.#finish(message);
+      else this.#apply(answer(this.#session, ...replies));
+    };
+    if (left === 0) done();
+    else {
+      this.#parser?.expectRaw((octets) => {
+        const piece = octets.subarray(0, left);
+        left -= piece.length;
+        if (message) this.#take(message, piece);
+        if (left > 0) return undefined;
+        this.#attempt(done);
+        return octets.subarray(piece.length);
+      });
+    }
+  }
+
+  /** The message is at its end: its result is sent, and the session goes on. */
+  #finish(message: IncomingMessage): void {
+    if (message.isWhole) return;
+    this.#deadline.clear(); // from now on the client waits for us
+    this.#waitForSpool(this.#sendResult(message));
+  }
+
+  async #sendResult(message: IncomingMessage): Promise<void> {
+    const received = await message.end();
+    this.#message = undefined;
+    const errors = received.reply.code < 400 ? 0 : this.#session.errors + 1;
+    this.#apply({
+      session: { ...this.#session, transaction: undefined, errors },
+      replies: [received.reply],
+      next: received.hangUp ? "close" : "read",
+    });
+  }
+
+  #dropMessage(): void {
+    const message = this.#message;
+    if (!message || message.isWhole) return;
+    this.#message = undefined;
+    this.#waitForSpool(message.discard());
+  }
+
+  /** Nothing more is read until `work` is over. */
+  #wait(work: Promise<void>): void {
+    const over = work.catch((error: unknown) => this.#fail("submission session", error));
+    this.#parser?.waitFor(over);
+  }
+
+  /** The same, and the session is not done before. */
+  #waitForSpool(work: Promise<void>): void {
+    this.#works++;
+    this.#wait(
+      work.finally(() => {
+        this.#works--;
+        this.#resolveWhenDone();
+      }),
+    );
+  }
+
+  #resolveWhenDone(): void {
+    if (this._closed && this.#works === 0) this.#resolveDone();
   }
 
   /** The client has shut down its side and has its answers. An unfinished message is dropped. */
@@ -282,7 +361,7 @@ export class SubmissionConnection extends SMTPConnection {
   }
 
   #isReceiving(): boolean {
-    return this._dataStream instanceof PassThrough && !this._dataStream.writableEnded;
+    return this.#message !== undefined && !this.#message.isWhole;
   }
 
   #expectCommand(): void {
@@ -302,7 +381,23 @@ export class SubmissionConnection extends SMTPConnection {
   }
 
   #send(replies: readonly Reply[]): void {
-    if (!this._upgrading) this.#writer.write(this._socket, replies);
+    if (!this._upgrading) this.#replies.add(replies);
+  }
+
+  /** At the end of a turn. Where something is waited for that may be there at once, its reply goes out with the others. */
+  #sendReplies(isWaiting: boolean): void {
+    if (this.#replies.isEmpty) return;
+    if (isWaiting) {
+      if (this.#isFlushDue) return;
+      this.#isFlushDue = true;
+      setImmediate(() => {
+        this.#isFlushDue = false;
+        this.#attempt(() => this.#sendReplies(false));
+      });
+      return;
+    }
+    this.#replies.flush(this._socket);
+    if (this._socket.writableNeedDrain) this.#parser?.waitFor(untilDrained(this._socket));
   }
 
   /** Ends the session, with the reply `last` where it is given. */
@@ -310,21 +405,31 @@ export class SubmissionConnection extends SMTPConnection {
     this.#deadline.end();
     if (last && !this.#ended) this.#send([last]);
     this.#ended = true;
-    this.#writer.flush();
+    this.#replies.flush(this._socket);
     this.close();
     if (this._upgrading) this._socket.destroy(); // no reply can be sent during a handshake
     this.#admission.farewell(() => this._socket.destroy());
+    this.#dropMessage();
   }
 
   /** A bug of ours ends this connection and no other. */
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail("submission session", error);
+    }
+  }
+
   #fail(where: string, error: unknown): void {
     logBug(where, error);
     this.#end(internalError);
   }
 
   #stage(): SessionStage {
-    if (!this._dataStream || !this._parser) return "command";
-    return this.#isReceiving() ? { octets: this._dataStream.byteLength } : "message";
+    const message = this.#message;
+    if (!message || !this._parser) return "command";
+    return message.isWhole ? "message" : { octets: message.octets };
   }
 }
 
@@ -351,48 +456,6 @@ const internalError = reply(421, "4.3.0", "Internal error, sorry; it has been no
 
 /** RFC 7504. */
 const clientSpokeFirst = reply(521, "5.5.1", "Protocol error: the server speaks first");
-
-/** Sends replies to the client's socket. */
-interface ReplyWriter {
-  /** Sends one reply, or the lines of a multi-line one. Does nothing once the socket is closed. */
-  write(socket: Socket, replies: readonly Reply[]): void;
-  /** Sends at once what is held back. */
-  flush(): void;
-}
-
-/** Answers to pipelined commands go out together (RFC 2920 section 3.2). */
-function newReplyWriter(): ReplyWriter {
-  let corked: Socket | undefined;
-
-  function flush(): void {
-    corked?.uncork();
-    corked = undefined;
-  }
-
-  return {
-    write(socket, replies) {
-      if (replies.length === 0 || !socket.writable) return;
-      if (corked === undefined) {
-        corked = socket;
-        socket.cork();
-        process.nextTick(flush);
-      }
-      socket.write(replyText(replies));
-    },
-    flush,
-  };
-}
-
-/** RFC 5321 section 4.2.1: a hyphen follows the code on every line but the last. */
-function replyText(replies: readonly Reply[]): string {
-  return replies
-    .map((line, index) => {
-      const [code, rest] = [String(line.code), formatReply(line).slice(4)];
-      // The space stays where no text follows: an empty challenge is "334 " (RFC 4954 section 4).
-      return `${code}${index < replies.length - 1 ? "-" : " "}${rest}\r\n`;
-    })
-    .join("");
-}
 
 /** Resolves when the client has read its replies. From a client that never reads, no more commands are taken. */
 export function untilDrained(socket: Socket): Promise<void> {
@@ -425,20 +488,33 @@ export function guarded(socket: Socket, work: () => void): void {
  * The final answer to a command, where it depends on passwords or on the disk: verbs.ts is pure and leaves that open.
  * `given` is the answer of verbs.ts, `before` the session before the command.
  */
-async function completeAnswer(
+function completeAnswer(
   before: SubmissionSession,
   given: CommandAnswer,
   context: SessionContext,
-): Promise<CommandAnswer> {
+): CommandAnswer | Promise<CommandAnswer> {
   const { session, next } = given;
-  if (typeof next === "object" && "login" in next) {
-    // Read before the check. If the hash that let the client in is removed meanwhile, its next command ends the session.
-    const hashes = (before.exchange && before.exchangeHashes) ?? (await context.hashes(next.login));
-    return withHashes(hashes, await authenticate(session, next, context));
-  }
+  if (typeof next === "object" && "login" in next) return loginAnswer(before, given, next, context);
   if (before.transaction || !session.transaction) return given;
-  const refusal = await noRoom(context, before, session.transaction.parameters.size ?? 0);
-  return refusal ? answer(before, refusal) : given;
+  const octets = session.transaction.parameters.size ?? 0;
+  const withRoom = (refusal: Reply | undefined): CommandAnswer => (refusal ? answer(before, refusal) : given);
+  const free = knownFreeSpace(context.spool, context.now());
+  if (free) return withRoom(noRoom(free, context, octets));
+  return askFreeSpace(context.spool, context.now).then(
+    (space) => withRoom(noRoom(space, context, octets)),
+    (error: unknown) => withRoom(spoolTrouble(before, error)),
+  );
+}
+
+async function loginAnswer(
+  before: SubmissionSession,
+  { session }: CommandAnswer,
+  next: SaslResult | KeyLookup,
+  context: SessionContext,
+): Promise<CommandAnswer> {
+  // Read before the check. If the hash that let the client in is removed meanwhile, its next command ends the session.
+  const hashes = (before.exchange && before.exchangeHashes) ?? (await context.hashes(next.login));
+  return withHashes(hashes, await authenticate(session, next, context));
 }
 
 /** Keeps `hashes` with the login once there is one, and with the exchange until then. */

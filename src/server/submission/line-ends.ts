@@ -1,64 +1,42 @@
 /**
- * The line ends of a message (RFC 5321 section 2.3.8): checked, and repaired where the site wants that. A message whose
- * lines can be read in two ways allows SMTP smuggling, here or at a server behind us. Pure.
+ * The repair of a message's line ends (RFC 5321 section 2.3.8), where the site wants that: a lone CR and a lone LF become CRLF,
+ * a NUL is removed. All CRs before an LF are one line end with it: a second one would be an empty line, which ends the header.
+ * The end of the message was found and its dots were unstuffed by CRLF alone (message-scan.ts). So a line that begins only
+ * after the repair keeps its dot, and gets a second one on delivery.
  */
 
 const [nul, lf, cr] = [0, 10, 13];
 const crlf = 0x0d0a;
 
-/** What was found in a message's octets so far. */
-export interface OctetScan {
-  readonly size: number;
-  /** Whether there are octets above 127. */
-  readonly eightBit: boolean;
-  /** What no message may have: a lone CR or LF (RFC 5321 section 2.3.8), a NUL (RFC 5322 section 2.1). */
-  readonly fault?: "a CR without LF" | "an LF without CR" | "a NUL";
-  /** The last octet. */
-  readonly last: number;
-}
-
-export const emptyScan: OctetScan = { size: 0, eightBit: false, last: 0 };
-
-/** Continues the scan `before` with `chunk`. */
-export function scanOctets(before: OctetScan, chunk: Uint8Array): OctetScan {
-  let { eightBit, fault, last } = before;
-  for (let at = 0; at < chunk.length; at++) {
-    const octet = chunk[at] ?? 0;
-    if (octet > 127) eightBit = true;
-    if (last === cr && octet !== lf) fault ??= "a CR without LF";
-    if (octet === lf && last !== cr) fault ??= "an LF without CR";
-    if (octet === nul) fault ??= "a NUL";
-    last = octet;
-  }
-  const size = before.size + chunk.length;
-  return fault ? { size, eightBit, last, fault } : { size, eightBit, last };
-}
-
-// Repair: a lone CR and a lone LF become CRLF, a NUL is removed. All CRs before an LF are one line end with it: a second
-// one would be an empty line, which ends the header. The end of the message was found and its dots were unstuffed by CRLF
-// alone (parser.ts). So a line that begins only after the repair keeps its dot, and gets a second one on delivery.
-
 /** Line ends that are written at once: a run of CRs without LF may be as long as the message. */
 const atOnce = 32_768;
 
-/**
- * `octets` with CRLF at the end of every line, in at least one piece for each that comes. The last one may be CRs whose LF
- * never came.
- */
-export async function* repairLineEnds(octets: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+export interface LineRepair {
+  /** The next octets, with CRLF at the end of every line. */
+  add(octets: Buffer): Iterable<Buffer>;
+  /** What was held back: CRs whose LF never came. */
+  end(): Iterable<Buffer>;
+}
+
+export function newLineRepair(): LineRepair {
   let held = 0;
-  for await (const chunk of octets) {
-    const next = chunk.find((octet) => octet !== cr && octet !== nul);
-    if (next === lf) held = 0;
-    else if (next !== undefined) {
+  return {
+    *add(octets) {
+      const next = octets.find((octet) => octet !== cr && octet !== nul);
+      if (next === lf) held = 0;
+      else if (next !== undefined) {
+        const ends = held;
+        held = 0;
+        yield* lineEnds(ends);
+      }
+      const repaired = repair(octets, held);
+      held = repaired.held;
+      yield repaired.octets;
+    },
+    *end() {
       yield* lineEnds(held);
-      held = 0;
-    }
-    const repairedChunk = repair(chunk, held);
-    held = repairedChunk.held;
-    yield repairedChunk.octets;
-  }
-  yield* lineEnds(held);
+    },
+  };
 }
 
 /** Holds CRs back until it is known whether an LF follows. `held` is their number at the end of the piece. */

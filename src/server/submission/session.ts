@@ -12,6 +12,7 @@ import type { ClientTimeouts } from "./client-limits.ts";
 import type { ConnectionTable } from "./limits/admission.ts";
 import type { AuthRateLimiter } from "./limits/auth-rate-limiter.ts";
 import type { Quota, QuotaRequest } from "./limits/quota.ts";
+import type { MessageMemory } from "./message-memory.ts";
 import type { MailParameters } from "./parameters.ts";
 import type { Senders } from "./sender-policy.ts";
 import type { TlsChannel } from "./tls.ts";
@@ -170,6 +171,8 @@ export interface SessionContext extends CommandContext {
   /** Whether `login`, as a AuthenticationResult names it, is frozen and may send nothing. Asked again and again. */
   readonly isFrozen: (login: string) => boolean;
   readonly spool: Pick<Spool, "draft" | "free" | "inodesFor">;
+  /** What the messages that come in may take of the memory, all sessions together. */
+  readonly memory: MessageMemory;
   /** What a message must leave free on the spool's disk, for reports and for the records of other messages. */
   readonly reserve: FreeSpace;
   /** Called when a message is in the spool, just before the client gets its 250. */

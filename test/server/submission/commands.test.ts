@@ -2,7 +2,6 @@
 
 import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";
-import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { SaslContext } from "../../../src/server/submission/auth/exchange.ts";
@@ -10,7 +9,7 @@ import { startSasl } from "../../../src/server/submission/auth/mechanisms.ts";
 import { extendedDue, standardTimeouts } from "../../../src/server/submission/client-limits.ts";
 import { untilDrained } from "../../../src/server/submission/connection.ts";
 import { newConnectionTable, subscriberNetwork } from "../../../src/server/submission/limits/admission.ts";
-import { repairLineEnds } from "../../../src/server/submission/line-ends.ts";
+import { newLineRepair } from "../../../src/server/submission/line-ends.ts";
 import { readCommandLine } from "../../../src/server/submission/parser.ts";
 import { senderPolicy } from "../../../src/server/submission/sender-policy.ts";
 import { type CommandContext, newSession } from "../../../src/server/submission/session.ts";
@@ -179,14 +178,15 @@ test("newConnectionTable() counts a network's connections until each has left on
   expect(table.add("2001:db8:1::1").fromNetwork).toBe(1);
 });
 
-test("repaired() ends every line with CRLF and drops NULs, however the octets are cut", async () => {
+test("newLineRepair() ends every line with CRLF and drops NULs, however the octets are cut", () => {
   const message = "a\0b\rc\nd\r\ne\n\rf\r\r\ng\r\0\nh\n\0.\n\ri\r\r\r\r\nj\r\0\r\nk\r\rl\r\r";
   const whole = "ab\r\nc\r\nd\r\ne\r\n\r\nf\r\ng\r\nh\r\n.\r\n\r\ni\r\nj\r\nk\r\n\r\nl\r\n\r\n";
   for (let size = 1; size <= message.length; size++) {
-    const pieces = async function* (): AsyncGenerator<Buffer, void> {
-      for (let at = 0; at < message.length; at += size) yield Buffer.from(message.slice(at, at + size));
-    };
-    expect((await buffer(repairLineEnds(pieces()))).toString()).toBe(whole);
+    const repair = newLineRepair();
+    const pieces: Buffer[] = [];
+    for (let at = 0; at < message.length; at += size)
+      pieces.push(...repair.add(Buffer.from(message.slice(at, at + size))));
+    expect(Buffer.concat([...pieces, ...repair.end()]).toString()).toBe(whole);
   }
 });
 

@@ -3,23 +3,21 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fixHeader, receivedField } from "../../../src/server/submission/header/fixups.ts";
 import { newHeaderBuffer } from "../../../src/server/submission/header/reader.ts";
-import { emptyScan, scanOctets } from "../../../src/server/submission/line-ends.ts";
-import { atBeginning, unstuff } from "../../../src/server/submission/parser.ts";
+import { newMessageScan } from "../../../src/server/submission/message-scan.ts";
 import { splitFields } from "../../../src/smtp/header.ts";
 
 const time = Date.UTC(2026, 10, 22, 13, 2, 46);
 
-describe("unstuff()", () => {
+describe("the scan of a message by DATA", () => {
   /** The whole of `wire`, cut into pieces of the `sizes` given. */
   function read(wire: string, sizes: readonly number[]): { message: string; rest: string | undefined } {
     const octets = Buffer.from(wire, "latin1");
     const parts: Buffer[] = [];
-    let state = atBeginning;
+    const scan = newMessageScan(true);
     let at = 0;
     for (const size of [...sizes, octets.length]) {
-      const given = unstuff(state, octets.subarray(at, at + size));
+      const given = scan.read(octets.subarray(at, at + size));
       at += size;
-      state = given.state;
       parts.push(given.octets);
       if (given.rest) {
         const rest = Buffer.concat([given.rest, octets.subarray(at)]).toString("latin1");
@@ -69,7 +67,7 @@ describe("unstuff()", () => {
   });
 });
 
-describe("inspect()", () => {
+describe("the scan of a message by BDAT", () => {
   test.each([
     ["a\r\nb\r\n", undefined],
     ["a\rb\r\n", "a CR without LF"],
@@ -79,15 +77,19 @@ describe("inspect()", () => {
     ["a\0\r\n", "a NUL"],
   ])("finds what is wrong in %j: %s, in whatever pieces it comes", (text, fault) => {
     const octets = Buffer.from(text);
-    expect(scanOctets(emptyScan, octets).fault).toBe(fault);
-    let seen = emptyScan;
-    for (const octet of octets) seen = scanOctets(seen, Buffer.of(octet));
-    expect(seen.fault).toBe(fault);
-    expect(seen.size).toBe(octets.length);
+    const [whole, piecewise] = [newMessageScan(false), newMessageScan(false)];
+    whole.read(octets);
+    expect(whole.fault).toBe(fault);
+    for (const octet of octets) piecewise.read(Buffer.of(octet));
+    expect(piecewise.fault).toBe(fault);
+    expect(piecewise.size).toBe(octets.length);
   });
   test("sees octets above 127", () => {
-    expect(scanOctets(emptyScan, Buffer.from("a")).eightBit).toBe(false);
-    expect(scanOctets(emptyScan, Buffer.of(128)).eightBit).toBe(true);
+    const scan = newMessageScan(false);
+    scan.read(Buffer.from("a"));
+    expect(scan.eightBit).toBe(false);
+    scan.read(Buffer.of(128));
+    expect(scan.eightBit).toBe(true);
   });
 });
 

@@ -9,6 +9,7 @@ import { newAuthRateLimiter } from "../../../src/server/submission/limits/auth-r
 import { type Allowance, newQuota, type Quota } from "../../../src/server/submission/limits/quota.ts";
 import { newUsage } from "../../../src/server/submission/limits/usage.ts";
 import { type Listener, listen } from "../../../src/server/submission/listener.ts";
+import { newMessageMemory } from "../../../src/server/submission/message-memory.ts";
 import { senderPolicy } from "../../../src/server/submission/sender-policy.ts";
 import type { SessionContext } from "../../../src/server/submission/session.ts";
 import { selfSigned } from "../../tools/certificate.ts";
@@ -93,6 +94,7 @@ export function testContext(): SessionContext {
     connections: 1_000,
     descriptors: Number.POSITIVE_INFINITY,
     connectionTable: newConnectionTable(),
+    memory: newMessageMemory(() => 16_777_216),
     isProxy: () => false,
     wrongText: "Authentication failed: check your user name and your e-mail password",
     lineEnds: "refuse",

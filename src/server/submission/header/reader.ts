@@ -12,7 +12,8 @@ export interface HeaderBuffer {
   octets(): Buffer;
 }
 
-const emptyLine = "\r\n\r\n";
+/** Ends a header. */
+export const emptyLine = "\r\n\r\n";
 
 export function newHeaderBuffer(): HeaderBuffer {
   let room = Buffer.allocUnsafe(8_192); // doubled when full, so that single octets take linear time, too
