@@ -29,8 +29,10 @@ export interface Observation {
 
 /** Opens the log, and counts and watches from now on. Throws a Failure where the log cannot be written. */
 export async function openObservation(config: Config): Promise<Observation> {
-  const sink = await openSink({ ...config.log, hostname: config.hostname }, Date.now);
+  const tellLost = (lines: number) => log("log-lost", { lines });
+  const sink = await openSink({ ...config.log, hostname: config.hostname, tellLost }, Date.now);
   const status = newRelayStatus();
+  status.logLost = sink.lost;
   const metrics = openMetrics(gaugesOf(status, reserveOf(config)));
   const listeners: LogSink[] = [];
   const toListeners: LogSink = (entry) => {
@@ -126,6 +128,8 @@ export interface RelayStatus {
   broken: string | undefined;
   /** Of the event loop, in seconds. */
   delay: () => number;
+  /** Lines of the log that were lost. */
+  logLost: () => number;
   /** What was found when somebody looked last. */
   health: HealthReport | undefined;
 }
@@ -137,6 +141,7 @@ export const newRelayStatus = (): RelayStatus => ({
   stopping: false,
   broken: undefined,
   delay: () => 0,
+  logLost: () => 0,
   health: undefined,
 });
 
@@ -146,6 +151,7 @@ function gaugesOf(state: RelayStatus, reserve: FreeSpace): GaugeReadings {
   return {
     ...processReadings(Date.now() - process.uptime() * 1000),
     build: () => [{ labels: [version, process.version], value: 1 }],
+    logLost: () => single(state.logLost()),
     loopDelay: () => single(state.delay()),
     queueMessages: () => {
       const { messages, held } = state.waiting?.() ?? { messages: 0, held: 0 };

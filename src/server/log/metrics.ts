@@ -243,9 +243,6 @@ export const logMetrics: readonly LogMetric[] = [
   counter("tpa_submit_rejections_total", "Commands refused, by stage and reply code.", ["stage", "code"], {
     reject: ({ stage, reply }) => one(stage, String(reply.code)),
   }),
-  counter("tpa_submit_log_lines_lost_total", "Lines of the log that could not be written.", [], {
-    "log-lost": ({ lines }) => [{ labels: [], value: lines }],
-  }),
 ];
 
 /** Counts every entry by the name of its event. */
@@ -258,6 +255,12 @@ export const eventCounter = metric(
 
 /** Measured when somebody asks. */
 export const gauges = {
+  logLost: metric(
+    "counter",
+    "tpa_submit_log_lines_lost_total",
+    "Lines of the log that could not be written.",
+    [],
+  ),
   build: metric("gauge", "tpa_submit_build_info", "What runs.", ["version", "node"]),
   started: metric("gauge", "process_start_time_seconds", "When the process began, since the epoch.", []),
   processor: metric("counter", "process_cpu_seconds_total", "Processor time used, user and system.", []),

@@ -26,6 +26,8 @@ export interface LogOptions {
   readonly format: LogFormat;
   /** Stands in each line. */
   readonly hostname: string;
+  /** Logs that so many lines were lost, once the log can be written again; where it is missing, the sink does. */
+  readonly tellLost?: (lines: number) => void;
 }
 
 /** What the process has; tests have their own. */
@@ -46,6 +48,8 @@ export interface SinkDependencies {
 export interface OpenSink {
   /** For logTo(). */
   readonly write: LogSink;
+  /** How many lines were lost so far, told or not. */
+  readonly lost: () => number;
   /** Opens the file again, for logrotate. Where it cannot, throws a Failure and keeps the old one. */
   readonly reopen: () => Promise<void>;
   /** Resolves when every line is written, or after some seconds. Lines that come later go to standard error. */
@@ -69,6 +73,7 @@ export async function openSink(
   let waiting: LogLine[] = [];
   let underWay = 0;
   let lost = 0;
+  let told = 0;
   let works = true;
   let closed = false;
   let running: Promise<void> | undefined;
@@ -83,6 +88,8 @@ export async function openSink(
     running ??= drain();
   };
 
+  const tellLost = options.tellLost ?? ((lines) => keep(entryOf("log-lost", { lines })));
+
   async function drain(): Promise<void> {
     await Promise.resolve(); // what is logged in the same turn goes together
     while (waiting.length > 0) {
@@ -91,10 +98,10 @@ export async function openSink(
       underWay = lines.length;
       await deliver(lines);
       underWay = 0;
-      if (works && lost > 0) {
-        const missing = lost;
-        lost = 0;
-        keep(entryOf("log-lost", { lines: missing }));
+      if (works && lost > told) {
+        const lines = lost - told;
+        told = lost;
+        tellLost(lines);
       }
     }
     running = undefined;
@@ -124,6 +131,7 @@ export async function openSink(
 
   return {
     write,
+    lost: () => lost,
     reopen: destination.reopen,
     close: async () => {
       const waited = new AbortController();
@@ -132,7 +140,7 @@ export async function openSink(
         closed = true;
         destination.abandon?.();
         stderr.write(
-          `the log takes nothing, ${lost + underWay + waiting.length} of its last lines are lost\n`,
+          `the log takes nothing, ${lost - told + underWay + waiting.length} of its last lines are lost\n`,
         );
         waiting = [];
       }

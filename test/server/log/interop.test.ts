@@ -220,6 +220,7 @@ function ourMetrics(): string {
     reserveOctets: nothing,
     reserveInodes: nothing,
     healthy: nothing,
+    logLost: nothing,
     loopDelay: nothing,
     logins: nothing,
   });

@@ -27,6 +27,7 @@ const readings: GaugeReadings = {
   reserveOctets: () => [{ labels: [], value: 1e8 }],
   reserveInodes: () => [{ labels: [], value: 1000 }],
   healthy: () => [{ labels: [], value: 1 }],
+  logLost: () => [{ labels: [], value: 0 }],
   loopDelay: () => [{ labels: [], value: 0.01 }],
   logins: () => [{ labels: [], value: 100 }],
 };

@@ -9,7 +9,12 @@ import { PassThrough, Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { entryOf, type LogEntry } from "../../../src/server/log/log.ts";
-import { type LogOptions, openSink, type SinkDependencies } from "../../../src/server/log/sink.ts";
+import {
+  type LogOptions,
+  openSink,
+  processDependencies,
+  type SinkDependencies,
+} from "../../../src/server/log/sink.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 import { real } from "../../tools/real.ts";
 
@@ -134,6 +139,7 @@ describe("to standard output", () => {
     log.write(removed("first"));
     await eventually(() => expect(pending.length).toBe(1));
     for (let count = 0; count < 100_003; count += 1) log.write(removed("more"));
+    expect(log.lost()).toBe(3);
     const texts: string[] = [];
     stream._write = (chunk: Buffer, _encoding, done) => {
       texts.push(chunk.toString());
@@ -148,6 +154,41 @@ describe("to standard output", () => {
     );
     expect(log.stderr()).toBe("");
   });
+});
+
+test("lines that are lost are counted at once, and told once the log can be written again", async () => {
+  const told: number[] = [];
+  let isFull = true;
+  const place = () =>
+    Object.assign(new PassThrough(), {
+      write: (_text: unknown, done?: unknown) => {
+        if (typeof done === "function") done(isFull ? new Error("full") : null);
+        return true;
+      },
+    });
+  const log = await openSink(
+    {
+      target: { kind: "stdout" },
+      format: "postfix",
+      hostname: "submission.example.org",
+      tellLost: (lines) => told.push(lines),
+    },
+    () => noon,
+    processDependencies({
+      stdout: place(),
+      stderr: place(),
+      journalBehind: { output: false, error: false },
+    }),
+  );
+  log.write(removed("ID1"));
+  log.write(removed("ID2"));
+  await eventually(() => expect(log.lost()).toBe(2));
+  expect(told).toEqual([]);
+  isFull = false;
+  log.write(removed("ID3"));
+  await log.close();
+  expect(told).toEqual([2]);
+  expect(log.lost()).toBe(2);
 });
 
 describe("to a file", () => {
