@@ -20,7 +20,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   probe: ["smtp", "passwd", "durable.ts"],
   "server/spool": ["smtp", "durable.ts", "file-lock.ts"],
   "server/log": ["smtp", "bound-socket.ts"],
-  "server/history": ["server/log"],
+  "server/history": ["smtp", "server/log"],
   "server/submission": ["smtp", "server/spool", "passwd", "server/log", "bound-socket.ts"],
   "server/delivery": ["smtp", "server/spool", "server/log", "durable.ts"],
   "server/dsn": ["smtp", "server/spool", "server/log", "server/delivery"],
