@@ -4,85 +4,14 @@ import { createServer } from "node:net";
 import { createSecureContext } from "node:tls";
 import fc from "fast-check";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { attempt } from "../../../src/server/delivery/attempt.ts";
 import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
-import { newSessionPool, type SessionPool } from "../../../src/server/delivery/session-pool.ts";
-import type { DeliveryActivity } from "../../../src/server/delivery/transaction.ts";
-import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
-import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { type Act, close, type FakeServer, type Reaction, reset } from "../../tools/fakeserver.ts";
-import { hop, message, outgoing, recipient, replies, transportSettings } from "./fixtures.ts";
+import { replies } from "./fixtures.ts";
 import { server } from "./hosts.ts";
-
-const opened: SessionPool[] = [];
-
-afterEach(() => {
-  vi.useRealTimers();
-  for (const sessions of opened.splice(0)) sessions.close();
-});
-
-interface Posting {
-  readonly what?: Partial<Envelope>;
-  readonly text?: string;
-  readonly signal?: AbortSignal;
-}
-
-/**
- * Delivers each message, the next one as soon as the one before has only its reply to wait for and yields, or has ended. The
- * host answers after so many milliseconds of a clock that the test has.
- */
-function postman(at: { readonly port: number }, milliseconds = 50, more: Partial<TransportSettings> = {}) {
-  let time = 0;
-  const now = (): number => {
-    time += milliseconds;
-    return time;
-  };
-  const sessions = newSessionPool(() => 0);
-  opened.push(sessions);
-  const activities: DeliveryActivity[] = [];
-
-  async function deliver(
-    { what = {}, text = message, signal = new AbortController().signal }: Posting,
-    next: () => void = () => undefined,
-  ): Promise<readonly RecipientOutcome[]> {
-    const settings = { sessions, ...more };
-    const outcomes = await attempt(
-      outgoing(what, text),
-      [hop(at.port)],
-      transportSettings({ ...settings, now }),
-      () => 0,
-      signal,
-      (activity) => {
-        activities.push(activity);
-        if (activity === "yields") next();
-      },
-    );
-    next();
-    return outcomes;
-  }
-
-  async function deliverAll(
-    ...postings: readonly Posting[]
-  ): Promise<readonly (readonly RecipientOutcome[])[]> {
-    const results: Promise<readonly RecipientOutcome[]>[] = [];
-    const begin = (number: number): void => {
-      const posting = postings[number];
-      if (posting && results.length === number) results[number] = deliver(posting, () => begin(number + 1));
-    };
-    begin(0);
-    for (let number = 0; number < postings.length; number++) await results[number];
-    return Promise.all(results);
-  }
-
-  return { sessions, activities, deliver, deliverAll };
-}
+import { type Posting, postman, to } from "./in-a-row.ts";
 
 const queued = "250 2.0.0 queued as F00";
-
-const to = (...addresses: readonly string[]): Posting => ({
-  what: { recipients: addresses.map((address) => recipient(address)) },
-});
 
 const one = to("one@example.net");
 const two = to("two@example.net");
@@ -95,6 +24,8 @@ const verbs = ({ commands }: FakeServer): string => commands.map((line) => line.
 const texts = async (
   outcomes: Promise<readonly (readonly RecipientOutcome[])[]>,
 ): Promise<readonly (readonly string[])[]> => (await outcomes).map(replies);
+
+afterEach(() => void vi.useRealTimers());
 
 describe("MAIL behind the end of a message", () => {
   test("goes to a host that is far, before the reply has come", async () => {
@@ -247,7 +178,7 @@ describe("MAIL behind the end of a message", () => {
       ...(ending.MAIL && { MAIL: ending.MAIL }),
       ...(ending.RCPT && { RCPT: ending.RCPT }),
     });
-    const { sessions: _, deliverAll } = postman(at);
+    const { deliverAll } = postman(at);
     expect(await texts(deliverAll(one, two))).toEqual([[ending.first], [queued]]);
     expect(at.connections()).toBe(ending.connections);
     expect(at.received.map(({ recipients }) => recipients.join())).toEqual([
@@ -334,7 +265,9 @@ describe("MAIL behind the end of a message", () => {
     });
     const three = to("1/1@example.net", "1/2@example.net", "1/3@example.net");
     expect(await texts(postman(at).deliverAll(three, two))).toEqual([[queued, queued, queued], [queued]]);
-    expect(at.received.map(({ recipients }) => recipients.length).toSorted((one, other) => one - other)).toEqual([1, 1, 2]);
+    expect(
+      at.received.map(({ recipients }) => recipients.length).toSorted((one, other) => one - other),
+    ).toEqual([1, 1, 2]);
   });
 
   /** A host that may do anything at any moment, but refuses those who are "bad", and nobody else, with their addresses. */
