@@ -17,6 +17,9 @@ import { startDovecot } from "../test/interop/dovecot.mjs";
 import { startPostfix } from "../test/interop/postfix.mjs";
 import { runWell } from "../test/tools/child.mjs";
 
+/** @type {typeof import("../src/server/spool/spool.ts")} */
+const { viewSpool } = await import(new URL("../dist/server/spool/spool.js", import.meta.url).href);
+
 const messages = Number(process.argv[2] ?? 2_000);
 const connections = 20;
 
@@ -55,7 +58,7 @@ async function ours(mode) {
     roots: [relay.pid],
     passwordFile: join(relay.folder, "password"),
     certificate: relay.certificate,
-    left: async () => (await readdir(join(relay.folder, "spool/queue"))).length,
+    left: async () => (await (await viewSpool(join(relay.folder, "spool"))).ids()).length,
     stop: async () => {
       relay.signal("SIGKILL"); // it would wait for the silent hop
       await relay.ended;
