@@ -76,6 +76,11 @@ describe.skipIf(!real("dpkg-deb", "man"))("the package for Debian 13", () => {
       "/usr/bin/tpa-submit",
       "/usr/lib/sysusers.d/tpa-submit.conf",
       "/usr/lib/tmpfiles.d/tpa-submit.conf",
+      "/etc/fail2ban/jail.d/tpa-submit.conf",
+      "/etc/logrotate.d/tpa-submit",
+      "/usr/share/bash-completion/completions/tpa-submit",
+      "/usr/share/fish/vendor_completions.d/tpa-submit.fish",
+      "/usr/share/zsh/vendor-completions/_tpa-submit",
       "/usr/share/doc/tpa-submit/examples/grafana/tpa-submit.json",
       "/usr/share/doc/tpa-submit/examples/prometheus/tpa-submit.rules.yml",
     ];
