@@ -1,7 +1,7 @@
 #!/bin/bash
 # boot.sh ROOT FOLDER: boots the systemd of ROOT, a Debian, in namespaces of its own, with loopback as its only network.
-# What it writes goes into memory, ROOT stays as it is. FOLDER/init has the process to enter with nsenter(1). Each reboot
-# is another run, poweroff ends it; so does the end of this script. FOLDER must be a folder of root's, for it is mounted on.
+# What it writes goes into memory, ROOT stays as it is. Whoever wants in calls nsenter(1) on the process that is systemd. A
+# reboot boots it again; when systemd ends otherwise, all of it is gone. FOLDER is a folder to mount on.
 set -euo pipefail
 root=$1 folder=$2
 
