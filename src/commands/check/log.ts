@@ -19,10 +19,10 @@ export const log: Look = async (context) => {
       ];
     case "journal":
       return [await judgeSocket(journal)];
-    case "file":
-      return [await judgeFile(target.path, context)];
     case "syslog":
       return [await judgeServer(target.host, target.port, context.isOffline)];
+    default:
+      return [await judgeFile(target.path, context)];
   }
 };
 
