@@ -29,6 +29,7 @@ import { asPlugin } from "./probe/plugin.ts";
 
 const standardConfig = "/etc/tpa-submit/tpa-submit.toml";
 const standardUnit = "tpa-submit.service";
+const standardMx = "gmail.com";
 
 export const line = command({
   name: "check",
@@ -36,7 +37,7 @@ export const line = command({
   options: {
     config: value("-c, --config <file>", "Configuration file.", standardConfig),
     offline: flag("--offline", "Ask no other host: no DNS, no directory, no relay, no MX."),
-    mx: value("--mx <domain>", "Whose MX is tried, to see whether port 25 is open.", "gmail.com"),
+    mx: value("--mx <domain>", "Whose MX is tried, to see whether port 25 is open.", standardMx),
     unit: value("--unit <unit>", "systemd unit of the service, a name or a file.", standardUnit),
     json: flag("--json", "The findings as JSON."),
     nagios: flag("--nagios", "One status line first, and its grade as the exit status."),
@@ -63,9 +64,10 @@ async function check(argv: readonly string[]): Promise<number> {
   if (json && nagios) throw usageMistake(line.name, "--json and --nagios do not go together");
   const mxOf = hostName.read(mx);
   if (mxOf === undefined) throw usageMistake(line.name, `--mx: expected a domain, found "${mx}"`);
-  const ids = checkIds.filter((id) => !offline || rowOf(id).network !== true);
   const spinner = startSpinner("looking");
-  const findings = await findingsOf({ file, unit, mxOf, ids }).finally(() => spinner.stop());
+  const findings = await lookAtAll({ file, unit, mxOf, isOffline: offline, ids: idsFor(offline) }).finally(
+    () => spinner.stop(),
+  );
   if (json) print(reportJson(findings));
   else {
     if (nagios) print(reportNagios(findings, file));
@@ -74,16 +76,34 @@ async function check(argv: readonly string[]): Promise<number> {
   return nagios ? nagiosGrades[worstState(findings)] : statusOfAll(findings);
 }
 
+/** The findings of {@link run} for the configuration `file`, with its other options as they are by themselves. */
+export function findingsOf(
+  file: string,
+  { offline }: { readonly offline: boolean },
+): Promise<readonly Finding[]> {
+  return lookAtAll({
+    file,
+    unit: standardUnit,
+    mxOf: standardMx,
+    isOffline: offline,
+    ids: idsFor(offline),
+  });
+}
+
+const idsFor = (offline: boolean): readonly CheckId[] =>
+  checkIds.filter((id) => !offline || rowOf(id).network !== true);
+
 interface CheckTask {
   readonly file: string;
   /** The unit's name or file. */
   readonly unit: string;
   readonly mxOf: string;
+  readonly isOffline: boolean;
   readonly ids: readonly CheckId[];
 }
 
 /** All of them, in order; where the configuration cannot be read, that alone. */
-async function findingsOf({ file, unit: name, mxOf, ids }: CheckTask): Promise<readonly Finding[]> {
+async function lookAtAll({ file, unit: name, mxOf, isOffline, ids }: CheckTask): Promise<readonly Finding[]> {
   let config: Config;
   try {
     config = await readConfig(file);
@@ -101,7 +121,7 @@ async function findingsOf({ file, unit: name, mxOf, ids }: CheckTask): Promise<r
     return [understood, { check: "service", ...failure(error.message) }];
   }
   const program = [process.execPath, ...process.argv.slice(1, 2)];
-  const context = { config, file, unit, user, program, mxOf, now: Date.now };
+  const context = { config, file, unit, user, program, isOffline, mxOf, now: Date.now };
   const of = (as: CheckRow["as"]): readonly CheckId[] => ids.filter((id) => rowOf(id).as === as);
   const [asService, asAsker] = await Promise.all([
     lookAsService(context, of("service")),
@@ -131,7 +151,7 @@ async function unitFor(file: string, name: string): Promise<ServiceUnit | undefi
 export async function runAsServe(file: string): Promise<number> {
   await readConfig(file); // its mistakes are told as a start tells them
   const ids = checkIds.filter((id) => rowOf(id).network !== true || id === "resolver");
-  const findings = await findingsOf({ file, unit: standardUnit, mxOf: "", ids });
+  const findings = await lookAtAll({ file, unit: standardUnit, mxOf: "", isOffline: false, ids });
   for (const finding of findings) {
     const { stream, line: text } = asServe(finding);
     if (stream === "stdout") print(`${text}\n`);
