@@ -251,8 +251,8 @@ function acceptedReply(
   context: SessionContext,
 ): Reply {
   const { id, sender, size, recipients } = envelope;
-  const at = { door: session.listener, client: clientName(session) };
-  log("client", { ...at, id, mechanism: login.mechanism, login: login.name });
+  const { mechanism, name } = login;
+  log("client", { door: session.listener, client: clientName(session), id, mechanism, login: name });
   log("message-id", { id, messageId });
   log("queued", { id, from: sender, size, recipients: recipients.length });
   context.accepted(envelope);
@@ -266,21 +266,25 @@ function newEnvelope(
   now: number,
   eightBit: boolean,
 ): NewEnvelope {
-  const { envid, ret, smtputf8, requireTls = false } = transaction.parameters;
-  return {
+  const { envid, ret, smtputf8 = false, requireTls = false } = transaction.parameters;
+  const envelope: NewEnvelope = {
     accepted: now,
     login: login.name,
     sender: transaction.sender,
     eightBit,
-    smtputf8: smtputf8 ?? false,
-    ...(envid === undefined ? {} : { envid }),
-    ...(ret === undefined ? {} : { ret }),
-    ...(requireTls ? { requireTls } : {}),
-    ...(tlsOptional && !requireTls ? { tlsOptional } : {}),
+    smtputf8,
     recipients: transaction.recipients,
     attempts: 0,
     due: now,
     warned: false,
+  };
+  if (envid === undefined && ret === undefined && !requireTls && !tlsOptional) return envelope;
+  return {
+    ...envelope,
+    ...(envid === undefined ? {} : { envid }),
+    ...(ret === undefined ? {} : { ret }),
+    ...(requireTls ? { requireTls } : {}),
+    ...(tlsOptional && !requireTls ? { tlsOptional } : {}),
   };
 }
 
