@@ -17,7 +17,7 @@ export class Mismatch extends Error {
 export interface JsonField<Value> {
   /** Throws Mismatch. */
   read(found: unknown, at: string): Value;
-  /** What to hand to JSON. */
+  /** What to hand to JSON. Throws where it could not be read again: a Mismatch, or a RangeError for a time that is none. */
   write(value: Value): unknown;
 }
 
@@ -40,7 +40,10 @@ export function is<Value>(expected: string, test: (found: unknown) => found is V
       if (!test(found)) throw new Mismatch(at, expected, found);
       return found;
     },
-    write: (value) => value,
+    write(value) {
+      if (!test(value)) throw new Mismatch("", expected, value);
+      return value;
+    },
   };
 }
 
@@ -73,6 +76,10 @@ export function listOfSome<Value>(item: JsonField<Value>): JsonField<readonly Va
       if (values.length === 0) throw new Mismatch(at, "at least one", found);
       return values;
     },
+    write(values) {
+      if (values.length === 0) throw new Mismatch("", "at least one", values);
+      return any.write(values);
+    },
   };
 }
 
@@ -95,9 +102,13 @@ export function record<Shape extends object>(rows: JsonFields<Shape>): JsonField
       return values as Shape; // as the rows, which are made after the type, have read it
     },
     write(value) {
-      const fields = fieldsOf(value, "");
-      const present = table.filter(([key]) => fields[key] !== undefined);
-      return Object.fromEntries(present.map(([key, field]) => [key, field.write(fields[key])]));
+      const fields: Record<string, unknown> = fieldsOf(value, "");
+      const written: Record<string, unknown> = {};
+      for (const [key, field] of table) {
+        const isAbsent = fields[key] === undefined && "optional" in field;
+        if (!isAbsent) written[key] = field.write(fields[key]);
+      }
+      return written;
     },
   };
 }
