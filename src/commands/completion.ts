@@ -40,6 +40,7 @@ export const commands: Readonly<Record<string, () => Promise<CompletedCommand>>>
   queue: async () => completedGroup((await import("./queue.ts")).group),
   status: async () => completedCommand((await import("./status.ts")).statusCommand),
   check: async () => completedCommand((await import("./check.ts")).line),
+  init: async () => completedCommand((await import("./init/options.ts")).line),
   login: async () => completedGroup((await import("./login.ts")).group),
   trace: async () => completedCommand((await import("./trace.ts")).traceCommand),
   spool: async () => completedGroup((await import("./spool.ts")).group),
