@@ -28,7 +28,8 @@ export const program = fileURLToPath(new URL("../bin/tpa-submit", import.meta.ur
  * @property {(pattern: RegExp, from?: number, seconds?: number) => Promise<RegExpMatchArray>} logged waits for something in the log, which
  *   began when the program did; `from` is how much of it to pass over
  * @property {(signal: NodeJS.Signals) => void} signal
- * @property {string} program what is started; that of this working copy
+||||||| .merge_file_8pvyyx
+ * @property {string} program what `start` starts: the one in bin/, unless it is set
  * @property {Record<string, string>} environment what the program finds in its environment, in addition to ours
  * @property {Promise<{ status: number | null, signal: NodeJS.Signals | null }>} ended
  * @property {(settings: string) => Promise<void>} configure writes the configuration anew, as startRelay does

@@ -2,6 +2,7 @@
  * The program's front: one row per command, each imported only when it is called, and the way out of a failure.
  */
 import { print } from "./cli/output.ts";
+import { prepareHelp } from "./cli/terminal.ts";
 import { exitStatus, Failure, nearest } from "./failure.ts";
 import { version } from "./version.ts";
 
@@ -39,6 +40,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "Make, check and set password hashes.",
     load: () => import("./commands/passwd.ts"),
   },
+  completion: {
+    summary: "Print what completes the commands and options in a shell.",
+    load: () => import("./commands/completion.ts"),
+  },
 };
 
 const overview = `Usage: tpa-submit <command> [options]
@@ -47,7 +52,7 @@ The outgoing mail server that an organisation's people log in to.
 
 Commands:
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
   .join("\n")}
 
 Options:
@@ -66,6 +71,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) return unknown(name);
   try {
+    await prepareHelp(rest);
     const { run } = await command.load();
     return await run(rest);
   } catch (error) {

@@ -3,7 +3,7 @@
  * asked for on the terminal itself, so that standard input and output may be pipes.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { createInterface } from "node:readline/promises";
+import type { Interface } from "node:readline/promises";
 import { ReadStream } from "node:tty";
 import { errorCode, exitStatus, Failure } from "../failure.ts";
 
@@ -124,6 +124,7 @@ export async function isConfirmed(question: string, what: string): Promise<boole
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
     throw new Failure(exitStatus.usage, `there is no terminal to ask on; say --yes to ${what}`);
   }
+  const { createInterface } = await import("node:readline/promises");
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const answer = await terminal.question(`${question} [y/N] `, { signal: interruption(terminal) });
@@ -138,7 +139,7 @@ export async function isConfirmed(question: string, what: string): Promise<boole
 }
 
 /** Ctrl-C and Ctrl-D say no. */
-function interruption(terminal: ReturnType<typeof createInterface>): AbortSignal {
+function interruption(terminal: Interface): AbortSignal {
   const abort = new AbortController();
   terminal.on("SIGINT", () => abort.abort()).on("close", () => abort.abort());
   return abort.signal;

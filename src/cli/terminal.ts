@@ -40,11 +40,16 @@ export async function headingFor(stream: Stream): Promise<(text: string) => stri
   return (text) => paint("bold", text);
 }
 
-/** Ready before a command's words are read, because help is printed while they are: `--help`, `-h`, `-vh`, `help`. */
-const isHelp = process.argv.some((word) => /^(?:--help|-[a-z]*h|help)$/i.test(word));
+let heading = (text: string): string => text;
 
-/** Makes a heading of a help text on standard output stand out. */
-export const helpHeading = isHelp ? await headingFor(process.stdout) : (text: string): string => text;
+/** Makes a heading of a help text on standard output stand out, once {@link prepareHelp} has looked at it. */
+export const helpHeading = (text: string): string => heading(text);
+
+/** To be called before a command's words are read, because help is printed while they are: `--help`, `-h`, `-vh`, `help`. */
+export async function prepareHelp(argv: readonly string[]): Promise<void> {
+  if (argv.some((word) => /^(?:--help|-[a-z]*h|help)$/i.test(word)))
+    heading = await headingFor(process.stdout);
+}
 
 // A sign of life on standard error while a person waits at a terminal; nothing anywhere else.
 

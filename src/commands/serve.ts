@@ -1,11 +1,9 @@
 /** `tpa-submit serve`: the relay in the foreground. SIGTERM ends it, SIGHUP re-reads what can be re-read. */
 import { command, flag, parseOptions, value } from "../cli/options.ts";
-import { readConfig } from "../config/config-file.ts";
 import { exitStatus } from "../failure.ts";
 import { logBug } from "../server/log/log.ts";
-import { dropPrivileges } from "./serve/privileges.ts";
-import { type Relay, startRelay } from "./serve/relay.ts";
-import { listenAddresses, reloadingLines, type ServiceManager, serviceManager } from "./serve/systemd.ts";
+import type { Relay } from "./serve/relay.ts";
+import type { ServiceManager } from "./serve/systemd.ts";
 
 export const serve = command({
   name: "serve",
@@ -23,8 +21,12 @@ export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(serve, argv);
   if (!chosen) return exitStatus.ok;
   const { config: file, check } = chosen.options;
-  if (check) return (await import("./check.ts")).runAsServe(file);
-  const stopped = signalled(); // before anything is read: what changes from now on is read again
+  const stopped = check ? undefined : signalled(); // before anything is read: what changes from now on is read again
+  if (!stopped) return (await import("./check/run.ts")).runAsServe(file);
+  const { readConfig } = await import("../config/config-file.ts");
+  const { dropPrivileges } = await import("./serve/privileges.ts");
+  const { startRelay } = await import("./serve/relay.ts");
+  const { listenAddresses, serviceManager } = await import("./serve/systemd.ts");
   const config = await readConfig(file);
   const places = listenAddresses(config.listen, process.env, process.pid);
   const relay = await startRelay(config, await dropPrivileges(config, places), () => readConfig(file));
@@ -33,6 +35,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 
 /** The relay, whose service manager hears of all that happens to it. Resolves when that one knows it is ready. */
 async function managed(relay: Relay, manager: ServiceManager): Promise<Relay> {
+  const { reloadingLines } = await import("./serve/systemd.ts");
   await manager.notify("READY=1");
   return {
     ...relay,

@@ -4,31 +4,17 @@
  */
 import { type Check, required, type SettingRows, setting, type ValuesOf } from "./schema.ts";
 import {
-  address,
   choice,
   count,
   duration,
-  type HostAndPort,
   path,
   pathOrNone,
+  type Server,
   type SettingType,
+  server,
   text,
 } from "./setting-types.ts";
 import { type FileSchema, type ParseResult, parseTomlFile, readTomlFile } from "./toml-file.ts";
-
-/** A submission server: STARTTLS for smtp, which must be had; TLS from the first octet for smtps. */
-export interface Server extends HostAndPort {
-  readonly kind: "smtp" | "smtps";
-}
-
-export const server: SettingType<Server> = {
-  expected: '"smtp://HOST:PORT" (with STARTTLS) or "smtps://HOST:PORT"',
-  read: (value) => {
-    const [, kind, at = ""] = typeof value === "string" ? (/^(smtps?):\/\/(.+)$/.exec(value) ?? []) : [];
-    const found = address.read(at);
-    return found && (kind === "smtp" || kind === "smtps") ? { kind, ...found } : undefined;
-  },
-};
 
 const serverOrNone: SettingType<Server | null> = {
   expected: `${server.expected}, or "" for that of [submission]`,

@@ -26,7 +26,7 @@ export type RelayAddress =
 
 export type LogTargetSetting =
   | { readonly kind: "stdout" | "journal" }
-  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "file" | "socket"; readonly path: string }
   | { readonly kind: "syslog"; readonly host: string; readonly port: number };
 
 export const text: SettingType<string> = {
@@ -130,6 +130,20 @@ export const address: SettingType<HostAndPort> = {
   read: (value) => (typeof value === "string" ? readAddress(value) : undefined),
 };
 
+/** A submission server: STARTTLS for smtp, which must be had; TLS from the first octet for smtps. */
+export interface Server extends HostAndPort {
+  readonly kind: "smtp" | "smtps";
+}
+
+export const server: SettingType<Server> = {
+  expected: '"smtp://HOST:PORT" (with STARTTLS) or "smtps://HOST:PORT"',
+  read: (value) => {
+    const [, kind, at = ""] = typeof value === "string" ? (/^(smtps?):\/\/(.+)$/.exec(value) ?? []) : [];
+    const found = address.read(at);
+    return found && (kind === "smtp" || kind === "smtps") ? { kind, ...found } : undefined;
+  },
+};
+
 /** Addresses that begin with the same `prefix` bits; all of one address have 32 or 128. */
 export interface Network {
   readonly address: string;
@@ -217,11 +231,13 @@ export const relay: SettingType<RelayAddress> = {
 };
 
 export const logTarget: SettingType<LogTargetSetting> = {
-  expected: '"stdout", "journal", "file:/path" or "syslog:host:port"',
+  expected: '"stdout", "journal", "socket:/dev/log", "file:/path" or "syslog:host:port"',
   read: (value) => {
     if (value === "stdout" || value === "journal") return { kind: value };
     if (typeof value !== "string") return undefined;
-    if (value.startsWith("file:/")) return { kind: "file", path: value.slice("file:".length) };
+    for (const kind of ["file", "socket"] as const) {
+      if (value.startsWith(`${kind}:/`)) return { kind, path: value.slice(kind.length + 1) };
+    }
     const at = value.startsWith("syslog:") ? readAddress(value.slice("syslog:".length)) : undefined;
     return at ? { kind: "syslog", ...at } : undefined;
   },

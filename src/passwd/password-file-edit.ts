@@ -1,6 +1,7 @@
 /** Changes to one login's lines of a password file; every other line stays as it is, to the octet. */
 
 import { readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { replaceFile } from "../durable.ts";
 import { errorCode, exitStatus, Failure } from "../failure.ts";
 import { takeFileLock } from "../file-lock.ts";
@@ -76,7 +77,9 @@ async function applyChange(file: string, change: (text: string) => Edit, now: ()
   const found = await present(file);
   const edit = change(found === undefined ? "" : decodePasswordFile(found.octets));
   if (found === undefined) {
-    await replaceFile(file, edit.text, { mode: newMode });
+    // Made by root, it would be root's, and the relay could not read it: it belongs to whom its folder belongs.
+    const { uid, gid } = await stat(dirname(file));
+    await replaceFile(file, edit.text, { mode: newMode, ...(process.geteuid?.() === 0 ? { uid, gid } : {}) });
     return edit;
   }
   const { uid, gid, mode, mtimeMs } = found.stats;

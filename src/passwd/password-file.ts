@@ -7,6 +7,8 @@ import { isUtf8 } from "node:buffer";
 import { Failure } from "../failure.ts";
 import { readStored, type Stored } from "./stored.ts";
 
+export { canonicalLogin, loginKey } from "./login-name.ts";
+
 /** A line with a login; blank lines and comments are none. */
 export type PasswordLine = EntryLine | DisabledLine;
 
@@ -78,22 +80,6 @@ export function requireText(octets: Uint8Array): void {
   // A crash or a full disk leaves holes of NUL in a file that was rewritten in place.
   if (octets.includes(0)) throw new Failure(65, "it has NUL characters: is it damaged, or no text file?");
   if (!isUtf8(octets)) throw new Failure(65, "it is not UTF-8 text");
-}
-
-/**
- * The login that a name stands for: lower case, without the domain. Undefined for a name of another domain and for
- * an empty one. Dovecot lowers names as well.
- */
-export function canonicalLogin(name: string, domain: string): string | undefined {
-  const at = name.lastIndexOf("@");
-  if (at >= 0 && name.slice(at + 1).toLowerCase() !== domain.toLowerCase()) return undefined;
-  const local = (at < 0 ? name : name.slice(0, at)).toLowerCase();
-  return local === "" ? undefined : local;
-}
-
-/** The same for all names of one login, also for names of another domain. */
-export function loginKey(name: string, domain: string): string {
-  return canonicalLogin(name, domain) ?? name.toLowerCase();
 }
 
 function parseLine(line: string, number: number): PasswordLine | undefined {

@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Option } from "../../src/cli/options.ts";
-import { line as checkup } from "../../src/commands/probe/checkup.ts";
-import { metrics, line as propagation } from "../../src/commands/probe/propagation.ts";
+import { line as checkup } from "../../src/commands/probe/checkup/options.ts";
+import { metrics } from "../../src/commands/probe/propagation/change.ts";
+import { line as propagation } from "../../src/commands/probe/propagation/options.ts";
 import { line as report } from "../../src/commands/probe/report.ts";
 import { subcommands } from "../../src/commands/probe.ts";
 import { part } from "../tools/manual.ts";

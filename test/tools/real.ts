@@ -104,6 +104,11 @@ const features: Readonly<Record<string, Feature>> = {
       return pathOf("postfix") !== undefined && folders.some((at) => isFile(join(at, "sasl2/libplain.so")));
     },
   },
+  "systemd-journald": { from: "systemd", isThere: () => isFile("/lib/systemd/systemd-journald") },
+  "python3 systemd": {
+    from: "python3-systemd",
+    isThere: () => isFile("/usr/lib/python3/dist-packages/systemd/journal.py"), // of Debian's python3 alone
+  },
   strace: { from: "strace, where it may trace", isThere: () => runs("strace", "-f", "-qq", "true") },
   swaks: {
     from: "swaks, libauthen-sasl-perl, libio-socket-inet6-perl, libnet-dns-perl and libnet-ssleay-perl",
@@ -116,15 +121,24 @@ const features: Readonly<Record<string, Feature>> = {
 const packages: Readonly<Record<string, string>> = {
   dig: "bind9-dnsutils",
   doveadm: "dovecot-core",
+  "dpkg-deb": "dpkg",
   exim4: "exim4-daemon-light",
   "fail2ban-regex": "fail2ban",
+  "fail2ban-server": "fail2ban",
   icinga2: "icinga2-bin",
+  ip: "iproute2",
+  journalctl: "systemd",
   keymgr: "knot",
   knotd: "knot",
   ldapmodify: "ldap-utils",
   ldapsearch: "ldap-utils",
+  man: "man-db",
+  nft: "nftables",
+  nsenter: "util-linux",
+  pgrep: "procps",
   postmap: "postfix",
   promtool: "prometheus",
+  rsyslogd: "rsyslog",
   script: "bsdutils",
   slapadd: "slapd",
   "smtp-sink": "postfix",

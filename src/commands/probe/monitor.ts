@@ -13,13 +13,12 @@ import {
 } from "../../cli/options.ts";
 import { print } from "../../cli/output.ts";
 import { colourFor, startSpinner } from "../../cli/terminal.ts";
-import { type Probes, readProbes } from "../../config/probes-file.ts";
+import type { Probes } from "../../config/probes-file.ts";
 import { address, duration } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
 import { nagiosText, worst } from "../../probe/nagios.ts";
 import { type ProbeResult, seconds } from "../../probe/result.ts";
-import { newMonitorMetrics } from "./monitor/metrics.ts";
-import { keepProbing, type MonitorReport, openMonitor } from "./monitor/rounds.ts";
+import type { MonitorReport } from "./monitor/rounds.ts";
 import { asPlugin } from "./plugin.ts";
 
 export const line = command({
@@ -69,6 +68,9 @@ async function monitor(argv: readonly string[]): Promise<number> {
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
   refuseContradictions(options);
+  const { readProbes } = await import("../../config/probes-file.ts");
+  const { newMonitorMetrics } = await import("./monitor/metrics.ts");
+  const { keepProbing, openMonitor } = await import("./monitor/rounds.ts");
   const probes = await readProbes(chosen.arguments.file ?? "/etc/tpa-submit/probes.toml");
   const stop = new AbortController();
   setMaxListeners(0, stop.signal); // every route listens

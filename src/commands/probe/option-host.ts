@@ -1,7 +1,6 @@
 /** What reading the probe's options needs of this host: files, standard input, the clock, the resolver. */
 import { readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
-import { openTerminal } from "../../cli/prompt.ts";
 import { errorCode } from "../../failure.ts";
 import { localDate, messageId } from "../../probe/message.ts";
 import { userInputOver } from "../../probe/options/answers.ts";
@@ -83,6 +82,7 @@ function standardInput(): () => Promise<Uint8Array | undefined> {
 }
 
 async function askSecret(question: string): Promise<string> {
+  const { openTerminal } = await import("../../cli/prompt.ts");
   const terminal = openTerminal("give the password with --auth-password-file");
   try {
     return await terminal.askSecret(question);

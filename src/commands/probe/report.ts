@@ -1,13 +1,10 @@
 /** `tpa-submit probe report`: what the history of the monitor says. man/tpa-submit-probe-report.1 */
 import { argument, command, flag, list, parseOptions, value } from "../../cli/options.ts";
 import { print } from "../../cli/output.ts";
-import { readProbes } from "../../config/probes-file.ts";
 import { exitStatus } from "../../failure.ts";
-import { read } from "../../probe/history/file.ts";
 import { groupBy, statisticsOf } from "../../probe/history/statistics.ts";
 import { summaryText } from "../../probe/history/summary.ts";
 import type { ProbeResult } from "../../probe/result.ts";
-import { publish } from "./host.ts";
 
 export const line = command({
   name: "probe report",
@@ -32,6 +29,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(line, argv);
   if (!chosen) return exitStatus.ok;
   const { route, history, html, json } = chosen.options;
+  const { readProbes } = await import("../../config/probes-file.ts");
+  const { read } = await import("../../probe/history/file.ts");
   const file =
     history ??
     `${(await readProbes(chosen.arguments.file ?? "/etc/tpa-submit/probes.toml")).directory}/history`;
@@ -45,6 +44,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 
 async function writeHtml(file: string, results: readonly ProbeResult[], now: number): Promise<void> {
   const { writePage } = await import("../../probe/history/page.ts");
+  const { publish } = await import("./host.ts");
   await publish(file, writePage(results, now), "--html");
 }
 

@@ -2,7 +2,6 @@
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
 import { isConfirmed } from "../../cli/prompt.ts";
 import { tableLines, widthOf } from "../../cli/table.ts";
-import { readConfig } from "../../config/config-file.ts";
 import { relay as relayKind } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
 import type {
@@ -14,7 +13,6 @@ import type {
   MessageFilter,
   QueuedMessage,
 } from "../../server/control/protocol.ts";
-import { connectToControl, currentOperator } from "./connection.ts";
 import { all, config, dryRun, filterOf, filters, ids, idsOf, json, reason, yes } from "./options.ts";
 import { columns, newCounts, plural, printAll, rowOf, say } from "./output.ts";
 
@@ -108,6 +106,8 @@ export async function change(act: ActionName, argv: readonly string[]): Promise<
   if (!chosen) return exitStatus.ok;
   const { options: given, relay } = chosen;
   const wanted = await idsOf(name, chosen.arguments.ids);
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectToControl, currentOperator } = await import("./connection.ts");
   const configuration = await readConfig(given.config);
   const filter = filterOf(given, configuration.domain);
   requireSelection(name, wanted, filter, given.all);

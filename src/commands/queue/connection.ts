@@ -1,6 +1,7 @@
 /**
  * Where requests go: to the running relay, through its control socket, or to the spool itself where none runs. Reading
- * needs no lock and delays nobody; a change takes the spool as the relay would.
+ * needs no lock and delays nobody; a change takes the spool as the relay would. The subcommands import this once they
+ * have somebody to ask: it takes long to load, and --help and a mistake need nothing of it.
  */
 import { existsSync } from "node:fs";
 import { access, constants, stat } from "node:fs/promises";
@@ -23,8 +24,9 @@ import type {
   QueuedMessage,
   VerifyRequest,
 } from "../../server/control/protocol.ts";
+import { journalFolder } from "../../server/log/journal.ts";
 import { logTo } from "../../server/log/log.ts";
-import { openSink } from "../../server/log/sink.ts";
+import { openSink, processDependencies } from "../../server/log/sink.ts";
 import { readHere } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
@@ -164,16 +166,17 @@ async function becomeOwner(directory: string): Promise<void> {
 
 /** The relay's log. Where the relay logs to standard output, this is the journal, or standard error where there is none. */
 async function openLog({ log, hostname }: Config): Promise<() => Promise<void>> {
-  const journal = "/run/systemd/journal/stdout";
-  const target =
-    log.target.kind === "stdout" && existsSync(journal) ? ({ kind: "journal" } as const) : log.target;
-  const { stderr, pid } = process;
-  const sink = await openSink({ ...log, target, hostname }, Date.now, {
-    stdout: stderr,
-    stderr,
-    journal,
-    pid,
-  });
+  const { stderr } = process;
+  const { target } = log;
+  const sink = await openSink(
+    {
+      ...log,
+      target: target.kind === "stdout" && existsSync(journalFolder) ? { kind: "journal" } : target,
+      hostname,
+    },
+    Date.now,
+    processDependencies({ stdout: stderr }),
+  );
   logTo(sink.write);
   return async () => {
     logTo(() => undefined);

@@ -7,10 +7,9 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { command, parseOptions, usageMistake, value } from "../../cli/options.ts";
-import { readConfig } from "../../config/config-file.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { QueryApi } from "../../server/control/protocol.ts";
-import { connectToQuery, type MessageWithOctets, readMessage } from "./connection.ts";
+import type { MessageWithOctets } from "./connection.ts";
 import { all, config, filterOf, filters, ids, idsOf } from "./options.ts";
 import { jsonOf, newCounts, plural, printOctets, say, time } from "./output.ts";
 
@@ -38,6 +37,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
   const wanted = await idsOf(exportCommand.name, chosen.arguments.ids);
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectToQuery } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
   const filter = filterOf(options, configuration.domain);
   const some = wanted.length > 0 || Object.keys(filter).length > 0;
@@ -83,6 +84,7 @@ async function intoFolder(folder: string, api: QueryApi, found: Found): Promise<
 }
 
 async function* messages(api: QueryApi, found: Found): AsyncGenerator<MessageWithOctets> {
+  const { readMessage } = await import("./connection.ts");
   for await (const { id } of found) {
     const message = await readMessage(api, id, true);
     if (message) yield message;

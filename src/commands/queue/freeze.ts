@@ -5,11 +5,9 @@
 import { argument, command, flag, parseOptions } from "../../cli/options.ts";
 import { visible } from "../../cli/output.ts";
 import { isConfirmed } from "../../cli/prompt.ts";
-import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import type { FreezeResult, RecentMail } from "../../server/control/protocol.ts";
-import { connectToControl, connectToQuery, currentOperator } from "./connection.ts";
 import { config, json, loginOf, reason, yes } from "./options.ts";
 import { newCounts, plural, printAll, say, time } from "./output.ts";
 
@@ -26,6 +24,8 @@ export async function freeze(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(freezeCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectToControl, currentOperator } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
   const { login } = chosen.arguments;
   if (login === undefined) return listFrozen(configuration, options.json);
@@ -73,6 +73,7 @@ function recentText({ accepted, here }: RecentMail): string {
 }
 
 async function listFrozen(configuration: Config, asJson: boolean): Promise<number> {
+  const { connectToQuery } = await import("./connection.ts");
   const { api, close } = await connectToQuery(configuration);
   let count = 0;
   async function* lines(): AsyncGenerator<string> {
@@ -104,6 +105,8 @@ export async function thaw(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(thawCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectToControl, currentOperator } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
   const login = loginOf(chosen.arguments.login, configuration.domain);
   const by = currentOperator();

@@ -1,10 +1,8 @@
 /** `tpa-submit queue list`: which messages there are. */
 import { command, type OptionsOf, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { tableLines, widthOf } from "../../cli/table.ts";
-import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
-import { connectToQuery } from "./connection.ts";
 import { config, filterOf, filters, ids, idsOf, json } from "./options.ts";
 import { columns, jsonOf, mailqLines, newCounts, printAll, rowOf, say } from "./output.ts";
 
@@ -37,6 +35,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
   const wanted = await idsOf(listCommand.name, chosen.arguments.ids);
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectToQuery } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
   const { api, close } = await connectToQuery(configuration);
   const counts = newCounts();

@@ -2,7 +2,7 @@
 import { text as textOf } from "node:stream/consumers";
 import { argument, flag, type OptionsOf, oneOf, parsed, usageMistake, value } from "../../cli/options.ts";
 import { duration } from "../../config/setting-types.ts";
-import { canonicalLogin } from "../../passwd/password-file.ts";
+import { canonicalLogin } from "../../passwd/login-name.ts";
 import { type MessageFilter, queueStatuses } from "../../server/control/protocol.ts";
 import { isQueueId } from "../../server/spool/queue-id.ts";
 

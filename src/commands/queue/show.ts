@@ -3,14 +3,12 @@ import { buffer } from "node:stream/consumers";
 import { argument, command, flag, parseOptions } from "../../cli/options.ts";
 import { visible, visibleLines } from "../../cli/output.ts";
 import { headingFor } from "../../cli/terminal.ts";
-import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
-import { possibleCopies } from "../../server/spool/history.ts";
 import type { History, OperatorAct } from "../../server/spool/spool.ts";
 import { formatReply, type Reply } from "../../smtp/reply.ts";
-import { connectToQuery, type MessageWithOctets, readMessage } from "./connection.ts";
+import type { MessageWithOctets } from "./connection.ts";
 import { config, idsOf, json } from "./options.ts";
 import { ageText, jsonOf, printAll, say, time } from "./output.ts";
 
@@ -27,6 +25,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (!chosen) return exitStatus.ok;
   const { options } = chosen;
   const wanted = await idsOf(showCommand.name, chosen.arguments.ids);
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectToQuery, readMessage } = await import("./connection.ts");
   const { api, close } = await connectToQuery(await readConfig(options.config));
   let status: number = exitStatus.ok;
   for (const id of wanted) {
@@ -43,12 +43,13 @@ export async function run(argv: readonly string[]): Promise<number> {
 async function* asJson({ about, history, octets }: MessageWithOctets, body: boolean): AsyncGenerator<string> {
   const content = (await buffer(octets)).toString("utf8");
   const noted = history.map((one) => ("leftOut" in one ? one : { ...one, at: time(one.at) }));
-  yield `${JSON.stringify({ ...jsonOf(about), history: noted, ...copiesIn(about, history), [body ? "message" : "header"]: content })}\n`;
+  yield `${JSON.stringify({ ...jsonOf(about), history: noted, ...(await copiesIn(about, history)), [body ? "message" : "header"]: content })}\n`;
 }
 
 /** By recipient, where there are any. */
-function copiesIn(about: MessageWithOctets["about"], history: History): object {
+async function copiesIn(about: MessageWithOctets["about"], history: History): Promise<object> {
   if (about.status === "damaged") return {};
+  const { possibleCopies } = await import("../../server/spool/history.ts");
   const counted = about.envelope.recipients
     .map(({ address }) => [address, possibleCopies(history, address)] as const)
     .filter(([, copies]) => copies > 0);
@@ -57,6 +58,7 @@ function copiesIn(about: MessageWithOctets["about"], history: History): object {
 
 async function* asText({ about, history, octets }: MessageWithOctets): AsyncGenerator<string> {
   const heading = await headingFor(process.stdout);
+  const { possibleCopies } = await import("../../server/spool/history.ts");
   if (about.status === "damaged") {
     yield `${heading(about.id)}: damaged\n${visible(about.reason)}\n`;
     return;

@@ -1,11 +1,9 @@
 /** `tpa-submit queue summary`: what waits, by destination, sender or login and by age, as qshape(1) has it. */
 import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
-import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
 import type { QueuedMessage } from "../../server/control/protocol.ts";
 import { domainOf } from "../../smtp/address.ts";
-import { connectToQuery } from "./connection.ts";
 import { config, filterOf, filters, json } from "./options.ts";
 import { printAll, waitingOf } from "./output.ts";
 
@@ -26,6 +24,8 @@ export const summaryCommand = command({
 export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(summaryCommand, argv)?.options;
   if (!options) return exitStatus.ok;
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectToQuery } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
   const { api, close } = await connectToQuery(configuration);
   const tally = newTally(Date.now(), namers[options.by]);

@@ -2,9 +2,7 @@
 import { command, flag, parseOptions } from "../../cli/options.ts";
 import { print, visible } from "../../cli/output.ts";
 import { isConfirmed } from "../../cli/prompt.ts";
-import { readConfig } from "../../config/config-file.ts";
 import { exitStatus } from "../../failure.ts";
-import { connectToVerify, currentOperator } from "./connection.ts";
 import { config, json, yes } from "./options.ts";
 import { plural, say } from "./output.ts";
 
@@ -21,6 +19,8 @@ export const verifyCommand = command({
 export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(verifyCommand, argv)?.options;
   if (!options) return exitStatus.ok;
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectToVerify, currentOperator } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
   const by = currentOperator();
   const { api, close } = await connectToVerify(configuration);

@@ -401,7 +401,7 @@ export const events = {
   "passwords-refused": event<{ file: string; reason: string }>(
     "master",
     "error",
-    ({ file, reason }) => `${file}: ${reason}; the last good version stays in use`,
+    ({ reason }) => reason, // which names the file, and says who can log in now,
   ),
   "password-line": event<{ file: string; line: number; login: string; reason: string }>(
     "master",

@@ -7,6 +7,8 @@ export type LogFormat = "postfix" | "json";
 /** An entry on its way to a destination. */
 export interface LogLine {
   readonly level: LogLevel;
+  /** When it happened, in milliseconds since the epoch. */
+  readonly at: number;
   /** The program: `postfix/submission/smtpd`. */
   readonly tag: string;
   /** What follows the tag. */
@@ -33,6 +35,7 @@ function postfixLine({ level, daemon, text, fields }: LogEntry, at: number, sour
   const marked = level === "info" ? text : `${level}: ${text}`;
   return {
     level,
+    at,
     tag,
     text: marked,
     whole: syslogLine(tag, marked, at, source),
@@ -42,16 +45,37 @@ function postfixLine({ level, daemon, text, fields }: LogEntry, at: number, sour
 
 function jsonLine({ level, daemon, event, fields }: LogEntry, at: number): LogLine {
   const text = JSON.stringify({ time: new Date(at).toISOString(), level, daemon, event, ...fields });
-  return { level, tag: "tpa-submit", text, whole: text, messages: messagesOf(fields) };
+  return { level, at, tag: "tpa-submit", text, whole: text, messages: messagesOf(fields) };
 }
 
 const messagesOf = ({ id, report }: LogEntry["fields"]): readonly string[] =>
   [id, report].filter((one) => typeof one === "string");
 
+/** sd-daemon(3) levels, which are those of syslog. */
+export const severity = { info: 6, warning: 4, error: 3 } as const;
+
+/** RFC 3164 section 4.1.1: facility "mail". */
+export const mail = 2;
+
+/** What stands in front of a message of syslog: `<22>` has 22. */
+export const priorityOf = (level: LogLevel): number => 8 * mail + severity[level];
+
 /** A line as rsyslog's traditional format has it; RFC 3164 section 4.1 without the priority in front. */
 export function syslogLine(tag: string, text: string, at: number, { hostname, pid }: LogSource): string {
   return `${timestamp(at)} ${hostname} ${tag}[${pid}]: ${text}`;
 }
+
+/**
+ * What syslog(3) sends to /dev/log: a priority in front, and no host, since the daemon there knows its own. Not longer
+ * than rsyslog takes by default, 8 KB.
+ */
+export function localSyslogLine({ level, tag, text, at }: LogLine, pid: number): string {
+  const line = `<${priorityOf(level)}>${timestamp(at)} ${tag}[${pid}]: ${text}`;
+  return Buffer.from(line).subarray(0, longestDatagram).toString();
+}
+
+/** What rsyslog takes by default, with some room for the header. */
+export const longestDatagram = 8000;
 
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 

@@ -1,22 +1,24 @@
 /**
- * Writes the entries of the log to their destination: a stream, a file, the journal of systemd, a syslog server. Writing
- * never waits and never throws. What the destination does not take goes to standard error; lines that cannot be kept
- * are counted, and the count is logged.
+ * Writes the entries of the log to their destination: a stream, a file, the journal of systemd, syslog. Writing never
+ * waits and never throws. What the destination does not take goes to standard error; lines that cannot be kept are
+ * counted, and the count is logged.
  */
-import { createSocket, type Socket as UdpSocket } from "node:dgram";
-import { lookup } from "node:dns/promises";
-import { once } from "node:events";
-import { open } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { type LogFormat, type LogLine, lineOf, syslogLine } from "./format.ts";
+import { journalEntry, perl, toDatagrams } from "./datagrams.ts";
+import { type LogDestination, PartlyWritten, toFile, toStream } from "./destination.ts";
+import { type LogFormat, type LogLine, lineOf, localSyslogLine, severity, syslogLine } from "./format.ts";
+import { journalFolder, journalOfProcess } from "./journal.ts";
+import { toJournalStreams } from "./journal-streams.ts";
 import { entryOf, type LogSink } from "./log.ts";
+import { toSyslog } from "./syslog.ts";
 
 export type LogTarget =
   | { readonly kind: "stdout" | "journal" }
-  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "file" | "socket"; readonly path: string }
   | { readonly kind: "syslog"; readonly host: string; readonly port: number };
 
 export interface LogOptions {
@@ -30,9 +32,15 @@ export interface LogOptions {
 export interface SinkDependencies {
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** The journal's stream socket. */
+  /** Which of the two lead to the journal, which puts date and host before each line. */
+  readonly journalBehind: { readonly output: boolean; readonly error: boolean };
+  /** The folder of the journal's sockets. */
   readonly journal: string;
+  /** Sends datagrams; see datagrams.ts. */
+  readonly perl: string;
   readonly pid: number;
+  /** Milliseconds that close() waits for a destination that is stuck. */
+  readonly patience: number;
 }
 
 export interface OpenSink {
@@ -40,7 +48,7 @@ export interface OpenSink {
   readonly write: LogSink;
   /** Opens the file again, for logrotate. Where it cannot, throws a Failure and keeps the old one. */
   readonly reopen: () => Promise<void>;
-  /** Resolves when every line is written. Lines that come later go to standard error. */
+  /** Resolves when every line is written, or after some seconds. Lines that come later go to standard error. */
   readonly close: () => Promise<void>;
 }
 
@@ -53,11 +61,13 @@ export async function openSink(
   now: () => number,
   dependencies: SinkDependencies = processDependencies(),
 ): Promise<OpenSink> {
-  const source = { hostname: options.hostname, pid: dependencies.pid };
-  const header = ({ tag, text }: LogLine) => syslogLine(tag, text, now(), source);
+  const { stderr, pid } = dependencies;
+  const source = { hostname: options.hostname, pid };
+  const header = ({ tag, text, at }: LogLine) => syslogLine(tag, text, at, source);
   const destination = await destinationFor(options.target, dependencies, header);
-  const fallback = toStream(dependencies.stderr);
+  const fallback = dependencies.journalBehind.error ? toStream(stderr, inJournal(pid)) : toStream(stderr);
   let waiting: LogLine[] = [];
+  let underWay = 0;
   let lost = 0;
   let works = true;
   let closed = false;
@@ -78,7 +88,9 @@ export async function openSink(
     while (waiting.length > 0) {
       const lines = waiting;
       waiting = [];
+      underWay = lines.length;
       await deliver(lines);
+      underWay = 0;
       if (works && lost > 0) {
         const missing = lost;
         lost = 0;
@@ -92,34 +104,53 @@ export async function openSink(
     try {
       if (closed) throw new Error("it is closed");
       await destination.write(lines);
-      if (!works) dependencies.stderr.write("the log can be written again, and goes on there\n");
+      if (!works) stderr.write("the log can be written again, and goes on there\n");
       works = true;
     } catch (error) {
-      if (works)
-        dependencies.stderr.write(`the log cannot be written, and goes on here: ${errorText(error)}\n`);
+      if (works) stderr.write(`the log cannot be written, and goes on here: ${errorText(error)}\n`);
       works = false;
-      await fallback.write(lines).catch(() => {
-        lost += lines.length;
+      const rest = error instanceof PartlyWritten ? lines.slice(error.count) : lines;
+      await fallback.write(rest).catch(() => {
+        lost += rest.length;
       });
     }
+  }
+
+  async function finish(): Promise<void> {
+    while (running !== undefined) await running;
+    closed = true;
+    await destination.close();
   }
 
   return {
     write,
     reopen: destination.reopen,
     close: async () => {
-      while (running !== undefined) await running;
-      closed = true;
-      await destination.close();
+      const waited = new AbortController();
+      const late = pause(dependencies.patience, "late", { signal: waited.signal }).catch(() => "");
+      if ((await Promise.race([finish(), late])) === "late") {
+        closed = true;
+        destination.abandon?.();
+        stderr.write(
+          `the log takes nothing, ${lost + underWay + waiting.length} of its last lines are lost\n`,
+        );
+        waiting = [];
+      }
+      waited.abort();
     },
   };
 }
 
-const processDependencies = (): SinkDependencies => ({
+/** Those of the process, but for what `given` says. */
+export const processDependencies = (given: Partial<SinkDependencies> = {}): SinkDependencies => ({
   stdout: process.stdout,
   stderr: process.stderr,
-  journal: "/run/systemd/journal/stdout",
+  journalBehind: journalOfProcess(),
+  journal: journalFolder,
+  perl,
   pid: process.pid,
+  patience: 5_000,
+  ...given,
 });
 
 async function destinationFor(
@@ -127,216 +158,36 @@ async function destinationFor(
   dependencies: SinkDependencies,
   header: (line: LogLine) => string,
 ): Promise<LogDestination> {
+  const { pid, stdout, journalBehind } = dependencies;
   switch (target.kind) {
     case "stdout":
-      return toStream(dependencies.stdout);
+      return journalBehind.output ? toJournal(dependencies) : toStream(stdout);
     case "file":
       return toFile(target.path);
     case "journal":
-      return toJournal(dependencies.journal);
+      return toJournal(dependencies);
+    case "socket":
+      if (!existsSync(dependencies.perl))
+        throw new Failure(
+          exitStatus.unavailable,
+          `cannot write the log to ${target.path}: this takes ${dependencies.perl} (perl-base), which is not there; log.target can be a file, or syslog:HOST:PORT`,
+        );
+      return toDatagrams(dependencies.perl, target.path, (line) => localSyslogLine(line, pid), monotonic);
     case "syslog":
       return toSyslog(target.host, target.port, header);
   }
 }
 
-/** Writes lines or says that it cannot; {@link openSink} decides what happens to them then. */
-export interface LogDestination {
-  /** Resolves when the lines are written, in order. Rejects with the system's error; some may be written then. */
-  readonly write: (lines: readonly LogLine[]) => Promise<void>;
-  /** For logrotate: lets go of a file that was renamed. */
-  readonly reopen: () => Promise<void>;
-  readonly close: () => Promise<void>;
-}
+/** One socket for all programs where it can be had, since it keeps the order of the lines. */
+const toJournal = ({ journal, perl: sender, pid }: SinkDependencies): LogDestination =>
+  existsSync(sender)
+    ? toDatagrams(sender, join(journal, "socket"), (line) => journalEntry(line, pid), monotonic)
+    : toJournalStreams(join(journal, "stdout"));
 
-const nothing = (): Promise<void> => Promise.resolve();
+const monotonic = (): number => performance.now();
 
-const joined = (lines: readonly LogLine[]): string => lines.map(({ whole }) => `${whole}\n`).join("");
-
-/** Standard output, or another stream that stays open when the log ends. */
-export function toStream(stream: Writable): LogDestination {
-  stream.on("error", ignore); // the callback of the failed write gets it
-  return {
-    write: (lines) => write(stream, joined(lines)),
-    reopen: nothing,
-    close: async () => void stream.off("error", ignore),
-  };
-}
-
-/** Appends to the file `path`. Throws a Failure where it cannot be opened. */
-export async function toFile(path: string): Promise<LogDestination> {
-  const openFile = () =>
-    open(path, "a", 0o640).catch((error: unknown) => {
-      throw new Failure(exitStatus.cannotCreate, `cannot write the log: ${errorText(error)}`, {
-        cause: error,
-      });
-    });
-  let file = await openFile();
-  let torn = "";
-  return {
-    write: async (lines) => {
-      const text = torn + joined(lines);
-      torn = "\n"; // a full disk may keep half a line: the next one must not continue it
-      await file.appendFile(text);
-      torn = "";
-    },
-    reopen: async () => {
-      const old = file;
-      file = await openFile();
-      await old.close();
-    },
-    close: () => file.close(),
-  };
-}
-
-/** sd-daemon(3) levels, which are those of syslog. */
-const severity = { info: 6, warning: 4, error: 3 } as const;
-/** RFC 3164 section 4.1.1: facility "mail". */
-const mail = 2 * 8;
-
-/** Milliseconds in which the journal reads one stream before another one gets more. Our choice. */
-const journalPause = 2;
-
-/** Pauses in one call: a backlog is worth more than its order. Our choice, a second's. */
-const mostPauses = 500;
-
-/**
- * The journal's stream socket, /run/systemd/journal/stdout, one connection for each tag: the tag is in the header
- * that a connection begins with (systemd's own sd_journal_stream_fd(3) writes it). The journal never answers and
- * shuts its side down at once, so each connection stays half open.
- */
-export function toJournal(path: string): LogDestination {
-  const connections = new Map<string, Socket>();
-  let written = 0; // when the last stream was written to
-
-  async function connection(tag: string): Promise<Socket> {
-    const known = connections.get(tag);
-    if (known !== undefined) return known;
-    const socket = connect({ path, allowHalfOpen: true });
-    await once(socket, "connect");
-    socket
-      .on("error", ignore)
-      .on("close", () => {
-        if (connections.get(tag) === socket) connections.delete(tag);
-      })
-      .resume()
-      .unref();
-    connections.set(tag, socket);
-    const unit = "";
-    await write(socket, [tag, unit, mail + severity.info, 1, 1, 0, 0, ""].join("\n"));
-    return socket;
-  }
-
-  /** Connects again, once, where the connection was lost. */
-  async function send(tag: string, text: string): Promise<void> {
-    const isKnown = connections.has(tag);
-    try {
-      await write(await connection(tag), text);
-    } catch (error) {
-      connections.get(tag)?.destroy();
-      connections.delete(tag);
-      if (!isKnown) throw error;
-      await write(await connection(tag), text);
-    }
-  }
-
-  return {
-    write: async (lines) => {
-      for (const [index, step] of inSteps(lines).entries()) {
-        const since = performance.now() - written;
-        if (index < mostPauses && since < journalPause) await pause(journalPause);
-        for (const [tag, text] of step) await send(tag, text);
-        written = performance.now();
-      }
-    },
-    reopen: nothing,
-    close: async () => {
-      await Promise.all([...connections.values()].map((socket) => ended(socket)));
-    },
-  };
-}
-
-/**
- * What to write to each stream, in steps. The journal reads streams that are ready at the same time in any order:
- * a line about a message that another stream has mentioned before belongs to a later step.
- */
-function inSteps(lines: readonly LogLine[]): readonly ReadonlyMap<string, string>[] {
-  const steps: Map<string, string>[] = [];
-  const ofStream = new Map<string, number>();
-  const ofMessage = new Map<string, { readonly tag: string; readonly step: number }>();
-  for (const { tag, level, text, messages } of lines) {
-    const earliest = messages.map((id) => {
-      const last = ofMessage.get(id);
-      if (!last) return 0;
-      return last.tag === tag ? last.step : last.step + 1;
-    });
-    const step = Math.max(ofStream.get(tag) ?? 0, ...earliest);
-    ofStream.set(tag, step);
-    for (const id of messages) ofMessage.set(id, { tag, step });
-    const texts = steps[step] ?? new Map<string, string>();
-    steps[step] = texts; // the next one at most: no step is left out
-    texts.set(tag, `${texts.get(tag) ?? ""}<${severity[level]}>${text}\n`);
-  }
-  return steps;
-}
-
-/** What rsyslog takes by default, with some room for the header. */
-const longestDatagram = 8000;
-
-/** A syslog server: RFC 3164 over UDP, since RFC 5424 lines come out of rsyslog in a shape that nobody parses. */
-export function toSyslog(host: string, port: number, header: (line: LogLine) => string): LogDestination {
-  let socket: UdpSocket | undefined;
-  let refusal: Error | undefined; // known only after a datagram was sent where nobody listens
-
-  async function connection(): Promise<UdpSocket> {
-    if (socket !== undefined) return socket;
-    const { address, family } = await lookup(host);
-    const next = createSocket(family === 6 ? "udp6" : "udp4");
-    next.unref().on("error", (error) => {
-      refusal = error;
-    });
-    next.connect(port, address);
-    await once(next, "connect");
-    socket = next;
-    return next;
-  }
-
-  async function send(line: LogLine): Promise<void> {
-    const text = Buffer.from(`<${mail + severity[line.level]}>${header(line)}`);
-    const datagram = text.length > longestDatagram ? text.subarray(0, longestDatagram) : text;
-    const to = await connection();
-    await new Promise<void>((resolve, reject) => {
-      to.send(datagram, (error) => (error ? reject(error) : resolve()));
-    });
-  }
-
-  return {
-    write: async (lines) => {
-      for (const line of lines) await send(line);
-      const error = refusal;
-      refusal = undefined;
-      if (error !== undefined) throw error;
-    },
-    reopen: async () => {
-      socket?.close();
-      socket = undefined; // the name is looked up again
-    },
-    close: async () => void socket?.close(),
-  };
-}
-
-function ignore(): void {
-  // Errors of a stream come twice: here, and to the failed write. The second one is handled.
-}
-
-function write(stream: Writable, text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    stream.write(text, (error) => (error ? reject(error) : resolve()));
-  });
-}
-
-function ended(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    socket.once("close", () => resolve());
-    socket.end(() => socket.destroySoon());
-  });
-}
+/** A line on a stream that leads to the journal, which adds date and host, and heeds sd-daemon(3) levels. */
+const inJournal =
+  (pid: number) =>
+  ({ level, tag, text }: LogLine): string =>
+    `<${severity[level]}>${tag}[${pid}]: ${text}`;

@@ -2,7 +2,7 @@
  * Connections to a server: by TCP, maybe through a proxy, by Unix socket, or through a program's standard input and
  * output.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { lookup } from "node:dns/promises";
 import { connect, isIP, type Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -112,7 +112,8 @@ function connected(socket: Socket, signal: AbortSignal): Promise<Socket> {
 const forTheShell = /[$&*(){}[\]'";\\|?<>~`\n]/;
 
 /** Starts `command`, with our standard error. Rejects if there is no such program. */
-export function connectProgram(command: string): Promise<Duplex> {
+export async function connectProgram(command: string): Promise<Duplex> {
+  const { spawn } = await import("node:child_process");
   const [program = "", ...words] = command.trim().split(/\s+/);
   const [file, args] = forTheShell.test(command) ? ["/bin/sh", ["-c", command]] : [program, words];
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });

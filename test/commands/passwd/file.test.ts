@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { passwd, type Result } from "../../passwd/program.ts";
+import { asRoot } from "../../tools/as-root.ts";
 
 const md5 = "$1$o8vJpPVD$ZADWRpY5krq2l8aA3AK2R/"; // correct horse
 const bcrypt = "$2y$05$6gKfOJhm6Wm1ExJVUEvtouXhYGvqiq./2VSg0EiS9BSa08rPMrDvG"; // correct horse
@@ -70,6 +71,20 @@ describe("the password file", () => {
     expect(await readFile(fresh, "utf8")).toBe("user1:{PLAIN}new\n");
     expect((await stat(fresh)).mode & 0o777).toBe(0o640);
   });
+
+  test.skipIf(!asRoot("give files away"))(
+    "belongs to whom its folder belongs, where root makes it",
+    async () => {
+      const service = await mkdtemp(join(folder, "service-"));
+      await chown(service, 12_345, 12_346);
+      const fresh = join(service, "mail-passwords");
+      expect(await passwd(["--set", "user1", "-s", "PLAIN", "-p", "new", "--file", fresh])).toMatchObject({
+        status: 0,
+      });
+      const { uid, gid, mode } = await stat(fresh);
+      expect([uid, gid, mode & 0o777]).toEqual([12_345, 12_346, 0o640]);
+    },
+  );
 
   test("is left alone when a line of it could not hold the hash", async () => {
     const { status, stderr, text } = await edit(["--set", "user1", "-s", "PLAIN", "-p", "a:b"]);

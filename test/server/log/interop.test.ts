@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -198,10 +198,33 @@ describe.skipIf(!real("fail2ban postfix"))("the stock filter of fail2ban", () =>
 function figuresIn(text: string): ReadonlyMap<string, number> {
   return new Map(
     [...text.matchAll(/^(\w+)(?:\{([^}]*)\})? ([\d.e+]+)$/gm)].map(([, name = "", labels = "", figure]) => {
-      const own = labels.split(",").filter((label) => label !== "" && label !== 'prog="postfix.mtail"');
+      const own = labels.split(",").filter((label) => label !== "" && !label.startsWith("prog="));
       return [own.length === 0 ? name : `${name}{${own.sort().join(",")}}`, Number(figure)];
     }),
   );
+}
+
+/** What /metrics says of the same entries. */
+function ourMetrics(): string {
+  const nothing = () => [];
+  const metrics = openMetrics({
+    build: nothing,
+    started: nothing,
+    processor: nothing,
+    memory: nothing,
+    queueMessages: nothing,
+    queueOldest: nothing,
+    certificate: nothing,
+    freeOctets: nothing,
+    freeInodes: nothing,
+    reserveOctets: nothing,
+    reserveInodes: nothing,
+    healthy: nothing,
+    loopDelay: nothing,
+    logins: nothing,
+  });
+  for (const entry of [...suspects.flatMap(([, entries]) => entries), ...mail]) metrics.count(entry);
+  return metrics.text();
 }
 
 describe.skipIf(!real("mtail postfix"))("the stock Postfix program of mtail", () => {
@@ -229,32 +252,32 @@ describe.skipIf(!real("mtail postfix"))("the stock Postfix program of mtail", ()
   });
 
   test("counts what /metrics tells, under the same names", () => {
-    const nothing = () => [];
-    const metrics = openMetrics({
-      build: nothing,
-      started: nothing,
-      processor: nothing,
-      memory: nothing,
-      queueMessages: nothing,
-      queueOldest: nothing,
-      certificate: nothing,
-      freeOctets: nothing,
-      freeInodes: nothing,
-      reserveOctets: nothing,
-      reserveInodes: nothing,
-      healthy: nothing,
-      loopDelay: nothing,
-      logins: nothing,
-    });
-    for (const entry of [...suspects.flatMap(([, entries]) => entries), ...mail]) metrics.count(entry);
     // mtail's own bounds have a slip (7 for 8), and it tells who sent each message.
     const same = (name: string): boolean => !/_bucket|_lmtp_|_pipe_|sasl_username/.test(name);
     const theirs = [...figuresIn(counted())].filter(([name]) => same(name));
-    const ours = figuresIn(metrics.text());
+    const ours = figuresIn(ourMetrics());
     expect(theirs.length).toBeGreaterThan(20);
     expect(theirs.filter(([name, figure]) => ours.get(name) !== figure)).toEqual([
       ["postfix_smtpd_forward_confirmed_reverse_dns_errors_total", 0],
     ]);
+  });
+});
+
+describe.skipIf(!real("mtail"))("the program of mtail in etc", () => {
+  const program = join(import.meta.dirname, "..", "..", "..", "etc", "mtail");
+
+  test.each([
+    ["rsyslog's traditional stamps", (line: string) => line],
+    ["stamps of RFC 3339", (line: string) => line.replace(/^.{15}/, "2026-11-29T12:01:15.679507+01:00")],
+    ["stamps of RFC 3339 in UTC", (line: string) => line.replace(/^.{15}/, "2026-11-29T12:01:15Z")],
+  ])("counts what /metrics tells, with %s", (_, stamped) => {
+    const stampedFile = join(folder, "stamped.log");
+    writeFileSync(stampedFile, readFileSync(file, "utf8").split("\n").map(stamped).join("\n"));
+    const words = ["--progs", program, "--logs", stampedFile, "--one_shot", "--one_shot_format=prometheus"];
+    const theirs = [...figuresIn(output("mtail", ...words))].filter(([name]) => !/_bucket/.test(name));
+    const ours = figuresIn(ourMetrics());
+    expect(theirs.length).toBeGreaterThan(25);
+    expect(theirs.filter(([name, figure]) => ours.get(name) !== figure)).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
+import { type ChildProcess, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,8 +9,9 @@ import { PassThrough, Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { entryOf, type LogEntry } from "../../../src/server/log/log.ts";
-import { type LogOptions, openSink } from "../../../src/server/log/sink.ts";
+import { type LogOptions, openSink, type SinkDependencies } from "../../../src/server/log/sink.ts";
 import { reply } from "../../../src/smtp/reply.ts";
+import { real } from "../../tools/real.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -49,14 +51,26 @@ function collector() {
   return { stream, text: () => text };
 }
 
-/** Opens the log with streams and a journal of its own. */
-async function opened(target: LogOptions["target"], plan: Partial<LogOptions> & { stdout?: Writable } = {}) {
+/** Opens the log with streams and a journal of its own, without perl unless the plan has it. */
+async function opened(
+  target: LogOptions["target"],
+  plan: Partial<LogOptions> & Partial<Omit<SinkDependencies, "stderr">> = {},
+) {
   const stdout = collector();
   const stderr = collector();
   const sink = await openSink(
     { target, format: plan.format ?? "postfix", hostname: "submission.example.org" },
     () => noon,
-    { stdout: plan.stdout ?? stdout.stream, stderr: stderr.stream, journal: join(folder, "journal"), pid: 7 },
+    {
+      stdout: stdout.stream,
+      journalBehind: { output: false, error: false },
+      journal: folder,
+      perl: join(folder, "no-perl"),
+      pid: 7,
+      patience: 60_000,
+      ...plan,
+      stderr: stderr.stream,
+    },
   );
   return { ...sink, stdout: stdout.text, stderr: stderr.text };
 }
@@ -202,7 +216,7 @@ describe("to a file", () => {
   });
 });
 
-describe("to the journal", () => {
+describe("to the journal by its streams, where there is no perl", () => {
   const servers: Server[] = [];
   const sockets: Socket[] = [];
   afterEach(() => {
@@ -224,7 +238,7 @@ describe("to the journal", () => {
       socket.on("error", () => undefined);
     });
     servers.push(server);
-    server.listen(join(folder, "journal"));
+    server.listen(join(folder, "stdout"));
     await once(server, "listening");
     return said;
   }
@@ -271,7 +285,7 @@ describe("to the journal", () => {
     });
     const ready: string[] = [];
     servers.push(server);
-    server.listen(join(folder, "journal"));
+    server.listen(join(folder, "stdout"));
     await once(server, "listening");
     const log = await opened({ kind: "journal" });
     log.write(removed("ID0"));
@@ -316,6 +330,176 @@ describe("to the journal", () => {
     await log.close();
     await eventually(() => expect(said[0]).toContain("<6>ID2: removed\n"));
     expect(log.stderr()).toMatch(/ID1: removed\nthe log can be written again, and goes on there\n$/);
+  });
+});
+
+describe.skipIf(!real("perl"))("to the journal and to /dev/log by datagrams", () => {
+  const receivers: ChildProcess[] = [];
+  afterEach(() => {
+    for (const receiver of receivers.splice(0)) receiver.kill("SIGKILL");
+  });
+
+  /** What a socket of datagrams at `name` in the folder receives. */
+  async function receiver(name: string) {
+    const child = spawn(
+      "perl",
+      [
+        "-e",
+        `use Socket; $| = 1; socket(S, AF_UNIX, SOCK_DGRAM, 0); unlink $ARGV[0];
+         bind(S, pack_sockaddr_un($ARGV[0])) or die $!; print "ready\\0";
+         while (defined recv(S, my $datagram, 300000, 0)) { print "$datagram\\0" }`,
+        join(folder, name),
+      ],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
+    receivers.push(child);
+    let text = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    await eventually(() => expect(text).toContain("ready\0"));
+    return { child, datagrams: () => text.split("\0").slice(1, -1) };
+  }
+
+  const withPerl = { perl: "/usr/bin/perl" };
+  const qmgr = "PRIORITY=6\nSYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postfix/qmgr\nSYSLOG_PID=7\n";
+
+  test("an entry of the journal has program, process, level and facility", async () => {
+    const { datagrams } = await receiver("socket");
+    const log = await opened({ kind: "journal" }, withPerl);
+    log.write(removed("ID1"));
+    log.write(failed);
+    await log.close();
+    await eventually(() =>
+      expect(datagrams()).toEqual([
+        `${qmgr}MESSAGE=ID1: removed\n`,
+        "PRIORITY=4\nSYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postfix/submission/smtpd\nSYSLOG_PID=7\n" +
+          "MESSAGE=warning: unknown[192.0.2.7]: SASL PLAIN authentication failed: wrong password, sasl_username=user1\n",
+      ]),
+    );
+  });
+
+  test("standard output that leads to the journal is the journal", async () => {
+    const { datagrams } = await receiver("socket");
+    const log = await opened(
+      { kind: "stdout" },
+      { ...withPerl, journalBehind: { output: true, error: true } },
+    );
+    log.write(removed("ID1"));
+    await log.close();
+    await eventually(() => expect(datagrams()).toEqual([`${qmgr}MESSAGE=ID1: removed\n`]));
+    expect(log.stdout()).toBe("");
+  });
+
+  test("/dev/log gets a line as syslog(3) writes it, without the host, cut to what rsyslog takes", async () => {
+    const { datagrams } = await receiver("log");
+    const log = await opened({ kind: "socket", path: join(folder, "log") }, withPerl);
+    log.write(removed("ID1"));
+    log.write(failed);
+    log.write(entryOf("bug", { where: "here", stack: "é".repeat(10_000) }));
+    await log.close();
+    await eventually(() => expect(datagrams().length).toBe(3));
+    const [first, second, long = ""] = datagrams();
+    expect(first).toBe("<22>Nov 22 12:00:00 postfix/qmgr[7]: ID1: removed");
+    expect(second).toMatch(/^<20>Nov 22 12:00:00 postfix\/submission\/smtpd\[7\]: warning: unknown\[192/);
+    expect(long).toMatch(/^<19>Nov 22 12:00:00 postfix\/master\[7\]: error: bug in here: éé/);
+    expect(Buffer.byteLength(long)).toBeLessThan(8010);
+  });
+
+  test("lines of different programs stay in order, all of them", async () => {
+    const { datagrams } = await receiver("socket");
+    const log = await opened({ kind: "journal" }, withPerl);
+    const ids = Array.from({ length: 2_000 }, (_, index) => `ID${index}`);
+    for (const [index, id] of ids.entries()) {
+      log.write(sent(id));
+      log.write(removed(id));
+      if (index % 100 === 0) await pause(1);
+    }
+    await log.close();
+    await eventually(() => expect(datagrams().length).toBe(4_000));
+    expect(datagrams().map((one) => /MESSAGE=(\w+): (to=|removed)/.exec(one)?.slice(1).join(" "))).toEqual(
+      ids.flatMap((id) => [`${id} to=`, `${id} removed`]),
+    );
+    expect(log.stderr()).toBe("");
+  });
+
+  test("a sender that dies is started again, and says all that the old one had not said", async () => {
+    const { datagrams } = await receiver("socket");
+    const wrapper = join(folder, "perl");
+    const pids = join(folder, "pids");
+    writeFileSync(wrapper, `#!/bin/sh\necho $$ >>"${pids}"\nPATH=/usr/bin exec perl "$@"\n`, { mode: 0o755 });
+    const log = await opened({ kind: "journal" }, { perl: wrapper });
+    log.write(removed("ID0"));
+    await eventually(() => expect(datagrams().length).toBe(1));
+    for (let index = 1; index < 500; index += 1) log.write(removed(`ID${index}`));
+    process.kill(Number(readFileSync(pids, "utf8")), "SIGKILL");
+    await log.close();
+    const last = "ID499: removed";
+    await eventually(() => expect(datagrams().at(-1)).toContain(last));
+    const ids = datagrams().map((one) => /MESSAGE=(\w+)/.exec(one)?.[1] ?? "");
+    expect(new Set(ids).size).toBe(500);
+    expect(ids.length).toBeLessThan(502); // one more: what it sent, and could not tell
+    expect(readFileSync(pids, "utf8").trim().split("\n").length).toBe(2);
+    expect(log.stderr()).toBe("");
+  });
+
+  test("no socket: the lines go to standard error, and to the socket once it is there", async () => {
+    const log = await opened({ kind: "socket", path: join(folder, "log") }, withPerl);
+    log.write(removed("ID1"));
+    await eventually(() =>
+      expect(log.stderr()).toMatch(/log: No such file or directory\n.*: ID1: removed\n$/),
+    );
+    const { datagrams } = await receiver("log");
+    await pause(1_100);
+    log.write(removed("ID2"));
+    await log.close();
+    await eventually(() =>
+      expect(datagrams()).toEqual(["<22>Nov 22 12:00:00 postfix/qmgr[7]: ID2: removed"]),
+    );
+    expect(log.stderr()).toMatch(/ID1: removed\nthe log can be written again, and goes on there\n$/);
+  });
+
+  test("a socket that is restarted loses nothing that was not on its way", async () => {
+    const first = await receiver("log");
+    const log = await opened({ kind: "socket", path: join(folder, "log") }, withPerl);
+    log.write(removed("ID1"));
+    await eventually(() => expect(first.datagrams().length).toBe(1));
+    first.child.kill("SIGKILL");
+    const second = await receiver("log");
+    log.write(removed("ID2"));
+    await log.close();
+    await eventually(() => expect(second.datagrams().join()).toContain("ID2: removed"));
+    expect(log.stderr()).toBe("");
+  });
+
+  test("a journal that takes nothing: close() gives up, and tells how many lines are lost", async () => {
+    const { child, datagrams } = await receiver("socket");
+    const log = await opened({ kind: "journal" }, { ...withPerl, patience: 300 });
+    log.write(removed("ID0"));
+    await eventually(() => expect(datagrams().length).toBe(1));
+    child.kill("SIGSTOP");
+    for (let index = 0; index < 50_000; index += 1) log.write(removed("more"));
+    await log.close();
+    expect(log.stderr()).toBe("the log takes nothing, 50000 of its last lines are lost\n");
+  });
+
+  test("standard error that leads to the journal gets lines without a second date and host", async () => {
+    const log = await opened(
+      { kind: "journal" },
+      { ...withPerl, journalBehind: { output: true, error: true } },
+    );
+    log.write(failed);
+    await eventually(() =>
+      expect(log.stderr()).toMatch(/\n<4>postfix\/submission\/smtpd\[7\]: warning: unknown\[192/),
+    );
+    await log.close();
+  });
+
+  test("without perl there is no /dev/log: a Failure that says what to do", async () => {
+    await expect(opened({ kind: "socket", path: "/dev/log" })).rejects.toMatchObject({
+      name: "Failure",
+      message: expect.stringMatching(/\/dev\/log: .*perl-base.*log\.target can be a file/),
+    });
   });
 });
 

@@ -1,0 +1,101 @@
+/** A plan of the probe, carried out from this host. */
+import { randomBytes, type X509Certificate } from "node:crypto";
+import { getServers } from "node:dns";
+import { resolveMx } from "node:dns/promises";
+import { writeFileSync } from "node:fs";
+import { errorCode } from "../../failure.ts";
+import { mailHosts } from "../../probe/mail-hosts.ts";
+import { reason } from "../../probe/options/mistake.ts";
+import type { ProbePlan } from "../../probe/plan.ts";
+import { type OutputStreams, probe } from "../../probe/probe.ts";
+import type { ProbeDependencies } from "../../probe/transaction/session.ts";
+import type { DaneResult } from "../../probe/transcript/journal.ts";
+import { systemCa } from "./host.ts";
+
+/** Returns the exit status. */
+export function carryOut(plan: ProbePlan, output: OutputStreams): Promise<number> {
+  hurryResolver(plan.protocol.timeout);
+  return speak(plan, output, {
+    clock: () => performance.now(),
+    now: () => Date.now(),
+    random: (count) => randomBytes(count),
+    systemCa,
+    route,
+    dane,
+    save,
+  });
+}
+
+async function speak(
+  plan: ProbePlan,
+  output: OutputStreams,
+  dependencies: ProbeDependencies,
+): Promise<number> {
+  if (plan.arrival === undefined) return probe(plan, output, dependencies);
+  const { hasArrival, probeArrival } = await import("../../probe/arrive.ts");
+  const { withArrivalWatch } = await import("./mailboxes.ts");
+  if (!hasArrival(plan)) return probe(plan, output, dependencies);
+  return withArrivalWatch(plan.arrival, (watch) => probeArrival(plan, output, dependencies, watch));
+}
+
+/**
+ * resolv.conf(5): seconds for a query, and how often it is sent. The system's resolver cannot be interrupted, so its
+ * limits are set beforehand where the run has less than the usual ten seconds.
+ */
+function hurryResolver(timeout: number): void {
+  if (timeout === 0 || timeout >= 10_000) return;
+  process.env["RES_OPTIONS"] ??= `timeout:${Math.max(1, Math.floor(timeout / 2000))} attempts:2`;
+}
+
+/** The host that takes mail for `domain`. */
+export const hostFor = async (domain: string): Promise<string> => (await route(domain))[0] ?? domain;
+
+const route = (domain: string): Promise<readonly string[]> => mailHosts(domain, exchangersOf);
+
+/** None where the DNS does not answer: then a domain is its own exchanger (mail-hosts.ts). */
+async function exchangersOf(domain: string): Promise<Awaited<ReturnType<typeof resolveMx>>> {
+  try {
+    return await resolveMx(domain);
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return [];
+  }
+}
+
+function save(path: string, text: string): string | undefined {
+  try {
+    writeFileSync(path, text);
+    return undefined;
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return reason(errorCode(error));
+  }
+}
+
+/** The longest wait for an explanation: our choice. */
+const patience = { timeout: 2000, tries: 1 };
+
+/**
+ * What TLSA records say about a server, by the relay's own resolver and rules. The system's first name server is asked;
+ * its word on signatures counts only where it runs on this host.
+ */
+async function dane(
+  host: string,
+  port: number,
+  chain: readonly X509Certificate[],
+): Promise<DaneResult | undefined> {
+  const [server] = getServers();
+  const [, address = "", at] = /^\[?([^\]]*?)\]?(?::(\d+))?$/.exec(server ?? "") ?? [];
+  if (address === "") return undefined;
+  const { nameServer } = await import("../../server/delivery/dns/query.ts");
+  const { validatingResolver } = await import("../../server/delivery/dns/resolver.ts");
+  const { matchesTlsa } = await import("../../server/delivery/tls/dane.ts");
+  const resolver = validatingResolver(nameServer({ host: address, port: Number(at ?? 53) }, patience));
+  const answer = await resolver.signed?.tlsa(`_${port}._tcp.${host}`);
+  if (answer?.kind !== "found") return undefined;
+  return {
+    records: answer.values.length,
+    authentic: answer.authentic === true && /^(?:127\.|::1$)/.test(address),
+    matches: matchesTlsa(chain, answer.values, [host], Date.now()),
+  };
+}
