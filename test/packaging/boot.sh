@@ -12,7 +12,7 @@ if [ "${3:-}" = "" ]; then
   mkdir "$group"
   echo $$ >"$group/cgroup.procs"
   status=0
-  unshare --mount --propagation private "$0" "$root" "$folder" mount || status=$?
+  setpriv --pdeathsig KILL unshare --mount --propagation private "$0" "$root" "$folder" mount || status=$?
   echo $$ >"$groups/cgroup.procs"
   find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
   exit $status
@@ -24,7 +24,7 @@ if [ "$3" = mount ]; then
   mount -t overlay overlay -o "lowerdir=$root,upperdir=$folder/changes,workdir=$folder/work" "$folder/root"
   while :; do
     status=0
-    unshare --mount --cgroup --net --uts --ipc --pid --fork --kill-child "$0" "$root" "$folder" boot || status=$?
+    setpriv --pdeathsig KILL unshare --mount --cgroup --net --uts --ipc --pid --fork --kill-child "$0" "$root" "$folder" boot || status=$?
     [ $status = 129 ] || exit $status # SIGHUP is how the kernel tells a reboot in a namespace
   done
 fi
