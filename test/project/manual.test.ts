@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Option } from "../../src/cli/options.ts";
+import { line as check } from "../../src/commands/check/options.ts";
 import { type CheckRow, checks } from "../../src/commands/check/rows.ts";
-import { line as check } from "../../src/commands/check.ts";
 import { line as init } from "../../src/commands/init/options.ts";
 import { serve } from "../../src/commands/serve.ts";
 import { isSetting, isTables, type SettingRows } from "../../src/config/schema.ts";
