@@ -58,13 +58,18 @@ export class KeptOctets {
     return this.#parts;
   }
 
-  /** Lets go of them. May be called again. */
+  /** Lets go of them where they were copied, for as long as the copy is there: they still count. */
+  forget(): void {
+    this.#parts = [];
+    this.#filled = undefined;
+  }
+
+  /** Lets go of them, and they count no more. May be called again. */
   drop(): void {
     if (this.#total === 0) return;
     this.#memory.give(this.#total);
     this.#total = 0;
-    this.#parts = [];
-    this.#filled = undefined;
+    this.forget();
   }
 
   /** Whether it is worth no copy. A piece of a buffer that is much longer would keep all of it. */

@@ -196,6 +196,7 @@ export class IncomingMessage {
   async #storeRest(): Promise<HeaderFacts | Reply> {
     if (this.#writer) return (await this.#writer.end()) ?? this.#writer.facts();
     const fixed = fixMessage(this.#kept.parts(), this.#plan);
+    this.#kept.forget();
     return "code" in fixed ? fixed : ((await this.#append(fixed.octets)) ?? fixed.facts);
   }
 
