@@ -74,11 +74,11 @@ if (chosen.pages) {
   process.exit();
 }
 
-const sides = [tpaSubmit("ours", `tpa-submit ${commitOf(here)}`, here)];
+const sides = [tpaSubmit("ours", `tpa-submit ${commitOf(here)}`.trim(), here)];
 if (chosen.against !== undefined) {
   const other = resolve(chosen.against);
   if (!existsSync(join(other, "dist/main.js"))) refuse(`${other} has no dist/: build it first`);
-  sides.push(tpaSubmit("before", `before ${commitOf(other)}`, other));
+  sides.push(tpaSubmit("before", `before ${commitOf(other)}`.trim(), other));
 }
 const missing = missingForPostfix();
 const hasPostfix = missing.length === 0;

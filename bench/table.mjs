@@ -62,6 +62,8 @@ const ratio = (one, other) =>
  */
 export function figureTable(found) {
   const all = found.flatMap(({ figures = [] }) => figures).filter(({ about }) => about === undefined);
+  // What nobody here has is told where there is a goal for it.
+  const told = all.filter(({ id, values }) => goals[id] !== undefined || Object.keys(values).length > 0);
   const has = (/** @type {Key} */ key) => all.some(({ values }) => values[key] !== undefined);
   const before = has("before");
   const other = (/** @type {string} */ id) => median(all.find((one) => one.id === id)?.values.ours);
@@ -74,7 +76,7 @@ export function figureTable(found) {
     "goal",
     "",
   ];
-  const rows = all.map(({ id, text, unit, digits, values }) => {
+  const rows = told.map(({ id, text, unit, digits, values }) => {
     const [ours, postfix] = [median(values.ours), median(values.postfix)];
     const goal = goals[id];
     const reached = goal && ours !== undefined ? goal.reached({ ours, postfix, other }) : undefined;
@@ -97,6 +99,7 @@ export function figureTable(found) {
  */
 export function loadTable(found) {
   const all = found.flatMap(({ figures = [] }) => figures).filter(({ about }) => about !== undefined);
+  if (all.length === 0) return "";
   const before = all.some(({ values }) => values.before !== undefined);
   return markdown([
     ["", "ours", ...(before ? ["before"] : []), "Postfix + Dovecot"],
