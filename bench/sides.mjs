@@ -12,7 +12,6 @@ import { prepareRelay } from "./relay.mjs";
  * @typedef {object} Server what takes mail inside TLS
  * @property {number} port
  * @property {() => readonly number[]} roots of the trees of its processes
- * @property {string} folder beside which it makes its files
  * @property {(() => Promise<void>)} release has what waits delivered
  * @property {() => Promise<void>} stop
  */
@@ -51,7 +50,6 @@ export function tpaSubmit(key, name, checkout) {
       return {
         port: relay.port,
         roots: () => [relay.pid],
-        folder: relay.spool,
         async release() {
           await relay.end("SIGKILL");
           await relay.configure(to(hop));
@@ -71,10 +69,7 @@ export const postfix = {
   key: "postfix",
   name: "Postfix + Dovecot",
   checkout: undefined,
-  async start(workspace, wanted) {
-    const server = await startPostfixAndDovecot(workspace, wanted);
-    return { ...server, folder: server.queue };
-  },
+  start: startPostfixAndDovecot,
 };
 
 /**

@@ -1,5 +1,4 @@
 /** The folder in which everything happens, on the disk that is measured, and the end of all that runs in it. */
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -36,7 +35,6 @@ import { generate } from "selfsigned";
 export async function openWorkspace(parent = tmpdir()) {
   const folder = await mkdtemp(join(parent, "tpa-submit-bench-"));
   await chmod(folder, 0o755); // Postfix and Dovecot have users of their own
-  spread(folder);
   process.env["TMPDIR"] = folder;
   /** @type {Set<() => Promise<void>>} */
   const stops = new Set();
@@ -67,19 +65,6 @@ export async function openWorkspace(parent = tmpdir()) {
       await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     },
   };
-}
-
-/**
- * ext4 puts the folders in here into different parts of the disk then, as it does with those at its top: so one server's
- * deletions are not the next one's burden. A file system that knows no such thing does without.
- * @param {string} folder
- */
-function spread(folder) {
-  try {
-    execFileSync("chattr", ["+T", folder], { stdio: "ignore" });
-  } catch {
-    // the figures for a fresh disk tell what a new file costs there
-  }
 }
 
 /** @param {string} folder */

@@ -1,6 +1,5 @@
 /** Mail in bulk: into the spool, and accepted and delivered at the same time; on a worn disk, on one core, and in three sizes. */
 import { availableParallelism } from "node:os";
-import { dirname } from "node:path";
 import { interleaved } from "../bench.mjs";
 import { costOfFile, wear } from "../disk.mjs";
 import { startSink } from "../hops.mjs";
@@ -53,11 +52,10 @@ export async function measureBulk(bench, { id, text, delivers, worn = false, one
     };
     if (serversCore !== undefined) pin(server.roots(), serversCore);
     await run(quick ? 0.5 : 1.5); // processes are started, and code is compiled
-    const around = dirname(server.folder);
     return {
       async measure() {
-        if (worn) wear(around, quick);
-        const file = costOfFile(around);
+        if (worn) wear(workspace.folder, quick);
+        const file = costOfFile(workspace.folder);
         return { ...(await run(seconds)), file };
       },
       async stop() {

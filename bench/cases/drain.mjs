@@ -1,5 +1,4 @@
 /** A queue that is let go: how fast it reaches the next hop. */
-import { dirname } from "node:path";
 import { interleaved } from "../bench.mjs";
 import { wear } from "../disk.mjs";
 import { startSink } from "../hops.mjs";
@@ -30,7 +29,7 @@ function drain(bench, id, text, worn) {
       const server = await side.start(workspace, { hop: sink.port, hold: true });
       try {
         await load(workspace, server, { messages, seconds: 60 });
-        if (worn) wear(dirname(server.folder), quick);
+        if (worn) wear(workspace.folder, quick);
         const before = sink.taken();
         const first = sink.has(before + 1);
         await server.release();
