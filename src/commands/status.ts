@@ -1,5 +1,5 @@
 /** `tpa-submit status`: is it well? One screen. man/tpa-submit-status.8 */
-import { command, flag, type OptionsOf, parseOptions, usageMistake } from "../cli/options.ts";
+import { command, flag, parseOptions, usageMistake } from "../cli/options.ts";
 import { exitStatus } from "../failure.ts";
 import { config } from "./queue/options.ts";
 
@@ -15,8 +15,6 @@ export const statusCommand = command({
   arguments: {},
   examples: ["tpa-submit status", "tpa-submit status --watch"],
 });
-
-export type StatusOptions = OptionsOf<typeof statusCommand.options>;
 
 export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(statusCommand, argv)?.options;

@@ -4,7 +4,6 @@ import {
   command,
   flag,
   list,
-  type OptionsOf,
   parsed,
   parseOptions,
   type ValueReader,
@@ -52,8 +51,6 @@ export const traceCommand = command({
     "tpa-submit trace '<20261129120000.1@example.org>' --log /var/log/mail.log --log /var/log/mail.log.1",
   ],
 });
-
-export type TraceOptions = OptionsOf<typeof traceCommand.options>;
 
 export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(traceCommand, argv);

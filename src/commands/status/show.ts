@@ -6,13 +6,20 @@ import { colourFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus } from "../../failure.ts";
-import type { StatusOptions } from "../status.ts";
 import { gatherStatus, type StatusFacts } from "./facts.ts";
 import { type Finding, findings } from "./judge.ts";
 import { nagiosStatus, screen } from "./text.ts";
 
 /** Milliseconds between two screens. Our choice. */
 const refreshEvery = 5_000;
+
+/** What was asked for; at most one of the last three. */
+interface StatusOptions {
+  readonly config: string;
+  readonly watch: boolean;
+  readonly json: boolean;
+  readonly nagios: boolean;
+}
 
 /** Returns the exit status. */
 export async function showStatus(options: StatusOptions): Promise<number> {

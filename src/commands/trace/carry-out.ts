@@ -13,10 +13,20 @@ import type { Envelope } from "../../server/spool/envelope.ts";
 import { connectToQuery } from "../queue/connection.ts";
 import { plural, printAll, say, waitingOf } from "../queue/output.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
-import type { TraceOptions } from "../trace.ts";
 import { mailLogSource } from "./mail-log.ts";
 import { type Found, historySource, search } from "./search.ts";
 import { eventText, momentText, storyText, type Waiting } from "./text.ts";
+
+/** What was asked for; times are in milliseconds since the epoch. */
+interface TraceOptions {
+  readonly config: string;
+  readonly since: number | undefined;
+  readonly until: number | undefined;
+  readonly limit: number;
+  /** Mail logs to read as well. */
+  readonly log: readonly string[];
+  readonly json: boolean;
+}
 
 /** Returns the exit status. */
 export async function traceMessages(words: readonly string[], options: TraceOptions): Promise<number> {

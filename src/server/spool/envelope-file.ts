@@ -110,7 +110,7 @@ export function formatEnvelopeLine(envelope: Envelope): string {
 }
 
 function writeFields(envelope: Envelope): Record<string, unknown> {
-  return { version, ...fieldsOf(envelopeField.write(envelope), "") };
+  return { version, ...fieldsOf(envelopeField.write(envelope, ""), "") };
 }
 
 function formatValue(value: unknown): string {
