@@ -3,10 +3,12 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { program, type Relay, startRelay } from "../../demo/relay.mjs";
 import { traceCommand } from "../../src/commands/trace.ts";
+import { selfSigned } from "../tools/certificate.ts";
 import { type Ended, run } from "../tools/child.mjs";
 import { type FakeServer, fakeServer } from "../tools/fakeserver.ts";
 import { well } from "./queue/operator.ts";
@@ -85,6 +87,19 @@ describe("beside a relay", () => {
     }
     const [line = ""] = (await traced("--json", id)).stdout.split("\n");
     expect(JSON.parse(line)).toMatchObject({ id, accepted: { login: "user1" } });
+  });
+
+  test("how the session with the next hop was secured stands in the story, and not in the mail log", async () => {
+    const tls = createSecureContext(selfSigned(["localhost"]));
+    hop = await fakeServer({ EHLO: "250-fake\n250 STARTTLS" }, { tls });
+    relay = await startRelay(`[delivery]\nrelay = "smtp://127.0.0.1:${hop.port}"`);
+    const talk = await greet(relay);
+    await expecting("235", talk.say(authPlain("user1", relay.password)));
+    const id = await submit(talk, note("secured"));
+    const [sent] = await relay.logged(new RegExp(`${id}: to=.*status=sent.*`));
+    talk.close();
+    await told(/handed over to 127\.0\.0\.1\S* after \S+ s, untrusted TLSv1\.3: 250 /, id);
+    expect(sent).not.toContain("TLS");
   });
 
   test("a refusal in known words is told in plain ones, by queue show as well", async () => {

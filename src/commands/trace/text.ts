@@ -84,7 +84,7 @@ function acceptanceText({ client, door, mechanism, login }: NonNullable<Story["a
 
 function tryText(address: string, { result, relay, reply, command, tls, delay, times }: DeliveryTry): string {
   const at = relay === "none" ? "" : ` ${result === "sent" ? "to" : "by"} ${relay.replace(/:25$/, "")}`;
-  const secured = tls === undefined ? "" : `, TLS ${tls.toLowerCase()}`;
+  const secured = tls === undefined ? "" : `, ${tls.charAt(0).toLowerCase()}${tls.slice(1)}`;
   const after = result === "sent" ? ` after ${secondsText(delay)}${secured}` : "";
   const repeated = times > 1 ? ` (${times} times in a row, this the last)` : "";
   const step = command === "" ? "" : ` (after ${command})`;
