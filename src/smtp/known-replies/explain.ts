@@ -35,7 +35,8 @@ function saidIn(reply: Reply, relay: string): Said {
   return { host: found[1] ?? "", text: joined };
 }
 
-const hostIn = (relay: string): string => relay.replace(/[[:].*/s, "");
+/** The name may be an address: `2001:db8::1[2001:db8::1]:25`. */
+const hostIn = (relay: string): string => relay.replace(/\[[^[\]]{1,64}\](?::\d{1,5})?$/, "");
 
 /** What a refusal means; undefined where no row knows it, where it is none, and where no host said it. */
 export function explainReply(reply: Reply, relay: string): KnownReply | undefined {

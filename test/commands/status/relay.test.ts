@@ -34,6 +34,7 @@ test("tells of a relay that works, then of one that does not run", async () => {
   expect(stdout).toMatch(/^ {2}relay +tpa-submit \S+, up \d+s, \d+ sessions?\n/m);
   expect(stdout).toMatch(/^ {2}passwords +1 login, \S+ written \d+s ago\n/m);
   expect(stdout).toMatch(/^ {2}top logins +user1 1\n/m);
+  expect(stdout).toMatch(/^ {2}24 hours, to +delivered .*\n {4}\S+ +1 +0 +0 /m);
   expect(stdout).toMatch(/^ {2}wrong passwords +127\.0\.0\.1 1\n/m);
   expect(ended).toBe(0);
   expect((await status(started, "--nagios")).stdout).toMatch(/^STATUS OK - the relay is well \| queue=0;/);

@@ -89,6 +89,14 @@ describe("what a host said in words of ours", () => {
     expect(hostOf(reply(550, "5.1.2", "there is no such domain"), "none")).toBe("");
   });
 
+  test.each([
+    ["mx.example.net[192.0.2.1]:25", "mx.example.net"],
+    ["2001:db8::1[2001:db8::1]:25", "2001:db8::1"],
+    ["mx.example.net", "mx.example.net"],
+  ])("%s is %s", (relay, host) => {
+    expect(hostOf(reply(250, "2.0.0", "ok"), relay)).toBe(host);
+  });
+
   test("is that of a closed session, too", () => {
     const closed =
       "host mta5.am0.yahoodns.net[192.0.2.1] said: 421 4.7.0 [TSS04] Messages from 192.0.2.9 temporarily deferred due to user complaints (in reply to MAIL FROM command)";
