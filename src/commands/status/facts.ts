@@ -7,7 +7,7 @@ import type { QueuedMessage, RelayState } from "../../server/control/protocol.ts
 import { type Activity, countActivity } from "../../server/history/activity.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
 import { type LoginSummary, summarizeLogins } from "../../server/history/logins.ts";
-import { newProviderTally, type ProviderSummary } from "../../server/history/providers.ts";
+import type { ProviderSummary } from "../../server/history/providers.ts";
 import { eventsIn } from "../../server/history/reader.ts";
 import type { LastReply } from "../../server/spool/envelope.ts";
 import { domainOf } from "../../smtp/address.ts";
@@ -16,6 +16,7 @@ import { connectToQuery } from "../queue/connection.ts";
 import { waitingOf } from "../queue/output.ts";
 import { controlSocket } from "../serve/control.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
+import { openProviderTally } from "./providers.ts";
 
 /** A domain that mail waits for. */
 export interface WaitingDestination {
@@ -143,8 +144,7 @@ async function historyFacts(
   const directory = historyDirectory(config);
   const span = { since: now - day, until: now };
   return readable(directory, async () => {
-    const { getDomain } = await import("tldts"); // a large table, so only where it is asked
-    const providers = newProviderTally((host) => getDomain(host) ?? undefined);
+    const providers = await openProviderTally();
     const events = heardBy(providers.add, eventsIn(directory, span));
     const activity = await countActivity(events, span.since, span.until, 24);
     const logins = await summarizeLogins(eventsIn(directory, span));
