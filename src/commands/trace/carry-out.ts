@@ -8,8 +8,9 @@ import type { ListedMessage } from "../../server/control/protocol.ts";
 import { listHistory } from "../../server/history/files.ts";
 import { bareWord, isAbout } from "../../server/history/match.ts";
 import type { TimeSpan } from "../../server/history/reader.ts";
-import { type MessageEvent, type Story, storiesOf } from "../../server/history/story.ts";
+import { type DeliveryTry, type MessageEvent, type Story, storiesOf } from "../../server/history/story.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
+import { explainReply } from "../../smtp/known-replies/explain.ts";
 import { connectToQuery } from "../queue/connection.ts";
 import { plural, printAll, say, waitingOf } from "../queue/output.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
@@ -195,7 +196,17 @@ async function* asJson(
 ): AsyncGenerator<string> {
   for (const { recipients, ...story } of stories) {
     const queued = waiting.get(story.id);
-    yield `${JSON.stringify({ ...story, recipients: Object.fromEntries(recipients), ...(queued && { queued }) })}\n`;
+    const tried = Object.fromEntries(
+      [...recipients].map(([address, tries]) => [address, tries.map(explained)]),
+    );
+    yield `${JSON.stringify({ ...story, recipients: tried, ...(queued && { queued }) })}\n`;
   }
   for (const event of others) yield `${JSON.stringify(event)}\n`;
+}
+
+function explained(one: DeliveryTry): object {
+  const known = explainReply(one.reply, one.relay);
+  if (known === undefined) return one;
+  const { class: kind, meaning, waiting } = known;
+  return { ...one, known: { class: kind, meaning, waiting } };
 }
