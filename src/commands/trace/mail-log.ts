@@ -147,19 +147,23 @@ const lines: readonly LineReader[] = [
   ],
   [
     /smtpd$/,
-    /^(?<client>\S{1,300}): SASL (?<mechanism>[\w-]{1,30}) authentication failed: (?<reason>.*?)(?:, sasl_username=(?<login>\S*))?$/,
-    ({ client, mechanism, reason, login }) => ({
-      event: "auth-failed",
-      fields: { client, mechanism, reason, login: login ?? "" },
-    }),
+    /^(?<client>\S{1,300}): SASL (?<mechanism>[\w-]{1,30}) authentication failed: (?<rest>.*)$/,
+    ({ client, mechanism, rest = "" }) => {
+      const [reason, login] = cutAtLast(rest, ", sasl_username=");
+      return { event: "auth-failed", fields: { client, mechanism, reason, login } };
+    },
   ],
   [
     /smtpd$/,
-    /^(?<id>NOQUEUE|\w{6,20}): reject: (?<stage>[\w-]{1,30}) from (?<client>\S{1,300}): (?<said>.*); from=<(?<from>[^>]*)>(?: to=<(?<to>[^>]*)>)? proto=/,
-    ({ id, stage, client, said = "", from, to }) => ({
-      event: "reject",
-      fields: { ...(id !== "NOQUEUE" && { id }), stage, client, reply: parseReply(said), from, to: to ?? "" },
-    }),
+    /^(?<id>NOQUEUE|\w{6,20}): reject: (?<stage>[\w-]{1,30}) from (?<client>\S{1,300}): (?<rest>.*)$/,
+    ({ id, stage, client, rest = "" }) => {
+      const [said, path] = cutAtLast(rest, "; from=<");
+      const [from = "", , to = ""] = /^([^>]*)>( to=<([^>]*)>)?/.exec(path)?.slice(1) ?? [];
+      return {
+        event: "reject",
+        fields: { ...(id !== "NOQUEUE" && { id }), stage, client, reply: parseReply(said), from, to },
+      };
+    },
   ],
 ];
 
@@ -169,16 +173,16 @@ function answerIn(
   dsn: string,
   result: string,
 ): { readonly reply: Reply; readonly command: string } {
-  const { said, command } = withoutCommand(reason.replace(/^host \S+ said: /, ""));
+  const words = reason.replace(/^host \S+ said: /, "");
+  const [said, answered] = words.endsWith(" command)") ? cutAtLast(words, " (in reply to ") : [words, ""];
+  const command = answered.replace(/ command\)$/, "");
   if (/^[2-5]\d\d[ -]/.test(said)) return { reply: parseReply(said), command };
   const code = result === "sent" ? 250 : result === "bounced" || result === "expired" ? 550 : 451;
   return { reply: reply(code, dsn, said), command };
 }
 
-/** The words, and the command that they answer: ` (in reply to RCPT TO command)` at their end. */
-function withoutCommand(words: string): { readonly said: string; readonly command: string } {
-  const [before, after] = [" (in reply to ", " command)"];
-  const start = words.endsWith(after) ? words.lastIndexOf(before) : -1;
-  if (start < 0) return { said: words, command: "" };
-  return { said: words.slice(0, start), command: words.slice(start + before.length, -after.length) };
+/** What stands before and after the last `mark`; all of it before where there is none. */
+function cutAtLast(text: string, mark: string): readonly [before: string, after: string] {
+  const at = text.lastIndexOf(mark);
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + mark.length)];
 }
