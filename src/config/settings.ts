@@ -40,7 +40,9 @@ export const settings = {
   listen: {
     submission: setting(list(address), ["0.0.0.0:587", "[::]:587"], "SMTP with STARTTLS (RFC 6409)."),
     submissions: setting(list(address), ["0.0.0.0:465", "[::]:465"], "SMTP inside TLS (RFC 8314)."),
-    http: setting(optional(address), "127.0.0.1:9587", "HTTP listener for /metrics and /healthz."),
+    http: setting(optional(address), "127.0.0.1:9587", "HTTP listener: status page, /metrics and /healthz."),
+    "http-names": setting(list(hostName), [], "Further names by which clients of it may call this host."),
+    "http-personal": setting(flag, false, "Whether its status page names logins and addresses."),
     proxies: setting(list(network), [], "Proxies that name their clients by the PROXY protocol."),
   },
   tls: {

@@ -24,6 +24,7 @@ import { openQuota } from "./quota.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
 import { openRelaySpool } from "./spool.ts";
+import { newStatusPage } from "./status-page.ts";
 import type { ListenAddresses } from "./systemd.ts";
 
 export interface Relay {
@@ -107,6 +108,13 @@ export async function startRelay(
         now: Date.now,
       }),
     );
+    const relayState = () =>
+      stateOf(status, {
+        check,
+        sessions: () => listeners.sessions(),
+        nearLimits: (share, most) => quota.quota.nearLimits(share, most),
+        blocks: () => authLimiter.blocks(),
+      });
     open(
       await openControl(
         controlSocket(config),
@@ -123,13 +131,7 @@ export async function startRelay(
             whyUnknown: (login) => logins.whyUnknown(login),
             sent: quota.sent,
           },
-          relayState: () =>
-            stateOf(status, {
-              check,
-              sessions: () => listeners.sessions(),
-              nearLimits: (share, most) => quota.quota.nearLimits(share, most),
-              blocks: () => authLimiter.blocks(),
-            }),
+          relayState,
           retryPolicy: retryPolicyOf(config),
           now: Date.now,
           hostname: config.hostname,
@@ -137,9 +139,17 @@ export async function startRelay(
         deliveries,
       ),
     );
-    open(await openHttp(addresses.http, observation, check));
-    log("started", { version, hostname: config.hostname, waiting: (await store.spool.ids()).length });
+    const page = newStatusPage(() => settings.current().config, {
+      state: relayState,
+      frozen: () => store.frozen.all().map(({ login }) => login),
+      history,
+      now: Date.now,
+    });
+    open(await openHttp(addresses.http, config, observation, { check, status: page }));
+    const ids = await store.spool.ids();
+    log("started", { version, hostname: config.hostname, waiting: ids.length });
     store.markStarted();
+    history.recall(ids);
 
     return {
       async reload() {
