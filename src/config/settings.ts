@@ -181,6 +181,16 @@ export const settings = {
   log: {
     target: setting(logTarget, "stdout", "Where the mail log goes."),
     format: setting(choice("postfix", "json"), "postfix", "Form of its lines."),
+    privacy: setting(
+      choice("full", "shortened"),
+      "full",
+      "shortened: of clients the network, of recipients a digest, in log and history.",
+    ),
+    "ban-target": setting(
+      optional(logTarget),
+      "",
+      "Where the lines that fail2ban counts go as well, with whole addresses.",
+    ),
     "client-address-in-mail": setting(flag, false, "Whether the Received field names the client's address."),
   },
   history: {

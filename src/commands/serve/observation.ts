@@ -33,14 +33,19 @@ export interface Observation {
 export async function openObservation(config: Config): Promise<Observation> {
   const tellLost = (lines: number) => log("log-lost", { lines });
   const sink = await openSink({ ...config.log, hostname: config.hostname, tellLost }, Date.now);
+  const { "ban-target": banTarget } = config.log;
+  const toBan =
+    banTarget &&
+    (await openSink({ target: banTarget, format: "postfix", hostname: config.hostname, tellLost }, Date.now));
+  const sinks = toBan ? [sink, toBan] : [sink];
   const status = newRelayStatus();
-  status.logLost = sink.lost;
+  status.logLost = () => sinks.reduce((sum, { lost }) => sum + lost(), 0);
   const metrics = openMetrics(gaugesOf(status, reserveOf(config)));
   const listeners: LogSink[] = [];
   const toListeners: LogSink = (entry) => {
     for (const hear of listeners) hear(entry);
   };
-  logTo(toAll(sink.write, metrics.count, toListeners));
+  logTo(toAll(sink.write, metrics.count, toListeners), toBan?.write);
   const watch = watchEventLoop({
     now: () => performance.now(),
     processor: () => {
@@ -54,11 +59,13 @@ export async function openObservation(config: Config): Promise<Observation> {
   return {
     status,
     listen: (listener) => void listeners.push(listener),
-    reopenLog: () => sink.reopen(),
+    async reopenLog() {
+      for (const { reopen } of sinks) await reopen();
+    },
     metrics: async () => metrics.text(),
     async close() {
       watch.stop();
-      await sink.close();
+      for (const { close } of sinks) await close();
     },
   };
 }

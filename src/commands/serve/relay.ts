@@ -20,6 +20,7 @@ import { openHistory } from "./history.ts";
 import { openListeners } from "./listeners.ts";
 import { openLogins } from "./logins.ts";
 import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
+import { openPrivacy } from "./privacy.ts";
 import { openQuota } from "./quota.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
@@ -70,6 +71,7 @@ export async function startRelay(
     const store = open(
       await openRelaySpool(config, certificate instanceof Failure ? certificate : undefined),
     );
+    open(await openPrivacy(config));
     const history = open(openHistory(config, () => settings.current().config));
     observation.listen(history.note);
     const broken = store.spool.broken.then((error) => {

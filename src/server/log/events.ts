@@ -434,6 +434,12 @@ export const events = {
     ({ directory, reason }) =>
       `${directory}: the history cannot be written, what happens meanwhile will be missing there: ${reason}`,
   ),
+  "privacy-key-unsaved": event<{ file: string; reason: string }>(
+    "master",
+    "error",
+    ({ file, reason }) =>
+      `${file}: cannot be written, trace finds no recipient of today by the address: ${reason}`,
+  ),
   "usage-unsaved": event<{ file: string; reason: string }>(
     "master",
     "error",
