@@ -110,6 +110,10 @@ export const events = {
     "info",
     ({ client, stage }) => `too many errors after ${stage} from ${client}`,
   ),
+  "turned-away": smtpdEvent<FromClient & { stage: string; reply: Reply }>(
+    "info",
+    ({ client, stage, reply }) => `turned away after ${stage} from ${client}: ${formatReply(reply)}`,
+  ),
   "tls-inbound": smtpdEvent<FromClient & { protocol: string; cipher: string; bits: number }>(
     "info",
     ({ client, protocol, cipher, bits }) =>

@@ -31,6 +31,7 @@ export const fieldKinds: Rows = {
   pipelining: { door: open, client: client, stage: open },
   timeout: { door: open, client: client, stage: open, octets: open },
   "too-many-errors": { door: open, client: client, stage: open },
+  "turned-away": { door: open, client, stage: open, reply: said },
   "tls-inbound": { door: open, client: client, protocol: open, cipher: open, bits: open },
   "tls-inbound-failed": { door: open, client: client, reason: said },
   "auth-accepted": { door: open, client: client, mechanism: open, login: open },
