@@ -40,7 +40,9 @@ export const settings = {
   listen: {
     submission: setting(list(address), ["0.0.0.0:587", "[::]:587"], "SMTP with STARTTLS (RFC 6409)."),
     submissions: setting(list(address), ["0.0.0.0:465", "[::]:465"], "SMTP inside TLS (RFC 8314)."),
-    http: setting(optional(address), "127.0.0.1:9587", "HTTP listener for /metrics and /healthz."),
+    http: setting(optional(address), "127.0.0.1:9587", "HTTP listener: status page, /metrics and /healthz."),
+    "http-names": setting(list(hostName), [], "Further names by which clients of it may call this host."),
+    "http-personal": setting(flag, false, "Whether its status page names logins and addresses."),
     proxies: setting(list(network), [], "Proxies that name their clients by the PROXY protocol."),
   },
   tls: {
@@ -179,6 +181,16 @@ export const settings = {
   log: {
     target: setting(logTarget, "stdout", "Where the mail log goes."),
     format: setting(choice("postfix", "json"), "postfix", "Form of its lines."),
+    privacy: setting(
+      choice("full", "shortened"),
+      "full",
+      "shortened: of clients the network, of recipients a digest, in log and history.",
+    ),
+    "ban-target": setting(
+      optional(logTarget),
+      "",
+      "Where the lines that fail2ban counts go as well, with whole addresses.",
+    ),
     "client-address-in-mail": setting(flag, false, "Whether the Received field names the client's address."),
   },
   history: {

@@ -10,6 +10,7 @@ import { settings } from "../../src/config/settings.ts";
 import { exitStatus } from "../../src/failure.ts";
 import { commands } from "../../src/main.ts";
 import { events } from "../../src/server/log/events.ts";
+import { fieldKinds } from "../../src/server/log/fields.ts";
 import { eventCounter, gauges, logMetrics } from "../../src/server/log/metrics.ts";
 import { part } from "../tools/manual.ts";
 
@@ -83,6 +84,16 @@ describe("tpa-submit-serve(8)", () => {
   test("has every event of the log and no other, each with its level and daemon", () => {
     const declared = Object.entries(events).map(([name, { level, daemon }]) => [name, level, daemon]);
     expect(lists("LOG EVENTS")).toEqual(declared);
+  });
+
+  test("names every field of each event and no other", () => {
+    const written = [...items(part(text, "Sh", "LOG EVENTS"), "Ic ")].map(([name, rest]) => [
+      name,
+      /\nFields: (.*)\.\n$/.exec(rest)?.[1]?.split(", ") ??
+        (rest.endsWith("\nNo fields.\n") ? [] : undefined),
+    ]);
+    const declared = Object.entries(fieldKinds).map(([name, kinds]) => [name, Object.keys(kinds)]);
+    expect(written).toEqual(declared);
   });
 
   test("has every metric and no other, each with its type and labels", () => {

@@ -3,6 +3,7 @@ import { lookup } from "node:dns/promises";
 import { constants } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { Config } from "../../config/settings.ts";
 import { type CheckContext, type Look, orUndefined, whyClosed } from "./context.ts";
 import { type Found, fail, fine, warn } from "./rows.ts";
 import { readOnlyBy } from "./unit.ts";
@@ -11,7 +12,17 @@ import { readOnlyBy } from "./unit.ts";
 const journal = "/run/systemd/journal/stdout";
 
 export const log: Look = async (context) => {
-  const { target } = context.config.log;
+  const { target, "ban-target": banTarget } = context.config.log;
+  return [
+    ...(await judgeTarget(target, context)),
+    ...(banTarget === null ? [] : await judgeTarget(banTarget, context)),
+  ];
+};
+
+async function judgeTarget(
+  target: Config["log"]["target"],
+  context: CheckContext,
+): Promise<readonly Found[]> {
   switch (target.kind) {
     case "stdout":
       return [
@@ -26,7 +37,7 @@ export const log: Look = async (context) => {
     case "syslog":
       return [await judgeServer(target.host, target.port, context.isOffline)];
   }
-};
+}
 
 async function judgeSocket(path: string): Promise<Found> {
   const closed = await whyClosed(path, constants.W_OK);

@@ -34,6 +34,7 @@ import { type History, openSpool, viewSpool } from "../../server/spool/spool.ts"
 import { version } from "../../version.ts";
 import { controlSocket, wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
+import { shortenForCommand } from "../serve/privacy.ts";
 import { keptFiles, openQuota } from "../serve/quota.ts";
 import { frozenFile, journalSettingsOf, openFreezes } from "../serve/spool.ts";
 
@@ -175,7 +176,8 @@ export async function becomeOwner(directory: string): Promise<void> {
 }
 
 /** The relay's log. Where the relay logs to standard output, this is the journal, or standard error where there is none. */
-async function openLog({ log, hostname }: Config): Promise<() => Promise<void>> {
+async function openLog(config: Config): Promise<() => Promise<void>> {
+  const { log, hostname } = config;
   const { stderr } = process;
   const { target } = log;
   const sink = await openSink(
@@ -187,6 +189,7 @@ async function openLog({ log, hostname }: Config): Promise<() => Promise<void>> 
     Date.now,
     processDependencies({ stdout: stderr }),
   );
+  await shortenForCommand(config);
   logTo(sink.write);
   return async () => {
     logTo(() => undefined);

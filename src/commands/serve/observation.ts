@@ -1,11 +1,13 @@
-/** What the relay tells of itself: the log, the metrics, the watch on the event loop, /metrics and /healthz. */
+/** What the relay tells of itself: the log, the metrics, the watch on the event loop, and the pages of the HTTP listener. */
+import { hostname as systemName } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
 import type { RelayState } from "../../server/control/protocol.ts";
 import { takeLongestWork, watchEventLoop } from "../../server/log/event-loop.ts";
-import { type Health, startHttp } from "../../server/log/http.ts";
+import { type Health, type MonitoringPages, startHttp } from "../../server/log/http.ts";
+import { namesOfHost } from "../../server/log/http-host.ts";
 import { type LogSink, log, logTo } from "../../server/log/log.ts";
 import { type GaugeReadings, openMetrics, processReadings, toAll } from "../../server/log/metrics.ts";
 import { openSink } from "../../server/log/sink.ts";
@@ -31,14 +33,19 @@ export interface Observation {
 export async function openObservation(config: Config): Promise<Observation> {
   const tellLost = (lines: number) => log("log-lost", { lines });
   const sink = await openSink({ ...config.log, hostname: config.hostname, tellLost }, Date.now);
+  const { "ban-target": banTarget } = config.log;
+  const toBan =
+    banTarget &&
+    (await openSink({ target: banTarget, format: "postfix", hostname: config.hostname, tellLost }, Date.now));
+  const sinks = toBan ? [sink, toBan] : [sink];
   const status = newRelayStatus();
-  status.logLost = sink.lost;
+  status.logLost = () => sinks.reduce((sum, { lost }) => sum + lost(), 0);
   const metrics = openMetrics(gaugesOf(status, reserveOf(config)));
   const listeners: LogSink[] = [];
   const toListeners: LogSink = (entry) => {
     for (const hear of listeners) hear(entry);
   };
-  logTo(toAll(sink.write, metrics.count, toListeners));
+  logTo(toAll(sink.write, metrics.count, toListeners), toBan?.write);
   const watch = watchEventLoop({
     now: () => performance.now(),
     processor: () => {
@@ -52,29 +59,37 @@ export async function openObservation(config: Config): Promise<Observation> {
   return {
     status,
     listen: (listener) => void listeners.push(listener),
-    reopenLog: () => sink.reopen(),
+    async reopenLog() {
+      for (const { reopen } of sinks) await reopen();
+    },
     metrics: async () => metrics.text(),
     async close() {
       watch.stop();
-      await sink.close();
+      for (const { close } of sinks) await close();
     },
   };
 }
 
-/** Answers for /metrics and /healthz at `address`; null where nobody asks. Throws a Failure where it cannot be had. */
+/** Answers at `address`; null where nobody asks. Throws a Failure where it cannot be had. */
 export async function openHttp(
   address: ListenAddresses["http"],
+  { hostname, listen }: Pick<Config, "hostname" | "listen">,
   { status, metrics }: Observation,
-  check: () => Promise<HealthReport>,
+  pages: { readonly check: () => Promise<HealthReport>; readonly status: MonitoringPages["status"] },
 ): Promise<{ close(): Promise<void> }> {
   if (address === null) return { close: () => Promise.resolve() };
-  const http = await startHttp(address, {
-    metrics: async () => {
-      status.health = await check();
-      return metrics();
+  const http = await startHttp(
+    address,
+    {
+      metrics: async () => {
+        status.health = await pages.check();
+        return metrics();
+      },
+      health: async () => (await pages.check()).health,
+      ...(pages.status && { status: pages.status }),
     },
-    health: async () => (await check()).health,
-  });
+    { names: [...namesOfHost(hostname, systemName()), ...listen["http-names"]] },
+  );
   const { address: host, port } = http.address;
   log("listening", { door: "http", address: writeAddress({ host, port }) });
   return http;

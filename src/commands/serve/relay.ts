@@ -20,10 +20,12 @@ import { openHistory } from "./history.ts";
 import { openListeners } from "./listeners.ts";
 import { openLogins } from "./logins.ts";
 import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
+import { openPrivacy } from "./privacy.ts";
 import { openQuota } from "./quota.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
 import { openRelaySpool } from "./spool.ts";
+import { newStatusPage } from "./status-page.ts";
 import type { ListenAddresses } from "./systemd.ts";
 
 export interface Relay {
@@ -69,6 +71,7 @@ export async function startRelay(
     const store = open(
       await openRelaySpool(config, certificate instanceof Failure ? certificate : undefined),
     );
+    open(await openPrivacy(config));
     const history = open(openHistory(config, () => settings.current().config));
     observation.listen(history.note);
     const broken = store.spool.broken.then((error) => {
@@ -107,6 +110,13 @@ export async function startRelay(
         now: Date.now,
       }),
     );
+    const relayState = () =>
+      stateOf(status, {
+        check,
+        sessions: () => listeners.sessions(),
+        nearLimits: (share, most) => quota.quota.nearLimits(share, most),
+        blocks: () => authLimiter.blocks(),
+      });
     open(
       await openControl(
         controlSocket(config),
@@ -123,13 +133,7 @@ export async function startRelay(
             whyUnknown: (login) => logins.whyUnknown(login),
             sent: quota.sent,
           },
-          relayState: () =>
-            stateOf(status, {
-              check,
-              sessions: () => listeners.sessions(),
-              nearLimits: (share, most) => quota.quota.nearLimits(share, most),
-              blocks: () => authLimiter.blocks(),
-            }),
+          relayState,
           retryPolicy: retryPolicyOf(config),
           now: Date.now,
           hostname: config.hostname,
@@ -137,9 +141,17 @@ export async function startRelay(
         deliveries,
       ),
     );
-    open(await openHttp(addresses.http, observation, check));
-    log("started", { version, hostname: config.hostname, waiting: (await store.spool.ids()).length });
+    const page = newStatusPage(() => settings.current().config, {
+      state: relayState,
+      frozen: () => store.frozen.all().map(({ login }) => login),
+      history,
+      now: Date.now,
+    });
+    open(await openHttp(addresses.http, config, observation, { check, status: page }));
+    const ids = await store.spool.ids();
+    log("started", { version, hostname: config.hostname, waiting: ids.length });
     store.markStarted();
+    history.recall(ids);
 
     return {
       async reload() {

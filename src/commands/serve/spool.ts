@@ -45,7 +45,7 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
  * opened, or the file of frozen logins cannot be understood.
  */
 export async function openRelaySpool(
-  config: Pick<Config, "spool">,
+  config: Pick<Config, "spool" | "history">,
   cannotListen: Failure | undefined,
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
@@ -53,7 +53,9 @@ export async function openRelaySpool(
   const spool = await openSpool(directory, Date.now, disk, journalSettingsOf(config));
   let isStarted = false;
   let inHand: InHandFile | undefined;
+  const forgetting = forgetRegularly(spool, config.history.keep);
   const close = async (): Promise<void> => {
+    await forgetting.close();
     markWith(() => undefined);
     inHand?.close(isStarted);
     await spool.close();
@@ -73,6 +75,32 @@ export async function openRelaySpool(
     await close();
     throw error;
   }
+}
+
+const hour = 3_600_000;
+
+/** Lets no text of a message that is gone stay on the disk for longer than an hour, or than the history is kept. */
+function forgetRegularly(spool: Pick<Spool, "forget">, keep: number): { close(): Promise<void> } {
+  let running = Promise.resolve();
+  const forget = async (): Promise<void> => {
+    try {
+      await spool.forget();
+    } catch (error) {
+      if (errorCode(error) === "") logBug("journal", error); // else a disk that is full or broken, which others tell of
+    }
+  };
+  const timer = setInterval(
+    () => {
+      running = running.then(forget);
+    },
+    keep === 0 ? hour : Math.min(hour, Math.max(1_000, keep / 7)),
+  ).unref();
+  return {
+    close() {
+      clearInterval(timer);
+      return running;
+    },
+  };
 }
 
 /** A spool with its frozen logins. */

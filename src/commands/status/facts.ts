@@ -3,14 +3,13 @@ import { stat } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
-import type { QueuedMessage, RelayState } from "../../server/control/protocol.ts";
-import { type Activity, countActivity } from "../../server/history/activity.ts";
+import type { RelayState } from "../../server/control/protocol.ts";
+import { type Activity, countActivity, type LoginVolume } from "../../server/history/activity.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
-import { type LoginSummary, summarizeLogins } from "../../server/history/logins.ts";
+import { summarizeLogins } from "../../server/history/logins.ts";
 import type { ProviderSummary } from "../../server/history/providers.ts";
 import { eventsIn } from "../../server/history/reader.ts";
-import type { LastReply } from "../../server/spool/envelope.ts";
-import { domainOf } from "../../smtp/address.ts";
+import { newDestinations, type WaitingDestination } from "../../server/history/waiting.ts";
 import { version } from "../../version.ts";
 import { connectToQuery } from "../queue/connection.ts";
 import { waitingOf } from "../queue/output.ts";
@@ -18,16 +17,7 @@ import { controlSocket } from "../serve/control.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
 import { openProviderTally } from "./providers.ts";
 
-/** A domain that mail waits for. */
-export interface WaitingDestination {
-  readonly domain: string;
-  readonly recipients: number;
-  /** When the oldest message was accepted. All times are in milliseconds since the epoch. */
-  readonly oldest: number;
-  /** What was said last about the oldest. */
-  readonly reply: LastReply | undefined;
-}
-
+/** All times are in milliseconds since the epoch. */
 export interface StatusFacts {
   readonly at: number;
   readonly hostname: string;
@@ -54,7 +44,7 @@ export interface StatusFacts {
   /** Of the last 24 hours, a slot for each; undefined where no history is kept. */
   readonly activity: Activity | undefined;
   /** The logins with the most recipients in the last 24 hours. */
-  readonly top: readonly LoginSummary[];
+  readonly top: readonly LoginVolume[];
   /** Whose hosts took or refused mail in the last 24 hours, those with the most first. */
   readonly providers: readonly ProviderSummary[];
 }
@@ -63,7 +53,7 @@ const hour = 3_600_000;
 const day = 24 * hour;
 
 /** Logins, destinations and providers that are shown. Our choice: the screen has 24 lines. */
-const mostShown = 5;
+export const mostShown = 5;
 
 /** Gathers all of it. Throws a Failure where the queue or the history may not be read. */
 export async function gatherStatus(config: Config, now: number): Promise<StatusFacts> {
@@ -86,7 +76,7 @@ async function relayState(config: Config): Promise<RelayState | undefined> {
   return undefined;
 }
 
-async function passwordFile({ passwords, ldap }: Config): Promise<StatusFacts["passwords"]> {
+export async function passwordFile({ passwords, ldap }: Config): Promise<StatusFacts["passwords"]> {
   const { file } = passwords;
   const synced = ldap.url.length > 0;
   try {
@@ -104,36 +94,18 @@ async function queueFacts(config: Config): Promise<Pick<StatusFacts, "queue" | "
   let messages = 0;
   let held = 0;
   let oldest: number | undefined;
-  const destinations = new Map<string, WaitingDestination>();
+  const destinations = newDestinations();
   for await (const found of api({ verb: "list", filter: {} })) {
     messages += 1;
     if (found.status === "held") held += 1;
     if (!("envelope" in found) || found.status === "held") continue;
-    oldest = Math.min(oldest ?? Number.POSITIVE_INFINITY, found.envelope.accepted);
-    addDestinations(destinations, found);
+    const { accepted } = found.envelope;
+    oldest = Math.min(oldest ?? Number.POSITIVE_INFINITY, accepted);
+    for (const { address, reply } of waitingOf(found.envelope))
+      destinations.add({ address, accepted, reply });
   }
   await close();
-  const most = [...destinations.values()].sort((one, other) => other.recipients - one.recipients);
-  return { frozen, queue: { messages, held, oldest, destinations: most.slice(0, mostShown) } };
-}
-
-function addDestinations(destinations: Map<string, WaitingDestination>, { envelope }: QueuedMessage): void {
-  for (const { address, reply } of waitingOf(envelope)) {
-    const domain = domainOf(address).toLowerCase();
-    const before = destinations.get(domain) ?? {
-      domain,
-      recipients: 0,
-      oldest: Number.POSITIVE_INFINITY,
-      reply,
-    };
-    const isOldest = envelope.accepted < before.oldest;
-    destinations.set(domain, {
-      domain,
-      recipients: before.recipients + 1,
-      oldest: Math.min(before.oldest, envelope.accepted),
-      reply: isOldest ? (reply ?? before.reply) : (before.reply ?? reply),
-    });
-  }
+  return { frozen, queue: { messages, held, oldest, destinations: destinations.first(mostShown) } };
 }
 
 async function historyFacts(

@@ -35,7 +35,10 @@ export function* screen(
 const colourOf = (found: readonly Finding[]): "red" | "yellow" =>
   found.some(({ grade }) => grade === "critical") ? "red" : "yellow";
 
-function* rows(facts: StatusFacts, width: number): Generator<readonly [string, string]> {
+/** What is told of one thing, after its name; an empty name goes on with the one before. */
+export type StatusRow = readonly [name: string, text: string];
+
+function* rows(facts: StatusFacts, width: number): Generator<StatusRow> {
   yield* relayRows(facts);
   yield* queueRows(facts, width);
   yield* mailRows(facts);
@@ -43,7 +46,7 @@ function* rows(facts: StatusFacts, width: number): Generator<readonly [string, s
   yield* loginRows(facts);
 }
 
-function* relayRows({ relay, passwords, at }: StatusFacts): Generator<readonly [string, string]> {
+export function* relayRows({ relay, passwords, at }: StatusFacts): Generator<StatusRow> {
   const { file, written, fault } = passwords;
   if (relay !== undefined) {
     const { version, started, sessions, memory, loopDelay, certificateUntil, free } = relay;
@@ -60,7 +63,7 @@ function* relayRows({ relay, passwords, at }: StatusFacts): Generator<readonly [
   yield ["passwords", fault ?? `${logins}${file} written ${ageText(at - (written ?? 0))} ago`];
 }
 
-function* queueRows({ queue, at }: StatusFacts, width: number): Generator<readonly [string, string]> {
+export function* queueRows({ queue, at }: StatusFacts, width: number): Generator<StatusRow> {
   const { messages, held, oldest, destinations } = queue;
   const age = oldest === undefined ? "" : `, the oldest ${ageText(at - oldest)}`;
   yield ["queue", `${plural(messages, "message")}${held === 0 ? "" : `, ${held} held`}${age}`];
@@ -72,7 +75,7 @@ function* queueRows({ queue, at }: StatusFacts, width: number): Generator<readon
   }
 }
 
-const countNames: readonly (keyof MailCounts)[] = [
+export const countNames: readonly (keyof MailCounts)[] = [
   "accepted",
   "delivered",
   "deferred",
@@ -81,7 +84,7 @@ const countNames: readonly (keyof MailCounts)[] = [
 ];
 const counted = 10;
 
-function* mailRows({ activity }: StatusFacts): Generator<readonly [string, string]> {
+function* mailRows({ activity }: StatusFacts): Generator<StatusRow> {
   if (activity === undefined) {
     yield ["mail", "no history is kept (history.keep)"];
     return;
@@ -140,7 +143,7 @@ export function bars(values: readonly number[]): string {
   return values.map((value) => (value === 0 ? "·" : (steps[heightOf(value)] ?? ""))).join("");
 }
 
-function* loginRows({ top, relay, frozen, activity }: StatusFacts): Generator<readonly [string, string]> {
+export function* loginRows({ top, relay, frozen, activity }: StatusFacts): Generator<StatusRow> {
   if (top.length > 0) {
     yield ["top logins", top.map(({ login, recipients }) => `${login} ${recipients}`).join(", ")];
   }

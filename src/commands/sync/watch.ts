@@ -52,7 +52,7 @@ async function openMetricsPages(
     metrics: () => metrics.text(),
     health: () => (metrics.healthy() ? ({ ok: true } as const) : unhealthy),
   };
-  const opened = await startHttp(http, pages, "sync.http");
+  const opened = await startHttp(http, pages, { setting: "sync.http" });
   say(`metrics on http://${http.host}:${opened.address.port}/metrics`);
   return opened;
 }

@@ -14,8 +14,9 @@ import { explainReply } from "../../smtp/known-replies/explain.ts";
 import { connectToQuery } from "../queue/connection.ts";
 import { plural, printAll, say, waitingOf } from "../queue/output.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
+import { nameToday } from "../serve/privacy.ts";
 import { mailLogSource } from "./mail-log.ts";
-import { type Found, historySource, search } from "./search.ts";
+import { type Found, historySource, search, type WantedWord } from "./search.ts";
 import { eventText, momentText, storyText, type Waiting } from "./text.ts";
 
 /** What was asked for; times are in milliseconds since the epoch. */
@@ -33,7 +34,8 @@ interface TraceOptions {
 export async function traceMessages(words: readonly string[], options: TraceOptions): Promise<number> {
   const span = { since: options.since ?? 0, until: options.until ?? Number.POSITIVE_INFINITY };
   const config = await configOr(options.config, options.log.length > 0);
-  const kept = await searchAll(config, options.log, words, span, options.limit);
+  const wanted = await Promise.all(words.map((word) => namesOf(bareWord(word), config)));
+  const kept = await searchAll(config, options.log, wanted, span, options.limit);
   const isFound = kept.stories.length + kept.others.length > 0;
   const found = isFound || config === undefined ? kept : await searchQueue(config, words, options.limit);
   const waiting = config === undefined ? new Map<string, Waiting>() : await waitingFor(config, found.stories);
@@ -45,6 +47,13 @@ export async function traceMessages(words: readonly string[], options: TraceOpti
   }
   await printAll(options.json ? asJson(found, waiting) : asText(found, waiting));
   return exitStatus.ok;
+}
+
+/** With log.privacy, a recipient has another name each day; only today's can be found out. */
+async function namesOf(word: string, config: Config | undefined): Promise<WantedWord> {
+  if (config === undefined || !word.includes("@")) return [word];
+  const today = await nameToday(config, word);
+  return today === undefined ? [word] : [word, today];
 }
 
 /** A log can be read on a host that has no relay. */
@@ -61,18 +70,18 @@ async function configOr(file: string, hasLog: boolean): Promise<Config | undefin
 async function searchAll(
   config: Config | undefined,
   logs: readonly string[],
-  words: readonly string[],
+  wanted: readonly WantedWord[],
   span: TimeSpan,
   limit: number,
 ): Promise<Found> {
   const directory = config && historyDirectory(config);
   const kept = await readable(directory, async () =>
-    directory === undefined ? undefined : search(historySource(directory), words, span, limit),
+    directory === undefined ? undefined : search(historySource(directory), wanted, span, limit),
   );
   if (logs.length === 0) return kept ?? nothing;
   const begun = directory === undefined ? undefined : (await listHistory(directory))[0]?.start;
   const before = { ...span, until: Math.min(span.until, begun ?? Number.POSITIVE_INFINITY) };
-  const told = await search(mailLogSource(logs, Date.now()), words, before, limit);
+  const told = await search(mailLogSource(logs, Date.now()), wanted, before, limit);
   return kept === undefined ? told : joined(told, kept, limit);
 }
 

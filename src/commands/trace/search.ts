@@ -1,7 +1,7 @@
 /** Finds what the words of `trace` are about: messages with all that became of them, and what happened to logins. */
 
 import type { HistoryEvent } from "../../server/history/event.ts";
-import { bareWord, isAbout } from "../../server/history/match.ts";
+import { isAbout } from "../../server/history/match.ts";
 import { eventsOf, eventsWith, type TimeSpan } from "../../server/history/reader.ts";
 import { type MessageEvent, type Story, storiesOf } from "../../server/history/story.ts";
 
@@ -27,21 +27,26 @@ export const historySource = (directory: string): EventSource => ({
   of: (ids, span) => eventsOf(directory, ids, span),
 });
 
-/** What fits all `words`, a message as a whole: its recipient may be one word, its sender another. */
+/** A word that is looked for, with the other names that it has in the history. */
+export type WantedWord = readonly string[];
+
+/** What fits all of `wanted`, a message as a whole: its recipient may be one word, its sender another. */
 export async function search(
   source: EventSource,
-  words: readonly string[],
+  wanted: readonly WantedWord[],
   span: TimeSpan,
   limit: number,
 ): Promise<Found> {
-  const wanted = words.map(bareWord);
   const all = 2 ** wanted.length - 1;
   /** For each message a bit for each word, and when it was met last. */
   const messages = new Map<string, { words: number; at: number }>();
   const others: HistoryEvent[] = [];
   let moreOthers = 0;
-  for await (const event of source.with(wanted, span)) {
-    const bits = wanted.reduce((sum, word, index) => sum + (isAbout(event, word) ? 2 ** index : 0), 0);
+  for await (const event of source.with(wanted.flat(), span)) {
+    const bits = wanted.reduce(
+      (sum, names, index) => sum + (names.some((name) => isAbout(event, name)) ? 2 ** index : 0),
+      0,
+    );
     const id = idOf(event);
     if (id === undefined) {
       if (bits !== all) continue;

@@ -30,7 +30,7 @@ const gatheredFor = 1_000;
 const mostGathered = 256 * 1024;
 /** And beyond which lines are dropped, when the disk hangs. All three are our choice. */
 const mostWaiting = 32 * 1024 * 1024;
-/** Milliseconds until a disk that refused is tried again, and between two looks for what is too old. */
+/** Milliseconds until a disk that refused is tried again, and between two looks for what is too old, at most. */
 const retryAfter = 60_000;
 const purgeEvery = 600_000;
 
@@ -53,7 +53,9 @@ export function openHistoryWriter(
   let refusedAt: number | undefined;
   let running: Promise<void> | undefined;
   let cancelFlush = () => {};
+  let closed = false;
   let cancelPurge = after(0, purgeSometimes); // what is too old goes, although nothing may come
+  let purgeDue = now();
 
   function add(event: HistoryEvent): void {
     if (limits().keep === 0) return;
@@ -118,6 +120,7 @@ export function openHistoryWriter(
     await leaveFile();
     await purge();
     file = await openLast(directory, more, now(), limits());
+    purgeBy(file.start + limits().keep);
     return file;
   }
 
@@ -128,7 +131,11 @@ export function openHistoryWriter(
   }
 
   async function purge(): Promise<void> {
-    for (const { name, start } of expired(await listHistory(directory), now(), limits())) {
+    const files = await listHistory(directory);
+    const gone = expired(files, now(), limits());
+    const oldest = files.find((one) => !gone.includes(one));
+    if (oldest !== undefined) purgeBy(oldest.start + limits().keep);
+    for (const { name, start } of gone) {
       if (file?.start === start) await leaveFile();
       await unlink(join(directory, name)).catch((error: unknown) => {
         if (errorCode(error) !== "ENOENT") throw error;
@@ -137,8 +144,17 @@ export function openHistoryWriter(
   }
 
   function purgeSometimes(): void {
+    purgeDue = Number.POSITIVE_INFINITY;
+    purgeBy(now() + purgeEvery);
     void enqueue(purge);
-    cancelPurge = after(purgeEvery, purgeSometimes);
+  }
+
+  /** Nothing is kept a moment longer than it may be. */
+  function purgeBy(time: number): void {
+    if (closed || time >= purgeDue) return;
+    cancelPurge();
+    purgeDue = time;
+    cancelPurge = after(Math.max(0, time - now()), purgeSometimes);
   }
 
   async function giveUp(error: unknown): Promise<void> {
@@ -154,6 +170,7 @@ export function openHistoryWriter(
     add,
     flush,
     async close() {
+      closed = true;
       cancelPurge();
       await flush();
       cancelFlush();

@@ -110,6 +110,10 @@ export const events = {
     "info",
     ({ client, stage }) => `too many errors after ${stage} from ${client}`,
   ),
+  "turned-away": smtpdEvent<FromClient & { stage: string; reply: Reply }>(
+    "info",
+    ({ client, stage, reply }) => `turned away after ${stage} from ${client}: ${formatReply(reply)}`,
+  ),
   "tls-inbound": smtpdEvent<FromClient & { protocol: string; cipher: string; bits: number }>(
     "info",
     ({ client, protocol, cipher, bits }) =>
@@ -433,6 +437,12 @@ export const events = {
     "error",
     ({ directory, reason }) =>
       `${directory}: the history cannot be written, what happens meanwhile will be missing there: ${reason}`,
+  ),
+  "privacy-key-unsaved": event<{ file: string; reason: string }>(
+    "master",
+    "error",
+    ({ file, reason }) =>
+      `${file}: cannot be written, trace finds no recipient of today by the address: ${reason}`,
   ),
   "usage-unsaved": event<{ file: string; reason: string }>(
     "master",

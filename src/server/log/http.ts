@@ -1,10 +1,12 @@
 /**
- * A small HTTP listener for monitoring: /metrics for Prometheus, /healthz for health checks. It changes nothing.
+ * A small HTTP listener for monitoring: /metrics for Prometheus, /healthz for health checks, a status page for people. It
+ * changes nothing.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type ListenAddress, listenOptions } from "../../bound-socket.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { isForUs } from "./http-host.ts";
 import { logBug } from "./log.ts";
 import { expositionType } from "./prometheus.ts";
 
@@ -14,6 +16,22 @@ export type Health = { readonly ok: true } | { readonly ok: false; readonly reas
 export interface MonitoringPages {
   readonly metrics: () => string | Promise<string>;
   readonly health: () => Health | Promise<Health>;
+  /** What is at "/"; where it is missing, nothing is. */
+  readonly status?: () => Promise<HtmlPage>;
+}
+
+/** A page that needs nothing but itself. */
+export interface HtmlPage {
+  readonly body: string;
+  /** Its one style sheet as CSP Level 3 names it: `sha256-…`. */
+  readonly styleHash: string;
+}
+
+export interface HttpOptions {
+  /** What a mistake in the address is named by. */
+  readonly setting?: string;
+  /** What alone a client may call this host, besides addresses and loopback names; without it anything. See http-host.ts. */
+  readonly names?: readonly string[];
 }
 
 export interface HttpListener {
@@ -26,11 +44,14 @@ interface PageAnswer {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+  readonly styleHash?: string;
 }
 
 const plain = "text/plain; charset=utf-8";
 
-const routes: Readonly<Record<string, (pages: MonitoringPages) => Promise<PageAnswer>>> = {
+type Route = (pages: MonitoringPages) => Promise<PageAnswer>;
+
+const routes: Readonly<Record<string, Route>> = {
   "/metrics": async ({ metrics }) => ({ status: 200, type: expositionType, body: await metrics() }),
   "/healthz": async ({ health }) => {
     const state = await health();
@@ -40,6 +61,14 @@ const routes: Readonly<Record<string, (pages: MonitoringPages) => Promise<PageAn
   },
 };
 
+/** The one for `path`, of those that `pages` has. */
+function routeFor(path: string, { status }: MonitoringPages): Route | undefined {
+  if (path === "/" && status !== undefined) {
+    return async () => ({ status: 200, type: "text/html; charset=utf-8", ...(await status()) });
+  }
+  return Object.hasOwn(routes, path) ? routes[path] : undefined;
+}
+
 /** Our choice: monitoring asks in a second or not at all. */
 const clientTimeout = 5000;
 const mostConnections = 50;
@@ -48,7 +77,7 @@ const mostConnections = 50;
 export async function startHttp(
   at: ListenAddress,
   pages: MonitoringPages,
-  setting = "listen.http",
+  { setting = "listen.http", names }: HttpOptions = {},
 ): Promise<HttpListener> {
   const server = createServer(
     {
@@ -58,7 +87,7 @@ export async function startHttp(
       keepAliveTimeout: clientTimeout,
       connectionsCheckingInterval: 1000,
     },
-    (request, response) => void respond(request, response, pages),
+    (request, response) => void respond(request, response, pages, names),
   );
   server.maxConnections = mostConnections;
   server.setTimeout(2 * clientTimeout);
@@ -88,22 +117,35 @@ async function respond(
   request: IncomingMessage,
   response: ServerResponse,
   pages: MonitoringPages,
+  names: readonly string[] | undefined,
 ): Promise<void> {
   request.resume();
-  const { status, type, body } = await answerTo(request, pages);
+  const { status, type, body, styleHash } =
+    names === undefined || isForUs(request.headers.host, names)
+      ? await answerTo(request, pages)
+      : misdirected;
   response.writeHead(status, {
     "Content-Type": type,
     "Content-Length": Buffer.byteLength(body),
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": `default-src 'none'; ${styleHash === undefined ? "" : `style-src '${styleHash}'; `}base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
     ...(status === 405 ? { Allow: "GET, HEAD" } : {}),
   });
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
+/** RFC 9110 section 15.5.20. */
+const misdirected: PageAnswer = {
+  status: 421,
+  type: plain,
+  body: "This is not a name of this host; listen.http-names may add it.\n",
+};
+
 async function answerTo({ method, url = "" }: IncomingMessage, pages: MonitoringPages): Promise<PageAnswer> {
   const path = url.split("?")[0] ?? "";
-  const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+  const route = routeFor(path, pages);
   if (route === undefined) {
     return { status: 404, type: plain, body: `Here are ${Object.keys(routes).join(" and ")}.\n` };
   }

@@ -3,6 +3,7 @@
  * where the lines go is decided once, by `serve` (sinks are in sink.ts).
  */
 import { type EventName, events, type FieldsOf, type LogLevel } from "./events.ts";
+import type { Shorten } from "./privacy.ts";
 
 /** One event, ready to be written in either format. */
 export interface LogEntry {
@@ -18,27 +19,55 @@ export interface LogEntry {
 export type LogSink = (entry: LogEntry) => void;
 
 let sink: LogSink = () => undefined;
+let shorten: Shorten | undefined;
+let banSink: LogSink | undefined;
 
-/** Sends all later entries to `next`. Tests and `serve` call it; nothing else does. */
-export function logTo(next: LogSink): void {
+/**
+ * Sends all later entries to `next`; `toBan` gets those that fail2ban counts as well, always with the client's whole
+ * address. Tests and `serve` call it; nothing else does.
+ */
+export function logTo(next: LogSink, toBan?: LogSink): void {
   sink = next;
+  banSink = toBan;
+}
+
+/** From now on, personal data in all entries are shortened by `next`. */
+export function shortenBy(next: Shorten | undefined): void {
+  shorten = next;
 }
 
 /** Logs that `event` happened. */
 export function log<Name extends EventName>(event: Name, fields: FieldsOf<Name>): void {
   sink(entryOf(event, fields));
+  if (banSink !== undefined && isCounted(event, fields)) banSink(entryOf(event, fields, true));
 }
 
-/** The entry of `event`. Control characters and forged tags in any field, a client's or a server's, are replaced here. */
-export function entryOf<Name extends EventName>(event: Name, fields: FieldsOf<Name>): LogEntry {
+/** Whether fail2ban's filter "postfix" may count it, in one of its modes: passwords, and what is refused before a login. */
+function isCounted(event: EventName, fields: object): boolean {
+  return (
+    event === "auth-failed" || (event === "reject" && !("login" in fields && fields.login !== undefined))
+  );
+}
+
+/**
+ * The entry of `event`. Control characters and forged tags in any field, a client's or a server's, are replaced here, and
+ * personal data are shortened; `keepClient` leaves the address of the client.
+ */
+export function entryOf<Name extends EventName>(
+  event: Name,
+  fields: FieldsOf<Name>,
+  keepClient = false,
+): LogEntry {
   const { daemon, level, text } = events[event] as {
     daemon: string;
     level: LogLevel;
     text: (fields: unknown) => string;
   };
-  const clean = printable(fields, daemon === "master" ? Number.POSITIVE_INFINITY : longestText) as Readonly<
-    Record<string, unknown>
-  >;
+  const readable = printable(
+    fields,
+    daemon === "master" ? Number.POSITIVE_INFINITY : longestText,
+  ) as Readonly<Record<string, unknown>>;
+  const clean = shorten === undefined ? readable : shorten(event, readable, keepClient);
   const listener = daemon === "smtpd" ? `${String(clean["door"])}/` : "";
   return { event, level, daemon: `${listener}${daemon}`, text: text(clean), fields: clean };
 }

@@ -12,6 +12,11 @@ export interface SegmentShelf {
   putBack(segment: Segment): Promise<void>;
   /** Makes one, so that the next {@link take} need not. Throws the system's error. */
   prepare(): Promise<void>;
+  /**
+   * What is free and was used, with what old messages left in it, is replaced by new ones. Throws the system's error, and
+   * leaves them then: they may be the last room that there is.
+   */
+  renew(): Promise<void>;
   /** Whether {@link take} has one at hand. */
   hasFree(): boolean;
   /** Resolves when nothing is being made any more. */
@@ -34,6 +39,8 @@ export function newSegmentShelf(
   const { disk, folder, size } = place;
   if (size > longestSegment) throw new RangeError(`a segment of ${size} octets is too long`);
   const spare = [...free];
+  /** Of them, those that only ever had zeros. */
+  const blank = new Set<number>();
   let highest = last;
   let preparing: Promise<void> = Promise.resolve();
   const pathOf = (number: number): string => join(folder.path, formatJournalName({ kind: "free", number }));
@@ -63,6 +70,17 @@ export function newSegmentShelf(
       throw error;
     }
     spare.push(number);
+    blank.add(number);
+  }
+
+  async function replaceUsed(): Promise<void> {
+    for (const number of spare.filter((one) => !blank.has(one))) {
+      await make();
+      const at = spare.indexOf(number);
+      if (at === -1) continue; // taken meanwhile
+      spare.splice(at, 1);
+      await unlinkIfThere(disk, pathOf(number));
+    }
   }
 
   return {
@@ -70,6 +88,7 @@ export function newSegmentShelf(
       await preparing;
       if (spare.length === 0) await make();
       const free = spare.shift() ?? 0;
+      blank.delete(free);
       const name = { kind: "segment", number: nextNumber(), mark: drawMark() } as const;
       await disk.rename(pathOf(free), join(folder.path, formatJournalName(name)));
       const segment = await openSegment(place, name);
@@ -86,6 +105,11 @@ export function newSegmentShelf(
       }
       await folder.sync(); // else a power cut could bring it back without its done lines
       for (const path of segment.donePaths()) await unlinkIfThere(disk, path);
+    },
+    renew() {
+      const mine = preparing.then(replaceUsed);
+      preparing = mine.catch(() => undefined);
+      return mine;
     },
     hasFree: () => spare.length > 0,
     settled: () => preparing,

@@ -60,6 +60,11 @@ export interface Journal {
    * error, and has it again unless it moved: call again.
    */
   end(id: string, moved?: boolean): Promise<void>;
+  /**
+   * Removes from the disk what messages that are done with left in segments without others. Throws the system's error, and
+   * leaves something of it then.
+   */
+  forget(): Promise<void>;
   /** Call when nothing is going on any more. */
   close(): Promise<void>;
 }
@@ -457,6 +462,16 @@ export async function openJournal(
     knows: (id) => known.has(id),
     read,
     end,
+    async forget() {
+      const last = current;
+      if (writing === undefined && last !== undefined && last.end > 0 && last.segment.live === 0) {
+        current = undefined;
+        last.segment.isGivenUp = true; // so that it is removed, not put back
+        leave(last);
+      }
+      await housekeeping;
+      await shelf.renew();
+    },
     async close() {
       await writing;
       const last = current;

@@ -57,6 +57,8 @@ export interface Spool extends SpoolReader, Fsck {
    * be taken.
    */
   trial(): Promise<void>;
+  /** Removes from the disk what messages that are gone left in the journal. Throws the system's error; call again then. */
+  forget(): Promise<void>;
   /** Resolves, perhaps never, to why nothing can be promised any more until the spool is opened anew. */
   readonly broken: Promise<unknown>;
   /** Gives the lock back. Call when nothing is going on any more. */
@@ -156,6 +158,7 @@ export async function openSpool(
         if (!journal.isForSegment(error)) throw error; // then messages are files, which were tried
       });
     },
+    forget: async () => journal?.forget(),
     inodesFor: (octets) =>
       octets <= (settings?.largest ?? -1) && journal?.hasRoomFor(octets) === true ? 0 : filesOfMessage,
     broken,

@@ -215,6 +215,8 @@ export class SubmissionConnection extends SMTPConnection {
       else this.#expectCommand();
     } else {
       if (next === "too-many-errors") this.#log.aborted(next, "command");
+      const [last] = replies;
+      if (next === "close" && last?.code === 421) this.#log.turnedAway(last);
       this.#end();
     }
   }

@@ -22,6 +22,8 @@ export interface SessionLog {
   handshakeFailed(reason: string): void;
   /** How the session ended early. */
   aborted(event: "connection-lost" | "timeout" | "too-many-errors", stage: SessionStage): void;
+  /** The session ended by `reply` because what came is not SMTP. */
+  turnedAway(reply: Reply): void;
   /** The hash that let the login in is no longer in the password file. */
   loginChanged(login: string): void;
   closed(): void;
@@ -98,6 +100,7 @@ export function newSessionLog(listener: ListenerName, address: string): SessionL
       else if (stage === "message") log(event, { ...at, stage: "END-OF-MESSAGE" });
       else log(event, { ...at, stage: verb, ...stage });
     },
+    turnedAway: (reply) => log("turned-away", { ...at, stage: verb, reply }),
     loginChanged: (login) => log("session-outdated", { ...at, login }),
     closed() {
       if (relayAttempt) deny(relayAttempt, "");

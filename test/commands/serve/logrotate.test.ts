@@ -24,8 +24,8 @@ describe.skipIf(!real("logrotate"))("the log in a file, and logrotate", () => {
     const telling = `\tpostrotate\n\t\tkill -HUP ${pid}\n\tendscript\n`;
     const mine = shipped
       .replaceAll("/var/log/tpa-submit", folder)
-      .replace(/^\tsu .*\n/m, "")
-      .replace(/^\tcreate .*$/m, "\tcreate 0640")
+      .replace(/^\tsu .*\n/gm, "")
+      .replace(/^\tcreate .*$/gm, "\tcreate 0640")
       .replace(/^\tpostrotate\n[\s\S]*endscript\n/m, lines ?? telling);
     const config = join(folder, "logrotate.conf");
     await writeFile(config, mine, { mode: 0o600 });

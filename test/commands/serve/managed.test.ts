@@ -14,6 +14,8 @@ const listening = {
   submission: [{ host: "0.0.0.0", port: 587 }],
   submissions: [{ host: "0.0.0.0", port: 465 }],
   http: null,
+  "http-names": [],
+  "http-personal": false,
   proxies: [],
 };
 

@@ -8,6 +8,7 @@ import {
   type MonitoringPages,
   startHttp,
 } from "../../../src/server/log/http.ts";
+import { namesOfHost } from "../../../src/server/log/http-host.ts";
 import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 
 let http: HttpListener | undefined;
@@ -17,19 +18,20 @@ afterEach(async () => {
   logTo(() => undefined);
 });
 
-async function started(pages: Partial<MonitoringPages> = {}) {
+async function started(pages: Partial<MonitoringPages> = {}, names?: readonly string[]) {
   const well: Health = { ok: true };
   http = await startHttp(
     { host: "127.0.0.1", port: 0 },
     { metrics: () => "up 1\n", health: () => well, ...pages },
+    names === undefined ? {} : { names },
   );
   return http;
 }
 
 /** Asks for `path` and returns the answer. */
-async function ask(path: string, method = "GET") {
+async function ask(path: string, method = "GET", headers: Readonly<Record<string, string>> = {}) {
   const port = http?.address.port;
-  const asked = request({ host: "127.0.0.1", port, path, method, agent: false });
+  const asked = request({ host: "127.0.0.1", port, path, method, agent: false, headers });
   asked.end();
   const [answer] = await once(asked, "response");
   let body = "";
@@ -70,6 +72,60 @@ describe("the HTTP listener", () => {
       expect((await ask(path)).status).toBe(404);
     },
   );
+
+  test("gives the status page where there is one, which may load nothing but its own style", async () => {
+    await started({ status: async () => ({ body: "<!doctype html>", styleHash: "sha256-AAAA" }) });
+    const { status, headers, body } = await ask("/");
+    expect([status, body, headers["content-type"]]).toEqual([
+      200,
+      "<!doctype html>",
+      "text/html; charset=utf-8",
+    ]);
+    expect(headers["content-security-policy"]).toBe(
+      "default-src 'none'; style-src 'sha256-AAAA'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
+    expect((await ask("/", "POST")).status).toBe(405);
+  });
+
+  test.each([
+    "127.0.0.1:9587",
+    "192.0.2.7",
+    "[::1]:9587",
+    "localhost:9587",
+    "relay.localhost",
+    "host1.example.org:9587",
+    "HOST1.example.org.",
+    "host1",
+    "submission",
+  ])("answers to the name %s", async (host) => {
+    await started({}, namesOfHost("submission.example.org", "host1"));
+    for (const path of ["/metrics", "/healthz"]) expect((await ask(path, "GET", { host })).status).toBe(200);
+  });
+
+  test.each([
+    "attacker.example.net:9587",
+    "127.0.0.1.example.net",
+    "localhost.example.net",
+    "host1.example.org.example.net",
+    "[attacker.example.net]:9587",
+    ":9587",
+  ])("tells nothing to a page that calls us %j", async (host) => {
+    await started({ status: async () => ({ body: "secret", styleHash: "" }) }, ["host1.example.org"]);
+    for (const path of ["/", "/metrics", "/healthz", "/none"]) {
+      const { status, body } = await ask(path, "GET", { host });
+      expect(status).toBe(421);
+      expect(body).not.toMatch(/secret|up 1|ok/);
+    }
+  });
+
+  test("answers a health check by HTTP/1.0, which may name no host", async () => {
+    const { address } = await started({}, []);
+    const socket = connect(address.port, "127.0.0.1");
+    socket.end("GET /healthz HTTP/1.0\r\n\r\n");
+    let said = "";
+    for await (const chunk of socket) said += String(chunk);
+    expect(said).toMatch(/^HTTP\/1\.1 200 /);
+  });
 
   test.each(["POST", "PUT", "DELETE", "OPTIONS"])("refuses %s, and says what it takes", async (method) => {
     await started();

@@ -160,6 +160,30 @@ describe("a power cut", { timeout: 120_000 }, () => {
     expect(states).toBeGreaterThan(200);
   });
 
+  it("breaks none where what is done with was forgotten, of which no octet is left", async () => {
+    const forgetful: Life = async (journal, say) => {
+      await Promise.all([add(journal, say, 1), add(journal, say, 2)]);
+      await end(journal, say, 1);
+      await journal.forget(); // not the segment that has the second one
+      expect(await journal.read(idOf(2))).toBeDefined();
+      await end(journal, say, 2);
+      for (const number of [3, 4, 5]) await add(journal, say, number, 800);
+      await Promise.all([3, 4, 5].map((number) => end(journal, say, number)));
+      await journal.forget();
+      await add(journal, say, 6);
+      await journal.close();
+    };
+    const done = await run(forgetful);
+    const { states, lines } = await broken(done);
+    expect(lines).toEqual([]);
+    expect(states).toBeGreaterThan(200);
+    const texts = [...memoryDisk(done.changes).files()].map(([, content]) => String(content));
+    expect(texts.some((text) => text.includes(`Message-ID: <${idOf(6)}@`))).toBe(true);
+    for (const number of [1, 2, 3, 4, 5]) {
+      expect(texts.some((text) => text.includes(`Message-ID: <${idOf(number)}@`))).toBe(false);
+    }
+  });
+
   it("breaks none in any order of the calls that are under way together", async () => {
     await fc.assert(
       fc.asyncProperty(fc.scheduler(), fc.nat({ max: 1000 }), async (scheduler, permille) => {

@@ -107,3 +107,13 @@ describe("the programs that read the log", () => {
     expect(summary).toMatch(/Relay access denied/);
   });
 });
+
+test("who does not speak SMTP is told of, with what ended the session", async () => {
+  const server = await opened("smtps");
+  const client = await greeted(server);
+  expect(await ask(client, "GET / HTTP/1.1")).toMatch(/^421 /);
+  await closed(server);
+  expect(texts(server)).toContain(
+    "turned away after UNKNOWN from unknown[127.0.0.1]: 421 4.7.0 This is a mail server, not a web server",
+  );
+});

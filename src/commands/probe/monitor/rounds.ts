@@ -108,7 +108,7 @@ export async function keepProbing(
     health: () =>
       trouble === undefined ? ({ ok: true } as const) : ({ ok: false, reason: trouble } as const),
   };
-  const http = await startHttp(address, pages, "--listen");
+  const http = await startHttp(address, pages, { setting: "--listen" });
   say(`metrics on http://${writeAddress({ ...address, port: http.address.port })}/metrics`);
   try {
     while (!signal.aborted) {

@@ -1,0 +1,44 @@
+/** The status page of the relay: what `tpa-submit status` tells, from what the relay knows itself. */
+import type { Config } from "../../config/settings.ts";
+import type { RelayState } from "../../server/control/protocol.ts";
+import type { HtmlPage } from "../../server/log/http.ts";
+import { cachedBriefly } from "../../server/spool/cached.ts";
+import { mostShown, passwordFile, type StatusFacts } from "../status/facts.ts";
+import { findings } from "../status/judge.ts";
+import { statusPage, withoutNames } from "../status/page.ts";
+import type { OpenHistory } from "./history.ts";
+
+export interface StatusSources {
+  readonly state: () => Promise<RelayState>;
+  readonly frozen: () => readonly string[];
+  readonly history: Pick<OpenHistory, "recent" | "destinations">;
+  readonly now: () => number;
+}
+
+/** The page as things stand, at most a second old. `current` is asked each time. */
+export function newStatusPage(current: () => Config, sources: StatusSources): () => Promise<HtmlPage> {
+  return cachedBriefly(async () => {
+    const config = current();
+    const facts = await factsOf(config, sources);
+    return statusPage(config.listen["http-personal"] ? facts : withoutNames(facts), findings(facts));
+  }, sources.now);
+}
+
+async function factsOf(config: Config, { state, frozen, history, now }: StatusSources): Promise<StatusFacts> {
+  const at = now();
+  const relay = await state();
+  const { messages, held, oldest } = relay;
+  const recent = history.recent(at);
+  return {
+    at,
+    hostname: config.hostname,
+    relay,
+    passwords: await passwordFile(config),
+    queue: { messages, held, oldest: oldest ?? undefined, destinations: history.destinations(mostShown) },
+    warnAfter: config.spool["warn-after"],
+    frozen: frozen(),
+    activity: recent,
+    top: recent?.top ?? [],
+    providers: [], // the page does not show them: the metrics do
+  };
+}
