@@ -130,7 +130,9 @@ async function* broken(run: Run): AsyncGenerator<string> {
 async function* brokenAgain(first: Run, before: Before = nobody, way = files): AsyncGenerator<string> {
   const seen = new Set<string>();
   const most = way.settings === undefined ? 5000 : 1; // a journal has too many to start after each of them
-  for (const { disk, heard } of [...kills(first), ...powerCuts(first, bare.length, new Set(), most)]) {
+  const each = way.settings === undefined ? 1 : 4; // nor is there a second life after each of its states, but one in four
+  const states = [...kills(first), ...powerCuts(first, bare.length, new Set(), most)];
+  for (const { disk, heard } of states.filter((_, at) => at % each === 0)) {
     const second = await run(memoryDisk(disk), 1, before, 1, way); // a later time, or queue IDs would come again
     const facts = [...heard.map((fact) => ({ ...fact, at: 0 })), ...second.facts];
     for (const cut of powerCuts({ journal: second.journal, facts }, disk.length, seen, most)) {
@@ -162,7 +164,7 @@ const without =
     });
   };
 
-describe.each(ways)("a power cut, on a spool $name,", { timeout: 120_000 }, (way) => {
+describe.each(ways)("a power cut, on a spool $name,", { timeout: 300_000 }, (way) => {
   const lives = (disk: MemoryDisk, count: number): Promise<Run> => run(disk, count, nobody, 0, way);
 
   it("breaks no promise, whenever it comes and whatever part of the unsynced it spares", async () => {
