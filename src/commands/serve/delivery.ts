@@ -272,8 +272,10 @@ export function startDeliveries(
   const transport: Transport = {
     destination: (envelope, address) =>
       workOnMessage(envelope.id, () => inUse().destination(envelope, address)),
-    deliver: async (message, signal, report) =>
-      freezeHold.applyTo(message.envelope).held ? [] : inUse().deliver(message, signal, report),
+    deliver: (message, signal, report) =>
+      freezeHold.applyTo(message.envelope).held
+        ? Promise.resolve([])
+        : inUse().deliver(message, signal, report),
   };
   const scheduler = startScheduler(
     { spool: deliverable, transport, hostname: config.hostname },

@@ -154,9 +154,6 @@ function clearingInHand(spool: Spool, file: InHandFile): Spool {
       await spool.record(envelope);
       file.clear(envelope.id);
     },
-    async remove(id) {
-      await spool.remove(id);
-      file.clear(id);
-    },
+    remove: (id) => spool.remove(id).then(() => file.clear(id)),
   };
 }

@@ -205,13 +205,17 @@ const temporaryFailure = (status: string, text: string): SessionFailure => ({
 
 /** The session pool's key: all of the hop and all of the settings. */
 export function sessionKey(hop: NextHop, settings: TransportSettings): string {
-  const known = settingsKeys.get(settings) ?? JSON.stringify(settings);
-  settingsKeys.set(settings, known);
-  return `${JSON.stringify(hop)} ${known}`;
+  return `${jsonOf(hop)} ${jsonOf(settings)}`;
 }
 
-/** They are the same for every message, and may have a hundred certificates in them. */
-const settingsKeys = new WeakMap<TransportSettings, string>();
+/** The settings are the same for every message, and may have a hundred certificates in them; a relay's hop often is, too. */
+const known = new WeakMap<NextHop | TransportSettings, string>();
+
+function jsonOf(part: NextHop | TransportSettings): string {
+  const json = known.get(part) ?? JSON.stringify(part);
+  known.set(part, json);
+  return json;
+}
 
 /** If TLS is optional, a failed handshake is followed by an attempt without it (RFC 7435 section 3). */
 export async function newSession(

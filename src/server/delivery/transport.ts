@@ -4,6 +4,7 @@
  */
 
 import { mkdir, open, rename, unlink } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { replaceFile, syncDirectory } from "../../durable.ts";
@@ -92,13 +93,14 @@ export function relayTransport(
   settings: TransportSettings,
   now: () => number,
 ): Transport {
+  const settled = hopsOfAddresses(relays);
   const name = relays.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
   return {
     destination: () => name,
     deliver: (message, signal, report) =>
       deliverToHosts(
         message,
-        () => hopsOfRelays(relays, lookups, settings, isTlsOptional(message.envelope)),
+        () => settled ?? hopsOfRelays(relays, lookups, settings, isTlsOptional(message.envelope)),
         settings,
         now,
         signal,
@@ -120,7 +122,7 @@ export function folderTransport(directory: string, now: () => number): Transport
 
 async function deliverToHosts(
   message: OutgoingMessage,
-  route: () => Promise<readonly NextHop[] | Reply>,
+  route: () => readonly NextHop[] | Promise<readonly NextHop[] | Reply>,
   settings: TransportSettings,
   now: () => number,
   signal: AbortSignal,
@@ -131,6 +133,12 @@ async function deliverToHosts(
   const hops = "code" in found ? found : permittedHops(found, message.envelope);
   if ("code" in hops) return unreached(message.recipients, hops, now());
   return attempt(message, hops, settings, now, signal, report);
+}
+
+/** The hops of `relays` where all of them are addresses, which nobody has to be asked for. */
+function hopsOfAddresses(relays: readonly RelayHost[]): readonly NextHop[] | undefined {
+  if (relays.some(({ host }) => isIP(host) === 0)) return undefined;
+  return relays.map((relay) => ({ ...relay, address: relay.host, authentic: true }));
 }
 
 /** The addresses of all relays in order; a reply if none has one. */

@@ -81,7 +81,16 @@ const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 
 /** "Nov  2 03:02:46", local time: fail2ban and mtail compare it with the clock of the host. */
 function timestamp(at: number): string {
-  const date = new Date(at);
+  const second = Math.floor(at / 1000);
+  if (second !== last.second) last = { second, text: timestampOf(second) };
+  return last.text;
+}
+
+/** The last one: most lines have the second of the line before. */
+let last = { second: Number.NaN, text: "" };
+
+function timestampOf(second: number): string {
+  const date = new Date(second * 1000);
   const clock = [date.getHours(), date.getMinutes(), date.getSeconds()];
   const time = clock.map((part) => String(part).padStart(2, "0")).join(":");
   return `${months[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${time}`;

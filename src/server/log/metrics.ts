@@ -26,10 +26,18 @@ export function openMetrics(readings: GaugeReadings): Metrics {
     ...(row.type === "histogram" ? startHistogram(row) : startCounter(row)),
   }));
   const names = Object.keys(gauges) as (keyof GaugeReadings)[];
+  /** By event, those that count it: a few of all. */
+  const counting = new Map<EventName, readonly (typeof meters)[number][]>();
+  const metersOf = (event: EventName) => {
+    const found = counting.get(event) ?? meters.filter(({ row }) => event in row.samplesOfEvents);
+    counting.set(event, found);
+    return found;
+  };
   return {
     count: (entry) => {
       events.add({ labels: [entry.event], value: 1 });
-      for (const { row, add } of meters) for (const sample of samplesOf(row, entry)) add(sample);
+      for (const { row, add } of metersOf(entry.event))
+        for (const sample of samplesOf(row, entry)) add(sample);
     },
     text: () =>
       [
@@ -80,7 +88,8 @@ const mostSeries = 500;
 function startSeries<State>(row: Metric, fresh: (labels: readonly string[]) => State) {
   const states = new Map<string, State>();
   const stateFor = (labels: readonly string[]): State => {
-    const key = JSON.stringify(labels);
+    const [first = "", ...more] = labels;
+    const key = more.length === 0 ? first : JSON.stringify(labels); // the quicker one where that is enough
     const known = states.get(key);
     if (known !== undefined) return known;
     if (states.size >= mostSeries && !labels.every((label) => label === "other")) {
@@ -116,7 +125,9 @@ function startHistogram(row: LogMetric): Meter {
       const state = series.stateFor(labels);
       state.sum += value;
       state.count += 1;
-      state.atMost = state.atMost.map((count, index) => count + (value <= (row.bounds[index] ?? 0) ? 1 : 0));
+      for (const [index, bound] of row.bounds.entries()) {
+        if (value <= bound) state.atMost[index] = (state.atMost[index] ?? 0) + 1;
+      }
     },
     text: () => exposeHistogram(row, row.bounds, series.all() satisfies readonly HistogramSample[]),
   };

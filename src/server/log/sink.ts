@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
-import { setTimeout as pause } from "node:timers/promises";
+import { setTimeout as pause, setImmediate } from "node:timers/promises";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { journalEntry, perl, toDatagrams } from "./datagrams.ts";
 import { type LogDestination, PartlyWritten, toFile, toStream } from "./destination.ts";
@@ -91,7 +91,7 @@ export async function openSink(
   const tellLost = options.tellLost ?? ((lines) => keep(entryOf("log-lost", { lines })));
 
   async function drain(): Promise<void> {
-    await Promise.resolve(); // what is logged in the same turn goes together
+    await setImmediate(); // what is logged in the same turn of the event loop goes together
     while (waiting.length > 0) {
       const lines = waiting;
       waiting = [];

@@ -60,40 +60,42 @@ export function openRecorder(
   /** One write after the other, each of what is known when it begins. */
   function write(work: () => Promise<void>): Promise<boolean> {
     underWay += 1;
-    const mine = writing.then(async () => {
-      try {
-        await work();
-        return true;
-      } catch (error) {
-        removal = undefined;
-        if (errorCode(error) === "") logBug(`recording ${id}`, error);
-        else log("spool-trouble", { id, reason: errorText(error) });
-        return false;
-      } finally {
-        underWay -= 1;
-      }
-    });
+    const mine = underWay > 1 ? writing.then(() => attempt(work)) : attempt(work);
     writing = mine;
     return mine;
   }
 
+  async function attempt(work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      removal = undefined;
+      if (errorCode(error) === "") logBug(`recording ${id}`, error);
+      else log("spool-trouble", { id, reason: errorText(error) });
+      return false;
+    } finally {
+      underWay -= 1;
+    }
+  }
+
   async function tell(kind: ReportContent["kind"], told: readonly ReportedRecipient[]): Promise<void> {
-    if (told.length === 0) return;
     wake(await report({ kind, recipients: told }, envelope, envelope.accepted + lifetime));
   }
 
-  /** `recipients` with the copies that they may have already. */
-  async function told(
+  /** Tells of `recipients`, and of the copies that they may have already. */
+  async function tellTrouble(
+    kind: "failure" | "delay",
     action: "failed" | "delayed",
     recipients: readonly Recipient[],
-  ): Promise<readonly ReportedRecipient[]> {
-    if (recipients.length === 0) return [];
+  ): Promise<void> {
     // What is only for people keeps no report back.
     const history = [...(await spool.history(id).catch(() => [])), ...failed];
-    return recipients.map((recipient) => {
+    const told = recipients.map((recipient) => {
       const copies = possibleCopies(history, recipient.address);
       return { recipient, action, ...(copies > 0 && { copies }) };
     });
+    await tell(kind, told);
   }
 
   async function tellSuccesses(): Promise<void> {
@@ -139,16 +141,19 @@ export function openRecorder(
     },
     save: () =>
       write(async () => {
-        await tellSuccesses();
+        if (unreported.length > 0) await tellSuccesses();
         await record();
       }),
+    // Most messages have nobody to be told anything: each step that is not needed is left out, and not only empty.
     close: ({ envelope: next, failed, delayed }) =>
       write(async () => {
-        await tellSuccesses();
+        if (unreported.length > 0) await tellSuccesses();
         if (envelope.sender === "" && failed.length > 0) log("report-dropped", { id });
-        await tell("failure", await told("failed", wanting("FAILURE", envelope, failed)));
+        const refused = wanting("FAILURE", envelope, failed);
+        if (refused.length > 0) await tellTrouble("failure", "failed", refused);
         envelope = { ...next, warned: envelope.warned };
-        await tell("delay", await told("delayed", wanting("DELAY", envelope, delayed)));
+        const late = wanting("DELAY", envelope, delayed);
+        if (late.length > 0) await tellTrouble("delay", "delayed", late);
         envelope = next;
         if (!isDone(envelope)) return record();
         removal ??= spool.remove(id); // the promise is kept

@@ -48,8 +48,11 @@ export interface Journal {
   ids(): readonly string[];
   /** Whether it had this ID when it was opened, also of a message that is done with: it must not come again. */
   knows(id: string): boolean;
-  /** Throws the system's error; undefined where it is not there. */
-  read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+  /**
+   * Throws the system's error; undefined where it is not there. `ahead` where others are read soon: then it may be what the disk
+   * gave for one of those a moment ago.
+   */
+  read(id: string, ahead?: boolean): Promise<JournalCopy | DamagedRecord | undefined>;
   /** The envelope for each of `ids`, in batches in their order; quick where they are in the order of time. */
   readMany(ids: readonly string[]): AsyncIterable<readonly JournalFind[]>;
   /** What begins at `offset` in the segment, and cannot be read, is in damaged/: durable when it resolves. Throws the system's error. */
@@ -87,6 +90,15 @@ interface Entry {
   envelope?: string;
 }
 
+/** Durable octets of a segment, read in one call. */
+interface Stretch {
+  readonly segment: Segment;
+  readonly from: number;
+  /** Behind its last octet. */
+  readonly end: number;
+  readonly octets: Promise<Buffer>;
+}
+
 /** A message that waits for its batch. */
 interface Waiting {
   readonly message: JournalMessage;
@@ -110,6 +122,13 @@ const keptAtOnce = 64;
 
 /** Octets of records that are read in one call. Our choice. */
 const readAtOnce = 1024 * 1024;
+
+/**
+ * Octets that are read for one message, since the next ones are often asked for soon, and how many such stretches are kept.
+ * Our choices: some twenty messages, and one MiB for all.
+ */
+const readAhead = 128 * 1024;
+const mostStretches = 8;
 
 const full: readonly string[] = ["ENOSPC", "EDQUOT"];
 
@@ -138,6 +157,8 @@ export async function openJournal(
   /** Messages that came a moment ago, the oldest first. */
   const recent = new Map<string, JournalCopy>();
   let recentOctets = 0;
+  /** The one that was read last comes first. */
+  let stretches: readonly Stretch[] = [];
   let keptCharacters = 0;
   const { shelf, segments } = await recover();
   const waiting: Waiting[] = [];
@@ -399,13 +420,38 @@ export async function openJournal(
     recycleIfDone(segment);
   }
 
-  async function read(id: string): Promise<JournalCopy | DamagedRecord | undefined> {
+  async function read(id: string, ahead = false): Promise<JournalCopy | DamagedRecord | undefined> {
     const entry = index.get(id);
     if (entry === undefined) return undefined;
     const recently = recent.get(id);
     if (recently !== undefined) return recently;
     const { segment, offset, length } = entry;
-    return copyOf(await segment.file.read(length, offset), segment, offset);
+    const octets = await (ahead ? readWithNext(entry) : segment.file.read(length, offset));
+    return copyOf(octets, segment, offset);
+  }
+
+  async function readWithNext({ segment, offset, length }: Entry): Promise<Buffer> {
+    const end = offset + length;
+    // What is not durable yet may be written anew.
+    const durable = segment === current?.segment ? current.end : size;
+    if (length > readAhead / 4 || end > durable) return segment.file.read(length, offset);
+    const stretch =
+      stretches.find((one) => one.segment === segment && one.from <= offset && end <= one.end) ??
+      readStretch(segment, offset, Math.min(durable, offset + readAhead));
+    try {
+      const from = offset - stretch.from;
+      return Buffer.from((await stretch.octets).subarray(from, from + length)); // of its own: it may be in hand for long
+    } catch (error) {
+      if (errorCode(error) === "") throw error;
+      stretches = stretches.filter((one) => one !== stretch);
+      return segment.file.read(length, offset); // another place of the stretch may be the one that cannot be read
+    }
+  }
+
+  function readStretch(segment: Segment, from: number, end: number): Stretch {
+    const stretch = { segment, from, end, octets: segment.file.read(end - from, from) };
+    stretches = [stretch, ...stretches.slice(0, mostStretches - 1)];
+    return stretch;
   }
 
   async function readOrFault(id: string): Promise<JournalCopy | DamagedRecord | undefined> {

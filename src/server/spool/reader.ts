@@ -103,8 +103,8 @@ export interface JournalReader {
   holds(ids: readonly string[]): Promise<ReadonlySet<string>>;
   /** The envelopes of `ids`, in batches in their order. */
   readMany(ids: readonly string[]): AsyncIterable<readonly JournalFind[]>;
-  /** Undefined where it has no record of `id` that is not done with. Throws the system's error. */
-  read(id: string): Promise<JournalCopy | DamagedRecord | undefined>;
+  /** Undefined where it has no record of `id` that is not done with. `ahead` as in journal.ts. Throws the system's error. */
+  read(id: string, ahead?: boolean): Promise<JournalCopy | DamagedRecord | undefined>;
 }
 
 /** The journal of its owner, who knows it by heart. */
@@ -112,7 +112,7 @@ export function ownJournal(journal: Journal): JournalReader {
   return {
     ids: async () => journal.ids(),
     holds: async (ids) => new Set(ids.filter((id) => journal.has(id))),
-    read: (id) => journal.read(id),
+    read: (id, ahead) => journal.read(id, ahead),
     readMany: (ids) => journal.readMany(ids),
   };
 }
@@ -230,7 +230,7 @@ export function newSpoolReader(
   async function load(id: string, most: number, known?: Envelope): Promise<LoadedMessage | Damaged> {
     const file = join(queue, id);
     try {
-      const copy = await journal.read(id);
+      const copy = await journal.read(id, true);
       if (copy !== undefined) {
         if ("damaged" in copy) return copy;
         const recorded = known ?? parseEnvelope(copy.envelope, id, `${id} in the journal`);

@@ -132,11 +132,15 @@ export async function openSpool(
   /** Histories of messages that are in the journal alone. */
   const noted = new Set<string>();
 
-  async function remove(id: string): Promise<void> {
-    const hasFiles = journal?.has(id) !== true || mover?.hasBegun(id) === true || noted.has(id);
+  function remove(id: string): Promise<void> {
+    const isRecordAlone = journal?.has(id) === true && mover?.hasBegun(id) !== true && !noted.has(id);
+    return isRecordAlone ? journal.end(id) : removeFiles(id);
+  }
+
+  async function removeFiles(id: string): Promise<void> {
     // The record first: once the envelope is gone, nothing else says that it is done with.
     await journal?.end(id);
-    if (hasFiles) await withdraw(folders, id);
+    await withdraw(folders, id);
     noted.delete(id);
   }
 

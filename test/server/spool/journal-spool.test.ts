@@ -325,6 +325,47 @@ describe("many messages at once", () => {
     expect(await bothWays(spool, ids)).toEqual(["4000", "damaged", "4000"]);
     await spool.close();
   });
+
+  it("are read with those that follow when they are delivered, but for what the disk does not give", async () => {
+    const memory = memoryDisk(bare);
+    let reads = 0;
+    let bad = false;
+    const disk: Disk = {
+      ...memory,
+      async openPlaced(path, as) {
+        const file = await memory.openPlaced(path, as);
+        const read: typeof file.read = async (octets, at) => {
+          reads += 1;
+          if (bad && at < 5_000 && at + octets > 5_000)
+            throw Object.assign(new Error("EIO"), { code: "EIO" });
+          return file.read(octets, at);
+        };
+        return { ...file, read };
+      },
+    };
+    const first = await openSpool(directory, now, disk, large);
+    const ids: string[] = [];
+    for (const letter of ["a", "b", "c"]) ids.push(await put(first, letter.repeat(4_000)));
+    await first.close();
+    const bodies = async (spool: Spool) =>
+      Promise.all(
+        ids.map(async (id) => {
+          const message = await spool.load(id, 10_000);
+          return isDamaged(message) ? "damaged" : message.body?.subarray(0, 1).toString();
+        }),
+      );
+    const spool = await openSpool(directory, () => now() + 1000, disk, large);
+    reads = 0;
+    expect(await bodies(spool)).toEqual(["a", "b", "c"]);
+    expect(reads).toBe(1);
+    ids.push(await put(spool, "d".repeat(4_000)));
+    expect(await bodies(spool)).toEqual(["a", "b", "c", "d"]);
+    await spool.close();
+    const again = await openSpool(directory, () => now() + 2000, disk, large);
+    bad = true;
+    expect(await bodies(again)).toEqual(["a", "damaged", "c", "d"]);
+    await again.close();
+  });
 });
 
 describe("fsck", () => {

@@ -68,7 +68,8 @@ export async function planTransaction(
   host: string,
   signal: AbortSignal,
 ): Promise<TransactionPlan | undefined> {
-  const encoded = await encodedFor(message, capabilities, host, signal);
+  const asItIs = unchangedFor(message, capabilities, host);
+  const encoded = asItIs ?? (await inSevenBits(message, capabilities, host, signal));
   if (encoded === undefined) return undefined;
   return workOnMessage(message.envelope.id, () => commandsFor(message, encoded, capabilities, host));
 }
@@ -115,14 +116,13 @@ interface EncodedMessage {
   readonly octets?: Buffer;
 }
 
-/** The message as the host can take it, or why it cannot; undefined if `signal` was raised first. */
-async function encodedFor(
+/** The message as it is, or why the host cannot take it; undefined if it has to be converted. */
+function unchangedFor(
   { envelope, utf8Header, body, octets }: OutgoingMessage,
   capabilities: HostCapabilities,
   host: string,
-  signal: AbortSignal,
-): Promise<EncodedMessage | Reply | undefined> {
-  const { id, size, eightBit } = envelope;
+): EncodedMessage | Reply | undefined {
+  const { size, eightBit } = envelope;
   if (size > capabilities.largest) return tooLarge(size, capabilities, host);
   if (utf8Header && !capabilities.offers("SMTPUTF8")) {
     return reply(
@@ -131,10 +131,17 @@ async function encodedFor(
       `the message has UTF-8 in its header, which ${host} does not take (no SMTPUTF8)`,
     );
   }
-  if (!eightBit || capabilities.offers("8BITMIME")) {
-    return { size, eightBit, body, ...(octets && { octets }) };
-  }
-  // RFC 6152 section 3: convert the message or return it.
+  if (eightBit && !capabilities.offers("8BITMIME")) return undefined;
+  return { size, eightBit, body, ...(octets && { octets }) };
+}
+
+/** RFC 6152 section 3: converts the message, or says why it must be returned; undefined if `signal` was raised first. */
+async function inSevenBits(
+  { envelope: { id }, body }: OutgoingMessage,
+  capabilities: HostCapabilities,
+  host: string,
+  signal: AbortSignal,
+): Promise<EncodedMessage | Reply | undefined> {
   const converted = await sevenBit(body, id, signal);
   if (converted === undefined) return undefined;
   if ("code" in converted) {
