@@ -78,6 +78,7 @@ const files = /** @type {const} */ ([
   ["etc/certificates/lego", "usr/lib/tpa-submit/certificates/lego", 0o755],
   ["etc/certificates/certbot", "etc/letsencrypt/renewal-hooks/deploy/tpa-submit", 0o755],
   ["etc/logrotate/tpa-submit", "etc/logrotate.d/tpa-submit"],
+  ["etc/fail2ban/jail.d/tpa-submit.conf", "etc/fail2ban/jail.d/tpa-submit.conf"],
   ["etc/tpa-submit.example.toml", "usr/share/doc/tpa-submit/examples/tpa-submit.toml"],
   ["etc/probes.example.toml", "usr/share/doc/tpa-submit/examples/probes.toml"],
   ["etc/prometheus", "usr/share/doc/tpa-submit/examples/prometheus"],
@@ -85,6 +86,8 @@ const files = /** @type {const} */ ([
   ["etc/nagios", "usr/share/doc/tpa-submit/examples/nagios"],
   ["etc/icinga2", "usr/share/doc/tpa-submit/examples/icinga2"],
   ["etc/cron", "usr/share/doc/tpa-submit/examples/cron"],
+  ["etc/mtail", "usr/share/doc/tpa-submit/examples/mtail"],
+  ["etc/rsyslog", "usr/share/doc/tpa-submit/examples/rsyslog"],
 ]);
 
 /** Where each shell looks for completions. */

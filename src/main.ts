@@ -52,6 +52,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "Make, check and set password hashes.",
     load: () => import("./commands/passwd.ts"),
   },
+  completion: {
+    summary: "Print what completes the commands and options in a shell.",
+    load: () => import("./commands/completion.ts"),
+  },
 };
 
 const overview = `Usage: tpa-submit <command> [options]
@@ -60,7 +64,7 @@ The outgoing mail server that an organisation's people log in to.
 
 Commands:
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
   .join("\n")}
 
 Options:

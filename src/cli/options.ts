@@ -12,6 +12,8 @@ export interface ValueReader<Value> {
   /** Completes "expected …". */
   readonly expected: string;
   readonly read: (text: string) => Value | undefined;
+  /** All texts that it takes, where they can be counted. */
+  readonly words?: readonly string[];
 }
 
 /** One row. Make it with {@link flag}, {@link value}, {@link parsed} or {@link list}. */
@@ -23,6 +25,8 @@ export interface Option<Value> {
   readonly standard: string | undefined;
   /** Completes "expected …". */
   readonly expected: string;
+  /** All texts that it takes, where they can be counted. */
+  readonly words?: readonly string[];
   /** From every text given with the option, in order, to its value; undefined where the last is a mistake. */
   readonly read: (given: readonly string[]) => { readonly value: Value } | undefined;
 }
@@ -31,6 +35,8 @@ export interface Option<Value> {
 export interface Argument<Syntax extends string> {
   readonly syntax: Syntax;
   readonly help: string;
+  /** All texts that it takes, where they can be counted. */
+  readonly words?: readonly string[];
 }
 
 type OptionRows = Readonly<Record<string, Option<unknown>>>;
@@ -47,6 +53,9 @@ export interface CommandLine<Options extends OptionRows, Arguments extends Argum
   /** Whole lines that can be typed as they stand. */
   readonly examples: readonly string[];
 }
+
+/** Any of them, where only what is shown of it matters. */
+export type AnyCommandLine = CommandLine<OptionRows, ArgumentRows>;
 
 export type OptionsOf<Options extends OptionRows> = {
   readonly [Key in keyof Options]: Options[Key] extends Option<infer Value> ? Value : never;
@@ -112,7 +121,7 @@ export function parsed<Value>(
 export function parsed<Value>(
   flags: string,
   help: string,
-  { expected, read }: ValueReader<Value>,
+  { expected, read, words }: ValueReader<Value>,
   standard?: string,
 ): Option<Value | undefined> {
   return {
@@ -120,6 +129,7 @@ export function parsed<Value>(
     help,
     standard,
     expected,
+    ...(words !== undefined && { words }),
     read: (given) => {
       const text = given.at(-1) ?? standard;
       if (text === undefined) return { value: undefined };
@@ -135,8 +145,12 @@ export function list(flags: string, help: string): Option<readonly string[]> {
 }
 
 /** `<file>` must be given, `[file]` may, `<file...>` takes one or more, `[file...]` any number. */
-export function argument<const Syntax extends string>(syntax: Syntax, help: string): Argument<Syntax> {
-  return { syntax, help };
+export function argument<const Syntax extends string>(
+  syntax: Syntax,
+  help: string,
+  words?: readonly string[],
+): Argument<Syntax> {
+  return { syntax, help, ...(words !== undefined && { words }) };
 }
 
 /** A whole number from `least` to `most`. */
@@ -155,6 +169,7 @@ export const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Valu
 export const oneOf = <const Word extends string>(...words: readonly Word[]): ValueReader<Word> => ({
   expected: `one of ${words.join(", ")}`,
   read: (text) => words.find((word) => word === text),
+  words,
 });
 
 /**
@@ -201,7 +216,7 @@ export function usageMistake(name: string, mistake: string): Failure {
   return new Failure(exitStatus.usage, `${mistake}; see tpa-submit ${name} --help`);
 }
 
-function parserOf(command: CommandLine<OptionRows, ArgumentRows>) {
+function parserOf(command: AnyCommandLine) {
   const parser = new Command(`tpa-submit ${command.name}`)
     .description(command.summary)
     .helpOption("-h, --help", "Show this help.")

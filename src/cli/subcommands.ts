@@ -1,12 +1,14 @@
 /** A command with subcommands, such as `tpa-submit queue list`: a row for each, imported only when it is called. */
 import { exitStatus, nearest } from "../failure.ts";
-import { usageMistake } from "./options.ts";
+import { type AnyCommandLine, usageMistake } from "./options.ts";
 import { print } from "./output.ts";
 import { helpHeading as heading } from "./terminal.ts";
 
 export interface Subcommand {
   readonly summary: string;
   readonly load: () => Promise<{ readonly run: (argv: readonly string[]) => Promise<number> }>;
+  /** Its options and arguments, for who completes them. */
+  readonly line: () => Promise<AnyCommandLine>;
 }
 
 export interface CommandGroup {

@@ -6,18 +6,22 @@ export const subcommands: Readonly<Record<string, Subcommand>> = {
   monitor: {
     summary: "Send a message by each route of a file, and tell whether and when it arrives.",
     load: () => import("./probe/monitor.ts"),
+    line: async () => (await import("./probe/monitor.ts")).line,
   },
   checkup: {
     summary: "Look at a submission service from outside, and say what is not well.",
     load: () => import("./probe/checkup.ts"),
+    line: async () => (await import("./probe/checkup/options.ts")).line,
   },
   propagation: {
     summary: "Change a test account's password in the directory, and time how long it takes to work.",
     load: () => import("./probe/propagation.ts"),
+    line: async () => (await import("./probe/propagation/options.ts")).line,
   },
   report: {
     summary: "Tell what the history of the monitor says, also as a page.",
     load: () => import("./probe/report.ts"),
+    line: async () => (await import("./probe/report.ts")).line,
   },
 };
 

@@ -89,7 +89,7 @@ describe("the bundle", () => {
     expect(contained.filter((name) => !told.includes(name))).toEqual([]);
   });
 
-  const commands = ["serve", "sync", "queue", "probe", "passwd"];
+  const commands = ["serve", "sync", "queue", "probe", "passwd", "completion"];
   const deeper = [
     ...["list", "show", "summary", "hold", "redirect", "export", "freeze", "thaw", "verify"].map(
       (word) => `queue ${word}`,

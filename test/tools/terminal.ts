@@ -1,4 +1,4 @@
-/** The built program on a terminal, made by script(1). */
+/** A program on a terminal, made by script(1). */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
@@ -14,14 +14,22 @@ export interface Shown {
   readonly status: number | null;
 }
 
+/** Runs the built `tpa-submit` with `words`, as {@link typeTo} does. */
+export const onTerminal = (words: string, steps: Steps): Promise<Shown> =>
+  typeTo(`${process.execPath} ${program} ${words}`, steps);
+
 /**
- * Runs `tpa-submit` with `words`, which a shell splits; after each of the `steps`' texts has come, its keys are typed.
- * Call it in a test: it does not outlive it.
+ * Runs `command`, which a shell splits; after each of the `steps`' texts has come, its keys are typed. Call it in a
+ * test: it does not outlive it.
  */
-export function onTerminal(words: string, steps: Steps): Promise<Shown> {
-  const child = spawn("script", ["-qec", `${process.execPath} ${program} ${words}`, "/dev/null"], {
+export function typeTo(
+  command: string,
+  steps: Steps,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Shown> {
+  const child = spawn("script", ["-qec", command, "/dev/null"], {
     stdio: ["pipe", "pipe", "inherit"],
-    env: { ...process.env, SHELL: "/bin/sh" },
+    env: { ...process.env, SHELL: "/bin/sh", ...environment },
   });
   onTestFinished(() => void child.kill("SIGKILL"));
   let shown = "";

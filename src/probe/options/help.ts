@@ -48,7 +48,7 @@ Exit status: 0 all done; 1 options; 2 no connection; 6 connection lost; 21 greet
 The rest, and more examples: tpa-submit-probe(1).
 `;
 
-const takesFile = ({ file, placeholder }: OptionRow): boolean =>
+export const takesFile = ({ file, placeholder }: OptionRow): boolean =>
   file === true || placeholder === "FILE" || placeholder === "PATH";
 
 /** The first sentence, as a shell has no room for more. */
