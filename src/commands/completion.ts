@@ -8,7 +8,7 @@ import {
 } from "../cli/completion.ts";
 import { argument, command, parseOptions, usageMistake } from "../cli/options.ts";
 import { print } from "../cli/output.ts";
-import type { Subcommand } from "../cli/subcommands.ts";
+import type { CommandGroup, Subcommand } from "../cli/subcommands.ts";
 import { exitStatus } from "../failure.ts";
 
 export const line = command({
@@ -37,18 +37,12 @@ export async function run(argv: readonly string[]): Promise<number> {
 export const commands: Readonly<Record<string, () => Promise<CompletedCommand>>> = {
   serve: async () => completedCommand((await import("./serve.ts")).serve),
   sync: async () => completedCommand((await import("./sync/options.ts")).line),
-  queue: async () => {
-    const { group } = await import("./queue.ts");
-    const subcommands = await subcommandsOf(group.subcommands);
-    const standard = subcommands.find(({ path }) => path === `queue ${group.default}`);
-    return {
-      path: "queue",
-      summary: group.summary,
-      options: standard?.options ?? [],
-      argument: undefined,
-      subcommands,
-    };
-  },
+  queue: async () => completedGroup((await import("./queue.ts")).group),
+  status: async () => completedCommand((await import("./status.ts")).statusCommand),
+  check: async () => completedCommand((await import("./check.ts")).line),
+  login: async () => completedGroup((await import("./login.ts")).group),
+  trace: async () => completedCommand((await import("./trace.ts")).traceCommand),
+  spool: async () => completedGroup((await import("./spool.ts")).group),
   probe: async () => {
     const { subcommands } = await import("./probe.ts");
     return {
@@ -74,6 +68,18 @@ async function everything(): Promise<CompletedCommand> {
     argument: undefined,
     subcommands: await Promise.all(Object.values(commands).map((completed) => completed())),
   };
+}
+
+/** Without a subcommand it takes the options of its standard one. */
+async function completedGroup({
+  name,
+  summary,
+  subcommands: rows,
+  default: standard,
+}: CommandGroup): Promise<CompletedCommand> {
+  const subcommands = await subcommandsOf(rows);
+  const usual = subcommands.find(({ path }) => path === `${name} ${standard ?? ""}`);
+  return { path: name, summary, options: usual?.options ?? [], argument: undefined, subcommands };
 }
 
 const subcommandsOf = (rows: Readonly<Record<string, Subcommand>>): Promise<readonly CompletedCommand[]> =>
