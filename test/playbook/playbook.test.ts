@@ -10,6 +10,8 @@ import { type Answer, day } from "./day.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const path = join(root, "docs/playbook.md");
+/** Shows one of the answers as well. */
+const front = join(root, "README.md");
 
 const mark = /<!-- said: (\S+) -->\n```\n([\s\S]*?)```\n/g;
 
@@ -72,11 +74,13 @@ describe("the questions in docs/playbook.md", () => {
         const answer = answers.get(order[Number(number) - 1] ?? "");
         return answer ? `${start}\`${answer.command.replaceAll("|", "\\|")}\` |` : line;
       });
-      const renewed = named.replaceAll(mark, (block, name: string) => {
-        const answer = answers.get(name);
-        return answer ? `<!-- said: ${name} -->\n\`\`\`\n${written(answer)}\`\`\`\n` : block;
-      });
-      writeFileSync(path, renewed);
+      const renew = (text: string): string =>
+        text.replaceAll(mark, (block, name: string) => {
+          const answer = answers.get(name);
+          return answer ? `<!-- said: ${name} -->\n\`\`\`\n${written(answer)}\`\`\`\n` : block;
+        });
+      writeFileSync(path, renew(named));
+      writeFileSync(front, renew(readFileSync(front, "utf8")));
     }, 300_000);
 
     test("are all asked, and no others", () => {
@@ -89,6 +93,11 @@ describe("the questions in docs/playbook.md", () => {
       expect(common(answer ? written(answer) : "nothing")).toBe(common(text));
     });
   });
+});
+
+test("README.md shows what docs/playbook.md shows", () => {
+  const [name, text] = [...shown(readFileSync(front, "utf8"))][0] ?? [];
+  expect(text).toBe(shown(readFileSync(path, "utf8")).get(name ?? ""));
 });
 
 test("docs/playbook.md has a paragraph with a command for each alert, and for no other", () => {
