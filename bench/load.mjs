@@ -1,95 +1,115 @@
+/** Load on a server: starts the clients, lets them go, and tells what they saw and what it cost the server. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { pin, processorOf } from "./processes.mjs";
+
+/** @typedef {import("./workspace.mjs").Workspace} Workspace */
+
 /**
- * The clients of submission.mjs, in a process of their own so that their work is not counted as the server's:
- *   node bench/load.mjs PORT LOGIN PASSWORD-FILE CERTIFICATE CONNECTIONS MESSAGES
- * Opens all connections inside TLS, logs in, says "ready", waits for a line, sends, and prints a JSON object:
- * seconds, and the milliseconds that the middle one and the 95th of 100 messages took.
+ * @typedef {object} Plan what the clients do
+ * @property {number} port inside TLS
+ * @property {string} certificate path of what they trust
+ * @property {string} password
+ * @property {readonly string[]} logins taken in turn
+ * @property {number} connections at a time
+ * @property {boolean} reconnect whether each message has a connection and a login of its own
+ * @property {number} opening of those that stay, how many are opened at the same time
+ * @property {number} addresses from which they come
+ * @property {number} domains of recipients
+ * @property {number} size octets of a message
+ * @property {number} messages at most
+ * @property {number} seconds at most
  */
-import { readFile } from "node:fs/promises";
-import { createInterface } from "node:readline/promises";
-import { connect } from "node:tls";
 
-const [port = "", login = "", passwordFile = "", certificate = "", connections = "", messages = ""] =
-  process.argv.slice(2);
-const password = (await readFile(passwordFile, "utf8")).trim();
-const ca = await readFile(certificate);
+/**
+ * @typedef {object} Seen what the clients saw
+ * @property {number} messages
+ * @property {number} refused clients with a connection of their own that did not get through
+ * @property {number} seconds
+ * @property {number} p50 milliseconds that a message took, from MAIL or, with a connection of its own, from that
+ * @property {number} p99
+ * @property {number} worst
+ * @property {number} processor seconds that the clients themselves used
+ */
 
-const line = "The quick brown fox jumps over the lazy dog, again and again and again.\r\n";
-const header =
-  "From: user1@example.org\r\nTo: x@example.net\r\nSubject: bulk\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\n";
+/** @typedef {Seen & { cost: number, begun: number, client: number }} Measured cost: milliseconds of the server's processor for a message; client: the clients' share of a core */
 
-/** @param {number} number */
-function message(number) {
-  const start = `${header}Message-ID: <${number}.${process.pid}@client.example.org>\r\n\r\n`;
-  return `${start}${line.repeat(Math.ceil((5_000 - start.length) / line.length))}`;
-}
+/** @typedef {Pick<Plan, "port"> & Partial<Plan>} Wish */
 
-async function session() {
-  const socket = connect({ port: Number(port), host: "localhost", ca });
-  socket.setNoDelay(true);
-  let text = "";
-  let wake = () => {};
-  socket.on("data", (/** @type {Buffer} */ chunk) => {
-    text += chunk.toString("latin1");
-    wake();
+/** What the cases have in common: 20 connections that are logged in before the clock starts, and messages of 5 kB. */
+const usual = {
+  logins: ["user1"],
+  connections: 20,
+  opening: 50,
+  reconnect: false,
+  addresses: 1,
+  domains: 1,
+  size: 5_000,
+  messages: Number.MAX_SAFE_INTEGER,
+  seconds: 5,
+};
+
+/**
+ * Starts clients that are logged in and wait.
+ * @param {Workspace} workspace
+ * @param {Wish} wish
+ * @param {number} [core] on which they are to run
+ */
+export async function openClients(workspace, wish, core) {
+  const { certificate, password } = workspace.credentials;
+  const child = spawn(process.execPath, [join(import.meta.dirname, "programs/clients.mjs")], {
+    cwd: workspace.folder,
+    stdio: ["pipe", "pipe", "inherit"],
   });
-  /** @param {string} code */
-  async function hear(code) {
-    for (;;) {
-      const reply = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/.exec(text)?.[0];
-      if (reply === undefined) {
-        await new Promise((/** @type {(value: void) => void} */ resolve) => {
-          wake = resolve;
-        });
-        continue;
-      }
-      text = text.slice(reply.length);
-      if (!reply.startsWith(code)) throw new Error(`expected ${code}, heard ${reply}`);
-      return;
-    }
-  }
-  await hear("220");
-  socket.write("EHLO client.example.org\r\n");
-  await hear("250");
-  socket.write(`AUTH PLAIN ${Buffer.from(`\0${login}\0${password}`).toString("base64")}\r\n`);
-  await hear("235");
-  return {
-    /** @param {number} number */
-    async send(number) {
-      socket.write("MAIL FROM:<user1@example.org>\r\nRCPT TO:<x@example.net>\r\nDATA\r\n");
-      for (const code of ["250", "250", "354"]) await hear(code);
-      socket.write(`${message(number)}.\r\n`);
-      await hear("250");
+  const ended = once(child, "close");
+  child.stdin.on("error", () => undefined); // its end is told below
+  if (core !== undefined) pin([child.pid ?? 0], core);
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const nextLine = async () => {
+    const { value } = await lines.next();
+    if (value === undefined) throw new Error("the clients failed");
+    return value;
+  };
+  child.stdin.write(`${JSON.stringify({ ...usual, certificate, password, ...wish })}\n`);
+  const clients = {
+    /** @returns {Promise<Seen>} */
+    async send() {
+      child.stdin.write("go\n");
+      return JSON.parse(await nextLine());
     },
-    async end() {
-      socket.write("QUIT\r\n");
-      await hear("221");
-      socket.destroy();
+    async stop() {
+      child.kill("SIGKILL");
+      await ended;
     },
   };
+  const kept = await workspace.keep(Promise.resolve(clients));
+  if ((await nextLine()) !== "ready") throw new Error("the clients are not ready");
+  return kept;
 }
 
-const sessions = await Promise.all(Array.from({ length: Number(connections) }, session));
-const input = createInterface(process.stdin);
-process.stdout.write("ready\n");
-await new Promise((resolve) => input.once("line", resolve));
-input.close();
-
-/** @type {number[]} */
-const times = [];
-let next = 0;
-const begun = performance.now();
-await Promise.all(
-  sessions.map(async (one) => {
-    while (next < Number(messages)) {
-      const started = performance.now();
-      next += 1;
-      await one.send(next);
-      times.push(performance.now() - started);
-    }
-  }),
-);
-const seconds = (performance.now() - begun) / 1_000;
-times.sort((one, other) => one - other);
-const at = (/** @type {number} */ share) => times[Math.floor(times.length * share)];
-process.stdout.write(`${JSON.stringify({ seconds, median: at(0.5), late: at(0.95) })}\n`);
-await Promise.all(sessions.map((one) => one.end()));
+/**
+ * Has clients send to a server.
+ * @param {Workspace} workspace
+ * @param {{ port: number, roots: () => readonly number[] }} server
+ * @param {Partial<Plan>} wish
+ * @param {object} [more]
+ * @param {number} [more.core] on which the clients are to run
+ * @param {(sent: number) => Promise<number>} [more.done] resolves when the server is done with so many, to the time of it; else that is when the
+ *   last is accepted
+ * @returns {Promise<Measured>}
+ */
+export async function load(workspace, server, wish, { core, done } = {}) {
+  const clients = await openClients(workspace, { ...wish, port: server.port }, core);
+  try {
+    const before = processorOf(server.roots());
+    const begun = performance.now();
+    const seen = await clients.send();
+    const seconds = done ? ((await done(seen.messages)) - begun) / 1_000 : seen.seconds;
+    const cost = (1_000 * (processorOf(server.roots()) - before)) / seen.messages;
+    return { ...seen, seconds, cost, begun, client: seen.processor / seen.seconds };
+  } finally {
+    await clients.stop();
+  }
+}

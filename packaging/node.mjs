@@ -28,7 +28,9 @@ export const machines = {
 export function machineOf(machine) {
   const found = Object.entries(machines).find(([name]) => name === machine);
   if (!found)
-    throw new Error(`there is no Node.js to pack for ${machine}, only for ${Object.keys(machines)}`);
+    throw new Error(
+      `there is no Node.js to pack for ${machine}, only for ${Object.keys(machines).join(" and ")}`,
+    );
   return found[1];
 }
 

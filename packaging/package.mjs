@@ -29,8 +29,8 @@ const maintainer = process.env["DEBFULLNAME"]
   ? `${process.env["DEBFULLNAME"]} <${process.env["DEBEMAIL"] ?? "maintainers@tpa-submit.invalid"}>`
   : "tpa-submit maintainers <maintainers@tpa-submit.invalid>";
 
-/** What maintainer scripts ask before a restart: the first of these that the program knows. */
-const checks = ["tpa-submit check --offline", "runuser -u tpa-submit -- tpa-submit serve --check"];
+/** What maintainer scripts ask before a restart. */
+const check = "tpa-submit check --offline";
 
 /**
  * @typedef {object} Flavour
@@ -153,7 +153,7 @@ function fill(tree, flavour) {
     overrides.map((name) => readText(`packaging/debian/${name}`)).join(""),
   );
   const documents = join(tree, "usr/share/doc/tpa-submit");
-  put(join(documents, "README.Debian"), filled("README.Debian", { CHECK: check(launcher) }));
+  put(join(documents, "README.Debian"), filled("README.Debian", { CHECK: check }));
   put(join(documents, "copyright"), `${licences.join("\n\n")}`);
   put(join(documents, "changelog.gz"), gzip(debianChangelog(flavour)));
   put(join(documents, "CHANGELOG.md.gz"), gzip(readText("CHANGELOG.md")));
@@ -166,10 +166,7 @@ function fill(tree, flavour) {
 export function configuration(example) {
   return example
     .replace(/^([a-z][a-z-]* *= )/gm, "# $1")
-    .replace(
-      /^# `tpa-submit serve --check`/m,
-      '# Remove the "# " before what you change. `tpa-submit serve --check`',
-    );
+    .replace(/^# `tpa-submit check`/m, '# Remove the "# " before what you change. `tpa-submit check`');
 }
 
 /** @param {Flavour} flavour */
@@ -201,7 +198,7 @@ function control(tree, flavour) {
     DESCRIPTION: "outgoing mail server that an organisation's people log in to",
     FLAVOUR: flavour.text,
     SPOOL_FORMAT: String(spoolFormat()),
-    CHECK: check(join(tree, "usr/lib/tpa-submit/bin/tpa-submit")),
+    CHECK: check,
   };
   const folder = join(tree, "DEBIAN");
   for (const name of ["control", "preinst", "postinst", "prerm", "postrm"]) {
@@ -229,17 +226,6 @@ function filled(name, values) {
     if (value === undefined) throw new Error(`packaging/debian/${name}: nothing to put in place of @${key}@`);
     return value;
   });
-}
-
-/** @param {string} launcher */
-function check(launcher) {
-  const known = checks.find((line) => {
-    const [command = "", option = ""] = line.split(" ").slice(-2);
-    const { stdout } = spawnSync(process.execPath, [launcher, command, "--help"], { encoding: "utf8" });
-    return stdout.includes(option);
-  });
-  if (known === undefined) throw new Error("the program has no check of its configuration");
-  return known;
 }
 
 /** All paths below `tree`, sorted, relative to it. @param {string} tree @returns {string[]} */

@@ -16,6 +16,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "Take mail from people who log in, and deliver it.",
     load: () => import("./commands/serve.ts"),
   },
+  init: {
+    summary: "Set up a relay: configuration, folders, a first login.",
+    load: () => import("./commands/init.ts"),
+  },
   check: {
     summary: "Look at all that the relay needs, and say what to do.",
     load: () => import("./commands/check.ts"),

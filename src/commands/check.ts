@@ -1,53 +1,8 @@
 /** `tpa-submit check`: everything that the relay needs, in one report. man/tpa-submit-check.8 */
-import { command, flag, parseOptions, usageMistake, value } from "../cli/options.ts";
-import { print } from "../cli/output.ts";
-import { widthOf } from "../cli/table.ts";
-import { colourFor, startSpinner } from "../cli/terminal.ts";
-import { readConfig } from "../config/config-file.ts";
-import { hostName } from "../config/setting-types.ts";
-import type { Config } from "../config/settings.ts";
-import { exitStatus, Failure } from "../failure.ts";
-import { nagiosGrades, worstState } from "../probe/checkup/judge.ts";
-import { lookAsService, takenOn } from "./check/as-service.ts";
-import type { CheckContext } from "./check/context.ts";
-import { inOrder, lookAt } from "./check/looks.ts";
-import { asServe, reportJson, reportNagios, reportText } from "./check/report.ts";
-import {
-  type CheckId,
-  type CheckRow,
-  checkIds,
-  type Finding,
-  fail,
-  failure,
-  fine,
-  rowOf,
-  statusOfAll,
-} from "./check/rows.ts";
-import { serviceUser } from "./check/service-user.ts";
-import { findUnit, type ServiceUnit } from "./check/unit.ts";
+import { parseOptions } from "../cli/options.ts";
+import { exitStatus } from "../failure.ts";
+import { line } from "./check/options.ts";
 import { asPlugin } from "./probe/plugin.ts";
-
-const standardConfig = "/etc/tpa-submit/tpa-submit.toml";
-const standardUnit = "tpa-submit.service";
-
-export const line = command({
-  name: "check",
-  summary: "Look at everything that the relay needs, and say what is wrong and what to do. Changes nothing.",
-  options: {
-    config: value("-c, --config <file>", "Configuration file.", standardConfig),
-    offline: flag("--offline", "Ask no other host: no DNS, no directory, no relay, no MX."),
-    mx: value("--mx <domain>", "Whose MX is tried, to see whether port 25 is open.", "gmail.com"),
-    unit: value("--unit <unit>", "systemd unit of the service, a name or a file.", standardUnit),
-    json: flag("--json", "The findings as JSON."),
-    nagios: flag("--nagios", "One status line first, and its grade as the exit status."),
-  },
-  arguments: {},
-  examples: [
-    "tpa-submit check",
-    "tpa-submit check --offline --config ./tpa-submit.toml",
-    "tpa-submit check --nagios",
-  ],
-});
 
 /** Returns 0 where nothing failed, else the status of what failed first; with --nagios 0 to 3. */
 export function run(argv: readonly string[]): Promise<number> {
@@ -55,87 +10,7 @@ export function run(argv: readonly string[]): Promise<number> {
 }
 
 async function check(argv: readonly string[]): Promise<number> {
-  const done = await takenOn(Date.now);
-  if (done !== undefined) return done;
-  const chosen = parseOptions(line, argv);
-  if (!chosen) return exitStatus.ok;
-  const { config: file, offline, mx, unit, json, nagios } = chosen.options;
-  if (json && nagios) throw usageMistake(line.name, "--json and --nagios do not go together");
-  const mxOf = hostName.read(mx);
-  if (mxOf === undefined) throw usageMistake(line.name, `--mx: expected a domain, found "${mx}"`);
-  const ids = checkIds.filter((id) => !offline || rowOf(id).network !== true);
-  const spinner = startSpinner("looking");
-  const findings = await findingsOf({ file, unit, mxOf, ids }).finally(() => spinner.stop());
-  if (json) print(reportJson(findings));
-  else {
-    if (nagios) print(reportNagios(findings, file));
-    print(reportText(findings, await colourFor(process.stdout), widthOf(process.stdout)));
-  }
-  return nagios ? nagiosGrades[worstState(findings)] : statusOfAll(findings);
-}
-
-interface CheckTask {
-  readonly file: string;
-  /** The unit's name or file. */
-  readonly unit: string;
-  readonly mxOf: string;
-  readonly ids: readonly CheckId[];
-}
-
-/** All of them, in order; where the configuration cannot be read, that alone. */
-async function findingsOf({ file, unit: name, mxOf, ids }: CheckTask): Promise<readonly Finding[]> {
-  let config: Config;
-  try {
-    config = await readConfig(file);
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return mistakesIn(error);
-  }
-  const understood: Finding = { check: "config", ...fine(file, "every setting is understood") };
-  const unit = await unitFor(file, name);
-  let user: CheckContext["user"];
-  try {
-    user = await serviceUser(config, unit);
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return [understood, { check: "service", ...failure(error.message) }];
-  }
-  const program = [process.execPath, ...process.argv.slice(1, 2)];
-  const context = { config, file, unit, user, program, mxOf, now: Date.now };
-  const of = (as: CheckRow["as"]): readonly CheckId[] => ids.filter((id) => rowOf(id).as === as);
-  const [asService, asAsker] = await Promise.all([
-    lookAsService(context, of("service")),
-    lookAt(context, of("asker")),
-  ]);
-  return inOrder([understood, ...asService, ...asAsker]);
-}
-
-function mistakesIn(error: Failure): readonly Finding[] {
-  return error.message.split("\n").map((text): Finding => ({ check: "config", ...fail("", text) }));
-}
-
-/** The unit, if it is the one that starts the relay with the configuration `file`; one that was named is in any case. */
-async function unitFor(file: string, name: string): Promise<ServiceUnit | undefined> {
-  const unit = await findUnit(name);
-  if (name !== standardUnit) {
-    if (unit) return unit;
-    throw usageMistake(line.name, `--unit: there is no unit ${name}`);
-  }
-  return unit?.config === file || (unit?.config === "" && file === standardConfig) ? unit : undefined;
-}
-
-/**
- * `serve --check`, as it was before there was this command: what would keep the relay from working, on this host alone, and
- * the status 78 where something is wrong.
- */
-export async function runAsServe(file: string): Promise<number> {
-  await readConfig(file); // its mistakes are told as a start tells them
-  const ids = checkIds.filter((id) => rowOf(id).network !== true || id === "resolver");
-  const findings = await findingsOf({ file, unit: standardUnit, mxOf: "", ids });
-  for (const finding of findings) {
-    const { stream, line: text } = asServe(finding);
-    if (stream === "stdout") print(`${text}\n`);
-    else process.stderr.write(`${text}\n`);
-  }
-  return statusOfAll(findings) === exitStatus.ok ? exitStatus.ok : exitStatus.config;
+  const options = parseOptions(line, argv)?.options;
+  if (!options) return exitStatus.ok;
+  return (await import("./check/run.ts")).runCheck(options);
 }

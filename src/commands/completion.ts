@@ -36,10 +36,11 @@ export async function run(argv: readonly string[]): Promise<number> {
 /** Each command with all that it takes; a test sees to it that none is missing. */
 export const commands: Readonly<Record<string, () => Promise<CompletedCommand>>> = {
   serve: async () => completedCommand((await import("./serve.ts")).serve),
+  init: async () => completedCommand((await import("./init/options.ts")).line),
+  check: async () => completedCommand((await import("./check/options.ts")).line),
   sync: async () => completedCommand((await import("./sync/options.ts")).line),
   queue: async () => completedGroup((await import("./queue.ts")).group),
   status: async () => completedCommand((await import("./status.ts")).statusCommand),
-  check: async () => completedCommand((await import("./check.ts")).line),
   login: async () => completedGroup((await import("./login.ts")).group),
   trace: async () => completedCommand((await import("./trace.ts")).traceCommand),
   spool: async () => completedGroup((await import("./spool.ts")).group),

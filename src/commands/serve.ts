@@ -21,7 +21,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(serve, argv);
   if (!chosen) return exitStatus.ok;
   const { config: file, check } = chosen.options;
-  if (check) return (await import("./check.ts")).runAsServe(file);
+  if (check) return (await import("./check/run.ts")).runAsServe(file);
   const stopped = signalled(); // before anything is read: what changes from now on is read again
   const { readConfig } = await import("../config/config-file.ts");
   const { dropPrivileges } = await import("./serve/privileges.ts");

@@ -1,16 +1,7 @@
 /** `tpa-submit status`: is it well? One screen. man/tpa-submit-status.8 */
-import { setTimeout as pause } from "node:timers/promises";
 import { command, flag, parseOptions, usageMistake } from "../cli/options.ts";
-import { print } from "../cli/output.ts";
-import { widthOf } from "../cli/table.ts";
-import { colourFor } from "../cli/terminal.ts";
-import { readConfig } from "../config/config-file.ts";
-import type { Config } from "../config/settings.ts";
 import { exitStatus } from "../failure.ts";
 import { config } from "./queue/options.ts";
-import { gatherStatus, type StatusFacts } from "./status/facts.ts";
-import { type Finding, findings } from "./status/judge.ts";
-import { nagiosStatus, screen } from "./status/text.ts";
 
 export const statusCommand = command({
   name: "status",
@@ -25,9 +16,6 @@ export const statusCommand = command({
   examples: ["tpa-submit status", "tpa-submit status --watch"],
 });
 
-/** Milliseconds between two screens. Our choice. */
-const refreshEvery = 5_000;
-
 export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(statusCommand, argv)?.options;
   if (!options) return exitStatus.ok;
@@ -35,52 +23,6 @@ export async function run(argv: readonly string[]): Promise<number> {
   if ([watch, json, nagios].filter(Boolean).length > 1) {
     throw usageMistake(statusCommand.name, "--watch, --json and --nagios exclude each other");
   }
-  const configuration = await readConfig(options.config);
-  if (watch) return showForever(configuration);
-  const facts = await gatherStatus(configuration, Date.now());
-  const found = findings(facts);
-  if (nagios) {
-    const { text, status } = nagiosStatus(facts, found);
-    print(text);
-    return status;
-  }
-  if (json) print(`${JSON.stringify({ ...facts, findings: found })}\n`);
-  else print(`${(await linesOf(facts, found)).join("\n")}\n`);
-  return found.some(({ grade }) => grade === "critical") ? exitStatus.unavailable : exitStatus.ok;
-}
-
-/** Characters of a line that goes nowhere with a width. */
-const widest = 120;
-
-async function linesOf(facts: StatusFacts, found: readonly Finding[]): Promise<readonly string[]> {
-  const paint = await colourFor(process.stdout);
-  return [...screen(facts, found, paint, widthOf(process.stdout) ?? widest)];
-}
-
-// ECMA-48: cursor to the top, erase to the end of the line or of the screen; the alternate screen is xterm's.
-const home = "\u001b[H";
-const restOfLine = "\u001b[K";
-const restOfScreen = "\u001b[J";
-const alternate = { on: "\u001b[?1049h", off: "\u001b[?1049l" } as const;
-
-/** Each screen is written over the one before, in one write: nothing flickers. */
-async function showForever(configuration: Config): Promise<number> {
-  const isTerminal = process.stdout.isTTY === true;
-  const ended = new AbortController();
-  process.once("SIGINT", () => ended.abort());
-  process.once("SIGTERM", () => ended.abort());
-  if (isTerminal) process.stdout.write(alternate.on);
-  try {
-    while (!ended.signal.aborted) {
-      const facts = await gatherStatus(configuration, Date.now());
-      const all = await linesOf(facts, findings(facts));
-      const lines = all.slice(0, isTerminal ? process.stdout.rows - 1 : undefined);
-      const text = lines.map((line) => `${line}${isTerminal ? restOfLine : ""}\n`).join("");
-      print(isTerminal ? `${home}${text}${restOfScreen}` : `${text}\n`);
-      await pause(refreshEvery, undefined, { signal: ended.signal }).catch(() => undefined);
-    }
-  } finally {
-    if (isTerminal) process.stdout.write(alternate.off);
-  }
-  return exitStatus.ok;
+  const { showStatus } = await import("./status/show.ts");
+  return showStatus(options);
 }

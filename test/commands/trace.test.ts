@@ -3,12 +3,15 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { program, type Relay, startRelay } from "../../demo/relay.mjs";
 import { traceCommand } from "../../src/commands/trace.ts";
+import { selfSigned } from "../tools/certificate.ts";
 import { type Ended, run } from "../tools/child.mjs";
 import { type FakeServer, fakeServer } from "../tools/fakeserver.ts";
+import { well } from "./queue/operator.ts";
 import { authPlain, expecting, greet, note, submit } from "./serve/conversation.ts";
 
 // Each call starts the program anew, and a busy machine takes its time for that.
@@ -86,6 +89,42 @@ describe("beside a relay", () => {
     expect(JSON.parse(line)).toMatchObject({ id, accepted: { login: "user1" } });
   });
 
+  test("how the session with the next hop was secured stands in the story, and not in the mail log", async () => {
+    const tls = createSecureContext(selfSigned(["localhost"]));
+    hop = await fakeServer({ EHLO: "250-fake\n250 STARTTLS" }, { tls });
+    relay = await startRelay(`[delivery]\nrelay = "smtp://127.0.0.1:${hop.port}"`);
+    const talk = await greet(relay);
+    await expecting("235", talk.say(authPlain("user1", relay.password)));
+    const id = await submit(talk, note("secured"));
+    const [sent] = await relay.logged(new RegExp(`${id}: to=.*status=sent.*`));
+    talk.close();
+    await told(/handed over to 127\.0\.0\.1\S* after \S+ s, untrusted TLSv1\.3: 250 /, id);
+    expect(sent).not.toContain("TLS");
+  });
+
+  test("a refusal in known words is told in plain ones, by queue show as well", async () => {
+    hop = await fakeServer({ RCPT: "450 4.2.0 Greylisted, come back" });
+    relay = await startRelay(`[delivery]\nrelay = "smtp://127.0.0.1:${hop.port}"`);
+    const talk = await greet(relay);
+    await expecting("235", talk.say(authPlain("user1", relay.password)));
+    const id = await submit(talk, note("greylisted"));
+    await relay.logged(new RegExp(`${id}: to=.*status=deferred`));
+    talk.close();
+    await told(
+      /Greylisted, come back .*\n {23}= Greylisting: they take it in some minutes; waiting helps\n/,
+      id,
+    );
+    const shown = await well(relay, "show", id);
+    expect(shown).toMatch(
+      /Greylisted, come back\n {4}= Greylisting: they take it in some minutes; waiting helps\n/,
+    );
+    const [line = ""] = (await traced("--json", id)).stdout.split("\n");
+    const { recipients } = JSON.parse(line) as { recipients: Readonly<Record<string, readonly object[]>> };
+    expect(Object.values(recipients)[0]?.[0]).toMatchObject({
+      known: { class: "greylisting", waiting: "yes" },
+    });
+  });
+
   test("one that waits says why, when it is tried next, and that nobody need send it again", async () => {
     hop = await fakeServer({ RCPT: "450 4.2.1 The mailbox is busy" });
     relay = await startRelay(`[delivery]\nrelay = "smtp://127.0.0.1:${hop.port}"`);
@@ -158,10 +197,11 @@ describe("in a mail log", () => {
         "             TIME:03  b@example.net: handed over to mx.example.net[192.0.2.1] after 0.5 s: 250 2.0.0 Ok: queued as 5F",
         "             TIME:04  c@example.com: put off: 451 4.4.1 connect to mx.example.com[192.0.2.2]:25: Connection timed out",
         "             TIME:06  c@example.com: refused by mx.example.com[192.0.2.2]: 550 5.1.1 <c@example.com>: No such user (after RCPT TO)",
+        "                       = No such user; waiting does not help",
         "             TIME:07  the sender was told that it failed, by message 4TrQ9m0000z9sA",
         "             TIME:08  left the queue",
         '  => b@example.net: mx.example.net has taken it at DAY TIME:03, with the words "250 2.0.0 Ok: queued as 5F". From then on it is theirs: look in the spam folder; their postmaster finds it by these words.',
-        "  => c@example.com: it was refused for good, and is not tried again; the sender got a report that says so.",
+        "  => c@example.com: it was refused for good, and is not tried again; the sender got a report that says so. There is no such mailbox. Check the address for typing mistakes.",
         "",
         "Logins and refusals",
         "  DAY TIME:09  anna was not let in from unknown[192.0.2.9] (LOGIN): UGFzc3dvcmQ6",

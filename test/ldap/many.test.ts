@@ -8,7 +8,7 @@ import { real } from "../tools/real.ts";
 import { hashes } from "./cases.ts";
 import { people, person, reader, slapdPrograms, startSlapd } from "./slapd.ts";
 
-/** bench/sync.mjs asks for 50 000. */
+/** `npm run bench -- directory` asks for 50 000. */
 const count = Number(process.env["TPA_SUBMIT_ENTRIES"] ?? 5000);
 
 const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));

@@ -52,6 +52,14 @@ describe("etc/prometheus/tpa-submit.rules.yml", () => {
     expect(alerts.filter((name) => !played.includes(`alertname="${name}"`))).toEqual([]);
   });
 
+  test("has no alert that does not name its place in the playbook", () => {
+    const named = [...rules.matchAll(/- alert: (\w+)[\s\S]*?description: "(.*)"\n/g)].map(
+      ([, name = "", description = ""]) => [name, /More: (\S+)$/.exec(description)?.[1]],
+    );
+    expect(named.length).toBeGreaterThan(20);
+    expect(named).toEqual(named.map(([name]) => [name, `docs/playbook.md#${name?.toLowerCase()}`]));
+  });
+
   describe.skipIf(!real("promtool"))("promtool", () => {
     test.each([
       ["check", join(root, "etc/prometheus/tpa-submit.rules.yml")],

@@ -1,7 +1,7 @@
 #!/bin/bash
 # boot.sh ROOT FOLDER: boots the systemd of ROOT, a Debian, in namespaces of its own, with loopback as its only network.
-# What it writes goes into memory, ROOT stays as it is. FOLDER/init has the process to enter with nsenter(1). Each reboot
-# is another run, poweroff ends it; so does the end of this script. FOLDER must be a folder of root's, for it is mounted on.
+# What it writes goes into memory, ROOT stays as it is. Whoever wants in calls nsenter(1) on the process that is systemd. A
+# reboot boots it again; when systemd ends otherwise, all of it is gone. FOLDER is a folder to mount on.
 set -euo pipefail
 root=$1 folder=$2
 
@@ -12,7 +12,7 @@ if [ "${3:-}" = "" ]; then
   mkdir "$group"
   echo $$ >"$group/cgroup.procs"
   status=0
-  unshare --mount --propagation private "$0" "$root" "$folder" mount || status=$?
+  setpriv --pdeathsig KILL unshare --mount --propagation private "$0" "$root" "$folder" mount || status=$?
   echo $$ >"$groups/cgroup.procs"
   find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
   exit $status
@@ -24,7 +24,7 @@ if [ "$3" = mount ]; then
   mount -t overlay overlay -o "lowerdir=$root,upperdir=$folder/changes,workdir=$folder/work" "$folder/root"
   while :; do
     status=0
-    unshare --mount --cgroup --net --uts --ipc --pid --fork --kill-child "$0" "$root" "$folder" boot || status=$?
+    setpriv --pdeathsig KILL unshare --mount --cgroup --net --uts --ipc --pid --fork --kill-child "$0" "$root" "$folder" boot || status=$?
     [ $status = 129 ] || exit $status # SIGHUP is how the kernel tells a reboot in a namespace
   done
 fi

@@ -326,4 +326,44 @@ wait`,
       expect((await host.sh("ls -d /var/spool/tpa-submit")).stdout).toBe("");
     });
   });
+
+  test("is set up by init in two commands, and the check then sees what the service would meet", async () => {
+    host = await bootHost("root" in bare ? bare.root : "");
+    try {
+      await host.put("/root/tpa-submit.deb", await readFile(packed));
+      await host.well("apt-get install -q -y /root/tpa-submit.deb");
+      await certify("first", 60);
+      await host.well(
+        "mkdir -p -m 700 /etc/letsencrypt/live; cp -r /root/first /etc/letsencrypt/live/submission.example.org",
+      );
+      await host.well(`install -d -o tpa-submit ${delivered}`);
+      const made = await host.sh(
+        `tpa-submit init --yes --offline --hostname submission.example.org --domain example.org --login user1 --relay file:${delivered}`,
+      );
+      expect(made.status).toBe(0);
+      expect(made.stdout).not.toMatch(/^FAILED/m);
+      password = /shown only now: (\S+)/.exec(made.stderr)?.[1] ?? made.stderr;
+      await host.well(`systemctl enable --now ${sockets} tpa-submit`);
+      await mailGoes();
+      const fine = await host.sh("tpa-submit check --offline");
+      expect([fine.status, fine.stdout.match(/^FAILED.*/gm)]).toEqual([0, null]);
+      expect(fine.stdout).toMatch(
+        /^ok {7}service {6}runs as tpa-submit \(User= of \S+tpa-submit\.service\)$/m,
+      );
+      expect(fine.stdout).toMatch(/^ok {7}ports {8}0\.0\.0\.0:587: the running relay's \(process \d+\)$/m);
+      expect(fine.stdout).toMatch(/^ok {7}renewal {6}\S*tpa-submit: brings a renewed certificate$/m);
+      // What root's shell would never have met.
+      await host.well(
+        "chown -h root: /etc/tpa-submit/tls/pair.*/privkey.pem; chmod 600 /etc/tpa-submit/tls/pair.*/privkey.pem",
+      );
+      await host.put("/root/log.sed", 's|^# target = .*|target = "file:/var/log/mail-submission.log"|');
+      await host.well(`sed -i -f /root/log.sed ${settings}`);
+      const bad = await host.sh("tpa-submit check --offline");
+      expect(bad.stdout).toMatch(/^FAILED {3}files {8}\S+privkey\.pem: .*by the service's user tpa-submit/m);
+      expect(bad.stdout).toMatch(/^FAILED {3}log {10}\/var\/log\/mail-submission\.log: /m);
+      expect(bad.status).toBe(78);
+    } finally {
+      await host.stop();
+    }
+  });
 });

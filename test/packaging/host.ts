@@ -26,6 +26,9 @@ export interface Host {
 const packages = "systemd,systemd-sysv,dbus,iproute2,logrotate,man-db,procps,rsyslog";
 const bare = "/var/tmp/tpa-submit-debian12-1";
 
+/** With us, however we end. */
+const dying = ["--pdeathsig", "KILL"];
+
 const programs: Readonly<Record<string, string>> = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 
 /** The folder with the minimal Debian, made where it is not there; otherwise what is missing. */
@@ -62,7 +65,7 @@ export async function bareDebian(): Promise<{ readonly root: string } | { readon
 /** Boots a copy of it that lasts until it is stopped. Rejects where this machine cannot. */
 export async function bootHost(root: string): Promise<Host> {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-host-"));
-  const boot = spawn(join(import.meta.dirname, "boot.sh"), [root, folder], {
+  const boot = spawn("setpriv", [...dying, join(import.meta.dirname, "boot.sh"), root, folder], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   let said = "";
@@ -108,9 +111,13 @@ export async function bootHost(root: string): Promise<Host> {
       });
     },
     async stop() {
-      const init = initOf(boot);
-      if (init !== undefined) process.kill(Number(init), "SIGKILL");
+      // Again and again: in the middle of a reboot there is none to kill.
+      const end = setInterval(() => {
+        const init = initOf(boot);
+        if (init !== undefined) process.kill(Number(init), "SIGKILL");
+      }, 50);
       await ended;
+      clearInterval(end);
       await rm(folder, { recursive: true, force: true });
     },
   };

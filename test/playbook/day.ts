@@ -174,7 +174,7 @@ async function live(relay: Relay, settings: string, port: number): Promise<Reado
   await ask("thaw", "tpa-submit login thaw carla --yes");
 
   // What nobody sees who does not look.
-  await askUntil("status", /carla 12[\s\S]*near a limit/, "tpa-submit status");
+  await askUntil("status", /carla +12/, "tpa-submit status");
   await ask("certificate", "tpa-submit check --offline | grep -A1 '^[a-zA-Z]* *certificate'");
   await ask("directory", "tpa-submit sync --dry-run");
 
@@ -182,7 +182,7 @@ async function live(relay: Relay, settings: string, port: number): Promise<Reado
   await end(relay, "SIGTERM");
   await relay.configure(`${settings}\n[spool]\ndirectory = "FOLDER/spool"\nreserve = "100000000G"\n`);
   await relay.start();
-  await askUntil("full", /carla 12[\s\S]*near a limit/, "tpa-submit status");
+  await askUntil("full", /carla +12/, "tpa-submit status");
 
   // Nobody answers.
   await end(relay, "SIGKILL");

@@ -104,7 +104,10 @@ test("docs/playbook.md has a paragraph with a command for each alert, and for no
   const page = readFileSync(path, "utf8");
   const rules = readFileSync(join(root, "etc/prometheus/tpa-submit.rules.yml"), "utf8");
   const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name);
-  const paragraphs = [...page.matchAll(/^\*\*(TpaSubmit\w+)\*\*: ((?:.+\n)+)/gm)];
+  const paragraphs = [...page.matchAll(/^### (TpaSubmit\w+)\n\n((?:.+\n)+)/gm)];
   expect(paragraphs.map(([, name]) => name)).toEqual(alerts);
+  expect([...rules.matchAll(/ More: docs\/playbook\.md#(\w+)"/g)].map(([, name]) => name)).toEqual(
+    alerts.map((name) => name?.toLowerCase()),
+  );
   expect(paragraphs.filter(([, , text = ""]) => !text.includes("`")).map(([, name]) => name)).toEqual([]);
 });

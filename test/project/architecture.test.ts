@@ -55,6 +55,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   ora: ["cli"],
   "smol-toml": ["config"],
   "smtp-server": ["server/submission"],
+  tldts: ["commands"],
 };
 
 const root = fileURLToPath(new URL("../../src", import.meta.url));

@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Option } from "../../src/cli/options.ts";
+import { line as check } from "../../src/commands/check/options.ts";
 import { type CheckRow, checks } from "../../src/commands/check/rows.ts";
-import { line as check } from "../../src/commands/check.ts";
+import { line as init } from "../../src/commands/init/options.ts";
 import { serve } from "../../src/commands/serve.ts";
 import { isSetting, isTables, type SettingRows } from "../../src/config/schema.ts";
 import { settings } from "../../src/config/settings.ts";
@@ -107,6 +108,7 @@ describe("the options of each command", () => {
   const pages: readonly (readonly [string, Readonly<Record<string, Option<unknown>>>])[] = [
     ["tpa-submit-serve.8", serve.options],
     ["tpa-submit-check.8", check.options],
+    ["tpa-submit-init.8", init.options],
   ];
 
   test.each(pages)("%s has every option and no other", (name, options) => {

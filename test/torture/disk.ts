@@ -28,6 +28,8 @@ type Way = (pid: number) => Promise<() => Promise<void>>;
 /** By strace. Milliseconds of a slow fsync go up to a second; what is refused here is not refused by the disk's own. */
 const broken: Readonly<Record<string, Way>> = {
   "fsync EIO": (pid) => meddle(pid, "fsync:error=EIO"),
+  "fdatasync EIO": (pid) => meddle(pid, "fdatasync:error=EIO"),
+  "fdatasync slow": (pid) => meddle(pid, "fdatasync:delay_enter=700000"),
   "fsync slow": (pid) => meddle(pid, "fsync:delay_enter=700000"),
   "rename EIO": (pid) => meddle(pid, "rename:error=EIO"),
   "unlink EROFS": (pid) => meddle(pid, "unlink:error=EROFS"),

@@ -6,12 +6,12 @@
  *     TPA_SUBMIT_TORTURE_MINUTES=30 TPA_SUBMIT_TORTURE_SEED=1 npm run torture
  * A seed gives the same choices again, though not the same moments.
  */
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { prepareRelay, type Relay } from "../../demo/relay.mjs";
 import { fsckBeside } from "../../src/server/spool/fsck.ts";
+import { viewSpool } from "../../src/server/spool/spool.ts";
 import { greet, note, submitAlone } from "../commands/serve/conversation.ts";
 import { longForm } from "../tools/long-forms.ts";
 import { freePort } from "../tools/port.mjs";
@@ -165,6 +165,7 @@ directory = "${disk.spool}"
 warn-after = ""
 reserve = "1M"
 reserve-inodes = 50
+journal-segment = "1M"
 [delivery]
 relay = "smtp://127.0.0.1:${String(hop.port)}"
 retry-first = "1s"
@@ -340,7 +341,7 @@ async function throughSwamp(stage: Stage): Promise<number> {
     return good.taken.find((one) => one.token === token);
   });
   const delay = now() - begun;
-  const queued = (await readdir(join(disk.spool, "queue"))).length;
+  const queued = (await queuedOn(disk)).length;
   remarks.push(
     `${String(hanging)} destinations hang, ${String(queued)} messages wait: a good one has its letter after ${delay.toFixed(0)} ms`,
   );
@@ -433,9 +434,13 @@ async function operator(stage: Stage, chance: Chance): Promise<void> {
   }
 }
 
+/** All that is in the queue, in the journal and in files. */
+const queuedOn = async ({ spool }: Stage["disk"]): Promise<readonly string[]> =>
+  (await viewSpool(spool)).ids();
+
 /** What was promised and is still in the queue. */
 async function knownIn({ sent, disk }: Stage): Promise<readonly Known[]> {
-  const queued = new Set(await readdir(join(disk.spool, "queue")));
+  const queued = new Set(await queuedOn(disk));
   return sent.flatMap(({ token, id }) => (id !== undefined && queued.has(id) ? [{ token, id }] : []));
 }
 
@@ -443,7 +448,7 @@ async function knownIn({ sent, disk }: Stage): Promise<readonly Known[]> {
 async function settle(stage: Stage): Promise<readonly string[]> {
   const { relay, disk, swamp, remarks } = stage;
   swamp.drain();
-  const queued = (): Promise<readonly string[]> => readdir(join(disk.spool, "queue"));
+  const queued = (): Promise<readonly string[]> => queuedOn(disk);
   for (let tries = 0; tries < 4; tries += 1) {
     await again(stage);
     const left = await knownIn(stage);

@@ -22,6 +22,8 @@ export interface CheckContext {
   readonly user: ServiceUser;
   /** What to run to be the relay: Node.js and the program. */
   readonly program: readonly string[];
+  /** Nobody else is asked, not even for the address of a relay. */
+  readonly isOffline: boolean;
   /** Whose MX is tried at port 25. */
   readonly mxOf: string;
   readonly now: () => number;

@@ -14,6 +14,7 @@ export const passwords: Look = async ({
   config: {
     passwords: { file },
     domain,
+    ldap: { url },
   },
   now,
 }) => {
@@ -22,8 +23,11 @@ export const passwords: Look = async ({
     octets = await readFile(file);
   } catch (error) {
     if (errorCode(error) === "") throw error;
-    const reason = errorCode(error) === "ENOENT" ? "there is no such file" : errorText(error);
-    return [failure(`${file}: nobody could log in (${reason}); passwords.file names it`)];
+    const isMissing = errorCode(error) === "ENOENT";
+    const words = (reason: string): string => `nobody could log in (${reason}); passwords.file names it`;
+    if (!isMissing) return [failure(`${file}: ${words(errorText(error))}`)];
+    const advice = url.length > 0 ? "tpa-submit sync brings it from the directory." : undefined;
+    return [fail(file, words("there is no such file"), advice)];
   }
   return orFailures(async () => {
     const { table, news } = readTable(new Uint8Array(octets), domain);

@@ -15,7 +15,7 @@ import { type Look, orFailures } from "./context.ts";
 import { cannotTell, type Found, fail, fine, warn } from "./rows.ts";
 
 /** Opened as the relay would, so that every file and address is tried. */
-export const routes: Look = ({ config }) =>
+export const routes: Look = ({ config, isOffline }) =>
   orFailures(async () => {
     const pool = newSessionPool(Date.now);
     try {
@@ -23,24 +23,29 @@ export const routes: Look = ({ config }) =>
     } finally {
       pool.close();
     }
-    return describeRoutes(config);
+    return describeRoutes(config, isOffline);
   });
 
-/** In the order in which routes are chosen. The DNS is asked for the relays' names, and nothing else is. */
-async function describeRoutes({ delivery, route }: Config): Promise<readonly Found[]> {
+/** In the order in which routes are chosen. The system is asked for the relays' addresses, unless that is unwanted. */
+async function describeRoutes({ delivery, route }: Config, isOffline: boolean): Promise<readonly Found[]> {
   const routes = route.map((way, index) => {
     const to = way.to.length > 0 ? ` for ${way.to.join(", ")}` : "";
     const from = way.from.length > 0 ? ` from ${way.from.join(", ")}` : "";
-    return describeRoute(`[[route]] number ${index + 1}`, `${to}${from}`.trimStart(), way);
+    return describeRoute(`[[route]] number ${index + 1}`, `${to}${from}`.trimStart(), way, isOffline);
   });
   const rest = route.length > 0 ? "all else" : "mail";
-  return (await Promise.all([...routes, describeRoute("[delivery]", rest, delivery)])).flat();
+  return (await Promise.all([...routes, describeRoute("[delivery]", rest, delivery, isOffline)])).flat();
 }
 
-async function describeRoute(name: string, which: string, way: RouteSettings): Promise<readonly Found[]> {
+async function describeRoute(
+  name: string,
+  which: string,
+  way: RouteSettings,
+  isOffline: boolean,
+): Promise<readonly Found[]> {
   const relays = way.relay.map((relay) => written(relay, way)).join(", else ");
   const login = way["relay-user"] === "" ? "" : `, logged in as ${way["relay-user"]}`;
-  const lost = await Promise.all(way.relay.map(withoutAddress));
+  const lost = isOffline ? [] : await Promise.all(way.relay.map(withoutAddress));
   return [fine(name, `${which} goes ${relays}${login}`), ...lost.flat()];
 }
 

@@ -13,7 +13,7 @@ export const relay: Look = ({ config }) =>
   orFailures(async () => {
     const path = controlSocket(config);
     const api = await connect(path);
-    if (api instanceof Failure) return [cannotTell("", api.message)];
+    if (api instanceof Failure) return [judgeUnasked(api)];
     const pid = await relayProcess(config);
     if (api === undefined && pid === undefined) return [warn("", "no relay is running")];
     if (api === undefined) {
@@ -25,14 +25,19 @@ export const relay: Look = ({ config }) =>
     return [fine("", words), ...(await health(config.listen.http))];
   });
 
-/** The Failure where we may not ask: whoever runs the check is neither root nor the service. */
 async function connect(path: string): Promise<ControlApi | undefined | Failure> {
   try {
     return await connectControlApi(path, version);
   } catch (error) {
-    if (error instanceof Failure && error.status === exitStatus.noPermission) return error;
+    if (error instanceof Failure) return error;
     throw error;
   }
+}
+
+/** One of another version is no fault: an upgrade runs this check before it restarts the relay. */
+function judgeUnasked({ message, status }: Failure): Found {
+  if (status === exitStatus.noPermission) return cannotTell("", message); // neither root nor the service
+  return message.includes("of version") ? warn("", message) : fail("", message);
 }
 
 /** Milliseconds. The relay's own trial of the spool gives up after three seconds. */

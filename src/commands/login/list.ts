@@ -1,15 +1,11 @@
 /** `tpa-submit login list`: who sends how much, and who has trouble. */
 import { command, flag, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
-import { readConfig } from "../../config/config-file.ts";
 import { duration } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
-import { type LoginSummary, summarizeLogins } from "../../server/history/logins.ts";
-import { eventsIn } from "../../server/history/reader.ts";
-import { connectToQuery } from "../queue/connection.ts";
+import type { LoginSummary } from "../../server/history/logins.ts";
 import { config } from "../queue/options.ts";
 import { ageText, plural, printAll, say, sizeText } from "../queue/output.ts";
-import { historyDirectory, readable } from "../serve/history.ts";
 
 export const listCommand = command({
   name: "login list",
@@ -45,6 +41,11 @@ export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(listCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { by, json, since } = chosen.options;
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectToQuery } = await import("../queue/connection.ts");
+  const { historyDirectory, readable } = await import("../serve/history.ts");
+  const { eventsIn } = await import("../../server/history/reader.ts");
+  const { summarizeLogins } = await import("../../server/history/logins.ts");
   const configuration = await readConfig(chosen.options.config);
   const directory = historyDirectory(configuration);
   const now = Date.now();

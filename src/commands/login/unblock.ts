@@ -2,14 +2,10 @@
 import { isIP } from "node:net";
 import { argument, command, parseOptions } from "../../cli/options.ts";
 import { visible } from "../../cli/output.ts";
-import { readConfig } from "../../config/config-file.ts";
 import { exitStatus, Failure } from "../../failure.ts";
-import { connectControlApi } from "../../server/control/client.ts";
 import { version } from "../../version.ts";
-import { currentOperator } from "../queue/connection.ts";
 import { config, loginOf } from "../queue/options.ts";
 import { plural, say } from "../queue/output.ts";
-import { controlSocket } from "../serve/control.ts";
 
 export const unblockCommand = command({
   name: "login unblock",
@@ -26,6 +22,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(unblockCommand, argv);
   if (!chosen) return exitStatus.ok;
   const { what } = chosen.arguments;
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { connectControlApi } = await import("../../server/control/client.ts");
+  const { currentOperator } = await import("../queue/connection.ts");
+  const { controlSocket } = await import("../serve/control.ts");
   const configuration = await readConfig(chosen.options.config);
   const relay = await connectControlApi(controlSocket(configuration), version);
   if (relay === undefined) {

@@ -95,7 +95,7 @@ async function askSecret(question: string): Promise<string> {
  * This host's name with its domain, as gethostbyname(3) would find it in /etc/hosts: `name` itself where it has a dot
  * or `hosts` does not know more.
  */
-function fullName(name: string, hosts: string): string {
+export function fullName(name: string, hosts: string): string {
   if (name.includes(".")) return name;
   for (const line of hosts.split("\n")) {
     const [, first, ...others] = line.replace(/#.*/, "").trim().split(/\s+/);

@@ -4,6 +4,7 @@ import { print } from "../../cli/output.ts";
 import { exitStatus } from "../../failure.ts";
 import { groupBy, statisticsOf } from "../../probe/history/statistics.ts";
 import { summaryText } from "../../probe/history/summary.ts";
+import { type Traffic, trafficText } from "../../probe/history/traffic.ts";
 import type { ProbeResult } from "../../probe/result.ts";
 
 export const line = command({
@@ -14,6 +15,10 @@ export const line = command({
     history: value("--history <file>", "The history; without it: the one of the routes' file."),
     html: value("--html <file>", "Write a page that needs nothing but itself."),
     json: flag("--json", "The figures as JSON."),
+    config: value(
+      "-c, --config <file>",
+      "The relay's configuration, for its traffic; without it: the usual one, if it is there.",
+    ),
   },
   arguments: { file: argument("[file]", "The routes. (default: /etc/tpa-submit/probes.toml)") },
   examples: [
@@ -28,7 +33,7 @@ const month = 30 * 86_400_000;
 export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(line, argv);
   if (!chosen) return exitStatus.ok;
-  const { route, history, html, json } = chosen.options;
+  const { route, history, html, json, config } = chosen.options;
   const { readProbes } = await import("../../config/probes-file.ts");
   const { read } = await import("../../probe/history/file.ts");
   const file =
@@ -37,15 +42,26 @@ export async function run(argv: readonly string[]): Promise<number> {
   const now = Date.now();
   const all = await read(file, now - month);
   const results = route.length === 0 ? all : all.filter((result) => route.includes(result.route));
-  if (html !== undefined) await writeHtml(html, results, now);
-  else print(json ? `${JSON.stringify(figuresOf(results), null, 2)}\n` : summaryText(results, now));
+  const { trafficOf } = await import("./traffic.ts");
+  const traffic = json ? undefined : await trafficOf(config, now);
+  if (html !== undefined) await writeHtml(html, results, traffic, now);
+  else if (json) print(`${JSON.stringify(figuresOf(results), null, 2)}\n`);
+  else {
+    const real = traffic === undefined ? "" : trafficText(traffic);
+    print(`${summaryText(results, now)}${real === "" ? "" : `\n${real}`}`);
+  }
   return exitStatus.ok;
 }
 
-async function writeHtml(file: string, results: readonly ProbeResult[], now: number): Promise<void> {
+async function writeHtml(
+  file: string,
+  results: readonly ProbeResult[],
+  traffic: Traffic | undefined,
+  now: number,
+): Promise<void> {
   const { writePage } = await import("../../probe/history/page.ts");
   const { publish } = await import("./host.ts");
-  await publish(file, writePage(results, now), "--html");
+  await publish(file, writePage(results, now, traffic), "--html");
 }
 
 const figuresOf = (results: readonly ProbeResult[]) =>

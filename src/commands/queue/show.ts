@@ -7,6 +7,8 @@ import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
 import type { History, OperatorAct } from "../../server/spool/spool.ts";
+import { explainReply } from "../../smtp/known-replies/explain.ts";
+import { meaningText, operatorText } from "../../smtp/known-replies/row.ts";
 import { formatReply, type Reply } from "../../smtp/reply.ts";
 import type { MessageWithOctets } from "./connection.ts";
 import { config, idsOf, json } from "./options.ts";
@@ -69,6 +71,12 @@ async function* asText({ about, history, octets }: MessageWithOctets): AsyncGene
   for (const { address, state, reply, notify } of about.envelope.recipients) {
     yield `  ${visible(address)}: ${state}${notify ? `, NOTIFY=${notify.join(",")}` : ""}\n`;
     if (reply) yield `    ${replyLine(reply, reply.relay, reply.at)}\n`;
+    const known = reply && explainReply(reply, reply.relay);
+    if (known) {
+      yield `    = ${meaningText(known, reply.code)}\n`;
+      const act = operatorText(known);
+      if (act !== "") yield `    => ${act}\n`;
+    }
     const copies = possibleCopies(history, address);
     if (copies > 0) yield `    possible copies: ${copies}, taken whole without an answer\n`;
   }

@@ -5,7 +5,9 @@ import { errorCode, errorText } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
 import type { QueuedMessage, RelayState } from "../../server/control/protocol.ts";
 import { type Activity, countActivity } from "../../server/history/activity.ts";
+import type { HistoryEvent } from "../../server/history/event.ts";
 import { type LoginSummary, summarizeLogins } from "../../server/history/logins.ts";
+import type { ProviderSummary } from "../../server/history/providers.ts";
 import { eventsIn } from "../../server/history/reader.ts";
 import type { LastReply } from "../../server/spool/envelope.ts";
 import { domainOf } from "../../smtp/address.ts";
@@ -14,6 +16,7 @@ import { connectToQuery } from "../queue/connection.ts";
 import { waitingOf } from "../queue/output.ts";
 import { controlSocket } from "../serve/control.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
+import { openProviderTally } from "./providers.ts";
 
 /** A domain that mail waits for. */
 export interface WaitingDestination {
@@ -52,12 +55,14 @@ export interface StatusFacts {
   readonly activity: Activity | undefined;
   /** The logins with the most recipients in the last 24 hours. */
   readonly top: readonly LoginSummary[];
+  /** Whose hosts took or refused mail in the last 24 hours, those with the most first. */
+  readonly providers: readonly ProviderSummary[];
 }
 
 const hour = 3_600_000;
 const day = 24 * hour;
 
-/** Logins and destinations that are shown. Our choice: the screen has 24 lines. */
+/** Logins, destinations and providers that are shown. Our choice: the screen has 24 lines. */
 const mostShown = 5;
 
 /** Gathers all of it. Throws a Failure where the queue or the history may not be read. */
@@ -131,15 +136,32 @@ function addDestinations(destinations: Map<string, WaitingDestination>, { envelo
   }
 }
 
-async function historyFacts(config: Config, now: number): Promise<Pick<StatusFacts, "activity" | "top">> {
-  if (config.history.keep === 0) return { activity: undefined, top: [] };
+async function historyFacts(
+  config: Config,
+  now: number,
+): Promise<Pick<StatusFacts, "activity" | "top" | "providers">> {
+  if (config.history.keep === 0) return { activity: undefined, top: [], providers: [] };
   const directory = historyDirectory(config);
   const span = { since: now - day, until: now };
   return readable(directory, async () => {
-    const activity = await countActivity(eventsIn(directory, span), span.since, span.until, 24);
+    const providers = await openProviderTally();
+    const events = heardBy(providers.add, eventsIn(directory, span));
+    const activity = await countActivity(events, span.since, span.until, 24);
     const logins = await summarizeLogins(eventsIn(directory, span));
     const top = [...logins.values()].filter(({ recipients }) => recipients > 0);
     top.sort((one, other) => other.recipients - one.recipients);
-    return { activity, top: top.slice(0, mostShown) };
+    const most = providers.summaries().slice(0, mostShown);
+    return { activity, top: top.slice(0, mostShown), providers: most };
   });
+}
+
+/** `events`, each of which `hear` gets as well: so they are read once. */
+async function* heardBy(
+  hear: (event: HistoryEvent) => void,
+  events: AsyncIterable<HistoryEvent>,
+): AsyncGenerator<HistoryEvent> {
+  for await (const event of events) {
+    hear(event);
+    yield event;
+  }
 }

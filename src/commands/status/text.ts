@@ -2,6 +2,7 @@
 import { visible } from "../../cli/output.ts";
 import type { Paint } from "../../cli/terminal.ts";
 import { type MailCounts, noMail, sumOf } from "../../server/history/activity.ts";
+import { explainReply } from "../../smtp/known-replies/explain.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import { ageText, plural, sizeText } from "../queue/output.ts";
 import { momentText } from "../trace/text.ts";
@@ -38,6 +39,7 @@ function* rows(facts: StatusFacts, width: number): Generator<readonly [string, s
   yield* relayRows(facts);
   yield* queueRows(facts, width);
   yield* mailRows(facts);
+  yield* providerRows(facts);
   yield* loginRows(facts);
 }
 
@@ -63,7 +65,8 @@ function* queueRows({ queue, at }: StatusFacts, width: number): Generator<readon
   const age = oldest === undefined ? "" : `, the oldest ${ageText(at - oldest)}`;
   yield ["queue", `${plural(messages, "message")}${held === 0 ? "" : `, ${held} held`}${age}`];
   for (const { domain, recipients, oldest: since, reply } of destinations) {
-    const why = reply === undefined ? "not tried yet" : formatReply(reply);
+    const known = reply && explainReply(reply, reply.relay);
+    const why = known?.meaning ?? (reply === undefined ? "not tried yet" : formatReply(reply));
     const start = `${domain} ${recipients}, ${ageText(at - since)}: `;
     yield ["", `${start}${why.slice(0, Math.max(20, width - start.length))}`];
   }
@@ -92,6 +95,40 @@ function* mailRows({ activity }: StatusFacts): Generator<readonly [string, strin
   for (const name of ["accepted", "returned"] as const) {
     yield [`  ${name}`, `${bars(slots.map((slot) => slot[name]))}  an hour each, the last one on the right`];
   }
+}
+
+/** Titles and widths of what is told of a provider: 44 characters, so that a reason fits into 80 columns. */
+const providerColumns: readonly (readonly [string, number])[] = [
+  ["delivered", 9],
+  ["deferred", 9],
+  ["refused", 8],
+  ["half", 6],
+  ["95 %", 6],
+  ["TLS", 6],
+];
+
+function* providerRows({ providers }: StatusFacts): Generator<readonly [string, string]> {
+  if (providers.length === 0) return;
+  yield ["24 hours, to", providerColumns.map(([title, wide]) => title.padStart(wide)).join("")];
+  for (const { name, delivered, deferred, refused, delay, tls, reasons } of providers) {
+    const secured = delivered === 0 ? "-" : `${Math.floor((1 - tls.clear / delivered) * 100)} %`;
+    const cells = [
+      ...[delivered, deferred, refused].map(String),
+      ...[delay?.median, delay?.percentile95].map(delayText),
+      secured,
+    ];
+    const [why] = reasons;
+    const line = cells.map((cell, index) => cell.padStart(providerColumns[index]?.[1] ?? 0)).join("");
+    yield [`  ${shortened(name)}`, why === undefined ? line : `${line}  ${why.times} ${why.class}`];
+  }
+}
+
+/** So that the figures stand in columns. */
+const shortened = (name: string): string => (name.length > named - 3 ? `${name.slice(0, named - 4)}…` : name);
+
+function delayText(seconds: number | undefined): string {
+  if (seconds === undefined) return "-";
+  return seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : ageText(seconds * 1000);
 }
 
 const steps = "▁▂▃▄▅▆▇█";

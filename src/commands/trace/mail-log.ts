@@ -133,7 +133,7 @@ const lines: readonly LineReader[] = [
   [/^qmgr$/, /^(?<id>\w{6,20}): removed$/, ({ id }) => ({ event: "removed", fields: { id } })],
   [
     /^qmgr$/,
-    /^(?<id>\w{6,20}): from=<(?<from>[^>]*)>, status=expired,/,
+    /^(?<id>\w{6,20}): from=<(?<from>[^>]*)>, status=expired/,
     ({ id, from }) => ({ event: "expired", fields: { id, from } }),
   ],
   [
@@ -169,9 +169,16 @@ function answerIn(
   dsn: string,
   result: string,
 ): { readonly reply: Reply; readonly command: string } {
-  const [, said = reason, command = ""] =
-    /^(?:host \S+ said: )?(.*?)(?: \(in reply to (.*) command\))?$/s.exec(reason) ?? [];
+  const { said, command } = withoutCommand(reason.replace(/^host \S+ said: /, ""));
   if (/^[2-5]\d\d[ -]/.test(said)) return { reply: parseReply(said), command };
   const code = result === "sent" ? 250 : result === "bounced" || result === "expired" ? 550 : 451;
   return { reply: reply(code, dsn, said), command };
+}
+
+/** The words, and the command that they answer: ` (in reply to RCPT TO command)` at their end. */
+function withoutCommand(words: string): { readonly said: string; readonly command: string } {
+  const [before, after] = [" (in reply to ", " command)"];
+  const start = words.endsWith(after) ? words.lastIndexOf(before) : -1;
+  if (start < 0) return { said: words, command: "" };
+  return { said: words.slice(0, start), command: words.slice(start + before.length, -after.length) };
 }

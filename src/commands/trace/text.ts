@@ -3,6 +3,8 @@ import { visible } from "../../cli/output.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
 import type { DeliveryTry, Story } from "../../server/history/story.ts";
 import type { Recipient } from "../../server/spool/envelope.ts";
+import { explainReply } from "../../smtp/known-replies/explain.ts";
+import { type KnownReply, meaningText, operatorText, senderText } from "../../smtp/known-replies/row.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import { plural, sizeText } from "../queue/output.ts";
 
@@ -43,18 +45,31 @@ export function* storyText(story: Story, waiting: Waiting | undefined, heading: 
   const { id, accepted, recipients, others } = story;
   yield heading(`${id}${accepted === undefined ? "" : `  ${visible(titleOf(accepted))}`}`);
   if (accepted?.messageId !== undefined) yield `  Message-ID: <${visible(accepted.messageId)}>`;
-  const lines: { readonly at: number; readonly text: string }[] = others.map((event) => ({
-    at: event.at,
-    text: eventText(event),
-  }));
+  const lines: StoryLine[] = others.map((event) => ({ at: event.at, text: eventText(event) }));
   if (accepted !== undefined) lines.push({ at: accepted.at, text: acceptanceText(accepted) });
   for (const [address, tries] of recipients)
-    for (const one of tries) lines.push({ at: one.at, text: tryText(address, one) });
+    for (const one of tries) {
+      const known = explainReply(one.reply, one.relay);
+      const means = known && meaningText(known, one.reply.code);
+      lines.push({ at: one.at, text: tryText(address, one), ...(means !== undefined && { means }) });
+    }
   const clock = newClock();
-  for (const { at, text } of lines.sort((one, other) => one.at - other.at))
+  for (const { at, text, means } of lines.sort((one, other) => one.at - other.at)) {
     yield `  ${clock(at)}  ${visible(text)}`;
+    if (means !== undefined) yield `  ${" ".repeat(clockWidth)}  = ${means}`;
+  }
   yield* adviceText(story, waiting);
 }
+
+interface StoryLine {
+  readonly at: number;
+  readonly text: string;
+  /** What the reply in it means, where that is known. */
+  readonly means?: string;
+}
+
+/** Characters of a day and a time. */
+const clockWidth = 19;
 
 function titleOf({ from, login, size, recipients }: NonNullable<Story["accepted"]>): string {
   const sender =
@@ -69,7 +84,7 @@ function acceptanceText({ client, door, mechanism, login }: NonNullable<Story["a
 
 function tryText(address: string, { result, relay, reply, command, tls, delay, times }: DeliveryTry): string {
   const at = relay === "none" ? "" : ` ${result === "sent" ? "to" : "by"} ${relay.replace(/:25$/, "")}`;
-  const secured = tls === undefined ? "" : `, TLS ${tls.toLowerCase()}`;
+  const secured = tls === undefined ? "" : `, ${tls.charAt(0).toLowerCase()}${tls.slice(1)}`;
   const after = result === "sent" ? ` after ${secondsText(delay)}${secured}` : "";
   const repeated = times > 1 ? ` (${times} times in a row, this the last)` : "";
   const step = command === "" ? "" : ` (after ${command})`;
@@ -159,9 +174,19 @@ function fateOf(
       "look in the spam folder; their postmaster finds it by these words."
     );
   }
-  if (result === "bounced")
-    return "it was refused for good, and is not tried again; the sender got a report that says so.";
+  const known = explainReply(reply, relay);
+  const mend = known === undefined ? "" : operatorAdvice(known);
+  if (result === "bounced") {
+    const tell = known === undefined ? "" : ` ${senderText(known, true)}`;
+    return `it was refused for good, and is not tried again; the sender got a report that says so.${tell}${mend}`;
+  }
   const still = waiting?.recipients.find((one) => one.address === address && one.state === "waiting");
   if (still === undefined || waiting === undefined) return "it was not delivered, and is not tried any more.";
-  return `it waits, and is tried again at ${clockText(waiting.due)}; given up at ${momentText(waiting.until)}. Nobody need send it again.`;
+  return `it waits, and is tried again at ${clockText(waiting.due)}; given up at ${momentText(waiting.until)}. Nobody need send it again.${mend}`;
+}
+
+/** For who runs the relay. */
+function operatorAdvice(known: KnownReply): string {
+  const act = operatorText(known);
+  return act === "" ? "" : ` What you can do: ${act}.`;
 }

@@ -16,6 +16,7 @@ import {
 } from "./charts.ts";
 import { groupBy, slices, statisticsOf, type TimeSlice } from "./statistics.ts";
 import { percent } from "./summary.ts";
+import { delayText, type ProviderTraffic, reasonsText, securedText, type Traffic } from "./traffic.ts";
 
 const hour = 3_600_000;
 const day = 24 * hour;
@@ -24,7 +25,7 @@ const day = 24 * hour;
 const listed = 30;
 
 /** The page for `results`, oldest first, as things stand at `now`; 30 days of them are shown. */
-export function writePage(results: readonly ProbeResult[], now: number): string {
+export function writePage(results: readonly ProbeResult[], now: number, traffic?: Traffic): string {
   const month = results.filter(({ at }) => at > now - 30 * day && at <= now);
   const routes = groupBy(month, ({ route }) => route);
   const { markup } = html`<!doctype html>
@@ -41,7 +42,7 @@ export function writePage(results: readonly ProbeResult[], now: number): string 
 <main>
 <h1>Does our mail arrive?</h1>
 <p class="soft">The last 30 days, as of ${moment(now)} UTC.</p>
-${month.length === 0 ? html`<p>Nothing was probed in this time.</p>` : everything(month, routes, now)}
+${month.length === 0 ? html`<p>Nothing was probed in this time.</p>${realMail(traffic)}` : everything(month, routes, traffic, now)}
 </main>
 </body>
 </html>
@@ -51,13 +52,19 @@ ${month.length === 0 ? html`<p>Nothing was probed in this time.</p>` : everythin
 
 type RouteResults = readonly (readonly [string, readonly ProbeResult[]])[];
 
-const everything = (month: readonly ProbeResult[], routes: RouteResults, now: number): Markup => html`
+const everything = (
+  month: readonly ProbeResult[],
+  routes: RouteResults,
+  traffic: Traffic | undefined,
+  now: number,
+): Markup => html`
 ${tiles(month, routes, now)}
 <h2>Where mail lands, by provider</h2>
 <section class="card">
 ${groupBy(month, ({ provider }) => provider).map(([name, results]) => provider(name, results))}
 ${legend(month)}
 </section>
+${realMail(traffic)}
 <h2>Routes</h2>
 <p class="soft">7 days: the line is the median time until arrival, the area reaches up to the 95th percentile, a mark on top is mail that did not reach the inbox.</p>
 <div class="cards">
@@ -90,6 +97,26 @@ function provider(name: string, results: readonly ProbeResult[]): Markup {
   return html`<div class="provider">
 <div class="head"><h3>${name}</h3><span class="soft">${share(success)} in the inbox: ${words}</span></div>
 ${placementBar(counts)}
+</div>`;
+}
+
+/** The same for the mail of people: what became of it, by provider. */
+function realMail(traffic: Traffic | undefined): Markup {
+  const { days, providers } = traffic ?? { days: 0, providers: [] };
+  if (providers.length === 0) return html``;
+  return html`<h2>Real mail, by provider</h2>
+<p class="soft">The mail that people sent in the last ${days} days: what the providers' hosts took, put off (each try) and refused for good.</p>
+<section class="card">
+${providers.map(realProvider)}
+</section>`;
+}
+
+function realProvider(one: ProviderTraffic): Markup {
+  const { name, delivered, deferred, refused, delay, reasons } = one;
+  const why = reasons.length === 0 ? "" : `; why: ${reasonsText(one)}`;
+  const words = `${delivered} taken, ${deferred} put off, ${refused} refused; median ${delayText(delay?.median)}, 95 % within ${delayText(delay?.percentile95)}; TLS ${securedText(one)}${why}`;
+  return html`<div class="provider">
+<div class="head"><h3>${name}</h3><span class="soft">${words}</span></div>
 </div>`;
 }
 

@@ -1,23 +1,26 @@
 /** The history for people at a terminal: for each route a line for the last day, week and month. Pure. */
 import { type ProbeResult, seconds } from "../result.ts";
-import { groupBy, percentile, slices, statisticsOf, type TimeSlice } from "./statistics.ts";
+import { groupBy, slices, statisticsOf, type TimeSlice } from "./statistics.ts";
 
 const hour = 3_600_000;
 const day = 24 * hour;
 
-/** Each with the number of its slices: an hour, a quarter of a day, a day. */
+/** Each with the number of its slices: two hours, half a day, two days. Our choice: a line has 80 characters. */
 const spans = [
-  { name: "day", length: day, count: 24 },
-  { name: "week", length: 7 * day, count: 28 },
-  { name: "month", length: 30 * day, count: 30 },
+  { name: "day", length: day, count: 12 },
+  { name: "week", length: 7 * day, count: 14 },
+  { name: "month", length: 30 * day, count: 15 },
 ] as const;
+
+/** Characters of a route's name. */
+const widest = 21;
 
 /** The lines, with their ends; `results` oldest first. */
 export function summaryText(results: readonly ProbeResult[], now: number): string {
   const month = results.filter(({ at }) => at > now - 30 * day && at <= now);
   if (month.length === 0) return "Nothing was probed in the last 30 days.\n";
   const routes = groupBy(month, ({ route }) => route);
-  const wide = Math.max(...routes.map(([route]) => route.length), "ROUTE".length);
+  const wide = Math.min(widest, Math.max(...routes.map(([route]) => route.length), "ROUTE".length));
   const heading = `${"ROUTE".padEnd(wide)}  LAST   PROBES    INBOX   MEDIAN     95 %  COURSE`;
   const lines = routes.flatMap(([route, own]) =>
     spans.map(({ name, length, count }, at) => {
@@ -28,13 +31,15 @@ export function summaryText(results: readonly ProbeResult[], now: number): strin
         (success === undefined ? "-" : percent(success)).padStart(7),
         time(median).padStart(7),
         time(percentile95).padStart(7),
-        sparkline(slices(own, now - length, now, count)),
+        shareLine(slices(own, now - length, now, count)),
       ];
-      return `${(at === 0 ? route : "").padEnd(wide)}  ${name.padEnd(5)}  ${cells.join("  ")}`;
+      return `${(at === 0 ? shortened(route) : "").padEnd(wide)}  ${name.padEnd(5)}  ${cells.join("  ")}`;
     }),
   );
-  const key =
-    "A column is an hour, six hours, a day: higher is slower, × is mail that did not reach the inbox.";
+  const key = [
+    "A column is 2 hours, 12 hours, 2 days; its height is the share that reached the",
+    "inbox: a full block is all of it, a blank is a time without probes.",
+  ].join("\n");
   return `${[heading, ...lines.map((text) => text.trimEnd()), "", key].join("\n")}\n`;
 }
 
@@ -47,31 +52,15 @@ export const percent = (share: number): string =>
 
 const steps = "▁▂▃▄▅▆▇█";
 
-/**
- * A character for each slice: its height is the median time until arrival, relative to the slowest slice; `×` is a
- * slice in which something did not reach the inbox, a blank is one without probes.
- */
-export function sparkline(parts: readonly TimeSlice[]): string {
-  const heights = parts.map(({ results }) => {
-    const ended = results.filter(({ outcome }) => outcome !== "pending");
-    if (ended.length === 0) return undefined;
-    if (ended.some(({ outcome }) => outcome !== "inbox" && outcome !== "late")) return Number.NaN;
-    const times = ended.flatMap(({ after }) => (after === undefined ? [] : [after]));
-    return (
-      percentile(
-        times.sort((a, b) => a - b),
-        0.5,
-      ) ?? 0
-    );
-  });
-  const highest = Math.max(
-    ...heights.map((height) => (height === undefined || Number.isNaN(height) ? 0 : height)),
-  );
-  return heights
-    .map((height) => {
-      if (height === undefined) return " ";
-      if (Number.isNaN(height)) return "×";
-      return steps[highest === 0 ? 0 : Math.round((height / highest) * (steps.length - 1))] ?? "";
+/** A character for each slice: its height is the share that reached the inbox, a blank is one without probes. */
+export function shareLine(parts: readonly TimeSlice[]): string {
+  return parts
+    .map(({ results }) => {
+      const { success } = statisticsOf(results);
+      return success === undefined ? " " : (steps[Math.floor(success * (steps.length - 1))] ?? "");
     })
     .join("");
 }
+
+const shortened = (route: string): string =>
+  route.length > widest ? `${route.slice(0, widest - 1)}…` : route;

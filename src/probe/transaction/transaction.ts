@@ -117,7 +117,7 @@ async function afterStop(session: ProbeSession, stop: StopPoint): Promise<RunEnd
     else {
       const answer = await session.conversation.ask(stop, line, "250", { octets });
       if (answer.ending !== undefined) return answer.ending;
-      if (!answer.ok) explainRefusal(session.transcript, answer.lines);
+      if (!answer.ok) explainRefusal(session.transcript, answer.lines, session.host);
     }
   }
   if (dropAfter === stop || dropAfterSend === stop) return drop;
@@ -146,11 +146,12 @@ async function hearGreeting({
   conversation,
   plan,
   transcript,
+  host,
 }: ProbeSession): Promise<RunEnding | undefined> {
   if (plan.protocol.dropAfterSend === "CONNECT") return drop;
   const greeting = await conversation.hear("CONNECT", "220");
   if (greeting.ok) return undefined;
-  explainRefusal(transcript, greeting.lines);
+  explainRefusal(transcript, greeting.lines, host);
   return greeting.ending ?? quit("banner");
 }
 
@@ -193,7 +194,7 @@ async function sayHello(
     return undefined;
   }
   if (answer.ending !== undefined) return answer.ending;
-  explainRefusal(session.transcript, answer.lines);
+  explainRefusal(session.transcript, answer.lines, session.host);
   if (core !== "esmtp" || session.conversation.isLate()) return quit(outcome);
   const second = await session.conversation.ask(stop, `HELO ${helo}`, "250");
   return second.ok ? undefined : (second.ending ?? quit(outcome));

@@ -53,7 +53,7 @@ async function oneByOne(session: ProbeSession, afterStop: AfterStop): Promise<Ru
     const rcpt = await conversation.ask("RCPT", line, "250");
     if (rcpt.ending !== undefined) return rcpt.ending;
     if (rcpt.ok) accepted++;
-    else explainRefusal(session.transcript, rcpt.lines);
+    else explainRefusal(session.transcript, rcpt.lines, session.host);
   }
   if (accepted === 0) return quit("rcpt");
   const rcptEnding = await afterStop("RCPT");
@@ -158,19 +158,19 @@ async function verdicts(session: ProbeSession, accepted: number): Promise<RunEnd
 }
 
 async function forEach(
-  { conversation, transcript }: ProbeSession,
+  { conversation, transcript, host }: ProbeSession,
   count: number,
 ): Promise<readonly CommandResult[]> {
   const answers: CommandResult[] = [];
   while (answers.length < count && !conversation.isLate() && answers.at(-1)?.ending === undefined) {
     const answer = await conversation.hear("DOT", "250");
-    if (!answer.ok) explainRefusal(transcript, answer.lines);
+    if (!answer.ok) explainRefusal(transcript, answer.lines, host);
     answers.push(answer);
   }
   return answers;
 }
 
-function refused({ transcript }: ProbeSession, answer: CommandResult, otherwise: RunEnding): RunEnding {
-  if (answer.ending === undefined) explainRefusal(transcript, answer.lines);
+function refused({ transcript, host }: ProbeSession, answer: CommandResult, otherwise: RunEnding): RunEnding {
+  if (answer.ending === undefined) explainRefusal(transcript, answer.lines, host);
   return answer.ending ?? otherwise;
 }

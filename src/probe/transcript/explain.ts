@@ -1,6 +1,9 @@
 /** The explanations of --explain: EHLO keywords, the choice of a mechanism, refusals, TLS. */
 
 import type { Keywords } from "../../smtp/client/ehlo.ts";
+import { explainReply } from "../../smtp/known-replies/explain.ts";
+import { meaningText, operatorText } from "../../smtp/known-replies/row.ts";
+import { parseReply } from "../../smtp/reply.ts";
 import { daysLeft, type TlsFacts } from "../tls.ts";
 import type { DaneResult } from "./journal.ts";
 import type { Transcript } from "./transcript.ts";
@@ -33,8 +36,11 @@ export function explainLogin(
   );
 }
 
-/** What the sender can do about it: by class (RFC 5321 section 4.2.1), and by some codes (RFC 3463, 5248). */
-export function explainRefusal(transcript: Transcript, lines: readonly string[]): void {
+/**
+ * What the sender can do about it: by class (RFC 5321 section 4.2.1), and by some codes (RFC 3463, 5248). Then what is
+ * known of these very words of `host`, "" where nothing was connected to that has a name.
+ */
+export function explainRefusal(transcript: Transcript, lines: readonly string[], host = ""): void {
   const [, code = "", status] = /^(\d{3})(?:[ -](\d\.\d{1,3}\.\d{1,3})?|$)/.exec(lines.at(-1) ?? "") ?? [];
   if (!/^[2-5]/.test(code)) return;
   const advice = {
@@ -46,6 +52,13 @@ export function explainRefusal(transcript: Transcript, lines: readonly string[])
     [`${code}${status === undefined ? "" : ` ${status}`}`, advice ?? "not what was to come here", meaning]
       .filter((part) => part !== undefined)
       .join(": "),
+  );
+  const refusal = parseReply(lines.join("\n"));
+  const known = explainReply(refusal, host);
+  if (known === undefined) return;
+  const act = operatorText(known);
+  transcript.explain(
+    `${meaningText(known, refusal.code)}${act === "" ? "" : `; what the operator can do: ${act}`}`,
   );
 }
 

@@ -210,6 +210,7 @@ async function transactOnce(
       transmitting: at - ready,
       ...(isPositive(reply) && { taken }),
       ...(uses > 1 && { use: uses }),
+      ...(session.tls !== undefined && command !== "" && { tls: session.tls }),
     });
   }
   return { outcomes, left, ...(end && { end }) };

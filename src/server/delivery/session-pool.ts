@@ -14,6 +14,8 @@ export interface DeliverySession {
   readonly connection: Connection;
   /** When it was opened, in milliseconds since the epoch. */
   readonly opened: number;
+  /** `Verified TLSv1.3`; undefined where it is in the clear. */
+  readonly tls: string | undefined;
   /** Transactions begun. */
   uses: number;
   /**

@@ -220,18 +220,25 @@ export async function newSession(
   signal: AbortSignal,
 ): Promise<DeliverySession | SessionFailure> {
   const first = await openSession(hop, settings, false, signal);
-  if (!("reply" in first)) return newlyOpened(first, settings, true);
+  if (!("reply" in first)) return newlyOpened(first, hop, settings, true);
   if (first.handshake === undefined || signal.aborted) return first;
   log("tls-outbound-failed", { relay: peerWithPort(hop), reason: first.handshake });
   const second = await openSession(hop, settings, true, signal);
   if ("reply" in second) return second;
-  return newlyOpened(second, settings, false);
+  return newlyOpened(second, hop, settings, false);
 }
 
-function newlyOpened(connection: Connection, { now }: TransportSettings, lasting: boolean): DeliverySession {
+function newlyOpened(
+  connection: Connection,
+  hop: NextHop,
+  settings: TransportSettings,
+  lasting: boolean,
+): DeliverySession {
+  const { tls } = connection;
   return {
     connection,
-    opened: now(),
+    opened: settings.now(),
+    tls: tls && `${trustIn(tls, policyFor(hop, settings))} ${tls.getProtocol() ?? "unknown"}`,
     uses: 0,
     needsReset: false,
     before: undefined,

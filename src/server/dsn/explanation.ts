@@ -3,6 +3,8 @@
  * whether we still try.
  */
 import { formatDate } from "../../smtp/date.ts";
+import { explainReply } from "../../smtp/known-replies/explain.ts";
+import { senderText } from "../../smtp/known-replies/row.ts";
 import { harmless, wrapped } from "../../smtp/mime-text.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
@@ -55,7 +57,8 @@ const protectedOnly =
   "You asked for protection all the way, which the other side does not have. Send the message without that wish.";
 
 /**
- * What a person can do about a status (RFC 3463): the first row that it begins with. Some rows are about words of the
+ * What a person can do about a status (RFC 3463), where the words of the reply are not known ones: the first row that it
+ * begins with. Some rows are about words of the
  * other side only: ours, above all an operator's, may have the same status.
  */
 const advice: readonly (readonly [status: string, text: string, whose?: "theirs"])[] = [
@@ -131,15 +134,20 @@ function fate({ recipient, action, copies = 0 }: ReportedRecipient, patience: st
       ),
     ];
   }
-  const status = `${reply?.status ?? ""}.`;
-  const ours = reply === undefined || reply.relay === "none";
-  const hint = advice.find(([start, , whose]) => status.startsWith(`${start}.`) && !(ours && whose))?.[1];
+  const known = reply && explainReply(reply, reply.relay);
+  const hint = known ? senderText(known, action === "failed") : adviceFor(reply);
   return [
     ...(state === "expired" ? [`        We have tried for ${patience}, without success.`] : []),
     ...lastWords(recipient),
     ...(hint === undefined ? [] : [wrapped(hint, "        ")]),
     ...(copies > 0 ? [wrapped(doubt(copies), "        ")] : []),
   ];
+}
+
+function adviceFor(reply: Recipient["reply"]): string | undefined {
+  const status = `${reply?.status ?? ""}.`;
+  const ours = reply === undefined || reply.relay === "none";
+  return advice.find(([start, , whose]) => status.startsWith(`${start}.`) && !(ours && whose))?.[1];
 }
 
 const doubt = (copies: number): string =>

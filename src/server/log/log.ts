@@ -75,10 +75,9 @@ function printable(given: unknown, longest: number): unknown {
   }
   if (Array.isArray(value)) return value.map((inner) => printable(inner, longest));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      key,
-      printable(inner, key === "login" ? longestLogin : longest),
-    ]),
-  );
+  const clean: Record<string, unknown> = {};
+  for (const [key, inner] of Object.entries(value)) {
+    clean[key] = printable(inner, key === "login" ? longestLogin : longest);
+  }
+  return clean;
 }

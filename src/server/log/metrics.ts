@@ -4,6 +4,9 @@
  * postfix_exporter, so that their dashboards go on working. No label has a login or an address in it.
  * man/tpa-submit-serve.8, METRICS, lists the rows; a test compares the two.
  */
+import { hostOf, replyClassOf } from "../../smtp/known-replies/explain.ts";
+import { providerOf } from "../../smtp/providers.ts";
+import { isPositive } from "../../smtp/reply.ts";
 import { deliveryStatus, type EventName, type FieldsOf } from "./events.ts";
 import type { LogEntry, LogSink } from "./log.ts";
 import { expose, exposeHistogram, type HistogramSample, type Metric, type Sample } from "./prometheus.ts";
@@ -129,6 +132,13 @@ export interface LogMetric extends Metric {
   readonly bounds: readonly number[];
 }
 
+/** The provider by name where the table has it, so that there are only so many. */
+const providerLabel = ({ reply, relay }: FieldsOf<"delivery">): string =>
+  providerOf(hostOf(reply, relay))?.name ?? "other";
+
+/** `verified` for "Verified TLSv1.3". */
+const tlsLabel = (tls: string | undefined): string => tls?.split(" ", 1)[0]?.toLowerCase() ?? "clear";
+
 const one = (...labels: readonly string[]): readonly Sample[] => [{ labels, value: 1 }];
 
 const tls = ["trust", "protocol", "cipher", "secret_bits", "algorithm_bits"] as const;
@@ -218,6 +228,43 @@ export const logMetrics: readonly LogMetric[] = [
       "tls-outbound": ({ policy, trust }) => one(policy, trust.toLowerCase()),
       "clear-outbound": () => one("opportunistic", "clear"),
       "tls-policy-failed": ({ policy }) => one(policy, "failed"),
+    },
+  ),
+  counter(
+    "tpa_submit_provider_deliveries_total",
+    "Deliveries, one per recipient, by whose host took or refused them, and by outcome.",
+    ["provider", "status"],
+    { delivery: (fields) => one(providerLabel(fields), deliveryStatus(fields.reply)) },
+  ),
+  counter(
+    "tpa_submit_provider_refusals_total",
+    "Deliveries deferred or bounced, by whose host it was, and by what its words mean.",
+    ["provider", "class"],
+    {
+      delivery: (fields) =>
+        isPositive(fields.reply) ? [] : one(providerLabel(fields), replyClassOf(fields.reply, fields.relay)),
+    },
+  ),
+  counter(
+    "tpa_submit_provider_tls_total",
+    "Deliveries that were taken, by whose host it was, and by how the session was secured.",
+    ["provider", "tls"],
+    {
+      delivery: (fields) =>
+        isPositive(fields.reply) ? one(providerLabel(fields), tlsLabel(fields.tls)) : [],
+    },
+  ),
+  histogram(
+    "tpa_submit_provider_delay_seconds",
+    "Time from when a message was accepted until a provider's host took it.",
+    ["provider"],
+    [1, 10, 60, 600, 3600, 14_400, 86_400],
+    {
+      delivery: (fields) => {
+        if (!isPositive(fields.reply)) return [];
+        const delay = fields.delays.reduce((sum, part) => sum + part, 0);
+        return [{ labels: [providerLabel(fields)], value: delay }];
+      },
     },
   ),
   counter(

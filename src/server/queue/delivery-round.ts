@@ -197,7 +197,7 @@ const hasUtf8Header = (start: Buffer): boolean =>
 
 /** The four delays of Postfix's log: until due, until begun, until the next hop was ready, until it answered. */
 function logDelivery(
-  { recipient, reply, transmitting, use }: RecipientOutcome,
+  { recipient, reply, transmitting, use, tls }: RecipientOutcome,
   envelope: Envelope,
   begun: number,
 ): void {
@@ -213,5 +213,6 @@ function logDelivery(
     reply,
     command,
     ...(use !== undefined && { use }),
+    ...(tls !== undefined && { tls }),
   });
 }

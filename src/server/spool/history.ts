@@ -103,10 +103,10 @@ function formatHistory(history: History): string {
 
 function writeEntry(entry: HistoryEntry | LeftOut): unknown {
   if ("leftOut" in entry) return entry;
-  if ("act" in entry) return handledField.write(entry);
+  if ("act" in entry) return handledField.write(entry, "");
   const { text: said } = entry;
   const kept = said.length <= longest ? said : `${said.slice(0, longest)}…`;
-  return notedField.write({ ...entry, text: kept });
+  return notedField.write({ ...entry, text: kept }, "");
 }
 
 /** A power cut, a full disk or an editor may have left lines that are none: they are passed over. */

@@ -111,9 +111,9 @@ export interface JournalReader {
 export function ownJournal(journal: Journal): JournalReader {
   return {
     ids: async () => journal.ids(),
-    holds: async (ids) => new Set(ids.filter(journal.has)),
-    read: journal.read,
-    readMany: journal.readMany,
+    holds: async (ids) => new Set(ids.filter((id) => journal.has(id))),
+    read: (id) => journal.read(id),
+    readMany: (ids) => journal.readMany(ids),
   };
 }
 

@@ -17,8 +17,11 @@ export class Mismatch extends Error {
 export interface JsonField<Value> {
   /** Throws Mismatch. */
   read(found: unknown, at: string): Value;
-  /** What to hand to JSON. */
-  write(value: Value): unknown;
+  /**
+   * What to hand to JSON; `at` is the field's name. Throws where it could not be read again: a Mismatch, or a RangeError for
+   * a time that is none.
+   */
+  write(value: Value, at: string): unknown;
 }
 
 /** A field that need not be there. */
@@ -40,7 +43,10 @@ export function is<Value>(expected: string, test: (found: unknown) => found is V
       if (!test(found)) throw new Mismatch(at, expected, found);
       return found;
     },
-    write: (value) => value,
+    write(value, at) {
+      if (!test(value)) throw new Mismatch(at, expected, value);
+      return value;
+    },
   };
 }
 
@@ -59,7 +65,7 @@ export function list<Value>(item: JsonField<Value>): JsonField<readonly Value[]>
       if (!Array.isArray(found)) throw new Mismatch(at, "a list", found);
       return found.map((value: unknown, index) => item.read(value, `${at}[${String(index)}]`));
     },
-    write: (values) => values.map((value) => item.write(value)),
+    write: (values, at) => values.map((value) => item.write(value, at)),
   };
 }
 
@@ -72,6 +78,10 @@ export function listOfSome<Value>(item: JsonField<Value>): JsonField<readonly Va
       const values = any.read(found, at);
       if (values.length === 0) throw new Mismatch(at, "at least one", found);
       return values;
+    },
+    write(values, at) {
+      if (values.length === 0) throw new Mismatch(at, "at least one", values);
+      return any.write(values, at);
     },
   };
 }
@@ -94,10 +104,14 @@ export function record<Shape extends object>(rows: JsonFields<Shape>): JsonField
       }
       return values as Shape; // as the rows, which are made after the type, have read it
     },
-    write(value) {
-      const fields = fieldsOf(value, "");
-      const present = table.filter(([key]) => fields[key] !== undefined);
-      return Object.fromEntries(present.map(([key, field]) => [key, field.write(fields[key])]));
+    write(value, at) {
+      const fields: Record<string, unknown> = fieldsOf(value, at);
+      const written: Record<string, unknown> = {};
+      for (const [key, field] of table) {
+        const isAbsent = fields[key] === undefined && "optional" in field;
+        if (!isAbsent) written[key] = field.write(fields[key], key);
+      }
+      return written;
     },
   };
 }

@@ -104,8 +104,9 @@ export interface DeadlineOptions {
  */
 export function newDeadline({ now, steady, timeouts, expired }: DeadlineOptions): Deadline {
   let timer: NodeJS.Timeout | undefined;
-  /** When the timer looks, by the steady clock. */
+  /** When the timer looks, by the steady clock, and after how long a wait. */
   let looksAt = Number.POSITIVE_INFINITY;
+  let longestWait = 0;
   let due = Number.POSITIVE_INFINITY;
   let isSet = false;
   let over = false;
@@ -123,10 +124,12 @@ export function newDeadline({ now, steady, timeouts, expired }: DeadlineOptions)
 
   function lookWhenDue(): void {
     const wait = Math.max(0, due - now());
+    if (over || (timer && wait >= longestWait)) return; // the timer looks sooner, whenever it was set
     const at = steady() + wait;
-    if (over || at >= looksAt) return;
+    if (at >= looksAt) return;
     clearTimeout(timer);
     looksAt = at;
+    longestWait = wait;
     timer = setTimeout(look, wait);
   }
 

@@ -13,6 +13,13 @@ import { logBug } from "../log/log.ts";
 import type { KeyLookup, SaslResult } from "./auth/exchange.ts";
 import { authenticate } from "./auth/login.ts";
 import { type Deadline, newDeadline } from "./client-limits.ts";
+import {
+  clientSpokeFirst,
+  internalError,
+  loginChanged,
+  timedOut,
+  tooManyConnections,
+} from "./closing-replies.ts";
 import { askFreeSpace, knownFreeSpace } from "./free-space.ts";
 import type { Admission } from "./limits/admission.ts";
 import { type ClientLine, CommandParser } from "./parser.ts";
@@ -432,30 +439,6 @@ export class SubmissionConnection extends SMTPConnection {
     return message.isWhole ? "message" : { octets: message.octets };
   }
 }
-
-// The last replies of sessions that the server ends.
-
-export const serverStopping = reply(
-  421,
-  "4.3.2",
-  "The server is being restarted, please try again in a moment",
-);
-export const loginFrozen = reply(
-  421,
-  "4.7.0",
-  "This login was disabled, please ask those who run this server",
-);
-const loginChanged = reply(421, "4.7.0", "This login was changed or removed, please log in again");
-export const tooManyConnections = reply(
-  421,
-  "4.3.2",
-  "Too many connections, please try again in a few minutes",
-);
-const timedOut = reply(421, "4.4.2", "Timeout, closing the connection");
-const internalError = reply(421, "4.3.0", "Internal error, sorry; it has been noted");
-
-/** RFC 7504. */
-const clientSpokeFirst = reply(521, "5.5.1", "Protocol error: the server speaks first");
 
 /** Resolves when the client has read its replies. From a client that never reads, no more commands are taken. */
 export function untilDrained(socket: Socket): Promise<void> {

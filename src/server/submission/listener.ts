@@ -12,13 +12,8 @@ import { reply } from "../../smtp/reply.ts";
 import type { ListenerName } from "../log/events.ts";
 import { log } from "../log/log.ts";
 import { turnedAway } from "./client-limits.ts";
-import {
-  guarded,
-  loginFrozen,
-  SubmissionConnection,
-  serverStopping,
-  tooManyConnections,
-} from "./connection.ts";
+import { loginFrozen, serverStopping, tooManyConnections } from "./closing-replies.ts";
+import { guarded, SubmissionConnection } from "./connection.ts";
 import { type Admission, isNearLimit } from "./limits/admission.ts";
 import { type ProxyHeaderResult, takeProxyHeader } from "./proxy-protocol.ts";
 import { clientName, type SessionContext } from "./session.ts";

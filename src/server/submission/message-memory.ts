@@ -24,72 +24,78 @@ export function newMessageMemory(most: () => number): MessageMemory {
   };
 }
 
-/** The octets of one message. */
-export interface KeptOctets {
-  /** Keeps a piece too, where it is not too much for one message or for all. */
-  add(piece: Buffer): boolean;
-  /** All of them, which are still counted. */
-  parts(): readonly Buffer[];
-  /** Lets go of them. May be called again. */
-  drop(): void;
-}
-
 /** Octets of a piece from which on it is kept as it came, and of what smaller ones are gathered in. Our choice. */
 const keptAsItCame = 1_024;
 const gatheredAtOnce = 4_096;
 
-export function newKeptOctets(memory: MessageMemory): KeptOctets {
-  let parts: Buffer[] = [];
-  let total = 0;
+/** The octets of one message. */
+export class KeptOctets {
+  readonly #memory: MessageMemory;
+  #parts: Buffer[] = [];
+  #total = 0;
   /** Octets in use of the last part, where others may follow in it. */
-  let filled: number | undefined;
+  #filled: number | undefined;
+
+  constructor(memory: MessageMemory) {
+    this.#memory = memory;
+  }
+
+  /** Keeps a piece too, where it is not too much for one message or for all. */
+  add(piece: Buffer): boolean {
+    if (this.#total + piece.length > keptMessage || !this.#memory.take(piece.length)) return false;
+    this.#total += piece.length;
+    if (!this.#isKeptAsItCame(piece)) this.#gather(piece);
+    else {
+      this.#close();
+      this.#parts.push(piece);
+    }
+    return true;
+  }
+
+  /** All of them, which are still counted. */
+  parts(): readonly Buffer[] {
+    this.#close();
+    return this.#parts;
+  }
+
+  /** Lets go of them where they were copied, for as long as the copy is there: they still count. */
+  forget(): void {
+    this.#parts = [];
+    this.#filled = undefined;
+  }
+
+  /** Lets go of them, and they count no more. May be called again. */
+  drop(): void {
+    if (this.#total === 0) return;
+    this.#memory.give(this.#total);
+    this.#total = 0;
+    this.forget();
+  }
 
   /** Whether it is worth no copy. A piece of a buffer that is much longer would keep all of it. */
-  function isKeptAsItCame(piece: Buffer): boolean {
-    const room = filled === undefined ? 0 : (parts.at(-1)?.length ?? 0) - filled;
+  #isKeptAsItCame(piece: Buffer): boolean {
+    const room = this.#filled === undefined ? 0 : (this.#parts.at(-1)?.length ?? 0) - this.#filled;
     return piece.length >= keptAsItCame && piece.length > room && 2 * piece.length >= piece.buffer.byteLength;
   }
 
-  function gather(piece: Buffer): void {
+  #gather(piece: Buffer): void {
     for (let at = 0; at < piece.length; ) {
-      let last = filled === undefined ? undefined : parts.at(-1);
-      if (last === undefined || filled === last.length) {
+      let last = this.#filled === undefined ? undefined : this.#parts.at(-1);
+      if (last === undefined || this.#filled === last.length) {
         last = Buffer.allocUnsafeSlow(Math.max(gatheredAtOnce, piece.length - at));
-        parts.push(last);
-        filled = 0;
+        this.#parts.push(last);
+        this.#filled = 0;
       }
-      const copied = piece.copy(last, filled, at);
-      filled = (filled ?? 0) + copied;
+      const copied = piece.copy(last, this.#filled, at);
+      this.#filled = (this.#filled ?? 0) + copied;
       at += copied;
     }
   }
 
-  function close(): void {
-    const last = parts.pop();
-    if (last !== undefined) parts.push(filled === undefined ? last : last.subarray(0, filled));
-    filled = undefined;
+  #close(): void {
+    const last = this.#parts.pop();
+    if (last !== undefined)
+      this.#parts.push(this.#filled === undefined ? last : last.subarray(0, this.#filled));
+    this.#filled = undefined;
   }
-
-  return {
-    add(piece) {
-      if (total + piece.length > keptMessage || !memory.take(piece.length)) return false;
-      total += piece.length;
-      if (!isKeptAsItCame(piece)) gather(piece);
-      else {
-        close();
-        parts.push(piece);
-      }
-      return true;
-    },
-    parts() {
-      close();
-      return parts;
-    },
-    drop() {
-      memory.give(total);
-      total = 0;
-      parts = [];
-      filled = undefined;
-    },
-  };
 }

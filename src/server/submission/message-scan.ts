@@ -13,112 +13,87 @@ export interface ScannedOctets {
   /** The message's own octets. A dot and CR that may be its end are held back. */
   readonly octets: Buffer;
   /** What came after the end of the message; undefined before the end, and always where no dots are stuffed. */
-  readonly rest?: Buffer;
-}
-
-export interface MessageScan {
-  /** Reads the next octets, in pieces however small. */
-  read(chunk: Buffer): ScannedOctets;
-  /** The message's own octets so far. */
-  readonly size: number;
-  /** Whether there are octets above 127. */
-  readonly eightBit: boolean;
-  /** The first one found. */
-  readonly fault: OctetFault | undefined;
-  /** Whether the last line is whole, or there is none. */
-  readonly isAtLineEnd: boolean;
+  readonly rest: Buffer | undefined;
 }
 
 const [nul, lf, cr, dot] = [0, 10, 13, 46];
 const heldCr = Buffer.of(cr);
+const nothing = Buffer.alloc(0);
 
-// What came last: octets of a line, the CR that may end it, its end (or the message's beginning), a dot after that, and a
-// CR after that.
-const [inLine, atCr, atLineEnd, atDot, atDotCr] = [0, 1, 2, 3, 4];
+// What came last: octets of a line, the CR that may end it, its end (or the message's beginning), a dot after that, a CR after
+// that, and the end of the message.
+const [inLine, atCr, atLineEnd, atDot, atDotCr, atEnd] = [0, 1, 2, 3, 4, 5];
 
-/** With `stuffed`, a message of DATA; otherwise one of BDAT, in which no octet has a meaning for SMTP (RFC 3030 section 2). */
-export function newMessageScan(stuffed: boolean): MessageScan {
-  let state = atLineEnd;
-  let size = 0;
-  let highBits = 0;
-  let fault: OctetFault | undefined;
+export class MessageScan {
+  readonly #stuffed: boolean;
+  #state = atLineEnd;
+  #bits = 0;
+  /** The message's own octets so far. */
+  size = 0;
+  /** The first one found. */
+  fault: OctetFault | undefined;
 
-  /** `octet`, at which a line does not end, and which is no CR. */
-  function plain(octet: number): typeof inLine {
-    if (octet === lf) fault ??= "an LF without CR";
-    else if (octet === nul) fault ??= "a NUL";
-    return inLine;
+  /** With `stuffed`, of a message of DATA; otherwise of one of BDAT, in which no octet has a meaning for SMTP (RFC 3030 section 2). */
+  constructor(stuffed: boolean) {
+    this.#stuffed = stuffed;
   }
 
-  function given(chunk: Buffer, pieces: Buffer[], from: number, end: number, rest?: Buffer): ScannedOctets {
-    if (pieces.length === 0 || from < end) pieces.push(chunk.subarray(from, end));
-    const [only, ...more] = pieces;
-    const octets = only !== undefined && more.length === 0 ? only : Buffer.concat(pieces);
-    size += octets.length;
-    return rest === undefined ? { octets } : { octets, rest };
+  /** Whether there are octets above 127. */
+  get eightBit(): boolean {
+    return this.#bits > 127;
   }
 
-  function read(chunk: Buffer): ScannedOctets {
+  /** Whether the last line is whole, or there is none. */
+  get isAtLineEnd(): boolean {
+    return this.#state === atLineEnd;
+  }
+
+  /** Reads the next octets, in pieces however small. */
+  read(chunk: Buffer): ScannedOctets {
     const pieces: Buffer[] = [];
-    let from = 0;
     const end = chunk.length;
-    let bits = highBits;
+    let from = 0;
+    let bits = this.#bits;
+    let state = this.#state;
     let at = 0;
-    while (at < end) {
-      const octet = chunk[at] ?? 0;
+    for (; at < end && state !== atEnd; at++) {
+      if (state === inLine) {
+        // Most octets of a message: after them only the next one decides.
+        while (at < end && (chunk[at] as number) > cr) bits |= chunk[at++] as number;
+        if (at === end) break;
+      }
+      const octet = chunk[at] as number;
       bits |= octet;
-      if (octet > cr && state === inLine) {
-        at++; // most octets of a message
-        continue;
-      }
-      if (state === inLine) state = octet === cr ? atCr : plain(octet);
-      else if (state === atCr) {
-        if (octet === lf) state = atLineEnd;
-        else {
-          fault ??= "a CR without LF";
-          state = octet === cr ? atCr : inLine;
-        }
-      } else if (state === atLineEnd) {
-        if (octet === dot && stuffed) {
-          if (from < at) pieces.push(chunk.subarray(from, at));
-          from = at + 1;
-          state = atDot;
-        } else state = octet === cr ? atCr : plain(octet);
-      } else if (state === atDot) {
-        if (octet === cr) {
-          from = at + 1;
-          state = atDotCr;
-        } else state = plain(octet);
-      } else {
-        if (octet === lf) {
-          const rest = chunk.subarray(at + 1);
-          highBits = bits;
-          state = atLineEnd;
-          return given(chunk, pieces, at, at, rest);
-        }
+      const before = state;
+      state = this.#follow(before, octet);
+      if (state === atDot) {
+        if (from < at) pieces.push(chunk.subarray(from, at));
+        from = at + 1;
+      } else if (state === atDotCr) from = at + 1;
+      else if (before === atDotCr && state !== atEnd) {
         pieces.push(heldCr); // it was not the end
-        fault ??= "a CR without LF";
-        state = octet === cr ? atCr : inLine;
+        from = at;
       }
-      at++;
     }
-    highBits = bits;
-    return given(chunk, pieces, from, end);
+    this.#bits = bits;
+    const isOver = state === atEnd;
+    this.#state = isOver ? atLineEnd : state;
+    if (!isOver && (pieces.length === 0 || from < end)) pieces.push(chunk.subarray(from));
+    const [only = nothing, ...more] = pieces;
+    const octets = more.length === 0 ? only : Buffer.concat(pieces);
+    this.size += octets.length;
+    return { octets, rest: isOver ? chunk.subarray(at) : undefined };
   }
 
-  return {
-    read,
-    get size() {
-      return size;
-    },
-    get eightBit() {
-      return highBits > 127;
-    },
-    get fault() {
-      return fault;
-    },
-    get isAtLineEnd() {
-      return state === atLineEnd;
-    },
-  };
+  /** What `octet` makes of what came before. */
+  #follow(before: number, octet: number): number {
+    if (before === atCr && octet === lf) return atLineEnd;
+    if (before === atDotCr && octet === lf) return atEnd;
+    if (before === atLineEnd && octet === dot && this.#stuffed) return atDot;
+    if (before === atDot && octet === cr) return atDotCr;
+    if (before === atCr || before === atDotCr) this.fault ??= "a CR without LF";
+    else if (octet === lf) this.fault ??= "an LF without CR";
+    else if (octet === nul) this.fault ??= "a NUL";
+    return octet === cr ? atCr : inLine;
+  }
 }

@@ -12,13 +12,14 @@ import {
   fixMessage,
   type HeaderFacts,
   type MessageContext,
+  type MessagePlan,
   type MessageWriter,
   newMessageWriter,
 } from "./header/message-writer.ts";
 import type { QuotaReservation } from "./limits/quota.ts";
-import { newLineRepair } from "./line-ends.ts";
-import { newKeptOctets } from "./message-memory.ts";
-import { newMessageScan, type OctetFault } from "./message-scan.ts";
+import { type LineRepair, newLineRepair } from "./line-ends.ts";
+import { KeptOctets } from "./message-memory.ts";
+import { MessageScan, type OctetFault } from "./message-scan.ts";
 import { clientName, type SessionContext, type SubmissionSession } from "./session.ts";
 import { tooLarge } from "./transaction.ts";
 
@@ -26,24 +27,6 @@ export interface ReceiveResult {
   readonly reply: Reply;
   /** The client still sends octets of a refused message: the connection ends. */
   readonly hangUp?: true;
-}
-
-/** A message that comes in. If anything is wrong with it or with the disk, the rest is read and dropped. */
-export interface IncomingMessage {
-  /** Takes octets, with the dots that are stuffed. Gives what came behind the end of the message, once that has come. */
-  take(octets: Buffer): Buffer | undefined;
-  /** Resolves when it can take more; undefined where it can do so at once. Never rejects. */
-  readonly busy: Promise<void> | undefined;
-  /** Octets so far. */
-  readonly octets: number;
-  /** So many octets came in vain that no more shall be read: it is at its end. */
-  readonly isOverrun: boolean;
-  /** Ends it: all octets have come that shall be read. Gives the reply, after which the message is in the spool or nowhere. */
-  end(): Promise<ReceiveResult>;
-  /** Whether {@link end} was called. */
-  readonly isWhole: boolean;
-  /** Drops it where it is not whole. */
-  discard(): Promise<void>;
 }
 
 /** Begins to receive a message. Gives the reply to DATA where the quota or the spool does not allow one. */
@@ -59,7 +42,7 @@ export async function beginMessage(
   try {
     const draft = await context.spool.draft();
     const mail = { session, login, transaction, cipher };
-    return newIncomingMessage(mail, { draft, reservation }, context, stuffed);
+    return new IncomingMessage({ mail, id: draft.id, context }, { draft, reservation }, stuffed);
   } catch (error) {
     reservation.settle(false);
     return spoolTrouble(session, error);
@@ -72,159 +55,181 @@ interface Held {
   readonly reservation: QuotaReservation;
 }
 
-function newIncomingMessage(
-  mail: MessageContext,
-  { draft, reservation }: Held,
-  context: SessionContext,
-  stuffed: boolean,
-): IncomingMessage {
-  const { messageSize } = context;
-  const plan = { mail, id: draft.id, context };
-  const scan = newMessageScan(stuffed);
-  const repair = context.lineEnds === "repair" ? newLineRepair() : undefined;
-  const kept = newKeptOctets(context.memory);
+/** A message that comes in. If anything is wrong with it or with the disk, the rest is read and dropped. */
+export class IncomingMessage {
+  readonly #plan: MessagePlan;
+  readonly #draft: Draft;
+  readonly #reservation: QuotaReservation;
+  readonly #scan: MessageScan;
+  readonly #repair: LineRepair | undefined;
+  readonly #kept: KeptOctets;
   /** Set once the message goes to the spool as it comes. */
-  let writer: MessageWriter | undefined;
+  #writer: MessageWriter | undefined;
   /** Octets to store: as many as came where nothing is repaired. */
-  let size = 0;
-  let notStored: Reply | undefined;
-  let busy: Promise<void> | undefined;
-  let isWhole = false;
-  let isPromised = false;
+  #size = 0;
+  #notStored: Reply | undefined;
+  #isPromised = false;
+  /** Resolves when it can take more; undefined where it can do so at once. */
+  busy: Promise<void> | undefined;
+  /** Whether it is at its end, or was dropped. */
+  isWhole = false;
 
-  /** The first that applies, in whatever pieces the message came. */
-  function refusal(): Reply | undefined {
-    if (scan.fault && !repair) return faulty(scan.fault);
-    return size > messageSize ? tooLarge(messageSize) : notStored;
+  constructor(plan: MessagePlan, { draft, reservation }: Held, stuffed: boolean) {
+    const { memory, lineEnds } = plan.context;
+    this.#plan = plan;
+    this.#draft = draft;
+    this.#reservation = reservation;
+    this.#scan = new MessageScan(stuffed);
+    this.#repair = lineEnds === "repair" ? newLineRepair() : undefined;
+    this.#kept = new KeptOctets(memory);
   }
 
-  const isOverrun = (): boolean => Math.max(size, scan.size) > messageSize + limits.swallowedMessage;
+  /** Octets so far. */
+  get octets(): number {
+    return this.#scan.size;
+  }
 
-  function take(chunk: Buffer): Buffer | undefined {
-    const { octets, rest } = scan.read(chunk);
-    store((repair ? repair.add(octets) : [octets])[Symbol.iterator]());
+  /** So many octets came in vain that no more shall be read: it is at its end. */
+  get isOverrun(): boolean {
+    const most = this.#plan.context.messageSize + limits.swallowedMessage;
+    return this.#size > most || this.#scan.size > most;
+  }
+
+  /** Takes octets, with the dots that are stuffed. Gives what came behind the end of the message, once that has come. */
+  take(chunk: Buffer): Buffer | undefined {
+    const { octets, rest } = this.#scan.read(chunk);
+    if (this.#repair) this.#store(this.#repair.add(octets)[Symbol.iterator]());
+    else if (!this.#keep(octets)) this.#write(octets);
     return rest;
   }
 
-  function store(pieces: Iterator<Buffer>): void {
-    for (let next = pieces.next(); next.done !== true; next = pieces.next()) {
-      if (isDropped(next.value) || (!writer && kept.add(next.value))) continue;
-      busy = writeOut(next.value, pieces).finally(() => {
-        busy = undefined;
-      });
-      return;
-    }
-  }
-
-  /** Counts a piece. Tells whether it is not needed any more. */
-  function isDropped(piece: Buffer): boolean {
-    size += piece.length;
-    if (!refusal()) return false;
-    kept.drop();
-    return true;
-  }
-
-  async function writeOut(first: Buffer, more: Iterator<Buffer>): Promise<void> {
-    if (!writer) {
-      writer = newMessageWriter(plan, write);
-      for (const part of kept.parts()) notStored ??= await writer.write(part);
-      kept.drop();
-    }
-    notStored ??= await writer.write(first);
-    for (let next = more.next(); next.done !== true; next = more.next()) {
-      if (!isDropped(next.value)) notStored ??= await writer.write(next.value);
-    }
-  }
-
-  async function write(octets: Buffer): Promise<Reply | undefined> {
+  /** Ends it: all octets have come that shall be read. Gives the reply, after which the message is in the spool or nowhere. */
+  async end(): Promise<ReceiveResult> {
+    this.isWhole = true;
     try {
-      await draft.write(octets);
+      if (this.busy || this.#repair || !this.#scan.isAtLineEnd) await this.#takeEnd();
+      const { messageSize, isFrozen } = this.#plan.context;
+      if (this.isOverrun) return { reply: tooLarge(messageSize), hangUp: true };
+      const facts = this.#refusal() ?? (await this.#storeRest());
+      // It may have been frozen while the message came.
+      if (isFrozen(this.#plan.mail.login.name)) return { reply: frozenLogin };
+      return { reply: "code" in facts ? facts : await this.#accept(facts) };
+    } finally {
+      if (!this.#isPromised) await this.#drop();
+    }
+  }
+
+  /** Drops it where it is not whole. */
+  async discard(): Promise<void> {
+    if (this.isWhole) return;
+    this.isWhole = true;
+    await this.#drop();
+  }
+
+  /** The first that applies, in whatever pieces the message came. */
+  #refusal(): Reply | undefined {
+    const { messageSize } = this.#plan.context;
+    if (this.#scan.fault && !this.#repair) return faulty(this.#scan.fault);
+    return this.#size > messageSize ? tooLarge(messageSize) : this.#notStored;
+  }
+
+  /** Keeps a piece in memory, or drops it where it is not needed. False where it must be written. */
+  #keep(piece: Buffer): boolean {
+    this.#size += piece.length;
+    if (this.#refusal()) {
+      this.#kept.drop();
+      return true;
+    }
+    return !this.#writer && this.#kept.add(piece);
+  }
+
+  #store(pieces: Iterator<Buffer>): void {
+    for (let next = pieces.next(); next.done !== true; next = pieces.next()) {
+      if (!this.#keep(next.value)) {
+        this.#write(next.value, pieces);
+        return;
+      }
+    }
+  }
+
+  #write(first: Buffer, more?: Iterator<Buffer>): void {
+    this.busy = this.#writeAll(first, more).finally(() => {
+      this.busy = undefined;
+    });
+  }
+
+  async #writeAll(first: Buffer, more?: Iterator<Buffer>): Promise<void> {
+    let writer = this.#writer;
+    if (!writer) {
+      writer = newMessageWriter(this.#plan, (octets) => this.#append(octets));
+      this.#writer = writer;
+      for (const part of this.#kept.parts()) this.#notStored ??= await writer.write(part);
+      this.#kept.drop();
+    }
+    this.#notStored ??= await writer.write(first);
+    for (let next = more?.next(); next && next.done !== true; next = more?.next()) {
+      if (!this.#keep(next.value)) this.#notStored ??= await writer.write(next.value);
+    }
+  }
+
+  /** Adds to the draft. Gives a reply where that fails. */
+  async #append(octets: Buffer): Promise<Reply | undefined> {
+    try {
+      await this.#draft.write(octets);
       return undefined;
     } catch (error) {
-      return spoolTrouble(mail.session, error, draft.id);
+      return this.#trouble(error);
     }
   }
 
   /** Takes what was held back until the end was known. */
-  async function takeEnd(): Promise<void> {
-    if (busy) await busy;
+  async #takeEnd(): Promise<void> {
+    await this.busy;
     // By BDAT a message may end within a line.
-    if (!scan.isAtLineEnd && !isOverrun()) take(lineEnd);
-    if (busy) await busy;
-    if (repair) store(repair.end()[Symbol.iterator]());
-    if (busy) await busy;
+    if (!this.#scan.isAtLineEnd && !this.isOverrun) this.take(lineEnd);
+    await this.busy;
+    if (this.#repair) this.#store(this.#repair.end()[Symbol.iterator]());
+    await this.busy;
   }
 
   /** Stores what is not in the draft yet. Gives what the header says. */
-  async function storeRest(): Promise<HeaderFacts | Reply> {
-    if (writer) return (await writer.end()) ?? writer.facts();
-    const fixed = fixMessage(kept.parts(), plan);
-    return "code" in fixed ? fixed : ((await write(fixed.octets)) ?? fixed.facts);
+  async #storeRest(): Promise<HeaderFacts | Reply> {
+    if (this.#writer) return (await this.#writer.end()) ?? this.#writer.facts();
+    const fixed = fixMessage(this.#kept.parts(), this.#plan);
+    this.#kept.forget();
+    return "code" in fixed ? fixed : ((await this.#append(fixed.octets)) ?? fixed.facts);
   }
 
   /** Makes the promise, and gives the reply that may be sent then. */
-  async function accept(facts: HeaderFacts): Promise<Reply> {
-    const { eightBit } = scan;
+  async #accept(facts: HeaderFacts): Promise<Reply> {
+    const { mail, context } = this.#plan;
+    const envelope = newEnvelope(mail, facts, context.now(), this.#scan.eightBit);
     let promised: Envelope;
     try {
-      promised = await draft.accept({ ...newEnvelope(mail, facts, context.now()), eightBit });
+      promised = await this.#draft.accept(envelope);
     } catch (error) {
-      return spoolTrouble(mail.session, error, draft.id);
+      return this.#trouble(error);
     }
-    isPromised = true;
-    reservation.settle(true);
-    kept.drop();
+    this.#isPromised = true;
+    this.#reservation.settle(true);
+    this.#kept.drop();
     return acceptedReply(mail, promised, facts, context);
   }
 
-  async function result(): Promise<ReceiveResult> {
-    if (busy || repair || !scan.isAtLineEnd) await takeEnd();
-    if (isOverrun()) return { reply: tooLarge(messageSize), hangUp: true };
-    const facts = refusal() ?? (await storeRest());
-    // It may have been frozen while the message came.
-    if (context.isFrozen(mail.login.name)) return { reply: frozenLogin };
-    return { reply: "code" in facts ? facts : await accept(facts) };
-  }
-
-  async function drop(): Promise<void> {
-    if (busy) await busy;
-    kept.drop();
-    reservation.settle(false);
+  async #drop(): Promise<void> {
+    await this.busy;
+    this.#kept.drop();
+    this.#reservation.settle(false);
     try {
-      await draft.discard();
+      await this.#draft.discard();
     } catch (error) {
-      spoolTrouble(mail.session, error, draft.id);
+      this.#trouble(error);
     }
   }
 
-  return {
-    take,
-    get busy() {
-      return busy;
-    },
-    get octets() {
-      return scan.size;
-    },
-    get isOverrun() {
-      return isOverrun();
-    },
-    get isWhole() {
-      return isWhole;
-    },
-    async end() {
-      isWhole = true;
-      try {
-        return await result();
-      } finally {
-        if (!isPromised) await drop();
-      }
-    },
-    async discard() {
-      if (isWhole) return;
-      isWhole = true;
-      await drop();
-    },
-  };
+  #trouble(error: unknown): Reply {
+    return spoolTrouble(this.#plan.mail.session, error, this.#plan.id);
+  }
 }
 
 const lineEnd = Buffer.from("\r\n");
@@ -247,8 +252,8 @@ function acceptedReply(
   context: SessionContext,
 ): Reply {
   const { id, sender, size, recipients } = envelope;
-  const at = { door: session.listener, client: clientName(session) };
-  log("client", { ...at, id, mechanism: login.mechanism, login: login.name });
+  const { mechanism, name } = login;
+  log("client", { door: session.listener, client: clientName(session), id, mechanism, login: name });
   log("message-id", { id, messageId });
   log("queued", { id, from: sender, size, recipients: recipients.length });
   context.accepted(envelope);
@@ -260,21 +265,27 @@ function newEnvelope(
   { login, transaction }: MessageContext,
   { tlsOptional }: HeaderFacts,
   now: number,
-): Omit<NewEnvelope, "eightBit"> {
-  const { envid, ret, smtputf8, requireTls = false } = transaction.parameters;
-  return {
+  eightBit: boolean,
+): NewEnvelope {
+  const { envid, ret, smtputf8 = false, requireTls = false } = transaction.parameters;
+  const envelope: NewEnvelope = {
     accepted: now,
     login: login.name,
     sender: transaction.sender,
-    smtputf8: smtputf8 ?? false,
-    ...(envid === undefined ? {} : { envid }),
-    ...(ret === undefined ? {} : { ret }),
-    ...(requireTls ? { requireTls } : {}),
-    ...(tlsOptional && !requireTls ? { tlsOptional } : {}),
+    eightBit,
+    smtputf8,
     recipients: transaction.recipients,
     attempts: 0,
     due: now,
     warned: false,
+  };
+  if (envid === undefined && ret === undefined && !requireTls && !tlsOptional) return envelope;
+  return {
+    ...envelope,
+    ...(envid === undefined ? {} : { envid }),
+    ...(ret === undefined ? {} : { ret }),
+    ...(requireTls ? { requireTls } : {}),
+    ...(tlsOptional && !requireTls ? { tlsOptional } : {}),
   };
 }
 

@@ -1,6 +1,6 @@
 /** Replies on their way to a client's socket: those of one turn go out together (RFC 2920 section 3.2). */
 import type { Socket } from "node:net";
-import { formatReply, type Reply } from "../../smtp/reply.ts";
+import type { Reply } from "../../smtp/reply.ts";
 
 export interface ReplyWriter {
   /** Adds one reply, or the lines of a multi-line one. */
@@ -29,11 +29,12 @@ export function newReplyWriter(): ReplyWriter {
 
 /** RFC 5321 section 4.2.1: a hyphen follows the code on every line but the last. */
 function replyText(replies: readonly Reply[]): string {
-  return replies
-    .map((line, index) => {
-      const [code, rest] = [String(line.code), formatReply(line).slice(4)];
-      // The space stays where no text follows: an empty challenge is "334 " (RFC 4954 section 4).
-      return `${code}${index < replies.length - 1 ? "-" : " "}${rest}\r\n`;
-    })
-    .join("");
+  const last = replies.length - 1;
+  let text = "";
+  for (const [index, { code, status, text: words }] of replies.entries()) {
+    // The space stays where no text follows: an empty challenge is "334 " (RFC 4954 section 4).
+    const between = status !== "" && words !== "" ? " " : "";
+    text += `${code}${index < last ? "-" : " "}${status}${between}${words}\r\n`;
+  }
+  return text;
 }

@@ -131,9 +131,9 @@ export function answer(session: SubmissionSession, ...replies: readonly Reply[])
 
 /** The reply of the first check that is broken. */
 export function firstBroken(
-  ...checks: readonly (readonly [broken: boolean, reply: Reply])[]
+  ...checks: readonly (readonly [broken: boolean, reply: () => Reply])[]
 ): Reply | undefined {
-  return checks.find(([broken]) => broken)?.[1];
+  return checks.find(([broken]) => broken)?.[1]();
 }
 
 /** The client as Postfix names one without a name: a look-up would delay the greeting. */

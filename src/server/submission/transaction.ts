@@ -38,18 +38,18 @@ export function mail(session: SubmissionSession, argument: string, context: Comm
   if ("code" in parameters) return answer(session, parameters);
   const login = session.login?.name ?? "";
   const refusal = firstBroken(
-    [!isAscii(path.address) && !parameters.smtputf8, needsSmtputf8(path.address)],
-    [path.address !== "" && !isQualified(path), unqualified("5.1.8", path.address, "sender")],
+    [!isAscii(path.address) && !parameters.smtputf8, () => needsSmtputf8(path.address)],
+    [path.address !== "" && !isQualified(path), () => unqualified("5.1.8", path.address, "sender")],
     // RFC 5321 section 4.1.1.11: a parameter that is not offered counts as unknown.
     [
       parameters.requireTls === true && !context.requireTls,
-      reply(555, "5.5.4", "Parameter REQUIRETLS is not known here"),
+      () => reply(555, "5.5.4", "Parameter REQUIRETLS is not known here"),
     ],
-    [(parameters.size ?? 0) > context.messageSize, tooLarge(context.messageSize)],
+    [(parameters.size ?? 0) > context.messageSize, () => tooLarge(context.messageSize)],
     // RFC 6409 section 6.1. The null reverse-path is anybody's (section 3.2).
     [
       path.address !== "" && !context.senders.mayUse(login, path.address),
-      senderRefusal(context.senders, login, path.address, ""),
+      () => senderRefusal(context.senders, login, path.address, ""),
     ],
   );
   if (refusal) return answer(session, refusal);
@@ -80,8 +80,8 @@ export function rcpt(
   if ("code" in parameters) return answer(session, parameters);
   const address = isPostmaster(path) ? `${path.address}@${context.domain}` : path.address;
   const refusal = firstBroken(
-    [!isAscii(address) && !transaction.parameters.smtputf8, needsSmtputf8(address)],
-    [!isPostmaster(path) && !isQualified(path), unqualified("5.1.2", path.address, "recipient")],
+    [!isAscii(address) && !transaction.parameters.smtputf8, () => needsSmtputf8(address)],
+    [!isPostmaster(path) && !isQualified(path), () => unqualified("5.1.2", path.address, "recipient")],
   );
   if (refusal) return answer(session, refusal);
   const accepted = reply(250, "2.1.5", "Recipient ok");

@@ -151,6 +151,15 @@ function isOvershoot(
 
 function command(session: SubmissionSession, line: string, context: CommandContext): CommandAnswer {
   const verb = verbOf(line);
+  const row = verbs.get(verb);
+  if (!row) return unknownCommand(session, verb, line);
+  const argument = line.slice(verb.length).trim();
+  const unmet = row.needs.find(({ met }) => !met(session, argument));
+  if (!unmet) return row.run(session, argument, context);
+  return row.refuse ? row.refuse(session, argument, unmet.otherwise) : answer(session, unmet.otherwise);
+}
+
+function unknownCommand(session: SubmissionSession, verb: string, line: string): CommandAnswer {
   // A web page can make a browser talk to this port. It gets no second line.
   if (/^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) /i.test(line)) {
     return {
@@ -160,12 +169,7 @@ function command(session: SubmissionSession, line: string, context: CommandConte
     };
   }
   if (unsupportedVerbs.has(verb)) return answer(session, reply(502, "5.5.1", `${verb} is not offered here`));
-  const row = verbs.get(verb);
-  if (!row) return answer(session, reply(500, "5.5.2", "Command not recognised"));
-  const argument = line.slice(verb.length).trim();
-  const unmet = row.needs.find(({ met }) => !met(session, argument));
-  if (!unmet) return row.run(session, argument, context);
-  return row.refuse ? row.refuse(session, argument, unmet.otherwise) : answer(session, unmet.otherwise);
+  return answer(session, reply(500, "5.5.2", "Command not recognised"));
 }
 
 /** RFC 2034 section 4: no enhanced code in the answers to EHLO and HELO. */

@@ -7,7 +7,7 @@ import { type NameServer, nameServer, type Records } from "../../tools/dns.ts";
 import { type FakeServer, fakeServer } from "../../tools/fakeserver.ts";
 import { freePort } from "../../tools/port.mjs";
 import { real } from "../../tools/real.ts";
-import { type Checked, check, expectFinding, inFolder } from "./checked.ts";
+import { type Checked, check, complaints, expectFinding, inFolder } from "./checked.ts";
 
 let relay: Relay;
 let server: FakeServer;
@@ -156,6 +156,11 @@ test("check --offline asks nobody", async () => {
   );
   const { findings } = await check(relay);
   expect(names.asked).toEqual([]);
+  await relay.configure(
+    `[delivery]\nrelay = "smtp://no.such.host.invalid:25"\nnameservers = ["${nobody.address}"]`,
+  );
+  expect(complaints(await check(relay, [])).join("\n")).toMatch(/routes: warning: it has no address/);
+  expect(complaints(await check(relay)).join("\n")).not.toMatch(/routes/);
   expect(findings.filter(({ check: id }) => ["dns", "reach", "ldap", "resolver"].includes(id))).toEqual([]);
 });
 

@@ -147,20 +147,25 @@ describe("a client", () => {
   });
 
   test("is told to come back when its spool's folder cannot be written, and then its message is taken", async () => {
-    const messages = join(relay.folder, "spool/messages");
-    const talk = await enter(relay);
-    await rename(messages, `${messages}.away`);
-    await writeFile(messages, "no folder");
-    await talk.say(mail);
-    await talk.say("RCPT TO:<x@example.net>");
-    const said = await talk.say("DATA");
-    expect(said).toMatch(/^45[12] 4\.3\.[01] /);
-    await relay.logged(/message from unknown\[127\.0\.0\.1\] could not be stored: /);
-    await rm(messages);
-    await rename(`${messages}.away`, messages);
-    await talk.say("RSET");
-    await relay.logged(new RegExp(`${await submit(talk, note("second try"))}: removed`));
-    talk.close();
+    const filesOnly = await startRelay('[spool]\ndirectory = "FOLDER/spool"\njournal = false');
+    try {
+      const messages = join(filesOnly.folder, "spool/messages");
+      const talk = await enter(filesOnly);
+      await rename(messages, `${messages}.away`);
+      await writeFile(messages, "no folder");
+      await talk.say(mail);
+      await talk.say("RCPT TO:<x@example.net>");
+      const said = await talk.say("DATA");
+      expect(said).toMatch(/^45[12] 4\.3\.[01] /);
+      await filesOnly.logged(/message from unknown\[127\.0\.0\.1\] could not be stored: /);
+      await rm(messages);
+      await rename(`${messages}.away`, messages);
+      await talk.say("RSET");
+      await filesOnly.logged(new RegExp(`${await submit(talk, note("second try"))}: removed`));
+      talk.close();
+    } finally {
+      await filesOnly.stop();
+    }
   });
 
   test("loses nothing when it is the delivery whose notes cannot be written", async () => {

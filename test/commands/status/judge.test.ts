@@ -36,6 +36,7 @@ const well: StatusFacts = {
   frozen: [],
   activity: { slots: Array.from({ length: 24 }, () => noMail), guessing: [] },
   top: [],
+  providers: [],
 };
 
 test("a relay that is well has nothing to look at", () => {
@@ -123,6 +124,11 @@ test.each([80, 120])("the screen fits %i columns, whatever strangers said", (wid
     command: "",
     at: now,
   };
+  const greeting = "host mx00.t-online.de[192.0.2.2] refused to talk to me: 554 None/bad reputation. (NOWL)";
+  const refusedToTalk = {
+    ...{ code: 451, status: "4.0.0", text: greeting },
+    ...{ relay: "none", command: "", at: now },
+  };
   const busy: StatusFacts = {
     ...well,
     relay: {
@@ -135,13 +141,32 @@ test.each([80, 120])("the screen fits %i columns, whatever strangers said", (wid
       messages: 31,
       held: 2,
       oldest: now - 3 * hour,
-      destinations: [{ domain: "gmail.com", recipients: 20, oldest: now - 3 * hour, reply }],
+      destinations: [
+        { domain: "gmail.com", recipients: 20, oldest: now - 3 * hour, reply },
+        { domain: "t-online.de", recipients: 2, oldest: now - hour, reply: refusedToTalk },
+      ],
     },
     frozen: ["user9"],
     activity: {
       slots: lastHour({ accepted: 41, delivered: 40 }).slots,
       guessing: [{ client: "unknown[192.0.2.7]", wrong: 14 }],
     },
+    providers: [
+      {
+        ...{ name: "Google Workspace", delivered: 40, deferred: 12, refused: 3 },
+        reasons: [
+          { class: "authentication", times: 14 },
+          { class: "rate", times: 1 },
+        ],
+        delay: { median: 2.143, percentile95: 7_250 },
+        tls: { verified: 1, unverified: 38, clear: 1 },
+      },
+      {
+        ...{ name: "example.net", delivered: 0, deferred: 1, refused: 0 },
+        reasons: [{ class: "no-answer", times: 1 }],
+        tls: { verified: 0, unverified: 0, clear: 0 },
+      },
+    ],
   };
   const lines = [...screen(busy, findings(busy), (_, text) => text, width)];
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
@@ -150,6 +175,10 @@ test.each([80, 120])("the screen fits %i columns, whatever strangers said", (wid
   expect(text).toMatch(/^submission\.example\.org: 1 thing to look at, 2026-/);
   expect(text).toMatch(/^ {2}queue +31 messages, 2 held, the oldest 3h$/m);
   expect(text).toMatch(/^ +gmail\.com 20, 3h: 421 4\.7\.28 Gmail has detected/m);
+  expect(text).toMatch(/^ +t-online\.de 2, \d\w+: Our address is not known to them; /m);
+  expect(text).toMatch(/^ {2}24 hours, to +delivered +deferred +refused +half +95 % +TLS$/m);
+  expect(text).toMatch(/^ {4}Google Works… +40 +12 +3 +2\.1 s +2h +97 % {2}14 authentic\w*…?$/m);
+  expect(text).toMatch(/^ {4}example\.net +0 +1 +0 +- +- +- {2}1 no-answer$/m);
   expect(text).toMatch(/^ {4}last hour +41 +40 +0 +0 +0$/m);
   expect(text).toMatch(/^ {2}near a limit +user2: 190 of 200 messages an hour$/m);
   expect(text).toMatch(/^ {2}frozen +user9$/m);

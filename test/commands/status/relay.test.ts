@@ -1,5 +1,7 @@
 /** `status` as an operator types it, beside a relay at work and without one. */
 import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { program, type Relay, startRelay } from "../../../demo/relay.mjs";
 import { statusCommand } from "../../../src/commands/status.ts";
@@ -34,6 +36,7 @@ test("tells of a relay that works, then of one that does not run", async () => {
   expect(stdout).toMatch(/^ {2}relay +tpa-submit \S+, up \d+s, \d+ sessions?\n/m);
   expect(stdout).toMatch(/^ {2}passwords +1 login, \S+ written \d+s ago\n/m);
   expect(stdout).toMatch(/^ {2}top logins +user1 1\n/m);
+  expect(stdout).toMatch(/^ {2}24 hours, to +delivered .*\n {4}\S+ +1 +0 +0 /m);
   expect(stdout).toMatch(/^ {2}wrong passwords +127\.0\.0\.1 1\n/m);
   expect(ended).toBe(0);
   expect((await status(started, "--nagios")).stdout).toMatch(/^STATUS OK - the relay is well \| queue=0;/);
@@ -41,6 +44,23 @@ test("tells of a relay that works, then of one that does not run", async () => {
     findings: [],
     top: [{ login: "user1" }],
   });
+
+  const history = join(started.folder, "probed");
+  const probed = {
+    route: "net",
+    provider: "example.net",
+    at: Date.now() - 60_000,
+    outcome: "inbox",
+    grade: 0,
+  };
+  await writeFile(history, `${JSON.stringify({ ...probed, words: "in INBOX", after: 900 })}\n`);
+  const report = (...words: readonly string[]) =>
+    run(process.execPath, [program, "probe", "report", "--history", history, ...words]);
+  expect((await report("--config", started.config)).stdout).toMatch(
+    /^net +day +1 +100 % .*[\s\S]*\n\nMAIL OF \d DAYS .*\n\S+ +1 +0 +0 /m,
+  );
+  expect((await report()).stdout).not.toContain("MAIL OF");
+  expect((await report("--config", join(started.folder, "none"))).status).toBe(66);
 
   started.signal("SIGTERM");
   await started.ended;

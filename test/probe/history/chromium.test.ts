@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { style, writePage } from "../../../src/probe/history/page.ts";
+import type { Traffic } from "../../../src/probe/history/traffic.ts";
 import type { ProbeResult } from "../../../src/probe/result.ts";
 import { pathOf, real } from "../../tools/real.ts";
 
@@ -58,6 +59,22 @@ describe.skipIf(!real("chromium"))("the page in Chromium", () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
+  const traffic: Traffic = {
+    days: 7,
+    providers: [
+      "Gmail",
+      "Google Workspace",
+      "a-very-long-name-without-any-place-to-break-it.example.net",
+    ].map((name) => ({
+      ...{ name, delivered: 1234, deferred: 56, refused: 7, tls: { clear: 3 } },
+      reasons: [
+        { class: "authentication", times: 50 },
+        { class: "no-such-user", times: 7 },
+      ],
+      delay: { median: 1.2, percentile95: 7_200 },
+    })),
+  };
+
   /** What a browser makes of it in a window of `width`; only the frame around it has a script. */
   async function see(page: string, width: number, dark: boolean): Promise<Seen> {
     const inside = page.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
@@ -105,7 +122,7 @@ document.querySelector("iframe").onload = ({ target }) => {
     "with %i routes, %i pixels wide, dark: %s: fits, and asks for nothing",
     { timeout: 60_000 },
     async (routes, width, dark) => {
-      const seen = await see(writePage(historyOf(routes), now), width, dark);
+      const seen = await see(writePage(historyOf(routes), now, traffic), width, dark);
       expect(seen.width).toBeLessThanOrEqual(width);
       expect(seen.isWrapped).toBe(true);
       expect(seen.requests).toEqual([]);

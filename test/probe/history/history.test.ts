@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { append, read, trim } from "../../../src/probe/history/file.ts";
 import { groupBy, percentile, slices, statisticsOf } from "../../../src/probe/history/statistics.ts";
-import { sparkline } from "../../../src/probe/history/summary.ts";
+import { shareLine } from "../../../src/probe/history/summary.ts";
 import type { ProbeOutcome, ProbeResult } from "../../../src/probe/result.ts";
 
 let folder: string;
@@ -121,13 +121,16 @@ describe("statistics", () => {
   });
 });
 
-test("a sparkline shows heights, failures and gaps", () => {
+test("a line of shares shows how much reached the inbox, all of it only as a full block, and gaps", () => {
   const results = [
     result(0, "inbox", 100),
-    result(10, "inbox", 800),
+    result(1, "late", 800),
+    ...Array.from({ length: 9 }, () => result(10, "inbox", 800)),
+    result(11, "spam"),
     result(20, "lost"),
     result(40, "late", 400),
+    result(41, "lost"),
   ];
-  expect(sparkline(slices(results, 0, 50, 5))).toBe("▂█× ▅");
-  expect(sparkline(slices([], 0, 50, 5))).toBe("     ");
+  expect(shareLine(slices(results, 0, 50, 5))).toBe("█▇▁ ▄");
+  expect(shareLine(slices([], 0, 50, 5))).toBe("     ");
 });

@@ -268,6 +268,9 @@ describe("TLS", () => {
       expect(replies(outcomes)).toEqual([expect.stringMatching(reply)]);
       expect(at.received.map((one) => one.secure)).toEqual(secure === undefined ? [] : [secure]);
       if (line) expect(lines).toContainEqual(expect.stringMatching(line));
+      const word = lines.map((text) => /^(\w+) TLS connection established/.exec(text)?.[1]).find(Boolean);
+      const taken = secure === true && word !== undefined;
+      expect(outcomes[0]?.tls).toEqual(taken ? expect.stringMatching(`^${word} TLSv1\\.[23]$`) : undefined);
       expect(at.inClear.join()).not.toContain("AUTH");
       expect(at.commands.some((command) => command.includes(secret))).toBe(login);
       expect(JSON.stringify([lines, outcomes])).not.toContain(secret);

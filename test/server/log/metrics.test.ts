@@ -105,6 +105,63 @@ describe("openMetrics()", () => {
     );
   });
 
+  describe("by provider", () => {
+    const gmail = "alt1.gmail-smtp-in.l.google.com[192.0.2.1]:25";
+    const taken = (relay: string, seconds: number, tls?: string): LogEntry =>
+      entryOf("delivery", {
+        ...{ id: "A1", to: "b@example.net", relay, command: "end of DATA", reply: reply(250, "2.0.0", "ok") },
+        ...{ delays: [seconds, 0, 0, 0], ...(tls !== undefined && { tls }) },
+      });
+    const refused = (relay: string, code: number, status: string, text: string): LogEntry =>
+      entryOf("delivery", {
+        ...{ id: "A1", to: "b@example.net", relay, command: "RCPT TO", delays: [0, 0, 0, 0] },
+        reply: reply(code, status, text),
+      });
+    const entries = [
+      taken(gmail, 5, "Untrusted TLSv1.3"),
+      taken("mx.example.net[192.0.2.2]:25", 700),
+      refused(gmail, 421, "4.7.28", "an unusual rate of unsolicited mail - gsmtp"),
+      refused("none", 451, "4.0.0", "host mx00.t-online.de[192.0.2.3] refused to talk to me: 554 (NOWL)"),
+      refused("none", 451, "4.4.1", "connect to mx1.riseup.net[192.0.2.4]:25: Connection refused"),
+      refused("mx.example.net[192.0.2.2]:25", 550, "5.7.1", "words that nobody knows"),
+    ];
+
+    test.each([
+      [
+        "tpa_submit_provider_deliveries_total",
+        ['{provider="Gmail",status="sent"} 1', '{provider="other",status="sent"} 1'],
+        ['{provider="Gmail",status="deferred"} 1', '{provider="Telekom",status="deferred"} 1'],
+        ['{provider="Riseup",status="deferred"} 1', '{provider="other",status="bounced"} 1'],
+      ],
+      [
+        "tpa_submit_provider_refusals_total",
+        ['{provider="Gmail",class="rate"} 1', '{provider="Telekom",class="reputation"} 1'],
+        ['{provider="Riseup",class="no-answer"} 1', '{provider="other",class="unknown"} 1'],
+      ],
+      [
+        "tpa_submit_provider_tls_total",
+        ['{provider="Gmail",tls="untrusted"} 1', '{provider="other",tls="clear"} 1'],
+      ],
+    ])("%s", (name, ...lines) => {
+      expect(shown(entries, name)).toEqual(lines.flat().map((line) => `${name}${line}`));
+    });
+
+    test("tpa_submit_provider_delay_seconds", () => {
+      const lines = shown(entries, "tpa_submit_provider_delay_seconds");
+      expect(lines).toContain('tpa_submit_provider_delay_seconds_bucket{provider="Gmail",le="1"} 0');
+      expect(lines).toContain('tpa_submit_provider_delay_seconds_bucket{provider="Gmail",le="10"} 1');
+      expect(lines).toContain('tpa_submit_provider_delay_seconds_bucket{provider="other",le="600"} 0');
+      expect(lines).toContain('tpa_submit_provider_delay_seconds_count{provider="other"} 1');
+    });
+
+    test("has no series for each host that calls itself something", () => {
+      const many = Array.from({ length: 1000 }, (_, index) =>
+        taken(`mx${index}.example.net[192.0.2.2]:25`, 1),
+      );
+      expect(shown(many, "tpa_submit_provider_deliveries_total")).toHaveLength(1);
+    });
+  });
+
   test("counts a histogram's observation in every bucket that is large enough", () => {
     const lines = shown(
       [delivery(250, "2.0.0"), delivery(250, "2.0.0")],

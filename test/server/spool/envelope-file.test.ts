@@ -2,7 +2,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Envelope, LastReply, Recipient } from "../../../src/server/spool/envelope.ts";
-import { formatEnvelope, parseEnvelope } from "../../../src/server/spool/envelope-file.ts";
+import {
+  formatEnvelope,
+  formatEnvelopeLine,
+  parseEnvelope,
+} from "../../../src/server/spool/envelope-file.ts";
 
 const id = "1A0AB1C2D3E4";
 const envelope: Envelope = {
@@ -147,6 +151,7 @@ describe("an envelope", () => {
     fc.assert(
       fc.property(anyEnvelope, (any) => {
         expect(parseEnvelope(formatEnvelope(any), any.id, "queue/ID")).toEqual(any);
+        expect(parseEnvelope(formatEnvelopeLine(any), any.id, "queue/ID")).toEqual(any);
       }),
     );
   });
@@ -183,7 +188,10 @@ describe("an envelope", () => {
         ],
       },
     ];
-    for (const part of bad) expect(() => formatEnvelope({ ...envelope, ...part })).toThrow();
+    for (const part of bad) {
+      expect(() => formatEnvelope({ ...envelope, ...part })).toThrow();
+      expect(() => formatEnvelopeLine({ ...envelope, ...part })).toThrow();
+    }
   });
 });
 

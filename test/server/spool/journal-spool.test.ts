@@ -14,7 +14,7 @@ import {
   viewSpool,
 } from "../../../src/server/spool/spool.ts";
 import { intercept } from "./intercept.ts";
-import { type Change, type MemoryDisk, memoryDisk } from "./memory-disk.ts";
+import { type Change, type MemoryDisk, memoryDisk, powerCut } from "./memory-disk.ts";
 import { toOne } from "./to-one.ts";
 
 const directory = "/srv/spool";
@@ -182,6 +182,86 @@ describe("a message in the journal", () => {
       await spool.remove(id);
       expect(await shown(await open(memoryDisk(memory.journal), 2000))).toEqual({});
     }
+  });
+});
+
+describe("a disk that has no room for a segment", () => {
+  /** `memory`, with so many octets left. */
+  const leaving = (memory: Disk, octets: { left: number }): Disk => ({
+    ...memory,
+    free: async () => ({ octets: octets.left, inodes: 1e6 }),
+  });
+
+  it("takes messages as files, and as records again when it has", async () => {
+    const memory = memoryDisk(bare);
+    const room = { left: settings.segment };
+    const spool = await open(leaving(memory, room));
+    expect(spool.inodesFor(10)).toBe(2);
+    await spool.trial(); // a message would be taken
+    const id = await put(spool, "as a file");
+    expect(await filesIn(memory, "queue")).toEqual([id]);
+    expect((await filesIn(memory, "journal")).filter((name) => /-/.test(name))).toEqual([]);
+    room.left = 1e9;
+    await spool.trial();
+    expect(spool.inodesFor(10)).toBe(0);
+    expect(spool.inodesFor(settings.largest + 1)).toBe(2);
+    const next = await put(spool, "as a record");
+    expect(await filesIn(memory, "queue")).toEqual([id]);
+    expect(await shown(spool)).toEqual({ [id]: "0 as a file", [next]: "0 as a record" });
+    await spool.close();
+  });
+
+  it("refuses a message only where it has no room for its files either", async () => {
+    const memory = memoryDisk(bare);
+    const disk = intercept(leaving(memory, { left: 0 }), (call) => {
+      if (/^write .*messages/.test(call)) throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
+      return "go";
+    });
+    const spool = await open(disk);
+    await expect(put(spool, "none")).rejects.toMatchObject({ code: "ENOSPC" });
+    await expect(spool.trial()).rejects.toMatchObject({ code: "ENOSPC" });
+    expect(await spool.ids()).toEqual([]);
+    await spool.close();
+  });
+});
+
+describe("a trial", () => {
+  it.each(["write", "sync"])(
+    "tells of a segment that refuses a %s, and the next one takes another",
+    async (what) => {
+      const memory = memoryDisk(bare);
+      let armed = false;
+      const disk = intercept(memory, (call) => {
+        if (!armed || !new RegExp(`^${what} .*/journal/\\d{10}-`).test(call)) return "go";
+        throw Object.assign(new Error("EIO"), { code: "EIO" });
+      });
+      const spool = await open(disk);
+      const id = await put(spool, "one");
+      armed = true;
+      await expect(spool.trial()).rejects.toMatchObject({ code: "EIO" });
+      armed = false;
+      await spool.trial();
+      const next = await put(spool, "two");
+      await spool.close();
+      const again = await open(memoryDisk(memory.journal), 1000);
+      expect(await shown(again)).toEqual({ [id]: "0 one", [next]: "0 two" });
+      await again.close();
+    },
+  );
+
+  it("leaves nothing behind, between any two messages", async () => {
+    const memory = memoryDisk(bare);
+    const spool = await open(memory);
+    const bodies = [];
+    for (const body of ["one", "two", "three"]) {
+      await Promise.all([spool.trial(), put(spool, body)]);
+      await spool.trial();
+      bodies.push(body);
+      const seen = await open(memoryDisk(memory.journal), 1000); // after a kill
+      expect(Object.values(await shown(seen))).toEqual(bodies.map((one) => `0 ${one}`));
+      await seen.close();
+    }
+    await spool.close();
   });
 });
 
@@ -363,6 +443,40 @@ describe("fsck", () => {
       expect(segments).toEqual([]);
     },
   );
+
+  it("sets damage aside so that no power cut costs the octets, or what lies beside them", async () => {
+    const disk = memoryDisk([...bare, { synced: "/", since: 1 }]);
+    const spool = await open(disk);
+    const first = await put(spool, "one");
+    await put(spool, "two");
+    await spool.close();
+    const length = recordLength(Buffer.byteLength(formatEnvelopeLine({ ...toOne, id: first, size: 3 })), 3);
+    await damageAt(disk, length - 2);
+    const segment = (await filesIn(disk, "journal")).find((name) => /^\d{10}-/.test(name)) ?? "";
+    await (await disk.openPlaced(`${directory}/journal/${segment}`, "there")).sync();
+    const from = disk.journal.length;
+    const fsck = await fsckLocked(directory, now, disk);
+    for await (const finding of fsck.damage([])) await fsck.repair(finding);
+    await fsck.close();
+    const states = { damaged: 0, aside: 0 };
+    for (let moment = from; moment <= disk.journal.length; moment += 1) {
+      for (const cut of powerCut(disk.journal.slice(0, moment), 1)) {
+        const after = memoryDisk(cut);
+        const left = await faults(after);
+        expect(left.filter((fault) => !fault.includes("as it was written"))).toEqual([]);
+        if (left.length > 0) states.damaged += 1;
+        else {
+          states.aside += 1;
+          const octets = await after.readText(`${directory}/damaged/journal-${segment}-0`);
+          expect(octets).toHaveLength(length);
+        }
+        const again = await open(after, 1000);
+        expect(Object.values(await shown(again)).at(-1)).toBe("0 two");
+        await again.close();
+      }
+    }
+    expect(Math.min(states.damaged, states.aside)).toBeGreaterThan(0);
+  });
 
   it("delivers what lies beside a bad sector, and takes none of what is in it for torn", async () => {
     const memory = memoryDisk(bare);

@@ -19,7 +19,6 @@ const digests: Readonly<Record<string, string>> = {
   "SMTPConnection.init": "67b68fcaf9a0",
   "SMTPConnection._createParser": "969851c58da1",
   "SMTPStream._write": "320ae0c4e718",
-  "SMTPStream._feedDataStream": "f8d36018f7c4",
   "SMTPConnection._armTimeout": "b5bf382e684e",
   "SMTPConnection._onError": "e8f6b8a6a96f",
   "SMTPServer._handleProxy": "95b040fae0e7",
@@ -31,15 +30,11 @@ const digests: Readonly<Record<string, string>> = {
   "SMTPConnection._onClose": "4980a7a5f4c3",
   "SMTPConnection.close": "037caa361bbc",
   "SMTPConnection.upgrade": "d9470b13d9d8",
-  "SMTPStream.startDataMode": "38ea172d03e0",
-  "SMTPStream.continue": "d5a929d9939d",
-  "SMTPStream._endDataMode": "cf295c69c1b4",
   "SMTPStream._flushData": "7cc58b96b5bd",
   "SMTPServer._acceptSocket": "f37460a82eb1",
   "SMTPServer._upgrade": "252f1aa1e421",
   "SMTPServer._onError": "902a959fc19b",
   "SMTPServer._normalizeHostname": "786ded0d2c23",
-  "SMTPStream._countDataBytes": "c251edbbc2b2",
   "SMTPServer.updateSecureContext": "b5d71077c3e2",
 };
 

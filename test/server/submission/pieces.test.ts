@@ -22,10 +22,20 @@ async function outcome(
   room: number,
   lineEnds: "refuse" | "repair",
 ): Promise<Outcome> {
+  let held = 0;
+  const memory = {
+    take: (octets: number) => {
+      if (octets <= room) held += octets;
+      return octets <= room;
+    },
+    give: (octets: number) => {
+      held -= octets;
+    },
+  };
   const server = await openTestListener("smtps", {
     timeouts: { ...testTimeouts, wrongPassword: 0 },
     now: () => time,
-    memory: { take: (more) => more <= room, give: () => undefined },
+    memory,
     lineEnds,
   });
   const client = await connect(server.port, true);
@@ -45,6 +55,7 @@ async function outcome(
   await vi.waitFor(() => expect([server.listener.sessions(), server.openDrafts()]).toEqual([0, 0]), 60_000);
   await server.close();
   expect(greeting).toMatch(/^220 /);
+  expect(held).toBe(0);
   expect(server.log.filter(({ event }) => event === "bug")).toEqual([]);
   return { replies, stored: server.stored };
 }

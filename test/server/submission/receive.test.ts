@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fixHeader, receivedField } from "../../../src/server/submission/header/fixups.ts";
 import { newHeaderBuffer } from "../../../src/server/submission/header/reader.ts";
-import { newMessageScan } from "../../../src/server/submission/message-scan.ts";
+import { MessageScan } from "../../../src/server/submission/message-scan.ts";
 import { splitFields } from "../../../src/smtp/header.ts";
 
 const time = Date.UTC(2026, 10, 22, 13, 2, 46);
@@ -13,7 +13,7 @@ describe("the scan of a message by DATA", () => {
   function read(wire: string, sizes: readonly number[]): { message: string; rest: string | undefined } {
     const octets = Buffer.from(wire, "latin1");
     const parts: Buffer[] = [];
-    const scan = newMessageScan(true);
+    const scan = new MessageScan(true);
     let at = 0;
     for (const size of [...sizes, octets.length]) {
       const given = scan.read(octets.subarray(at, at + size));
@@ -77,7 +77,7 @@ describe("the scan of a message by BDAT", () => {
     ["a\0\r\n", "a NUL"],
   ])("finds what is wrong in %j: %s, in whatever pieces it comes", (text, fault) => {
     const octets = Buffer.from(text);
-    const [whole, piecewise] = [newMessageScan(false), newMessageScan(false)];
+    const [whole, piecewise] = [new MessageScan(false), new MessageScan(false)];
     whole.read(octets);
     expect(whole.fault).toBe(fault);
     for (const octet of octets) piecewise.read(Buffer.of(octet));
@@ -85,7 +85,7 @@ describe("the scan of a message by BDAT", () => {
     expect(piecewise.size).toBe(octets.length);
   });
   test("sees octets above 127", () => {
-    const scan = newMessageScan(false);
+    const scan = new MessageScan(false);
     scan.read(Buffer.from("a"));
     expect(scan.eightBit).toBe(false);
     scan.read(Buffer.of(128));

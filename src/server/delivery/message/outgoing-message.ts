@@ -39,6 +39,8 @@ export interface RecipientOutcome {
   readonly transmitting: number;
   /** How many messages the connection has carried, this one included; absent if it was opened for this one. */
   readonly use?: number;
+  /** `Verified TLSv1.3`: how the session was secured; absent if it was not, or if the host said nothing of the recipient. */
+  readonly tls?: string;
 }
 
 /** What the next hop announced in its reply to EHLO. */

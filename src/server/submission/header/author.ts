@@ -18,6 +18,18 @@ interface AuthorField {
   readonly single: boolean;
 }
 
+/** The addresses in a field; undefined where it cannot be understood. */
+export type MailboxReader = (field: HeaderField) => readonly string[] | undefined;
+
+/** Reads each field once. */
+export function newMailboxReader(): MailboxReader {
+  const known = new Map<HeaderField, readonly string[] | undefined>();
+  return (field) => {
+    if (!known.has(field)) known.set(field, readMailboxes(fieldBody(field)));
+    return known.get(field);
+  };
+}
+
 /** The fields that name an author or a sender. */
 const authorFields: readonly AuthorField[] = [
   { name: "From", once: true, single: false },
@@ -37,35 +49,34 @@ export function authorRefusal(
   fields: readonly HeaderField[],
   login: string,
   senders: Senders,
+  mailboxesIn: MailboxReader = newMailboxReader(),
 ): Reply | undefined {
-  const octets = fields
-    .filter((field) => authorFields.some(({ name }) => isNamed(field, name)))
-    .reduce((sum, { raw }) => sum + raw.length, 0);
+  const given = fields.filter((field) => authorFields.some(({ name }) => isNamed(field, name)));
+  const octets = given.reduce((sum, { raw }) => sum + raw.length, 0);
   if (octets > longestAuthors) {
     return malformed(
       `From, Sender and the Resent fields have ${octets} octets together, and may have ${longestAuthors}; write fewer addresses`,
     );
   }
   for (const kind of authorFields) {
-    const present = fields.filter((field) => isNamed(field, kind.name));
+    const present = given.filter((field) => isNamed(field, kind.name));
     if (kind.once && present.length > 1) {
       return malformed(`The message has ${present.length} ${kind.name} fields, but may have one only`);
     }
     for (const field of present) {
-      const objection = fieldRefusal(kind, fieldBody(field), login, senders);
+      const objection = fieldRefusal(kind, mailboxesIn(field), login, senders);
       if (objection) return objection;
     }
   }
-  return missingSender(fields);
+  return missingSender(given, mailboxesIn);
 }
 
 function fieldRefusal(
   { name, single }: AuthorField,
-  body: string,
+  addresses: readonly string[] | undefined,
   login: string,
   senders: Senders,
 ): Reply | undefined {
-  const addresses = readMailboxes(body);
   if (!addresses) {
     return malformed(
       `The ${name} field cannot be understood; write it as ${name}: "Your Name" <you@example.org>, ` +
@@ -79,10 +90,10 @@ function fieldRefusal(
 }
 
 /** RFC 5322 section 3.6.2, RFC 6854 section 2.1: where From does not name exactly one author, Sender tells who sends. */
-function missingSender(fields: readonly HeaderField[]): Reply | undefined {
+function missingSender(fields: readonly HeaderField[], mailboxesIn: MailboxReader): Reply | undefined {
   const from = fields.find((field) => isNamed(field, "From"));
   if (!from || fields.some((field) => isNamed(field, "Sender"))) return undefined;
-  if (readMailboxes(fieldBody(from))?.length === 1) return undefined;
+  if (mailboxesIn(from)?.length === 1) return undefined;
   return malformed(
     "The From field does not name exactly one address, so a Sender field must tell who sends it",
   );
@@ -113,18 +124,23 @@ export function completeAuthor(
   fields: readonly HeaderField[],
   submitter: Submitter,
   senders: Senders,
+  mailboxesIn: MailboxReader = newMailboxReader(),
 ): readonly HeaderField[] {
+  const names = ["From", "Sender"].filter((name) => count(fields, name) === 1);
+  const lacking = fields.filter(
+    (field) =>
+      names.some((name) => isNamed(field, name)) && lacksAuthor(field, mailboxesIn, submitter.login, senders),
+  );
+  const isMissing = count(fields, "From") === 0;
+  if (lacking.length === 0 && !isMissing) return fields; // most messages
   const address = addressOf(submitter, senders);
   if (address === undefined) return fields;
   const isSigned = signedFields(fields);
-  const names = ["From", "Sender"].filter((name) => !isSigned(name) && count(fields, name) === 1);
   const completed = fields.map((field) => {
-    const name = names.find((one) => isNamed(field, one));
-    if (name === undefined || !lacksAuthor(field, submitter.login, senders)) return field;
-    return authorField(name, address, readName(fieldBody(field)));
+    if (!lacking.includes(field) || isSigned(field.name)) return field;
+    return authorField(isNamed(field, "From") ? "From" : "Sender", address, readName(fieldBody(field)));
   });
-  const isMissing = count(fields, "From") === 0 && !isSigned("From");
-  return isMissing ? [authorField("From", address, undefined), ...completed] : completed;
+  return isMissing && !isSigned("From") ? [authorField("From", address, undefined), ...completed] : completed;
 }
 
 const count = (fields: readonly HeaderField[], name: string): number =>
@@ -138,11 +154,15 @@ function addressOf({ login, sender, smtputf8 }: Submitter, senders: Senders): st
   );
 }
 
-function lacksAuthor(field: HeaderField, login: string, senders: Senders): boolean {
+function lacksAuthor(
+  field: HeaderField,
+  mailboxesIn: MailboxReader,
+  login: string,
+  senders: Senders,
+): boolean {
   if (field.raw.length > longestField) return false;
-  const body = fieldBody(field);
-  const addresses = readMailboxes(body);
-  if (!addresses) return !/@(?!\(none\)|>|$)/.test(body); // "(none)" is the name of a Linux host without one
+  const addresses = mailboxesIn(field);
+  if (!addresses) return !/@(?!\(none\)|>|$)/.test(fieldBody(field)); // "(none)" is the name of a Linux host without one
   return (
     addresses.length > 0 && addresses.every(isLocal) && !addresses.every((one) => senders.mayUse(login, one))
   );

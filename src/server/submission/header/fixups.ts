@@ -114,13 +114,13 @@ export function signedFields(fields: readonly HeaderField[]): (name: string) => 
 export interface ReceivedInfo {
   readonly hostname: string;
   /** The client, where the site wants everybody to see it. */
-  readonly client?: { readonly helo: string; readonly address: string };
+  readonly client?: { readonly helo: string; readonly address: string } | undefined;
   /** IANA's name of the TLS cipher. */
   readonly cipher: string;
   readonly smtputf8: boolean;
   readonly id: string;
   /** The only recipient. Several would learn of each other (RFC 5321 section 7.2). */
-  readonly recipient?: string;
+  readonly recipient?: string | undefined;
   /** Milliseconds since the epoch. */
   readonly time: number;
 }

@@ -2,7 +2,7 @@
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import * as limits from "../client-limits.ts";
 import type { SessionContext, SessionLogin, SubmissionSession, SubmissionTransaction } from "../session.ts";
-import { authorRefusal, completeAuthor } from "./author.ts";
+import { authorRefusal, completeAuthor, newMailboxReader } from "./author.ts";
 import { fixHeader, receivedField } from "./fixups.ts";
 import { emptyLine, isTlsOptional, newHeaderBuffer, readHeader } from "./reader.ts";
 
@@ -43,9 +43,19 @@ export function fixMessage(parts: readonly Buffer[], plan: MessagePlan): FixedMe
 /** The message whose header ends in `first`, or is all of it. */
 function withHeader(first: Buffer, more: readonly Buffer[], plan: MessagePlan): FixedMessage | Reply {
   const end = headerEnd(first) ?? first.length;
-  const header = fixed(first.subarray(0, end), plan);
+  const header = fixHeaderText(first.toString("latin1", 0, end), plan);
   if ("code" in header) return header;
-  return { octets: Buffer.concat([header.octets, first.subarray(end), ...more]), facts: header.facts };
+  return { octets: joined(header, [first.subarray(end), ...more]), facts: header.facts };
+}
+
+/** The header and what follows it, copied once. */
+function joined({ above, kept }: FixedHeaderText, rest: readonly Buffer[]): Buffer {
+  const length = rest.reduce((sum, { length: octets }) => sum + octets, 0);
+  const octets = Buffer.allocUnsafe(Buffer.byteLength(above) + kept.length + length);
+  let at = octets.write(above);
+  at += octets.write(kept, at, "latin1");
+  for (const part of rest) at += part.copy(octets, at);
+  return octets;
 }
 
 /** Where the empty line begins that ends the header. */
@@ -55,32 +65,42 @@ function headerEnd(octets: Buffer): number | undefined {
   return at < 0 ? undefined : at + 2;
 }
 
-function fixed(header: Buffer, { mail, id, context }: MessagePlan): FixedMessage | Reply {
+/** A header that is fixed. */
+interface FixedHeaderText {
+  /** Our own fields. */
+  readonly above: string;
+  /** The client's, one character an octet ("latin1"). */
+  readonly kept: string;
+  readonly facts: HeaderFacts;
+}
+
+/** `header` has one character for each octet. Gives the reply that refuses the message. */
+function fixHeaderText(header: string, { mail, id, context }: MessagePlan): FixedHeaderText | Reply {
   const { now, hostname, senders } = context;
   const { session, login, transaction, cipher } = mail;
   const time = now();
   const smtputf8 = transaction.parameters.smtputf8 ?? false;
-  const { fields: given, text } = readHeader(header.toString("latin1"));
+  const { fields: given, text } = readHeader(header);
+  const mailboxesIn = newMailboxReader();
   const submitter = { login: login.name, sender: transaction.sender, smtputf8 };
-  const fields = completeAuthor(given, submitter, senders);
+  const fields = completeAuthor(given, submitter, senders, mailboxesIn);
   const fixed = fixHeader(fields, { hostname, id, time });
   if ("code" in fixed) return fixed;
-  const authorObjection = authorRefusal(fields, login.name, senders);
+  const authorObjection = authorRefusal(fields, login.name, senders, mailboxesIn);
   if (authorObjection) return authorObjection;
   const [recipient, ...others] = transaction.recipients;
   const trace = receivedField({
     hostname,
-    ...(context.clientAddressInMail ? { client: session } : {}),
+    client: context.clientAddressInMail ? session : undefined,
     cipher,
     smtputf8,
     id,
-    ...(recipient && others.length === 0 ? { recipient: recipient.address } : {}),
+    recipient: others.length === 0 ? recipient?.address : undefined,
     time,
   });
-  const above = Buffer.from(trace + fixed.added);
-  const kept = Buffer.from(text === "" ? fixed.kept : `${fixed.kept}\r\n${text}`, "latin1");
   return {
-    octets: Buffer.concat([above, kept]),
+    above: trace + fixed.added,
+    kept: text === "" ? fixed.kept : `${fixed.kept}\r\n${text}`,
     facts: { messageId: fixed.messageId, tlsOptional: isTlsOptional(fields) },
   };
 }
@@ -104,10 +124,10 @@ export function newMessageWriter(
   let facts: HeaderFacts | undefined;
 
   async function storeHeader(octets: Buffer, end: number): Promise<Reply | undefined> {
-    const header = fixed(octets.subarray(0, end), plan);
+    const header = fixHeaderText(octets.toString("latin1", 0, end), plan);
     if ("code" in header) return header;
     facts = header.facts;
-    return (await store(header.octets)) ?? (end < octets.length ? store(octets.subarray(end)) : undefined);
+    return store(joined(header, [octets.subarray(end)]));
   }
 
   return {
