@@ -37,7 +37,7 @@ const common = (text: string): string =>
         .replaceAll(/(127\.0\.0\.\d\]?:|-p )\d+/g, "$1PORT")
         .replaceAll(/\b\d+(?:\.\d+)? ?(?:ms|s|m|G|M|inodes|octets|sessions?)\b/g, "SOME")
         .replaceAll(/[·▁▂▃▄▅▆▇█]{2,}/g, "BARS")
-        .replace(/^( +last (?:hour|24 hours)) .*/, "$1")
+        .replace(/^( +(?:last hour|last 24 hours|Gmail)) .*/, "$1") // how often it was tried is chance
         .replace(/421 4\.7\.28 (?:host|deliv).*/, "put off")
         .replaceAll(/victim\d+/g, "victim")
         .replace(/^ID .*/, (row) => row.replaceAll(/ \d+(?= )/g, " N"))
