@@ -1,0 +1,47 @@
+# tpa-submit.toml, and the file with the directory's password.
+#
+# @api private
+class tpa_submit::config {
+  $directory = $tpa_submit::config_dir
+  $password_file = "${directory}/ldap-password"
+
+  if $tpa_submit::ldap and $tpa_submit::ldap['bind-password'] {
+    file { $password_file:
+      ensure  => file,
+      owner   => $tpa_submit::owner,
+      group   => $tpa_submit::group,
+      mode    => '0640',
+      content => Sensitive("${tpa_submit::ldap['bind-password'].unwrap}\n"),
+      before  => File["${directory}/tpa-submit.toml"],
+    }
+    $bind = { 'bind-password-file' => $password_file }
+  } else {
+    $bind = {}
+  }
+
+  $ldap = $tpa_submit::ldap ? {
+    undef   => {},
+    default => { 'ldap' => $tpa_submit::ldap.filter |$name, $_value| { $name != 'bind-password' } + $bind },
+  }
+  $routes = $tpa_submit::routes ? {
+    []      => {},
+    default => { 'route' => $tpa_submit::routes },
+  }
+  $names = { 'hostname' => $tpa_submit::hostname, 'domain' => $tpa_submit::domain }
+
+  # 78 is a mistake in the file. `tpa-submit check` would also refuse it for what is not there yet: a certificate, a login.
+  $validate = $tpa_submit::check_config ? {
+    true    => 'tpa-submit queue list --config % >/dev/null || test $? != 78',
+    default => undef,
+  }
+  $settings = tpa_submit::toml($tpa_submit::settings + $ldap + $routes + $names)
+
+  file { "${directory}/tpa-submit.toml":
+    ensure       => file,
+    owner        => $tpa_submit::owner,
+    group        => $tpa_submit::group,
+    mode         => '0644',
+    content      => "# Puppet's: changes here are undone. See tpa-submit.toml(5).\n${settings}",
+    validate_cmd => $validate,
+  }
+}

@@ -1,0 +1,23 @@
+# The table [ldap] of tpa-submit.toml(5), and the password that goes into bind-password-file.
+type Tpa_submit::Ldap = Struct[{
+  'url'                          => Variant[Pattern[/\Aldap[si]?:\/\//], Array[Pattern[/\Aldap[si]?:\/\//], 1]],
+  'base'                         => String[1],
+  Optional['bind-dn']            => String,
+  Optional['bind-password']      => Sensitive[String[1]],
+  Optional['starttls']           => Boolean,
+  Optional['ca']                 => String,
+  Optional['client-certificate'] => String,
+  Optional['client-key']         => String,
+  Optional['scope']              => Enum['one', 'sub'],
+  Optional['filter']             => String[1],
+  Optional['login-attribute']    => String[1],
+  Optional['password-attribute'] => String[1],
+  Optional['lock-attribute']     => String,
+  Optional['status-attribute']   => String,
+  Optional['group-attribute']    => String,
+  Optional['expiry-attribute']   => String,
+  Optional['sender-attribute']   => String,
+  Optional['page-size']          => Integer[1],
+  Optional['timeout']            => String[1],
+  Optional['deadline']           => String[1],
+}]
