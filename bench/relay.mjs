@@ -1,6 +1,8 @@
 /** `tpa-submit serve` from any built checkout, as one of the servers that are measured. */
+
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort, untilListening } from "../test/tools/port.mjs";
@@ -71,7 +73,12 @@ export async function prepareRelay(workspace, checkout, settings, logins = ["use
     async configure(changed) {
       const standard = Object.entries(tables).map(([name, lines]) => `[${name}]\n${lines}\n`);
       const kept = standard.filter((table) => !changed.includes(table.slice(0, table.indexOf("\n"))));
-      const text = ['hostname = "relay.example.org"\ndomain = "example.org"', ...kept, changed].join("\n");
+      // An older program neither minds being root nor knows the setting.
+      const isAsked = existsSync(join(checkout, "dist/commands/serve/privileges.js"));
+      const user = process.geteuid?.() === 0 && isAsked ? '\nuser = "root"' : "";
+      const text = [`hostname = "relay.example.org"\ndomain = "example.org"${user}`, ...kept, changed].join(
+        "\n",
+      );
       await writeFile(relay.config, `${text}\n`);
     },
     async start() {

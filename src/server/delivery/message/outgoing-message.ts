@@ -88,7 +88,7 @@ function commandsFor(
   const sender = spell(envelope.sender);
   const paths = recipients.map(({ address }) => spell(address));
   // RFC 6531 section 3.5
-  const refusal = reply(553, "5.6.7", `the address needs SMTPUTF8, which ${host} does not capabilities`);
+  const refusal = reply(553, "5.6.7", `the address needs SMTPUTF8, which ${host} does not offer`);
   const carried: Recipient[] = [];
   const commands: string[] = [];
   const refused: { recipient: Recipient; reply: Reply }[] = [];
