@@ -58,6 +58,19 @@ export function relaxedBodyHash(): BodyHash {
     blank = false;
     put(octet);
   };
+  /** The octets from `from` on that are neither blanks nor line ends, which is most of any message; tells where they end. */
+  const putWord = (chunk: Uint8Array, from: number): number => {
+    const end = Math.min(chunk.length, from + out.length - used);
+    let at = from;
+    let place = used;
+    for (; at < end; at++) {
+      const octet = chunk[at] ?? 0;
+      if (octet <= space) break;
+      out[place++] = octet;
+    }
+    used = place;
+    return at;
+  };
   const endLine = (): void => {
     blank = false;
     lines += 1;
@@ -70,7 +83,8 @@ export function relaxedBodyHash(): BodyHash {
 
   return {
     write(chunk) {
-      for (const octet of chunk) {
+      for (let at = 0; at < chunk.length; at++) {
+        const octet = chunk[at] ?? 0;
         if (half) {
           half = false;
           if (octet === lf) {
@@ -81,7 +95,10 @@ export function relaxedBodyHash(): BodyHash {
         }
         if (octet === cr) half = true;
         else if (octet === space || octet === tab) blank = true;
-        else putText(octet);
+        else {
+          putText(octet);
+          at = putWord(chunk, at + 1) - 1;
+        }
       }
     },
     end() {

@@ -30,6 +30,7 @@ export const odd: readonly (readonly [name: string, text: string])[] = [
     `From: =?utf-8?q?J?= <user1@example.org>\r\nSubject: gr\xc3\xbc\xc3\x9fe \r\n\r\ncaf\xe9 \xa0\r\n`,
   ],
   ["a line that is long", `${head}\r\n${"x ".repeat(40_000)}\r\n`],
+  ["a word that is long", `${head}\r\n${"x".repeat(40_000)}\r\n${"y".repeat(16_384)} z\r\n`],
   ["lines without end", `${head}\r\n${"\r\n".repeat(9_000)}`],
   ["lines without end, and a word", `${head}\r\n${"\r\n".repeat(9_000)}x`],
   ["lines without end between words", `${head}\r\nx${"\r\n".repeat(8_192)}x${"\r\n".repeat(4_096)}`],
