@@ -178,6 +178,13 @@ export const settings = {
       ...routeSettings,
     },
   },
+  dkim: {
+    folder: setting(
+      pathOrNone,
+      "",
+      'Keys that sign outgoing mail: DOMAIN/SELECTOR.rsa.pem and .ed25519.pem; "" signs nothing.',
+    ),
+  },
   log: {
     target: setting(logTarget, "stdout", "Where the mail log goes."),
     format: setting(choice("postfix", "json"), "postfix", "Form of its lines."),

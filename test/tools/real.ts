@@ -105,6 +105,12 @@ const features: Readonly<Record<string, Feature>> = {
     },
   },
   "systemd-journald": { from: "systemd", isThere: () => isFile("/lib/systemd/systemd-journald") },
+  "python3 dkim": {
+    from: "python3-dkim and python3-nacl", // the second for Ed25519
+    isThere: () =>
+      isFile("/usr/lib/python3/dist-packages/dkim/__init__.py") &&
+      isFile("/usr/lib/python3/dist-packages/nacl/__init__.py"), // of Debian's python3 alone
+  },
   "python3 systemd": {
     from: "python3-systemd",
     isThere: () => isFile("/usr/lib/python3/dist-packages/systemd/journal.py"), // of Debian's python3 alone

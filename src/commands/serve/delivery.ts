@@ -1,4 +1,4 @@
-/** How mail leaves, as the configuration has it: the transports, the retries, and the scheduler that uses them. */
+/** How mail leaves, as the configuration has it: the transports, the signatures, the retries, and the scheduler that uses them. */
 
 import { lookup, Resolver as SystemResolver } from "node:dns/promises";
 import { once } from "node:events";
@@ -11,6 +11,8 @@ import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { readSigningKeys } from "../../server/delivery/dkim/keys.ts";
+import { newSigner } from "../../server/delivery/dkim/signer.ts";
 import { nameServer } from "../../server/delivery/dns/query.ts";
 import {
   cachingResolver,
@@ -31,6 +33,7 @@ import {
   folderTransport,
   mxTransport,
   relayTransport,
+  signingTransport,
   type Transport,
 } from "../../server/delivery/transport.ts";
 import {
@@ -43,13 +46,25 @@ import { workOnMessage } from "../../server/log/event-loop.ts";
 import { log } from "../../server/log/log.ts";
 import { type Scheduler, startScheduler } from "../../server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../server/queue/verdict.ts";
+import { senderPolicy } from "../../server/submission/sender-policy.ts";
+import { aliasesOf } from "./session-rules.ts";
 import type { RelaySpool } from "./spool.ts";
 
 /**
  * The transport of all mail, with one for each route; open sessions wait in `sessions`. Throws a Failure where a file that a
- * route needs cannot be read, or an address to send from is not this host's.
+ * route or a signature needs cannot be read, or an address to send from is not this host's.
  */
-export async function transportFor(
+export async function transportFor(config: Config, sessions: SessionPool): Promise<Transport> {
+  const transport = await unsignedTransport(config, sessions);
+  const { dkim, hostname, domain, senders } = config;
+  if (dkim.folder === "") return transport;
+  const keys = await readSigningKeys(dkim.folder);
+  const rule = senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases));
+  const mayUse = (login: string, address: string): boolean => rule.mayUse(login, address);
+  return signingTransport(transport, newSigner({ keys, hostname, mayUse, now: Date.now }));
+}
+
+async function unsignedTransport(
   { delivery, route, hostname, spool }: Config,
   sessions: SessionPool,
 ): Promise<Transport> {

@@ -82,7 +82,8 @@ function mayRequireTls({ delivery, route }: Pick<Config, "delivery" | "route">):
   );
 }
 
-async function aliasesOf(file: string): Promise<Aliases> {
+/** Those of senders.aliases. Throws a Failure where the file cannot be read or is wrong. */
+export async function aliasesOf(file: string): Promise<Aliases> {
   if (file === "") return new Map();
   let text: string;
   try {

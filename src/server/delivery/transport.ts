@@ -14,7 +14,8 @@ import { type Reply, reply } from "../../smtp/reply.ts";
 import { log } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { attempt, unreached } from "./attempt.ts";
-import type { OutgoingMessage, RecipientOutcome } from "./message/outgoing-message.ts";
+import type { Signer } from "./dkim/signer.ts";
+import { type OutgoingMessage, type RecipientOutcome, signedFor } from "./message/outgoing-message.ts";
 import { hopsByMx, hopsOfRelay, isHostName, type MxSettings } from "./mx.ts";
 import { type NextHop, peerWithPort } from "./next-hop.ts";
 import type { StsPolicies } from "./tls/mta-sts.ts";
@@ -120,6 +121,12 @@ export function folderTransport(directory: string, now: () => number): Transport
   };
 }
 
+/** `transport`, with all that it sends signed by `sign`. */
+export const signingTransport = (transport: Transport, sign: Signer): Transport => ({
+  ...transport,
+  deliver: (message, signal, report) => transport.deliver({ ...message, sign }, signal, report),
+});
+
 async function deliverToHosts(
   message: OutgoingMessage,
   route: () => readonly NextHop[] | Promise<readonly NextHop[] | Reply>,
@@ -208,10 +215,15 @@ export async function deliverToFolder(
 
 async function writeToFolder(
   directory: string,
-  { envelope, recipients, body, octets }: OutgoingMessage,
+  message: OutgoingMessage,
   signal: AbortSignal,
 ): Promise<Reply | undefined> {
-  const { id, sender, smtputf8 } = envelope;
+  const { envelope, recipients } = message;
+  const { id, sender, size, eightBit, smtputf8 } = envelope;
+  const unsigned = { ...message, size, eightBit };
+  const signed = await signedFor(message, unsigned, signal);
+  if (signed === undefined || "code" in signed) return signed;
+  const { body, octets } = signed;
   const draft = join(directory, `.${id}.new`);
   const note = { id, sender, recipients: recipients.map(({ address }) => address), smtputf8 };
   try {

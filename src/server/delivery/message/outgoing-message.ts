@@ -3,7 +3,7 @@
  * hop offers before a command is sent. Only RFC 6152 lets us change a message to fit: 8-bit parts that are not signed
  * are encoded anew.
  */
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { asciiDomain, domainOf, isAscii } from "../../../smtp/address.ts";
 import type { Extension } from "../../../smtp/client/ehlo.ts";
 import type { EnvelopeCommands } from "../../../smtp/client/transaction.ts";
@@ -12,6 +12,7 @@ import { embedUnicode, encodeXtext } from "../../../smtp/xtext.ts";
 import { workOnMessage } from "../../log/event-loop.ts";
 import { log } from "../../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../../spool/envelope.ts";
+import type { Signer } from "../dkim/signer.ts";
 import { sevenBit } from "./seven-bit.ts";
 
 export interface OutgoingMessage {
@@ -24,6 +25,8 @@ export interface OutgoingMessage {
   readonly body: () => Readable;
   /** The same, where it is in memory. */
   readonly octets?: Buffer;
+  /** Signs it when it is as it goes out; absent where nothing is signed. */
+  readonly sign?: Signer;
 }
 
 /** The result of one attempt for one recipient. */
@@ -68,9 +71,16 @@ export async function planTransaction(
   host: string,
   signal: AbortSignal,
 ): Promise<TransactionPlan | undefined> {
-  const asItIs = unchangedFor(message, capabilities, host);
-  const encoded = asItIs ?? (await inSevenBits(message, capabilities, host, signal));
+  const unsigned =
+    unchangedFor(message, capabilities, host) ?? (await inSevenBits(message, capabilities, host, signal));
+  if (unsigned === undefined) return undefined;
+  const isSigned = message.sign !== undefined && !("code" in unsigned);
+  const encoded = isSigned ? await signedFor(message, unsigned, signal) : unsigned;
   if (encoded === undefined) return undefined;
+  if (!("code" in encoded) && encoded.size > capabilities.largest) {
+    const refusal = tooLarge(encoded.size, capabilities, host);
+    return workOnMessage(message.envelope.id, () => commandsFor(message, refusal, capabilities, host));
+  }
   return workOnMessage(message.envelope.id, () => commandsFor(message, encoded, capabilities, host));
 }
 
@@ -107,7 +117,7 @@ function commandsFor(
 }
 
 /** The message as it is sent. */
-interface EncodedMessage {
+export interface EncodedMessage {
   /** Octets. */
   readonly size: number;
   readonly eightBit: boolean;
@@ -153,6 +163,31 @@ async function inSevenBits(
   if (converted.size > capabilities.largest) return tooLarge(converted.size, capabilities, host);
   log("converted", { id, host });
   return { ...converted, eightBit: false };
+}
+
+/** `encoded` with its DKIM signatures before it, if it gets any; the rest as in `encodedFor`. */
+export async function signedFor(
+  { envelope, sign }: OutgoingMessage,
+  encoded: EncodedMessage,
+  signal: AbortSignal,
+): Promise<EncodedMessage | Reply | undefined> {
+  const signed = await sign?.({ ...encoded, envelope }, signal);
+  if (signed === undefined) return sign === undefined ? encoded : undefined;
+  if (typeof signed !== "string") return signed;
+  if (signed === "") return encoded;
+  const start = Buffer.from(signed, "latin1");
+  const { body, octets } = encoded;
+  return {
+    ...encoded,
+    size: encoded.size + start.length,
+    body: () => Readable.from(behind(start, body()), { objectMode: false }),
+    ...(octets && { octets: Buffer.concat([start, octets]) }),
+  };
+}
+
+async function* behind(start: Buffer, body: Readable): AsyncGenerator<Buffer> {
+  yield start;
+  for await (const chunk of body) yield chunk as Buffer;
 }
 
 /** RFC 1870 section 6.2 */
