@@ -8,7 +8,7 @@ import { real } from "../tools/real.ts";
 import { capturingHop, type Hop } from "./hops.ts";
 import { newLetter } from "./letter.ts";
 import { startPostfix } from "./postfix.mjs";
-import { realPostfix } from "./root.ts";
+import { realAsRoot, realPostfix } from "./root.ts";
 
 // Each call starts the program anew, and a busy machine takes its time for that.
 vi.setConfig({ testTimeout: 120_000 });
@@ -170,6 +170,28 @@ describe.each(doors)("the files for %s", (door) => {
     const login = await runWell("python3", ["-c", find, ".//{*}LoginName"], autodiscover);
     expect(login).toBe("user1\n");
   });
+});
+
+/** The first file of a client, as it is printed. */
+async function firstFile(client: string): Promise<string> {
+  const { client: row } = JSON.parse(await printed("submissions", "--json", client)) as {
+    client: { files: readonly { text: string }[] };
+  };
+  return row.files[0]?.text ?? "";
+}
+
+test.skipIf(!realAsRoot("exim4"))("Exim takes its drivers", async () => {
+  const file = join(relay.folder, "exim.conf");
+  await writeFile(file, `domainlist local_domains = @\n${await firstFile("exim")}`);
+  await runWell("exim4", ["-C", file, "-bV"]);
+});
+
+test.skipIf(!realAsRoot("smtpd"))("OpenSMTPD takes its lines", async () => {
+  const file = join(relay.folder, "smtpd.conf");
+  const secrets = join(relay.folder, "secrets");
+  await writeFile(secrets, "submission user1:PASSWORD\n", { mode: 0o640 });
+  await writeFile(file, (await firstFile("opensmtpd")).replace("/etc/mail/secrets", secrets));
+  await runWell("smtpd", ["-n", "-f", file]);
 });
 
 test.skipIf(!real("openssl"))("TLSA is what openssl makes of the certificate", async () => {
