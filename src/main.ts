@@ -56,6 +56,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "Make, check and set password hashes.",
     load: () => import("./commands/passwd.ts"),
   },
+  settings: {
+    summary: "Tell what to type into a mail client, and write its files.",
+    load: () => import("./commands/settings.ts"),
+  },
   completion: {
     summary: "Print what completes the commands and options in a shell.",
     load: () => import("./commands/completion.ts"),

@@ -55,6 +55,7 @@ export const commands: Readonly<Record<string, () => Promise<CompletedCommand>>>
     };
   },
   passwd: async () => completedCommand((await import("./passwd/options.ts")).line),
+  settings: async () => completedCommand((await import("./settings.ts")).settingsCommand),
   completion: async () => completedCommand(line),
 };
 

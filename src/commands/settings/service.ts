@@ -1,0 +1,48 @@
+/** What a person types into a client, from the configuration. */
+import { usageMistake } from "../../cli/options.ts";
+import type { Config } from "../../config/settings.ts";
+import { exitStatus, Failure } from "../../failure.ts";
+import type { Service } from "./client.ts";
+
+/** Stands where nobody has said whose login it is. */
+export const anybody = "NAME";
+
+/** `host` is the name that people type, where it is another one than the host's own. */
+export function serviceOf(
+  { hostname, domain, listen, passwords }: Pick<Config, "hostname" | "domain" | "listen" | "passwords">,
+  login: string | undefined,
+  host = hostname,
+): Service {
+  const implicit = listen.submissions[0]?.port;
+  const starttls = listen.submission[0]?.port;
+  const port = implicit ?? starttls;
+  if (port === undefined)
+    throw new Failure(
+      exitStatus.config,
+      "listen.submission and listen.submissions are both empty: there is no door",
+    );
+  const name = login === undefined ? anybody : loginIn(login, domain);
+  return {
+    host,
+    domain,
+    login: name,
+    address: `${name}@${domain}`,
+    port,
+    isImplicit: implicit !== undefined,
+    starttls,
+    wrongText: passwords["wrong-text"],
+  };
+}
+
+// It goes into files with quotes of many kinds, so nothing is taken that means something in one of them.
+const name = /^[a-z0-9](?:[a-z0-9._+-]{0,62}[a-z0-9])?$/i;
+
+function loginIn(text: string, domain: string): string {
+  const [login = "", own, ...more] = text.split("@");
+  if (more.length === 0 && name.test(login) && (own === undefined || own.toLowerCase() === domain))
+    return login;
+  throw usageMistake(
+    "settings",
+    `--login: expected a login such as user1 or user1@${domain}, found ${JSON.stringify(text)}`,
+  );
+}

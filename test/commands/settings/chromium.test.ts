@@ -1,0 +1,89 @@
+/** The help site in a real browser, headless Chromium: it fits a telephone, in light and dark, and asks for nothing. */
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sitePages } from "../../../src/commands/settings/page.ts";
+import { clients } from "../../../src/commands/settings/table.ts";
+import { pathOf, real } from "../../tools/real.ts";
+
+const run = promisify(execFile);
+const service = {
+  host: "a-name-of-many-letters-without-a-place-where-it-is-cut.example.org",
+  domain: "example.org",
+  login: "user1",
+  address: "user1@example.org",
+  port: 465,
+  isImplicit: true,
+  starttls: 587,
+  wrongText: "Wrong password",
+};
+
+interface Seen {
+  readonly width: number;
+  readonly requests: readonly string[];
+  readonly paper: string;
+}
+
+describe.skipIf(!real("chromium"))("the help site in Chromium", () => {
+  let folder = "";
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "tpa-submit-site-"));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  /** All pages at once, each in a frame of `width`; only the page around them has a script. */
+  async function see(width: number, dark: boolean): Promise<readonly Seen[]> {
+    const pages = [...sitePages(clients, service).values()].map((page) =>
+      page.replaceAll("&", "&amp;").replaceAll('"', "&quot;"),
+    );
+    const around = join(folder, "frames.html");
+    await writeFile(
+      around,
+      `<!doctype html><meta charset="utf-8"><pre id="seen"></pre>
+${pages.map((page) => `<iframe srcdoc="${page}" style="width:${width}px;height:800px;border:0"></iframe>`).join("\n")}
+<script>
+onload = () => {
+  document.getElementById("seen").textContent = JSON.stringify(
+    [...document.querySelectorAll("iframe")].map(({ contentWindow: { document: page, performance }, contentWindow }) => ({
+      width: page.scrollingElement.scrollWidth,
+      requests: performance.getEntriesByType("resource").map(({ name }) => name),
+      paper: contentWindow.getComputedStyle(page.body).backgroundColor,
+    })),
+  );
+};
+</script>`,
+    );
+    const { stdout } = await run(
+      pathOf("chromium") ?? "",
+      [
+        ...["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1400,900"],
+        ...[`--user-data-dir=${join(folder, "profile")}`, "--disable-background-networking"],
+        ...(dark ? ["--force-dark-mode"] : []),
+        ...["--dump-dom", `file://${around}`],
+      ],
+      { maxBuffer: 2 ** 26, timeout: 60_000 },
+    );
+    return JSON.parse(/<pre id="seen">(.*?)<\/pre>/s.exec(stdout)?.[1] ?? "[]") as readonly Seen[];
+  }
+
+  test.each([
+    [320, false],
+    [360, true],
+    [1280, false],
+  ])(
+    "%i pixels wide, dark: %s: each page fits, and asks for nothing",
+    { timeout: 90_000 },
+    async (width, dark) => {
+      const seen = await see(width, dark);
+      expect(seen).toHaveLength(clients.length + 1);
+      for (const one of seen) {
+        expect(one.width).toBeLessThanOrEqual(width);
+        expect(one.requests).toEqual([]);
+        expect(one.paper).toBe(dark ? "rgb(18, 22, 28)" : "rgb(245, 246, 248)");
+      }
+    },
+  );
+});
