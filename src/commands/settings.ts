@@ -3,7 +3,6 @@ import {
   argument,
   command,
   flag,
-  type OptionsOf,
   oneOf,
   parsed,
   parseOptions,
@@ -51,8 +50,6 @@ export const settingsCommand = command({
     "tpa-submit settings --site /var/www/mail",
   ],
 });
-
-export type SettingsOptions = OptionsOf<typeof settingsCommand.options>;
 
 export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(settingsCommand, argv);

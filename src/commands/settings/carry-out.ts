@@ -7,10 +7,10 @@ import { usageMistake } from "../../cli/options.ts";
 import { print, visible } from "../../cli/output.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
+import type { HostAndPort } from "../../config/setting-types.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { publicAddresses } from "../init/records.ts";
-import type { SettingsOptions } from "../settings.ts";
 import type { MailClient, Service } from "./client.ts";
 import { type FormatName, formatOf } from "./formats.ts";
 import { sitePages } from "./page.ts";
@@ -19,6 +19,18 @@ import { replies } from "./replies.ts";
 import { anybody, serviceOf } from "./service.ts";
 import { clientNamed, clients } from "./table.ts";
 import { clientText, overviewText } from "./text.ts";
+
+/** What was asked for. */
+interface SettingsOptions {
+  readonly config: string;
+  readonly login: string | undefined;
+  readonly server: string | undefined;
+  readonly format: FormatName | undefined;
+  readonly incoming: HostAndPort | undefined;
+  readonly dns: boolean;
+  readonly site: string | undefined;
+  readonly json: boolean;
+}
 
 /** Returns the exit status. */
 export async function tellSettings(word: string | undefined, options: SettingsOptions): Promise<number> {

@@ -275,7 +275,7 @@ export const programClients: readonly MailClient[] = [
     ],
     pitfalls: [
       "The key in sasl_passwd is relayhost to the letter, with brackets and port. A bare host name works, too; a host name with a port and no brackets does not.",
-      "Several logins on one machine: smtp_sender_dependent_authentication = yes, and the sender's address as the key. Take care then that mail from it goes nowhere else: any server that offers a login would be sent the password.",
+      "Several logins on one machine: smtp_sender_dependent_authentication = yes, and the sender's address as the key. Take care then that mail from it goes nowhere else: each server that offers a login would be sent the password.",
       "TLS from the first octet is smtp_tls_wrappermode = yes. It holds for all that this smtp(8) sends: hence a transport of its own for one sender.",
       "Cron's mail comes from root@host, which is not your address: sender_canonical_maps gives it one that is, or have an alias made.",
       "The Cyrus modules for PLAIN must be there; Debian: libsasl2-modules.",

@@ -77,8 +77,8 @@ function titleOf({ from, login, size, recipients }: NonNullable<Story["accepted"
   return `${sender}, ${sizeText(size)}, ${plural(recipients, "recipient")}`;
 }
 
-function acceptanceText({ client, door, mechanism, login }: NonNullable<Story["accepted"]>): string {
-  if (client === undefined) return "made by the relay";
+function acceptanceText({ from, client, door, mechanism, login }: NonNullable<Story["accepted"]>): string {
+  if (client === undefined) return from === "" ? "made by the relay" : "accepted";
   return `accepted from ${client}${door === undefined ? "" : ` by ${door}`}${login === undefined ? "" : `, logged in as ${login} (${mechanism})`}`;
 }
 
@@ -152,9 +152,11 @@ export function eventText(event: HistoryEvent): string {
 function* adviceText({ recipients, others }: Story, waiting: Waiting | undefined): Generator<string> {
   const untried = (waiting?.recipients ?? []).filter(({ address }) => !recipients.has(address));
   for (const { address } of untried) yield `  => ${visible(address)}: not tried yet.`;
+  const isReported = others.some(({ event }) => event === "failure-report");
   for (const [address, tries] of recipients) {
     const last = tries.at(-1);
-    if (last !== undefined) yield `  => ${visible(address)}: ${visible(fateOf(address, last, waiting))}`;
+    if (last === undefined) continue;
+    yield `  => ${visible(address)}: ${visible(fateOf(address, last, waiting, isReported))}`;
   }
   if (waiting?.held !== undefined) yield `  => It is held and is not tried: ${visible(waiting.held)}.`;
   if (waiting === undefined && !others.some(({ event }) => event === "removed")) {
@@ -166,6 +168,7 @@ function fateOf(
   address: string,
   { result, relay, reply, at }: DeliveryTry,
   waiting: Waiting | undefined,
+  isReported: boolean,
 ): string {
   const host = relay.replace(/\[.*/, "");
   if (result === "sent") {
@@ -178,7 +181,8 @@ function fateOf(
   const mend = known === undefined ? "" : operatorAdvice(known);
   if (result === "bounced") {
     const tell = known === undefined ? "" : ` ${senderText(known, true)}`;
-    return `it was refused for good, and is not tried again; the sender got a report that says so.${tell}${mend}`;
+    const report = isReported ? "; the sender got a report that says so" : "";
+    return `it was refused for good, and is not tried again${report}.${tell}${mend}`;
   }
   const still = waiting?.recipients.find((one) => one.address === address && one.state === "waiting");
   if (still === undefined || waiting === undefined) return "it was not delivered, and is not tried any more.";

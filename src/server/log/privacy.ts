@@ -60,11 +60,9 @@ export function shortenAddress(address: string): string {
   const first = before === "" ? [] : before.split(":");
   const last = after === undefined || after === "" ? [] : after.split(":");
   const filled = [...first, ...Array.from({ length: 8 - first.length - last.length }, () => "0"), ...last];
-  const network = filled
-    .slice(0, 3)
-    .join(":")
-    .replace(/(?::0{1,4})+$/, "");
-  return `${/^0{1,4}$/.test(network) ? "" : network}::/48`;
+  const network = filled.slice(0, 3);
+  while (/^0{1,4}$/.test(network.at(-1) ?? "")) network.pop();
+  return `${network.join(":")}::/48`;
 }
 
 /** An address that is all of `text`, and those in brackets: `unknown[192.0.2.7]`, `[IPv6:2001:db8::1]`. */
@@ -84,7 +82,7 @@ function shortenSaid(text: string, fields: Fields, key: Uint8Array, keepClient: 
   if (local.length > 2 && typeof to === "string") {
     said = replaceWord(said, local, hashRecipient(to, key).split("@")[0] ?? "");
   }
-  const address = typeof client === "string" ? (/\[([^\]]+)\]$/.exec(client)?.[1] ?? "") : "";
+  const address = typeof client === "string" ? (/\[([^[\]]{1,100})\]$/.exec(client)?.[1] ?? "") : "";
   return keepClient || address === "" ? said : said.replaceAll(address, shortenAddress(address));
 }
 
