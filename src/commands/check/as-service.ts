@@ -10,7 +10,7 @@ import { exitStatus } from "../../failure.ts";
 import { become } from "../system-user.ts";
 import type { CheckContext } from "./context.ts";
 import { lookAt } from "./looks.ts";
-import { type CheckId, cannotTell, type Finding } from "./rows.ts";
+import { type CheckId, type CheckRowResult, cannotTell } from "./rows.ts";
 
 /** Set for the second process, which reads on standard input what it is to do. */
 const variable = "TPA_SUBMIT_CHECK_TAKEN_ON";
@@ -24,7 +24,7 @@ interface TakenOn {
 export async function lookAsService(
   context: CheckContext,
   ids: readonly CheckId[],
-): Promise<readonly Finding[]> {
+): Promise<readonly CheckRowResult[]> {
   if (process.geteuid?.() !== 0 || context.user.uid === 0) return lookAt(context, ids);
   const [node = "", program = ""] = context.program;
   const child = spawn(node, [...process.execArgv, program, "check"], {
@@ -38,7 +38,7 @@ export async function lookAsService(
   const ended = once(child, "close");
   const [said, trouble] = await Promise.all([text(child.stdout), text(child.stderr)]);
   const [status] = (await ended) as [number | null];
-  if (status === exitStatus.ok) return JSON.parse(said) as readonly Finding[]; // the same program wrote it
+  if (status === exitStatus.ok) return JSON.parse(said) as readonly CheckRowResult[]; // the same program wrote it
   const reason = trouble.trim().split("\n")[0] ?? "";
   return [{ check: "service", ...cannotTell("", `could not look as ${context.user.name}: ${reason}`) }];
 }

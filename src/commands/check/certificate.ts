@@ -7,7 +7,7 @@ import { matchesHost } from "../../probe/tls.ts";
 import { type Certificate as HostCertificate, readCertificate } from "../../server/submission/certificate.ts";
 import { allOf, daysLeft } from "../serve/certificates.ts";
 import { type Look, orFailures, orUndefined } from "./context.ts";
-import { type Found, fail, fine, warn } from "./rows.ts";
+import { fail, fine, type Judgement, warn } from "./rows.ts";
 
 export const certificate: Look = ({ config: { tls, hostname }, now }) =>
   orFailures(async () => {
@@ -25,7 +25,7 @@ export const certificate: Look = ({ config: { tls, hostname }, now }) =>
     ];
   });
 
-function judgeCertificate(one: HostCertificate, now: number): readonly Found[] {
+function judgeCertificate(one: HostCertificate, now: number): readonly Judgement[] {
   const { file, names, until, gap } = one;
   const end = new Date(until).toISOString();
   const days = daysLeft(one, now);
@@ -63,7 +63,7 @@ const homes: readonly string[] = [
 /** Days up to which a certificate is taken for one that a program must renew. Let's Encrypt's have 90. */
 const shortLife = 100;
 
-export function judgeRenewal({ paths, lifetime, clients, hooks }: RenewalFacts): Found {
+export function judgeRenewal({ paths, lifetime, clients, hooks }: RenewalFacts): Judgement {
   const [path = ""] = paths;
   if (paths.some((one) => homes.some((home) => one.startsWith(home)))) {
     return fine(path, "read where it is renewed, and noticed within a minute");

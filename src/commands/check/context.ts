@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, Failure } from "../../failure.ts";
 import type { SystemUser } from "../system-user.ts";
-import { type Found, failure } from "./rows.ts";
+import { failure, type Judgement } from "./rows.ts";
 import type { ServiceUnit } from "./unit.ts";
 
 /** Who the service runs as. */
@@ -29,10 +29,10 @@ export interface CheckContext {
   readonly now: () => number;
 }
 
-export type Look = (context: CheckContext) => Promise<readonly Found[]>;
+export type Look = (context: CheckContext) => Promise<readonly Judgement[]>;
 
 /** What `work` finds; a Failure of it is a finding for each of its lines. */
-export async function orFailures(work: () => Promise<readonly Found[]>): Promise<readonly Found[]> {
+export async function orFailures(work: () => Promise<readonly Judgement[]>): Promise<readonly Judgement[]> {
   try {
     return await work();
   } catch (error) {

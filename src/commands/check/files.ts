@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorCode } from "../../failure.ts";
 import { type CheckContext, type Look, orUndefined, whyClosed } from "./context.ts";
-import { type Found, fail, fine, warn } from "./rows.ts";
+import { fail, fine, type Judgement, warn } from "./rows.ts";
 import { hiddenBy } from "./unit.ts";
 
 interface TrustedFile {
@@ -43,7 +43,7 @@ function trustedFiles({ spool, tls, passwords, senders, delivery, route, ldap }:
 export const files: Look = async (context) => {
   const owner = (await orUndefined(stat(context.config.spool.directory)))?.uid;
   const trusted = [0, process.geteuid?.(), owner];
-  const found: Found[] = [];
+  const found: Judgement[] = [];
   for (const file of trustedFiles(context.config, context.file)) {
     found.push(...(await judgeFile(file, trusted, context)));
   }
@@ -54,7 +54,7 @@ async function judgeFile(
   { path, what, isSecret }: TrustedFile,
   owners: readonly (number | undefined)[],
   { user, unit }: CheckContext,
-): Promise<readonly Found[]> {
+): Promise<readonly Judgement[]> {
   const it = await statOrCode(path);
   if (typeof it === "string" && it !== "EACCES") return [];
   const closed = await whyClosed(path, constants.R_OK);
@@ -79,7 +79,7 @@ function judgeRights(
   { path, what, isSecret }: TrustedFile,
   it: Stats,
   owners: readonly (number | undefined)[],
-): readonly Found[] {
+): readonly Judgement[] {
   const mode = `mode 0${(it.mode & 0o7777).toString(8)}`;
   if (it.mode & 0o002) return [fail(path, `${what} can be changed by everybody (${mode}); chmod o-w it`)];
   const warnings = [

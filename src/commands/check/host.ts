@@ -10,7 +10,7 @@ import type { Config } from "../../config/settings.ts";
 import { descriptorsAllowed } from "../../server/submission/limits/admission.ts";
 import { type CheckContext, type Look, orUndefined } from "./context.ts";
 import { age } from "./logins.ts";
-import { cannotTell, type Found, fail, fine, warn } from "./rows.ts";
+import { cannotTell, fail, fine, type Judgement, warn } from "./rows.ts";
 
 /** A socket that listens, as the kernel's table has it (proc(5)). */
 export interface ListeningSocket {
@@ -82,7 +82,7 @@ export const ports: Look = async (context) => {
   if (tables[0] === undefined) return [cannotTell("", "the kernel's table of sockets cannot be read")];
   const sockets = tables.flatMap((table) => listeningSockets(table ?? ""));
   const relay = await relayProcess(config);
-  const found: Found[] = [];
+  const found: Judgement[] = [];
   for (const [setting, address] of doors(config)) {
     const name = writeAddress(address);
     const here = sockets.filter((socket) => isInTheWay(socket, address));
@@ -101,7 +101,7 @@ async function judgeTaken(
   sockets: readonly ListeningSocket[],
   isSystemds: boolean,
   relay: number | undefined,
-): Promise<Found> {
+): Promise<Judgement> {
   const owners = await ownersOf(sockets.map(({ inode }) => inode));
   if (relay !== undefined && (owners.length === 0 || owners.includes(relay))) {
     return fine(name, `the running relay's (process ${relay})`);
@@ -118,7 +118,7 @@ async function judgeFree(
   setting: string,
   port: number,
   { unit, user }: CheckContext,
-): Promise<Found> {
+): Promise<Judgement> {
   const text = await orUndefined(readFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"));
   const first = Number(text ?? 1024);
   if (unit && unit.user !== "" && user.uid !== 0 && port < first && !unit.mayBindPorts) {
@@ -199,7 +199,7 @@ export const clock: Look = async ({ config, file, now }) => {
   if (config.log.target.kind === "file") written.push(config.log.target.path);
   const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
   const time = new Date(now()).toISOString();
-  const found: Found[] = [];
+  const found: Judgement[] = [];
   for (const path of written) {
     const ahead = ((await orUndefined(stat(path)))?.mtimeMs ?? 0) - now();
     if (ahead > tolerance)
@@ -221,7 +221,7 @@ async function timeService(): Promise<string> {
   }
 }
 
-function judgeSynchronised(said: string): readonly Found[] {
+function judgeSynchronised(said: string): readonly Judgement[] {
   if (said === "NTPSynchronized=yes") return [fine("", "kept by a time service")];
   return said === "NTPSynchronized=no" ? [warn("", "no time service keeps the clock")] : [];
 }

@@ -5,7 +5,7 @@ import { realpath, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { type CheckContext, type Look, orUndefined, whyClosed } from "./context.ts";
-import { type Found, fail, fine, warn } from "./rows.ts";
+import { fail, fine, type Judgement, warn } from "./rows.ts";
 import { readOnlyBy } from "./unit.ts";
 
 /** The journal's stream socket. */
@@ -22,7 +22,7 @@ export const log: Look = async (context) => {
 async function judgeTarget(
   target: Config["log"]["target"],
   context: CheckContext,
-): Promise<readonly Found[]> {
+): Promise<readonly Judgement[]> {
   switch (target.kind) {
     case "stdout":
       return [
@@ -39,13 +39,13 @@ async function judgeTarget(
   }
 }
 
-async function judgeSocket(path: string): Promise<Found> {
+async function judgeSocket(path: string): Promise<Judgement> {
   const closed = await whyClosed(path, constants.W_OK);
   return closed === undefined ? fine(path, "takes the log") : fail(path, `does not take the log: ${closed}`);
 }
 
 /** A file that is there must be open to us; one that is not, its folder. */
-async function judgeFile(path: string, { user, unit }: CheckContext): Promise<Found> {
+async function judgeFile(path: string, { user, unit }: CheckContext): Promise<Judgement> {
   const isThere = (await orUndefined(stat(path))) !== undefined;
   const closed = isThere
     ? await whyClosed(path, constants.W_OK)
@@ -63,7 +63,7 @@ async function judgeFile(path: string, { user, unit }: CheckContext): Promise<Fo
   return fine(path, "can be written");
 }
 
-async function judgeServer(host: string, port: number, isOffline: boolean): Promise<Found> {
+async function judgeServer(host: string, port: number, isOffline: boolean): Promise<Judgement> {
   const name = `${host}:${port}`;
   const found = isOffline ? true : await orUndefined(lookup(host));
   return found === undefined

@@ -8,7 +8,7 @@ import { canonicalLogin, isEntry, parsePasswordFile } from "../../passwd/passwor
 import { sessionRules } from "../serve/session-rules.ts";
 import { readTask } from "../sync/run.ts";
 import { type Look, orFailures, orUndefined } from "./context.ts";
-import { type Found, fail, failure, fine, warn } from "./rows.ts";
+import { fail, failure, fine, type Judgement, warn } from "./rows.ts";
 
 export const passwords: Look = async ({
   config: {
@@ -46,7 +46,7 @@ export const passwords: Look = async ({
 };
 
 /** How many logins have a hash that is quickly guessed, by algorithm. */
-function weakHashes(file: string, text: string, domain: string): readonly Found[] {
+function weakHashes(file: string, text: string, domain: string): readonly Judgement[] {
   const weak = new Map<string, { readonly logins: Set<string>; readonly weakness: string }>();
   for (const line of parsePasswordFile(text)) {
     if (!isEntry(line)) continue;
@@ -106,7 +106,7 @@ export const ldap: Look = async ({ config, now }) => {
   });
 };
 
-function judgeSync(report: SyncReport): readonly Found[] {
+function judgeSync(report: SyncReport): readonly Judgement[] {
   const { url, entries, logins } = report;
   return [
     fine(url, `${entries} entries, ${logins} of them with a login`),

@@ -8,7 +8,7 @@ import { log } from "./log.ts";
 import { ldap, passwords, senders } from "./logins.ts";
 import { reach, resolver, routes } from "./outgoing.ts";
 import { relay } from "./relay.ts";
-import { type CheckId, checkIds, type Finding } from "./rows.ts";
+import { type CheckId, type CheckRowResult, checkIds } from "./rows.ts";
 import { service } from "./service.ts";
 import { control, room, spool } from "./spool.ts";
 
@@ -36,16 +36,19 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
 };
 
 /** What the checks `ids` find. */
-export async function lookAt(context: CheckContext, ids: readonly CheckId[]): Promise<readonly Finding[]> {
+export async function lookAt(
+  context: CheckContext,
+  ids: readonly CheckId[],
+): Promise<readonly CheckRowResult[]> {
   const found = await Promise.all(
     ids.map(async (check) => {
       if (check === "config") return []; // whoever has a context has read it
-      return (await looks[check](context)).map((one): Finding => ({ check, ...one }));
+      return (await looks[check](context)).map((one): CheckRowResult => ({ check, ...one }));
     }),
   );
   return found.flat();
 }
 
 /** In the order of the rows. */
-export const inOrder = (findings: readonly Finding[]): readonly Finding[] =>
+export const inOrder = (findings: readonly CheckRowResult[]): readonly CheckRowResult[] =>
   checkIds.flatMap((id) => findings.filter(({ check }) => check === id));

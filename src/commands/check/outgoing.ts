@@ -12,7 +12,7 @@ import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { probeDependencies } from "../probe/host.ts";
 import { tlsOf, transportFor } from "../serve/delivery.ts";
 import { type Look, orFailures } from "./context.ts";
-import { cannotTell, type Found, fail, fine, warn } from "./rows.ts";
+import { cannotTell, fail, fine, type Judgement, warn } from "./rows.ts";
 
 /** Opened as the relay would, so that every file and address is tried. */
 export const routes: Look = ({ config, isOffline }) =>
@@ -27,7 +27,10 @@ export const routes: Look = ({ config, isOffline }) =>
   });
 
 /** In the order in which routes are chosen. The system is asked for the relays' addresses, unless that is unwanted. */
-async function describeRoutes({ delivery, route }: Config, isOffline: boolean): Promise<readonly Found[]> {
+async function describeRoutes(
+  { delivery, route }: Config,
+  isOffline: boolean,
+): Promise<readonly Judgement[]> {
   const routes = route.map((way, index) => {
     const to = way.to.length > 0 ? ` for ${way.to.join(", ")}` : "";
     const from = way.from.length > 0 ? ` from ${way.from.join(", ")}` : "";
@@ -42,7 +45,7 @@ async function describeRoute(
   which: string,
   way: RouteSettings,
   isOffline: boolean,
-): Promise<readonly Found[]> {
+): Promise<readonly Judgement[]> {
   const relays = way.relay.map((relay) => written(relay, way)).join(", else ");
   const login = way["relay-user"] === "" ? "" : `, logged in as ${way["relay-user"]}`;
   const lost = isOffline ? [] : await Promise.all(way.relay.map(withoutAddress));
@@ -57,7 +60,7 @@ function written(relay: RouteSettings["relay"][number], way: RouteSettings): str
 }
 
 /** A warning and no more: the DNS may be down for a moment. */
-async function withoutAddress(relay: RouteSettings["relay"][number]): Promise<readonly Found[]> {
+async function withoutAddress(relay: RouteSettings["relay"][number]): Promise<readonly Judgement[]> {
   if (!("host" in relay)) return [];
   try {
     await lookup(relay.host);
@@ -115,7 +118,7 @@ export const reach: Look = async ({ config, mxOf }) => {
   return found.length > 0 ? found : [fine("", "mail goes to folders only")];
 };
 
-async function reachMx({ delivery, hostname }: Config, domain: string): Promise<Found> {
+async function reachMx({ delivery, hostname }: Config, domain: string): Promise<Judgement> {
   const dns = dnsOf(delivery);
   const exchangers = await records(dns.resolveMx(domain));
   if (exchangers === "trouble") return cannotTell(domain, "the DNS does not tell its MX");

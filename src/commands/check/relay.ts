@@ -7,7 +7,7 @@ import { version } from "../../version.ts";
 import { controlSocket } from "../serve/control.ts";
 import { type Look, orFailures } from "./context.ts";
 import { relayProcess } from "./host.ts";
-import { cannotTell, type Found, fail, fine, warn } from "./rows.ts";
+import { cannotTell, fail, fine, type Judgement, warn } from "./rows.ts";
 
 export const relay: Look = ({ config }) =>
   orFailures(async () => {
@@ -35,7 +35,7 @@ async function connect(path: string): Promise<ControlApi | undefined | Failure> 
 }
 
 /** One of another version is no fault: an upgrade runs this check before it restarts the relay. */
-function judgeUnasked({ message, status }: Failure): Found {
+function judgeUnasked({ message, status }: Failure): Judgement {
   if (status === exitStatus.noPermission) return cannotTell("", message); // neither root nor the service
   return message.includes("of version") ? warn("", message) : fail("", message);
 }
@@ -45,7 +45,7 @@ const patience = 5000;
 
 async function health(
   address: { readonly host: string; readonly port: number } | null,
-): Promise<readonly Found[]> {
+): Promise<readonly Judgement[]> {
   if (address === null || address.port === 0) return [];
   const reached = { "0.0.0.0": "127.0.0.1", "::": "::1" }[address.host] ?? address.host;
   const url = `http://${writeAddress({ host: reached, port: address.port })}/healthz`;

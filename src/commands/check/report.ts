@@ -2,14 +2,14 @@
 import { visible } from "../../cli/output.ts";
 import type { Paint } from "../../cli/terminal.ts";
 import { markColours, marks, nagiosLine } from "../../probe/checkup/judge.ts";
-import { checkIds, type Finding, rowOf } from "./rows.ts";
+import { type CheckRowResult, checkIds, rowOf } from "./rows.ts";
 
 /** What was found, in one line. */
-export const wordsOf = ({ subject, words }: Finding): string =>
+export const wordsOf = ({ subject, words }: CheckRowResult): string =>
   subject === "" ? words : `${subject}: ${words}`;
 
 /** What to do; undefined where nothing is. */
-export function adviceOf({ check, state, advice }: Finding): string | undefined {
+export function adviceOf({ check, state, advice }: CheckRowResult): string | undefined {
   return state === "failed" || state === "warning" ? (advice ?? rowOf(check).mend) : undefined;
 }
 
@@ -17,7 +17,11 @@ const stateWidth = Math.max(...Object.values(marks).map(({ length }) => length))
 const indent = stateWidth + Math.max(...checkIds.map(({ length }) => length)) + 2;
 
 /** A line for each, below it what to do. On a terminal of `width` they are broken there; into a pipe each is whole. */
-export function reportText(findings: readonly Finding[], paint: Paint, width: number | undefined): string {
+export function reportText(
+  findings: readonly CheckRowResult[],
+  paint: Paint,
+  width: number | undefined,
+): string {
   return findings
     .map((finding) => {
       const { check, state } = finding;
@@ -49,7 +53,7 @@ function broken(text: string, width: number | undefined): readonly string[] {
   return [...lines, line];
 }
 
-export function reportJson(findings: readonly Finding[]): string {
+export function reportJson(findings: readonly CheckRowResult[]): string {
   const all = findings.map((finding) => {
     const { check, state, subject, words } = finding;
     const advice = adviceOf(finding);
@@ -58,7 +62,7 @@ export function reportJson(findings: readonly Finding[]): string {
   return `${JSON.stringify(all, null, 2)}\n`;
 }
 
-export function reportNagios(findings: readonly Finding[], host: string): string {
+export function reportNagios(findings: readonly CheckRowResult[], host: string): string {
   const named = findings.map((finding) => ({
     area: finding.check,
     state: finding.state,
@@ -68,7 +72,10 @@ export function reportNagios(findings: readonly Finding[], host: string): string
 }
 
 /** The form that `serve --check` has: what is wrong goes to standard error, as a start would tell it. */
-export function asServe(finding: Finding): { readonly stream: "stdout" | "stderr"; readonly line: string } {
+export function asServe(finding: CheckRowResult): {
+  readonly stream: "stdout" | "stderr";
+  readonly line: string;
+} {
   const { state, subject, words } = finding;
   if (state === "failed") return { stream: "stderr", line: `tpa-submit serve: ${wordsOf(finding)}` };
   const word = state === "warning" ? "warning: " : "";

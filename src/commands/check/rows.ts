@@ -161,7 +161,7 @@ export const checkIds = Object.keys(checks) as readonly CheckId[];
 export const rowOf = (id: CheckId): CheckRow => checks[id];
 
 /** What one check found out about one thing. */
-export interface Finding {
+export interface CheckRowResult {
   readonly check: CheckId;
   readonly state: CheckState;
   /** A file, an address; "" where the words say all. */
@@ -172,32 +172,32 @@ export interface Finding {
 }
 
 /** Of one check, which does not say each time which it is. */
-export type Found = Omit<Finding, "check">;
+export type Judgement = Omit<CheckRowResult, "check">;
 
-export const fine = (subject: string, words: string): Found => ({ state: "ok", subject, words });
+export const fine = (subject: string, words: string): Judgement => ({ state: "ok", subject, words });
 
-export const warn = (subject: string, words: string, advice?: string): Found =>
+export const warn = (subject: string, words: string, advice?: string): Judgement =>
   found("warning", subject, words, advice);
 
-export const fail = (subject: string, words: string, advice?: string): Found =>
+export const fail = (subject: string, words: string, advice?: string): Judgement =>
   found("failed", subject, words, advice);
 
-export const cannotTell = (subject: string, words: string, advice?: string): Found =>
+export const cannotTell = (subject: string, words: string, advice?: string): Judgement =>
   found("unknown", subject, words, advice);
 
-function found(state: CheckState, subject: string, words: string, advice: string | undefined): Found {
+function found(state: CheckState, subject: string, words: string, advice: string | undefined): Judgement {
   return { state, subject, words, ...(advice !== undefined && { advice }) };
 }
 
 /** A judgement that the checkup from outside shares. */
-export const judged = ([state, words, advice]: CheckResult): Found => found(state, "", words, advice);
+export const judged = ([state, words, advice]: CheckResult): Judgement => found(state, "", words, advice);
 
 /** What a Failure's line says, which names its subject and often what to do. */
-export const failure = (line: string): Found =>
+export const failure = (line: string): Judgement =>
   fail("", line, line.includes("EACCES") ? "Let the service's user read it; see files, above." : undefined);
 
 /** 0 where nothing failed, else the status of the first that did. */
-export function statusOfAll(findings: readonly Finding[]): ExitStatus {
+export function statusOfAll(findings: readonly CheckRowResult[]): ExitStatus {
   const first = findings.find(({ state }) => state === "failed");
   return first === undefined ? exitStatus.ok : rowOf(first.check).status;
 }

@@ -16,8 +16,8 @@ import { asServe, reportJson, reportNagios, reportText } from "./report.ts";
 import {
   type CheckId,
   type CheckRow,
+  type CheckRowResult,
   checkIds,
-  type Finding,
   fail,
   failure,
   fine,
@@ -50,7 +50,7 @@ export async function runCheck(options: CheckOptions): Promise<number> {
 export function findingsOf(
   file: string,
   { offline }: { readonly offline: boolean },
-): Promise<readonly Finding[]> {
+): Promise<readonly CheckRowResult[]> {
   return lookAtAll({
     file,
     unit: standardUnit,
@@ -73,7 +73,13 @@ interface CheckTask {
 }
 
 /** All of them, in order; where the configuration cannot be read, that alone. */
-async function lookAtAll({ file, unit: name, mxOf, isOffline, ids }: CheckTask): Promise<readonly Finding[]> {
+async function lookAtAll({
+  file,
+  unit: name,
+  mxOf,
+  isOffline,
+  ids,
+}: CheckTask): Promise<readonly CheckRowResult[]> {
   let config: Config;
   try {
     config = await readConfig(file);
@@ -81,7 +87,7 @@ async function lookAtAll({ file, unit: name, mxOf, isOffline, ids }: CheckTask):
     if (!(error instanceof Failure)) throw error;
     return mistakesIn(error);
   }
-  const understood: Finding = { check: "config", ...fine(file, "every setting is understood") };
+  const understood: CheckRowResult = { check: "config", ...fine(file, "every setting is understood") };
   const unit = await unitFor(file, name);
   let user: CheckContext["user"];
   try {
@@ -100,8 +106,8 @@ async function lookAtAll({ file, unit: name, mxOf, isOffline, ids }: CheckTask):
   return inOrder([understood, ...asService, ...asAsker]);
 }
 
-function mistakesIn(error: Failure): readonly Finding[] {
-  return error.message.split("\n").map((text): Finding => ({ check: "config", ...fail("", text) }));
+function mistakesIn(error: Failure): readonly CheckRowResult[] {
+  return error.message.split("\n").map((text): CheckRowResult => ({ check: "config", ...fail("", text) }));
 }
 
 /** The unit, if it is the one that starts the relay with the configuration `file`; one that was named is in any case. */

@@ -2,12 +2,12 @@
 import { stat } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
 import { type Look, orUndefined, type ServiceUser } from "./context.ts";
-import { type Found, fail, fine, warn } from "./rows.ts";
+import { fail, fine, type Judgement, warn } from "./rows.ts";
 
 export const service: Look = async ({ config, user, unit }) => {
   const runsAs = fine("", `runs as ${user.name} (${user.because})`);
   const own = process.geteuid?.();
-  const found: Found[] = [runsAs];
+  const found: Judgement[] = [runsAs];
   if (own !== undefined && own !== 0 && own !== user.uid) {
     found.push(
       warn(
@@ -34,7 +34,7 @@ export const service: Look = async ({ config, user, unit }) => {
 };
 
 /** The relay says the same when it is started. */
-function userFault({ user: wanted }: Config, user: ServiceUser): Found | undefined {
+function userFault({ user: wanted }: Config, user: ServiceUser): Judgement | undefined {
   if (user.uid === 0 && wanted === "") {
     return fail("user", "names nobody, and the relay does not run as root", 'Set user = "tpa-submit".');
   }

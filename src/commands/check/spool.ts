@@ -8,7 +8,7 @@ import { readableFormats } from "../../server/spool/open.ts";
 import { controlSocket } from "../serve/control.ts";
 import { reserveOf } from "../serve/session-rules.ts";
 import { type CheckContext, type Look, nearestThere, orFailures, orUndefined, whyClosed } from "./context.ts";
-import { cannotTell, type Found, fail, fine, warn } from "./rows.ts";
+import { cannotTell, fail, fine, type Judgement, warn } from "./rows.ts";
 import { readOnlyBy } from "./unit.ts";
 
 const all = constants.R_OK | constants.W_OK | constants.X_OK;
@@ -32,7 +32,7 @@ export const spool: Look = async (context) => {
 };
 
 /** The relay makes the spool, but not the folders above it. */
-async function judgeMissing(directory: string, context: CheckContext): Promise<Found> {
+async function judgeMissing(directory: string, context: CheckContext): Promise<Judgement> {
   const above = dirname(directory);
   const closed = await whyClosed(above, constants.W_OK | constants.X_OK);
   const words = "is not there, and the service cannot make it";
@@ -92,7 +92,7 @@ export const room: Look = async ({ config }) => {
   ];
 };
 
-function judgeInodes(there: string, all: number, free: number, reserve: number): readonly Found[] {
+function judgeInodes(there: string, all: number, free: number, reserve: number): readonly Judgement[] {
   if (all === 0) return []; // the file system makes them as it needs them
   const words = `${free} inodes free, of which spool.reserve-inodes keeps ${reserve}`;
   if (free < reserve) return [fail(there, `${words}: every message is refused`)];

@@ -23,7 +23,7 @@ type QuestionKey =
   | "spool";
 
 /** "" where it was neither given nor asked for, and the configuration stays as it is. */
-export type Answers = Readonly<Record<QuestionKey, string>>;
+export type InitAnswers = Readonly<Record<QuestionKey, string>>;
 
 interface Question {
   readonly key: QuestionKey;
@@ -31,9 +31,9 @@ interface Question {
   readonly ask?: string;
   readonly type: SettingType<unknown>;
   /** What is meant by an empty answer; "" where it may be left open. */
-  readonly standard: (known: Answers, before: Config | undefined) => string;
+  readonly standard: (known: InitAnswers, before: Config | undefined) => string;
   /** Where it makes no sense: what was answered before decides. */
-  readonly skip?: (known: Answers, before: Config | undefined) => boolean;
+  readonly skip?: (known: InitAnswers, before: Config | undefined) => boolean;
 }
 
 const questions: readonly Question[] = [
@@ -116,7 +116,7 @@ function textIfThere(file: string): string {
   }
 }
 
-const none: Answers = {
+const none: InitAnswers = {
   hostname: "",
   domain: "",
   certificate: "",
@@ -133,7 +133,7 @@ const none: Answers = {
  * All answers; `source` is the configuration that is there, "" for none. Throws a Failure for one that is wrong, and where
  * something is not known that must be.
  */
-export async function answersFor(options: InitOptions, source: string): Promise<Answers> {
+export async function answersFor(options: InitOptions, source: string): Promise<InitAnswers> {
   const reading = parseConfig(source, options.config);
   const before = "config" in reading ? reading.config : undefined;
   const isAsking = !options.yes && process.stdin.isTTY && process.stderr.isTTY;

@@ -12,7 +12,7 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { orUndefined } from "../check/context.ts";
 import { findUnit } from "../check/unit.ts";
 import { currentUser, type SystemUser, userNamed } from "../system-user.ts";
-import type { Answers } from "./answers.ts";
+import type { InitAnswers } from "./answers.ts";
 
 export interface InitPlan {
   readonly file: string;
@@ -51,7 +51,7 @@ export async function currentText(file: string): Promise<string> {
 export async function planFor(
   file: string,
   source: string,
-  answers: Answers,
+  answers: InitAnswers,
   name: string,
 ): Promise<InitPlan> {
   const isRoot = process.geteuid?.() === 0;
@@ -81,7 +81,7 @@ export async function planFor(
 /** What the package brings, to put a certificate where the service can read it. certbot's own folder is root's alone. */
 const installer = "/usr/lib/tpa-submit/certificates/install-certificate";
 
-async function certificateToCopy({ certificate, key }: Answers): Promise<InitPlan["copied"]> {
+async function certificateToCopy({ certificate, key }: InitAnswers): Promise<InitPlan["copied"]> {
   if (!certificate.startsWith("/etc/letsencrypt/")) return undefined;
   return (await orUndefined(stat(installer))) === undefined ? undefined : [certificate, key];
 }
@@ -92,7 +92,7 @@ async function isSameFile(one: string, other: string): Promise<boolean> {
 }
 
 /** What is answered and does not stand there, be it as a default. */
-function changesFor(answers: Answers, text: string, file: string, user: string): readonly Change[] {
+function changesFor(answers: InitAnswers, text: string, file: string, user: string): readonly Change[] {
   const rows = [
     ["", "hostname", answers.hostname, (config: Config) => config.hostname],
     ["", "domain", answers.domain, (config: Config) => config.domain],
@@ -114,7 +114,7 @@ function changesFor(answers: Answers, text: string, file: string, user: string):
 }
 
 /** What the file says as it stands; with the host name and the domain in place where it lacks them. */
-function standing(text: string, file: string, { hostname, domain }: Answers): Config | undefined {
+function standing(text: string, file: string, { hostname, domain }: InitAnswers): Config | undefined {
   const reading = parseConfig(text, file);
   if ("config" in reading) return reading.config;
   const missing = [

@@ -9,7 +9,7 @@ import { colourFor } from "../../cli/terminal.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus } from "../../failure.ts";
 import { reportText } from "../check/report.ts";
-import type { Finding } from "../check/rows.ts";
+import type { CheckRowResult } from "../check/rows.ts";
 import { findingsOf } from "../check/run.ts";
 import { findUnit } from "../check/unit.ts";
 import { run as runPasswd } from "../passwd.ts";
@@ -51,7 +51,7 @@ async function makeLogin({ file, config: { passwords }, login, user }: InitPlan)
 async function printCheck(file: string, offline: boolean): Promise<void> {
   const findings = await findingsOf(file, { offline });
   // That it does not run yet is no news.
-  const open = findings.filter(({ state, check }: Finding) => state !== "ok" && check !== "relay");
+  const open = findings.filter(({ state, check }: CheckRowResult) => state !== "ok" && check !== "relay");
   print(
     `\nThe check finds ${findings.length - open.length} things well${open.length === 0 ? ".\n" : ", and this to do:\n"}`,
   );

@@ -37,7 +37,7 @@ interface PasswordFacts {
   readonly fault?: string;
 }
 
-interface LoginFacts {
+interface AccountFacts {
   readonly login: string;
   readonly passwords: PasswordFacts;
   /** Undefined where no relay runs. */
@@ -58,7 +58,7 @@ export async function showLogin(name: string, file: string, asJson: boolean): Pr
   return isKnown || facts.day !== undefined ? exitStatus.ok : exitStatus.noInput;
 }
 
-async function factsOf(login: string, configuration: Config): Promise<LoginFacts> {
+async function factsOf(login: string, configuration: Config): Promise<AccountFacts> {
   const passwords = await passwordFacts(login, configuration);
   const relay = await relayState(login, configuration);
   const { frozen, queued } = await queueFacts(login, configuration);
@@ -97,7 +97,7 @@ async function relayState(login: string, configuration: Config): Promise<LoginSt
 async function queueFacts(
   login: string,
   configuration: Config,
-): Promise<Pick<LoginFacts, "frozen" | "queued">> {
+): Promise<Pick<AccountFacts, "frozen" | "queued">> {
   const { api, close } = await connectToQuery(configuration);
   let frozen: FrozenLogin | undefined;
   const queued = { messages: 0, held: 0 };
@@ -124,14 +124,14 @@ async function* eventsOfLogin(directory: string, login: string): AsyncGenerator<
 
 const day = 86_400_000;
 
-async function* asText(facts: LoginFacts): AsyncGenerator<string> {
+async function* asText(facts: AccountFacts): AsyncGenerator<string> {
   const heading = await headingFor(process.stdout);
   yield `${heading(visible(facts.login))}: ${visible(verdictOf(facts))}\n`;
   for (const [name, text] of rowsOf(facts)) yield `  ${name.padEnd(14)} ${visible(text)}\n`;
 }
 
 /** Whether a right password lets it in, and if not, the reason that counts. */
-function verdictOf({ passwords, frozen, relay }: LoginFacts): string {
+function verdictOf({ passwords, frozen, relay }: AccountFacts): string {
   if (frozen !== undefined)
     return `not let in, frozen since ${momentText(frozen.at)} by ${frozen.by}${because(frozen.reason)}`;
   if (passwords.fault !== undefined) return "whether it is let in is not known here";
@@ -144,7 +144,12 @@ function verdictOf({ passwords, frozen, relay }: LoginFacts): string {
 
 const because = (reason: string): string => (reason === "" ? "" : `: ${reason}`);
 
-function* rowsOf({ passwords, relay, queued, day: last }: LoginFacts): Generator<readonly [string, string]> {
+function* rowsOf({
+  passwords,
+  relay,
+  queued,
+  day: last,
+}: AccountFacts): Generator<readonly [string, string]> {
   const { file, written, lines, fault } = passwords;
   if (fault !== undefined) yield ["passwords", fault];
   else yield ["passwords", `${plural(lines.length, "line")} in ${file}, written ${momentText(written ?? 0)}`];

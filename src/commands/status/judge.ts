@@ -3,7 +3,7 @@ import { sumOf } from "../../server/history/activity.ts";
 import { ageText } from "../queue/output.ts";
 import type { StatusFacts } from "./facts.ts";
 
-export interface Finding {
+export interface StatusFinding {
   readonly grade: "warning" | "critical";
   /** What is wrong, and what to do: a line without an end. */
   readonly text: string;
@@ -19,7 +19,7 @@ const slowLoop = 1;
 const mostReturned = 0.2;
 const leastReturned = 20;
 
-type Judge = (facts: StatusFacts) => Finding | undefined;
+type Judge = (facts: StatusFacts) => StatusFinding | undefined;
 
 const judges: readonly Judge[] = [
   ({ relay }) =>
@@ -75,7 +75,7 @@ const judges: readonly Judge[] = [
 ];
 
 /** What is not well, the worst first. */
-export function findings(facts: StatusFacts): readonly Finding[] {
+export function findings(facts: StatusFacts): readonly StatusFinding[] {
   const found = judges.flatMap((judge) => judge(facts) ?? []);
   return [
     ...found.filter(({ grade }) => grade === "critical"),

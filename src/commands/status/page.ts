@@ -6,7 +6,7 @@ import type { HtmlPage } from "../../server/log/http.ts";
 import { plural } from "../queue/output.ts";
 import { momentText } from "../trace/text.ts";
 import type { StatusFacts } from "./facts.ts";
-import type { Finding } from "./judge.ts";
+import type { StatusFinding } from "./judge.ts";
 import { countNames, loginRows, queueRows, relayRows, type StatusRow } from "./text.ts";
 
 /** Seconds until a browser asks again. Our choice. */
@@ -16,7 +16,7 @@ const refresh = 30;
 const unlimited = 400;
 
 /** The page; `found` is what is not well, the worst first. */
-export function statusPage(facts: StatusFacts, found: readonly Finding[]): HtmlPage {
+export function statusPage(facts: StatusFacts, found: readonly StatusFinding[]): HtmlPage {
   const grade = found.some((one) => one.grade === "critical")
     ? "critical"
     : found.length > 0
@@ -48,7 +48,7 @@ ${mailCard(facts)}${card("Relay", [...relayRows(facts)])}${card("Queue", [...que
   return { body: markup, styleHash };
 }
 
-function findingsList(found: readonly Finding[]): Markup {
+function findingsList(found: readonly StatusFinding[]): Markup {
   const items = found.map(({ grade, text }) => html`<li class="${grade}">${text}</li>\n`);
   return items.length === 0 ? html`` : html`<ul class="findings">\n${items}</ul>\n`;
 }

@@ -7,7 +7,7 @@ import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus } from "../../failure.ts";
 import { gatherStatus, type StatusFacts } from "./facts.ts";
-import { type Finding, findings } from "./judge.ts";
+import { findings, type StatusFinding } from "./judge.ts";
 import { nagiosStatus, screen } from "./text.ts";
 
 /** Milliseconds between two screens. Our choice. */
@@ -41,7 +41,7 @@ export async function showStatus(options: StatusOptions): Promise<number> {
 /** Characters of a line that goes nowhere with a width. */
 const widest = 120;
 
-async function linesOf(facts: StatusFacts, found: readonly Finding[]): Promise<readonly string[]> {
+async function linesOf(facts: StatusFacts, found: readonly StatusFinding[]): Promise<readonly string[]> {
   const paint = await colourFor(process.stdout);
   return [...screen(facts, found, paint, widthOf(process.stdout) ?? widest)];
 }

@@ -7,7 +7,7 @@ import { formatReply } from "../../smtp/reply.ts";
 import { ageText, plural, sizeText } from "../queue/output.ts";
 import { momentText } from "../trace/text.ts";
 import type { StatusFacts } from "./facts.ts";
-import type { Finding } from "./judge.ts";
+import type { StatusFinding } from "./judge.ts";
 
 /** Characters of a name at the beginning of a line. */
 const named = 16;
@@ -15,7 +15,7 @@ const named = 16;
 /** The screen, lines without their ends, at most `width` characters each. */
 export function* screen(
   facts: StatusFacts,
-  found: readonly Finding[],
+  found: readonly StatusFinding[],
   paint: Paint,
   width: number,
 ): Generator<string> {
@@ -32,7 +32,7 @@ export function* screen(
     yield cut(`  ${name.padEnd(named)}${visible(text)}`);
 }
 
-const colourOf = (found: readonly Finding[]): "red" | "yellow" =>
+const colourOf = (found: readonly StatusFinding[]): "red" | "yellow" =>
   found.some(({ grade }) => grade === "critical") ? "red" : "yellow";
 
 /** What is told of one thing, after its name; an empty name goes on with the one before. */
@@ -166,7 +166,7 @@ export function* loginRows({ top, relay, frozen, activity }: StatusFacts): Gener
 /** One line for Nagios, and the exit status that goes with it. */
 export function nagiosStatus(
   { queue, relay, activity }: StatusFacts,
-  found: readonly Finding[],
+  found: readonly StatusFinding[],
 ): { readonly text: string; readonly status: number } {
   const status = found.some(({ grade }) => grade === "critical") ? 2 : found.length > 0 ? 1 : 0;
   const name = ["OK", "WARNING", "CRITICAL"][status] ?? "";

@@ -16,8 +16,8 @@ import { plural, printAll, say, waitingOf } from "../queue/output.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
 import { nameToday } from "../serve/privacy.ts";
 import { mailLogSource } from "./mail-log.ts";
-import { type Found, historySource, search, type WantedWord } from "./search.ts";
-import { eventText, momentText, storyText, type Waiting } from "./text.ts";
+import { historySource, search, type TraceResult, type WantedWord } from "./search.ts";
+import { eventText, type InQueue, momentText, storyText } from "./text.ts";
 
 /** What was asked for; times are in milliseconds since the epoch. */
 interface TraceOptions {
@@ -38,7 +38,7 @@ export async function traceMessages(words: readonly string[], options: TraceOpti
   const kept = await searchAll(config, options.log, wanted, span, options.limit);
   const isFound = kept.stories.length + kept.others.length > 0;
   const found = isFound || config === undefined ? kept : await searchQueue(config, words, options.limit);
-  const waiting = config === undefined ? new Map<string, Waiting>() : await waitingFor(config, found.stories);
+  const waiting = config === undefined ? new Map<string, InQueue>() : await waitingFor(config, found.stories);
   if (found.stories.length + found.others.length === 0) {
     say(
       `nothing is known of ${visible(words.join(" "))}${config === undefined ? "" : await reachText(config)}`,
@@ -73,7 +73,7 @@ async function searchAll(
   wanted: readonly WantedWord[],
   span: TimeSpan,
   limit: number,
-): Promise<Found> {
+): Promise<TraceResult> {
   const directory = config && historyDirectory(config);
   const kept = await readable(directory, async () =>
     directory === undefined ? undefined : search(historySource(directory), wanted, span, limit),
@@ -85,9 +85,9 @@ async function searchAll(
   return kept === undefined ? told : joined(told, kept, limit);
 }
 
-const nothing: Found = { stories: [], more: 0, others: [], moreOthers: 0 };
+const nothing: TraceResult = { stories: [], more: 0, others: [], moreOthers: 0 };
 
-function joined(before: Found, after: Found, limit: number): Found {
+function joined(before: TraceResult, after: TraceResult, limit: number): TraceResult {
   const stories = [...before.stories, ...after.stories];
   const others = [...before.others, ...after.others];
   return {
@@ -99,7 +99,7 @@ function joined(before: Found, after: Found, limit: number): Found {
 }
 
 /** What the queue itself tells of messages that no history tells of. */
-async function searchQueue(config: Config, words: readonly string[], limit: number): Promise<Found> {
+async function searchQueue(config: Config, words: readonly string[], limit: number): Promise<TraceResult> {
   const wanted = words.map(bareWord);
   const events: MessageEvent[] = [];
   const { api, close } = await connectToQuery(config);
@@ -152,8 +152,8 @@ async function reachText(config: Config): Promise<string> {
 }
 
 /** What of `stories` is in the queue now. */
-async function waitingFor(config: Config, stories: readonly Story[]): Promise<ReadonlyMap<string, Waiting>> {
-  const found = new Map<string, Waiting>();
+async function waitingFor(config: Config, stories: readonly Story[]): Promise<ReadonlyMap<string, InQueue>> {
+  const found = new Map<string, InQueue>();
   const ids = stories
     .filter(({ others }) => !others.some(({ event }) => event === "removed"))
     .map(({ id }) => id);
@@ -170,7 +170,7 @@ async function waitingFor(config: Config, stories: readonly Story[]): Promise<Re
 /** Postfix's queue IDs look otherwise. */
 const isOurs = (id: string): boolean => /^[0-9A-F]{12}$/.test(id);
 
-function stateOf(message: ListedMessage, { spool }: Config): Waiting | undefined {
+function stateOf(message: ListedMessage, { spool }: Config): InQueue | undefined {
   if (!("envelope" in message)) return undefined;
   const { envelope } = message;
   const { held, due, accepted, sender } = envelope;
@@ -184,8 +184,8 @@ function stateOf(message: ListedMessage, { spool }: Config): Waiting | undefined
 }
 
 async function* asText(
-  { stories, more, others, moreOthers }: Found,
-  waiting: ReadonlyMap<string, Waiting>,
+  { stories, more, others, moreOthers }: TraceResult,
+  waiting: ReadonlyMap<string, InQueue>,
 ): AsyncGenerator<string> {
   const heading = await headingFor(process.stdout);
   if (more > 0) yield `${plural(more, "older message")} left out; see --limit, --since and --until\n\n`;
@@ -200,8 +200,8 @@ async function* asText(
 }
 
 async function* asJson(
-  { stories, others }: Found,
-  waiting: ReadonlyMap<string, Waiting>,
+  { stories, others }: TraceResult,
+  waiting: ReadonlyMap<string, InQueue>,
 ): AsyncGenerator<string> {
   for (const { recipients, ...story } of stories) {
     const queued = waiting.get(story.id);

@@ -12,7 +12,7 @@ export interface EventSource {
   of(ids: ReadonlySet<string>, span: TimeSpan): AsyncIterable<HistoryEvent>;
 }
 
-export interface Found {
+export interface TraceResult {
   /** The newest `limit`, in the order in which they begin. */
   readonly stories: readonly Story[];
   /** How many more there are. */
@@ -36,7 +36,7 @@ export async function search(
   wanted: readonly WantedWord[],
   span: TimeSpan,
   limit: number,
-): Promise<Found> {
+): Promise<TraceResult> {
   const all = 2 ** wanted.length - 1;
   /** For each message a bit for each word, and when it was met last. */
   const messages = new Map<string, { words: number; at: number }>();

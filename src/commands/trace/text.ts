@@ -9,7 +9,7 @@ import { formatReply } from "../../smtp/reply.ts";
 import { plural, sizeText } from "../queue/output.ts";
 
 /** What of a message is still in the queue; undefined where it is not there any more. */
-export interface Waiting {
+export interface InQueue {
   readonly held: string | undefined;
   /** When it is tried next, and when it is given up: milliseconds since the epoch. */
   readonly due: number;
@@ -41,7 +41,7 @@ function newClock(): (at: number) => string {
 type Heading = (text: string) => string;
 
 /** The story of one message. */
-export function* storyText(story: Story, waiting: Waiting | undefined, heading: Heading): Generator<string> {
+export function* storyText(story: Story, waiting: InQueue | undefined, heading: Heading): Generator<string> {
   const { id, accepted, recipients, others } = story;
   yield heading(`${id}${accepted === undefined ? "" : `  ${visible(titleOf(accepted))}`}`);
   if (accepted?.messageId !== undefined) yield `  Message-ID: <${visible(accepted.messageId)}>`;
@@ -149,7 +149,7 @@ export function eventText(event: HistoryEvent): string {
 }
 
 /** What is true now for each recipient, and what the person who asks may be told. */
-function* adviceText({ recipients, others }: Story, waiting: Waiting | undefined): Generator<string> {
+function* adviceText({ recipients, others }: Story, waiting: InQueue | undefined): Generator<string> {
   const untried = (waiting?.recipients ?? []).filter(({ address }) => !recipients.has(address));
   for (const { address } of untried) yield `  => ${visible(address)}: not tried yet.`;
   const isReported = others.some(({ event }) => event === "failure-report");
@@ -167,7 +167,7 @@ function* adviceText({ recipients, others }: Story, waiting: Waiting | undefined
 function fateOf(
   address: string,
   { result, relay, reply, at }: DeliveryTry,
-  waiting: Waiting | undefined,
+  waiting: InQueue | undefined,
   isReported: boolean,
 ): string {
   const host = relay.replace(/\[.*/, "");

@@ -6,7 +6,7 @@
 import type { EventName, FieldsOf } from "../log/events.ts";
 import type { LogEntry } from "../log/log.ts";
 
-type Rows = { readonly [Name in EventName]?: readonly (keyof FieldsOf<Name>)[] };
+type KeptFields = { readonly [Name in EventName]?: readonly (keyof FieldsOf<Name>)[] };
 
 /** What is kept of each event; what has no row is not kept. Those of an acceptance become one, see {@link acceptance}. */
 export const keptFields = {
@@ -35,7 +35,7 @@ export const keptFields = {
   "login-thawed": ["login", "by", "released", "stillHeld"],
   started: ["version", "hostname", "waiting"],
   stopped: ["waiting"],
-} as const satisfies Rows;
+} as const satisfies KeptFields;
 
 type KeptName = keyof typeof keptFields;
 /** The three that are logged of one acceptance, in this order; the last one always comes. */

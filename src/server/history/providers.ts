@@ -27,7 +27,7 @@ export interface ProviderTally {
   readonly summaries: () => readonly ProviderSummary[];
 }
 
-type DeliveryEvent = Extract<HistoryEvent, { readonly event: "delivery" }>;
+type ProviderDelivery = Extract<HistoryEvent, { readonly event: "delivery" }>;
 
 /** Delays are counted in classes, each so much longer than the one before: memory does not grow with the traffic. */
 const step = 1.1;
@@ -71,14 +71,14 @@ const trafficOf = ({ delivered, deferred, refused }: ProviderSummary): number =>
 
 /** The provider; where no host was found, that of the recipient's domain. */
 function nameFor(
-  { reply, relay, to }: DeliveryEvent,
+  { reply, relay, to }: ProviderDelivery,
   organisationOf: (host: string) => string | undefined,
 ): string {
   const host = (hostOf(reply, relay) || to.slice(to.lastIndexOf("@") + 1)).toLowerCase();
   return providerOf(host)?.name ?? organisationOf(host) ?? host;
 }
 
-function count(counts: ProviderCounts, { reply, relay, delays, tls }: DeliveryEvent): void {
+function count(counts: ProviderCounts, { reply, relay, delays, tls }: ProviderDelivery): void {
   const status = deliveryStatus(reply);
   if (status !== "sent") {
     counts[status === "bounced" ? "refused" : "deferred"] += 1;

@@ -16,9 +16,9 @@ const client = "client";
 const recipient = "recipient";
 const said = "said";
 
-type Rows = { readonly [Name in EventName]: { readonly [Field in keyof FieldsOf<Name>]-?: FieldKind } };
+type FieldKinds = { readonly [Name in EventName]: { readonly [Field in keyof FieldsOf<Name>]-?: FieldKind } };
 
-export const fieldKinds: Rows = {
+export const fieldKinds: FieldKinds = {
   connect: { door: open, client: client },
   disconnect: { door: open, client: client, commands: open },
   "connection-lost": { door: open, client: client, stage: open, octets: open },

@@ -49,9 +49,9 @@ interface PageAnswer {
 
 const plain = "text/plain; charset=utf-8";
 
-type Route = (pages: MonitoringPages) => Promise<PageAnswer>;
+type PageRoute = (pages: MonitoringPages) => Promise<PageAnswer>;
 
-const routes: Readonly<Record<string, Route>> = {
+const routes: Readonly<Record<string, PageRoute>> = {
   "/metrics": async ({ metrics }) => ({ status: 200, type: expositionType, body: await metrics() }),
   "/healthz": async ({ health }) => {
     const state = await health();
@@ -62,7 +62,7 @@ const routes: Readonly<Record<string, Route>> = {
 };
 
 /** The one for `path`, of those that `pages` has. */
-function routeFor(path: string, { status }: MonitoringPages): Route | undefined {
+function routeFor(path: string, { status }: MonitoringPages): PageRoute | undefined {
   if (path === "/" && status !== undefined) {
     return async () => ({ status: 200, type: "text/html; charset=utf-8", ...(await status()) });
   }

@@ -8,7 +8,7 @@ import { listJournal, readDoneLines, readOctets } from "./journal-reading.ts";
 import { openSegment } from "./journal-segment.ts";
 import type { SpoolLock } from "./lock.ts";
 import { format, journalFormat, journalIn, usualSegment, writeFormat } from "./open.ts";
-import { type Finding, type KeptFile, octal, type Repair, verify } from "./verify.ts";
+import { type KeptFile, octal, type Repair, type SpoolFault, verify } from "./verify.ts";
 
 /** In words, to stand behind "repair would " or "repaired: ". */
 export function repairText(repair: Repair): string {
@@ -153,9 +153,9 @@ export type { KeptFile } from "./verify.ts";
 
 export interface Fsck {
   /** Every damage; `keptFiles` are the files that others keep in the spool. Throws the system's error. */
-  damage(keptFiles: readonly KeptFile[]): AsyncIterable<Finding>;
+  damage(keptFiles: readonly KeptFile[]): AsyncIterable<SpoolFault>;
   /** Does what the finding says; false where that is nothing. Throws the system's error. */
-  repair(finding: Finding): Promise<boolean>;
+  repair(finding: SpoolFault): Promise<boolean>;
 }
 
 /** `live` where the relay works on the spool meanwhile: its drafts, and what it lets go, are no damage. */

@@ -100,7 +100,7 @@ interface Stretch {
 }
 
 /** A message that waits for its batch. */
-interface Waiting {
+interface WaitingAppend {
   readonly message: JournalMessage;
   readonly envelope: Buffer;
   readonly length: number;
@@ -161,9 +161,9 @@ export async function openJournal(
   let stretches: readonly Stretch[] = [];
   let keptCharacters = 0;
   const { shelf, segments } = await recover();
-  const waiting: Waiting[] = [];
+  const waiting: WaitingAppend[] = [];
   /** Who wants to know whether the disk works. */
-  const trials: Pick<Waiting, "resolve" | "reject">[] = [];
+  const trials: Pick<WaitingAppend, "resolve" | "reject">[] = [];
   let writing: Promise<void> | undefined;
   /** The segment that takes records, and where the next one goes. */
   let current: { readonly segment: Segment; end: number } | undefined;
@@ -268,7 +268,7 @@ export async function openJournal(
   /** Writes as many as there is room for, and tells each what came of it. */
   async function writeBatch(into: { readonly segment: Segment; end: number }): Promise<void> {
     const { segment, end: batch } = into;
-    const taken: { readonly one: Waiting; readonly entry: Entry }[] = [];
+    const taken: { readonly one: WaitingAppend; readonly entry: Entry }[] = [];
     const octets: Uint8Array[] = [];
     let end = batch;
     for (const one of waiting) {
@@ -305,7 +305,7 @@ export async function openJournal(
   }
 
   /** So that its first delivery need not read it. The oldest ones make room. */
-  function remember({ message: { id, envelope, body }, length }: Waiting): void {
+  function remember({ message: { id, envelope, body }, length }: WaitingAppend): void {
     if (length > remembered) return;
     const [only, ...more] = body;
     recent.set(id, { envelope, body: only !== undefined && more.length === 0 ? only : Buffer.concat(body) });

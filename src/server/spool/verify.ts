@@ -35,7 +35,7 @@ export type Repair =
   | { readonly do: "write format" };
 
 /** One damage: a line that names the file, what was expected and what was found, and what can be done. */
-export interface Finding {
+export interface SpoolFault {
   readonly fault: string;
   readonly repair: Repair;
 }
@@ -77,7 +77,11 @@ const known: readonly string[] = [
 const draftName = /^(format\.new|\..+\.new)$/;
 
 /** Every damage, the spool's own files first, then message by message. Throws the system's error where it must give up. */
-export async function* verify(disk: Disk, directory: string, look: VerifyOptions): AsyncGenerator<Finding> {
+export async function* verify(
+  disk: Disk,
+  directory: string,
+  look: VerifyOptions,
+): AsyncGenerator<SpoolFault> {
   const { uid, gid } = await disk.look(directory);
   const site = { disk, directory, owner: { uid, gid } };
   const names = [...(await disk.list(directory))].sort();
@@ -100,7 +104,7 @@ export async function* verify(disk: Disk, directory: string, look: VerifyOptions
 }
 
 /** What was promised in the journal and is not as it was written. `queue` has moved out of it. */
-async function* inJournal(site: Site, queue: ReadonlySet<string>): AsyncGenerator<Finding> {
+async function* inJournal(site: Site, queue: ReadonlySet<string>): AsyncGenerator<SpoolFault> {
   const { disk, directory } = site;
   const path = join(directory, "journal");
   for (const name of [...(await disk.list(path))].sort()) {
@@ -153,7 +157,7 @@ async function* inTop(
   site: Site,
   name: string,
   { live, keptFiles: keepsakes }: VerifyOptions,
-): AsyncGenerator<Finding> {
+): AsyncGenerator<SpoolFault> {
   const found = await lookAt(site, name);
   if (!found || found.kind === "other") return; // gone, or a socket
   if (draftName.test(name)) {
@@ -163,7 +167,7 @@ async function* inTop(
   } else yield { fault: `${name}: expected no such file`, repair: stranger };
 }
 
-async function* inFormat(site: Site, names: readonly string[]): AsyncGenerator<Finding> {
+async function* inFormat(site: Site, names: readonly string[]): AsyncGenerator<SpoolFault> {
   const expected = `expected "${names.includes("journal") ? journalFormat : format}"`;
   if (!names.includes("format")) {
     yield { fault: `format: ${expected}, found no such file`, repair: await formatRemedy(site) };
@@ -198,7 +202,7 @@ async function* inKeepsake(
   name: string,
   faultIn: KeptFile["fault"],
   repair: KeptFile["repair"],
-): AsyncGenerator<Finding> {
+): AsyncGenerator<SpoolFault> {
   const text = await readFrom(site, name);
   if ("trouble" in text) yield text.trouble;
   else {
@@ -211,7 +215,7 @@ async function* inKeepsake(
   }
 }
 
-async function* inQueue(site: Site, id: string, { live }: VerifyOptions): AsyncGenerator<Finding> {
+async function* inQueue(site: Site, id: string, { live }: VerifyOptions): AsyncGenerator<SpoolFault> {
   const file = `queue/${id}`;
   for await (const finding of inEnvelope(site, id)) {
     if (live && !(await lookAt(site, file))) return; // let go while we looked
@@ -219,7 +223,7 @@ async function* inQueue(site: Site, id: string, { live }: VerifyOptions): AsyncG
   }
 }
 
-async function* inEnvelope(site: Site, id: string): AsyncGenerator<Finding> {
+async function* inEnvelope(site: Site, id: string): AsyncGenerator<SpoolFault> {
   const file = `queue/${id}`;
   const body = `messages/${id}`;
   const found = await lookAt(site, file);
@@ -258,7 +262,7 @@ async function* beside(
   file: string,
   promised: boolean,
   { live }: VerifyOptions,
-): AsyncGenerator<Finding> {
+): AsyncGenerator<SpoolFault> {
   const [folder, name = ""] = file.split("/");
   const found = await lookAt(site, file);
   if (!found) return;
@@ -277,7 +281,7 @@ async function* beside(
   } else yield { fault: `${file}: expected queue/${name} to go with it`, repair: { do: "remove", file } };
 }
 
-function notAFile(file: string): Finding {
+function notAFile(file: string): SpoolFault {
   return {
     fault: `${file}: expected a file, found a folder or a link`,
     repair: left("it is in nobody's way but yours"),
@@ -285,7 +289,7 @@ function notAFile(file: string): Finding {
 }
 
 /** Mode and owner, which keep people out and the relay in. */
-async function* rights({ owner }: Site, file: string, found: FileInfo): AsyncGenerator<Finding> {
+async function* rights({ owner }: Site, file: string, found: FileInfo): AsyncGenerator<SpoolFault> {
   const mode = found.kind === "folder" ? 0o700 : 0o600;
   if (found.uid !== owner.uid) {
     yield {
@@ -315,7 +319,7 @@ async function lookAt({ disk, directory }: Site, file: string): Promise<FileInfo
 async function readFrom(
   { disk, directory }: Site,
   file: string,
-): Promise<{ readonly text: string } | { readonly trouble: Finding }> {
+): Promise<{ readonly text: string } | { readonly trouble: SpoolFault }> {
   try {
     return { text: await disk.readText(join(directory, file)) };
   } catch (error) {

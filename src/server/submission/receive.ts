@@ -50,7 +50,7 @@ export async function beginMessage(
 }
 
 /** What a message holds on to until it is accepted or dropped. */
-interface Held {
+interface ReceivingResources {
   readonly draft: Draft;
   readonly reservation: QuotaReservation;
 }
@@ -74,7 +74,7 @@ export class IncomingMessage {
   /** Whether it is at its end, or was dropped. */
   isWhole = false;
 
-  constructor(plan: MessagePlan, { draft, reservation }: Held, stuffed: boolean) {
+  constructor(plan: MessagePlan, { draft, reservation }: ReceivingResources, stuffed: boolean) {
     const { memory, lineEnds } = plan.context;
     this.#plan = plan;
     this.#draft = draft;

@@ -17,7 +17,7 @@ export type ReplyClass =
   | "theirs";
 
 /** What the operator can do, in the order of the words that tell it. */
-export type OperatorAct =
+export type OperatorStep =
   | "dns"
   | "auth"
   | "slow"
@@ -37,7 +37,7 @@ export type SenderAct = "wait" | "address" | "trim" | "from" | "other-way";
  * Whether waiting helps: yes; yes, if less is sent to them (slow); no; or not before the cause is mended (fix). A 5xx is
  * final for its message all the same (RFC 5321 section 4.2.1): after a repair it must be sent again.
  */
-export type Waiting = "yes" | "slow" | "no" | "fix";
+export type WaitingHelps = "yes" | "slow" | "no" | "fix";
 
 export interface KnownReply {
   /** All of them must be found in the reply. Each alone, so that none of them is slower than linear. */
@@ -45,9 +45,9 @@ export interface KnownReply {
   readonly class: ReplyClass;
   /** What it means, without an end. */
   readonly meaning: string;
-  readonly operator: readonly OperatorAct[];
+  readonly operator: readonly OperatorStep[];
   readonly sender: SenderAct;
-  readonly waiting: Waiting;
+  readonly waiting: WaitingHelps;
   /** For the sender in place of the words of the class. */
   readonly tells?: string;
 }
@@ -57,9 +57,9 @@ export function row(
   patterns: readonly RegExp[],
   kind: ReplyClass,
   meaning: string,
-  operator: readonly OperatorAct[],
+  operator: readonly OperatorStep[],
   sender: SenderAct,
-  waiting: Waiting,
+  waiting: WaitingHelps,
   tells?: string,
 ): KnownReply {
   return {
@@ -73,7 +73,7 @@ export function row(
   };
 }
 
-const operatorWords: Readonly<Record<OperatorAct, string>> = {
+const operatorWords: Readonly<Record<OperatorStep, string>> = {
   dns: "look at our PTR record, our HELO name and our records in the DNS",
   auth: "look at SPF, DKIM and DMARC of the sender's domain",
   slow: "send them less at once",
@@ -92,7 +92,7 @@ export function operatorText({ operator }: KnownReply): string {
   return operator.map((act) => operatorWords[act]).join("; ");
 }
 
-const waitingWords: Readonly<Record<Waiting, string>> = {
+const waitingWords: Readonly<Record<WaitingHelps, string>> = {
   yes: "waiting helps",
   slow: "waiting helps where less is sent to them",
   no: "waiting does not help",

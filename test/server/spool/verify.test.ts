@@ -25,7 +25,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemDisk } from "../../../src/server/spool/disk.ts";
 import { fsckBeside, fsckLocked, type KeptFile, repairText } from "../../../src/server/spool/fsck.ts";
 import { type FailedAttempt, isDamaged, openSpool } from "../../../src/server/spool/spool.ts";
-import type { Finding } from "../../../src/server/spool/verify.ts";
+import type { SpoolFault } from "../../../src/server/spool/verify.ts";
 import { asRoot } from "../../tools/as-root.ts";
 import { intercept } from "./intercept.ts";
 import { toOne } from "./to-one.ts";
@@ -85,7 +85,7 @@ const at = (file: string): string => join(directory, file);
 async function verified(repair = false, disk = systemDisk): Promise<readonly string[]> {
   const care = await fsckLocked(directory, now, disk);
   try {
-    const findings: Finding[] = [];
+    const findings: SpoolFault[] = [];
     for await (const finding of care.damage(keepsakes)) findings.push(finding);
     if (repair) for (const finding of findings) await care.repair(finding);
     return findings.map(({ fault, repair: remedy }) => `${fault}; ${repairText(remedy)}`);
