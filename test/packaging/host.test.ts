@@ -15,8 +15,16 @@ const delivered = "/var/lib/tpa-submit/delivered";
 const installer = "/usr/lib/tpa-submit/certificates/install-certificate";
 const sockets = "tpa-submit-submission.socket tpa-submit-submissions.socket";
 
-const bare = real("dpkg-deb", "mmdebstrap", "nsenter") ? await bareDebian() : { missing: "programs" };
-if ("missing" in bare) process.stderr.write(`\n*** SKIPPED, no Debian to boot: ${bare.missing} ***\n`);
+/** Not part of the gate: it takes minutes, and a host that reboots is not the same on each machine. docs/testing.md has its runs. */
+const isWanted = process.env["TPA_SUBMIT_BOOT"] === "1";
+
+async function debianToBoot(): Promise<Awaited<ReturnType<typeof bareDebian>>> {
+  if (!isWanted) return { missing: "TPA_SUBMIT_BOOT=1 asks for it" };
+  return real("dpkg-deb", "mmdebstrap", "nsenter") ? await bareDebian() : { missing: "programs" };
+}
+
+const bare = await debianToBoot();
+if ("missing" in bare) process.stderr.write(`\n*** SKIPPED, no Debian is booted: ${bare.missing} ***\n`);
 
 describe.skipIf("missing" in bare)("on a booted Debian 12, the package", () => {
   let folder = "";
