@@ -20,7 +20,7 @@ const isWanted = process.env["TPA_SUBMIT_BOOT"] === "1";
 
 async function debianToBoot(): Promise<Awaited<ReturnType<typeof bareDebian>>> {
   if (!isWanted) return { missing: "TPA_SUBMIT_BOOT=1 asks for it" };
-  return real("dpkg-deb", "mmdebstrap", "nsenter") ? await bareDebian() : { missing: "programs" };
+  return real("dpkg-deb", "mmdebstrap", "nsenter") ? bareDebian() : { missing: "programs" };
 }
 
 const bare = await debianToBoot();
