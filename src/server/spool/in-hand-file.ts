@@ -15,7 +15,7 @@ export interface InHandFile {
   readonly culprits: readonly string[];
   /** Those that were at the last one, for the first time. */
   readonly suspects: readonly string[];
-  /** Notes the message in hand, "" where it is none; that by the end of the turn of the event loop. A disk that refuses is passed over: no delivery may fail for it. */
+  /** Notes the message in hand, "" where it is none. A disk that refuses is passed over: no delivery may fail for it. */
   readonly mark: (id: string) => void;
   /** The work on the message came to a good end, or it is held: what was noted of it no longer counts. */
   readonly clear: (id: string) => void;
@@ -38,10 +38,6 @@ export function openInHand(path: string): InHandFile {
   const file = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
   let works = true;
   let closed = false;
-  /** What its first line says. */
-  let written = "";
-  /** Whether the work on that has ended, which the end of this turn of the event loop writes. */
-  let ended = false;
 
   const attempt = (write: () => void): void => {
     if (!works || closed) return;
@@ -57,34 +53,18 @@ export function openInHand(path: string): InHandFile {
       const text = [lineOf(""), ...[...counts].map(([id, count]) => `${id} ${String(count)}\n`)].join("");
       writeSync(file, text, 0);
       ftruncateSync(file, Buffer.byteLength(text));
-      written = "";
     });
-  const write = (id: string): void => {
-    ended = false;
-    if (id === written) return;
-    written = id;
-    attempt(() => void writeSync(file, lineOf(id), 0));
-  };
-  /** The end of work is written once a turn, before anything is waited for: the next message often takes its place sooner. */
-  const end = (): void => {
-    if (ended) write("");
-  };
 
   rewrite();
   return {
     culprits: [...counts].flatMap(([id, count]) => (count >= enough ? [id] : [])),
     suspects: inHand !== undefined && counts.get(inHand) === 1 ? [inHand] : [],
-    mark(id) {
-      if (id !== "") return write(id);
-      if (!ended) setImmediate(end);
-      ended = true;
-    },
+    mark: (id) => attempt(() => void writeSync(file, lineOf(id), 0)),
     clear(id) {
       if (counts.delete(id)) rewrite();
     },
     close(clean) {
       if (closed) return;
-      end();
       closed = true;
       closeSync(file);
       if (clean) rmSync(path, { force: true });
