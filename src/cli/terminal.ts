@@ -61,7 +61,10 @@ export interface ProgressSpinner {
 /** Starts one. The library is loaded only where somebody sees it. */
 export function startSpinner(text: string, stream: NodeJS.WriteStream = process.stderr): ProgressSpinner {
   // One that tells no width, as script(1) makes it, would have ora clear lines without an end.
-  if (!stream.isTTY || stream.columns === 0) return { say: () => undefined, stop: () => undefined };
+  // Where nobody watches it turn (a dumb terminal, a build), ora would write the text as a line of its own.
+  const { TERM: terminal, CI: build } = process.env;
+  const turns = stream.isTTY && stream.columns !== 0 && terminal !== "dumb" && build === undefined;
+  if (!turns) return { say: () => undefined, stop: () => undefined };
   let spinner: Ora | undefined;
   let last = text;
   let isOver = false;
