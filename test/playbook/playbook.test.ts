@@ -40,6 +40,7 @@ const common = (text: string): string =>
         .replace(/^( +(?:last hour|last 24 hours|Gmail)) .*/, "$1") // how often it was tried is chance
         .replace(/421 4\.7\.28 (?:host|deliv).*/, "put off")
         .replaceAll(/victim\d+/g, "victim")
+        .replaceAll(/\.toml:\d+/g, ".toml:LINE") // root's relay has a line more
         .replace(/^ID .*/, (row) => row.replaceAll(/ \d+(?= )/g, " N"))
         .replace("delivery temporarily suspended: ", "")
         .replaceAll(/ {2,}/g, " ")
