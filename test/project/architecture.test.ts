@@ -10,6 +10,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "failure.ts": [],
   "version.ts": [],
   "bound-socket.ts": [],
+  "unix-socket.ts": [],
   "durable.ts": [],
   "file-lock.ts": ["durable.ts"],
   smtp: [],
@@ -21,11 +22,20 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "server/spool": ["smtp", "durable.ts", "file-lock.ts"],
   "server/log": ["smtp", "bound-socket.ts"],
   "server/history": ["smtp", "server/log"],
-  "server/submission": ["smtp", "server/spool", "passwd", "server/log", "bound-socket.ts"],
+  "server/submission": ["smtp", "server/spool", "passwd", "server/log", "bound-socket.ts", "unix-socket.ts"],
   "server/delivery": ["smtp", "server/spool", "server/log", "durable.ts"],
   "server/dsn": ["smtp", "server/spool", "server/log", "server/delivery"],
   "server/queue": ["smtp", "server/spool", "server/log", "server/delivery", "server/dsn"],
-  "server/control": ["smtp", "server/spool", "server/log", "server/dsn", "server/queue", "durable.ts"],
+  "server/maildrop": ["smtp", "server/spool", "server/log", "server/dsn", "server/submission", "durable.ts"],
+  "server/control": [
+    "smtp",
+    "server/spool",
+    "server/log",
+    "server/dsn",
+    "server/queue",
+    "durable.ts",
+    "unix-socket.ts",
+  ],
 };
 
 /** The same table from the page: `| passwd, other | durable |`, failure.ts left out. */

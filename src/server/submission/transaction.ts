@@ -45,6 +45,10 @@ export function mail(session: SubmissionSession, argument: string, context: Comm
       parameters.requireTls === true && !context.requireTls,
       () => reply(555, "5.5.4", "Parameter REQUIRETLS is not known here"),
     ],
+    [
+      parameters.drop !== undefined && session.listener !== "local",
+      () => reply(555, "5.5.4", "Parameter XDROP is not known here"),
+    ],
     [(parameters.size ?? 0) > context.messageSize, () => tooLarge(context.messageSize)],
     // RFC 6409 section 6.1. The null reverse-path is anybody's (section 3.2).
     [
