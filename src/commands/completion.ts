@@ -68,6 +68,7 @@ export const commands: Readonly<Record<string, () => Promise<CompletedCommand>>>
     argument: { kind: "text" },
     subcommands: [],
   }),
+  ssh: async () => completedGroup((await import("./ssh.ts")).group),
   completion: async () => completedCommand(line),
 };
 

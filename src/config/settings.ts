@@ -107,6 +107,14 @@ export const settings = {
       "File of aliases for its recipients without a domain, as aliases(5) has it.",
     ),
   },
+  ssh: {
+    keys: setting(
+      pathOrNone,
+      "",
+      "File of the keys that let people send by SSH, which tpa-submit sync writes.",
+    ),
+    account: setting(text, "submit", "The account of this host that they log in to."),
+  },
   message: {
     "line-ends": setting(
       choice("refuse", "repair"),

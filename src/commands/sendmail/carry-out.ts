@@ -42,18 +42,25 @@ export async function run(words: readonly string[]): Promise<number> {
 }
 
 async function takeMessage(call: SendmailCall): Promise<void> {
-  if (call.recipients.length === 0 && !call.fromHeader) {
-    throw new Failure(exitStatus.usage, "expected recipients, or -t for those in the header");
-  }
   const { drop, message } = await readMessage(call, process.stdin);
   await put(drop, message);
 }
 
-/** What `call` means with the message in `input`. Throws a Failure (65, 67) where it cannot be sent to anybody. */
+/** A message, and to whom it goes. */
+export interface Letter {
+  readonly drop: Drop;
+  readonly message: AsyncIterable<Buffer>;
+}
+
+/** What `call` of `user` means with the message in `input`. Throws a Failure (64, 65, 67) where it cannot be sent to anybody. */
 export async function readMessage(
   call: SendmailCall,
   input: AsyncIterable<Buffer>,
-): Promise<{ readonly drop: Drop; readonly message: AsyncIterable<Buffer> }> {
+  user = userInfo().username,
+): Promise<Letter> {
+  if (call.recipients.length === 0 && !call.fromHeader) {
+    throw new Failure(exitStatus.usage, "expected recipients, or -t for those in the header");
+  }
   const { sender, fullName, fromHeader, dotEnds, notify, ret, envid } = call;
   const { header, rest } = await splitMessage(messageIn(input, dotEnds));
   const recipients = [...new Set([...call.recipients, ...(fromHeader ? recipientsIn(header) : [])])];
@@ -67,7 +74,7 @@ export async function readMessage(
       `${JSON.stringify(wrong.slice(0, 100))} is no address; nothing was sent`,
     );
   }
-  const author = sender === undefined || sender === "" ? userInfo().username : sender;
+  const author = sender === undefined || sender === "" ? user : sender;
   const complete = fullName === undefined ? header : withAuthor(header, fullName, author);
   return {
     drop: {
