@@ -188,5 +188,5 @@ test.skipIf(!realAsRoot("check_mailq"))("check_mailq counts what waits", async (
 mkdir -p /run/tpa-submit-mailq/etc && cp ${relay.config} /run/tpa-submit-mailq/etc/tpa-submit.toml &&
 mkdir -p /etc/tpa-submit && mount --bind /run/tpa-submit-mailq/etc /etc/tpa-submit && exec ${plugin} -M postfix -w 1 -c 5`;
   const { status, stdout } = await run("unshare", ["--mount", "sh", "-c", script]);
-  expect([stdout, status]).toEqual([expect.stringMatching(/^OK: postfix mailq (?:is empty|\(0\))/), 0]);
+  expect([stdout, status]).toEqual([expect.stringMatching(/^OK: postfix mailq reports queue is empty/), 0]);
 });
