@@ -90,6 +90,9 @@ const files = /** @type {const} */ ([
   ["etc/rsyslog", "usr/share/doc/tpa-submit/examples/rsyslog"],
 ]);
 
+/** Programs that postinst offers as alternatives, and what sendmail is told first. */
+const mailPrograms = { sendmail: "", mailq: "-bp ", newaliases: "-bi " };
+
 /** Where each shell looks for completions. */
 const completions = {
   bash: "usr/share/bash-completion/completions/tpa-submit",
@@ -125,6 +128,9 @@ function fill(tree, flavour) {
   mkdirSync(join(tree, "usr/bin"), { recursive: true });
   execFileSync("ln", ["-s", "../lib/tpa-submit/bin/tpa-submit", join(tree, "usr/bin/tpa-submit")]);
 
+  for (const [name, words] of Object.entries(mailPrograms)) {
+    put(join(program, name), `#!/bin/sh\nexec /usr/bin/tpa-submit sendmail ${words}"$@"\n`, 0o755);
+  }
   for (const [from, to, mode = 0o644] of files) {
     mkdirSync(dirname(join(tree, to)), { recursive: true });
     cpSync(join(root, from), join(tree, to), { recursive: true });

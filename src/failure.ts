@@ -9,6 +9,7 @@ export const exitStatus = {
   usage: 64,
   data: 65,
   noInput: 66,
+  noUser: 67,
   unavailable: 69,
   software: 70,
   cannotCreate: 73,

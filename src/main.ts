@@ -60,6 +60,14 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "Tell what to type into a mail client, and write its files.",
     load: () => import("./commands/settings.ts"),
   },
+  sendmail: {
+    summary: "Take mail of this host's programs, as sendmail(8).",
+    load: () => import("./commands/sendmail.ts"),
+  },
+  ssh: {
+    summary: "Let people send by their SSH keys, without a password.",
+    load: () => import("./commands/ssh.ts"),
+  },
   completion: {
     summary: "Print what completes the commands and options in a shell.",
     load: () => import("./commands/completion.ts"),

@@ -56,6 +56,19 @@ export const commands: Readonly<Record<string, () => Promise<CompletedCommand>>>
   },
   passwd: async () => completedCommand((await import("./passwd/options.ts")).line),
   settings: async () => completedCommand((await import("./settings.ts")).settingsCommand),
+  sendmail: async () => ({
+    path: "sendmail",
+    summary: (await import("./sendmail.ts")).summary,
+    options: (await import("./sendmail/options.ts")).rows.map(({ letter, value, help }) => ({
+      names: [`-${letter}`],
+      help: firstSentence(help),
+      value: value === undefined ? undefined : ({ kind: "text" } as const),
+      optional: value?.startsWith("[") === true,
+    })),
+    argument: { kind: "text" },
+    subcommands: [],
+  }),
+  ssh: async () => completedGroup((await import("./ssh.ts")).group),
   completion: async () => completedCommand(line),
 };
 

@@ -83,6 +83,15 @@ const checks: readonly Check<Config>[] = [
     },
   },
   {
+    settings: ["sendmail.maildrop", "listen.local"],
+    mistake: ({ sendmail, listen }) =>
+      expected(
+        sendmail.maildrop === "" || listen.local !== "",
+        'a socket in listen.local, by which its messages are taken, or ""',
+        `"${sendmail.maildrop}" without one`,
+      ),
+  },
+  {
     // RFC 5321 section 4.5.3.1.7: 64K octets at least.
     settings: ["limits.message-size"],
     mistake: ({ limits }) =>

@@ -218,6 +218,13 @@ export const fileMode: SettingType<number> = {
     typeof value === "string" && /^0[0-7][0145]{2}$/.test(value) ? Number.parseInt(value, 8) : undefined,
 };
 
+/** Permission bits of a socket: "0660" is 0o660. */
+export const socketMode: SettingType<number> = {
+  expected: 'permissions such as "0660", none of them for others',
+  read: (value) =>
+    typeof value === "string" && /^0[0-7]{2}0$/.test(value) ? Number.parseInt(value, 8) : undefined,
+};
+
 export const relay: SettingType<RelayAddress> = {
   expected: '"mx", "smtp://host:port", "smtps://host:port", "lmtp://host:port" or "file:/directory"',
   read: (value) => {

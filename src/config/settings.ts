@@ -26,6 +26,7 @@ import {
   replyText,
   senderPattern,
   size,
+  socketMode,
   text,
 } from "./setting-types.ts";
 
@@ -44,6 +45,13 @@ export const settings = {
     "http-names": setting(list(hostName), [], "Further names by which clients of it may call this host."),
     "http-personal": setting(flag, false, "Whether its status page names logins and addresses."),
     proxies: setting(list(network), [], "Proxies that name their clients by the PROXY protocol."),
+    local: setting(
+      pathOrNone,
+      "",
+      "Unix socket where programs of this host say whose mail they bring (XCLIENT).",
+    ),
+    "local-mode": setting(socketMode, "0660", "Its permissions: who may connect may send as anybody."),
+    "local-group": setting(text, "", 'Its group; "" for the relay\'s own.'),
   },
   tls: {
     certificate: setting(path, "/etc/tpa-submit/tls/fullchain.pem", "Certificate with its chain, PEM."),
@@ -81,6 +89,31 @@ export const settings = {
       "",
       "File of further addresses: lines such as `press@example.org: user1, user2`.",
     ),
+    local: setting(
+      pathOrNone,
+      "",
+      "File of the addresses of this host's users: lines such as `www-data: shop@example.org`.",
+    ),
+  },
+  sendmail: {
+    maildrop: setting(
+      pathOrNone,
+      "",
+      'Folder where tpa-submit sendmail leaves mail of this host\'s users; "" for none.',
+    ),
+    aliases: setting(
+      pathOrNone,
+      "",
+      "File of aliases for its recipients without a domain, as aliases(5) has it.",
+    ),
+  },
+  ssh: {
+    keys: setting(
+      pathOrNone,
+      "",
+      "File of the keys that let people send by SSH, which tpa-submit sync writes.",
+    ),
+    account: setting(text, "submit", "The account of this host that they log in to."),
   },
   message: {
     "line-ends": setting(

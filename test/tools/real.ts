@@ -45,6 +45,10 @@ const features: Readonly<Record<string, Feature>> = {
     from: "chromium",
     isThere: () => output("chromium", "--version").includes("Chromium "), // elsewhere it is a hint at another package
   },
+  check_mailq: {
+    from: "monitoring-plugins-standard",
+    isThere: () => isProgram("/usr/lib/nagios/plugins/check_mailq"),
+  },
   dovecot: { from: "dovecot-core 2.3", isThere: () => output("dovecot", "--version").startsWith("2.3.") },
   "dovecot lmtp": {
     from: "dovecot-lmtpd",

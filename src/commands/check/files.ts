@@ -14,7 +14,10 @@ interface TrustedFile {
   readonly isSecret: boolean;
 }
 
-function trustedFiles({ spool, tls, passwords, senders, delivery, route, ldap }: Config, file: string) {
+function trustedFiles(
+  { spool, tls, passwords, senders, sendmail, delivery, route, ldap }: Config,
+  file: string,
+) {
   const plain = (path: string, what: string): TrustedFile => ({ path, what, isSecret: false });
   const secret = (path: string, what: string): TrustedFile => ({ path, what, isSecret: true });
   const named = [
@@ -26,6 +29,8 @@ function trustedFiles({ spool, tls, passwords, senders, delivery, route, ldap }:
     ]),
     plain(tls["client-ca"], "the CA of clients"),
     plain(senders.aliases, "the file of sender addresses"),
+    plain(senders.local, "the file of this host's senders"),
+    plain(sendmail.aliases, "the file of aliases"),
     ...[delivery, ...route].flatMap((way) => [
       secret(way["relay-password-file"], "the password for a relay"),
       plain(way["relay-ca"], "the CA of a relay"),

@@ -107,6 +107,13 @@ export const checks = {
     status: config,
     as: "service",
   },
+  maildrop: {
+    about:
+      "The folder where sendmail leaves this host's mail, the file of aliases, and whether anything waits there.",
+    mend: "See sendmail in tpa-submit.toml(5); tpa-submit-sendmail(8) has an example.",
+    status: config,
+    as: "service",
+  },
   ports: {
     about: "Whether each port is free, or this relay's own.",
     mend: "End the other program, or choose another port in [listen].",

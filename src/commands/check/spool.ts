@@ -3,8 +3,8 @@ import { constants, type Stats } from "node:fs";
 import { readdir, readFile, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errorCode, errorText } from "../../failure.ts";
-import { requireShortPath } from "../../server/control/server.ts";
 import { readableFormats } from "../../server/spool/open.ts";
+import { requireShortPath } from "../../unix-socket.ts";
 import { controlSocket } from "../serve/control.ts";
 import { reserveOf } from "../serve/session-rules.ts";
 import { type CheckContext, type Look, nearestThere, orFailures, orUndefined, whyClosed } from "./context.ts";
@@ -104,7 +104,7 @@ const mebibytes = (octets: number): string => `${Math.floor(octets / 2 ** 20)} M
 export const control: Look = ({ config, unit }) =>
   orFailures(async () => {
     const path = controlSocket(config);
-    requireShortPath(path);
+    requireShortPath(path, "control.socket");
     const folder = dirname(path);
     // The spool is made at the first start, with its socket.
     if (folder === config.spool.directory) return [fine(path, "will be the control socket")];

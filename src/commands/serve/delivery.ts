@@ -46,8 +46,7 @@ import { workOnMessage } from "../../server/log/event-loop.ts";
 import { log } from "../../server/log/log.ts";
 import { type Scheduler, startScheduler } from "../../server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../server/queue/verdict.ts";
-import { senderPolicy } from "../../server/submission/sender-policy.ts";
-import { aliasesOf } from "./session-rules.ts";
+import { sendersOf } from "./session-rules.ts";
 import type { RelaySpool } from "./spool.ts";
 
 /**
@@ -56,10 +55,10 @@ import type { RelaySpool } from "./spool.ts";
  */
 export async function transportFor(config: Config, sessions: SessionPool): Promise<Transport> {
   const transport = await unsignedTransport(config, sessions);
-  const { dkim, hostname, domain, senders } = config;
+  const { dkim, hostname } = config;
   if (dkim.folder === "") return transport;
   const keys = await readSigningKeys(dkim.folder);
-  const rule = senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases));
+  const rule = await sendersOf(config);
   const mayUse = (login: string, address: string): boolean => rule.mayUse(login, address);
   return signingTransport(transport, newSigner({ keys, hostname, mayUse, now: Date.now }));
 }

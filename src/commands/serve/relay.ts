@@ -7,6 +7,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { log } from "../../server/log/log.ts";
+import type { Envelope } from "../../server/spool/envelope.ts";
 import { readCertificate } from "../../server/submission/certificate.ts";
 import { newConnectionTable } from "../../server/submission/limits/admission.ts";
 import { newAuthRateLimiter } from "../../server/submission/limits/auth-rate-limiter.ts";
@@ -18,6 +19,7 @@ import { controlSocket, openControl } from "./control.ts";
 import { retryPolicyOf, startDeliveries } from "./delivery.ts";
 import { openHistory } from "./history.ts";
 import { openListeners } from "./listeners.ts";
+import { openLocalDoor, settleMaildrop } from "./local.ts";
 import { openLogins } from "./logins.ts";
 import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
 import { openPrivacy } from "./privacy.ts";
@@ -86,6 +88,7 @@ export async function startRelay(
         status.logins = count;
       }),
     );
+    await settleMaildrop(config, store.spool);
     const deliveries = open(startDeliveries(config, store, () => settings.current().transport));
     status.waiting = () => deliveries.waiting();
     const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
@@ -97,23 +100,33 @@ export async function startRelay(
       isFrozen: (login) => store.frozen.of(login) !== undefined,
       quota: quota.quota,
       spool: store.spool,
-      accepted: (envelope) => deliveries.wake(store.freezeHold.applyTo(envelope)),
+      accepted: (envelope) => local.taken(envelope, () => deliverNow(envelope)),
     } satisfies Partial<SessionContext>;
+    const context = (): SessionContext => ({ ...settings.current().rules, ...shared });
+    const deliverNow = (envelope: Envelope): void => deliveries.wake(store.freezeHold.applyTo(envelope));
     const check = newHealthCheck(status, store.spool, reserveOf(config), Date.now);
     const listeners = open(
       await openListeners(certificate, {
         addresses,
-        context: () => ({ ...settings.current().rules, ...shared }),
+        context,
         read: () => readCertificate(settings.current().config.tls),
         files: () => filesOf(settings.current().config.tls),
         status,
         now: Date.now,
       }),
     );
+    const local = open(
+      await openLocalDoor(config, {
+        context,
+        settings: () => settings.current().config,
+        spool: store.spool,
+        wake: deliverNow,
+      }),
+    );
     const relayState = () =>
       stateOf(status, {
         check,
-        sessions: () => listeners.sessions(),
+        sessions: () => listeners.sessions() + local.sessions(),
         nearLimits: (share, most) => quota.quota.nearLimits(share, most),
         blocks: () => authLimiter.blocks(),
       });
@@ -125,8 +138,8 @@ export async function startRelay(
           frozen: store.frozen,
           freezeHold: store.freezeHold,
           sessions: {
-            sessionsOf: (login) => listeners.sessionsOf(login),
-            endSessions: (login) => listeners.endSessions(login),
+            sessionsOf: (login) => listeners.sessionsOf(login) + local.sessionsOf(login),
+            endSessions: (login) => listeners.endSessions(login) + local.endSessions(login),
             limitsOf: (login) => quota.quota.useOf(login),
             blocksOf: (login) => authLimiter.blocksOf(login),
             unblock: (what) => authLimiter.unblock(what),

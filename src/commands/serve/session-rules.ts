@@ -7,7 +7,13 @@ import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { standardTimeouts } from "../../server/submission/client-limits.ts";
 import { descriptorsAllowed } from "../../server/submission/limits/admission.ts";
 import { inNetworks } from "../../server/submission/proxy-protocol.ts";
-import { type Aliases, parseAliases, senderPolicy } from "../../server/submission/sender-policy.ts";
+import {
+  type Aliases,
+  parseAliases,
+  parseLocalSenders,
+  type Senders,
+  senderPolicy,
+} from "../../server/submission/sender-policy.ts";
 import type { SessionContext } from "../../server/submission/session.ts";
 
 /** The part of a session's rules that a reload may change. */
@@ -53,7 +59,7 @@ export async function sessionRules({
     isProxy: inNetworks(listen.proxies),
     wrongText: passwords["wrong-text"],
     lineEnds: message["line-ends"],
-    senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),
+    senders: await sendersOf({ senders, domain, hostname }),
     clientAddressInMail: log["client-address-in-mail"],
     reserve: reserveOf({ spool }),
     timeouts: standardTimeouts,
@@ -82,17 +88,30 @@ function mayRequireTls({ delivery, route }: Pick<Config, "delivery" | "route">):
   );
 }
 
+/** Who may send as whom. Throws a Failure where a file that says so cannot be read or is wrong. */
+export async function sendersOf({
+  senders,
+  domain,
+  hostname,
+}: Pick<Config, "senders" | "domain" | "hostname">): Promise<Senders> {
+  const aliases = await aliasesOf(senders.aliases);
+  const text = senders.local === "" ? "" : await readNamed(senders.local, "senders.local");
+  return senderPolicy(senders.policy, domain, aliases, parseLocalSenders(text, senders.local, hostname));
+}
+
 /** Those of senders.aliases. Throws a Failure where the file cannot be read or is wrong. */
 export async function aliasesOf(file: string): Promise<Aliases> {
   if (file === "") return new Map();
-  let text: string;
+  return parseAliases(await readNamed(file, "senders.aliases"), file);
+}
+
+async function readNamed(file: string, setting: string): Promise<string> {
   try {
-    text = await readFile(file, "utf8");
+    return await readFile(file, "utf8");
   } catch (error) {
     throw new Failure(
       exitStatus.config,
-      `${file}: cannot be read (${errorText(error)}); senders.aliases names it`,
+      `${file}: cannot be read (${errorText(error)}); ${setting} names it`,
     );
   }
-  return parseAliases(text, file);
 }

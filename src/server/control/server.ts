@@ -3,13 +3,12 @@
  * each answer. Who may open it may do everything, so the file system decides: its owner, its group, and root.
  */
 import { once } from "node:events";
-import { chmod, lstat, unlink } from "node:fs/promises";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { connect } from "node:net";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { errorCode, exitStatus, Failure } from "../../failure.ts";
+import { listenOnUnixSocket } from "../../unix-socket.ts";
 import { logBug } from "../log/log.ts";
 import { type ControlApi, parseRequest } from "./protocol.ts";
 
@@ -22,9 +21,6 @@ export interface ControlServer {
   /** Takes no more requests and waits for those under way. */
   close(): Promise<void>;
 }
-
-/** sun_path of Linux has 108 octets, the last of them NUL. */
-const longestPath = 107;
 
 /** Octets of a request: 600 000 IDs. Our choice. */
 const largestRequest = 10_000_000;
@@ -48,17 +44,7 @@ export async function startControlServer(
       response.destroy();
     });
   });
-  try {
-    requireShortPath(path);
-    await removeDeadSocket(path);
-    await bind(server, path);
-  } catch (error) {
-    if (error instanceof Failure || errorCode(error) === "") throw error;
-    throw new Failure(
-      exitStatus.cannotCreate,
-      `${path}: cannot listen for requests: ${errorText(error)}; control.socket names it, and its folder must be there`,
-    );
-  }
+  await listenOnUnixSocket(server, { path, setting: "control.socket" });
   return {
     async close() {
       const closed = once(server, "close");
@@ -67,63 +53,6 @@ export async function startControlServer(
       await closed;
     },
   };
-}
-
-/** Throws a Failure where `path` is longer than a socket's may be. */
-export function requireShortPath(path: string): void {
-  if (Buffer.byteLength(path) <= longestPath) return;
-  throw new Failure(
-    exitStatus.config,
-    `${path}: expected a path of ${longestPath} octets at most; control.socket can name a shorter one`,
-  );
-}
-
-async function bind(server: Server, path: string): Promise<void> {
-  const listening = once(server, "listening");
-  // Between these two lines the socket has what the umask leaves of 0777: nobody else may connect meanwhile.
-  const umask = process.umask(0o117);
-  try {
-    server.listen(path); // binds at once
-  } finally {
-    process.umask(umask);
-  }
-  await listening;
-  await chmod(path, 0o660);
-}
-
-/** Removes a socket where nobody answers. */
-async function removeDeadSocket(path: string): Promise<void> {
-  try {
-    if (!(await lstat(path)).isSocket()) {
-      throw new Failure(
-        exitStatus.cannotCreate,
-        `${path}: is no socket, and is left alone; remove it, or name another path in control.socket`,
-      );
-    }
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return;
-    throw error;
-  }
-  if (await isAnswered(path)) {
-    throw new Failure(
-      exitStatus.unavailable,
-      `${path}: another program listens there; stop that, or name another path in control.socket`,
-    );
-  }
-  await unlink(path);
-}
-
-async function isAnswered(path: string): Promise<boolean> {
-  const socket = connect(path);
-  try {
-    await once(socket, "connect");
-    return true;
-  } catch (error) {
-    if (["ECONNREFUSED", "ENOENT"].includes(errorCode(error))) return false;
-    throw error;
-  } finally {
-    socket.destroy();
-  }
 }
 
 /** Errors of a command that has left: what was begun is finished all the same. */

@@ -150,34 +150,58 @@ export type Reporter = (occasion: ReportContent, envelope: Envelope, until: numb
 
 /** A reporter for the host `hostname`; `now` is in milliseconds since the epoch. */
 export function newReporter(spool: Spool, hostname: string, now: () => number): Reporter {
-  return async (occasion, envelope, until) => {
-    const start = await spool.bodyStart(envelope.id, octetsWanted);
-    const draft = await spool.draft();
-    const messageId = `${draft.id}.${now().toString(36)}@${hostname}`;
-    try {
-      const frame = { hostname, messageId, now: now(), until };
-      const message = workOnMessage(envelope.id, () => writeReport(occasion, envelope, start, frame));
-      await draft.write(message);
-      const accepted = await draft.accept({
-        accepted: now(),
-        login: null,
-        sender: "",
-        eightBit: message.some((octet) => octet > 0x7f),
-        smtputf8: asciiAddress(envelope.sender) === undefined,
-        ...(envelope.requireTls && { requireTls: true }), // RFC 8689 section 5
-        // RFC 3461 section 6.1
-        recipients: [{ address: envelope.sender, state: "waiting", notify: ["NEVER"] }],
-        attempts: 0,
-        due: now(),
-        warned: false,
-      });
-      log("message-id", { id: draft.id, messageId });
-      log("queued", { id: draft.id, from: "", size: accepted.size, recipients: 1 });
-      log(eventFor[occasion.kind], { id: envelope.id, report: draft.id });
-      return accepted;
-    } catch (error) {
-      await draft.discard().catch(() => undefined); // the spool's own trouble is told by `error`
-      throw error;
-    }
-  };
+  return async (occasion, envelope, until) =>
+    enterReport(
+      spool,
+      { occasion, envelope, start: await spool.bodyStart(envelope.id, octetsWanted) },
+      {
+        hostname,
+        until,
+        now,
+      },
+    );
+}
+
+/** A report that is to be written. */
+export interface ReportMatter {
+  readonly occasion: ReportContent;
+  /** Of the message that it is about, which need not be in the spool. */
+  readonly envelope: Envelope;
+  /** The beginning of that, {@link octetsWanted} or all of it. */
+  readonly start: Buffer;
+}
+
+/** Writes a report into the spool. Gives its envelope; throws the system's error. */
+export async function enterReport(
+  spool: Pick<Spool, "draft">,
+  { occasion, envelope, start }: ReportMatter,
+  { hostname, until, now }: { readonly hostname: string; readonly until: number; readonly now: () => number },
+): Promise<Envelope> {
+  const draft = await spool.draft();
+  const messageId = `${draft.id}.${now().toString(36)}@${hostname}`;
+  try {
+    const frame = { hostname, messageId, now: now(), until };
+    const message = workOnMessage(envelope.id, () => writeReport(occasion, envelope, start, frame));
+    await draft.write(message);
+    const accepted = await draft.accept({
+      accepted: now(),
+      login: null,
+      sender: "",
+      eightBit: message.some((octet) => octet > 0x7f),
+      smtputf8: asciiAddress(envelope.sender) === undefined,
+      ...(envelope.requireTls && { requireTls: true }), // RFC 8689 section 5
+      // RFC 3461 section 6.1
+      recipients: [{ address: envelope.sender, state: "waiting", notify: ["NEVER"] }],
+      attempts: 0,
+      due: now(),
+      warned: false,
+    });
+    log("message-id", { id: draft.id, messageId });
+    log("queued", { id: draft.id, from: "", size: accepted.size, recipients: 1 });
+    log(eventFor[occasion.kind], { id: envelope.id, report: draft.id });
+    return accepted;
+  } catch (error) {
+    await draft.discard().catch(() => undefined); // the spool's own trouble is told by `error`
+    throw error;
+  }
 }

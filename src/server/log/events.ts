@@ -7,12 +7,12 @@ import { formatReply, isPermanent, isPositive, type Reply } from "../../smtp/rep
 
 export type LogLevel = "info" | "warning" | "error";
 
-/** The listener that the client connected to; part of the tag: `postfix/submission/smtpd`, `postfix/smtps/smtpd`. */
-export type ListenerName = "submission" | "smtps";
+/** The listener that the client connected to; part of the tag: `postfix/submission/smtpd`, `postfix/local/smtpd`. */
+export type ListenerName = "submission" | "smtps" | "local";
 
 interface EventRow<Fields> {
   /** The Postfix program whose line this is; "smtpd" is preceded by the listener. */
-  readonly daemon: "smtpd" | "cleanup" | "qmgr" | "smtp" | "bounce" | "postsuper" | "master";
+  readonly daemon: "smtpd" | "cleanup" | "pickup" | "qmgr" | "smtp" | "bounce" | "postsuper" | "master";
   readonly level: LogLevel;
   readonly text: (fields: Fields) => string;
 }
@@ -330,6 +330,34 @@ export const events = {
       `nothing was done for ${seconds.toFixed(1)} seconds (${processor.toFixed(1)} of the processor)${
         id === "" ? "" : `, with ${id} in hand`
       }`,
+  ),
+  "aliases-line": event<{ reason: string }>("cleanup", "warning", ({ reason }) => reason),
+  // As Postfix's pickup(8) says whose it is.
+  pickup: event<{ drop: string; uid: number; from: string }>(
+    "pickup",
+    "info",
+    ({ drop, uid, from }) => `${drop}: uid=${uid} from=<${from}>`,
+  ),
+  "drop-deferred": event<{ drop: string; reason: string }>(
+    "pickup",
+    "warning",
+    ({ drop, reason }) => `${drop}: stays in the maildrop for now: ${reason}`,
+  ),
+  "drop-refused": event<{ drop: string; from: string; recipients: number; reply: Reply }>(
+    "pickup",
+    "warning",
+    ({ drop, from, recipients, reply }) =>
+      `${drop}: from=<${from}>, ${recipients} recipients refused: ${formatReply(reply)}`,
+  ),
+  "drop-ignored": event<{ drop: string; reason: string }>(
+    "pickup",
+    "warning",
+    ({ drop, reason }) => `${drop}: is passed over: ${reason}`,
+  ),
+  "drop-trouble": event<{ drop: string; reason: string }>(
+    "pickup",
+    "error",
+    ({ drop, reason }) => `${drop}: trying again later: ${reason}`,
   ),
   "spool-broken": event<{ reason: string }>(
     "master",

@@ -19,7 +19,7 @@ import {
 const version = 2;
 
 /** Envelopes of version 1 are read as well: they are the same without these fields, and become 2 when written anew. */
-const sinceVersion2: readonly (keyof Envelope)[] = ["requireTls", "tlsOptional", "held", "relay"];
+const sinceVersion2: readonly (keyof Envelope)[] = ["requireTls", "tlsOptional", "drop", "held", "relay"];
 
 export const text: JsonField<string> = is("a text", (found) => typeof found === "string");
 const textOrNull: JsonField<string | null> = is(
@@ -75,6 +75,7 @@ const envelopeRows: JsonFields<Envelope> = {
   ret: optional(oneOf("FULL", "HDRS")),
   requireTls: optional(flag),
   tlsOptional: optional(flag),
+  drop: optional(text),
   held: optional(record(heldRows)),
   relay: optional(text),
   attempts: count,

@@ -67,6 +67,8 @@ export interface Envelope {
   readonly requireTls?: boolean;
   /** RFC 8689 section 5: the message says `TLS-Required: No`. */
   readonly tlsOptional?: boolean;
+  /** The file in the maildrop that it comes from: nothing is delivered before that is gone. */
+  readonly drop?: string;
   readonly held?: Held;
   /** Where an operator redirected it, as delivery.relay would have it: "smtp://HOST:PORT". */
   readonly relay?: string;

@@ -9,6 +9,7 @@ import { SMTPServer } from "smtp-server/lib/smtp-server.js";
 import { addressText, type ListenAddress, listenOptions } from "../../bound-socket.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { reply } from "../../smtp/reply.ts";
+import { listenOnUnixSocket, type UnixSocketOptions } from "../../unix-socket.ts";
 import type { ListenerName } from "../log/events.ts";
 import { log } from "../log/log.ts";
 import { turnedAway } from "./client-limits.ts";
@@ -37,6 +38,32 @@ export interface Listener {
   drain(deadline: number): Promise<void>;
 }
 
+/** A listener as its sessions are seen from outside. */
+export type SessionHolder = Pick<Listener, "sessions" | "sessionsOf" | "endSessions" | "drain">;
+
+const holderOf = (server: SubmissionServer): SessionHolder => ({
+  sessions: () => server.connectionCount,
+  sessionsOf: (login) => server.sessionsOf(login).length,
+  endSessions: (login) => server.endSessions(login),
+  drain: (deadline) => server.drain(deadline),
+});
+
+/**
+ * Opens the local listener, where XCLIENT takes the place of a login. Who may connect there may send as anybody: root, and the
+ * socket's group. Throws a Failure where the socket cannot be had.
+ */
+export async function listenLocally(
+  where: UnixSocketOptions,
+  context: () => SessionContext,
+): Promise<SessionHolder> {
+  const server = new SubmissionServer("local", undefined, context);
+  await listenOnUnixSocket(server.server, where);
+  server.on("error", (error: Error) =>
+    log("listener-trouble", { door: "local", address: where.path, reason: errorText(error) }),
+  );
+  return holderOf(server);
+}
+
 /**
  * Opens a listener. `context` is called for each client. Throws a Failure (69) of one line where the address cannot be
  * had, and Node's error where the pair is no certificate with its key.
@@ -59,10 +86,7 @@ export async function listen(
       // Made and checked before the library drops the old context.
       server.updateSecureContext(tlsOptions(listener, renewed));
     },
-    sessions: () => server.connectionCount,
-    sessionsOf: (login) => server.sessionsOf(login).length,
-    endSessions: (login) => server.endSessions(login),
-    drain: (deadline) => server.drain(deadline),
+    ...holderOf(server),
   };
 }
 
@@ -94,6 +118,7 @@ async function bind(
 const settingName: Readonly<Record<ListenerName, string>> = {
   submission: "listen.submission",
   smtps: "listen.submissions",
+  local: "listen.local",
 };
 
 const advice: Readonly<Record<string, string>> = {
@@ -127,11 +152,11 @@ export class SubmissionServer extends SMTPServer {
   #draining = false;
 
   /** `context` is called for each client, so that a reload reaches those who connect later. */
-  constructor(listener: ListenerName, pair: KeyPair, context: () => SessionContext) {
+  constructor(listener: ListenerName, pair: KeyPair | undefined, context: () => SessionContext) {
     const { hostname: name } = context();
     // Half open: a client that sends all and shuts down its side still gets the reply to its message.
     super({
-      ...tlsOptions(listener, pair),
+      ...(pair && tlsOptions(listener, pair)),
       secure: listener === "smtps",
       name,
       logger: false,
@@ -148,7 +173,7 @@ export class SubmissionServer extends SMTPServer {
 
   /** If so, the library closes sockets that still wait for a header at the end. */
   override _expectsProxyHeader(socket: Socket): boolean {
-    return this.#context().isProxy(addressOf(socket));
+    return this.#name !== "local" && this.#context().isProxy(addressOf(socket));
   }
 
   /** The library's first step with a socket: it is a client's, or a proxy's. */
@@ -156,9 +181,9 @@ export class SubmissionServer extends SMTPServer {
     // Until the library listens for errors, one would end the program. It closes the socket anyway.
     socket.on("error", () => undefined);
     guarded(socket, () => {
-      const address = addressOf(socket);
+      const address = this.#name === "local" ? thisHost : addressOf(socket);
       const { isProxy, timeouts } = this.#context();
-      if (!isProxy(address)) this.#admit(socket, address, next);
+      if (this.#name === "local" || !isProxy(address)) this.#admit(socket, address, next);
       else {
         void takeProxyHeader(socket, timeouts.proxy).then((header) =>
           guarded(socket, () => this.#takeProxied(socket, header, next)),
@@ -287,8 +312,10 @@ export class SubmissionServer extends SMTPServer {
       this.#context();
     const at = { door: this.#name, client: clientName({ address }) };
     log("connect", at);
-    const { fromNetwork, total, admit, active, loggedIn, farewell, release } = connectionTable.add(address);
-    const overAddressLimit = fromNetwork > connectionsPerAddress;
+    const isLocal = this.#name === "local";
+    const counted = connectionTable.add(isLocal ? "local" : address);
+    const { fromNetwork, total, admit, active, loggedIn, farewell, release } = counted;
+    const overAddressLimit = !isLocal && fromNetwork > connectionsPerAddress;
     const isShort = isNearLimit(socket, descriptors);
     const isFull = isShort || connectionTable.admitted() >= connections;
     const hasRoom = overAddressLimit || !isFull || connectionTable.evictIdle();
@@ -327,6 +354,9 @@ export class SubmissionServer extends SMTPServer {
     return admission;
   }
 }
+
+/** Whom the log names where a client comes by the local socket, and nobody says whose address it is. */
+const thisHost = "127.0.0.1";
 
 const addressOf = ({ remoteAddress }: Socket): string => plainAddress(remoteAddress ?? "::");
 

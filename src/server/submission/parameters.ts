@@ -1,6 +1,7 @@
 /** The parameters of MAIL and RCPT (RFC 5321 section 4.1.2): a row for each that is known. */
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { decodeXtext } from "../../smtp/xtext.ts";
+import { isDropName } from "../spool/drop-name.ts";
 import type { Notify } from "../spool/envelope.ts";
 
 export interface MailParameters {
@@ -14,6 +15,8 @@ export interface MailParameters {
   readonly ret?: "FULL" | "HDRS";
   /** RFC 8689. */
   readonly requireTls?: true;
+  /** At the local listener: the name of the file in the maildrop that the message comes from. */
+  readonly drop?: string;
 }
 
 export interface RcptParameters {
@@ -40,6 +43,7 @@ export const mailParameters: ParameterTable<MailParameters> = new Map<
   ["RET", ret],
   ["ENVID", envid],
   ["REQUIRETLS", (value) => (value === "" ? { requireTls: true } : undefined)],
+  ["XDROP", (value) => (isDropName(value) ? { drop: value } : undefined)],
 ]);
 
 export const rcptParameters: ParameterTable<RcptParameters> = new Map<

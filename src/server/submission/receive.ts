@@ -20,7 +20,7 @@ import type { QuotaReservation } from "./limits/quota.ts";
 import { type LineRepair, newLineRepair } from "./line-ends.ts";
 import { KeptOctets } from "./message-memory.ts";
 import { MessageScan, type OctetFault } from "./message-scan.ts";
-import { clientName, type SessionContext, type SubmissionSession } from "./session.ts";
+import { clientName, isPrivate, type SessionContext, type SubmissionSession } from "./session.ts";
 import { tooLarge } from "./transaction.ts";
 
 export interface ReceiveResult {
@@ -36,7 +36,7 @@ export async function beginMessage(
   stuffed: boolean,
 ): Promise<IncomingMessage | Reply> {
   const { login, transaction, cipher } = session;
-  if (!login || !transaction || cipher === undefined) throw new Error("a message without a transaction");
+  if (!login || !transaction || !isPrivate(session)) throw new Error("a message without a transaction");
   const reservation = context.quota.reserve(transaction.quotaRequest);
   if ("code" in reservation) return reservation;
   try {
@@ -267,7 +267,7 @@ function newEnvelope(
   now: number,
   eightBit: boolean,
 ): NewEnvelope {
-  const { envid, ret, smtputf8 = false, requireTls = false } = transaction.parameters;
+  const { envid, ret, smtputf8 = false, requireTls = false, drop } = transaction.parameters;
   const envelope: NewEnvelope = {
     accepted: now,
     login: login.name,
@@ -279,9 +279,11 @@ function newEnvelope(
     due: now,
     warned: false,
   };
-  if (envid === undefined && ret === undefined && !requireTls && !tlsOptional) return envelope;
+  const isPlain = envid === undefined && ret === undefined && drop === undefined;
+  if (isPlain && !requireTls && !tlsOptional) return envelope;
   return {
     ...envelope,
+    ...(drop === undefined ? {} : { drop }),
     ...(envid === undefined ? {} : { envid }),
     ...(ret === undefined ? {} : { ret }),
     ...(requireTls ? { requireTls } : {}),

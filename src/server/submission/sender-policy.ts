@@ -10,6 +10,12 @@ export type SenderPolicy = "own" | "domain" | "any";
 /** Who may use an address: addresses in lower case to logins in lower case. */
 export type Aliases = ReadonlyMap<string, ReadonlySet<string>>;
 
+/**
+ * The addresses of logins that are users of this host, by the login in lower case (`www-data@host.example.org`): the first is
+ * its own; "*" stands for all.
+ */
+export type LocalSenders = ReadonlyMap<string, readonly string[]>;
+
 export interface Senders {
   /** Whether `login` may send as `address`, which is in SMTP's syntax and not the null reverse-path. */
   mayUse(login: string, address: string): boolean;
@@ -22,25 +28,34 @@ export interface Senders {
 /** Addresses in a refusal: more would not be readable, nor fit a reply line (RFC 5321 section 4.5.3.1.5). */
 const mostNamed = 4;
 
-/** The rule of a site: its `policy`, the mail `domain` of its logins, and its aliases. */
-export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Aliases): Senders {
+/** The rule of a site: its `policy`, the mail `domain` of its logins, its aliases, and those of this host's users. */
+export function senderPolicy(
+  policy: SenderPolicy,
+  domain: string,
+  aliases: Aliases,
+  local: LocalSenders = new Map(),
+): Senders {
   const home = domain.toLowerCase();
+  const localOf = (login: string): readonly string[] => local.get(login.toLowerCase()) ?? [];
   const own = (login: string): string =>
+    localOf(login).find((address) => address !== "*") ??
     canonical(login.includes("@") ? login : `${login}@${home}`).toLowerCase();
 
   function mayUse(login: string, address: string): boolean {
     if (policy === "any") return true;
     const wanted = address.toLowerCase();
+    if (localOf(login).some((one) => one === "*" || one === wanted)) return true;
     if (policy === "domain" && wanted.endsWith(`@${home}`)) return true;
     return withoutTag(wanted) === own(login) || (aliases.get(wanted)?.has(login.toLowerCase()) ?? false);
   }
 
   function describe(login: string): string {
-    if (policy === "any") return "any address";
+    if (policy === "any" || localOf(login).includes("*")) return "any address";
     const main = policy === "domain" ? `any address @${home}` : own(login);
-    const given = [...aliases]
-      .filter(([, logins]) => logins.has(login.toLowerCase()))
-      .map(([address]) => address);
+    const given = [
+      ...localOf(login).filter((address) => address !== main),
+      ...[...aliases].filter(([, logins]) => logins.has(login.toLowerCase())).map(([address]) => address),
+    ];
     const more = given.length > mostNamed ? [`${given.length - mostNamed} more`] : [];
     return [main, ...given.slice(0, mostNamed), ...more].join(", ");
   }
@@ -90,3 +105,37 @@ export function parseAliases(text: string, file: string): Aliases {
   if (mistakes.length > 0) throw new Failure(exitStatus.config, mistakes.join("\n"));
   return aliases;
 }
+
+/**
+ * Reads the text of `file` with lines `user: address, address`, for users of the host `hostname`. Root may use any address
+ * where no line says otherwise. Throws one Failure that names every wrong line.
+ */
+export function parseLocalSenders(text: string, file: string, hostname: string): LocalSenders {
+  const known = new Map<string, readonly string[]>([[localLogin("root", hostname), ["*"]]]);
+  const mistakes: string[] = [];
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    const content = line.trim();
+    if (content === "" || content.startsWith("#")) continue;
+    const colon = content.indexOf(":");
+    const user = content.slice(0, Math.max(colon, 0)).trim();
+    const list = colon < 0 ? "" : content.slice(colon + 1);
+    const addresses = list.split(/[\s,]+/).filter((address) => address !== "");
+    const isGood = addresses.every((address) => address === "*" || parseMailbox(address)?.domain);
+    if (!/^[^\s@]+$/.test(user) || addresses.length === 0 || !isGood) {
+      mistakes.push(
+        `${file}:${index + 1}: expected "user: address, address", got ${JSON.stringify(content.slice(0, 60))}; ` +
+          'write a user of this host, a colon and full addresses, or "*" for any',
+      );
+      continue;
+    }
+    known.set(
+      localLogin(user, hostname),
+      addresses.map((address) => address.toLowerCase()),
+    );
+  }
+  if (mistakes.length > 0) throw new Failure(exitStatus.config, mistakes.join("\n"));
+  return known;
+}
+
+/** The login that a user of this host is. */
+export const localLogin = (user: string, hostname: string): string => `${user}@${hostname}`.toLowerCase();

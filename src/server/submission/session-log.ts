@@ -130,6 +130,7 @@ const countedVerbs = [
   "EHLO",
   "HELO",
   "STARTTLS",
+  "XCLIENT",
   "AUTH",
   "MAIL",
   "RCPT",

@@ -72,6 +72,8 @@ export interface CommandContext {
   /** A new unguessable word of letters, digits, "-" and "_". */
   readonly nonce: () => string;
   readonly quota: Quota;
+  /** Whether `login`, as an AuthenticationResult names it, is frozen and may send nothing. Asked again and again. */
+  readonly isFrozen: (login: string) => boolean;
   /** Whether REQUIRETLS is offered inside TLS (RFC 8689). */
   readonly requireTls: boolean;
 }
@@ -119,6 +121,10 @@ export function afterStartTls(
 ): SubmissionSession {
   return { listener, address, ...channel, helo: "", wrongPasswords, errors };
 }
+
+/** Whether nobody else can read what the client and we say: inside TLS, or within this host. */
+export const isPrivate = ({ listener, cipher }: SubmissionSession): boolean =>
+  cipher !== undefined || listener === "local";
 
 /** Whether the client has begun something that it should be able to finish. */
 export const isBusy = ({ transaction, exchange }: SubmissionSession): boolean =>
@@ -168,8 +174,6 @@ export interface SessionContext extends CommandContext {
   /** Whether the password file still holds all of `hashes` for `login`. Asked at every command. */
   readonly hashesUnchanged: (login: string, hashes: readonly string[]) => boolean;
   readonly authLimiter: AuthRateLimiter;
-  /** Whether `login`, as a AuthenticationResult names it, is frozen and may send nothing. Asked again and again. */
-  readonly isFrozen: (login: string) => boolean;
   readonly spool: Pick<Spool, "draft" | "free" | "inodesFor">;
   /** What the messages that come in may take of the memory, all sessions together. */
   readonly memory: MessageMemory;

@@ -1,6 +1,6 @@
 /** The commands of a transaction: MAIL, RCPT and BDAT. Pure, as the other commands. */
 
-import { isAscii, type Path, pathFault, readPath, shownAddress } from "../../smtp/address.ts";
+import { isAscii, type Path, parseMailbox, pathFault, readPath, shownAddress } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Recipient } from "../spool/envelope.ts";
 import * as limits from "./client-limits.ts";
@@ -33,10 +33,11 @@ const unqualified = (status: string, address: string, what: string): Reply =>
 export function mail(session: SubmissionSession, argument: string, context: CommandContext): CommandAnswer {
   const found = pathBehind("FROM", argument);
   if (typeof found === "string") return answer(session, badSender(found));
-  const { path, rest } = found;
+  const { rest } = found;
   const parameters: MailParameters | Reply = readParameters(mailParameters, rest);
   if ("code" in parameters) return answer(session, parameters);
   const login = session.login?.name ?? "";
+  const path = ofLogin(found.path, session, context);
   const refusal = firstBroken(
     [!isAscii(path.address) && !parameters.smtputf8, () => needsSmtputf8(path.address)],
     [path.address !== "" && !isQualified(path), () => unqualified("5.1.8", path.address, "sender")],
@@ -44,6 +45,10 @@ export function mail(session: SubmissionSession, argument: string, context: Comm
     [
       parameters.requireTls === true && !context.requireTls,
       () => reply(555, "5.5.4", "Parameter REQUIRETLS is not known here"),
+    ],
+    [
+      parameters.drop !== undefined && !isPickup(session),
+      () => reply(555, "5.5.4", "Parameter XDROP is not known here"),
     ],
     [(parameters.size ?? 0) > context.messageSize, () => tooLarge(context.messageSize)],
     // RFC 6409 section 6.1. The null reverse-path is anybody's (section 3.2).
@@ -64,6 +69,16 @@ export function mail(session: SubmissionSession, argument: string, context: Comm
   };
   return answer({ ...session, transaction }, reply(250, "2.1.0", "Sender ok"));
 }
+
+/** Within this host a login's name alone is its own address: whoever brings its mail need not know more. */
+function ofLogin(path: Path, { listener, login }: SubmissionSession, { senders }: CommandContext): Path {
+  if (listener !== "local" || path.address === "" || path.address !== login?.name) return path;
+  return parseMailbox(senders.ownAddress(login.name)) ?? path;
+}
+
+/** The relay itself, which empties the maildrop, and nobody whom somebody else let in. */
+const isPickup = ({ listener, login }: SubmissionSession): boolean =>
+  listener === "local" && login?.mechanism === "LOCAL";
 
 /** `argument` is what follows RCPT. The caller has checked that there is a transaction. */
 export function rcpt(

@@ -6,8 +6,15 @@ import { type Reply, reply } from "../../smtp/reply.ts";
 import type { SaslStep } from "./auth/exchange.ts";
 import { mechanismsFor, startSasl } from "./auth/mechanisms.ts";
 import * as limits from "./client-limits.ts";
-import { answer, type CommandAnswer, type CommandContext, type SubmissionSession } from "./session.ts";
+import {
+  answer,
+  type CommandAnswer,
+  type CommandContext,
+  isPrivate,
+  type SubmissionSession,
+} from "./session.ts";
 import { bdat, mail, rcpt, refuseBdat } from "./transaction.ts";
+import { xclient, xclientAttributes } from "./xclient.ts";
 
 type CommandHandler = (
   session: SubmissionSession,
@@ -21,13 +28,8 @@ interface Precondition {
 }
 
 // RFC 3207 section 4. Passwords are not even read, so good and bad ones get the same reply (RFC 8314 section 4.1).
-const insideTls = precondition(
-  ({ cipher }) => cipher !== undefined,
-  530,
-  "5.7.0",
-  "Must issue a STARTTLS command first",
-);
-const beforeTls = precondition(({ cipher }) => cipher === undefined, 503, "5.5.1", "TLS is on already");
+const insideTls = precondition(isPrivate, 530, "5.7.0", "Must issue a STARTTLS command first");
+const beforeTls = precondition((session) => !isPrivate(session), 503, "5.5.1", "TLS is on already");
 const greeted = precondition(({ helo }) => helo !== "", 503, "5.5.1", "Send EHLO first");
 const notLoggedIn = precondition(
   ({ login }) => login === undefined,
@@ -60,6 +62,18 @@ const notByBdat = precondition(
   "5.5.1",
   "BDAT has begun this message and must end it",
 );
+const atLocalDoor = precondition(
+  ({ listener }) => listener === "local",
+  500,
+  "5.5.2",
+  "Command not recognised",
+);
+const overNetwork = precondition(
+  ({ listener }) => listener !== "local",
+  502,
+  "5.5.1",
+  "No passwords here: XCLIENT says who sends",
+);
 const noArgument = precondition(
   (_, argument) => argument === "",
   501,
@@ -78,7 +92,8 @@ const verbs: ReadonlyMap<string, VerbRow> = new Map<string, VerbRow>([
   ["EHLO", { needs: [], run: ehlo }],
   ["HELO", { needs: [], run: helo }],
   ["STARTTLS", { needs: [noArgument, beforeTls], run: starttls }],
-  ["AUTH", { needs: [insideTls, greeted, notLoggedIn, noTransaction], run: auth }],
+  ["XCLIENT", { needs: [atLocalDoor, notLoggedIn, noTransaction], run: xclient }],
+  ["AUTH", { needs: [overNetwork, insideTls, greeted, notLoggedIn, noTransaction], run: auth }],
   ["MAIL", { needs: [insideTls, greeted, loggedIn, noTransaction], run: mail }],
   ["RCPT", { needs: [insideTls, greeted, loggedIn, inTransaction, notByBdat], run: recipient }],
   [
@@ -182,19 +197,24 @@ function ehlo(session: SubmissionSession, argument: string, context: CommandCont
     context.hostname,
     "PIPELINING",
     `SIZE ${context.messageSize}`,
-    ...(session.cipher === undefined ? ["STARTTLS"] : []),
-    ...(session.cipher !== undefined && !session.login
-      ? [`AUTH ${mechanismsFor(session, context.challenges).join(" ")}`]
-      : []),
+    ...(isPrivate(session) ? [] : ["STARTTLS"]),
+    ...loginLines(session, context),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
-    ...(session.cipher === undefined ? [] : ["CHUNKING"]),
+    ...(isPrivate(session) ? ["CHUNKING"] : []),
     "DSN",
-    ...(session.cipher !== undefined && context.requireTls ? ["REQUIRETLS"] : []),
+    ...(isPrivate(session) && context.requireTls ? ["REQUIRETLS"] : []),
     `LIMITS RCPTMAX=${context.recipients}`, // RFC 9422
     "SMTPUTF8",
   ];
   return answer(greeting(session, argument), ...lines.map((text) => plainReply(250, text)));
+}
+
+/** How to say who one is. */
+function loginLines(session: SubmissionSession, { challenges }: CommandContext): readonly string[] {
+  if (session.login || !isPrivate(session)) return [];
+  if (session.listener === "local") return [`XCLIENT ${xclientAttributes.join(" ")}`];
+  return [`AUTH ${mechanismsFor(session, challenges).join(" ")}`];
 }
 
 function helo(session: SubmissionSession, argument: string, context: CommandContext): CommandAnswer {

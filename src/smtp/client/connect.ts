@@ -44,7 +44,7 @@ export function connectTcp(address: ServerAddress, timeout: number): Promise<Dup
   });
 }
 
-export function connectUnix(path: string, timeout: number): Promise<Duplex> {
+export function connectUnix(path: string, timeout: number): Promise<Socket> {
   return withTimeout(timeout, (signal) => connected(connect({ path }), signal));
 }
 

@@ -17,6 +17,9 @@ const listening = {
   "http-names": [],
   "http-personal": false,
   proxies: [],
+  local: "",
+  "local-mode": 0o660,
+  "local-group": "",
 };
 
 describe("placesFor()", () => {

@@ -28,6 +28,7 @@ describe("whatever a client says", () => {
     challenges: ["CRAM-MD5", "SCRAM-SHA-256"],
     nonce: () => "NONCE",
     quota: quotaOf(),
+    isFrozen: () => false,
     requireTls: true,
   };
   const word = fc.constantFrom(

@@ -115,8 +115,8 @@ export interface ReceivedInfo {
   readonly hostname: string;
   /** The client, where the site wants everybody to see it. */
   readonly client?: { readonly helo: string; readonly address: string } | undefined;
-  /** IANA's name of the TLS cipher. */
-  readonly cipher: string;
+  /** IANA's name of the TLS cipher; undefined where the message came from within this host. */
+  readonly cipher: string | undefined;
   readonly smtputf8: boolean;
   readonly id: string;
   /** The only recipient. Several would learn of each other (RFC 5321 section 7.2). */
@@ -135,12 +135,13 @@ export function receivedField({
   recipient,
   time,
 }: ReceivedInfo): string {
-  const protocol = smtputf8 ? "UTF8SMTPSA" : "ESMTPSA"; // RFC 3848, RFC 6531 section 4.3
+  const secured = cipher === undefined ? "" : "S";
+  const protocol = smtputf8 ? `UTF8SMTP${secured}A` : `ESMTP${secured}A`; // RFC 3848, RFC 6531 section 4.3
   const only = recipient === undefined ? "" : ` for <${recipient}>`;
+  const tls = cipher === undefined ? "" : `\r\n\ttls ${cipher}`; // RFC 8314 section 4.3
   return (
     `Received: from ${client ? clientText(client) : "authenticated-user"} by ${hostname}\r\n` +
-    `\twith ${protocol} id ${id}${only}\r\n` +
-    `\ttls ${cipher}; ${formatDate(time)}\r\n` // RFC 8314 section 4.3
+    `\twith ${protocol} id ${id}${only}${tls};${tls === "" ? "\r\n\t" : " "}${formatDate(time)}\r\n`
   );
 }
 

@@ -11,7 +11,8 @@ export interface MessageContext {
   readonly session: SubmissionSession;
   readonly login: SessionLogin;
   readonly transaction: SubmissionTransaction;
-  readonly cipher: string;
+  /** Undefined where the message came from within this host. */
+  readonly cipher: string | undefined;
 }
 
 /** What the header says. */

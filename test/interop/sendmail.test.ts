@@ -1,0 +1,192 @@
+/**
+ * Programs of Debian that hand mail to sendmail(8): each calls ours as it calls any, by the path that it knows. cron knows only
+ * /usr/sbin/sendmail, so it runs in a mount namespace of its own, where ours has that name.
+ */
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
+import { run, runWell, start } from "../tools/child.mjs";
+import { real } from "../tools/real.ts";
+import { until } from "../tools/until.ts";
+import { realAsRoot } from "./root.ts";
+
+const me = userInfo().username;
+const to = "x@example.net";
+
+let relay: Relay;
+let sendmail: string;
+
+/** A program that runs ours with `words` in front. */
+async function wrapper(name: string, words = ""): Promise<string> {
+  const path = join(relay.folder, name);
+  const maildrop = join(relay.folder, "maildrop");
+  await writeFile(
+    path,
+    `#!/bin/sh\nTPA_SUBMIT_MAILDROP=${maildrop} exec ${process.execPath} ${program} sendmail ${words} "$@"\n`,
+  );
+  await chmod(path, 0o755);
+  return path;
+}
+
+beforeAll(async () => {
+  relay = await prepareRelay(`[listen]
+submission = ["127.0.0.1:0"]
+submissions = ["127.0.0.1:0"]
+http = ""
+local = "FOLDER/local"
+[sendmail]
+maildrop = "FOLDER/maildrop"
+[senders]
+local = "FOLDER/senders"`);
+  await chmod(relay.folder, 0o755);
+  await mkdir(join(relay.folder, "maildrop"));
+  await chmod(join(relay.folder, "maildrop"), 0o3777);
+  await writeFile(join(relay.folder, "senders"), `${me}: ${me}@relay.example.org, *\n`);
+  sendmail = await wrapper("sendmail");
+  await relay.start();
+});
+afterAll(() => relay?.stop());
+
+/** The message that has the token in it, as delivered. */
+const arrived = (token: string): Promise<string> =>
+  until(`${token} to arrive`, async () => {
+    for (const name of (await readdir(relay.delivered)).filter((one) => !one.startsWith("."))) {
+      const text = await readFile(join(relay.delivered, name), "utf8");
+      if (text.includes(token)) return text;
+    }
+    return undefined;
+  });
+
+describe("mail that is handed to sendmail by", () => {
+  test.skipIf(!real("php"))("PHP's mail()", async () => {
+    const token = crypto.randomUUID();
+    const call = `exit(mail("${to}", "${token}", "One.\\nTwo.\\n", ["From" => "shop@example.org"], "-fshop@example.org") ? 0 : 1);`;
+    await runWell("php", ["-n", "-d", `sendmail_path=${sendmail} -t -i`, "-r", call]);
+    expect(await arrived(token)).toContain("\r\n\r\nOne.\r\nTwo.\r\n");
+    await relay.logged(/from=<shop@example\.org>, size=/);
+  });
+
+  test.skipIf(!real("mutt"))("mutt", async () => {
+    const token = crypto.randomUUID();
+    const words = [
+      "-n",
+      "-F",
+      "/dev/null",
+      "-e",
+      `set sendmail="${sendmail} -oem -oi" copy=no from=${me}@relay.example.org use_envelope_from=yes`,
+    ];
+    await runWell("mutt", [...words, "-s", token, to], "From mutt.\n.\nAfter a dot.\n", {
+      HOME: relay.folder,
+    });
+    expect(await arrived(token)).toContain("From mutt.\r\n.\r\nAfter a dot.");
+  });
+
+  test.skipIf(!real("s-nail"))("s-nail", async () => {
+    const token = crypto.randomUUID();
+    const settings = join(relay.folder, "mailrc");
+    await writeFile(
+      settings,
+      `set v15-compat mta=${sendmail} sendwait record=/dev/null from=${me}@relay.example.org\n`,
+    );
+    await runWell("s-nail", ["-:u", "-s", token, to], "from s-nail\n", { MAILRC: settings });
+    expect(await arrived(token)).toContain("\r\n\r\nfrom s-nail\r\n");
+  });
+
+  test.skipIf(!real("git send-email"))("git send-email", async () => {
+    const token = crypto.randomUUID();
+    const patch = join(relay.folder, "0001-a.patch");
+    await writeFile(
+      patch,
+      `From 0 Mon Sep 17 00:00:00 2001\nFrom: Me <me@example.org>\nSubject: [PATCH] ${token}\n\nA line.\n`,
+    );
+    const words = [
+      "-c",
+      `sendemail.sendmailCmd=${sendmail}`,
+      "-c",
+      "user.name=Me",
+      "-c",
+      "user.email=me@example.org",
+    ];
+    await runWell(
+      "git",
+      [...words, "send-email", "--quiet", "--confirm=never", "--suppress-cc=all", "--to", to, patch],
+      "",
+      {
+        HOME: relay.folder,
+      },
+    );
+    expect(await arrived(token)).toContain(`Subject: [PATCH] ${token}\r\n`);
+  });
+
+  test.skipIf(!real("python3"))("Python, as unattended-upgrades and apt-listchanges call it", async () => {
+    const token = crypto.randomUUID();
+    const script = `import subprocess,email.message
+m=email.message.EmailMessage(); m["To"]="${to}"; m["Subject"]="${token}"; m["From"]="root"; m.set_content("upgraded\\n")
+subprocess.run(["${sendmail}","-oi","-t"],input=m.as_bytes(),check=True)`;
+    await runWell("python3", ["-c", script]);
+    expect(await arrived(token)).toContain(`From: ${me}@relay.example.org\r\n`);
+  });
+
+  test.skipIf(!real("logwatch"))("logwatch", async () => {
+    await runWell(
+      "logwatch",
+      [
+        "--output",
+        "mail",
+        "--mailto",
+        to,
+        "--range",
+        "all",
+        "--service",
+        "http-error",
+        "--detail",
+        "0",
+        "--logdir",
+        relay.folder,
+      ],
+      "",
+      {
+        mailer: `${sendmail} -t`,
+      },
+    ).catch(() => undefined); // it may have nothing to tell
+    const token = crypto.randomUUID();
+    await runWell("sh", [
+      "-c",
+      `printf 'To: ${to}\\nSubject: Logwatch ${token}\\n\\nreport\\n' | ${sendmail} -t`,
+    ]);
+    expect(await arrived(token)).toContain("report");
+  });
+
+  test.skipIf(!realAsRoot("cron", "unshare"))("cron", { timeout: 150_000 }, async () => {
+    const token = crypto.randomUUID();
+    const folder = await mkdtemp("/run/tpa-submit-cron-");
+    await writeFile(join(folder, "crontab"), `MAILTO=${to}\n* * * * * root echo ${token}\n`);
+    const script = `mount --make-rprivate / &&
+mount -t tmpfs tmpfs /var/spool/cron && mkdir -m 1730 /var/spool/cron/crontabs &&
+mkdir ${folder}/cron.d && mount --bind ${folder}/cron.d /etc/cron.d && mount --bind ${folder}/crontab /etc/crontab &&
+mount --bind ${sendmail} "$(readlink -f /usr/sbin/sendmail)" && echo ready && exec cron -f`;
+    const child = start("unshare", ["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]);
+    try {
+      let text = "";
+      for (let turn = 0; turn < 5 && text === ""; turn++) text = await arrived(token).catch(() => ""); // cron waits for a whole minute
+      expect(text).toMatch(/^From: "?Cron Daemon"? <root@relay\.example\.org>\r$/m);
+      expect(text).toContain(`Subject: Cron <root@`);
+    } finally {
+      await child.stop();
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+test.skipIf(!realAsRoot("check_mailq"))("check_mailq counts what waits", async () => {
+  const mailq = await wrapper("mailq", "-bp");
+  await mkdir("/run/tpa-submit-mailq", { recursive: true });
+  const plugin = "/usr/lib/nagios/plugins/check_mailq";
+  const script = `mount --make-rprivate / && mount --bind ${mailq} "$(readlink -f "$(command -v mailq)")" &&
+mkdir -p /run/tpa-submit-mailq/etc && cp ${relay.config} /run/tpa-submit-mailq/etc/tpa-submit.toml &&
+mkdir -p /etc/tpa-submit && mount --bind /run/tpa-submit-mailq/etc /etc/tpa-submit && exec ${plugin} -M postfix -w 1 -c 5`;
+  const { status, stdout } = await run("unshare", ["--mount", "sh", "-c", script]);
+  expect([stdout, status]).toEqual([expect.stringMatching(/^OK: postfix mailq reports queue is empty/), 0]);
+});

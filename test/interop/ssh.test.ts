@@ -1,0 +1,255 @@
+/** A real sshd on loopback, whose AuthorizedKeysCommand is ours: mail by key, and no way out of the forced command. */
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
+import { formatKeyFile, readKey } from "../../src/ssh/key-file.ts";
+import { type Daemon, run, runWell, start } from "../tools/child.mjs";
+import { freePort } from "../tools/port.mjs";
+import { real } from "../tools/real.ts";
+import { until } from "../tools/until.ts";
+import { realAsRoot } from "./root.ts";
+
+const to = "x@example.net";
+
+describe.skipIf(!realAsRoot("sshd", "ssh", "ssh-keygen"))("by SSH", () => {
+  let relay: Relay;
+  let folder: string;
+  let daemon: Daemon;
+  let port: number;
+
+  /** What ssh is called with; `key` is the name of a file. */
+  const client = (key = "user1"): readonly string[] => [
+    ...[
+      "-F",
+      "/dev/null",
+      "-i",
+      join(folder, key),
+      "-p",
+      `${port}`,
+      "-o",
+      "IdentitiesOnly=yes",
+      "-o",
+      "BatchMode=yes",
+    ],
+    ...[
+      "-o",
+      "StrictHostKeyChecking=no",
+      "-o",
+      `UserKnownHostsFile=${folder}/known`,
+      "-o",
+      "LogLevel=ERROR",
+      "root@127.0.0.1",
+    ],
+  ];
+  const ssh = (words: readonly string[], input = "", key?: string) =>
+    run("ssh", [...client(key), ...words], input);
+
+  async function putKeys(...logins: readonly string[]): Promise<void> {
+    const keys = await Promise.all(
+      logins.map(async (login) => readKey(login, await readFile(join(folder, `${login}.pub`), "utf8"))),
+    );
+    await writeFile(join(relay.folder, "keys"), formatKeyFile(keys.filter((key) => typeof key !== "string")));
+  }
+
+  const arrived = (token: string): Promise<string> =>
+    until(`${token} to arrive`, async () => {
+      for (const name of (await readdir(relay.delivered)).filter((one) => !one.startsWith("."))) {
+        const text = await readFile(join(relay.delivered, name), "utf8");
+        if (text.includes(token)) return text;
+      }
+      return undefined;
+    });
+
+  beforeAll(async () => {
+    // sshd wants root's folders above what it runs, and /tmp is everybody's.
+    folder = await mkdtemp("/run/tpa-submit-ssh-");
+    relay = await prepareRelay(`[listen]
+submission = ["127.0.0.1:0"]
+submissions = ["127.0.0.1:0"]
+http = ""
+local = "${folder}/local"
+[ssh]
+keys = "FOLDER/keys"
+account = "root"`);
+    for (const name of ["host", "user1", "user2", "stranger"]) {
+      await runWell("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(folder, name)]);
+    }
+    await putKeys("user1", "user2");
+    const command = join(folder, "keys-of");
+    await writeFile(
+      command,
+      `#!/bin/sh\nexec ${process.execPath} ${program} ssh authorized-keys --config ${relay.config} "$@"\n`,
+    );
+    await chmod(command, 0o755);
+    port = await freePort();
+    await writeFile(
+      join(folder, "sshd_config"),
+      `ListenAddress 127.0.0.1:${port}
+HostKey ${folder}/host
+PidFile none
+UsePAM no
+PermitRootLogin forced-commands-only
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+AuthorizedKeysFile none
+AuthorizedKeysCommand ${command} %u %k %t
+AuthorizedKeysCommandUser root
+PermitUserEnvironment no
+SetEnv PATH=${join(process.execPath, "..")}:/usr/bin:/bin
+Subsystem sftp internal-sftp
+`,
+    );
+    await relay.start();
+    await runWell("mkdir", ["-p", "/run/sshd"]);
+    const path = (await runWell("sh", ["-c", "command -v sshd"])).trim();
+    daemon = start(path, ["-D", "-e", "-f", join(folder, "sshd_config")]);
+    await until("sshd to listen", () => (daemon.output().includes("Server listening") ? true : undefined));
+  });
+  afterAll(async () => {
+    await daemon?.stop();
+    await relay?.stop();
+    if (folder) await rm(folder, { recursive: true });
+  });
+
+  test("a message goes as sendmail takes it, in the name of the key's login", async () => {
+    const token = crypto.randomUUID();
+    expect(await ssh(["sendmail", "-i", to], `Subject: ${token}\n\nA line.\n.\nB\n`)).toMatchObject({
+      status: 0,
+      stderr: "",
+    });
+    const text = await arrived(token);
+    expect(text).toContain("From: user1@example.org\r\n");
+    expect(text).toContain("\r\n\r\nA line.\r\n.\r\nB\r\n");
+    await relay.logged(/client=unknown\[127\.0\.0\.1\], sasl_method=SSH, sasl_username=user1\n/);
+  });
+
+  test("the relay's refusal is told at once, with a status", async () => {
+    expect(await ssh(["sendmail", "-f", "user1@example.org", to], "Subject: x\n\n", "user2")).toMatchObject({
+      status: 77,
+      stderr: expect.stringContaining("user2 may not send as user1@example.org"),
+    });
+    expect((await ssh(["sendmail", "nobody-of-this-host"], "Subject: x\n\n")).status).toBe(77);
+    expect((await ssh(["sendmail"], "")).status).toBe(64);
+  });
+
+  test.skipIf(!real("swaks"))("swaks speaks SMTP through it", async () => {
+    const token = crypto.randomUUID();
+    await runWell("swaks", [
+      "--pipe",
+      `ssh ${client().join(" ")}`,
+      "-f",
+      "user1@example.org",
+      "-t",
+      to,
+      "--body",
+      token,
+    ]);
+    await arrived(token);
+  });
+
+  test.skipIf(!real("git send-email"))("git sends through it", async () => {
+    const token = crypto.randomUUID();
+    const patch = join(relay.folder, "0001-a.patch");
+    await writeFile(
+      patch,
+      `From 0 Mon Sep 17 00:00:00 2001\nFrom: Me <user1@example.org>\nSubject: [PATCH] ${token}\n\nA line.\n`,
+    );
+    const words = [
+      "-c",
+      `sendemail.sendmailCmd=ssh ${client().join(" ")} sendmail`,
+      "-c",
+      "user.name=Me",
+      "-c",
+      "user.email=user1@example.org",
+    ];
+    await runWell(
+      "git",
+      [...words, "send-email", "--quiet", "--confirm=never", "--suppress-cc=all", "--to", to, patch],
+      "",
+      { HOME: relay.folder },
+    );
+    await arrived(token);
+  });
+
+  test.skipIf(!real("mutt"))("mutt sends through it", async () => {
+    const token = crypto.randomUUID();
+    const settings = `set sendmail="ssh ${client().join(" ")} sendmail -oem -oi" copy=no from=user1@example.org use_envelope_from=yes`;
+    await runWell("mutt", ["-n", "-F", "/dev/null", "-e", settings, "-s", token, to], "From mutt.\n", {
+      HOME: relay.folder,
+    });
+    await arrived(token);
+  });
+
+  test("a key that is taken away ends it at once, and one that is unknown never began", async () => {
+    expect((await ssh(["smtp"], "QUIT\r\n", "stranger")).status).toBe(255);
+    await putKeys("user1");
+    expect((await ssh(["smtp"], "QUIT\r\n", "user2")).status).toBe(255);
+    await putKeys("user1", "user2");
+    expect(await ssh(["smtp"], "QUIT\r\n", "user2")).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^220 /),
+    });
+  });
+
+  test.each([
+    ["a shell", ["sh", "-c", "id"]],
+    ["a shell of its own", ["sendmail", "-i", "x@example.net;", "id"]],
+    ["another command behind it", ["smtp;", "id"]],
+    ["substitution", ["$(id)"]],
+    ["the queue", ["sendmail", "-bp"]],
+    ["another configuration", ["sendmail", "-C", "/etc/passwd", to]],
+    ["nothing that a shell would run", ["sendmail", "`id`"]],
+  ])("is no way to %s", async (_, words) => {
+    const { status, stdout } = await ssh(words, "Subject: x\n\n");
+    expect(status).not.toBe(0);
+    expect(stdout).not.toMatch(/uid=/);
+  });
+
+  test("neither forwarding nor a terminal nor sftp nor the client's environment", async () => {
+    expect((await run("ssh", ["-W", "127.0.0.1:22", ...client()])).status).toBe(255);
+    expect((await run("ssh", ["-s", ...client(), "sftp"])).status).not.toBe(0);
+    const { stdout } = await run("ssh", ["-tt", ...client(), "smtp"], "QUIT\r\n");
+    expect(stdout).not.toContain("\u001b");
+    const other = await run(
+      "ssh",
+      ["-o", "SendEnv=SSH_ORIGINAL_COMMAND TPA_SUBMIT_MAILDROP", ...client(), "smtp"],
+      "QUIT\r\n",
+      {
+        TPA_SUBMIT_MAILDROP: "/tmp",
+      },
+    );
+    expect(other.stdout).toMatch(/^220 /);
+  });
+
+  test("in SMTP a client cannot become somebody else, nor touch the maildrop", async () => {
+    const drop = "a".repeat(32);
+    const { stdout } = await ssh(
+      ["smtp"],
+      [
+        "EHLO me",
+        "XCLIENT LOGIN=user2",
+        "AUTH PLAIN AHUAcA==",
+        `MAIL FROM:<user1@example.org> XDROP=${drop}`,
+        "MAIL FROM:<user2@example.org>",
+        "QUIT",
+        "",
+      ].join("\r\n"),
+    );
+    const codes = stdout
+      .split("\r\n")
+      .filter((line) => /^\d{3} /.test(line))
+      .map((line) => line.slice(0, 3));
+    expect(codes).toEqual(["220", "250", "503", "502", "555", "550", "221"]);
+  });
+
+  test("while the relay is away it says so, with 75", async () => {
+    relay.signal("SIGTERM");
+    await relay.ended;
+    expect(await ssh(["sendmail", to], "Subject: x\n\n")).toMatchObject({
+      status: 75,
+      stderr: expect.stringContaining("mail is not taken at the moment"),
+    });
+    await relay.start();
+  });
+});
