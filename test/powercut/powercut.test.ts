@@ -26,7 +26,7 @@ const seed = Number(process.env["TPA_SUBMIT_POWERCUT_SEED"] ?? Date.now() % 1_00
 const letters = 60;
 
 /** States of each moment, and disks from which the whole program is started: in the gate, and for longer. */
-const [most, starts] = minutes === 0 ? [4, 1] : [40, 6];
+const [most, starts] = minutes === 0 ? [4, 1] : [12, 6];
 
 /** Of a hundred states, after how many the power fails again. */
 const again = 5;
