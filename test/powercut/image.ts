@@ -7,7 +7,7 @@
 import { dirname } from "node:path";
 import { type Change, durably } from "../server/spool/memory-disk.ts";
 import type { Chance } from "../torture/chance.ts";
-import { type Call, descriptorIn, octetsIn } from "./trace.ts";
+import { type Call, descriptorIn, octetsIn, pathsIn } from "./trace.ts";
 
 type Inode = number;
 
@@ -191,9 +191,6 @@ export function doingsOf(calls: readonly Call[], root: string): Doings {
   }
   return { names, contents, syncs, folders };
 }
-
-const pathsIn = ({ words }: Call): readonly string[] =>
-  words.filter((word) => word.startsWith('"/')).map((word) => octetsIn(word).toString());
 
 /** A value and what may stand in its place since it was last made durable, the oldest first. */
 interface Slot {

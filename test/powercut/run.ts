@@ -18,6 +18,7 @@ import type { Chance } from "../torture/chance.ts";
 import { letter, nobody, tokenIn, toldAbout } from "../torture/letter.ts";
 import type { Copy } from "./duty.ts";
 import { type Doings, doingsOf } from "./image.ts";
+import { type Files, filesBelow, settled } from "./killed.ts";
 import { type Call, descriptorIn, octetsIn, readTrace } from "./trace.ts";
 
 export interface TracedRun {
@@ -114,24 +115,28 @@ export async function runTraced(hasJournal: boolean, letters: number, chance: Ch
       );
       await Promise.all(senders);
     };
-    const traces: string[] = [];
+    const traces: Traced[] = [];
+    const end = async (life: Life, signal: NodeJS.Signals): Promise<void> => {
+      const trace = await life.end(signal);
+      traces.push({ trace, files: await filesBelow(root) });
+    };
 
     const first = await begin(relay, join(relay.folder, "trace-1"));
     const working = work(first);
     await until("a third of the letters", () => (left < (letters * 2) / 3 ? true : undefined));
-    traces.push(await first.end("SIGKILL"));
+    await end(first, "SIGKILL");
     await working;
 
     const second = await begin(relay, join(relay.folder, "trace-2"));
     await work(second);
-    traces.push(await second.end("SIGTERM"));
+    await end(second, "SIGTERM");
 
     const third = await begin(relay, join(relay.folder, "trace-3"));
     const isDone = ({ token, recipients, heard }: Sent): boolean =>
       heard === undefined || recipients.every((recipient) => hasTaken(hop, token, recipient));
     await until("every letter at its next hop", () => (sent.every(isDone) ? true : undefined));
     await pause(1_100); // what is done with is made durable within a second
-    traces.push(await third.end("SIGTERM"));
+    await end(third, "SIGTERM");
     return { ...told(traces, sent, root), root, journal: hasJournal ? small : undefined };
   } finally {
     await hop.close();
@@ -146,6 +151,12 @@ export function hasTaken({ received }: FakeServer, token: string, recipient: str
       tokenIn(message) === token &&
       (mail.includes("<>") ? toldAbout(message) : recipients).some((one) => one.includes(recipient)),
   );
+}
+
+interface Traced {
+  readonly trace: string;
+  /** What was on the disk at its end. */
+  readonly files: Files;
 }
 
 /** The program from one start to its end. */
@@ -263,16 +274,16 @@ async function hear(client: Client): Promise<string> {
 
 /** What the traces of the lives say, one behind the other. */
 function told(
-  traces: readonly string[],
+  traces: readonly Traced[],
   sent: readonly Sent[],
   root: string,
 ): Omit<TracedRun, "root" | "journal"> {
   const calls: Call[] = [];
   let end = 0;
-  for (const trace of traces) {
+  for (const { trace, files } of traces) {
     const read = readTrace(trace, (text) => isWanted(text, root), end);
-    calls.push(...read.calls);
     ({ end } = read);
+    calls.push(...read.calls.flatMap((call) => settled(call, files, end) ?? []));
   }
   return { doings: doingsOf(calls.filter(isOfDisk), root), copies: copiesIn(calls, sent), end };
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { memoryDisk } from "../server/spool/memory-disk.ts";
 import { chanceFrom } from "../torture/chance.ts";
 import { along, doingsOf, imageOf, selections } from "./image.ts";
+import { settled } from "./killed.ts";
 import { descriptorIn, octetsIn, readTrace } from "./trace.ts";
 
 const all = (): boolean => true;
@@ -40,6 +41,30 @@ describe("a trace", () => {
       Buffer.from([0, 1, 97, 1, 49, 13, 10, 92, 34, 255]),
     );
     expect(() => octetsIn('"abc"..., 5000')).toThrow("left out");
+  });
+});
+
+describe("a call that a kill cut off", () => {
+  const left = new Map([
+    ["/srv/a", Buffer.from("one tw")],
+    ["/srv/b", undefined],
+  ]);
+  it.each([
+    ['unlink("/srv/gone" <unfinished ...>', 0],
+    ['unlink("/srv/a" <unfinished ...>', undefined],
+    ['rename("/srv/gone", "/srv/a" <unfinished ...>', 0],
+    ['rename("/srv/a", "/srv/c" <unfinished ...>', undefined],
+    ['mkdir("/srv/b", 0700 <unfinished ...>', 0],
+    ['pwrite64(3</srv/a>, "one", 3, 0 <unfinished ...>', 3],
+    ['pwrite64(3</srv/a>, "two", 3, 4 <unfinished ...>', 2],
+    ['pwrite64(3</srv/a>, "three", 5, 6 <unfinished ...>', undefined],
+    ['write(3</srv/a>, "one", 3 <unfinished ...>', 3],
+    ["fsync(3</srv/a> <unfinished ...>", undefined],
+  ])("%s is done so far as the files tell", (text, result) => {
+    const [call] = readTrace(`7 1700000000.000001 ${text}`, all).calls;
+    const found = call && settled(call, left, 9);
+    expect(found?.result).toBe(result);
+    expect(found?.ended).toBe(result === undefined ? undefined : 9);
   });
 });
 

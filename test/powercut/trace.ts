@@ -130,3 +130,7 @@ export function descriptorIn(word: string | undefined): Descriptor | undefined {
   const [, number, of = ""] = /^(\d+)<(.*)>$/s.exec(word ?? "") ?? [];
   return number === undefined ? undefined : { number: Number(number), of };
 }
+
+/** The absolute paths among the arguments. */
+export const pathsIn = ({ words }: Pick<Call, "words">): readonly string[] =>
+  words.filter((word) => word.startsWith('"/')).map((word) => octetsIn(word).toString());
