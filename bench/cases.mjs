@@ -9,6 +9,7 @@ import { queueCase } from "./cases/queue.mjs";
 import { reloadCase } from "./cases/reload.mjs";
 import { sessionsCase } from "./cases/sessions.mjs";
 import { startCase } from "./cases/start.mjs";
+import { twoRelaysCase } from "./cases/two-relays.mjs";
 
 /** @type {readonly import("./bench.mjs").Case[]} */
 const listed = [
@@ -22,6 +23,7 @@ const listed = [
   promisesCase,
   queueCase,
   directoryCase,
+  twoRelaysCase,
 ];
 
 const order = [

@@ -116,6 +116,9 @@ export function loadTable(found) {
 const rough = (number) =>
   number === 0 ? "0" : shown(number, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(number)))));
 
+/** R² from which on a line is told. Our choice. */
+const straight = 0.75;
+
 /** @param {readonly Series[]} series */
 export function scaleTable(series) {
   return markdown([
@@ -126,7 +129,9 @@ export function scaleTable(series) {
         against,
         `${cost}, ${unit}`,
         sizes.map((size, at) => `${shown(size)}: ${rough(values[at] ?? 0)}`).join("; "),
-        `${rough(base)} ${each < 0 ? "-" : "+"} ${rough(Math.abs(each * 1_000))} per 1 000`,
+        r2 < straight
+          ? "none fits"
+          : `${rough(base)} ${each < 0 ? "-" : "+"} ${rough(Math.abs(each * 1_000))} per 1 000`,
         shown(r2, 2),
         Number.isFinite(exponent) ? shown(exponent, 2) : "",
       ];
@@ -146,6 +151,8 @@ export function hostTable(series) {
   const memory = ["users.memory", "queued.memory", "idle.memory"].map(of);
   const alone = Math.min(...memory.map((one) => one?.base ?? Number.POSITIVE_INFINITY));
   const [users, queued, idle] = memory.map((one) => Math.max(0, one?.each ?? 0));
+  const atWork = of("messages.memory")?.values.at(-1);
+  const kib = (/** @type {number | undefined} */ mebibytes) => rough((mebibytes ?? Number.NaN) * 1_024);
   const cost = of("messages.cpu")?.values.at(-1) ?? Number.NaN;
   const rate = of("messages.rate")?.values.at(-1) ?? Number.NaN;
   const needs = (
@@ -170,8 +177,14 @@ export function hostTable(series) {
         rough((of("queued.known")?.base ?? 0) + waiting * (of("queued.known")?.each ?? 0)),
       ]),
     ]),
-    `\nA message of 5 kB that is accepted and delivered takes ${rough(cost)} ms of processor, so a core that does nothing else does ${shown(1_000 / cost)} a second; ` +
-      `with clients, next hop and relay on this machine it was ${shown(rate)} a second, which is ${shown((rate * 3_600) / 1_000)} thousand an hour.`,
+    "",
+    `- By itself the relay takes ${shown(alone)} MiB${atWork === undefined ? "" : `, and ${shown(atWork)} once it has been busy`}; a login ${kib(users)} KiB more, a message that waits ${kib(queued)}, a session that is open ${kib(idle)}. ` +
+      `So sessions are what memory is for: one GiB is enough for some ${shown(Math.floor((1_024 - alone) / (idle ?? 0) / 1_000))} thousand of them, ` +
+      `or for ${shown((1_024 - alone) / (queued ?? 0) / 1e6, 1)} million messages that wait.`,
+    `- A message of 5 kB that is accepted and delivered takes ${rough(cost)} ms of processor: a core that does nothing else does ${shown(1_000 / cost)} a second. ` +
+      `With clients, next hop and relay on this machine it was ${shown(rate)} a second, ${shown((rate * 3_600) / 1e6, 1)} million an hour.`,
+    `- How many logins there are, and how many sessions say nothing, does not make a message dearer; how many messages wait makes a start longer, ` +
+      `${rough((of("queued.known")?.each ?? 0) * 100_000)} s for each 100 000.`,
   ].join("\n");
 }
 

@@ -308,7 +308,7 @@ function selections(sizes: readonly number[], most: number): readonly (readonly 
 }
 
 /** A journal that makes exactly these files; what lies in a lost directory is lost. */
-function durably(
+export function durably(
   names: ReadonlyMap<string, Inode | undefined>,
   contents: ReadonlyMap<Inode, Buffer | undefined>,
 ): readonly Change[] {
