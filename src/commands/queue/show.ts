@@ -5,10 +5,10 @@ import { visible, visibleLines } from "../../cli/output.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
-import type { Envelope } from "../../server/spool/envelope.ts";
+import type { Envelope, Recipient } from "../../server/spool/envelope.ts";
 import type { History, OperatorAct } from "../../server/spool/spool.ts";
 import { explainReply } from "../../smtp/known-replies/explain.ts";
-import { meaningText, operatorText } from "../../smtp/known-replies/row.ts";
+import { meaningText, operatorText, plainReply } from "../../smtp/known-replies/row.ts";
 import { formatReply, type Reply } from "../../smtp/reply.ts";
 import type { MessageWithOctets } from "./connection.ts";
 import { config, idsOf, json } from "./options.ts";
@@ -45,7 +45,13 @@ export async function run(argv: readonly string[]): Promise<number> {
 async function* asJson({ about, history, octets }: MessageWithOctets, body: boolean): AsyncGenerator<string> {
   const content = (await buffer(octets)).toString("utf8");
   const noted = history.map((one) => ("leftOut" in one ? one : { ...one, at: time(one.at) }));
-  yield `${JSON.stringify({ ...jsonOf(about), history: noted, ...(await copiesIn(about, history)), [body ? "message" : "header"]: content })}\n`;
+  yield `${JSON.stringify({ ...jsonOf(about, knownOf), history: noted, ...(await copiesIn(about, history)), [body ? "message" : "header"]: content })}\n`;
+}
+
+/** What the last reply about a recipient means, where that is known. */
+function knownOf({ reply, state }: Recipient): object {
+  const known = reply && explainReply(reply, reply.relay);
+  return known === undefined ? {} : { known: plainReply(known, state !== "waiting") };
 }
 
 /** By recipient, where there are any. */

@@ -11,6 +11,7 @@ import type { TimeSpan } from "../../server/history/reader.ts";
 import { type DeliveryTry, type MessageEvent, type Story, storiesOf } from "../../server/history/story.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
 import { explainReply } from "../../smtp/known-replies/explain.ts";
+import { plainReply } from "../../smtp/known-replies/row.ts";
 import { connectToQuery } from "../queue/connection.ts";
 import { plural, printAll, say, waitingOf } from "../queue/output.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
@@ -215,7 +216,5 @@ async function* asJson(
 
 function explained(one: DeliveryTry): object {
   const known = explainReply(one.reply, one.relay);
-  if (known === undefined) return one;
-  const { class: kind, meaning, waiting } = known;
-  return { ...one, known: { class: kind, meaning, waiting } };
+  return known === undefined ? one : { ...one, known: plainReply(known, one.result === "bounced") };
 }
