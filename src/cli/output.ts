@@ -37,3 +37,18 @@ function escaped(character: string): string {
   const code = character.charCodeAt(0);
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
 }
+
+/** `text` in lines of at most `room` characters: broken between words, a word that is too long within itself. */
+export function wrapped(text: string, room: number): readonly string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > room) {
+      lines.push(line);
+      line = "";
+    }
+    line = line === "" ? word : `${line} ${word}`;
+    for (; line.length > room; line = line.slice(room)) lines.push(line.slice(0, room));
+  }
+  return [...lines, line];
+}

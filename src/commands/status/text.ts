@@ -1,13 +1,15 @@
 /** The screen of `status`, its line for Nagios, and its JSON. */
-import { visible } from "../../cli/output.ts";
+import { visible, wrapped } from "../../cli/output.ts";
 import type { Paint } from "../../cli/terminal.ts";
 import { type MailCounts, noMail, sumOf } from "../../server/history/activity.ts";
+import type { ProviderSummary } from "../../server/history/providers.ts";
 import { explainReply } from "../../smtp/known-replies/explain.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import { ageText, plural, sizeText } from "../queue/output.ts";
 import { momentText } from "../trace/text.ts";
+import type { StatusChecks } from "./checks.ts";
 import type { StatusFacts } from "./facts.ts";
-import type { StatusFinding } from "./judge.ts";
+import { lineOf, type StatusFinding } from "./judge.ts";
 
 /** Characters of a name at the beginning of a line. */
 const named = 16;
@@ -25,8 +27,10 @@ export function* screen(
       ? paint("green", "well")
       : paint(colourOf(found), `${plural(found.length, "thing")} to look at`);
   yield `${paint("bold", facts.hostname)}: ${state}, ${momentText(facts.at)}`;
-  for (const { grade, text } of found) {
-    yield paint(grade === "critical" ? "red" : "yellow", cut(`  ! ${visible(text)}`));
+  for (const finding of found) {
+    const colour = finding.grade === "critical" ? "red" : "yellow";
+    for (const [index, line] of wrapped(visible(lineOf(finding)), width - 4).entries())
+      yield paint(colour, `${index === 0 ? "  ! " : "    "}${line}`);
   }
   for (const [name, text] of rows(facts, width - named - 2))
     yield cut(`  ${name.padEnd(named)}${visible(text)}`);
@@ -44,13 +48,25 @@ function* rows(facts: StatusFacts, width: number): Generator<StatusRow> {
   yield* mailRows(facts);
   yield* providerRows(facts);
   yield* loginRows(facts);
+  yield* unjudgedRows(facts);
 }
+
+/** What of the checks is not known: that they found nothing does not say that it is well. */
+export function* unjudgedRows({ checks }: StatusFacts): Generator<StatusRow> {
+  const unjudged = checks?.unjudged ?? [];
+  if (unjudged.length > 0) yield ["not judged", unjudged.map(unjudgedText).join("; ")];
+}
+
+const unjudgedText = ({ check, reason }: StatusChecks["unjudged"][number]): string =>
+  reason === "" ? check : `${check}: ${reason}`;
 
 export function* relayRows({ relay, passwords, at }: StatusFacts): Generator<StatusRow> {
   const { file, written, fault } = passwords;
   if (relay !== undefined) {
-    const { version, started, sessions, memory, loopDelay, certificateUntil, free } = relay;
+    const { version, started, sessions, listeners, memory, loopDelay, certificateUntil, free } = relay;
     yield ["relay", `tpa-submit ${version}, up ${ageText(at - started)}, ${plural(sessions, "session")}`];
+    const doors = listeners.map((one) => `${one.door} ${one.address}`);
+    yield ["", doors.length === 0 ? "listens nowhere" : `listens for ${doors.join(", ")}`];
     yield ["", `memory ${sizeText(memory)}, ${(loopDelay * 1000).toFixed(0)} ms until somebody's turn`];
     if (free !== null)
       yield ["disk", `${sizeText(free.octets)} and ${free.inodes} inodes left for the spool`];
@@ -95,7 +111,8 @@ function* mailRows({ activity }: StatusFacts): Generator<StatusRow> {
   yield ["mail", countNames.map((name) => name.padStart(counted)).join("")];
   yield ["  last hour", line(slots.at(-1) ?? noMail)];
   yield ["  last 24 hours", line(sumOf(slots))];
-  for (const name of ["accepted", "returned"] as const) {
+  for (const name of countNames) {
+    if (name !== "accepted" && name !== "returned" && slots.every((slot) => slot[name] === 0)) continue;
     yield [`  ${name}`, `${bars(slots.map((slot) => slot[name]))}  an hour each, the last one on the right`];
   }
 }
@@ -113,12 +130,12 @@ const providerColumns: readonly (readonly [string, number])[] = [
 function* providerRows({ providers }: StatusFacts): Generator<readonly [string, string]> {
   if (providers.length === 0) return;
   yield ["24 hours, to", providerColumns.map(([title, wide]) => title.padStart(wide)).join("")];
-  for (const { name, delivered, deferred, refused, delay, tls, reasons } of providers) {
-    const secured = delivered === 0 ? "-" : `${Math.floor((1 - tls.clear / delivered) * 100)} %`;
+  for (const provider of providers) {
+    const { name, delivered, deferred, refused, delay, reasons } = provider;
     const cells = [
       ...[delivered, deferred, refused].map(String),
       ...[delay?.median, delay?.percentile95].map(delayText),
-      secured,
+      securedText(provider),
     ];
     const [why] = reasons;
     const line = cells.map((cell, index) => cell.padStart(providerColumns[index]?.[1] ?? 0)).join("");
@@ -126,10 +143,14 @@ function* providerRows({ providers }: StatusFacts): Generator<readonly [string, 
   }
 }
 
+/** How many of those delivered went out with TLS. */
+export const securedText = ({ delivered, tls }: ProviderSummary): string =>
+  delivered === 0 ? "-" : `${Math.floor((1 - tls.clear / delivered) * 100)} %`;
+
 /** So that the figures stand in columns. */
 const shortened = (name: string): string => (name.length > named - 3 ? `${name.slice(0, named - 4)}…` : name);
 
-function delayText(seconds: number | undefined): string {
+export function delayText(seconds: number | undefined): string {
   if (seconds === undefined) return "-";
   return seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : ageText(seconds * 1000);
 }
@@ -143,7 +164,7 @@ export function bars(values: readonly number[]): string {
   return values.map((value) => (value === 0 ? "·" : (steps[heightOf(value)] ?? ""))).join("");
 }
 
-export function* loginRows({ top, relay, frozen, activity }: StatusFacts): Generator<StatusRow> {
+export function* loginRows({ top, relay, frozen, blocked, activity }: StatusFacts): Generator<StatusRow> {
   if (top.length > 0) {
     yield ["top logins", top.map(({ login, recipients }) => `${login} ${recipients}`).join(", ")];
   }
@@ -151,6 +172,10 @@ export function* loginRows({ top, relay, frozen, activity }: StatusFacts): Gener
     yield ["near a limit", `${login}: ${used} of ${limit} ${unit}`];
   }
   if (frozen.length > 0) yield ["frozen", frozen.join(", ")];
+  for (const { login, blocks: own } of blocked) {
+    const until = momentText(Math.max(...own.map((block) => block.until))).slice(11);
+    yield ["blocked", `${login} from ${own.map(({ network }) => network).join(", ")} until ${until}`];
+  }
   const guessing = activity?.guessing ?? [];
   const blocks = relay?.blocks ?? 0;
   if (guessing.length === 0 && blocks === 0) return;
@@ -165,13 +190,16 @@ export function* loginRows({ top, relay, frozen, activity }: StatusFacts): Gener
 
 /** One line for Nagios, and the exit status that goes with it. */
 export function nagiosStatus(
-  { queue, relay, activity }: StatusFacts,
+  { queue, relay, activity, checks }: StatusFacts,
   found: readonly StatusFinding[],
 ): { readonly text: string; readonly status: number } {
   const status = found.some(({ grade }) => grade === "critical") ? 2 : found.length > 0 ? 1 : 0;
   const name = ["OK", "WARNING", "CRITICAL"][status] ?? "";
-  const words =
-    found.length === 0 ? "the relay is well" : found.map(({ text }) => text.replaceAll("|", "/")).join("; ");
+  const unjudged = (checks?.unjudged ?? []).map(({ check }) => check);
+  const words = [
+    ...(found.length === 0 ? ["the relay is well"] : found.map(({ text }) => text)),
+    ...(unjudged.length === 0 ? [] : [`not judged: ${unjudged.join(", ")}`]),
+  ].join("; ");
   const { accepted, returned } = activity?.slots.at(-1) ?? noMail;
   const figures = {
     queue: queue.messages,
@@ -181,5 +209,8 @@ export function nagiosStatus(
     returned_last_hour: returned,
   };
   const performance = Object.entries(figures).map(([key, value]) => `${key}=${value};;;0`);
-  return { status, text: `STATUS ${name} - ${visible(words)} | ${performance.join(" ")}\n` };
+  return {
+    status,
+    text: `STATUS ${name} - ${visible(words).replaceAll("|", "/")} | ${performance.join(" ")}\n`,
+  };
 }
