@@ -52,3 +52,14 @@ export function wrapped(text: string, room: number): readonly string[] {
   }
   return [...lines, line];
 }
+
+/** Puts `text` behind `start`; whether and where it breaks lines is its own business. */
+export type Hang = (start: string, text: string) => string;
+
+/** Lines of at most `width` characters, the further ones below the text of the first; into a pipe, undefined, it is one. */
+export const hangingIn =
+  (width: number | undefined): Hang =>
+  (start, text) =>
+    width === undefined
+      ? `${start}${text}`
+      : `${start}${wrapped(text, Math.max(20, width - start.length)).join(`\n${" ".repeat(start.length)}`)}`;

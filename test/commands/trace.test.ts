@@ -11,6 +11,8 @@ import { traceCommand } from "../../src/commands/trace.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Ended, run } from "../tools/child.mjs";
 import { type FakeServer, fakeServer } from "../tools/fakeserver.ts";
+import { real } from "../tools/real.ts";
+import { typeTo } from "../tools/terminal.ts";
 import { well } from "./queue/operator.ts";
 import { authPlain, expecting, greet, note, submit } from "./serve/conversation.ts";
 
@@ -213,6 +215,17 @@ describe("in a mail log", () => {
         "",
       ].join("\n"),
     );
+  });
+
+  test.skipIf(!real("script"))("is told in lines that fit the terminal", async () => {
+    folder = await mkdtemp(join(tmpdir(), "tpa-submit-trace-"));
+    const log = join(folder, "mail.log");
+    await writeFile(log, postfix.map((one) => `2026-11-02T03:04:00.123456+00:00 mail ${one}\n`).join(""));
+    const words = `'${program}' trace --config none --log '${log}' anna`;
+    const { shown } = await typeTo(`stty cols 80; ${words}`, [], { NO_COLOR: "1" });
+    expect(shown).toMatch(/c@example\.com: refused by[^\n]*\n {23}\S/);
+    expect(shown).toMatch(/=> b@example\.net: mx[^\n]*\n {5}\S/);
+    expect(Math.max(...shown.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
   });
 
   const line = (index: number) =>

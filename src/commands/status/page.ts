@@ -215,8 +215,8 @@ dt { color: var(--soft); grid-column: 1; } dd { margin: 0; grid-column: 2; overf
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .8rem; }
 th, td { text-align: right; padding: .2rem 0; border-bottom: 1px solid var(--rule); font-weight: 400; }
 thead th, tbody th { color: var(--soft); } tbody th { text-align: left; } tbody tr:last-child > * { border-bottom: 0; }
-.providers { table-layout: fixed; margin: 0; } .providers th { overflow-wrap: anywhere; } .providers tbody tr:nth-child(odd) > * { border-bottom: 0; padding-bottom: 0; }
-.providers tbody th { color: inherit; } .providers thead td { width: 40%; } .providers td.soft { text-align: left; font-size: .85rem; padding-top: 0; overflow-wrap: anywhere; }
+.providers { table-layout: fixed; margin: 0; } .providers tbody th { overflow-wrap: anywhere; } .providers thead th { font-size: .85rem; } .providers tbody tr:nth-child(odd) > * { border-bottom: 0; padding-bottom: 0; }
+.providers tbody th { color: inherit; } .providers thead td { width: 34%; } .providers td.soft { text-align: left; font-size: .85rem; padding-top: 0; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: 40px; } rect { fill: var(--accent); } rect.returned { fill: var(--critical); } rect.none { fill: var(--empty); }
 @media (max-width: 30rem) { main { padding: 1rem .8rem 2rem; } section { padding: .8rem .9rem; } }
 `;

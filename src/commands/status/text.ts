@@ -21,7 +21,7 @@ export function* screen(
   paint: Paint,
   width: number,
 ): Generator<string> {
-  const cut = (text: string) => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
+  const cut = (text: string) => shortened(text, width);
   const state =
     found.length === 0
       ? paint("green", "well")
@@ -87,7 +87,7 @@ export function* queueRows({ queue, at }: StatusFacts, width: number): Generator
     const known = reply && explainReply(reply, reply.relay);
     const why = known?.meaning ?? (reply === undefined ? "not tried yet" : formatReply(reply));
     const start = `${domain} ${recipients}, ${ageText(at - since)}: `;
-    yield ["", `${start}${why.slice(0, Math.max(20, width - start.length))}`];
+    yield ["", shortened(`${start}${why}`, Math.max(start.length + 20, width))];
   }
 }
 
@@ -113,7 +113,8 @@ function* mailRows({ activity }: StatusFacts): Generator<StatusRow> {
   yield ["  last 24 hours", line(sumOf(slots))];
   for (const name of countNames) {
     if (name !== "accepted" && name !== "returned" && slots.every((slot) => slot[name] === 0)) continue;
-    yield [`  ${name}`, `${bars(slots.map((slot) => slot[name]))}  an hour each, the last one on the right`];
+    const key = name === "accepted" ? "  an hour each, the last on the right" : "";
+    yield [`  ${name}`, `${bars(slots.map((slot) => slot[name]))}${key}`];
   }
 }
 
@@ -139,7 +140,10 @@ function* providerRows({ providers }: StatusFacts): Generator<readonly [string, 
     ];
     const [why] = reasons;
     const line = cells.map((cell, index) => cell.padStart(providerColumns[index]?.[1] ?? 0)).join("");
-    yield [`  ${shortened(name)}`, why === undefined ? line : `${line}  ${why.times} ${why.class}`];
+    yield [
+      `  ${shortened(name, named - 3)}`,
+      why === undefined ? line : `${line}  ${why.times} ${why.class}`,
+    ];
   }
 }
 
@@ -147,8 +151,8 @@ function* providerRows({ providers }: StatusFacts): Generator<readonly [string, 
 export const securedText = ({ delivered, tls }: ProviderSummary): string =>
   delivered === 0 ? "-" : `${Math.floor((1 - tls.clear / delivered) * 100)} %`;
 
-/** So that the figures stand in columns. */
-const shortened = (name: string): string => (name.length > named - 3 ? `${name.slice(0, named - 4)}…` : name);
+const shortened = (text: string, room: number): string =>
+  text.length > room ? `${text.slice(0, room - 1)}…` : text;
 
 export function delayText(seconds: number | undefined): string {
   if (seconds === undefined) return "-";

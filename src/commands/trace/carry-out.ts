@@ -1,5 +1,6 @@
 /** Finds what the words of `trace` are about, in the history, the logs and the queue, and prints it. */
-import { visible } from "../../cli/output.ts";
+import { hangingIn, visible } from "../../cli/output.ts";
+import { widthOf } from "../../cli/table.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
@@ -189,15 +190,16 @@ async function* asText(
   waiting: ReadonlyMap<string, InQueue>,
 ): AsyncGenerator<string> {
   const heading = await headingFor(process.stdout);
+  const hang = hangingIn(widthOf(process.stdout));
   if (more > 0) yield `${plural(more, "older message")} left out; see --limit, --since and --until\n\n`;
   for (const story of stories) {
-    for (const line of storyText(story, waiting.get(story.id), heading)) yield `${line}\n`;
+    for (const line of storyText(story, waiting.get(story.id), heading, hang)) yield `${line}\n`;
     yield "\n";
   }
   if (others.length === 0) return;
   yield `${heading("Logins and refusals")}\n`;
   if (moreOthers > 0) yield `  ${moreOthers} more before these\n`;
-  for (const event of others) yield `  ${momentText(event.at)}  ${visible(eventText(event))}\n`;
+  for (const event of others) yield `${hang(`  ${momentText(event.at)}  `, visible(eventText(event)))}\n`;
 }
 
 async function* asJson(
