@@ -96,7 +96,7 @@ export function findings(facts: StatusFacts): readonly StatusFinding[] {
   const own = judges.flatMap((judge) => judge(facts) ?? []);
   const told = own.flatMap(({ tells = [] }) => tells);
   const concerns = facts.checks?.concerns.filter(({ check }) => !told.includes(check)) ?? [];
-  const found: readonly StatusFinding[] = own.map(({ tells: _, ...finding }) => finding);
+  const found: readonly StatusFinding[] = own.map(({ grade, text }) => ({ grade, text }));
   return [
     ...found.filter(({ grade }) => grade === "critical"),
     ...found.filter(({ grade }) => grade === "warning"),
