@@ -1,7 +1,7 @@
 /** What `status` tells: gathered from the running relay, the queue, the password file and the history. */
 import { stat } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
-import { errorCode, errorText } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
 import type { ControlApi, LoginBlock, RelayState } from "../../server/control/protocol.ts";
 import { type Activity, countActivity, type LoginVolume } from "../../server/history/activity.ts";
@@ -38,6 +38,8 @@ export interface StatusFacts {
     readonly oldest: number | undefined;
     /** Those with the most recipients first. */
     readonly destinations: readonly WaitingDestination[];
+    /** Why none of that is known. */
+    readonly fault?: string;
   };
   /** Milliseconds from which the sender is told that a message is late; null where he is not. */
   readonly warnAfter: number | null;
@@ -119,7 +121,21 @@ export async function passwordFile({ passwords, ldap }: Config): Promise<StatusF
   }
 }
 
+/** A spool that is not there, as on a disk that is not mounted, is what a status has to tell of. */
 async function queueFacts(config: Config): Promise<Pick<StatusFacts, "queue" | "frozen">> {
+  try {
+    return await readQueue(config);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.status === exitStatus.noPermission) throw error;
+    const { message } = error;
+    return {
+      frozen: [],
+      queue: { messages: 0, held: 0, oldest: undefined, destinations: [], fault: message },
+    };
+  }
+}
+
+async function readQueue(config: Config): Promise<Pick<StatusFacts, "queue" | "frozen">> {
   const { api, close } = await connectToQuery(config);
   const frozen: string[] = [];
   for await (const { login } of api({ verb: "frozen" })) frozen.push(login);

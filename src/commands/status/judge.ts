@@ -56,6 +56,8 @@ const judges: readonly Judge[] = [
       tells: ["certificate"],
     };
   },
+  ({ queue: { fault } }) =>
+    fault === undefined ? undefined : { grade: "critical", text: `the queue is not known: ${fault}` },
   ({ passwords }) =>
     passwords.fault === undefined
       ? undefined

@@ -80,7 +80,11 @@ export function* relayRows({ relay, passwords, at }: StatusFacts): Generator<Sta
 }
 
 export function* queueRows({ queue, at }: StatusFacts, width: number): Generator<StatusRow> {
-  const { messages, held, oldest, destinations } = queue;
+  const { messages, held, oldest, destinations, fault } = queue;
+  if (fault !== undefined) {
+    yield ["queue", "not known"];
+    return;
+  }
   const age = oldest === undefined ? "" : `, the oldest ${ageText(at - oldest)}`;
   yield ["queue", `${plural(messages, "message")}${held === 0 ? "" : `, ${held} held`}${age}`];
   for (const { domain, recipients, oldest: since, reply } of destinations) {

@@ -107,6 +107,19 @@ test("tells what check warns of, while the relay runs and without it", async () 
   expect(without).toContain("  ! passwords: ");
 });
 
+test("tells of a spool that is not there, as on a disk that is not mounted, and of all else", async () => {
+  const started = await soundRelay();
+  started.signal("SIGTERM");
+  await started.ended;
+  await rm(join(started.folder, "spool"), { recursive: true });
+  const { stdout, stderr, status: ended } = await status(started);
+  expect(stderr).toBe("");
+  expect(stdout).toMatch(/^ {2}! no relay runs here.*\n {2}! the queue is not known: \S+\/spool: /m);
+  expect(stdout).toMatch(/^ {2}queue +not known$/m);
+  expect(stdout).toMatch(/^ {2}passwords +\S+ written \d+s ago$/m);
+  expect(ended).toBe(69);
+});
+
 test("a file that cannot be read to its end keeps nobody waiting: what is not known is said", async () => {
   const started = await soundRelay();
   started.signal("SIGTERM");
