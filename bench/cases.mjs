@@ -3,6 +3,7 @@ import { bulkCases } from "./cases/bulk.mjs";
 import { ceilingCase } from "./cases/ceiling.mjs";
 import { directoryCase } from "./cases/directory.mjs";
 import { drainCases } from "./cases/drain.mjs";
+import { historyCase } from "./cases/history.mjs";
 import { loginCases } from "./cases/logins.mjs";
 import { promisesCase } from "./cases/promises.mjs";
 import { queueCase } from "./cases/queue.mjs";
@@ -24,6 +25,7 @@ const listed = [
   queueCase,
   directoryCase,
   twoRelaysCase,
+  historyCase,
 ];
 
 const order = [

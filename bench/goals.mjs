@@ -66,6 +66,8 @@ export const goals = {
   "queue-folders.first": atMost(1),
   "queue-journal.first": atMost(1),
   "reload.worst": atMost(50),
+  "history.share": atMost(5),
+  "history-search.cpu": atMost(1),
   "idle.memory": atMost(75),
   "idle.p99": below("idle.alone", 2, "below twice that without them"),
   "start-probe.time": atMost(240),

@@ -37,3 +37,29 @@ function escaped(character: string): string {
   const code = character.charCodeAt(0);
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
 }
+
+/** `text` in lines of at most `room` characters: broken between words, a word that is too long within itself. */
+export function wrapped(text: string, room: number): readonly string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > room) {
+      lines.push(line);
+      line = "";
+    }
+    line = line === "" ? word : `${line} ${word}`;
+    for (; line.length > room; line = line.slice(room)) lines.push(line.slice(0, room));
+  }
+  return [...lines, line];
+}
+
+/** Puts `text` behind `start`; whether and where it breaks lines is its own business. */
+export type Hang = (start: string, text: string) => string;
+
+/** Lines of at most `width` characters, the further ones below the text of the first; into a pipe, undefined, it is one. */
+export const hangingIn =
+  (width: number | undefined): Hang =>
+  (start, text) =>
+    width === undefined
+      ? `${start}${text}`
+      : `${start}${wrapped(text, Math.max(20, width - start.length)).join(`\n${" ".repeat(start.length)}`)}`;

@@ -29,7 +29,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { listenAddresses, serviceManager } = await import("./serve/systemd.ts");
   const config = await readConfig(file);
   const places = listenAddresses(config.listen, process.env, process.pid);
-  const relay = await startRelay(config, await dropPrivileges(config, places), () => readConfig(file));
+  const source = { file, reread: () => readConfig(file) };
+  const relay = await startRelay(config, await dropPrivileges(config, places), source);
   return stopped(await managed(relay, serviceManager(process.env, process.pid)));
 }
 

@@ -11,6 +11,8 @@ import { traceCommand } from "../../src/commands/trace.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Ended, run } from "../tools/child.mjs";
 import { type FakeServer, fakeServer } from "../tools/fakeserver.ts";
+import { real } from "../tools/real.ts";
+import { typeTo } from "../tools/terminal.ts";
 import { well } from "./queue/operator.ts";
 import { authPlain, expecting, greet, note, submit } from "./serve/conversation.ts";
 
@@ -120,9 +122,14 @@ describe("beside a relay", () => {
     );
     const [line = ""] = (await traced("--json", id)).stdout.split("\n");
     const { recipients } = JSON.parse(line) as { recipients: Readonly<Record<string, readonly object[]>> };
-    expect(Object.values(recipients)[0]?.[0]).toMatchObject({
-      known: { class: "greylisting", waiting: "yes" },
-    });
+    const known = {
+      class: "greylisting",
+      meaning: "Greylisting: they take it in some minutes",
+      waiting: "yes",
+      sender: "Some servers take mail from somebody they do not know only at a later try.",
+    };
+    expect(Object.values(recipients)[0]?.[0]).toMatchObject({ known });
+    expect(JSON.parse(await well(relay, "show", "--json", id))).toMatchObject({ recipients: [{ known }] });
   });
 
   test("one that waits says why, when it is tried next, and that nobody need send it again", async () => {
@@ -208,6 +215,62 @@ describe("in a mail log", () => {
         "",
       ].join("\n"),
     );
+  });
+
+  test.skipIf(!real("script"))("is told in lines that fit the terminal", async () => {
+    folder = await mkdtemp(join(tmpdir(), "tpa-submit-trace-"));
+    const log = join(folder, "mail.log");
+    await writeFile(log, postfix.map((one) => `2026-11-02T03:04:00.123456+00:00 mail ${one}\n`).join(""));
+    const words = `'${program}' trace --config none --log '${log}' anna`;
+    const { shown } = await typeTo(`stty cols 80; ${words}`, [], { NO_COLOR: "1" });
+    expect(shown).toMatch(/c@example\.com: refused by[^\n]*\n {23}\S/);
+    expect(shown).toMatch(/=> b@example\.net: mx[^\n]*\n {5}\S/);
+    expect(Math.max(...shown.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
+  });
+
+  const line = (index: number) =>
+    `2026-11-02T03:04:05.123456+00:00 mail postfix/qmgr[80]: 4TrQ2k1Bz${String(index).padStart(5, "0")}: from=<anna@example.org>, size=531, nrcpt=1 (queue active)\n`;
+
+  test("lines without an end, and what unpacks to a thousand times its size, cost neither memory nor hours", async () => {
+    folder = await mkdtemp(join(tmpdir(), "tpa-submit-trace-"));
+    const [endless, bomb, none] = ["mail.log.1.gz", "bomb.gz", "none"].map((name) => join(folder, name));
+    const packed = gzipSync(Buffer.alloc(200 * 2 ** 20, "x"));
+    await writeFile(endless ?? "", Buffer.concat([gzipSync(line(1)), packed, gzipSync(`\n${line(2)}`)]));
+    const small = ["--max-old-space-size=64", program, "trace", "--json", "--config", none ?? ""];
+    const traced = (log = "") => run(process.execPath, [...small, "--log", log, "anna@example.org"]);
+    const found = await traced(endless);
+    expect(found.stderr).toBe("");
+    expect(found.stdout.match(/"id":"\w+"/g)).toEqual(
+      expect.arrayContaining(['"id":"4TrQ2k1Bz00001"', '"id":"4TrQ2k1Bz00002"']),
+    );
+    await writeFile(bomb ?? "", Buffer.concat(Array.from({ length: 6 }, () => packed)));
+    const refused = await traced(bomb);
+    expect(refused.stderr).toMatch(
+      /bomb\.gz: it unpacks to more than 300 times its size, which no mail log does/,
+    );
+    expect(refused.status).toBe(65);
+  });
+
+  test("of somebody else, whose JSON is not ours, is read as far as it makes sense", async () => {
+    folder = await mkdtemp(join(tmpdir(), "tpa-submit-trace-"));
+    const log = join(folder, "mail.log");
+    const at = (fields: object) => JSON.stringify({ time: "2026-11-02T03:04:05Z", ...fields });
+    const sound = {
+      ...{ event: "delivery", id: "1A2279AA3050", to: "anna@example.net", relay: "mx[192.0.2.1]:25" },
+      ...{ delays: [0, 0, 0, 1], reply: { code: 250, status: "2.0.0", text: "ok" }, command: "end of DATA" },
+    };
+    const lines = [
+      ...Object.keys(sound).map((name) => at({ ...sound, [name]: { anna: [1] } })),
+      ...Object.keys(sound).map((name) => at({ ...sound, [name]: undefined })),
+      at({ event: "toString", id: "anna" }),
+      at({ event: "reject", client: "anna", reply: null }),
+      `{"time":"2026-11-02T03:04:05Z","event":${"[".repeat(60_000)}`,
+      at(sound),
+    ];
+    await writeFile(log, lines.map((one) => `${one}\n`).join(""));
+    const found = await trace("--config", join(folder, "none"), "--log", log, "anna@example.net");
+    expect(found.stderr).toBe("");
+    expect(found.stdout.match(/handed over to mx\[192\.0\.2\.1\]/g)).toHaveLength(1);
   });
 
   test("that is not there is named", async () => {

@@ -67,6 +67,7 @@ mta-sts = false
 
 [limits]
 messages-per-hour = 12
+connections = 100
 
 [ldap]
 url = "ldap://127.0.0.1:${await freePort()}"

@@ -32,9 +32,10 @@ const shown = (page: string): ReadonlyMap<string, string> =>
 const written = ({ command, output }: Answer): string =>
   `$ ${command}\n${output === "" ? "" : `${output}\n`}`.replaceAll(/by \S+ \(uid \d+\)/g, "by root (uid 0)");
 
-/** Without what no two days have in common. */
+/** Without what no two days have in common: where a long line is broken is a matter of a digit. */
 const common = (text: string): string =>
   text
+    .replaceAll(/\n {4,}(?=\S)/g, " ")
     .split("\n")
     .map((line) =>
       line

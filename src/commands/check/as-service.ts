@@ -2,15 +2,13 @@
  * Half of the checks are the service's user's: it meets files, folders and mounts as they are for it. Where root asks, this
  * program is started once more, becomes that user before it looks, and tells what it found.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { text } from "node:stream/consumers";
 import { print } from "../../cli/output.ts";
 import { exitStatus } from "../../failure.ts";
 import { become } from "../system-user.ts";
 import type { CheckContext } from "./context.ts";
 import { lookAt } from "./looks.ts";
 import { type CheckId, type CheckRowResult, cannotTell } from "./rows.ts";
+import { askSecond, taskGiven } from "./second-process.ts";
 
 /** Set for the second process, which reads on standard input what it is to do. */
 const variable = "TPA_SUBMIT_CHECK_TAKEN_ON";
@@ -20,34 +18,30 @@ interface TakenOn {
   readonly ids: readonly CheckId[];
 }
 
+/** Milliseconds that the second process has to start, where the checks may not take their time. Our choice. */
+const startsWithin = 5_000;
+
 /** What the checks `ids` find, in a process of its own where root asks for another user. */
 export async function lookAsService(
   context: CheckContext,
   ids: readonly CheckId[],
 ): Promise<readonly CheckRowResult[]> {
   if (process.geteuid?.() !== 0 || context.user.uid === 0) return lookAt(context, ids);
-  const [node = "", program = ""] = context.program;
-  const child = spawn(node, [...process.execArgv, program, "check"], {
-    cwd: "/",
-    env: { ...process.env, [variable]: "1" },
-    stdio: "pipe",
-  });
-  child.stdin.on("error", () => undefined); // it ended early: its status tells
-  const takenOn: TakenOn = { context, ids };
-  child.stdin.end(JSON.stringify(takenOn));
-  const ended = once(child, "close");
-  const [said, trouble] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  const [status] = (await ended) as [number | null];
-  if (status === exitStatus.ok) return JSON.parse(said) as readonly CheckRowResult[]; // the same program wrote it
-  const reason = trouble.trim().split("\n")[0] ?? "";
-  return [{ check: "service", ...cannotTell("", `could not look as ${context.user.name}: ${reason}`) }];
+  const taken: TakenOn = { context, ids };
+  const { program, patience } = context;
+  const limit = patience === null ? null : startsWithin + patience;
+  const answer = await askSecond(taken, { program, variable, limit, cwd: "/" });
+  if ("said" in answer) return JSON.parse(answer.said) as readonly CheckRowResult[]; // the same program wrote it
+  const words = `could not look as ${context.user.name}: ${answer.trouble}`;
+  return [{ check: "service", ...cannotTell("", words) }];
 }
 
 /** The work of the second process; undefined in any other. */
 export async function takenOn(now: () => number): Promise<number | undefined> {
-  if (process.env[variable] === undefined) return undefined;
-  const { context, ids } = JSON.parse(await text(process.stdin)) as TakenOn;
+  const task = await taskGiven(variable);
+  if (task === undefined) return undefined;
+  const { context, ids } = JSON.parse(task) as TakenOn;
   become(context.user);
-  print(JSON.stringify(await lookAt({ ...context, now }, ids)));
+  print(`${JSON.stringify(await lookAt({ ...context, now }, ids))}\n`);
   return exitStatus.ok;
 }

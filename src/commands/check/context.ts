@@ -26,6 +26,8 @@ export interface CheckContext {
   readonly isOffline: boolean;
   /** Whose MX is tried at port 25. */
   readonly mxOf: string;
+  /** Milliseconds after which a check that has found nothing is given up; null where each may take its time. */
+  readonly patience: number | null;
   readonly now: () => number;
 }
 

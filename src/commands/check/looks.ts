@@ -1,4 +1,5 @@
 /** Which function looks for which row. Those of one side are asked together: none of them changes anything. */
+import { setTimeout as pause } from "node:timers/promises";
 import { certificate, renewal } from "./certificate.ts";
 import type { CheckContext, Look } from "./context.ts";
 import { dns } from "./dns.ts";
@@ -9,7 +10,7 @@ import { ldap, passwords, senders } from "./logins.ts";
 import { maildrop } from "./maildrop.ts";
 import { reach, resolver, routes } from "./outgoing.ts";
 import { relay } from "./relay.ts";
-import { type CheckId, type CheckRowResult, checkIds } from "./rows.ts";
+import { type CheckId, type CheckRowResult, cannotTell, checkIds, type Judgement } from "./rows.ts";
 import { service } from "./service.ts";
 import { control, room, spool } from "./spool.ts";
 
@@ -45,10 +46,29 @@ export async function lookAt(
   const found = await Promise.all(
     ids.map(async (check) => {
       if (check === "config") return []; // whoever has a context has read it
-      return (await looks[check](context)).map((one): CheckRowResult => ({ check, ...one }));
+      return (await inTime(looks[check](context), context.patience)).map(
+        (one): CheckRowResult => ({ check, ...one }),
+      );
     }),
   );
   return found.flat();
+}
+
+/** What `look` finds, or that it took too long: a folder on a host that is away is waited for without an end. */
+async function inTime(
+  look: Promise<readonly Judgement[]>,
+  patience: number | null,
+): Promise<readonly Judgement[]> {
+  if (patience === null) return look;
+  const done = new AbortController();
+  const late = pause(patience, [cannotTell("", `nothing found within ${patience / 1000} s`)], {
+    signal: done.signal,
+  }).catch(() => []);
+  try {
+    return await Promise.race([look, late]);
+  } finally {
+    done.abort();
+  }
 }
 
 /** In the order of the rows. */

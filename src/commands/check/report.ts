@@ -1,5 +1,5 @@
 /** The findings as people and programs read them. */
-import { visible } from "../../cli/output.ts";
+import { visible, wrapped } from "../../cli/output.ts";
 import type { Paint } from "../../cli/terminal.ts";
 import { markColours, marks, nagiosLine } from "../../probe/checkup/judge.ts";
 import { type CheckRowResult, checkIds, rowOf } from "./rows.ts";
@@ -36,22 +36,8 @@ export function reportText(
     .join("");
 }
 
-/** Broken between words, a word that is too long within itself. */
-function broken(text: string, width: number | undefined): readonly string[] {
-  if (width === undefined) return [text];
-  const room = Math.max(20, width - indent);
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > room) {
-      lines.push(line);
-      line = "";
-    }
-    line = line === "" ? word : `${line} ${word}`;
-    for (; line.length > room; line = line.slice(room)) lines.push(line.slice(0, room));
-  }
-  return [...lines, line];
-}
+const broken = (text: string, width: number | undefined): readonly string[] =>
+  width === undefined ? [text] : wrapped(text, Math.max(20, width - indent));
 
 export function reportJson(findings: readonly CheckRowResult[]): string {
   const all = findings.map((finding) => {

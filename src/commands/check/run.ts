@@ -8,6 +8,7 @@ import { hostName } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import { nagiosGrades, worstState } from "../../probe/checkup/judge.ts";
+import { taskApart } from "./apart.ts";
 import { lookAsService, takenOn } from "./as-service.ts";
 import type { CheckContext } from "./context.ts";
 import { inOrder, lookAt } from "./looks.ts";
@@ -30,14 +31,19 @@ import { findUnit, type ServiceUnit } from "./unit.ts";
 export async function runCheck(options: CheckOptions): Promise<number> {
   const done = await takenOn(Date.now);
   if (done !== undefined) return done;
+  const apart = await taskApart();
+  if (apart !== undefined) {
+    const task = { ...apart, unit: standardUnit, mxOf: "", isOffline: true };
+    print(`${JSON.stringify(await lookAtAll(task))}\n`);
+    return exitStatus.ok;
+  }
   const { config: file, offline, mx, unit, json, nagios } = options;
   if (json && nagios) throw usageMistake(line.name, "--json and --nagios do not go together");
   const mxOf = hostName.read(mx);
   if (mxOf === undefined) throw usageMistake(line.name, `--mx: expected a domain, found "${mx}"`);
   const spinner = startSpinner("looking");
-  const findings = await lookAtAll({ file, unit, mxOf, isOffline: offline, ids: idsFor(offline) }).finally(
-    () => spinner.stop(),
-  );
+  const task = { file, unit, mxOf, isOffline: offline, ids: idsFor(offline), patience: null };
+  const findings = await lookAtAll(task).finally(() => spinner.stop());
   if (json) print(reportJson(findings));
   else {
     if (nagios) print(reportNagios(findings, file));
@@ -57,6 +63,7 @@ export function findingsOf(
     mxOf: standardMx,
     isOffline: offline,
     ids: idsFor(offline),
+    patience: null,
   });
 }
 
@@ -70,6 +77,7 @@ interface CheckTask {
   readonly mxOf: string;
   readonly isOffline: boolean;
   readonly ids: readonly CheckId[];
+  readonly patience: number | null;
 }
 
 /** All of them, in order; where the configuration cannot be read, that alone. */
@@ -79,6 +87,7 @@ async function lookAtAll({
   mxOf,
   isOffline,
   ids,
+  patience,
 }: CheckTask): Promise<readonly CheckRowResult[]> {
   let config: Config;
   try {
@@ -97,7 +106,7 @@ async function lookAtAll({
     return [understood, { check: "service", ...failure(error.message) }];
   }
   const program = [process.execPath, ...process.argv.slice(1, 2)];
-  const context = { config, file, unit, user, program, isOffline, mxOf, now: Date.now };
+  const context = { config, file, unit, user, program, isOffline, mxOf, patience, now: Date.now };
   const of = (as: CheckRow["as"]): readonly CheckId[] => ids.filter((id) => rowOf(id).as === as);
   const [asService, asAsker] = await Promise.all([
     lookAsService(context, of("service")),
@@ -127,7 +136,14 @@ async function unitFor(file: string, name: string): Promise<ServiceUnit | undefi
 export async function runAsServe(file: string): Promise<number> {
   await readConfig(file); // its mistakes are told as a start tells them
   const ids = checkIds.filter((id) => rowOf(id).network !== true || id === "resolver");
-  const findings = await lookAtAll({ file, unit: standardUnit, mxOf: "", isOffline: false, ids });
+  const findings = await lookAtAll({
+    file,
+    unit: standardUnit,
+    mxOf: "",
+    isOffline: false,
+    ids,
+    patience: null,
+  });
   for (const finding of findings) {
     const { stream, line: text } = asServe(finding);
     if (stream === "stdout") print(`${text}\n`);

@@ -1,6 +1,7 @@
 /** All that is known of one login, from the password file, the relay, the history and the queue. */
 import { stat } from "node:fs/promises";
-import { visible } from "../../cli/output.ts";
+import { hangingIn, visible } from "../../cli/output.ts";
+import { widthOf } from "../../cli/table.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
@@ -126,8 +127,11 @@ const day = 86_400_000;
 
 async function* asText(facts: AccountFacts): AsyncGenerator<string> {
   const heading = await headingFor(process.stdout);
-  yield `${heading(visible(facts.login))}: ${visible(verdictOf(facts))}\n`;
-  for (const [name, text] of rowsOf(facts)) yield `  ${name.padEnd(14)} ${visible(text)}\n`;
+  const hang = hangingIn(widthOf(process.stdout));
+  const login = visible(facts.login);
+  const line = hang(`${login}: `, visible(verdictOf(facts)));
+  yield `${heading(login)}${line.slice(login.length)}\n`;
+  for (const [name, text] of rowsOf(facts)) yield `${hang(`  ${name.padEnd(14)} `, visible(text))}\n`;
 }
 
 /** Whether a right password lets it in, and if not, the reason that counts. */

@@ -88,22 +88,25 @@ const queueNames = {
 
 /**
  * A message as JSON: first the keys of Postfix's `postqueue -j`, so that its readers need not change, with times in
- * seconds since the epoch; then our own, with times of RFC 3339.
+ * seconds since the epoch; then our own, with times of RFC 3339. `more` gives further keys of a recipient.
  */
-export function jsonOf(message: QueuedMessage | DamagedMessage): object {
+export function jsonOf(
+  message: QueuedMessage | DamagedMessage,
+  more: (recipient: Recipient) => object = () => ({}),
+): object {
   const queue = { queue_name: queueNames[message.status], queue_id: message.id };
   if (message.status === "damaged") return { ...queue, status: message.status, reason: message.reason };
   const { status, envelope } = message;
-  const { accepted, size, sender, recipients } = envelope;
+  const { accepted, size, sender } = envelope;
   return {
     ...queue,
     arrival_time: Math.floor(accepted / 1000),
     message_size: size,
     forced_expire: false,
     sender: sender === "" ? "MAILER-DAEMON" : sender,
-    recipients: recipients.filter(({ state }) => state === "waiting").map(waitingJson),
+    recipients: waitingOf(envelope).map((one) => ({ ...waitingJson(one), ...more(one) })),
     status,
-    ...ownKeys(envelope),
+    ...ownKeys(envelope, more),
   };
 }
 
@@ -111,7 +114,10 @@ function waitingJson({ address, reply }: Recipient): object {
   return reply === undefined ? { address } : { address, delay_reason: reasonOf(reply), status: reply.status };
 }
 
-function ownKeys({ login, attempts, due, warned, held, relay, envid, recipients }: Envelope): object {
+function ownKeys(
+  { login, attempts, due, warned, held, relay, envid, recipients }: Envelope,
+  more: (recipient: Recipient) => object,
+): object {
   const done = recipients.filter(({ state }) => state !== "waiting");
   return {
     login,
@@ -122,10 +128,11 @@ function ownKeys({ login, attempts, due, warned, held, relay, envid, recipients 
     ...(relay !== undefined && { relay }),
     ...(envid !== undefined && { envid }),
     ...(done.length > 0 && {
-      done: done.map(({ address, state, reply }) => ({
-        address,
-        state,
-        ...(reply && { reply: reasonOf(reply) }),
+      done: done.map((one) => ({
+        address: one.address,
+        state: one.state,
+        ...(one.reply && { reply: reasonOf(one.reply) }),
+        ...more(one),
       })),
     }),
   };

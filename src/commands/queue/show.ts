@@ -1,14 +1,15 @@
 /** `tpa-submit queue show`: messages with all that is known about them. */
 import { buffer } from "node:stream/consumers";
 import { argument, command, flag, parseOptions } from "../../cli/options.ts";
-import { visible, visibleLines } from "../../cli/output.ts";
+import { type Hang, hangingIn, visible, visibleLines } from "../../cli/output.ts";
+import { widthOf } from "../../cli/table.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
-import type { Envelope } from "../../server/spool/envelope.ts";
+import type { Envelope, Recipient } from "../../server/spool/envelope.ts";
 import type { History, OperatorAct } from "../../server/spool/spool.ts";
 import { explainReply } from "../../smtp/known-replies/explain.ts";
-import { meaningText, operatorText } from "../../smtp/known-replies/row.ts";
+import { meaningText, operatorText, plainReply } from "../../smtp/known-replies/row.ts";
 import { formatReply, type Reply } from "../../smtp/reply.ts";
 import type { MessageWithOctets } from "./connection.ts";
 import { config, idsOf, json } from "./options.ts";
@@ -45,7 +46,13 @@ export async function run(argv: readonly string[]): Promise<number> {
 async function* asJson({ about, history, octets }: MessageWithOctets, body: boolean): AsyncGenerator<string> {
   const content = (await buffer(octets)).toString("utf8");
   const noted = history.map((one) => ("leftOut" in one ? one : { ...one, at: time(one.at) }));
-  yield `${JSON.stringify({ ...jsonOf(about), history: noted, ...(await copiesIn(about, history)), [body ? "message" : "header"]: content })}\n`;
+  yield `${JSON.stringify({ ...jsonOf(about, knownOf), history: noted, ...(await copiesIn(about, history)), [body ? "message" : "header"]: content })}\n`;
+}
+
+/** What the last reply about a recipient means, where that is known. */
+function knownOf({ reply, state }: Recipient): object {
+  const known = reply && explainReply(reply, reply.relay);
+  return known === undefined ? {} : { known: plainReply(known, state !== "waiting") };
 }
 
 /** By recipient, where there are any. */
@@ -60,27 +67,29 @@ async function copiesIn(about: MessageWithOctets["about"], history: History): Pr
 
 async function* asText({ about, history, octets }: MessageWithOctets): AsyncGenerator<string> {
   const heading = await headingFor(process.stdout);
+  const hang = hangingIn(widthOf(process.stdout));
   const { possibleCopies } = await import("../../server/spool/history.ts");
   if (about.status === "damaged") {
     yield `${heading(about.id)}: damaged\n${visible(about.reason)}\n`;
     return;
   }
   yield `${heading(about.id)}\n`;
-  for (const [name, text] of factsOf(about, Date.now())) yield `  ${name.padEnd(11)} ${visible(text)}\n`;
+  for (const [name, text] of factsOf(about, Date.now()))
+    yield `${hang(`  ${name.padEnd(11)} `, visible(text))}\n`;
   yield `${heading("Recipients")}\n`;
   for (const { address, state, reply, notify } of about.envelope.recipients) {
     yield `  ${visible(address)}: ${state}${notify ? `, NOTIFY=${notify.join(",")}` : ""}\n`;
-    if (reply) yield `    ${replyLine(reply, reply.relay, reply.at)}\n`;
+    if (reply) yield `${hang("    ", replyLine(reply, reply.relay, reply.at))}\n`;
     const known = reply && explainReply(reply, reply.relay);
     if (known) {
-      yield `    = ${meaningText(known, reply.code)}\n`;
+      yield `${hang("    = ", meaningText(known, reply.code))}\n`;
       const act = operatorText(known);
-      if (act !== "") yield `    => ${act}\n`;
+      if (act !== "") yield `${hang("    => ", act)}\n`;
     }
     const copies = possibleCopies(history, address);
     if (copies > 0) yield `    possible copies: ${copies}, taken whole without an answer\n`;
   }
-  yield* historyText(history, heading("History"));
+  yield* historyText(history, heading("History"), hang);
   yield `${heading("Message")}\n`;
   let last = "\n";
   const decoder = new TextDecoder();
@@ -92,13 +101,13 @@ async function* asText({ about, history, octets }: MessageWithOctets): AsyncGene
   if (!last.endsWith("\n")) yield "\n";
 }
 
-function* historyText(history: History, heading: string): Generator<string> {
+function* historyText(history: History, heading: string, hang: Hang): Generator<string> {
   if (history.length === 0) return;
   yield `${heading}\n`;
   for (const one of history) {
     if ("leftOut" in one) yield `  … ${one.leftOut} more\n`;
-    else if ("act" in one) yield `  ${operatorActText(one)}\n`;
-    else yield `  ${visible(one.recipient)} ${replyLine(one, one.relay, one.at)}\n`;
+    else if ("act" in one) yield `${hang("  ", operatorActText(one))}\n`;
+    else yield `${hang("  ", `${visible(one.recipient)} ${replyLine(one, one.relay, one.at)}`)}\n`;
   }
 }
 

@@ -5,6 +5,11 @@ import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { newRecentActivity, type RecentActivity } from "../../server/history/activity.ts";
 import { type HistoryEvent, newEventComposer } from "../../server/history/event.ts";
+import {
+  newRecentProviders,
+  type OrganisationOf,
+  type ProviderSummary,
+} from "../../server/history/providers.ts";
 import { eventsIn } from "../../server/history/reader.ts";
 import { newWaitingTally, type WaitingTally } from "../../server/history/waiting.ts";
 import { openHistoryWriter } from "../../server/history/writer.ts";
@@ -21,6 +26,8 @@ export interface OpenHistory {
   /** What the last 24 hours were like; undefined where nothing is to be kept. */
   readonly recent: (now: number) => ReturnType<RecentActivity["at"]> | undefined;
   readonly destinations: WaitingTally["destinations"];
+  /** Whose hosts took or refused mail in the last 24 hours, those with the most first. */
+  readonly providers: (now: number, organisationOf: OrganisationOf) => readonly ProviderSummary[];
   /**
    * Reads from the files, in the background and a little at a time, what the last day was like before this start; `ids`
    * are the messages that wait.
@@ -45,6 +52,7 @@ export function openHistory(config: Config, current: () => Config): OpenHistory 
   const eventOf = newEventComposer();
   const activity = newRecentActivity(hours);
   const waiting = newWaitingTally();
+  const providers = newRecentProviders(hours);
   const begun = Date.now();
   /** Messages of before this start that still wait, while their events are recalled. */
   const old = new Set<string>();
@@ -56,6 +64,7 @@ export function openHistory(config: Config, current: () => Config): OpenHistory 
     for await (const event of eventsIn(directory, { since: begun - day, until: begun })) {
       if (closed) return;
       activity.add(event);
+      providers.add(event);
       if (isOf(event, old)) waiting.add(event);
       count += 1;
       if (count % recalledAtOnce === 0) await pause(pauseBetween, undefined, { ref: false });
@@ -70,10 +79,12 @@ export function openHistory(config: Config, current: () => Config): OpenHistory 
       writer.add(event);
       activity.add(event);
       waiting.add(event);
+      providers.add(event);
       if (event.event === "removed") old.delete(event.id);
     },
     recent: (now) => (limits().keep === 0 ? undefined : activity.at(now)),
     destinations: waiting.destinations,
+    providers: (now, organisationOf) => (limits().keep === 0 ? [] : providers.at(now, organisationOf)),
     recall(ids) {
       if (limits().keep === 0) return;
       for (const id of ids) old.add(id);

@@ -5,6 +5,7 @@
 
 import { writeAddress } from "../../config/setting-types.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
+import type { ListenerState } from "../../server/control/protocol.ts";
 import { log } from "../../server/log/log.ts";
 import type { Certificates } from "../../server/submission/certificate.ts";
 import { type Listener, listen } from "../../server/submission/listener.ts";
@@ -19,6 +20,8 @@ export interface Listeners {
   renew(): Promise<void>;
   /** Open connections. */
   sessions(): number;
+  /** Each, with its open connections. */
+  states(): readonly ListenerState[];
   /** Sessions that are logged in as `login`. */
   sessionsOf(login: string): number;
   /** Ends the sessions of `login`; how many there were. */
@@ -101,6 +104,7 @@ export async function openListeners(
   return {
     renew,
     sessions: () => bound?.sessions() ?? 0,
+    states: () => bound?.states() ?? [],
     sessionsOf: (login) => bound?.sessionsOf(login) ?? 0,
     endSessions: (login) => bound?.endSessions(login) ?? 0,
     async close(grace) {
@@ -120,6 +124,8 @@ interface BoundListeners {
   replaceCertificate(pair: KeyPair): void;
   /** Open connections. */
   sessions(): number;
+  /** Each, with its open connections. */
+  states(): readonly ListenerState[];
   /** Sessions that are logged in as `login`. */
   sessionsOf(login: string): number;
   /** Ends the sessions of `login`; how many there were. */
@@ -145,16 +151,19 @@ async function bindListeners(
     await drain(0);
     throw error;
   }
-  for (const [index, listener] of listeners.entries()) {
-    const door = index < withStartTls.length ? "submission" : "submissions";
-    const { address: host, port } = listener.address;
-    log("listening", { door, address: writeAddress({ host, port }) });
-  }
+  const states = () =>
+    listeners.map((listener, index): ListenerState => {
+      const { address: host, port } = listener.address;
+      const door = index < withStartTls.length ? "submission" : "submissions";
+      return { door, address: writeAddress({ host, port }), sessions: listener.sessions() };
+    });
+  for (const { door, address } of states()) log("listening", { door, address });
   return {
     replaceCertificate: (renewed) => {
       for (const listener of listeners) listener.replaceCertificate(renewed);
     },
     sessions: () => listeners.reduce((sum, listener) => sum + listener.sessions(), 0),
+    states,
     sessionsOf: (login) => listeners.reduce((sum, listener) => sum + listener.sessionsOf(login), 0),
     endSessions: (login) => listeners.reduce((sum, listener) => sum + listener.endSessions(login), 0),
     drain: async (grace) => {

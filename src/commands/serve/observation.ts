@@ -101,6 +101,7 @@ export async function stateOf(
   ask: {
     readonly check: () => Promise<HealthReport>;
     readonly sessions: () => number;
+    readonly listeners: () => RelayState["listeners"];
     readonly nearLimits: (share: number, most: number) => RelayState["nearLimits"];
     readonly blocks: () => number;
   },
@@ -112,6 +113,7 @@ export async function stateOf(
     pid: process.pid,
     started: Math.round(Date.now() - process.uptime() * 1000),
     sessions: ask.sessions(),
+    listeners: ask.listeners(),
     trouble: health.ok ? "" : health.reason,
     certificateUntil: status.certificateUntil,
     logins: status.logins,

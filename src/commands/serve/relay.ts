@@ -24,6 +24,7 @@ import { openLogins } from "./logins.ts";
 import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
 import { openPrivacy } from "./privacy.ts";
 import { openQuota } from "./quota.ts";
+import { openSelfCheck } from "./self-check.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
 import { openRelaySpool } from "./spool.ts";
@@ -45,14 +46,20 @@ const standardGrace = 30_000;
 /** And when the spool can promise nothing: whatever they did would be in vain, or done twice. */
 const brokenGrace = 1_000;
 
+/** A configuration, and how to have it again. */
+export interface ConfigSource {
+  readonly file: string;
+  readonly reread: () => Promise<Config>;
+}
+
 /**
- * Starts everything that `config` asks for, at `addresses`. `reread` gives the configuration anew.
+ * Starts everything that `config` asks for, at `addresses`; `source` gives the configuration anew.
  * Throws a Failure, with nothing left open, where something cannot be opened.
  */
 export async function startRelay(
   config: Config,
   addresses: ListenAddresses,
-  reread: () => Promise<Config>,
+  { file, reread }: ConfigSource,
 ): Promise<Relay> {
   const opened: { close(grace: number): Promise<void> }[] = [];
   const open = <Part extends { close(grace: number): Promise<void> }>(part: Part): Part => {
@@ -127,6 +134,7 @@ export async function startRelay(
       stateOf(status, {
         check,
         sessions: () => listeners.sessions() + local.sessions(),
+        listeners: () => listeners.states(),
         nearLimits: (share, most) => quota.quota.nearLimits(share, most),
         blocks: () => authLimiter.blocks(),
       });
@@ -154,10 +162,12 @@ export async function startRelay(
         deliveries,
       ),
     );
+    const selfCheck = open(openSelfCheck(file, Date.now));
     const page = newStatusPage(() => settings.current().config, {
       state: relayState,
       frozen: () => store.frozen.all().map(({ login }) => login),
       history,
+      checks: selfCheck.latest,
       now: Date.now,
     });
     open(await openHttp(addresses.http, config, observation, { check, status: page }));

@@ -6,12 +6,15 @@ import { cachedBriefly } from "../../server/spool/cached.ts";
 import { mostShown, passwordFile, type StatusFacts } from "../status/facts.ts";
 import { findings } from "../status/judge.ts";
 import { statusPage, withoutNames } from "../status/page.ts";
+import { organisations } from "../status/providers.ts";
 import type { OpenHistory } from "./history.ts";
+import type { SelfCheck } from "./self-check.ts";
 
 export interface StatusSources {
   readonly state: () => Promise<RelayState>;
   readonly frozen: () => readonly string[];
-  readonly history: Pick<OpenHistory, "recent" | "destinations">;
+  readonly history: Pick<OpenHistory, "recent" | "destinations" | "providers">;
+  readonly checks: SelfCheck["latest"];
   readonly now: () => number;
 }
 
@@ -24,7 +27,10 @@ export function newStatusPage(current: () => Config, sources: StatusSources): ()
   }, sources.now);
 }
 
-async function factsOf(config: Config, { state, frozen, history, now }: StatusSources): Promise<StatusFacts> {
+async function factsOf(
+  config: Config,
+  { state, frozen, history, checks, now }: StatusSources,
+): Promise<StatusFacts> {
   const at = now();
   const relay = await state();
   const { messages, held, oldest } = relay;
@@ -37,8 +43,10 @@ async function factsOf(config: Config, { state, frozen, history, now }: StatusSo
     queue: { messages, held, oldest: oldest ?? undefined, destinations: history.destinations(mostShown) },
     warnAfter: config.spool["warn-after"],
     frozen: frozen(),
+    blocked: [],
     activity: recent,
     top: recent?.top ?? [],
-    providers: [], // the page does not show them: the metrics do
+    providers: history.providers(at, await organisations()).slice(0, mostShown),
+    checks: checks(),
   };
 }

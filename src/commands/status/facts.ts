@@ -1,12 +1,12 @@
 /** What `status` tells: gathered from the running relay, the queue, the password file and the history. */
 import { stat } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
-import { errorCode, errorText } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
-import type { RelayState } from "../../server/control/protocol.ts";
+import type { ControlApi, LoginBlock, RelayState } from "../../server/control/protocol.ts";
 import { type Activity, countActivity, type LoginVolume } from "../../server/history/activity.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
-import { summarizeLogins } from "../../server/history/logins.ts";
+import { newLoginTally } from "../../server/history/logins.ts";
 import type { ProviderSummary } from "../../server/history/providers.ts";
 import { eventsIn } from "../../server/history/reader.ts";
 import { newDestinations, type WaitingDestination } from "../../server/history/waiting.ts";
@@ -15,6 +15,7 @@ import { connectToQuery } from "../queue/connection.ts";
 import { waitingOf } from "../queue/output.ts";
 import { controlSocket } from "../serve/control.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
+import type { StatusChecks } from "./checks.ts";
 import { openProviderTally } from "./providers.ts";
 
 /** All times are in milliseconds since the epoch. */
@@ -37,16 +38,27 @@ export interface StatusFacts {
     readonly oldest: number | undefined;
     /** Those with the most recipients first. */
     readonly destinations: readonly WaitingDestination[];
+    /** Why none of that is known. */
+    readonly fault?: string;
   };
   /** Milliseconds from which the sender is told that a message is late; null where he is not. */
   readonly warnAfter: number | null;
   readonly frozen: readonly string[];
+  /** Logins whose passwords are not checked from somewhere at the moment; the page does not know them by name. */
+  readonly blocked: readonly BlockedLogin[];
   /** Of the last 24 hours, a slot for each; undefined where no history is kept. */
   readonly activity: Activity | undefined;
   /** The logins with the most recipients in the last 24 hours. */
   readonly top: readonly LoginVolume[];
   /** Whose hosts took or refused mail in the last 24 hours, those with the most first. */
   readonly providers: readonly ProviderSummary[];
+  /** What `check` warns of; undefined where it has not been asked yet. */
+  readonly checks: StatusChecks | undefined;
+}
+
+export interface BlockedLogin {
+  readonly login: string;
+  readonly blocks: readonly LoginBlock[];
 }
 
 const hour = 3_600_000;
@@ -55,25 +67,47 @@ const day = 24 * hour;
 /** Logins, destinations and providers that are shown. Our choice: the screen has 24 lines. */
 export const mostShown = 5;
 
-/** Gathers all of it. Throws a Failure where the queue or the history may not be read. */
-export async function gatherStatus(config: Config, now: number): Promise<StatusFacts> {
-  const relay = await relayState(config);
+/**
+ * Gathers all of it; `look` makes the checks. Throws a Failure where the queue or the history may not be read.
+ */
+export async function gatherStatus(
+  config: Config,
+  now: number,
+  look: () => Promise<StatusChecks>,
+): Promise<StatusFacts> {
+  const checks = look();
+  checks.catch(() => undefined); // it is awaited last
+  const relay = await connectControlApi(controlSocket(config), version);
+  const { guessed, ...history } = await historyFacts(config, now);
   return {
     at: now,
     hostname: config.hostname,
-    relay,
+    relay: relay && (await firstOf(relay({ verb: "status" }))),
     passwords: await passwordFile(config),
     ...(await queueFacts(config)),
     warnAfter: config.spool["warn-after"],
-    ...(await historyFacts(config, now)),
+    blocked: relay === undefined ? [] : await blockedLogins(relay, guessed),
+    ...history,
+    checks: await checks,
   };
 }
 
-async function relayState(config: Config): Promise<RelayState | undefined> {
-  const relay = await connectControlApi(controlSocket(config), version);
-  if (relay === undefined) return undefined;
-  for await (const state of relay({ verb: "status" })) return state;
+async function firstOf<Value>(values: AsyncIterable<Value>): Promise<Value | undefined> {
+  for await (const value of values) return value;
   return undefined;
+}
+
+/** Of `guessed`, those whose passwords are not checked from somewhere. */
+async function blockedLogins(
+  relay: ControlApi,
+  guessed: readonly string[],
+): Promise<readonly BlockedLogin[]> {
+  const found: BlockedLogin[] = [];
+  for (const login of guessed) {
+    const blocks = (await firstOf(relay({ verb: "login", login })))?.blocks ?? [];
+    if (blocks.length > 0) found.push({ login, blocks });
+  }
+  return found;
 }
 
 export async function passwordFile({ passwords, ldap }: Config): Promise<StatusFacts["passwords"]> {
@@ -87,7 +121,21 @@ export async function passwordFile({ passwords, ldap }: Config): Promise<StatusF
   }
 }
 
+/** A spool that is not there, as on a disk that is not mounted, is what a status has to tell of. */
 async function queueFacts(config: Config): Promise<Pick<StatusFacts, "queue" | "frozen">> {
+  try {
+    return await readQueue(config);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.status === exitStatus.noPermission) throw error;
+    const { message } = error;
+    return {
+      frozen: [],
+      queue: { messages: 0, held: 0, oldest: undefined, destinations: [], fault: message },
+    };
+  }
+}
+
+async function readQueue(config: Config): Promise<Pick<StatusFacts, "queue" | "frozen">> {
   const { api, close } = await connectToQuery(config);
   const frozen: string[] = [];
   for await (const { login } of api({ verb: "frozen" })) frozen.push(login);
@@ -111,29 +159,39 @@ async function queueFacts(config: Config): Promise<Pick<StatusFacts, "queue" | "
 async function historyFacts(
   config: Config,
   now: number,
-): Promise<Pick<StatusFacts, "activity" | "top" | "providers">> {
-  if (config.history.keep === 0) return { activity: undefined, top: [], providers: [] };
+): Promise<Pick<StatusFacts, "activity" | "top" | "providers"> & { readonly guessed: readonly string[] }> {
+  if (config.history.keep === 0) return { activity: undefined, top: [], providers: [], guessed: [] };
   const directory = historyDirectory(config);
   const span = { since: now - day, until: now };
   return readable(directory, async () => {
     const providers = await openProviderTally();
-    const events = heardBy(providers.add, eventsIn(directory, span));
+    const tally = newLoginTally();
+    const events = heardBy([providers.add, tally.add], eventsIn(directory, span));
     const activity = await countActivity(events, span.since, span.until, 24);
-    const logins = await summarizeLogins(eventsIn(directory, span));
-    const top = [...logins.values()].filter(({ recipients }) => recipients > 0);
+    const logins = [...tally.logins.values()];
+    const top = logins.filter(({ recipients }) => recipients > 0);
     top.sort((one, other) => other.recipients - one.recipients);
-    const most = providers.summaries().slice(0, mostShown);
-    return { activity, top: top.slice(0, mostShown), providers: most };
+    const guessed = logins.filter(({ wrongPasswords }) => wrongPasswords > 0);
+    guessed.sort((one, other) => other.wrongPasswords - one.wrongPasswords);
+    return {
+      activity,
+      top: top.slice(0, mostShown),
+      providers: providers.summaries().slice(0, mostShown),
+      guessed: guessed.slice(0, mostAsked).map(({ login }) => login),
+    };
   });
 }
 
-/** `events`, each of which `hear` gets as well: so they are read once. */
+/** Logins with wrong passwords of which the relay is asked whether they are blocked. Our choice. */
+const mostAsked = 20;
+
+/** `events`, each of which all of `hear` get as well: so they are read once. */
 async function* heardBy(
-  hear: (event: HistoryEvent) => void,
+  hear: readonly ((event: HistoryEvent) => void)[],
   events: AsyncIterable<HistoryEvent>,
 ): AsyncGenerator<HistoryEvent> {
   for await (const event of events) {
-    hear(event);
+    for (const one of hear) one(event);
     yield event;
   }
 }

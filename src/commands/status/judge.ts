@@ -1,12 +1,18 @@
 /** What is not well, and what to do about it: a row for each thing that an operator should hear of. Pure. */
 import { sumOf } from "../../server/history/activity.ts";
+import type { CheckId } from "../check/rows.ts";
 import { ageText } from "../queue/output.ts";
+import type { CheckConcern } from "./checks.ts";
 import type { StatusFacts } from "./facts.ts";
 
 export interface StatusFinding {
   readonly grade: "warning" | "critical";
   /** What is wrong, and what to do: a line without an end. */
   readonly text: string;
+  /** The check of `tpa-submit check` that found it. */
+  readonly check?: CheckId;
+  /** What to do, where the text does not say. */
+  readonly advice?: string;
 }
 
 const hour = 3_600_000;
@@ -19,7 +25,12 @@ const slowLoop = 1;
 const mostReturned = 0.2;
 const leastReturned = 20;
 
-type Judge = (facts: StatusFacts) => StatusFinding | undefined;
+type Judge = (facts: StatusFacts) => (StatusFinding & Told) | undefined;
+
+interface Told {
+  /** What a check would say once more. */
+  readonly tells?: readonly CheckId[];
+}
 
 const judges: readonly Judge[] = [
   ({ relay }) =>
@@ -30,19 +41,27 @@ const judges: readonly Judge[] = [
         }
       : undefined,
   ({ relay }) =>
-    relay !== undefined && relay.trouble !== "" ? { grade: "critical", text: relay.trouble } : undefined,
+    relay !== undefined && relay.trouble !== ""
+      ? { grade: "critical", text: relay.trouble, tells: ["spool", "room"] }
+      : undefined,
   ({ relay, at }) => {
     if (relay === undefined || relay.certificateUntil === 0) return undefined;
     const left = Math.floor((relay.certificateUntil - at) / day);
     if (left >= certificateDays.warning) return undefined;
     const grade = left < certificateDays.critical ? "critical" : "warning";
     const what = left < 0 ? "the certificate has ended" : `the certificate ends in ${left} days`;
-    return { grade, text: `${what}; renew it, the relay notices the new file by itself` };
+    return {
+      grade,
+      text: `${what}; renew it, the relay notices the new file by itself`,
+      tells: ["certificate"],
+    };
   },
+  ({ queue: { fault } }) =>
+    fault === undefined ? undefined : { grade: "critical", text: `the queue is not known: ${fault}` },
   ({ passwords }) =>
     passwords.fault === undefined
       ? undefined
-      : { grade: "critical", text: `no password file: ${passwords.fault}` },
+      : { grade: "critical", text: `no password file: ${passwords.fault}`, tells: ["passwords"] },
   ({ passwords: { synced, written }, at }) =>
     synced && written !== undefined && at - written > syncedWithin
       ? {
@@ -76,9 +95,24 @@ const judges: readonly Judge[] = [
 
 /** What is not well, the worst first. */
 export function findings(facts: StatusFacts): readonly StatusFinding[] {
-  const found = judges.flatMap((judge) => judge(facts) ?? []);
+  const own = judges.flatMap((judge) => judge(facts) ?? []);
+  const told = own.flatMap(({ tells = [] }) => tells);
+  const concerns = facts.checks?.concerns.filter(({ check }) => !told.includes(check)) ?? [];
+  const found: readonly StatusFinding[] = own.map(({ grade, text }) => ({ grade, text }));
   return [
     ...found.filter(({ grade }) => grade === "critical"),
     ...found.filter(({ grade }) => grade === "warning"),
+    ...concerns.map(findingOf),
   ];
 }
+
+/** A warning and no more, whatever the check calls it: how the relay works now is told by the others. */
+function findingOf({ check, words, advice, more }: CheckConcern): StatusFinding {
+  if (words === "") return { grade: "warning", check, text: `${check}: see tpa-submit check` };
+  const besides = more === 0 ? "" : ` (and ${more} more)`;
+  return { grade: "warning", check, text: `${check}: ${words}${besides}`, ...(advice !== "" && { advice }) };
+}
+
+/** What is wrong and what to do, in one line without an end. */
+export const lineOf = ({ text, advice }: StatusFinding): string =>
+  advice === undefined ? text : `${text} -> ${advice.replace(/\.$/, "")}`;

@@ -6,8 +6,17 @@ import type { HtmlPage } from "../../server/log/http.ts";
 import { plural } from "../queue/output.ts";
 import { momentText } from "../trace/text.ts";
 import type { StatusFacts } from "./facts.ts";
-import type { StatusFinding } from "./judge.ts";
-import { countNames, loginRows, queueRows, relayRows, type StatusRow } from "./text.ts";
+import { lineOf, type StatusFinding } from "./judge.ts";
+import {
+  countNames,
+  delayText,
+  loginRows,
+  queueRows,
+  relayRows,
+  type StatusRow,
+  securedText,
+  unjudgedRows,
+} from "./text.ts";
 
 /** Seconds until a browser asks again. Our choice. */
 const refresh = 30;
@@ -40,7 +49,7 @@ export function statusPage(facts: StatusFacts, found: readonly StatusFinding[]):
 <p><strong class="${grade}">${state}</strong> <span class="soft">${momentText(facts.at)}</span></p>
 </header>
 ${findingsList(found)}<div class="cards">
-${mailCard(facts)}${card("Relay", [...relayRows(facts)])}${card("Queue", [...queueRows(facts, unlimited)])}${card("Logins", [...loginRows(facts)])}</div>
+${mailCard(facts)}${providersCard(facts)}${card("Relay", [...relayRows(facts), ...unjudgedRows(facts)])}${card("Queue", [...queueRows(facts, unlimited)])}${card("Logins", [...loginRows(facts)])}</div>
 </main>
 </body>
 </html>
@@ -49,7 +58,7 @@ ${mailCard(facts)}${card("Relay", [...relayRows(facts)])}${card("Queue", [...que
 }
 
 function findingsList(found: readonly StatusFinding[]): Markup {
-  const items = found.map(({ grade, text }) => html`<li class="${grade}">${text}</li>\n`);
+  const items = found.map((finding) => html`<li class="${finding.grade}">${lineOf(finding)}</li>\n`);
   return items.length === 0 ? html`` : html`<ul class="findings">\n${items}</ul>\n`;
 }
 
@@ -74,7 +83,10 @@ function mailCard({ activity }: StatusFacts): Markup {
     const cells = spans.map(([, counts]) => html`<td>${String(counts[name])}</td>`);
     return html`<tr><th scope="row">${name}</th>${cells}</tr>\n`;
   });
-  const charts = (["accepted", "returned"] as const).map((name) =>
+  const told = countNames.filter(
+    (name) => name === "accepted" || name === "returned" || slots.some((slot) => slot[name] > 0),
+  );
+  const charts = told.map((name) =>
     chart(
       name,
       slots.map((slot) => slot[name]),
@@ -90,6 +102,40 @@ ${lines}</tbody>
 ${charts}</section>
 `;
 }
+
+/** Two lines for each: how many, and below it how quickly, how safely and why not. */
+function providersCard({ providers }: StatusFacts): Markup {
+  if (providers.length === 0) return html``;
+  const heads = ["delivered", "deferred", "refused"].map((name) => html`<th scope="col">${name}</th>`);
+  const lines = providers.map((provider) => {
+    const { name, delivered, deferred, refused, delay, reasons } = provider;
+    const cells = [delivered, deferred, refused].map((count) => html`<td>${String(count)}</td>`);
+    const facts = [
+      ...(delay === undefined
+        ? []
+        : [
+            `half within ${delayText(delay.median)}, 95 % within ${delayText(delay.percentile95)}`,
+            `${securedText(provider)} with TLS`,
+          ]),
+      ...reasons.slice(0, mostReasons).map((reason) => `${reason.times} ${reason.class}`),
+    ];
+    return html`<tr><th scope="row">${name}</th>${cells}</tr>
+<tr><td class="soft" colspan="4">${facts.join("; ")}</td></tr>
+`;
+  });
+  return html`<section>
+<h2>Providers, 24 hours</h2>
+<table class="providers">
+<thead><tr><td></td>${heads}</tr></thead>
+<tbody>
+${lines}</tbody>
+</table>
+</section>
+`;
+}
+
+/** Classes of refusals that are told of a provider. Our choice. */
+const mostReasons = 3;
 
 const chartHeight = 40;
 
@@ -108,19 +154,24 @@ function chart(name: string, values: readonly number[]): Markup {
 }
 
 /**
- * The same without logins, and without addresses of clients and recipients: numbers stand for them, and of what other
- * servers said, their codes.
+ * The same without logins, and without addresses of clients and recipients: numbers stand for them, of what other
+ * servers said, their codes, and of what a check found, its name.
  */
 export function withoutNames(facts: StatusFacts): StatusFacts {
-  const { relay, activity, frozen, queue } = facts;
+  const { relay, activity, frozen, queue, checks } = facts;
   const numbered = (index: number) => `#${index + 1}`;
   return {
     ...facts,
     relay: relay && {
       ...relay,
+      listeners: relay.listeners.map((one) => ({
+        ...one,
+        address: one.address.slice(one.address.lastIndexOf(":")),
+      })),
       nearLimits: relay.nearLimits.map((use, index) => ({ ...use, login: numbered(index) })),
     },
     frozen: frozen.length === 0 ? [] : [plural(frozen.length, "login")],
+    blocked: [],
     top: facts.top.map((volume, index) => ({ ...volume, login: numbered(index) })),
     activity: activity && {
       ...activity,
@@ -132,6 +183,10 @@ export function withoutNames(facts: StatusFacts): StatusFacts {
         ...one,
         reply: one.reply && { ...one.reply, text: "" }, // servers like to quote the recipient
       })),
+    },
+    checks: checks && {
+      concerns: checks.concerns.map((one) => ({ ...one, words: "" })),
+      unjudged: checks.unjudged.map((one) => ({ ...one, reason: "" })),
     },
   };
 }
@@ -160,6 +215,8 @@ dt { color: var(--soft); grid-column: 1; } dd { margin: 0; grid-column: 2; overf
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .8rem; }
 th, td { text-align: right; padding: .2rem 0; border-bottom: 1px solid var(--rule); font-weight: 400; }
 thead th, tbody th { color: var(--soft); } tbody th { text-align: left; } tbody tr:last-child > * { border-bottom: 0; }
+.providers { table-layout: fixed; margin: 0; } .providers tbody th { overflow-wrap: anywhere; } .providers thead th { font-size: .85rem; } .providers tbody tr:nth-child(odd) > * { border-bottom: 0; padding-bottom: 0; }
+.providers tbody th { color: inherit; } .providers thead td { width: 34%; } .providers td.soft { text-align: left; font-size: .85rem; padding-top: 0; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: 40px; } rect { fill: var(--accent); } rect.returned { fill: var(--critical); } rect.none { fill: var(--empty); }
 @media (max-width: 30rem) { main { padding: 1rem .8rem 2rem; } section { padding: .8rem .9rem; } }
 `;

@@ -6,12 +6,17 @@ import { colourFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus } from "../../failure.ts";
+import { cachedBriefly } from "../../server/spool/cached.ts";
+import { lookForStatus, type StatusChecks } from "./checks.ts";
 import { gatherStatus, type StatusFacts } from "./facts.ts";
 import { findings, type StatusFinding } from "./judge.ts";
 import { nagiosStatus, screen } from "./text.ts";
 
 /** Milliseconds between two screens. Our choice. */
 const refreshEvery = 5_000;
+
+/** Milliseconds between two looks at what `check` looks at, which takes a process or two. Our choice. */
+const lookEvery = 60_000;
 
 /** What was asked for; at most one of the last three. */
 interface StatusOptions {
@@ -25,8 +30,9 @@ interface StatusOptions {
 export async function showStatus(options: StatusOptions): Promise<number> {
   const { watch, json, nagios } = options;
   const configuration = await readConfig(options.config);
-  if (watch) return showForever(configuration);
-  const facts = await gatherStatus(configuration, Date.now());
+  const look = () => lookForStatus(options.config);
+  if (watch) return showForever(configuration, look);
+  const facts = await gatherStatus(configuration, Date.now(), look);
   const found = findings(facts);
   if (nagios) {
     const { text, status } = nagiosStatus(facts, found);
@@ -53,7 +59,8 @@ const restOfScreen = "\u001b[J";
 const alternate = { on: "\u001b[?1049h", off: "\u001b[?1049l" } as const;
 
 /** Each screen is written over the one before, in one write: nothing flickers. */
-async function showForever(configuration: Config): Promise<number> {
+async function showForever(configuration: Config, look: () => Promise<StatusChecks>): Promise<number> {
+  const lookNowAndThen = cachedBriefly(look, Date.now, lookEvery);
   const isTerminal = process.stdout.isTTY === true;
   const ended = new AbortController();
   process.once("SIGINT", () => ended.abort());
@@ -61,7 +68,7 @@ async function showForever(configuration: Config): Promise<number> {
   if (isTerminal) process.stdout.write(alternate.on);
   try {
     while (!ended.signal.aborted) {
-      const facts = await gatherStatus(configuration, Date.now());
+      const facts = await gatherStatus(configuration, Date.now(), lookNowAndThen);
       const all = await linesOf(facts, findings(facts));
       const lines = all.slice(0, isTerminal ? process.stdout.rows - 1 : undefined);
       const text = lines.map((line) => `${line}${isTerminal ? restOfLine : ""}\n`).join("");

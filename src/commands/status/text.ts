@@ -1,13 +1,15 @@
 /** The screen of `status`, its line for Nagios, and its JSON. */
-import { visible } from "../../cli/output.ts";
+import { visible, wrapped } from "../../cli/output.ts";
 import type { Paint } from "../../cli/terminal.ts";
 import { type MailCounts, noMail, sumOf } from "../../server/history/activity.ts";
+import type { ProviderSummary } from "../../server/history/providers.ts";
 import { explainReply } from "../../smtp/known-replies/explain.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import { ageText, plural, sizeText } from "../queue/output.ts";
 import { momentText } from "../trace/text.ts";
+import type { StatusChecks } from "./checks.ts";
 import type { StatusFacts } from "./facts.ts";
-import type { StatusFinding } from "./judge.ts";
+import { lineOf, type StatusFinding } from "./judge.ts";
 
 /** Characters of a name at the beginning of a line. */
 const named = 16;
@@ -19,14 +21,16 @@ export function* screen(
   paint: Paint,
   width: number,
 ): Generator<string> {
-  const cut = (text: string) => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
+  const cut = (text: string) => shortened(text, width);
   const state =
     found.length === 0
       ? paint("green", "well")
       : paint(colourOf(found), `${plural(found.length, "thing")} to look at`);
   yield `${paint("bold", facts.hostname)}: ${state}, ${momentText(facts.at)}`;
-  for (const { grade, text } of found) {
-    yield paint(grade === "critical" ? "red" : "yellow", cut(`  ! ${visible(text)}`));
+  for (const finding of found) {
+    const colour = finding.grade === "critical" ? "red" : "yellow";
+    for (const [index, line] of wrapped(visible(lineOf(finding)), width - 4).entries())
+      yield paint(colour, `${index === 0 ? "  ! " : "    "}${line}`);
   }
   for (const [name, text] of rows(facts, width - named - 2))
     yield cut(`  ${name.padEnd(named)}${visible(text)}`);
@@ -44,13 +48,25 @@ function* rows(facts: StatusFacts, width: number): Generator<StatusRow> {
   yield* mailRows(facts);
   yield* providerRows(facts);
   yield* loginRows(facts);
+  yield* unjudgedRows(facts);
 }
+
+/** What of the checks is not known: that they found nothing does not say that it is well. */
+export function* unjudgedRows({ checks }: StatusFacts): Generator<StatusRow> {
+  const unjudged = checks?.unjudged ?? [];
+  if (unjudged.length > 0) yield ["not judged", unjudged.map(unjudgedText).join("; ")];
+}
+
+const unjudgedText = ({ check, reason }: StatusChecks["unjudged"][number]): string =>
+  reason === "" ? check : `${check}: ${reason}`;
 
 export function* relayRows({ relay, passwords, at }: StatusFacts): Generator<StatusRow> {
   const { file, written, fault } = passwords;
   if (relay !== undefined) {
-    const { version, started, sessions, memory, loopDelay, certificateUntil, free } = relay;
+    const { version, started, sessions, listeners, memory, loopDelay, certificateUntil, free } = relay;
     yield ["relay", `tpa-submit ${version}, up ${ageText(at - started)}, ${plural(sessions, "session")}`];
+    const doors = listeners.map((one) => `${one.door} ${one.address}`);
+    yield ["", doors.length === 0 ? "listens nowhere" : `listens for ${doors.join(", ")}`];
     yield ["", `memory ${sizeText(memory)}, ${(loopDelay * 1000).toFixed(0)} ms until somebody's turn`];
     if (free !== null)
       yield ["disk", `${sizeText(free.octets)} and ${free.inodes} inodes left for the spool`];
@@ -64,14 +80,18 @@ export function* relayRows({ relay, passwords, at }: StatusFacts): Generator<Sta
 }
 
 export function* queueRows({ queue, at }: StatusFacts, width: number): Generator<StatusRow> {
-  const { messages, held, oldest, destinations } = queue;
+  const { messages, held, oldest, destinations, fault } = queue;
+  if (fault !== undefined) {
+    yield ["queue", "not known"];
+    return;
+  }
   const age = oldest === undefined ? "" : `, the oldest ${ageText(at - oldest)}`;
   yield ["queue", `${plural(messages, "message")}${held === 0 ? "" : `, ${held} held`}${age}`];
   for (const { domain, recipients, oldest: since, reply } of destinations) {
     const known = reply && explainReply(reply, reply.relay);
     const why = known?.meaning ?? (reply === undefined ? "not tried yet" : formatReply(reply));
     const start = `${domain} ${recipients}, ${ageText(at - since)}: `;
-    yield ["", `${start}${why.slice(0, Math.max(20, width - start.length))}`];
+    yield ["", shortened(`${start}${why}`, Math.max(start.length + 20, width))];
   }
 }
 
@@ -95,8 +115,10 @@ function* mailRows({ activity }: StatusFacts): Generator<StatusRow> {
   yield ["mail", countNames.map((name) => name.padStart(counted)).join("")];
   yield ["  last hour", line(slots.at(-1) ?? noMail)];
   yield ["  last 24 hours", line(sumOf(slots))];
-  for (const name of ["accepted", "returned"] as const) {
-    yield [`  ${name}`, `${bars(slots.map((slot) => slot[name]))}  an hour each, the last one on the right`];
+  for (const name of countNames) {
+    if (name !== "accepted" && name !== "returned" && slots.every((slot) => slot[name] === 0)) continue;
+    const key = name === "accepted" ? "  an hour each, the last on the right" : "";
+    yield [`  ${name}`, `${bars(slots.map((slot) => slot[name]))}${key}`];
   }
 }
 
@@ -113,23 +135,30 @@ const providerColumns: readonly (readonly [string, number])[] = [
 function* providerRows({ providers }: StatusFacts): Generator<readonly [string, string]> {
   if (providers.length === 0) return;
   yield ["24 hours, to", providerColumns.map(([title, wide]) => title.padStart(wide)).join("")];
-  for (const { name, delivered, deferred, refused, delay, tls, reasons } of providers) {
-    const secured = delivered === 0 ? "-" : `${Math.floor((1 - tls.clear / delivered) * 100)} %`;
+  for (const provider of providers) {
+    const { name, delivered, deferred, refused, delay, reasons } = provider;
     const cells = [
       ...[delivered, deferred, refused].map(String),
       ...[delay?.median, delay?.percentile95].map(delayText),
-      secured,
+      securedText(provider),
     ];
     const [why] = reasons;
     const line = cells.map((cell, index) => cell.padStart(providerColumns[index]?.[1] ?? 0)).join("");
-    yield [`  ${shortened(name)}`, why === undefined ? line : `${line}  ${why.times} ${why.class}`];
+    yield [
+      `  ${shortened(name, named - 3)}`,
+      why === undefined ? line : `${line}  ${why.times} ${why.class}`,
+    ];
   }
 }
 
-/** So that the figures stand in columns. */
-const shortened = (name: string): string => (name.length > named - 3 ? `${name.slice(0, named - 4)}…` : name);
+/** How many of those delivered went out with TLS. */
+export const securedText = ({ delivered, tls }: ProviderSummary): string =>
+  delivered === 0 ? "-" : `${Math.floor((1 - tls.clear / delivered) * 100)} %`;
 
-function delayText(seconds: number | undefined): string {
+const shortened = (text: string, room: number): string =>
+  text.length > room ? `${text.slice(0, room - 1)}…` : text;
+
+export function delayText(seconds: number | undefined): string {
   if (seconds === undefined) return "-";
   return seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : ageText(seconds * 1000);
 }
@@ -143,7 +172,7 @@ export function bars(values: readonly number[]): string {
   return values.map((value) => (value === 0 ? "·" : (steps[heightOf(value)] ?? ""))).join("");
 }
 
-export function* loginRows({ top, relay, frozen, activity }: StatusFacts): Generator<StatusRow> {
+export function* loginRows({ top, relay, frozen, blocked, activity }: StatusFacts): Generator<StatusRow> {
   if (top.length > 0) {
     yield ["top logins", top.map(({ login, recipients }) => `${login} ${recipients}`).join(", ")];
   }
@@ -151,6 +180,10 @@ export function* loginRows({ top, relay, frozen, activity }: StatusFacts): Gener
     yield ["near a limit", `${login}: ${used} of ${limit} ${unit}`];
   }
   if (frozen.length > 0) yield ["frozen", frozen.join(", ")];
+  for (const { login, blocks: own } of blocked) {
+    const until = momentText(Math.max(...own.map((block) => block.until))).slice(11);
+    yield ["blocked", `${login} from ${own.map(({ network }) => network).join(", ")} until ${until}`];
+  }
   const guessing = activity?.guessing ?? [];
   const blocks = relay?.blocks ?? 0;
   if (guessing.length === 0 && blocks === 0) return;
@@ -165,13 +198,16 @@ export function* loginRows({ top, relay, frozen, activity }: StatusFacts): Gener
 
 /** One line for Nagios, and the exit status that goes with it. */
 export function nagiosStatus(
-  { queue, relay, activity }: StatusFacts,
+  { queue, relay, activity, checks }: StatusFacts,
   found: readonly StatusFinding[],
 ): { readonly text: string; readonly status: number } {
   const status = found.some(({ grade }) => grade === "critical") ? 2 : found.length > 0 ? 1 : 0;
   const name = ["OK", "WARNING", "CRITICAL"][status] ?? "";
-  const words =
-    found.length === 0 ? "the relay is well" : found.map(({ text }) => text.replaceAll("|", "/")).join("; ");
+  const unjudged = (checks?.unjudged ?? []).map(({ check }) => check);
+  const words = [
+    ...(found.length === 0 ? ["the relay is well"] : found.map(({ text }) => text)),
+    ...(unjudged.length === 0 ? [] : [`not judged: ${unjudged.join(", ")}`]),
+  ].join("; ");
   const { accepted, returned } = activity?.slots.at(-1) ?? noMail;
   const figures = {
     queue: queue.messages,
@@ -181,5 +217,8 @@ export function nagiosStatus(
     returned_last_hour: returned,
   };
   const performance = Object.entries(figures).map(([key, value]) => `${key}=${value};;;0`);
-  return { status, text: `STATUS ${name} - ${visible(words)} | ${performance.join(" ")}\n` };
+  return {
+    status,
+    text: `STATUS ${name} - ${visible(words).replaceAll("|", "/")} | ${performance.join(" ")}\n`,
+  };
 }

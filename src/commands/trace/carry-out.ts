@@ -1,5 +1,6 @@
 /** Finds what the words of `trace` are about, in the history, the logs and the queue, and prints it. */
-import { visible } from "../../cli/output.ts";
+import { hangingIn, visible } from "../../cli/output.ts";
+import { widthOf } from "../../cli/table.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
@@ -11,6 +12,7 @@ import type { TimeSpan } from "../../server/history/reader.ts";
 import { type DeliveryTry, type MessageEvent, type Story, storiesOf } from "../../server/history/story.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
 import { explainReply } from "../../smtp/known-replies/explain.ts";
+import { plainReply } from "../../smtp/known-replies/row.ts";
 import { connectToQuery } from "../queue/connection.ts";
 import { plural, printAll, say, waitingOf } from "../queue/output.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
@@ -188,15 +190,16 @@ async function* asText(
   waiting: ReadonlyMap<string, InQueue>,
 ): AsyncGenerator<string> {
   const heading = await headingFor(process.stdout);
+  const hang = hangingIn(widthOf(process.stdout));
   if (more > 0) yield `${plural(more, "older message")} left out; see --limit, --since and --until\n\n`;
   for (const story of stories) {
-    for (const line of storyText(story, waiting.get(story.id), heading)) yield `${line}\n`;
+    for (const line of storyText(story, waiting.get(story.id), heading, hang)) yield `${line}\n`;
     yield "\n";
   }
   if (others.length === 0) return;
   yield `${heading("Logins and refusals")}\n`;
   if (moreOthers > 0) yield `  ${moreOthers} more before these\n`;
-  for (const event of others) yield `  ${momentText(event.at)}  ${visible(eventText(event))}\n`;
+  for (const event of others) yield `${hang(`  ${momentText(event.at)}  `, visible(eventText(event)))}\n`;
 }
 
 async function* asJson(
@@ -215,7 +218,5 @@ async function* asJson(
 
 function explained(one: DeliveryTry): object {
   const known = explainReply(one.reply, one.relay);
-  if (known === undefined) return one;
-  const { class: kind, meaning, waiting } = known;
-  return { ...one, known: { class: kind, meaning, waiting } };
+  return known === undefined ? one : { ...one, known: plainReply(known, one.result === "bounced") };
 }

@@ -2,12 +2,16 @@
  * The events in a mail log: Postfix's lines, as we and Postfix itself write them, with the stamps of syslog or of RFC
  * 3339, and our lines of JSON. So `trace` can also tell of the time before the history, and of the Postfix before us.
  */
-import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline/promises";
+import { createReadStream, type ReadStream } from "node:fs";
 import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { errorText, exitStatus, Failure } from "../../failure.ts";
-import { type HistoryEvent, type LoggedEvent, newEventComposer } from "../../server/history/event.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import {
+  type HistoryEvent,
+  keptFields,
+  type LoggedEvent,
+  newEventComposer,
+} from "../../server/history/event.ts";
 import { parseReply, type Reply, reply } from "../../smtp/reply.ts";
 import type { EventSource } from "./search.ts";
 
@@ -31,17 +35,60 @@ export function mailLogSource(files: readonly string[], now: number): EventSourc
   };
 }
 
+/** Characters of a line; a longer one is none of a mail log, and is skipped. Our choice: 30 times what we write at most. */
+const longestLine = 65_536;
+
+/**
+ * Times that a compressed file may grow, once it is larger than `smallest` octets. Our choice: a mail log grows by 10 to
+ * 30, gzip can do 1032, and 200 GB out of 200 MB are a trap.
+ */
+const mostGrowth = 300;
+const smallest = 256 * 2 ** 20;
+
 /** Throws a Failure where `file` cannot be read. Compressed by gzip, as logrotate leaves it, it ends in ".gz". */
 async function* linesOf(file: string): AsyncGenerator<string> {
   const octets = createReadStream(file);
-  const failed = (error: unknown) =>
-    new Failure(exitStatus.noInput, `${file}: ${errorText(error)}`, { cause: error });
-  const text = file.endsWith(".gz") ? pipeline(octets, createGunzip(), () => undefined) : octets;
   try {
-    yield* createInterface({ input: text, crlfDelay: Number.POSITIVE_INFINITY });
+    if (!file.endsWith(".gz")) yield* linesIn(octets);
+    else yield* linesIn(unpacked(file, octets));
   } catch (error) {
-    throw failed(error);
+    if (errorCode(error) === "") throw error;
+    throw new Failure(exitStatus.noInput, `${file}: ${errorText(error)}`, { cause: error });
+  } finally {
+    octets.destroy();
   }
+}
+
+async function* unpacked(file: string, octets: ReadStream): AsyncGenerator<Buffer> {
+  const text: AsyncIterable<Buffer> = pipeline(octets, createGunzip(), () => undefined);
+  let size = 0;
+  for await (const piece of text) {
+    size += piece.length;
+    if (size > smallest && size > mostGrowth * octets.bytesRead) {
+      const words = `it unpacks to more than ${mostGrowth} times its size, which no mail log does`;
+      throw new Failure(exitStatus.data, `${file}: ${words}; unpack it yourself if you trust it`);
+    }
+    yield piece;
+  }
+}
+
+/** The lines in `octets`, without those that are too long: so memory is bounded, whatever is read. */
+export async function* linesIn(octets: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  let isTooLong = false;
+  for await (const piece of octets) {
+    const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      if (!isTooLong && line.length <= longestLine) yield line.endsWith("\r") ? line.slice(0, -1) : line;
+      isTooLong = false;
+    }
+    if (rest.length <= longestLine) continue;
+    rest = "";
+    isTooLong = true;
+  }
+  if (rest !== "" && !isTooLong) yield rest;
 }
 
 /** The events of `lines`; a line that tells of none, or is none of a mail log, is passed over. */
@@ -60,11 +107,34 @@ function inJson(line: string): StampedEvent | undefined {
   try {
     const { time, event, ...fields } = JSON.parse(line) as Readonly<Record<string, unknown>>;
     const at = typeof time === "string" ? Date.parse(time) : Number.NaN;
-    return typeof event === "string" && !Number.isNaN(at) ? { at, event, fields } : undefined;
+    return typeof event === "string" && !Number.isNaN(at) && isSound(event, fields)
+      ? { at, event, fields }
+      : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
+}
+
+const numbers = new Set(["size", "recipients", "sessions", "held", "released", "stillHeld", "waiting"]);
+const optional = new Set(["id", "door", "login", "tls"]);
+
+/** Whether what is kept of `event` is what we write: anybody may have written into a log that came from elsewhere. */
+function isSound(event: string, fields: Readonly<Record<string, unknown>>): boolean {
+  if (!Object.hasOwn(keptFields, event)) return false;
+  return keptFields[event as keyof typeof keptFields].every((name) => {
+    const value = fields[name];
+    if (value === undefined) return optional.has(name);
+    if (name === "reply") return isReply(value);
+    if (name === "delays") return Array.isArray(value) && value.length <= 4 && value.every(Number.isFinite);
+    return typeof value === (numbers.has(name) ? "number" : "string");
+  });
+}
+
+function isReply(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { code, status, text } = value as Readonly<Record<string, unknown>>;
+  return typeof code === "number" && typeof status === "string" && typeof text === "string";
 }
 
 /** Stamp, host, then `postfix/submission/smtpd[123]: ` or the same of another instance, then the text. */

@@ -1,5 +1,5 @@
 /** Finds what the words of `trace` are about: messages with all that became of them, and what happened to logins. */
-
+import { exitStatus, Failure } from "../../failure.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
 import { isAbout } from "../../server/history/match.ts";
 import { eventsOf, eventsWith, type TimeSpan } from "../../server/history/reader.ts";
@@ -30,6 +30,10 @@ export const historySource = (directory: string): EventSource => ({
 /** A word that is looked for, with the other names that it has in the history. */
 export type WantedWord = readonly string[];
 
+/** Messages that a word is found in, and events of those that are told. Our choice: some 100 MB each. */
+const mostMessages = 500_000;
+const mostEvents = 200_000;
+
 /** What fits all of `wanted`, a message as a whole: its recipient may be one word, its sender another. */
 export async function search(
   source: EventSource,
@@ -42,6 +46,7 @@ export async function search(
   const messages = new Map<string, { words: number; at: number }>();
   const others: HistoryEvent[] = [];
   let moreOthers = 0;
+  let forgotten = 0;
   for await (const event of source.with(wanted.flat(), span)) {
     const bits = wanted.reduce(
       (sum, names, index) => sum + (names.some((name) => isAbout(event, name)) ? 2 ** index : 0),
@@ -59,6 +64,10 @@ export async function search(
     if (bits === 0) continue;
     const before = messages.get(id);
     messages.set(id, { words: (before?.words ?? 0) | bits, at: event.at });
+    if (messages.size <= mostMessages) continue;
+    const [[oldest = "", { words } = { words: 0 }] = []] = messages;
+    messages.delete(oldest);
+    if (words === all) forgotten += 1;
   }
   const fitting = [...messages]
     .filter(([, { words }]) => words === all)
@@ -66,7 +75,7 @@ export async function search(
   const shown = new Set(fitting.slice(-limit).map(([id]) => id));
   return {
     stories: await storiesFor(source, shown, span),
-    more: fitting.length - shown.size,
+    more: forgotten + fitting.length - shown.size,
     others,
     moreOthers,
   };
@@ -89,7 +98,14 @@ async function storiesFor(
 
 async function messageEvents(events: AsyncIterable<HistoryEvent>): Promise<readonly MessageEvent[]> {
   const found: MessageEvent[] = [];
-  for await (const event of events) if (isOfMessage(event)) found.push(event);
+  for await (const event of events) {
+    if (!isOfMessage(event)) continue;
+    found.push(event);
+    if (found.length > mostEvents) {
+      const words = `more than ${mostEvents} events fit; ask for less with --limit, --since or --until`;
+      throw new Failure(exitStatus.data, words);
+    }
+  }
   return found;
 }
 

@@ -1,5 +1,5 @@
 /** What `trace` prints: the story of a message in order and in words, and what to tell the person who asks. */
-import { visible } from "../../cli/output.ts";
+import { type Hang, visible } from "../../cli/output.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
 import type { DeliveryTry, Story } from "../../server/history/story.ts";
 import type { Recipient } from "../../server/spool/envelope.ts";
@@ -40,8 +40,13 @@ function newClock(): (at: number) => string {
 
 type Heading = (text: string) => string;
 
-/** The story of one message. */
-export function* storyText(story: Story, waiting: InQueue | undefined, heading: Heading): Generator<string> {
+/** The story of one message; `hang` fits its lines into a width. */
+export function* storyText(
+  story: Story,
+  waiting: InQueue | undefined,
+  heading: Heading,
+  hang: Hang,
+): Generator<string> {
   const { id, accepted, recipients, others } = story;
   yield heading(`${id}${accepted === undefined ? "" : `  ${visible(titleOf(accepted))}`}`);
   if (accepted?.messageId !== undefined) yield `  Message-ID: <${visible(accepted.messageId)}>`;
@@ -55,10 +60,10 @@ export function* storyText(story: Story, waiting: InQueue | undefined, heading: 
     }
   const clock = newClock();
   for (const { at, text, means } of lines.sort((one, other) => one.at - other.at)) {
-    yield `  ${clock(at)}  ${visible(text)}`;
-    if (means !== undefined) yield `  ${" ".repeat(clockWidth)}  = ${means}`;
+    yield hang(`  ${clock(at)}  `, visible(text));
+    if (means !== undefined) yield hang(`  ${" ".repeat(clockWidth)}  = `, means);
   }
-  yield* adviceText(story, waiting);
+  for (const text of adviceText(story, waiting)) yield hang("  => ", text);
 }
 
 interface StoryLine {
@@ -151,16 +156,16 @@ export function eventText(event: HistoryEvent): string {
 /** What is true now for each recipient, and what the person who asks may be told. */
 function* adviceText({ recipients, others }: Story, waiting: InQueue | undefined): Generator<string> {
   const untried = (waiting?.recipients ?? []).filter(({ address }) => !recipients.has(address));
-  for (const { address } of untried) yield `  => ${visible(address)}: not tried yet.`;
+  for (const { address } of untried) yield `${visible(address)}: not tried yet.`;
   const isReported = others.some(({ event }) => event === "failure-report");
   for (const [address, tries] of recipients) {
     const last = tries.at(-1);
     if (last === undefined) continue;
-    yield `  => ${visible(address)}: ${visible(fateOf(address, last, waiting, isReported))}`;
+    yield visible(`${address}: ${fateOf(address, last, waiting, isReported)}`);
   }
-  if (waiting?.held !== undefined) yield `  => It is held and is not tried: ${visible(waiting.held)}.`;
+  if (waiting?.held !== undefined) yield `It is held and is not tried: ${visible(waiting.held)}.`;
   if (waiting === undefined && !others.some(({ event }) => event === "removed")) {
-    yield "  => What became of it after that is not known here: it has left the queue.";
+    yield "What became of it after that is not known here: it has left the queue.";
   }
 }
 

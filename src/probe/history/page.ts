@@ -114,7 +114,11 @@ ${providers.map(realProvider)}
 function realProvider(one: ProviderTraffic): Markup {
   const { name, delivered, deferred, refused, delay, reasons } = one;
   const why = reasons.length === 0 ? "" : `; why: ${reasonsText(one)}`;
-  const words = `${delivered} taken, ${deferred} put off, ${refused} refused; median ${delayText(delay?.median)}, 95 % within ${delayText(delay?.percentile95)}; TLS ${securedText(one)}${why}`;
+  const how =
+    delay === undefined
+      ? ""
+      : `; median ${delayText(delay.median)}, 95 % within ${delayText(delay.percentile95)}; TLS ${securedText(one)}`;
+  const words = `${delivered} taken, ${deferred} put off, ${refused} refused${how}${why}`;
   return html`<div class="provider">
 <div class="head"><h3>${name}</h3><span class="soft">${words}</span></div>
 </div>`;

@@ -259,12 +259,22 @@ export interface UnblockResult {
   readonly lifted: number;
 }
 
+/** A listener, and its open connections. */
+export interface ListenerState {
+  readonly door: "submission" | "submissions";
+  /** `192.0.2.1:587` */
+  readonly address: string;
+  readonly sessions: number;
+}
+
 /** How the running relay is. Times are in milliseconds since the epoch. */
 export interface RelayState {
   readonly version: string;
   readonly pid: number;
   readonly started: number;
   readonly sessions: number;
+  /** Where it listens; nothing where no certificate can be used. */
+  readonly listeners: readonly ListenerState[];
   /** Why a message sent now would not be taken and delivered, or "". */
   readonly trouble: string;
   /** End of the certificate in use; 0 while there is none. */

@@ -39,18 +39,32 @@ const nothing = (login: string): LoginSummary => ({
 export async function summarizeLogins(
   events: AsyncIterable<HistoryEvent>,
 ): Promise<ReadonlyMap<string, LoginSummary>> {
+  const tally = newLoginTally();
+  for await (const event of events) tally.add(event);
+  return tally.logins;
+}
+
+export interface LoginTally {
+  /** Oldest first. */
+  readonly add: (event: HistoryEvent) => void;
+  readonly logins: ReadonlyMap<string, LoginSummary>;
+}
+
+export function newLoginTally(): LoginTally {
   const logins = new Map<string, LoginSummary>();
   /** Who sent a message, until it is done with. */
   const senders = new Map<string, string>();
-  for await (const event of events) {
-    if (event.event === "accepted" && event.login !== undefined) senders.set(event.id, event.login);
-    const login = "login" in event ? event.login : "id" in event ? senders.get(event.id ?? "") : undefined;
-    if (event.event === "removed") senders.delete(event.id);
-    if (login === undefined || login === "") continue;
-    const before = logins.get(login) ?? nothing(login);
-    logins.set(login, { ...before, ...changes(before, event) });
-  }
-  return logins;
+  return {
+    logins,
+    add(event) {
+      if (event.event === "accepted" && event.login !== undefined) senders.set(event.id, event.login);
+      const login = "login" in event ? event.login : "id" in event ? senders.get(event.id ?? "") : undefined;
+      if (event.event === "removed") senders.delete(event.id);
+      if (login === undefined || login === "") return;
+      const before = logins.get(login) ?? nothing(login);
+      logins.set(login, { ...before, ...changes(before, event) });
+    },
+  };
 }
 
 function changes(before: LoginSummary, event: HistoryEvent): Partial<LoginSummary> {

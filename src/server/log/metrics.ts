@@ -7,7 +7,7 @@
 import { hostOf, replyClassOf } from "../../smtp/known-replies/explain.ts";
 import { providerOf } from "../../smtp/providers.ts";
 import { isPositive } from "../../smtp/reply.ts";
-import { deliveryStatus, type EventName, type FieldsOf } from "./events.ts";
+import { deliveryStatus, type EventName, type FieldsOf, events as logEvents } from "./events.ts";
 import type { LogEntry, LogSink } from "./log.ts";
 import { expose, exposeHistogram, type HistogramSample, type Metric, type Sample } from "./prometheus.ts";
 
@@ -20,10 +20,13 @@ export interface Metrics {
 
 /** Begins at zero. `readings` gives the gauges, each time that the text is made. */
 export function openMetrics(readings: GaugeReadings): Metrics {
-  const events = startCounter(eventCounter);
+  const events = startCounter(
+    eventCounter,
+    Object.keys(logEvents).map((name) => [name]),
+  );
   const meters = logMetrics.map((row) => ({
     row,
-    ...(row.type === "histogram" ? startHistogram(row) : startCounter(row)),
+    ...(row.type === "histogram" ? startHistogram(row) : startCounter(row, row.begun)),
   }));
   const names = Object.keys(gauges) as (keyof GaugeReadings)[];
   /** By event, those that count it: a few of all. */
@@ -103,8 +106,10 @@ function startSeries<State>(row: Metric, fresh: (labels: readonly string[]) => S
   return { stateFor, all: () => [...states.values()] };
 }
 
-function startCounter(row: Metric): Meter {
+/** Those in `begun` are known to be 0 from the start. */
+function startCounter(row: Metric, begun: readonly (readonly string[])[] = []): Meter {
   const series = startSeries(row, (labels) => ({ labels, value: 0 }));
+  for (const labels of begun) series.stateFor(labels);
   return {
     add: ({ labels, value }) => {
       series.stateFor(labels).value += value;
@@ -141,6 +146,8 @@ export interface LogMetric extends Metric {
   readonly samplesOfEvents: EventSamples;
   /** Upper bounds of the buckets; of a histogram only. */
   readonly bounds: readonly number[];
+  /** Sets of labels of which an alert wants to hear the first time: increase() does not see a series begin with 1. */
+  readonly begun: readonly (readonly string[])[];
 }
 
 /** The provider by name where the table has it, so that there are only so many. */
@@ -298,9 +305,16 @@ export const logMetrics: readonly LogMetric[] = [
     "auth-failed": ({ mechanism }) => one(mechanism, "refused"),
     "auth-unavailable": ({ mechanism }) => one(mechanism, "unavailable"),
   }),
-  counter("tpa_submit_rejections_total", "Commands refused, by stage and reply code.", ["stage", "code"], {
-    reject: ({ stage, reply }) => one(stage, String(reply.code)),
-  }),
+  counter(
+    "tpa_submit_rejections_total",
+    "Commands refused, by stage and reply code.",
+    ["stage", "code"],
+    { reject: ({ stage, reply }) => one(stage, String(reply.code)) },
+    ["MAIL", "DATA", "BDAT", "END-OF-MESSAGE"].flatMap((stage) => [
+      [stage, "451"],
+      [stage, "452"],
+    ]),
+  ),
 ];
 
 /** Counts every entry by the name of its event. */
@@ -378,8 +392,14 @@ export const gauges = {
 /** The present values of the gauges; labels in the order of the row. */
 export type GaugeReadings = { readonly [Name in keyof typeof gauges]: () => readonly Sample[] };
 
-function counter(name: string, help: string, labels: readonly string[], of: EventSamples): LogMetric {
-  return { ...metric("counter", name, help, labels), samplesOfEvents: of, bounds: [] };
+function counter(
+  name: string,
+  help: string,
+  labels: readonly string[],
+  of: EventSamples,
+  begun: LogMetric["begun"] = [],
+): LogMetric {
+  return { ...metric("counter", name, help, labels), samplesOfEvents: of, bounds: [], begun };
 }
 
 function histogram(
@@ -389,7 +409,7 @@ function histogram(
   bounds: readonly number[],
   of: EventSamples,
 ): LogMetric {
-  return { ...metric("histogram", name, help, labels), samplesOfEvents: of, bounds };
+  return { ...metric("histogram", name, help, labels), samplesOfEvents: of, bounds, begun: [] };
 }
 
 function metric(type: Metric["type"], name: string, help: string, labels: readonly string[]): Metric {

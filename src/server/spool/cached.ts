@@ -4,13 +4,17 @@
 const good = 1_000;
 
 /**
- * `ask`, asked at most once in a second of the clock `now` (milliseconds); who comes meanwhile gets the last answer, or
+ * `ask`, asked at most once in a second, or in `every`, of the clock `now` (milliseconds); who comes meanwhile gets the last answer, or
  * waits for the one that is on its way. What failed is asked again.
  */
-export function cachedBriefly<Value>(ask: () => Promise<Value>, now: () => number): () => Promise<Value> {
+export function cachedBriefly<Value>(
+  ask: () => Promise<Value>,
+  now: () => number,
+  every = good,
+): () => Promise<Value> {
   let last: { readonly at: number; readonly answer: Promise<Value> } | undefined;
   return async () => {
-    if (last === undefined || Math.abs(now() - last.at) >= good) last = { at: now(), answer: ask() };
+    if (last === undefined || Math.abs(now() - last.at) >= every) last = { at: now(), answer: ask() };
     const { answer } = last;
     try {
       return await answer;

@@ -139,3 +139,25 @@ export function senderText({ class: kind, sender, tells }: KnownReply, failed: b
   }
   return `${senderReasons[kind]} ${senderAdvice[sender]}`;
 }
+
+/** A known refusal for programs: its class, and the words that people read. */
+export interface PlainReply {
+  readonly class: ReplyClass;
+  readonly meaning: string;
+  readonly waiting: WaitingHelps;
+  /** Absent where the operator need do nothing. */
+  readonly operator?: string;
+  readonly sender: string;
+}
+
+/** What `known` says in plain words of a recipient that has failed, or one that is still tried. */
+export function plainReply(known: KnownReply, failed: boolean): PlainReply {
+  const operator = operatorText(known);
+  return {
+    class: known.class,
+    meaning: known.meaning,
+    waiting: known.waiting,
+    ...(operator !== "" && { operator }),
+    sender: senderText(known, failed),
+  };
+}

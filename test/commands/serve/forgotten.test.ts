@@ -17,8 +17,11 @@ afterEach(async () => {
 
 const telling = /wilhelmina|xanthippe|zacharias|quetzalcoatl/i;
 
+/** Of who logged in, and from where. */
+const ofTheLogin = /user1|127\.0\.0\.1|laptop\.example/i;
+
 /** Every file below `folder` that tells of somebody. */
-async function filesThatTell(folder: string): Promise<readonly string[]> {
+async function filesThatTell(folder: string, what = telling): Promise<readonly string[]> {
   const found: string[] = [];
   for (const name of await readdir(folder, { recursive: true })) {
     const path = join(folder, name);
@@ -28,7 +31,7 @@ async function filesThatTell(folder: string): Promise<readonly string[]> {
     );
     if (!isFile) continue;
     const text = await readFile(path, "latin1").catch(() => "");
-    if (telling.test(text)) found.push(name);
+    if (what.test(text)) found.push(name);
   }
   return found.sort();
 }
@@ -55,5 +58,13 @@ test("no file of the spool names anybody after history.keep", async () => {
   await expect
     .poll(() => filesThatTell(spool), { timeout: 20_000, interval: 100 })
     .toContainEqual(expect.stringMatching(/^events\/.*\.jsonl$/));
+  expect(await filesThatTell(spool, ofTheLogin)).toContain("usage");
   await expect.poll(() => filesThatTell(spool), { timeout: 60_000, interval: 500 }).toEqual([]);
+  // What the limits of a day are counted by is kept for that day: the login, and of recipients only digests.
+  await expect
+    .poll(() => filesThatTell(spool, ofTheLogin), { timeout: 60_000, interval: 500 })
+    .toEqual(["usage"]);
+  const usage = await readFile(join(spool, "usage"), "utf8");
+  expect(usage).toMatch(/"user1"/);
+  expect(usage).not.toMatch(/@|127\.0\.0\.1/);
 });

@@ -13,6 +13,7 @@ const relay = {
   pid: 1,
   started: now - 3 * day,
   sessions: 14,
+  listeners: [{ door: "submissions" as const, address: "192.0.2.1:465", sessions: 14 }],
   trouble: "",
   certificateUntil: now + 60 * day,
   logins: 103,
@@ -34,9 +35,11 @@ const well: StatusFacts = {
   queue: { messages: 0, held: 0, oldest: undefined, destinations: [] },
   warnAfter: 4 * hour,
   frozen: [],
+  blocked: [],
   activity: { slots: Array.from({ length: 24 }, () => noMail), guessing: [] },
   top: [],
   providers: [],
+  checks: { concerns: [], unjudged: [] },
 };
 
 test("a relay that is well has nothing to look at", () => {
@@ -102,6 +105,68 @@ test.each<[string, Partial<StatusFacts>]>([
   expect(findings({ ...well, ...change })).toEqual([]);
 });
 
+const concern = {
+  check: "files",
+  words: "/etc/tpa-submit/privkey.pem: the private key: everybody can read it (mode 0644)",
+  advice: "chown, chgrp or chmod it.",
+  more: 2,
+} as const;
+
+test("what a check warns of is told behind the rest, with its advice, and not what is told already", () => {
+  const certificate = { ...concern, check: "certificate", words: "fullchain.pem: 2 days from now" } as const;
+  const checks = { concerns: [concern, certificate], unjudged: [] };
+  expect(findings({ ...well, checks }).map(({ check }) => check)).toEqual(["files", "certificate"]);
+  const ending = { ...well, checks, relay: { ...relay, certificateUntil: now + 2 * day } };
+  expect(findings(ending)).toEqual([
+    {
+      grade: "critical",
+      text: "the certificate ends in 2 days; renew it, the relay notices the new file by itself",
+    },
+    {
+      grade: "warning",
+      check: "files",
+      text: "files: /etc/tpa-submit/privkey.pem: the private key: everybody can read it (mode 0644) (and 2 more)",
+      advice: "chown, chgrp or chmod it.",
+    },
+  ]);
+  const full = { ...well, relay: { ...relay, trouble: "the spool is full" } };
+  const room = { ...concern, check: "room" } as const;
+  expect(findings({ ...full, checks: { concerns: [room], unjudged: [] } })).toHaveLength(1);
+});
+
+test("what no check could judge is said, and is no finding", () => {
+  const facts: StatusFacts = {
+    ...well,
+    checks: {
+      concerns: [],
+      unjudged: [
+        { check: "passwords", reason: "nothing found within 2 s" },
+        { check: "ports", reason: "the kernel's table of sockets cannot be read" },
+      ],
+    },
+  };
+  const found = findings(facts);
+  const lines = [...screen(facts, found, (_, text) => text, 120)];
+  expect(lines[0]).toContain(": well, ");
+  expect(lines.at(-1)).toBe(
+    "  not judged      passwords: nothing found within 2 s; ports: the kernel's table of sockets cannot be read",
+  );
+  expect(nagiosStatus(facts, found)).toMatchObject({
+    status: 0,
+    text: expect.stringMatching(/^STATUS OK - the relay is well; not judged: passwords, ports \| /),
+  });
+});
+
+test("what is to be done is not cut off where the screen ends", () => {
+  const facts = { ...well, checks: { concerns: [concern], unjudged: [] } };
+  const [, ...lines] = [...screen(facts, findings(facts), (_, text) => text, 60)];
+  expect(lines.slice(0, 3)).toEqual([
+    "  ! files: /etc/tpa-submit/privkey.pem: the private key:",
+    "    everybody can read it (mode 0644) (and 2 more) -> chown,",
+    "    chgrp or chmod it",
+  ]);
+});
+
 test("the worst comes first", () => {
   const bad = {
     ...well,
@@ -147,6 +212,7 @@ test.each([80, 120])("the screen fits %i columns, whatever strangers said", (wid
       ],
     },
     frozen: ["user9"],
+    blocked: [{ login: "user3", blocks: [{ network: "192.0.2.7", until: now + hour, wrong: 12 }] }],
     activity: {
       slots: lastHour({ accepted: 41, delivered: 40 }).slots,
       guessing: [{ client: "unknown[192.0.2.7]", wrong: 14 }],
@@ -182,5 +248,7 @@ test.each([80, 120])("the screen fits %i columns, whatever strangers said", (wid
   expect(text).toMatch(/^ {4}last hour +41 +40 +0 +0 +0$/m);
   expect(text).toMatch(/^ {2}near a limit +user2: 190 of 200 messages an hour$/m);
   expect(text).toMatch(/^ {2}frozen +user9$/m);
+  expect(text).toMatch(/^ {2}blocked +user3 from 192\.0\.2\.7 until \d\d:00:00$/m);
+  expect(text).toMatch(/^ +listens for submissions 192\.0\.2\.1:465$/m);
   expect(text).toMatch(/^ {2}wrong passwords +192\.0\.2\.7 14; 2 blocks at the moment$/m);
 });

@@ -1,7 +1,7 @@
 /** The status page: of a relay at work, and what Chromium makes of it on a phone and on a screen, light and dark. */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -30,6 +30,7 @@ const facts: StatusFacts = {
     pid: 1,
     started: now - 72 * hour,
     sessions: 14,
+    listeners: [{ door: "submissions", address: "192.0.2.1:465", sessions: 14 }],
     trouble: `the spool cannot be written: ${"x".repeat(200)}`,
     certificateUntil: now + 48 * hour,
     logins: 103,
@@ -63,6 +64,7 @@ const facts: StatusFacts = {
   },
   warnAfter: 4 * hour,
   frozen: [`ben.${long}`],
+  blocked: [],
   activity: {
     slots: Array.from({ length: 24 }, (_, at) => ({
       accepted: 1_234_567 + at * 50_000,
@@ -73,7 +75,36 @@ const facts: StatusFacts = {
     })),
     guessing: [{ client: "unknown[2001:db8:1234:5678:9abc:def0:1234:5678]", wrong: 120 }],
   },
-  providers: [],
+  providers: [
+    {
+      name: "Google Workspace",
+      delivered: 12_345,
+      deferred: 1_234,
+      refused: 123,
+      reasons: [
+        { class: "authentication", times: 1_200 },
+        { class: "rate", times: 150 },
+        { class: "unknown", times: 7 },
+        { class: "policy", times: 1 },
+      ],
+      delay: { median: 2.1, percentile95: 7_250 },
+      tls: { verified: 1, unverified: 12_344, clear: 0 },
+    },
+    {
+      name: `${long}.example.com`,
+      delivered: 0,
+      deferred: 1,
+      refused: 0,
+      reasons: [{ class: "no-answer", times: 1 }],
+      tls: { verified: 0, unverified: 0, clear: 0 },
+    },
+  ],
+  checks: {
+    concerns: [
+      { check: "passwords", words: "/x:7: anna: no hash that lets anybody in", advice: "See it.", more: 2 },
+    ],
+    unjudged: [{ check: "log", reason: "nothing found within 2 s" }],
+  },
   top: [{ login: `dora.${long}`, recipients: 1200 }],
 };
 
@@ -81,6 +112,19 @@ test("the page names nobody unless it may", () => {
   const personal = /anna|ben\.|carl|dora|2001:db8/;
   expect(statusPage(facts, []).body).toMatch(personal);
   expect(statusPage(withoutNames(facts), findings(withoutNames(facts))).body).not.toMatch(personal);
+});
+
+test("how the providers take our mail stands there, and what a check warns of", () => {
+  const words = (markup: string) => markup.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ");
+  const seen = words(statusPage(facts, findings(facts)).body);
+  expect(seen).toContain(
+    "Google Workspace 12345 1234 123 half within 2.1 s, 95 % within 2h; 100 % with TLS; 1200 authentication; 150 rate; 7 unknown ",
+  );
+  expect(seen).toContain(`${long}.example.com 0 1 0 1 no-answer `);
+  expect(seen).toContain("passwords: /x:7: anna: no hash that lets anybody in (and 2 more) -&gt; See it ");
+  expect(seen).toContain("not judged log: nothing found within 2 s");
+  const unnamed = withoutNames(facts);
+  expect(words(statusPage(unnamed, findings(unnamed)).body)).toContain("passwords: see tpa-submit check ");
 });
 
 test("what others said cannot become markup", () => {
@@ -136,6 +180,9 @@ describe("a relay at work", () => {
     const seen = await page(at);
     expect(seen).toMatch(/relay\.example\.org: well/);
     expect(seen).toMatch(/last hour last 24 hours accepted 1 1 delivered 1 1 deferred 0 0/);
+    expect(seen).toMatch(
+      /Providers, 24 hours delivered deferred refused \S+ 1 0 0 half within .*; \d+ % with TLS /,
+    );
     expect(seen).toMatch(/top logins #1 1 /);
     expect(seen).toMatch(/wrong passwords #1 1 /);
     expect(seen).not.toMatch(/user1|127\.0\.0\.1/);
@@ -155,6 +202,14 @@ describe("a relay at work", () => {
     at.signal("SIGHUP");
     await at.logged(/configuration, certificate and passwords re-read/);
     await expect.poll(() => page(at), { timeout: 30_000, interval: 1100 }).toMatch(/no history is kept/);
+  });
+
+  test("tells what check warns of, as soon as it has looked", async () => {
+    const at = await started(`${listen}http-personal = true\n`);
+    await chmod(join(at.folder, "mail-passwords"), 0o644);
+    await expect
+      .poll(() => page(at), { timeout: 60_000, interval: 1100 })
+      .toMatch(/files: \S+mail-passwords: everybody can read it \(mode 0644\) -(?:>|&gt;) chown/);
   });
 
   test("shows the domains that mail waits for", async () => {

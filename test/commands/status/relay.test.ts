@@ -1,10 +1,12 @@
 /** `status` as an operator types it, beside a relay at work and without one. */
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { chmod, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { program, type Relay, startRelay } from "../../../demo/relay.mjs";
+import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
 import { statusCommand } from "../../../src/commands/status.ts";
+import { selfSigned } from "../../tools/certificate.ts";
 import { type Ended, run } from "../../tools/child.mjs";
 import { authPlain, expecting, greet, note, submit } from "../serve/conversation.ts";
 
@@ -20,9 +22,18 @@ afterEach(async () => {
 const status = (at: Relay, ...words: readonly string[]): Promise<Ended> =>
   run(process.execPath, [program, "status", "--config", at.config, ...words]);
 
+/** A relay of which `check` warns of nothing. */
+async function soundRelay(): Promise<Relay> {
+  relay = await prepareRelay("[limits]\nconnections = 50\n");
+  const { cert, key } = selfSigned(["relay.example.org", "localhost"], 365);
+  await writeFile(join(relay.folder, "certificate.pem"), cert);
+  await writeFile(join(relay.folder, "key.pem"), key, { mode: 0o600 });
+  await relay.start();
+  return relay;
+}
+
 test("tells of a relay that works, then of one that does not run", async () => {
-  const started = await startRelay();
-  relay = started;
+  const started = await soundRelay();
   const talk = await greet(started);
   await expecting("535", talk.say(authPlain("user1", "wrong")));
   await expecting("235", talk.say(authPlain("user1", started.password)));
@@ -70,6 +81,56 @@ test("tells of a relay that works, then of one that does not run", async () => {
   const critical = await status(started, "--nagios");
   expect(critical.stdout).toMatch(/^STATUS CRITICAL - no relay/);
   expect(critical.status).toBe(2);
+});
+
+test("tells what check warns of, while the relay runs and without it", async () => {
+  const started = await soundRelay();
+  const passwords = join(started.folder, "mail-passwords");
+  await chmod(passwords, 0o644);
+  const warning = `files: ${passwords}: everybody can read it (mode 0644)`;
+  const seen = await status(started);
+  expect(seen.stdout).toMatch(/^relay\.example\.org: 1 thing to look at, /);
+  expect(seen.stdout.replaceAll(/\n {4}(?! )/g, " ")).toContain(`  ! ${warning} -> chown, chgrp or chmod it`);
+  expect(seen.status).toBe(0);
+  const nagios = await status(started, "--nagios");
+  expect(nagios.stdout).toContain(`STATUS WARNING - ${warning} | queue=0;`);
+  expect(nagios.status).toBe(1);
+  expect(JSON.parse((await status(started, "--json")).stdout)).toMatchObject({
+    findings: [{ grade: "warning", check: "files", text: warning }],
+    checks: { unjudged: [] },
+  });
+  started.signal("SIGTERM");
+  await started.ended;
+  await writeFile(passwords, "user1\n");
+  const without = (await status(started)).stdout.replaceAll(/\n {4}(?! )/g, " ");
+  expect(without).toMatch(/^relay\.example\.org: 3 things to look at, .*\n {2}! no relay runs here/);
+  expect(without).toContain("  ! passwords: ");
+});
+
+test("tells of a spool that is not there, as on a disk that is not mounted, and of all else", async () => {
+  const started = await soundRelay();
+  started.signal("SIGTERM");
+  await started.ended;
+  await rm(join(started.folder, "spool"), { recursive: true });
+  const { stdout, stderr, status: ended } = await status(started);
+  expect(stderr).toBe("");
+  expect(stdout).toMatch(/^ {2}! no relay runs here.*\n {2}! the queue is not known: \S+\/spool: /m);
+  expect(stdout).toMatch(/^ {2}queue +not known$/m);
+  expect(stdout).toMatch(/^ {2}passwords +\S+ written \d+s ago$/m);
+  expect(ended).toBe(69);
+});
+
+test("a file that cannot be read to its end keeps nobody waiting: what is not known is said", async () => {
+  const started = await soundRelay();
+  started.signal("SIGTERM");
+  await started.ended;
+  const passwords = join(started.folder, "mail-passwords");
+  await rm(passwords);
+  execFileSync("mkfifo", ["-m", "600", passwords]);
+  const { stdout, status: ended } = await status(started);
+  expect(stdout).toMatch(/^relay\.example\.org: 1 thing to look at, .*\n {2}! no relay runs here/);
+  expect(stdout).toMatch(/^ {2}not judged +passwords: nothing found within 2 s$/m);
+  expect(ended).toBe(69);
 });
 
 test("tpa-submit-status(8) has every option", () => {

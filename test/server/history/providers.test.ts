@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { HistoryEvent } from "../../../src/server/history/event.ts";
-import { newProviderTally } from "../../../src/server/history/providers.ts";
+import { newProviderTally, newRecentProviders } from "../../../src/server/history/providers.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 
 type DeliveryEvent = Extract<HistoryEvent, { readonly event: "delivery" }>;
@@ -72,4 +72,36 @@ test("TLS is counted of what was taken", () => {
     tried(gmail, reply(450, "4.2.0", "Greylisted"), { tls: "Trusted TLSv1.3" }),
   ]);
   expect(found[0]?.tls).toEqual({ verified: 1, unverified: 1, clear: 1 });
+});
+
+test("a host that is called by its address is the provider's whose host has that address", () => {
+  const byName = tried("mx1.example.net[192.0.2.2]:25", taken);
+  const byAddress = tried("192.0.2.2[192.0.2.2]:2525", taken, { to: "c@gmail.com" });
+  for (const events of [
+    [byName, byAddress],
+    [byAddress, byName],
+  ]) {
+    expect(summaries(events).map(({ name, delivered }) => [name, delivered])).toEqual([["example.net", 2]]);
+  }
+  expect(summaries([byAddress])[0]?.name).toBe("192.0.2.2"); // no other name is known
+});
+
+test("however many hosts there are, memory is bounded", () => {
+  const many = Array.from({ length: 6_000 }, (_, at) => tried(`mx.host${at}[192.0.2.2]:25`, taken));
+  const found = summaries(many);
+  expect(found.length).toBe(5_001);
+  expect(found[0]).toMatchObject({ name: "other hosts", delivered: 1_000 });
+});
+
+test("of the last hours, what is older is forgotten", () => {
+  const hour = 3_600_000;
+  const start = 400_000 * hour;
+  const recent = newRecentProviders(24);
+  for (let at = 0; at < 30; at += 1) recent.add(tried(gmail, taken, { at: start + at * hour }));
+  const deliveredAt = (at: number) => recent.at(start + at * hour, organisationOf)[0]?.delivered;
+  expect(deliveredAt(29)).toBe(24);
+  expect(deliveredAt(40)).toBe(13);
+  expect(deliveredAt(60)).toBeUndefined();
+  recent.add(tried(gmail, taken, { at: start + 28 * hour })); // recalled, behind what is new
+  expect(deliveredAt(29)).toBe(25);
 });

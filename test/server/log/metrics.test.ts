@@ -53,6 +53,13 @@ describe("openMetrics()", () => {
     expect(shown([], "tpa_submit_auth_attempts_total")).toEqual([]);
   });
 
+  test("shows as 0 what an alert is to hear of the first time: increase() does not see a series begin", () => {
+    expect(shown([], "tpa_submit_log_events_total")).toContain('tpa_submit_log_events_total{event="bug"} 0');
+    expect(shown([], "tpa_submit_rejections_total")).toContain(
+      'tpa_submit_rejections_total{stage="MAIL",code="452"} 0',
+    );
+  });
+
   test("counts sessions with next hops by what TLS had to be and what came of it", () => {
     const relay = "mx.example.net[192.0.2.1]:25";
     const tls = { relay, protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", bits: 256 };
