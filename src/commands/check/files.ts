@@ -14,7 +14,10 @@ interface TrustedFile {
   readonly isSecret: boolean;
 }
 
-function trustedFiles({ spool, tls, passwords, senders, delivery, route, ldap }: Config, file: string) {
+function trustedFiles(
+  { spool, tls, passwords, senders, domains, delivery, route, ldap }: Config,
+  file: string,
+) {
   const plain = (path: string, what: string): TrustedFile => ({ path, what, isSecret: false });
   const secret = (path: string, what: string): TrustedFile => ({ path, what, isSecret: true });
   const named = [
@@ -26,6 +29,10 @@ function trustedFiles({ spool, tls, passwords, senders, delivery, route, ldap }:
     ]),
     plain(tls["client-ca"], "the CA of clients"),
     plain(senders.aliases, "the file of sender addresses"),
+    ...domains.flatMap((own) => [
+      secret(own["password-file"], `the password file of ${own.name}`),
+      plain(own["sender-aliases"], `the file of sender addresses of ${own.name}`),
+    ]),
     ...[delivery, ...route].flatMap((way) => [
       secret(way["relay-password-file"], "the password for a relay"),
       plain(way["relay-ca"], "the CA of a relay"),

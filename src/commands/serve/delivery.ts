@@ -11,7 +11,7 @@ import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { readSigningKeys } from "../../server/delivery/dkim/keys.ts";
+import { readSigningKeys, type SigningKeys } from "../../server/delivery/dkim/keys.ts";
 import { newSigner } from "../../server/delivery/dkim/signer.ts";
 import { nameServer } from "../../server/delivery/dns/query.ts";
 import {
@@ -21,7 +21,7 @@ import {
   validatingResolver,
 } from "../../server/delivery/dns/resolver.ts";
 import type { MxSettings } from "../../server/delivery/mx.ts";
-import { routedTransport } from "../../server/delivery/routes.ts";
+import { type RouteMatch, routedTransport } from "../../server/delivery/routes.ts";
 import type { SessionPool } from "../../server/delivery/session-pool.ts";
 import {
   openStsPolicies,
@@ -42,12 +42,12 @@ import {
   type TransportSettings,
   timeouts,
 } from "../../server/delivery/transport-settings.ts";
+import type { ContactOf } from "../../server/dsn/report.ts";
 import { workOnMessage } from "../../server/log/event-loop.ts";
 import { log } from "../../server/log/log.ts";
 import { type Scheduler, startScheduler } from "../../server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../server/queue/verdict.ts";
-import { senderPolicy } from "../../server/submission/sender-policy.ts";
-import { aliasesOf } from "./session-rules.ts";
+import { sendersOf } from "./session-rules.ts";
 import type { RelaySpool } from "./spool.ts";
 
 /**
@@ -56,16 +56,31 @@ import type { RelaySpool } from "./spool.ts";
  */
 export async function transportFor(config: Config, sessions: SessionPool): Promise<Transport> {
   const transport = await unsignedTransport(config, sessions);
-  const { dkim, hostname, domain, senders } = config;
-  if (dkim.folder === "") return transport;
-  const keys = await readSigningKeys(dkim.folder);
-  const rule = senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases));
+  const { hostname } = config;
+  const keys = await signingKeysOf(config);
+  if (keys === undefined) return transport;
+  const rule = await sendersOf(config);
   const mayUse = (login: string, address: string): boolean => rule.mayUse(login, address);
   return signingTransport(transport, newSigner({ keys, hostname, mayUse, now: Date.now }));
 }
 
+/** The keys of all domains, each from where it has them; undefined where nothing is signed. Throws a Failure. */
+async function signingKeysOf(config: Config): Promise<SigningKeys | undefined> {
+  const { dkim, domains } = config;
+  const apart = domains.filter((own) => own["dkim-folder"] !== "");
+  const others = apart.filter((own) => own["dkim-folder"] !== "off");
+  if (dkim.folder === "" && others.length === 0) return undefined;
+  const keys = new Map(dkim.folder === "" ? [] : await readSigningKeys(dkim.folder));
+  for (const { name } of apart) keys.delete(name);
+  for (const { name, "dkim-folder": folder } of others) {
+    const found = (await readSigningKeys(folder, `dkim-folder of ${name}`)).get(name);
+    if (found) keys.set(name, found);
+  }
+  return keys;
+}
+
 async function unsignedTransport(
-  { delivery, route, hostname, spool }: Config,
+  { delivery, route, hostname, domain, spool }: Config,
   sessions: SessionPool,
 ): Promise<Transport> {
   const resolver = cachingResolver(resolverFor(delivery), () => performance.now());
@@ -97,7 +112,7 @@ async function unsignedTransport(
   const [standard, ...others] = transports;
   if (standard === undefined) throw new Error("there is always [delivery]");
   const routes = others.map(({ transport }, index) => ({
-    match: { to: route[index]?.to ?? [], from: route[index]?.from ?? [] },
+    match: matchOf(route[index], domain),
     transport,
   }));
   /** A relay that the configuration knows has its login and its TLS there; another one has none, and "auto". */
@@ -110,6 +125,13 @@ async function unsignedTransport(
   };
   return routedTransport(routes, standard.transport, redirected, Date.now);
 }
+
+/** What a route is for; without settings, all. A login of the main domain is written without it. */
+const matchOf = (route: Config["route"][number] | undefined, main: string): RouteMatch => ({
+  to: route?.to ?? [],
+  from: route?.from ?? [],
+  loginDomains: route?.["login-domain"].map((name) => (name === main ? "" : name)) ?? [],
+});
 
 /** What all transports share. */
 interface TransportDependencies {
@@ -283,6 +305,7 @@ export function startDeliveries(
   config: Config,
   { deliverable, freezeHold }: RelaySpool,
   inUse: () => Transport,
+  contactOf?: ContactOf,
 ): Deliveries {
   const transport: Transport = {
     destination: (envelope, address) =>
@@ -293,7 +316,7 @@ export function startDeliveries(
         : inUse().deliver(message, signal, report),
   };
   const scheduler = startScheduler(
-    { spool: deliverable, transport, hostname: config.hostname },
+    { spool: deliverable, transport, hostname: config.hostname, ...(contactOf && { contactOf }) },
     retryPolicyOf(config),
     { now: Date.now, steady: () => performance.now(), random: Math.random, alarm },
   );

@@ -3,6 +3,7 @@
  * by a function of its own file. The order stands here, once: what is opened last is closed first.
  */
 import { randomBytes } from "node:crypto";
+import { domainNames } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { newSessionPool } from "../../server/delivery/session-pool.ts";
@@ -74,6 +75,7 @@ export async function startRelay(
     open(await openPrivacy(config));
     const history = open(openHistory(config, () => settings.current().config));
     observation.listen(history.note);
+    observation.domains(() => domainNames(settings.current().config));
     const broken = store.spool.broken.then((error) => {
       grace = brokenGrace;
       status.broken = errorText(error);
@@ -82,11 +84,13 @@ export async function startRelay(
     const quota = open(await openQuota(config.spool.directory, () => settings.current().config.limits));
     const key = certificate instanceof Failure ? undefined : certificate.key;
     const logins = open(
-      await openLogins(config, key, (count) => {
-        status.logins = count;
+      await openLogins(config, key, (counts) => {
+        status.logins = [...counts.values()].reduce((sum, count) => sum + count, 0);
+        status.domainLogins = counts;
       }),
     );
-    const deliveries = open(startDeliveries(config, store, () => settings.current().transport));
+    const contactOf = (login: string | null) => settings.current().contactOf(login);
+    const deliveries = open(startDeliveries(config, store, () => settings.current().transport, contactOf));
     status.waiting = () => deliveries.waiting();
     const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
     const shared = {
@@ -103,7 +107,7 @@ export async function startRelay(
     const listeners = open(
       await openListeners(certificate, {
         addresses,
-        context: () => ({ ...settings.current().rules, ...shared }),
+        context: () => ({ ...settings.current().rules, ...shared, challenges: logins.challenges() }),
         read: () => readCertificate(settings.current().config.tls),
         files: () => filesOf(settings.current().config.tls),
         status,
@@ -137,6 +141,7 @@ export async function startRelay(
           retryPolicy: retryPolicyOf(config),
           now: Date.now,
           hostname: config.hostname,
+          contactOf,
         },
         deliveries,
       ),
@@ -156,7 +161,13 @@ export async function startRelay(
     return {
       async reload() {
         try {
-          const restart = await settings.replace(await reread());
+          const read = await reread();
+          const domains = await logins.prepare(read.domains);
+          const restart = await settings.replace(read).catch(async (error: unknown) => {
+            await domains.drop();
+            throw error;
+          });
+          await domains.use();
           if (restart.length > 0) log("restart-needed", { settings: restart.join(", ") });
           await observation.reopenLog();
           log("reloaded", {});

@@ -2,13 +2,22 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
+import { domainNames, domainOfLogin, perDomain } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
+import { loginKey } from "../../passwd/login-name.ts";
+import type { ReportContact } from "../../server/dsn/report.ts";
 import { standardTimeouts } from "../../server/submission/client-limits.ts";
 import { descriptorsAllowed } from "../../server/submission/limits/admission.ts";
 import { inNetworks } from "../../server/submission/proxy-protocol.ts";
-import { type Aliases, parseAliases, senderPolicy } from "../../server/submission/sender-policy.ts";
-import type { SessionContext } from "../../server/submission/session.ts";
+import {
+  type Aliases,
+  parseAliases,
+  type Senders,
+  senderPolicies,
+  senderPolicy,
+} from "../../server/submission/sender-policy.ts";
+import type { DomainTexts, SessionContext } from "../../server/submission/session.ts";
 
 /** The part of a session's rules that a reload may change. */
 export type SessionRules = Omit<
@@ -29,22 +38,13 @@ export type SessionRules = Omit<
 >;
 
 /** Throws a Failure where the file of aliases cannot be read or is wrong. */
-export async function sessionRules({
-  hostname,
-  domain,
-  listen,
-  passwords,
-  senders,
-  message,
-  limits,
-  spool,
-  log,
-  delivery,
-  route,
-}: Config): Promise<SessionRules> {
+export async function sessionRules(config: Config): Promise<SessionRules> {
+  const { hostname, domain, domains, listen, passwords, message, limits, spool, log, delivery, route } =
+    config;
   return {
     hostname,
     domain,
+    ...(domains.length > 0 && { domains: domainTextsOf(config) }),
     messageSize: limits["message-size"],
     recipients: limits.recipients,
     connectionsPerAddress: limits["connections-per-address"],
@@ -53,7 +53,7 @@ export async function sessionRules({
     isProxy: inNetworks(listen.proxies),
     wrongText: passwords["wrong-text"],
     lineEnds: message["line-ends"],
-    senders: senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases)),
+    senders: await sendersOf(config),
     clientAddressInMail: log["client-address-in-mail"],
     reserve: reserveOf({ spool }),
     timeouts: standardTimeouts,
@@ -82,8 +82,45 @@ function mayRequireTls({ delivery, route }: Pick<Config, "delivery" | "route">):
   );
 }
 
-/** Those of senders.aliases. Throws a Failure where the file cannot be read or is wrong. */
-export async function aliasesOf(file: string): Promise<Aliases> {
+/** Who may send as whom. Throws a Failure where a file of aliases cannot be read or is wrong. */
+export async function sendersOf(config: Config): Promise<Senders> {
+  const { senders, domain, domains } = config;
+  if (domains.length === 0) return senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases));
+  const aliases = await aliasesOfAll(config);
+  const [main, ...others] = perDomain(config).map(
+    (site) => [site.domain, senderPolicy(site.senders.policy, site.domain, aliases)] as const,
+  );
+  if (main === undefined) throw new Error("there is always a main domain");
+  return senderPolicies(main[1], new Map(others));
+}
+
+/**
+ * The addresses that each domain's file gives away, logins as the relay names them. A domain gives away its own addresses
+ * and those of nobody here: its file may come from a directory that others keep.
+ */
+async function aliasesOfAll(config: Config): Promise<Aliases> {
+  const names = domainNames(config);
+  const all = new Map<string, Set<string>>();
+  for (const { domain, senders } of perDomain(config)) {
+    const setting = domain === config.domain ? "senders.aliases" : `sender-aliases of ${domain}`;
+    const found = await aliasesOf(senders.aliases, setting);
+    for (const [address, logins] of found) {
+      const owner = domainOfLogin(address, domain);
+      if (owner !== domain && names.includes(owner)) {
+        const text = `${senders.aliases}: expected addresses of ${domain}, found ${address}`;
+        throw new Failure(exitStatus.config, `${text}; the file of ${owner} gives those away`);
+      }
+      const known = all.get(address) ?? new Set();
+      for (const login of logins)
+        known.add(loginKey(login.includes("@") ? login : `${login}@${domain}`, config.domain));
+      all.set(address, known);
+    }
+  }
+  return all;
+}
+
+/** Those of the file. Throws a Failure where it cannot be read or is wrong; `setting` names it. */
+async function aliasesOf(file: string, setting = "senders.aliases"): Promise<Aliases> {
   if (file === "") return new Map();
   let text: string;
   try {
@@ -91,8 +128,29 @@ export async function aliasesOf(file: string): Promise<Aliases> {
   } catch (error) {
     throw new Failure(
       exitStatus.config,
-      `${file}: cannot be read (${errorText(error)}); senders.aliases names it`,
+      `${file}: cannot be read (${errorText(error)}); ${setting} names it`,
     );
   }
   return parseAliases(text, file);
+}
+
+/** What the people of each domain beside the main one read. */
+function domainTextsOf(config: Config): ReadonlyMap<string, DomainTexts> {
+  return new Map(
+    config.domains.map((own) => [
+      own.name,
+      { wrongText: own["wrong-text"] ?? config.passwords["wrong-text"], help: own.help ?? "" },
+    ]),
+  );
+}
+
+/** Whom the sender of a message is told to ask, when a report of it is written. */
+export function reportContacts({
+  domain,
+  domains,
+}: Config): (login: string | null) => ReportContact | undefined {
+  const contacts = new Map(
+    domains.map(({ name, help, postmaster }) => [name, { help: help ?? "", postmaster: postmaster ?? "" }]),
+  );
+  return (login) => (login === null ? undefined : contacts.get(domainOfLogin(login, domain)));
 }

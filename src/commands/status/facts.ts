@@ -1,12 +1,13 @@
 /** What `status` tells: gathered from the running relay, the queue, the password file and the history. */
 import { stat } from "node:fs/promises";
+import { domainOfLogin, perDomain } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
 import type { RelayState } from "../../server/control/protocol.ts";
 import { type Activity, countActivity, type LoginVolume } from "../../server/history/activity.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
-import { summarizeLogins } from "../../server/history/logins.ts";
+import { type LoginSummary, summarizeLogins } from "../../server/history/logins.ts";
 import type { ProviderSummary } from "../../server/history/providers.ts";
 import { eventsIn } from "../../server/history/reader.ts";
 import { newDestinations, type WaitingDestination } from "../../server/history/waiting.ts";
@@ -30,6 +31,8 @@ export interface StatusFacts {
     /** Whether `sync` writes it. */
     readonly synced: boolean;
   };
+  /** The domains, the main one first; absent where there is one alone. */
+  readonly domains?: readonly DomainFacts[];
   readonly queue: {
     readonly messages: number;
     readonly held: number;
@@ -49,6 +52,13 @@ export interface StatusFacts {
   readonly providers: readonly ProviderSummary[];
 }
 
+export interface DomainFacts {
+  readonly name: string;
+  readonly passwords: StatusFacts["passwords"];
+  /** What its logins sent in the last 24 hours; absent where that is not known. */
+  readonly sent?: { readonly messages: number; readonly recipients: number };
+}
+
 const hour = 3_600_000;
 const day = 24 * hour;
 
@@ -58,15 +68,45 @@ export const mostShown = 5;
 /** Gathers all of it. Throws a Failure where the queue or the history may not be read. */
 export async function gatherStatus(config: Config, now: number): Promise<StatusFacts> {
   const relay = await relayState(config);
+  const { byDomain, ...history } = await historyFacts(config, now);
+  const domains = await domainFacts(config, byDomain);
   return {
     at: now,
     hostname: config.hostname,
     relay,
     passwords: await passwordFile(config),
+    ...(domains && { domains }),
     ...(await queueFacts(config)),
     warnAfter: config.spool["warn-after"],
-    ...(await historyFacts(config, now)),
+    ...history,
   };
+}
+
+type DomainMail = ReadonlyMap<string, NonNullable<DomainFacts["sent"]>>;
+
+/** Undefined where there is one domain alone. */
+export async function domainFacts(
+  config: Config,
+  sent?: DomainMail,
+): Promise<readonly DomainFacts[] | undefined> {
+  if (config.domains.length === 0) return undefined;
+  return Promise.all(
+    perDomain(config).map(async (site) => ({
+      name: site.domain,
+      passwords: await passwordFile(site),
+      ...(sent && { sent: sent.get(site.domain) ?? { messages: 0, recipients: 0 } }),
+    })),
+  );
+}
+
+function mailByDomain(logins: Iterable<LoginSummary>, main: string): DomainMail {
+  const sums = new Map<string, { messages: number; recipients: number }>();
+  for (const { login, messages, recipients } of logins) {
+    const name = domainOfLogin(login, main);
+    const sum = sums.get(name) ?? { messages: 0, recipients: 0 };
+    sums.set(name, { messages: sum.messages + messages, recipients: sum.recipients + recipients });
+  }
+  return sums;
 }
 
 async function relayState(config: Config): Promise<RelayState | undefined> {
@@ -111,7 +151,7 @@ async function queueFacts(config: Config): Promise<Pick<StatusFacts, "queue" | "
 async function historyFacts(
   config: Config,
   now: number,
-): Promise<Pick<StatusFacts, "activity" | "top" | "providers">> {
+): Promise<Pick<StatusFacts, "activity" | "top" | "providers"> & { readonly byDomain?: DomainMail }> {
   if (config.history.keep === 0) return { activity: undefined, top: [], providers: [] };
   const directory = historyDirectory(config);
   const span = { since: now - day, until: now };
@@ -123,7 +163,8 @@ async function historyFacts(
     const top = [...logins.values()].filter(({ recipients }) => recipients > 0);
     top.sort((one, other) => other.recipients - one.recipients);
     const most = providers.summaries().slice(0, mostShown);
-    return { activity, top: top.slice(0, mostShown), providers: most };
+    const byDomain = mailByDomain(logins.values(), config.domain);
+    return { activity, top: top.slice(0, mostShown), providers: most, byDomain };
   });
 }
 

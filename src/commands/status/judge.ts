@@ -19,7 +19,7 @@ const slowLoop = 1;
 const mostReturned = 0.2;
 const leastReturned = 20;
 
-type Judge = (facts: StatusFacts) => StatusFinding | undefined;
+type Judge = (facts: StatusFacts) => StatusFinding | readonly StatusFinding[] | undefined;
 
 const judges: readonly Judge[] = [
   ({ relay }) =>
@@ -50,6 +50,15 @@ const judges: readonly Judge[] = [
           text: `the password file is ${ageText(at - written)} old; is sync running? tpa-submit sync tells`,
         }
       : undefined,
+  ({ domains = [], at }) =>
+    domains.slice(1).flatMap(({ name, passwords: { fault, synced, written } }): readonly StatusFinding[] => {
+      if (fault !== undefined) return [{ grade: "critical", text: `no password file of ${name}: ${fault}` }];
+      if (!synced || written === undefined || at - written <= syncedWithin) return [];
+      const age = ageText(at - written);
+      return [
+        { grade: "warning", text: `the password file of ${name} is ${age} old; tpa-submit sync tells` },
+      ];
+    }),
   ({ queue: { oldest }, at, warnAfter }) =>
     warnAfter !== null && oldest !== undefined && at - oldest > warnAfter
       ? {

@@ -100,6 +100,7 @@ export function explanation(
   { subject, messageId }: Original,
   hostname: string,
   until: number,
+  contact?: { readonly help: string; readonly postmaster: string },
 ): string {
   const words = wordsFor[kind];
   const patience = lasting(until - envelope.accepted);
@@ -115,9 +116,22 @@ export function explanation(
     ...told.flatMap((one) => [`    ${harmless(one.recipient.address)}`, ...fate(one, patience), ""]),
     wrapped(words.closing(until), ""),
     "",
-    `If you need help, give your postmaster this number: ${envelope.id}`,
+    ...helpLines(envelope.id, contact),
     "",
   ].join("\n");
+}
+
+/** Whom to ask, and what to tell there. */
+function helpLines(
+  id: string,
+  contact?: { readonly help: string; readonly postmaster: string },
+): readonly string[] {
+  const { help = "", postmaster = "" } = contact ?? {};
+  const whom = postmaster === "" ? "your postmaster" : postmaster;
+  return [
+    `If you need help, give ${whom} this number: ${id}`,
+    ...(help === "" ? [] : [`You may find help here: ${help}`]),
+  ];
 }
 
 const line = (name: string, value: string): string => `    ${name} ${harmless(value).slice(0, 500)}`;

@@ -25,6 +25,15 @@ export interface ReportOptions {
   /** When it is written and until when delivery of the original is tried, in milliseconds since the epoch. */
   readonly now: number;
   readonly until: number;
+  readonly contact?: ReportContact | undefined;
+}
+
+/** Whom the sender can ask; each may be "". */
+export interface ReportContact {
+  /** A page or an address. */
+  readonly help: string;
+  /** The address that answers to the report go to. */
+  readonly postmaster: string;
 }
 
 /** Our choice, and Postfix's bounce_size_limit: a larger message comes back as its header. */
@@ -41,7 +50,7 @@ export function writeReport(
   start: Buffer,
   frame: ReportOptions,
 ): Buffer {
-  const { hostname, now, until } = frame;
+  const { hostname, now, until, contact } = frame;
   const header = start.subarray(0, bodyOffset(start) ?? start.length);
   const subject = bodyOf("Subject", header);
   const original = {
@@ -49,7 +58,7 @@ export function writeReport(
     subject: subject === undefined ? undefined : decodeWords(subject),
   };
   const parts = [
-    textPart(explanation(occasion, envelope, original, hostname, until)),
+    textPart(explanation(occasion, envelope, original, hostname, until, contact)),
     statusPart(statusFields(occasion.recipients, envelope, hostname, until)),
     returned(occasion, envelope, start, header),
   ];
@@ -60,6 +69,7 @@ export function writeReport(
     `Date: ${formatDate(now)}`,
     `From: Mail Delivery System <MAILER-DAEMON@${hostname}>`,
     `To: <${harmless(asciiAddress(envelope.sender) ?? envelope.sender)}>`,
+    ...(contact === undefined || contact.postmaster === "" ? [] : [`Reply-To: <${contact.postmaster}>`]),
     `Subject: ${subjectOf(occasion.kind)}`,
     `Message-ID: <${frame.messageId}>`,
     ...references(original.messageId),
@@ -148,14 +158,22 @@ const eventFor = { failure: "failure-report", delay: "delay-report", success: "s
  */
 export type Reporter = (occasion: ReportContent, envelope: Envelope, until: number) => Promise<Envelope>;
 
+/** Whom the sender of a message can ask, by the login that submitted it; undefined where nobody is named. */
+export type ContactOf = (login: string | null) => ReportContact | undefined;
+
 /** A reporter for the host `hostname`; `now` is in milliseconds since the epoch. */
-export function newReporter(spool: Spool, hostname: string, now: () => number): Reporter {
+export function newReporter(
+  spool: Spool,
+  hostname: string,
+  now: () => number,
+  contactOf: ContactOf = () => undefined,
+): Reporter {
   return async (occasion, envelope, until) => {
     const start = await spool.bodyStart(envelope.id, octetsWanted);
     const draft = await spool.draft();
     const messageId = `${draft.id}.${now().toString(36)}@${hostname}`;
     try {
-      const frame = { hostname, messageId, now: now(), until };
+      const frame = { hostname, messageId, now: now(), until, contact: contactOf(envelope.login) };
       const message = workOnMessage(envelope.id, () => writeReport(occasion, envelope, start, frame));
       await draft.write(message);
       const accepted = await draft.accept({
