@@ -15,8 +15,9 @@ import {
 import { hashes, passwordOf } from "../ldap/cases.ts";
 import { people, person, reader, type Slapd, slapdPrograms, startSlapd, suffix } from "../ldap/slapd.ts";
 import { pairs } from "../server/delivery/dkim/site.ts";
-import { run } from "../tools/child.mjs";
+import { run, start } from "../tools/child.mjs";
 import { real } from "../tools/real.ts";
+import { until } from "../tools/until.ts";
 import { capturingHop, type Hop } from "./hops.ts";
 
 const netPeople = `ou=net,${suffix}`;
@@ -291,6 +292,21 @@ ${more}`;
     expect(status).toMatch(/example\.net 8 messages to/);
   });
 
+  test("a trace and the queue tell namesakes apart", async () => {
+    const ofMain = await said("trace", "anna", "--json");
+    expect(ofMain).toContain('"anna@example.org"');
+    expect(ofMain).not.toContain('"login":"anna@example.net"');
+    const talk = await signedIn({ login: "bert@example.net", password: passwordOf("blf") });
+    const to = ["y@stuck.example.com"];
+    const id = await submit(talk, letter("bert@example.net", "waits"), { from: "bert@example.net", to });
+    talk.close();
+    const listed = (login: string) => said("queue", "list", "--json", "--user", login);
+    await until("the message in the queue", async () => (await listed("Bert@example.net")) || undefined);
+    expect(await listed("bert@example.net")).toContain(id);
+    expect(await listed("bert")).toBe("");
+    await said("queue", "drop", "--yes", id);
+  });
+
   test("passwd writes the file of the login's domain", async () => {
     const words = [program, "passwd", "--set", "dora@example.net", "--config", relay.config];
     const { status } = await run(process.execPath, words, "a password of dora's\na password of dora's\n");
@@ -310,16 +326,32 @@ ${more}`;
     const text = await metrics();
     expect(text).toContain('tpa_submit_domain_logins{domain="example.org"} 1\n');
     expect(text).toContain('tpa_submit_domain_logins{domain="example.net"} 3\n');
-    expect(text).toContain('tpa_submit_domain_messages_total{domain="example.net"} 8\n');
+    expect(text).toContain('tpa_submit_domain_messages_total{domain="example.net"} 9\n');
     expect(text).toMatch(
       /tpa_submit_domain_auth_attempts_total\{domain="example\.net",result="refused"\} [1-9]/,
     );
     expect(text).not.toMatch(/domain="example\.com"/);
   });
 
+  test("sync --watch brings each domain's changes to its own file", async () => {
+    const before = (await readFile(join(relay.folder, "mail-passwords"))).toString();
+    await said("passwd", "--delete", "dora@example.net"); // she is not in the directory
+    const watch = start(process.execPath, [program, "sync", "--watch", "--config", relay.config]);
+    try {
+      const others = ["frida", "gerd"].map((uid) => inNet(person(uid, `mailPassword: ${hashes["blf"]}`)));
+      const passwords = async () => (await readFile(join(relay.folder, "net-passwords"))).toString();
+      await slapd.modify(others.join(""));
+      await until("both", async () => (/^frida:.*\ngerd:/m.test(await passwords()) ? true : undefined));
+      expect(await attempt("gerd@example.net", passwordOf("blf"))).toMatch(/^235/);
+      expect((await readFile(join(relay.folder, "mail-passwords"))).toString()).toBe(before);
+    } finally {
+      await watch.stop();
+    }
+  });
+
   test("check judges the files of each", async () => {
     const { stdout } = await tpa("check", "--offline");
-    expect(stdout).toMatch(/net-passwords[^\n]* 3 logins/);
+    expect(stdout).toMatch(/net-passwords[^\n]* 4 logins/);
     expect(stdout).toMatch(/number 2: of logins at example\.net goes to smtp:/);
     expect(stdout).toMatch(/example\.net[^\n]*policy own, with \S*net-aliases/);
   });
