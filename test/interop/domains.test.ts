@@ -375,6 +375,17 @@ ${more}`;
     expect(await netHop.arrived("off")).not.toContain("DKIM-Signature");
     bert.close();
 
+    const apart = join(keys, "apart", "example.net");
+    await mkdir(apart, { recursive: true });
+    const pem = pairs.rsa.privateKey.export({ type: "pkcs8", format: "pem" });
+    await writeFile(join(apart, "own.rsa.pem"), pem, { mode: 0o640 });
+    await relay.configure(settings(third, `dkim-folder = "${keys}/apart"`));
+    await reload();
+    const again = await signedIn({ login: "bert@example.net", password: passwordOf("blf") });
+    await submit(again, letter("bert@example.net", "apart"), { from: "bert@example.net" });
+    expect(await netHop.arrived("apart")).toMatch(/^DKIM-Signature: [^\n]*d=example\.net;\r\n\ts=own;/);
+    again.close();
+
     await relay.configure(settings());
     await reload();
     expect(await erik.say("NOOP")).toMatch(/^421/);

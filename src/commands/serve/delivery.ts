@@ -56,27 +56,29 @@ import type { RelaySpool } from "./spool.ts";
  */
 export async function transportFor(config: Config, sessions: SessionPool): Promise<Transport> {
   const transport = await unsignedTransport(config, sessions);
-  const { hostname } = config;
-  const keys = await signingKeysOf(config);
-  if (keys === undefined) return transport;
-  const rule = await sendersOf(config);
-  const mayUse = (login: string, address: string): boolean => rule.mayUse(login, address);
-  return signingTransport(transport, newSigner({ keys, hostname, mayUse, now: Date.now }));
+  return signedTransport(transport, config, await keysOf(config));
 }
 
-/** The keys of all domains, each from where it has them; undefined where nothing is signed. Throws a Failure. */
-async function signingKeysOf(config: Config): Promise<SigningKeys | undefined> {
-  const { dkim, domains } = config;
-  const apart = domains.filter((own) => own["dkim-folder"] !== "");
-  const others = apart.filter((own) => own["dkim-folder"] !== "off");
-  if (dkim.folder === "" && others.length === 0) return undefined;
+/** The keys that sign, of each domain from where it has them; none where nothing is to be signed. Throws a Failure. */
+async function keysOf({ dkim, domains }: Config): Promise<SigningKeys> {
   const keys = new Map(dkim.folder === "" ? [] : await readSigningKeys(dkim.folder));
-  for (const { name } of apart) keys.delete(name);
-  for (const { name, "dkim-folder": folder } of others) {
-    const found = (await readSigningKeys(folder, `dkim-folder of ${name}`)).get(name);
-    if (found) keys.set(name, found);
+  for (const { name, "dkim-folder": folder } of domains) {
+    if (folder === "") continue;
+    const own =
+      folder === "off" ? undefined : (await readSigningKeys(folder, `dkim-folder of ${name}`)).get(name);
+    if (own) keys.set(name, own);
+    else keys.delete(name);
   }
   return keys;
+}
+
+/** `transport`, what it sends signed by `keys`. Throws a Failure where the file of sender addresses cannot be read. */
+async function signedTransport(transport: Transport, config: Config, keys: SigningKeys): Promise<Transport> {
+  const folders = [config.dkim.folder, ...config.domains.map((own) => own["dkim-folder"])];
+  if (folders.every((folder) => folder === "" || folder === "off")) return transport;
+  const rule = await sendersOf(config);
+  const mayUse = (login: string, address: string): boolean => rule.mayUse(login, address);
+  return signingTransport(transport, newSigner({ keys, hostname: config.hostname, mayUse, now: Date.now }));
 }
 
 async function unsignedTransport(
