@@ -7,7 +7,7 @@ import { withDirectory } from "../../ldap/connection.ts";
 import { filesOf, type SyncReport, synchronise } from "../../ldap/sync.ts";
 import { disabledLines, readTable } from "../../passwd/login-table.ts";
 import { canonicalLogin, isEntry, parsePasswordFile } from "../../passwd/password-file.ts";
-import { sessionRules } from "../serve/session-rules.ts";
+import { givenAway, sessionRules } from "../serve/session-rules.ts";
 import { readTask } from "../sync/run.ts";
 import { syncedSites } from "../sync/sites.ts";
 import { type Look, orFailures, orUndefined } from "./context.ts";
@@ -95,9 +95,21 @@ export function age(milliseconds: number): string {
 export const senders: Look = ({ config }) =>
   orFailures(async () => {
     await sessionRules(config);
-    return perDomain(config).map(({ domain, senders: { policy, aliases } }, index) =>
+    const found = perDomain(config).map(({ domain, senders: { policy, aliases } }, index) =>
       fine(index === 0 ? "" : domain, `policy ${policy}${aliases === "" ? "" : `, with ${aliases}`}`),
     );
+    if (config.domains.length === 0) return found;
+    for await (const { address, domain, file, isOurs } of givenAway(config)) {
+      if (!isOurs)
+        found.push(
+          warn(
+            file,
+            `${address} is not of ${domain}, and is passed over`,
+            "Give it away in its own domain's file.",
+          ),
+        );
+    }
+    return found;
   });
 
 const nothingAllowed = {

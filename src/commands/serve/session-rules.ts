@@ -6,7 +6,7 @@ import { domainNames, domainOfLogin, perDomain } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { loginKey } from "../../passwd/login-name.ts";
-import type { ReportContact } from "../../server/dsn/report.ts";
+import type { ReportContact } from "../../server/dsn/explanation.ts";
 import { standardTimeouts } from "../../server/submission/client-limits.ts";
 import { descriptorsAllowed } from "../../server/submission/limits/admission.ts";
 import { inNetworks } from "../../server/submission/proxy-protocol.ts";
@@ -96,27 +96,42 @@ export async function sendersOf(config: Config): Promise<Senders> {
 
 /**
  * The addresses that each domain's file gives away, logins as the relay names them. A domain gives away its own addresses
- * and those of nobody here: its file may come from a directory that others keep.
+ * and those of nobody here: its file may come from a directory that others keep. Others are passed over, since whoever keeps
+ * that directory must not be able to keep the relay from its start.
  */
 async function aliasesOfAll(config: Config): Promise<Aliases> {
-  const names = domainNames(config);
   const all = new Map<string, Set<string>>();
-  for (const { domain, senders } of perDomain(config)) {
-    const setting = domain === config.domain ? "senders.aliases" : `sender-aliases of ${domain}`;
-    const found = await aliasesOf(senders.aliases, setting);
-    for (const [address, logins] of found) {
-      const owner = domainOfLogin(address, domain);
-      if (owner !== domain && names.includes(owner)) {
-        const text = `${senders.aliases}: expected addresses of ${domain}, found ${address}`;
-        throw new Failure(exitStatus.config, `${text}; the file of ${owner} gives those away`);
-      }
-      const known = all.get(address) ?? new Set();
-      for (const login of logins)
-        known.add(loginKey(login.includes("@") ? login : `${login}@${domain}`, config.domain));
-      all.set(address, known);
-    }
+  for await (const { address, logins, domain, isOurs } of givenAway(config)) {
+    if (!isOurs) continue;
+    const known = all.get(address) ?? new Set();
+    for (const login of logins)
+      known.add(loginKey(login.includes("@") ? login : `${login}@${domain}`, config.domain));
+    all.set(address, known);
   }
   return all;
+}
+
+interface GivenAddress {
+  readonly address: string;
+  readonly logins: ReadonlySet<string>;
+  /** Whose file it is in, and which. */
+  readonly domain: string;
+  readonly file: string;
+  /** Whether that domain may give it away. */
+  readonly isOurs: boolean;
+}
+
+/** All that the files of sender addresses say, with several domains. Throws a Failure where one cannot be read or is wrong. */
+export async function* givenAway(config: Config): AsyncGenerator<GivenAddress> {
+  const names = domainNames(config);
+  for (const { domain, senders } of perDomain(config)) {
+    const file = senders.aliases;
+    const setting = domain === config.domain ? "senders.aliases" : `sender-aliases of ${domain}`;
+    for (const [address, logins] of await aliasesOf(file, setting)) {
+      const owner = domainOfLogin(address, domain);
+      yield { address, logins, domain, file, isOurs: owner === domain || !names.includes(owner) };
+    }
+  }
 }
 
 /** Those of the file. Throws a Failure where it cannot be read or is wrong; `setting` names it. */

@@ -16,6 +16,14 @@ export interface ReportContent {
   readonly recipients: readonly ReportedRecipient[];
 }
 
+/** Whom the sender can ask; each may be "". */
+export interface ReportContact {
+  /** A page or an address. */
+  readonly help: string;
+  /** The address that answers to the report go to. */
+  readonly postmaster: string;
+}
+
 /** What is known of the original's header; undefined where it has no such field. */
 export interface Original {
   readonly messageId: string | undefined;
@@ -100,7 +108,7 @@ export function explanation(
   { subject, messageId }: Original,
   hostname: string,
   until: number,
-  contact?: { readonly help: string; readonly postmaster: string },
+  contact?: ReportContact,
 ): string {
   const words = wordsFor[kind];
   const patience = lasting(until - envelope.accepted);
@@ -122,10 +130,7 @@ export function explanation(
 }
 
 /** Whom to ask, and what to tell there. */
-function helpLines(
-  id: string,
-  contact?: { readonly help: string; readonly postmaster: string },
-): readonly string[] {
+function helpLines(id: string, contact?: ReportContact): readonly string[] {
   const { help = "", postmaster = "" } = contact ?? {};
   const whom = postmaster === "" ? "your postmaster" : postmaster;
   return [

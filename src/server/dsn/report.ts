@@ -14,7 +14,7 @@ import { workOnMessage } from "../log/event-loop.ts";
 import { log } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
-import { explanation, type ReportContent, subjectOf } from "./explanation.ts";
+import { explanation, type ReportContact, type ReportContent, subjectOf } from "./explanation.ts";
 import { statusFields } from "./status-fields.ts";
 
 export interface ReportOptions {
@@ -26,14 +26,6 @@ export interface ReportOptions {
   readonly now: number;
   readonly until: number;
   readonly contact?: ReportContact | undefined;
-}
-
-/** Whom the sender can ask; each may be "". */
-export interface ReportContact {
-  /** A page or an address. */
-  readonly help: string;
-  /** The address that answers to the report go to. */
-  readonly postmaster: string;
 }
 
 /** Our choice, and Postfix's bounce_size_limit: a larger message comes back as its header. */
