@@ -3,18 +3,25 @@
  * One row each, in the words that stand behind FILE:LINE: KEY.
  */
 import { isIPv4 } from "node:net";
+import { domainNames } from "./domains.ts";
 import { type RouteSettings, routeChecks } from "./route-settings.ts";
 import type { Check } from "./schema.ts";
 import { type HostAndPort, writeAddress } from "./setting-types.ts";
 import type { Config } from "./settings.ts";
 
 /** All that there are for `config`: those of a way stand for [delivery] and for each [[route]]. */
-export function checksFor({ route }: Config): readonly Check<Config>[] {
+export function checksFor({ route, domains }: Config): readonly Check<Config>[] {
   const routes = route.map((_, index) => [
     ...waysChecks(`route.${index}`, (config) => config.route[index]),
     matching(index),
+    knownDomains(index),
   ]);
-  return [...checks, ...waysChecks("delivery", ({ delivery }) => delivery), ...routes.flat()];
+  return [
+    ...checks,
+    ...waysChecks("delivery", ({ delivery }) => delivery),
+    ...routes.flat(),
+    ...domains.flatMap((_, index) => domainChecks(index)),
+  ];
 }
 
 /** Octets of a MiB. */
@@ -34,14 +41,75 @@ function waysChecks(
 }
 
 const matching = (index: number): Check<Config> => ({
-  settings: [`route.${index}.to`, `route.${index}.from`],
+  settings: [`route.${index}.to`, `route.${index}.from`, `route.${index}.login-domain`],
   mistake: ({ route }) =>
     expected(
-      [...(route[index]?.to ?? []), ...(route[index]?.from ?? [])].length > 0,
+      [...(route[index]?.to ?? []), ...(route[index]?.from ?? []), ...(route[index]?.["login-domain"] ?? [])]
+        .length > 0,
       'domains here or senders in from, "*" for all',
       "neither",
     ),
 });
+
+const knownDomains = (index: number): Check<Config> => ({
+  settings: [`route.${index}.login-domain`, "domain"],
+  mistake: (config) => {
+    const names = domainNames(config);
+    const stranger = config.route[index]?.["login-domain"].find((name) => !names.includes(name));
+    return expected(stranger === undefined, `domains of ours (${names.join(", ")})`, `"${stranger}"`);
+  },
+});
+
+/** Those of the domain with this number. */
+function domainChecks(index: number): readonly Check<Config>[] {
+  const table = `domains.${index}`;
+  /** Whether a domain before it, or the main one, has the same. */
+  const isTaken = (values: readonly string[]): boolean => {
+    const own = values[index + 1] ?? "";
+    return own !== "" && values.slice(0, index + 1).includes(own);
+  };
+  return [
+    {
+      settings: [`${table}.name`, "domain"],
+      mistake: (config) => {
+        const name = config.domains[index]?.name ?? "";
+        return (
+          expected(name.includes("."), "a full name such as example.net", `"${name}"`) ??
+          expected(!isTaken(domainNames(config)), "each domain once", `"${name}" again`)
+        );
+      },
+    },
+    {
+      settings: [`${table}.password-file`, "passwords.file"],
+      mistake: ({ domains, passwords }) =>
+        expected(
+          !isTaken([passwords.file, ...domains.map((one) => one["password-file"])]),
+          "a file of its own, since the same name means somebody else in each domain",
+          "that of another domain",
+        ),
+    },
+    {
+      settings: [`${table}.sender-aliases`, "senders.aliases"],
+      mistake: ({ domains, senders }) =>
+        expected(
+          !isTaken([senders.aliases, ...domains.map((one) => one["sender-aliases"])]),
+          "a file of its own",
+          "that of another domain",
+        ),
+    },
+    {
+      settings: [`${table}.ldap-filter`, `${table}.ldap-base`, "ldap.url"],
+      mistake: ({ domains, ldap }) => {
+        const { "ldap-filter": filter = "", "ldap-base": base = "" } = domains[index] ?? {};
+        return expected(
+          ldap.url.length > 0 || (filter === "" && base === ""),
+          '"" here and in ldap-base while ldap.url is ""',
+          `"${filter || base}"`,
+        );
+      },
+    },
+  ];
+}
 
 /** Octets. Our choice: the history is written in pieces of a quarter of a million, and goes in sevenths. */
 const leastHistory = 4 * 2 ** 20;

@@ -9,6 +9,10 @@ const form: FileSchema<Config> = {
   manual: "tpa-submit.toml(5)",
   checks: checksFor,
   whenMissing: "name yours with --config FILE, or begin with the example that came with the program",
+  whenRepeated: (line) =>
+    /^\s*\[{1,2}\s*domain\s*\]/.test(line)
+      ? 'domain = "…" is the main domain, and the others are [[domains]]'
+      : undefined,
 };
 
 /** The configuration that the file `path` holds; throws as `readTomlFile` does. */

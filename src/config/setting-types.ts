@@ -40,6 +40,13 @@ export const replyText: SettingType<string> = {
   read: (value) => (typeof value === "string" && /^[ -~]{1,400}$/.test(value) ? value : undefined),
 };
 
+/** What stands behind a refusal: short, so that there is room for the refusal. */
+export const helpText: SettingType<string> = {
+  expected: 'a page or an address such as "https://www.example.org/mail", of 100 characters in ASCII at most',
+  read: (value) =>
+    typeof value === "string" && /^[!-~](?:[ -~]{0,98}[!-~])?$/.test(value) ? value : undefined,
+};
+
 /** A file or folder. */
 export const path: SettingType<string> = {
   expected: 'an absolute path such as "/etc/tpa-submit/name"',
@@ -51,6 +58,12 @@ export const path: SettingType<string> = {
 export const pathOrNone: SettingType<string> = {
   expected: `${path.expected}, or "" for none`,
   read: (value) => (value === "" ? "" : path.read(value)),
+};
+
+/** A folder, or a word in its place. */
+export const folderOrOff: SettingType<string> = {
+  expected: `${path.expected}, "off", or "" for the usual one`,
+  read: (value) => (value === "off" ? "off" : pathOrNone.read(value)),
 };
 
 const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
@@ -82,6 +95,19 @@ export const senderPattern: SettingType<string> = {
       typeof value === "string" ? (/^([^\s@<>]+)@([^@]+)$/.exec(value)?.slice(1) ?? []) : [];
     if (local === undefined) return value === "<>" ? "<>" : domainPattern.read(value);
     return hostName.read(domain) === undefined ? undefined : `${local}@${domain}`.toLowerCase();
+  },
+};
+
+/** One address in ASCII, without quotes; its domain in lower case. */
+export const mailAddress: SettingType<string> = {
+  expected: 'an address such as "postmaster@example.org"',
+  read: (value) => {
+    const at = typeof value === "string" ? value.lastIndexOf("@") : -1;
+    if (typeof value !== "string" || at < 1 || at > 64) return undefined;
+    const [local, domain] = [value.slice(0, at), hostName.read(value.slice(at + 1))];
+    return domain !== undefined && /^[\w!#$%&'*+/=?^`{|}~.-]+$/.test(local)
+      ? `${local}@${domain}`
+      : undefined;
   },
 };
 

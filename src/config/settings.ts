@@ -14,10 +14,13 @@ import {
   duration,
   fileMode,
   flag,
+  folderOrOff,
+  helpText,
   hostName,
   keyPair,
   list,
   logTarget,
+  mailAddress,
   network,
   oneOrMore,
   optional,
@@ -208,6 +211,7 @@ export const settings = {
         [],
         'Senders: an address, a domain, ".example.org" for those below it, "<>" for reports, or "*".',
       ),
+      "login-domain": setting(oneOrMore(hostName), [], "Domains of the logins that submitted the message."),
       ...routeSettings,
     },
   },
@@ -217,6 +221,41 @@ export const settings = {
       "",
       'Keys that sign outgoing mail: DOMAIN/SELECTOR.rsa.pem and .ed25519.pem; "" signs nothing.',
     ),
+  },
+  /** Domains beside the main one; their logins are written user@NAME. */
+  domains: {
+    each: {
+      name: required(hostName, "The mail domain; its logins are written user1@NAME."),
+      "password-file": required(path, "Its password file, as passwords.file is the main domain's."),
+      "wrong-text": setting(
+        optional(replyText),
+        "",
+        'As passwords.wrong-text, for its logins; "" for the same words.',
+      ),
+      help: setting(
+        optional(helpText),
+        "",
+        "Where its people find help: a page or an address, at the end of refusals and reports.",
+      ),
+      postmaster: setting(
+        optional(mailAddress),
+        "",
+        'Whom its people answer when a message comes back; "" for nobody.',
+      ),
+      "sender-policy": setting(
+        choice("own", "domain", "any"),
+        "own",
+        "As senders.policy: which sender addresses its logins may use.",
+      ),
+      "sender-aliases": setting(pathOrNone, "", "As senders.aliases: a file of further addresses of it."),
+      "dkim-folder": setting(
+        folderOrOff,
+        "",
+        'Folder of its signing keys; "" for that of [dkim], "off" signs nothing of it.',
+      ),
+      "ldap-base": setting(text, "", 'Where its accounts are in the directory; "" for ldap.base.'),
+      "ldap-filter": setting(text, "", 'Which entries are its accounts; "" for ldap.filter.'),
+    },
   },
   log: {
     target: setting(logTarget, "stdout", "Where the mail log goes."),

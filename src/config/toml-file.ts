@@ -15,6 +15,8 @@ export interface FileSchema<Config> extends KnownSettings {
   readonly checks: (config: Config) => readonly Check<Config>[];
   /** What to do where there is no such file. */
   readonly whenMissing: string;
+  /** Advice on a line whose key or table was there before; undefined where there is none. */
+  readonly whenRepeated?: (line: string) => string | undefined;
 }
 
 /** What a file says, or all that is wrong with it, by line. */
@@ -41,7 +43,7 @@ export function parseTomlFile<Config>(
     table = parse(source);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    return { mistakes: [`${file}:${error.line}: ${syntaxMistake(error, source)}`] };
+    return { mistakes: [`${file}:${error.line}: ${syntaxMistake(error, source, form)}`] };
   }
   const mistakes: Mistake[] = [];
   const note: Note = (path, what) => void mistakes.push({ path, what });
@@ -160,10 +162,18 @@ function noteWrong(kind: SettingType<unknown>, found: unknown, path: KeyPath, no
 }
 
 /** The parser's words, without its drawing, and with advice on what people get wrong most. */
-function syntaxMistake({ message, line, column }: TomlError, text: string): string {
+function syntaxMistake(
+  { message, line, column }: TomlError,
+  text: string,
+  { whenRepeated }: Pick<FileSchema<unknown>, "whenRepeated">,
+): string {
   const reason = (message.split("\n")[0] ?? "").replace("Invalid TOML document: ", "");
-  if (reason.startsWith("trying to redefine")) return "expected each key and table once, found one again";
-  if (isUnclosed(reason, text.split("\n")[line - 1]?.slice(column - 1)))
+  const written = text.split("\n")[line - 1] ?? "";
+  if (reason.startsWith("trying to redefine")) {
+    const advice = whenRepeated?.(written);
+    return `expected each key and table once, found one again${advice === undefined ? "" : `; ${advice}`}`;
+  }
+  if (isUnclosed(reason, written.slice(column - 1)))
     return "expected a quote at the end of the text that begins here, found none";
   const advice = reason === "invalid value" ? ' (a text stands in quotes: "example")' : "";
   return `expected TOML, found something else: ${reason}${advice}`;

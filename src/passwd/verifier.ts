@@ -10,7 +10,7 @@ import type { Challenge } from "./login-table.ts";
 import { type AuthenticationResult, type Logins, neverRead, unfitPassword, whyDisabled } from "./logins.ts";
 import { canonicalLogin, type EntryLine, loginKey } from "./password-file.ts";
 import { openPasswordSource, type PasswordEvent } from "./password-source.ts";
-import { type CheckOutcome, realClock, type SteadyClock, startPool } from "./pool.ts";
+import { type CheckOutcome, type Pool, realClock, type SteadyClock, startPool } from "./pool.ts";
 import { newSaslLogins, type SaslLogins } from "./sasl-logins.ts";
 
 export type { Challenge } from "./login-table.ts";
@@ -31,6 +31,8 @@ export interface Verifier {
   stillValid(login: string, hashes: readonly string[]): boolean;
   /** Those that some login has keys for, by the file as it was read last. */
   challenges(): readonly Challenge[];
+  /** Logins that the file lets in, by the file as it was read last; undefined where none could be used. */
+  size(): number | undefined;
   /** Reads the file now, whether it changed or not. */
   reload(): Promise<void>;
   close(): Promise<void>;
@@ -50,6 +52,8 @@ export interface VerifierOptions {
   /** Known to nobody else, and the same after a restart: gives logins that do not exist a salt for SCRAM. */
   readonly secret: Uint8Array;
   readonly clock?: SteadyClock;
+  /** Threads that another verifier has started, and ends. */
+  readonly pool?: Pool;
 }
 
 /** Milliseconds between two looks at the file when nobody logs in. */
@@ -62,7 +66,7 @@ export async function startVerifier(
 ): Promise<Verifier> {
   const { file, domain, workers, queue, worker, fileWorker, secret, clock = realClock } = options;
   const source = openPasswordSource(file, domain, newFileReader(fileWorker), report);
-  const pool = startPool(workers, queue, worker, clock);
+  const pool = options.pool ?? startPool(workers, queue, worker, clock);
   const stopwatch = newStopwatch(worker, clock);
   const checkTimes = newCheckTimes((stored) => stopwatch.time(stored));
   const digest = newKeyedDigest();
@@ -151,10 +155,11 @@ export async function startVerifier(
       return now.length > 0 && hashes.every((one) => now.includes(one));
     },
     challenges: () => source.latest()?.challenges ?? [],
+    size: () => source.latest()?.entries.size,
     reload: () => source.reload(),
     async close() {
       clearInterval(polling);
-      await Promise.all([source.close(), pool.close(), stopwatch.close()]);
+      await Promise.all([source.close(), ...(options.pool ? [] : [pool.close()]), stopwatch.close()]);
     },
   };
 }

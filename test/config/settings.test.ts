@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { checksFor } from "../../src/config/checks.ts";
 import { parseConfig, readConfig } from "../../src/config/config-file.ts";
+import { domainNames, forLogin } from "../../src/config/domains.ts";
 import { isSetting, isTables, type SettingRows } from "../../src/config/schema.ts";
 import { settings } from "../../src/config/settings.ts";
 import { Failure } from "../../src/failure.ts";
@@ -170,6 +171,49 @@ describe("readConfig()", () => {
     await expect(readConfig(folder)).rejects.toMatchObject({
       status: 66,
       message: expect.stringContaining("EISDIR"),
+    });
+  });
+});
+
+describe("the configuration as a domain has it", () => {
+  const config = configOf(`${smallest}
+    [passwords]
+    wrong-text = "Wrong."
+    [dkim]
+    folder = "/keys"
+    [ldap]
+    url = "ldaps://db.example.org"
+    base = "dc=org"
+    [senders]
+    aliases = "/aliases"
+    [[domains]]
+    name = "Example.net"
+    password-file = "/net"
+    ldap-base = "dc=net"
+    [[domains]]
+    name = "example.com"
+    password-file = "/com"
+    wrong-text = "Falsch."
+    dkim-folder = "off"`);
+
+  test("is the file's own for the main one, and for whoever is of none", () => {
+    for (const login of ["user1", "user1@example.org", "user1@example.edu", ""])
+      expect(forLogin(config, login)).toBe(config);
+    expect(domainNames(config)).toEqual(["example.org", "example.net", "example.com"]);
+  });
+
+  test("has its files and rules in the place of the main one's", () => {
+    expect(forLogin(config, "user1@EXAMPLE.net")).toMatchObject({
+      domain: "example.net",
+      passwords: { file: "/net", "wrong-text": "Wrong." },
+      senders: { policy: "own", aliases: "" },
+      dkim: { folder: "/keys" },
+      ldap: { url: ["ldaps://db.example.org"], base: "dc=net" },
+    });
+    expect(forLogin(config, "user1@example.com")).toMatchObject({
+      passwords: { file: "/com", "wrong-text": "Falsch." },
+      dkim: { folder: "" },
+      ldap: { url: [] },
     });
   });
 });

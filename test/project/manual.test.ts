@@ -11,7 +11,13 @@ import { exitStatus } from "../../src/failure.ts";
 import { commands } from "../../src/main.ts";
 import { events } from "../../src/server/log/events.ts";
 import { fieldKinds } from "../../src/server/log/fields.ts";
-import { eventCounter, gauges, logMetrics } from "../../src/server/log/metrics.ts";
+import {
+  domainLogins,
+  domainMetrics,
+  eventCounter,
+  gauges,
+  logMetrics,
+} from "../../src/server/log/metrics.ts";
 import { part } from "../tools/manual.ts";
 
 const page = (name: string): string => readFileSync(new URL(`../../man/${name}`, import.meta.url), "utf8");
@@ -97,7 +103,7 @@ describe("tpa-submit-serve(8)", () => {
   });
 
   test("has every metric and no other, each with its type and labels", () => {
-    const rows = [...logMetrics, eventCounter, ...Object.values(gauges)];
+    const rows = [...logMetrics, eventCounter, ...Object.values(gauges), ...domainMetrics, domainLogins];
     expect(lists("METRICS")).toEqual(rows.map(({ name, type, labels }) => [name, type, ...labels]));
   });
 });

@@ -1,30 +1,43 @@
 /** Who can log in, and send as whom: the password file, the file of addresses, and the directory behind them. */
 import { readFile, stat } from "node:fs/promises";
+import { perDomain } from "../../config/domains.ts";
+import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
 import { withDirectory } from "../../ldap/connection.ts";
 import { filesOf, type SyncReport, synchronise } from "../../ldap/sync.ts";
 import { disabledLines, readTable } from "../../passwd/login-table.ts";
 import { canonicalLogin, isEntry, parsePasswordFile } from "../../passwd/password-file.ts";
-import { sessionRules } from "../serve/session-rules.ts";
+import { givenAway, sessionRules } from "../serve/session-rules.ts";
 import { readTask } from "../sync/run.ts";
+import { syncedSites } from "../sync/sites.ts";
 import { type Look, orFailures, orUndefined } from "./context.ts";
 import { fail, failure, fine, type Judgement, warn } from "./rows.ts";
 
-export const passwords: Look = async ({
-  config: {
-    passwords: { file },
-    domain,
-    ldap: { url },
-  },
-  now,
-}) => {
+export const passwords: Look = async ({ config, now }) =>
+  (
+    await Promise.all(
+      perDomain(config).map((site) =>
+        passwordsOf(
+          site,
+          now,
+          site.domain === config.domain ? "passwords.file" : `password-file of ${site.domain}`,
+        ),
+      ),
+    )
+  ).flat();
+
+async function passwordsOf(
+  { passwords: { file }, domain, ldap: { url } }: Config,
+  now: () => number,
+  setting: string,
+): Promise<readonly Judgement[]> {
   let octets: Buffer;
   try {
     octets = await readFile(file);
   } catch (error) {
     if (errorCode(error) === "") throw error;
     const isMissing = errorCode(error) === "ENOENT";
-    const words = (reason: string): string => `nobody could log in (${reason}); passwords.file names it`;
+    const words = (reason: string): string => `nobody could log in (${reason}); ${setting} names it`;
     if (!isMissing) return [failure(`${file}: ${words(errorText(error))}`)];
     const advice = url.length > 0 ? "tpa-submit sync brings it from the directory." : undefined;
     return [fail(file, words("there is no such file"), advice)];
@@ -43,7 +56,7 @@ export const passwords: Look = async ({
       ...weakHashes(file, octets.toString(), domain),
     ];
   });
-};
+}
 
 /** How many logins have a hash that is quickly guessed, by algorithm. */
 function weakHashes(file: string, text: string, domain: string): readonly Judgement[] {
@@ -82,8 +95,21 @@ export function age(milliseconds: number): string {
 export const senders: Look = ({ config }) =>
   orFailures(async () => {
     await sessionRules(config);
-    const { policy, aliases } = config.senders;
-    return [fine("", `policy ${policy}${aliases === "" ? "" : `, with ${aliases}`}`)];
+    const found = perDomain(config).map(({ domain, senders: { policy, aliases } }, index) =>
+      fine(index === 0 ? "" : domain, `policy ${policy}${aliases === "" ? "" : `, with ${aliases}`}`),
+    );
+    if (config.domains.length === 0) return found;
+    for await (const { address, domain, file, isOurs } of givenAway(config)) {
+      if (!isOurs)
+        found.push(
+          warn(
+            file,
+            `${address} is not of ${domain}, and is passed over`,
+            "Give it away in its own domain's file.",
+          ),
+        );
+    }
+    return found;
   });
 
 const nothingAllowed = {
@@ -97,13 +123,18 @@ const nothingAllowed = {
 
 export const ldap: Look = async ({ config, now }) => {
   if (config.ldap.url.length === 0) return [fine("", "no directory is configured")];
-  return orFailures(async () => {
-    const { access, task } = await readTask(config, nothingAllowed);
-    const report = await withDirectory(access, new AbortController().signal, (directory) =>
-      synchronise(directory, task, now()),
-    );
-    return judgeSync(report);
-  });
+  const found: Judgement[] = [];
+  for (const site of syncedSites(config)) {
+    const judgements = await orFailures(async () => {
+      const { access, task } = await readTask(site, nothingAllowed);
+      const report = await withDirectory(access, new AbortController().signal, (directory) =>
+        synchronise(directory, task, now()),
+      );
+      return judgeSync(report);
+    });
+    found.push(...judgements);
+  }
+  return found;
 };
 
 function judgeSync(report: SyncReport): readonly Judgement[] {

@@ -34,7 +34,9 @@ async function describeRoutes(
   const routes = route.map((way, index) => {
     const to = way.to.length > 0 ? ` for ${way.to.join(", ")}` : "";
     const from = way.from.length > 0 ? ` from ${way.from.join(", ")}` : "";
-    return describeRoute(`[[route]] number ${index + 1}`, `${to}${from}`.trimStart(), way, isOffline);
+    const domains = way["login-domain"];
+    const by = domains.length > 0 ? ` of logins at ${domains.join(", ")}` : "";
+    return describeRoute(`[[route]] number ${index + 1}`, `${to}${from}${by}`.trimStart(), way, isOffline);
   });
   const rest = route.length > 0 ? "all else" : "mail";
   return (await Promise.all([...routes, describeRoute("[delivery]", rest, delivery, isOffline)])).flat();

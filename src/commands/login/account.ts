@@ -4,6 +4,7 @@ import { hangingIn, visible } from "../../cli/output.ts";
 import { widthOf } from "../../cli/table.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
+import { forLogin } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import { isEntry, loginKey, type PasswordLine } from "../../passwd/password-file.ts";
@@ -68,10 +69,12 @@ async function factsOf(login: string, configuration: Config): Promise<AccountFac
   return { login, passwords, relay, frozen, queued, day: known.get(login) };
 }
 
-async function passwordFacts(login: string, { passwords, domain }: Config): Promise<PasswordFacts> {
+async function passwordFacts(login: string, config: Config): Promise<PasswordFacts> {
+  const { passwords, domain } = forLogin(config, login);
   const { file } = passwords;
+  const wanted = loginKey(login, domain);
   try {
-    const lines = (await readLines(file)).filter((line) => loginKey(line.login, domain) === login);
+    const lines = (await readLines(file)).filter((line) => loginKey(line.login, domain) === wanted);
     return { file, written: (await stat(file)).mtimeMs, lines: lines.map(lineFacts) };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;

@@ -1,5 +1,5 @@
 /** `tpa-submit login list`: who sends how much, and who has trouble. */
-import { command, flag, oneOf, parsed, parseOptions } from "../../cli/options.ts";
+import { command, flag, oneOf, parsed, parseOptions, usageMistake, value } from "../../cli/options.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
 import { duration } from "../../config/setting-types.ts";
 import { exitStatus } from "../../failure.ts";
@@ -19,6 +19,7 @@ export const listCommand = command({
       "volume",
     ),
     since: parsed("--since <time>", "Of so long: 1h, 7d.", duration, "1d"),
+    domain: value("--domain <name>", "Those of one domain."),
     json: flag("--json", "Print a line of JSON for each login."),
   },
   arguments: {},
@@ -40,22 +41,36 @@ const columns: readonly Column[] = [
 export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(listCommand, argv);
   if (!chosen) return exitStatus.ok;
-  const { by, json, since } = chosen.options;
+  const { by, domain, json, since } = chosen.options;
   const { readConfig } = await import("../../config/config-file.ts");
   const { connectToQuery } = await import("../queue/connection.ts");
   const { historyDirectory, readable } = await import("../serve/history.ts");
   const { eventsIn } = await import("../../server/history/reader.ts");
   const { summarizeLogins } = await import("../../server/history/logins.ts");
+  const { loginKey } = await import("../../passwd/login-name.ts");
+  const { domainNames, domainOfLogin } = await import("../../config/domains.ts");
   const configuration = await readConfig(chosen.options.config);
+  const main = configuration.domain;
+  const names = domainNames(configuration);
+  const wanted = domain?.toLowerCase();
+  if (wanted !== undefined && !names.includes(wanted))
+    throw usageMistake(
+      "login list",
+      `--domain: expected ${names.join(" or ")}, found ${JSON.stringify(domain)}`,
+    );
+  const isWanted = (login: string): boolean => wanted === undefined || domainOfLogin(login, main) === wanted;
   const directory = historyDirectory(configuration);
+  const nameOf = names.length > 1 ? (login: string) => loginKey(login, main) : undefined;
   const now = Date.now();
   const span = { since: now - since, until: Number.POSITIVE_INFINITY };
-  const logins = await readable(directory, () => summarizeLogins(eventsIn(directory, span)));
+  const logins = await readable(directory, () => summarizeLogins(eventsIn(directory, span), nameOf));
   const { api, close } = await connectToQuery(configuration);
   const frozen = new Set<string>();
-  for await (const { login } of api({ verb: "frozen" })) frozen.add(login);
+  for await (const { login } of api({ verb: "frozen" })) if (isWanted(login)) frozen.add(login);
   await close();
-  const sorted = [...logins.values()].sort((one, other) => rank(other, by) - rank(one, by));
+  const sorted = [...logins.values()]
+    .filter(({ login }) => isWanted(login))
+    .sort((one, other) => rank(other, by) - rank(one, by));
   const shown = by === "volume" ? sorted : sorted.filter((one) => rank(one, by) > 0 || frozen.has(one.login));
   if (json) await printAll(asJson(shown, frozen));
   else if (shown.length > 0)

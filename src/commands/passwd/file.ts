@@ -4,9 +4,9 @@ import { visible } from "../../cli/output.ts";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
 import { authenticate, whyNone } from "../../passwd/logins.ts";
 import {
-  canonicalLogin,
   decodePasswordFile,
   isEntry,
+  loginKey,
   type PasswordLine,
   parsePasswordFile,
 } from "../../passwd/password-file.ts";
@@ -19,23 +19,28 @@ export interface TargetFile {
   readonly path: string;
   /** Of the logins; "" where only the file is known. */
   readonly domain: string;
+  /** The main domain of the relay, whose logins are called by their local names. */
+  readonly main: string;
   /** Whether `sync` writes the file, too. */
   readonly synced: boolean;
   /** The spool of the relay that reads it; "" where only the file is known. */
   readonly spool: string;
 }
 
-/** The file that is meant: the option's, or the configuration's. */
-export async function passwordFile({ file, config }: PasswdOptions): Promise<TargetFile> {
-  if (file !== undefined) return { path: file, domain: "", synced: false, spool: "" };
+/** The file that is meant: the option's, or the configuration's for `user`, which is that of the user's domain. */
+export async function passwordFile({ file, config }: PasswdOptions, user = ""): Promise<TargetFile> {
+  if (file !== undefined) return { path: file, domain: "", main: "", synced: false, spool: "" };
   const { readConfig } = await import("../../config/config-file.ts");
-  const { passwords, domain, ldap, spool } = await readConfig(config);
-  return { path: passwords.file, domain, synced: ldap.url.length > 0, spool: spool.directory };
+  const { forLogin } = await import("../../config/domains.ts");
+  const whole = await readConfig(config);
+  const { passwords, domain, ldap, spool } = forLogin(whole, user);
+  const synced = ldap.url.length > 0;
+  return { path: passwords.file, domain, main: whole.domain, synced, spool: spool.directory };
 }
 
 export async function setUser(options: PasswdOptions, user: string): Promise<number> {
   refuseUnfitName(user);
-  const { path, domain, synced } = await passwordFile(options);
+  const { path, domain, synced } = await passwordFile(options, user);
   const { text, stored, attempt, generated } = await makeHash(
     options,
     qualified(user, domain),
@@ -61,7 +66,7 @@ export async function setUser(options: PasswdOptions, user: string): Promise<num
 }
 
 export async function deleteUser(options: PasswdOptions, user: string): Promise<number> {
-  const { path, domain, synced } = await passwordFile(options);
+  const { path, domain, synced } = await passwordFile(options, user);
   const change = (before: string): Edit => {
     const edit = deleteLines(before, user, domain);
     if (edit.lines.length > 0) return edit;
@@ -78,13 +83,13 @@ export async function deleteUser(options: PasswdOptions, user: string): Promise<
 
 /** Prints whether the relay would let the user in; the status says it, too. */
 export async function verifyUser(options: PasswdOptions, user: string): Promise<number> {
-  const { path, domain, spool } = await passwordFile(options);
+  const { path, domain, main, spool } = await passwordFile(options, user);
   const lines = await readLines(path);
   const found =
     whyNone(lines, user, domain) ||
     (await authenticate(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
   // As the relay does: only somebody who knows the password is told of a freeze.
-  const frozen = typeof found === "string" ? "" : await whyFrozen(user, domain, spool);
+  const frozen = typeof found === "string" ? "" : await whyFrozen(user, main, spool);
   const verdict = frozen || found;
   const admitted = typeof verdict !== "string";
   if (!admitted) {
@@ -105,9 +110,9 @@ export async function verifyUser(options: PasswdOptions, user: string): Promise<
 }
 
 /** Since when and why the login is frozen; "" where it is not. Warns and gives "" where that cannot be read. */
-async function whyFrozen(user: string, domain: string, spool: string): Promise<string> {
-  const login = canonicalLogin(user, domain);
-  if (spool === "" || login === undefined) return "";
+async function whyFrozen(user: string, main: string, spool: string): Promise<string> {
+  if (spool === "") return "";
+  const login = loginKey(user, main);
   const { openFrozenLogins } = await import("../../server/control/frozen-logins.ts");
   const { frozenFile } = await import("../serve/spool.ts");
   try {

@@ -8,9 +8,12 @@ import { hasBareForm, makeHash, print, schemeNamed, tell } from "./hash.ts";
 import type { PasswdOptions } from "./options.ts";
 import { askOnce } from "./secret.ts";
 
-export async function setInDirectory(options: PasswdOptions, user: string): Promise<number> {
+export async function setInDirectory(options: PasswdOptions, name: string): Promise<number> {
   const { readConfig } = await import("../../config/config-file.ts");
-  const { ldap, domain } = await readConfig(options.config);
+  const { forLogin } = await import("../../config/domains.ts");
+  const whole = await readConfig(options.config);
+  const { ldap, domain } = forLogin(whole, name);
+  const user = domain === whole.domain ? name : name.slice(0, name.lastIndexOf("@"));
   const dn = ownDn(ldap, user);
   const login: LdapLogin | undefined = options.asAdmin
     ? undefined

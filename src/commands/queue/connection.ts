@@ -36,6 +36,7 @@ import { controlSocket, wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
 import { shortenForCommand } from "../serve/privacy.ts";
 import { keptFiles, openQuota } from "../serve/quota.ts";
+import { reportContacts } from "../serve/session-rules.ts";
 import { frozenFile, journalSettingsOf, openFreezes } from "../serve/spool.ts";
 
 /** To be closed after the last request. */
@@ -103,6 +104,7 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
     retryPolicy: retryPolicyOf(config),
     now: Date.now,
     hostname,
+    contactOf: reportContacts(config),
   });
   return {
     api: openControlApi(context, wait, keptFiles),

@@ -11,7 +11,7 @@ import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { readSigningKeys } from "../../server/delivery/dkim/keys.ts";
+import { readSigningKeys, type SigningKeys } from "../../server/delivery/dkim/keys.ts";
 import { newSigner } from "../../server/delivery/dkim/signer.ts";
 import { nameServer } from "../../server/delivery/dns/query.ts";
 import {
@@ -21,7 +21,7 @@ import {
   validatingResolver,
 } from "../../server/delivery/dns/resolver.ts";
 import type { MxSettings } from "../../server/delivery/mx.ts";
-import { routedTransport } from "../../server/delivery/routes.ts";
+import { type RouteMatch, routedTransport } from "../../server/delivery/routes.ts";
 import type { SessionPool } from "../../server/delivery/session-pool.ts";
 import {
   openStsPolicies,
@@ -42,6 +42,7 @@ import {
   type TransportSettings,
   timeouts,
 } from "../../server/delivery/transport-settings.ts";
+import type { ContactOf } from "../../server/dsn/report.ts";
 import { workOnMessage } from "../../server/log/event-loop.ts";
 import { log } from "../../server/log/log.ts";
 import { type Scheduler, startScheduler } from "../../server/queue/scheduler.ts";
@@ -55,16 +56,33 @@ import type { RelaySpool } from "./spool.ts";
  */
 export async function transportFor(config: Config, sessions: SessionPool): Promise<Transport> {
   const transport = await unsignedTransport(config, sessions);
-  const { dkim, hostname } = config;
-  if (dkim.folder === "") return transport;
-  const keys = await readSigningKeys(dkim.folder);
+  return signedTransport(transport, config, await keysOf(config));
+}
+
+/** The keys that sign, of each domain from where it has them; none where nothing is to be signed. Throws a Failure. */
+async function keysOf({ dkim, domains }: Config): Promise<SigningKeys> {
+  const keys = new Map(dkim.folder === "" ? [] : await readSigningKeys(dkim.folder));
+  for (const { name, "dkim-folder": folder } of domains) {
+    if (folder === "") continue;
+    const own =
+      folder === "off" ? undefined : (await readSigningKeys(folder, `dkim-folder of ${name}`)).get(name);
+    if (own) keys.set(name, own);
+    else keys.delete(name);
+  }
+  return keys;
+}
+
+/** `transport`, what it sends signed by `keys`. Throws a Failure where the file of sender addresses cannot be read. */
+async function signedTransport(transport: Transport, config: Config, keys: SigningKeys): Promise<Transport> {
+  const folders = [config.dkim.folder, ...config.domains.map((own) => own["dkim-folder"])];
+  if (folders.every((folder) => folder === "" || folder === "off")) return transport;
   const rule = await sendersOf(config);
   const mayUse = (login: string, address: string): boolean => rule.mayUse(login, address);
-  return signingTransport(transport, newSigner({ keys, hostname, mayUse, now: Date.now }));
+  return signingTransport(transport, newSigner({ keys, hostname: config.hostname, mayUse, now: Date.now }));
 }
 
 async function unsignedTransport(
-  { delivery, route, hostname, spool }: Config,
+  { delivery, route, hostname, domain, spool }: Config,
   sessions: SessionPool,
 ): Promise<Transport> {
   const resolver = cachingResolver(resolverFor(delivery), () => performance.now());
@@ -96,7 +114,7 @@ async function unsignedTransport(
   const [standard, ...others] = transports;
   if (standard === undefined) throw new Error("there is always [delivery]");
   const routes = others.map(({ transport }, index) => ({
-    match: { to: route[index]?.to ?? [], from: route[index]?.from ?? [] },
+    match: matchOf(route[index], domain),
     transport,
   }));
   /** A relay that the configuration knows has its login and its TLS there; another one has none, and "auto". */
@@ -109,6 +127,13 @@ async function unsignedTransport(
   };
   return routedTransport(routes, standard.transport, redirected, Date.now);
 }
+
+/** What a route is for; without settings, all. A login of the main domain is written without it. */
+const matchOf = (route: Config["route"][number] | undefined, main: string): RouteMatch => ({
+  to: route?.to ?? [],
+  from: route?.from ?? [],
+  loginDomains: route?.["login-domain"].map((name) => (name === main ? "" : name)) ?? [],
+});
 
 /** What all transports share. */
 interface TransportDependencies {
@@ -282,6 +307,7 @@ export function startDeliveries(
   config: Config,
   { deliverable, freezeHold }: RelaySpool,
   inUse: () => Transport,
+  contactOf?: ContactOf,
 ): Deliveries {
   const transport: Transport = {
     destination: (envelope, address) =>
@@ -292,7 +318,7 @@ export function startDeliveries(
         : inUse().deliver(message, signal, report),
   };
   const scheduler = startScheduler(
-    { spool: deliverable, transport, hostname: config.hostname },
+    { spool: deliverable, transport, hostname: config.hostname, ...(contactOf && { contactOf }) },
     retryPolicyOf(config),
     { now: Date.now, steady: () => performance.now(), random: Math.random, alarm },
   );

@@ -2,6 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
+import type { ContactOf } from "../../server/dsn/report.ts";
 import { log } from "../../server/log/log.ts";
 import { type LocalAliases, readLocalAliases } from "../../server/maildrop/aliases.ts";
 import { maildropFault } from "../../server/maildrop/folder.ts";
@@ -30,6 +31,8 @@ export interface LocalDoorOptions {
   /** The configuration in use. */
   readonly settings: () => Config;
   readonly spool: Pick<Spool, "draft">;
+  /** Whom a report names, by the login of the message. */
+  readonly contactOf: ContactOf;
   /** Delivers what has entered the spool. */
   readonly wake: (envelope: Envelope) => void;
 }
@@ -77,7 +80,7 @@ async function openListener(
   return holder;
 }
 
-function emptying(first: Config, { context, settings, spool, wake }: LocalDoorOptions): Pickup {
+function emptying(first: Config, { context, settings, spool, wake, contactOf }: LocalDoorOptions): Pickup {
   return startPickup({
     folder: first.sendmail.maildrop,
     socket: first.listen.local,
@@ -87,6 +90,7 @@ function emptying(first: Config, { context, settings, spool, wake }: LocalDoorOp
     userName: newUserNames(),
     senders: () => context().senders,
     spool,
+    contactOf,
     lifetime: () => settings().spool.lifetime,
     wake,
     now: Date.now,

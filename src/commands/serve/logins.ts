@@ -1,7 +1,10 @@
-/** Who may log in: the verifier of the password file, and how a session asks it. */
+/** Who may log in: the verifiers of the password files, and how a session asks them. */
 import { hkdfSync, randomBytes } from "node:crypto";
 import type { Config } from "../../config/settings.ts";
-import { type PasswordEvent, startVerifier, type Verifier } from "../../passwd/verifier.ts";
+import { exitStatus, Failure } from "../../failure.ts";
+import { joinLogins } from "../../passwd/domain-logins.ts";
+import { startPool } from "../../passwd/pool.ts";
+import { type Challenge, type PasswordEvent, startVerifier, type Verifier } from "../../passwd/verifier.ts";
 import { log } from "../../server/log/log.ts";
 import type { SessionContext } from "../../server/submission/session.ts";
 
@@ -9,48 +12,160 @@ export interface RelayLogins {
   /** What a session needs to check a login. */
   readonly forSessions: Pick<
     SessionContext,
-    "verify" | "slowestCheck" | "proofs" | "hashes" | "hashesUnchanged" | "challenges"
+    "verify" | "slowestCheck" | "proofs" | "hashes" | "hashesUnchanged"
   >;
+  /** The mechanisms that are offered because some login has keys for them. */
+  challenges(): readonly Challenge[];
   /** Why the password file does not know `login`; "" where it does. */
   whyUnknown(login: string): Promise<string>;
-  /** Reads the password file again. */
-  readonly reload: Verifier["reload"];
+  /**
+   * Reads the password files of domains that are new, or have a new file, while the old ones stay in use. Throws a Failure
+   * where one cannot be used.
+   */
+  prepare(domains: Config["domains"]): Promise<PreparedDomains>;
+  /** Reads the password files again. */
+  reload(): Promise<void>;
   close(): Promise<void>;
 }
 
+/** Domains that were read and are not in use yet. Exactly one of the two is called. */
+export interface PreparedDomains {
+  use(): Promise<void>;
+  drop(): Promise<void>;
+}
+
+interface OpenDomain {
+  readonly file: string;
+  readonly verifier: Verifier;
+}
+
 /**
- * Starts to read the password file; `loaded` hears of the number of logins each time. `key` is the private key of the
- * certificate, if there is one.
+ * Starts to read the password files; `loaded` hears of the number of logins of each domain each time. `key` is the private
+ * key of the certificate, if there is one.
  */
 export async function openLogins(
-  { passwords, domain }: Config,
+  { passwords, domain, domains: first }: Config,
   key: string | undefined,
-  loaded: (logins: number) => void,
+  loaded: (logins: ReadonlyMap<string, number>) => void,
 ): Promise<RelayLogins> {
   const worker = new URL("../../passwd/worker.js", import.meta.url);
   const fileWorker = new URL("../../passwd/file-worker.js", import.meta.url);
   // Derived from what only this host knows, and keeps.
   const known = key ?? randomBytes(32);
-  const secret = new Uint8Array(hkdfSync("sha256", known, "", "tpa-submit: logins without keys", 32));
-  const verifier = await startVerifier({ ...passwords, domain, worker, fileWorker, secret }, (event) => {
-    if (event.kind === "loaded") loaded(event.logins);
-    logPasswords(passwords.file, event);
-  });
+  // Of each domain its own: the salts of two who do not exist must not be alike.
+  const secretOf = (name: string): Uint8Array => {
+    const purpose = `tpa-submit: logins without keys${name === domain ? "" : ` of ${name}`}`;
+    return new Uint8Array(hkdfSync("sha256", known, "", purpose, 32));
+  };
+  const counts = new Map<string, number>();
+  const pool = startPool(passwords.workers, passwords.queue, worker);
+
+  function heard(name: string, file: string, event: PasswordEvent): void {
+    if (event.kind === "loaded") loaded(counts.set(name, event.logins));
+    logPasswords(file, event);
+  }
+
+  const open = (name: string, file: string, report: (event: PasswordEvent) => void): Promise<Verifier> =>
+    startVerifier(
+      { ...passwords, file, domain: name, worker, fileWorker, secret: secretOf(name), pool },
+      report,
+    );
+
+  const main = await open(domain, passwords.file, (event) => heard(domain, passwords.file, event));
+  const challenges = main.challenges();
+  let others: ReadonlyMap<string, OpenDomain> = new Map();
+  let verifiers: ReadonlyMap<string, Verifier> = new Map();
+  const all = (): readonly Verifier[] => [main, ...verifiers.values()];
+
+  function put(next: ReadonlyMap<string, OpenDomain>): void {
+    others = next;
+    verifiers = new Map([...next].map(([name, { verifier }]) => [name, verifier]));
+    for (const name of counts.keys()) if (name !== domain && !next.has(name)) counts.delete(name);
+    loaded(counts);
+  }
+
+  const opened = await Promise.all(
+    first.map(async ({ name, "password-file": file }) => {
+      const verifier = await open(name, file, (event) => heard(name, file, event));
+      return [name, { file, verifier }] as const;
+    }),
+  );
+  if (opened.length > 0) put(new Map(opened));
+  const joined = joinLogins(main, () => verifiers);
+
+  /** One that must be read before it is used. What happens with the file is told once `use` is called. */
+  async function trial(name: string, file: string) {
+    let told: PasswordEvent[] | undefined = [];
+    const verifier = await open(name, file, (event) => {
+      if (told) told.push(event);
+      else heard(name, file, event);
+    });
+    const fault = told.findLast((event) => event.kind === "refused")?.reason;
+    const use = (): void => {
+      const events = told ?? [];
+      told = undefined;
+      for (const event of events) heard(name, file, event);
+    };
+    return {
+      name,
+      file,
+      verifier,
+      use,
+      fault: verifier.size() === undefined ? (fault ?? "cannot be read") : "",
+    };
+  }
+
   return {
     forSessions: {
-      verify: (login, password) => verifier.verify(login, password),
-      slowestCheck: () => verifier.slowestCheck(),
-      proofs: verifier.sasl,
-      hashes: (login) => verifier.hashes(login),
-      hashesUnchanged: (login, hashes) => verifier.stillValid(login, hashes),
-      challenges: passwords["challenge-response"] ? verifier.challenges() : [],
+      verify: (login, password) => joined.verify(login, password),
+      slowestCheck: () => joined.slowestCheck(),
+      proofs: joined.sasl,
+      hashes: (login) => joined.hashes(login),
+      hashesUnchanged: (login, hashes) => joined.stillValid(login, hashes),
+    },
+    challenges() {
+      if (!passwords["challenge-response"]) return [];
+      return verifiers.size === 0 ? challenges : joined.challenges();
     },
     async whyUnknown(login) {
-      const found = await verifier.sasl.external(login);
+      const found = await joined.sasl.external(login);
       return found.kind === "rejected" ? found.reason : "";
     },
-    reload: () => verifier.reload(),
-    close: () => verifier.close(),
+    async prepare(domains) {
+      const fresh = domains.filter(({ name, "password-file": file }) => others.get(name)?.file !== file);
+      const trials = await Promise.all(fresh.map(({ name, "password-file": file }) => trial(name, file)));
+      const drop = async (): Promise<void> => {
+        await Promise.all(trials.map(({ verifier }) => verifier.close()));
+      };
+      const faults = trials.filter(({ fault }) => fault !== "");
+      if (faults.length > 0) {
+        await drop();
+        const lines = faults.map(({ name, fault }) => `${name}: ${fault}`);
+        throw new Failure(exitStatus.config, lines.join("\n"));
+      }
+      return {
+        drop,
+        async use() {
+          const before = others;
+          const read = new Map(trials.map((one) => [one.name, one]));
+          const next = domains.flatMap(({ name }) => {
+            const found = read.get(name) ?? before.get(name);
+            return found ? [[name, { file: found.file, verifier: found.verifier }] as const] : [];
+          });
+          put(new Map(next));
+          for (const { use } of trials) use();
+          const gone = [...before.values()].filter(({ verifier }) => !all().includes(verifier));
+          await Promise.all(gone.map(({ verifier }) => verifier.close()));
+        },
+      };
+    },
+    async reload() {
+      await Promise.all(all().map((verifier) => verifier.reload()));
+    },
+    async close() {
+      await Promise.all(all().map((verifier) => verifier.close()));
+      await pool.close();
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 /** What the relay tells of itself: the log, the metrics, the watch on the event loop, and the pages of the HTTP listener. */
 import { hostname as systemName } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
+import { domainOfLogin } from "../../config/domains.ts";
 import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
@@ -22,6 +23,8 @@ export interface Observation {
   readonly status: RelayStatus;
   /** From now on `sink` hears of each event as well. */
   listen(sink: LogSink): void;
+  /** From now on the metrics know these domains, the main one first. */
+  domains(names: () => readonly string[]): void;
   /** Opens the log file anew, which a rotation may have moved. */
   reopenLog(): Promise<void>;
   /** The metrics as Prometheus reads them. */
@@ -40,7 +43,15 @@ export async function openObservation(config: Config): Promise<Observation> {
   const sinks = toBan ? [sink, toBan] : [sink];
   const status = newRelayStatus();
   status.logLost = () => sinks.reduce((sum, { lost }) => sum + lost(), 0);
-  const metrics = openMetrics(gaugesOf(status, reserveOf(config)));
+  let domains = (): readonly string[] => [];
+  const metrics = openMetrics(gaugesOf(status, reserveOf(config)), {
+    names: () => domains(),
+    of: (login) => {
+      const found = domainOfLogin(login, config.domain);
+      return domains().includes(found) ? found : config.domain;
+    },
+    logins: () => domains().map((name) => ({ labels: [name], value: status.domainLogins.get(name) ?? 0 })),
+  });
   const listeners: LogSink[] = [];
   const toListeners: LogSink = (entry) => {
     for (const hear of listeners) hear(entry);
@@ -59,6 +70,9 @@ export async function openObservation(config: Config): Promise<Observation> {
   return {
     status,
     listen: (listener) => void listeners.push(listener),
+    domains: (names) => {
+      domains = names;
+    },
     async reopenLog() {
       for (const { reopen } of sinks) await reopen();
     },
@@ -140,6 +154,8 @@ export interface RelayStatus {
   certificateUntil: number;
   /** Logins in the password file in use; 0 while none was ever good. */
   logins: number;
+  /** The same by domain. */
+  domainLogins: ReadonlyMap<string, number>;
   stopping: boolean;
   /** Why the spool can promise nothing any more. */
   broken: string | undefined;
@@ -155,6 +171,7 @@ export const newRelayStatus = (): RelayStatus => ({
   waiting: undefined,
   certificateUntil: 0,
   logins: 0,
+  domainLogins: new Map(),
   stopping: false,
   broken: undefined,
   delay: () => 0,

@@ -3,6 +3,7 @@
  * by a function of its own file. The order stands here, once: what is opened last is closed first.
  */
 import { randomBytes } from "node:crypto";
+import { domainNames } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { newSessionPool } from "../../server/delivery/session-pool.ts";
@@ -83,6 +84,7 @@ export async function startRelay(
     open(await openPrivacy(config));
     const history = open(openHistory(config, () => settings.current().config));
     observation.listen(history.note);
+    observation.domains(() => domainNames(settings.current().config));
     const broken = store.spool.broken.then((error) => {
       grace = brokenGrace;
       status.broken = errorText(error);
@@ -91,12 +93,14 @@ export async function startRelay(
     const quota = open(await openQuota(config.spool.directory, () => settings.current().config.limits));
     const key = certificate instanceof Failure ? undefined : certificate.key;
     const logins = open(
-      await openLogins(config, key, (count) => {
-        status.logins = count;
+      await openLogins(config, key, (counts) => {
+        status.logins = [...counts.values()].reduce((sum, count) => sum + count, 0);
+        status.domainLogins = counts;
       }),
     );
     await settleMaildrop(config, store.spool);
-    const deliveries = open(startDeliveries(config, store, () => settings.current().transport));
+    const contactOf = (login: string | null) => settings.current().contactOf(login);
+    const deliveries = open(startDeliveries(config, store, () => settings.current().transport, contactOf));
     status.waiting = () => deliveries.waiting();
     const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
     const shared = {
@@ -109,7 +113,11 @@ export async function startRelay(
       spool: store.spool,
       accepted: (envelope) => local.taken(envelope, () => deliverNow(envelope)),
     } satisfies Partial<SessionContext>;
-    const context = (): SessionContext => ({ ...settings.current().rules, ...shared });
+    const context = (): SessionContext => ({
+      ...settings.current().rules,
+      ...shared,
+      challenges: logins.challenges(),
+    });
     const deliverNow = (envelope: Envelope): void => deliveries.wake(store.freezeHold.applyTo(envelope));
     const check = newHealthCheck(status, store.spool, reserveOf(config), Date.now);
     const listeners = open(
@@ -127,6 +135,7 @@ export async function startRelay(
         context,
         settings: () => settings.current().config,
         spool: store.spool,
+        contactOf,
         wake: deliverNow,
       }),
     );
@@ -158,6 +167,7 @@ export async function startRelay(
           retryPolicy: retryPolicyOf(config),
           now: Date.now,
           hostname: config.hostname,
+          contactOf,
         },
         deliveries,
       ),
@@ -179,7 +189,13 @@ export async function startRelay(
     return {
       async reload() {
         try {
-          const restart = await settings.replace(await reread());
+          const read = await reread();
+          const domains = await logins.prepare(read.domains);
+          const restart = await settings.replace(read).catch(async (error: unknown) => {
+            await domains.drop();
+            throw error;
+          });
+          await domains.use();
           if (restart.length > 0) log("restart-needed", { settings: restart.join(", ") });
           await observation.reopenLog();
           log("reloaded", {});

@@ -3,13 +3,14 @@ import type { Config } from "../../config/settings.ts";
 import type { SessionPool } from "../../server/delivery/session-pool.ts";
 import type { Transport } from "../../server/delivery/transport.ts";
 import { retryPolicyOf, transportFor } from "./delivery.ts";
-import { type SessionRules, sessionRules } from "./session-rules.ts";
+import { reportContacts, type SessionRules, sessionRules } from "./session-rules.ts";
 
 /** What a reload replaces as one. */
 export interface SettingsInUse {
   readonly config: Config;
   readonly rules: SessionRules;
   readonly transport: Transport;
+  readonly contactOf: ReturnType<typeof reportContacts>;
 }
 
 export interface ReloadableSettings {
@@ -27,6 +28,7 @@ export async function openSettings(first: Config, pool: SessionPool): Promise<Re
     config,
     rules: await sessionRules(config),
     transport: await transportFor(config, pool),
+    contactOf: reportContacts(config),
   });
   let inUse = await put(first);
   return {

@@ -3,7 +3,7 @@ import type { Config } from "../../config/settings.ts";
 import type { RelayState } from "../../server/control/protocol.ts";
 import type { HtmlPage } from "../../server/log/http.ts";
 import { cachedBriefly } from "../../server/spool/cached.ts";
-import { mostShown, passwordFile, type StatusFacts } from "../status/facts.ts";
+import { domainFacts, mostShown, passwordFile, type StatusFacts } from "../status/facts.ts";
 import { findings } from "../status/judge.ts";
 import { statusPage, withoutNames } from "../status/page.ts";
 import { organisations } from "../status/providers.ts";
@@ -35,11 +35,13 @@ async function factsOf(
   const relay = await state();
   const { messages, held, oldest } = relay;
   const recent = history.recent(at);
+  const domains = await domainFacts(config);
   return {
     at,
     hostname: config.hostname,
     relay,
     passwords: await passwordFile(config),
+    ...(domains && { domains }),
     queue: { messages, held, oldest: oldest ?? undefined, destinations: history.destinations(mostShown) },
     warnAfter: config.spool["warn-after"],
     frozen: frozen(),

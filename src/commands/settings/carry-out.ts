@@ -7,6 +7,7 @@ import { usageMistake } from "../../cli/options.ts";
 import { print, visible } from "../../cli/output.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
+import { forLogin } from "../../config/domains.ts";
 import type { HostAndPort } from "../../config/setting-types.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
@@ -36,8 +37,9 @@ interface SettingsOptions {
 export async function tellSettings(word: string | undefined, options: SettingsOptions): Promise<number> {
   refuseTogether(word, options);
   const client = word === undefined ? undefined : clientNamed(word);
-  const config = await readConfig(options.config);
-  const service = serviceOf(config, options.login, options.server);
+  const whole = await readConfig(options.config);
+  const config = forLogin(whole, options.login ?? "");
+  const service = serviceOf(config, options.login, options.server, whole.domain);
   if (options.dns) {
     const certificate = await certificateIn(config.tls.certificate);
     const addresses = publicAddresses(networkInterfaces());

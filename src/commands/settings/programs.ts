@@ -7,6 +7,9 @@ const keeper = ({ address }: Service): string => `pass mail/${address}`;
 const passNote =
   '"pass" stands for whatever keeps passwords; any command that prints the password will do, such as "secret-tool lookup".';
 
+/** A login in a URL (RFC 3986 section 3.2.1). */
+const inUrl = (login: string): string => login.replaceAll("@", "%40");
+
 const relayhost = ({ host, port }: Service): string => `[${host}]:${port}`;
 
 const msmtprc = (service: Service, lines = ""): string => `defaults
@@ -27,7 +30,7 @@ account default : ${service.domain}
 const muttrc = (service: Service): string => `set from = "${service.address}"
 set use_from = yes
 set use_envelope_from = yes
-set smtp_url = "${security(service, "smtps", "smtp")}://${service.login}@${service.host}:${service.port}"
+set smtp_url = "${security(service, "smtps", "smtp")}://${inUrl(service.login)}@${service.host}:${service.port}"
 set smtp_pass = "\`${keeper(service)}\`"
 set ssl_force_tls = yes
 `;
@@ -104,7 +107,7 @@ match from local for any action "submission"
 
 const mailrc = (service: Service): string => `set v15-compat
 set from=${service.address}
-set mta=${security(service, "smtps", "submission")}://${service.login}@${service.host}:${service.port}
+set mta=${security(service, "smtps", "submission")}://${inUrl(service.login)}@${service.host}:${service.port}
 set smtp-auth=login
 ${service.isImplicit ? "" : "set smtp-use-starttls\n"}set tls-verify=strict
 `;

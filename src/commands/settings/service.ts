@@ -7,11 +7,15 @@ import type { Service } from "./client.ts";
 /** Stands where nobody has said whose login it is. */
 export const anybody = "NAME";
 
-/** `host` is the name that people type, where it is another one than the host's own. */
+/**
+ * `host` is the name that people type, where it is another one than the host's own. `main` is the main domain: only its
+ * people may leave out theirs.
+ */
 export function serviceOf(
   { hostname, domain, listen, passwords }: Pick<Config, "hostname" | "domain" | "listen" | "passwords">,
   login: string | undefined,
   host = hostname,
+  main = domain,
 ): Service {
   const implicit = listen.submissions[0]?.port;
   const starttls = listen.submission[0]?.port;
@@ -25,7 +29,7 @@ export function serviceOf(
   return {
     host,
     domain,
-    login: name,
+    login: domain === main || login === undefined ? name : `${name}@${domain}`,
     address: `${name}@${domain}`,
     port,
     isImplicit: implicit !== undefined,

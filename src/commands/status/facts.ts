@@ -1,12 +1,13 @@
 /** What `status` tells: gathered from the running relay, the queue, the password file and the history. */
 import { stat } from "node:fs/promises";
+import { domainOfLogin, perDomain } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
 import type { ControlApi, LoginBlock, RelayState } from "../../server/control/protocol.ts";
 import { type Activity, countActivity, type LoginVolume } from "../../server/history/activity.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
-import { newLoginTally } from "../../server/history/logins.ts";
+import { type LoginSummary, newLoginTally } from "../../server/history/logins.ts";
 import type { ProviderSummary } from "../../server/history/providers.ts";
 import { eventsIn } from "../../server/history/reader.ts";
 import { newDestinations, type WaitingDestination } from "../../server/history/waiting.ts";
@@ -31,6 +32,8 @@ export interface StatusFacts {
     /** Whether `sync` writes it. */
     readonly synced: boolean;
   };
+  /** The domains, the main one first; absent where there is one alone. */
+  readonly domains?: readonly DomainFacts[];
   readonly queue: {
     readonly messages: number;
     readonly held: number;
@@ -61,6 +64,13 @@ export interface BlockedLogin {
   readonly blocks: readonly LoginBlock[];
 }
 
+export interface DomainFacts {
+  readonly name: string;
+  readonly passwords: StatusFacts["passwords"];
+  /** What its logins sent in the last 24 hours; absent where that is not known. */
+  readonly sent?: { readonly messages: number; readonly recipients: number };
+}
+
 const hour = 3_600_000;
 const day = 24 * hour;
 
@@ -78,18 +88,47 @@ export async function gatherStatus(
   const checks = look();
   checks.catch(() => undefined); // it is awaited last
   const relay = await connectControlApi(controlSocket(config), version);
-  const { guessed, ...history } = await historyFacts(config, now);
+  const { guessed, byDomain, ...history } = await historyFacts(config, now);
+  const domains = await domainFacts(config, byDomain);
   return {
     at: now,
     hostname: config.hostname,
     relay: relay && (await firstOf(relay({ verb: "status" }))),
     passwords: await passwordFile(config),
+    ...(domains && { domains }),
     ...(await queueFacts(config)),
     warnAfter: config.spool["warn-after"],
     blocked: relay === undefined ? [] : await blockedLogins(relay, guessed),
     ...history,
     checks: await checks,
   };
+}
+
+type DomainMail = ReadonlyMap<string, NonNullable<DomainFacts["sent"]>>;
+
+/** Undefined where there is one domain alone. */
+export async function domainFacts(
+  config: Config,
+  sent?: DomainMail,
+): Promise<readonly DomainFacts[] | undefined> {
+  if (config.domains.length === 0) return undefined;
+  return Promise.all(
+    perDomain(config).map(async (site) => ({
+      name: site.domain,
+      passwords: await passwordFile(site),
+      ...(sent && { sent: sent.get(site.domain) ?? { messages: 0, recipients: 0 } }),
+    })),
+  );
+}
+
+function mailByDomain(logins: Iterable<LoginSummary>, main: string): DomainMail {
+  const sums = new Map<string, { messages: number; recipients: number }>();
+  for (const { login, messages, recipients } of logins) {
+    const name = domainOfLogin(login, main);
+    const sum = sums.get(name) ?? { messages: 0, recipients: 0 };
+    sums.set(name, { messages: sum.messages + messages, recipients: sum.recipients + recipients });
+  }
+  return sums;
 }
 
 async function firstOf<Value>(values: AsyncIterable<Value>): Promise<Value | undefined> {
@@ -159,7 +198,12 @@ async function readQueue(config: Config): Promise<Pick<StatusFacts, "queue" | "f
 async function historyFacts(
   config: Config,
   now: number,
-): Promise<Pick<StatusFacts, "activity" | "top" | "providers"> & { readonly guessed: readonly string[] }> {
+): Promise<
+  Pick<StatusFacts, "activity" | "top" | "providers"> & {
+    readonly guessed: readonly string[];
+    readonly byDomain?: DomainMail;
+  }
+> {
   if (config.history.keep === 0) return { activity: undefined, top: [], providers: [], guessed: [] };
   const directory = historyDirectory(config);
   const span = { since: now - day, until: now };
@@ -177,6 +221,7 @@ async function historyFacts(
       activity,
       top: top.slice(0, mostShown),
       providers: providers.summaries().slice(0, mostShown),
+      byDomain: mailByDomain(logins, config.domain),
       guessed: guessed.slice(0, mostAsked).map(({ login }) => login),
     };
   });

@@ -25,7 +25,9 @@ const slowLoop = 1;
 const mostReturned = 0.2;
 const leastReturned = 20;
 
-type Judge = (facts: StatusFacts) => (StatusFinding & Told) | undefined;
+type Judged = StatusFinding & Told;
+
+type Judge = (facts: StatusFacts) => Judged | readonly Judged[] | undefined;
 
 interface Told {
   /** What a check would say once more. */
@@ -69,6 +71,17 @@ const judges: readonly Judge[] = [
           text: `the password file is ${ageText(at - written)} old; is sync running? tpa-submit sync tells`,
         }
       : undefined,
+  ({ domains = [], at }) =>
+    domains.slice(1).flatMap(({ name, passwords: { fault, synced, written } }): readonly Judged[] => {
+      if (fault !== undefined) {
+        return [{ grade: "critical", text: `no password file of ${name}: ${fault}`, tells: ["passwords"] }];
+      }
+      if (!synced || written === undefined || at - written <= syncedWithin) return [];
+      const age = ageText(at - written);
+      return [
+        { grade: "warning", text: `the password file of ${name} is ${age} old; tpa-submit sync tells` },
+      ];
+    }),
   ({ queue: { oldest }, at, warnAfter }) =>
     warnAfter !== null && oldest !== undefined && at - oldest > warnAfter
       ? {

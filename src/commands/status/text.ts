@@ -47,6 +47,7 @@ function* rows(facts: StatusFacts, width: number): Generator<StatusRow> {
   yield* queueRows(facts, width);
   yield* mailRows(facts);
   yield* providerRows(facts);
+  yield* domainRows(facts);
   yield* loginRows(facts);
   yield* unjudgedRows(facts);
 }
@@ -60,7 +61,7 @@ export function* unjudgedRows({ checks }: StatusFacts): Generator<StatusRow> {
 const unjudgedText = ({ check, reason }: StatusChecks["unjudged"][number]): string =>
   reason === "" ? check : `${check}: ${reason}`;
 
-export function* relayRows({ relay, passwords, at }: StatusFacts): Generator<StatusRow> {
+export function* relayRows({ relay, passwords, domains = [], at }: StatusFacts): Generator<StatusRow> {
   const { file, written, fault } = passwords;
   if (relay !== undefined) {
     const { version, started, sessions, listeners, memory, loopDelay, certificateUntil, free } = relay;
@@ -77,6 +78,15 @@ export function* relayRows({ relay, passwords, at }: StatusFacts): Generator<Sta
   }
   const logins = relay === undefined ? "" : `${plural(relay.logins, "login")}, `;
   yield ["passwords", fault ?? `${logins}${file} written ${ageText(at - (written ?? 0))} ago`];
+  for (const { name, passwords: own } of domains.slice(1))
+    yield ["", `${name}: ${own.fault ?? `${own.file} written ${ageText(at - (own.written ?? 0))} ago`}`];
+}
+
+function* domainRows({ domains = [] }: StatusFacts): Generator<StatusRow> {
+  const parts = domains.flatMap(({ name, sent }) =>
+    sent ? [`${name} ${plural(sent.messages, "message")} to ${plural(sent.recipients, "recipient")}`] : [],
+  );
+  if (parts.length > 0) yield ["24 hours, from", parts.join(", ")];
 }
 
 export function* queueRows({ queue, at }: StatusFacts, width: number): Generator<StatusRow> {

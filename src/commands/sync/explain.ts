@@ -3,6 +3,7 @@
  * file, and what to do next. No hash is in what it prints.
  */
 import { print } from "../../cli/output.ts";
+import { forLogin } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import {
@@ -32,7 +33,12 @@ const nothingAllowed = {
 };
 
 /** `user` as it is typed at the login prompt, with the domain or without. */
-export async function explainPerson(config: Config, user: string, json: boolean): Promise<number> {
+export async function explainPerson(whole: Config, user: string, json: boolean): Promise<number> {
+  const config = forLogin(whole, user);
+  if (config.ldap.url.length === 0 && whole.ldap.url.length > 0) {
+    const text = `the accounts of ${config.domain} do not come from the directory`;
+    throw new Failure(exitStatus.config, `${text}: [[domains]] gives it neither ldap-filter nor ldap-base`);
+  }
   const settings = ruleSettingsOf(config);
   const login = canonicalLogin(user, config.domain) ?? user;
   const { access, task } = await readTask(config, nothingAllowed);

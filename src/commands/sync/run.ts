@@ -12,6 +12,7 @@ import { type FileReport, filesOf, type SyncReport, type SyncTask, synchronise }
 import { readOwnership } from "../../ldap/synced-file.ts";
 import { openMetrics } from "./metrics.ts";
 import type { SyncOptions } from "./options.ts";
+import { mergeReports, syncedSites } from "./sites.ts";
 
 /** Runs once and returns 0. Throws what went wrong, after noting it in the metrics. */
 export async function runOnce(config: Config, options: SyncOptions): Promise<number> {
@@ -30,12 +31,37 @@ export async function runOnce(config: Config, options: SyncOptions): Promise<num
   return exitStatus.ok;
 }
 
+/** Of all domains, one after the other. One that fails keeps no other from its turn; in the end that is thrown. */
 async function runAndPrint(config: Config, options: SyncOptions, began: number): Promise<SyncReport> {
+  const sites = syncedSites(config);
+  const reports: SyncReport[] = [];
+  const failures: Failure[] = [];
+  for (const site of sites) {
+    try {
+      reports.push(await runSite(site, options, began, sites.length > 1));
+    } catch (error) {
+      if (sites.length === 1 || !(error instanceof Failure)) throw error;
+      failures.push(error);
+    }
+  }
+  const [failed] = failures;
+  if (failed) throw new Failure(failed.status, failures.map(({ message }) => message).join("\n"));
+  const [first, ...more] = reports;
+  if (first === undefined) throw new Error("there is always a main domain");
+  return mergeReports(first, more);
+}
+
+async function runSite(
+  config: Config,
+  options: SyncOptions,
+  began: number,
+  isOneOfMany: boolean,
+): Promise<SyncReport> {
   const { access, task } = await readTask(config, options);
   const report = await withDirectory(access, new AbortController().signal, (directory) =>
     synchronise(directory, task, began),
   );
-  if (options.json) print(`${asJson(report)}\n`);
+  if (options.json) print(`${asJson(report, isOneOfMany ? config.domain : undefined)}\n`);
   else if (options.dryRun) print(changesText(report));
   if (options.verbose && !options.json) process.stderr.write(exclusionsText(report));
   refuseAlarms(report);
@@ -140,8 +166,8 @@ export function summary(report: SyncReport): string {
     .join("");
 }
 
-/** The whole report as JSON. */
-export function asJson(report: SyncReport): string {
+/** The whole report as JSON; `domain` is whose it is, where there are several. */
+export function asJson(report: SyncReport, domain?: string): string {
   const file = ({ path, result, difference, alarms }: FileReport) => ({
     path,
     result,
@@ -149,6 +175,7 @@ export function asJson(report: SyncReport): string {
     alarms,
   });
   return JSON.stringify({
+    ...(domain !== undefined && { domain }),
     url: report.url,
     entries: report.entries,
     logins: report.logins,

@@ -14,30 +14,42 @@ import { type HttpListener, startHttp } from "../../server/log/http.ts";
 import { openMetrics, type SyncMetrics } from "./metrics.ts";
 import type { SyncOptions } from "./options.ts";
 import { exclusionsText, readTask, refuseAlarms, summary } from "./run.ts";
+import { sharedMetrics, syncedSites } from "./sites.ts";
 
 /** Goes on until SIGTERM or SIGINT; SIGHUP asks for a whole search now. Returns 0. */
 export async function watchDirectory(config: Config, options: SyncOptions): Promise<number> {
-  await readTask(config, options); // a mistake in the settings ends it at once
+  const sites = syncedSites(config);
+  for (const site of sites) await readTask(site, options); // a mistake in the settings ends it at once
   const stop = new AbortController();
   const end = (): void => stop.abort(new Failure(exitStatus.ok, "told to stop"));
-  const waker = newWaker(stop.signal);
-  process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", waker.wake);
+  const wakers = sites.map(() => newWaker(stop.signal));
+  const wake = (): void => {
+    for (const waker of wakers) waker.wake();
+  };
+  process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", wake);
   const metrics = await openMetrics(config.sync["metrics-file"]);
   const http = await openMetricsPages(config, metrics);
   try {
-    const poll = pollWith(config, options, metrics, stop.signal);
     const timing = {
       interval: config.sync.interval,
       fullInterval: config.sync["full-interval"],
       retryLongest: config.sync["retry-longest"],
       now: Date.now,
       random: Math.random,
-      pause: (milliseconds: number) => waker.wait(milliseconds),
     };
-    await watch(poll, timing, (error) => reportFailure(error, metrics), stop.signal);
+    const shared = sharedMetrics(metrics, sites.length);
+    // Each domain by itself: one that fails is asked less often, and the others as ever.
+    await Promise.all(
+      sites.map((site, index) => {
+        const [own, waker] = [shared[index] ?? metrics, wakers[index]];
+        const pause = async (milliseconds: number) => (await waker?.wait(milliseconds)) ?? false;
+        const poll = pollWith(site, options, own, stop.signal);
+        return watch(poll, { ...timing, pause }, (error) => reportFailure(error, own), stop.signal);
+      }),
+    );
   } finally {
     await http?.close();
-    process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", waker.wake);
+    process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", wake);
   }
   return exitStatus.ok;
 }
@@ -58,7 +70,12 @@ async function openMetricsPages(
 }
 
 /** One poll: a base search for the state, and a whole search where it changed. */
-function pollWith(config: Config, options: SyncOptions, metrics: SyncMetrics, signal: AbortSignal) {
+function pollWith(
+  config: Config,
+  options: SyncOptions,
+  metrics: Pick<SyncMetrics, "succeeded" | "unchanged">,
+  signal: AbortSignal,
+) {
   let top: string | undefined;
   let first = true;
   let warned = false;
@@ -97,7 +114,7 @@ function pollWith(config: Config, options: SyncOptions, metrics: SyncMetrics, si
 }
 
 /** Prints a failed run, which is never fatal; a bug with its stack. */
-async function reportFailure(error: unknown, metrics: SyncMetrics): Promise<void> {
+async function reportFailure(error: unknown, metrics: Pick<SyncMetrics, "failed">): Promise<void> {
   say(
     error instanceof Failure || !(error instanceof Error) ? errorText(error) : (error.stack ?? error.message),
   );

@@ -5,7 +5,7 @@
 
 import { errorCode, errorText, Failure } from "../../failure.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
-import { newReporter } from "../dsn/report.ts";
+import { type ContactOf, newReporter } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
 import { openRecorder, type RecorderDependencies } from "../queue/recorder.ts";
 import type { Scheduler } from "../queue/scheduler.ts";
@@ -75,15 +75,17 @@ export type ActionContextParts = Pick<
   "spool" | "frozen" | "freezeHold" | "sessions" | "retryPolicy" | "now" | "relayState"
 > & {
   readonly hostname: string;
+  /** Whom reports tell their readers to ask. */
+  readonly contactOf?: ContactOf;
 };
 
 /** With the scheduler of a running relay, or the spool alone, where a report waits for the next start. */
 export function newActionContext(
-  { hostname, ...parts }: ActionContextParts,
+  { hostname, contactOf, ...parts }: ActionContextParts,
   { active, change, forget, wake }: SchedulerParts = withoutScheduler(parts.spool),
 ): ActionContext {
   const { spool, retryPolicy, now } = parts;
-  const report = newReporter(spool, hostname, now);
+  const report = newReporter(spool, hostname, now, contactOf);
   return {
     ...parts,
     recorderDependencies: { spool, report, lifetime: retryPolicy.lifetime, wake },

@@ -15,11 +15,19 @@ export interface RouteMatch {
   readonly to: readonly string[];
   /** The same for senders, also a whole address, or "<>" for the null reverse-path. */
   readonly from: readonly string[];
+  /** Domains of the logins that submitted the message, "" for the main one; a report has no login. Absent: all. */
+  readonly loginDomains?: readonly string[];
 }
 
 export interface Route {
   readonly match: RouteMatch;
   readonly transport: Transport;
+}
+
+/** Whether the route is for the messages of `login`, which is null for those of the relay itself. */
+function matchesLogin({ loginDomains = [] }: RouteMatch, login: string | null): boolean {
+  if (loginDomains.length === 0) return true;
+  return login !== null && loginDomains.includes(login.includes("@") ? domainOf(login).toLowerCase() : "");
 }
 
 /** Whether the route is for a message from `sender` ("" for the null reverse-path) to `recipient`. */
@@ -63,9 +71,13 @@ export function routedTransport(
   }));
   const standard = { transport: otherwise, suffix: "" };
 
-  function transportFor({ relay, sender }: Envelope, address: string) {
-    if (relay === undefined)
-      return numbered.find(({ match }) => matchesRoute(match, sender, address)) ?? standard;
+  function transportFor({ relay, sender, login }: Envelope, address: string) {
+    if (relay === undefined) {
+      const own = numbered.find(
+        ({ match }) => matchesLogin(match, login) && matchesRoute(match, sender, address),
+      );
+      return own ?? standard;
+    }
     return { transport: redirected(relay) ?? unknownRelay(relay, now), suffix: " (redirected)" };
   }
 

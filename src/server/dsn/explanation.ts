@@ -16,6 +16,14 @@ export interface ReportContent {
   readonly recipients: readonly ReportedRecipient[];
 }
 
+/** Whom the sender can ask; each may be "". */
+export interface ReportContact {
+  /** A page or an address. */
+  readonly help: string;
+  /** The address that answers to the report go to. */
+  readonly postmaster: string;
+}
+
 /** What is known of the original's header; undefined where it has no such field. */
 export interface Original {
   readonly messageId: string | undefined;
@@ -100,6 +108,7 @@ export function explanation(
   { subject, messageId }: Original,
   hostname: string,
   until: number,
+  contact?: ReportContact,
 ): string {
   const words = wordsFor[kind];
   const patience = lasting(until - envelope.accepted);
@@ -115,9 +124,19 @@ export function explanation(
     ...told.flatMap((one) => [`    ${harmless(one.recipient.address)}`, ...fate(one, patience), ""]),
     wrapped(words.closing(until), ""),
     "",
-    `If you need help, give your postmaster this number: ${envelope.id}`,
+    ...helpLines(envelope.id, contact),
     "",
   ].join("\n");
+}
+
+/** Whom to ask, and what to tell there. */
+function helpLines(id: string, contact?: ReportContact): readonly string[] {
+  const { help = "", postmaster = "" } = contact ?? {};
+  const whom = postmaster === "" ? "your postmaster" : postmaster;
+  return [
+    `If you need help, give ${whom} this number: ${id}`,
+    ...(help === "" ? [] : [`You may find help here: ${help}`]),
+  ];
 }
 
 const line = (name: string, value: string): string => `    ${name} ${harmless(value).slice(0, 500)}`;

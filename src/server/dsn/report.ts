@@ -14,7 +14,7 @@ import { workOnMessage } from "../log/event-loop.ts";
 import { log } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import type { Spool } from "../spool/spool.ts";
-import { explanation, type ReportContent, subjectOf } from "./explanation.ts";
+import { explanation, type ReportContact, type ReportContent, subjectOf } from "./explanation.ts";
 import { statusFields } from "./status-fields.ts";
 
 export interface ReportOptions {
@@ -25,6 +25,7 @@ export interface ReportOptions {
   /** When it is written and until when delivery of the original is tried, in milliseconds since the epoch. */
   readonly now: number;
   readonly until: number;
+  readonly contact?: ReportContact | undefined;
 }
 
 /** Our choice, and Postfix's bounce_size_limit: a larger message comes back as its header. */
@@ -41,7 +42,7 @@ export function writeReport(
   start: Buffer,
   frame: ReportOptions,
 ): Buffer {
-  const { hostname, now, until } = frame;
+  const { hostname, now, until, contact } = frame;
   const header = start.subarray(0, bodyOffset(start) ?? start.length);
   const subject = bodyOf("Subject", header);
   const original = {
@@ -49,7 +50,7 @@ export function writeReport(
     subject: subject === undefined ? undefined : decodeWords(subject),
   };
   const parts = [
-    textPart(explanation(occasion, envelope, original, hostname, until)),
+    textPart(explanation(occasion, envelope, original, hostname, until, contact)),
     statusPart(statusFields(occasion.recipients, envelope, hostname, until)),
     returned(occasion, envelope, start, header),
   ];
@@ -60,6 +61,7 @@ export function writeReport(
     `Date: ${formatDate(now)}`,
     `From: Mail Delivery System <MAILER-DAEMON@${hostname}>`,
     `To: <${harmless(asciiAddress(envelope.sender) ?? envelope.sender)}>`,
+    ...(contact === undefined || contact.postmaster === "" ? [] : [`Reply-To: <${contact.postmaster}>`]),
     `Subject: ${subjectOf(occasion.kind)}`,
     `Message-ID: <${frame.messageId}>`,
     ...references(original.messageId),
@@ -148,17 +150,21 @@ const eventFor = { failure: "failure-report", delay: "delay-report", success: "s
  */
 export type Reporter = (occasion: ReportContent, envelope: Envelope, until: number) => Promise<Envelope>;
 
+/** Whom the sender of a message can ask, by the login that submitted it; undefined where nobody is named. */
+export type ContactOf = (login: string | null) => ReportContact | undefined;
+
 /** A reporter for the host `hostname`; `now` is in milliseconds since the epoch. */
-export function newReporter(spool: Spool, hostname: string, now: () => number): Reporter {
+export function newReporter(
+  spool: Spool,
+  hostname: string,
+  now: () => number,
+  contactOf: ContactOf = () => undefined,
+): Reporter {
   return async (occasion, envelope, until) =>
     enterReport(
       spool,
       { occasion, envelope, start: await spool.bodyStart(envelope.id, octetsWanted) },
-      {
-        hostname,
-        until,
-        now,
-      },
+      { hostname, until, now, contactOf },
     );
 }
 
@@ -171,16 +177,24 @@ export interface ReportMatter {
   readonly start: Buffer;
 }
 
+/** Who tells it, and until when delivery of the original is tried, in milliseconds since the epoch. */
+export interface ReportFrom {
+  readonly hostname: string;
+  readonly until: number;
+  readonly now: () => number;
+  readonly contactOf: ContactOf;
+}
+
 /** Writes a report into the spool. Gives its envelope; throws the system's error. */
 export async function enterReport(
   spool: Pick<Spool, "draft">,
   { occasion, envelope, start }: ReportMatter,
-  { hostname, until, now }: { readonly hostname: string; readonly until: number; readonly now: () => number },
+  { hostname, until, now, contactOf }: ReportFrom,
 ): Promise<Envelope> {
   const draft = await spool.draft();
   const messageId = `${draft.id}.${now().toString(36)}@${hostname}`;
   try {
-    const frame = { hostname, messageId, now: now(), until };
+    const frame = { hostname, messageId, now: now(), until, contact: contactOf(envelope.login) };
     const message = workOnMessage(envelope.id, () => writeReport(occasion, envelope, start, frame));
     await draft.write(message);
     const accepted = await draft.accept({

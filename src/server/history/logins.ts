@@ -35,11 +35,15 @@ const nothing = (login: string): LoginSummary => ({
   lastRefusals: [],
 });
 
-/** By login, all that `events`, oldest first, tell. Wrong passwords for names that nobody has are counted as well. */
+/**
+ * By login, all that `events`, oldest first, tell. Wrong passwords for names that nobody has are counted as well. `nameOf` gives
+ * one name for all spellings of a login.
+ */
 export async function summarizeLogins(
   events: AsyncIterable<HistoryEvent>,
+  nameOf: (login: string) => string = (login) => login,
 ): Promise<ReadonlyMap<string, LoginSummary>> {
-  const tally = newLoginTally();
+  const tally = newLoginTally(nameOf);
   for await (const event of events) tally.add(event);
   return tally.logins;
 }
@@ -50,7 +54,8 @@ export interface LoginTally {
   readonly logins: ReadonlyMap<string, LoginSummary>;
 }
 
-export function newLoginTally(): LoginTally {
+/** `nameOf` as above. */
+export function newLoginTally(nameOf: (login: string) => string = (login) => login): LoginTally {
   const logins = new Map<string, LoginSummary>();
   /** Who sent a message, until it is done with. */
   const senders = new Map<string, string>();
@@ -58,9 +63,11 @@ export function newLoginTally(): LoginTally {
     logins,
     add(event) {
       if (event.event === "accepted" && event.login !== undefined) senders.set(event.id, event.login);
-      const login = "login" in event ? event.login : "id" in event ? senders.get(event.id ?? "") : undefined;
+      const written =
+        "login" in event ? event.login : "id" in event ? senders.get(event.id ?? "") : undefined;
       if (event.event === "removed") senders.delete(event.id);
-      if (login === undefined || login === "") return;
+      if (written === undefined || written === "") return;
+      const login = nameOf(written);
       const before = logins.get(login) ?? nothing(login);
       logins.set(login, { ...before, ...changes(before, event) });
     },

@@ -18,12 +18,25 @@ export interface Metrics {
   readonly text: () => string;
 }
 
+/** The domains of a site, as they are when they are asked for. */
+export interface DomainReadings {
+  /** Their names; the metrics by domain are there where there are several. */
+  readonly names: () => readonly string[];
+  /** The one of a login, in any spelling: one of the names. */
+  readonly of: (login: string) => string;
+  /** Logins of each. */
+  readonly logins: () => readonly Sample[];
+}
+
+const oneDomain: DomainReadings = { names: () => [], of: () => "", logins: () => [] };
+
 /** Begins at zero. `readings` gives the gauges, each time that the text is made. */
-export function openMetrics(readings: GaugeReadings): Metrics {
+export function openMetrics(readings: GaugeReadings, domains: DomainReadings = oneDomain): Metrics {
   const events = startCounter(
     eventCounter,
     Object.keys(logEvents).map((name) => [name]),
   );
+  const byDomain = startDomains(domains);
   const meters = logMetrics.map((row) => ({
     row,
     ...(row.type === "histogram" ? startHistogram(row) : startCounter(row, row.begun)),
@@ -41,13 +54,42 @@ export function openMetrics(readings: GaugeReadings): Metrics {
       events.add({ labels: [entry.event], value: 1 });
       for (const { row, add } of metersOf(entry.event))
         for (const sample of samplesOf(row, entry)) add(sample);
+      byDomain.count(entry);
     },
     text: () =>
       [
         ...names.map((name) => expose(gauges[name], readings[name]())),
         ...meters.map(({ text }) => text()),
         events.text(),
+        byDomain.text(),
       ].join(""),
+  };
+}
+
+/** Counts by domain, while there are several. What a domain had that is gone goes with it. */
+function startDomains({ names, of, logins }: DomainReadings): Metrics {
+  const series = domainMetrics.map((row) => ({
+    row,
+    ...startSeries(row, (labels) => ({ labels, value: 0 })),
+  }));
+  const isOurs = ({ labels: [domain = ""] }: Sample): boolean => names().includes(domain);
+  return {
+    count(entry) {
+      if (names().length < 2) return;
+      for (const { row, stateFor } of series) {
+        for (const { labels, value } of samplesOf(row, entry)) {
+          const [login = "", ...others] = labels;
+          stateFor([of(login), ...others]).value += value;
+        }
+      }
+    },
+    text: () =>
+      names().length < 2
+        ? ""
+        : [
+            expose(domainLogins, logins().filter(isOurs)),
+            ...series.map(({ row, all }) => expose(row, all().filter(isOurs))),
+          ].join(""),
   };
 }
 
@@ -316,6 +358,37 @@ export const logMetrics: readonly LogMetric[] = [
     ]),
   ),
 ];
+
+/** Only where there are several domains. The events give a login, which is counted as its domain. */
+export const domainMetrics: readonly LogMetric[] = [
+  counter(
+    "tpa_submit_domain_auth_attempts_total",
+    "Logins of a domain, by how they ended.",
+    ["domain", "result"],
+    {
+      "auth-accepted": ({ login }) => one(login, "accepted"),
+      "auth-failed": ({ login }) => one(login, "refused"),
+      "auth-unavailable": ({ login }) => one(login, "unavailable"),
+    },
+  ),
+  counter("tpa_submit_domain_messages_total", "Messages accepted from a domain's logins.", ["domain"], {
+    client: ({ login }) => one(login),
+  }),
+  counter(
+    "tpa_submit_domain_rejections_total",
+    "Commands of a domain's logins that were refused, by reply code.",
+    ["domain", "code"],
+    { reject: ({ login, reply }) => (login === undefined ? [] : one(login, String(reply.code))) },
+  ),
+];
+
+/** Only where there are several domains. */
+export const domainLogins = metric(
+  "gauge",
+  "tpa_submit_domain_logins",
+  "Logins in a domain's password file; 0 while none could be read.",
+  ["domain"],
+);
 
 /** Counts every entry by the name of its event. */
 export const eventCounter = metric(

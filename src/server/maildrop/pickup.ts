@@ -12,7 +12,7 @@ import { Connection, isPositive } from "../../smtp/client/connection.ts";
 import { runTransaction, type TransactionResult } from "../../smtp/client/transaction.ts";
 import { parseReply, type Reply, reply } from "../../smtp/reply.ts";
 import { encodeXtext } from "../../smtp/xtext.ts";
-import { enterReport, octetsWanted } from "../dsn/report.ts";
+import { type ContactOf, enterReport, octetsWanted } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
 import { isDamaged, type Spool } from "../spool/spool.ts";
@@ -35,6 +35,7 @@ export interface PickupOptions {
   /** The own address of a login of this host, and whether it may use another. */
   readonly senders: () => Pick<Senders, "ownAddress" | "mayUse">;
   readonly spool: Pick<Spool, "draft">;
+  readonly contactOf: ContactOf;
   /** Milliseconds for which a message that is refused for now is tried again. */
   readonly lifetime: () => number;
   /** Called with a report that has entered the spool. */
@@ -330,7 +331,7 @@ async function tellOwner(
   found: FoundDrop,
   { login, address }: { readonly login: string; readonly address: string },
   refused: readonly Refused[],
-  { spool, hostname, now, wake }: PickupOptions,
+  { spool, hostname, now, wake, contactOf }: PickupOptions,
 ): Promise<void> {
   if (parseMailbox(address) === undefined) return;
   const relay = "none";
@@ -359,5 +360,5 @@ async function tellOwner(
     recipients: recipients.map((recipient) => ({ recipient, action: "failed" as const })),
   };
   const matter = { occasion, envelope, start: start.subarray(0, bytesRead) };
-  wake(await enterReport(spool, matter, { hostname, until: now(), now }));
+  wake(await enterReport(spool, matter, { hostname, until: now(), now, contactOf }));
 }

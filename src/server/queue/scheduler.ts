@@ -8,7 +8,7 @@ import { setMaxListeners } from "node:events";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { DeliveryActivity } from "../delivery/transaction.ts";
 import type { Transport } from "../delivery/transport.ts";
-import { newReporter } from "../dsn/report.ts";
+import { type ContactOf, newReporter } from "../dsn/report.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { isDamaged, type LoadedMessage, type Spool } from "../spool/spool.ts";
@@ -82,11 +82,13 @@ export interface SchedulerDependencies {
   readonly spool: Spool;
   readonly transport: Transport;
   readonly hostname: string;
+  /** Whom reports tell their readers to ask. */
+  readonly contactOf?: ContactOf;
 }
 
 /** Starts to deliver what is in the spool, while still reading it. */
 export function startScheduler(from: SchedulerDependencies, patience: RetryPolicy, clock: Clock): Scheduler {
-  const { spool, transport, hostname } = from;
+  const { spool, transport, hostname, contactOf } = from;
   const { now, steady, random, alarm } = clock;
   const queue = newQueue(
     spool,
@@ -119,7 +121,12 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   let inMemory = 0;
 
   const dependencies = {
-    recorder: { spool, report: newReporter(spool, hostname, now), lifetime: patience.lifetime, wake },
+    recorder: {
+      spool,
+      report: newReporter(spool, hostname, now, contactOf),
+      lifetime: patience.lifetime,
+      wake,
+    },
     transport,
     patience,
     now,

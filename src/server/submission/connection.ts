@@ -66,7 +66,11 @@ export class SubmissionConnection extends SMTPConnection {
     this.#log = newSessionLog(admission.listener, admission.address);
     const expired = (): void => guarded(this._socket, () => this.#timeOut());
     this.#deadline = newDeadline({ now, steady, timeouts, expired });
-    this.#session = newSession(admission.listener, admission.address, tlsChannelOf(socket, context.domain));
+    this.#session = newSession(
+      admission.listener,
+      admission.address,
+      tlsChannelOf(socket, ...domainsOf(context)),
+    );
     this.done = new Promise<void>((resolve) => {
       this.#resolveDone = resolve;
     });
@@ -233,7 +237,7 @@ export class SubmissionConnection extends SMTPConnection {
   #secured(): void {
     this._socket.on("error", (error) => this._onError(error)); // the library listens only once
     this.#log.secured(cipherOf(this._socket));
-    const channel = tlsChannelOf(this._socket, this.#context.domain);
+    const channel = tlsChannelOf(this._socket, ...domainsOf(this.#context));
     if (!channel) throw new Error("no TLS after the handshake");
     this.#session = afterStartTls(this.#session, channel);
     this.#expectCommand();
@@ -468,6 +472,11 @@ export function guarded(socket: Socket, work: () => void): void {
     socket.destroy();
   }
 }
+
+const domainsOf = ({ domain, domains }: SessionContext): readonly string[] => [
+  domain,
+  ...(domains?.keys() ?? []),
+];
 
 /**
  * The final answer to a command, where it depends on passwords or on the disk: verbs.ts is pure and leaves that open.

@@ -20,7 +20,7 @@ import type { QuotaReservation } from "./limits/quota.ts";
 import { type LineRepair, newLineRepair } from "./line-ends.ts";
 import { KeptOctets } from "./message-memory.ts";
 import { MessageScan, type OctetFault } from "./message-scan.ts";
-import { clientName, isPrivate, type SessionContext, type SubmissionSession } from "./session.ts";
+import { clientName, isPrivate, type SessionContext, type SubmissionSession, withHelp } from "./session.ts";
 import { tooLarge } from "./transaction.ts";
 
 export interface ReceiveResult {
@@ -38,7 +38,7 @@ export async function beginMessage(
   const { login, transaction, cipher } = session;
   if (!login || !transaction || !isPrivate(session)) throw new Error("a message without a transaction");
   const reservation = context.quota.reserve(transaction.quotaRequest);
-  if ("code" in reservation) return reservation;
+  if ("code" in reservation) return withHelp(reservation, login.name, context);
   try {
     const draft = await context.spool.draft();
     const mail = { session, login, transaction, cipher };
@@ -108,12 +108,14 @@ export class IncomingMessage {
     this.isWhole = true;
     try {
       if (this.busy || this.#repair || !this.#scan.isAtLineEnd) await this.#takeEnd();
-      const { messageSize, isFrozen } = this.#plan.context;
+      const { mail, context } = this.#plan;
+      const { messageSize, isFrozen } = context;
+      const { name } = mail.login;
       if (this.isOverrun) return { reply: tooLarge(messageSize), hangUp: true };
       const facts = this.#refusal() ?? (await this.#storeRest());
       // It may have been frozen while the message came.
-      if (isFrozen(this.#plan.mail.login.name)) return { reply: frozenLogin };
-      return { reply: "code" in facts ? facts : await this.#accept(facts) };
+      if (isFrozen(name)) return { reply: withHelp(frozenLogin, name, context) };
+      return { reply: "code" in facts ? withHelp(facts, name, context) : await this.#accept(facts) };
     } finally {
       if (!this.#isPromised) await this.#drop();
     }

@@ -63,6 +63,23 @@ export function senderPolicy(
   return { mayUse, ownAddress: own, describe };
 }
 
+/**
+ * The rules of a site with several domains: `main` for logins without a domain, `others` by theirs. A login of a domain that
+ * is gone, as its messages may still be in the spool, may use nothing.
+ */
+export function senderPolicies(main: Senders, others: ReadonlyMap<string, Senders>): Senders {
+  const nobodys: Senders = { mayUse: () => false, ownAddress: (login) => login, describe: () => "nobody" };
+  const of = (login: string): Senders => {
+    const at = login.lastIndexOf("@");
+    return at < 0 ? main : (others.get(login.slice(at + 1).toLowerCase()) ?? nobodys);
+  };
+  return {
+    mayUse: (login, address) => of(login).mayUse(login, address),
+    ownAddress: (login) => of(login).ownAddress(login),
+    describe: (login) => of(login).describe(login),
+  };
+}
+
 /** Refuses `address` to `login` and names what it may use (RFC 6409 section 6.1). `where` tells where the address was. */
 export function senderRefusal(senders: Senders, login: string, address: string, where: string): Reply {
   const allowed = senders.describe(login).slice(0, 250);

@@ -57,11 +57,21 @@ export interface SubmissionTransaction {
   readonly quotaRequest: QuotaRequest;
 }
 
+/** What the people of one domain read. */
+export interface DomainTexts {
+  /** As {@link SessionContext.wrongText}. */
+  readonly wrongText: string;
+  /** Where they find help, or "". */
+  readonly help: string;
+}
+
 /** What the commands need to know of the site. */
 export interface CommandContext {
   readonly hostname: string;
   /** Mail domain, for `<postmaster>`. */
   readonly domain: string;
+  /** The other domains, if there are any: their logins are written `user1@example.net`. */
+  readonly domains?: ReadonlyMap<string, DomainTexts>;
   /** Largest message, in octets. */
   readonly messageSize: number;
   /** Recipients per message. */
@@ -141,6 +151,24 @@ export function firstBroken(
 ): Reply | undefined {
   return checks.find(([broken]) => broken)?.[1]();
 }
+
+type KnownDomains = Pick<CommandContext, "domain" | "domains">;
+
+/** The domain of a login, in any spelling: one of the other domains, else the main one. */
+export function domainOf(login: string, { domain, domains }: KnownDomains): string {
+  const name = login.slice(login.lastIndexOf("@") + 1).toLowerCase();
+  return login.includes("@") && domains?.has(name) ? name : domain;
+}
+
+/** A refusal of policy (RFC 3463 section 3.8) with where the login's people find help behind it; others as they are. */
+export function withHelp(refusal: Reply, login: string, site: KnownDomains): Reply {
+  const help = site.domains?.get(domainOf(login, site))?.help ?? "";
+  if (help === "" || !/^[45]\.7\./.test(refusal.status)) return refusal;
+  return { ...refusal, text: `${refusal.text.slice(0, mostBeforeHelp)}; see ${help}` };
+}
+
+/** RFC 5321 section 4.5.3.1.5: a reply line has 512 octets, and what is behind it has 106. */
+const mostBeforeHelp = 380;
 
 /** The client as Postfix names one without a name: a look-up would delay the greeting. */
 export const clientName = ({ address }: Pick<SubmissionSession, "address">): string => `unknown[${address}]`;

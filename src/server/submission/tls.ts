@@ -59,14 +59,16 @@ export interface TlsChannel {
   readonly cipher: string;
   /** The octets of tls-exporter (RFC 9266 section 2), from TLS 1.3 on: in 1.2 they are not always unique. */
   readonly binding?: Uint8Array;
-  /** The address in the client's certificate, of the site's domain and signed by the site's CA. */
+  /** The address in the client's certificate, of a domain of the site and signed by the site's CA. */
   readonly certifiedAddress?: string;
 }
 
-/** Undefined where there is no TLS. `domain` is the site's. */
-export function tlsChannelOf(socket: Socket, domain: string): TlsChannel | undefined {
+/** Undefined where there is no TLS. `domains` are the site's. */
+export function tlsChannelOf(socket: Socket, ...domains: readonly string[]): TlsChannel | undefined {
   if (!(socket instanceof TLSSocket)) return undefined;
-  const certifiedAddress = socket.authorized ? addressIn(socket.getPeerX509Certificate(), domain) : undefined;
+  const certifiedAddress = socket.authorized
+    ? addressIn(socket.getPeerX509Certificate(), ...domains)
+    : undefined;
   return {
     cipher: socket.getCipher()?.standardName ?? "unknown",
     ...(socket.getProtocol() === "TLSv1.3" ? { binding: exported(socket) } : {}),
@@ -81,11 +83,15 @@ export function cipherOf(socket: Socket): CipherNameAndProtocol | undefined {
 const exported = (socket: TLSSocket): Buffer =>
   socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0));
 
-/** The first e-mail address of `domain` among the subject's alternative names (RFC 5280 section 4.2.1.6). */
-export function addressIn(certificate: X509Certificate | undefined, domain: string): string | undefined {
+/** The first e-mail address of `domains` among the subject's alternative names (RFC 5280 section 4.2.1.6). */
+export function addressIn(
+  certificate: X509Certificate | undefined,
+  ...domains: readonly string[]
+): string | undefined {
   // Node quotes names that could be read in two ways. Those are no addresses of ours.
   const names = (certificate?.subjectAltName ?? "").split(", ");
   const addresses = names.flatMap((name) => /^email:([^\s,"<>@]+@[^\s,"<>@]+)$/.exec(name)?.[1] ?? []);
-  const ours = addresses.find((address) => address.toLowerCase().endsWith(`@${domain.toLowerCase()}`));
+  const ends = domains.map((domain) => `@${domain.toLowerCase()}`);
+  const ours = addresses.find((address) => ends.some((end) => address.toLowerCase().endsWith(end)));
   return ours !== undefined && certificate?.checkEmail(ours, { subject: "never" }) ? ours : undefined;
 }

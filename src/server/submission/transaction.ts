@@ -11,9 +11,11 @@ import {
   type BdatChunk,
   type CommandAnswer,
   type CommandContext,
+  domainOf,
   firstBroken,
   type SubmissionSession,
   type SubmissionTransaction,
+  withHelp,
 } from "./session.ts";
 
 const badSender = (fault: string): Reply =>
@@ -54,12 +56,12 @@ export function mail(session: SubmissionSession, argument: string, context: Comm
     // RFC 6409 section 6.1. The null reverse-path is anybody's (section 3.2).
     [
       path.address !== "" && !context.senders.mayUse(login, path.address),
-      () => senderRefusal(context.senders, login, path.address, ""),
+      () => withHelp(senderRefusal(context.senders, login, path.address, ""), login, context),
     ],
   );
   if (refusal) return answer(session, refusal);
   const quotaRequest = context.quota.begin(login);
-  if ("code" in quotaRequest) return answer(session, quotaRequest);
+  if ("code" in quotaRequest) return answer(session, withHelp(quotaRequest, login, context));
   const transaction: SubmissionTransaction = {
     sender: path.address,
     parameters,
@@ -93,7 +95,8 @@ export function rcpt(
   const { path, rest } = found;
   const parameters = readParameters(rcptParameters, rest);
   if ("code" in parameters) return answer(session, parameters);
-  const address = isPostmaster(path) ? `${path.address}@${context.domain}` : path.address;
+  const login = session.login?.name ?? "";
+  const address = isPostmaster(path) ? `${path.address}@${domainOf(login, context)}` : path.address;
   const refusal = firstBroken(
     [!isAscii(address) && !transaction.parameters.smtputf8, () => needsSmtputf8(address)],
     [!isPostmaster(path) && !isQualified(path), () => unqualified("5.1.2", path.address, "recipient")],
@@ -106,7 +109,8 @@ export function rcpt(
   if (transaction.recipients.length >= context.recipients)
     return refuseRecipient(session, transaction, tooManyRecipients(context));
   const quotaRequest = context.quota.addRecipient(transaction.quotaRequest, address);
-  if ("code" in quotaRequest) return refuseRecipient(session, transaction, quotaRequest);
+  if ("code" in quotaRequest)
+    return refuseRecipient(session, transaction, withHelp(quotaRequest, login, context));
   const recipients: readonly Recipient[] = [
     ...transaction.recipients,
     { address, state: "waiting", ...parameters },

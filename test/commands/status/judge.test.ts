@@ -252,3 +252,24 @@ test.each([80, 120])("the screen fits %i columns, whatever strangers said", (wid
   expect(text).toMatch(/^ +listens for submissions 192\.0\.2\.1:465$/m);
   expect(text).toMatch(/^ {2}wrong passwords +192\.0\.2\.7 14; 2 blocks at the moment$/m);
 });
+
+test("tells of each further domain, and what is wrong with its password file", () => {
+  const file = (name: string) => `/var/lib/tpa-submit/${name}`;
+  const domains = [
+    { name: "example.org", passwords: well.passwords, sent: { messages: 2, recipients: 3 } },
+    { name: "example.net", passwords: { file: file("net"), synced: true, fault: "ENOENT" } },
+    { name: "example.com", passwords: { file: file("com"), synced: true, written: now - 2 * day } },
+    { name: "example.edu", passwords: { file: file("edu"), synced: false, written: now - 9 * day } },
+  ];
+  const found = findings({ ...well, domains });
+  expect(found).toEqual([
+    { grade: "critical", text: "no password file of example.net: ENOENT" },
+    {
+      grade: "warning",
+      text: "the password file of example.com is 2d old; tpa-submit sync tells",
+    },
+  ]);
+  const lines = [...screen({ ...well, domains }, found, (_, text) => text, 80)];
+  expect(lines).toContain(`                  example.edu: ${file("edu")} written 9d ago`);
+  expect(lines).toContain("  24 hours, from  example.org 2 messages to 3 recipients");
+});

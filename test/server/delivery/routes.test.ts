@@ -85,6 +85,27 @@ describe("routes together", () => {
     ]).toEqual(["first (route 1)", "first (route 1)", "first (route 1)", "first (route 2)", "first"]);
   });
 
+  test("choose by the domain of the login, of which a report has none", () => {
+    const all = { to: ["*"], from: [] };
+    const byLogin = routedTransport(
+      [
+        { match: { ...all, loginDomains: ["example.net"] }, transport: named("net") },
+        { match: { ...all, loginDomains: [""] }, transport: named("main") },
+      ],
+      named("rest"),
+      () => undefined,
+      () => 1000,
+    );
+    const way = (login: string | null) =>
+      byLogin.destination(envelope({ login, sender: "whoever@example.org" }), "a@example.com");
+    expect(["anna@example.net", "anna", "anna@example.com", null].map(way)).toEqual([
+      "net (route 1)",
+      "main (route 2)",
+      "rest",
+      "rest",
+    ]);
+  });
+
   test("carry by the way of the destination", async () => {
     const sent = outgoing({ sender: "press@example.org", recipients: [recipient("a@example.com")] });
     expect(replies(await ways.deliver(sent, new AbortController().signal))).toEqual(["250 2.0.0 first"]);

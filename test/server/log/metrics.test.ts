@@ -2,6 +2,9 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { entryOf, type LogEntry } from "../../../src/server/log/log.ts";
 import {
+  type DomainReadings,
+  domainLogins,
+  domainMetrics,
   eventCounter,
   type GaugeReadings,
   gauges,
@@ -219,8 +222,58 @@ test("toAll() passes an entry on to every sink", () => {
   expect(seen).toEqual(["one removed", "two removed"]);
 });
 
+describe("the metrics by domain", () => {
+  let names: readonly string[] = [];
+  const domains: DomainReadings = {
+    names: () => names,
+    of: (login) => (login.toLowerCase().endsWith("@example.net") ? "example.net" : "example.org"),
+    logins: () => [
+      { labels: ["example.org"], value: 2 },
+      { labels: ["example.net"], value: 3 },
+    ],
+  };
+  const metrics = openMetrics(readings, domains);
+  const logins = ["user1", "User1@Example.NET", "guess@example.com"];
+  const count = (): void => {
+    for (const login of logins) {
+      metrics.count(entryOf("auth-failed", { ...at, mechanism: "PLAIN", login, reason: "unknown user" }));
+      metrics.count(entryOf("client", { ...at, id: "A1", mechanism: "PLAIN", login }));
+    }
+  };
+  const samples = (): readonly string[] =>
+    metrics
+      .text()
+      .split("\n")
+      .filter((line) => line.includes("_domain_") && !line.startsWith("#"));
+
+  test("are not there where there is one domain", () => {
+    expect(openMetrics(readings).text()).not.toContain("_domain_");
+    names = ["example.org"];
+    count();
+    expect(metrics.text()).not.toContain("_domain_");
+  });
+
+  test("have no other label than our domains, whatever people type", () => {
+    names = ["example.org", "example.net"];
+    count();
+    expect(samples()).toEqual([
+      'tpa_submit_domain_logins{domain="example.org"} 2',
+      'tpa_submit_domain_logins{domain="example.net"} 3',
+      'tpa_submit_domain_auth_attempts_total{domain="example.org",result="refused"} 2',
+      'tpa_submit_domain_auth_attempts_total{domain="example.net",result="refused"} 1',
+      'tpa_submit_domain_messages_total{domain="example.org"} 2',
+      'tpa_submit_domain_messages_total{domain="example.net"} 1',
+    ]);
+  });
+
+  test("lose a domain that is gone", () => {
+    names = ["example.org", "example.com"];
+    expect(samples().filter((line) => line.includes("example.net"))).toEqual([]);
+  });
+});
+
 test("no metric is declared twice, and none has a person or an address for a label", () => {
-  const rows = [...logMetrics, eventCounter, ...Object.values(gauges)];
+  const rows = [...logMetrics, eventCounter, ...Object.values(gauges), ...domainMetrics, domainLogins];
   expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
   for (const { labels } of rows)
     expect(labels.join()).not.toMatch(/user|login|address|client|sender|recipient/);
@@ -228,7 +281,9 @@ test("no metric is declared twice, and none has a person or an address for a lab
 
 describe.skipIf(!real("promtool"))("promtool", () => {
   test("finds nothing to complain about", () => {
-    const metrics = openMetrics(readings);
+    const names = ["example.org", "example.net"];
+    const logins = () => names.map((name) => ({ labels: [name], value: 1 }));
+    const metrics = openMetrics(readings, { names: () => names, of: () => "example.net", logins });
     metrics.count(delivery(550, "5.1.1"));
     metrics.count(entryOf("connection-lost", { ...at, stage: 'a"b\\c' }));
     const input = metrics.text();

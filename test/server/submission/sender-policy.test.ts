@@ -1,7 +1,41 @@
 /** Who may send as whom. */
 import { describe, expect, test } from "vitest";
 import { Failure } from "../../../src/failure.ts";
-import { parseAliases, senderPolicy } from "../../../src/server/submission/sender-policy.ts";
+import { parseAliases, senderPolicies, senderPolicy } from "../../../src/server/submission/sender-policy.ts";
+
+describe("senderPolicies()", () => {
+  const aliases = new Map([
+    ["press@example.org", new Set(["anna", "anna@example.net"])],
+    ["sales@example.net", new Set(["anna@example.net"])],
+  ]);
+  const rules = senderPolicies(
+    senderPolicy("own", "example.org", aliases),
+    new Map([
+      ["example.net", senderPolicy("own", "example.net", aliases)],
+      ["example.com", senderPolicy("domain", "example.com", aliases)],
+    ]),
+  );
+  test.each([
+    ["anna", "anna@example.org", true],
+    ["anna", "anna@example.net", false],
+    ["anna", "sales@example.net", false],
+    ["anna@example.net", "anna+list@example.net", true],
+    ["anna@example.net", "anna@example.org", false],
+    ["anna@example.net", "press@example.org", true],
+    ["anna@example.net", "sales@example.net", true],
+    ["anna@example.com", "whoever@example.com", true],
+    ["anna@example.com", "whoever@example.org", false],
+    ["anna@example.edu", "anna@example.edu", false], // a domain that is gone
+    ["anna@example.edu", "anna@example.org", false],
+  ])("lets %s send as %s: %s", (login, address, may) => expect(rules.mayUse(login, address)).toBe(may));
+
+  test("know each login's own address", () => {
+    expect(["anna", "anna@example.net"].map((login) => rules.ownAddress(login))).toEqual([
+      "anna@example.org",
+      "anna@example.net",
+    ]);
+  });
+});
 
 describe("senderPolicy()", () => {
   const aliases = new Map([["press@example.org", new Set(["user1"])]]);

@@ -2,6 +2,7 @@
 type Tpa_submit::Route = Struct[{
   Optional['to']                  => Array[String[1], 1],
   Optional['from']                => Array[String[1], 1],
+  Optional['login-domain']        => Array[String[1], 1],
   'relay'                         => Variant[String[1], Array[String[1], 1]],
   Optional['relay-user']          => String,
   Optional['relay-password-file'] => String,

@@ -28,10 +28,10 @@ const [shortest, longest] = [1024, 4096];
 const domainName = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+$/;
 const keyFile = /^([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)\.(rsa|ed25519)\.pem$/;
 
-/** All keys in `folder`. Other files are passed over, unless their name ends in .pem. Throws a Failure. */
-export async function readSigningKeys(folder: string): Promise<SigningKeys> {
+/** All keys in `folder`, which `setting` names. Other files are passed over, unless their name ends in .pem. Throws a Failure. */
+export async function readSigningKeys(folder: string, setting = "dkim.folder"): Promise<SigningKeys> {
   const keys = new Map<string, readonly SigningKey[]>();
-  for (const domain of await namesIn(folder, "dkim.folder names it")) {
+  for (const domain of await namesIn(folder, `${setting} names it`)) {
     if (!domainName.test(domain)) continue;
     const path = join(folder, domain);
     if (!(await statOf(path)).isDirectory()) continue;

@@ -10,8 +10,10 @@ import {
   answer,
   type CommandAnswer,
   clientName,
+  domainOf,
   type SessionContext,
   type SubmissionSession,
+  withHelp,
 } from "../session.ts";
 import { continueAuth } from "../verbs.ts";
 import type { KeyLookup, SaslResult } from "./exchange.ts";
@@ -81,8 +83,9 @@ function answerVerdict(
   session: SubmissionSession,
   { mechanism, login, password, authzid }: SaslResult,
   verdict: AuthenticationResult,
-  { domain, authLimiter, isFrozen, timeouts, wrongText }: SessionContext,
+  context: SessionContext,
 ): AttemptResult {
+  const { domain, authLimiter, isFrozen, timeouts } = context;
   const note = { door: session.listener, client: clientName(session), mechanism, login };
   if (verdict.kind === "unavailable") {
     log("auth-unavailable", { ...note, reason: verdict.reason });
@@ -92,7 +95,8 @@ function answerVerdict(
   const forSelf = authzid === "" || loginKey(authzid, domain) === loginKey(login, domain);
   if (verdict.kind === "accepted" && forSelf && isFrozen(verdict.login)) {
     log("auth-frozen", note);
-    return { answer: answer({ ...session, errors: session.errors + 1 }, loginFrozen) };
+    const refusal = withHelp(loginFrozen, verdict.login, context);
+    return { answer: answer({ ...session, errors: session.errors + 1 }, refusal) };
   }
   if (verdict.kind === "accepted" && forSelf) {
     log("auth-accepted", note);
@@ -105,6 +109,8 @@ function answerVerdict(
   log(isVain ? "auth-in-vain" : "auth-failed", { ...note, reason });
   const wrongPasswords = session.wrongPasswords + 1;
   const wait = authLimiter.failed(attemptOf(session, login, domain), password);
+  // By the domain that was typed: nobody learns by it who has a login.
+  const { wrongText } = context.domains?.get(domainOf(login, context)) ?? context;
   return {
     answer: answer(
       { ...session, wrongPasswords, errors: session.errors + 1 },

@@ -1,4 +1,5 @@
 /** What TLS tells of a client: certificates that log in (SASL EXTERNAL), and octets that SCRAM binds itself to. */
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,6 +7,7 @@ import { join } from "node:path";
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
 import { afterAll, describe, expect, test } from "vitest";
 import { readCertificate } from "../../../../src/server/submission/certificate.ts";
+import { addressIn } from "../../../../src/server/submission/tls.ts";
 import { selfSigned } from "../../../tools/certificate.ts";
 import { clientCertificate } from "../../../tools/client-certificate.ts";
 import type { Client } from "../client.ts";
@@ -35,6 +37,14 @@ async function offered(client: Client): Promise<string> {
   }
   return found;
 }
+
+test("the address of a certificate is the first of any of our domains", () => {
+  const addresses = ["email:anna@example.com", "email:Anna@example.NET", "email:anna@example.org"];
+  const certificate = new X509Certificate(clientCertificate(ca, addresses).cert);
+  expect(addressIn(certificate, "example.org")).toBe("anna@example.org");
+  expect(addressIn(certificate, "example.org", "example.net")).toBe("Anna@example.NET");
+  expect(addressIn(certificate, "example.edu")).toBeUndefined();
+});
 
 describe("a client certificate", () => {
   test("logs in the login whose address it names", async () => {
