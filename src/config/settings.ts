@@ -7,6 +7,7 @@ import { routeSettings } from "./route-settings.ts";
 import { required, setting, type ValuesOf } from "./schema.ts";
 import {
   address,
+  addressOrNone,
   choice,
   count,
   directories,
@@ -16,6 +17,7 @@ import {
   flag,
   hostName,
   keyPair,
+  lineOrNone,
   list,
   logTarget,
   network,
@@ -183,6 +185,20 @@ export const settings = {
       pathOrNone,
       "",
       'Keys that sign outgoing mail: DOMAIN/SELECTOR.rsa.pem and .ed25519.pem; "" signs nothing.',
+    ),
+  },
+  "tls-reports": {
+    send: setting(
+      flag,
+      false,
+      "Whether domains that ask for it are told daily how TLS with their hosts went (RFC 8460).",
+    ),
+    organization: setting(lineOrNone, "", 'Who reports, in words; "" for domain.'),
+    contact: setting(addressOrNone, "", 'Address for questions; "" for postmaster at domain.'),
+    delay: setting(
+      duration,
+      "4h",
+      "Reports leave by chance within this time after the start or midnight (UTC).",
     ),
   },
   log: {
