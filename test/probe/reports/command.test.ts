@@ -1,10 +1,11 @@
 /** The command as its user meets it: what it prints, keeps, counts once, and how it ends. */
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { isRoot } from "../../interop/root.ts";
 import { gzipOf, mailWith, sample, zipOf } from "./packed.ts";
 
 const program = fileURLToPath(new URL("../../../bin/tpa-submit", import.meta.url));
@@ -132,6 +133,13 @@ FAILED
     expect(kept).toContain("192.0.2.10");
     expect(kept).not.toMatch(/198\.51\.100\.77|203\.0\.113\.9|1:2::25|@|10845523398216723412/);
     expect((await stat(store)).mode & 0o777).toBe(0o640);
+  });
+
+  test.skipIf(!isRoot)("gives what root keeps to who has the folder", async () => {
+    await chown(folder, 65534, 65534);
+    const [file = ""] = await allSamples();
+    await reports(file);
+    expect(await stat(store)).toMatchObject({ uid: 65534, gid: 65534 });
   });
 
   test("forgets what is older than it shall keep", async () => {

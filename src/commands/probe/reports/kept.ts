@@ -1,5 +1,6 @@
 /** The file in which reports are kept. One run at a time changes it. */
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { replaceFile } from "../../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../../failure.ts";
 import { takeFileLock } from "../../../file-lock.ts";
@@ -32,7 +33,7 @@ export async function keepIn(
     const lock = await takeFileLock(file, "probe reports");
     try {
       const result = addedTo(await storeIn(lock.file), addition, before);
-      await replaceFile(lock.file, writeStore(result.store), { mode: 0o640 });
+      await replaceFile(lock.file, writeStore(result.store), { mode: 0o640, ...(await ownerOf(lock.file)) });
       return result;
     } finally {
       await lock.release();
@@ -40,6 +41,13 @@ export async function keepIn(
   } catch (error) {
     throw failureOf(file, error);
   }
+}
+
+/** What root writes belongs to who has the folder, as `probe report` reads it as the service's user. */
+async function ownerOf(file: string): Promise<{ readonly uid?: number; readonly gid?: number }> {
+  if (process.geteuid?.() !== 0) return {};
+  const { uid, gid } = await stat(dirname(file));
+  return { uid, gid };
 }
 
 function failureOf(file: string, error: unknown): unknown {

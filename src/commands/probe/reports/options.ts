@@ -64,7 +64,7 @@ export const line = command({
     ),
   },
   examples: [
-    "tpa-submit probe reports --own 192.0.2.10 google.com!example.org!1764288000!1764374399.zip",
+    "tpa-submit probe reports --own 192.0.2.10 /home/user/reports",
     "tpa-submit probe reports --own submission.example.org --password-file /etc/tpa-submit/reports-password imaps://reports@imap.example.org/DMARC",
     "tpa-submit probe reports --days 7 --nagios",
   ],
