@@ -18,6 +18,11 @@ export const subcommands: Readonly<Record<string, Subcommand>> = {
     load: () => import("./probe/propagation.ts"),
     line: async () => (await import("./probe/propagation/options.ts")).line,
   },
+  reports: {
+    summary: "Read the DMARC and TLS reports that receivers send, and tell what they say.",
+    load: () => import("./probe/reports.ts"),
+    line: async () => (await import("./probe/reports/options.ts")).line,
+  },
   report: {
     summary: "Tell what the history of the monitor says, also as a page.",
     load: () => import("./probe/report.ts"),

@@ -34,6 +34,19 @@ export const text: SettingType<string> = {
   read: (value) => (typeof value === "string" ? value : undefined),
 };
 
+/** An address in plain ASCII, or "". */
+export const addressOrNone: SettingType<string> = {
+  expected: 'an address such as "postmaster@example.org", or ""',
+  read: (value) =>
+    typeof value === "string" && /^(?:[\w.+-]{1,64}@[\w.-]{1,255})?$/.test(value) ? value : undefined,
+};
+
+/** Words of one line, or "". */
+export const lineOrNone: SettingType<string> = {
+  expected: "one line of text, of 100 characters at most",
+  read: (value) => (typeof value === "string" && /^\P{C}{0,100}$/u.test(value) ? value : undefined),
+};
+
 /** Words that go into a reply: a reply line has 512 octets at most (RFC 5321 section 4.5.3.1.5). */
 export const replyText: SettingType<string> = {
   expected: "one line of text, of 400 characters in ASCII at most",

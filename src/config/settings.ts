@@ -7,6 +7,7 @@ import { routeSettings } from "./route-settings.ts";
 import { required, setting, type ValuesOf } from "./schema.ts";
 import {
   address,
+  addressOrNone,
   choice,
   count,
   directories,
@@ -18,6 +19,7 @@ import {
   helpText,
   hostName,
   keyPair,
+  lineOrNone,
   list,
   logTarget,
   mailAddress,
@@ -256,6 +258,20 @@ export const settings = {
       "ldap-base": setting(text, "", 'Where its accounts are in the directory; "" for ldap.base.'),
       "ldap-filter": setting(text, "", 'Which entries are its accounts; "" for ldap.filter.'),
     },
+  },
+  "tls-reports": {
+    send: setting(
+      flag,
+      false,
+      "Whether domains that ask for it are told daily how TLS with their hosts went (RFC 8460).",
+    ),
+    organization: setting(lineOrNone, "", 'Who reports, in words; "" for domain.'),
+    contact: setting(addressOrNone, "", 'Address for questions; "" for postmaster at domain.'),
+    delay: setting(
+      duration,
+      "4h",
+      "Reports leave by chance within this time after the start or midnight (UTC).",
+    ),
   },
   log: {
     target: setting(logTarget, "stdout", "Where the mail log goes."),

@@ -126,7 +126,7 @@ describe("the example that is installed", () => {
   test("has every setting", () => {
     let table = "";
     const written = example.split("\n").flatMap((line) => {
-      table = /^(?:# )?\[{1,2}([a-z]+)\]/.exec(line)?.[1]?.concat(".") ?? table;
+      table = /^(?:# )?\[{1,2}([a-z-]+)\]/.exec(line)?.[1]?.concat(".") ?? table;
       const key = /^(?:# )?([a-z-]+) *=/.exec(line)?.[1];
       return key === undefined ? [] : [`${table}${key}`];
     });

@@ -12,6 +12,7 @@ import { line as monitor } from "../../src/commands/probe/monitor.ts";
 import { metrics as propagationMetrics } from "../../src/commands/probe/propagation/change.ts";
 import { line as propagation } from "../../src/commands/probe/propagation/options.ts";
 import { line as report } from "../../src/commands/probe/report.ts";
+import { line as reports } from "../../src/commands/probe/reports/options.ts";
 import { metrics as syncMetrics } from "../../src/commands/sync/metrics.ts";
 import { eventCounter, gauges, logMetrics } from "../../src/server/log/metrics.ts";
 import type { Metric } from "../../src/server/log/prometheus.ts";
@@ -170,6 +171,7 @@ describe("every call of the probe in etc", () => {
     checkup,
     propagation,
     report,
+    reports,
   };
   const files = ["nagios/tpa-submit.cfg", "cron/tpa-submit-probe", "icinga2/tpa-submit.conf"].concat(
     readdirSync(join(root, "etc/systemd")).map((name) => `systemd/${name}`),

@@ -25,6 +25,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "server/history": ["smtp", "server/log"],
   "server/submission": ["smtp", "server/spool", "passwd", "server/log", "bound-socket.ts", "unix-socket.ts"],
   "server/delivery": ["smtp", "server/spool", "server/log", "durable.ts"],
+  "server/tls-reports": ["smtp", "server/spool", "server/log", "server/delivery"],
   "server/dsn": ["smtp", "server/spool", "server/log", "server/delivery"],
   "server/queue": ["smtp", "server/spool", "server/log", "server/delivery", "server/dsn"],
   "server/maildrop": ["smtp", "server/spool", "server/log", "server/dsn", "server/submission", "durable.ts"],

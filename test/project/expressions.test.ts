@@ -34,7 +34,7 @@ const composed: Readonly<Record<string, string>> = {
   "probe/arrival/trace.ts": "a name, blanks, at most 255 characters",
   "probe/message.ts": "names between marks, in the operator's own message",
   "server/log/log.ts": "one character",
-  "server/delivery/message/mime-parts.ts": "what it repeats ends where the next try could begin",
+  "smtp/mime-parts.ts": "what it repeats ends where the next try could begin",
   "server/submission/proxy-protocol.ts": "a header of at most 107 octets",
   "server/submission/auth/scram.ts": "anchored, and a comma ends each part",
 };

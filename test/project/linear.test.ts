@@ -13,9 +13,11 @@ import { describe, expect, test } from "vitest";
 import { findLines } from "../../src/config/positions.ts";
 import { deliveryReportIn } from "../../src/probe/arrival/delivery-report.ts";
 import { hopsOf } from "../../src/probe/arrival/trace.ts";
+import { openDmarc } from "../../src/probe/reports/dmarc.ts";
+import { openMail } from "../../src/probe/reports/mail.ts";
+import { readTlsReport } from "../../src/probe/reports/tls-rpt.ts";
 import { readResponse } from "../../src/server/delivery/dns/message.ts";
 import { messageReader } from "../../src/server/delivery/dns/query.ts";
-import { openMime } from "../../src/server/delivery/message/mime-parts.ts";
 import { sevenBit } from "../../src/server/delivery/message/seven-bit.ts";
 import { policyId, readPolicy } from "../../src/server/delivery/tls/mta-sts-policy.ts";
 import { logBug } from "../../src/server/log/log.ts";
@@ -34,6 +36,7 @@ import { openWire } from "../../src/smtp/client/wire.ts";
 import { fieldBody, splitFields } from "../../src/smtp/header.ts";
 import { readMailboxes, readName } from "../../src/smtp/mailboxes.ts";
 import { isMessageId } from "../../src/smtp/message-id.ts";
+import { openMime } from "../../src/smtp/mime-parts.ts";
 import { decodeWords, harmless, quotedLine, wrapped } from "../../src/smtp/mime-text.ts";
 import { parseReply } from "../../src/smtp/reply.ts";
 import { digestMd5 } from "../../src/smtp/sasl/digest.ts";
@@ -170,6 +173,9 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   "the way of a message": (text) => hopsOf(`Received: ${text}\r\n`, 0, 1),
   "a report about a message": (text) =>
     deliveryReportIn(Buffer.from(`Content-Type: multipart/report\r\n\r\nid${text}`), "id"),
+  "a DMARC report": (text) => ignoreFailure(() => openDmarc().write(`<feedback>${text}`)),
+  "a TLS report": (text) => ignoreFailure(() => readTlsReport(`{"policies":["${text}`, 0)),
+  "a mail with reports": (text) => ignoreFailure(() => openMail().write(Buffer.from(text, "latin1"))),
   "the parameters of MAIL": (text) => readParameters(mailParameters, text),
   "the parameters of RCPT": (text) => readParameters(rcptParameters, `ORCPT=${text}`),
   xtext: (text) => decodeXtext(text),

@@ -1,10 +1,13 @@
 /** `tpa-submit probe report`: what the history of the monitor says. man/tpa-submit-probe-report.1 */
+import { dirname, join } from "node:path";
 import { argument, command, flag, list, parseOptions, value } from "../../cli/options.ts";
 import { print } from "../../cli/output.ts";
+
 import { exitStatus } from "../../failure.ts";
 import { groupBy, statisticsOf } from "../../probe/history/statistics.ts";
 import { summaryText } from "../../probe/history/summary.ts";
 import { type Traffic, trafficText } from "../../probe/history/traffic.ts";
+import type { ReportSummary } from "../../probe/reports/summary.ts";
 import type { ProbeResult } from "../../probe/result.ts";
 
 export const line = command({
@@ -28,7 +31,8 @@ export const line = command({
   ],
 });
 
-const month = 30 * 86_400_000;
+const day = 86_400_000;
+const month = 30 * day;
 
 export async function run(argv: readonly string[]): Promise<number> {
   const chosen = parseOptions(line, argv);
@@ -44,24 +48,45 @@ export async function run(argv: readonly string[]): Promise<number> {
   const results = route.length === 0 ? all : all.filter((result) => route.includes(result.route));
   const { trafficOf } = await import("./traffic.ts");
   const traffic = json ? undefined : await trafficOf(config, now);
-  if (html !== undefined) await writeHtml(html, results, traffic, now);
+  const reports = json ? undefined : await reportsBeside(file, now);
+  if (html !== undefined) await writeHtml(html, results, { traffic, reports }, now);
   else if (json) print(`${JSON.stringify(figuresOf(results), null, 2)}\n`);
   else {
-    const real = traffic === undefined ? "" : trafficText(traffic);
-    print(`${summaryText(results, now)}${real === "" ? "" : `\n${real}`}`);
+    const { reportsText } = await import("../../probe/reports/text.ts");
+    const parts = [
+      summaryText(results, now),
+      traffic === undefined ? "" : trafficText(traffic),
+      reports === undefined ? "" : reportsText(reports),
+    ];
+    print(parts.filter((part) => part !== "").join("\n"));
   }
   return exitStatus.ok;
+}
+
+/** What is on the page besides the probes. */
+interface Besides {
+  readonly traffic: Traffic | undefined;
+  readonly reports: ReportSummary | undefined;
+}
+
+/** What receivers report, where `probe reports` has read some into the folder of the history. */
+async function reportsBeside(history: string, now: number): Promise<ReportSummary> {
+  const { storeIn } = await import("./reports/kept.ts");
+  const { ownership } = await import("./reports/own.ts");
+  const { summaryOf } = await import("../../probe/reports/summary.ts");
+  const { reports, own } = await storeIn(join(dirname(history), "reports"));
+  return summaryOf(reports.values(), ownership(own), month / day, now);
 }
 
 async function writeHtml(
   file: string,
   results: readonly ProbeResult[],
-  traffic: Traffic | undefined,
+  { traffic, reports }: Besides,
   now: number,
 ): Promise<void> {
   const { writePage } = await import("../../probe/history/page.ts");
   const { publish } = await import("./host.ts");
-  await publish(file, writePage(results, now, traffic), "--html");
+  await publish(file, writePage(results, now, traffic, reports), "--html");
 }
 
 const figuresOf = (results: readonly ProbeResult[]) =>

@@ -29,6 +29,7 @@ import {
   type StsPolicies,
   stsCache,
 } from "../../server/delivery/tls/mta-sts.ts";
+import type { ObserveTls } from "../../server/delivery/tls/observation.ts";
 import {
   folderTransport,
   mxTransport,
@@ -54,8 +55,12 @@ import type { RelaySpool } from "./spool.ts";
  * The transport of all mail, with one for each route; open sessions wait in `sessions`. Throws a Failure where a file that a
  * route or a signature needs cannot be read, or an address to send from is not this host's.
  */
-export async function transportFor(config: Config, sessions: SessionPool): Promise<Transport> {
-  const transport = await unsignedTransport(config, sessions);
+export async function transportFor(
+  config: Config,
+  sessions: SessionPool,
+  observe?: ObserveTls,
+): Promise<Transport> {
+  const transport = await unsignedTransport(config, sessions, observe);
   return signedTransport(transport, config, await keysOf(config));
 }
 
@@ -84,6 +89,7 @@ async function signedTransport(transport: Transport, config: Config, keys: Signi
 async function unsignedTransport(
   { delivery, route, hostname, domain, spool }: Config,
   sessions: SessionPool,
+  observe: ObserveTls | undefined,
 ): Promise<Transport> {
   const resolver = cachingResolver(resolverFor(delivery), () => performance.now());
   const routing: MxSettings = {
@@ -100,9 +106,10 @@ async function unsignedTransport(
         policyFetcher(web),
         stsCache(join(spool.directory, "mta-sts")),
         Date.now,
+        observe,
       )
     : undefined;
-  const shared = { routing, policies };
+  const shared = { routing, policies, observe };
   const tables = [delivery, ...route];
   const transports = await Promise.all(
     tables.map(async (settings, number) => {
@@ -139,16 +146,17 @@ const matchOf = (route: Config["route"][number] | undefined, main: string): Rout
 interface TransportDependencies {
   readonly routing: MxSettings;
   readonly policies: StsPolicies | undefined;
+  readonly observe: ObserveTls | undefined;
 }
 
 function transportBy(
   { relay: relays, tls }: Pick<RouteSettings, "relay" | "tls">,
   options: TransportSettings,
-  { routing, policies }: TransportDependencies,
+  { routing, policies, observe }: TransportDependencies,
 ): Transport {
   const [first] = relays;
   if (first?.kind === "file") return folderTransport(first.directory, Date.now);
-  if (first?.kind === "mx") return mxTransport(routing, policies, options, Date.now);
+  if (first?.kind === "mx") return mxTransport(routing, policies, options, Date.now, observe);
   const hosts = relays.flatMap((one) => ("host" in one ? [one] : []));
   return relayTransport(
     hosts.map(({ kind, host, port }) => ({
@@ -245,7 +253,7 @@ async function sourceOf({ "source-addresses": addresses }: RouteSettings, table:
 }
 
 /** Where a validating resolver is named, it answers everything: what it proves is of no use beside what it does not. */
-function resolverFor({ nameservers, ...delivery }: Config["delivery"]): Resolver {
+export function resolverFor({ nameservers, ...delivery }: Config["delivery"]): Resolver {
   const validator = delivery["dnssec-resolver"];
   if (validator !== null) return validatingResolver(nameServer(validator));
   const system = new SystemResolver({ timeout: 5000, tries: 3 });

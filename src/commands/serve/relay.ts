@@ -31,6 +31,7 @@ import { openSettings } from "./settings-in-use.ts";
 import { openRelaySpool } from "./spool.ts";
 import { newStatusPage } from "./status-page.ts";
 import type { ListenAddresses } from "./systemd.ts";
+import { openTlsReports } from "./tls-reports.ts";
 
 export interface Relay {
   /** Re-reads configuration, certificate and passwords; what is wrong is logged, and the old stays in use. */
@@ -77,10 +78,12 @@ export async function startRelay(
     const certificate = await orFailure(readCertificate(config.tls));
     const pool = newSessionPool(Date.now);
     open({ close: async () => pool.close() });
-    const settings = await openSettings(config, pool);
+    const tlsReports = await openTlsReports(config);
+    const settings = await openSettings(config, pool, tlsReports.observe);
     const store = open(
       await openRelaySpool(config, certificate instanceof Failure ? certificate : undefined),
     );
+    open(tlsReports); // its file is in the spool
     open(await openPrivacy(config));
     const history = open(openHistory(config, () => settings.current().config));
     observation.listen(history.note);
@@ -102,6 +105,7 @@ export async function startRelay(
     const contactOf = (login: string | null) => settings.current().contactOf(login);
     const deliveries = open(startDeliveries(config, store, () => settings.current().transport, contactOf));
     status.waiting = () => deliveries.waiting();
+    open(tlsReports.begin(store.spool, (envelope) => deliveries.wake(envelope)));
     const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
     const shared = {
       ...logins.forSessions,

@@ -1,6 +1,7 @@
 /** The settings that the running relay goes by, and what of a new configuration it can take over. */
 import type { Config } from "../../config/settings.ts";
 import type { SessionPool } from "../../server/delivery/session-pool.ts";
+import type { ObserveTls } from "../../server/delivery/tls/observation.ts";
 import type { Transport } from "../../server/delivery/transport.ts";
 import { retryPolicyOf, transportFor } from "./delivery.ts";
 import { reportContacts, type SessionRules, sessionRules } from "./session-rules.ts";
@@ -22,12 +23,16 @@ export interface ReloadableSettings {
   replace(read: Config): Promise<readonly string[]>;
 }
 
-/** The settings of `first`; mail leaves by the sessions of `pool`. Throws a Failure as `replace` does. */
-export async function openSettings(first: Config, pool: SessionPool): Promise<ReloadableSettings> {
+/** The settings of `first`; mail leaves by the sessions of `pool`, and `observe` hears how TLS went. Throws a Failure as `replace` does. */
+export async function openSettings(
+  first: Config,
+  pool: SessionPool,
+  observe?: ObserveTls,
+): Promise<ReloadableSettings> {
   const put = async (config: Config): Promise<SettingsInUse> => ({
     config,
     rules: await sessionRules(config),
-    transport: await transportFor(config, pool),
+    transport: await transportFor(config, pool, observe),
     contactOf: reportContacts(config),
   });
   let inUse = await put(first);
@@ -50,6 +55,7 @@ const restartOnly: readonly (readonly [string, (config: Config) => unknown])[] =
   ["spool", ({ spool }) => spool],
   ["control", ({ control }) => control],
   ["history.directory", ({ history }) => history.directory],
+  ["tls-reports", (config) => config["tls-reports"]],
   ["log", ({ log: target }) => target],
   ["retries and concurrency of delivery", retryPolicyOf],
 ];
@@ -64,6 +70,20 @@ function changedForRestart(first: Config, next: Config): readonly string[] {
 function keeping(first: Config, next: Config): Config {
   const { hostname, domain, user, group, listen, spool, control, log: target } = first;
   const passwords = { ...first.passwords, "wrong-text": next.passwords["wrong-text"] };
+  const reports = { "tls-reports": first["tls-reports"] };
   const history = { ...next.history, directory: first.history.directory };
-  return { ...next, hostname, domain, user, group, listen, passwords, spool, control, history, log: target };
+  return {
+    ...next,
+    ...reports,
+    hostname,
+    domain,
+    user,
+    group,
+    listen,
+    passwords,
+    spool,
+    control,
+    history,
+    log: target,
+  };
 }

@@ -1,4 +1,6 @@
 /** The history as one self-contained page: no script, no font, no picture from elsewhere. Pure. */
+import { percentage, type ReportSummary, shareOf } from "../reports/summary.ts";
+import { counted, failureWords, sessionWords } from "../reports/text.ts";
 import { type ProbeResult, seconds } from "../result.ts";
 import {
   calendarStrip,
@@ -25,7 +27,12 @@ const day = 24 * hour;
 const listed = 30;
 
 /** The page for `results`, oldest first, as things stand at `now`; 30 days of them are shown. */
-export function writePage(results: readonly ProbeResult[], now: number, traffic?: Traffic): string {
+export function writePage(
+  results: readonly ProbeResult[],
+  now: number,
+  traffic?: Traffic,
+  reports?: ReportSummary,
+): string {
   const month = results.filter(({ at }) => at > now - 30 * day && at <= now);
   const routes = groupBy(month, ({ route }) => route);
   const { markup } = html`<!doctype html>
@@ -42,7 +49,7 @@ export function writePage(results: readonly ProbeResult[], now: number, traffic?
 <main>
 <h1>Does our mail arrive?</h1>
 <p class="soft">The last 30 days, as of ${moment(now)} UTC.</p>
-${month.length === 0 ? html`<p>Nothing was probed in this time.</p>${realMail(traffic)}` : everything(month, routes, traffic, now)}
+${month.length === 0 ? html`<p>Nothing was probed in this time.</p>${realMail(traffic)}${reported(reports)}` : everything(month, routes, { traffic, reports }, now)}
 </main>
 </body>
 </html>
@@ -50,12 +57,17 @@ ${month.length === 0 ? html`<p>Nothing was probed in this time.</p>${realMail(tr
   return markup;
 }
 
+interface Besides {
+  readonly traffic: Traffic | undefined;
+  readonly reports: ReportSummary | undefined;
+}
+
 type RouteResults = readonly (readonly [string, readonly ProbeResult[]])[];
 
 const everything = (
   month: readonly ProbeResult[],
   routes: RouteResults,
-  traffic: Traffic | undefined,
+  { traffic, reports }: Besides,
   now: number,
 ): Markup => html`
 ${tiles(month, routes, now)}
@@ -65,6 +77,7 @@ ${groupBy(month, ({ provider }) => provider).map(([name, results]) => provider(n
 ${legend(month)}
 </section>
 ${realMail(traffic)}
+${reported(reports)}
 <h2>Routes</h2>
 <p class="soft">7 days: the line is the median time until arrival, the area reaches up to the 95th percentile, a mark on top is mail that did not reach the inbox.</p>
 <div class="cards">
@@ -123,6 +136,24 @@ function realProvider(one: ProviderTraffic): Markup {
 <div class="head"><h3>${name}</h3><span class="soft">${words}</span></div>
 </div>`;
 }
+
+/** What receivers report of mail in our name, and of the TLS of our servers. */
+function reported(summary: ReportSummary | undefined): Markup {
+  if (summary?.newest === undefined) return html``;
+  const { dmarc, tls, days } = summary;
+  const failed = [...dmarc.failures.map(failureWords), ...tls.failures.map(sessionWords)];
+  return html`<h2>What receivers report</h2>
+<p class="soft">${counted(dmarc.reports, "DMARC report")} and ${counted(tls.reports, "TLS report")} of ${days} days: how much of the mail in our name passed DMARC, and how TLS with our servers went.</p>
+<section class="card">
+${dmarc.receivers.slice(0, listed).map(({ name, messages, passed, quarantined, rejected }) => line(name, `${percentage(shareOf(passed, messages))} of ${messages} passed; ${quarantined} quarantined, ${rejected} rejected`))}
+${tls.senders.slice(0, listed).map(({ name, sessions, failed: bad }) => line(name, `${percentage(shareOf(sessions - bad, sessions))} of ${sessions} TLS sessions succeeded`))}
+</section>
+${failed.length === 0 ? html`` : html`<h3>Failed</h3><div class="card"><ul>${failed.slice(0, listed).map((words) => html`<li>${words}</li>`)}</ul></div>`}`;
+}
+
+const line = (name: string, words: string): Markup => html`<div class="provider">
+<div class="head"><h3>${name}</h3><span class="soft">${words}</span></div>
+</div>`;
 
 function legend(results: readonly ProbeResult[]): Markup {
   const shown = countsOf(results).map(([kind]) => kind);

@@ -10,6 +10,7 @@ import { type OutgoingMessage, planTransaction, type RecipientOutcome } from "./
 import { type NextHop, peer, peerWithPort } from "./next-hop.ts";
 import { newSession, sessionKey } from "./session.ts";
 import { answerToReset, type DeliverySession } from "./session-pool.ts";
+import type { TlsFailure } from "./tls/observation.ts";
 import { type ReportActivity, reportNothing, transact } from "./transaction.ts";
 import type { TransportSettings } from "./transport-settings.ts";
 
@@ -35,7 +36,11 @@ interface AttemptContext {
   readonly now: () => number;
   readonly signal: AbortSignal;
   readonly report: ReportActivity;
+  readonly observe: ObserveHop;
 }
+
+/** Hears how TLS with a host went; the failure is absent if it went well. */
+export type ObserveHop = (hop: NextHop, failure: TlsFailure | undefined) => void;
 
 /** Delivers `message` through the first of `hops` that accepts a session. */
 export async function attempt(
@@ -45,8 +50,9 @@ export async function attempt(
   now: () => number,
   signal: AbortSignal,
   report: ReportActivity = reportNothing,
+  observe: ObserveHop = () => undefined,
 ): Promise<readonly RecipientOutcome[]> {
-  const context = { settings, now, signal, report };
+  const context = { settings, now, signal, report, observe };
   const outcomes: RecipientOutcome[] = [];
   let left = message.recipients;
   let end: Reply | undefined;
@@ -77,7 +83,7 @@ async function tryHost(
   message: OutgoingMessage,
   context: AttemptContext,
 ): Promise<HostOutcome> {
-  const { settings, signal, report } = context;
+  const { settings, signal, report, observe } = context;
   const outcomes: RecipientOutcome[] = [];
   const { sessions } = settings;
   const key = sessionKey(hop, settings);
@@ -85,7 +91,7 @@ async function tryHost(
   for (let needsNew = false; left.length > 0 && !signal.aborted; ) {
     report("talks");
     const idle = needsNew ? undefined : sessions?.take(key);
-    const session = idle ?? (await newSession(hop, settings, signal));
+    const session = idle ?? (await newSession(hop, settings, signal, (failure) => observe(hop, failure)));
     report("works");
     if ("reply" in session) return { outcomes, left, end: session.reply };
     const handOn = (givenUp: () => void): boolean => sessions?.handOn(key, session, givenUp) === true;

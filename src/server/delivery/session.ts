@@ -15,6 +15,7 @@ import { log } from "../log/log.ts";
 import { brokenConnection, type NextHop, oneLine, peer, peerWithPort, replyIn } from "./next-hop.ts";
 import type { DeliverySession } from "./session-pool.ts";
 import { chainOf, matchesTlsa } from "./tls/dane.ts";
+import { failureIn, type TlsFailure } from "./tls/observation.ts";
 import { policyFor, type TlsPolicy, tlsOptions } from "./tls/policy.ts";
 import type { Source, TransportSettings } from "./transport-settings.ts";
 
@@ -22,7 +23,12 @@ export interface SessionFailure {
   readonly reply: Reply;
   /** Why the TLS handshake failed, if TLS was optional: the host may be tried again without. */
   readonly handshake?: string;
+  /** Present if TLS was the reason. */
+  readonly tls?: TlsFailure;
 }
+
+/** Hears how TLS with a host went, if there was a session or should have been one. */
+export type HearTls = (failure: TlsFailure | undefined) => void;
 
 /** Opens a session under `policyFor(hop, settings)`. `clear` skips STARTTLS if the policy is opportunistic. */
 function openSession(
@@ -80,7 +86,7 @@ async function failedGreeting(
   if (!isPositive(answer)) {
     if (!needsTls) return undefined; // in clear, with the extensions announced before
     const reason = `TLS is required, but was not offered by host ${peer(hop)}: ${oneLine(answer.text)}`;
-    return policyFailure(policy, hop, temporaryFailure("4.7.4", reason));
+    return policyFailure(policy, hop, { ...temporaryFailure("4.7.4", reason), tls: noStartTls });
   }
   const failed = await failedHandshake(connection, hop, policy, signal);
   if (failed) return failed;
@@ -99,7 +105,10 @@ async function failedHandshake(
   const reason = oneLine(
     handshake.kind === "failed" ? errorText(handshake.error) : handshakeEndings[handshake.kind],
   );
-  const failed = temporaryFailure("4.7.5", `Cannot start TLS with ${peer(hop)}: ${reason}`);
+  const failed = {
+    ...temporaryFailure("4.7.5", `Cannot start TLS with ${peer(hop)}: ${reason}`),
+    tls: handshake.kind === "failed" ? failureIn(handshake.error) : failureIn(handshake.kind),
+  };
   return policy.kind === "opportunistic"
     ? { ...failed, handshake: reason }
     : policyFailure(policy, hop, failed);
@@ -135,15 +144,17 @@ function failedTlsPolicy(
       if (hop.stsTesting) log("sts-trial", { relay, reason: "no TLS" });
       return undefined;
     }
-    return policyFailure(
-      policy,
-      hop,
-      temporaryFailure("4.7.4", `TLS is required, but was not had from host ${peer(hop)}`),
-    );
+    return policyFailure(policy, hop, {
+      ...temporaryFailure("4.7.4", `TLS is required, but was not had from host ${peer(hop)}`),
+      tls: noStartTls,
+    });
   }
   if (policy.kind === "dane" && !matchesTlsa(chainOf(tls), policy.records, policy.names, now())) {
     const reason = `the certificate of ${peer(hop)} is not the one that the TLSA records are about (DANE)`;
-    return policyFailure(policy, hop, temporaryFailure("4.7.5", reason));
+    return policyFailure(policy, hop, {
+      ...temporaryFailure("4.7.5", reason),
+      tls: failureIn("tlsa-mismatch"),
+    });
   }
   if (hop.stsTesting && !tls.authorized) log("sts-trial", { relay, reason: `${tls.authorizationError}` });
   const { standardName } = tls.getCipher();
@@ -196,8 +207,10 @@ function missingRequireTls(connection: Connection, hop: NextHop): SessionFailure
 function policyFailure({ kind }: TlsPolicy, hop: NextHop, failed: SessionFailure): SessionFailure {
   const { text } = failed.reply;
   log("tls-policy-failed", { relay: peerWithPort(hop), policy: kind, reason: text });
-  return hop.requireTls ? { reply: reply(550, "5.7.10", text) } : failed; // RFC 8689 section 4.2.1
+  return hop.requireTls ? { ...failed, reply: reply(550, "5.7.10", text) } : failed; // RFC 8689 section 4.2.1
 }
+
+const noStartTls: TlsFailure = { type: "starttls-not-supported", code: "" };
 
 const temporaryFailure = (status: string, text: string): SessionFailure => ({
   reply: reply(451, status, text),
@@ -222,14 +235,23 @@ export async function newSession(
   hop: NextHop,
   settings: TransportSettings,
   signal: AbortSignal,
+  hear: HearTls = () => undefined,
 ): Promise<DeliverySession | SessionFailure> {
   const first = await openSession(hop, settings, false, signal);
+  if (!("reply" in first)) hear(shortcomingOf(first, hop));
+  else if (first.tls && !signal.aborted) hear(first.tls);
   if (!("reply" in first)) return newlyOpened(first, hop, settings, true);
   if (first.handshake === undefined || signal.aborted) return first;
   log("tls-outbound-failed", { relay: peerWithPort(hop), reason: first.handshake });
   const second = await openSession(hop, settings, true, signal);
   if ("reply" in second) return second;
   return newlyOpened(second, hop, settings, false);
+}
+
+/** Why a session does not do, though it is used: there is no TLS, or a policy in testing would not let it be. */
+function shortcomingOf({ tls }: Connection, { stsTesting }: NextHop): TlsFailure | undefined {
+  if (tls === undefined) return noStartTls;
+  return stsTesting && !tls.authorized ? failureIn(`${tls.authorizationError}`) : undefined;
 }
 
 function newlyOpened(

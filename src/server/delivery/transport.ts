@@ -13,13 +13,14 @@ import { addressLiteral, asciiDomain, domainOf } from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
-import { attempt, unreached } from "./attempt.ts";
+import { attempt, type ObserveHop, unreached } from "./attempt.ts";
 import type { Signer } from "./dkim/signer.ts";
 import { type OutgoingMessage, type RecipientOutcome, signedFor } from "./message/outgoing-message.ts";
 import { hopsByMx, hopsOfRelay, isHostName, type MxSettings } from "./mx.ts";
 import { type NextHop, peerWithPort } from "./next-hop.ts";
 import type { StsPolicies } from "./tls/mta-sts.ts";
-import { applyStsPolicy } from "./tls/mta-sts-policy.ts";
+import { applyStsPolicy, type StsPolicy } from "./tls/mta-sts-policy.ts";
+import { demandedOf, demandOf, type ObserveTls, unknownTlsa } from "./tls/observation.ts";
 import { isTlsOptional, permittedHops } from "./tls/require-tls.ts";
 import { type ReportActivity, reportNothing } from "./transaction.ts";
 import type { TransportSettings } from "./transport-settings.ts";
@@ -44,30 +45,61 @@ export type AddressLookup = (host: string) => Promise<readonly string[]>;
 
 /**
  * To the recipient's domain, under its MTA-STS policy if there are `policies`. `now` is in milliseconds since the
- * epoch.
+ * epoch. `observe` hears how TLS went, but for messages that do not mind (RFC 8460: reports among them).
  */
 export function mxTransport(
   routing: MxSettings,
   policies: StsPolicies | undefined,
   settings: TransportSettings,
   now: () => number,
+  observe?: ObserveTls,
 ): Transport {
   return {
     destination: (_, address) => policyDomain(domainOf(address)),
-    deliver: (message, signal, report) =>
-      deliverToHosts(
-        message,
-        async () => {
-          const domain = domainOf(message.recipients[0]?.address ?? "");
-          if (isTlsOptional(message.envelope)) return hopsByMx(domain, withoutDane(routing));
-          return withStsPolicy(await hopsByMx(domain, routing), policyDomain(domain), policies);
-        },
-        settings,
-        now,
-        signal,
-        report,
-      ),
+    deliver: (message, signal, report) => {
+      const written = domainOf(message.recipients[0]?.address ?? "");
+      if (isTlsOptional(message.envelope)) {
+        const route = () => hopsByMx(written, withoutDane(routing));
+        return deliverToHosts(message, route, settings, now, signal, report);
+      }
+      const domain = policyDomain(written);
+      let policy: StsPolicy | undefined;
+      const route = async () => {
+        const hops = await hopsByMx(written, routing);
+        const mayHavePolicy = !("code" in hops) && addressLiteral(domain) === undefined;
+        policy = mayHavePolicy ? await policies?.of(domain) : undefined;
+        const left = underStsPolicy(hops, domain, policy);
+        if (observe) observeRoute(observe, domain, hops, left, policy);
+        return left;
+      };
+      const hear: ObserveHop | undefined =
+        observe &&
+        ((hop, failure) => {
+          const { host, address } = hop;
+          const demanded = demandedOf(hop, policy);
+          observe({ domain, demanded, host, address, ...(failure && { failure }) });
+        });
+      return deliverToHosts(message, route, settings, now, signal, report, hear);
+    },
   };
+}
+
+/** What kept a message from every host before a connection was made: the DNS about TLSA records, or the policy. */
+function observeRoute(
+  observe: ObserveTls,
+  domain: string,
+  found: readonly NextHop[] | Reply,
+  left: readonly NextHop[] | Reply,
+  policy: StsPolicy | undefined,
+): void {
+  const at = { domain, host: "", address: "" };
+  if ("code" in found) {
+    if (found.status === "4.7.5")
+      observe({ ...at, demanded: unknownTlsa, failure: { type: "dnssec-invalid", code: "" } });
+  } else if ("code" in left && policy) {
+    const failure = { type: "validation-failure", code: "mx-not-listed" } as const;
+    observe({ ...at, host: found[0]?.host ?? "", demanded: demandOf(policy), failure });
+  }
 }
 
 /** A resolver that does not check signatures, so that no TLSA records are looked up. */
@@ -134,12 +166,13 @@ async function deliverToHosts(
   now: () => number,
   signal: AbortSignal,
   report: ReportActivity = reportNothing,
+  observe?: ObserveHop,
 ): Promise<readonly RecipientOutcome[]> {
   report("talks"); // with name servers
   const found = await route();
   const hops = "code" in found ? found : permittedHops(found, message.envelope);
   if ("code" in hops) return unreached(message.recipients, hops, now());
-  return attempt(message, hops, settings, now, signal, report);
+  return attempt(message, hops, settings, now, signal, report, observe);
 }
 
 /** The hops of `relays` where all of them are addresses, which nobody has to be asked for. */
@@ -176,8 +209,15 @@ async function withStsPolicy(
   policies: StsPolicies | undefined,
 ): Promise<readonly NextHop[] | Reply> {
   if ("code" in hops || addressLiteral(domain) !== undefined) return hops;
-  const policy = await policies?.of(domain);
-  if (policy === undefined) return hops;
+  return underStsPolicy(hops, domain, await policies?.of(domain));
+}
+
+function underStsPolicy(
+  hops: readonly NextHop[] | Reply,
+  domain: string,
+  policy: StsPolicy | undefined,
+): readonly NextHop[] | Reply {
+  if ("code" in hops || policy === undefined) return hops;
   const { left, unlisted } = applyStsPolicy(hops, policy);
   const reason = `it is not listed in the MTA-STS policy of ${domain}`;
   for (const relay of unlisted.map(peerWithPort)) {

@@ -270,6 +270,21 @@ export const events = {
     "error",
     ({ domain, reason }) => `MTA-STS policies on disk (${domain}): ${reason}`,
   ),
+  "tls-report": event<{ domain: string; day: string; way: "mail" | "https" }>(
+    "bounce",
+    "info",
+    ({ domain, day, way }) => `TLS report of ${day} on ${domain} sent by ${way}`,
+  ),
+  "tls-report-failed": event<{ domain: string; reason: string }>(
+    "bounce",
+    "warning",
+    ({ domain, reason }) => `TLS report on ${domain} not sent: ${reason}`,
+  ),
+  "tls-reports-unsaved": event<{ reason: string }>(
+    "bounce",
+    "error",
+    ({ reason }) => `counts for TLS reports on disk: ${reason}`,
+  ),
   expired: event<OfMessage & { from: string }>(
     "qmgr",
     "info",

@@ -342,6 +342,10 @@ export const logMetrics: readonly LogMetric[] = [
   counter("postfix_bounce_non_delivery_notification_total", "Messages returned to their senders.", [], {
     "failure-report": () => one(),
   }),
+  counter("tpa_submit_tls_reports_total", "TLS reports to other domains, by how they left.", ["way"], {
+    "tls-report": ({ way }) => one(way),
+    "tls-report-failed": () => one("failed"),
+  }),
   counter("tpa_submit_auth_attempts_total", "Logins, by how they ended.", ["mechanism", "result"], {
     "auth-accepted": ({ mechanism }) => one(mechanism, "accepted"),
     "auth-failed": ({ mechanism }) => one(mechanism, "refused"),

@@ -71,6 +71,7 @@ const known: readonly string[] = [
   "lock",
   "lost+found",
   "mta-sts",
+  "tls-reports",
 ];
 
 /** A draft of our own that a crash left: of the format, or of what `durable.ts` replaces. */

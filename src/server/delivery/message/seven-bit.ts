@@ -7,10 +7,10 @@ import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errorCode, errorText } from "../../../failure.ts";
 import { type HeaderField, isNamed } from "../../../smtp/header.ts";
+import { type Entity, type MimeReader, openMime, type Piece } from "../../../smtp/mime-parts.ts";
 import { quotedLine, widest } from "../../../smtp/mime-text.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { workOnMessage } from "../../log/event-loop.ts";
-import { type Entity, type MimeReader, openMime, type Piece } from "./mime-parts.ts";
 
 export interface SevenBit {
   /** Octets. */

@@ -16,6 +16,7 @@ import { isPublic } from "../dns/public-addresses.ts";
 import type { Resolver } from "../dns/resolver.ts";
 import { oneLine } from "../next-hop.ts";
 import { policyId, readPolicy, type StsPolicy } from "./mta-sts-policy.ts";
+import { isAboutCertificate, type ObserveTls, unknownSts } from "./observation.ts";
 
 export interface StsPolicies {
   /** The policy that holds for `domain`, in A-labels; undefined if it has none. Never rejects. */
@@ -30,12 +31,16 @@ const forgetAfter = 30 * day;
 /** Our choice: how long we wait after a web server failed. */
 const pause = 5 * 60_000;
 
-/** Starts with the policies in `cache`. `now` is in milliseconds since the epoch. */
+/**
+ * Starts with the policies in `cache`. `now` is in milliseconds since the epoch. `observe` hears of policies that cannot be
+ * had or read.
+ */
 export async function openStsPolicies(
   resolver: Pick<Resolver, "txt">,
   fetchPolicy: PolicyFetcher,
   cache: StsCache,
   now: () => number,
+  observe: ObserveTls = () => undefined,
 ): Promise<StsPolicies> {
   const policies = new Map<string, CachedPolicy>();
   /** Until when a domain whose policy could not be fetched is not asked again. */
@@ -60,6 +65,8 @@ export async function openStsPolicies(
     if ("wrong" in read) {
       failed.set(domain, now() + pause);
       log("sts-trouble", { domain, reason: read.wrong, held: policies.has(domain) });
+      const type = "text" in answer ? "sts-policy-invalid" : (answer.type ?? "sts-policy-fetch-error");
+      observe({ domain, demanded: unknownSts, host: "", address: "", failure: { type, code: "" } });
       return;
     }
     failed.delete(domain);
@@ -127,9 +134,15 @@ export async function openStsPolicies(
 }
 
 /** The text of the policy of a domain (in A-labels), or why there is none. Never rejects. */
-export type PolicyFetcher = (
-  domain: string,
-) => Promise<{ readonly text: string } | { readonly trouble: string }>;
+export type PolicyFetcher = (domain: string) => Promise<FetchedPolicy>;
+
+type FetchedPolicy =
+  | { readonly text: string }
+  | {
+      readonly trouble: string;
+      /** For reports (RFC 8460 section 4.3.2.2); a failure to fetch it where it is absent. */
+      readonly type?: "sts-webpki-invalid";
+    };
 
 export interface PolicyFetchSettings {
   readonly resolver: Resolver;
@@ -188,9 +201,7 @@ function lookupIn(addresses: readonly string[]): LookupFunction {
   };
 }
 
-function fetchText(
-  options: RequestOptions,
-): Promise<{ readonly text: string } | { readonly trouble: string }> {
+function fetchText(options: RequestOptions): Promise<FetchedPolicy> {
   return new Promise((resolve) => {
     const fail = (trouble: string): void => resolve({ trouble: oneLine(trouble) });
     const request = get(options, (response) => {
@@ -212,7 +223,10 @@ function fetchText(
       });
       response.on("end", () => resolve({ text: Buffer.concat(chunks).toString("utf8") }));
     });
-    request.on("error", (error) => fail(errorText(error)));
+    request.on("error", (error) => {
+      const trouble = oneLine(errorText(error));
+      resolve({ trouble, ...(isAboutCertificate(errorCode(error)) && { type: "sts-webpki-invalid" }) });
+    });
   });
 }
 

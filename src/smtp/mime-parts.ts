@@ -2,7 +2,7 @@
  * The parts of a message, read line by line, so that no message is too large (RFC 2045, RFC 2046). It reads only what
  * is needed to encode parts anew, and reports everything unusual as a flaw. Octets are in "latin1" strings.
  */
-import { fieldBody, type HeaderField, isNamed, splitFields } from "../../../smtp/header.ts";
+import { fieldBody, type HeaderField, isNamed, splitFields } from "./header.ts";
 
 /** The message itself, a part of a multipart, or an enclosed message. */
 export interface Entity {
