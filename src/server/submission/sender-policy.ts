@@ -30,7 +30,7 @@ export function senderPolicy(policy: SenderPolicy, domain: string, aliases: Alia
 
   function mayUse(login: string, address: string): boolean {
     if (policy === "any") return true;
-    const wanted = address.toLowerCase();
+    const wanted = canonical(address).toLowerCase();
     if (policy === "domain" && wanted.endsWith(`@${home}`)) return true;
     return withoutTag(wanted) === own(login) || (aliases.get(wanted)?.has(login.toLowerCase()) ?? false);
   }
@@ -73,7 +73,7 @@ export function parseAliases(text: string, file: string): Aliases {
     const content = line.trim();
     if (content === "" || content.startsWith("#")) continue;
     const colon = content.indexOf(":");
-    const address = content.slice(0, Math.max(colon, 0)).trim();
+    const address = canonical(content.slice(0, Math.max(colon, 0)).trim()); // as a session has it
     const list = colon < 0 ? "" : content.slice(colon + 1);
     const logins = list.split(/[\s,]+/).filter((login) => login !== "");
     if (!parseMailbox(address)?.domain || logins.length === 0) {
