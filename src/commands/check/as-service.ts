@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { print } from "../../cli/output.ts";
 import { exitStatus } from "../../failure.ts";
-import { become } from "../system-user.ts";
+import { become, canBecome, wordsAs } from "../system-user.ts";
 import type { CheckContext } from "./context.ts";
 import { lookAt } from "./looks.ts";
 import { type CheckId, type CheckRowResult, cannotTell } from "./rows.ts";
@@ -27,7 +27,10 @@ export async function lookAsService(
 ): Promise<readonly CheckRowResult[]> {
   if (process.geteuid?.() !== 0 || context.user.uid === 0) return lookAt(context, ids);
   const [node = "", program = ""] = context.program;
-  const child = spawn(node, [...process.execArgv, program, "check"], {
+  const own = [node, ...process.execArgv, program, "check"] as const;
+  // By itself where it can: the program may lie where that user cannot even start it, which is a finding then.
+  const [first, ...words] = canBecome() ? own : wordsAs(context.user, own);
+  const child = spawn(first, words, {
     cwd: "/",
     env: { ...process.env, [variable]: "1" },
     stdio: "pipe",
@@ -47,7 +50,7 @@ export async function lookAsService(
 export async function takenOn(now: () => number): Promise<number | undefined> {
   if (process.env[variable] === undefined) return undefined;
   const { context, ids } = JSON.parse(await text(process.stdin)) as TakenOn;
-  become(context.user);
+  if (process.geteuid?.() === 0) become(context.user);
   print(JSON.stringify(await lookAt({ ...context, now }, ids)));
   return exitStatus.ok;
 }
