@@ -1,6 +1,7 @@
 /** What reading the probe's options needs of this host: files, standard input, the clock, the resolver. */
 import { readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
+import { isatty } from "node:tty";
 import { errorCode } from "../../failure.ts";
 import { localDate, messageId } from "../../probe/message.ts";
 import { userInputOver } from "../../probe/options/answers.ts";
@@ -28,7 +29,7 @@ export function optionDependencies(
     user: userInputOver({
       read: standardInput(),
       write: (text) => void writeSync(process.stdout.fd, text),
-      terminal: process.stdin.isTTY,
+      terminal: isatty(0), // without the stream, which most runs need not have
       askSecret,
     }),
     names: { host, account: username, ...(env["LOGNAME"] ? { logname: env["LOGNAME"] } : {}) },
@@ -43,7 +44,7 @@ export function optionDependencies(
       version: swaks,
       run: String(process.pid),
     },
-    terminal: process.stderr.isTTY,
+    terminal: isatty(2),
     services: () => readIfThere("/etc/services") ?? "",
     netrc: () => readIfThere(`${env["HOME"] ?? homedir}/.netrc`),
     route,
@@ -71,8 +72,8 @@ function list(path: string): readonly string[] | undefined {
 /** Standard input, opened at the first read and held only during one, so that it keeps no process alive. */
 function standardInput(): () => Promise<Uint8Array | undefined> {
   let chunks: AsyncIterator<Buffer, undefined> | undefined;
-  const isFile = !("ref" in process.stdin); // a file, or /dev/null, keeps no process alive
   return async () => {
+    const isFile = !("ref" in process.stdin); // a file, or /dev/null, keeps no process alive
     chunks ??= process.stdin[Symbol.asyncIterator]();
     if (!isFile) process.stdin.ref();
     const { value } = await chunks.next();
