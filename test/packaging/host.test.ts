@@ -293,7 +293,7 @@ wait`,
           const { stdout } = await host.sh(`grep '${id}: .*status=sent' /var/log/mail.log`);
           return stdout === "" ? undefined : stdout;
         });
-        expect(line).toMatch(/^\S+ submission postfix\/smtp\[\d+\]: [0-9A-F]+: to=<.*> .*\n$/);
+        expect(line).toMatch(/^\S+ submission postfix\/smtp\[\d+\]: [0-9A-F]+: to=<.*>, .*\n$/);
       };
       const first = await mailGoes();
       const entry = await until("the journal's entry", async () => {
