@@ -6,10 +6,7 @@ import { errorCode } from "../../failure.ts";
 import { localDate, messageId } from "../../probe/message.ts";
 import { userInputOver } from "../../probe/options/answers.ts";
 import type { OptionDependencies } from "../../probe/options/parse.ts";
-import { version } from "../../version.ts";
-
-/** The swaks whose options, texts and statuses these are. */
-const swaks = "20240103.0";
+import { swaks, versionText } from "./version.ts";
 
 /** `route` finds the host that takes mail for a domain. */
 export function optionDependencies(
@@ -37,7 +34,7 @@ export function optionDependencies(
       program: "tpa-submit probe",
       mailer: `swaks v${swaks} jetmore.org/john/code/swaks/`,
     },
-    version: `tpa-submit probe ${version}, with the options of swaks ${swaks}`,
+    version: versionText,
     tokens: {
       date: localDate(now),
       messageId: messageId(now, process.pid, host),
