@@ -145,7 +145,9 @@ function zsh(program: CompletedCommand): string {
     ["_tpa_submit", ...path.split(" ").filter((word) => word !== "")].join("_");
   const functions = below(program).map(({ path, options, subcommands, argument }) => {
     const rows = options.flatMap(specs);
-    const rest = argument === undefined ? [] : [`'*${action(argument)}'`];
+    // Of a text there is nothing to complete, and ":value:" would say so in place of the options: "{:}" does nothing.
+    const rest =
+      argument === undefined ? [] : [`'*${argument.kind === "text" ? ":value:{:}" : action(argument)}'`];
     if (subcommands.length === 0)
       return `${name(path)}() {\n  _arguments \\\n    ${[...rows, ...rest].join(" \\\n    ")}\n}\n`;
     const described = subcommands.map(

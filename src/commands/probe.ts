@@ -1,5 +1,7 @@
 /** `tpa-submit probe`: talks to a mail server as swaks does, and shows more. man/tpa-submit-probe.1 */
+import { print } from "../cli/output.ts";
 import type { Subcommand } from "../cli/subcommands.ts";
+import { exitStatus } from "../failure.ts";
 
 /** Subcommands, each with options, a manual and exit statuses of its own. */
 export const subcommands: Readonly<Record<string, Subcommand>> = {
@@ -35,5 +37,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   const [first = "", ...rest] = argv;
   const word = Object.hasOwn(subcommands, first) ? subcommands[first] : undefined;
   if (word) return (await word.load()).run(rest);
+  // Alone, as people ask: all the options are not needed for that.
+  if (first === "--version" && rest.length === 0) {
+    print(`${(await import("./probe/version.ts")).versionText}\n`);
+    return exitStatus.ok;
+  }
   return (await import("./probe/command-line.ts")).run(argv);
 }

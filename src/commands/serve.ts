@@ -13,7 +13,10 @@ export const serve = command({
     check: flag("--check", "Check the configuration and the files that it names, and end."),
   },
   arguments: {},
-  examples: ["tpa-submit serve --check", "tpa-submit serve --config /etc/tpa-submit/tpa-submit.toml"],
+  examples: [
+    "tpa-submit serve --config /etc/tpa-submit/tpa-submit.toml",
+    "tpa-submit serve --config ./tpa-submit.toml",
+  ],
 });
 
 /** Returns when the relay was told to stop and has stopped. */

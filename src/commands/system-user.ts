@@ -1,7 +1,7 @@
 /** Users and groups of this system by their names, and becoming one of them for good. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { errorText, exitStatus, Failure } from "../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
 
 /** A user with its groups, as numbers; the first group is its own. */
 export interface SystemUser {
@@ -70,6 +70,29 @@ async function output(program: string, words: readonly string[]): Promise<string
   }
 }
 
+/**
+ * Whether this Node.js lets a process change its user. Debian 13's does not: it cannot ask Debian's libuv whether that uses
+ * io_uring, which would keep the rights of before (CVE-2024-22017).
+ */
+export function canBecome(): boolean {
+  try {
+    process.setgroups?.(process.getgroups?.() ?? []);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "EPERM") return true; // not root, but it would be let
+    return false;
+  }
+}
+
+/** What runs `words` as `user`: setpriv(1), which is essential to Debian. */
+export function wordsAs(
+  { uid, gids: [gid = uid, ...others] }: SystemUser,
+  words: readonly string[],
+): readonly [string, ...string[]] {
+  const groups = [gid, ...others].join(",");
+  return ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, `--groups=${groups}`, "--", ...words];
+}
+
 /** This process is `user` from now on, in every thread, and cannot go back. */
 export function become({ name, uid, gids: [gid = uid, ...others] }: SystemUser): void {
   try {
@@ -77,8 +100,13 @@ export function become({ name, uid, gids: [gid = uid, ...others] }: SystemUser):
     process.setgid?.(gid);
     process.setuid?.(uid);
   } catch (error) {
-    throw new Failure(exitStatus.noPermission, `cannot become the user ${name}: ${errorText(error)}`, {
-      cause: error,
-    });
+    const advice = canBecome() ? "" : "; let systemd or setpriv(1) start it as that user";
+    throw new Failure(
+      exitStatus.noPermission,
+      `cannot become the user ${name}: ${errorText(error)}${advice}`,
+      {
+        cause: error,
+      },
+    );
   }
 }

@@ -7,6 +7,8 @@ import {
   choice,
   count,
   duration,
+  hostName,
+  list,
   path,
   pathOrNone,
   type Server,
@@ -70,6 +72,11 @@ export const probeSettings = {
   remember: setting(duration, "400d", "How long results stay in the history."),
   concurrency: setting(count(1), 10, "Submissions to one server at the same time."),
   interval: setting(duration, "5m", "With --listen: how often each route is probed."),
+  "http-names": setting(
+    list(hostName),
+    [],
+    "With --listen: further names by which clients may call this host.",
+  ),
   submission: {
     server: setting(serverOrNone, "", "Submission server."),
     login: setting(text, "", 'Login there; "" for none.'),

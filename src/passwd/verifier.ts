@@ -56,8 +56,9 @@ export interface VerifierOptions {
   readonly pool?: Pool;
 }
 
-/** Milliseconds between two looks at the file when nobody logs in. */
+/** Milliseconds between two looks at the file when nobody logs in, and while there is none that lets anybody in. */
 const poll = 5000;
+const impatientPoll = 500;
 
 /** Reads the file and starts the threads. A file that cannot be used is reported; logins then are unavailable. */
 export async function startVerifier(
@@ -82,7 +83,12 @@ export async function startVerifier(
     return logins;
   }
   await currentLogins();
-  const polling = setInterval(() => void currentLogins(), poll).unref();
+  let looked = clock.steady();
+  const polling = setInterval(() => {
+    if (source.latest() && clock.steady() - looked < poll) return;
+    looked = clock.steady();
+    void currentLogins();
+  }, impatientPoll).unref();
 
   /** One check of a login. One that does not exist is checked against a decoy, where a match counts for nothing. */
   interface LoginCheck {

@@ -67,6 +67,20 @@ PS1='ready> '
 `,
     }),
   },
+  zsh: {
+    command: "zsh -d -i", // without the files of the host
+    files: (script) => ({
+      "functions/_tpa-submit": script,
+      ".zshrc": `fpath=(FOLDER/functions $fpath)
+autoload -Uz compinit && compinit -D -u
+KEYTIMEOUT=1
+show() { zle -I; print -r -- "<$BUFFER>"; BUFFER= }
+zle -N show && bindkey '^X' show
+unsetopt prompt_sp
+PS1='ready> '
+`,
+    }),
+  },
   fish: {
     command: "fish -i",
     files: (script) => ({
@@ -125,6 +139,7 @@ describe.each(Object.keys(setups))("in %s, Tab", (shell) => {
     ["tpa-submit queue li", "tpa-submit queue list"],
     ["tpa-submit queue list --d", "tpa-submit queue list --domain"],
     ["tpa-submit queue --d", "tpa-submit queue --domain"],
+    ["tpa-submit queue show 65D3997B8000 --b", "tpa-submit queue show 65D3997B8000 --body"],
     ["tpa-submit queue list --status wai", "tpa-submit queue list --status waiting"],
     ["tpa-submit queue list --status=wai", "tpa-submit queue list --status=waiting"],
     ["tpa-submit queue list --user queue --old", "tpa-submit queue list --user queue --older-than"],

@@ -47,5 +47,11 @@ describe.skipIf(!real("python3"))("smtplib's sendmail() with", () => {
     const arrived = await hop.arrived(token);
     expect(arrived).toMatch(/^Received: (?:.*\r\n){3}Date: .*\r\nMessage-ID: .*\r\n/);
     expect(arrived.endsWith(`\r\n${expected.replace("TOKEN", token)}`), arrived).toBe(true);
+    const id = /\bid ([0-9A-F]{12})\b/.exec(arrived)?.[1];
+    await relay.logged(
+      new RegExp(
+        `cleanup\\[\\d+\\]: ${id}: From or Sender named nobody, completed as <user1@example\\.org>\n`,
+      ),
+    );
   });
 });

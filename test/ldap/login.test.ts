@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -236,6 +238,21 @@ describe.skipIf(!real(...slapdPrograms))("sync --watch beside a running serve", 
     const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     return Number(new RegExp(`^tpa_submit_sync_${name} (\\S+)$`, "m").exec(text)?.[1]);
   }
+
+  test("its metrics are not for a page of the web that lets its own name lead here", async () => {
+    const port = /metrics on http:\/\/127\.0\.0\.1:(\d+)\//.exec(said)?.[1];
+    const asked = async (host: string): Promise<number | undefined> => {
+      const [answer] = await once(
+        get({ host: "127.0.0.1", port, path: "/metrics", headers: { host } }),
+        "response",
+      );
+      answer.resume();
+      return answer.statusCode;
+    };
+    expect(await asked("attacker.example.net")).toBe(421);
+    expect(await asked(`localhost:${port}`)).toBe(200);
+    expect(await asked("relay.example.org")).toBe(200);
+  });
 
   test("a password that is changed in the directory opens the door within five seconds, and the old one no longer does", async () => {
     expect(await relayAccepts(relay, "user1", passwordOf("md5"))).toBe(true);

@@ -52,6 +52,7 @@ mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
 ip link set lo up
 hostname submission
+hostname >etc/hostname
 mkdir -p mnt
 pivot_root . mnt
 umount -l /mnt

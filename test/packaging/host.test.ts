@@ -7,9 +7,9 @@ import { runWell } from "../tools/child.mjs";
 import { real } from "../tools/real.ts";
 import { until } from "../tools/until.ts";
 import { certified } from "../tools/x509.ts";
-import { bareDebian, bootHost, type Host } from "./host.ts";
+import { bareDebian, bootHost, type Host, longestBoot } from "./host.ts";
+import { packedFor } from "./packed.ts";
 
-const root = join(import.meta.dirname, "..", "..");
 const settings = "/etc/tpa-submit/tpa-submit.toml";
 const delivered = "/var/lib/tpa-submit/delivered";
 const installer = "/usr/lib/tpa-submit/certificates/install-certificate";
@@ -20,7 +20,7 @@ const isWanted = process.env["TPA_SUBMIT_BOOT"] === "1";
 
 async function debianToBoot(): Promise<Awaited<ReturnType<typeof bareDebian>>> {
   if (!isWanted) return { missing: "TPA_SUBMIT_BOOT=1 asks for it" };
-  return real("dpkg-deb", "mmdebstrap", "nsenter") ? bareDebian() : { missing: "programs" };
+  return real("dpkg-deb", "mmdebstrap", "nsenter") ? bareDebian("bookworm") : { missing: "programs" };
 }
 
 const bare = await debianToBoot();
@@ -34,8 +34,7 @@ describe.skipIf("missing" in bare)("on a booted Debian 12, the package", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "tpa-submit-packages-"));
-    const build = [join(root, "packaging/package.mjs"), folder, "--flavour", "debian12", "--no-compression"];
-    packed = (await runWell(process.execPath, build)).trim();
+    packed = await packedFor("debian12", folder);
   }, 300_000);
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -70,8 +69,8 @@ s|^# relay = "mx".*|relay = "file:${delivered}"|`,
     `tpa-submit probe --server 127.0.0.1 --port 587 --tls --timeout 20 --auth PLAIN --auth-user user1 \
       --auth-password ${password} --from user1@example.org --to someone@example.net`;
 
-  /** Sends one message, and waits until it is delivered. */
-  async function mailGoes(): Promise<void> {
+  /** Sends one message, and waits until it is delivered. Resolves to its queue ID. */
+  async function mailGoes(): Promise<string> {
     const { status, stdout, stderr } = await host.sh(send());
     expect(stdout + stderr).toMatch(/queued as \w+/);
     expect(status).toBe(0);
@@ -79,6 +78,7 @@ s|^# relay = "mx".*|relay = "file:${delivered}"|`,
     await until(`the delivery of ${id}`, async () =>
       (await host.sh(`test -e ${delivered}/${id}.eml`)).status === 0 ? true : undefined,
     );
+    return id;
   }
 
   /** Three clients that send all the time while `action` goes on; what they were told, afterwards. */
@@ -286,15 +286,51 @@ wait`,
       );
     });
 
+    test("logs in the sandbox of its unit to the journal and to /dev/log, and rsyslog reads both", async () => {
+      /** The line that rsyslog has of a message's delivery; it has one header. */
+      const inMailLog = async (id: string): Promise<void> => {
+        const line = await until(`rsyslog's line about ${id}`, async () => {
+          const { stdout } = await host.sh(`grep '${id}: .*status=sent' /var/log/mail.log`);
+          return stdout === "" ? undefined : stdout;
+        });
+        expect(line).toMatch(/^\S+ submission postfix\/smtp\[\d+\]: [0-9A-F]+: to=<.*>, .*\n$/);
+      };
+      const first = await mailGoes();
+      const entry = await until("the journal's entry", async () => {
+        const { stdout } = await host.sh(`journalctl --no-pager -o json -g '${first}: .*status=sent'`);
+        return stdout === "" ? undefined : (JSON.parse(stdout) as Readonly<Record<string, string>>);
+      });
+      expect(entry).toMatchObject({
+        _SYSTEMD_UNIT: "tpa-submit.service",
+        SYSLOG_IDENTIFIER: "postfix/smtp",
+        _CMDLINE: expect.stringContaining("tpa-submit log to /run/systemd/journal/socket"),
+      });
+      expect(entry["_PID"]).not.toBe(await mainPid());
+      expect(await host.well(`grep Seccomp: /proc/${entry["_PID"]}/status`)).toBe("Seccomp:\t2\n"); // a filter
+      await inMailLog(first);
+
+      await host.well(`sed -i 's|^# target = .*|target = "socket:/dev/log"|' ${settings}`);
+      await host.well("systemctl restart tpa-submit");
+      await inMailLog(await mailGoes());
+      expect(await host.well("cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'")).toContain(
+        "tpa-submit log to /dev/log\n",
+      );
+      expect(await journal()).not.toMatch(/log cannot be written/);
+      await host.well(
+        `sed -i 's|^target = .*|# target = "stdout"|' ${settings}; systemctl restart tpa-submit`,
+      );
+    });
+
     test("is there again after a reboot", async () => {
       const before = (
         await host.well("cat /proc/sys/kernel/random/boot_id; systemctl show -P UserspaceTimestampMonotonic")
       ).trim();
       await host.sh("systemctl reboot");
-      await until("another boot", async () => {
+      const isAnother = async (): Promise<true | undefined> => {
         const now = await host.sh("systemctl show -P UserspaceTimestampMonotonic").catch(() => undefined);
         return now?.status === 0 && !before.endsWith(now.stdout.trim()) ? true : undefined;
-      });
+      };
+      await until("another boot", isAnother, longestBoot);
       await host.up();
       expect(await host.well(`systemctl is-active ${sockets} tpa-submit`)).toBe("active\nactive\nactive\n");
       await mailGoes();

@@ -1,5 +1,5 @@
 /**
- * A Debian host for tests: a real systemd, booted in namespaces from a minimal Debian 12 that apt's mirror gave once and
+ * A Debian host for tests: a real systemd, booted in namespaces from a minimal Debian that apt's mirror gave once and
  * that is kept in /var/tmp. Only root can do that, and not on every machine: where it cannot be done, that is said aloud.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -22,9 +22,17 @@ export interface Host {
   stop(): Promise<void>;
 }
 
-/** What is installed there beside the base. */
+/** What is installed there beside the base, so that a test needs no mirror. */
 const packages = "systemd,systemd-sysv,dbus,iproute2,logrotate,man-db,procps,rsyslog";
-const bare = "/var/tmp/tpa-submit-debian12-1";
+const releases = {
+  bookworm: { folder: "/var/tmp/tpa-submit-debian12-1", packages },
+  trixie: { folder: "/var/tmp/tpa-submit-debian13-1", packages: `${packages},nodejs` },
+} as const;
+
+export type Release = keyof typeof releases;
+
+/** Seconds that a busy machine may take to end everything and to boot again. */
+export const longestBoot = 120;
 
 /** With us, however we end. */
 const dying = ["--pdeathsig", "KILL"];
@@ -32,7 +40,10 @@ const dying = ["--pdeathsig", "KILL"];
 const programs: Readonly<Record<string, string>> = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 
 /** The folder with the minimal Debian, made where it is not there; otherwise what is missing. */
-export async function bareDebian(): Promise<{ readonly root: string } | { readonly missing: string }> {
+export async function bareDebian(
+  release: Release,
+): Promise<{ readonly root: string } | { readonly missing: string }> {
+  const { folder: bare, packages: included } = releases[release];
   if (process.geteuid?.() !== 0) return { missing: "only root may boot one" };
   if (!/ cgroup2 /.test(readFileSync("/proc/mounts", "utf8"))) return { missing: "there is no cgroup2" };
   if (existsSync(bare)) return { root: bare };
@@ -45,8 +56,8 @@ export async function bareDebian(): Promise<{ readonly root: string } | { readon
         "--mode=root",
         "--variant=minbase",
         '--aptopt=Dpkg::Options "--force-unsafe-io"',
-        `--include=${packages}`,
-        "bookworm",
+        `--include=${included}`,
+        release,
         join(draft, "root"),
       ],
       "",
@@ -103,11 +114,14 @@ export async function bootHost(root: string): Promise<Host> {
       if (status !== 0) throw new Error(`${path}: ${stderr}`);
     },
     async up() {
-      await until(`a booted host (${said})`, async () => {
+      const isUp = async (): Promise<true | undefined> => {
         if (boot.exitCode !== null) throw new Error(`this machine boots no Debian:\n${said}`);
         if (initOf(boot) === undefined) return undefined;
         const { stdout } = await host.sh("systemctl is-system-running");
         return /^(?:running|degraded)/.test(stdout) ? true : undefined;
+      };
+      await until("a booted host", isUp, longestBoot).catch((error: unknown) => {
+        throw new Error(`${String(error)}:\n${said}`);
       });
     },
     async stop() {

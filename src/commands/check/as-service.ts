@@ -4,7 +4,7 @@
  */
 import { print } from "../../cli/output.ts";
 import { exitStatus } from "../../failure.ts";
-import { become } from "../system-user.ts";
+import { become, canBecome, wordsAs } from "../system-user.ts";
 import type { CheckContext } from "./context.ts";
 import { lookAt } from "./looks.ts";
 import { type CheckId, type CheckRowResult, cannotTell } from "./rows.ts";
@@ -30,10 +30,12 @@ export async function lookAsService(
   const taken: TakenOn = { context, ids };
   const { program, patience } = context;
   const limit = patience === null ? null : startsWithin + patience;
-  const answer = await askSecond(taken, { program, variable, limit, cwd: "/" });
+  // By itself where it can: the program may lie where that user cannot even start it, which is a finding then.
+  const words = canBecome() ? undefined : (own: readonly string[]) => wordsAs(context.user, own);
+  const answer = await askSecond(taken, { program, variable, limit, cwd: "/", words });
   if ("said" in answer) return JSON.parse(answer.said) as readonly CheckRowResult[]; // the same program wrote it
-  const words = `could not look as ${context.user.name}: ${answer.trouble}`;
-  return [{ check: "service", ...cannotTell("", words) }];
+  const trouble = `could not look as ${context.user.name}: ${answer.trouble}`;
+  return [{ check: "service", ...cannotTell("", trouble) }];
 }
 
 /** The work of the second process; undefined in any other. */
@@ -41,7 +43,7 @@ export async function takenOn(now: () => number): Promise<number | undefined> {
   const task = await taskGiven(variable);
   if (task === undefined) return undefined;
   const { context, ids } = JSON.parse(task) as TakenOn;
-  become(context.user);
+  if (process.geteuid?.() === 0) become(context.user);
   print(`${JSON.stringify(await lookAt({ ...context, now }, ids))}\n`);
   return exitStatus.ok;
 }

@@ -1,4 +1,5 @@
 /** What the running relay says of itself: over its control socket, and at /healthz. */
+import { setTimeout as pause } from "node:timers/promises";
 import { writeAddress } from "../../config/setting-types.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
@@ -43,6 +44,10 @@ function judgeUnasked({ message, status }: Failure): Judgement {
 /** Milliseconds. The relay's own trial of the spool gives up after three seconds. */
 const patience = 5000;
 
+/** Milliseconds in which trouble may pass, such as a password file that is just being read; and between two questions. */
+const grace = 3000;
+const breath = 500;
+
 async function health(
   address: { readonly host: string; readonly port: number } | null,
 ): Promise<readonly Judgement[]> {
@@ -50,9 +55,12 @@ async function health(
   const reached = { "0.0.0.0": "127.0.0.1", "::": "::1" }[address.host] ?? address.host;
   const url = `http://${writeAddress({ host: reached, port: address.port })}/healthz`;
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(patience) });
-    const said = (await response.text()).trim().slice(0, 200);
-    return [response.ok ? fine("/healthz", said) : fail("/healthz", said)];
+    for (const end = performance.now() + grace; ; await pause(breath)) {
+      const response = await fetch(url, { signal: AbortSignal.timeout(patience) });
+      const said = (await response.text()).trim().slice(0, 200);
+      if (response.ok) return [fine("/healthz", said)];
+      if (performance.now() >= end) return [fail("/healthz", said)];
+    }
   } catch (error) {
     return [warn("/healthz", `does not answer: ${errorText(error)}`)];
   }

@@ -11,6 +11,8 @@ export interface SecondProcess {
   /** Milliseconds after which it is ended; null where it may take its time. */
   readonly limit: number | null;
   readonly cwd?: string;
+  /** What starts it in another way, such as another user; it gets the words that would start it. */
+  readonly words?: ((own: readonly string[]) => readonly string[]) | undefined;
   /** Ends it as well. */
   readonly signal?: AbortSignal;
   /** Whether all else comes first. */
@@ -22,9 +24,10 @@ export type SecondAnswer = { readonly said: string } | { readonly trouble: strin
 
 /** Gives it `task`, and ends it once it has said a line: a look that hangs in the disk keeps a process from its end. */
 export async function askSecond(task: object, second: SecondProcess): Promise<SecondAnswer> {
-  const { variable, limit, cwd, signal, isUnhurried = false } = second;
+  const { variable, limit, cwd, signal, isUnhurried = false, words = (own) => own } = second;
   const [node = "", program = ""] = second.program;
-  const child = spawn(node, [...process.execArgv, program, "check"], {
+  const [first = node, ...others] = words([node, ...process.execArgv, program, "check"]);
+  const child = spawn(first, others, {
     env: { ...process.env, [variable]: "1" },
     stdio: "pipe",
     killSignal: "SIGKILL",

@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { createInterface } from "node:readline/promises";
 import { usageMistake } from "../../cli/options.ts";
-import { parseConfig } from "../../config/config-file.ts";
 import { directories, hostName, path, relay, type SettingType, text } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
@@ -17,8 +16,10 @@ type QuestionKey =
   | "key"
   | "ldap"
   | "base"
+  | "bindDn"
   | "login"
   | "relay"
+  | "relayUser"
   | "passwords"
   | "spool";
 
@@ -76,6 +77,13 @@ const questions: readonly Question[] = [
     skip: ({ ldap }) => ldap === "",
   },
   {
+    key: "bindDn",
+    ask: 'Whom to log in as there, such as "uid=sync,ou=services,dc=example,dc=org"; empty for nobody',
+    type: text,
+    standard: (_, before) => before?.ldap["bind-dn"] ?? "",
+    skip: ({ ldap }) => ldap === "",
+  },
+  {
     key: "login",
     ask: "A first login, such as user1; empty for none",
     type: { expected: 'a login such as "user1"', read: readLogin },
@@ -87,6 +95,13 @@ const questions: readonly Question[] = [
     ask: 'Where mail leaves to: "mx" for each domain\'s own servers, or a relay such as "smtp://relay.example.org:25"',
     type: relay,
     standard: () => "",
+  },
+  {
+    key: "relayUser",
+    ask: "Login at that relay; empty for none",
+    type: text,
+    standard: (_, before) => before?.delivery["relay-user"] ?? "",
+    skip: ({ relay: to }) => !/^smtps?:/.test(to),
   },
   { key: "passwords", type: path, standard: () => "" },
   { key: "spool", type: path, standard: () => "" },
@@ -123,27 +138,33 @@ const none: InitAnswers = {
   key: "",
   ldap: "",
   base: "",
+  bindDn: "",
   login: "",
   relay: "",
+  relayUser: "",
   passwords: "",
   spool: "",
 };
 
+/** How the option `key` is written. */
+export const flagOf = (key: keyof InitOptions): string => line.options[key].flags.replace(/ <.*/, "");
+
 /**
- * All answers; `source` is the configuration that is there, "" for none. Throws a Failure for one that is wrong, and where
- * something is not known that must be.
+ * All answers, some of them asked for where somebody `isAsking`; `before` is the configuration that is there. Throws a
+ * Failure for one that is wrong, and where something is not known that must be.
  */
-export async function answersFor(options: InitOptions, source: string): Promise<InitAnswers> {
-  const reading = parseConfig(source, options.config);
-  const before = "config" in reading ? reading.config : undefined;
-  const isAsking = !options.yes && process.stdin.isTTY && process.stderr.isTTY;
+export async function answersFor(
+  options: InitOptions,
+  before: Config | undefined,
+  isAsking: boolean,
+): Promise<InitAnswers> {
   let known = none;
   for (const question of questions) {
     const { key, type } = question;
     const given = options[key];
     let answer = given ?? "";
     if (given !== undefined && given !== "" && type.read(given) === undefined) {
-      throw usageMistake(line.name, `--${key}: expected ${type.expected}, found "${given}"`);
+      throw usageMistake(line.name, `${flagOf(key)}: expected ${type.expected}, found "${given}"`);
     }
     if (given === undefined && question.ask !== undefined && question.skip?.(known, before) !== true) {
       const standard = question.standard(known, before);

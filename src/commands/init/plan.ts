@@ -13,6 +13,7 @@ import { orUndefined } from "../check/context.ts";
 import { findUnit } from "../check/unit.ts";
 import { currentUser, type SystemUser, userNamed } from "../system-user.ts";
 import type { InitAnswers } from "./answers.ts";
+import type { PlannedSecret } from "./secrets.ts";
 
 export interface InitPlan {
   readonly file: string;
@@ -22,6 +23,7 @@ export interface InitPlan {
   /** Whether there is no file yet. */
   readonly isNew: boolean;
   readonly folders: readonly PlannedFolder[];
+  readonly secrets: readonly PlannedSecret[];
   /** Whom the relay will run as. */
   readonly user: SystemUser;
   /** Certificate and key that are to be copied to where the service can read them; absent where nothing is. */
@@ -51,7 +53,7 @@ export async function currentText(file: string): Promise<string> {
 export async function planFor(
   file: string,
   source: string,
-  answers: InitAnswers,
+  { answers, secrets }: { readonly answers: InitAnswers; readonly secrets: readonly PlannedSecret[] },
   name: string,
 ): Promise<InitPlan> {
   const isRoot = process.geteuid?.() === 0;
@@ -61,7 +63,7 @@ export async function planFor(
   const hasUnit = (await findUnit("tpa-submit.service"))?.config === file;
   const copied = isRoot ? await certificateToCopy(answers) : undefined;
   const placed = copied ? { ...answers, certificate: "", key: "" } : answers;
-  const changes = changesFor(placed, text, file, isRoot && !hasUnit ? user.name : "");
+  const changes = changesFor({ answers: placed, secrets }, text, file, isRoot && !hasUnit ? user.name : "");
   const edited = setValues(text, file, changes);
   const reading = parseConfig(edited.text, file);
   if (!("config" in reading)) throw new Failure(exitStatus.config, reading.mistakes.join("\n"));
@@ -72,6 +74,7 @@ export async function planFor(
     edited,
     isNew,
     folders: await missingFolders(file, config, user),
+    secrets,
     user,
     ...(copied && !(await isSameFile(copied[0], config.tls.certificate)) && { copied }),
     login: await missingLogin(answers.login, config),
@@ -92,7 +95,13 @@ async function isSameFile(one: string, other: string): Promise<boolean> {
 }
 
 /** What is answered and does not stand there, be it as a default. */
-function changesFor(answers: InitAnswers, text: string, file: string, user: string): readonly Change[] {
+function changesFor(
+  { answers, secrets }: { readonly answers: InitAnswers; readonly secrets: readonly PlannedSecret[] },
+  text: string,
+  file: string,
+  user: string,
+): readonly Change[] {
+  const secretFile = (name: string): string => secrets.find(({ key }) => key === name)?.path ?? "";
   const rows = [
     ["", "hostname", answers.hostname, (config: Config) => config.hostname],
     ["", "domain", answers.domain, (config: Config) => config.domain],
@@ -103,7 +112,20 @@ function changesFor(answers: InitAnswers, text: string, file: string, user: stri
     ["spool", "directory", answers.spool, (config: Config) => config.spool.directory],
     ["delivery", "relay", answers.relay, ({ delivery }: Config) => relayText(delivery.relay)],
     ["ldap", "url", answers.ldap, (config: Config) => config.ldap.url.join(" ")],
+    [
+      ...(["delivery", "relay-user", answers.relayUser] as const),
+      ({ delivery }: Config) => delivery["relay-user"],
+    ],
+    [
+      ...(["delivery", "relay-password-file", secretFile("relay-password-file")] as const),
+      ({ delivery }: Config) => delivery["relay-password-file"],
+    ],
     ["ldap", "base", answers.base, (config: Config) => config.ldap.base],
+    ["ldap", "bind-dn", answers.bindDn, (config: Config) => config.ldap["bind-dn"]],
+    [
+      ...(["ldap", "bind-password-file", secretFile("bind-password-file")] as const),
+      (config: Config) => config.ldap["bind-password-file"],
+    ],
   ] as const;
   const known = standing(text, file, answers);
   return rows.flatMap(([table, key, value, valueIn]) =>
@@ -172,7 +194,17 @@ async function missingLogin(login: string, { passwords, domain }: Config): Promi
 }
 
 /** The difference, for people; "" where nothing would change. */
-export function planText({ file, edited, isNew, folders, copied, login, config }: InitPlan): string {
+export function planText({
+  file,
+  edited,
+  isNew,
+  folders,
+  secrets,
+  user,
+  copied,
+  login,
+  config,
+}: InitPlan): string {
   const octal = (mode: number): string => mode.toString(8).padStart(4, "0");
   const lines = [
     ...folders.map(
@@ -184,6 +216,13 @@ export function planText({ file, edited, isNew, folders, copied, login, config }
       ...(before === undefined ? [] : [`${String(number).padStart(5)} - ${before}`]),
       ...(after === "" ? [] : [`${String(number).padStart(5)} + ${after}`]),
     ]),
+    ...secrets.flatMap(({ path, text, isNew: isNewFile }) =>
+      text === undefined
+        ? []
+        : [
+            `${isNewFile ? "make" : "put another password into"} ${path}, mode 0600, of ${user.name}${isNewFile ? ", with the password" : ""}`,
+          ],
+    ),
     ...(copied ? [`copy ${copied.join(" and ")} to ${dirname(config.tls.certificate)}`] : []),
     ...(login === "" ? [] : [`make the login ${login} in ${config.passwords.file}`]),
   ];
@@ -191,12 +230,24 @@ export function planText({ file, edited, isNew, folders, copied, login, config }
 }
 
 /** Does all of it but the login. Throws a Failure where something cannot be made. */
-export async function carryOut({ file, edited, isNew, folders, copied }: InitPlan): Promise<void> {
+export async function carryOut({
+  file,
+  edited,
+  isNew,
+  folders,
+  secrets,
+  user,
+  copied,
+}: InitPlan): Promise<void> {
   for (const { path, mode, owner } of folders) {
     await orFailure(path, async () => {
       await mkdir(path, { recursive: true, mode });
       await giveTo(owner, path);
     });
+  }
+  for (const { path, text } of secrets) {
+    if (text === undefined) continue;
+    await orFailure(path, () => replaceFile(path, text, { mode: 0o600, ...ownership(user) }));
   }
   if (isNew || edited.edits.length > 0) {
     await orFailure(file, async () => {
@@ -216,8 +267,12 @@ export async function carryOut({ file, edited, isNew, folders, copied }: InitPla
 
 /** Root's files are for `owner`; anybody else's are his own already. */
 export async function giveTo(owner: SystemUser, path: string): Promise<void> {
-  const [gid = owner.uid] = owner.gids;
-  if (process.geteuid?.() === 0) await chown(path, owner.uid, gid);
+  const { uid, gid } = ownership(owner);
+  if (uid !== undefined && gid !== undefined) await chown(path, uid, gid);
+}
+
+function ownership({ uid, gids: [gid = uid] }: SystemUser): { readonly uid?: number; readonly gid?: number } {
+  return process.geteuid?.() === 0 ? { uid, gid } : {};
 }
 
 async function orFailure(path: string, work: () => Promise<void>): Promise<void> {

@@ -6,6 +6,7 @@ import { print } from "../../cli/output.ts";
 import { isConfirmed } from "../../cli/prompt.ts";
 import { widthOf } from "../../cli/table.ts";
 import { colourFor } from "../../cli/terminal.ts";
+import { parseConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus } from "../../failure.ts";
 import { reportText } from "../check/report.ts";
@@ -17,13 +18,19 @@ import { answersFor } from "./answers.ts";
 import { type InitOptions, line } from "./options.ts";
 import { carryOut, currentText, giveTo, type InitPlan, planFor, planText } from "./plan.ts";
 import { publicAddresses, recordsFor } from "./records.ts";
+import { secretsFor } from "./secrets.ts";
 
 /** Returns the exit status. */
 export async function setUp(options: InitOptions): Promise<number> {
   const { config: file, dryRun, yes, user, offline } = options;
   if (!file.startsWith("/")) throw usageMistake(line.name, "--config: expected an absolute path");
   const source = await currentText(file);
-  const plan = await planFor(file, source, await answersFor(options, source), user);
+  const reading = parseConfig(source, file);
+  const before = "config" in reading ? reading.config : undefined;
+  const isAsking = !yes && process.stdin.isTTY && process.stderr.isTTY;
+  const answers = await answersFor(options, before, isAsking);
+  const secrets = await secretsFor(options, answers, before, isAsking);
+  const plan = await planFor(file, source, { answers, secrets }, user);
   const difference = planText(plan);
   print(difference === "" ? `${file}: nothing to change\n` : difference);
   if (dryRun) return exitStatus.ok;

@@ -40,7 +40,7 @@ export async function passwordFile({ file, config }: PasswdOptions, user = ""): 
 
 export async function setUser(options: PasswdOptions, user: string): Promise<number> {
   refuseUnfitName(user);
-  const { path, domain, synced } = await passwordFile(options, user);
+  const { path, domain, synced, spool } = await passwordFile(options, user);
   const { text, stored, attempt, generated } = await makeHash(
     options,
     qualified(user, domain),
@@ -55,8 +55,8 @@ export async function setUser(options: PasswdOptions, user: string): Promise<num
   }
   const edit = await editPasswordFile(path, (before) => setLine(before, user, text, domain), Date.now);
   if (synced) warn(`${path} comes from the directory: the next sync undoes this; --ldap sets it there`);
-  const shut = whyNone(parsePasswordFile(edit.text), user, domain);
-  if (shut !== "") warn(`${user} is still not let in: ${shut}`);
+  const shut = whyNone(parsePasswordFile(edit.text), user, domain) || (await whyFrozen(user, domain, spool));
+  if (shut !== "") warn(visible(`${user} is still not let in: ${shut}`));
   const made = generated ? { password: attempt.password } : {};
   if (options.json) return print(JSON.stringify({ user, file: path, replaced: edit.lines.length, ...made }));
   if (generated) tell(`the password of ${user}, shown only now: ${attempt.password}`);

@@ -1,7 +1,6 @@
 /** A plan of the probe, carried out from this host. */
 import { randomBytes, type X509Certificate } from "node:crypto";
-import { getServers } from "node:dns";
-import { resolveMx } from "node:dns/promises";
+import type { MxRecord } from "node:dns";
 import { writeFileSync } from "node:fs";
 import { errorCode } from "../../failure.ts";
 import { mailHosts } from "../../probe/mail-hosts.ts";
@@ -53,8 +52,9 @@ export const hostFor = async (domain: string): Promise<string> => (await route(d
 const route = (domain: string): Promise<readonly string[]> => mailHosts(domain, exchangersOf);
 
 /** None where the DNS does not answer: then a domain is its own exchanger (mail-hosts.ts). */
-async function exchangersOf(domain: string): Promise<Awaited<ReturnType<typeof resolveMx>>> {
+async function exchangersOf(domain: string): Promise<readonly MxRecord[]> {
   try {
+    const { resolveMx } = await import("node:dns/promises");
     return await resolveMx(domain);
   } catch (error) {
     if (errorCode(error) === "") throw error;
@@ -84,6 +84,7 @@ async function dane(
   port: number,
   chain: readonly X509Certificate[],
 ): Promise<DaneResult | undefined> {
+  const { getServers } = await import("node:dns");
   const [server] = getServers();
   const [, address = "", at] = /^\[?([^\]]*?)\]?(?::(\d+))?$/.exec(server ?? "") ?? [];
   if (address === "") return undefined;

@@ -1,14 +1,12 @@
 /** What reading the probe's options needs of this host: files, standard input, the clock, the resolver. */
 import { readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
+import { isatty } from "node:tty";
 import { errorCode } from "../../failure.ts";
 import { localDate, messageId } from "../../probe/message.ts";
 import { userInputOver } from "../../probe/options/answers.ts";
 import type { OptionDependencies } from "../../probe/options/parse.ts";
-import { version } from "../../version.ts";
-
-/** The swaks whose options, texts and statuses these are. */
-const swaks = "20240103.0";
+import { swaks, versionText } from "./version.ts";
 
 /** `route` finds the host that takes mail for a domain. */
 export function optionDependencies(
@@ -28,7 +26,7 @@ export function optionDependencies(
     user: userInputOver({
       read: standardInput(),
       write: (text) => void writeSync(process.stdout.fd, text),
-      terminal: process.stdin.isTTY,
+      terminal: isatty(0), // without the stream, which most runs need not have
       askSecret,
     }),
     names: { host, account: username, ...(env["LOGNAME"] ? { logname: env["LOGNAME"] } : {}) },
@@ -36,21 +34,21 @@ export function optionDependencies(
       program: "tpa-submit probe",
       mailer: `swaks v${swaks} jetmore.org/john/code/swaks/`,
     },
-    version: `tpa-submit probe ${version}, with the options of swaks ${swaks}`,
+    version: versionText,
     tokens: {
       date: localDate(now),
       messageId: messageId(now, process.pid, host),
       version: swaks,
       run: String(process.pid),
     },
-    terminal: process.stderr.isTTY,
+    terminal: isatty(2),
     services: () => readIfThere("/etc/services") ?? "",
     netrc: () => readIfThere(`${env["HOME"] ?? homedir}/.netrc`),
     route,
   };
 }
 
-function readIfThere(path: string): string | undefined {
+export function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
@@ -71,8 +69,8 @@ function list(path: string): readonly string[] | undefined {
 /** Standard input, opened at the first read and held only during one, so that it keeps no process alive. */
 function standardInput(): () => Promise<Uint8Array | undefined> {
   let chunks: AsyncIterator<Buffer, undefined> | undefined;
-  const isFile = !("ref" in process.stdin); // a file, or /dev/null, keeps no process alive
   return async () => {
+    const isFile = !("ref" in process.stdin); // a file, or /dev/null, keeps no process alive
     chunks ??= process.stdin[Symbol.asyncIterator]();
     if (!isFile) process.stdin.ref();
     const { value } = await chunks.next();

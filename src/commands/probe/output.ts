@@ -1,5 +1,6 @@
 /** Where the probe's output goes: standard output and error, or files; and whether it could be written. */
 import { openSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
 import { errorCode } from "../../failure.ts";
 import { reason } from "../../probe/options/mistake.ts";
 import type { OutputPlaces } from "../../probe/options/parse.ts";
@@ -25,17 +26,22 @@ export function openOutput({ stdout, stderr }: OutputPlaces): ProbeOutput {
     if (!troubles.has(place)) troubles.set(place, code);
   }
 
-  function standard(place: string, stream: NodeJS.WriteStream): OutputStream {
+  /** Most runs say nothing on standard error: a stream is made when something is to be written. */
+  function standard(place: string, descriptor: 1 | 2): OutputStream {
     let last = Promise.resolve();
-    stream.on("error", (error) => fail(place, error));
+    let stream: NodeJS.WriteStream | undefined;
     flushed.push(() => last);
     return {
       write(octets) {
+        stream ??= (descriptor === 1 ? process.stdout : process.stderr).on("error", (error) =>
+          fail(place, error),
+        );
+        const to = stream;
         last = new Promise((resolve) => {
-          stream.write(octets, () => setImmediate(resolve)); // behind this callback comes the error's event
+          to.write(octets, () => setImmediate(resolve)); // behind this callback comes the error's event
         });
       },
-      terminal: stream.isTTY === true,
+      terminal: isatty(descriptor),
     };
   }
 
@@ -55,8 +61,8 @@ export function openOutput({ stdout, stderr }: OutputPlaces): ProbeOutput {
   }
 
   function open(place: string): OutputStream {
-    if (place === "&STDOUT") return standard(place, process.stdout);
-    return place === "&STDERR" ? standard(place, process.stderr) : toFile(place);
+    if (place === "&STDOUT") return standard(place, 1);
+    return place === "&STDERR" ? standard(place, 2) : toFile(place);
   }
 
   function streamOf(place: string): OutputStream {

@@ -3,6 +3,7 @@
  * needs no lock and delays nobody; a change takes the spool as the relay would. The subcommands import this once they
  * have somebody to ask: it takes long to load, and --help and a mistake need nothing of it.
  */
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { access, constants, stat } from "node:fs/promises";
 import { userInfo } from "node:os";
@@ -38,6 +39,7 @@ import { shortenForCommand } from "../serve/privacy.ts";
 import { keptFiles, openQuota } from "../serve/quota.ts";
 import { reportContacts } from "../serve/session-rules.ts";
 import { frozenFile, journalSettingsOf, openFreezes } from "../serve/spool.ts";
+import { become, canBecome, type SystemUser, wordsAs } from "../system-user.ts";
 
 /** To be closed after the last request. */
 export interface ApiConnection<Kind> {
@@ -172,9 +174,24 @@ export async function becomeOwner(directory: string): Promise<void> {
     );
   }
   if (process.getuid?.() !== 0 || owner.uid === 0) return;
-  process.setgroups?.([owner.gid]);
-  process.setgid?.(owner.gid);
-  process.setuid?.(owner.uid);
+  const user: SystemUser = { name: String(owner.uid), uid: owner.uid, gids: [owner.gid] };
+  if (canBecome()) become(user);
+  else beginAgainAs(user);
+}
+
+/** The whole command, from its beginning; nothing has been changed yet. Does not return. */
+function beginAgainAs(user: SystemUser): never {
+  const [program, ...words] = wordsAs(user, [
+    process.execPath,
+    ...process.execArgv,
+    ...process.argv.slice(1),
+  ]);
+  const env = { ...process.env, SUDO_USER: process.env["SUDO_USER"] ?? currentUserName() };
+  const { status, error } = spawnSync(program, words, { stdio: "inherit", env });
+  if (error) {
+    throw new Failure(exitStatus.noPermission, `cannot become the spool's owner: ${errorText(error)}`);
+  }
+  process.exit(status ?? exitStatus.software);
 }
 
 /** The relay's log. Where the relay logs to standard output, this is the journal, or standard error where there is none. */

@@ -39,7 +39,7 @@ const judges: readonly Judge[] = [
     relay === undefined
       ? {
           grade: "critical",
-          text: "no relay runs here; see systemctl status tpa-submit, or tpa-submit serve --check",
+          text: "no relay runs here; see systemctl status tpa-submit, or tpa-submit check",
         }
       : undefined,
   ({ relay }) =>

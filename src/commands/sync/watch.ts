@@ -3,6 +3,7 @@
  * not answer. The loop is pure but for the functions it is given; the rest hands it a clock, signals, metrics and a
  * directory.
  */
+import { hostname as systemName } from "node:os";
 import { setTimeout as pauseFor } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
@@ -11,6 +12,7 @@ import type { LdapDirectory } from "../../ldap/directory.ts";
 import { contextCsnOf, isOutdated, namingContextOf } from "../../ldap/search.ts";
 import { filesOf, type SyncReport, synchronise } from "../../ldap/sync.ts";
 import { type HttpListener, startHttp } from "../../server/log/http.ts";
+import { namesOfHost } from "../../server/log/http-host.ts";
 import { openMetrics, type SyncMetrics } from "./metrics.ts";
 import type { SyncOptions } from "./options.ts";
 import { exclusionsText, readTask, refuseAlarms, summary } from "./run.ts";
@@ -55,7 +57,7 @@ export async function watchDirectory(config: Config, options: SyncOptions): Prom
 }
 
 async function openMetricsPages(
-  { sync: { http } }: Config,
+  { hostname, listen, sync: { http } }: Config,
   metrics: SyncMetrics,
 ): Promise<HttpListener | undefined> {
   if (http === null) return undefined;
@@ -64,7 +66,8 @@ async function openMetricsPages(
     metrics: () => metrics.text(),
     health: () => (metrics.healthy() ? ({ ok: true } as const) : unhealthy),
   };
-  const opened = await startHttp(http, pages, { setting: "sync.http" });
+  const names = [...namesOfHost(hostname, systemName()), ...listen["http-names"]];
+  const opened = await startHttp(http, pages, { setting: "sync.http", names });
   say(`metrics on http://${http.host}:${opened.address.port}/metrics`);
   return opened;
 }

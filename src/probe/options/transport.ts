@@ -1,5 +1,5 @@
 /** Where to connect, and through what: the options, how they are read into the plan, the --dump section. */
-import { isIP } from "node:net";
+import { isIP, isIPv4 } from "node:net";
 import { parseProxy } from "../../smtp/client/proxy.ts";
 import type { TransportPlan } from "../plan.ts";
 import type { OptionAnswers } from "./answers.ts";
@@ -244,4 +244,7 @@ function portOf(port: string, services: () => string): number {
 }
 
 /** 4 or 6 for an address, without its zone; 0 for a name. */
-export const familyOf = (host: string): number => isIP(host.split("%", 1)[0] ?? "");
+export function familyOf(host: string): number {
+  const bare = host.split("%", 1)[0] ?? "";
+  return bare.includes(":") ? isIP(bare) : isIPv4(bare) ? 4 : 0; // Node's test for IPv6 is dear at its first use
+}

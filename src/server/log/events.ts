@@ -208,6 +208,11 @@ export const events = {
     "info",
     ({ id, messageId }) => `${id}: message-id=<${messageId}>`,
   ),
+  "author-completed": event<OfMessage & { from: string }>(
+    "cleanup",
+    "info",
+    ({ id, from }) => `${id}: From or Sender named nobody, completed as <${from}>`,
+  ),
   queued: event<OfMessage & { from: string; size: number; recipients: number }>(
     "qmgr",
     "info",

@@ -57,6 +57,7 @@ export const fieldKinds: FieldKinds = {
   "not-stored": { door: open, client: client, id: open, reason: said },
   "limit-reached": { login: open, limit: open, until: open },
   "message-id": { id: open, messageId: open },
+  "author-completed": { id: open, from: open },
   queued: { id: open, from: open, size: open, recipients: open },
   delivery: {
     id: open,

@@ -24,7 +24,7 @@ export function isForUs(host: string | undefined, names: readonly string[]): boo
  * a bare `system` with the domain of `hostname`, as monitoring calls hosts.
  */
 export function namesOfHost(hostname: string, system: string): readonly string[] {
-  const domain = hostname.slice(hostname.indexOf("."));
+  const domain = /\..*/.exec(hostname)?.[0] ?? "";
   const full = system.includes(".") ? system : `${system}${domain}`;
   const all = [hostname, system, full].map((name) => name.toLowerCase());
   return [...new Set([...all, ...all.map((name) => name.replace(/\..*/, ""))])];

@@ -32,6 +32,8 @@ export interface HttpOptions {
   readonly setting?: string;
   /** What alone a client may call this host, besides addresses and loopback names; without it anything. See http-host.ts. */
   readonly names?: readonly string[];
+  /** The setting that adds to them. */
+  readonly namesSetting?: string;
 }
 
 export interface HttpListener {
@@ -77,7 +79,7 @@ const mostConnections = 50;
 export async function startHttp(
   at: ListenAddress,
   pages: MonitoringPages,
-  { setting = "listen.http", names }: HttpOptions = {},
+  { setting = "listen.http", names, namesSetting = "listen.http-names" }: HttpOptions = {},
 ): Promise<HttpListener> {
   const server = createServer(
     {
@@ -87,7 +89,10 @@ export async function startHttp(
       keepAliveTimeout: clientTimeout,
       connectionsCheckingInterval: 1000,
     },
-    (request, response) => void respond(request, response, pages, names),
+    (request, response) => {
+      const isMeant = names === undefined || isForUs(request.headers.host, names);
+      void respond(request, response, isMeant ? pages : misdirected(namesSetting));
+    },
   );
   server.maxConnections = mostConnections;
   server.setTimeout(2 * clientTimeout);
@@ -116,14 +121,10 @@ export async function startHttp(
 async function respond(
   request: IncomingMessage,
   response: ServerResponse,
-  pages: MonitoringPages,
-  names: readonly string[] | undefined,
+  answer: MonitoringPages | PageAnswer,
 ): Promise<void> {
   request.resume();
-  const { status, type, body, styleHash } =
-    names === undefined || isForUs(request.headers.host, names)
-      ? await answerTo(request, pages)
-      : misdirected;
+  const { status, type, body, styleHash } = "body" in answer ? answer : await answerTo(request, answer);
   response.writeHead(status, {
     "Content-Type": type,
     "Content-Length": Buffer.byteLength(body),
@@ -137,11 +138,11 @@ async function respond(
 }
 
 /** RFC 9110 section 15.5.20. */
-const misdirected: PageAnswer = {
+const misdirected = (namesSetting: string): PageAnswer => ({
   status: 421,
   type: plain,
-  body: "This is not a name of this host; listen.http-names may add it.\n",
-};
+  body: `This is not a name of this host; ${namesSetting} may add it.\n`,
+});
 
 async function answerTo({ method, url = "" }: IncomingMessage, pages: MonitoringPages): Promise<PageAnswer> {
   const path = url.split("?")[0] ?? "";

@@ -94,10 +94,15 @@ export class SubmissionConnection extends SMTPConnection {
     return this.#ended ? undefined : this.#session.login?.name;
   }
 
-  /** Takes no new work. An idle session ends now, one with a transaction after that. */
+  /** Takes no new work. An idle session ends now, one with a transaction after that, one in a handshake behind it. */
   drain(closing: Reply): void {
     this.#closingReply = closing;
+    if (this._upgrading) return;
     if (this.#deadline.isSet && !isBusy(this.#session)) this.#end(closing);
+  }
+
+  endHandshake(): void {
+    if (this._upgrading) this.#end();
   }
 
   /** Makes room for another connection at once: we do not wait for the client to close its side. */
@@ -240,7 +245,8 @@ export class SubmissionConnection extends SMTPConnection {
     const channel = tlsChannelOf(this._socket, ...domainsOf(this.#context));
     if (!channel) throw new Error("no TLS after the handshake");
     this.#session = afterStartTls(this.#session, channel);
-    this.#expectCommand();
+    if (this.#closingReply) this.#end(this.#closingReply);
+    else this.#expectCommand();
   }
 
   /** Sets the session. A message whose transaction is over, or whose chunk was refused, is dropped. */

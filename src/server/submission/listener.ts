@@ -139,6 +139,9 @@ const tooManyFromAddress = reply(
   "Too many connections from your address, please try again later",
 );
 
+/** Milliseconds that a handshake may still take when the server is stopping. Our choice. */
+const longestHandshake = 2_000;
+
 type AcceptCallback = Parameters<SMTPServer["_handleProxy"]>[1];
 type UpgradeCallback = Parameters<SMTPServer["_upgrade"]>[1];
 
@@ -149,6 +152,8 @@ export class SubmissionServer extends SMTPServer {
   readonly #sessions = new Set<SubmissionConnection>();
   /** By what the library passes from one step to the next: the socket, then the connection's options. */
   readonly #admissionOf = new WeakMap<object, Admission>();
+  /** Handshakes of those who have no session yet; each resolves when it is over. */
+  readonly #handshakes = new Set<Promise<void>>();
   #draining = false;
 
   /** `context` is called for each client, so that a reload reaches those who connect later. */
@@ -227,11 +232,18 @@ export class SubmissionServer extends SMTPServer {
       () => (this._pendingSockets.get(socket) ?? socket).destroy(),
       (admission?.loginDue ?? 0) - now(),
     );
+    let over = (): void => undefined;
+    const handshake = new Promise<void>((resolve) => {
+      over = resolve;
+    });
+    this.#handshakes.add(handshake);
     super._upgrade(socket, (error, tlsSocket) => {
       clearTimeout(timer);
       tlsSocket?.off("end", gone);
       if (error && admission) guarded(socket, () => this.#handshakeFailed(admission, error.message));
       next(error, tlsSocket);
+      this.#handshakes.delete(handshake);
+      over();
     });
     // Half open is for SMTP. A client that shuts down during the handshake is gone.
     const upper = this._pendingSockets.get(socket);
@@ -267,19 +279,30 @@ export class SubmissionServer extends SMTPServer {
     connection.init();
   }
 
-  /** Resolves when every session has ended. Those still there at `deadline` are aborted. */
+  /**
+   * Resolves when every session has ended. Those still there at `deadline` are aborted. Who is in a handshake has a moment
+   * to end it: before that, nobody could be told why.
+   */
   async drain(deadline: number): Promise<void> {
     this.#draining = true;
     this.server.close();
-    for (const socket of this._pendingSockets.values()) socket.destroy();
+    for (const [socket, upper] of this._pendingSockets) if (socket === upper) socket.destroy(); // a proxy's
     for (const session of this.#sessions) session.drain(serverStopping);
-    const timer = setTimeout(
+    const left = Math.max(0, deadline - this.#context().now());
+    const handshakesDue = setTimeout(
       () => {
-        for (const session of this.#sessions) session.abort();
+        for (const socket of this._pendingSockets.values()) socket.destroy();
+        for (const session of this.#sessions) session.endHandshake();
       },
-      Math.max(0, deadline - this.#context().now()),
+      Math.min(left, longestHandshake),
     );
-    while (this.#sessions.size > 0) await Promise.all([...this.#sessions].map(({ done }) => done));
+    const timer = setTimeout(() => {
+      for (const session of this.#sessions) session.abort();
+    }, left);
+    while (this.#sessions.size + this.#handshakes.size > 0) {
+      await Promise.all([...this.#handshakes, ...[...this.#sessions].map(({ done }) => done)]);
+    }
+    clearTimeout(handshakesDue);
     clearTimeout(timer);
   }
 

@@ -250,13 +250,14 @@ function faulty(fault: OctetFault): Reply {
 function acceptedReply(
   { session, login }: MessageContext,
   envelope: Envelope,
-  { messageId }: HeaderFacts,
+  { messageId, author }: HeaderFacts,
   context: SessionContext,
 ): Reply {
   const { id, sender, size, recipients } = envelope;
   const { mechanism, name } = login;
   log("client", { door: session.listener, client: clientName(session), id, mechanism, login: name });
   log("message-id", { id, messageId });
+  if (author !== "") log("author-completed", { id, from: author });
   log("queued", { id, from: sender, size, recipients: recipients.length });
   context.accepted(envelope);
   return reply(250, "2.0.0", `Ok: queued as ${id}`);

@@ -43,7 +43,7 @@ export function senderPolicy(
 
   function mayUse(login: string, address: string): boolean {
     if (policy === "any") return true;
-    const wanted = address.toLowerCase();
+    const wanted = canonical(address).toLowerCase();
     if (localOf(login).some((one) => one === "*" || one === wanted)) return true;
     if (policy === "domain" && wanted.endsWith(`@${home}`)) return true;
     return withoutTag(wanted) === own(login) || (aliases.get(wanted)?.has(login.toLowerCase()) ?? false);
@@ -134,7 +134,7 @@ export function parseLocalSenders(text: string, file: string, hostname: string):
     const content = line.trim();
     if (content === "" || content.startsWith("#")) continue;
     const colon = content.indexOf(":");
-    const user = content.slice(0, Math.max(colon, 0)).trim();
+    const user = canonical(content.slice(0, Math.max(colon, 0)).trim()); // as a session has it
     const list = colon < 0 ? "" : content.slice(colon + 1);
     const addresses = list.split(/[\s,]+/).filter((address) => address !== "");
     const isGood = addresses.every((address) => address === "*" || parseMailbox(address)?.domain);

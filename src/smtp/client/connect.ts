@@ -3,7 +3,6 @@
  * output.
  */
 import type { ChildProcess } from "node:child_process";
-import { lookup } from "node:dns/promises";
 import { connect, isIP, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { connectThroughProxy, parseProxy } from "./proxy.ts";
@@ -74,7 +73,9 @@ async function connectToHost(
 ) {
   const known = isIP(host);
   const found =
-    known === 0 ? await lookup(host, { all: true, family: family ?? 0 }) : [{ address: host, family: known }];
+    known === 0
+      ? await (await import("node:dns/promises")).lookup(host, { all: true, family: family ?? 0 })
+      : [{ address: host, family: known }];
   let last: unknown = new Error("Name or service not known");
   for (const { address } of found) {
     if (signal.aborted) break;

@@ -1,5 +1,4 @@
 /** Connections through a proxy: SOCKS 5 (RFC 1928, RFC 1929) and HTTP CONNECT (RFC 9110 section 9.3.6). */
-import { lookup } from "node:dns/promises";
 import { isIP, isIPv4, isIPv6, type Socket } from "node:net";
 
 export interface ProxyServer {
@@ -46,7 +45,7 @@ export async function connectThroughProxy(
 ): Promise<void> {
   if (proxy.kind === "http") return connectOverHttp(socket, proxy, host, port);
   await logIn(socket, proxy);
-  const name = proxy.kind === "socks5" && isIP(host) === 0 ? (await lookup(host)).address : host;
+  const name = proxy.kind === "socks5" && isIP(host) === 0 ? await lookedUp(host) : host;
   socket.write(Buffer.concat([Buffer.of(5, 1, 0), addressOf(name), Buffer.of(port >> 8, port & 255)]));
   const answer = await readUntil(socket, socksAnswerLength, 300);
   const code = answer[1] ?? 1;
@@ -169,4 +168,9 @@ function nextPiece(socket: Socket): Promise<Buffer> {
     };
     socket.on("data", take).on("end", end).on("close", end).on("error", fail).resume();
   });
+}
+
+async function lookedUp(host: string): Promise<string> {
+  const { lookup } = await import("node:dns/promises");
+  return (await lookup(host)).address;
 }

@@ -1,6 +1,6 @@
 /** `tpa-submit check` and each fault that it knows, made on purpose. The network's are in network.test.ts. */
 import { once } from "node:events";
-import { chmod, mkdir, rm, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { generate } from "selfsigned";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
@@ -355,6 +355,22 @@ describe("check and a relay that runs", () => {
     expectFinding(checked, ["relay", "ok", /runs, version/], relay);
     expectFinding(checked, ["relay", "ok", /\/healthz: ok/], relay);
     expectFinding(checked, ["limits", "ok", /the running relay has \d+ descriptors/], relay);
+  });
+
+  test("gives it a moment to read its first password file", async () => {
+    const port = await freePort();
+    const logins = inFolder(relay, "mail-passwords");
+    await relay.configure(
+      `[listen]\nsubmission = ["127.0.0.1:0"]\nsubmissions = ["127.0.0.1:0"]\nhttp = "127.0.0.1:${port}"`,
+    );
+    await rename(logins, `${logins}.later`);
+    await relay.start();
+    const health = async (): Promise<string> => (await fetch(`http://127.0.0.1:${port}/healthz`)).text();
+    expect(await health()).toMatch(/no password file could be read yet/);
+    await rename(`${logins}.later`, logins);
+    const checked = await check(relay);
+    expect(complaints(checked)).toEqual([]);
+    expectFinding(checked, ["relay", "ok", /\/healthz: ok/], relay);
   });
 
   test("hears that it refuses every message", async () => {

@@ -1,11 +1,12 @@
 /** What root could do and the service's user cannot: `tpa-submit check` as root finds it all the same. */
-import { chmod, chown, mkdir, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
+import { format } from "../../../src/server/spool/open.ts";
 import { asRoot } from "../../tools/as-root.ts";
 import { run, runWell } from "../../tools/child.mjs";
 import { copyElsewhere, type Elsewhere } from "../../tools/elsewhere.ts";
-import { check, expectFinding, inFolder } from "./checked.ts";
+import { check, expectFinding, type Found, inFolder } from "./checked.ts";
 
 const user = "nobody";
 
@@ -156,6 +157,38 @@ describe.skipIf(!asRoot("check a relay as its user"))("check by root, of a relay
     } finally {
       await chmod(closed, 0o755);
     }
+  });
+
+  describe("with a Node.js that does not change its user, as Debian 13's", () => {
+    const refusing = `for (const name of ["setgroups", "setgid", "setuid"])
+      process[name] = () => { throw new Error(name + "() disabled: io_uring may be enabled") };`;
+    const refuses = ["--import", `data:text/javascript,${encodeURIComponent(refusing)}`] as const;
+
+    test("looks all the same", async () => {
+      const words = ["check", "--config", relay.config, "--json", "--offline"];
+      const unit = ["--unit", inFolder(relay, "test.service")];
+      await chown(inFolder(relay, "key.pem"), 0, 0);
+      const { status, stdout } = await run(elsewhere.node, [
+        ...refuses,
+        elsewhere.program,
+        ...words,
+        ...unit,
+      ]);
+      const checked = { status, findings: JSON.parse(stdout) as readonly Found[] };
+      expectFinding(checked, cases[0]?.finds ?? ["", "", /./], relay);
+      expect(checked.status).toBe(78);
+    });
+
+    test("changes the spool as its owner", async () => {
+      await writeFile(inFolder(relay, "spool/format"), `${format}\n`);
+      await own("spool/format");
+      const words = ["queue", "freeze", "user1", "--config", relay.config];
+      const { status, stderr } = await run(elsewhere.node, [...refuses, elsewhere.program, ...words]);
+      expect(stderr).toMatch(/user1/);
+      expect(status).toBe(0);
+      expect((await stat(inFolder(relay, "spool/frozen"))).uid).toBe(uid);
+      expect(await readFile(inFolder(relay, "spool/frozen"), "utf8")).toMatch(/\(uid \d+, sudo by root\)/);
+    });
   });
 
   test("knows the user by the spool where no unit tells, also as serve --check", async () => {

@@ -112,6 +112,74 @@ describe("init on a bare host", () => {
     expect(await text()).toMatch(/^base = "dc=example,dc=org"\n/m);
   });
 
+  describe("with passwords of its own", () => {
+    const directory = ["--ldap", "ldaps://db.example.org", "--base", "dc=example,dc=org"] as const;
+    const secret = "Kaffee-um-4";
+    const bind = (): readonly string[] => [
+      ...directory,
+      ...["--bind-dn", "uid=sync,dc=example,dc=org", "--bind-password-file", join(folder, "given")],
+      ...["--relay", "smtps://relay.example.org:465"],
+      ...["--relay-user", "relay1", "--relay-password-file", join(folder, "given")],
+    ];
+    const mode = async (name: string): Promise<number> =>
+      (await stat(join(folder, "etc", name))).mode & 0o777;
+    beforeEach(() => writeFile(join(folder, "given"), `${secret}\n`, { mode: 0o600 }));
+
+    test("keeps them in files that the service alone reads, and shows none", async () => {
+      const dry = await init(...bind(), "--dry-run");
+      expect(existsSync(join(folder, "etc"))).toBe(false);
+      const done = await init(...bind(), "--yes");
+      expect([dry.status, done.status]).toEqual([0, 0]);
+      for (const { stdout, stderr } of [dry, done]) {
+        expect(stdout + stderr).not.toContain(secret);
+        expect(stdout).toContain(`make ${folder}/etc/ldap-password, mode 0600, of `);
+        expect(stdout).toMatch(/^ +\d+ \+ bind-dn = "uid=sync,dc=example,dc=org"$/m);
+        expect(stdout).toMatch(/^ +\d+ \+ relay-user = "relay1"$/m);
+      }
+      for (const name of ["ldap-password", "relay-password"]) {
+        expect(await readFile(join(folder, "etc", name), "utf8")).toBe(`${secret}\n`);
+        expect(await mode(name)).toBe(0o600);
+      }
+      expect(await text()).not.toContain(secret);
+      expect(await text()).toContain(`\nbind-password-file = "${folder}/etc/ldap-password"\n`);
+      expect(await text()).toContain(`\nrelay-password-file = "${folder}/etc/relay-password"\n`);
+    });
+
+    test("finds nothing to change afterwards, and takes another one when it is given", async () => {
+      await init(...bind(), "--yes");
+      expect((await init(...bind())).stdout).toContain(`${config}: nothing to change\n`);
+      expect((await init(...directory)).stdout).toContain(`${config}: nothing to change\n`);
+      await writeFile(join(folder, "given"), "Tee-um-5\n");
+      const changed = await init(...bind(), "--yes");
+      expect(changed.stdout).toContain(
+        `put another password into ${folder}/etc/ldap-password, mode 0600, of `,
+      );
+      expect(changed.stdout).not.toContain(`change ${config}`);
+      expect(await readFile(join(folder, "etc/ldap-password"), "utf8")).toBe("Tee-um-5\n");
+    });
+
+    test.each([
+      [["--bind-dn", "uid=sync"], 64, /--bind-dn needs --bind-password-file where nobody can be asked/],
+      [["--bind-password-file", "given"], 64, /--bind-password-file needs --bind-dn/],
+      [["--bind-dn", "uid=sync", "--bind-password-file", "none"], 66, /--bind-password-file: .*none/],
+      [["--bind-dn", "uid=sync", "--bind-password-file", "two"], 65, /two: expected one line, the password/],
+    ])("refuses %j", async (words, expected, says) => {
+      await writeFile(join(folder, "two"), "one\ntwo\n");
+      const paths = words.map((word) => (/^[gnt]/.test(word) ? join(folder, word) : word));
+      const { status, stderr } = await init("--yes", ...directory, ...paths);
+      expect(stderr).toMatch(says);
+      expect(status).toBe(expected);
+      expect(existsSync(config)).toBe(false);
+    });
+
+    test.skipIf(!asRoot("make files for another user"))("gives them to the service's user", async () => {
+      const uid = Number(await runWell("id", ["-u", "nobody"]));
+      expect((await init("--user", "nobody", ...bind(), "--yes")).status).toBe(0);
+      const { uid: owner, gid } = await stat(join(folder, "etc/ldap-password"));
+      expect([owner, gid]).toEqual([uid, Number(await runWell("id", ["-g", "nobody"]))]);
+    });
+  });
+
   test.each([
     [["--relay", "nonsense"], /^tpa-submit init: --relay: expected "mx", .*found "nonsense"; see /],
     [["--hostname", "no spaces"], /--hostname: expected a host name/],
@@ -217,6 +285,23 @@ describe("init at a terminal", () => {
     expect(shown).toMatch(/the password of user1, shown only now/);
     expect(await text()).toMatch(/^hostname = "submission\.example\.org"$/m);
     expect(await text()).not.toMatch(/^relay = /m); // it is the default
+  });
+
+  test("asks for the directory's password without showing it", async () => {
+    const { shown, status } = await onTerminal(words(), [
+      ["Name of this host", "\u0015submission.example.org\r"],
+      ["Mail domain", "\r"],
+      ["Directory that logins come from", "ldaps://db.example.org\r"],
+      ["Where the accounts are", "dc=example,dc=org\r"],
+      ["Whom to log in as there", "uid=sync,dc=example,dc=org\r"],
+      ["Where mail leaves to", "mx\r"],
+      ["Password of uid=sync,dc=example,dc=org: ", "Kaffee-um-4\r"],
+      ["Do this?", "y\r"],
+    ]);
+    expect(status).toBe(0);
+    expect(shown).not.toContain("Kaffee");
+    expect(await readFile(join(folder, "etc/ldap-password"), "utf8")).toBe("Kaffee-um-4\n");
+    expect((await stat(join(folder, "etc/ldap-password"))).mode & 0o777).toBe(0o600);
   });
 
   test("does nothing at a no", async () => {

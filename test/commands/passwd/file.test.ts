@@ -224,6 +224,22 @@ directory = "${spool}"
       );
     });
 
+    test("warns that a new password does not let in who is frozen", async () => {
+      await freeze(frost("user2", "stolen\u001b[31m"));
+      const text = await readFile(file, "utf8");
+      try {
+        const { status, stderr } = await passwd(["--set", "user2", "-s", "PLAIN", "-p", "new", "-c", config]);
+        expect(status).toBe(0);
+        expect(stderr).toContain(
+          "warning: user2 is still not let in: frozen since 2026-11-22T12:00:00.000Z by root: stolen\\x1b[31m\n",
+        );
+        const other = await passwd(["--set", "user1", "-s", "PLAIN", "-p", "new", "-c", config]);
+        expect(other.stderr).not.toContain("still not let in");
+      } finally {
+        await writeFile(file, text);
+      }
+    });
+
     test("does not look for frozen logins where only the file is named", async () => {
       await freeze(frost("user1", ""));
       expect(await passwd(["--verify", "user1", "-p", "correct horse", "--file", file])).toMatchObject({

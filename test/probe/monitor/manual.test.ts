@@ -45,7 +45,7 @@ describe("tpa-submit-probes(5)", () => {
 
   test.each(tables)("%s: tells the kind of each value", (title) => {
     for (const [, kind] of items(part(text, "Ss", title)))
-      expect(kind).toMatch(/^(text|name|path|number|duration|address|server|grade|place)$/);
+      expect(kind).toMatch(/^(text|list|name|path|number|duration|address|server|grade|place)$/);
   });
 
   test("has an example that is right", () => {

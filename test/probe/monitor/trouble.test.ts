@@ -3,7 +3,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { get } from "node:http";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { fileURLToPath } from "node:url";
@@ -37,6 +38,7 @@ const configure = (): Promise<void> =>
     join(folder, "probes.toml"),
     `key = "${folder}/probe/key"
 directory = "${folder}/probe"
+http-names = ["mail.example.com"]
 [submission]
 server = "smtps://localhost:${server.port}"
 from = "probe@example.org"
@@ -54,6 +56,31 @@ const words = (...more: readonly string[]): readonly string[] => [
 const monitor = (...more: readonly string[]): Promise<Ended> => run(process.execPath, words(...more));
 
 describe("the monitor", () => {
+  test("tells its metrics to none who calls this host by a name that is not its own", async () => {
+    const child = spawn(process.execPath, words("--listen", "127.0.0.1:0"));
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    try {
+      const port = await until("the listener", () => /metrics on http:\S+:(\d+)\//.exec(said)?.[1]);
+      const asked = async (host: string): Promise<number | undefined> => {
+        const question = get({ host: "127.0.0.1", port, path: "/metrics", headers: { host } });
+        const [answer] = await once(question, "response");
+        answer.resume();
+        return answer.statusCode;
+      };
+      expect(await asked("attacker.example.net")).toBe(421);
+      expect(await asked(`${hostname()}:${port}`)).toBe(200);
+      expect(await asked("127.0.0.1")).toBe(200);
+      expect(await asked("mail.example.com")).toBe(200); // http-names
+    } finally {
+      const ended = once(child, "close");
+      child.kill("SIGTERM");
+      await ended;
+    }
+  });
+
   test.each(["SIGTERM", "SIGINT"] as const)(
     "ends at once when %s comes, and the next run finds what it sent",
     async (signal) => {

@@ -118,6 +118,10 @@ describe("the HTTP listener", () => {
     }
   });
 
+  test("knows a host without a domain by its name alone", () => {
+    expect(namesOfHost("monitor", "monitor")).toEqual(["monitor"]);
+  });
+
   test("answers a health check by HTTP/1.0, which may name no host", async () => {
     const { address } = await started({}, []);
     const socket = connect(address.port, "127.0.0.1");

@@ -1,6 +1,7 @@
 /** A spool whose messages begin in the journal: what its callers see is what a spool of files shows them. */
 import { buffer, text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
+import { writeDraft } from "../../../src/server/spool/commit.ts";
 import type { Disk } from "../../../src/server/spool/disk.ts";
 import { formatEnvelopeLine } from "../../../src/server/spool/envelope-file.ts";
 import { fsckLocked, repairText } from "../../../src/server/spool/fsck.ts";
@@ -380,6 +381,38 @@ describe("fsck", () => {
     await care.close();
     return found;
   }
+
+  it("takes no body for lost whose message the journal has, as a crash leaves it; the next start removes it", async () => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    const id = await put(spool, "one");
+    await spool.close();
+    await writeDraft(disk, `${directory}/messages/${id}`, "one");
+    expect(await faults(disk)).toEqual([]);
+    await writeDraft(disk, `${directory}/messages/00000000000A`, "two");
+    expect(await faults(disk)).toEqual([
+      expect.stringMatching(/^messages\/00000000000A: expected queue\/00000000000A to go with it; /),
+    ]);
+    const again = await open(disk, 1000);
+    expect(await shown(again)).toEqual({ [id]: "0 one" });
+    expect(await filesIn(disk, "messages")).toEqual([]);
+    await again.close();
+  });
+
+  it("takes a body for lost where the journal's own is not as it was written", async () => {
+    const disk = memoryDisk(bare);
+    const spool = await open(disk);
+    const id = await put(spool, "one");
+    await spool.close();
+    await writeDraft(disk, `${directory}/messages/${id}`, "one");
+    await damageAt(
+      disk,
+      recordLength(Buffer.byteLength(formatEnvelopeLine({ ...toOne, id, size: 3 })), 3) - 2,
+    );
+    expect((await faults(disk))[0]).toMatch(
+      new RegExp(`^messages/${id}: expected queue/${id} to go with it; `),
+    );
+  });
 
   /** Writes into the only segment. */
   async function damageAt(disk: Disk, at: number): Promise<void> {

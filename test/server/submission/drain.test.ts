@@ -69,6 +69,24 @@ describe("drain()", () => {
     await gone;
   });
 
+  test.each(["submission", "smtps"] as const)(
+    "lets a handshake end, and says goodbye inside TLS: %s",
+    async (name) => {
+      const server = await opened(name);
+      const client = await (name === "smtps" ? connected(server, false) : greeted(server, false));
+      if (name === "submission") expect(await ask(client, "STARTTLS")).toMatch(/^220 /);
+      await vi.waitFor(() => expect(server.listener.sessions()).toBe(1), 60_000);
+      const gone = server.listener.drain(Date.now() + 60_000);
+      await client.startTls();
+      expect(await client.line()).toMatch(/^421 4\.3\.2 /);
+      expect(await client.line()).toBeUndefined();
+      client.end();
+      await gone;
+      expect(server.listener.sessions()).toBe(0);
+      noBug(server);
+    },
+  );
+
   test("wastes no time on handshakes", async () => {
     for (const name of ["smtps", "submission"] as const) {
       const server = await opened(name);

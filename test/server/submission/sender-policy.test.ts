@@ -56,6 +56,16 @@ describe("senderPolicy()", () => {
     ["user+tag", "user@example.org", false],
   ])("lets %s send as %s: %s", (login, address, may) => expect(own.mayUse(login, address)).toBe(may));
 
+  test.each(["a..b@example.net", '"a..b"@example.net', '.a.@example.net: user2\n"a..b"@example.net'])(
+    "lets odd dots stand in quotes or not: %s",
+    (written) => {
+      const policy = senderPolicy("own", "example.org", parseAliases(`${written}: user1\n`, "aliases"));
+      expect(policy.mayUse("user1", '"a..b"@example.net')).toBe(true); // as MAIL FROM gives it
+      expect(policy.mayUse("user1", "A..b@example.net")).toBe(true); // as a header field may have it
+      expect(policy.mayUse("user2", "a..b@example.net")).toBe(false);
+    },
+  );
+
   test("describes what would do, and does not list hundreds", () => {
     const many = new Map(Array.from({ length: 9 }, (_, at) => [`a${at}@example.org`, new Set(["user1"])]));
     expect(senderPolicy("own", "example.org", many).describe("user1")).toBe(

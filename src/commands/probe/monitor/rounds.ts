@@ -3,6 +3,7 @@
  * --listen.
  */
 
+import { hostname } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Probes } from "../../../config/probes-file.ts";
 import { type HostAndPort, writeAddress } from "../../../config/setting-types.ts";
@@ -11,7 +12,9 @@ import { append, eachSince, trim } from "../../../probe/history/file.ts";
 import { type MonitoredRoute, type RoundResult, runRound } from "../../../probe/monitor/round.ts";
 import { type ProbeResult, resultOf } from "../../../probe/result.ts";
 import { startHttp } from "../../../server/log/http.ts";
+import { namesOfHost } from "../../../server/log/http-host.ts";
 import { probeDependencies, publish } from "../host.ts";
+import { fullName, readIfThere } from "../option-host.ts";
 import type { MonitorMetrics } from "./metrics.ts";
 import { openRoundDependencies, routesOf } from "./routes.ts";
 
@@ -98,7 +101,7 @@ export async function openMonitor(
 /** `--listen`: probes every interval and offers metrics. Returns 0 after `signal`, when the current round is over. */
 export async function keepProbing(
   monitor: Monitor,
-  { interval }: Probes,
+  { interval, "http-names": further }: Probes,
   { address, figures }: { readonly address: HostAndPort; readonly figures: MonitorMetrics },
   signal: AbortSignal,
 ): Promise<number> {
@@ -108,7 +111,11 @@ export async function keepProbing(
     health: () =>
       trouble === undefined ? ({ ok: true } as const) : ({ ok: false, reason: trouble } as const),
   };
-  const http = await startHttp(address, pages, { setting: "--listen" });
+  const http = await startHttp(address, pages, {
+    setting: "--listen",
+    names: [...namesOfHost(fullName(hostname(), readIfThere("/etc/hosts") ?? ""), hostname()), ...further],
+    namesSetting: "http-names of the file of probes",
+  });
   say(`metrics on http://${writeAddress({ ...address, port: http.address.port })}/metrics`);
   try {
     while (!signal.aborted) {

@@ -119,28 +119,40 @@ const longestName = 200;
 /** Octets of a field that is read. */
 const longestField = 8_192;
 
+export interface CompletedFields {
+  readonly fields: readonly HeaderField[];
+  /** The address that was put in; "" where nothing was lacking, or nothing could be done about it. */
+  readonly author: string;
+}
+
 /** The fields, with From and Sender completed where they name nobody. */
 export function completeAuthor(
   fields: readonly HeaderField[],
   submitter: Submitter,
   senders: Senders,
   mailboxesIn: MailboxReader = newMailboxReader(),
-): readonly HeaderField[] {
+): CompletedFields {
   const names = ["From", "Sender"].filter((name) => count(fields, name) === 1);
   const lacking = fields.filter(
     (field) =>
       names.some((name) => isNamed(field, name)) && lacksAuthor(field, mailboxesIn, submitter.login, senders),
   );
   const isMissing = count(fields, "From") === 0;
-  if (lacking.length === 0 && !isMissing) return fields; // most messages
+  if (lacking.length === 0 && !isMissing) return { fields, author: "" }; // most messages
   const address = addressOf(submitter, senders);
-  if (address === undefined) return fields;
+  if (address === undefined) return { fields, author: "" };
   const isSigned = signedFields(fields);
-  const completed = fields.map((field) => {
-    if (!lacking.includes(field) || isSigned(field.name)) return field;
-    return authorField(isNamed(field, "From") ? "From" : "Sender", address, readName(fieldBody(field)));
-  });
-  return isMissing && !isSigned("From") ? [authorField("From", address, undefined), ...completed] : completed;
+  const toComplete = new Set(lacking.filter(({ name }) => !isSigned(name)));
+  const addsFrom = isMissing && !isSigned("From");
+  const completed = fields.map((field) =>
+    toComplete.has(field)
+      ? authorField(isNamed(field, "From") ? "From" : "Sender", address, readName(fieldBody(field)))
+      : field,
+  );
+  return {
+    fields: addsFrom ? [authorField("From", address, undefined), ...completed] : completed,
+    author: addsFrom || toComplete.size > 0 ? address : "",
+  };
 }
 
 const count = (fields: readonly HeaderField[], name: string): number =>

@@ -19,6 +19,8 @@ export interface MessageContext {
 export interface HeaderFacts {
   readonly messageId: string;
   readonly tlsOptional: boolean;
+  /** The address that From or Sender was completed with; "" where it was not. */
+  readonly author: string;
 }
 
 /** What the message is to become. */
@@ -84,7 +86,7 @@ function fixHeaderText(header: string, { mail, id, context }: MessagePlan): Fixe
   const { fields: given, text } = readHeader(header);
   const mailboxesIn = newMailboxReader();
   const submitter = { login: login.name, sender: transaction.sender, smtputf8 };
-  const fields = completeAuthor(given, submitter, senders, mailboxesIn);
+  const { fields, author } = completeAuthor(given, submitter, senders, mailboxesIn);
   const fixed = fixHeader(fields, { hostname, id, time });
   if ("code" in fixed) return fixed;
   const authorObjection = authorRefusal(fields, login.name, senders, mailboxesIn);
@@ -102,7 +104,7 @@ function fixHeaderText(header: string, { mail, id, context }: MessagePlan): Fixe
   return {
     above: trace + fixed.added,
     kept: text === "" ? fixed.kept : `${fixed.kept}\r\n${text}`,
-    facts: { messageId: fixed.messageId, tlsOptional: isTlsOptional(fields) },
+    facts: { messageId: fixed.messageId, tlsOptional: isTlsOptional(fields), author },
   };
 }
 
@@ -147,6 +149,6 @@ export function newMessageWriter(
       const octets = buffer.octets();
       return facts ? undefined : storeHeader(octets, octets.length);
     },
-    facts: () => facts ?? { messageId: "", tlsOptional: false },
+    facts: () => facts ?? { messageId: "", tlsOptional: false, author: "" },
   };
 }
