@@ -105,7 +105,7 @@ export function parseAliases(text: string, file: string): Aliases {
     const content = line.trim();
     if (content === "" || content.startsWith("#")) continue;
     const colon = content.indexOf(":");
-    const address = content.slice(0, Math.max(colon, 0)).trim();
+    const address = canonical(content.slice(0, Math.max(colon, 0)).trim()); // as a session has it
     const list = colon < 0 ? "" : content.slice(colon + 1);
     const logins = list.split(/[\s,]+/).filter((login) => login !== "");
     if (!parseMailbox(address)?.domain || logins.length === 0) {
@@ -134,7 +134,7 @@ export function parseLocalSenders(text: string, file: string, hostname: string):
     const content = line.trim();
     if (content === "" || content.startsWith("#")) continue;
     const colon = content.indexOf(":");
-    const user = canonical(content.slice(0, Math.max(colon, 0)).trim()); // as a session has it
+    const user = content.slice(0, Math.max(colon, 0)).trim();
     const list = colon < 0 ? "" : content.slice(colon + 1);
     const addresses = list.split(/[\s,]+/).filter((address) => address !== "");
     const isGood = addresses.every((address) => address === "*" || parseMailbox(address)?.domain);

@@ -74,7 +74,7 @@ export function mail(session: SubmissionSession, argument: string, context: Comm
 
 /** Within this host a login's name alone is its own address: whoever brings its mail need not know more. */
 function ofLogin(path: Path, { listener, login }: SubmissionSession, { senders }: CommandContext): Path {
-  if (listener !== "local" || path.address === "" || path.address !== login?.name) return path;
+  if (listener !== "local" || path.domain !== "" || path.address !== login?.name) return path;
   return parseMailbox(senders.ownAddress(login.name)) ?? path;
 }
 

@@ -320,7 +320,10 @@ test("a killed sendmail leaves a whole message or none", async () => {
       expect(await delivered(relay, subject)).toHaveLength(
         (await delivered(relay, done[0] ?? "")).length - (done[0] ?? "").length + subject.length,
       );
-    for (const name of await readdir(relay.delivered)) {
+    await until("the maildrop to be empty", async () =>
+      (await inMaildrop(relay)).length === 0 ? true : undefined,
+    );
+    for (const name of (await readdir(relay.delivered)).filter((one) => !one.startsWith("."))) {
       expect((await readFile(join(relay.delivered, name))).length).toBeGreaterThan(20_000 * 72);
     }
   } finally {
