@@ -1,6 +1,7 @@
 /** Which function looks for which row. Those of one side are asked together: none of them changes anything. */
 import { certificate, renewal } from "./certificate.ts";
 import type { CheckContext, Look } from "./context.ts";
+import { dkim, selectors } from "./dkim.ts";
 import { dns } from "./dns.ts";
 import { files, program } from "./files.ts";
 import { clock, limits, ports } from "./host.ts";
@@ -24,6 +25,7 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   spool,
   room,
   routes,
+  dkim,
   log,
   control,
   ports,
@@ -32,6 +34,7 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   relay,
   resolver,
   dns,
+  selectors,
   reach,
 };
 

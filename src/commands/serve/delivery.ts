@@ -11,7 +11,7 @@ import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import { readSigningKeys } from "../../server/delivery/dkim/keys.ts";
+import { readSigningKeys, type SigningKeys } from "../../server/delivery/dkim/keys.ts";
 import { newSigner } from "../../server/delivery/dkim/signer.ts";
 import { nameServer } from "../../server/delivery/dns/query.ts";
 import {
@@ -56,15 +56,27 @@ import type { RelaySpool } from "./spool.ts";
  */
 export async function transportFor(config: Config, sessions: SessionPool): Promise<Transport> {
   const transport = await unsignedTransport(config, sessions);
-  const { dkim, hostname, domain, senders } = config;
+  return signedTransport(transport, config, await keysOf(config));
+}
+
+/** The keys that sign; none where nothing is to be signed. Throws a Failure where one cannot be read. */
+export const keysOf = async ({ dkim }: Config): Promise<SigningKeys> =>
+  dkim.folder === "" ? new Map() : readSigningKeys(dkim.folder);
+
+/** `transport`, what it sends signed by `keys`. Throws a Failure where the file of sender addresses cannot be read. */
+export async function signedTransport(
+  transport: Transport,
+  { dkim, hostname, domain, senders }: Config,
+  keys: SigningKeys,
+): Promise<Transport> {
   if (dkim.folder === "") return transport;
-  const keys = await readSigningKeys(dkim.folder);
   const rule = senderPolicy(senders.policy, domain, await aliasesOf(senders.aliases));
   const mayUse = (login: string, address: string): boolean => rule.mayUse(login, address);
   return signingTransport(transport, newSigner({ keys, hostname, mayUse, now: Date.now }));
 }
 
-async function unsignedTransport(
+/** The same with nothing signed. */
+export async function unsignedTransport(
   { delivery, route, hostname, spool }: Config,
   sessions: SessionPool,
 ): Promise<Transport> {

@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
-import type { RelayState } from "../../server/control/protocol.ts";
+import type { RelayState, SigningKeyState } from "../../server/control/protocol.ts";
 import { takeLongestWork, watchEventLoop } from "../../server/log/event-loop.ts";
 import { type Health, type MonitoringPages, startHttp } from "../../server/log/http.ts";
 import { namesOfHost } from "../../server/log/http-host.ts";
@@ -123,6 +123,7 @@ export async function stateOf(
     memory: process.memoryUsage.rss(),
     nearLimits: ask.nearLimits(nearLimit, mostNearLimits),
     blocks: ask.blocks(),
+    dkim: status.dkim(),
   };
 }
 
@@ -138,6 +139,8 @@ export interface RelayStatus {
   certificateUntil: number;
   /** Logins in the password file in use; 0 while none was ever good. */
   logins: number;
+  /** The keys that sign what leaves. */
+  dkim: () => readonly SigningKeyState[];
   stopping: boolean;
   /** Why the spool can promise nothing any more. */
   broken: string | undefined;
@@ -153,6 +156,7 @@ export const newRelayStatus = (): RelayStatus => ({
   waiting: undefined,
   certificateUntil: 0,
   logins: 0,
+  dkim: () => [],
   stopping: false,
   broken: undefined,
   delay: () => 0,
@@ -186,6 +190,11 @@ function gaugesOf(state: RelayStatus, reserve: FreeSpace): GaugeReadings {
     healthy: () => single(state.health?.health.ok === true ? 1 : 0),
     certificate: () => single(state.certificateUntil / 1000),
     logins: () => single(state.logins),
+    dkimKeys: () =>
+      state.dkim().map(({ domain, selector, kind, made }) => ({
+        labels: [domain, selector, `${kind}-sha256`],
+        value: made / 1000,
+      })),
   };
 }
 

@@ -16,6 +16,7 @@ import { version } from "../../version.ts";
 import { filesOf } from "./certificates.ts";
 import { controlSocket, openControl } from "./control.ts";
 import { retryPolicyOf, startDeliveries } from "./delivery.ts";
+import { keyStates, watchKeys } from "./dkim.ts";
 import { openHistory } from "./history.ts";
 import { openListeners } from "./listeners.ts";
 import { openLogins } from "./logins.ts";
@@ -68,6 +69,8 @@ export async function startRelay(
     const pool = newSessionPool(Date.now);
     open({ close: async () => pool.close() });
     const settings = await openSettings(config, pool);
+    status.dkim = () => keyStates(settings.current().keys);
+    open(watchKeys(settings));
     const store = open(
       await openRelaySpool(config, certificate instanceof Failure ? certificate : undefined),
     );

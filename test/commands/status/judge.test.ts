@@ -61,6 +61,17 @@ test.each<[string, Partial<StatusFacts>, "warning" | "critical", RegExp]>([
     "warning",
     /ends in 13 days/,
   ],
+  [
+    "a DKIM key that is old",
+    {
+      relay: {
+        ...relay,
+        dkim: [{ domain: "example.org", selector: "a", kind: "rsa", made: now - 401 * day }],
+      },
+    },
+    "warning",
+    /^the DKIM key a of example\.org is 401 days old; tpa-submit dkim new example\.org, publish, rotate$/,
+  ],
   ["one at its end", { relay: { ...relay, certificateUntil: now + 2 * day } }, "critical", /ends in 2 days/],
   ["one that has ended", { relay: { ...relay, certificateUntil: now - hour } }, "critical", /has ended/],
   [
@@ -183,4 +194,19 @@ test.each([80, 120])("the screen fits %i columns, whatever strangers said", (wid
   expect(text).toMatch(/^ {2}near a limit +user2: 190 of 200 messages an hour$/m);
   expect(text).toMatch(/^ {2}frozen +user9$/m);
   expect(text).toMatch(/^ {2}wrong passwords +192\.0\.2\.7 14; 2 blocks at the moment$/m);
+});
+
+test("the keys that sign are shown with their age, a row for each domain", () => {
+  const key = (domain: string, selector: string, days: number) => ({
+    domain,
+    selector,
+    kind: "rsa",
+    made: now - days * day,
+  });
+  const dkim = [key("example.org", "a", 3), key("example.org", "b", 3), key("example.net", "c", 90)];
+  const facts = { ...well, relay: { ...relay, dkim } };
+  expect(findings(facts)).toEqual([]);
+  const text = [...screen(facts, [], (_, one) => one, 80)].join("\n");
+  expect(text).toMatch(/^ {2}DKIM +example\.org: a 3d old, b 3d old\n {3,}example\.net: c 90d old$/m);
+  expect([...screen(well, [], (_, one) => one, 80)].join("\n")).not.toContain("DKIM");
 });
