@@ -40,6 +40,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "See all about a login, shut it out, let it in.",
     load: () => import("./commands/login.ts"),
   },
+  dkim: {
+    summary: "Make, publish, rotate and retire the keys that sign mail.",
+    load: () => import("./commands/dkim.ts"),
+  },
   trace: {
     summary: "Tell what became of a message.",
     load: () => import("./commands/trace.ts"),

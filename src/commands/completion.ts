@@ -42,6 +42,7 @@ export const commands: Readonly<Record<string, () => Promise<CompletedCommand>>>
   queue: async () => completedGroup((await import("./queue.ts")).group),
   status: async () => completedCommand((await import("./status.ts")).statusCommand),
   login: async () => completedGroup((await import("./login.ts")).group),
+  dkim: async () => completedGroup((await import("./dkim.ts")).group),
   trace: async () => completedCommand((await import("./trace.ts")).traceCommand),
   spool: async () => completedGroup((await import("./spool.ts")).group),
   probe: async () => {

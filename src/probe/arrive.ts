@@ -1,7 +1,15 @@
 /** One run of the probe with --arrive: it sends a marked message, and looks whether and when it arrives. */
 import type { FoundMessage, OpenMailbox, SearchCriteria } from "./arrival/mailbox.ts";
 import { type MailboxWatcher, watchMailboxes } from "./arrival/mailbox-watcher.ts";
-import { type MarkBinding, markField, newMark, type ProbeMark, readMark, writeMark } from "./arrival/mark.ts";
+import {
+  type MarkBinding,
+  markField,
+  markOf,
+  newMark,
+  type ProbeMark,
+  readMark,
+  writeMark,
+} from "./arrival/mark.ts";
 import { fateIn, type SentProbe } from "./arrival/matching.ts";
 import type { ReceivedHop } from "./arrival/trace.ts";
 import { statusOf } from "./exit-status.ts";
@@ -10,6 +18,7 @@ import { nagiosText } from "./nagios.ts";
 import type { ArrivalPlan, MessageData, ProbePlan } from "./plan.ts";
 import { conclude, type FinishedRun, type OutputStreams, runShown } from "./probe.ts";
 import { type Fate, type ProbeOutcome, type ProbeResult, resultOf, seconds } from "./result.ts";
+import { type ArrivedSignature, type ArrivedSignatures, signatureText } from "./signatures.ts";
 import type { ProbeDependencies } from "./transaction/session.ts";
 import { silentOutput, silentTranscript } from "./transaction/smtp-check.ts";
 
@@ -21,6 +30,8 @@ export interface ArrivalDependencies {
   /** Resolves after so many milliseconds, or when `signal` comes. */
   readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
+  /** Verifies the signatures of what has arrived. */
+  readonly signaturesOf: (message: Buffer) => Promise<ArrivedSignatures>;
 }
 
 type PlanWithArrival = ProbePlan & { readonly arrival: ArrivalPlan; readonly data: MessageData };
@@ -91,7 +102,7 @@ async function awaited(
       const begun = now();
       const messages: readonly FoundMessage[] = await watcher.look(at, wanted);
       const fate = fateIn(messages, { ...sent, ...(absentAt !== undefined && { absentAt }) }, now());
-      if (fate) return fate;
+      if (fate) return await withSignatures(fate, messages, sent, watch);
       const trouble = watcher.trouble();
       if (!trouble) absentAt = begun;
       if (now() >= until || watch.signal.aborted || watcher.isHopeless())
@@ -101,6 +112,19 @@ async function awaited(
   } finally {
     waited();
   }
+}
+
+/** `fate`, with what the signatures of the message are worth, if all of it is here. */
+async function withSignatures(
+  fate: Fate,
+  messages: readonly FoundMessage[],
+  { mark, bound }: SentProbe,
+  { signaturesOf }: ArrivalDependencies,
+): Promise<Fate> {
+  if (fate.kind !== "arrived") return fate;
+  const own = messages.find(({ octets }) => readMark(markOf(octets), bound)?.id === mark.id);
+  if (own === undefined || own.octets.length < own.size) return fate;
+  return { ...fate, signatures: (await signaturesOf(own.octets)).signatures };
 }
 
 /** The whole envelope, so that the mark fits no other. */
@@ -210,7 +234,14 @@ function arrivalLines({ words }: ProbeResult, fate: Fate): readonly string[] {
     ...fate.hops.map((hop, at) => plain(`Hop ${at + 1}: ${hopWords(hop)}`)),
     `The receiving side says: ${found.join(", ")}`,
     `Changed on the way: ${changes.length === 0 ? "nothing" : changes.join(", ")}`,
+    ...signatureLines(fate.signatures),
   ];
+}
+
+function signatureLines(signatures: readonly ArrivedSignature[] | undefined): readonly string[] {
+  if (signatures === undefined) return [];
+  if (signatures.length === 0) return ["It has no DKIM signature"];
+  return signatures.map((one) => plain(`DKIM ${signatureText(one)}`));
 }
 
 const kinds = {

@@ -160,6 +160,8 @@ export interface ArrivalPlan {
   readonly spamFolder?: string;
   /** The authserv-id of the Authentication-Results that count. */
   readonly authority?: string;
+  /** The DNS server to ask for the keys of signatures. */
+  readonly nameserver?: string;
   /** How long to wait for it. */
   readonly timeout: number;
   readonly warn: number;

@@ -5,6 +5,7 @@
 import type { MessageChange } from "./arrival/changes.ts";
 import type { DeliveryReport } from "./arrival/delivery-report.ts";
 import type { AuthenticationResults, ReceivedHop } from "./arrival/trace.ts";
+import type { ArrivedSignature } from "./signatures.ts";
 import { oneLine } from "./untrusted-text.ts";
 
 /** What is known of a message. Times are milliseconds; `after` counts from the moment of sending. */
@@ -17,6 +18,8 @@ export type Fate =
       readonly hops: readonly ReceivedHop[];
       readonly findings: AuthenticationResults;
       readonly changes: readonly MessageChange[];
+      /** Verified by the probe itself; absent where that was not asked for, or not all of the message was read. */
+      readonly signatures?: readonly ArrivedSignature[];
     }
   /** The report to the sender was found. */
   | { readonly kind: "returned"; readonly after: number; readonly report: DeliveryReport }

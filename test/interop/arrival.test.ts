@@ -211,6 +211,7 @@ header_checks = regexp:FOLDER/header_checks
         expect.stringMatching(/^=== Hop 3: \S+ from postfix\.example\.net, after -?N s(; its clock .*)?$/),
         "=== The receiving side says: SPF not told, DKIM not told, DMARC not told",
         "=== Changed on the way: nothing",
+        "=== It has no DKIM signature",
         "",
       ]);
       expect(stdout).toMatch(/ENVID=[0-9a-f]{32}/);

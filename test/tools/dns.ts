@@ -11,7 +11,7 @@ export interface Records {
   readonly mx?: readonly (readonly [priority: number, host: string])[];
   readonly srv?: readonly { readonly port: number; readonly host: string }[];
   readonly a?: readonly string[];
-  /** Each one text, of 255 octets at most. */
+  /** Each one text, in several strings where it is longer than 255 octets. */
   readonly txt?: readonly string[];
   /** Written out: eight groups. */
   readonly aaaa?: readonly string[];
@@ -87,7 +87,7 @@ function recordsOf(
     case "MX":
       return mx.map(([priority, host]) => Buffer.concat([uint16(priority), writeName(host)]));
     case "TXT":
-      return txt.map((text) => Buffer.concat([Buffer.from([text.length]), Buffer.from(text, "latin1")]));
+      return txt.map((text) => Buffer.concat((text.match(/.{1,255}/g) ?? [""]).map(writeString)));
     case "SRV":
       return srv.map(({ port, host }) => Buffer.concat([...[0, 1, port].map(uint16), writeName(host)]));
     default:
@@ -112,6 +112,9 @@ function response(question: Buffer, flags: number, type: number, records: readon
   );
   return Buffer.concat([header, question.subarray(12), ...answers]);
 }
+
+const writeString = (text: string): Buffer =>
+  Buffer.concat([Buffer.from([text.length]), Buffer.from(text, "latin1")]);
 
 function uint16(value: number): Buffer {
   return Buffer.from([value >> 8, value & 255]);

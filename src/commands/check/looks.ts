@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { certificate, renewal } from "./certificate.ts";
 import type { CheckContext, Look } from "./context.ts";
+import { dkim, selectors } from "./dkim.ts";
 import { dns } from "./dns.ts";
 import { files, program } from "./files.ts";
 import { clock, limits, ports } from "./host.ts";
@@ -26,6 +27,7 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   spool,
   room,
   routes,
+  dkim,
   log,
   control,
   maildrop,
@@ -35,6 +37,7 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   relay,
   resolver,
   dns,
+  selectors,
   reach,
 };
 

@@ -95,6 +95,12 @@ export const checks = {
     status: config,
     as: "service",
   },
+  dkim: {
+    about: "The keys that sign what leaves: whether they can be used, and how old they are.",
+    mend: "tpa-submit dkim new, publish and rotate put new ones in their place.",
+    status: config,
+    as: "service",
+  },
   log: {
     about: "Whether the log can be written where it shall go, by the service and within its sandbox.",
     mend: "Name another target, let the user write there, or add the folder to ReadWritePaths= of the unit.",
@@ -150,6 +156,13 @@ export const checks = {
     mend: "Publish what is missing; mail programs and receivers look for it.",
     status: unavailable,
     as: "asker",
+    network: true,
+  },
+  selectors: {
+    about: "What the DNS has at the selector of each key: nothing, another key, a revoked one, a test.",
+    mend: "tpa-submit dkim publish prints the record as it should be.",
+    status: unavailable,
+    as: "service",
     network: true,
   },
   reach: {

@@ -12,7 +12,7 @@ import { taskApart } from "./apart.ts";
 import { lookAsService, takenOn } from "./as-service.ts";
 import type { CheckContext } from "./context.ts";
 import { inOrder, lookAt } from "./looks.ts";
-import { type CheckOptions, line, standardConfig, standardMx, standardUnit } from "./options.ts";
+import { type CheckOptions, line, standardMx, standardUnit } from "./options.ts";
 import { asServe, reportJson, reportNagios, reportText } from "./report.ts";
 import {
   type CheckId,
@@ -26,7 +26,7 @@ import {
   statusOfAll,
 } from "./rows.ts";
 import { serviceUser } from "./service-user.ts";
-import { findUnit, type ServiceUnit } from "./unit.ts";
+import { findUnit, type ServiceUnit, unitOf } from "./unit.ts";
 
 export async function runCheck(options: CheckOptions): Promise<number> {
   const done = await takenOn(Date.now);
@@ -121,12 +121,10 @@ function mistakesIn(error: Failure): readonly CheckRowResult[] {
 
 /** The unit, if it is the one that starts the relay with the configuration `file`; one that was named is in any case. */
 async function unitFor(file: string, name: string): Promise<ServiceUnit | undefined> {
+  if (name === standardUnit) return unitOf(file);
   const unit = await findUnit(name);
-  if (name !== standardUnit) {
-    if (unit) return unit;
-    throw usageMistake(line.name, `--unit: there is no unit ${name}`);
-  }
-  return unit?.config === file || (unit?.config === "" && file === standardConfig) ? unit : undefined;
+  if (unit) return unit;
+  throw usageMistake(line.name, `--unit: there is no unit ${name}`);
 }
 
 /**

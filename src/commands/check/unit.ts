@@ -5,6 +5,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode } from "../../failure.ts";
+import { standardConfig, standardUnit } from "./options.ts";
 
 export interface ServiceUnit {
   readonly path: string;
@@ -55,6 +56,12 @@ export async function findUnit(name: string): Promise<ServiceUnit | undefined> {
     return readUnit(path, [text, ...(await dropInsOf(dropIns))]);
   }
   return undefined;
+}
+
+/** The service's own unit, if it starts the relay with the configuration `file`. */
+export async function unitOf(file: string): Promise<ServiceUnit | undefined> {
+  const unit = await findUnit(standardUnit);
+  return unit?.config === file || (unit?.config === "" && file === standardConfig) ? unit : undefined;
 }
 
 /** In the order of their names; of two with the same name the first folder's counts. */

@@ -1,5 +1,5 @@
 /** A plan of the probe, carried out from this host. */
-import { randomBytes, type X509Certificate } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { MxRecord } from "node:dns";
 import { writeFileSync } from "node:fs";
 import { errorCode } from "../../failure.ts";
@@ -8,8 +8,7 @@ import { reason } from "../../probe/options/mistake.ts";
 import type { ProbePlan } from "../../probe/plan.ts";
 import { type OutputStreams, probe } from "../../probe/probe.ts";
 import type { ProbeDependencies } from "../../probe/transaction/session.ts";
-import type { DaneResult } from "../../probe/transcript/journal.ts";
-import { systemCa } from "./host.ts";
+import { daneBy, systemCa } from "./host.ts";
 
 /** Returns the exit status. */
 export function carryOut(plan: ProbePlan, output: OutputStreams): Promise<number> {
@@ -20,7 +19,7 @@ export function carryOut(plan: ProbePlan, output: OutputStreams): Promise<number
     random: (count) => randomBytes(count),
     systemCa,
     route,
-    dane,
+    dane: daneBy(),
     save,
   });
 }
@@ -70,33 +69,4 @@ function save(path: string, text: string): string | undefined {
     if (errorCode(error) === "") throw error;
     return reason(errorCode(error));
   }
-}
-
-/** The longest wait for an explanation: our choice. */
-const patience = { timeout: 2000, tries: 1 };
-
-/**
- * What TLSA records say about a server, by the relay's own resolver and rules. The system's first name server is asked;
- * its word on signatures counts only where it runs on this host.
- */
-async function dane(
-  host: string,
-  port: number,
-  chain: readonly X509Certificate[],
-): Promise<DaneResult | undefined> {
-  const { getServers } = await import("node:dns");
-  const [server] = getServers();
-  const [, address = "", at] = /^\[?([^\]]*?)\]?(?::(\d+))?$/.exec(server ?? "") ?? [];
-  if (address === "") return undefined;
-  const { nameServer } = await import("../../server/delivery/dns/query.ts");
-  const { validatingResolver } = await import("../../server/delivery/dns/resolver.ts");
-  const { matchesTlsa } = await import("../../server/delivery/tls/dane.ts");
-  const resolver = validatingResolver(nameServer({ host: address, port: Number(at ?? 53) }, patience));
-  const answer = await resolver.signed?.tlsa(`_${port}._tcp.${host}`);
-  if (answer?.kind !== "found") return undefined;
-  return {
-    records: answer.values.length,
-    authentic: answer.authentic === true && /^(?:127\.|::1$)/.test(address),
-    matches: matchesTlsa(chain, answer.values, [host], Date.now()),
-  };
 }

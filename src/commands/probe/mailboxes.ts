@@ -63,6 +63,8 @@ export async function withArrivalWatch(
         await wait(Math.max(0, milliseconds), undefined, { signal }).catch(() => undefined); // told to stop: it is over
       },
       signal: stop.signal,
+      signaturesOf: async (message) =>
+        (await import("./signatures.ts")).signaturesOf(message, arrival.nameserver),
     });
   } finally {
     process.off("SIGTERM", end).off("SIGINT", end);

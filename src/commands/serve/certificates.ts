@@ -66,9 +66,9 @@ export interface FileCheck {
   readonly regardless: boolean;
 }
 
-/** Calls `changed` when one of the files that `paths` names is another than at the look before. */
+/** Calls `changed` when one of the files or folders that `paths` names is another than at the look before. */
 export function watchFiles(
-  paths: () => readonly string[],
+  paths: () => readonly string[] | Promise<readonly string[]>,
   changed: () => Promise<void>,
   next: () => FileCheck,
 ): { readonly stop: () => void } {
@@ -76,14 +76,14 @@ export function watchFiles(
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   const look = async (): Promise<void> => {
-    const found = (await Promise.all(paths().map(signature))).join(" ");
+    const found = (await Promise.all((await paths()).map(signature))).join(" ");
     const isNew = known !== undefined && (known !== found || next().regardless);
     known = found;
     if (isNew && !stopped) await changed();
   };
   const begin = (): void =>
     void look()
-      .catch((error: unknown) => logBug("watching the certificate", error))
+      .catch((error: unknown) => logBug("watching files", error))
       .finally(() => {
         if (!stopped) timer = setTimeout(begin, next().interval).unref();
       });

@@ -65,7 +65,7 @@ export async function transportFor(
 }
 
 /** The keys that sign, of each domain from where it has them; none where nothing is to be signed. Throws a Failure. */
-async function keysOf({ dkim, domains }: Config): Promise<SigningKeys> {
+export async function keysOf({ dkim, domains }: Config): Promise<SigningKeys> {
   const keys = new Map(dkim.folder === "" ? [] : await readSigningKeys(dkim.folder));
   for (const { name, "dkim-folder": folder } of domains) {
     if (folder === "") continue;
@@ -78,7 +78,11 @@ async function keysOf({ dkim, domains }: Config): Promise<SigningKeys> {
 }
 
 /** `transport`, what it sends signed by `keys`. Throws a Failure where the file of sender addresses cannot be read. */
-async function signedTransport(transport: Transport, config: Config, keys: SigningKeys): Promise<Transport> {
+export async function signedTransport(
+  transport: Transport,
+  config: Config,
+  keys: SigningKeys,
+): Promise<Transport> {
   const folders = [config.dkim.folder, ...config.domains.map((own) => own["dkim-folder"])];
   if (folders.every((folder) => folder === "" || folder === "off")) return transport;
   const rule = await sendersOf(config);
@@ -86,7 +90,8 @@ async function signedTransport(transport: Transport, config: Config, keys: Signi
   return signingTransport(transport, newSigner({ keys, hostname: config.hostname, mayUse, now: Date.now }));
 }
 
-async function unsignedTransport(
+/** The same with nothing signed. */
+export async function unsignedTransport(
   { delivery, route, hostname, domain, spool }: Config,
   sessions: SessionPool,
   observe: ObserveTls | undefined,

@@ -5,7 +5,7 @@ import { domainOfLogin } from "../../config/domains.ts";
 import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
-import type { RelayState } from "../../server/control/protocol.ts";
+import type { RelayState, SigningKeyState } from "../../server/control/protocol.ts";
 import { takeLongestWork, watchEventLoop } from "../../server/log/event-loop.ts";
 import { type Health, type MonitoringPages, startHttp } from "../../server/log/http.ts";
 import { namesOfHost } from "../../server/log/http-host.ts";
@@ -139,6 +139,7 @@ export async function stateOf(
     memory: process.memoryUsage.rss(),
     nearLimits: ask.nearLimits(nearLimit, mostNearLimits),
     blocks: ask.blocks(),
+    dkim: status.dkim(),
   };
 }
 
@@ -156,6 +157,8 @@ export interface RelayStatus {
   logins: number;
   /** The same by domain. */
   domainLogins: ReadonlyMap<string, number>;
+  /** The keys that sign what leaves. */
+  dkim: () => readonly SigningKeyState[];
   stopping: boolean;
   /** Why the spool can promise nothing any more. */
   broken: string | undefined;
@@ -172,6 +175,7 @@ export const newRelayStatus = (): RelayStatus => ({
   certificateUntil: 0,
   logins: 0,
   domainLogins: new Map(),
+  dkim: () => [],
   stopping: false,
   broken: undefined,
   delay: () => 0,
@@ -205,6 +209,11 @@ function gaugesOf(state: RelayStatus, reserve: FreeSpace): GaugeReadings {
     healthy: () => single(state.health?.health.ok === true ? 1 : 0),
     certificate: () => single(state.certificateUntil / 1000),
     logins: () => single(state.logins),
+    dkimKeys: () =>
+      state.dkim().map(({ domain, selector, kind, made }) => ({
+        labels: [domain, selector, `${kind}-sha256`],
+        value: made / 1000,
+      })),
   };
 }
 

@@ -18,6 +18,7 @@ import { version } from "../../version.ts";
 import { filesOf } from "./certificates.ts";
 import { controlSocket, openControl } from "./control.ts";
 import { retryPolicyOf, startDeliveries } from "./delivery.ts";
+import { keyStates, watchKeys } from "./dkim.ts";
 import { openHistory } from "./history.ts";
 import { openListeners } from "./listeners.ts";
 import { openLocalDoor, settleMaildrop } from "./local.ts";
@@ -80,6 +81,8 @@ export async function startRelay(
     open({ close: async () => pool.close() });
     const tlsReports = await openTlsReports(config);
     const settings = await openSettings(config, pool, tlsReports.observe);
+    status.dkim = () => keyStates(settings.current().keys);
+    open(watchKeys(settings));
     const store = open(
       await openRelaySpool(config, certificate instanceof Failure ? certificate : undefined),
     );

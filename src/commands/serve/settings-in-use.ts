@@ -1,9 +1,12 @@
 /** The settings that the running relay goes by, and what of a new configuration it can take over. */
 import type { Config } from "../../config/settings.ts";
+import { errorText, Failure } from "../../failure.ts";
+import type { SigningKeys } from "../../server/delivery/dkim/keys.ts";
 import type { SessionPool } from "../../server/delivery/session-pool.ts";
 import type { ObserveTls } from "../../server/delivery/tls/observation.ts";
 import type { Transport } from "../../server/delivery/transport.ts";
-import { retryPolicyOf, transportFor } from "./delivery.ts";
+import { log } from "../../server/log/log.ts";
+import { keysOf, retryPolicyOf, signedTransport, unsignedTransport } from "./delivery.ts";
 import { reportContacts, type SessionRules, sessionRules } from "./session-rules.ts";
 
 /** What a reload replaces as one. */
@@ -12,6 +15,9 @@ export interface SettingsInUse {
   readonly rules: SessionRules;
   readonly transport: Transport;
   readonly contactOf: ReturnType<typeof reportContacts>;
+  /** The transport without its signatures, and the keys that make them. */
+  readonly unsigned: Transport;
+  readonly keys: SigningKeys;
 }
 
 export interface ReloadableSettings {
@@ -21,6 +27,8 @@ export interface ReloadableSettings {
    * the old in use, where a file that `read` names cannot be used.
    */
   replace(read: Config): Promise<readonly string[]>;
+  /** Reads the DKIM keys anew, and signs with them from the next attempt on; what is wrong is logged, and the old stay. */
+  renewKeys(): Promise<void>;
 }
 
 /** The settings of `first`; mail leaves by the sessions of `pool`, and `observe` hears how TLS went. Throws a Failure as `replace` does. */
@@ -29,20 +37,54 @@ export async function openSettings(
   pool: SessionPool,
   observe?: ObserveTls,
 ): Promise<ReloadableSettings> {
-  const put = async (config: Config): Promise<SettingsInUse> => ({
-    config,
-    rules: await sessionRules(config),
-    transport: await transportFor(config, pool, observe),
-    contactOf: reportContacts(config),
-  });
+  const put = async (config: Config): Promise<SettingsInUse> => {
+    const rules = await sessionRules(config);
+    const unsigned = await unsignedTransport(config, pool, observe);
+    const keys = await keysOf(config);
+    const transport = await signedTransport(unsigned, config, keys);
+    return { config, rules, unsigned, keys, transport, contactOf: reportContacts(config) };
+  };
   let inUse = await put(first);
+  let told = "";
+  const tellKeys = (): void => {
+    const text = keyText(inUse.keys);
+    if (text !== told) logKeys(inUse.keys);
+    told = text;
+  };
+  tellKeys();
   return {
     current: () => inUse,
     async replace(read) {
       inUse = await put(keeping(first, read));
+      tellKeys();
       return changedForRestart(first, read);
     },
+    async renewKeys() {
+      const before = inUse;
+      try {
+        const keys = await keysOf(before.config);
+        const transport = await signedTransport(before.unsigned, before.config, keys);
+        if (inUse !== before) return; // a reload was quicker, and has read them as well
+        inUse = { ...before, keys, transport };
+        tellKeys();
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        log("dkim-refused", { reason: errorText(error).replaceAll("\n", "; ") });
+      }
+    },
   };
+}
+
+const keyText = (keys: SigningKeys): string =>
+  [...keys.values()]
+    .flat()
+    .map(({ domain, selector, made }) => `${domain} ${selector} ${made}`)
+    .join("\n");
+
+function logKeys(keys: SigningKeys): void {
+  for (const [domain, own] of keys) {
+    log("dkim-keys", { domain, selectors: own.map(({ selector }) => selector).join(", ") });
+  }
 }
 
 /** What a running relay cannot change, by the words for it. */

@@ -21,6 +21,7 @@ const day = 24 * hour;
 // From when something is worth a word. Our choice, all of them; the alert rules in etc/prometheus have the same.
 const certificateDays = { warning: 14, critical: 3 } as const;
 const syncedWithin = day;
+const keyDays = 400;
 const slowLoop = 1;
 const mostReturned = 0.2;
 const leastReturned = 20;
@@ -56,6 +57,15 @@ const judges: readonly Judge[] = [
       grade,
       text: `${what}; renew it, the relay notices the new file by itself`,
       tells: ["certificate"],
+    };
+  },
+  ({ relay, at }) => {
+    const old = relay?.dkim?.find(({ made }) => at - made > keyDays * day);
+    if (old === undefined) return undefined;
+    const age = Math.floor((at - old.made) / day);
+    return {
+      grade: "warning",
+      text: `the DKIM key ${old.selector} of ${old.domain} is ${age} days old; tpa-submit dkim new ${old.domain}, publish, rotate`,
     };
   },
   ({ queue: { fault } }) =>

@@ -1,6 +1,7 @@
 /** The screen of `status`, its line for Nagios, and its JSON. */
 import { visible, wrapped } from "../../cli/output.ts";
 import type { Paint } from "../../cli/terminal.ts";
+import type { SigningKeyState } from "../../server/control/protocol.ts";
 import { type MailCounts, noMail, sumOf } from "../../server/history/activity.ts";
 import type { ProviderSummary } from "../../server/history/providers.ts";
 import { explainReply } from "../../smtp/known-replies/explain.ts";
@@ -8,7 +9,7 @@ import { formatReply } from "../../smtp/reply.ts";
 import { ageText, plural, sizeText } from "../queue/output.ts";
 import { momentText } from "../trace/text.ts";
 import type { StatusChecks } from "./checks.ts";
-import type { StatusFacts } from "./facts.ts";
+import { mostShown, type StatusFacts } from "./facts.ts";
 import { lineOf, type StatusFinding } from "./judge.ts";
 
 /** Characters of a name at the beginning of a line. */
@@ -75,6 +76,7 @@ export function* relayRows({ relay, passwords, domains = [], at }: StatusFacts):
       "certificate",
       certificateUntil === 0 ? "none" : `${Math.floor((certificateUntil - at) / 86_400_000)} days left`,
     ];
+    yield* keyRows(relay.dkim ?? [], at);
   }
   const logins = relay === undefined ? "" : `${plural(relay.logins, "login")}, `;
   yield ["passwords", fault ?? `${logins}${file} written ${ageText(at - (written ?? 0))} ago`];
@@ -87,6 +89,16 @@ function* domainRows({ domains = [] }: StatusFacts): Generator<StatusRow> {
     sent ? [`${name} ${plural(sent.messages, "message")} to ${plural(sent.recipients, "recipient")}`] : [],
   );
   if (parts.length > 0) yield ["24 hours, from", parts.join(", ")];
+}
+
+/** A row for each domain whose mail is signed. */
+function* keyRows(keys: readonly SigningKeyState[], at: number): Generator<StatusRow> {
+  const domains = [...new Set(keys.map(({ domain }) => domain))].slice(0, mostShown);
+  for (const [number, domain] of domains.entries()) {
+    const own = keys.filter((key) => key.domain === domain);
+    const shown = own.map(({ selector, made }) => `${selector} ${ageText(at - made)} old`).join(", ");
+    yield [number === 0 ? "DKIM" : "", `${domain}: ${shown}`];
+  }
 }
 
 export function* queueRows({ queue, at }: StatusFacts, width: number): Generator<StatusRow> {

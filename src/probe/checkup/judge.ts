@@ -29,7 +29,7 @@ export function judgeFacts(facts: ServiceFacts): readonly CheckFinding[] {
   ];
 }
 
-const named = (area: string, verdicts: readonly CheckResult[]): readonly CheckFinding[] =>
+export const named = (area: string, verdicts: readonly CheckResult[]): readonly CheckFinding[] =>
   verdicts.map(([state, words, advice]) => ({ area, state, words, ...(advice !== undefined && { advice }) }));
 
 function judgePort(port: PortFacts, host: string, now: number): readonly CheckResult[] {

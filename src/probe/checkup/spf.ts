@@ -181,3 +181,52 @@ function covers(base: string, v4: string, v6: string, address: string): boolean 
   }
   return list.check(address, kind);
 }
+
+/** How much work a record makes at most, whoever the sender is. */
+export interface SpfCount {
+  readonly hasRecord: boolean;
+  /** Terms that ask the DNS, of all records that it includes. */
+  readonly questions: number;
+  /** Those of them that find nothing (RFC 7208 section 4.6.4: two may). */
+  readonly empty: number;
+  /** The DNS did not answer, so there may be more. */
+  readonly trouble: boolean;
+}
+
+/** More are not followed: a record that includes itself has no end. */
+const mostCounted = 40;
+
+/** Counts what the record of `domain` makes a receiver ask before it gives up. */
+export async function countSpfQuestions(domain: string, names: DnsQueries): Promise<SpfCount> {
+  const count = { hasRecord: false, questions: 0, empty: 0, trouble: false };
+  const walk = async (name: string): Promise<void> => {
+    const found = await records(names.resolveTxt(name));
+    if (found === "trouble") count.trouble = true;
+    else {
+      const record = found.map((strings) => strings.join("")).find((text) => /^v=spf1(?: |$)/i.test(text));
+      if (record !== undefined) count.hasRecord = true;
+      else if (count.questions > 0) count.empty += 1;
+      for (const term of (record ?? "").split(/ +/).slice(1)) {
+        if (count.questions >= mostCounted || /^[-+~?]?all$/i.test(term)) return;
+        await step(term.toLowerCase(), name);
+      }
+    }
+  };
+  const step = async (term: string, name: string): Promise<void> => {
+    const [, kind = "", target = name] =
+      /^[-+~?]?(include|a|mx|ptr|exists|redirect)(?:[:=]([^/]*))?(?:\/.*)?$/.exec(term) ?? [];
+    if (kind === "") return;
+    count.questions += 1;
+    if (target.includes("%")) return; // a macro: it depends on the sender
+    if (kind === "include" || kind === "redirect") await walk(target);
+    else if (kind === "a" || kind === "mx") {
+      const asked =
+        kind === "mx" ? [names.resolveMx(target)] : [names.resolve4(target), names.resolve6(target)];
+      const found = await Promise.all(asked.map((question) => records<unknown>(question)));
+      if (found.includes("trouble")) count.trouble = true;
+      else if (found.every((one) => one.length === 0)) count.empty += 1;
+    }
+  };
+  await walk(domain);
+  return count;
+}

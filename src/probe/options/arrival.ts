@@ -1,4 +1,5 @@
 /** Where the message is to arrive: the options, and how they are read into the plan. */
+import { isIP } from "node:net";
 import { Failure } from "../../failure.ts";
 import { type MailboxLocation, readLocation } from "../arrival/location.ts";
 import type { ArrivalPlan, ProtocolPlan } from "../plan.ts";
@@ -82,6 +83,15 @@ export const arrivalOptions = {
       ours: true,
     },
     {
+      name: "arrive-nameserver",
+      argument: "required",
+      placeholder: "ADDRESS",
+      standard: "the system's",
+      help: "The DNS server, an IP address with its port or without, to ask for the keys of DKIM signatures.",
+      example: `${sent} --arrive-nameserver 192.0.2.53`,
+      ours: true,
+    },
+    {
       name: "arrive-key",
       argument: "required",
       placeholder: "FILE",
@@ -116,7 +126,7 @@ const arrivePasswordVariable = "TPA_SUBMIT_ARRIVE_PASSWORD";
 
 const others = [
   ...["arrive-password-file", "arrive-timeout", "warn", "crit", "arrive-ca", "arrive-spam-folder"],
-  ...["arrive-authority", "arrive-key", "keep", "nagios"],
+  ...["arrive-authority", "arrive-nameserver", "arrive-key", "keep", "nagios"],
 ] as readonly ArrivalOption[];
 
 const day = 86_400_000;
@@ -142,6 +152,11 @@ export async function arrivalOf(
   if (warn > crit) throw mistake("--warn: expected no more than --crit, found more");
   const spamFolder = await answers.text("arrive-spam-folder");
   const authority = await answers.text("arrive-authority");
+  const nameserver = await answers.text("arrive-nameserver");
+  if (nameserver !== undefined && !isServer(nameserver))
+    throw mistake(
+      "--arrive-nameserver: expected an IP address, with its port or without, found another text",
+    );
   const key = await fileOf(answers, "arrive-key");
   if (key && key.length < 32) throw mistake(`--arrive-key: expected 32 octets or more, found ${key.length}`);
   const ca = await fileOf(answers, "arrive-ca");
@@ -155,9 +170,19 @@ export async function arrivalOf(
     ...(ca && { ca: new TextDecoder().decode(ca) }),
     ...(spamFolder !== undefined && { spamFolder }),
     ...(authority !== undefined && { authority }),
+    ...(nameserver !== undefined && { nameserver }),
     ...(key && { key }),
     nagios: answers.has("nagios"),
   };
+}
+
+/** As node:dns has it: `192.0.2.53`, `192.0.2.53:5353`, `[2001:db8::53]:53`. */
+function isServer(text: string): boolean {
+  if (isIP(text) !== 0) return true;
+  const [, inBrackets = "", plain = "", port = "0"] =
+    /^(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d{1,5})$/i.exec(text) ?? [];
+  const isAddress = inBrackets === "" ? isIP(plain) === 4 : isIP(inBrackets) === 6;
+  return isAddress && Number(port) >= 1 && Number(port) <= 65_535;
 }
 
 function refuseContradictions(answers: OptionAnswers<ArrivalOption | "json">, protocol: ProtocolPlan): void {

@@ -295,6 +295,17 @@ export interface RelayState {
   readonly nearLimits: readonly (LimitUse & { readonly login: string })[];
   /** Networks and logins from networks whose passwords are not checked at the moment. */
   readonly blocks: number;
+  /** The keys that sign what leaves; a relay of the version before does not tell. */
+  readonly dkim?: readonly SigningKeyState[];
+}
+
+/** A DKIM key in use. */
+export interface SigningKeyState {
+  readonly domain: string;
+  readonly selector: string;
+  readonly kind: string;
+  /** When it was made, in milliseconds since the epoch. */
+  readonly made: number;
 }
 
 /** One fault in the spool. */

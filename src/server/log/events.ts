@@ -225,6 +225,27 @@ export const events = {
     "info",
     ({ id, host }) => `${id}: converted to 7-bit MIME for ${host}, which has no 8BITMIME`,
   ),
+  "dkim-signed": event<OfMessage & { domain: string; selector: string; algorithm: string }>(
+    "smtp",
+    "info",
+    ({ id, domain, selector, algorithm }) =>
+      `${id}: DKIM-Signature field added (s=${selector}, d=${domain}, a=${algorithm})`,
+  ),
+  "dkim-unsigned": event<OfMessage & { reason: string }>(
+    "smtp",
+    "info",
+    ({ id, reason }) => `${id}: no DKIM-Signature field added (${reason})`,
+  ),
+  "dkim-keys": event<{ domain: string; selectors: string }>(
+    "master",
+    "info",
+    ({ domain, selectors }) => `DKIM: mail of ${domain} is signed by ${selectors}`,
+  ),
+  "dkim-refused": event<{ reason: string }>(
+    "master",
+    "error",
+    ({ reason }) => `the DKIM keys were not taken over, the old ones stay in use: ${reason}`,
+  ),
   "tls-outbound": event<{
     relay: string;
     policy: string;

@@ -281,6 +281,18 @@ export const logMetrics: readonly LogMetric[] = [
       one(trust, protocol, cipher, String(bits), String(bits)),
   }),
   counter(
+    "tpa_submit_dkim_signatures_total",
+    "DKIM signatures made, by the signing domain and the algorithm.",
+    ["domain", "algorithm"],
+    { "dkim-signed": ({ domain, algorithm }) => one(domain, algorithm) },
+  ),
+  counter(
+    "tpa_submit_dkim_unsigned_total",
+    "Messages sent without a DKIM signature although there are keys, by the reason.",
+    ["reason"],
+    { "dkim-unsigned": ({ reason }) => one(reason) },
+  ),
+  counter(
     "tpa_submit_outbound_sessions_total",
     "Sessions with next hops, by what TLS had to be and what came of it.",
     ["policy", "result"],
@@ -462,6 +474,12 @@ export const gauges = {
     "tpa_submit_tls_certificate_not_after_timestamp_seconds",
     "When the certificate ends, since the epoch.",
     [],
+  ),
+  dkimKeys: metric(
+    "gauge",
+    "tpa_submit_dkim_key_made_timestamp_seconds",
+    "When each DKIM key that signs was made, since the epoch.",
+    ["domain", "selector", "algorithm"],
   ),
   logins: metric("gauge", "tpa_submit_logins", "Logins in the password file.", []),
 } as const;

@@ -64,6 +64,17 @@ test.each<[string, Partial<StatusFacts>, "warning" | "critical", RegExp]>([
     "warning",
     /ends in 13 days/,
   ],
+  [
+    "a DKIM key that is old",
+    {
+      relay: {
+        ...relay,
+        dkim: [{ domain: "example.org", selector: "a", kind: "rsa", made: now - 401 * day }],
+      },
+    },
+    "warning",
+    /^the DKIM key a of example\.org is 401 days old; tpa-submit dkim new example\.org, publish, rotate$/,
+  ],
   ["one at its end", { relay: { ...relay, certificateUntil: now + 2 * day } }, "critical", /ends in 2 days/],
   ["one that has ended", { relay: { ...relay, certificateUntil: now - hour } }, "critical", /has ended/],
   [
@@ -272,4 +283,19 @@ test("tells of each further domain, and what is wrong with its password file", (
   const lines = [...screen({ ...well, domains }, found, (_, text) => text, 80)];
   expect(lines).toContain(`                  example.edu: ${file("edu")} written 9d ago`);
   expect(lines).toContain("  24 hours, from  example.org 2 messages to 3 recipients");
+});
+
+test("the keys that sign are shown with their age, a row for each domain", () => {
+  const key = (domain: string, selector: string, days: number) => ({
+    domain,
+    selector,
+    kind: "rsa",
+    made: now - days * day,
+  });
+  const dkim = [key("example.org", "a", 3), key("example.org", "b", 3), key("example.net", "c", 90)];
+  const facts = { ...well, relay: { ...relay, dkim } };
+  expect(findings(facts)).toEqual([]);
+  const text = [...screen(facts, [], (_, one) => one, 80)].join("\n");
+  expect(text).toMatch(/^ {2}DKIM +example\.org: a 3d old, b 3d old\n {3,}example\.net: c 90d old$/m);
+  expect([...screen(well, [], (_, one) => one, 80)].join("\n")).not.toContain("DKIM");
 });

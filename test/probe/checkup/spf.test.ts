@@ -1,24 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type DnsQueries, evaluateSpf } from "../../../src/probe/checkup/spf.ts";
-
-/** A DNS of the records given, `NAME TYPE` -> values; "SERVFAIL" is trouble. */
-function namesOf(zone: Readonly<Record<string, readonly string[]>>): DnsQueries {
-  const ask = async (name: string, type: string): Promise<readonly string[]> => {
-    const found = zone[`${name} ${type}`];
-    if (!found) throw Object.assign(new Error("no such name"), { code: "ENOTFOUND" });
-    if (found[0] === "SERVFAIL") throw Object.assign(new Error("trouble"), { code: "ESERVFAIL" });
-    return found;
-  };
-  return {
-    resolve4: (name) => ask(name, "A"),
-    resolve6: (name) => ask(name, "AAAA"),
-    resolveTxt: async (name) => (await ask(name, "TXT")).map((text) => [text.slice(0, 10), text.slice(10)]),
-    resolveMx: async (name) => (await ask(name, "MX")).map((exchange) => ({ exchange, priority: 10 })),
-    resolveCname: (name) => ask(name, "CNAME"),
-    resolveSrv: async () => [],
-    reverse: (address) => ask(address, "PTR"),
-  };
-}
+import { countSpfQuestions, evaluateSpf } from "../../../src/probe/checkup/spf.ts";
+import { namesOf } from "./names.ts";
 
 const domain = "example.org TXT";
 
@@ -88,5 +70,45 @@ describe("SPF", () => {
     const names = namesOf({ [domain]: ["v=spf1 ip6:2001:db8::/32 -all"] });
     expect(await evaluateSpf("example.org", "2001:db8::25", names)).toBe("pass");
     expect(await evaluateSpf("example.org", "2001:db9::25", names)).toBe("fail");
+  });
+});
+
+describe("SPF's questions", () => {
+  const many = (count: number): string =>
+    Array.from({ length: count }, (_, index) => `exists:${index}.example.org`).join(" ");
+
+  test.each([
+    ["no record", {}, [0, 0, false]],
+    ["addresses alone", { [domain]: ["v=spf1 ip4:192.0.2.7 ip6:2001:db8::1 -all"] }, [0, 0, false]],
+    [
+      "a host, the mail hosts, and one that is not there",
+      {
+        [domain]: ["v=spf1 a mx a:gone.example.org/24 -all"],
+        "example.org A": ["192.0.2.7"],
+        "example.org MX": ["mx.example.org"],
+      },
+      [3, 1, false],
+    ],
+    [
+      "records in records",
+      {
+        [domain]: ["v=spf1 include:a.example.net redirect=b.example.net"],
+        "a.example.net TXT": ["v=spf1 include:c.example.net -all"],
+        "c.example.net TXT": ["v=spf1 exists:%{i}.example.net ?all ptr"],
+        "b.example.net TXT": ["v=spf1 ptr -all"],
+      },
+      [5, 0, false],
+    ],
+    ["too many", { [domain]: [`v=spf1 ${many(11)} -all`] }, [11, 0, false]],
+    ["a record that includes itself", { [domain]: ["v=spf1 include:example.org -all"] }, [40, 0, false]],
+    ["one that is not there", { [domain]: ["v=spf1 include:gone.example.net -all"] }, [1, 1, false]],
+    [
+      "trouble",
+      { [domain]: ["v=spf1 include:x.example.net"], "x.example.net TXT": ["SERVFAIL"] },
+      [1, 0, true],
+    ],
+  ])("%s", async (_, zone, expected) => {
+    const { questions, empty, trouble } = await countSpfQuestions("example.org", namesOf(zone));
+    expect([questions, empty, trouble]).toEqual(expected);
   });
 });

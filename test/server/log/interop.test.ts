@@ -222,6 +222,7 @@ function ourMetrics(): string {
     healthy: nothing,
     logLost: nothing,
     loopDelay: nothing,
+    dkimKeys: () => [],
     logins: nothing,
   });
   for (const entry of [...suspects.flatMap(([, entries]) => entries), ...mail]) metrics.count(entry);

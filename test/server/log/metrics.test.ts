@@ -32,6 +32,7 @@ const readings: GaugeReadings = {
   healthy: () => [{ labels: [], value: 1 }],
   logLost: () => [{ labels: [], value: 0 }],
   loopDelay: () => [{ labels: [], value: 0.01 }],
+  dkimKeys: () => [],
   logins: () => [{ labels: [], value: 100 }],
 };
 

@@ -1,6 +1,16 @@
 /** The options of `tpa-submit probe checkup`. */
-import { argument, command, flag, type OptionsOf, parsed, value, wholeNumber } from "../../../cli/options.ts";
+import {
+  argument,
+  command,
+  flag,
+  list,
+  type OptionsOf,
+  parsed,
+  value,
+  wholeNumber,
+} from "../../../cli/options.ts";
 import { address, duration } from "../../../config/setting-types.ts";
+import { blocklists } from "../../../probe/checkup/blocklists.ts";
 
 const port = wholeNumber(1, 65_535);
 
@@ -19,6 +29,14 @@ export const line = command({
     submissions: parsed("--submissions <port>", "Port inside TLS.", port, "465"),
     ca: value("--ca <file>", "Certificates (PEM) to trust in place of the system's."),
     nameserver: parsed("--nameserver <address>", "DNS server to ask in place of the system's.", address),
+    message: value(
+      "--message <file>",
+      "A message of the service as it has arrived, with its header: look at its DKIM signatures.",
+    ),
+    blocklist: list(
+      "--blocklist <name>",
+      `Ask this list, by its terms, for the addresses of the service; may be given again: ${Object.keys(blocklists).join(", ")}, or a zone.`,
+    ),
     timeout: parsed("--timeout <duration>", "How long one answer may take.", duration, "15s"),
     json: flag("--json", "The findings as JSON."),
     nagios: flag("--nagios", "One status line first, and its grade as the exit status."),

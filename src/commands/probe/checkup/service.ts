@@ -6,7 +6,20 @@ import { usageMistake } from "../../../cli/options.ts";
 import { print } from "../../../cli/output.ts";
 import { colourFor, startSpinner } from "../../../cli/terminal.ts";
 import { writeAddress } from "../../../config/setting-types.ts";
-import { type CheckedService, type CheckupDependencies, gatherFacts } from "../../../probe/checkup/gather.ts";
+import {
+  askBlocklist,
+  type Blocklist,
+  type BlocklistFact,
+  blocklistOf,
+  blocklists,
+  judgeBlocklist,
+} from "../../../probe/checkup/blocklists.ts";
+import {
+  type CheckedService,
+  type CheckupDependencies,
+  gatherFacts,
+  type ServiceFacts,
+} from "../../../probe/checkup/gather.ts";
 import {
   type CheckFinding,
   judgeFacts,
@@ -14,22 +27,77 @@ import {
   marks,
   nagiosGrades,
   nagiosLine,
+  named,
   worstState,
 } from "../../../probe/checkup/judge.ts";
-import { firstLine, probeDependencies, textIn } from "../host.ts";
+import { gatherSender, judgeSender } from "../../../probe/checkup/sender.ts";
+import { judgeSignatures } from "../../../probe/checkup/signatures.ts";
+import { daneBy, firstLine, octetsIn, probeDependencies, textIn } from "../host.ts";
+import { organisations, signaturesOf } from "../signatures.ts";
+import { stsBy } from "../sts.ts";
 import { type CheckupCommandOptions, line } from "./options.ts";
 
 /** Returns the exit status. */
 export async function checkService(given: string, options: CheckupCommandOptions): Promise<number> {
   const subject = await subjectOf(given, options);
+  const lists = listsOf(options);
   const spinner = startSpinner("looking");
-  const facts = await gatherFacts(subject, surroundingsOf(options), (what) =>
+  const { facts, findings } = await findingsOf(subject, lists, options, (what) =>
     spinner.say(`looking at ${what}`),
   ).finally(() => spinner.stop());
-  const findings = judgeFacts(facts);
   print(await textOf(findings, facts.host, options));
   const worst = worstState(findings);
   return options.nagios ? nagiosGrades[worst] : Number(worst === "failed");
+}
+
+/** The lists by their names. Throws a usage mistake for what is none. */
+function listsOf({ blocklist }: CheckupCommandOptions): readonly (readonly [string, Blocklist])[] {
+  return (blocklist ?? []).map((name) => {
+    const found = blocklistOf(name);
+    if (found) return [name, found] as const;
+    const known = Object.keys(blocklists).join(", ");
+    throw usageMistake(line.name, `--blocklist: expected one of ${known}, or a zone, found "${name}"`);
+  });
+}
+
+interface Checkup {
+  readonly facts: ServiceFacts;
+  readonly findings: readonly CheckFinding[];
+}
+
+async function findingsOf(
+  subject: CheckedService,
+  lists: readonly (readonly [string, Blocklist])[],
+  options: CheckupCommandOptions,
+  progress: (what: string) => void,
+): Promise<Checkup> {
+  const { message: file, nameserver } = options;
+  const message = file === undefined ? undefined : await octetsIn(file, `--message: ${file}`);
+  const surroundings = surroundingsOf(options);
+  const facts = await gatherFacts(subject, surroundings, progress);
+  progress("what receivers ask for");
+  const sender = await gatherSender(subject, facts, surroundings, {
+    organisation: await organisations(),
+    dane: daneBy(nameserver && writeAddress(nameserver)),
+    sts: stsBy(nameserver && writeAddress(nameserver)),
+  });
+  const known = facts.dns.addresses === "trouble" ? [] : facts.dns.addresses;
+  const listed: BlocklistFact[] = [];
+  for (const [name, list] of lists) {
+    progress(`the list ${name}`);
+    listed.push(...(await askBlocklist(name, list, known, surroundings.dns)));
+  }
+  const signatures =
+    message && judgeSignatures(await signaturesOf(message, nameserver && writeAddress(nameserver)));
+  return {
+    facts,
+    findings: [
+      ...judgeFacts(facts),
+      ...named("receivers", judgeSender(sender, facts)),
+      ...named("blocklists", listed.map(judgeBlocklist)),
+      ...named("message", signatures ?? []),
+    ],
+  };
 }
 
 async function subjectOf(host: string, options: CheckupCommandOptions): Promise<CheckedService> {

@@ -7,12 +7,14 @@ import type { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errorCode, errorText } from "../../../failure.ts";
 import { asciiDomain, domainOf } from "../../../smtp/address.ts";
+import { relaxedBodyHash, signedText } from "../../../smtp/dkim/canonical.ts";
+import { tagsOf } from "../../../smtp/dkim/tags.ts";
 import { bodyOffset, fieldBody, type HeaderField, isNamed, splitFields } from "../../../smtp/header.ts";
 import { readMailboxes } from "../../../smtp/mailboxes.ts";
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import { workOnMessage } from "../../log/event-loop.ts";
+import { log } from "../../log/log.ts";
 import type { Envelope } from "../../spool/envelope.ts";
-import { relaxedBodyHash, relaxedField } from "./canonical.ts";
 import type { SigningKey, SigningKeys } from "./keys.ts";
 
 /** What is to be sent, as it will be on the wire but for the dots. */
@@ -91,36 +93,51 @@ const longestHeader = 2 ** 20;
 /** Octets of a body that are hashed in one turn. */
 const perTurn = 65_536;
 
+/** Why a message leaves without a signature, where there are keys. */
+export type UnsignedReason = "no-key" | "not-allowed" | "unclear-from" | "long-header";
+
 async function signatures(
   message: Unsigned,
   dependencies: SignerDependencies,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const { id } = message.envelope;
+  if (dependencies.keys.size === 0) return "";
+  const unsigned = (reason: UnsignedReason): string => {
+    log("dkim-unsigned", { id, reason });
+    return "";
+  };
   let start: Buffer = Buffer.alloc(0);
   let header: Header | undefined;
+  let keys: readonly SigningKey[] | UnsignedReason = "unclear-from";
   const hash = relaxedBodyHash();
   for await (const chunk of piecesOf(message)) {
     if (signal.aborted) return undefined;
     let body = chunk;
     if (header === undefined) {
       start = start.length === 0 ? chunk : Buffer.concat([start, chunk]);
-      if (start.length > longestHeader && bodyOffset(start) === undefined) return "";
+      if (start.length > longestHeader && bodyOffset(start) === undefined) return unsigned("long-header");
       header = workOnMessage(id, () => headerIn(start));
       if (header === undefined) continue;
-      if (keysFor(header.fields, message.envelope, dependencies).length === 0) return "";
+      keys = keysFor(header.fields, message.envelope, dependencies);
+      if (typeof keys === "string") return unsigned(keys);
       body = start.subarray(header.end);
     }
     workOnMessage(id, () => hash.write(body));
   }
   if (signal.aborted) return undefined;
   const fields = (header ?? { fields: splitFields(start.toString("latin1")) }).fields;
-  const keys = keysFor(fields, message.envelope, dependencies);
+  if (header === undefined) keys = keysFor(fields, message.envelope, dependencies);
+  if (typeof keys === "string") return unsigned(keys);
+  const own = keys;
   const bodyHash = hash.end();
-  const missing = workOnMessage(id, () => keys.filter((key) => !isSignedBy(key, fields, bodyHash)));
+  const missing = workOnMessage(id, () => own.filter((key) => !isSignedBy(key, fields, bodyHash)));
   const made = await Promise.all(
     missing.map((key) => signatureBy(key, id, fields, bodyHash, dependencies.now())),
   );
+  for (const { domain, selector, kind } of missing) {
+    log("dkim-signed", { id, domain, selector, algorithm: algorithms[kind] });
+  }
   return made.join("");
 }
 
@@ -147,23 +164,28 @@ async function* piecesOf({ octets, body }: Unsigned): AsyncGenerator<Buffer> {
   }
 }
 
-/** The keys of the author's domain, if the login may write in that name. */
+/** The keys of the author's domain, if the login may write in that name; else why there are none. */
 function keysFor(
   fields: readonly HeaderField[],
   { login }: Envelope,
   { keys, hostname, mayUse }: SignerDependencies,
-): readonly SigningKey[] {
+): readonly SigningKey[] | UnsignedReason {
   const [from, ...others] = fields.filter((field) => isNamed(field, "From"));
-  if (from === undefined || others.length > 0) return []; // two are two authors, and which one is seen is chance
+  // Two are two authors, and which one is seen is chance.
+  if (from === undefined || others.length > 0) return "unclear-from";
   const authors = readMailboxes(fieldBody(from)) ?? [];
+  if (authors.length === 0) return "unclear-from";
   const domains = new Set(authors.map((address) => asciiDomain(domainOf(address))?.toLowerCase()));
   if (login === null) {
     const host = hostname.toLowerCase();
-    return domains.size === 1 && domains.has(host) ? keysAt(host, keys) : [];
+    return domains.size === 1 && domains.has(host) ? orNoKey(keysAt(host, keys)) : "not-allowed";
   }
-  if (!authors.every((address) => mayUse(login, address))) return [];
-  return [...domains].flatMap((domain) => (domain === undefined ? [] : (keys.get(domain) ?? [])));
+  if (!authors.every((address) => mayUse(login, address))) return "not-allowed";
+  return orNoKey([...domains].flatMap((domain) => (domain === undefined ? [] : (keys.get(domain) ?? []))));
 }
+
+const orNoKey = (keys: readonly SigningKey[]): readonly SigningKey[] | UnsignedReason =>
+  keys.length === 0 ? "no-key" : keys;
 
 /** Those of the relay's own name, or of the nearest domain above it, which DMARC counts as the same (RFC 9989). */
 function keysAt(hostname: string, keys: SigningKeys): readonly SigningKey[] {
@@ -226,22 +248,6 @@ function foldedNames(names: readonly string[]): string {
   return text;
 }
 
-/** What a signature signs (RFC 6376 section 3.7): of each name the last field first, and at the end itself without b=. */
-function signedText(fields: readonly HeaderField[], names: readonly string[], signature: string): Buffer {
-  const left = new Map<string, string[]>();
-  for (const { name, raw } of fields) {
-    const known = left.get(name.toLowerCase());
-    if (known) known.push(raw);
-    else left.set(name.toLowerCase(), [raw]);
-  }
-  const chosen = names.flatMap((name) => {
-    const raw = left.get(name.toLowerCase())?.pop();
-    return raw === undefined ? [] : [`${relaxedField(raw)}\r\n`];
-  });
-  const own = relaxedField(signature).replace(/([:;] ?b ?=)[^;]*/, "$1");
-  return Buffer.from(`${chosen.join("")}${own}`, "latin1");
-}
-
 /** Signatures in our name that are looked at. */
 const mostOfOurs = 3;
 
@@ -249,7 +255,7 @@ const mostOfOurs = 3;
 function isSignedBy(key: SigningKey, fields: readonly HeaderField[], bodyHash: string): boolean {
   const alike = fields.filter((field) => {
     if (!isNamed(field, "DKIM-Signature")) return false;
-    const tags = tagsOf(field);
+    const tags = tagsOf(fieldBody(field));
     return (
       tags.get("d")?.toLowerCase() === key.domain &&
       tags.get("s") === key.selector &&
@@ -264,18 +270,10 @@ function isSignedBy(key: SigningKey, fields: readonly HeaderField[], bodyHash: s
 }
 
 function isValid({ kind, key }: SigningKey, field: HeaderField, fields: readonly HeaderField[]): boolean {
-  const tags = tagsOf(field);
+  const tags = tagsOf(fieldBody(field));
   const data = signedText(fields, (tags.get("h") ?? "").split(":"), field.raw);
   const value = Buffer.from(tags.get("b") ?? "", "base64");
   return kind === "rsa"
     ? verify("sha256", data, createPublicKey(key), value)
     : verify(null, digestOf(data), createPublicKey(key), value);
-}
-
-/** RFC 6376 section 3.2; no value that we look at may have white space in it that counts. */
-function tagsOf(field: HeaderField): ReadonlyMap<string, string> {
-  const tags = fieldBody(field)
-    .split(";")
-    .map((tag) => tag.replace(/\s/g, ""));
-  return new Map(tags.map((tag) => [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)]));
 }

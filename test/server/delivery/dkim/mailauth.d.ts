@@ -5,3 +5,7 @@ declare module "mailauth/lib/dkim/verify.js" {
     options: { readonly resolver: (name: string, type: string) => Promise<string[][]> },
   ): Promise<unknown>;
 }
+
+declare module "mailauth/lib/dkim/sign.js" {
+  export function dkimSign(input: Buffer, options: object): Promise<unknown>;
+}

@@ -1,14 +1,20 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { newSigner } from "../../../../src/server/delivery/dkim/signer.ts";
 import { signingTransport, type Transport } from "../../../../src/server/delivery/transport.ts";
+import { type LogEntry, logTo } from "../../../../src/server/log/log.ts";
+import { type GaugeReadings, gauges, openMetrics } from "../../../../src/server/log/metrics.ts";
 import { accepted, envelope, message, outgoing, replies } from "../fixtures.ts";
 import { deliver, server } from "../hosts.ts";
 import { head, odd } from "./odd.ts";
 import { both, key, never, recordOf, signedBy, verified } from "./site.ts";
 
 const pass = ["a pass", "b pass"];
+
+const noReadings = Object.fromEntries(
+  Object.keys(gauges).map((name) => [name, () => []]),
+) as unknown as GaugeReadings;
 
 describe("another implementation finds both signatures valid:", () => {
   test.each(odd)("%s", async (_, text) => {
@@ -104,6 +110,53 @@ describe("nothing is signed", () => {
     ).toEqual(pass);
     expect(await signedBy(text("user2@example.org"), { mayUse })).toBe("");
     expect(await signedBy(text("user1@example.org, user2@example.org"), { mayUse })).toBe("");
+  });
+});
+
+describe("the log and the metrics tell", () => {
+  let seen: LogEntry[] = [];
+  let metrics = openMetrics(noReadings);
+  beforeEach(() => {
+    seen = [];
+    metrics = openMetrics(noReadings);
+    logTo((entry) => {
+      seen.push(entry);
+      metrics.count(entry);
+    });
+  });
+  afterEach(() => logTo(() => undefined));
+
+  test("each signature, with its domain, selector and algorithm", async () => {
+    await signedBy(message);
+    const { id } = envelope();
+    expect(seen.map(({ text }) => text)).toEqual([
+      `${id}: DKIM-Signature field added (s=a, d=example.org, a=rsa-sha256)`,
+      `${id}: DKIM-Signature field added (s=b, d=example.org, a=ed25519-sha256)`,
+    ]);
+    expect(metrics.text()).toContain(
+      'tpa_submit_dkim_signatures_total{domain="example.org",algorithm="rsa-sha256"} 1\n',
+    );
+  });
+
+  test.each([
+    ["no-key", "From: user1@example.net\r\n\r\nx\r\n", true],
+    ["not-allowed", "From: user1@example.org\r\n\r\nx\r\n", false],
+    ["unclear-from", "Subject: hi\r\n\r\nx\r\n", true],
+    ["unclear-from", "From: user1@example.org\r\nFrom: user2@example.org\r\n\r\nx\r\n", true],
+    ["long-header", `From: user1@example.org\r\n${"X: y\r\n".repeat(200_000)}`, true],
+  ])("%s, where there is none", async (reason, text, allowed) => {
+    expect(await signedBy(text, { mayUse: () => allowed })).toBe("");
+    expect(seen.map(({ text: line }) => line)).toEqual([
+      `${envelope().id}: no DKIM-Signature field added (${reason})`,
+    ]);
+    expect(metrics.text()).toMatch(
+      new RegExp(`^tpa_submit_dkim_unsigned_total\\{reason="${reason}"\\} 1$`, "m"),
+    );
+  });
+
+  test("nothing where there are no keys at all", async () => {
+    expect(await signedBy(message, { keys: new Map() })).toBe("");
+    expect(seen).toEqual([]);
   });
 });
 

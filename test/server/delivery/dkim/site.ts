@@ -2,9 +2,10 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { Readable } from "node:stream";
 import { dkimVerify } from "mailauth/lib/dkim/verify.js";
-import type { KeyKind, SigningKey } from "../../../../src/server/delivery/dkim/keys.ts";
+import type { SigningKey } from "../../../../src/server/delivery/dkim/keys.ts";
 import { newSigner, type SignerDependencies } from "../../../../src/server/delivery/dkim/signer.ts";
 import type { Envelope } from "../../../../src/server/spool/envelope.ts";
+import type { KeyKind } from "../../../../src/smtp/dkim/record.ts";
 import { accepted, envelope } from "../fixtures.ts";
 
 /** Made once: RSA takes its time. */
@@ -18,6 +19,7 @@ export const key = (selector: string, kind: KeyKind, domain = "example.org"): Si
   selector,
   kind,
   key: pairs[kind].privateKey,
+  made: accepted,
 });
 
 /** RFC 6376 section 3.6.1, RFC 8463 section 4.2 */

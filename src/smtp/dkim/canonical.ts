@@ -1,8 +1,11 @@
 /**
- * The "relaxed" canonical form of a message (RFC 6376 section 3.4): what a DKIM signature covers. The body is hashed as
- * it comes, with bounded memory. Octets are in "latin1" strings, as in smtp/header.ts.
+ * The canonical forms of a message (RFC 6376 section 3.4): what a DKIM signature covers. The relaxed body is hashed as it
+ * comes, with bounded memory. Octets are in "latin1" strings, as in smtp/header.ts.
  */
 import { createHash, type Hash } from "node:crypto";
+import type { HeaderField } from "../header.ts";
+
+const [tab, lf, cr, space] = [9, 10, 13, 32];
 
 /** A whole field, `raw` with its line ends, without the CRLF at its end (section 3.4.2). */
 export function relaxedField(raw: string): string {
@@ -14,14 +17,54 @@ export function relaxedField(raw: string): string {
   return `${raw.slice(0, colon).trimEnd().toLowerCase()}:${value.replace(/^ /, "").replace(/ $/, "")}`;
 }
 
+/** How a field is written where it is signed. */
+export type FieldForm = "relaxed" | "simple";
+
+/** What a signature signs (section 3.7): of each name the last field first, and at the end itself without b=. */
+export function signedText(
+  fields: readonly HeaderField[],
+  names: readonly string[],
+  signature: string,
+  form: FieldForm = "relaxed",
+): Buffer {
+  const left = new Map<string, string[]>();
+  for (const { name, raw } of fields) {
+    const known = left.get(name.toLowerCase());
+    if (known) known.push(raw);
+    else left.set(name.toLowerCase(), [raw]);
+  }
+  const chosen = names.flatMap((name) => {
+    const raw = left.get(name.toLowerCase())?.pop();
+    return raw === undefined ? [] : [form === "relaxed" ? `${relaxedField(raw)}\r\n` : raw];
+  });
+  const own = form === "relaxed" ? relaxedField(signature) : signature.replace(/\r\n$/, "");
+  return Buffer.from(`${chosen.join("")}${withoutValue(own)}`, "latin1");
+}
+
+/** A signature's field with its tag b= empty (section 3.5). */
+function withoutValue(field: string): string {
+  const colon = field.indexOf(":");
+  const tags = field.slice(colon + 1).split(";");
+  const emptied = tags.map((tag) => {
+    const equals = tag.indexOf("=");
+    return equals >= 0 && tag.slice(0, equals).trim() === "b" ? tag.slice(0, equals + 1) : tag;
+  });
+  return `${field.slice(0, colon + 1)}${emptied.join(";")}`;
+}
+
+/** SHA-256 of a body in simple form (section 3.4.3), in base64. */
+export function simpleBodyHash(body: Buffer): string {
+  let end = body.length;
+  while (end >= 2 && body[end - 2] === cr && body[end - 1] === lf) end -= 2;
+  return createHash("sha256").update(body.subarray(0, end)).update("\r\n").digest("base64");
+}
+
 export interface BodyHash {
   /** The next octets of the body, cut anywhere. */
   write(chunk: Uint8Array): void;
   /** The tag bh=. Nothing may be written afterwards. */
   end(): string;
 }
-
-const [tab, lf, cr, space] = [9, 10, 13, 32];
 
 /** Lines that are kept as a number. Our choice: longer runs of empty lines are hashed while they come. */
 const mostLines = 4096;

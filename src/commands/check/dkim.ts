@@ -1,0 +1,100 @@
+/** The keys that sign what leaves: that they can be used, how old they are, and what the DNS says of them. */
+import { type Published, recordName } from "../../smtp/dkim/record.ts";
+import { type KeyOnDisk, keysOnDisk } from "../dkim/folder.ts";
+import { mayGoAt } from "../dkim/plan.ts";
+import { type Look, orFailures } from "./context.ts";
+import { cannotTell, fail, fine, type Judgement, warn } from "./rows.ts";
+
+const day = 86_400_000;
+
+/** From when a key is old, and when one that waits was forgotten. Our choice; the alert has the same. */
+const oldKey = 400 * day;
+const forgotten = 30 * day;
+
+export const dkim: Look = ({ config, now }) =>
+  orFailures(async () => {
+    const { folder } = config.dkim;
+    if (folder === "") return [];
+    const keys = await keysOnDisk(folder);
+    const signing = keys.filter(({ state }) => state.name === "active");
+    if (signing.length === 0)
+      return [warn(folder, "no key signs yet", "tpa-submit dkim new, publish, rotate.")];
+    const domains = [...new Set(signing.map(({ domain }) => domain))];
+    return [
+      ...domains.flatMap((domain) =>
+        judgeDomain(
+          domain,
+          signing.filter((key) => key.domain === domain),
+          now(),
+        ),
+      ),
+      ...keys.flatMap((key) => judgeIdle(key, mayGoAt(key, config), now())),
+    ];
+  });
+
+function judgeDomain(domain: string, keys: readonly KeyOnDisk[], now: number): readonly Judgement[] {
+  const days = ({ made }: KeyOnDisk): number => Math.floor((now - made) / day);
+  const shown = keys.map((key) => `${key.selector} (${key.kind}, ${days(key)} days old)`).join(", ");
+  const rsa = keys.filter(({ kind }) => kind === "rsa");
+  const short = rsa.find(({ key }) => (key.asymmetricKeyDetails?.modulusLength ?? 0) < 2048);
+  const old = keys.find(({ made }) => now - made > oldKey);
+  return [
+    fine(domain, `signed by ${shown}`),
+    ...(rsa.length === 0
+      ? [
+          warn(
+            domain,
+            "has no RSA key, and many receivers know no other",
+            "tpa-submit dkim new, publish, rotate.",
+          ),
+        ]
+      : []),
+    ...(short ? [warn(domain, `the key of ${short.selector} is short: receivers advise 2048 bits`)] : []),
+    ...(old ? [warn(domain, `the key of ${old.selector} is ${days(old)} days old`)] : []),
+  ];
+}
+
+/** Keys that wait for somebody. */
+function judgeIdle(key: KeyOnDisk, mayGo: number | undefined, now: number): readonly Judgement[] {
+  const { domain, selector, state, made } = key;
+  if (state.name === "new" && now - made > forgotten)
+    return [
+      warn(
+        domain,
+        `the new key of ${selector} waits for weeks`,
+        "Publish its record and rotate, or retire it.",
+      ),
+    ];
+  if (mayGo !== undefined && mayGo < now)
+    return [
+      fine(domain, `${selector} has had its time: tpa-submit dkim retire ${domain}, then remove its record`),
+    ];
+  return [];
+}
+
+export const selectors: Look = ({ config }) =>
+  orFailures(async () => {
+    const { folder } = config.dkim;
+    if (folder === "") return [];
+    const { publishedOf } = await import("../dkim/published.ts");
+    const keys = await keysOnDisk(folder);
+    const published = await publishedOf(keys, config);
+    return keys.flatMap((key, at) => judgeRecord(key, published[at]));
+  });
+
+function judgeRecord(
+  { selector, domain, state }: KeyOnDisk,
+  published: Published | undefined,
+): readonly Judgement[] {
+  const name = recordName(selector, domain);
+  if (published === undefined) return [];
+  if (published.state === "published") {
+    const next = state.name === "new" ? `: tpa-submit dkim rotate ${domain} lets it sign` : "";
+    return [fine(name, `the DNS has the key${next}`)];
+  }
+  const words = `the record ${published.words}`;
+  if (published.state === "unanswered") return [cannotTell(name, words)];
+  if (state.name === "new") return [fine(name, `${words}; the key does not sign yet`)];
+  if (state.name === "active") return [fail(name, `${words}, and mail is signed with this key`)];
+  return [warn(name, `${words}; mail that this key signed may be under way`, "Put it back for now.")];
+}
