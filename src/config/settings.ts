@@ -18,6 +18,7 @@ import {
   keyPair,
   list,
   logTarget,
+  milterAddress,
   network,
   oneOrMore,
   optional,
@@ -25,6 +26,7 @@ import {
   pathOrNone,
   replyText,
   senderPattern,
+  shortName,
   size,
   text,
 } from "./setting-types.ts";
@@ -88,6 +90,25 @@ export const settings = {
       "refuse",
       "What becomes of a message with a lone CR, a lone LF or a NUL.",
     ),
+  },
+  /** Each in turn sees what the ones before it have left of a message. */
+  milter: {
+    each: {
+      name: required(shortName, "What the log, the metrics and the client's reply call the filter."),
+      address: required(milterAddress, "Where it listens."),
+      "when-away": setting(
+        choice("tempfail", "accept", "hold", "reject"),
+        "tempfail",
+        "What becomes of a message when it cannot be asked.",
+      ),
+      timeout: setting(duration, "30s", "How long a connection to it, and then each answer, may take."),
+      deadline: setting(duration, "2m", "How long it may take for one message."),
+      privacy: setting(
+        choice("full", "shortened"),
+        "full",
+        "shortened: it learns of the client only the network, and not its name.",
+      ),
+    },
   },
   limits: {
     "message-size": setting(size, "50M", "Largest message."),

@@ -6,6 +6,7 @@ import { files, program } from "./files.ts";
 import { clock, limits, ports } from "./host.ts";
 import { log } from "./log.ts";
 import { ldap, passwords, senders } from "./logins.ts";
+import { milters } from "./milters.ts";
 import { reach, resolver, routes } from "./outgoing.ts";
 import { relay } from "./relay.ts";
 import { type CheckId, type CheckRowResult, checkIds } from "./rows.ts";
@@ -24,6 +25,7 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   spool,
   room,
   routes,
+  milters,
   log,
   control,
   ports,

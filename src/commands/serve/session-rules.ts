@@ -6,6 +6,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { standardTimeouts } from "../../server/submission/client-limits.ts";
 import { descriptorsAllowed } from "../../server/submission/limits/admission.ts";
+import { type Milter, newMessageFilter } from "../../server/submission/milter/filter.ts";
 import { inNetworks } from "../../server/submission/proxy-protocol.ts";
 import { type Aliases, parseAliases, senderPolicy } from "../../server/submission/sender-policy.ts";
 import type { SessionContext } from "../../server/submission/session.ts";
@@ -41,7 +42,9 @@ export async function sessionRules({
   log,
   delivery,
   route,
+  milter,
 }: Config): Promise<SessionRules> {
+  const steady = (): number => performance.now();
   return {
     hostname,
     domain,
@@ -60,10 +63,17 @@ export async function sessionRules({
     requireTls: mayRequireTls({ delivery, route }),
     nonce: () => randomBytes(18).toString("base64url"),
     now: Date.now,
-    steady: () => performance.now(),
+    steady,
+    ...(milter.length > 0 && { filter: newMessageFilter(milter.map(milterOf), steady) }),
     pause: (milliseconds) => setTimeout(milliseconds),
   };
 }
+
+/** A [[milter]] as the filter knows it. */
+const milterOf = ({ "when-away": whenAway, ...milter }: Config["milter"][number]): Milter => ({
+  ...milter,
+  whenAway,
+});
 
 /** What of the disk stays free of new messages. */
 export const reserveOf = ({ spool }: Pick<Config, "spool">): SessionContext["reserve"] => ({

@@ -56,6 +56,8 @@ export const fieldKinds: FieldKinds = {
   client: { door: open, client: client, id: open, mechanism: open, login: open },
   "not-stored": { door: open, client: client, id: open, reason: said },
   "limit-reached": { login: open, limit: open, until: open },
+  milter: { door: open, client, id: open, milter: open, verdict: open, seconds: open, reason: said },
+  "milter-away": { door: open, client, id: open, milter: open, action: open, seconds: open, reason: said },
   "message-id": { id: open, messageId: open },
   queued: { id: open, from: open, size: open, recipients: open },
   delivery: {

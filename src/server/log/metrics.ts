@@ -298,6 +298,25 @@ export const logMetrics: readonly LogMetric[] = [
     "auth-failed": ({ mechanism }) => one(mechanism, "refused"),
     "auth-unavailable": ({ mechanism }) => one(mechanism, "unavailable"),
   }),
+  counter(
+    "tpa_submit_milter_messages_total",
+    "Messages told to a filter, by what it said of them; away: it could not be asked.",
+    ["milter", "verdict"],
+    {
+      milter: ({ milter, verdict }) => one(milter, verdict),
+      "milter-away": ({ milter }) => one(milter, "away"),
+    },
+  ),
+  histogram(
+    "tpa_submit_milter_seconds",
+    "Time that a filter took for a message.",
+    ["milter"],
+    [0.01, 0.1, 0.5, 1, 5, 10, 30, 120],
+    {
+      milter: ({ milter, seconds }) => [{ labels: [milter], value: seconds }],
+      "milter-away": ({ milter, seconds }) => [{ labels: [milter], value: seconds }],
+    },
+  ),
   counter("tpa_submit_rejections_total", "Commands refused, by stage and reply code.", ["stage", "code"], {
     reject: ({ stage, reply }) => one(stage, String(reply.code)),
   }),
