@@ -199,6 +199,16 @@ export const settings = {
       ...routeSettings,
     },
   },
+  /** What a large receiver takes at a time; src/server/delivery/provider-terms.ts has a row for each. */
+  provider: {
+    each: {
+      name: required(text, 'A provider, such as "Google" or "Microsoft", or another one with its hosts.'),
+      hosts: setting(list(hostName), [], "Ends of the names of its MX hosts, besides those that are known."),
+      concurrency: setting(count(0), 0, "Deliveries under way to all its domains together; 0: as built in."),
+      "messages-per-session": setting(count(0), 0, "Messages in one session with it; 0: as built in."),
+      pause: setting(optional(duration), "", 'First pause after it said 421 or 4.7.x; "": as built in.'),
+    },
+  },
   dkim: {
     folder: setting(
       pathOrNone,

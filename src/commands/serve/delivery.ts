@@ -10,7 +10,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure, nearest } from "../../failure.ts";
 import { readSigningKeys } from "../../server/delivery/dkim/keys.ts";
 import { newSigner } from "../../server/delivery/dkim/signer.ts";
 import { nameServer } from "../../server/delivery/dns/query.ts";
@@ -21,6 +21,12 @@ import {
   validatingResolver,
 } from "../../server/delivery/dns/resolver.ts";
 import type { MxSettings } from "../../server/delivery/mx.ts";
+import {
+  newProviderLookup,
+  type ProviderChange,
+  type ProviderLookup,
+  providerNames,
+} from "../../server/delivery/provider-terms.ts";
 import { routedTransport } from "../../server/delivery/routes.ts";
 import type { SessionPool } from "../../server/delivery/session-pool.ts";
 import {
@@ -65,7 +71,7 @@ export async function transportFor(config: Config, sessions: SessionPool): Promi
 }
 
 async function unsignedTransport(
-  { delivery, route, hostname, spool }: Config,
+  { delivery, route, provider, hostname, spool }: Config,
   sessions: SessionPool,
 ): Promise<Transport> {
   const resolver = cachingResolver(resolverFor(delivery), () => performance.now());
@@ -85,7 +91,7 @@ async function unsignedTransport(
         Date.now,
       )
     : undefined;
-  const shared = { routing, policies };
+  const shared = { routing, policies, providers: newProviderLookup(provider.map(providerChange)) };
   const tables = [delivery, ...route];
   const transports = await Promise.all(
     tables.map(async (settings, number) => {
@@ -115,16 +121,34 @@ async function unsignedTransport(
 interface TransportDependencies {
   readonly routing: MxSettings;
   readonly policies: StsPolicies | undefined;
+  readonly providers: ProviderLookup;
+}
+
+/** What a [[provider]] changes. Throws a Failure for one that is not known and has no hosts. */
+function providerChange(settings: Config["provider"][number]): ProviderChange {
+  const { name, hosts, concurrency, "messages-per-session": messages, pause } = settings;
+  if (!providerNames.includes(name) && hosts.length === 0) {
+    const meant = nearest(name, providerNames);
+    const advice = meant === undefined ? "name its hosts" : `did you mean "${meant}"?`;
+    throw new Failure(exitStatus.config, `[[provider]] "${name}": there is none of this name; ${advice}`);
+  }
+  return {
+    name,
+    hosts,
+    ...(concurrency > 0 && { concurrency }),
+    ...(messages > 0 && { messages }),
+    ...(pause !== null && { pause }),
+  };
 }
 
 function transportBy(
   { relay: relays, tls }: Pick<RouteSettings, "relay" | "tls">,
   options: TransportSettings,
-  { routing, policies }: TransportDependencies,
+  { routing, policies, providers }: TransportDependencies,
 ): Transport {
   const [first] = relays;
   if (first?.kind === "file") return folderTransport(first.directory, Date.now);
-  if (first?.kind === "mx") return mxTransport(routing, policies, options, Date.now);
+  if (first?.kind === "mx") return mxTransport(routing, policies, options, Date.now, providers);
   const hosts = relays.flatMap((one) => ("host" in one ? [one] : []));
   return relayTransport(
     hosts.map(({ kind, host, port }) => ({
@@ -287,10 +311,8 @@ export function startDeliveries(
   const transport: Transport = {
     destination: (envelope, address) =>
       workOnMessage(envelope.id, () => inUse().destination(envelope, address)),
-    deliver: (message, signal, report) =>
-      freezeHold.applyTo(message.envelope).held
-        ? Promise.resolve([])
-        : inUse().deliver(message, signal, report),
+    deliver: (message, ...more) =>
+      freezeHold.applyTo(message.envelope).held ? Promise.resolve([]) : inUse().deliver(message, ...more),
   };
   const scheduler = startScheduler(
     { spool: deliverable, transport, hostname: config.hostname },

@@ -88,6 +88,7 @@ export async function startRelay(
     );
     const deliveries = open(startDeliveries(config, store, () => settings.current().transport));
     status.waiting = () => deliveries.waiting();
+    status.pauses = () => deliveries.pauses();
     const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
     const shared = {
       ...logins.forSessions,

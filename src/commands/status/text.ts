@@ -41,6 +41,7 @@ export type StatusRow = readonly [name: string, text: string];
 function* rows(facts: StatusFacts, width: number): Generator<StatusRow> {
   yield* relayRows(facts);
   yield* queueRows(facts, width);
+  yield* pauseRows(facts, width);
   yield* mailRows(facts);
   yield* providerRows(facts);
   yield* loginRows(facts);
@@ -72,6 +73,14 @@ export function* queueRows({ queue, at }: StatusFacts, width: number): Generator
     const why = known?.meaning ?? (reply === undefined ? "not tried yet" : formatReply(reply));
     const start = `${domain} ${recipients}, ${ageText(at - since)}: `;
     yield ["", `${start}${why.slice(0, Math.max(20, width - start.length))}`];
+  }
+}
+
+/** Which providers get nothing for a while, and what they said. */
+export function* pauseRows({ relay, at }: StatusFacts, width: number): Generator<StatusRow> {
+  for (const { provider, until, reason } of relay?.pauses ?? []) {
+    const start = `${provider} for ${ageText(until - at)}: `;
+    yield ["pausing", `${start}${reason.slice(0, Math.max(20, width - start.length))}`];
   }
 }
 

@@ -18,6 +18,7 @@ import type { Signer } from "./dkim/signer.ts";
 import { type OutgoingMessage, type RecipientOutcome, signedFor } from "./message/outgoing-message.ts";
 import { hopsByMx, hopsOfRelay, isHostName, type MxSettings } from "./mx.ts";
 import { type NextHop, peerWithPort } from "./next-hop.ts";
+import type { Admission, ProviderLookup } from "./provider-terms.ts";
 import type { StsPolicies } from "./tls/mta-sts.ts";
 import { applyStsPolicy } from "./tls/mta-sts-policy.ts";
 import { isTlsOptional, permittedHops } from "./tls/require-tls.ts";
@@ -30,12 +31,14 @@ export interface Transport {
   /**
    * Delivers `message`, whose recipients have one destination. A recipient without an outcome was not tried, because
    * `signal` was raised first. Reports each change of activity; the first is "works" and is not reported. Failures of
-   * the next hop, the network or the disk are outcomes and are never thrown.
+   * the next hop, the network or the disk are outcomes and are never thrown. By MX, `admit` is asked once it is known
+   * whose hosts these are; where it refuses, there are no outcomes.
    */
   deliver(
     message: OutgoingMessage,
     signal: AbortSignal,
     report?: ReportActivity,
+    admit?: Admission,
   ): Promise<readonly RecipientOutcome[]>;
 }
 
@@ -51,16 +54,19 @@ export function mxTransport(
   policies: StsPolicies | undefined,
   settings: TransportSettings,
   now: () => number,
+  providers: ProviderLookup = () => undefined,
 ): Transport {
   return {
     destination: (_, address) => policyDomain(domainOf(address)),
-    deliver: (message, signal, report) =>
+    deliver: (message, signal, report, admit = () => true) =>
       deliverToHosts(
         message,
         async () => {
           const domain = domainOf(message.recipients[0]?.address ?? "");
-          if (isTlsOptional(message.envelope)) return hopsByMx(domain, withoutDane(routing));
-          return withStsPolicy(await hopsByMx(domain, routing), policyDomain(domain), policies);
+          const found = isTlsOptional(message.envelope)
+            ? await hopsByMx(domain, withoutDane(routing))
+            : await withStsPolicy(await hopsByMx(domain, routing), policyDomain(domain), policies);
+          return "code" in found ? found : admitted(found, providers, admit);
         },
         settings,
         now,
@@ -68,6 +74,18 @@ export function mxTransport(
         report,
       ),
   };
+}
+
+/** `hops` on the terms of whose they are; undefined where `admit` does not let the delivery go on. */
+function admitted(
+  hops: readonly NextHop[],
+  providers: ProviderLookup,
+  admit: Admission,
+): readonly NextHop[] | undefined {
+  const [first] = hops;
+  const provider = first && providers(first.host);
+  if (!admit(provider)) return undefined;
+  return provider ? hops.map((hop) => ({ ...hop, mostMessages: provider.messages })) : hops;
 }
 
 /** A resolver that does not check signatures, so that no TLSA records are looked up. */
@@ -124,12 +142,12 @@ export function folderTransport(directory: string, now: () => number): Transport
 /** `transport`, with all that it sends signed by `sign`. */
 export const signingTransport = (transport: Transport, sign: Signer): Transport => ({
   ...transport,
-  deliver: (message, signal, report) => transport.deliver({ ...message, sign }, signal, report),
+  deliver: (message, ...more) => transport.deliver({ ...message, sign }, ...more),
 });
 
 async function deliverToHosts(
   message: OutgoingMessage,
-  route: () => readonly NextHop[] | Promise<readonly NextHop[] | Reply>,
+  route: () => readonly NextHop[] | Promise<readonly NextHop[] | Reply | undefined>,
   settings: TransportSettings,
   now: () => number,
   signal: AbortSignal,
@@ -137,6 +155,7 @@ async function deliverToHosts(
 ): Promise<readonly RecipientOutcome[]> {
   report("talks"); // with name servers
   const found = await route();
+  if (found === undefined) return [];
   const hops = "code" in found ? found : permittedHops(found, message.envelope);
   if ("code" in hops) return unreached(message.recipients, hops, now());
   return attempt(message, hops, settings, now, signal, report);

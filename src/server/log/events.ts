@@ -329,6 +329,12 @@ export const events = {
     ({ destination, seconds, reason }) =>
       `no delivery to ${destination} for ${Math.round(seconds)} seconds: ${reason}`,
   ),
+  "provider-paused": event<{ provider: string; seconds: number; reason: string }>(
+    "qmgr",
+    "warning",
+    ({ provider, seconds, reason }) =>
+      `no delivery to hosts of ${provider} for ${Math.round(seconds)} seconds: ${reason}`,
+  ),
   "history-lost": event<OfMessage & { reason: string }>(
     "qmgr",
     "warning",

@@ -85,6 +85,7 @@ export const fieldKinds: FieldKinds = {
   "success-report": { id: open, report: open },
   "report-dropped": { id: open },
   "destination-paused": { destination: open, seconds: open, reason: said },
+  "provider-paused": { provider: open, seconds: open, reason: said },
   "history-lost": { id: open, reason: said },
   removed: { id: open },
   damaged: { id: open, reason: said },

@@ -290,6 +290,12 @@ export const logMetrics: readonly LogMetric[] = [
     [],
     { "destination-paused": () => one() },
   ),
+  counter(
+    "tpa_submit_provider_pauses_total",
+    "Pauses of all destinations of a provider that asked us to slow down.",
+    ["provider"],
+    { "provider-paused": ({ provider }) => one(provider) },
+  ),
   counter("postfix_bounce_non_delivery_notification_total", "Messages returned to their senders.", [], {
     "failure-report": () => one(),
   }),
@@ -359,6 +365,12 @@ export const gauges = {
     "tpa_submit_queue_oldest_message_age_seconds",
     "Time since the oldest message in the spool that is not held was accepted; 0 when there is none.",
     [],
+  ),
+  providerPauses: metric(
+    "gauge",
+    "tpa_submit_provider_pause_seconds",
+    "Time until the pause of a provider ends, by what its words meant.",
+    ["provider", "class"],
   ),
   freeOctets: metric(
     "gauge",
