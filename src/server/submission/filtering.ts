@@ -19,6 +19,7 @@ interface WholeMessage {
   /** With its header fixed and our trace on top. */
   readonly octets: Buffer | Scratch;
   readonly eightBit: boolean;
+  readonly stop: AbortSignal;
 }
 
 /** `octets` taken apart. */
@@ -35,7 +36,7 @@ interface MessageParts {
  */
 export async function filterMessage(
   filter: MessageFilter,
-  { plan, octets, eightBit }: WholeMessage,
+  { plan, octets, eightBit, stop }: WholeMessage,
   store: (octets: Buffer) => Promise<Reply | undefined>,
 ): Promise<(FilteredEnvelope & { readonly messageId?: string }) | Reply> {
   const { mail, id, context } = plan;
@@ -59,6 +60,7 @@ export async function filterMessage(
     header,
     body,
     largestBody: context.messageSize,
+    stop,
     scratch: () => context.spool.scratch(id),
   });
   if ("code" in filtered) return filtered;

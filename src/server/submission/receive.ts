@@ -78,6 +78,8 @@ export class IncomingMessage {
   #scratch: Scratch | undefined;
   /** Octets to store: as many as came where nothing is repaired. */
   #size = 0;
+  /** Set while filters look at it. */
+  #filtering: AbortController | undefined;
   #notStored: Reply | undefined;
   #isPromised = false;
   /** Resolves when it can take more; undefined where it can do so at once. */
@@ -130,6 +132,11 @@ export class IncomingMessage {
       if (!this.#isPromised) await this.#drop();
       else if (this.#scratch) await this.#closeScratch();
     }
+  }
+
+  /** Waits no longer for filters: the relay is being stopped. */
+  giveUp(): void {
+    this.#filtering?.abort();
   }
 
   /** Drops it where it is not whole. */
@@ -247,10 +254,11 @@ export class IncomingMessage {
     octets: Buffer | Scratch,
     facts: HeaderFacts,
   ): Promise<ReadyMessage | Reply> {
+    this.#filtering = new AbortController();
     try {
       const filtered = await filterMessage(
         filter,
-        { plan: this.#plan, octets, eightBit: this.#scan.eightBit },
+        { plan: this.#plan, octets, eightBit: this.#scan.eightBit, stop: this.#filtering.signal },
         (some) => this.#append(some, this.#draft),
       );
       if ("code" in filtered) return filtered;

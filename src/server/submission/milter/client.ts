@@ -23,12 +23,16 @@ export async function withMilter<Result>(
   address: MilterAddress,
   { timeout, deadline }: MilterPatience,
   work: (channel: MilterChannel) => Promise<Result>,
+  stop?: AbortSignal,
 ): Promise<Result> {
   const socket = createConnection(
     address.kind === "unix" ? { path: address.path } : { ...address, noDelay: true },
   );
   const giveUp = (why: string): void => void socket.destroy(new MilterTrouble(why));
   socket.on("error", () => undefined); // every wait below tells it
+  const stopped = (): void => giveUp("the relay is being stopped");
+  stop?.addEventListener("abort", stopped);
+  if (stop?.aborted === true) stopped();
   const whole = setTimeout(() => giveUp(`it was not done after ${deadline / 1000} seconds`), deadline);
   try {
     await within(
@@ -44,6 +48,7 @@ export async function withMilter<Result>(
     throw code === "" ? error : new MilterTrouble(errorText(error) || code); // of several addresses only the code is told
   } finally {
     clearTimeout(whole);
+    stop?.removeEventListener("abort", stopped);
     socket.destroySoon();
   }
 }

@@ -54,6 +54,8 @@ export interface FilterRequest {
   readonly body: MessageBody;
   /** Octets of a body that a filter may put in its place. */
   readonly largestBody: number;
+  /** The relay is being stopped, and waits no longer. */
+  readonly stop: AbortSignal;
   /** A file for such a body. Throws the system's error. */
   readonly scratch: () => Promise<Scratch>;
 }
@@ -142,13 +144,17 @@ async function ask(
   let decision: MilterDecision;
   let next: Draft;
   try {
-    decision = await withMilter(milter.address, milter, (channel) =>
-      converse(
-        channel,
-        envelopeFor(milter, message, draft),
-        { fields: draft.fields, body: readWith(own, draft.body) },
-        (octets) => own(() => newBody.write(octets)),
-      ),
+    decision = await withMilter(
+      milter.address,
+      milter,
+      (channel) =>
+        converse(
+          channel,
+          envelopeFor(milter, message, draft),
+          { fields: draft.fields, body: readWith(own, draft.body) },
+          (octets) => own(() => newBody.write(octets)),
+        ),
+      message.stop,
     );
     const body = await own(() => newBody.end());
     next = changed(draft, decision, message, milter.name);
@@ -156,6 +162,7 @@ async function ask(
   } catch (error) {
     if (ownTrouble) throw ownTrouble.error;
     if (!(error instanceof MilterTrouble)) throw error;
+    if (message.stop.aborted) return stopping;
     log("milter-away", {
       door,
       client,
@@ -182,6 +189,8 @@ async function ask(
   else note("accepted", summaryOf(decision, newBody.isBegun));
   return next;
 }
+
+const stopping = reply(451, "4.3.2", "the server is being restarted, please try again in a moment");
 
 function refusalOf(verdict: MilterVerdict, name: string, recipient: string | undefined): Reply | undefined {
   const about = recipient === undefined ? "" : `${shownAddress(recipient)}: `;

@@ -1,5 +1,5 @@
 /** Messages that go through filters before they are promised: what the client hears, and what is stored. */
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Envelope } from "../../../../src/server/spool/envelope.ts";
 import { type Milter, newMessageFilter } from "../../../../src/server/submission/milter/filter.ts";
 import type { Client } from "../client.ts";
@@ -516,6 +516,22 @@ describe("a filter that is away, broken or hostile costs its message a bounded t
     expect(server.openDrafts()).toBe(0);
     noBug(server);
   });
+});
+
+test("a relay that is stopped waits for no filter, whatever when-away says, and the client hears to try again", async () => {
+  const { server, client, filters } = await siteWith([{ options: everything, says: { E: [[]] } }], {
+    whenAway: "accept",
+  });
+  const said = sent(client);
+  await vi.waitFor(() => expect(filters[0]?.heard.at(-1)).toBe("E"), 60_000);
+  const gone = server.listener.drain(Date.now() + 50);
+  expect(await said).toBe("451 4.3.2 the server is being restarted, please try again in a moment");
+  expect(await client.line()).toMatch(/^421 4\.3\.2 /);
+  client.end();
+  await gone;
+  expect(server.stored).toEqual([]);
+  expect(server.openDrafts()).toBe(0);
+  noBug(server);
 });
 
 test("with privacy = shortened a filter learns of the client nothing but its network", async () => {
