@@ -10,7 +10,7 @@ import { type HostAndPort, writeAddress } from "./setting-types.ts";
 import type { Config } from "./settings.ts";
 
 /** All that there are for `config`: those of a way stand for [delivery] and for each [[route]]. */
-export function checksFor({ route, domains }: Config): readonly Check<Config>[] {
+export function checksFor({ route, domains, milter }: Config): readonly Check<Config>[] {
   const routes = route.map((_, index) => [
     ...waysChecks(`route.${index}`, (config) => config.route[index]),
     matching(index),
@@ -21,6 +21,7 @@ export function checksFor({ route, domains }: Config): readonly Check<Config>[] 
     ...waysChecks("delivery", ({ delivery }) => delivery),
     ...routes.flat(),
     ...domains.flatMap((_, index) => domainChecks(index)),
+    ...milter.flatMap((_, index) => milterChecks(index)),
   ];
 }
 
@@ -110,6 +111,32 @@ function domainChecks(index: number): readonly Check<Config>[] {
     },
   ];
 }
+
+/** Clients wait for ten minutes for the reply to a message (RFC 5321 section 4.5.3.2.6), many for five. */
+const longestMilter = 300_000;
+
+const milterChecks = (index: number): readonly Check<Config>[] => [
+  {
+    settings: [`milter.${index}.name`],
+    mistake: ({ milter }) => {
+      const name = milter[index]?.name;
+      const before = milter.slice(0, index).some((one) => one.name === name);
+      return expected(!before, "a name that no other [[milter]] has", `"${name ?? ""}" again`);
+    },
+  },
+  {
+    settings: [`milter.${index}.timeout`],
+    mistake: ({ milter }) => expected((milter[index]?.timeout ?? 0) >= 1000, "at least a second", "less"),
+  },
+  {
+    settings: [`milter.${index}.deadline`, `milter.${index}.timeout`],
+    mistake: ({ milter }) => {
+      const { deadline = 0, timeout = 0 } = milter[index] ?? {};
+      const fits = deadline >= timeout && deadline <= longestMilter;
+      return expected(fits, 'at least timeout and at most "5m"', `${deadline / 1000} seconds`);
+    },
+  },
+];
 
 /** Octets. Our choice: the history is written in pieces of a quarter of a million, and goes in sevenths. */
 const leastHistory = 4 * 2 ** 20;

@@ -289,6 +289,31 @@ export const logTarget: SettingType<LogTargetSetting> = {
   },
 };
 
+/** Where a filter listens, as Postfix's smtpd_milters name it. */
+export type MilterAddressSetting =
+  | { readonly kind: "unix"; readonly path: string }
+  | ({ readonly kind: "inet" } & HostAndPort);
+
+export const milterAddress: SettingType<MilterAddressSetting> = {
+  expected: 'a socket such as "unix:/run/rspamd/milter.sock" or "inet:127.0.0.1:11332"',
+  read: (value) => {
+    const [, kind, at = ""] = typeof value === "string" ? (/^(unix|inet):(.+)$/.exec(value) ?? []) : [];
+    if (kind === "unix") return at.startsWith("/") && !at.includes("\0") ? { kind, path: at } : undefined;
+    const found = kind === "inet" ? readAddress(at) : undefined;
+    return found && { kind: "inet", ...found };
+  },
+};
+
+/** As people write it. */
+export const writeMilterAddress = (address: MilterAddressSetting): string =>
+  address.kind === "unix" ? `unix:${address.path}` : `inet:${writeAddress(address)}`;
+
+/** A name for logs and labels of metrics. */
+export const shortName: SettingType<string> = {
+  expected: 'a name of letters, digits, "-", "_" and ".", 40 at most',
+  read: (value) => (typeof value === "string" && /^[A-Za-z0-9._-]{1,40}$/.test(value) ? value : undefined),
+};
+
 /** HOST:PORT, where an IPv6 address stands in brackets. */
 export const writeAddress = ({ host, port }: HostAndPort): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;

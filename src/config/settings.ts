@@ -23,6 +23,7 @@ import {
   list,
   logTarget,
   mailAddress,
+  milterAddress,
   network,
   oneOrMore,
   optional,
@@ -30,6 +31,7 @@ import {
   pathOrNone,
   replyText,
   senderPattern,
+  shortName,
   size,
   socketMode,
   text,
@@ -127,6 +129,25 @@ export const settings = {
       "What becomes of a message with a lone CR, a lone LF or a NUL.",
     ),
   },
+  /** Each in turn sees what the ones before it have left of a message. */
+  milter: {
+    each: {
+      name: required(shortName, "What the log, the metrics and the client's reply call the filter."),
+      address: required(milterAddress, "Where it listens."),
+      "when-away": setting(
+        choice("tempfail", "accept", "hold", "reject"),
+        "tempfail",
+        "What becomes of a message when it cannot be asked.",
+      ),
+      timeout: setting(duration, "30s", "How long a connection to it, and then each answer, may take."),
+      deadline: setting(duration, "2m", "How long it may take for one message."),
+      privacy: setting(
+        choice("full", "shortened"),
+        "full",
+        "shortened: it learns of the client only the network, and not its name.",
+      ),
+    },
+  },
   limits: {
     "message-size": setting(size, "50M", "Largest message."),
     recipients: setting(
@@ -215,6 +236,16 @@ export const settings = {
       ),
       "login-domain": setting(oneOrMore(hostName), [], "Domains of the logins that submitted the message."),
       ...routeSettings,
+    },
+  },
+  /** What a large receiver takes at a time; src/server/delivery/provider-terms.ts has a row for each. */
+  provider: {
+    each: {
+      name: required(text, 'A provider, such as "Google" or "Microsoft", or another one with its hosts.'),
+      hosts: setting(list(hostName), [], "Ends of the names of its MX hosts, besides those that are known."),
+      concurrency: setting(count(0), 0, "Deliveries under way to all its domains together; 0: as built in."),
+      "messages-per-session": setting(count(0), 0, "Messages in one session with it; 0: as built in."),
+      pause: setting(optional(duration), "", 'First pause after it said 421 or 4.7.x; "": as built in.'),
     },
   },
   dkim: {

@@ -170,3 +170,12 @@ export function domainOf(address: string): string {
 export const isAscii = (text: string): boolean => !/[^\u0000-\u007f]/.test(text);
 
 const octets = (text: string): number => Buffer.byteLength(text, "utf8");
+
+/** Domains ignore case, local parts may not (RFC 5321 section 2.4). */
+export function isSameMailbox(one: string, other: string): boolean {
+  const [oneAt, otherAt] = [one.lastIndexOf("@"), other.lastIndexOf("@")];
+  return (
+    one.slice(0, oneAt) === other.slice(0, otherAt) &&
+    one.slice(oneAt).toLowerCase() === other.slice(otherAt).toLowerCase()
+  );
+}

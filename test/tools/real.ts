@@ -129,6 +129,7 @@ const features: Readonly<Record<string, Feature>> = {
 
 /** The packages of programs that are called otherwise. */
 const packages: Readonly<Record<string, string>> = {
+  clamd: "clamav-daemon",
   dig: "bind9-dnsutils",
   doveadm: "dovecot-core",
   "dpkg-deb": "dpkg",

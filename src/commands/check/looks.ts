@@ -9,6 +9,7 @@ import { clock, limits, ports } from "./host.ts";
 import { log } from "./log.ts";
 import { ldap, passwords, senders } from "./logins.ts";
 import { maildrop } from "./maildrop.ts";
+import { milters } from "./milters.ts";
 import { reach, resolver, routes } from "./outgoing.ts";
 import { relay } from "./relay.ts";
 import { type CheckId, type CheckRowResult, cannotTell, checkIds, type Judgement } from "./rows.ts";
@@ -28,6 +29,7 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   room,
   routes,
   dkim,
+  milters,
   log,
   control,
   maildrop,

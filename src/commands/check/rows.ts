@@ -101,6 +101,13 @@ export const checks = {
     status: config,
     as: "service",
   },
+  milters: {
+    about: "Whether each filter answers, and what it would do with messages.",
+    mend: "Start it, or correct the address of its [[milter]]; its socket must be open to the service's user.",
+    status: unavailable,
+    as: "service",
+    network: true,
+  },
   log: {
     about: "Whether the log can be written where it shall go, by the service and within its sandbox.",
     mend: "Name another target, let the user write there, or add the folder to ReadWritePaths= of the unit.",

@@ -23,6 +23,7 @@ import type {
   Operator,
   QueryApi,
   QueuedMessage,
+  RelayState,
   VerifyRequest,
 } from "../../server/control/protocol.ts";
 import { journalFolder } from "../../server/log/journal.ts";
@@ -51,6 +52,13 @@ export interface ApiConnection<Kind> {
 const patientDisk: Disk = { ...systemDisk, readMany: readHere };
 
 const nothing = async (): Promise<void> => undefined;
+
+/** The providers that get nothing for a while, as far as a relay runs that can tell. */
+export async function providerPauses(config: Config): Promise<RelayState["pauses"]> {
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running) for await (const { pauses } of running({ verb: "status" })) return pauses;
+  return [];
+}
 
 /** For reading the queue. Throws a Failure where there is neither a relay nor a spool that may be read. */
 export async function connectToQuery(config: Config): Promise<ApiConnection<QueryApi>> {

@@ -1,11 +1,13 @@
 /** `tpa-submit queue summary`: what waits, by destination, sender or login and by age, as qshape(1) has it. */
+
 import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
+import { visible } from "../../cli/output.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
 import { exitStatus } from "../../failure.ts";
 import type { QueuedMessage } from "../../server/control/protocol.ts";
 import { domainOf } from "../../smtp/address.ts";
 import { config, filterOf, filters, json } from "./options.ts";
-import { printAll, waitingOf } from "./output.ts";
+import { ageText, printAll, say, waitingOf } from "./output.ts";
 
 export const summaryCommand = command({
   name: "queue summary",
@@ -25,7 +27,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(summaryCommand, argv)?.options;
   if (!options) return exitStatus.ok;
   const { readConfig } = await import("../../config/config-file.ts");
-  const { connectToQuery } = await import("./connection.ts");
+  const { connectToQuery, providerPauses } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
   const { api, close } = await connectToQuery(configuration);
   const tally = newTally(Date.now(), namers[options.by]);
@@ -38,6 +40,9 @@ export async function run(argv: readonly string[]): Promise<number> {
       ? asJson(tally.rows(), options.by)
       : tableLines(columns, cells(tally.rows()), widthOf(process.stdout)),
   );
+  if (options.json) return exitStatus.ok;
+  for (const { provider, until, reason } of await providerPauses(configuration))
+    say(`Nothing goes to hosts of ${provider} for ${ageText(until - Date.now())}: ${visible(reason)}`);
   return exitStatus.ok;
 }
 

@@ -10,7 +10,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure, nearest } from "../../failure.ts";
 import { readSigningKeys, type SigningKeys } from "../../server/delivery/dkim/keys.ts";
 import { newSigner } from "../../server/delivery/dkim/signer.ts";
 import { nameServer } from "../../server/delivery/dns/query.ts";
@@ -21,6 +21,12 @@ import {
   validatingResolver,
 } from "../../server/delivery/dns/resolver.ts";
 import type { MxSettings } from "../../server/delivery/mx.ts";
+import {
+  newProviderLookup,
+  type ProviderChange,
+  type ProviderLookup,
+  providerNames,
+} from "../../server/delivery/provider-terms.ts";
 import { type RouteMatch, routedTransport } from "../../server/delivery/routes.ts";
 import type { SessionPool } from "../../server/delivery/session-pool.ts";
 import {
@@ -92,7 +98,7 @@ export async function signedTransport(
 
 /** The same with nothing signed. */
 export async function unsignedTransport(
-  { delivery, route, hostname, domain, spool }: Config,
+  { delivery, route, provider, hostname, domain, spool }: Config,
   sessions: SessionPool,
   observe: ObserveTls | undefined,
 ): Promise<Transport> {
@@ -114,7 +120,7 @@ export async function unsignedTransport(
         observe,
       )
     : undefined;
-  const shared = { routing, policies, observe };
+  const shared = { routing, policies, observe, providers: newProviderLookup(provider.map(providerChange)) };
   const tables = [delivery, ...route];
   const transports = await Promise.all(
     tables.map(async (settings, number) => {
@@ -152,16 +158,34 @@ interface TransportDependencies {
   readonly routing: MxSettings;
   readonly policies: StsPolicies | undefined;
   readonly observe: ObserveTls | undefined;
+  readonly providers: ProviderLookup;
+}
+
+/** What a [[provider]] changes. Throws a Failure for one that is not known and has no hosts. */
+function providerChange(settings: Config["provider"][number]): ProviderChange {
+  const { name, hosts, concurrency, "messages-per-session": messages, pause } = settings;
+  if (!providerNames.includes(name) && hosts.length === 0) {
+    const meant = nearest(name, providerNames);
+    const advice = meant === undefined ? "name its hosts" : `did you mean "${meant}"?`;
+    throw new Failure(exitStatus.config, `[[provider]] "${name}": there is none of this name; ${advice}`);
+  }
+  return {
+    name,
+    hosts,
+    ...(concurrency > 0 && { concurrency }),
+    ...(messages > 0 && { messages }),
+    ...(pause !== null && { pause }),
+  };
 }
 
 function transportBy(
   { relay: relays, tls }: Pick<RouteSettings, "relay" | "tls">,
   options: TransportSettings,
-  { routing, policies, observe }: TransportDependencies,
+  { routing, policies, observe, providers }: TransportDependencies,
 ): Transport {
   const [first] = relays;
   if (first?.kind === "file") return folderTransport(first.directory, Date.now);
-  if (first?.kind === "mx") return mxTransport(routing, policies, options, Date.now, observe);
+  if (first?.kind === "mx") return mxTransport(routing, policies, options, Date.now, { observe, providers });
   const hosts = relays.flatMap((one) => ("host" in one ? [one] : []));
   return relayTransport(
     hosts.map(({ kind, host, port }) => ({
@@ -325,10 +349,8 @@ export function startDeliveries(
   const transport: Transport = {
     destination: (envelope, address) =>
       workOnMessage(envelope.id, () => inUse().destination(envelope, address)),
-    deliver: (message, signal, report) =>
-      freezeHold.applyTo(message.envelope).held
-        ? Promise.resolve([])
-        : inUse().deliver(message, signal, report),
+    deliver: (message, ...more) =>
+      freezeHold.applyTo(message.envelope).held ? Promise.resolve([]) : inUse().deliver(message, ...more),
   };
   const scheduler = startScheduler(
     { spool: deliverable, transport, hostname: config.hostname, ...(contactOf && { contactOf }) },

@@ -140,6 +140,7 @@ export async function stateOf(
     nearLimits: ask.nearLimits(nearLimit, mostNearLimits),
     blocks: ask.blocks(),
     dkim: status.dkim(),
+    pauses: status.pauses(),
   };
 }
 
@@ -151,6 +152,8 @@ const mostNearLimits = 10;
 export interface RelayStatus {
   /** Undefined until there is a scheduler. */
   waiting: Scheduler["waiting"] | undefined;
+  /** Of providers. */
+  pauses: Scheduler["pauses"];
   /** End of the certificate in use, in milliseconds since the epoch; 0 while there is none. */
   certificateUntil: number;
   /** Logins in the password file in use; 0 while none was ever good. */
@@ -172,6 +175,7 @@ export interface RelayStatus {
 
 export const newRelayStatus = (): RelayStatus => ({
   waiting: undefined,
+  pauses: () => [],
   certificateUntil: 0,
   logins: 0,
   domainLogins: new Map(),
@@ -202,6 +206,11 @@ function gaugesOf(state: RelayStatus, reserve: FreeSpace): GaugeReadings {
       const oldest = state.waiting?.().oldest ?? null;
       return single(oldest === null ? 0 : (Date.now() - oldest) / 1000);
     },
+    providerPauses: () =>
+      state.pauses().map((pause) => ({
+        labels: [pause.provider, pause.class],
+        value: Math.max(0, pause.until - Date.now()) / 1000,
+      })),
     freeOctets: () => known(state.health?.free?.octets),
     freeInodes: () => known(state.health?.free?.inodes),
     reserveOctets: () => single(reserve.octets),

@@ -109,6 +109,7 @@ export async function startRelay(
     const deliveries = open(startDeliveries(config, store, () => settings.current().transport, contactOf));
     status.waiting = () => deliveries.waiting();
     open(tlsReports.begin(store.spool, (envelope) => deliveries.wake(envelope)));
+    status.pauses = () => deliveries.pauses();
     const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
     const shared = {
       ...logins.forSessions,

@@ -9,6 +9,7 @@ import { loginKey } from "../../passwd/login-name.ts";
 import type { ReportContact } from "../../server/dsn/explanation.ts";
 import { standardTimeouts } from "../../server/submission/client-limits.ts";
 import { descriptorsAllowed } from "../../server/submission/limits/admission.ts";
+import { type Milter, newMessageFilter } from "../../server/submission/milter/filter.ts";
 import { inNetworks } from "../../server/submission/proxy-protocol.ts";
 import {
   type Aliases,
@@ -41,8 +42,21 @@ export type SessionRules = Omit<
 
 /** Throws a Failure where the file of aliases cannot be read or is wrong. */
 export async function sessionRules(config: Config): Promise<SessionRules> {
-  const { hostname, domain, domains, listen, passwords, message, limits, spool, log, delivery, route } =
-    config;
+  const {
+    hostname,
+    domain,
+    domains,
+    listen,
+    passwords,
+    message,
+    limits,
+    spool,
+    log,
+    delivery,
+    route,
+    milter,
+  } = config;
+  const steady = (): number => performance.now();
   return {
     hostname,
     domain,
@@ -62,10 +76,17 @@ export async function sessionRules(config: Config): Promise<SessionRules> {
     requireTls: mayRequireTls({ delivery, route }),
     nonce: () => randomBytes(18).toString("base64url"),
     now: Date.now,
-    steady: () => performance.now(),
+    steady,
+    ...(milter.length > 0 && { filter: newMessageFilter(milter.map(milterOf), steady) }),
     pause: (milliseconds) => setTimeout(milliseconds),
   };
 }
+
+/** A [[milter]] as the filter knows it. */
+const milterOf = ({ "when-away": whenAway, ...milter }: Config["milter"][number]): Milter => ({
+  ...milter,
+  whenAway,
+});
 
 /** What of the disk stays free of new messages. */
 export const reserveOf = ({ spool }: Pick<Config, "spool">): SessionContext["reserve"] => ({

@@ -46,6 +46,7 @@ export type StatusRow = readonly [name: string, text: string];
 function* rows(facts: StatusFacts, width: number): Generator<StatusRow> {
   yield* relayRows(facts);
   yield* queueRows(facts, width);
+  yield* pauseRows(facts, width);
   yield* mailRows(facts);
   yield* providerRows(facts);
   yield* domainRows(facts);
@@ -114,6 +115,14 @@ export function* queueRows({ queue, at }: StatusFacts, width: number): Generator
     const why = known?.meaning ?? (reply === undefined ? "not tried yet" : formatReply(reply));
     const start = `${domain} ${recipients}, ${ageText(at - since)}: `;
     yield ["", shortened(`${start}${why}`, Math.max(start.length + 20, width))];
+  }
+}
+
+/** Which providers get nothing for a while, and what they said. */
+export function* pauseRows({ relay, at }: StatusFacts, width: number): Generator<StatusRow> {
+  for (const { provider, until, reason } of relay?.pauses ?? []) {
+    const start = `${provider} for ${ageText(until - at)}: `;
+    yield ["pausing", `${start}${reason.slice(0, Math.max(20, width - start.length))}`];
   }
 }
 

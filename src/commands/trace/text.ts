@@ -98,6 +98,14 @@ function tryText(address: string, { result, relay, reply, command, tls, delay, t
 
 const resultWords = { sent: "handed over", deferred: "put off", bounced: "refused" } as const;
 
+const milterWords = {
+  accepted: "let it pass",
+  held: "wants it held",
+  discarded: "had it discarded without a word to the sender",
+  rejected: "refused it",
+  tempfailed: "put it off",
+} as const;
+
 const secondsText = (seconds: number): string =>
   seconds < 60 ? `${Number(seconds.toPrecision(2))} s` : `${Math.round(seconds / 60)} min`;
 
@@ -108,6 +116,10 @@ export function eventText(event: HistoryEvent): string {
       return `${event.id} accepted`;
     case "delivery":
       return `${event.to}: ${formatReply(event.reply)}`;
+    case "milter":
+      return `the filter ${event.milter} ${milterWords[event.verdict]}${event.reason === "" ? "" : `: ${event.reason}`}`;
+    case "milter-away":
+      return `the filter ${event.milter} was away (${event.reason}), and when-away is "${event.action}"`;
     case "converted":
       return `rewritten in 7 bits for ${event.host}`;
     case "expired":

@@ -2,6 +2,7 @@
  * The control protocol: the requests of operators and the answers to them, plain values that go through the control
  * socket as JSON. Requests are read strictly. The command trusts the answers: they come from the same version.
  */
+import type { ProviderPause } from "../queue/provider-groups.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { isQueueId } from "../spool/queue-id.ts";
 import type { History } from "../spool/spool.ts";
@@ -293,6 +294,8 @@ export interface RelayState {
   readonly memory: number;
   /** Logins that have used most of a limit, the one that has used the largest part first. */
   readonly nearLimits: readonly (LimitUse & { readonly login: string })[];
+  /** Providers to which nothing is delivered for a while: until when, and the words that led to it. */
+  readonly pauses: readonly ProviderPause[];
   /** Networks and logins from networks whose passwords are not checked at the moment. */
   readonly blocks: number;
   /** The keys that sign what leaves; a relay of the version before does not tell. */

@@ -25,6 +25,8 @@ export interface NextHop {
   readonly authentic?: boolean;
   /** The message was sent with REQUIRETLS: the host needs verified TLS and that extension. */
   readonly requireTls?: boolean;
+  /** Messages that its owner wants in one session at most. */
+  readonly mostMessages?: number;
 }
 
 /** `mx.example.net[192.0.2.1]:25`. */

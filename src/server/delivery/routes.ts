@@ -86,10 +86,10 @@ export function routedTransport(
       const { transport, suffix } = transportFor(envelope, address);
       return `${transport.destination(envelope, address)}${suffix}${tlsRequestSuffix(envelope)}`;
     },
-    deliver(message, signal, report) {
+    deliver(message, ...more) {
       const [first] = message.recipients;
       return first
-        ? transportFor(message.envelope, first.address).transport.deliver(message, signal, report)
+        ? transportFor(message.envelope, first.address).transport.deliver(message, ...more)
         : Promise.resolve([]);
     },
   };

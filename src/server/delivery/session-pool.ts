@@ -18,6 +18,8 @@ export interface DeliverySession {
   readonly tls: string | undefined;
   /** Transactions begun. */
   uses: number;
+  /** And so many may be, where the host's owner is known. */
+  readonly mostUses?: number | undefined;
   /**
    * Whether RSET must be answered before the next message: the host did not accept the last one, which would leave nothing
    * to reset (RFC 5321 section 4.1.1.4), or the session has been idle for so long that it may have broken.
@@ -99,8 +101,8 @@ export function newSessionPool(now: () => number): SessionPool {
   const handovers = new Map<Connection, Handover>();
   let closed = false;
 
-  const isWorn = ({ connection, uses, opened }: DeliverySession): boolean =>
-    uses >= Math.min(mostMessages, connection.limits.mails) || now() - opened >= longestLife;
+  const isWorn = ({ connection, uses, mostUses = mostMessages, opened }: DeliverySession): boolean =>
+    uses >= Math.min(mostMessages, mostUses, connection.limits.mails) || now() - opened >= longestLife;
 
   function takeHandedOn(key: string): DeliverySession | undefined {
     for (const handover of handovers.values()) {

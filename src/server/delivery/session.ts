@@ -266,6 +266,7 @@ function newlyOpened(
     opened: settings.now(),
     tls: tls && `${trustIn(tls, policyFor(hop, settings))} ${tls.getProtocol() ?? "unknown"}`,
     uses: 0,
+    mostUses: hop.mostMessages,
     needsReset: false,
     before: undefined,
     reused: false,

@@ -18,6 +18,7 @@ import type { Signer } from "./dkim/signer.ts";
 import { type OutgoingMessage, type RecipientOutcome, signedFor } from "./message/outgoing-message.ts";
 import { hopsByMx, hopsOfRelay, isHostName, type MxSettings } from "./mx.ts";
 import { type NextHop, peerWithPort } from "./next-hop.ts";
+import type { Admission, ProviderLookup } from "./provider-terms.ts";
 import type { StsPolicies } from "./tls/mta-sts.ts";
 import { applyStsPolicy, type StsPolicy } from "./tls/mta-sts-policy.ts";
 import { demandedOf, demandOf, type ObserveTls, unknownTlsa } from "./tls/observation.ts";
@@ -31,17 +32,25 @@ export interface Transport {
   /**
    * Delivers `message`, whose recipients have one destination. A recipient without an outcome was not tried, because
    * `signal` was raised first. Reports each change of activity; the first is "works" and is not reported. Failures of
-   * the next hop, the network or the disk are outcomes and are never thrown.
+   * the next hop, the network or the disk are outcomes and are never thrown. By MX, `admit` is asked once it is known
+   * whose hosts these are; where it refuses, there are no outcomes.
    */
   deliver(
     message: OutgoingMessage,
     signal: AbortSignal,
     report?: ReportActivity,
+    admit?: Admission,
   ): Promise<readonly RecipientOutcome[]>;
 }
 
 /** The addresses of a host that the operator named, as getaddrinfo(3) returns them; rejects with node:dns's codes. */
 export type AddressLookup = (host: string) => Promise<readonly string[]>;
+
+export interface MxOptions {
+  /** Hears how TLS went. */
+  readonly observe?: ObserveTls | undefined;
+  readonly providers?: ProviderLookup;
+}
 
 /**
  * To the recipient's domain, under its MTA-STS policy if there are `policies`. `now` is in milliseconds since the
@@ -52,14 +61,14 @@ export function mxTransport(
   policies: StsPolicies | undefined,
   settings: TransportSettings,
   now: () => number,
-  observe?: ObserveTls,
+  { observe, providers = () => undefined }: MxOptions = {},
 ): Transport {
   return {
     destination: (_, address) => policyDomain(domainOf(address)),
-    deliver: (message, signal, report) => {
+    deliver: (message, signal, report, admit = () => true) => {
       const written = domainOf(message.recipients[0]?.address ?? "");
       if (isTlsOptional(message.envelope)) {
-        const route = () => hopsByMx(written, withoutDane(routing));
+        const route = async () => admitted(await hopsByMx(written, withoutDane(routing)), providers, admit);
         return deliverToHosts(message, route, settings, now, signal, report);
       }
       const domain = policyDomain(written);
@@ -70,7 +79,7 @@ export function mxTransport(
         policy = mayHavePolicy ? await policies?.of(domain) : undefined;
         const left = underStsPolicy(hops, domain, policy);
         if (observe) observeRoute(observe, domain, hops, left, policy);
-        return left;
+        return admitted(left, providers, admit);
       };
       const hear: ObserveHop | undefined =
         observe &&
@@ -100,6 +109,19 @@ function observeRoute(
     const failure = { type: "validation-failure", code: "mx-not-listed" } as const;
     observe({ ...at, host: found[0]?.host ?? "", demanded: demandOf(policy), failure });
   }
+}
+
+/** `hops` on the terms of whose they are; undefined where `admit` does not let the delivery go on. */
+function admitted(
+  hops: readonly NextHop[] | Reply,
+  providers: ProviderLookup,
+  admit: Admission,
+): readonly NextHop[] | Reply | undefined {
+  if ("code" in hops) return hops;
+  const [first] = hops;
+  const provider = first && providers(first.host);
+  if (!admit(provider)) return undefined;
+  return provider ? hops.map((hop) => ({ ...hop, mostMessages: provider.messages })) : hops;
 }
 
 /** A resolver that does not check signatures, so that no TLSA records are looked up. */
@@ -156,12 +178,12 @@ export function folderTransport(directory: string, now: () => number): Transport
 /** `transport`, with all that it sends signed by `sign`. */
 export const signingTransport = (transport: Transport, sign: Signer): Transport => ({
   ...transport,
-  deliver: (message, signal, report) => transport.deliver({ ...message, sign }, signal, report),
+  deliver: (message, ...more) => transport.deliver({ ...message, sign }, ...more),
 });
 
 async function deliverToHosts(
   message: OutgoingMessage,
-  route: () => readonly NextHop[] | Promise<readonly NextHop[] | Reply>,
+  route: () => readonly NextHop[] | Promise<readonly NextHop[] | Reply | undefined>,
   settings: TransportSettings,
   now: () => number,
   signal: AbortSignal,
@@ -170,6 +192,7 @@ async function deliverToHosts(
 ): Promise<readonly RecipientOutcome[]> {
   report("talks"); // with name servers
   const found = await route();
+  if (found === undefined) return [];
   const hops = "code" in found ? found : permittedHops(found, message.envelope);
   if ("code" in hops) return unreached(message.recipients, hops, now());
   return attempt(message, hops, settings, now, signal, report, observe);

@@ -13,6 +13,8 @@ export const keptFields = {
   client: ["id", "door", "client", "mechanism", "login"],
   "message-id": ["id", "messageId"],
   queued: ["id", "from", "size", "recipients"],
+  milter: ["id", "milter", "verdict", "reason"],
+  "milter-away": ["id", "milter", "action", "reason"],
   delivery: ["id", "to", "relay", "delays", "reply", "command", "tls"],
   converted: ["id", "host"],
   expired: ["id", "from"],

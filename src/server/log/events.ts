@@ -203,6 +203,34 @@ export const events = {
     ({ login, limit, until }) =>
       `limit of ${limit} reached until ${until}, sasl_username=${asOneWord(login)}`,
   ),
+  milter: event<
+    FromClient &
+      OfMessage & {
+        milter: string;
+        verdict: "accepted" | "held" | "discarded" | "rejected" | "tempfailed";
+        seconds: number;
+        reason: string;
+      }
+  >(
+    "cleanup",
+    "info",
+    ({ id, client, milter, verdict, seconds, reason }) =>
+      `${id}: milter ${milter}: ${verdict} in ${seconds.toFixed(3)} seconds, client=${client}${reason === "" ? "" : `: ${reason}`}`,
+  ),
+  "milter-away": event<
+    FromClient &
+      OfMessage & {
+        milter: string;
+        action: "tempfail" | "accept" | "hold" | "reject";
+        seconds: number;
+        reason: string;
+      }
+  >(
+    "cleanup",
+    "warning",
+    ({ id, client, milter, action, reason }) =>
+      `${id}: milter ${milter} is away, when-away=${action}, client=${client}: ${reason}`,
+  ),
   "message-id": event<OfMessage & { messageId: string }>(
     "cleanup",
     "info",
@@ -341,6 +369,12 @@ export const events = {
     "info",
     ({ destination, seconds, reason }) =>
       `no delivery to ${destination} for ${Math.round(seconds)} seconds: ${reason}`,
+  ),
+  "provider-paused": event<{ provider: string; seconds: number; reason: string }>(
+    "qmgr",
+    "warning",
+    ({ provider, seconds, reason }) =>
+      `no delivery to hosts of ${provider} for ${Math.round(seconds)} seconds: ${reason}`,
   ),
   "history-lost": event<OfMessage & { reason: string }>(
     "qmgr",

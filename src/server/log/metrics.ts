@@ -351,6 +351,12 @@ export const logMetrics: readonly LogMetric[] = [
     [],
     { "destination-paused": () => one() },
   ),
+  counter(
+    "tpa_submit_provider_pauses_total",
+    "Pauses of all destinations of a provider that asked us to slow down.",
+    ["provider"],
+    { "provider-paused": ({ provider }) => one(provider) },
+  ),
   counter("postfix_bounce_non_delivery_notification_total", "Messages returned to their senders.", [], {
     "failure-report": () => one(),
   }),
@@ -363,6 +369,25 @@ export const logMetrics: readonly LogMetric[] = [
     "auth-failed": ({ mechanism }) => one(mechanism, "refused"),
     "auth-unavailable": ({ mechanism }) => one(mechanism, "unavailable"),
   }),
+  counter(
+    "tpa_submit_milter_messages_total",
+    "Messages told to a filter, by what it said of them; away: it could not be asked.",
+    ["milter", "verdict"],
+    {
+      milter: ({ milter, verdict }) => one(milter, verdict),
+      "milter-away": ({ milter }) => one(milter, "away"),
+    },
+  ),
+  histogram(
+    "tpa_submit_milter_seconds",
+    "Time that a filter took for a message.",
+    ["milter"],
+    [0.01, 0.1, 0.5, 1, 5, 10, 30, 120],
+    {
+      milter: ({ milter, seconds }) => [{ labels: [milter], value: seconds }],
+      "milter-away": ({ milter, seconds }) => [{ labels: [milter], value: seconds }],
+    },
+  ),
   counter(
     "tpa_submit_rejections_total",
     "Commands refused, by stage and reply code.",
@@ -443,6 +468,12 @@ export const gauges = {
     "tpa_submit_queue_oldest_message_age_seconds",
     "Time since the oldest message in the spool that is not held was accepted; 0 when there is none.",
     [],
+  ),
+  providerPauses: metric(
+    "gauge",
+    "tpa_submit_provider_pause_seconds",
+    "Time until the pause of a provider ends, by what its words meant.",
+    ["provider", "class"],
   ),
   freeOctets: metric(
     "gauge",

@@ -7,6 +7,7 @@ import { Readable } from "node:stream";
 import { bodyOffset } from "../../smtp/header.ts";
 import { unreached } from "../delivery/attempt.ts";
 import type { OutgoingMessage, RecipientOutcome } from "../delivery/message/outgoing-message.ts";
+import type { Admission } from "../delivery/provider-terms.ts";
 import type { ReportActivity } from "../delivery/transaction.ts";
 import type { Transport } from "../delivery/transport.ts";
 import { workOnMessage } from "../log/event-loop.ts";
@@ -47,12 +48,14 @@ export interface DeliveryRound {
   left(): readonly string[];
   /**
    * An attempt at `destination`, which reports its activity, or, where that has a `pause`, none but the same consequences.
-   * Never rejects: a fault of ours leaves the recipients waiting, and what is known of the others counts.
+   * Never rejects: a fault of ours leaves the recipients waiting, and what is known of the others counts. Where `admit`
+   * refuses it, it was none, and the destination is left.
    */
   deliver(
     destination: string,
     report: ReportActivity,
     pause?: Suspension,
+    admit?: Admission,
   ): Promise<readonly RecipientOutcome[]>;
   /** Records what is known so far; gives it where that failed. */
   save(): Promise<DeliveryState | undefined>;
@@ -113,10 +116,11 @@ export function openRound(
 
   return {
     left: () => [...groups.keys()].filter((destination) => !tried.has(destination)),
-    async deliver(destination, report, pause) {
+    async deliver(destination, report, pause, admit = () => true) {
       if (dependencies.stop.aborted) return [];
       const recipients = groups.get(destination) ?? [];
       const begun = now();
+      let isAdmitted = true;
       tried.add(destination);
       try {
         const outcomes = pause
@@ -127,8 +131,13 @@ export function openRound(
                 await outgoingMessage(state.envelope, recipients, recording, octets),
                 dependencies.abort,
                 report,
+                (provider) => {
+                  isAdmitted = admit(provider);
+                  return isAdmitted;
+                },
               );
-        if (outcomes.length < recipients.length && dependencies.abort.aborted) tried.delete(destination);
+        const isCutShort = outcomes.length < recipients.length && dependencies.abort.aborted;
+        if (isCutShort || !isAdmitted) tried.delete(destination);
         recorder.note(outcomes);
         for (const outcome of outcomes) logDelivery(outcome, envelope, begun);
         return outcomes;

@@ -6,6 +6,7 @@
  */
 import { setMaxListeners } from "node:events";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { ProviderTerms } from "../delivery/provider-terms.ts";
 import type { DeliveryActivity } from "../delivery/transaction.ts";
 import type { Transport } from "../delivery/transport.ts";
 import { type ContactOf, newReporter } from "../dsn/report.ts";
@@ -15,6 +16,7 @@ import { isDamaged, type LoadedMessage, type Spool } from "../spool/spool.ts";
 import { longestPause, waitUntil } from "./backoff.ts";
 import { type DeliveryRound, destinationsOf, openRound } from "./delivery-round.ts";
 import { newDestinations, type Suspension } from "./destinations.ts";
+import { newProviderGroups, type ProviderPause, type ProviderVisit } from "./provider-groups.ts";
 import { newQueue, type QueueCounts, type QueueItem } from "./queue.ts";
 import { type DeliveryState, openRecorder } from "./recorder.ts";
 import { type DeliverySlot, newSlots } from "./slots.ts";
@@ -48,6 +50,8 @@ export interface Scheduler {
   change(id: string, work: (envelope: Envelope) => Promise<Envelope | undefined>): Promise<boolean>;
   /** Forgets that `destination`, or any, could not be reached: what waits for it is tried at once. */
   forget(destination?: string): void;
+  /** The providers to which nothing is delivered for a while; times are in milliseconds since the epoch. */
+  pauses(): readonly ProviderPause[];
   /**
    * Begins no new attempt; those under way have `grace` milliseconds. Resolves when all is recorded,
    * after which the spool may be closed.
@@ -61,6 +65,8 @@ interface InFlight {
   /** Visits begun, and of those, not ended. */
   deliveries: number;
   underWay: number;
+  /** Whether anything came of it that the spool does not know. */
+  isNews: boolean;
   /** Whether somebody else puts the message back, after a change of it. */
   brokenOff: boolean;
   readonly over: Promise<void>;
@@ -107,6 +113,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     steady,
     random,
   );
+  const providers = newProviderGroups(steady, random);
   const inFlight = new Map<string, InFlight>();
   /** What the spool could not be told, by ID. */
   const unrecorded = new Map<string, DeliveryState>();
@@ -146,10 +153,11 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     if (stop.signal.aborted || !slots.free()) return; // a slot that becomes free calls this again
     silence();
     for (const destination of destinations.over()) timers.resume(destination, 1);
+    for (const destination of providers.over()) timers.resume(destination, 1);
     while (slots.free()) {
       const delivery = timers.take(
         steady(),
-        (to) => destinations.open(to),
+        (to) => providers.open(to) && destinations.open(to),
         (login) => slots.hasShareFor(login),
       );
       if (!delivery) break;
@@ -158,19 +166,20 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     const next = Math.min(
       timers.next() ?? Number.POSITIVE_INFINITY,
       destinations.next() ?? Number.POSITIVE_INFINITY,
+      providers.next() ?? Number.POSITIVE_INFINITY,
     );
     if (next === Number.POSITIVE_INFINITY) return;
     silence = alarm(Math.min(Math.max(next - steady(), 0), longestSleep), startDue);
   }
 
   function begin({ entry, destination }: DueDelivery<QueueItem>): void {
-    const pause = destinations.begin(destination);
+    const pause = providers.pauseOf(destination) ?? destinations.begin(destination);
     const item = inFlight.get(entry.id) ?? startRound(entry, pause ? 0 : smallBody);
     item.deliveries += 1;
     item.underWay += 1;
     const slot = slots.take(entry.login);
     const set = pause && { ...pause, until: now() + pause.until - steady() };
-    void runDelivery(entry, item, destination, slot, set);
+    void runDelivery(entry, item, destination, slot, set ?? providers.begin(destination));
   }
 
   /** Begins a round, which has the body in memory where it has no more than `most` octets. */
@@ -179,7 +188,15 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     const over = new Promise<void>((resolve) => {
       finished = resolve;
     });
-    const item = { round: roundOf(id, most), deliveries: 0, underWay: 0, brokenOff: false, over, finished };
+    const item = {
+      round: roundOf(id, most),
+      deliveries: 0,
+      underWay: 0,
+      isNews: false,
+      brokenOff: false,
+      over,
+      finished,
+    };
     inFlight.set(id, item);
     return item;
   }
@@ -211,21 +228,34 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     item: InFlight,
     to: string,
     slot: DeliverySlot,
-    pause?: Suspension,
+    how: Suspension | ProviderVisit,
   ): Promise<void> {
+    const [pause, visit] = "until" in how ? [how, undefined] : [undefined, how];
     let yielded = false;
     const report = (activity: DeliveryActivity): void => {
       const turns = activity === (yielded ? "waits" : "yields");
-      if (turns && yielded) destinations.unyield(to);
-      else if (turns) destinations.yield(to);
+      if (turns && yielded) {
+        destinations.unyield(to);
+        visit?.unyield();
+      } else if (turns) {
+        destinations.yield(to);
+        visit?.yield();
+      }
       if (turns) yielded = !yielded;
       slot.report(activity);
       if (turns && yielded) startDue();
     };
     const round = await item.round.catch(() => undefined); // `finish` tells why
-    const outcomes = (await round?.deliver(to, report, pause)) ?? [];
+    const admit = visit && ((provider: ProviderTerms | undefined) => visit.admit(provider));
+    const outcomes = (await round?.deliver(to, report, pause, admit)) ?? [];
     slot.report("works");
-    if (!pause && destinations.end(to, outcomes, yielded)) timers.resume(to);
+    if (outcomes.length > 0) item.isNews = true;
+    if (visit) {
+      const { slowsDown, resumed } = visit.end(outcomes);
+      // What a provider says of our speed is nothing about one of its domains.
+      if (destinations.end(to, slowsDown ? [] : outcomes, yielded)) timers.resume(to);
+      for (const one of resumed) timers.resume(one);
+    }
     startDue();
     item.underWay -= 1;
     if (item.underWay === 0) await finish(entry, item);
@@ -242,7 +272,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
       const round = await item.round;
       const left = round?.left() ?? [];
       if (round && left.length > 0) {
-        keep(id, await round.save());
+        if (item.isNews) keep(id, await round.save());
         if (item.deliveries > deliveries) return; // another delivery began meanwhile, and its end comes here
         if (!item.brokenOff && !timers.has(entry)) queue.put({ ...entry, destinations: left });
       } else {
@@ -323,8 +353,10 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
       startDue();
       return mine;
     },
+    pauses: () => providers.pauses().map((pause) => ({ ...pause, until: now() + pause.until - steady() })),
     forget(destination) {
-      for (const ended of destinations.forget(destination)) timers.resume(ended);
+      const ended = [...destinations.forget(destination), ...providers.forget(destination)];
+      for (const one of ended) timers.resume(one);
       startDue();
     },
     async drain(grace) {

@@ -17,12 +17,14 @@ import { newJournalDraft, newMover } from "./journal-spool.ts";
 import { openFolders } from "./open.ts";
 import { queueIds } from "./queue-id.ts";
 import { newSpoolReader, ownJournal, type SpoolReader } from "./reader.ts";
+import { newScratch, type Scratch } from "./scratch.ts";
 
 export type { FreeSpace } from "./disk.ts";
 export type { Draft, NewEnvelope } from "./draft.ts";
 export { type Damaged, isDamaged } from "./envelope-file.ts";
 export type { FailedAttempt, History, HistoryEntry, LeftOut, OperatorAct } from "./history.ts";
 export { type LoadedMessage, type SpoolReader, type StoredMessage, viewSpool } from "./reader.ts";
+export type { Scratch } from "./scratch.ts";
 
 /**
  * A spool that is ours. What is done to one message is done one after the other: the caller sees to that.
@@ -31,6 +33,8 @@ export { type LoadedMessage, type SpoolReader, type StoredMessage, viewSpool } f
 export interface Spool extends SpoolReader, Fsck {
   /** Begins a message. Throws the system's error. */
   draft(): Promise<Draft>;
+  /** A nameless file for what is thought of the draft `id`. Throws the system's error. */
+  scratch(id: string): Promise<Scratch>;
   /**
    * Replaces the envelope of the same ID; durable when it resolves. Throws the system's error: the old one then
    * stands, or, where the very last step failed, the new one, for which no power cut is promised.
@@ -148,6 +152,7 @@ export async function openSpool(
     ...newSpoolReader(disk, directory, journal && ownJournal(journal)),
     ...newFsck(disk, directory, true, journal),
     draft,
+    scratch: (id) => newScratch(folders, id),
     record,
     remove,
     note(id, entries) {

@@ -111,9 +111,13 @@ export class SubmissionConnection extends SMTPConnection {
     this._socket.destroySoon();
   }
 
-  /** Ends the session when the drain is over. A complete message is not cut off: the spool may have it already. */
+  /**
+   * Ends the session when the drain is over. A complete message is not cut off: the spool may have it already. Filters are
+   * waited for no longer.
+   */
   abort(): void {
-    if (!this.#message?.isWhole) this.#end(this.#closingReply);
+    if (this.#message?.isWhole) this.#message.giveUp();
+    else this.#end(this.#closingReply);
   }
 
   get #parser(): CommandParser | undefined {

@@ -6,8 +6,9 @@ import { errorCode, errorText } from "../../failure.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
-import type { Draft, FreeSpace, NewEnvelope } from "../spool/spool.ts";
+import type { Draft, FreeSpace, NewEnvelope, Scratch } from "../spool/spool.ts";
 import * as limits from "./client-limits.ts";
+import { type FilteredEnvelope, filterMessage } from "./filtering.ts";
 import {
   fixMessage,
   type HeaderFacts,
@@ -20,6 +21,7 @@ import type { QuotaReservation } from "./limits/quota.ts";
 import { type LineRepair, newLineRepair } from "./line-ends.ts";
 import { KeptOctets } from "./message-memory.ts";
 import { MessageScan, type OctetFault } from "./message-scan.ts";
+import type { MessageFilter } from "./milter/filter.ts";
 import { clientName, isPrivate, type SessionContext, type SubmissionSession, withHelp } from "./session.ts";
 import { tooLarge } from "./transaction.ts";
 
@@ -55,6 +57,13 @@ interface ReceivingResources {
   readonly reservation: QuotaReservation;
 }
 
+/** A message that is in its draft. */
+interface ReadyMessage {
+  readonly facts: HeaderFacts;
+  /** What the site's filters made of its envelope. */
+  readonly filtered?: FilteredEnvelope;
+}
+
 /** A message that comes in. If anything is wrong with it or with the disk, the rest is read and dropped. */
 export class IncomingMessage {
   readonly #plan: MessagePlan;
@@ -65,8 +74,12 @@ export class IncomingMessage {
   readonly #kept: KeptOctets;
   /** Set once the message goes to the spool as it comes. */
   #writer: MessageWriter | undefined;
+  /** Where it goes then if filters are to see it first. */
+  #scratch: Scratch | undefined;
   /** Octets to store: as many as came where nothing is repaired. */
   #size = 0;
+  /** Set while filters look at it. */
+  #filtering: AbortController | undefined;
   #notStored: Reply | undefined;
   #isPromised = false;
   /** Resolves when it can take more; undefined where it can do so at once. */
@@ -112,13 +125,21 @@ export class IncomingMessage {
       const { messageSize, isFrozen } = context;
       const { name } = mail.login;
       if (this.isOverrun) return { reply: tooLarge(messageSize), hangUp: true };
-      const facts = this.#refusal() ?? (await this.#storeRest());
+      const ready = this.#refusal() ?? (await this.#storeRest());
       // It may have been frozen while the message came.
       if (isFrozen(name)) return { reply: withHelp(frozenLogin, name, context) };
-      return { reply: "code" in facts ? withHelp(facts, name, context) : await this.#accept(facts) };
+      if (!("code" in ready)) return { reply: await this.#accept(ready) };
+      const reply = withHelp(ready, name, context);
+      return ready.code === 421 ? { reply, hangUp: true } : { reply }; // RFC 5321 section 3.8
     } finally {
       if (!this.#isPromised) await this.#drop();
+      else if (this.#scratch) await this.#closeScratch();
     }
+  }
+
+  /** Waits no longer for filters: the relay is being stopped. */
+  giveUp(): void {
+    this.#filtering?.abort();
   }
 
   /** Drops it where it is not whole. */
@@ -163,6 +184,7 @@ export class IncomingMessage {
   async #writeAll(first: Buffer, more?: Iterator<Buffer>): Promise<void> {
     let writer = this.#writer;
     if (!writer) {
+      if (this.#plan.context.filter) await this.#openScratch();
       writer = newMessageWriter(this.#plan, (octets) => this.#append(octets));
       this.#writer = writer;
       for (const part of this.#kept.parts()) this.#notStored ??= await writer.write(part);
@@ -174,10 +196,29 @@ export class IncomingMessage {
     }
   }
 
-  /** Adds to the draft. Gives a reply where that fails. */
-  async #append(octets: Buffer): Promise<Reply | undefined> {
+  async #openScratch(): Promise<void> {
     try {
-      await this.#draft.write(octets);
+      this.#scratch = await this.#plan.context.spool.scratch(this.#plan.id);
+    } catch (error) {
+      this.#notStored ??= this.#trouble(error);
+    }
+  }
+
+  async #closeScratch(): Promise<void> {
+    try {
+      await this.#scratch?.close();
+    } catch (error) {
+      this.#trouble(error);
+    }
+  }
+
+  /** Adds to the draft, or to what filters are to see. Gives a reply where that fails. */
+  async #append(
+    octets: Buffer,
+    to: Scratch | Draft = this.#scratch ?? this.#draft,
+  ): Promise<Reply | undefined> {
+    try {
+      await to.write(octets);
       return undefined;
     } catch (error) {
       return this.#trouble(error);
@@ -195,17 +236,46 @@ export class IncomingMessage {
   }
 
   /** Stores what is not in the draft yet. Gives what the header says. */
-  async #storeRest(): Promise<HeaderFacts | Reply> {
-    if (this.#writer) return (await this.#writer.end()) ?? this.#writer.facts();
+  async #storeRest(): Promise<ReadyMessage | Reply> {
+    const { filter } = this.#plan.context;
+    if (this.#writer) {
+      const refusal = await this.#writer.end();
+      if (refusal) return refusal;
+      const facts = this.#writer.facts();
+      return filter && this.#scratch ? this.#filtered(filter, this.#scratch, facts) : { facts };
+    }
     const fixed = fixMessage(this.#kept.parts(), this.#plan);
     this.#kept.forget();
-    return "code" in fixed ? fixed : ((await this.#append(fixed.octets)) ?? fixed.facts);
+    if ("code" in fixed) return fixed;
+    if (filter) return this.#filtered(filter, fixed.octets, fixed.facts);
+    return (await this.#append(fixed.octets)) ?? { facts: fixed.facts };
+  }
+
+  /** Stores what the filters leave of the message. */
+  async #filtered(
+    filter: MessageFilter,
+    octets: Buffer | Scratch,
+    facts: HeaderFacts,
+  ): Promise<ReadyMessage | Reply> {
+    this.#filtering = new AbortController();
+    try {
+      const filtered = await filterMessage(
+        filter,
+        { plan: this.#plan, octets, eightBit: this.#scan.eightBit, stop: this.#filtering.signal },
+        (some) => this.#append(some, this.#draft),
+      );
+      if ("code" in filtered) return filtered;
+      const { messageId = facts.messageId, ...envelope } = filtered;
+      return { facts: { ...facts, messageId }, filtered: envelope };
+    } catch (error) {
+      return this.#trouble(error);
+    }
   }
 
   /** Makes the promise, and gives the reply that may be sent then. */
-  async #accept(facts: HeaderFacts): Promise<Reply> {
+  async #accept({ facts, filtered }: ReadyMessage): Promise<Reply> {
     const { mail, context } = this.#plan;
-    const envelope = newEnvelope(mail, facts, context.now(), this.#scan.eightBit);
+    const envelope = { ...newEnvelope(mail, facts, context.now(), this.#scan.eightBit), ...filtered };
     let promised: Envelope;
     try {
       promised = await this.#draft.accept(envelope);
@@ -221,6 +291,7 @@ export class IncomingMessage {
   async #drop(): Promise<void> {
     await this.busy;
     this.#kept.drop();
+    await this.#closeScratch();
     this.#reservation.settle(false);
     try {
       await this.#draft.discard();

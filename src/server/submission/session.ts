@@ -13,6 +13,7 @@ import type { ConnectionTable } from "./limits/admission.ts";
 import type { AuthRateLimiter } from "./limits/auth-rate-limiter.ts";
 import type { Quota, QuotaRequest } from "./limits/quota.ts";
 import type { MessageMemory } from "./message-memory.ts";
+import type { MessageFilter } from "./milter/filter.ts";
 import type { MailParameters } from "./parameters.ts";
 import type { Senders } from "./sender-policy.ts";
 import type { TlsChannel } from "./tls.ts";
@@ -202,7 +203,9 @@ export interface SessionContext extends CommandContext {
   /** Whether the password file still holds all of `hashes` for `login`. Asked at every command. */
   readonly hashesUnchanged: (login: string, hashes: readonly string[]) => boolean;
   readonly authLimiter: AuthRateLimiter;
-  readonly spool: Pick<Spool, "draft" | "free" | "inodesFor">;
+  readonly spool: Pick<Spool, "draft" | "scratch" | "free" | "inodesFor">;
+  /** The site's filters, where it has any. */
+  readonly filter?: MessageFilter | undefined;
   /** What the messages that come in may take of the memory, all sessions together. */
   readonly memory: MessageMemory;
   /** What a message must leave free on the spool's disk, for reports and for the records of other messages. */

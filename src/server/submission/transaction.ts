@@ -1,6 +1,14 @@
 /** The commands of a transaction: MAIL, RCPT and BDAT. Pure, as the other commands. */
 
-import { isAscii, type Path, parseMailbox, pathFault, readPath, shownAddress } from "../../smtp/address.ts";
+import {
+  isAscii,
+  isSameMailbox,
+  type Path,
+  parseMailbox,
+  pathFault,
+  readPath,
+  shownAddress,
+} from "../../smtp/address.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import type { Recipient } from "../spool/envelope.ts";
 import * as limits from "./client-limits.ts";
@@ -103,7 +111,7 @@ export function rcpt(
   );
   if (refusal) return answer(session, refusal);
   const accepted = reply(250, "2.1.5", "Recipient ok");
-  if (transaction.recipients.some((known) => sameMailbox(known.address, address))) {
+  if (transaction.recipients.some((known) => isSameMailbox(known.address, address))) {
     return answer(session, accepted); // one copy is enough
   }
   if (transaction.recipients.length >= context.recipients)
@@ -147,15 +155,6 @@ const isPostmaster = ({ address }: Path): boolean => /^postmaster$/i.test(addres
 /** RFC 6409 section 4.2: a domain of one label means different hosts at different sites. An address literal does not. */
 function isQualified({ domain }: Path): boolean {
   return domain.startsWith("[") || domain.includes(".");
-}
-
-/** Domains ignore case, local parts may not (RFC 5321 section 2.4). */
-function sameMailbox(one: string, other: string): boolean {
-  const [oneAt, otherAt] = [one.lastIndexOf("@"), other.lastIndexOf("@")];
-  return (
-    one.slice(0, oneAt) === other.slice(0, otherAt) &&
-    one.slice(oneAt).toLowerCase() === other.slice(otherAt).toLowerCase()
-  );
 }
 
 /** RFC 1870 section 6.1. */

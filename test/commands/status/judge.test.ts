@@ -24,6 +24,7 @@ const relay = {
   loopDelay: 0.004,
   memory: 120 * 2 ** 20,
   nearLimits: [],
+  pauses: [],
   blocks: 0,
 };
 

@@ -41,6 +41,7 @@ const facts: StatusFacts = {
     loopDelay: 0.004,
     memory: 120 * 2 ** 20,
     nearLimits: [{ login: `anna.${long}`, used: 480, limit: 500, unit: "messages a day" }],
+    pauses: [],
     blocks: 2,
   },
   passwords: { file: `/var/lib/${"deep/".repeat(30)}mail-passwords`, written: now - 240_000, synced: true },

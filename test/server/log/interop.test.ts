@@ -213,6 +213,7 @@ function ourMetrics(): string {
     processor: nothing,
     memory: nothing,
     queueMessages: nothing,
+    providerPauses: () => [],
     queueOldest: nothing,
     certificate: nothing,
     freeOctets: nothing,

@@ -23,6 +23,7 @@ const readings: GaugeReadings = {
     { labels: ["active"], value: 1 },
     { labels: ["deferred"], value: 2 },
   ],
+  providerPauses: () => [],
   queueOldest: () => [{ labels: [], value: 12.5 }],
   certificate: () => [{ labels: [], value: 1_800_000_000 }],
   freeOctets: () => [{ labels: [], value: 1e9 }],

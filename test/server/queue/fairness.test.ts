@@ -398,3 +398,34 @@ describe("a message that is held", () => {
     expect(at.envelopes.get(id)).toMatchObject({ warned: false, recipients: [{ state: "waiting" }] });
   });
 });
+
+describe("destinations of one provider", () => {
+  test("take turns, whatever waits for one of them, and what must wait is not written anew", async () => {
+    const big = { name: "Big", concurrency: 1, messages: 10, pause: minute };
+    const all = hall({ destinationConcurrency: 20 });
+    const { transport, spool } = all;
+    const deliver = transport.deliver.bind(transport);
+    let underWay = 0;
+    let most = 0;
+    transport.deliver = async (message, signal, report, admit) => {
+      await Promise.resolve(); // its MX are looked up
+      if (admit?.(big) === false) return [];
+      underWay += 1;
+      most = Math.max(most, underWay);
+      const outcomes = await deliver(message, signal, report);
+      underWay -= 1;
+      return outcomes;
+    };
+    const record = vi.spyOn(spool, "record");
+    for (let count = 0; count < 30; count++) all.put(to("x@many.example"));
+    for (const domain of ["one", "two", "three"]) all.put(to(`x@${domain}.example`));
+    all.start();
+    await vi.waitFor(() => expect(transport.delivered).toHaveLength(33), 60_000);
+    const order = transport.delivered.map(({ to: [address] }) => address);
+    expect(most).toBe(1);
+    expect(
+      Math.max(...["one", "two", "three"].map((name) => order.indexOf(`x@${name}.example`))),
+    ).toBeLessThan(10);
+    expect(record).not.toHaveBeenCalled();
+  });
+});

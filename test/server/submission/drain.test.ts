@@ -46,6 +46,7 @@ describe("drain()", () => {
       spool: {
         free: async () => ({ octets: 1e12, inodes: 1e6 }),
         inodesFor: () => 2,
+        scratch: () => Promise.reject(new Error("there is no filter")),
         draft: async () => ({
           id: "AAAAAAAAAAAA",
           write: async () => undefined,

@@ -127,6 +127,7 @@ describe("a client that goes away", () => {
       spool: {
         free: async () => ({ octets: 1e12, inodes: 1e6 }),
         inodesFor: () => 2,
+        scratch: () => Promise.reject(new Error("there is no filter")),
         draft: () =>
           new Promise((resolve) => {
             make = () => resolve(draft);

@@ -3,7 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { newSaslLogins } from "../../../src/passwd/sasl-logins.ts";
 import { type LogEntry, log, logTo } from "../../../src/server/log/log.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
-import type { Draft, NewEnvelope } from "../../../src/server/spool/spool.ts";
+import type { Draft, NewEnvelope, Scratch } from "../../../src/server/spool/spool.ts";
 import { newConnectionTable } from "../../../src/server/submission/limits/admission.ts";
 import { newAuthRateLimiter } from "../../../src/server/submission/limits/auth-rate-limiter.ts";
 import { type Allowance, newQuota, type Quota } from "../../../src/server/submission/limits/quota.ts";
@@ -37,6 +37,7 @@ export interface TestListener {
 /** What stands in for the disk: makes it refuse a step with a system error such as "ENOSPC". */
 export interface DiskFaults {
   readonly draft?: string;
+  readonly scratch?: string;
   readonly write?: string;
   readonly accept?: string;
   /** Octets free. */
@@ -152,12 +153,32 @@ function memorySpool(
     openDrafts: () => open,
     free: async () => ({ octets: faults.free ?? 1e12, inodes: 1e6 }),
     inodesFor: () => 2,
+    async scratch() {
+      fail(faults.scratch);
+      return memoryScratch();
+    },
     async draft() {
       fail(faults.draft);
       count++;
       open++;
       return memoryDraft(count.toString(16).toUpperCase().padStart(12, "A"), stored, faults, () => open--);
     },
+  };
+}
+
+function memoryScratch(): Scratch {
+  let octets = Buffer.alloc(0);
+  return {
+    get size() {
+      return octets.length;
+    },
+    async write(more) {
+      octets = Buffer.concat([octets, more]);
+    },
+    async *read(start) {
+      for (let at = start; at < octets.length; at += 65_536) yield octets.subarray(at, at + 65_536);
+    },
+    close: async () => undefined,
   };
 }
 

@@ -62,7 +62,7 @@ async function seen({ script = starttls, certificate = pair, policy: sts, tlsa, 
     { of: async () => sts },
     transportSettings({ ca: pair.cert }),
     Date.now,
-    (one) => observed.push(one),
+    { observe: (one) => void observed.push(one) },
   );
   const sent = outgoing({ recipients: [recipient("a@example.net")], ...envelope });
   await transport.deliver(sent, new AbortController().signal);
