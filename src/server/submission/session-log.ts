@@ -73,7 +73,7 @@ export function newSessionLog(listener: ListenerName, address: string): SessionL
 
   return {
     command(line) {
-      verb = knownVerbOf(line) ?? "UNKNOWN";
+      verb = knownVerbOf(listener, line) ?? "UNKNOWN";
       path = pathIn(line);
     },
     answered(session, [first]) {

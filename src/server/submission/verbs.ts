@@ -3,6 +3,7 @@
  * MAIL, RCPT and BDAT are in transaction.ts, the exchange of AUTH is in auth/.
  */
 import { type Reply, reply } from "../../smtp/reply.ts";
+import type { ListenerName } from "../log/events.ts";
 import type { SaslStep } from "./auth/exchange.ts";
 import { mechanismsFor, startSasl } from "./auth/mechanisms.ts";
 import * as limits from "./client-limits.ts";
@@ -62,12 +63,6 @@ const notByBdat = precondition(
   "5.5.1",
   "BDAT has begun this message and must end it",
 );
-const atLocalDoor = precondition(
-  ({ listener }) => listener === "local",
-  500,
-  "5.5.2",
-  "Command not recognised",
-);
 const overNetwork = precondition(
   ({ listener }) => listener !== "local",
   502,
@@ -92,7 +87,7 @@ const verbs: ReadonlyMap<string, VerbRow> = new Map<string, VerbRow>([
   ["EHLO", { needs: [], run: ehlo }],
   ["HELO", { needs: [], run: helo }],
   ["STARTTLS", { needs: [noArgument, beforeTls], run: starttls }],
-  ["XCLIENT", { needs: [atLocalDoor, notLoggedIn, noTransaction], run: xclient }],
+  ["XCLIENT", { needs: [notLoggedIn, noTransaction], run: xclient }],
   ["AUTH", { needs: [overNetwork, insideTls, greeted, notLoggedIn, noTransaction], run: auth }],
   ["MAIL", { needs: [insideTls, greeted, loggedIn, noTransaction], run: mail }],
   ["RCPT", { needs: [insideTls, greeted, loggedIn, inTransaction, notByBdat], run: recipient }],
@@ -117,10 +112,14 @@ const unsupportedVerbs = new Set(["EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML"
 /** The verb of a command line in capitals, "" where there is none. */
 const verbOf = (line: string): string => /^[A-Za-z]+(?=[ \t]|$)/.exec(line)?.[0].toUpperCase() ?? "";
 
-/** The verb of a command line if it is one of ours. */
-export function knownVerbOf(line: string): string | undefined {
+/** Whether clients of `listener` know it. XCLIENT is for programs of this host alone. */
+const isOffered = (listener: ListenerName, verb: string): boolean =>
+  verbs.has(verb) && (verb !== "XCLIENT" || listener === "local");
+
+/** The verb of a command line if it is one of ours at `listener`. */
+export function knownVerbOf(listener: ListenerName, line: string): string | undefined {
   const verb = verbOf(line);
-  return verbs.has(verb) ? verb : undefined;
+  return isOffered(listener, verb) ? verb : undefined;
 }
 
 /** The answer to `line`, without its CRLF. While AUTH waits for a response, the line is that response. */
@@ -166,7 +165,7 @@ function isOvershoot(
 
 function command(session: SubmissionSession, line: string, context: CommandContext): CommandAnswer {
   const verb = verbOf(line);
-  const row = verbs.get(verb);
+  const row = isOffered(session.listener, verb) ? verbs.get(verb) : undefined;
   if (!row) return unknownCommand(session, verb, line);
   const argument = line.slice(verb.length).trim();
   const unmet = row.needs.find(({ met }) => !met(session, argument));
@@ -294,7 +293,14 @@ function vrfy(session: SubmissionSession): CommandAnswer {
 }
 
 function help(session: SubmissionSession): CommandAnswer {
-  return answer(session, reply(214, "2.0.0", `Commands: ${[...verbs.keys()].join(" ")}`));
+  return answer(
+    session,
+    reply(
+      214,
+      "2.0.0",
+      `Commands: ${[...verbs.keys()].filter((verb) => isOffered(session.listener, verb)).join(" ")}`,
+    ),
+  );
 }
 
 function precondition(met: Precondition["met"], code: number, status: string, text: string): Precondition {
