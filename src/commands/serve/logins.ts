@@ -1,6 +1,7 @@
 /** Who may log in: the verifier of the password file, and how a session asks it. */
 import { hkdfSync, randomBytes } from "node:crypto";
 import type { Config } from "../../config/settings.ts";
+import { poolSize } from "../../passwd/pool.ts";
 import { type PasswordEvent, startVerifier, type Verifier } from "../../passwd/verifier.ts";
 import { log } from "../../server/log/log.ts";
 import type { SessionContext } from "../../server/submission/session.ts";
@@ -32,7 +33,9 @@ export async function openLogins(
   // Derived from what only this host knows, and keeps.
   const known = key ?? randomBytes(32);
   const secret = new Uint8Array(hkdfSync("sha256", known, "", "tpa-submit: logins without keys", 32));
-  const verifier = await startVerifier({ ...passwords, domain, worker, fileWorker, secret }, (event) => {
+  const workers = poolSize(passwords.workers);
+  const options = { ...passwords, workers, domain, worker, fileWorker, secret };
+  const verifier = await startVerifier(options, (event) => {
     if (event.kind === "loaded") loaded(event.logins);
     logPasswords(passwords.file, event);
   });
