@@ -7,6 +7,7 @@ import { mkdir, open, rename, unlink } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import type { Soon } from "../../at-once.ts";
 import { replaceFile, syncDirectory } from "../../durable.ts";
 import { errorCode, errorText } from "../../failure.ts";
 import { addressLiteral, asciiDomain, domainOf } from "../../smtp/address.ts";
@@ -129,14 +130,15 @@ export const signingTransport = (transport: Transport, sign: Signer): Transport 
 
 async function deliverToHosts(
   message: OutgoingMessage,
-  route: () => readonly NextHop[] | Promise<readonly NextHop[] | Reply>,
+  route: () => Soon<readonly NextHop[] | Reply>,
   settings: TransportSettings,
   now: () => number,
   signal: AbortSignal,
   report: ReportActivity = reportNothing,
 ): Promise<readonly RecipientOutcome[]> {
   report("talks"); // with name servers
-  const found = await route();
+  const routed = route();
+  const found = routed instanceof Promise ? await routed : routed;
   const hops = "code" in found ? found : permittedHops(found, message.envelope);
   if ("code" in hops) return unreached(message.recipients, hops, now());
   return attempt(message, hops, settings, now, signal, report);
