@@ -137,6 +137,7 @@ export class Connection {
 
   #gather(): void {
     const socket = this.#socket;
+    if (socket.writableCorked > 0) return;
     socket.cork();
     process.nextTick(() => socket.uncork()); // when no promise has anything to say any more
   }
