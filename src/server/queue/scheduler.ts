@@ -10,6 +10,7 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { ReportActivity } from "../delivery/transaction.ts";
 import type { Transport } from "../delivery/transport.ts";
 import { newReporter } from "../dsn/report.ts";
+import { workOnMessage } from "../log/event-loop.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { isDamaged, type LoadedMessage, type Spool } from "../spool/spool.ts";
@@ -151,7 +152,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
         (login) => slots.hasShareFor(login),
       );
       if (!delivery) break;
-      begin(delivery);
+      workOnMessage(delivery.entry.id, () => begin(delivery)); // up to where something is waited for
     }
     const next = Math.min(
       timers.next() ?? Number.POSITIVE_INFINITY,

@@ -100,6 +100,8 @@ interface Stretch {
   readonly octets: Promise<Buffer>;
   /** The same once it has been read. */
   here?: Buffer;
+  /** Messages that were taken from it. */
+  uses: number;
 }
 
 /** A message that waits for its batch. */
@@ -132,6 +134,9 @@ const readAtOnce = 1024 * 1024;
  */
 const readAhead = 128 * 1024;
 const mostStretches = 8;
+
+/** Messages after which the stretch behind is read as well: then they are asked for in their order. Our choice. */
+const usesInOrder = 4;
 
 const full: readonly string[] = ["ENOSPC", "EDQUOT"];
 
@@ -442,6 +447,8 @@ export async function openJournal(
     const stretch =
       stretches.find((one) => one.segment === segment && one.from <= offset && end <= one.end) ??
       readStretch(segment, offset, Math.min(durable, offset + readAhead));
+    stretch.uses += 1;
+    if (stretch.uses === usesInOrder) readBehind(stretch, durable);
     return stretch.here === undefined
       ? readInStretch(stretch, entry)
       : partOf(stretch.here, offset - stretch.from, length);
@@ -457,12 +464,20 @@ export async function openJournal(
     }
   }
 
+  /** Reads on, from where a record may begin that is cut by the end of `stretch`. */
+  function readBehind({ segment, from: before, end: last }: Stretch, durable: number): void {
+    const from = last - readAhead / 4;
+    const end = Math.min(durable, from + readAhead);
+    const isThere = stretches.some((one) => one.segment === segment && one.from <= from && last < one.end);
+    if (from > before && end > last && !isThere) readStretch(segment, from, end);
+  }
+
   /** Of its own: it may be in hand for long. */
   const partOf = (octets: Buffer, from: number, length: number): Buffer =>
     Buffer.from(octets.subarray(from, from + length));
 
   function readStretch(segment: Segment, from: number, end: number): Stretch {
-    const stretch: Stretch = { segment, from, end, octets: segment.file.read(end - from, from) };
+    const stretch: Stretch = { segment, from, end, octets: segment.file.read(end - from, from), uses: 0 };
     stretches = [stretch, ...stretches.slice(0, mostStretches - 1)];
     stretch.octets.then(
       (octets) => {
