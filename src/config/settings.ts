@@ -76,7 +76,7 @@ export const settings = {
   },
   passwords: {
     file: setting(path, "/var/lib/tpa-submit/mail-passwords", "user:hash lines, or a Dovecot passwd-file."),
-    workers: setting(count(1), 2, "Threads that check passwords."),
+    workers: setting(count(0), 0, "Threads that check passwords; 0 is one for each processor."),
     queue: setting(count(1), 64, "Checks that may wait; one more is answered 454."),
     "challenge-response": setting(
       flag,

@@ -2,6 +2,7 @@
  * Worker threads that check passwords, first come, first served: bcrypt on the main thread would stop the relay.
  * A worker that dies takes one check with it and is replaced when the next one comes.
  */
+import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { errorText } from "../failure.ts";
@@ -54,6 +55,10 @@ interface QueuedCheck {
 
 /** Twice what the slowest hash within the limits of schemes.ts takes on a slow machine; milliseconds. */
 const longest = 30_000;
+
+/** Threads for the setting `passwords.workers`: where that is 0, one for each of the `processors` that the process may use. */
+export const poolSize = (workers: number, processors = availableParallelism()): number =>
+  workers === 0 ? processors : workers;
 
 /** `workers` threads run the file `worker`; `queue` checks may wait for one. */
 export function startPool(workers: number, queue: number, worker: URL, clock = realClock): Pool {

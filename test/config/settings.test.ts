@@ -47,6 +47,7 @@ describe("a file without", () => {
     });
     expect(config.delivery.relay).toEqual([{ kind: "mx" }]);
     expect(config.route).toEqual([]);
+    expect(config.passwords.workers).toBe(0);
   });
 
   test("is read with its own values in place of the defaults", () => {

@@ -1,8 +1,8 @@
 import { mkdtemp, rename, rm, stat, unlink, utimes, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { realClock } from "../../src/passwd/pool.ts";
+import { poolSize, realClock } from "../../src/passwd/pool.ts";
 import { schemes } from "../../src/passwd/schemes.ts";
 import { createStored, formatStored } from "../../src/passwd/stored.ts";
 import {
@@ -95,6 +95,12 @@ async function start(
     close: () => started.close(),
   };
 }
+
+test("a thread checks passwords for each processor, unless the setting has a number", () => {
+  expect(poolSize(3, 7)).toBe(3);
+  expect(poolSize(0, 7)).toBe(7);
+  expect(poolSize(0)).toBe(availableParallelism());
+});
 
 describe("a login", () => {
   test.each([

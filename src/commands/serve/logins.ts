@@ -3,7 +3,7 @@ import { hkdfSync, randomBytes } from "node:crypto";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import { joinLogins } from "../../passwd/domain-logins.ts";
-import { startPool } from "../../passwd/pool.ts";
+import { poolSize, startPool } from "../../passwd/pool.ts";
 import { type Challenge, type PasswordEvent, startVerifier, type Verifier } from "../../passwd/verifier.ts";
 import { log } from "../../server/log/log.ts";
 import type { SessionContext } from "../../server/submission/session.ts";
@@ -58,7 +58,7 @@ export async function openLogins(
     return new Uint8Array(hkdfSync("sha256", known, "", purpose, 32));
   };
   const counts = new Map<string, number>();
-  const pool = startPool(passwords.workers, passwords.queue, worker);
+  const pool = startPool(poolSize(passwords.workers), passwords.queue, worker);
 
   function heard(name: string, file: string, event: PasswordEvent): void {
     if (event.kind === "loaded") loaded(counts.set(name, event.logins));

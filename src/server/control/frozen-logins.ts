@@ -4,6 +4,7 @@
  * held follows from the file and is written into no envelope.
  */
 import { readFile } from "node:fs/promises";
+import { whenThere } from "../../at-once.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
@@ -125,7 +126,7 @@ export function newFreezeHold(frozen: Pick<FrozenLogins, "of">): FreezeHold {
       const { login, held, ...rest } = envelope;
       if (held !== undefined && !made.has(held)) return envelope; // held by an operator, which stays
       const found = login === null ? undefined : frozen.of(login);
-      if (!found) return { login, ...rest };
+      if (!found) return held === undefined ? envelope : { login, ...rest };
       const why = found.reason === "" ? "" : `: ${found.reason}`;
       const hold = { at: found.at, by: found.by, reason: `login ${found.login} is frozen${why}` };
       made.add(hold);
@@ -146,10 +147,10 @@ export function readerWithFreezes(reader: SpoolReader, freezeHold: FreezeHold): 
         yield found.map(({ id, envelope }) => ({ id, envelope: applied(envelope) }));
       }
     },
-    async load(id, most, known) {
-      const loaded = await reader.load(id, most, known);
-      return isDamaged(loaded) ? loaded : { ...loaded, envelope: freezeHold.applyTo(loaded.envelope) };
-    },
+    load: (id, most, known) =>
+      whenThere(reader.load(id, most, known), (loaded) =>
+        isDamaged(loaded) ? loaded : { ...loaded, envelope: freezeHold.applyTo(loaded.envelope) },
+      ),
   };
 }
 

@@ -9,7 +9,7 @@ import type { LastReply, Recipient } from "../spool/envelope.ts";
 import { type OutgoingMessage, planTransaction, type RecipientOutcome } from "./message/outgoing-message.ts";
 import { type NextHop, peer, peerWithPort } from "./next-hop.ts";
 import { newSession, sessionKey } from "./session.ts";
-import { answerToReset, type DeliverySession } from "./session-pool.ts";
+import { answerToReset, type DeliverySession, type Offer } from "./session-pool.ts";
 import type { TlsFailure } from "./tls/observation.ts";
 import { type ReportActivity, reportNothing, transact } from "./transaction.ts";
 import type { TransportSettings } from "./transport-settings.ts";
@@ -37,10 +37,17 @@ interface AttemptContext {
   readonly signal: AbortSignal;
   readonly report: ReportActivity;
   readonly observe: ObserveHop;
+  /** Whether there is one host at one address, so that all messages for this destination go there. */
+  readonly isOnly: boolean;
 }
 
 /** Hears how TLS with a host went; the failure is absent if it went well. */
 export type ObserveHop = (hop: NextHop, failure: TlsFailure | undefined) => void;
+
+/** Hands a session on when only the reply is missing, as a session pool does. */
+type HandOn = (givenUp: () => void) => Offer | undefined;
+
+const keepToOneself: HandOn = () => undefined;
 
 /** Delivers `message` through the first of `hops` that accepts a session. */
 export async function attempt(
@@ -52,7 +59,7 @@ export async function attempt(
   report: ReportActivity = reportNothing,
   observe: ObserveHop = () => undefined,
 ): Promise<readonly RecipientOutcome[]> {
-  const context = { settings, now, signal, report, observe };
+  const context = { settings, now, signal, report, observe, isOnly: hops.length === 1 };
   const outcomes: RecipientOutcome[] = [];
   let left = message.recipients;
   let end: Reply | undefined;
@@ -94,7 +101,13 @@ async function tryHost(
     const session = idle ?? (await newSession(hop, settings, signal, (failure) => observe(hop, failure)));
     report("works");
     if ("reply" in session) return { outcomes, left, end: session.reply };
-    const handOn = (givenUp: () => void): boolean => sessions?.handOn(key, session, givenUp) === true;
+    const handOn: HandOn = (givenUp) => {
+      const offer = sessions?.handOn(key, session, givenUp);
+      // To one of several hosts that is near, others would open a connection to another one, one more than there may be.
+      if (offer?.withdraw === undefined || context.isOnly) return offer;
+      offer.withdraw();
+      return undefined;
+    };
     const outcome = await runTransactions(session, hop, { ...message, recipients: left }, context, handOn);
     outcomes.push(...outcome.outcomes);
     left = outcome.left;
@@ -115,7 +128,7 @@ async function runTransactions(
   hop: NextHop,
   message: OutgoingMessage,
   context: AttemptContext,
-  handOn: (givenUp: () => void) => boolean,
+  handOn: HandOn,
 ): Promise<HostOutcome> {
   const { connection } = session;
   const { sessions } = context.settings;
@@ -129,7 +142,14 @@ async function runTransactions(
     const some = { ...message, recipients: recipientsWithin(left, most, connection.limits.domains) };
     session.uses += 1;
     const isLast = some.recipients.length === left.length;
-    const transaction = await transactOnce(session, hop, some, context, ready, isLast ? handOn : () => false);
+    const transaction = await transactOnce(
+      session,
+      hop,
+      some,
+      context,
+      ready,
+      isLast ? handOn : keepToOneself,
+    );
     const { settled, crowdedOut, taken } = withoutCrowdedOut(transaction.outcomes);
     outcomes.push(...settled);
     left = [...crowdedOut, ...transaction.left, ...left.slice(some.recipients.length)];
@@ -181,10 +201,11 @@ async function transactOnce(
   message: OutgoingMessage,
   { settings, now, signal, report }: AttemptContext,
   ready: number,
-  handOn: (givenUp: () => void) => boolean,
+  handOn: HandOn,
 ): Promise<HostOutcome> {
   const { connection, uses, needsReset, before } = session;
-  const plan = await planTransaction(message, connection, peer(hop), signal);
+  const planned = planTransaction(message, connection, peer(hop), signal);
+  const plan = planned instanceof Promise ? await planned : planned;
   if (plan === undefined) return { outcomes: [], left: message.recipients, end: outOfTime };
   const { commands, carried, refused, encoded } = plan;
   const own = refused.flatMap(({ recipient, reply }) => unreached([recipient], reply, now()));

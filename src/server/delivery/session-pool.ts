@@ -3,9 +3,10 @@
  * settings, and RSET goes in front of its next message, unless the host accepted the last one a moment ago. If a session
  * has broken while idle, that costs a new connection and nothing else.
  *
- * A session with a host that is far is handed on before it is idle: when the end of a message has been sent and its reply is
- * still under way, the next MAIL goes behind it (RFC 2920 section 3.1), and a message costs one round trip, not two. Whoever
- * takes such a session reads nothing before the first has read all of its replies.
+ * A session is handed on before it is idle: when the end of a message has been sent and its reply is still under way, the
+ * next MAIL goes behind it (RFC 2920 section 3.1). To a host that is far, a message then costs one round trip, not two; to one
+ * that is near, one write and one wait, where another message waits for nothing but this session. Whoever takes such a
+ * session reads nothing before the first has read all of its replies.
  */
 
 import type { Connection } from "../../smtp/client/connection.ts";
@@ -38,6 +39,15 @@ export interface DeliverySession {
 
 type LastMessage = "accepted" | "refused";
 
+/** A session that was handed on. */
+export interface Offer {
+  /**
+   * Takes it back. There where the host is near: another connection would be answered as soon, so that only somebody who may
+   * open none is to wait for this one.
+   */
+  readonly withdraw?: () => void;
+}
+
 export interface SessionPool {
   /**
    * An idle session that has not been closed, or one that was handed on. `key` stands for everything that decides where a
@@ -45,10 +55,10 @@ export interface SessionPool {
    */
   take(key: string): DeliverySession | undefined;
   /**
-   * Hands `session` on, all of whose messages have been sent, if the host is far and has PIPELINING. Returns whether another
-   * delivery may take it. Calls `givenUp` if one did, and could not wait for the reply.
+   * Hands `session` on, all of whose messages have been sent, if the host has PIPELINING. Another delivery may take it then.
+   * Calls `givenUp` if one did, and could not wait for the reply. Undefined where it is not handed on.
    */
-  handOn(key: string, session: DeliverySession, givenUp: () => void): boolean;
+  handOn(key: string, session: DeliverySession, givenUp: () => void): Offer | undefined;
   /** Whether somebody has taken it since. */
   isTaken(session: DeliverySession): boolean;
   /** Keeps `session`, which is in order, or sends QUIT if it has reached its limits. */
@@ -67,7 +77,7 @@ const mostKept = 100;
 export const answerToReset = 10_000;
 /** A session that has been idle for less needs no RSET. */
 const noResetWithin = 1_000;
-/** A host that answers sooner is near: a round trip less gains nothing. */
+/** A host that answers sooner is near. */
 const farAway = 10;
 /** How long a delivery waits for the reply to another's message. */
 const patienceWithOthers = 10_000;
@@ -174,12 +184,11 @@ export function newSessionPool(now: () => number): SessionPool {
     },
     handOn(key, session, givenUp) {
       const { connection, reusable } = session;
-      if (closed || !reusable || isWorn(session)) return false;
-      if (connection.roundTrip < farAway || !connection.offers("PIPELINING") || !connection.isQuiet)
-        return false;
+      if (closed || !reusable || isWorn(session)) return undefined;
+      if (!connection.offers("PIPELINING") || !connection.isQuiet) return undefined;
       const tell = (): void => undefined;
       handovers.set(connection, { key, session, isTaken: false, isGivenUp: false, givenUp, tell });
-      return true;
+      return connection.roundTrip < farAway ? { withdraw: () => handovers.delete(connection) } : {};
     },
     isTaken: ({ connection }) => handovers.get(connection)?.isTaken === true,
     drop(session) {

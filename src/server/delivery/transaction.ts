@@ -15,6 +15,7 @@ import {
 } from "../../smtp/client/transaction.ts";
 import { formatReply, isPositive, type Reply, reply } from "../../smtp/reply.ts";
 import { brokenConnection, type NextHop, oneLine, peer, replyIn } from "./next-hop.ts";
+import type { Offer } from "./session-pool.ts";
 import type { Timeouts } from "./transport-settings.ts";
 
 /**
@@ -25,7 +26,8 @@ import type { Timeouts } from "./transport-settings.ts";
  */
 export type DeliveryActivity = "works" | "talks" | "waits" | "yields";
 
-export type ReportActivity = (activity: DeliveryActivity) => void;
+/** Where a delivery that yields comes with `decline`, it waits instead if that is called at once: nobody needs its place. */
+export type ReportActivity = (activity: DeliveryActivity, decline?: () => void) => void;
 
 export const reportNothing: ReportActivity = () => undefined;
 
@@ -65,24 +67,27 @@ export async function transact(
     /** As in TransactionOptions. */
     readonly before?: Promise<"accepted" | "refused" | undefined>;
     /**
-     * Called when only the reply is missing; says whether another transaction may begin behind this one. Calls `givenUp` if one
-     * did, and the reply took too long for it.
+     * Called when only the reply is missing; says whether another transaction may begin behind this one, as a session pool does.
+     * Calls `givenUp` if one did, and the reply took too long for it.
      */
-    readonly handOn?: (givenUp: () => void) => boolean;
+    readonly handOn?: (givenUp: () => void) => Offer | undefined;
     /** Whether that has happened. */
     readonly isTaken?: () => boolean;
   },
 ): Promise<TransactionOutcome> {
   const { signal, timeouts, report = reportNothing, reset, before } = bounds;
-  const waiting = (): DeliveryActivity =>
-    bounds.handOn?.(() => report("waits")) === true ? "yields" : "waits";
+  const wait = (): void => {
+    const offer = bounds.handOn?.(() => report("waits"));
+    if (offer === undefined) report("waits");
+    else report("yields", offer.withdraw);
+  };
   const result = await withDeadline(signal, timeouts.transaction + size, (bound) =>
     runTransaction(connection, commands, body, {
       signal: bound,
       finalPatience: timeouts.final,
       ...(reset !== undefined && { reset }),
       ...(before !== undefined && { before }),
-      progress: (what) => report(what === "moving" ? "talks" : waiting()),
+      progress: (what) => (what === "moving" ? report("talks") : wait()),
     }),
   );
   report("works");

@@ -7,6 +7,7 @@ import { mkdir, open, rename, unlink } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import type { Soon } from "../../at-once.ts";
 import { replaceFile, syncDirectory } from "../../durable.ts";
 import { errorCode, errorText } from "../../failure.ts";
 import { addressLiteral, asciiDomain, domainOf } from "../../smtp/address.ts";
@@ -183,7 +184,7 @@ export const signingTransport = (transport: Transport, sign: Signer): Transport 
 
 async function deliverToHosts(
   message: OutgoingMessage,
-  route: () => readonly NextHop[] | Promise<readonly NextHop[] | Reply | undefined>,
+  route: () => Soon<readonly NextHop[] | Reply | undefined>,
   settings: TransportSettings,
   now: () => number,
   signal: AbortSignal,
@@ -191,7 +192,8 @@ async function deliverToHosts(
   observe?: ObserveHop,
 ): Promise<readonly RecipientOutcome[]> {
   report("talks"); // with name servers
-  const found = await route();
+  const routed = route();
+  const found = routed instanceof Promise ? await routed : routed;
   if (found === undefined) return [];
   const hops = "code" in found ? found : permittedHops(found, message.envelope);
   if ("code" in hops) return unreached(message.recipients, hops, now());

@@ -115,9 +115,11 @@ export function newRecentActivity(hours: number): RecentActivity {
   return {
     add(event) {
       const number = Math.floor(event.at / part);
-      const slot = parts.get(number) ?? emptySlot();
-      parts.set(number, slot);
-      addTo(slot, event);
+      const slot = parts.get(number);
+      if (slot !== undefined) return addTo(slot, event);
+      const fresh = emptySlot();
+      parts.set(number, fresh);
+      addTo(fresh, event);
       if (number <= newest) return;
       newest = number;
       for (const old of parts.keys()) if (old <= number - 12 * hours) parts.delete(old);

@@ -83,22 +83,32 @@ export function newEventComposer(): (entry: LoggedEvent, at: number) => HistoryE
   const begun = new Map<unknown, Readonly<Record<string, unknown>>>();
   return ({ event, fields }, at) => {
     if (!isKept(event)) return undefined;
-    const { id, ...kept } = pick(fields, keptFields[event]);
-    const line = { at, ...(id !== undefined && { id }) };
-    if (!isPart(event)) return { ...line, event, ...kept } as HistoryEvent;
-    const all = { ...begun.get(id), ...kept };
+    const { id } = fields;
+    if (!isPart(event)) return addKept(lineOf(at, id, event), fields, event) as unknown as HistoryEvent;
+    if (event !== "queued") {
+      const all = addKept({ ...begun.get(id) }, fields, event);
+      begun.delete(id);
+      begun.set(id, all); // behind all others: the oldest is given up first
+      if (begun.size > mostBegun) begun.delete(begun.keys().next().value);
+      return undefined;
+    }
+    const line = Object.assign(lineOf(at, id, "accepted"), begun.get(id));
     begun.delete(id);
-    if (event === "queued") return { ...line, event: "accepted", ...all } as HistoryEvent;
-    begun.set(id, all);
-    if (begun.size > mostBegun) begun.delete(begun.keys().next().value);
-    return undefined;
+    return addKept(line, fields, event) as unknown as HistoryEvent;
   };
 }
 
-function pick(fields: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, unknown> {
-  const kept: Record<string, unknown> = {};
-  for (const name of names) if (fields[name] !== undefined) kept[name] = fields[name];
-  return kept;
+/** The fields of a line in their order, as far as they are there. */
+type LineFields = Record<string, unknown>;
+
+const lineOf = (at: number, id: unknown, event: string): LineFields =>
+  id === undefined ? { at, event } : { at, id, event };
+
+function addKept(line: LineFields, fields: Readonly<Record<string, unknown>>, event: KeptName): LineFields {
+  for (const name of keptFields[event]) {
+    if (name !== "id" && fields[name] !== undefined) line[name] = fields[name];
+  }
+  return line;
 }
 
 /** With its line end. */

@@ -50,8 +50,11 @@ export function newWaitingTally(): WaitingTally {
       if (event.event === "removed") forget(event.id);
       if (event.event !== "delivery") return;
       const { id, to, reply, relay, delays, at } = event;
-      const recipients = messages.get(id) ?? new Map<string, WaitingRecipient>();
-      if (deliveryStatus(reply) === "deferred") {
+      const isDeferred = deliveryStatus(reply) === "deferred";
+      const known = messages.get(id);
+      if (known === undefined && !isDeferred) return; // most messages are taken at once
+      const recipients = known ?? new Map<string, WaitingRecipient>();
+      if (isDeferred) {
         if (!recipients.has(to)) {
           if (count >= mostRecipients) return;
           count += 1;

@@ -650,8 +650,17 @@ function deliveryText({ id, to, relay, delays, reply, command, use }: DeliveryAt
   );
 }
 
+/** Delays that were written a moment ago: most are those of a few milliseconds. How many is our choice. */
+const writtenSeconds = new Map<number, string>();
+const mostWritten = 1_000;
+
 /** Two significant digits and at most two behind the point, as Postfix prints delays. */
 function seconds(value: number): string {
   if (value < 0.005) return "0";
-  return value < 10 ? String(Number(Number(value.toPrecision(2)).toFixed(2))) : value.toFixed(0);
+  const known = writtenSeconds.get(value);
+  if (known !== undefined) return known;
+  const text = value < 10 ? String(Number(Number(value.toPrecision(2)).toFixed(2))) : value.toFixed(0);
+  if (writtenSeconds.size >= mostWritten) writtenSeconds.clear();
+  writtenSeconds.set(value, text);
+  return text;
 }

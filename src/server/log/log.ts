@@ -102,11 +102,13 @@ function printable(given: unknown, longest: number): unknown {
   if (typeof value === "string") {
     return unprintable.test(value) ? value.replace(everyUnprintable, "?") : value; // the test comes first: most texts have nothing to replace
   }
-  if (Array.isArray(value)) return value.map((inner) => printable(inner, longest));
   if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((inner) => printable(inner, longest));
   const clean: Record<string, unknown> = {};
-  for (const [key, inner] of Object.entries(value)) {
-    clean[key] = printable(inner, key === "login" ? longestLogin : longest);
+  for (const key of Object.keys(value)) {
+    const inner = (value as Readonly<Record<string, unknown>>)[key];
+    clean[key] =
+      typeof inner === "number" ? inner : printable(inner, key === "login" ? longestLogin : longest);
   }
   return clean;
 }

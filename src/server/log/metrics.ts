@@ -42,18 +42,24 @@ export function openMetrics(readings: GaugeReadings, domains: DomainReadings = o
     ...(row.type === "histogram" ? startHistogram(row) : startCounter(row, row.begun)),
   }));
   const names = Object.keys(gauges) as (keyof GaugeReadings)[];
-  /** By event, those that count it: a few of all. */
-  const counting = new Map<EventName, readonly (typeof meters)[number][]>();
-  const metersOf = (event: EventName) => {
-    const found = counting.get(event) ?? meters.filter(({ row }) => event in row.samplesOfEvents);
+  /** By event, what counts it: a few of all. */
+  const counting = new Map<EventName, EventMeters>();
+  const metersOf = (event: EventName): EventMeters => {
+    const found = counting.get(event) ?? {
+      once: { labels: [event], value: 1 },
+      each: meters.flatMap(({ row, add }) => {
+        const read = row.samplesOfEvents[event] as SamplesOfFields | undefined;
+        return read === undefined ? [] : [{ read, add }];
+      }),
+    };
     counting.set(event, found);
     return found;
   };
   return {
     count: (entry) => {
-      events.add({ labels: [entry.event], value: 1 });
-      for (const { row, add } of metersOf(entry.event))
-        for (const sample of samplesOf(row, entry)) add(sample);
+      const { once, each } = metersOf(entry.event);
+      events.add(once);
+      for (const { read, add } of each) for (const sample of read(entry.fields)) add(sample);
       byDomain.count(entry);
     },
     text: () =>
@@ -74,10 +80,11 @@ function startDomains({ names, of, logins }: DomainReadings): Metrics {
   }));
   const isOurs = ({ labels: [domain = ""] }: Sample): boolean => names().includes(domain);
   return {
-    count(entry) {
+    count({ event, fields }) {
       if (names().length < 2) return;
       for (const { row, stateFor } of series) {
-        for (const { labels, value } of samplesOf(row, entry)) {
+        const read = row.samplesOfEvents[event] as SamplesOfFields | undefined;
+        for (const { labels, value } of read?.(fields) ?? []) {
           const [login = "", ...others] = labels;
           stateFor([of(login), ...others]).value += value;
         }
@@ -113,14 +120,18 @@ export function processReadings(started: number): Pick<GaugeReadings, "started" 
   };
 }
 
-function samplesOf({ samplesOfEvents }: LogMetric, { event, fields }: LogEntry): readonly Sample[] {
-  const read = samplesOfEvents[event] as ((fields: LogEntry["fields"]) => readonly Sample[]) | undefined;
-  return read?.(fields) ?? [];
-}
+type SamplesOfFields = (fields: LogEntry["fields"]) => readonly Sample[];
 
 interface Meter {
   readonly add: (sample: Sample) => void;
   readonly text: () => string;
+}
+
+/** What counts one event. */
+interface EventMeters {
+  /** That it happened. */
+  readonly once: Sample;
+  readonly each: readonly { readonly read: SamplesOfFields; readonly add: Meter["add"] }[];
 }
 
 /**
@@ -133,8 +144,7 @@ const mostSeries = 500;
 function startSeries<State>(row: Metric, fresh: (labels: readonly string[]) => State) {
   const states = new Map<string, State>();
   const stateFor = (labels: readonly string[]): State => {
-    const [first = "", ...more] = labels;
-    const key = more.length === 0 ? first : JSON.stringify(labels); // the quicker one where that is enough
+    const key = labels.length === 1 ? (labels[0] ?? "") : labels.join("\n"); // no field of an entry has a line end
     const known = states.get(key);
     if (known !== undefined) return known;
     if (states.size >= mostSeries && !labels.every((label) => label === "other")) {
@@ -165,18 +175,32 @@ function startHistogram(row: LogMetric): Meter {
     labels,
     sum: 0,
     count: 0,
-    atMost: row.bounds.map(() => 0),
+    /** By bound, those that are above the one before. */
+    buckets: row.bounds.map(() => 0),
   }));
   return {
     add: ({ labels, value }) => {
       const state = series.stateFor(labels);
       state.sum += value;
       state.count += 1;
-      for (const [index, bound] of row.bounds.entries()) {
-        if (value <= bound) state.atMost[index] = (state.atMost[index] ?? 0) + 1;
-      }
+      const index = row.bounds.findIndex((bound) => value <= bound);
+      if (index !== -1) state.buckets[index] = (state.buckets[index] ?? 0) + 1;
     },
-    text: () => exposeHistogram(row, row.bounds, series.all() satisfies readonly HistogramSample[]),
+    text: () => exposeHistogram(row, row.bounds, series.all().map(cumulative)),
+  };
+}
+
+function cumulative({
+  buckets,
+  ...state
+}: Omit<HistogramSample, "atMost"> & { readonly buckets: readonly number[] }): HistogramSample {
+  let sum = 0;
+  return {
+    ...state,
+    atMost: buckets.map((count) => {
+      sum += count;
+      return sum;
+    }),
   };
 }
 
@@ -192,14 +216,34 @@ export interface LogMetric extends Metric {
   readonly begun: readonly (readonly string[])[];
 }
 
+/** Hosts whose provider is kept. Our choice: more than most relays write to in an hour. */
+const mostHosts = 1_000;
+const labelsOfRelays = new Map<string, string>();
+
 /** The provider by name where the table has it, so that there are only so many. */
-const providerLabel = ({ reply, relay }: FieldsOf<"delivery">): string =>
-  providerOf(hostOf(reply, relay))?.name ?? "other";
+function providerLabel({ reply, relay }: FieldsOf<"delivery">): string {
+  const known = relay === "none" ? undefined : labelsOfRelays.get(relay);
+  if (known !== undefined) return known;
+  const label = providerOf(hostOf(reply, relay))?.name ?? "other";
+  if (relay === "none") return label; // then the reply tells the host
+  if (labelsOfRelays.size >= mostHosts) labelsOfRelays.clear();
+  labelsOfRelays.set(relay, label);
+  return label;
+}
 
 /** `verified` for "Verified TLSv1.3". */
 const tlsLabel = (tls: string | undefined): string => tls?.split(" ", 1)[0]?.toLowerCase() ?? "clear";
 
-const one = (...labels: readonly string[]): readonly Sample[] => [{ labels, value: 1 }];
+const nothing: readonly Sample[] = [];
+const unlabelled: readonly Sample[] = [{ labels: [], value: 1 }];
+
+const one = (...labels: readonly string[]): readonly Sample[] =>
+  labels.length === 0 ? unlabelled : [{ labels, value: 1 }];
+
+/** By stage, in the order of the delays. */
+const stages = ["before_queue_manager", "queue_manager", "connection_setup", "transmission"].map((stage) => [
+  stage,
+]);
 
 const tls = ["trust", "protocol", "cipher", "secret_bits", "algorithm_bits"] as const;
 const powersOfTen = (from: number, to: number): readonly number[] =>
@@ -217,7 +261,7 @@ export const logMetrics: readonly LogMetric[] = [
     client: () => one(),
   }),
   counter("postfix_smtpd_messages_rejected_total", "Recipients refused, by reply code.", ["code"], {
-    reject: ({ stage, reply }) => (stage === "RCPT" ? one(String(reply.code)) : []),
+    reject: ({ stage, reply }) => (stage === "RCPT" ? one(String(reply.code)) : nothing),
   }),
   counter("postfix_smtpd_sasl_authentication_failures_total", "Logins that did not succeed.", [], {
     "auth-failed": () => one(),
@@ -231,7 +275,7 @@ export const logMetrics: readonly LogMetric[] = [
     "message-id": () => one(),
   }),
   counter("postfix_cleanup_messages_rejected_total", "Messages refused once they had a queue file.", [], {
-    reject: ({ id }) => (id === undefined ? [] : one()),
+    reject: ({ id }) => (id === undefined ? nothing : one()),
   }),
   histogram(
     "postfix_qmgr_messages_inserted_recipients",
@@ -259,22 +303,17 @@ export const logMetrics: readonly LogMetric[] = [
     ["stage"],
     powersOfTen(-3, 3),
     {
-      delivery: ({ delays: [before, inside, connecting, transmitting] }) => [
-        { labels: ["before_queue_manager"], value: before },
-        { labels: ["queue_manager"], value: inside },
-        { labels: ["connection_setup"], value: connecting },
-        { labels: ["transmission"], value: transmitting },
-      ],
+      delivery: ({ delays }) => delays.map((value, index) => ({ labels: stages[index] ?? [], value })),
     },
   ),
   counter("postfix_smtp_messages_processed_total", "Deliveries, one per recipient, by outcome.", ["status"], {
     delivery: ({ reply }) => one(deliveryStatus(reply)),
   }),
   counter("postfix_smtp_deferred_messages_by_dsn_total", "Deliveries to be tried again.", ["dsn"], {
-    delivery: ({ reply }) => (deliveryStatus(reply) === "deferred" ? one(reply.status) : []),
+    delivery: ({ reply }) => (deliveryStatus(reply) === "deferred" ? one(reply.status) : nothing),
   }),
   counter("postfix_smtp_bounced_messages_by_dsn_total", "Deliveries refused for good.", ["dsn"], {
-    delivery: ({ reply }) => (deliveryStatus(reply) === "bounced" ? one(reply.status) : []),
+    delivery: ({ reply }) => (deliveryStatus(reply) === "bounced" ? one(reply.status) : nothing),
   }),
   counter("postfix_smtp_tls_connections_total", "TLS connections to next hops.", tls, {
     "tls-outbound": ({ trust, protocol, cipher, bits }) =>
@@ -314,7 +353,9 @@ export const logMetrics: readonly LogMetric[] = [
     ["provider", "class"],
     {
       delivery: (fields) =>
-        isPositive(fields.reply) ? [] : one(providerLabel(fields), replyClassOf(fields.reply, fields.relay)),
+        isPositive(fields.reply)
+          ? nothing
+          : one(providerLabel(fields), replyClassOf(fields.reply, fields.relay)),
     },
   ),
   counter(
@@ -323,7 +364,7 @@ export const logMetrics: readonly LogMetric[] = [
     ["provider", "tls"],
     {
       delivery: (fields) =>
-        isPositive(fields.reply) ? one(providerLabel(fields), tlsLabel(fields.tls)) : [],
+        isPositive(fields.reply) ? one(providerLabel(fields), tlsLabel(fields.tls)) : nothing,
     },
   ),
   histogram(
@@ -333,7 +374,7 @@ export const logMetrics: readonly LogMetric[] = [
     [1, 10, 60, 600, 3600, 14_400, 86_400],
     {
       delivery: (fields) => {
-        if (!isPositive(fields.reply)) return [];
+        if (!isPositive(fields.reply)) return nothing;
         const delay = fields.delays.reduce((sum, part) => sum + part, 0);
         return [{ labels: [providerLabel(fields)], value: delay }];
       },
@@ -343,7 +384,7 @@ export const logMetrics: readonly LogMetric[] = [
     "tpa_submit_reused_sessions_total",
     "Deliveries, one per recipient, in sessions that had been used before.",
     [],
-    { delivery: ({ use }) => (use === undefined ? [] : one()) },
+    { delivery: ({ use }) => (use === undefined ? nothing : one()) },
   ),
   counter(
     "tpa_submit_destination_pauses_total",

@@ -59,6 +59,9 @@ export interface OpenSink {
 /** Lines that may wait while the destination is stuck; then the newest are counted instead of kept. About 20 MB. */
 const mostWaiting = 100_000;
 
+/** Milliseconds for which lines are gathered behind others that were just written. Our choice: a write for each turn is dear. */
+const gatheredFor = 5;
+
 /** Opens the log. `now` gives milliseconds since the epoch. Throws a Failure where a file cannot be opened. */
 export async function openSink(
   options: LogOptions,
@@ -103,6 +106,7 @@ export async function openSink(
         told = lost;
         tellLost(lines);
       }
+      if (!closed) await pause(gatheredFor);
     }
     running = undefined;
   }

@@ -4,6 +4,7 @@
  * message became due, so that the next round goes on with the others.
  */
 import { Readable } from "node:stream";
+import { type Soon, whenThere } from "../../at-once.ts";
 import { bodyOffset } from "../../smtp/header.ts";
 import { unreached } from "../delivery/attempt.ts";
 import type { OutgoingMessage, RecipientOutcome } from "../delivery/message/outgoing-message.ts";
@@ -127,14 +128,11 @@ export function openRound(
           ? putOff(recipients, pause)
           : recipients.length === 0
             ? []
-            : await transport.deliver(
-                await outgoingMessage(state.envelope, recipients, recording, octets),
-                dependencies.abort,
-                report,
-                (provider) => {
+            : await whenThere(outgoingMessage(state.envelope, recipients, recording, octets), (message) =>
+                transport.deliver(message, dependencies.abort, report, (provider) => {
                   isAdmitted = admit(provider);
                   return isAdmitted;
-                },
+                }),
               );
         const isCutShort = outcomes.length < recipients.length && dependencies.abort.aborted;
         if (isCutShort || !isAdmitted) tried.delete(destination);
@@ -184,21 +182,21 @@ function byDestination(envelope: Envelope, transport: Transport): ReadonlyMap<st
   return groups;
 }
 
-async function outgoingMessage(
+function outgoingMessage(
   envelope: Envelope,
   recipients: readonly Recipient[],
   { spool }: RecorderDependencies,
   octets?: Buffer,
-): Promise<OutgoingMessage> {
+): Soon<OutgoingMessage> {
   const { id, smtputf8 } = envelope;
-  const start = smtputf8 ? (octets ?? (await spool.bodyStart(id, longestHeader))) : undefined;
-  return {
+  const start = smtputf8 ? (octets ?? spool.bodyStart(id, longestHeader)) : undefined;
+  return whenThere(start, (begun) => ({
     envelope,
     recipients,
-    utf8Header: start !== undefined && workOnMessage(id, () => hasUtf8Header(start)),
+    utf8Header: begun !== undefined && workOnMessage(id, () => hasUtf8Header(begun)),
     body: () => (octets ? Readable.from([octets]) : spool.body(id)),
     ...(octets && { octets }),
-  };
+  }));
 }
 
 const hasUtf8Header = (start: Buffer): boolean =>

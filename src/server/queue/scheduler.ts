@@ -5,11 +5,13 @@
  * free slot: what cannot begin yet stays in the timer queue.
  */
 import { setMaxListeners } from "node:events";
+import { attempted, type Soon, whenThere } from "../../at-once.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { ProviderTerms } from "../delivery/provider-terms.ts";
-import type { DeliveryActivity } from "../delivery/transaction.ts";
+import type { ReportActivity } from "../delivery/transaction.ts";
 import type { Transport } from "../delivery/transport.ts";
 import { type ContactOf, newReporter } from "../dsn/report.ts";
+import { workOnMessage } from "../log/event-loop.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
 import { isDamaged, type LoadedMessage, type Spool } from "../spool/spool.ts";
@@ -61,7 +63,9 @@ export interface Scheduler {
 
 /** A message that is being delivered. */
 interface InFlight {
-  readonly round: Promise<DeliveryRound | undefined>;
+  round: Soon<DeliveryRound | undefined>;
+  /** Octets of its body in memory. */
+  octets: number;
   /** Visits begun, and of those, not ended. */
   deliveries: number;
   underWay: number;
@@ -69,9 +73,11 @@ interface InFlight {
   isNews: boolean;
   /** Whether somebody else puts the message back, after a change of it. */
   brokenOff: boolean;
-  readonly over: Promise<void>;
-  readonly finished: () => void;
+  /** Called at its end. */
+  readonly waiting: (() => void)[];
 }
+
+const endOf = ({ waiting }: InFlight): Promise<void> => new Promise((resolve) => void waiting.push(resolve));
 
 /** setTimeout's longest is 24.8 days; an hour does no harm. */
 const longestSleep = 3_600_000;
@@ -161,7 +167,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
         (login) => slots.hasShareFor(login),
       );
       if (!delivery) break;
-      begin(delivery);
+      workOnMessage(delivery.entry.id, () => begin(delivery)); // up to where something is waited for
     }
     const next = Math.min(
       timers.next() ?? Number.POSITIVE_INFINITY,
@@ -169,6 +175,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
       providers.next() ?? Number.POSITIVE_INFINITY,
     );
     if (next === Number.POSITIVE_INFINITY) return;
+    silence(); // what began may have been here meanwhile
     silence = alarm(Math.min(Math.max(next - steady(), 0), longestSleep), startDue);
   }
 
@@ -184,44 +191,32 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
 
   /** Begins a round, which has the body in memory where it has no more than `most` octets. */
   function startRound({ id }: QueueItem, most: number): InFlight {
-    let finished = (): void => undefined;
-    const over = new Promise<void>((resolve) => {
-      finished = resolve;
-    });
-    const item = {
-      round: roundOf(id, most),
-      deliveries: 0,
-      underWay: 0,
-      isNews: false,
-      brokenOff: false,
-      over,
-      finished,
-    };
+    const none = { octets: 0, deliveries: 0, underWay: 0 };
+    const item: InFlight = { ...none, round: undefined, isNews: false, brokenOff: false, waiting: [] };
     inFlight.set(id, item);
+    item.round = attempted(() => roundOf(id, most, item));
     return item;
   }
 
-  async function roundOf(id: string, most: number): Promise<DeliveryRound | undefined> {
+  function roundOf(id: string, most: number, item: InFlight): Soon<DeliveryRound | undefined> {
     const untold = unrecorded.get(id);
     const known = queue.takeEnvelope(id);
     if (untold) return openRound(untold, dependencies);
-    const message = await loaded(id, Math.min(most, bodiesInMemory - inMemory), known);
-    if (!message) return undefined;
-    const { envelope, body } = message;
-    inMemory += body?.length ?? 0;
-    const item = inFlight.get(id);
-    void item?.over.then(() => {
-      inMemory -= body?.length ?? 0;
+    return whenThere(loaded(id, Math.min(most, bodiesInMemory - inMemory), known), (message) => {
+      if (!message) return undefined;
+      const { envelope, body } = message;
+      item.octets = body?.length ?? 0;
+      inMemory += item.octets;
+      return openRound({ envelope, unreported: [] }, dependencies, body);
     });
-    return openRound({ envelope, unreported: [] }, dependencies, body);
   }
 
-  async function loaded(id: string, most: number, known?: Envelope): Promise<LoadedMessage | undefined> {
-    const message = await spool.load(id, most, known);
-    if (!isDamaged(message)) return message;
-    log("damaged", { id, reason: message.damaged });
-    return undefined;
-  }
+  const loaded = (id: string, most: number, known?: Envelope): Soon<LoadedMessage | undefined> =>
+    whenThere(spool.load(id, most, known), (message) => {
+      if (!isDamaged(message)) return message;
+      log("damaged", { id, reason: message.damaged });
+      return undefined;
+    });
 
   async function runDelivery(
     entry: QueueItem,
@@ -232,20 +227,33 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   ): Promise<void> {
     const [pause, visit] = "until" in how ? [how, undefined] : [undefined, how];
     let yielded = false;
-    const report = (activity: DeliveryActivity): void => {
-      const turns = activity === (yielded ? "waits" : "yields");
-      if (turns && yielded) {
-        destinations.unyield(to);
-        visit?.unyield();
-      } else if (turns) {
-        destinations.yield(to);
-        visit?.yield();
-      }
-      if (turns) yielded = !yielded;
+    const report: ReportActivity = (activity, decline) => {
+      if (activity === "yields" && !yielded) return decline ? yieldIfNeeded(decline) : yieldPlace();
+      if (activity === "waits" && yielded) takePlaceAgain();
       slot.report(activity);
-      if (turns && yielded) startDue();
     };
-    const round = await item.round.catch(() => undefined); // `finish` tells why
+    function yieldPlace(): void {
+      destinations.yield(to);
+      visit?.yield();
+      yielded = true;
+      slot.report("yields");
+      startDue();
+    }
+    function takePlaceAgain(): void {
+      destinations.unyield(to);
+      visit?.unyield();
+      yielded = false;
+    }
+    /** It keeps its place where others may begin without it, or nobody is due there. */
+    function yieldIfNeeded(decline: () => void): void {
+      const isFull = !destinations.open(to);
+      if (isFull) yieldPlace();
+      else slot.report("waits");
+      if (yielded && destinations.open(to)) takePlaceAgain();
+      if (!yielded) decline();
+    }
+    const { round: opened } = item;
+    const round = opened instanceof Promise ? await opened.catch(() => undefined) : opened; // `finish` tells why
     const admit = visit && ((provider: ProviderTerms | undefined) => visit.admit(provider));
     const outcomes = (await round?.deliver(to, report, pause, admit)) ?? [];
     slot.report("works");
@@ -269,7 +277,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     const { id } = entry;
     const { deliveries } = item;
     try {
-      const round = await item.round;
+      const round = item.round instanceof Promise ? await item.round : item.round;
       const left = round?.left() ?? [];
       if (round && left.length > 0) {
         if (item.isNews) keep(id, await round.save());
@@ -290,7 +298,8 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
       if (!item.brokenOff) queue.put({ ...entry, due: steady() + patience.first, suspended: false });
     }
     inFlight.delete(id);
-    item.finished();
+    inMemory -= item.octets;
+    for (const tell of item.waiting) tell();
   }
 
   function keep(id: string, state: DeliveryState | undefined): void {
@@ -309,7 +318,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     const item = inFlight.get(id);
     if (item) {
       item.brokenOff = true;
-      await item.over;
+      await endOf(item);
     }
     const entry = queue.get(id);
     if (!entry) return false;
@@ -326,7 +335,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
       else queue.leave(id);
       return found !== undefined;
     } catch (error) {
-      const stands = await loaded(id, 0).catch(() => undefined);
+      const stands = await Promise.resolve(attempted(() => loaded(id, 0))).catch(() => undefined);
       if (stands) queue.enter(stands.envelope);
       else queue.put(entry);
       throw error;
@@ -365,7 +374,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
       const enough = alarm(grace, () => abort.abort());
       await loading;
       while (inFlight.size + changes.size > 0) {
-        await Promise.all([...[...inFlight.values()].map(({ over }) => over), ...changes.values()]);
+        await Promise.all([...[...inFlight.values()].map(endOf), ...changes.values()]);
       }
       enough();
     },

@@ -32,14 +32,20 @@ const count: JsonField<number> = is("a whole number", (found) =>
 );
 const replyCode: JsonField<number> = is("200 to 599", (found) => wholeNumber(found, 200, 599));
 
+/** The last one read: a new message is due when it was accepted. */
+let lastTime = { text: "", value: Number.NaN };
+
 /** Milliseconds since the epoch in the program, "2026-11-22T14:11:00.000Z" in the file. */
 export const time: JsonField<number> = {
   read(found, at) {
+    if (found === lastTime.text) return lastTime.value;
     const moment = new Date(typeof found === "string" ? found : Number.NaN);
-    if (Number.isNaN(moment.getTime()) || moment.toISOString() !== found) {
+    const value = moment.getTime();
+    if (Number.isNaN(value) || moment.toISOString() !== found) {
       throw new Mismatch(at, "a time such as 2026-11-22T14:11:00.000Z", found);
     }
-    return moment.getTime();
+    lastTime = { text: found, value };
+    return value;
   },
   write: (value) => new Date(value).toISOString(),
 };
@@ -84,7 +90,7 @@ const envelopeRows: JsonFields<Envelope> = {
   recipients: listOfSome(record(recipientRows)),
 };
 
-const envelopeField = record(envelopeRows);
+const envelopeField = record(envelopeRows, "version");
 
 /** What cannot be used: names the file, the field, what was expected and what stands there. One line. */
 export interface Damaged {
@@ -127,7 +133,8 @@ function formatValue(value: unknown): string {
  */
 export function parseEnvelope(text: string, id: string, file: string): Envelope | Damaged {
   try {
-    const { version: found, ...fields } = fieldsOf(parseJson(text), "");
+    const fields = fieldsOf(parseJson(text), "");
+    const { version: found } = fields;
     if (found !== version && found !== 1) throw new Mismatch("version", `1 or ${String(version)}`, found);
     const early = sinceVersion2.find((key) => found === 1 && Object.hasOwn(fields, key));
     if (early) throw new Mismatch("", "no unknown field in version 1", { [early]: fields[early] });

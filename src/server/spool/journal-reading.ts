@@ -16,7 +16,6 @@ import {
   type SegmentPart,
   type UnreadableOctets,
 } from "./journal-record.ts";
-import { isQueueId } from "./queue-id.ts";
 
 /** The files of a journal, by what they are. */
 export interface JournalListing {
@@ -223,8 +222,7 @@ export function contentOf(
 
 /** The queue ID in the envelope's line, whose sum is right. */
 function idIn(envelope: string): string | undefined {
-  const [, id = ""] = /^\{"version":\d+,"id":"([0-9A-F]{12})"/.exec(envelope) ?? [];
-  return isQueueId(id) ? id : undefined;
+  return /^\{"version":\d+,"id":"([0-9A-F]{12})"/.exec(envelope)?.[1];
 }
 
 /** A segment as somebody finds it who does not own the journal. */

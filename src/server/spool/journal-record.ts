@@ -89,11 +89,45 @@ export interface UnreadableOctets {
 
 export type SegmentPart = FoundRecord | UnreadableOctets;
 
-const headPattern = /^tpa1 ([0-9A-F]{16}) (\d{8}) (\d{8}) (\d{8}) (\d{8}) ([0-9A-F]{8}) ([0-9A-F]{8})\n$/;
+const [zero, nine, letterA, letterF, blank, lf] = [0x30, 0x39, 0x41, 0x46, 0x20, 0x0a];
+
+/** Whether the octets at `at` are those of `text`, which is ASCII. */
+function isAt(octets: Buffer, at: number, text: string): boolean {
+  for (let next = 0; next < text.length; next++) {
+    if (octets[at + next] !== text.charCodeAt(next)) return false;
+  }
+  return true;
+}
+
+/** The {@link digits} decimal digits at `at`, and a blank behind them; -1 where there is something else. */
+function decimalAt(octets: Buffer, at: number): number {
+  let value = 0;
+  for (let next = at; next < at + digits; next++) {
+    const octet = octets[next] ?? 0;
+    if (octet < zero || octet > nine) return -1;
+    value = 10 * value + octet - zero;
+  }
+  return octets[at + digits] === blank ? value : -1;
+}
+
+/** The sum at `at`, and `behind` it; -1 where there is something else. */
+function sumAt(octets: Buffer, at: number, behind: number): number {
+  let value = 0;
+  for (let next = at; next < at + 8; next++) {
+    const octet = octets[next] ?? 0;
+    if (octet >= zero && octet <= nine) value = 16 * value + octet - zero;
+    else if (octet >= letterA && octet <= letterF) value = 16 * value + octet - letterA + 10;
+    else return -1;
+  }
+  return octets[at + 8] === behind ? value : -1;
+}
+
+/** What of the first line its sum covers, copied: a view of each line would cost more. */
+const summedOctets = Buffer.alloc(summed);
 
 /**
  * The first line and the envelope at `at`, where their sum is right; the message may be torn, and be longer than what
- * there is. `octets` begin at `base` in the segment.
+ * there is. `octets` begin at `base` in the segment. A start reads all of a journal this way: hence no expressions.
  */
 function readHead(
   octets: Buffer,
@@ -101,19 +135,30 @@ function readHead(
   at: number,
   base: number,
 ): (RecordHead & { envelope: string }) | undefined {
-  const line = octets.toString("latin1", at, at + headLength);
-  const [, found, ...fields] = headPattern.exec(line) ?? [];
-  if (found !== mark) return undefined;
-  const [offset, batch, envelopeLength, bodyLength] = fields.slice(0, 4).map(Number);
-  const [bodySum, sum] = fields.slice(4).map((field) => Number.parseInt(field, 16));
-  if (offset !== base + at || batch === undefined || batch > offset) return undefined;
-  if (envelopeLength === undefined || bodyLength === undefined || bodySum === undefined) return undefined;
+  if (!isAt(octets, at, "tpa1 ") || !isAt(octets, at + 5, mark) || octets[at + 21] !== blank)
+    return undefined;
+  const offset = decimalAt(octets, at + 22);
+  const batch = decimalAt(octets, at + 31);
+  const envelopeLength = decimalAt(octets, at + 40);
+  const bodyLength = decimalAt(octets, at + 49);
+  const bodySum = sumAt(octets, at + 58, blank);
+  const sum = sumAt(octets, at + 67, lf);
+  if (offset !== base + at || batch > offset) return undefined;
+  if (batch === -1 || envelopeLength === -1 || bodyLength === -1 || bodySum === -1 || sum === -1)
+    return undefined;
   const begin = at + headLength;
   const end = begin + envelopeLength;
-  if (end >= octets.length || octets[end] !== 0x0a) return undefined;
-  const envelope = octets.subarray(begin, end);
-  if (crc32(envelope, crc32(octets.subarray(at, at + summed))) !== sum) return undefined;
-  return { offset, batch, envelopeLength, bodyLength, bodySum, envelope: envelope.toString() };
+  if (end >= octets.length || octets[end] !== lf) return undefined;
+  octets.copy(summedOctets, 0, at, at + summed);
+  if (crc32(octets.subarray(begin, end), crc32(summedOctets)) !== sum) return undefined;
+  return {
+    offset,
+    batch,
+    envelopeLength,
+    bodyLength,
+    bodySum,
+    envelope: octets.toString("utf8", begin, end),
+  };
 }
 
 /** Where the message of a record begins in the segment. */
@@ -131,16 +176,13 @@ export function bodyOffset({
 export function readRecord(octets: Buffer, mark: string, at: number, base = 0): FoundRecord | undefined {
   const head = readHead(octets, mark, at, base);
   if (head === undefined) return undefined;
+  const { offset, batch, envelopeLength, bodyLength, bodySum, envelope } = head;
   const begin = bodyOffset(head) - base;
-  const last = begin + head.bodyLength;
-  const body = octets.subarray(begin, last);
-  const isWhole = last < octets.length && octets[last] === 0x0a;
-  return {
-    kind: "record",
-    ...head,
-    end: base + last + 1,
-    isBodySound: isWhole && sumOf(body) === head.bodySum,
-  };
+  const last = begin + bodyLength;
+  const isWhole = last < octets.length && octets[last] === lf;
+  const isBodySound = isWhole && sumOf(octets.subarray(begin, last)) === bodySum;
+  const end = base + last + 1;
+  return { kind: "record", offset, batch, envelopeLength, bodyLength, bodySum, end, envelope, isBodySound };
 }
 
 /**

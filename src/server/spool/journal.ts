@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { type Soon, whenThere } from "../../at-once.ts";
 import type { Directory } from "../../durable.ts";
 import { errorCode, errorText } from "../../failure.ts";
 import { unlinkIfThere } from "./commit.ts";
@@ -52,7 +53,7 @@ export interface Journal {
    * Throws the system's error; undefined where it is not there. `ahead` where others are read soon: then it may be what the disk
    * gave for one of those a moment ago.
    */
-  read(id: string, ahead?: boolean): Promise<JournalCopy | DamagedRecord | undefined>;
+  read(id: string, ahead?: boolean): Soon<JournalCopy | DamagedRecord | undefined>;
   /** The envelope for each of `ids`, in batches in their order; quick where they are in the order of time. */
   readMany(ids: readonly string[]): AsyncIterable<readonly JournalFind[]>;
   /** What begins at `offset` in the segment, and cannot be read, is in damaged/: durable when it resolves. Throws the system's error. */
@@ -97,6 +98,10 @@ interface Stretch {
   /** Behind its last octet. */
   readonly end: number;
   readonly octets: Promise<Buffer>;
+  /** The same once it has been read. */
+  here?: Buffer;
+  /** Messages that were taken from it. */
+  uses: number;
 }
 
 /** A message that waits for its batch. */
@@ -129,6 +134,9 @@ const readAtOnce = 1024 * 1024;
  */
 const readAhead = 128 * 1024;
 const mostStretches = 8;
+
+/** Messages after which the stretch behind is read as well: then they are asked for in their order. Our choice. */
+const usesInOrder = 4;
 
 const full: readonly string[] = ["ENOSPC", "EDQUOT"];
 
@@ -420,17 +428,18 @@ export async function openJournal(
     recycleIfDone(segment);
   }
 
-  async function read(id: string, ahead = false): Promise<JournalCopy | DamagedRecord | undefined> {
+  function read(id: string, ahead = false): Soon<JournalCopy | DamagedRecord | undefined> {
     const entry = index.get(id);
     if (entry === undefined) return undefined;
     const recently = recent.get(id);
     if (recently !== undefined) return recently;
     const { segment, offset, length } = entry;
-    const octets = await (ahead ? readWithNext(entry) : segment.file.read(length, offset));
-    return copyOf(octets, segment, offset);
+    const octets = ahead ? readWithNext(entry) : segment.file.read(length, offset);
+    return whenThere(octets, (found) => copyOf(found, segment, offset));
   }
 
-  async function readWithNext({ segment, offset, length }: Entry): Promise<Buffer> {
+  function readWithNext(entry: Entry): Soon<Buffer> {
+    const { segment, offset, length } = entry;
     const end = offset + length;
     // What is not durable yet may be written anew.
     const durable = segment === current?.segment ? current.end : size;
@@ -438,9 +447,16 @@ export async function openJournal(
     const stretch =
       stretches.find((one) => one.segment === segment && one.from <= offset && end <= one.end) ??
       readStretch(segment, offset, Math.min(durable, offset + readAhead));
+    stretch.uses += 1;
+    if (stretch.uses === usesInOrder) readBehind(stretch, durable);
+    return stretch.here === undefined
+      ? readInStretch(stretch, entry)
+      : partOf(stretch.here, offset - stretch.from, length);
+  }
+
+  async function readInStretch(stretch: Stretch, { segment, offset, length }: Entry): Promise<Buffer> {
     try {
-      const from = offset - stretch.from;
-      return Buffer.from((await stretch.octets).subarray(from, from + length)); // of its own: it may be in hand for long
+      return partOf(await stretch.octets, offset - stretch.from, length);
     } catch (error) {
       if (errorCode(error) === "") throw error;
       stretches = stretches.filter((one) => one !== stretch);
@@ -448,9 +464,27 @@ export async function openJournal(
     }
   }
 
+  /** Reads on, from where a record may begin that is cut by the end of `stretch`. */
+  function readBehind({ segment, from: before, end: last }: Stretch, durable: number): void {
+    const from = last - readAhead / 4;
+    const end = Math.min(durable, from + readAhead);
+    const isThere = stretches.some((one) => one.segment === segment && one.from <= from && last < one.end);
+    if (from > before && end > last && !isThere) readStretch(segment, from, end);
+  }
+
+  /** Of its own: it may be in hand for long. */
+  const partOf = (octets: Buffer, from: number, length: number): Buffer =>
+    Buffer.from(octets.subarray(from, from + length));
+
   function readStretch(segment: Segment, from: number, end: number): Stretch {
-    const stretch = { segment, from, end, octets: segment.file.read(end - from, from) };
+    const stretch: Stretch = { segment, from, end, octets: segment.file.read(end - from, from), uses: 0 };
     stretches = [stretch, ...stretches.slice(0, mostStretches - 1)];
+    stretch.octets.then(
+      (octets) => {
+        stretch.here = octets;
+      },
+      () => undefined, // who waits for it is told
+    );
     return stretch;
   }
 

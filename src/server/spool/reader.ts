@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
+import type { Soon } from "../../at-once.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { asReadError, type BulkFile, type ReadError } from "./bulk-read.ts";
 import { type Disk, systemDisk } from "./disk.ts";
@@ -33,7 +34,7 @@ export interface SpoolReader {
    * The message of `id` for a delivery, or why it cannot be used, as {@link read} has it. `envelope` where the caller has what
    * the spool has. The body comes with it where it has no more than `most` octets. Throws as `read` does.
    */
-  load(id: string, most: number, envelope?: Envelope): Promise<LoadedMessage | Damaged>;
+  load(id: string, most: number, envelope?: Envelope): Soon<LoadedMessage | Damaged>;
   /** Whether `id` is promised, be its envelope readable or not. Throws the system's error. */
   has(id: string): Promise<boolean>;
   /** The body as it was written; a body that is missing comes as the stream's error. */
@@ -104,7 +105,7 @@ export interface JournalReader {
   /** The envelopes of `ids`, in batches in their order. */
   readMany(ids: readonly string[]): AsyncIterable<readonly JournalFind[]>;
   /** Undefined where it has no record of `id` that is not done with. `ahead` as in journal.ts. Throws the system's error. */
-  read(id: string, ahead?: boolean): Promise<JournalCopy | DamagedRecord | undefined>;
+  read(id: string, ahead?: boolean): Soon<JournalCopy | DamagedRecord | undefined>;
 }
 
 /** The journal of its owner, who knows it by heart. */
@@ -120,7 +121,7 @@ export function ownJournal(journal: Journal): JournalReader {
 const noJournal: JournalReader = {
   ids: async () => [],
   holds: async () => new Set(),
-  read: async () => undefined,
+  read: () => undefined,
   readMany: async function* () {
     // It has none.
   },
@@ -227,16 +228,35 @@ export function newSpoolReader(
     }
   }
 
-  async function load(id: string, most: number, known?: Envelope): Promise<LoadedMessage | Damaged> {
+  function load(id: string, most: number, known?: Envelope): Soon<LoadedMessage | Damaged> {
+    const copy = journal.read(id, true);
+    return copy === undefined || copy instanceof Promise
+      ? loadLater(copy, id, most, known)
+      : loadRecord(copy, id, most, known);
+  }
+
+  function loadRecord(
+    copy: JournalCopy | DamagedRecord,
+    id: string,
+    most: number,
+    known: Envelope | undefined,
+  ): LoadedMessage | Damaged {
+    if ("damaged" in copy) return copy;
+    const envelope = known ?? parseEnvelope(copy.envelope, id, `${id} in the journal`);
+    if (isDamaged(envelope)) return envelope;
+    return copy.body.length <= most ? { envelope, body: copy.body } : { envelope };
+  }
+
+  async function loadLater(
+    inJournal: Soon<JournalCopy | DamagedRecord | undefined>,
+    id: string,
+    most: number,
+    known: Envelope | undefined,
+  ): Promise<LoadedMessage | Damaged> {
     const file = join(queue, id);
     try {
-      const copy = await journal.read(id, true);
-      if (copy !== undefined) {
-        if ("damaged" in copy) return copy;
-        const recorded = known ?? parseEnvelope(copy.envelope, id, `${id} in the journal`);
-        if (isDamaged(recorded)) return recorded;
-        return copy.body.length <= most ? { envelope: recorded, body: copy.body } : { envelope: recorded };
-      }
+      const copy = await inJournal;
+      if (copy !== undefined) return loadRecord(copy, id, most, known);
       const envelope = known ?? parseEnvelope(await disk.readText(file), id, file);
       if (isDamaged(envelope)) return envelope;
       const path = join(messages, id);

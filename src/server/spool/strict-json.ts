@@ -86,10 +86,11 @@ export function listOfSome<Value>(item: JsonField<Value>): JsonField<readonly Va
   };
 }
 
-/** An object with exactly the fields of `rows`, written in their order. */
-export function record<Shape extends object>(rows: JsonFields<Shape>): JsonField<Shape> {
+/** An object with exactly the fields of `rows`, written in their order; what the caller reads `besides` is passed over. */
+export function record<Shape extends object>(rows: JsonFields<Shape>, besides?: string): JsonField<Shape> {
   const table = Object.entries(rows) as readonly [string, JsonField<unknown> | OptionalField<unknown>][];
-  const known = new Set(Object.keys(rows));
+  const fields = table.map(([key, field]) => ({ key, field, isOptional: "optional" in field }));
+  const known = new Set([...Object.keys(rows), ...(besides === undefined ? [] : [besides])]);
   return {
     read(found, at) {
       if (!isObject(found)) throw new Mismatch(at, "an object", found);
@@ -97,19 +98,19 @@ export function record<Shape extends object>(rows: JsonFields<Shape>): JsonField
         if (!known.has(key)) throw new Mismatch(at, "no unknown field", { [key]: found[key] });
       }
       const values: Record<string, unknown> = {};
-      for (const [key, field] of table) {
+      for (const { key, field, isOptional } of fields) {
         const isThere = Object.hasOwn(found, key);
-        if (!isThere && "optional" in field) continue;
+        if (!isThere && isOptional) continue;
         values[key] = field.read(isThere ? found[key] : undefined, at === "" ? key : `${at}.${key}`);
       }
       return values as Shape; // as the rows, which are made after the type, have read it
     },
     write(value, at) {
-      const fields: Record<string, unknown> = fieldsOf(value, at);
+      const given = fieldsOf(value, at);
       const written: Record<string, unknown> = {};
-      for (const [key, field] of table) {
-        const isAbsent = fields[key] === undefined && "optional" in field;
-        if (!isAbsent) written[key] = field.write(fields[key], key);
+      for (const { key, field, isOptional } of fields) {
+        const isAbsent = given[key] === undefined && isOptional;
+        if (!isAbsent) written[key] = field.write(given[key], key);
       }
       return written;
     },
@@ -117,9 +118,9 @@ export function record<Shape extends object>(rows: JsonFields<Shape>): JsonField
 }
 
 /** The fields of an object; throws Mismatch where `found` is none. */
-export function fieldsOf(found: unknown, at: string): Record<string, unknown> {
+export function fieldsOf(found: unknown, at: string): Readonly<Record<string, unknown>> {
   if (!isObject(found)) throw new Mismatch(at, "an object", found);
-  return { ...found };
+  return found;
 }
 
 const isObject = (found: unknown): found is Record<string, unknown> =>

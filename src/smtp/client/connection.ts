@@ -124,11 +124,22 @@ export class Connection {
     return this.post(octets) ? undefined : this.drained(signal);
   }
 
-  /** Sends octets of a message. Returns whether the server has accepted most of them, or {@link drained} must wait for that. */
+  /**
+   * Sends octets of a message, and what else is sent in this turn of the event loop in the same piece. Returns whether the
+   * server has accepted most of them, or {@link drained} must wait for that.
+   */
   post(octets: Uint8Array): boolean {
     if (!this.isOpen) return false;
+    this.#gather();
     this.#wire.send(octets);
     return !this.#socket.writableNeedDrain;
+  }
+
+  #gather(): void {
+    const socket = this.#socket;
+    if (socket.writableCorked > 0) return;
+    socket.cork();
+    process.nextTick(() => socket.uncork()); // when no promise has anything to say any more
   }
 
   /** Waits until the server has accepted most of what was sent. */
@@ -138,19 +149,23 @@ export class Connection {
   }
 
   /** The next reply, unless the server is silent for longer than `patience` milliseconds. */
-  async read(signal: AbortSignal, patience = this.patience): Promise<ServerAnswer> {
-    for (let blank = 0; this.#isOpen && blank <= mostBlankLines; blank++) {
-      const received = await this.#wire.readReply(patience, signal);
-      if (received.kind === "late") return received;
-      if (received.kind !== "reply") {
-        const rest = received.kind === "gone" ? textOf([received.rest]).trim() : "";
-        return { kind: "lost", ...(/^[45]\d\d[ -]/.test(rest) && { rest }) };
-      }
-      const reply = this.#replyIn(received.lines);
-      if (reply) return reply;
+  read(signal: AbortSignal, patience = this.patience): Promise<ServerAnswer> {
+    return this.#readBehind(0, signal, patience);
+  }
+
+  /** The same behind so many blank lines. */
+  #readBehind(blank: number, signal: AbortSignal, patience: number): Promise<ServerAnswer> {
+    if (!this.#isOpen || blank > mostBlankLines) {
+      this.close();
+      return Promise.resolve({ kind: "lost" });
     }
-    this.close();
-    return { kind: "lost" };
+    return this.#wire.readReply(patience, signal).then((received) => {
+      if (received.kind === "late") return received;
+      if (received.kind === "reply")
+        return this.#replyIn(received.lines) ?? this.#readBehind(blank + 1, signal, patience);
+      const rest = received.kind === "gone" ? textOf([received.rest]).trim() : "";
+      return { kind: "lost", ...(/^[45]\d\d[ -]/.test(rest) && { rest }) };
+    });
   }
 
   /** The same if it is there already: replies to commands that were sent together come together. */

@@ -305,7 +305,7 @@ async function sendMessage(
   connection.state = "sending message body";
   const isSmall = body instanceof Uint8Array && body.length <= turn && connection.isQuiet;
   let result: SendResult = { kind: "sent" };
-  if (isSmall && connection.post(withEnd(body))) {
+  if (isSmall && postWhole(connection, body)) {
     connection.state = "sending end of data";
     whole = true; // before any reply
   } else {
@@ -345,10 +345,11 @@ interface SendState {
 /** Octets of the message that are processed in one turn of the event loop; our choice. */
 const turn = 64 * 1024;
 
-/** The message and its end in one piece. */
-function withEnd(body: Uint8Array): Buffer {
+/** Sends the message and its end in one piece; returns what {@link Connection.post} does. */
+function postWhole(connection: Connection, body: Uint8Array): boolean {
   const stuffing = newDotStuffing();
-  return Buffer.concat([stuffing.next(body), stuffing.end()]);
+  connection.post(stuffing.next(body));
+  return connection.post(stuffing.end());
 }
 
 /** Waits until the server has accepted what was sent. */
@@ -418,6 +419,10 @@ const cr = 0x0d;
 const lf = 0x0a;
 const dot = 0x2e;
 
+/** Stands for any octet that nothing is ever missing at, but behind a CR. */
+const plain = 0x41;
+const isPlain = (octet: number): boolean => octet > cr && octet !== dot;
+
 const lone = Buffer.from(".\r\n");
 
 /**
@@ -433,12 +438,15 @@ export function newDotStuffing(): DotStuffing {
       let out: Buffer | undefined; // made only if anything must be added
       let length = 0; // of its content
       let from = 0; // where the rest of the piece begins
-      for (let at = 0; at < octets.length; at++) {
-        const octet = octets[at] ?? 0;
-        if (octet > dot && last !== cr) {
-          last = octet; // nearly all of them
-          continue;
+      const end = octets.length;
+      for (let at = 0; at < end; at++) {
+        if (last !== cr) {
+          const begun = at;
+          while (at < end && isPlain(octets[at] as number)) at++; // nearly all of them
+          if (at > begun) last = plain;
+          if (at === end) break;
         }
+        const octet = octets[at] ?? 0;
         const missing = between(last, octet);
         last = octet;
         if (missing === undefined) continue;

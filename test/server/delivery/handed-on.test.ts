@@ -7,7 +7,7 @@ import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
 import { selfSigned } from "../../tools/certificate.ts";
 import { type Act, close, type FakeServer, type Reaction, reset } from "../../tools/fakeserver.ts";
-import { replies } from "./fixtures.ts";
+import { hop, replies } from "./fixtures.ts";
 import { server } from "./hosts.ts";
 import { type Posting, postman, to } from "./in-a-row.ts";
 
@@ -69,8 +69,38 @@ describe("MAIL behind the end of a message", () => {
     expect(local.connections()).toBe(1);
   });
 
+  test("goes to a host that is near, in the same piece, where it waits for nothing but a place there", async () => {
+    const pieces: string[] = [];
+    const near = await hostInPieces(pieces);
+    const { deliverAll, activities } = postman(near, 0, {}, { isFull: true });
+    expect(await texts(deliverAll(one, two, one))).toEqual([
+      ["250 2.0.0 taken"],
+      ["250 2.0.0 taken"],
+      ["250 2.0.0 taken"],
+    ]);
+    const verbsIn = (piece: string): string =>
+      [...piece.matchAll(/^(?:EHLO|MAIL|RCPT|DATA|\.(?=\r\n))/gm)].map(([verb]) => verb).join(" ");
+    expect(pieces.map(verbsIn)).toEqual([
+      "EHLO",
+      "MAIL RCPT DATA",
+      ". MAIL RCPT DATA",
+      ". MAIL RCPT DATA",
+      ".",
+    ]);
+    expect(activities.filter((activity) => activity === "yields")).toHaveLength(2);
+    expect(activities).toContain("waits"); // the last one
+  });
+
+  test("does not go to one of several hosts that are near: the next message may go to another", async () => {
+    const at = await server();
+    const others = [{ ...hop(at.port), host: "other.example.net" }];
+    const { deliverAll, activities } = postman(at, 0, {}, { isFull: true, others });
+    expect(await texts(deliverAll(one, two))).toEqual([[queued], [queued]]);
+    expect(activities).not.toContain("yields");
+  });
+
   test.each([
-    { name: "is near", milliseconds: 0 },
+    { name: "is near, where others may open a connection", milliseconds: 0 },
     { name: "has no PIPELINING", EHLO: "250-fake\n250 8BITMIME" },
     { name: "takes a single message in a session", EHLO: "250-fake\n250-PIPELINING\n250 LIMITS MAILMAX=1" },
   ])("does not go to a host that $name", async ({ milliseconds = 50, EHLO }) => {
@@ -328,6 +358,28 @@ describe("MAIL behind the end of a message", () => {
     );
   }, 60_000);
 });
+
+/** Takes every message, and keeps each piece in which octets came. */
+async function hostInPieces(pieces: string[]): Promise<{ readonly port: number }> {
+  const listener = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.on("data", (octets) => {
+      const text = octets.toString("latin1");
+      pieces.push(text);
+      const replies = [
+        text.startsWith("EHLO") ? "250-fake\r\n250 PIPELINING\r\n" : "",
+        text.includes("\r\n.\r\n") ? "250 2.0.0 taken\r\n" : "",
+        text.includes("MAIL FROM") ? "250 ok\r\n250 ok\r\n354 go\r\n" : "",
+      ];
+      socket.write(replies.join(""));
+    });
+    socket.write("220 fake\r\n");
+  });
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void listener.close());
+  const address = listener.address();
+  return { port: typeof address === "object" && address ? address.port : 0 };
+}
 
 const patient = { timeouts: { connect: 60_000, reply: 60_000, final: 60_000, transaction: 120_000 } };
 

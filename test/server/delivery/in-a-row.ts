@@ -3,6 +3,7 @@
 import { afterEach } from "vitest";
 import { attempt } from "../../../src/server/delivery/attempt.ts";
 import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
+import type { NextHop } from "../../../src/server/delivery/next-hop.ts";
 import { newSessionPool, type SessionPool } from "../../../src/server/delivery/session-pool.ts";
 import type { DeliveryActivity } from "../../../src/server/delivery/transaction.ts";
 import type { TransportSettings } from "../../../src/server/delivery/transport-settings.ts";
@@ -23,12 +24,14 @@ export interface Posting {
 
 /**
  * Delivers each message, the next one as soon as the one before has only its reply to wait for and yields, or has ended. The
- * host answers after so many milliseconds of a clock that the test has.
+ * host answers after so many milliseconds of a clock that the test has. Where it `isFull`, the next one waits for nothing but a
+ * place there. `others` are further addresses of its.
  */
 export function postman(
   at: { readonly port: number },
   milliseconds = 50,
   more: Partial<TransportSettings> = {},
+  { isFull = false, others = [] }: { readonly isFull?: boolean; readonly others?: readonly NextHop[] } = {},
 ) {
   let time = 0;
   const now = (): number => {
@@ -41,18 +44,20 @@ export function postman(
 
   async function deliver(
     { what = {}, text = message, signal = new AbortController().signal }: Posting,
-    next: () => void = () => undefined,
+    next: () => boolean,
   ): Promise<readonly RecipientOutcome[]> {
     const settings = { sessions, ...more };
     const outcomes = await attempt(
       outgoing(what, text),
-      [hop(at.port)],
+      [hop(at.port), ...others],
       transportSettings({ ...settings, now }),
       () => 0,
       signal,
-      (activity) => {
-        activities.push(activity);
-        if (activity === "yields") next();
+      (activity, decline) => {
+        const isDeclined = activity === "yields" && decline !== undefined && !(isFull && next());
+        activities.push(isDeclined ? "waits" : activity);
+        if (isDeclined) decline();
+        else if (activity === "yields") next();
       },
     );
     next();
@@ -63,9 +68,11 @@ export function postman(
     ...postings: readonly Posting[]
   ): Promise<readonly (readonly RecipientOutcome[])[]> {
     const results: Promise<readonly RecipientOutcome[]>[] = [];
-    const begin = (number: number): void => {
+    const begin = (number: number): boolean => {
       const posting = postings[number];
-      if (posting && results.length === number) results[number] = deliver(posting, () => begin(number + 1));
+      const isDue = posting !== undefined && results.length === number;
+      if (isDue) results[number] = deliver(posting, () => begin(number + 1));
+      return isDue;
     };
     begin(0);
     for (let number = 0; number < postings.length; number++) await results[number];

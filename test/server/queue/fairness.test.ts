@@ -1,6 +1,6 @@
 /** Who waits for whom: senders, destinations, pauses. */
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { DeliveryActivity } from "../../../src/server/delivery/transaction.ts";
+import type { DeliveryActivity, ReportActivity } from "../../../src/server/delivery/transaction.ts";
 import { logTo } from "../../../src/server/log/log.ts";
 import { type Scheduler, startScheduler } from "../../../src/server/queue/scheduler.ts";
 import type { RetryPolicy } from "../../../src/server/queue/verdict.ts";
@@ -160,6 +160,39 @@ describe("a destination whose places are all taken", () => {
     expect(await begun()).toBe(5);
     reports[3]?.("yields");
     expect(await begun()).toBe(6);
+  });
+
+  test("keeps those of deliveries whose connection nobody has to wait for", async () => {
+    const at = hall({ concurrency: 100, destinationConcurrency: 3 });
+    const reports: ReportActivity[] = [];
+    at.transport.before = (_, signal, report) =>
+      new Promise((resolve) => {
+        reports.push(report);
+        signal.addEventListener("abort", () => resolve());
+      });
+    let declined = 0;
+    const decline = (): void => void declined++;
+    const begun = async (): Promise<number> => {
+      for (let rest = 0; rest < 20; rest++) await new Promise(setImmediate);
+      return reports.length;
+    };
+    for (let number = 0; number < 2; number++) at.put();
+    const running = at.start();
+    expect(await begun()).toBe(2);
+    reports[0]?.("yields", decline); // there is another place
+    expect(declined).toBe(1);
+    for (let number = 0; number < 2; number++) running.wake(at.put());
+    expect(await begun()).toBe(3);
+    reports[0]?.("yields", decline);
+    expect(await begun()).toBe(4);
+    expect(declined).toBe(1);
+    reports[1]?.("yields", decline); // all are under way
+    expect(declined).toBe(2);
+    running.wake(at.put());
+    expect(await begun()).toBe(4);
+    reports[2]?.("yields", decline);
+    expect(await begun()).toBe(5);
+    expect(declined).toBe(2);
   });
 });
 

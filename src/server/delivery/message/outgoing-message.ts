@@ -4,6 +4,7 @@
  * are encoded anew.
  */
 import { Readable } from "node:stream";
+import { type Soon, whenThere } from "../../../at-once.ts";
 import { asciiDomain, domainOf, isAscii } from "../../../smtp/address.ts";
 import type { Extension } from "../../../smtp/client/ehlo.ts";
 import type { EnvelopeCommands } from "../../../smtp/client/transaction.ts";
@@ -65,23 +66,24 @@ export interface TransactionPlan {
  * The commands that send `message` to a host with these `capabilities`, and the recipients that it cannot serve.
  * Undefined if `signal` was raised first.
  */
-export async function planTransaction(
+export function planTransaction(
   message: OutgoingMessage,
   capabilities: HostCapabilities,
   host: string,
   signal: AbortSignal,
-): Promise<TransactionPlan | undefined> {
+): Soon<TransactionPlan | undefined> {
   const unsigned =
-    unchangedFor(message, capabilities, host) ?? (await inSevenBits(message, capabilities, host, signal));
-  if (unsigned === undefined) return undefined;
-  const isSigned = message.sign !== undefined && !("code" in unsigned);
-  const encoded = isSigned ? await signedFor(message, unsigned, signal) : unsigned;
-  if (encoded === undefined) return undefined;
-  if (!("code" in encoded) && encoded.size > capabilities.largest) {
-    const refusal = tooLarge(encoded.size, capabilities, host);
-    return workOnMessage(message.envelope.id, () => commandsFor(message, refusal, capabilities, host));
-  }
-  return workOnMessage(message.envelope.id, () => commandsFor(message, encoded, capabilities, host));
+    unchangedFor(message, capabilities, host) ?? inSevenBits(message, capabilities, host, signal);
+  const encoded = whenThere(unsigned, (one) => {
+    if (one === undefined || "code" in one || message.sign === undefined) return one;
+    return signedFor(message, one, signal);
+  });
+  return whenThere(encoded, (one) => {
+    if (one === undefined) return undefined;
+    const isTooLarge = !("code" in one) && one.size > capabilities.largest;
+    const result = isTooLarge ? tooLarge(one.size, capabilities, host) : one;
+    return workOnMessage(message.envelope.id, () => commandsFor(message, result, capabilities, host));
+  });
 }
 
 /** The commands for the message as `encodedFor` returned it. */
