@@ -2,7 +2,9 @@
  * Every expression of the dashboard and of the alerts against what a busy relay, its sync and its probes export: each
  * finds a series. By the rows of the scrapes, and by the real Prometheus, which scrapes the same and is asked.
  */
+
 import { type ChildProcess, spawn } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -173,8 +175,12 @@ describe.skipIf(!real(...slapdPrograms, "prometheus"))("beside a busy relay", ()
     relay = await prepareRelay(
       `[listen]\nsubmission = ["127.0.0.1:0"]\nsubmissions = ["127.0.0.1:0"]\nhttp = "127.0.0.1:0"
 [delivery]\nrelay = "mx"\nnameservers = ["${names.address}"]\nport = ${port}\nprivate-addresses = true\nmta-sts = false
-[limits]\nmessages-per-hour = 6\n`,
+[limits]\nmessages-per-hour = 6\n[dkim]\nfolder = "FOLDER/dkim"\n`,
     );
+    await mkdir(join(relay.folder, "dkim", "example.org"), { recursive: true, mode: 0o700 });
+    const key = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
+    const pem = key.export({ type: "pkcs8", format: "pem" });
+    await writeFile(join(relay.folder, "dkim", "example.org", "2026a.rsa.pem"), pem, { mode: 0o600 });
     const hash = `mailPassword: {PLAIN}${relay.password}`;
     slapd = await startSlapd({
       entries:
