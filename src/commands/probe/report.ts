@@ -64,7 +64,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 /** What is on the page besides the probes. */
-interface Besides {
+interface ReportBesides {
   readonly traffic: Traffic | undefined;
   readonly reports: ReportSummary | undefined;
 }
@@ -81,7 +81,7 @@ async function reportsBeside(history: string, now: number): Promise<ReportSummar
 async function writeHtml(
   file: string,
   results: readonly ProbeResult[],
-  { traffic, reports }: Besides,
+  { traffic, reports }: ReportBesides,
   now: number,
 ): Promise<void> {
   const { writePage } = await import("../../probe/history/page.ts");

@@ -24,7 +24,7 @@ export interface SendmailCall {
   readonly envid?: string;
 }
 
-interface OptionRow {
+interface SendmailOption {
   readonly letter: string;
   /** The name of its value, where it has one; `[…]` where that is attached or missing. */
   readonly value?: string;
@@ -48,7 +48,7 @@ const modes: Readonly<Record<string, SendmailMode>> = {
 
 const notifyWords: readonly Notify[] = ["NEVER", "SUCCESS", "FAILURE", "DELAY"];
 
-export const rows: readonly OptionRow[] = [
+export const rows: readonly SendmailOption[] = [
   { letter: "A", value: "<file>", help: ignored, apply: nothing },
   {
     letter: "B",

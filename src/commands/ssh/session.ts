@@ -5,7 +5,7 @@
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { errorCode, exitStatus, Failure } from "../../failure.ts";
 import { isAscii } from "../../smtp/address.ts";
 import { connectUnix } from "../../smtp/client/connect.ts";
 import { Connection, isPositive, type ServerAnswer } from "../../smtp/client/connection.ts";
@@ -37,7 +37,7 @@ export async function submit(
     if (errorCode(error) === "") throw error;
     throw new Failure(
       exitStatus.temporary,
-      `mail is not taken at the moment (${errorText(error)}); please try again later`,
+      `mail is not taken at the moment (${errorCode(error)}); please try again later`,
     );
   });
   const xclient = [

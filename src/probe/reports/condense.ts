@@ -3,7 +3,14 @@
  * which is enough to see whose they are; those of our own, and those that passed in our name, as they are.
  */
 import { createHash } from "node:crypto";
-import type { DmarcReport, DmarcRow, Report, TlsFailure, TlsPolicyResult, TlsReport } from "./report.ts";
+import type {
+  DmarcReport,
+  DmarcRow,
+  Report,
+  ReportedTlsFailure,
+  TlsPolicyResult,
+  TlsReport,
+} from "./report.ts";
 
 /** A report without what nobody needs any more. */
 export type KeptReport = { readonly key: string } & (Omit<DmarcReport, "id"> | Omit<TlsReport, "id">);
@@ -60,6 +67,6 @@ function policiesOf(policies: readonly TlsPolicyResult[]): readonly TlsPolicyRes
   return policies.slice(0, mostKept).map((policy) => ({ ...policy, failures: failuresOf(policy.failures) }));
 }
 
-function failuresOf(failures: readonly TlsFailure[]): readonly TlsFailure[] {
+function failuresOf(failures: readonly ReportedTlsFailure[]): readonly ReportedTlsFailure[] {
   return summed(failures).slice(0, mostKept);
 }

@@ -28,7 +28,7 @@ export interface DmarcReader {
 const longestText = 512;
 
 /** What is known of the record that is being read. */
-interface Draft {
+interface ReportDraft {
   source: string;
   count?: number;
   dkim: boolean;
@@ -41,7 +41,7 @@ interface Draft {
   domain: string;
 }
 
-const emptyDraft = (): Draft => ({
+const emptyDraft = (): ReportDraft => ({
   source: "",
   dkim: false,
   spf: false,
@@ -138,7 +138,7 @@ const row = "feedback/record/row/";
 const auth = "feedback/record/auth_results/";
 
 /** What each element of a record is to us. */
-const fields: Readonly<Record<string, (draft: Draft, value: string) => void>> = {
+const fields: Readonly<Record<string, (draft: ReportDraft, value: string) => void>> = {
   [`${row}source_ip`]: (draft, value) => {
     draft.source = isIP(value) === 0 ? "" : value.toLowerCase().replace(/%.*/, "");
   },

@@ -52,10 +52,10 @@ export interface TlsPolicyResult {
   /** Sessions. */
   readonly good: number;
   readonly bad: number;
-  readonly failures: readonly TlsFailure[];
+  readonly failures: readonly ReportedTlsFailure[];
 }
 
-export interface TlsFailure {
+export interface ReportedTlsFailure {
   /** As RFC 8460 section 4.3 names it: "certificate-expired". */
   readonly type: string;
   /** Of ours, as the report names it; "" where it does not. */

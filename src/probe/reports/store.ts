@@ -3,7 +3,7 @@
  * looked at. It is replaced whole, so a crash leaves the old one or the new one. A line that is not understood is left out.
  */
 import type { KeptReport } from "./condense.ts";
-import { type DmarcRow, dispositions, type TlsFailure, type TlsPolicyResult } from "./report.ts";
+import { type DmarcRow, dispositions, type ReportedTlsFailure, type TlsPolicyResult } from "./report.ts";
 
 export interface ReportStore {
   /** By their keys, the oldest first. */
@@ -94,7 +94,7 @@ function parsed(line: string): unknown {
   }
 }
 
-type Fields<Kept> = Partial<Record<keyof Kept, unknown>>;
+type StoredFields<Kept> = Partial<Record<keyof Kept, unknown>>;
 
 const isObject = (found: unknown): found is object => typeof found === "object" && found !== null;
 const isText = (found: unknown): found is string => typeof found === "string";
@@ -107,7 +107,7 @@ function ownIn(found: unknown): readonly string[] | undefined {
 
 function isPlace(found: unknown): found is ReadPlace {
   if (!isObject(found)) return false;
-  const { key, validity, last } = found as Fields<ReadPlace>;
+  const { key, validity, last } = found as StoredFields<ReadPlace>;
   return isText(key) && isText(validity) && isCount(last);
 }
 
@@ -123,7 +123,7 @@ function isReport(found: unknown): found is KeptReport {
 
 function isRow(found: unknown): found is DmarcRow {
   if (!isObject(found)) return false;
-  const { source, count, dkim, spf, disposition, via, reason } = found as Fields<DmarcRow>;
+  const { source, count, dkim, spf, disposition, via, reason } = found as StoredFields<DmarcRow>;
   const isKnown = dispositions.some((one) => one === disposition);
   const flags = [dkim, spf].every((flag) => typeof flag === "boolean");
   return isCount(count) && flags && isKnown && [source, via, reason].every(isText);
@@ -131,13 +131,13 @@ function isRow(found: unknown): found is DmarcRow {
 
 function isPolicy(found: unknown): found is TlsPolicyResult {
   if (!isObject(found)) return false;
-  const { domain, type, good, bad, failures } = found as Fields<TlsPolicyResult>;
+  const { domain, type, good, bad, failures } = found as StoredFields<TlsPolicyResult>;
   const isWhole = [domain, type].every(isText) && [good, bad].every(isCount);
   return isWhole && Array.isArray(failures) && failures.every(isFailure);
 }
 
-function isFailure(found: unknown): found is TlsFailure {
+function isFailure(found: unknown): found is ReportedTlsFailure {
   if (!isObject(found)) return false;
-  const { type, mx, count } = found as Fields<TlsFailure>;
+  const { type, mx, count } = found as StoredFields<ReportedTlsFailure>;
   return isText(type) && isText(mx) && isCount(count);
 }

@@ -21,7 +21,7 @@ export interface ReportSummary {
   readonly tls: {
     readonly reports: number;
     readonly senders: readonly SessionTotals[];
-    readonly failures: readonly SessionFailure[];
+    readonly failures: readonly TlsSessionFailure[];
     readonly all: SessionTotals;
   };
 }
@@ -59,7 +59,7 @@ export interface SessionTotals {
   readonly failed: number;
 }
 
-export interface SessionFailure {
+export interface TlsSessionFailure {
   readonly sender: string;
   readonly domain: string;
   readonly type: string;
@@ -85,7 +85,7 @@ export function summaryOf(
   const domains = new Map<string, { readonly policy: string; readonly to: number }>();
   const failures = new Map<string, MailFailure>();
   const senders = new Map<string, SessionTotals>();
-  const broken = new Map<string, SessionFailure>();
+  const broken = new Map<string, TlsSessionFailure>();
   let newest: number | undefined;
   let [dmarc, tls] = [0, 0];
   const whoseIs = (source: string): Whose =>

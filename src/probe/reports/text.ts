@@ -6,8 +6,8 @@ import {
   type ReportSummary,
   type ReportThresholds,
   type ReportVerdict,
-  type SessionFailure,
   shareOf,
+  type TlsSessionFailure,
   type Whose,
 } from "./summary.ts";
 
@@ -102,7 +102,7 @@ function tlsText({ tls, days }: ReportSummary): string {
     .join("");
 }
 
-export const sessionWords = ({ sender, domain, type, mx, sessions }: SessionFailure): string =>
+export const sessionWords = ({ sender, domain, type, mx, sessions }: TlsSessionFailure): string =>
   `${sessions} of ${sender} at ${mx || domain}: ${type}`;
 
 export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;

@@ -6,7 +6,7 @@ import {
   mostRows,
   plainDomain,
   plainWords,
-  type TlsFailure,
+  type ReportedTlsFailure,
   type TlsPolicyResult,
   type TlsReport,
   Unreadable,
@@ -74,7 +74,7 @@ function policyIn(found: unknown): TlsPolicyResult {
   };
 }
 
-function failureIn(found: unknown): TlsFailure {
+function failureIn(found: unknown): ReportedTlsFailure {
   const failure = objectIn(found);
   return {
     type: plainWords(textIn(failure["result-type"]), 40) || "unknown",

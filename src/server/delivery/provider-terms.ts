@@ -81,4 +81,4 @@ export function newProviderLookup(changes: readonly ProviderChange[]): ProviderL
 }
 
 /** Asked once the hosts of a destination are known: whether a delivery may go on to them now. */
-export type Admission = (provider: ProviderTerms | undefined) => boolean;
+export type ProviderAdmission = (provider: ProviderTerms | undefined) => boolean;

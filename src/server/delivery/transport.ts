@@ -19,7 +19,7 @@ import type { Signer } from "./dkim/signer.ts";
 import { type OutgoingMessage, type RecipientOutcome, signedFor } from "./message/outgoing-message.ts";
 import { hopsByMx, hopsOfRelay, isHostName, type MxSettings } from "./mx.ts";
 import { type NextHop, peerWithPort } from "./next-hop.ts";
-import type { Admission, ProviderLookup } from "./provider-terms.ts";
+import type { ProviderAdmission, ProviderLookup } from "./provider-terms.ts";
 import type { StsPolicies } from "./tls/mta-sts.ts";
 import { applyStsPolicy, type StsPolicy } from "./tls/mta-sts-policy.ts";
 import { demandedOf, demandOf, type ObserveTls, unknownTlsa } from "./tls/observation.ts";
@@ -40,7 +40,7 @@ export interface Transport {
     message: OutgoingMessage,
     signal: AbortSignal,
     report?: ReportActivity,
-    admit?: Admission,
+    admit?: ProviderAdmission,
   ): Promise<readonly RecipientOutcome[]>;
 }
 
@@ -116,7 +116,7 @@ function observeRoute(
 function admitted(
   hops: readonly NextHop[] | Reply,
   providers: ProviderLookup,
-  admit: Admission,
+  admit: ProviderAdmission,
 ): readonly NextHop[] | Reply | undefined {
   if ("code" in hops) return hops;
   const [first] = hops;

@@ -8,7 +8,7 @@ import { type Soon, whenThere } from "../../at-once.ts";
 import { bodyOffset } from "../../smtp/header.ts";
 import { unreached } from "../delivery/attempt.ts";
 import type { OutgoingMessage, RecipientOutcome } from "../delivery/message/outgoing-message.ts";
-import type { Admission } from "../delivery/provider-terms.ts";
+import type { ProviderAdmission } from "../delivery/provider-terms.ts";
 import type { ReportActivity } from "../delivery/transaction.ts";
 import type { Transport } from "../delivery/transport.ts";
 import { workOnMessage } from "../log/event-loop.ts";
@@ -56,7 +56,7 @@ export interface DeliveryRound {
     destination: string,
     report: ReportActivity,
     pause?: Suspension,
-    admit?: Admission,
+    admit?: ProviderAdmission,
   ): Promise<readonly RecipientOutcome[]>;
   /** Records what is known so far; gives it where that failed. */
   save(): Promise<DeliveryState | undefined>;

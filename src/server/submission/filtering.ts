@@ -6,7 +6,7 @@ import type { Envelope, Held } from "../spool/envelope.ts";
 import type { Scratch } from "../spool/spool.ts";
 import type { MessagePlan } from "./header/message-writer.ts";
 import { newHeaderBuffer } from "./header/reader.ts";
-import type { FilteredMessage, MessageBody, MessageFilter } from "./milter/filter.ts";
+import type { FilteredBody, FilteredMessage, MessageMilters } from "./milter/filter.ts";
 import { clientName } from "./session.ts";
 
 /** What of the envelope filters decide. */
@@ -26,7 +26,7 @@ interface WholeMessage {
 interface MessageParts {
   /** "latin1", without the empty line. */
   readonly header: string;
-  readonly body: MessageBody;
+  readonly body: FilteredBody;
   readonly hasBody: boolean;
 }
 
@@ -35,7 +35,7 @@ interface MessageParts {
  * `messageId` is given where a filter changed the header.
  */
 export async function filterMessage(
-  filter: MessageFilter,
+  filter: MessageMilters,
   { plan, octets, eightBit, stop }: WholeMessage,
   store: (octets: Buffer) => Promise<Reply | undefined>,
 ): Promise<(FilteredEnvelope & { readonly messageId?: string }) | Reply> {

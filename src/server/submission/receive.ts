@@ -21,7 +21,7 @@ import type { QuotaReservation } from "./limits/quota.ts";
 import { type LineRepair, newLineRepair } from "./line-ends.ts";
 import { KeptOctets } from "./message-memory.ts";
 import { MessageScan, type OctetFault } from "./message-scan.ts";
-import type { MessageFilter } from "./milter/filter.ts";
+import type { MessageMilters } from "./milter/filter.ts";
 import { clientName, isPrivate, type SessionContext, type SubmissionSession, withHelp } from "./session.ts";
 import { tooLarge } from "./transaction.ts";
 
@@ -253,7 +253,7 @@ export class IncomingMessage {
 
   /** Stores what the filters leave of the message. */
   async #filtered(
-    filter: MessageFilter,
+    filter: MessageMilters,
     octets: Buffer | Scratch,
     facts: HeaderFacts,
   ): Promise<ReadyMessage | Reply> {

@@ -13,7 +13,7 @@ import type { ConnectionTable } from "./limits/admission.ts";
 import type { AuthRateLimiter } from "./limits/auth-rate-limiter.ts";
 import type { Quota, QuotaRequest } from "./limits/quota.ts";
 import type { MessageMemory } from "./message-memory.ts";
-import type { MessageFilter } from "./milter/filter.ts";
+import type { MessageMilters } from "./milter/filter.ts";
 import type { MailParameters } from "./parameters.ts";
 import type { Senders } from "./sender-policy.ts";
 import type { TlsChannel } from "./tls.ts";
@@ -205,7 +205,7 @@ export interface SessionContext extends CommandContext {
   readonly authLimiter: AuthRateLimiter;
   readonly spool: Pick<Spool, "draft" | "scratch" | "free" | "inodesFor">;
   /** The site's filters, where it has any. */
-  readonly filter?: MessageFilter | undefined;
+  readonly filter?: MessageMilters | undefined;
   /** What the messages that come in may take of the memory, all sessions together. */
   readonly memory: MessageMemory;
   /** What a message must leave free on the spool's disk, for reports and for the records of other messages. */

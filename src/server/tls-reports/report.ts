@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { formatDate } from "../../smtp/date.ts";
-import type { DomainDay, FailureCount, PolicyCount } from "./tally.ts";
+import type { DomainDay, PolicyCount, TlsFailureCount } from "./tally.ts";
 
 /** Who reports. */
 export interface Reporting {
@@ -88,7 +88,7 @@ function policyJson({ demanded, good, bad, failures }: PolicyCount, domain: stri
   };
 }
 
-const failureJson = ({ type, code, host, address, count }: FailureCount): object => ({
+const failureJson = ({ type, code, host, address, count }: TlsFailureCount): object => ({
   "result-type": type,
   ...(host !== "" && { "receiving-mx-hostname": host }),
   ...(address !== "" && { "receiving-ip": address }),

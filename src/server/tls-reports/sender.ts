@@ -11,7 +11,7 @@ import type { Spool } from "../spool/spool.ts";
 import { packedReport, type Reporting, type ReportTarget, reportMail, targetsIn } from "./report.ts";
 import type { DomainDay, TlsTally } from "./tally.ts";
 
-export interface SenderDependencies {
+export interface TlsReportDependencies {
   readonly tally: TlsTally;
   /** Makes durable what the tally has. Throws the system's error. */
   readonly save: () => Promise<void>;
@@ -32,7 +32,7 @@ export interface SenderDependencies {
 const mostToOne = 100;
 
 /** Sends what is due, until `signal` is raised. Throws the system's error where the tally or a report cannot be written. */
-export async function sendDue(dependencies: SenderDependencies, signal: AbortSignal): Promise<void> {
+export async function sendDue(dependencies: TlsReportDependencies, signal: AbortSignal): Promise<void> {
   const { tally, save, resolver, pause } = dependencies;
   const sent = new Map<string, number>();
   for (const counted of tally.due()) {
@@ -61,7 +61,7 @@ export async function sendDue(dependencies: SenderDependencies, signal: AbortSig
 async function sendTo(
   target: ReportTarget,
   counted: DomainDay,
-  dependencies: SenderDependencies,
+  dependencies: TlsReportDependencies,
 ): Promise<void> {
   const { domain, day } = counted;
   if (target.kind === "mail") {
@@ -78,7 +78,7 @@ async function sendTo(
 async function queue(
   address: string,
   counted: DomainDay,
-  { spool, wake, reporting, now }: SenderDependencies,
+  { spool, wake, reporting, now }: TlsReportDependencies,
 ): Promise<void> {
   const draft = await spool.draft();
   const messageId = `${draft.id}.${now().toString(36)}@${reporting.hostname}`;
@@ -106,7 +106,7 @@ async function queue(
 }
 
 /** Runs `sendDue`; a disk that fails costs what was taken, and no mail. Never rejects for that. */
-export async function sendRound(dependencies: SenderDependencies, signal: AbortSignal): Promise<void> {
+export async function sendRound(dependencies: TlsReportDependencies, signal: AbortSignal): Promise<void> {
   try {
     await sendDue(dependencies, signal);
   } catch (error) {

@@ -28,10 +28,10 @@ export interface PolicyCount {
   readonly demanded: DemandedTls;
   readonly good: number;
   readonly bad: number;
-  readonly failures: readonly FailureCount[];
+  readonly failures: readonly TlsFailureCount[];
 }
 
-export interface FailureCount {
+export interface TlsFailureCount {
   readonly type: string;
   readonly code: string;
   readonly host: string;
@@ -130,7 +130,10 @@ const isShort = ({ strings, hosts }: DemandedTls): boolean =>
 const isSame = (one: DemandedTls, other: DemandedTls): boolean =>
   one.type === other.type && one.strings.join("\n") === other.strings.join("\n");
 
-function withFailure(failures: readonly FailureCount[], found: FailureCount): readonly FailureCount[] {
+function withFailure(
+  failures: readonly TlsFailureCount[],
+  found: TlsFailureCount,
+): readonly TlsFailureCount[] {
   const at = failures.findIndex(
     ({ type, code, host, address }) =>
       type === found.type && code === found.code && host === found.host && address === found.address,
@@ -151,7 +154,7 @@ function domainDaysIn(text: string): readonly DomainDay[] {
   }
 }
 
-type Fields<Kept> = Partial<Record<keyof Kept, unknown>>;
+type TallyFields<Kept> = Partial<Record<keyof Kept, unknown>>;
 
 const isObject = (found: unknown): found is object => typeof found === "object" && found !== null;
 const isText = (found: unknown): found is string => typeof found === "string";
@@ -159,22 +162,22 @@ const isCount = (found: unknown): boolean => Number.isSafeInteger(found) && Numb
 
 function isDomainDay(found: unknown): found is DomainDay {
   if (!isObject(found)) return false;
-  const { day: when, domain, policies } = found as Fields<DomainDay>;
+  const { day: when, domain, policies } = found as TallyFields<DomainDay>;
   const isWhole = isText(when) && /^\d{4}-\d\d-\d\d$/.test(when) && isText(domain);
   return isWhole && Array.isArray(policies) && policies.every(isPolicy);
 }
 
 function isPolicy(found: unknown): found is PolicyCount {
   if (!isObject(found)) return false;
-  const { demanded, good, bad, failures } = found as Fields<PolicyCount>;
+  const { demanded, good, bad, failures } = found as TallyFields<PolicyCount>;
   if (![good, bad].every(isCount) || !Array.isArray(failures) || !isObject(demanded)) return false;
-  const { type, strings, hosts } = demanded as Fields<DemandedTls>;
+  const { type, strings, hosts } = demanded as TallyFields<DemandedTls>;
   const texts = [strings, hosts].every((one) => Array.isArray(one) && one.every(isText));
   return isText(type) && texts && failures.every(isFailure);
 }
 
-function isFailure(found: unknown): found is FailureCount {
+function isFailure(found: unknown): found is TlsFailureCount {
   if (!isObject(found)) return false;
-  const { type, code, host, address, count } = found as Fields<FailureCount>;
+  const { type, code, host, address, count } = found as TallyFields<TlsFailureCount>;
   return [type, code, host, address].every(isText) && isCount(count);
 }

@@ -5,7 +5,7 @@ import { noDemand } from "../../../src/server/delivery/tls/observation.ts";
 import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import type { Draft } from "../../../src/server/spool/draft.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
-import { type SenderDependencies, sendRound } from "../../../src/server/tls-reports/sender.ts";
+import { sendRound, type TlsReportDependencies } from "../../../src/server/tls-reports/sender.ts";
 import { newTlsTally } from "../../../src/server/tls-reports/tally.ts";
 
 const start = Date.parse("2026-11-27T12:00:00Z");
@@ -15,7 +15,7 @@ const record = (rua: string): DnsAnswer<string> => ({ kind: "found", values: [`v
 /** A relay a day later, with one session with each domain; what it does stands in `done`, in order. */
 function relayWith(
   zone: Readonly<Record<string, DnsAnswer<string>>>,
-  more: Partial<SenderDependencies> = {},
+  more: Partial<TlsReportDependencies> = {},
 ) {
   const done: string[] = [];
   let time = start;
@@ -25,7 +25,7 @@ function relayWith(
   time += day;
   logTo(({ text }: LogEntry) => done.push(`log ${text}`));
   const queued: Parameters<Draft["accept"]>[0][] = [];
-  const dependencies: SenderDependencies = {
+  const dependencies: TlsReportDependencies = {
     tally,
     save: async () => void done.push(`save ${tally.due().length}`),
     resolver: { txt: async (name) => zone[name.replace("_smtp._tls.", "")] ?? { kind: "unknown" } },

@@ -133,9 +133,9 @@ async function readStream(
 }
 
 /** What became of a mail or a file. */
-type Found = "reports" | "refused" | "nothing";
+type FoundText = "reports" | "refused" | "nothing";
 
-function count(found: Found, harvest: ReportHarvest): void {
+function count(found: FoundText, harvest: ReportHarvest): void {
   if (found === "nothing") harvest.others++;
 }
 
@@ -144,7 +144,7 @@ async function readMail(
   name: string,
   rules: ReadingRules,
   harvest: ReportHarvest,
-): Promise<Found> {
+): Promise<FoundText> {
   const { authority } = rules;
   if (authority === undefined || findingsOf(header, authority).dmarc === "pass")
     return readAttachments(attachments, name, rules, harvest);
@@ -160,8 +160,8 @@ async function readAttachments(
   name: string,
   rules: ReadingRules,
   harvest: ReportHarvest,
-): Promise<Found> {
-  let found: Found = "nothing";
+): Promise<FoundText> {
+  let found: FoundText = "nothing";
   for (const octets of attachments) {
     try {
       const reports = await reportsIn(octets, rules.now());

@@ -28,7 +28,7 @@ export interface Milter extends MilterPatience {
 }
 
 /** The octets behind the empty line; may be read again and again. Throws the system's error. */
-export type MessageBody = () => AsyncIterable<Buffer>;
+export type FilteredBody = () => AsyncIterable<Buffer>;
 
 /** A message that is whole and promised to nobody. */
 export interface FilterRequest {
@@ -51,7 +51,7 @@ export interface FilterRequest {
   readonly octets: number;
   /** "latin1", our own Received field first, without the empty line behind it. */
   readonly header: string;
-  readonly body: MessageBody;
+  readonly body: FilteredBody;
   /** Octets of a body that a filter may put in its place. */
   readonly largestBody: number;
   /** The relay is being stopped, and waits no longer. */
@@ -63,7 +63,7 @@ export interface FilterRequest {
 /** What the filters have left of the message. */
 export interface FilteredMessage {
   readonly header: string;
-  readonly body: MessageBody;
+  readonly body: FilteredBody;
   readonly isBodyReplaced: boolean;
   readonly sender: string;
   readonly recipients: readonly Recipient[];
@@ -74,17 +74,17 @@ export interface FilteredMessage {
 }
 
 /** Gives the reply that the client gets at once where the message is not to be stored. Throws the system's error. */
-export type MessageFilter = (message: FilterRequest) => Promise<FilteredMessage | Reply>;
+export type MessageMilters = (message: FilterRequest) => Promise<FilteredMessage | Reply>;
 
-type Draft = Omit<FilteredMessage, "header" | "close"> & { readonly fields: readonly HeaderField[] };
+type FilterDraft = Omit<FilteredMessage, "header" | "close"> & { readonly fields: readonly HeaderField[] };
 
 /** `steady` is in milliseconds of a clock that nobody sets. */
-export function newMessageFilter(milters: readonly Milter[], steady: () => number): MessageFilter {
+export function newMessageFilter(milters: readonly Milter[], steady: () => number): MessageMilters {
   return async (message) => {
     // Ours comes first, and filters neither see nor count it: what they put on top comes below it, as with Postfix.
     const [received, ...fields] = splitFields(message.header);
     const { sender, recipients, body } = message;
-    let draft: Draft = { fields, body, isBodyReplaced: false, sender, recipients };
+    let draft: FilterDraft = { fields, body, isBodyReplaced: false, sender, recipients };
     const scratches: Scratch[] = [];
     const close = async (): Promise<void> => {
       for (const scratch of scratches.splice(0)) await scratch.close();
@@ -111,10 +111,10 @@ export function newMessageFilter(milters: readonly Milter[], steady: () => numbe
 async function ask(
   milter: Milter,
   message: FilterRequest,
-  draft: Draft,
+  draft: FilterDraft,
   steady: () => number,
   scratches: Scratch[],
-): Promise<Draft | Reply> {
+): Promise<FilterDraft | Reply> {
   const begun = steady();
   const { id, door, client } = message;
   const note = (
@@ -142,7 +142,7 @@ async function ask(
   };
   const newBody = newBodyWriter(message, scratches);
   let decision: MilterDecision;
-  let next: Draft;
+  let next: FilterDraft;
   try {
     decision = await withMilter(
       milter.address,
@@ -206,7 +206,7 @@ function refusalOf(verdict: MilterVerdict, name: string, recipient: string | und
   }
 }
 
-function whenAway(milter: Milter, draft: Draft, reason: string): Draft | Reply {
+function whenAway(milter: Milter, draft: FilterDraft, reason: string): FilterDraft | Reply {
   switch (milter.whenAway) {
     case "accept":
       return draft;
@@ -228,11 +228,11 @@ function whenAway(milter: Milter, draft: Draft, reason: string): Draft | Reply {
 
 /** Throws a {@link MilterTrouble} for an address that the message cannot have. */
 function changed(
-  draft: Draft,
+  draft: FilterDraft,
   { changes }: MilterDecision,
   { smtputf8 }: FilterRequest,
   name: string,
-): Draft {
+): FilterDraft {
   let { sender, recipients, held } = draft;
   for (const change of changes) {
     if (change.kind === "hold") held ??= { by: `milter ${name}`, reason: change.reason };
@@ -273,7 +273,7 @@ function summaryOf({ changes }: MilterDecision, isBodyNew: boolean): string {
 function envelopeFor(
   { privacy }: Milter,
   { id, hostname, door, address, helo, cipher, login, mechanism, smtputf8, eightBit, octets }: FilterRequest,
-  { sender, recipients }: Draft,
+  { sender, recipients }: FilterDraft,
 ): MilterEnvelope {
   const network = shortenAddress(address).replace(/\/\d+$/, "");
   const shownClient = privacy === "full" ? address : network;
@@ -306,7 +306,7 @@ function envelopeFor(
 type Own = <Result>(work: () => Promise<Result>) => Promise<Result>;
 
 /** The body, read by `own`. */
-async function* readWith(own: Own, body: MessageBody): AsyncGenerator<Buffer, void> {
+async function* readWith(own: Own, body: FilteredBody): AsyncGenerator<Buffer, void> {
   const chunks = body()[Symbol.asyncIterator]();
   for (;;) {
     const chunk = await own(() => chunks.next());
@@ -340,7 +340,7 @@ function newBodyWriter({ largestBody, scratch: newScratch }: FilterRequest, scra
     },
     write: (octets: Buffer): Promise<void> => store(repair.add(octets)),
     /** Undefined where the body stays. */
-    async end(): Promise<MessageBody | undefined> {
+    async end(): Promise<FilteredBody | undefined> {
       if (scratch === undefined) return undefined;
       await store(repair.end());
       if (last !== undefined && last !== 0x0a) await store([Buffer.from("\r\n")]);
