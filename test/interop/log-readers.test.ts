@@ -192,7 +192,10 @@ describe.skipIf(!realHost())("on a host with systemd", () => {
     const text = await host().run("cat", mailLog);
     const all = count(text, /: removed$/);
     const exported = await until("its figures", async () => {
-      const now = figures(await host().run("curl", "-s", `http://${exporter}/metrics`));
+      const metrics = await host()
+        .run("curl", "-s", `http://${exporter}/metrics`)
+        .catch(() => ""); // it may be starting
+      const now = figures(metrics);
       return now.get("postfix_qmgr_messages_removed_total") === all ? now : undefined;
     });
     // Of "postfix/submission/smtpd" this version reads nothing, whoever writes it.
@@ -221,7 +224,11 @@ describe.skipIf(!realHost())("on a host with systemd", () => {
         const server = start("fail2ban-server", "-f", ...words);
         const ask = (...question: readonly string[]) => run("fail2ban-client", ...words, ...question);
         try {
-          const [of = ""] = /(?<=Jail list:\s+)\S+/.exec(await whenUp(() => ask("status"))) ?? [];
+          // It answers before it has its jails.
+          const [of = ""] = await until(
+            "the jail",
+            async () => /(?<=Jail list:\s+)\S+/.exec(await whenUp(() => ask("status"))) ?? undefined,
+          );
           const [guesser, other] = [clientAddress(client), clientAddress(12)];
           expect(await clients("reach", guesser)).toEqual(["250"]);
           expect(await clients("guess", guesser, "5")).toEqual(Array.from({ length: 5 }, () => "535"));
