@@ -1,6 +1,8 @@
 /** The keys that sign what leaves: that they can be used, how old they are, and what the DNS says of them. */
+import { type KeyPlace, keyPlaces } from "../../config/domains.ts";
+import type { Config } from "../../config/settings.ts";
 import { type Published, recordName } from "../../smtp/dkim/record.ts";
-import { type KeyOnDisk, keysOnDisk } from "../dkim/folder.ts";
+import { type KeyOnDisk, keysOfPlace } from "../dkim/folder.ts";
 import { mayGoAt } from "../dkim/plan.ts";
 import { type Look, orFailures } from "./context.ts";
 import { cannotTell, fail, fine, type Judgement, warn } from "./rows.ts";
@@ -12,25 +14,27 @@ const oldKey = 400 * day;
 const forgotten = 30 * day;
 
 export const dkim: Look = ({ config, now }) =>
-  orFailures(async () => {
-    const { folder } = config.dkim;
-    if (folder === "") return [];
-    const keys = await keysOnDisk(folder);
-    const signing = keys.filter(({ state }) => state.name === "active");
-    if (signing.length === 0)
-      return [warn(folder, "no key signs yet", "tpa-submit dkim new, publish, rotate.")];
-    const domains = [...new Set(signing.map(({ domain }) => domain))];
-    return [
-      ...domains.flatMap((domain) =>
-        judgeDomain(
-          domain,
-          signing.filter((key) => key.domain === domain),
-          now(),
-        ),
+  orFailures(async () =>
+    (await Promise.all(keyPlaces(config).map((place) => judgePlace(place, config, now())))).flat(),
+  );
+
+async function judgePlace(place: KeyPlace, config: Config, now: number): Promise<readonly Judgement[]> {
+  const keys = await keysOfPlace(place);
+  const signing = keys.filter(({ state }) => state.name === "active");
+  if (signing.length === 0)
+    return [warn(place.folder, "no key signs yet", "tpa-submit dkim new, publish, rotate.")];
+  const domains = [...new Set(signing.map(({ domain }) => domain))];
+  return [
+    ...domains.flatMap((domain) =>
+      judgeDomain(
+        domain,
+        signing.filter((key) => key.domain === domain),
+        now,
       ),
-      ...keys.flatMap((key) => judgeIdle(key, mayGoAt(key, config), now())),
-    ];
-  });
+    ),
+    ...keys.flatMap((key) => judgeIdle(key, mayGoAt(key, config), now)),
+  ];
+}
 
 function judgeDomain(domain: string, keys: readonly KeyOnDisk[], now: number): readonly Judgement[] {
   const days = ({ made }: KeyOnDisk): number => Math.floor((now - made) / day);
@@ -74,10 +78,8 @@ function judgeIdle(key: KeyOnDisk, mayGo: number | undefined, now: number): read
 
 export const selectors: Look = ({ config }) =>
   orFailures(async () => {
-    const { folder } = config.dkim;
-    if (folder === "") return [];
     const { publishedOf } = await import("../dkim/published.ts");
-    const keys = await keysOnDisk(folder);
+    const keys = (await Promise.all(keyPlaces(config).map(keysOfPlace))).flat();
     const published = await publishedOf(keys, config);
     return keys.flatMap((key, at) => judgeRecord(key, published[at]));
   });

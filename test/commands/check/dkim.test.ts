@@ -30,7 +30,10 @@ async function put(name: string, days: number, key: KeyObject = usual): Promise<
 /** As "state: words", without the folder's path. */
 async function found(): Promise<readonly string[]> {
   const spool = { lifetime: 5 * day, "report-lifetime": 5 * day };
-  const context = { config: { dkim: { folder }, spool }, now: () => now } as unknown as CheckContext;
+  const context = {
+    config: { dkim: { folder }, domains: [], spool },
+    now: () => now,
+  } as unknown as CheckContext;
   return (await dkim(context)).map(({ state, words }) => `${state}: ${words}`);
 }
 
