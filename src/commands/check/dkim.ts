@@ -1,6 +1,7 @@
 /** The keys that sign what leaves: that they can be used, how old they are, and what the DNS says of them. */
 import { type KeyPlace, keyPlaces } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
+import { namesUpwards } from "../../server/delivery/dkim/signer.ts";
 import { type Published, recordName } from "../../smtp/dkim/record.ts";
 import { type KeyOnDisk, keysOfPlace } from "../dkim/folder.ts";
 import { mayGoAt } from "../dkim/plan.ts";
@@ -14,15 +15,23 @@ const oldKey = 400 * day;
 const forgotten = 30 * day;
 
 export const dkim: Look = ({ config, now }) =>
-  orFailures(async () =>
-    (await Promise.all(keyPlaces(config).map((place) => judgePlace(place, config, now())))).flat(),
-  );
+  orFailures(async () => {
+    const keys = await Promise.all(keyPlaces(config).map(keysOfPlace));
+    return [
+      ...keyPlaces(config).flatMap((place, at) => judgePlace(place, keys[at] ?? [], config, now())),
+      ...judgeReports(config, keys.flat()),
+    ];
+  });
 
-async function judgePlace(place: KeyPlace, config: Config, now: number): Promise<readonly Judgement[]> {
-  const keys = await keysOfPlace(place);
-  const signing = keys.filter(({ state }) => state.name === "active");
+function judgePlace(
+  { folder }: KeyPlace,
+  keys: readonly KeyOnDisk[],
+  config: Config,
+  now: number,
+): readonly Judgement[] {
+  const signing = keys.filter(isSigning);
   if (signing.length === 0)
-    return [warn(place.folder, "no key signs yet", "tpa-submit dkim new, publish, rotate.")];
+    return [warn(folder, "no key signs yet", "tpa-submit dkim new, publish, rotate.")];
   const domains = [...new Set(signing.map(({ domain }) => domain))];
   return [
     ...domains.flatMap((domain) =>
@@ -33,6 +42,24 @@ async function judgePlace(place: KeyPlace, config: Config, now: number): Promise
       ),
     ),
     ...keys.flatMap((key) => judgeIdle(key, mayGoAt(key, config), now)),
+  ];
+}
+
+const isSigning = ({ state }: KeyOnDisk): boolean => state.name === "active";
+
+/** RFC 8460 section 3: a report by mail without a valid signature is not believed. */
+function judgeReports(
+  { hostname, "tls-reports": { send } }: Config,
+  keys: readonly KeyOnDisk[],
+): readonly Judgement[] {
+  const names = namesUpwards(hostname.toLowerCase());
+  if (!send || keys.some((key) => isSigning(key) && names.includes(key.domain))) return [];
+  return [
+    warn(
+      "tls-reports.send",
+      `no key of ${hostname} or of a domain above it signs, and receivers pass over reports by mail without a signature`,
+      "tpa-submit dkim new, publish, rotate; or set tls-reports.send to false.",
+    ),
   ];
 }
 
