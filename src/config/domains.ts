@@ -30,6 +30,33 @@ export function domainOfLogin(login: string, main: string): string {
   return at < 0 ? main : login.slice(at + 1).toLowerCase();
 }
 
+/** Where keys that sign are: the main domain's folder, and that of each domain that has one of its own. */
+export interface KeyPlace {
+  readonly folder: string;
+  /** The setting that names it. */
+  readonly setting: string;
+  /** Whether keys of `domain` count there. */
+  readonly holds: (domain: string) => boolean;
+}
+
+/** All of them; none where nothing is signed. */
+export function keyPlaces({ dkim, domains }: Pick<Config, "dkim" | "domains">): readonly KeyPlace[] {
+  const apart = domains.filter((own) => own["dkim-folder"] !== "");
+  const main: KeyPlace = {
+    folder: dkim.folder,
+    setting: "dkim.folder",
+    holds: (domain) => !apart.some(({ name }) => name === domain),
+  };
+  const others = apart.map(
+    ({ name, "dkim-folder": folder }): KeyPlace => ({
+      folder: folder === "off" ? "" : folder,
+      setting: `dkim-folder of ${name}`,
+      holds: (domain) => domain === name,
+    }),
+  );
+  return [main, ...others].filter(({ folder }) => folder !== "");
+}
+
 function asDomain(config: Config, own: Config["domains"][number]): Config {
   const { passwords, senders, dkim, ldap } = config;
   const isSynced = own["ldap-base"] !== "" || own["ldap-filter"] !== "";

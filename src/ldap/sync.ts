@@ -56,8 +56,6 @@ export interface SyncReport {
   readonly remarks: readonly string[];
   readonly passwords: FileReport;
   readonly aliases: FileReport | undefined;
-  /** Of other domains, where reports of several are told as one. */
-  readonly others?: readonly FileReport[];
 }
 
 /** Runs once, at the time `now`. Throws what the directory and the files throw; a guard's alarm is in the report. */
@@ -247,6 +245,6 @@ export function countBy(texts: readonly string[]): ReadonlyMap<string, number> {
   return counts;
 }
 
-export function filesOf({ passwords, aliases, others = [] }: SyncReport): readonly FileReport[] {
-  return [passwords, ...(aliases === undefined ? [] : [aliases]), ...others];
+export function filesOf({ passwords, aliases }: SyncReport): readonly FileReport[] {
+  return [passwords, ...(aliases === undefined ? [] : [aliases])];
 }

@@ -349,6 +349,67 @@ ${more}`;
     }
   });
 
+  test("sync --watch learns by SIGHUP of domains that come and go, and tells of each by itself", async () => {
+    const gauges = `[sync]\nmetrics-file = "FOLDER/sync.prom"\n`;
+    const third = `[[domains]]\nname = "example.com"\npassword-file = "FOLDER/com-synced"\nldap-base = "${netPeople}"\n`;
+    const written = async (): Promise<string> =>
+      readFile(join(relay.folder, "sync.prom"), "utf8").catch(() => "");
+    await relay.configure(settings(gauges));
+    const watch = start(process.execPath, [program, "sync", "--watch", "--config", relay.config]);
+    const wait = async (why: string, is: () => boolean | Promise<boolean>): Promise<void> => {
+      await until(why, async () => ((await is()) ? true : undefined));
+    };
+    try {
+      await wait("both", async () => {
+        const text = await written();
+        return ["org", "net"].every((end) => text.includes(`last_run_success{domain="example.${end}"} 1\n`));
+      });
+      await relay.configure(settings(third + gauges));
+      process.kill(watch.pid, "SIGHUP");
+      await wait("the third", async () =>
+        (await written()).includes('tpa_submit_sync_last_run_success{domain="example.com"} 1\n'),
+      );
+      expect(await readFile(join(relay.folder, "com-synced"), "utf8")).toMatch(/^bert:/m);
+
+      await relay.configure(settings("[nonsense]\n"));
+      process.kill(watch.pid, "SIGHUP");
+      await wait("the mistake", () => watch.output().includes("the settings of before stay in use"));
+      await relay.configure(settings(gauges));
+      process.kill(watch.pid, "SIGHUP");
+      await wait("the end", () =>
+        watch.output().includes("example.com: its accounts come from the directory no more"),
+      );
+      await wait("its metrics", async () => !(await written()).includes("example.com"));
+      expect(await written()).toContain('tpa_submit_sync_users{domain="example.net",scheme="');
+      expect(watch.output()).toContain("example.com: its accounts come from the directory from now on\n");
+    } finally {
+      await watch.stop();
+      await rm(join(relay.folder, "com-synced"), { force: true });
+      await relay.configure(settings());
+    }
+  });
+
+  test("passwd --check looks at the file of each domain", async () => {
+    const { status, stdout, stderr } = await tpa("passwd", "--check");
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/mail-passwords: 1 lines with a password/);
+    expect(stdout).toMatch(/net-passwords: 4 lines with a password/);
+    const json = await said("passwd", "--check", "--json");
+    const files = json
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { file: string }).file);
+    expect(files).toEqual(["mail-passwords", "net-passwords"].map((name) => join(relay.folder, name)));
+
+    const third = `[[domains]]\nname = "example.com"\npassword-file = "FOLDER/nowhere"\n`;
+    await relay.configure(settings(third));
+    const wrong = await tpa("passwd", "--check");
+    await relay.configure(settings());
+    expect(wrong.status).not.toBe(0);
+    expect(wrong.stderr).toMatch(/^tpa-submit passwd: [^\n]*nowhere[^\n]*\n$/);
+    expect(wrong.stdout).toMatch(/net-passwords: 4 lines/);
+  });
+
   test("check judges the files of each", async () => {
     const { stdout } = await tpa("check", "--offline");
     expect(stdout).toMatch(/net-passwords[^\n]* 4 logins/);

@@ -15,6 +15,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
 import { authPlain, expecting, greet, knock, note, submit } from "../commands/serve/conversation.ts";
 import { manager, people, person, reader, type Slapd, slapdPrograms, startSlapd } from "../ldap/slapd.ts";
+import { pairs } from "../server/delivery/dkim/site.ts";
+import { everything, type FakeMilter, fakeMilter } from "../server/submission/milter/fake.ts";
 import { runWell } from "../tools/child.mjs";
 import { type NameServer, nameServer } from "../tools/dns.ts";
 import { type FakeServer, fakeServer } from "../tools/fakeserver.ts";
@@ -104,6 +106,7 @@ describe.skipIf(!real(...slapdPrograms, "prometheus"))("beside a busy relay", ()
   let relay: Relay;
   let prometheus = "";
   const hops: FakeServer[] = [];
+  const filters: FakeMilter[] = [];
   const children: ChildProcess[] = [];
   const scraped: Labels[] = [];
   const textfile = createServer((_, response) => {
@@ -134,7 +137,7 @@ describe.skipIf(!real(...slapdPrograms, "prometheus"))("beside a busy relay", ()
       if (child.kill("SIGTERM")) await ended;
     }
     await relay?.stop();
-    for (const hop of hops) await hop.close();
+    for (const hop of [...hops, ...filters]) await hop.close();
     await names?.close();
     await slapd?.remove();
     textfile.close();
@@ -172,10 +175,16 @@ describe.skipIf(!real(...slapdPrograms, "prometheus"))("beside a busy relay", ()
 
     await put("reader", reader.password);
     await put("admin", manager.password);
+    await keysAndDomain();
+    const filter = await fakeMilter({ options: everything });
+    filters.push(filter);
     relay = await prepareRelay(
       `[listen]\nsubmission = ["127.0.0.1:0"]\nsubmissions = ["127.0.0.1:0"]\nhttp = "127.0.0.1:0"
 [delivery]\nrelay = "mx"\nnameservers = ["${names.address}"]\nport = ${port}\nprivate-addresses = true\nmta-sts = false
-[limits]\nmessages-per-hour = 6\n[dkim]\nfolder = "FOLDER/dkim"\n`,
+[limits]\nmessages-per-hour = 6
+[dkim]\nfolder = "${folder}/dkim"
+[[milter]]\nname = "scanner"\naddress = "inet:127.0.0.1:${filter.address.port}"
+[[domains]]\nname = "example.com"\npassword-file = "${folder}/com-passwords"\n[dkim]\nfolder = "FOLDER/dkim"\n`,
     );
     await mkdir(join(relay.folder, "dkim", "example.org"), { recursive: true, mode: 0o700 });
     const key = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
@@ -207,10 +216,11 @@ bind-dn = "${dn}"\nbind-password-file = "${join(folder, secret)}"
     await until(
       "the logins of the directory",
       async () =>
-        (await (await fetch(`http://${http}/metrics`)).text()).includes("tpa_submit_logins 4\n") || undefined,
+        (await (await fetch(`http://${http}/metrics`)).text()).includes("tpa_submit_logins 5\n") || undefined,
     );
 
     await busy();
+    await fromOtherDomain();
     await runWell(process.execPath, [program, "login", "freeze", "user2", "--config", relay.config]);
     const frozen = await greet(relay);
     await expecting("525", frozen.say(authPlain("user2", relay.password)));
@@ -240,6 +250,27 @@ bind-dn = "${dn}"\nbind-password-file = "${join(folder, secret)}"
       ["tpa-submit-probe", monitor],
       ["node", `127.0.0.1:${textPort}`],
     ];
+  }
+
+  /** A key of the main domain; the other has a login, and none. */
+  async function keysAndDomain(): Promise<void> {
+    await mkdir(join(folder, "dkim", "example.org"), { recursive: true });
+    await put(
+      "dkim/example.org/a.rsa.pem",
+      pairs.rsa.privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    );
+    await put("com-passwords", "erik:{PLAIN}secret of erik\n");
+  }
+
+  async function fromOtherDomain(): Promise<void> {
+    const talk = await greet(relay);
+    await expecting("535", talk.say(authPlain("erik@example.com", "wrong")));
+    await expecting("235", talk.say(authPlain("erik@example.com", "secret of erik")));
+    await expecting("5", talk.say("MAIL FROM:<user1@example.org>"));
+    const letter = note("unsigned").replace("user1@example.org", "erik@example.com");
+    await submit(talk, letter, { from: "erik@example.com", to: ["c@example.net"] });
+    await relay.logged(/to=<c@example.net>.*status=sent/);
+    talk.close();
   }
 
   /** Mail that is delivered, put off and refused, wrong passwords, a limit, and a client that vanishes. */

@@ -14,7 +14,7 @@ import { line as propagation } from "../../src/commands/probe/propagation/option
 import { line as report } from "../../src/commands/probe/report.ts";
 import { line as reports } from "../../src/commands/probe/reports/options.ts";
 import { metrics as syncMetrics } from "../../src/commands/sync/metrics.ts";
-import { eventCounter, gauges, logMetrics } from "../../src/server/log/metrics.ts";
+import { domainMetrics, eventCounter, gauges, logMetrics } from "../../src/server/log/metrics.ts";
 import type { Metric } from "../../src/server/log/prometheus.ts";
 import { pathOf, real } from "../tools/real.ts";
 
@@ -23,6 +23,7 @@ const etc = (name: string): string => readFileSync(join(root, "etc", name), "utf
 
 const exported: readonly Metric[] = [
   ...logMetrics,
+  ...domainMetrics,
   eventCounter,
   ...[gauges, syncMetrics, probeGauges, probeCounted, propagationMetrics].flatMap((rows): readonly Metric[] =>
     Object.values(rows),

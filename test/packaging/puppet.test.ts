@@ -87,6 +87,35 @@ describe.skipIf(!real("puppet"))("the module for Puppet", () => {
     expect((await apply(manifest)).status).toBe(0);
   });
 
+  test("has further domains, filters, providers, and every table without a list", async () => {
+    const tables = `{ 'listen' => { 'local' => '/run/tpa-submit/local' }, 'dkim' => { 'folder' => '/etc/tpa-submit/dkim' }, 'tls-reports' => { 'send' => true },
+      'sendmail' => { 'maildrop' => '/var/spool/tpa-submit-maildrop' }, 'ssh' => { 'keys' => '/var/lib/tpa-submit/keys' } }`;
+    const lists = `domains => [{ 'name' => 'example.net', 'password-file' => '/net', 'dkim-folder' => 'off' }],
+  milters => [
+    { 'name' => 'rspamd', 'address' => 'unix:/run/rspamd/milter.sock', 'when-away' => 'accept' },
+    { 'name' => 'clamav', 'address' => 'inet:127.0.0.1:7357' },
+  ],
+  providers => [{ 'name' => 'Google', 'concurrency' => 2, 'pause' => '10m' }],
+  package_ensure`;
+    const manifest = (await relay(tables)).replace("package_ensure", lists);
+    expect((await apply(manifest, "--noop")).status).toBe(0);
+    const applied = await apply(manifest);
+    expect(applied.status, applied.stderr).toBe(2);
+    const read = await readConfig(configuration());
+    expect(read.domains).toMatchObject([{ name: "example.net", "dkim-folder": "off" }]);
+    expect(read.milter.map(({ name, "when-away": away }) => [name, away])).toEqual([
+      ["rspamd", "accept"],
+      ["clamav", "tempfail"],
+    ]);
+    expect(read.provider).toMatchObject([{ name: "Google", concurrency: 2 }]);
+    expect([read.dkim.folder, read["tls-reports"].send, read.sendmail.maildrop, read.ssh.keys]).toEqual([
+      ...["/etc/tpa-submit/dkim", true, "/var/spool/tpa-submit-maildrop", "/var/lib/tpa-submit/keys"],
+    ]);
+    expect((await apply(manifest)).status).toBe(0);
+    const wrong = await apply(manifest.replace("'accept'", "'ignore'"));
+    expect([wrong.status, wrong.stderr]).toEqual([1, expect.stringMatching(/parameter 'milters' index 0 /)]);
+  });
+
   test("keeps out a configuration that the program does not understand", async () => {
     expect((await apply(await relay("{}"))).status).toBe(2);
     const before = await readFile(configuration(), "utf8");

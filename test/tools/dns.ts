@@ -15,6 +15,8 @@ export interface Records {
   readonly txt?: readonly string[];
   /** Written out: eight groups. */
   readonly aaaa?: readonly string[];
+  /** Usage, selector, matching type and digest, in hex. */
+  readonly tlsa?: readonly string[];
   /** Whether the answer says that signatures prove it. */
   readonly authentic?: boolean;
   /** In place of records: "servfail", or no answer at all. */
@@ -35,6 +37,7 @@ const types = new Map([
   [16, "TXT"],
   [28, "AAAA"],
   [33, "SRV"],
+  [52, "TLSA"],
 ]);
 
 /**
@@ -68,7 +71,7 @@ export async function nameServer(
 }
 
 function recordsOf(
-  { mx = [], srv = [], txt = [], a = [], aaaa = [] }: Records,
+  { mx = [], srv = [], txt = [], a = [], aaaa = [], tlsa = [] }: Records,
   type: number,
 ): readonly Buffer[] {
   switch (types.get(type)) {
@@ -90,6 +93,8 @@ function recordsOf(
       return txt.map((text) => Buffer.concat((text.match(/.{1,255}/g) ?? [""]).map(writeString)));
     case "SRV":
       return srv.map(({ port, host }) => Buffer.concat([...[0, 1, port].map(uint16), writeName(host)]));
+    case "TLSA":
+      return tlsa.map((data) => Buffer.from(data, "hex"));
     default:
       return [];
   }

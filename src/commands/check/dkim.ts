@@ -1,6 +1,9 @@
 /** The keys that sign what leaves: that they can be used, how old they are, and what the DNS says of them. */
+import { type KeyPlace, keyPlaces } from "../../config/domains.ts";
+import type { Config } from "../../config/settings.ts";
+import { namesUpwards } from "../../server/delivery/dkim/signer.ts";
 import { type Published, recordName } from "../../smtp/dkim/record.ts";
-import { type KeyOnDisk, keysOnDisk } from "../dkim/folder.ts";
+import { type KeyOnDisk, keysOfPlace } from "../dkim/folder.ts";
 import { mayGoAt } from "../dkim/plan.ts";
 import { type Look, orFailures } from "./context.ts";
 import { cannotTell, fail, fine, type Judgement, warn } from "./rows.ts";
@@ -13,24 +16,52 @@ const forgotten = 30 * day;
 
 export const dkim: Look = ({ config, now }) =>
   orFailures(async () => {
-    const { folder } = config.dkim;
-    if (folder === "") return [];
-    const keys = await keysOnDisk(folder);
-    const signing = keys.filter(({ state }) => state.name === "active");
-    if (signing.length === 0)
-      return [warn(folder, "no key signs yet", "tpa-submit dkim new, publish, rotate.")];
-    const domains = [...new Set(signing.map(({ domain }) => domain))];
+    const keys = await Promise.all(keyPlaces(config).map(keysOfPlace));
     return [
-      ...domains.flatMap((domain) =>
-        judgeDomain(
-          domain,
-          signing.filter((key) => key.domain === domain),
-          now(),
-        ),
-      ),
-      ...keys.flatMap((key) => judgeIdle(key, mayGoAt(key, config), now())),
+      ...keyPlaces(config).flatMap((place, at) => judgePlace(place, keys[at] ?? [], config, now())),
+      ...judgeReports(config, keys.flat()),
     ];
   });
+
+function judgePlace(
+  { folder }: KeyPlace,
+  keys: readonly KeyOnDisk[],
+  config: Config,
+  now: number,
+): readonly Judgement[] {
+  const signing = keys.filter(isSigning);
+  if (signing.length === 0)
+    return [warn(folder, "no key signs yet", "tpa-submit dkim new, publish, rotate.")];
+  const domains = [...new Set(signing.map(({ domain }) => domain))];
+  return [
+    ...domains.flatMap((domain) =>
+      judgeDomain(
+        domain,
+        signing.filter((key) => key.domain === domain),
+        now,
+      ),
+    ),
+    ...keys.flatMap((key) => judgeIdle(key, mayGoAt(key, config), now)),
+  ];
+}
+
+const isSigning = ({ state }: KeyOnDisk): boolean => state.name === "active";
+
+/** RFC 8460 section 3: a report by mail without a valid signature is not believed. */
+function judgeReports(
+  { hostname, "tls-reports": { send } }: Config,
+  keys: readonly KeyOnDisk[],
+): readonly Judgement[] {
+  const names = namesUpwards(hostname.toLowerCase());
+  if (!send || keys.some((key) => isSigning(key) && names.includes(key.domain))) return [];
+  return [
+    warn(
+      "tls-reports.send",
+      `no key of ${hostname} or of a domain above it signs, and receivers pass over reports by mail without a signature`,
+      "tpa-submit dkim new, publish, rotate; or set tls-reports.send to false.",
+    ),
+  ];
+}
 
 function judgeDomain(domain: string, keys: readonly KeyOnDisk[], now: number): readonly Judgement[] {
   const days = ({ made }: KeyOnDisk): number => Math.floor((now - made) / day);
@@ -74,10 +105,8 @@ function judgeIdle(key: KeyOnDisk, mayGo: number | undefined, now: number): read
 
 export const selectors: Look = ({ config }) =>
   orFailures(async () => {
-    const { folder } = config.dkim;
-    if (folder === "") return [];
     const { publishedOf } = await import("../dkim/published.ts");
-    const keys = await keysOnDisk(folder);
+    const keys = (await Promise.all(keyPlaces(config).map(keysOfPlace))).flat();
     const published = await publishedOf(keys, config);
     return keys.flatMap((key, at) => judgeRecord(key, published[at]));
   });

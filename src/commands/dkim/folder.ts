@@ -1,6 +1,7 @@
 /** The folder of the keys as the commands see it: keys in every state, and the lock of whoever changes one. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { type KeyPlace, keyPlaces } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { takeFileLock } from "../../file-lock.ts";
@@ -13,14 +14,39 @@ export interface KeyOnDisk extends SigningKey {
   readonly path: string;
 }
 
-/** The folder that the configuration `file` names. Throws a Failure where it names none. */
-export function keyFolder({ dkim }: Config, file: string): string {
-  if (dkim.folder !== "") return dkim.folder;
+/** The folder that the configuration `file` names for keys of `domain`. Throws a Failure where it names none. */
+export function keyFolder(configuration: Config, file: string, domain: string): string {
+  const folder = keyFolderOrNone(configuration, file, domain);
+  if (folder !== "") return folder;
+  throw unset(file);
+}
+
+/** The same, "" where none is set yet. Throws a Failure where nothing of `domain` is to be signed. */
+export function keyFolderOrNone({ dkim, domains }: Config, file: string, domain: string): string {
+  const own = domains.find(({ name }) => name === domain)?.["dkim-folder"] ?? "";
+  if (own !== "off") return own === "" ? dkim.folder : own;
   throw new Failure(
+    exitStatus.config,
+    `${file}: dkim-folder of ${domain} is "off", so nothing of it is signed; name a folder there, or leave it out for that of [dkim]`,
+  );
+}
+
+const unset = (file: string): Failure =>
+  new Failure(
     exitStatus.config,
     `${file}: dkim.folder is not set, so nothing is signed; tpa-submit dkim new makes the first keys and sets it`,
   );
+
+/** The keys of all domains in all folders that the configuration `file` names. Throws a Failure where it names none. */
+export async function allKeysOnDisk(configuration: Config, file: string): Promise<readonly KeyOnDisk[]> {
+  const places = keyPlaces(configuration);
+  if (places.length === 0) throw unset(file);
+  return (await Promise.all(places.map(keysOfPlace))).flat().toSorted(inOrder);
 }
+
+/** The keys in one of the folders that count there. Throws a Failure where one cannot be read. */
+export const keysOfPlace = async ({ folder, holds }: KeyPlace): Promise<readonly KeyOnDisk[]> =>
+  (await keysOnDisk(folder)).filter(({ domain }) => holds(domain));
 
 /** `given` in A-labels and lower case, or the site's own domain. Throws a Failure where it is no domain. */
 export function domainOrOwn(given: string | undefined, { domain }: Config): string {
@@ -44,11 +70,11 @@ export async function keysOnDisk(folder: string, domain?: string): Promise<reado
       found.push({ ...(await readKeyFile(path, read, one)), state: read.state, path });
     }
   }
-  return found.toSorted(
-    (one, other) =>
-      compare(one.domain, other.domain) || one.made - other.made || compare(one.selector, other.selector),
-  );
+  return found.toSorted(inOrder);
 }
+
+const inOrder = (one: KeyOnDisk, other: KeyOnDisk): number =>
+  compare(one.domain, other.domain) || one.made - other.made || compare(one.selector, other.selector);
 
 const compare = (one: string, other: string): number => Number(one > other) - Number(one < other);
 

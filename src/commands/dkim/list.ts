@@ -35,12 +35,15 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { readConfig } = await import("../../config/config-file.ts");
   const { tableLines, widthOf } = await import("../../cli/table.ts");
   const { printAll } = await import("../queue/output.ts");
-  const { domainOrOwn, keyFolder, keysOnDisk } = await import("./folder.ts");
+  const { allKeysOnDisk, domainOrOwn, keyFolder, keysOnDisk } = await import("./folder.ts");
   const { publishedOf } = await import("./published.ts");
   const configuration = await readConfig(file);
   const { domain: given } = chosen.arguments;
   const name = given === undefined ? undefined : domainOrOwn(given, configuration);
-  const keys = await keysOnDisk(keyFolder(configuration, file), name);
+  const keys =
+    name === undefined
+      ? await allKeysOnDisk(configuration, file)
+      : await keysOnDisk(keyFolder(configuration, file, name), name);
   const published = offline ? [] : await publishedOf(keys, configuration);
   const rows = await rowsOf(keys, published, configuration, Date.now(), json);
   if (json) await printAll(eachOf(rows.map((row) => `${JSON.stringify(row)}\n`)));

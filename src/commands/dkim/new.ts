@@ -25,19 +25,20 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (!chosen) return exitStatus.ok;
   const { config: file } = chosen.options;
   const { readConfig } = await import("../../config/config-file.ts");
-  const { domainOrOwn, orUnwritable } = await import("./folder.ts");
+  const { domainOrOwn, keyFolderOrNone, orUnwritable } = await import("./folder.ts");
   const configuration = await readConfig(file);
   const name = domainOrOwn(chosen.arguments.domain, configuration);
   const owner = await ownerOf(configuration, file);
-  const isFirst = configuration.dkim.folder === "";
-  const folder = isFirst ? join(dirname(file), "dkim") : configuration.dkim.folder;
-  await orUnwritable(folder, makeFolders([folder, join(folder, name)], owner));
+  const known = keyFolderOrNone(configuration, file, name);
+  const isFirst = known === "";
+  const folder = isFirst ? join(dirname(file), "dkim") : known;
+  const isUnknown = await orUnwritable(folder, makeFolders([folder, join(folder, name)], owner));
   const made = await makeKeys(folder, name, owner);
   for (const path of made) print(`made ${path}\n`);
   if (isFirst) await setFolder(file, folder);
   print(
     `Nothing is signed with them yet. Next:\n` +
-      (isFirst ? "  systemctl reload tpa-submit\n" : "") +
+      (isFirst || isUnknown ? "  systemctl reload tpa-submit\n" : "") +
       `  ${callOf(`dkim publish ${name}`, file)}   # the records; add them to the DNS\n` +
       `  ${callOf(`dkim rotate ${name}`, file)}    # when they are there\n`,
   );
@@ -52,14 +53,24 @@ async function ownerOf(configuration: Config, file: string): Promise<SystemUser 
   return serviceUser(configuration, await unitOf(file));
 }
 
-/** Root's, and open to the group of `owner`. Folders that are there stay as they are. */
-async function makeFolders(folders: readonly string[], owner: SystemUser | undefined): Promise<void> {
-  for (const folder of folders) {
+/**
+ * Root's, and open to the group of `owner`. Folders that are there stay as they are. Tells whether the first is new: then no
+ * relay can have been started with it.
+ */
+async function makeFolders(
+  [top, own]: readonly [string, string],
+  owner: SystemUser | undefined,
+): Promise<boolean> {
+  const make = async (folder: string): Promise<boolean> => {
     const first = await mkdir(folder, { recursive: true, mode: 0o750 });
-    if (first === undefined) continue;
+    if (first === undefined) return false;
     if (owner) await chown(folder, 0, owner.gids[0] ?? owner.uid);
     await chmod(folder, 0o750); // whatever the umask
-  }
+    return true;
+  };
+  const isNew = await make(top);
+  await make(own);
+  return isNew;
 }
 
 /** Those that are missing of the two; a run that was cut short is completed. Returns their files. */

@@ -26,7 +26,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { recordName, recordText, stringsOf, zoneLine } = await import("../../smtp/dkim/record.ts");
   const configuration = await readConfig(file);
   const name = domainOrOwn(chosen.arguments.domain, configuration);
-  const keys = await keysOnDisk(keyFolder(configuration, file), name);
+  const keys = await keysOnDisk(keyFolder(configuration, file, name), name);
   const waiting = keys.filter(({ state }) => state.name === "new");
   const shown = all
     ? keys

@@ -38,7 +38,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { mayGoAt } = await import("./plan.ts");
   const configuration = await readConfig(file);
   const name = domainOrOwn(chosen.arguments.domain, configuration);
-  const folder = keyFolder(configuration, file);
+  const folder = keyFolder(configuration, file, name);
   const { selectors } = chosen.arguments;
   await withKeysLocked(folder, name, retireCommand.name, async () => {
     const keys = await keysOnDisk(folder, name);

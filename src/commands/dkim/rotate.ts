@@ -29,7 +29,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { domainOrOwn, keyFolder, withKeysLocked } = await import("./folder.ts");
   const configuration = await readConfig(file);
   const name = domainOrOwn(chosen.arguments.domain, configuration);
-  const folder = keyFolder(configuration, file);
+  const folder = keyFolder(configuration, file, name);
   const { signing, retired } = await withKeysLocked(folder, name, rotateCommand.name, () =>
     rotated(folder, name, configuration, file),
   );

@@ -3,15 +3,15 @@ import { existsSync } from "node:fs";
 import { exitStatus, Failure } from "../../failure.ts";
 import { type DisabledLine, type EntryLine, isEntry, type PasswordLine } from "../../passwd/password-file.ts";
 import { readStored } from "../../passwd/stored.ts";
-import { passwordFile, readLines } from "./file.ts";
+import { passwordFiles, readLines } from "./file.ts";
 import { print } from "./hash.ts";
 import type { PasswdOptions } from "./options.ts";
 
 const better = "BLF-CRYPT with cost 10 or more, or ARGON2ID";
 
-/** `what` is a hash or a file; "" is the password file of the configuration. */
+/** `what` is a hash or a file; "" are the password files of the configuration, one for each domain. */
 export async function check(options: PasswdOptions, what: string): Promise<number> {
-  if (what === "") return checkFile(options, (await passwordFile(options)).path);
+  if (what === "") return checkFiles(options, await passwordFiles(options));
   return existsSync(what) ? checkFile(options, what) : checkHash(options, what);
 }
 
@@ -35,6 +35,23 @@ function checkHash(options: PasswdOptions, hash: string): number {
     ...(instead === undefined ? [] : [["instead", instead]]),
   ];
   return print(columns(rows).join("\n"));
+}
+
+/** One that is wrong keeps no other from its turn; in the end that is thrown. */
+async function checkFiles(options: PasswdOptions, paths: readonly string[]): Promise<number> {
+  const failures: Failure[] = [];
+  for (const [number, path] of paths.entries()) {
+    if (number > 0 && !options.json) print("");
+    try {
+      await checkFile(options, path);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      failures.push(error);
+    }
+  }
+  const [failed] = failures;
+  if (failed) throw new Failure(failed.status, failures.map(({ message }) => message).join("\n"));
+  return exitStatus.ok;
 }
 
 async function checkFile(options: PasswdOptions, path: string): Promise<number> {

@@ -28,7 +28,7 @@ export interface TargetFile {
 }
 
 /** The file that is meant: the option's, or the configuration's for `user`, which is that of the user's domain. */
-export async function passwordFile({ file, config }: PasswdOptions, user = ""): Promise<TargetFile> {
+export async function passwordFile({ file, config }: PasswdOptions, user: string): Promise<TargetFile> {
   if (file !== undefined) return { path: file, domain: "", main: "", synced: false, spool: "" };
   const { readConfig } = await import("../../config/config-file.ts");
   const { forLogin } = await import("../../config/domains.ts");
@@ -36,6 +36,14 @@ export async function passwordFile({ file, config }: PasswdOptions, user = ""): 
   const { passwords, domain, ldap, spool } = forLogin(whole, user);
   const synced = ldap.url.length > 0;
   return { path: passwords.file, domain, main: whole.domain, synced, spool: spool.directory };
+}
+
+/** The files that are meant where no user is: the option's, or the configuration's for each domain. */
+export async function passwordFiles({ file, config }: PasswdOptions): Promise<readonly string[]> {
+  if (file !== undefined) return [file];
+  const { readConfig } = await import("../../config/config-file.ts");
+  const { perDomain } = await import("../../config/domains.ts");
+  return perDomain(await readConfig(config)).map(({ passwords }) => passwords.file);
 }
 
 export async function setUser(options: PasswdOptions, user: string): Promise<number> {

@@ -1,12 +1,16 @@
 /** The MTA-STS policy that a domain publishes, fetched as other mail servers fetch it. */
 import { Resolver as SystemResolver } from "node:dns/promises";
 import type { SenderDependencies } from "../../probe/checkup/sender.ts";
+import type { PolicyFetchSettings } from "../../server/delivery/tls/mta-sts.ts";
 
 const day = 86_400;
 
+/** As other mail servers do: no policy can be at a private address, and only one port will do. */
+const asOthers = { privateAddresses: false, port: 443 };
+
 /** `server` is asked for the record and the web server's address; without it the system's name servers. */
 export const stsBy =
-  (server?: string): SenderDependencies["sts"] =>
+  (server?: string, web: Omit<PolicyFetchSettings, "resolver"> = asOthers): SenderDependencies["sts"] =>
   async (domain, exchangers) => {
     const { systemResolver } = await import("../../server/delivery/dns/resolver.ts");
     const { policyFetcher } = await import("../../server/delivery/tls/mta-sts.ts");
@@ -19,7 +23,7 @@ export const stsBy =
     if (!texts.some((text) => text.startsWith("v=STSv1"))) return { kind: "none" };
     if (policyId(texts) === undefined)
       return { kind: "wrong", words: "its TXT record is none, or there are two" };
-    const fetched = await policyFetcher({ resolver, privateAddresses: false, port: 443 })(domain);
+    const fetched = await policyFetcher({ ...web, resolver })(domain);
     if ("trouble" in fetched)
       return { kind: "wrong", words: `its policy cannot be fetched: ${fetched.trouble}` };
     const policy = readPolicy(fetched.text);

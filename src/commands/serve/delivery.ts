@@ -7,11 +7,12 @@ import { readFile } from "node:fs/promises";
 import { createServer, isIPv4, isIPv6 } from "node:net";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import { keyPlaces } from "../../config/domains.ts";
 import type { RouteSettings } from "../../config/route-settings.ts";
 import { relay, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure, nearest } from "../../failure.ts";
-import { readSigningKeys, type SigningKeys } from "../../server/delivery/dkim/keys.ts";
+import { readSigningKeys, type SigningKey, type SigningKeys } from "../../server/delivery/dkim/keys.ts";
 import { newSigner } from "../../server/delivery/dkim/signer.ts";
 import { nameServer } from "../../server/delivery/dns/query.ts";
 import {
@@ -71,16 +72,13 @@ export async function transportFor(
 }
 
 /** The keys that sign, of each domain from where it has them; none where nothing is to be signed. Throws a Failure. */
-export async function keysOf({ dkim, domains }: Config): Promise<SigningKeys> {
-  const keys = new Map(dkim.folder === "" ? [] : await readSigningKeys(dkim.folder));
-  for (const { name, "dkim-folder": folder } of domains) {
-    if (folder === "") continue;
-    const own =
-      folder === "off" ? undefined : (await readSigningKeys(folder, `dkim-folder of ${name}`)).get(name);
-    if (own) keys.set(name, own);
-    else keys.delete(name);
+export async function keysOf(config: Config): Promise<SigningKeys> {
+  const keys: [string, readonly SigningKey[]][] = [];
+  for (const { folder, setting, holds } of keyPlaces(config)) {
+    const found = await readSigningKeys(folder, setting);
+    keys.push(...[...found].filter(([domain]) => holds(domain)));
   }
-  return keys;
+  return new Map(keys);
 }
 
 /** `transport`, what it sends signed by `keys`. Throws a Failure where the file of sender addresses cannot be read. */
@@ -89,8 +87,7 @@ export async function signedTransport(
   config: Config,
   keys: SigningKeys,
 ): Promise<Transport> {
-  const folders = [config.dkim.folder, ...config.domains.map((own) => own["dkim-folder"])];
-  if (folders.every((folder) => folder === "" || folder === "off")) return transport;
+  if (keyPlaces(config).length === 0) return transport;
   const rule = await sendersOf(config);
   const mayUse = (login: string, address: string): boolean => rule.mayUse(login, address);
   return signingTransport(transport, newSigner({ keys, hostname: config.hostname, mayUse, now: Date.now }));

@@ -32,49 +32,66 @@ export const metrics = {
 type MetricName = keyof typeof metrics;
 type MetricValues = ReadonlyMap<MetricName, readonly Sample[]>;
 
-export interface SyncMetrics {
+/** What one domain's runs are told to. */
+export interface RunMetrics {
   /** A run with a report, from `began` to `now`, in milliseconds since the epoch. */
   succeeded(report: SyncReport, began: number, now: number): Promise<void>;
   /** The directory has not changed since. The file is written once a minute for that. */
   unchanged(now: number): Promise<void>;
   failed(now: number): Promise<void>;
+}
+
+export interface SyncMetrics {
+  of(domain: string): RunMetrics;
+  /** From now on these domains are told of, and no others. With several, every sample has its domain as a label. */
+  setDomains(domains: readonly string[]): void;
   text(): string;
-  /** Whether the last run went well; true before the first. */
+  /** Whether the last run of each domain went well; true before the first. */
   healthy(): boolean;
 }
 
 const writeInterval = 60_000;
 
-/** Keeps them in the file `path`, or in memory alone where that is "". */
-export async function openMetrics(path: string): Promise<SyncMetrics> {
+/** Keeps them in the file `path`, or in memory alone where that is "". The main domain comes first. */
+export async function openMetrics(path: string, domains: readonly string[]): Promise<SyncMetrics> {
   const before = path === "" ? undefined : await findFile(path);
-  let values: MetricValues = before === undefined ? new Map() : parse(before.octets.toString());
+  const known = parse(before?.octets.toString() ?? "", domains[0] ?? "");
+  let values = new Map<string, MetricValues>();
   let written = 0;
+  let last: Promise<void> = Promise.resolve();
 
-  async function update(
-    changes: Iterable<readonly [MetricName, readonly Sample[]]>,
-    now: number,
-  ): Promise<void> {
-    values = new Map([...values, ...changes]);
+  function setDomains(names: readonly string[]): void {
+    values = new Map(names.map((name) => [name, values.get(name) ?? known.get(name) ?? new Map()]));
+  }
+
+  function note(domain: string, changes: Iterable<readonly [MetricName, readonly Sample[]]>): void {
+    const own = values.get(domain);
+    if (own) values.set(domain, new Map([...own, ...changes])); // else its last run ended after it was taken away
+  }
+
+  /** One after the other: what is told last is what stays in the file. */
+  function write(now: number): Promise<void> {
     written = now;
-    if (path === "") return;
-    try {
-      await replaceFile(path, textOf(values), { mode: 0o644 });
-    } catch (error) {
+    if (path === "") return Promise.resolve();
+    const mine = last.then(() => replaceFile(path, textOf(values), { mode: 0o644 }));
+    last = mine.catch(() => undefined); // the caller gets the error
+    return mine.catch((error: unknown) => {
       if (errorCode(error) === "") throw error;
       throw new Failure(
         exitStatus.cannotCreate,
         `sync.metrics-file: cannot write ${path}: ${errorText(error)}`,
       );
-    }
+    });
   }
 
+  setDomains(domains);
   return {
-    async succeeded(report, began, now) {
-      const changed = filesOf(report).some(({ result }) => result === "replaced");
-      const reasons = countBy(report.exclusions.map(({ reason }) => reason));
-      await update(
-        [
+    setDomains,
+    of: (domain) => ({
+      async succeeded(report, began, now) {
+        const changed = filesOf(report).some(({ result }) => result === "replaced");
+        const reasons = countBy(report.exclusions.map(({ reason }) => reason));
+        note(domain, [
           ["lastSuccess", just(now / 1000)],
           ["lastRun", just(now / 1000)],
           ["success", just(1)],
@@ -83,30 +100,28 @@ export async function openMetrics(path: string): Promise<SyncMetrics> {
           ["users", labelled(report.schemes)],
           ["excluded", labelled(reasons)],
           ...(changed ? [["lastChange", just(now / 1000)] as const] : []),
-        ],
-        now,
-      );
-    },
-    async unchanged(now) {
-      const changes = [
-        ["lastSuccess", just(now / 1000)],
-        ["lastRun", just(now / 1000)],
-        ["success", just(1)],
-      ] as const;
-      if (now - written >= writeInterval || values.get("success")?.[0]?.value !== 1)
-        await update(changes, now);
-      else values = new Map([...values, ...changes]);
-    },
-    failed: (now) =>
-      update(
-        [
+        ]);
+        await write(now);
+      },
+      async unchanged(now) {
+        const wasWell = values.get(domain)?.get("success")?.[0]?.value === 1;
+        note(domain, [
+          ["lastSuccess", just(now / 1000)],
+          ["lastRun", just(now / 1000)],
+          ["success", just(1)],
+        ]);
+        if (now - written >= writeInterval || !wasWell) await write(now);
+      },
+      async failed(now) {
+        note(domain, [
           ["lastRun", just(now / 1000)],
           ["success", just(0)],
-        ],
-        now,
-      ),
+        ]);
+        await write(now);
+      },
+    }),
     text: () => textOf(values),
-    healthy: () => values.get("success")?.[0]?.value !== 0,
+    healthy: () => [...values.values()].every((own) => own.get("success")?.[0]?.value !== 0),
   };
 }
 
@@ -115,19 +130,35 @@ const just = (value: number): readonly Sample[] => [{ labels: [], value }];
 const labelled = (counts: ReadonlyMap<string, number>): readonly Sample[] =>
   [...counts].map(([label, value]) => ({ labels: [label], value }));
 
-function textOf(values: MetricValues): string {
+function textOf(values: ReadonlyMap<string, MetricValues>): string {
   const names = Object.keys(metrics) as MetricName[];
-  return names.map((name) => expose(metrics[name], values.get(name) ?? [])).join("");
+  const [only] = values.values();
+  if (only !== undefined && values.size === 1)
+    return names.map((name) => expose(metrics[name], only.get(name) ?? [])).join("");
+  return names
+    .map((name) => {
+      const metric = metrics[name];
+      const samples = [...values].flatMap(([domain, own]) =>
+        (own.get(name) ?? []).map(({ labels, value }) => ({ labels: [domain, ...labels], value })),
+      );
+      return expose({ ...metric, labels: ["domain", ...metric.labels] }, samples);
+    })
+    .join("");
 }
 
-/** Reads what {@link textOf} wrote; anything else in the file is ignored. */
-function parse(text: string): MetricValues {
-  const values = new Map<MetricName, Sample[]>();
-  for (const [, name = "", label, value] of text.matchAll(/^([a-z_]+)(?:\{\w+="([^"\\]*)"\})? (\S+)$/gm)) {
+/** Reads what {@link textOf} wrote, by domain; without one it is that of `main`. Anything else in the file is ignored. */
+function parse(text: string, main: string): ReadonlyMap<string, MetricValues> {
+  const found = new Map<string, Map<MetricName, Sample[]>>();
+  const samples = text.matchAll(
+    /^([a-z_]+)(?:\{(?:domain="([^"\\]*)",?)?(?:[a-z]+="([^"\\]*)")?\})? (\S+)$/gm,
+  );
+  for (const [, name = "", domain = main, label, value] of samples) {
     const key = (Object.keys(metrics) as MetricName[]).find((one) => metrics[one].name === name);
     if (key === undefined || !Number.isFinite(Number(value))) continue;
+    const own = found.get(domain) ?? new Map<MetricName, Sample[]>();
     const sample = { labels: label === undefined ? [] : [label], value: Number(value) };
-    values.set(key, [...(values.get(key) ?? []), sample]);
+    own.set(key, [...(own.get(key) ?? []), sample]);
+    found.set(domain, own);
   }
-  return values;
+  return found;
 }

@@ -10,35 +10,22 @@ import { quoted } from "../../ldap/directory.ts";
 import type { GuardFlag } from "../../ldap/guard.ts";
 import { type FileReport, filesOf, type SyncReport, type SyncTask, synchronise } from "../../ldap/sync.ts";
 import { readOwnership } from "../../ldap/synced-file.ts";
-import { openMetrics } from "./metrics.ts";
+import { openMetrics, type RunMetrics } from "./metrics.ts";
 import type { SyncOptions } from "./options.ts";
-import { mergeReports, syncedSites } from "./sites.ts";
+import { syncedSites } from "./sites.ts";
 
-/** Runs once and returns 0. Throws what went wrong, after noting it in the metrics. */
+/**
+ * Runs once for all domains, one after the other, and returns 0. One that fails keeps no other from its turn; in the end
+ * what went wrong is thrown, after it was noted in the metrics.
+ */
 export async function runOnce(config: Config, options: SyncOptions): Promise<number> {
-  const metrics = await openMetrics(options.dryRun ? "" : config.sync["metrics-file"]);
-  const began = Date.now();
-  let report: SyncReport;
-  try {
-    report = await runAndPrint(config, options, began);
-  } catch (error) {
-    await metrics.failed(Date.now()).catch((second: unknown) => {
-      process.stderr.write(`tpa-submit sync: ${errorText(second)}\n`); // the first is thrown, below
-    });
-    throw error;
-  }
-  await metrics.succeeded(report, began, Date.now());
-  return exitStatus.ok;
-}
-
-/** Of all domains, one after the other. One that fails keeps no other from its turn; in the end that is thrown. */
-async function runAndPrint(config: Config, options: SyncOptions, began: number): Promise<SyncReport> {
   const sites = syncedSites(config);
-  const reports: SyncReport[] = [];
+  const names = sites.map(({ domain }) => domain);
+  const metrics = await openMetrics(options.dryRun ? "" : config.sync["metrics-file"], names);
   const failures: Failure[] = [];
   for (const site of sites) {
     try {
-      reports.push(await runSite(site, options, began, sites.length > 1));
+      await runNoted(site, options, metrics.of(site.domain), sites.length > 1);
     } catch (error) {
       if (sites.length === 1 || !(error instanceof Failure)) throw error;
       failures.push(error);
@@ -46,9 +33,26 @@ async function runAndPrint(config: Config, options: SyncOptions, began: number):
   }
   const [failed] = failures;
   if (failed) throw new Failure(failed.status, failures.map(({ message }) => message).join("\n"));
-  const [first, ...more] = reports;
-  if (first === undefined) throw new Error("there is always a main domain");
-  return mergeReports(first, more);
+  return exitStatus.ok;
+}
+
+async function runNoted(
+  config: Config,
+  options: SyncOptions,
+  metrics: RunMetrics,
+  isOneOfMany: boolean,
+): Promise<void> {
+  const began = Date.now();
+  let report: SyncReport;
+  try {
+    report = await runSite(config, options, began, isOneOfMany);
+  } catch (error) {
+    await metrics.failed(Date.now()).catch((second: unknown) => {
+      process.stderr.write(`tpa-submit sync: ${errorText(second)}\n`); // the first is thrown, below
+    });
+    throw error;
+  }
+  await metrics.succeeded(report, began, Date.now());
 }
 
 async function runSite(

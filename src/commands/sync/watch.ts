@@ -5,6 +5,8 @@
  */
 import { hostname as systemName } from "node:os";
 import { setTimeout as pauseFor } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { withDirectory } from "../../ldap/connection.ts";
@@ -13,47 +15,101 @@ import { contextCsnOf, isOutdated, namingContextOf } from "../../ldap/search.ts"
 import { filesOf, type SyncReport, synchronise } from "../../ldap/sync.ts";
 import { type HttpListener, startHttp } from "../../server/log/http.ts";
 import { namesOfHost } from "../../server/log/http-host.ts";
-import { openMetrics, type SyncMetrics } from "./metrics.ts";
+import { openMetrics, type RunMetrics, type SyncMetrics } from "./metrics.ts";
 import type { SyncOptions } from "./options.ts";
 import { exclusionsText, readTask, refuseAlarms, summary } from "./run.ts";
-import { sharedMetrics, syncedSites } from "./sites.ts";
+import { syncedSites } from "./sites.ts";
 
-/** Goes on until SIGTERM or SIGINT; SIGHUP asks for a whole search now. Returns 0. */
+/** Goes on until SIGTERM or SIGINT; SIGHUP reads the configuration anew and asks for a whole search now. Returns 0. */
 export async function watchDirectory(config: Config, options: SyncOptions): Promise<number> {
   const sites = syncedSites(config);
   for (const site of sites) await readTask(site, options); // a mistake in the settings ends it at once
   const stop = new AbortController();
   const end = (): void => stop.abort(new Failure(exitStatus.ok, "told to stop"));
-  const wakers = sites.map(() => newWaker(stop.signal));
-  const wake = (): void => {
-    for (const waker of wakers) waker.wake();
-  };
-  process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", wake);
-  const metrics = await openMetrics(config.sync["metrics-file"]);
+  const hangUp = newWaker(stop.signal);
+  process.on("SIGTERM", end).on("SIGINT", end).on("SIGHUP", hangUp.wake);
+  const metrics = await openMetrics(config.sync["metrics-file"], sites.map(nameOf));
   const http = await openMetricsPages(config, metrics);
+  const watched = new Map<string, WatchedSite>();
   try {
-    const timing = {
-      interval: config.sync.interval,
-      fullInterval: config.sync["full-interval"],
-      retryLongest: config.sync["retry-longest"],
-      now: Date.now,
-      random: Math.random,
-    };
-    const shared = sharedMetrics(metrics, sites.length);
-    // Each domain by itself: one that fails is asked less often, and the others as ever.
-    await Promise.all(
-      sites.map((site, index) => {
-        const [own, waker] = [shared[index] ?? metrics, wakers[index]];
-        const pause = async (milliseconds: number) => (await waker?.wait(milliseconds)) ?? false;
-        const poll = pollWith(site, options, own, stop.signal);
-        return watch(poll, { ...timing, pause }, (error) => reportFailure(error, own), stop.signal);
-      }),
-    );
+    for (const site of sites) watched.set(site.domain, watchSite(site, options, metrics));
+    while (!stop.signal.aborted) {
+      const all = Promise.race([...watched.values()].map(({ ended }) => ended)); // a bug in one ends it
+      if (await Promise.race([hangUp.wait(day), all.then(() => false)])) await readAnew();
+    }
   } finally {
+    end();
+    await Promise.all([...watched.values()].map((one) => one.stop()));
     await http?.close();
-    process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", wake);
+    process.off("SIGTERM", end).off("SIGINT", end).off("SIGHUP", hangUp.wake);
   }
   return exitStatus.ok;
+
+  /** Domains come and go, and are asked as their settings now say. Of a configuration with a mistake nothing is taken over. */
+  async function readAnew(): Promise<void> {
+    let next: readonly Config[];
+    try {
+      next = syncedSites(await readConfig(options.config));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      say(`${error.message}; the settings of before stay in use`);
+      next = [...watched.values()].map(({ site }) => site);
+    }
+    metrics.setDomains(next.map(nameOf));
+    for (const [name, one] of watched) {
+      if (next.some(({ domain }) => domain === name)) continue;
+      await one.stop();
+      watched.delete(name);
+      say(`${name}: its accounts come from the directory no more`);
+    }
+    for (const site of next) {
+      const known = watched.get(site.domain);
+      if (known !== undefined && isDeepStrictEqual(known.site, site)) known.wake();
+      else {
+        await known?.stop(); // two must not write one file
+        watched.set(site.domain, watchSite(site, options, metrics));
+        if (known === undefined) say(`${site.domain}: its accounts come from the directory from now on`);
+      }
+    }
+  }
+}
+
+const nameOf = ({ domain }: Config): string => domain;
+
+const day = 86_400_000;
+
+/** A domain that is asked for by itself: where one fails, it is asked less often, and the others as ever. */
+interface WatchedSite {
+  readonly site: Config;
+  readonly wake: () => void;
+  /** Resolves when nothing of it is under way any more. */
+  readonly stop: () => Promise<void>;
+  readonly ended: Promise<void>;
+}
+
+function watchSite(site: Config, options: SyncOptions, metrics: SyncMetrics): WatchedSite {
+  const own = metrics.of(site.domain);
+  const stop = new AbortController();
+  const waker = newWaker(stop.signal);
+  const timing = {
+    interval: site.sync.interval,
+    fullInterval: site.sync["full-interval"],
+    retryLongest: site.sync["retry-longest"],
+    now: Date.now,
+    random: Math.random,
+    pause: waker.wait,
+  };
+  const poll = pollWith(site, options, own, stop.signal);
+  const ended = watch(poll, timing, (error) => reportFailure(error, own), stop.signal);
+  return {
+    site,
+    wake: waker.wake,
+    async stop() {
+      stop.abort(new Failure(exitStatus.ok, "told to stop"));
+      await ended;
+    },
+    ended,
+  };
 }
 
 async function openMetricsPages(
@@ -73,12 +129,7 @@ async function openMetricsPages(
 }
 
 /** One poll: a base search for the state, and a whole search where it changed. */
-function pollWith(
-  config: Config,
-  options: SyncOptions,
-  metrics: Pick<SyncMetrics, "succeeded" | "unchanged">,
-  signal: AbortSignal,
-) {
+function pollWith(config: Config, options: SyncOptions, metrics: RunMetrics, signal: AbortSignal) {
   let top: string | undefined;
   let first = true;
   let warned = false;
@@ -117,7 +168,7 @@ function pollWith(
 }
 
 /** Prints a failed run, which is never fatal; a bug with its stack. */
-async function reportFailure(error: unknown, metrics: Pick<SyncMetrics, "failed">): Promise<void> {
+async function reportFailure(error: unknown, metrics: RunMetrics): Promise<void> {
   say(
     error instanceof Failure || !(error instanceof Error) ? errorText(error) : (error.stack ?? error.message),
   );

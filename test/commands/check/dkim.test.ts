@@ -28,9 +28,12 @@ async function put(name: string, days: number, key: KeyObject = usual): Promise<
 }
 
 /** As "state: words", without the folder's path. */
-async function found(): Promise<readonly string[]> {
+async function found(send = false, hostname = "relay.example.org"): Promise<readonly string[]> {
   const spool = { lifetime: 5 * day, "report-lifetime": 5 * day };
-  const context = { config: { dkim: { folder }, spool }, now: () => now } as unknown as CheckContext;
+  const context = {
+    config: { hostname, dkim: { folder }, domains: [], spool, "tls-reports": { send } },
+    now: () => now,
+  } as unknown as CheckContext;
   return (await dkim(context)).map(({ state, words }) => `${state}: ${words}`);
 }
 
@@ -42,6 +45,20 @@ test("two keys that are well", async () => {
 
 test("no key yet", async () => {
   expect(await found()).toEqual(["warning: no key signs yet"]);
+});
+
+test("reports about TLS, which count where a key of the relay's own name or above signs", async () => {
+  const unsigned = /^warning: no key of (relay\.example\.(org|net)) .* receivers pass over reports by mail/;
+  await put("a.rsa.pem.new", 1);
+  expect((await found(true))[1]).toMatch(unsigned);
+  await put("a.rsa.pem", 1);
+  expect(await found(true)).toEqual(["ok: signed by a (rsa, 1 days old)"]);
+  expect((await found(true, "relay.example.net"))[1]).toMatch(unsigned);
+  const own = folder;
+  folder = ""; // dkim.folder is not set
+  expect(await found(true)).toEqual([expect.stringMatching(unsigned)]);
+  expect(await found()).toEqual([]);
+  folder = own;
 });
 
 test("an old one, a short one, Ed25519 alone", async () => {

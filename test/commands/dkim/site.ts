@@ -16,8 +16,10 @@ export interface Site {
   /** Where the keys of example.org are. */
   readonly folder: string;
   dkim(...words: readonly string[]): Promise<Ended>;
-  /** Puts what `dkim publish` prints into the DNS; gives the selectors. */
-  publish(): Promise<readonly string[]>;
+  /** What the relay was started with. */
+  readonly settings: string;
+  /** Puts what `dkim publish` prints into the DNS, of `domain` or the site's own; gives the selectors. */
+  publish(domain?: string): Promise<readonly string[]>;
   /** The names of the files of keys. */
   files(): Promise<readonly string[]>;
 }
@@ -27,9 +29,8 @@ export async function signingSite(): Promise<Site> {
   const zone = new Map<string, Records>();
   const names = await nameServer(zone);
   const hop = await capturingHop();
-  const relay = await startRelay(
-    `[delivery]\n${hop.delivery}\nnameservers = ["${names.address}"]\nretry-first = "1s"`,
-  );
+  const settings = `[delivery]\n${hop.delivery}\nnameservers = ["${names.address}"]\nretry-first = "1s"`;
+  const relay = await startRelay(settings);
   onTestFinished(async () => {
     await relay.stop();
     await hop.stop();
@@ -44,9 +45,10 @@ export async function signingSite(): Promise<Site> {
     zone,
     names,
     folder,
+    settings,
     dkim: (command = "list", ...words) => dkim(command, ...words),
-    async publish() {
-      const { stdout } = await dkim("publish", "--json");
+    async publish(domain = "example.org") {
+      const { stdout } = await dkim("publish", "--json", domain);
       const records = stdout
         .trim()
         .split("\n")

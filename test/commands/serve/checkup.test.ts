@@ -1,5 +1,6 @@
 /** The checkup of a running relay, through the command line, with a DNS of its own. */
-import { writeFile } from "node:fs/promises";
+import { createHash, X509Certificate } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { program, type Relay, startRelay } from "../../../demo/relay.mjs";
@@ -8,17 +9,17 @@ import { type NameServer, nameServer, type Records } from "../../tools/dns.ts";
 
 let relay: Relay;
 let dns: NameServer;
+let zone: Map<string, Records>;
 
 beforeAll(async () => {
   relay = await startRelay();
-  dns = await nameServer(
-    new Map<string, Records>([
-      ["example.org", { txt: ["v=spf1 ip4:127.0.0.1 -all"] }],
-      ["_dmarc.example.org", { txt: ["v=DMARC1; p=none"] }],
-      ["_submission._tcp.example.org", { srv: [{ port: relay.submission, host: "localhost" }] }],
-      ["_smtps._tcp.example.org", { srv: [{ port: relay.submissions, host: "localhost" }] }],
-    ]),
-  );
+  zone = new Map<string, Records>([
+    ["example.org", { txt: ["v=spf1 ip4:127.0.0.1 -all"] }],
+    ["_dmarc.example.org", { txt: ["v=DMARC1; p=none"] }],
+    ["_submission._tcp.example.org", { srv: [{ port: relay.submission, host: "localhost" }] }],
+    ["_smtps._tcp.example.org", { srv: [{ port: relay.submissions, host: "localhost" }] }],
+  ]);
+  dns = await nameServer(zone);
   await writeFile(join(relay.folder, "password"), relay.password, { mode: 0o600 });
 });
 afterAll(async () => {
@@ -75,6 +76,35 @@ describe("the checkup of a relay", () => {
         .slice(before)
         .match(/authentication failed/g) ?? [];
     expect(failed).toHaveLength(1);
+  });
+
+  test("compares TLSA records with the certificate that each port shows", async () => {
+    const certificate = new X509Certificate(await readFile(relay.certificate));
+    const digest = createHash("sha256")
+      .update(certificate.publicKey.export({ type: "spki", format: "der" }))
+      .digest("hex");
+    const names = [relay.submission, relay.submissions].map((port) => `_${port}._tcp.localhost`);
+    const [right, wrong] = [`030101${digest}`, `030101${"00".repeat(32)}`];
+    zone.set(names[0] ?? "", { tlsa: [wrong, right], authentic: true });
+    zone.set(names[1] ?? "", { tlsa: [wrong], authentic: true });
+    const { stdout } = await checkup();
+    for (const name of names) zone.delete(name);
+    expect(stdout).toContain(
+      `ok       the 2 TLSA records of port ${relay.submission} match the certificate\n`,
+    );
+    expect(stdout).toContain(
+      `FAILED   the TLSA record of port ${relay.submissions} does not match the certificate\n`,
+    );
+  });
+
+  test("looks for an MTA-STS policy where the DNS says that there is one", async () => {
+    zone.set("_mta-sts.example.org", { txt: ["v=STSv1; id=1;"] });
+    zone.set("mta-sts.example.org", { a: ["127.0.0.1"] });
+    const { stdout } = await checkup();
+    for (const name of ["_mta-sts.example.org", "mta-sts.example.org"]) zone.delete(name);
+    expect(stdout).toMatch(
+      /FAILED {3}MTA-STS of example\.org: its policy cannot be fetched: mta-sts\.example\.org has no address that is reachable from outside\n/,
+    );
   });
 
   test("is a line and a grade for Nagios", async () => {

@@ -23,10 +23,13 @@ class tpa_submit::config {
     undef   => {},
     default => { 'ldap' => $tpa_submit::ldap.filter |$name, $_value| { $name != 'bind-password' } + $bind },
   }
-  $routes = $tpa_submit::routes ? {
-    []      => {},
-    default => { 'route' => $tpa_submit::routes },
+  $lists = {
+    'domains'  => $tpa_submit::domains,
+    'milter'   => $tpa_submit::milters,
+    'provider' => $tpa_submit::providers,
+    'route'    => $tpa_submit::routes,
   }
+  $tables = $lists.filter |$_name, $each| { $each != [] }
   $names = { 'hostname' => $tpa_submit::hostname, 'domain' => $tpa_submit::domain }
 
   # 78 is a mistake in the file. `tpa-submit check` would also refuse it for what is not there yet: a certificate, a login.
@@ -34,7 +37,7 @@ class tpa_submit::config {
     true    => 'tpa-submit queue list --config % >/dev/null || test $? != 78',
     default => undef,
   }
-  $settings = tpa_submit::toml($tpa_submit::settings + $ldap + $routes + $names)
+  $settings = tpa_submit::toml($tpa_submit::settings + $ldap + $tables + $names)
 
   file { "${directory}/tpa-submit.toml":
     ensure       => file,

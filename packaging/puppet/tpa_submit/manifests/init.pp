@@ -10,6 +10,9 @@
 # @param domain whose mail it is
 # @param settings all other settings of tpa-submit.toml(5), as there: values by table
 # @param routes which mail goes to which relays, in order
+# @param domains further domains, each with logins of its own
+# @param milters filters that see a message before it is accepted, in order
+# @param providers what large receivers take at a time, where that is not as built in
 # @param ldap where logins come from; without it they are made on the host with `tpa-submit passwd --set`
 # @param certificate where chain and key are; install-certificate copies them whenever they change.
 #   Without it, the hook for certbot does that, or you
@@ -25,6 +28,9 @@ class tpa_submit (
   String[1]                        $domain,
   Hash[String, Variant[Tpa_submit::Value, Hash[String, Tpa_submit::Value]]] $settings = {},
   Array[Tpa_submit::Route]         $routes         = [],
+  Array[Tpa_submit::Domain]        $domains        = [],
+  Array[Tpa_submit::Milter]        $milters        = [],
+  Array[Tpa_submit::Provider]      $providers      = [],
   Optional[Tpa_submit::Ldap]       $ldap           = undef,
   Optional[Tpa_submit::Certificate] $certificate   = undef,
   Variant[String[1], Boolean[false]] $package_ensure = 'installed',

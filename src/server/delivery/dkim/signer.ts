@@ -189,9 +189,17 @@ const orNoKey = (keys: readonly SigningKey[]): readonly SigningKey[] | UnsignedR
 
 /** Those of the relay's own name, or of the nearest domain above it, which DMARC counts as the same (RFC 9989). */
 function keysAt(hostname: string, keys: SigningKeys): readonly SigningKey[] {
+  return (
+    namesUpwards(hostname)
+      .map((name) => keys.get(name))
+      .find((found) => found !== undefined) ?? []
+  );
+}
+
+/** `hostname` and the domains above it, the nearest first. */
+export function namesUpwards(hostname: string): readonly string[] {
   const labels = hostname.split(".");
-  const names = labels.map((_, at) => labels.slice(at).join("."));
-  return names.map((name) => keys.get(name)).find((found) => found !== undefined) ?? [];
+  return labels.map((_, at) => labels.slice(at).join("."));
 }
 
 const algorithms = { rsa: "rsa-sha256", ed25519: "ed25519-sha256" } as const;
