@@ -74,9 +74,17 @@ test("with one door only, all say that one", () => {
 describe("the DNS records", () => {
   test("name the host, not its alias, and the better door first", () => {
     const certificate = { missing: "none" };
-    const lines = zoneLines({ config, service, addresses: ["192.0.2.7", "2001:db8::7"], certificate });
+    const lines = zoneLines({
+      config,
+      domains: ["example.org", "example.net"],
+      service,
+      addresses: ["192.0.2.7", "2001:db8::7"],
+      certificate,
+    });
     expect(lines).toContain("_submissions._tcp.example.org. IN SRV 0 1 465 submit-01.example.org.\n");
     expect(lines).toContain("_submission._tcp.example.org. IN SRV 10 1 587 submit-01.example.org.\n");
+    expect(lines).toContain("_submissions._tcp.example.net. IN SRV 0 1 465 submit-01.example.org.\n");
+    expect(lines).toContain('\nexample.net. IN TXT "v=spf1 ip4:');
     expect(lines).toContain("submission.example.org. IN CNAME submit-01.example.org.\n");
     expect(lines).toContain('"v=spf1 ip4:192.0.2.7 ip6:2001:db8::7 mx -all"');
     expect(lines).toContain("7.2.0.192.in-addr.arpa. IN PTR submit-01.example.org.\n");
