@@ -447,7 +447,7 @@ export const programClients: readonly MailClient[] = [
       {
         says: "smtplib.SMTPSenderRefused, SMTPRecipientsRefused, SMTPDataError",
         means: "Our reply, with its code.",
-        replies: ["wrong-sender", "no-login", "quota", "too-large", "no-author", "line-ends"],
+        replies: ["wrong-sender", "no-login", "quota", "too-large", "unclear-author", "line-ends"],
       },
     ],
   },

@@ -102,7 +102,7 @@ export function clientsMarkdown(clients: readonly MailClient[], service: Service
       `| it says | which means | our replies |\n|---|---|---|\n${client.errors
         .map(
           ({ says, means, replies: behind }) =>
-            `| ${markdownText(says)} | ${means} | ${behind.map((name) => `[${replies[name].code}](#our-replies)`).join(", ") || "none"} |\n`,
+            `| ${markdownText(says)} | ${markdownText(means)} | ${behind.map((name) => `[${replies[name].code}](#our-replies)`).join(", ") || "none"} |\n`,
         )
         .join("")}`,
     ].join("\n");
@@ -119,7 +119,7 @@ ${clients.map((client) => `${one(client)}\n`).join("")}## Our replies
 |---|---|
 ${Object.keys(replies)
   .map((name) => replyOf(name as ReplyName, service))
-  .map(({ code: number, text, means }) => `| ${number} ${text} | ${means} |\n`)
+  .map(({ code: number, text, means }) => `| ${number} ${text} | ${markdownText(means)} |\n`)
   .join("")}`;
 }
 
