@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { start } from "../tools/child.mjs";
+import { runWell, start } from "../tools/child.mjs";
 import { freePort, untilListening } from "../tools/port.mjs";
 import { pathOf, real } from "../tools/real.ts";
 import { startPostfix } from "./postfix.mjs";
@@ -103,32 +103,67 @@ mount --bind "$2/usr/libexec" /usr/libexec
 for place in /var/spool /var/lib /run; do mount -t tmpfs none "$place"; done
 mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd
 chmod 711 /var/spool/smtpd
-exec "$2/usr/sbin/smtpd" -d -f "$1/smtpd.conf"`;
+`;
 
-export async function openSmtpd(): Promise<Receiver> {
+const unpackedOpenSmtpd = (): string => join(dirname(pathOf("smtpd") ?? ""), "../..");
+
+/** Its users beside those of this host. */
+async function openSmtpdUsers(): Promise<{ readonly passwd: string; readonly group: string }> {
   const [passwd, group] = await Promise.all(
     ["passwd", "group"].map((name) => readFile(`/etc/${name}`, "utf8")),
   );
-  const boxes = ["x@example.net", "y@example.net", "user1@example.org"];
-  const files = {
+  return {
     passwd: `${passwd}opensmtpd:x:64990:64990::/:/bin/false\nopensmtpq:x:64991:64991::/:/bin/false\n`,
     group: `${group}opensmtpd:x:64990:\nopensmtpq:x:64991:\n`,
+  };
+}
+
+/**
+ * Runs a script of the shell that finds OpenSMTPD's programs and all that they want; $1 is `folder`, and `mounts` are
+ * files that are there in place of the host's. Resolves to what it said.
+ */
+export async function withOpenSmtpd(
+  folder: string,
+  mounts: Readonly<Record<string, string>>,
+  script: string,
+): Promise<string> {
+  for (const [name, text] of Object.entries(await openSmtpdUsers()))
+    await writeFile(join(folder, name), text);
+  const mounted = Object.entries(mounts).map(([at, file]) => `mount --bind "${file}" "${at}"\n`);
+  const whole = `exec 2>&1\n${inNamespace}${mounted.join("")}PATH="$2/usr/sbin:$PATH"\n${script}`;
+  return runWell("unshare", [
+    "-m",
+    "-p",
+    "-f",
+    "--kill-child",
+    "sh",
+    "-c",
+    whole,
+    "sh",
+    folder,
+    unpackedOpenSmtpd(),
+  ]);
+}
+
+export async function openSmtpd(): Promise<Receiver> {
+  const boxes = ["x@example.net", "y@example.net", "user1@example.org"];
+  const files = {
+    ...(await openSmtpdUsers()),
     "smtpd.conf": `table boxes { ${boxes.map((box) => `"${box}" = "nobody"`).join(", ")} }
 listen on 127.0.0.1 port PORT hostname opensmtpd.example.net
 action "keep" maildir "FOLDER/mail" virtual <boxes>
 match from any for domain { "example.net", "example.org" } action "keep"
 `,
   };
-  const unpacked = join(dirname(pathOf("smtpd") ?? ""), "../..");
   return started("opensmtpd", files, (folder) => [
     "unshare",
     "-m",
     "sh",
     "-c",
-    inNamespace,
+    `${inNamespace}exec "$2/usr/sbin/smtpd" -d -f "$1/smtpd.conf"`,
     "sh",
     folder,
-    unpacked,
+    unpackedOpenSmtpd(),
   ]);
 }
 

@@ -1,84 +1,57 @@
 /** What `tpa-submit settings` prints is given to the real programs as it stands, and mail arrives. */
-import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { program, type Relay, startRelay } from "../../demo/relay.mjs";
-import { run, runWell } from "../tools/child.mjs";
+import { type Relay, startRelay } from "../../demo/relay.mjs";
+import { runWell } from "../tools/child.mjs";
 import { real } from "../tools/real.ts";
 import { capturingHop, type Hop } from "./hops.ts";
 import { newLetter } from "./letter.ts";
 import { startPostfix } from "./postfix.mjs";
-import { realAsRoot, realPostfix } from "./root.ts";
+import { doors, type PrintedSettings, printedSettings } from "./printed-settings.ts";
+import { realPostfix } from "./root.ts";
 
 // Each call starts the program anew, and a busy machine takes its time for that.
 vi.setConfig({ testTimeout: 120_000 });
 
 let hop: Hop;
 let relay: Relay;
-/** Finds the "pass" that keeps the password. */
-let environment: Readonly<Record<string, string>>;
-const doors = ["submissions", "submission"] as const;
-type Door = (typeof doors)[number];
+let settings: PrintedSettings;
 
 beforeAll(async () => {
   hop = await capturingHop();
   relay = await startRelay(`[delivery]\n${hop.delivery}`);
-  await mkdir(join(relay.folder, "bin"));
-  await writeFile(join(relay.folder, "bin/pass"), `#!/bin/sh\nexec cat ${relay.folder}/password\n`);
-  await chmod(join(relay.folder, "bin/pass"), 0o755);
-  const path = `${relay.folder}/bin:${process.env["PATH"] ?? ""}:/usr/sbin`;
-  environment = { PATH: path, HOME: relay.folder };
-  for (const door of doors) {
-    const other = door === "submission" ? "submissions" : "submission";
-    await writeFile(
-      join(relay.folder, `${door}.toml`),
-      `hostname = "relay.example.org"\ndomain = "example.org"
-[listen]\n${door} = ["127.0.0.1:${relay[door]}"]\n${other} = []
-[tls]\ncertificate = "${relay.certificate}"\nkey = "${relay.folder}/key.pem"\n`,
-    );
-  }
+  settings = await printedSettings(relay);
 });
 afterAll(async () => {
   await relay?.stop();
   await hop?.stop();
 });
 
-const settings = (door: Door, ...words: readonly string[]) =>
-  run(process.execPath, [program, "settings", "-c", join(relay.folder, `${door}.toml`), ...words]);
-
-async function printed(door: Door, ...words: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await settings(
-    door,
-    "--server",
-    "localhost",
-    "--login",
-    "user1",
-    ...words,
-  );
-  expect([status, stderr]).toEqual([0, ""]);
-  return stdout;
-}
-
-async function fileOf(door: Door, format: string): Promise<string> {
-  const path = join(relay.folder, `${door}.${format}`);
-  await writeFile(path, await printed(door, "--format", format), { mode: 0o600 });
-  return path;
-}
-
 describe.each(doors)("the files for %s", (door) => {
   test.skipIf(!real("msmtp"))("msmtp takes msmtprc", async () => {
     const { token, octets } = newLetter();
-    const file = await fileOf(door, "msmtprc");
+    const file = await settings.fileOf(door, "msmtprc");
     const words = ["-C", file, `--tls-trust-file=${relay.certificate}`, "x@example.net"];
-    await runWell("msmtp", words, `${octets.toString().replaceAll("\r\n", "\n")}\n`, environment);
+    await runWell("msmtp", words, `${octets.toString().replaceAll("\r\n", "\n")}\n`, settings.environment);
     await hop.arrived(token);
   });
 
   test.skipIf(!real("mutt"))("mutt takes muttrc", async () => {
     const token = crypto.randomUUID();
     const trust = `set certificate_file="${relay.certificate}"; set record="" copy=no`;
-    const words = ["-n", "-F", await fileOf(door, "muttrc"), "-e", trust, "-s", token, "--", "x@example.net"];
-    await runWell("mutt", words, "hello\n", environment);
+    const words = [
+      "-n",
+      "-F",
+      await settings.fileOf(door, "muttrc"),
+      "-e",
+      trust,
+      "-s",
+      token,
+      "--",
+      "x@example.net",
+    ];
+    await runWell("mutt", words, "hello\n", settings.environment);
     expect(await hop.arrived(token)).toMatch(/^From: .*user1@example\.org/m);
   });
 
@@ -94,8 +67,8 @@ describe.each(doors)("the files for %s", (door) => {
       ...["-c", "user.name=User One", "-c", "user.email=user1@example.org"],
       ...["send-email", "--quiet", "--confirm=never", "--to=x@example.net", mail],
     ];
-    const config = await fileOf(door, "gitconfig");
-    await runWell("git", words, "", { ...environment, GIT_CONFIG_GLOBAL: config });
+    const config = await settings.fileOf(door, "gitconfig");
+    await runWell("git", words, "", { ...settings.environment, GIT_CONFIG_GLOBAL: config });
     await hop.arrived(token);
   });
 
@@ -123,16 +96,14 @@ describe.each(doors)("the files for %s", (door) => {
     }
 
     test("main.cf, with the line for sasl_passwd that stands in it", async () => {
-      const text = moved(await printed(door, "--format", "main.cf"));
+      const text = moved(await settings.printed(door, "--format", "main.cf"));
       const secret = /^# (\[.*)$/m.exec(text)?.[1] ?? "";
       const lines = text.replace(/^#.*\n/gm, "");
       await sends(`${lines}${native}`, { files: { sasl_passwd: `${secret}\n` } });
     });
 
     test("the files for one sender", async () => {
-      const { client } = JSON.parse(await printed(door, "--json", "postfix")) as {
-        client: { files: readonly { name: string; text: string }[] };
-      };
+      const client = await settings.client(door, "postfix");
       const file = (start: string): string =>
         moved(client.files.find(({ name }) => name.startsWith(`/etc/postfix/${start}`))?.text ?? "");
       await sends(`${file("main.cf, for one sender")}${native}relayhost = [127.0.0.1]:9\n`, {
@@ -144,7 +115,7 @@ describe.each(doors)("the files for %s", (door) => {
 
   test.skipIf(!real("python3"))("Python reads the profile and the XML", async () => {
     const incoming = ["--incoming", "imap.example.net:1993"];
-    const profile = await printed(door, "--format", "mobileconfig", ...incoming);
+    const profile = await settings.printed(door, "--format", "mobileconfig", ...incoming);
     const script =
       "import json, plistlib, sys; print(json.dumps(plistlib.loads(sys.stdin.buffer.read(), fmt=plistlib.FMT_XML)))";
     expect(JSON.parse(await runWell("python3", ["-c", script], profile))).toMatchObject({
@@ -163,48 +134,26 @@ describe.each(doors)("the files for %s", (door) => {
     });
     const find =
       "import sys, xml.etree.ElementTree as tree; print(tree.fromstring(sys.stdin.read()).find(sys.argv[1]).text)";
-    const autoconfig = await printed(door, "--format", "config-v1.1.xml", ...incoming);
+    const autoconfig = await settings.printed(door, "--format", "config-v1.1.xml", ...incoming);
     const port = await runWell("python3", ["-c", find, ".//outgoingServer/port"], autoconfig);
     expect(Number(port)).toBe(relay[door]);
-    const autodiscover = await printed(door, "--format", "autodiscover", ...incoming);
+    const autodiscover = await settings.printed(door, "--format", "autodiscover", ...incoming);
     const login = await runWell("python3", ["-c", find, ".//{*}LoginName"], autodiscover);
     expect(login).toBe("user1\n");
   });
 });
 
-/** The first file of a client, as it is printed. */
-async function firstFile(client: string): Promise<string> {
-  const { client: row } = JSON.parse(await printed("submissions", "--json", client)) as {
-    client: { files: readonly { text: string }[] };
-  };
-  return row.files[0]?.text ?? "";
-}
-
-test.skipIf(!realAsRoot("exim4"))("Exim takes its drivers", async () => {
-  const file = join(relay.folder, "exim.conf");
-  await writeFile(file, `domainlist local_domains = @\n${await firstFile("exim")}`);
-  await runWell("exim4", ["-C", file, "-bV"]);
-});
-
-test.skipIf(!realAsRoot("smtpd"))("OpenSMTPD takes its lines", async () => {
-  const file = join(relay.folder, "smtpd.conf");
-  const secrets = join(relay.folder, "secrets");
-  await writeFile(secrets, "submission user1:PASSWORD\n", { mode: 0o640 });
-  await writeFile(file, (await firstFile("opensmtpd")).replace("/etc/mail/secrets", secrets));
-  await runWell("smtpd", ["-n", "-f", file]);
-});
-
 test.skipIf(!real("openssl"))("TLSA is what openssl makes of the certificate", async () => {
   const script = `openssl x509 -in "$0" -noout -pubkey | openssl pkey -pubin -outform DER | openssl sha256 -r`;
   const [digest = ""] = (await runWell("sh", ["-c", script, relay.certificate])).split(" ");
-  const zone = await printed("submissions", "--dns");
+  const zone = await settings.printed("submissions", "--dns");
   expect(zone).toContain(`_${relay.submissions}._tcp.relay.example.org. IN TLSA 3 1 1 ${digest}\n`);
 });
 
 test("the site is written and written again, and what cannot be is said in one line", async () => {
   const folder = join(relay.folder, "site");
   for (const login of ["user1", "user2"]) {
-    const { status, stderr } = await settings("submission", "--site", folder, "--login", login);
+    const { status, stderr } = await settings.run("submission", "--site", folder, "--login", login);
     expect([status, stderr]).toEqual([
       0,
       expect.stringMatching(/^tpa-submit settings: \d+ pages written to /),
@@ -213,21 +162,21 @@ test("the site is written and written again, and what cannot be is said in one l
   expect(await readFile(join(folder, "thunderbird.html"), "utf8")).toContain("<td>user2</td>");
   await rm(folder, { recursive: true });
   for (const wrong of [relay.certificate, join(relay.folder, "not/there"), "/proc/tpa-submit"]) {
-    const { status, stderr } = await settings("submission", "--site", wrong);
+    const { status, stderr } = await settings.run("submission", "--site", wrong);
     expect([wrong, status]).toEqual([wrong, 73]);
     expect(stderr).toMatch(/^tpa-submit settings: the site cannot be written to .*\n$/);
   }
 });
 
 test("what is missing or does not go together is said in one line", async () => {
-  const lone = await settings("submission", "--format", "config-v1.1.xml");
+  const lone = await settings.run("submission", "--format", "config-v1.1.xml");
   expect([lone.status, lone.stderr]).toEqual([
     0,
     expect.stringContaining("take no settings for sending alone"),
   ]);
-  const profile = await settings("submission", "--format", "mobileconfig");
+  const profile = await settings.run("submission", "--format", "mobileconfig");
   expect([profile.status, profile.stdout]).toEqual([64, ""]);
   expect(profile.stderr).toContain("Apple takes no profile for sending alone");
-  const two = await settings("submission", "--dns", "--json");
+  const two = await settings.run("submission", "--dns", "--json");
   expect([two.status, two.stdout]).toEqual([64, ""]);
 });

@@ -101,6 +101,7 @@ const features: Readonly<Record<string, Feature>> = {
     from: "mtail, with /usr/share/doc",
     isThere: () => pathOf("mtail") !== undefined && isFile(mtailsPostfix),
   },
+  "php phpmailer": { from: "libphp-phpmailer", isThere: () => isFile(phpMailer) },
   "postfix sasl": {
     from: "libsasl2-modules",
     isThere: () => {
@@ -141,12 +142,14 @@ const packages: Readonly<Record<string, string>> = {
   journalctl: "systemd",
   keymgr: "knot",
   knotd: "knot",
+  kzonecheck: "knot-dnssecutils",
   ldapmodify: "ldap-utils",
   ldapsearch: "ldap-utils",
   man: "man-db",
   nft: "nftables",
   nsenter: "util-linux",
   pgrep: "procps",
+  php: "php-cli",
   postmap: "postfix",
   promtool: "prometheus",
   rsyslogd: "rsyslog",
@@ -157,10 +160,14 @@ const packages: Readonly<Record<string, string>> = {
   "systemd-analyze": "systemd",
   "systemd-notify": "systemd",
   unshare: "util-linux",
+  xmllint: "libxml2-utils",
 };
 
 /** The stock program of mtail for Postfix's log lines. */
 export const mtailsPostfix = "/usr/share/doc/mtail/examples/postfix.mtail";
+
+/** What brings the classes of PHPMailer. */
+export const phpMailer = "/usr/share/php/libphp-phpmailer/autoload.php";
 
 /** What sets the clock of programs with threads, as Node.js is, where it is preloaded. */
 export const faketimeLibrary = (): string | undefined =>

@@ -7,8 +7,9 @@ import { usageMistake } from "../../cli/options.ts";
 import { print, visible } from "../../cli/output.ts";
 import { headingFor } from "../../cli/terminal.ts";
 import { readConfig } from "../../config/config-file.ts";
-import { forLogin } from "../../config/domains.ts";
+import { domainNames, domainOfLogin, forLogin } from "../../config/domains.ts";
 import type { HostAndPort } from "../../config/setting-types.ts";
+import type { Config } from "../../config/settings.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { publicAddresses } from "../init/records.ts";
@@ -38,12 +39,13 @@ export async function tellSettings(word: string | undefined, options: SettingsOp
   refuseTogether(word, options);
   const client = word === undefined ? undefined : clientNamed(word);
   const whole = await readConfig(options.config);
-  const config = forLogin(whole, options.login ?? "");
+  const config = configFor(options.login, whole);
   const service = serviceOf(config, options.login, options.server, whole.domain);
   if (options.dns) {
     const certificate = await certificateIn(config.tls.certificate);
     const addresses = publicAddresses(networkInterfaces());
-    print(zoneLines({ config, service, addresses, certificate }));
+    const domains = options.login === undefined ? domainNames(whole) : [config.domain];
+    print(zoneLines({ config, domains, service, addresses, certificate }));
   } else if (options.site !== undefined) await writeSite(options.site, service);
   else if (options.format !== undefined) printFile(options.format, service, options.incoming);
   else if (options.json) print(`${JSON.stringify(asJson(client, service))}\n`);
@@ -52,6 +54,18 @@ export async function tellSettings(word: string | undefined, options: SettingsOp
     print(client ? clientText(client, service, heading) : overviewText(clients, service, heading));
   }
   return exitStatus.ok;
+}
+
+/** As the login's domain has it. What is no login at all, serviceOf tells. */
+function configFor(login: string | undefined, whole: Config): Config {
+  const known = domainNames(whole);
+  const domain = domainOfLogin(login ?? "", whole.domain);
+  if (known.length > 1 && domain !== "" && !known.includes(domain))
+    throw usageMistake(
+      "settings",
+      `--login: ${JSON.stringify(domain)} is none of the domains here: ${known.join(", ")}`,
+    );
+  return forLogin(whole, login ?? "");
 }
 
 /** Each of these prints something of its own. */
@@ -90,7 +104,8 @@ async function certificateIn(file: string): Promise<RecordSources["certificate"]
   try {
     return new X509Certificate(await readFile(file));
   } catch (error) {
-    return { missing: `${file}: ${errorText(error)}` };
+    const text = errorText(error);
+    return { missing: text.includes(file) ? text : `${file}: ${text}` };
   }
 }
 

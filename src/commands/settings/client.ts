@@ -39,6 +39,8 @@ export interface MailClient {
   readonly systems: string;
   /** What it cannot do with a server that has no mailboxes. */
   readonly cannot?: string;
+  /** Why its words may be off; undefined where a test sends mail by them. */
+  readonly untried?: string;
   readonly steps: (service: Service) => readonly string[];
   /** Its own labels, and what goes there. */
   readonly fields?: (service: Service) => readonly (readonly [string, string])[];

@@ -20,7 +20,7 @@ ul.clients { list-style: none; padding: 0; display: grid; gap: .6rem; grid-templ
 ul.clients a { display: block; padding: .7rem .9rem; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; }
 ul.clients li { margin: 0; } ul.clients small { display: inline-block; width: 100%; color: var(--soft); }
 table { width: 100%; border-collapse: collapse; background: var(--card); border: 1px solid var(--rule); }
-th, td { text-align: left; vertical-align: top; padding: .5rem .8rem; border-bottom: 1px solid var(--rule); } th { width: 35%; font-weight: 500; color: var(--soft); }
+th, td { text-align: left; vertical-align: top; padding: .5rem .8rem; border-bottom: 1px solid var(--rule); } th { width: 35%; font-weight: 500; color: var(--soft); overflow-wrap: break-word; }
 .note { border-left: 4px solid var(--accent); background: var(--card); padding: .7rem 1rem; margin: 1rem 0; }
 pre { background: var(--card); border: 1px solid var(--rule); padding: .8rem; overflow-x: auto; font-size: .9rem; } pre:focus-visible { outline: 3px solid var(--accent); }
 dt { font-weight: 600; margin-top: 1.1rem; overflow-wrap: anywhere; } dd { margin: .2rem 0 0; }
@@ -95,7 +95,7 @@ ${client.steps(service).map((step) => html`<li>${step}</li>\n`)}</ol>
 ${fieldTable(client.fields?.(service) ?? commonFields(service))}
 ${whose(service)}
 ${files.length === 0 ? html`` : html`<h2>Files</h2>`}
-${files.map(({ name, text }) => html`<h3>${name}</h3><pre tabindex="0" aria-label="${name}">${text}</pre>\n`)}
+${files.map(({ name, text }) => html`<h3>${name}</h3><pre tabindex="0" role="region" aria-label="${name}">${text}</pre>\n`)}
 <h2>Mind</h2>
 <ul>
 ${client.pitfalls.map((text) => html`<li>${text}</li>\n`)}</ul>

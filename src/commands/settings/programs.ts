@@ -193,7 +193,7 @@ export const programClients: readonly MailClient[] = [
     files: (service) => [{ name: "~/.muttrc", text: muttrc(service) }],
     pitfalls: [
       passNote,
-      'The login in "smtp_url" stands without its domain: an "@" in it would have to be written %40.',
+      'An "@" in the login is written %40 in "smtp_url"; the one behind it stands before the server.',
       'A "sendmail" that is set as well is not used as long as "smtp_url" is.',
     ],
     errors: [
@@ -447,7 +447,7 @@ export const programClients: readonly MailClient[] = [
       {
         says: "smtplib.SMTPSenderRefused, SMTPRecipientsRefused, SMTPDataError",
         means: "Our reply, with its code.",
-        replies: ["wrong-sender", "no-login", "quota", "too-large", "no-author", "line-ends"],
+        replies: ["wrong-sender", "no-login", "quota", "too-large", "unclear-author", "line-ends"],
       },
     ],
   },

@@ -5,7 +5,11 @@ import type { Config } from "../../config/settings.ts";
 import type { Service } from "./client.ts";
 
 export interface RecordSources {
-  readonly config: Pick<Config, "hostname" | "domain" | "listen">;
+  readonly config: Pick<Config, "hostname"> & {
+    readonly listen: Pick<Config["listen"], "submission" | "submissions">;
+  };
+  /** Those whose mail goes out here. */
+  readonly domains: readonly string[];
   readonly service: Service;
   /** Public ones of this host. */
   readonly addresses: readonly string[];
@@ -14,11 +18,12 @@ export interface RecordSources {
 }
 
 /** Lines of a zone file (RFC 1035 section 5); what stands behind ";" is for the reader. */
-export function zoneLines({ config, service, addresses, certificate }: RecordSources): string {
-  const { hostname, domain, listen } = config;
+export function zoneLines({ config, domains, service, addresses, certificate }: RecordSources): string {
+  const { hostname, listen } = config;
   const ports = { implicit: listen.submissions[0]?.port, starttls: listen.submission[0]?.port };
   const known = addresses.length > 0 ? addresses : ["192.0.2.1"];
   const networks = known.map((address) => `${isIPv6(address) ? "ip6" : "ip4"}:${address}`);
+  const each = (lines: (domain: string) => readonly string[]): readonly string[] => domains.flatMap(lines);
   return [
     ...part(
       `the server; an SRV or PTR record must name ${hostname} itself, never an alias (RFC 2782)`,
@@ -28,20 +33,26 @@ export function zoneLines({ config, service, addresses, certificate }: RecordSou
     ),
     ...part(
       "clients that look for it: TLS from the first octet before STARTTLS (RFC 6186, RFC 8314 section 5.1)",
-      ...srv(`_submissions._tcp.${domain}`, 0, ports.implicit, hostname),
-      ...srv(`_submission._tcp.${domain}`, 10, ports.starttls, hostname),
+      ...each((domain) => [
+        ...srv(`_submissions._tcp.${domain}`, 0, ports.implicit, hostname),
+        ...srv(`_submission._tcp.${domain}`, 10, ports.starttls, hostname),
+      ]),
       "; where the domain has no mailboxes anywhere, say so:",
-      ...["_imap", "_imaps", "_pop3", "_pop3s"].map((name) => `; ${name}._tcp.${domain}. IN SRV 0 0 0 .`),
+      ...each((domain) =>
+        ["_imap", "_imaps", "_pop3", "_pop3s"].map((name) => `; ${name}._tcp.${domain}. IN SRV 0 0 0 .`),
+      ),
     ),
     ...part(
       "only with a web server there that answers for config-v1.1.xml and Autodiscover",
-      `; autoconfig.${domain}. IN CNAME www.${domain}.`,
-      `; autodiscover.${domain}. IN CNAME www.${domain}.`,
-      `; _autodiscover._tcp.${domain}. IN SRV 0 0 443 www.${domain}.`,
+      ...each((domain) => [
+        `; autoconfig.${domain}. IN CNAME www.${domain}.`,
+        `; autodiscover.${domain}. IN CNAME www.${domain}.`,
+        `; _autodiscover._tcp.${domain}. IN SRV 0 0 443 www.${domain}.`,
+      ]),
     ),
     ...part(
       "who may send as the domain: one SPF record only, so put these into the one that is there (RFC 7208)",
-      `${domain}. IN TXT "v=spf1 ${networks.join(" ")} mx -all"`,
+      ...each((domain) => [`${domain}. IN TXT ${strings(`v=spf1 ${networks.join(" ")} mx -all`)}`]),
     ),
     ...part(
       "from whoever provides the address",
@@ -56,6 +67,9 @@ export function zoneLines({ config, service, addresses, certificate }: RecordSou
     .join("")
     .trimStart();
 }
+
+/** A string of a TXT record has 255 octets at most; SPF puts several together as they are (RFC 7208 section 3.3). */
+const strings = (text: string): string => text.replace(/.{1,255}/g, '"$&" ').trimEnd();
 
 const part = (title: string, ...lines: readonly string[]): readonly string[] => ["", `; ${title}`, ...lines];
 

@@ -2,7 +2,7 @@
 
 export interface ReplyRow {
   readonly code: string;
-  /** A part of the text by which it is recognised; a test finds it in the server. */
+  /** A part of the text by which it is recognised; a test hears it from a running relay. */
   readonly text: string;
   readonly means: string;
 }
@@ -71,10 +71,11 @@ export const replies = {
     text: "There is no room for the message now",
     means: "Nothing is wrong at your side: try again later, and tell the people who run the server.",
   },
-  "no-author": {
+  "unclear-author": {
     code: "554 5.6.0",
-    text: "The message has no From field",
-    means: "Whatever wrote the message left out the From field.",
+    text: "The From field cannot be understood",
+    means:
+      'Write the sender as the reply shows it, with the name in quotes: "Last, First" <you@example.org>.',
   },
   "line-ends": {
     code: "500 5.5.2",

@@ -91,6 +91,7 @@ export function clientsMarkdown(clients: readonly MailClient[], service: Service
   const one = (client: MailClient): string =>
     [
       `## ${client.name}\n\n\`tpa-submit settings ${client.id}\`; ${client.systems}.\n`,
+      ...(client.untried === undefined ? [] : [`${client.untried}\n`]),
       ...(client.cannot === undefined ? [] : [`**${client.cannot}**\n`]),
       client
         .steps(service)
@@ -102,7 +103,7 @@ export function clientsMarkdown(clients: readonly MailClient[], service: Service
       `| it says | which means | our replies |\n|---|---|---|\n${client.errors
         .map(
           ({ says, means, replies: behind }) =>
-            `| ${markdownText(says)} | ${means} | ${behind.map((name) => `[${replies[name].code}](#our-replies)`).join(", ") || "none"} |\n`,
+            `| ${markdownText(says)} | ${markdownText(means)} | ${behind.map((name) => `[${replies[name].code}](#our-replies)`).join(", ") || "none"} |\n`,
         )
         .join("")}`,
     ].join("\n");
@@ -111,6 +112,7 @@ export function clientsMarkdown(clients: readonly MailClient[], service: Service
 What to type where, for a relay with the host name ${service.host} and the login ${service.login}. \`tpa-submit settings\` prints
 the same with a relay's own names ([tpa-submit-settings(1)](../man/tpa-submit-settings.1)). This page is made of the table
 in \`src/commands/settings\`; after a change of it, \`npx vitest run test/commands/settings -u\` writes it anew.
+Where nothing else is said, a test sends mail by the program itself with what stands here.
 
 ${table(commonFields(service))}
 ${clients.map((client) => `${one(client)}\n`).join("")}## Our replies
@@ -119,7 +121,7 @@ ${clients.map((client) => `${one(client)}\n`).join("")}## Our replies
 |---|---|
 ${Object.keys(replies)
   .map((name) => replyOf(name as ReplyName, service))
-  .map(({ code: number, text, means }) => `| ${number} ${text} | ${means} |\n`)
+  .map(({ code: number, text, means }) => `| ${number} ${text} | ${markdownText(means)} |\n`)
   .join("")}`;
 }
 

@@ -6,6 +6,10 @@ const ownPassword =
 const certificate =
   "The certificate is a real one for the server's name. A warning about it means a wrong name, or somebody in between: do not make an exception.";
 
+const fromDocuments = "Not tried with the program itself: this follows its maker's documents.";
+const wordsOf = (program: string): string =>
+  `Not tried with the program itself, but its fields and messages are called so in ${program}.`;
+
 const incomingFirst = (what: string): string => `This server only sends and has no mailboxes. ${what}`;
 
 const fields =
@@ -41,13 +45,14 @@ export const windowClients: readonly MailClient[] = [
     id: "thunderbird",
     name: "Thunderbird",
     systems: "Linux, macOS, Windows",
+    untried: wordsOf("Thunderbird 153"),
     cannot: incomingFirst(
       "The assistant for new accounts wants an incoming server, and takes automatic settings only with one: set up the account of your mailbox first, then add this server by hand.",
     ),
     steps: ({ address }) => [
-      'Open "Account Settings", then "Outgoing Server (SMTP)" at the bottom of the list, and click "Add…".',
+      'Open "Account Settings", then "Outgoing Server" at the bottom of the list, with "(SMTP)" behind it in older versions, and click "Add…".',
       'Fill in the values and click "OK".',
-      `Pick the account that has ${address} on the left; at the bottom, choose this server under "Outgoing Server (SMTP)".`,
+      `Pick the account that has ${address} on the left; at the bottom, choose this server under "Outgoing Server".`,
       "Send a message to yourself. Thunderbird asks for the password now.",
     ],
     fields: fields({
@@ -87,6 +92,7 @@ export const windowClients: readonly MailClient[] = [
     also: ["macos", "ios", "mail.app"],
     name: "Apple Mail",
     systems: "macOS, iOS, iPadOS",
+    untried: fromDocuments,
     cannot: incomingFirst(
       "An account, and a .mobileconfig profile as well, must have an incoming server: add this server to the account of your mailbox.",
     ),
@@ -132,6 +138,7 @@ export const windowClients: readonly MailClient[] = [
     id: "gmail",
     name: 'Gmail, "send mail as"',
     systems: "any web browser",
+    untried: fromDocuments,
     steps: ({ address, domain }) => [
       'Click on the gear, "See all settings", and the tab "Accounts and Import".',
       `Under "Send mail as" click "Add another email address" and give ${address}; for one that is there already click "edit info", then "Next Step".`,
@@ -174,6 +181,7 @@ export const windowClients: readonly MailClient[] = [
     also: ["new-outlook"],
     name: "Outlook (new, mobile, and on the web)",
     systems: "Windows, macOS, Android, iOS",
+    untried: fromDocuments,
     cannot: incomingFirst(
       "The new Outlook takes only whole accounts with IMAP, and an outgoing server only as a part of one.",
     ),
@@ -205,6 +213,7 @@ export const windowClients: readonly MailClient[] = [
     id: "outlook-classic",
     name: "Outlook (classic)",
     systems: "Windows",
+    untried: fromDocuments,
     cannot: incomingFirst("An account must have an incoming server: use the one of your mailbox."),
     steps: () => [
       'Control Panel, "Mail (Microsoft Outlook)", "Email Accounts…", your account, "Change…".',
@@ -252,6 +261,7 @@ export const windowClients: readonly MailClient[] = [
     also: ["thunderbird-android", "k9"],
     name: "K-9 Mail, Thunderbird for Android",
     systems: "Android",
+    untried: fromDocuments,
     cannot: incomingFirst(
       "An account must have an incoming server, and automatic settings without one are not taken: add the account of your mailbox, then change its outgoing server.",
     ),
@@ -285,6 +295,7 @@ export const windowClients: readonly MailClient[] = [
     id: "fairemail",
     name: "FairEmail",
     systems: "Android",
+    untried: fromDocuments,
     cannot: incomingFirst(
       'Its quick setup wants an incoming server. Set the mailbox up first; an outgoing server is an "identity" of its own and tied to that account.',
     ),
@@ -313,6 +324,7 @@ export const windowClients: readonly MailClient[] = [
     id: "evolution",
     name: "Evolution",
     systems: "Linux",
+    untried: wordsOf("Evolution 3.46"),
     steps: () => [
       'Edit, Accounts, your account (or a new mail account with the receiving type "None"), "Edit".',
       'In "Sending Email" choose the type SMTP and fill in the values.',
@@ -344,6 +356,7 @@ export const windowClients: readonly MailClient[] = [
     id: "kmail",
     name: "KMail",
     systems: "Linux",
+    untried: wordsOf("KMail 22.12"),
     steps: () => [
       'Settings, "Configure KMail…", Accounts, Sending, "Add…", SMTP.',
       'Fill in the values; on the tab "Advanced" choose encryption and authentication.',
@@ -374,10 +387,11 @@ export const windowClients: readonly MailClient[] = [
     also: ["claws-mail", "sylpheed"],
     name: "Claws Mail",
     systems: "Linux, Windows",
+    untried: wordsOf("Claws Mail 4.1"),
     steps: () => [
       'Configuration, "Create new account…" or "Edit accounts…"; the protocol "None (SMTP only)" makes an account for sending alone.',
-      'Basic: the server. Send: "SMTP authentication", method PLAIN, login and password.',
-      'SSL/TLS: under "Send (SMTP)" choose the encryption. Advanced: the port.',
+      'Basic: the server. Send: "SMTP Authentication (SMTP AUTH)", method PLAIN, login and password.',
+      'TLS (SSL/TLS in older versions): under "Send (SMTP)" choose the encryption. Advanced: the port.',
     ],
     fields: fields({
       server: "SMTP server (send)",
@@ -392,7 +406,7 @@ export const windowClients: readonly MailClient[] = [
     ],
     errors: [
       {
-        says: "Error occurred while sending the message. / authentication failed",
+        says: "Error occurred while sending the message. / Authentication failed",
         means: "Tools, Network Log shows our reply.",
         replies: ["wrong-password", "too-many-guesses", "frozen", "wrong-sender", "no-login"],
       },
@@ -403,6 +417,7 @@ export const windowClients: readonly MailClient[] = [
     also: ["scanner"],
     name: "Printers and scanners",
     systems: "Scan to e-mail in the device's own web page",
+    untried: "Not tried with any device.",
     steps: () => [
       "Open the device's web page as its administrator; look for SMTP, e-mail server or scan to e-mail.",
       "Fill in the values; set the sender (From) to the address of the login that you use, and forbid changes of it.",

@@ -25,6 +25,10 @@ interface Seen {
   readonly width: number;
   readonly requests: readonly string[];
   readonly paper: string;
+  /** Words of labels that do not stay whole. */
+  readonly broken: readonly string[];
+  /** What can be scrolled sideways, but not by the keyboard. */
+  readonly stuck: readonly string[];
 }
 
 describe.skipIf(!real("chromium"))("the help site in Chromium", () => {
@@ -51,6 +55,17 @@ onload = () => {
       width: page.scrollingElement.scrollWidth,
       requests: performance.getEntriesByType("resource").map(({ name }) => name),
       paper: contentWindow.getComputedStyle(page.body).backgroundColor,
+      broken: [...page.querySelectorAll("th")].flatMap(({ firstChild: text }) =>
+        [...text.data.matchAll(/\\S+/g)].filter(({ 0: word, index }) => {
+          const range = page.createRange();
+          range.setStart(text, index);
+          range.setEnd(text, index + word.length);
+          return range.getClientRects().length > 1;
+        }).map(({ 0: word }) => word)),
+      stuck: [...page.querySelectorAll("body *")]
+        .filter((one) => one.scrollWidth > one.clientWidth && one.clientWidth > 0 && one.tabIndex < 0)
+        .filter((one) => contentWindow.getComputedStyle(one).overflowX !== "visible")
+        .map((one) => one.outerHTML.slice(0, 80)),
     })),
   );
 };
@@ -74,14 +89,14 @@ onload = () => {
     [360, true],
     [1280, false],
   ])(
-    "%i pixels wide, dark: %s: each page fits, and asks for nothing",
+    "%i pixels wide, dark: %s: each page fits, is read whole by keyboard, and asks for nothing",
     { timeout: 90_000 },
     async (width, dark) => {
       const seen = await see(width, dark);
       expect(seen).toHaveLength(clients.length + 1);
       for (const one of seen) {
         expect(one.width).toBeLessThanOrEqual(width);
-        expect(one.requests).toEqual([]);
+        expect([one.requests, one.broken, one.stuck]).toEqual([[], [], []]);
         expect(one.paper).toBe(dark ? "rgb(18, 22, 28)" : "rgb(245, 246, 248)");
       }
     },
