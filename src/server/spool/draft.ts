@@ -25,6 +25,9 @@ export interface Draft {
   discard(): Promise<void>;
 }
 
+/** Smaller chunks are gathered until they fill a piece. Our choice. */
+const worthCall = 64 * 1024;
+
 /** The draft `id` whose body goes to `body`, a file just made in the folder of messages. */
 export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
   const { disk, messages, drafts } = folders;
@@ -83,7 +86,10 @@ export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
     async write(chunk) {
       mustBeOpen();
       size += chunk.length;
-      // Gathered until they are worth a system call.
+      if (chunk.length >= worthCall) {
+        if (filled > 0) await flush();
+        return append(chunk);
+      }
       for (let at = 0; at < chunk.length; ) {
         buffer ??= takePiece();
         const some = chunk.subarray(at, at + buffer.length - filled);
