@@ -5,7 +5,6 @@
  */
 import { on } from "node:events";
 import { closeSync, constants, openSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { errorCode, errorText } from "../../failure.ts";
 
@@ -56,8 +55,8 @@ export function* readBatches({ texts, sizes, names }: BulkRequest): Generator<re
   let batch: BulkFile[] = [];
   let length = 0;
   for (const name of names) {
-    const text = orError(() => textOf(join(texts, name)));
-    const size = orError(() => statSync(join(sizes, name)).size);
+    const text = orError(() => textOf(`${texts}/${name}`));
+    const size = orError(() => statSync(`${sizes}/${name}`).size);
     batch.push({ name, text, size });
     length += typeof text === "string" ? text.length : 0;
     if (batch.length < mostFiles && length < mostText) continue;

@@ -3,14 +3,7 @@
  * tests can stop the program between any two of them, let one fail, or put a disk in memory in their place that
  * loses at a power cut what was not fsynced.
  */
-import {
-  closeSync,
-  constants,
-  createReadStream,
-  open as openCallback,
-  read as readCallback,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, open as openCallback, read as readCallback, writeSync } from "node:fs";
 import {
   appendFile,
   chmod,
@@ -30,6 +23,7 @@ import {
 import type { Readable } from "node:stream";
 import { type Directory, openDirectory } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
+import { FileStream } from "./body-stream.ts";
 import type { BulkRead } from "./bulk-read.ts";
 import { type SpoolLock, takeLock } from "./lock.ts";
 
@@ -129,7 +123,7 @@ export const systemDisk: Disk = {
   append: (path, text) => appendFile(path, text, { mode: 0o600 }),
   readStart,
   readText: (path) => readFile(path, { encoding: "utf8", flag: withoutWaiting }),
-  stream: (path, octets) => createReadStream(path, { end: octets - 1 }),
+  stream: (path, octets) => new FileStream(path, octets),
   size: async (path) => (await stat(path)).size,
   async free(path) {
     const { bavail, bsize, files, ffree } = await statfs(path);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { commit, draftEnvelope, type Folders, unlinkIfThere, withdraw } from "./commit.ts";
 import type { NewFile } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
+import { givePiece, takePiece } from "./piece-pool.ts";
 
 /** What the submission side knows; the spool adds the rest. */
 export type NewEnvelope = Omit<Envelope, "id" | "size">;
@@ -24,8 +25,8 @@ export interface Draft {
   discard(): Promise<void>;
 }
 
-/** Small chunks are gathered until they are worth a system call. Our choice: what one read of a socket gives. */
-const gathered = 64 * 1024;
+/** Smaller chunks are gathered until they fill a piece. Our choice. */
+const worthCall = 64 * 1024;
 
 /** The draft `id` whose body goes to `body`, a file just made in the folder of messages. */
 export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
@@ -46,15 +47,21 @@ export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
     }
   }
 
+  /** Writes what was gathered. */
   async function flush(): Promise<void> {
-    if (buffer === undefined || filled === 0) return;
-    const octets = buffer.subarray(0, filled);
+    if (buffer === undefined) return;
+    await append(buffer.subarray(0, filled));
     filled = 0;
-    await append(octets);
+  }
+
+  function letGo(): void {
+    if (buffer !== undefined && failed === undefined) givePiece(buffer);
+    buffer = undefined;
   }
 
   async function finishBody(): Promise<void> {
-    await flush();
+    if (filled > 0) await flush();
+    letGo();
     await body.sync();
     await body.close();
   }
@@ -79,11 +86,18 @@ export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
     async write(chunk) {
       mustBeOpen();
       size += chunk.length;
-      if (filled + chunk.length > gathered) await flush();
-      if (chunk.length >= gathered) return append(chunk);
-      buffer ??= Buffer.allocUnsafe(gathered);
-      buffer.set(chunk, filled);
-      filled += chunk.length;
+      if (chunk.length >= worthCall) {
+        if (filled > 0) await flush();
+        return append(chunk);
+      }
+      for (let at = 0; at < chunk.length; ) {
+        buffer ??= takePiece();
+        const some = chunk.subarray(at, at + buffer.length - filled);
+        buffer.set(some, filled);
+        filled += some.length;
+        at += some.length;
+        if (filled === buffer.length) await flush();
+      }
     },
 
     async accept(envelope) {

@@ -32,6 +32,54 @@ const count: JsonField<number> = is("a whole number", (found) =>
 );
 const replyCode: JsonField<number> = is("200 to 599", (found) => wholeNumber(found, 200, 599));
 
+/** With a digit in each place of a 0. */
+const timePattern = "0000-00-00T00:00:00.000Z";
+
+/**
+ * The time that `text` is written as, to the letter. To write each anew and compare takes a tenth of the time in which a long
+ * queue is read.
+ */
+function timeIn(text: string): number | undefined {
+  const usual = isLike(text, timePattern) ? usualTime(text) : undefined;
+  if (usual !== undefined) return usual;
+  const moment = new Date(text);
+  const value = moment.getTime();
+  return Number.isNaN(value) || moment.toISOString() !== text ? undefined : value;
+}
+
+function isLike(text: string, pattern: string): boolean {
+  if (text.length !== pattern.length) return false;
+  for (let at = 0; at < text.length; at++) {
+    const [code, wanted] = [text.charCodeAt(at), pattern.charCodeAt(at)];
+    if (wanted === zero ? code < zero || code > zero + 9 : code !== wanted) return false;
+  }
+  return true;
+}
+
+const zero = 0x30;
+
+/** A time whose day every month has, in a year of four digits that are one. */
+function usualTime(text: string): number | undefined {
+  const two = (at: number): number => 10 * text.charCodeAt(at) + text.charCodeAt(at + 1) - 11 * zero;
+  const year = 100 * two(0) + two(2);
+  const [month, day, hour, minute, second] = [two(5), two(8), two(11), two(14), two(17)];
+  const isUsual = year >= 1000 && month >= 1 && month <= 12 && day >= 1 && day <= 28;
+  if (!isUsual || hour > 23 || minute > 59 || second > 59) return undefined;
+  const thousandths = 10 * two(20) + text.charCodeAt(22) - zero;
+  return (
+    monthBegin(year, month) + (((day - 1) * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + thousandths
+  );
+}
+
+/** The last month that was asked for: those of a queue are few. */
+let lastMonth = { year: 0, month: 0, value: 0 };
+
+function monthBegin(year: number, month: number): number {
+  if (lastMonth.year !== year || lastMonth.month !== month)
+    lastMonth = { year, month, value: Date.UTC(year, month - 1) };
+  return lastMonth.value;
+}
+
 /** The last one read: a new message is due when it was accepted. */
 let lastTime = { text: "", value: Number.NaN };
 
@@ -39,12 +87,9 @@ let lastTime = { text: "", value: Number.NaN };
 export const time: JsonField<number> = {
   read(found, at) {
     if (found === lastTime.text) return lastTime.value;
-    const moment = new Date(typeof found === "string" ? found : Number.NaN);
-    const value = moment.getTime();
-    if (Number.isNaN(value) || moment.toISOString() !== found) {
-      throw new Mismatch(at, "a time such as 2026-11-22T14:11:00.000Z", found);
-    }
-    lastTime = { text: found, value };
+    const value = typeof found === "string" ? timeIn(found) : undefined;
+    if (value === undefined) throw new Mismatch(at, "a time such as 2026-11-22T14:11:00.000Z", found);
+    lastTime = { text: String(found), value };
     return value;
   },
   write: (value) => new Date(value).toISOString(),

@@ -3,10 +3,11 @@
  * reads beside the owner finds an earlier state or a later one, or nothing.
  */
 import { join } from "node:path";
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import type { Soon } from "../../at-once.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { FoundStream } from "./body-stream.ts";
 import { asReadError, type BulkFile, type ReadError } from "./bulk-read.ts";
 import { type Disk, systemDisk } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
@@ -292,11 +293,7 @@ export function newSpoolReader(
     return copy.body;
   }
 
-  async function* octetsOf(id: string): AsyncGenerator<Buffer> {
-    const octets = await recorded(id);
-    if (octets === undefined) yield* disk.stream(join(messages, id), Number.POSITIVE_INFINITY);
-    else if (octets.length > 0) yield octets;
-  }
+  const fileOf = (id: string): Readable => disk.stream(join(messages, id), Number.POSITIVE_INFINITY);
 
   return {
     has,
@@ -309,9 +306,7 @@ export function newSpoolReader(
     readMany,
     load,
     body: (id) =>
-      journal === noJournal
-        ? disk.stream(join(messages, id), Number.POSITIVE_INFINITY)
-        : Readable.from(octetsOf(id), { objectMode: false }),
+      journal === noJournal ? fileOf(id) : new FoundStream(async () => (await recorded(id)) ?? fileOf(id)),
     async bodyStart(id, octets) {
       const all = await recorded(id);
       if (all !== undefined) return all.subarray(0, octets);

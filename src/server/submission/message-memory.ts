@@ -41,8 +41,8 @@ export class KeptOctets {
   }
 
   /** Keeps a piece too, where it is not too much for one message or for all. */
-  add(piece: Buffer): boolean {
-    if (this.#total + piece.length > keptMessage || !this.#memory.take(piece.length)) return false;
+  add(piece: Buffer, most = keptMessage): boolean {
+    if (this.#total + piece.length > most || !this.#memory.take(piece.length)) return false;
     this.#total += piece.length;
     if (!this.#isKeptAsItCame(piece)) this.#gather(piece);
     else {

@@ -6,6 +6,8 @@
  * in two ways (section 2.3.8) allows SMTP smuggling, here or at a server behind us.
  */
 
+import { PlainOctets } from "../../smtp/plain-octets.ts";
+
 /** What no message may have: a lone CR or LF (RFC 5321 section 2.3.8), a NUL (RFC 5322 section 2.1). */
 export type OctetFault = "a CR without LF" | "an LF without CR" | "a NUL";
 
@@ -51,6 +53,7 @@ export class MessageScan {
   /** Reads the next octets, in pieces however small. */
   read(chunk: Buffer): ScannedOctets {
     const pieces: Buffer[] = [];
+    const plain = new PlainOctets(chunk);
     const end = chunk.length;
     let from = 0;
     let bits = this.#bits;
@@ -59,7 +62,7 @@ export class MessageScan {
     for (; at < end && state !== atEnd; at++) {
       if (state === inLine) {
         // Most octets of a message: after them only the next one decides.
-        while (at < end && (chunk[at] as number) > cr) bits |= chunk[at++] as number;
+        at = plain.skip(at);
         if (at === end) break;
       }
       const octet = chunk[at] as number;
@@ -75,7 +78,7 @@ export class MessageScan {
         from = at;
       }
     }
-    this.#bits = bits;
+    this.#bits = bits | plain.bits;
     const isOver = state === atEnd;
     this.#state = isOver ? atLineEnd : state;
     if (!isOver && (pieces.length === 0 || from < end)) pieces.push(chunk.subarray(from));

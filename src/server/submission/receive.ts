@@ -51,6 +51,9 @@ export async function beginMessage(
   }
 }
 
+/** Octets of a larger message that are gathered before they are written: meanwhile nothing waits for anything. Our choice. */
+const writtenAtOnce = 256 * 1024;
+
 /** What a message holds on to until it is accepted or dropped. */
 interface ReceivingResources {
   readonly draft: Draft;
@@ -163,7 +166,7 @@ export class IncomingMessage {
       this.#kept.drop();
       return true;
     }
-    return !this.#writer && this.#kept.add(piece);
+    return this.#kept.add(piece, this.#writer && writtenAtOnce);
   }
 
   #store(pieces: Iterator<Buffer>): void {
@@ -187,13 +190,17 @@ export class IncomingMessage {
       if (this.#plan.context.filter) await this.#openScratch();
       writer = newMessageWriter(this.#plan, (octets) => this.#append(octets));
       this.#writer = writer;
-      for (const part of this.#kept.parts()) this.#notStored ??= await writer.write(part);
-      this.#kept.drop();
     }
-    this.#notStored ??= await writer.write(first);
+    await this.#writeKept(writer, first);
     for (let next = more?.next(); next && next.done !== true; next = more?.next()) {
-      if (!this.#keep(next.value)) this.#notStored ??= await writer.write(next.value);
+      if (!this.#keep(next.value)) await this.#writeKept(writer, next.value);
     }
+  }
+
+  /** Writes what is kept, and what came behind it. */
+  async #writeKept(writer: MessageWriter, ...more: readonly Buffer[]): Promise<void> {
+    for (const part of [...this.#kept.parts(), ...more]) this.#notStored ??= await writer.write(part);
+    this.#kept.drop();
   }
 
   async #openScratch(): Promise<void> {
@@ -239,7 +246,8 @@ export class IncomingMessage {
   async #storeRest(): Promise<ReadyMessage | Reply> {
     const { filter } = this.#plan.context;
     if (this.#writer) {
-      const refusal = await this.#writer.end();
+      await this.#writeKept(this.#writer);
+      const refusal = this.#notStored ?? (await this.#writer.end());
       if (refusal) return refusal;
       const facts = this.#writer.facts();
       return filter && this.#scratch ? this.#filtered(filter, this.#scratch, facts) : { facts };

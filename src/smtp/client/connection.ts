@@ -135,6 +135,11 @@ export class Connection {
     return !this.#socket.writableNeedDrain;
   }
 
+  /** Whether nothing of what was sent is in our memory any more. */
+  get isAllSent(): boolean {
+    return this.#socket.writableLength === 0;
+  }
+
   #gather(): void {
     const socket = this.#socket;
     if (socket.writableCorked > 0) return;

@@ -4,6 +4,7 @@
  * says which command each reply answers; the caller decides what it means for the mail.
  */
 import { Readable } from "node:stream";
+import { PlainOctets } from "../plain-octets.ts";
 import { type BrokenConnection, type Connection, isClosing, isPositive } from "./connection.ts";
 
 /** The commands, without line ends. */
@@ -65,6 +66,11 @@ export interface TransactionOptions {
   readonly before?: Promise<"accepted" | "refused" | undefined>;
   /** Called when octets move, and once when everything has been sent and only the reply is missing. */
   readonly progress?: (what: "moving" | "waiting") => void;
+}
+
+/** A stream that reads into the memory of its pieces again, once they are given back. */
+interface ReusingBody {
+  giveBack(piece: Uint8Array): void;
 }
 
 /** The server's replies to the envelope. */
@@ -303,7 +309,7 @@ async function sendMessage(
   }
 
   connection.state = "sending message body";
-  const isSmall = body instanceof Uint8Array && body.length <= turn && connection.isQuiet;
+  const isSmall = body instanceof Uint8Array && body.length <= small && connection.isQuiet;
   let result: SendResult = { kind: "sent" };
   if (isSmall && postWhole(connection, body)) {
     connection.state = "sending end of data";
@@ -342,8 +348,11 @@ interface SendState {
   stop: () => void;
 }
 
-/** Octets of the message that are processed in one turn of the event loop; our choice. */
-const turn = 64 * 1024;
+/** A message of so many octets is sent in one piece with its end. Our choice. */
+const small = 64 * 1024;
+
+/** Octets of a larger message that are processed in one turn of the event loop; our choice. */
+const turn = 256 * 1024;
 
 /** Sends the message and its end in one piece; returns what {@link Connection.post} does. */
 function postWhole(connection: Connection, body: Uint8Array): boolean {
@@ -366,6 +375,9 @@ async function waitUntilSent(
   if (broken === undefined) connection.state = "sending end of data";
   return broken ?? { kind: "sent" };
 }
+
+const isReusing = (body: object): body is ReusingBody =>
+  "giveBack" in body && typeof body.giveBack === "function";
 
 async function sendBody(
   connection: Connection,
@@ -397,6 +409,7 @@ async function sendBody(
         const broken = await Promise.race([stopped, taken]);
         if (broken !== undefined && broken !== "stopped") return broken;
       }
+      if (isReusing(body) && connection.isAllSent && !sending.isOver) body.giveBack(next.value);
     }
     return { kind: "late" };
   } catch (error) {
@@ -419,9 +432,8 @@ const cr = 0x0d;
 const lf = 0x0a;
 const dot = 0x2e;
 
-/** Stands for any octet that nothing is ever missing at, but behind a CR. */
+/** Stands for any octet of a line but CR and LF: nothing is missing behind it but before LF. */
 const plain = 0x41;
-const isPlain = (octet: number): boolean => octet > cr && octet !== dot;
 
 const lone = Buffer.from(".\r\n");
 
@@ -439,16 +451,15 @@ export function newDotStuffing(): DotStuffing {
       let length = 0; // of its content
       let from = 0; // where the rest of the piece begins
       const end = octets.length;
+      const line = new PlainOctets(octets);
       for (let at = 0; at < end; at++) {
-        if (last !== cr) {
-          const begun = at;
-          while (at < end && isPlain(octets[at] as number)) at++; // nearly all of them
-          if (at > begun) last = plain;
+        if (last === plain) {
+          at = line.skip(at); // nearly all of them
           if (at === end) break;
         }
         const octet = octets[at] ?? 0;
         const missing = between(last, octet);
-        last = octet;
+        last = octet === cr || octet === lf ? octet : plain;
         if (missing === undefined) continue;
         out ??= Buffer.allocUnsafe(2 * octets.length + 1); // two for the first octet, and one for each of the others
         length += octets.copy(out, length, from, at);

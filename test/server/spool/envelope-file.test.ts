@@ -237,6 +237,15 @@ describe("what is not an envelope is named with its place:", () => {
     ],
     ["a reply code that is none", "451", "999", "recipients[0].reply.code: expected 200 to 599, found 999"],
     ["a time that is none", "2026-11-22T14:16", "2026-13-22T14:16", "due: expected a time such as"],
+    ["a day that its month has not", "2026-11-22T14:16", "2026-11-31T14:16", "due: expected a time such as"],
+    ["the hour after the last", "2026-11-22T14:16", "2026-11-22T24:16", "due: expected a time such as"],
+    ["the minute after the last", "2026-11-22T14:16", "2026-11-22T14:60", "due: expected a time such as"],
+    [
+      "a time with a sign for a digit",
+      "2026-11-22T14:16",
+      "2026-11-22T14:-6",
+      "due: expected a time such as",
+    ],
     ["a time without its zone", "14:16:00.000Z", "14:16:00.000", "due: expected a time such as"],
     [
       "no recipients",

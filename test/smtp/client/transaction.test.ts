@@ -269,6 +269,23 @@ describe("a message", () => {
     expect(read).toBeLessThan(64 * 1024 * 1024);
   });
 
+  test("gets its pieces back when they have left, and not before", async () => {
+    const made = await talkTo(["220 x\r\n", "250 x\r\n", ok, ok, ok, go, ok]);
+    await made.connection.read(signal);
+    await made.connection.hello(false, signal);
+    const pieces = Array.from({ length: 20 }, (_, at) => Buffer.alloc(at % 2 === 0 ? 1_000 : 300_000, "x"));
+    let given = 0;
+    const giveBack = (piece: Uint8Array): void => {
+      given++;
+      piece.fill(0x5a);
+    };
+    const stream = Object.assign(Readable.from(pieces), { giveBack });
+    const result = await runTransaction(made.connection, commands, stream, { signal, finalPatience: 500 });
+    expect(summary(result)).toMatch(/^2 taken, .*whole/);
+    expect(made.pieces.join("")).not.toContain("Z");
+    expect(given).toBeGreaterThanOrEqual(10);
+  });
+
   test("that is refused before its end is sent no further", async () => {
     const made = await talkTo(["220 x\r\n", "250 x\r\n", ok, ok, ok, `${go}552 5.3.4 too big\r\n`]);
     await made.connection.read(signal);
