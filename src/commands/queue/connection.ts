@@ -30,14 +30,14 @@ import { openSink, processDependencies } from "../../server/log/sink.ts";
 import { readHere } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
-import { type History, openSpool, viewSpool } from "../../server/spool/spool.ts";
+import { type History, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import { controlSocket, wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
 import { shortenForCommand } from "../serve/privacy.ts";
 import { keptFiles, openQuota } from "../serve/quota.ts";
 import { reportContacts } from "../serve/session-rules.ts";
-import { frozenFile, journalSettingsOf, openFreezes } from "../serve/spool.ts";
+import { frozenFile, openFreezes, openOwnSpool } from "../serve/spool.ts";
 
 /** To be closed after the last request. */
 export interface ApiConnection<Kind> {
@@ -81,8 +81,7 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
   const { directory } = config.spool;
   await becomeOwner(directory);
   const closeLog = await openLog(config);
-  const journal = journalSettingsOf(config);
-  const spool = await openSpool(directory, Date.now, patientDisk, journal).catch((error: unknown) => {
+  const { spool } = await openOwnSpool(config, patientDisk).catch((error: unknown) => {
     throw withSocketHint(error, config);
   });
   const quota = await openQuota(directory, () => config.limits);

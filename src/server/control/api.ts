@@ -5,6 +5,7 @@
 import { errorCode, errorText, Failure } from "../../failure.ts";
 import { log, logBug } from "../log/log.ts";
 import { type Fsck, type KeptFile, repairText } from "../spool/fsck.ts";
+import { faultOfOwner } from "../spool/owner.ts";
 import { type ActionContext, actions, freeze, loginState, thaw, unblock } from "./actions.ts";
 import { frozenFault } from "./frozen-logins.ts";
 import {
@@ -186,13 +187,20 @@ const frozenLoginsFile: KeptFile = {
   repair: { because: "it says which logins are frozen; correct that line" },
 };
 
+/** Who removes it lets the next start deliver what waits: only a person knows whether that is right. */
+const ownerFile: KeptFile = {
+  name: "owner",
+  fault: faultOfOwner,
+  repair: { because: "it says whose spool this is; remove it if no other host has its messages" },
+};
+
 /** `queue verify`: every fault, repaired one by one if the request says so. `others` are files of other parts in the spool. */
 export async function* verify(
   { repair, by }: VerifyRequest,
   fsck: Pick<Fsck, "damage"> & Partial<Pick<Fsck, "repair">>,
   others: readonly KeptFile[],
 ): AsyncGenerator<CheckedDamage> {
-  for await (const finding of fsck.damage([frozenLoginsFile, ...others])) {
+  for await (const finding of fsck.damage([frozenLoginsFile, ownerFile, ...others])) {
     const repaired = repair && fsck.repair !== undefined && (await fsck.repair(finding));
     const { fault, repair: remedy } = finding;
     if (repaired) log("spool-repaired", { fault, remedy: repairText(remedy), by: nameOperator(by) });
