@@ -11,8 +11,10 @@ import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { newActionContext, type SubmissionSessions } from "../../server/control/actions.ts";
 import { openControlApi, openQueryApi, verify } from "../../server/control/api.ts";
-import { connectControlApi } from "../../server/control/client.ts";
+import { connectControlApi, parcelsTo } from "../../server/control/client.ts";
+import { newDrainer } from "../../server/control/draining.ts";
 import { newFreezeHold, openFrozenLogins, readerWithFreezes } from "../../server/control/frozen-logins.ts";
+import { newParcelTaker } from "../../server/control/parcels.ts";
 import type {
   CheckedDamage,
   ControlApi,
@@ -22,6 +24,7 @@ import type {
   Operator,
   QueryApi,
   QueuedMessage,
+  TakeParcel,
   VerifyRequest,
 } from "../../server/control/protocol.ts";
 import { journalFolder } from "../../server/log/journal.ts";
@@ -43,6 +46,11 @@ import { frozenFile, openFreezes, openOwnSpool } from "../serve/spool.ts";
 export interface ApiConnection<Kind> {
   readonly api: Kind;
   readonly close: () => Promise<void>;
+}
+
+/** One that also takes messages of other spools. */
+export interface ControlConnection extends ApiConnection<ControlApi> {
+  readonly take: TakeParcel;
 }
 
 /** This process has nothing else to do meanwhile. */
@@ -75,13 +83,14 @@ async function isReadable(directory: string): Promise<boolean> {
 }
 
 /** For changes. Throws a Failure where the spool is not there, not ours, or another process has it and does not answer. */
-export async function connectToControl(config: Config): Promise<ApiConnection<ControlApi>> {
-  const running = await connectControlApi(controlSocket(config), version);
-  if (running) return { api: running, close: nothing };
+export async function connectToControl(config: Config): Promise<ControlConnection> {
+  const socket = controlSocket(config);
+  const running = await connectControlApi(socket, version);
+  if (running) return { api: running, take: parcelsTo(socket), close: nothing };
   const { directory } = config.spool;
   await becomeOwner(directory);
   const closeLog = await openLog(config);
-  const { spool } = await openOwnSpool(config, patientDisk).catch((error: unknown) => {
+  const { spool, owner } = await openOwnSpool(config, patientDisk).catch((error: unknown) => {
     throw withSocketHint(error, config);
   });
   const quota = await openQuota(directory, () => config.limits);
@@ -94,6 +103,7 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
     limitsOf: (login) => quota.quota.useOf(login),
     blocksOf: () => [],
     unblock: () => 0,
+    addSent: quota.add,
   };
   const { hostname } = config;
   const context = newActionContext({
@@ -105,8 +115,10 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
     hostname,
     contactOf: reportContacts(config),
   });
+  const own = { disk: patientDisk, directory, owner, shut: nothing };
   return {
-    api: openControlApi(context, wait, keptFiles),
+    api: openControlApi(context, wait, keptFiles, newDrainer(own)),
+    take: newParcelTaker(context, own),
     async close() {
       await quota.close();
       await spool.close();

@@ -16,6 +16,7 @@ import { markWith } from "../../server/log/event-loop.ts";
 import { log, logBug } from "../../server/log/log.ts";
 import { readInThread } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
+import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
 import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
@@ -53,7 +54,9 @@ export async function openOwnSpool(
   const spool = await openSpool(directory, Date.now, disk, journalSettingsOf(config));
   try {
     const waiting = async () => (await spool.ids()).length;
-    return { spool, owner: await claimSpool(disk, directory, config.hostname, waiting) };
+    const owner = await claimSpool(disk, directory, config.hostname, waiting);
+    await settleImports(disk, directory, (id) => spool.has(id));
+    return { spool, owner };
   } catch (error) {
     await spool.close();
     throw error;

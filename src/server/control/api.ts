@@ -2,7 +2,7 @@
  * The control API: carries out the requests of operators, whether a relay runs or not. A message is changed between two
  * attempts; each change is in the log with the name of the operator.
  */
-import { errorCode, errorText, Failure } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { log, logBug } from "../log/log.ts";
 import { type Fsck, type KeptFile, repairText } from "../spool/fsck.ts";
 import { faultOfOwner } from "../spool/owner.ts";
@@ -43,11 +43,12 @@ export function openQueryApi(view: ReadView): QueryApi {
   return dispatcher(queryHandlers(view));
 }
 
-/** `keptFiles` are files of other parts in the spool. */
+/** `keptFiles` are files of other parts in the spool; `drain` begins and ends the handing over of all of it. */
 export function openControlApi(
   context: ActionContext,
   wait: Wait,
   keptFiles: readonly KeptFile[],
+  drain: Handlers<ControlRequest>["drain"] = nothingToDrain,
 ): ControlApi {
   return dispatcher<ControlRequest>({
     ...queryHandlers(context),
@@ -64,7 +65,13 @@ export function openControlApi(
       if (state !== undefined) yield state;
     },
     verify: (request) => verify(request, context.spool, keptFiles),
+    drain,
   });
+}
+
+// biome-ignore lint/correctness/useYield: it never answers
+async function* nothingToDrain(): AsyncGenerator<never> {
+  throw new Failure(exitStatus.unavailable, "there is no spool here that could be drained");
 }
 
 const queryHandlers = (view: ReadView): Handlers<QueryRequest> => ({
