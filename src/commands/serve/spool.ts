@@ -51,7 +51,13 @@ export async function openOwnSpool(
   disk: Disk,
 ): Promise<{ readonly spool: Spool; readonly owner: SpoolOwner }> {
   const { directory } = config.spool;
-  const spool = await openSpool(directory, Date.now, disk, journalSettingsOf(config));
+  const spool = await openSpool(
+    directory,
+    Date.now,
+    disk,
+    journalSettingsOf(config),
+    config.spool["host-mark"],
+  );
   try {
     const waiting = async () => (await spool.ids()).length;
     const owner = await claimSpool(disk, directory, config.hostname, waiting);

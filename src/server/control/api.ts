@@ -69,10 +69,12 @@ export function openControlApi(
   });
 }
 
-// biome-ignore lint/correctness/useYield: it never answers
-async function* nothingToDrain(): AsyncGenerator<never> {
-  throw new Failure(exitStatus.unavailable, "there is no spool here that could be drained");
-}
+const nothingToDrain = (): AsyncIterable<never> => ({
+  [Symbol.asyncIterator]: () => ({
+    next: () =>
+      Promise.reject(new Failure(exitStatus.unavailable, "there is no spool here that could be drained")),
+  }),
+});
 
 const queryHandlers = (view: ReadView): Handlers<QueryRequest> => ({
   list: (request) => list(request, view),

@@ -82,7 +82,7 @@ export interface JournalSettings {
 /**
  * Opens the spool in `directory`, making it (not the folders above it) where it is missing, and owns it until
  * {@link Spool.close} or the process's end. `now` is in milliseconds since the epoch. With `settings` it gets a journal; one
- * that it has is read in any case.
+ * that it has is read in any case. `mark` is the digit in which new queue IDs end, where that is not of the clock.
  * Throws a Failure of one line: in use (75), no permission (77), cannot be made (73), of another format (65).
  */
 export async function openSpool(
@@ -90,13 +90,14 @@ export async function openSpool(
   now: () => number,
   disk: Disk = systemDisk,
   settings?: JournalSettings,
+  mark = "",
 ): Promise<Spool> {
   const note = `process ${String(process.pid)}, since ${new Date(now()).toISOString()}`;
   const segment = settings?.segment;
   const opened = await openFolders(disk, directory, { note, segment, nextId: queueIds(now)() });
   const { folders, lock, orphans, broken, journal, isTaken } = opened;
   const { messages, drafts, queue } = folders;
-  const nextId = queueIds(now);
+  const nextId = queueIds(now, mark);
   const mover = journal && newMover(folders, journal);
   const memory = { octets: 0 };
   const reader = newSpoolReader(disk, directory, journal && ownJournal(journal));
