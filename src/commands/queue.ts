@@ -38,6 +38,16 @@ export const subcommands: Readonly<Record<string, Subcommand>> = {
     load: () => import("./queue/export.ts"),
     line: async () => (await import("./queue/export.ts")).exportCommand,
   },
+  import: {
+    summary: "Take over what waits in a dead host's spool.",
+    load: () => import("./queue/import.ts"),
+    line: async () => (await import("./queue/import.ts")).importCommand,
+  },
+  drain: {
+    summary: "Hand all that waits to another host.",
+    load: () => import("./queue/drain.ts"),
+    line: async () => (await import("./queue/drain.ts")).drainCommand,
+  },
   freeze: {
     summary: "Shut a login out, with its sessions and all that it has queued.",
     load: async () => ({ run: (await import("./queue/freeze.ts")).freeze }),

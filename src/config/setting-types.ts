@@ -73,6 +73,12 @@ export const pathOrNone: SettingType<string> = {
   read: (value) => (value === "" ? "" : path.read(value)),
 };
 
+/** A digit by which a host is known, or "". */
+export const hostMark: SettingType<string> = {
+  expected: 'one of the digits 0 to 9 and A to F, or "" for none',
+  read: (value) => (typeof value === "string" && /^[0-9A-F]?$/.test(value) ? value : undefined),
+};
+
 /** A folder, or a word in its place. */
 export const folderOrOff: SettingType<string> = {
   expected: `${path.expected}, "off", or "" for the usual one`,

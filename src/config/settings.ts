@@ -17,6 +17,7 @@ import {
   flag,
   folderOrOff,
   helpText,
+  hostMark,
   hostName,
   keyPair,
   lineOrNone,
@@ -187,6 +188,11 @@ export const settings = {
       size,
       "1M",
       "Largest message that goes there; a larger one has files from the start.",
+    ),
+    "host-mark": setting(
+      hostMark,
+      "",
+      "The digit, 0 to 9 or A to F, in which this host's queue IDs end, where several hosts share a log.",
     ),
   },
   control: {

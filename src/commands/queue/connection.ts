@@ -12,8 +12,10 @@ import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { newActionContext, type SubmissionSessions } from "../../server/control/actions.ts";
 import { openControlApi, openQueryApi, verify } from "../../server/control/api.ts";
-import { connectControlApi } from "../../server/control/client.ts";
+import { connectControlApi, parcelsTo } from "../../server/control/client.ts";
+import { newDrainer } from "../../server/control/draining.ts";
 import { newFreezeHold, openFrozenLogins, readerWithFreezes } from "../../server/control/frozen-logins.ts";
+import { newParcelTaker } from "../../server/control/parcels.ts";
 import type {
   CheckedDamage,
   ControlApi,
@@ -24,6 +26,7 @@ import type {
   QueryApi,
   QueuedMessage,
   RelayState,
+  TakeParcel,
   VerifyRequest,
 } from "../../server/control/protocol.ts";
 import { journalFolder } from "../../server/log/journal.ts";
@@ -32,20 +35,25 @@ import { openSink, processDependencies } from "../../server/log/sink.ts";
 import { readHere } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
-import { type History, openSpool, viewSpool } from "../../server/spool/spool.ts";
+import { type History, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import { controlSocket, wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
 import { shortenForCommand } from "../serve/privacy.ts";
 import { keptFiles, openQuota } from "../serve/quota.ts";
 import { reportContacts } from "../serve/session-rules.ts";
-import { frozenFile, journalSettingsOf, openFreezes } from "../serve/spool.ts";
+import { frozenFile, openFreezes, openOwnSpool } from "../serve/spool.ts";
 import { become, canBecome, type SystemUser, wordsAs } from "../system-user.ts";
 
 /** To be closed after the last request. */
 export interface ApiConnection<Kind> {
   readonly api: Kind;
   readonly close: () => Promise<void>;
+}
+
+/** One that also takes messages of other spools. */
+export interface ControlConnection extends ApiConnection<ControlApi> {
+  readonly take: TakeParcel;
 }
 
 /** This process has nothing else to do meanwhile. */
@@ -85,14 +93,14 @@ async function isReadable(directory: string): Promise<boolean> {
 }
 
 /** For changes. Throws a Failure where the spool is not there, not ours, or another process has it and does not answer. */
-export async function connectToControl(config: Config): Promise<ApiConnection<ControlApi>> {
-  const running = await connectControlApi(controlSocket(config), version);
-  if (running) return { api: running, close: nothing };
+export async function connectToControl(config: Config): Promise<ControlConnection> {
+  const socket = controlSocket(config);
+  const running = await connectControlApi(socket, version);
+  if (running) return { api: running, take: parcelsTo(socket), close: nothing };
   const { directory } = config.spool;
   await becomeOwner(directory);
   const closeLog = await openLog(config);
-  const journal = journalSettingsOf(config);
-  const spool = await openSpool(directory, Date.now, patientDisk, journal).catch((error: unknown) => {
+  const { spool, owner } = await openOwnSpool(config, patientDisk).catch((error: unknown) => {
     throw withSocketHint(error, config);
   });
   const quota = await openQuota(directory, () => config.limits);
@@ -105,6 +113,7 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
     limitsOf: (login) => quota.quota.useOf(login),
     blocksOf: () => [],
     unblock: () => 0,
+    addSent: quota.add,
   };
   const { hostname } = config;
   const context = newActionContext({
@@ -116,8 +125,10 @@ export async function connectToControl(config: Config): Promise<ApiConnection<Co
     hostname,
     contactOf: reportContacts(config),
   });
+  const own = { disk: patientDisk, directory, owner, shut: nothing };
   return {
-    api: openControlApi(context, wait, keptFiles),
+    api: openControlApi(context, wait, keptFiles, newDrainer(own)),
+    take: newParcelTaker(context, own),
     async close() {
       await quota.close();
       await spool.close();

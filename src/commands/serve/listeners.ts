@@ -113,6 +113,7 @@ export async function openListeners(
       warning.stop();
       await renewing;
       await bound?.drain(grace);
+      bound = undefined;
     },
   };
 }

@@ -163,6 +163,8 @@ export interface RelayStatus {
   /** The keys that sign what leaves. */
   dkim: () => readonly SigningKeyState[];
   stopping: boolean;
+  /** Whom the queue is handed over to, where no new mail is taken meanwhile and until the next start; else "". */
+  drainedTo: string;
   /** Why the spool can promise nothing any more. */
   broken: string | undefined;
   /** Of the event loop, in seconds. */
@@ -181,6 +183,7 @@ export const newRelayStatus = (): RelayStatus => ({
   domainLogins: new Map(),
   dkim: () => [],
   stopping: false,
+  drainedTo: "",
   broken: undefined,
   delay: () => 0,
   logLost: () => 0,
@@ -258,6 +261,8 @@ export function newHealthCheck(
 /** What is known without a look at the disk. */
 function ownFault(state: RelayStatus, now: number): string | undefined {
   if (state.stopping) return "the relay is stopping";
+  if (state.drainedTo !== "")
+    return `the queue goes to ${state.drainedTo}, and no mail is taken before the next start`;
   if (state.broken !== undefined) return `the spool can promise nothing more: ${state.broken}`;
   if (state.waiting === undefined) return "the relay is starting";
   if (state.certificateUntil === 0) return "no certificate can be used, so nobody is listened to";

@@ -7,6 +7,7 @@ import { replaceFile } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
 import { log } from "../../server/log/log.ts";
 import type { KeptFile } from "../../server/spool/fsck.ts";
+import type { SentEntry } from "../../server/spool/parcel.ts";
 import { newQuota, type Quota } from "../../server/submission/limits/quota.ts";
 import { day, hour, total } from "../../server/submission/limits/sliding-window.ts";
 import { openUsage, parseUsage, type UsageStore } from "../../server/submission/limits/usage-file.ts";
@@ -24,6 +25,8 @@ export interface OpenedQuota {
   readonly quota: Quota;
   /** What was accepted of `login`: messages within an hour, recipients within a day. */
   readonly sent: (login: string) => { readonly messages: number; readonly recipients: number };
+  /** Counts what a login sent by way of another host. To whom is not known here. */
+  readonly add: (entry: SentEntry) => void;
   /** Resolves when what counts is written down. */
   close(): Promise<void>;
 }
@@ -52,6 +55,11 @@ export async function openQuota(directory: string, limits: () => Config["limits"
   return {
     quota,
     sent,
+    add(entry) {
+      const counted = { ...entry, addresses: [] };
+      keeper.usage.add(counted);
+      keeper.record(counted);
+    },
     async close() {
       await keeper.close();
       await file.close();

@@ -8,6 +8,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { log } from "../../server/log/log.ts";
+import { systemDisk } from "../../server/spool/disk.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
 import { readCertificate } from "../../server/submission/certificate.ts";
 import { newConnectionTable } from "../../server/submission/limits/admission.ts";
@@ -45,6 +46,9 @@ export interface Relay {
 
 /** How long sessions and deliveries may go on after SIGTERM, in milliseconds. systemd's own patience is 90 s. */
 const standardGrace = 30_000;
+
+/** And before the queue is handed over. Our choice: a message that is being sent now gets through. */
+const shutGrace = 10_000;
 
 /** And when the spool can promise nothing: whatever they did would be in vain, or done twice. */
 const brokenGrace = 1_000;
@@ -170,6 +174,7 @@ export async function startRelay(
             unblock: (what) => authLimiter.unblock(what),
             whyUnknown: (login) => logins.whyUnknown(login),
             sent: quota.sent,
+            addSent: quota.add,
           },
           relayState,
           retryPolicy: retryPolicyOf(config),
@@ -178,6 +183,15 @@ export async function startRelay(
           contactOf,
         },
         deliveries,
+        {
+          disk: systemDisk,
+          directory: config.spool.directory,
+          owner: store.owner,
+          shut(to) {
+            status.drainedTo = to;
+            return listeners.close(shutGrace);
+          },
+        },
       ),
     );
     const selfCheck = open(openSelfCheck(file, Date.now));

@@ -15,8 +15,10 @@ import {
 import { markWith } from "../../server/log/event-loop.ts";
 import { log, logBug } from "../../server/log/log.ts";
 import { readInThread } from "../../server/spool/bulk-read.ts";
-import { systemDisk } from "../../server/spool/disk.ts";
+import { type Disk, systemDisk } from "../../server/spool/disk.ts";
+import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
+import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
 
 export interface RelaySpool {
@@ -26,6 +28,7 @@ export interface RelaySpool {
   readonly deliverable: Spool;
   readonly frozen: FrozenLogins;
   readonly freezeHold: FreezeHold;
+  readonly owner: SpoolOwner;
   /** From now on {@link RelaySpool.close} is a clean end. */
   markStarted(): void;
   close(): Promise<void>;
@@ -40,17 +43,44 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
 }
 
 /**
+ * Opens the spool for who delivers from it, or changes what is delivered. Throws a Failure where it cannot be opened, and
+ * where its messages are another host's.
+ */
+export async function openOwnSpool(
+  config: Pick<Config, "spool" | "hostname">,
+  disk: Disk,
+): Promise<{ readonly spool: Spool; readonly owner: SpoolOwner }> {
+  const { directory } = config.spool;
+  const spool = await openSpool(
+    directory,
+    Date.now,
+    disk,
+    journalSettingsOf(config),
+    config.spool["host-mark"],
+  );
+  try {
+    const waiting = async () => (await spool.ids()).length;
+    const owner = await claimSpool(disk, directory, config.hostname, waiting);
+    await settleImports(disk, directory, (id) => spool.has(id));
+    return { spool, owner };
+  } catch (error) {
+    await spool.close();
+    throw error;
+  }
+}
+
+/**
  * Opens the spool, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
  * be listened to, if so: it is thrown where there is nothing to deliver either. Throws a Failure where the spool cannot be
  * opened, or the file of frozen logins cannot be understood.
  */
 export async function openRelaySpool(
-  config: Pick<Config, "spool" | "history">,
+  config: Pick<Config, "spool" | "history" | "hostname">,
   cannotListen: Failure | undefined,
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
-  const spool = await openSpool(directory, Date.now, disk, journalSettingsOf(config));
+  const { spool, owner } = await openOwnSpool(config, disk);
   let isStarted = false;
   let inHand: InHandFile | undefined;
   const forgetting = forgetRegularly(spool, config.history.keep);
@@ -70,7 +100,7 @@ export async function openRelaySpool(
       isStarted = true;
     };
     const { frozen, freezeHold, spool: deliverable } = freezes;
-    return { spool, deliverable, frozen, freezeHold, markStarted, close };
+    return { spool, deliverable, frozen, freezeHold, owner, markStarted, close };
   } catch (error) {
     await close();
     throw error;

@@ -11,6 +11,7 @@ import { openRecorder, type RecorderDependencies } from "../queue/recorder.ts";
 import type { Scheduler } from "../queue/scheduler.ts";
 import { conclude, isOpen, type RetryPolicy, wanting } from "../queue/verdict.ts";
 import type { Envelope, LastReply } from "../spool/envelope.ts";
+import type { SentEntry } from "../spool/parcel.ts";
 import { isDamaged, type Spool } from "../spool/spool.ts";
 import type { FreezeHold, FrozenLogins } from "./frozen-logins.ts";
 import {
@@ -46,6 +47,8 @@ export interface SubmissionSessions {
   readonly blocksOf: (login: string) => readonly LoginBlock[];
   /** Forgets wrong passwords, and gives how many blocks that ended. */
   readonly unblock: (what: { readonly login: string } | { readonly address: string }) => number;
+  /** Counts for the limits what a login sent elsewhere. */
+  readonly addSent: (entry: SentEntry) => void;
 }
 
 /**

@@ -2,9 +2,10 @@
  * The control API: carries out the requests of operators, whether a relay runs or not. A message is changed between two
  * attempts; each change is in the log with the name of the operator.
  */
-import { errorCode, errorText, Failure } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { log, logBug } from "../log/log.ts";
 import { type Fsck, type KeptFile, repairText } from "../spool/fsck.ts";
+import { faultOfOwner } from "../spool/owner.ts";
 import { type ActionContext, actions, freeze, loginState, thaw, unblock } from "./actions.ts";
 import { frozenFault } from "./frozen-logins.ts";
 import {
@@ -42,11 +43,12 @@ export function openQueryApi(view: ReadView): QueryApi {
   return dispatcher(queryHandlers(view));
 }
 
-/** `keptFiles` are files of other parts in the spool. */
+/** `keptFiles` are files of other parts in the spool; `drain` begins and ends the handing over of all of it. */
 export function openControlApi(
   context: ActionContext,
   wait: Wait,
   keptFiles: readonly KeptFile[],
+  drain: Handlers<ControlRequest>["drain"] = nothingToDrain,
 ): ControlApi {
   return dispatcher<ControlRequest>({
     ...queryHandlers(context),
@@ -63,8 +65,16 @@ export function openControlApi(
       if (state !== undefined) yield state;
     },
     verify: (request) => verify(request, context.spool, keptFiles),
+    drain,
   });
 }
+
+const nothingToDrain = (): AsyncIterable<never> => ({
+  [Symbol.asyncIterator]: () => ({
+    next: () =>
+      Promise.reject(new Failure(exitStatus.unavailable, "there is no spool here that could be drained")),
+  }),
+});
 
 const queryHandlers = (view: ReadView): Handlers<QueryRequest> => ({
   list: (request) => list(request, view),
@@ -186,13 +196,20 @@ const frozenLoginsFile: KeptFile = {
   repair: { because: "it says which logins are frozen; correct that line" },
 };
 
+/** Who removes it lets the next start deliver what waits: only a person knows whether that is right. */
+const ownerFile: KeptFile = {
+  name: "owner",
+  fault: faultOfOwner,
+  repair: { because: "it says whose spool this is; remove it if no other host has its messages" },
+};
+
 /** `queue verify`: every fault, repaired one by one if the request says so. `others` are files of other parts in the spool. */
 export async function* verify(
   { repair, by }: VerifyRequest,
   fsck: Pick<Fsck, "damage"> & Partial<Pick<Fsck, "repair">>,
   others: readonly KeptFile[],
 ): AsyncGenerator<CheckedDamage> {
-  for await (const finding of fsck.damage([frozenLoginsFile, ...others])) {
+  for await (const finding of fsck.damage([frozenLoginsFile, ownerFile, ...others])) {
     const repaired = repair && fsck.repair !== undefined && (await fsck.repair(finding));
     const { fault, repair: remedy } = finding;
     if (repaired) log("spool-repaired", { fault, remedy: repairText(remedy), by: nameOperator(by) });

@@ -1,9 +1,11 @@
 /** The client of the control socket: the control API of a running relay, as if it were in this process. */
 import { once } from "node:events";
-import { type IncomingMessage, request } from "node:http";
+import { type ClientRequest, type IncomingMessage, request } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { AnswerTo, ControlApi, ControlRequest } from "./protocol.ts";
-import { type FailureAnswer, versionHeader } from "./server.ts";
+import type { AnswerTo, ControlApi, ControlRequest, TakeParcel } from "./protocol.ts";
+import { type FailureAnswer, operatorHeader, versionHeader } from "./server.ts";
 
 /** How long a relay may take to answer, in milliseconds. Our choice: a busy relay takes less. */
 const answerTimeout = 10_000;
@@ -59,14 +61,28 @@ async function* ask<Given extends ControlRequest>(
     agent: false,
     headers: { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
   });
+  asking.end(body);
+  yield* answers<AnswerTo<Given>>(path, asking);
+}
+
+/** Takes parcels to the relay behind the socket `path`, of which {@link connectControlApi} knows that it is of our version. */
+export function parcelsTo(path: string): TakeParcel {
+  return (parcel, by) => {
+    const headers = { "content-type": "application/octet-stream", [operatorHeader]: JSON.stringify(by) };
+    const asking = request({ socketPath: path, path: "/parcels", method: "POST", agent: false, headers });
+    pipeline(Readable.from(parcel), asking).catch(ignore); // whoever waits for the answer is told
+    return answers(path, asking);
+  };
+}
+
+async function* answers<Answer>(path: string, asking: ClientRequest): AsyncGenerator<Answer> {
   asking.on("error", ignore);
   try {
-    asking.end(body);
     const [response] = (await once(asking, "response")) as [IncomingMessage];
     response.on("error", ignore);
     for await (const line of linesOf(response)) {
-      const answer = JSON.parse(line) as AnswerTo<Given> | FailureAnswer; // the same version wrote it
-      if ("failure" in answer) throw new Failure(answer.failure.status, answer.failure.message);
+      const answer = JSON.parse(line) as Answer | FailureAnswer; // the same version wrote it
+      if (isFailure(answer)) throw new Failure(answer.failure.status, answer.failure.message);
       yield answer;
     }
     if (!response.complete)
@@ -78,6 +94,9 @@ async function* ask<Given extends ControlRequest>(
     asking.destroy();
   }
 }
+
+const isFailure = (answer: unknown): answer is FailureAnswer =>
+  typeof answer === "object" && answer !== null && "failure" in answer;
 
 /** Not by node:readline, which ends the program if its reader stops early and the connection closes. */
 async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {

@@ -135,6 +135,15 @@ export interface VerifyRequest {
   readonly by: Operator;
 }
 
+/** begin: from now on the queue goes to `to`, and without `listening` no new mail is taken. end: nothing of it is left. */
+export interface DrainRequest {
+  readonly verb: "drain";
+  readonly step: "begin" | "end";
+  readonly to: string;
+  readonly listening: boolean;
+  readonly by: Operator;
+}
+
 /** Those that change nothing. */
 export type QueryRequest = ListRequest | ReadRequest | FrozenLoginsRequest;
 export type ControlRequest =
@@ -146,7 +155,8 @@ export type ControlRequest =
   | LoginRequest
   | UnblockRequest
   | StatusRequest
-  | VerifyRequest;
+  | VerifyRequest
+  | DrainRequest;
 type ControlVerb = ControlRequest["verb"];
 
 /** A message of the queue. */
@@ -321,6 +331,38 @@ export interface CheckedDamage {
   readonly repaired: boolean;
 }
 
+/** The spool that takes a parcel. */
+export interface HeirSpool {
+  readonly spool: string;
+  readonly host: string;
+  /** Whether anything came under this mark before. */
+  readonly known: boolean;
+}
+
+/** To a parcel: whose spool it came into, then what became of each message. */
+export type ParcelAnswer =
+  | { readonly heir: HeirSpool }
+  | {
+      /** In the spool that it comes from, and here. */
+      readonly id: string;
+      readonly as: string;
+      /** done: promised here. already: since an earlier time. failed: not here. */
+      readonly outcome: "done" | "already" | "failed";
+      /** For people; "" where there is nothing to add. */
+      readonly says: string;
+    };
+
+/** Takes what `parcel.ts` describes. Throws a Failure for what the operator can put right. */
+export type TakeParcel = (parcel: AsyncIterable<Uint8Array>, by: Operator) => AsyncIterable<ParcelAnswer>;
+
+/** What a drain begins with. */
+export interface DrainState {
+  readonly handover: string;
+  /** The spool that is drained, and its host. */
+  readonly spool: string;
+  readonly host: string;
+}
+
 export interface Answers {
   readonly list: ListedMessage;
   readonly read: MessagePart;
@@ -333,6 +375,7 @@ export interface Answers {
   readonly status: RelayState;
   readonly active: { readonly id: string };
   readonly verify: CheckedDamage;
+  readonly drain: DrainState;
 }
 
 export type AnswerTo<Given extends ControlRequest> = Answers[Given["verb"]];
@@ -405,7 +448,25 @@ const requestFields: { readonly [Name in ControlVerb]: JsonField<Extract<Control
     frozen: record<FrozenLoginsRequest>({ verb: oneOf("frozen") }),
     active: record<ActiveRequest>({ verb: oneOf("active") }),
     verify: record<VerifyRequest>({ verb: oneOf("verify"), repair: trueOrFalse, by: operator }),
+    drain: record<DrainRequest>({
+      verb: oneOf("drain"),
+      step: oneOf("begin", "end"),
+      to: oneLine,
+      listening: trueOrFalse,
+      by: operator,
+    }),
   };
+
+/** The operator in `json`, who sends a parcel, or one line about what is wrong with it. */
+export function parseOperator(json: string): Operator | { readonly wrong: string } {
+  try {
+    return operator.read(JSON.parse(json), "");
+  } catch (error) {
+    if (error instanceof Mismatch) return { wrong: error.message };
+    if (error instanceof SyntaxError) return { wrong: "expected JSON" };
+    throw error;
+  }
+}
 
 /** The request in `json`, or one line about what is wrong with it. */
 export function parseRequest(json: string): ControlRequest | { readonly wrong: string } {

@@ -10,7 +10,7 @@ import { pipeline } from "node:stream/promises";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
 import { listenOnUnixSocket } from "../../unix-socket.ts";
 import { logBug } from "../log/log.ts";
-import { type ControlApi, parseRequest } from "./protocol.ts";
+import { type ControlApi, parseOperator, parseRequest, type TakeParcel } from "./protocol.ts";
 
 /** Sent when a request cannot be carried out, in place of an answer or after some. */
 export interface FailureAnswer {
@@ -29,17 +29,18 @@ const largestRequest = 10_000_000;
 export const versionHeader = "tpa-submit-version";
 
 /**
- * Listens at `path`. Replaces the socket of a relay that was killed, and nothing else that may be there. Throws a Failure
+ * Listens at `path`, for orders and, with `take`, for parcels. Replaces the socket of a relay that was killed, and nothing else that may be there. Throws a Failure
  * where it cannot listen.
  */
 export async function startControlServer(
   path: string,
   api: ControlApi,
   version: string,
+  take?: TakeParcel,
 ): Promise<ControlServer> {
   const server = createServer((request, response) => {
     response.setHeader(versionHeader, version);
-    answer(request, response, api).catch((error: unknown) => {
+    answer(request, response, api, take).catch((error: unknown) => {
       if (!clientLeft.includes(errorCode(error))) logBug("the control socket", error);
       response.destroy();
     });
@@ -58,7 +59,21 @@ export async function startControlServer(
 /** Errors of a command that has left: what was begun is finished all the same. */
 const clientLeft: readonly string[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNRESET", "EPIPE", "ABORT_ERR"];
 
-async function answer(request: IncomingMessage, response: ServerResponse, api: ControlApi): Promise<void> {
+/** In the header of a parcel: who sends it, as JSON. */
+export const operatorHeader = "tpa-submit-operator";
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  api: ControlApi,
+  take: TakeParcel | undefined,
+): Promise<void> {
+  if (take && request.method === "POST" && request.url === "/parcels") {
+    const by = parseOperator(String(request.headers[operatorHeader]));
+    if ("wrong" in by) return refuse(response, 400, exitStatus.usage, `not an operator: ${by.wrong}`);
+    response.writeHead(200, { "content-type": "application/x-ndjson" });
+    return pipeline(Readable.from(lines(take(request, by))), response);
+  }
   if (request.method !== "POST" || request.url !== "/requests") {
     return refuse(response, 404, exitStatus.usage, "expected POST /requests");
   }

@@ -59,6 +59,7 @@ const actionTexts = {
   bounce: "returned to sender",
   drop: "deleted",
   redirect: "redirected",
+  import: "taken over",
 } as const;
 
 type OperatorAction = keyof typeof actionTexts;

@@ -60,7 +60,7 @@ const handledField = record(handled);
 export async function addToHistory(
   folders: Folders,
   id: string,
-  entries: readonly HistoryEntry[],
+  entries: History,
 ): Promise<string | undefined> {
   const { disk, history, histories, drafts } = folders;
   if (entries.length === 0) return undefined;
@@ -97,7 +97,8 @@ async function readIfThere({ disk, history }: Shelf, id: string): Promise<string
   }
 }
 
-function formatHistory(history: History): string {
+/** A line for each. */
+export function formatHistory(history: History): string {
   return history.map((entry) => `${JSON.stringify(writeEntry(entry))}\n`).join("");
 }
 

@@ -14,12 +14,17 @@ export function isQueueId(name: string): boolean {
 
 /**
  * A source of queue IDs by the clock `now` (milliseconds since the epoch), each greater than the one before
- * even where the clock stands still or goes back.
+ * even where the clock stands still or goes back. With `mark`, one digit, all of them end in it, and there is one for each
+ * millisecond.
  */
-export function queueIds(now: () => number): () => string {
+export function queueIds(now: () => number, mark = ""): () => string {
+  const step = mark === "" ? 1 : perMillisecond;
+  const end = mark === "" ? 0 : Number.parseInt(mark, 16);
   let last = 0;
   return () => {
-    last = Math.max(last + 1, Math.floor(now() * perMillisecond));
+    const current =
+      mark === "" ? Math.floor(now() * perMillisecond) : Math.floor(now()) * perMillisecond + end;
+    last = Math.max(last === 0 ? 0 : last + step, current);
     return last.toString(16).toUpperCase().padStart(digits, "0");
   };
 }

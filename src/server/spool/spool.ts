@@ -12,7 +12,7 @@ import { type Disk, type FreeSpace, systemDisk } from "./disk.ts";
 import { type Draft, newDraft } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
 import { type Fsck, newFsck } from "./fsck.ts";
-import { addToHistory, type History, type HistoryEntry, historyOf } from "./history.ts";
+import { addToHistory, type History, historyOf } from "./history.ts";
 import { newJournalDraft, newMover } from "./journal-spool.ts";
 import { openFolders } from "./open.ts";
 import { queueIds } from "./queue-id.ts";
@@ -31,8 +31,11 @@ export type { Scratch } from "./scratch.ts";
  * Its fsck is for a spool at work.
  */
 export interface Spool extends SpoolReader, Fsck {
-  /** Begins a message. Throws the system's error. */
-  draft(): Promise<Draft>;
+  /**
+   * Begins a message: with the ID `wanted` where nothing has it, or may get it, else with the next one. Throws the system's
+   * error.
+   */
+  draft(wanted?: string): Promise<Draft>;
   /** A nameless file for what is thought of the draft `id`. Throws the system's error. */
   scratch(id: string): Promise<Scratch>;
   /**
@@ -49,7 +52,7 @@ export interface Spool extends SpoolReader, Fsck {
    * Adds to the history of a message that stays. Resolves to why that could not be done, or undefined; whatever it is,
    * delivery goes on. It may be lost at a power cut, and long ones keep their beginning and their end only.
    */
-  note(id: string, entries: readonly HistoryEntry[]): Promise<string | undefined>;
+  note(id: string, entries: History): Promise<string | undefined>;
   /** What was noted. */
   history(id: string): Promise<History>;
   /** What the disk has left for us, as of at most a second ago: statfs(2) for each message is a measured cost. */
@@ -83,7 +86,7 @@ export interface JournalSettings {
 /**
  * Opens the spool in `directory`, making it (not the folders above it) where it is missing, and owns it until
  * {@link Spool.close} or the process's end. `now` is in milliseconds since the epoch. With `settings` it gets a journal; one
- * that it has is read in any case.
+ * that it has is read in any case. `mark` is the digit in which new queue IDs end, where that is not of the clock.
  * Throws a Failure of one line: in use (75), no permission (77), cannot be made (73), of another format (65).
  */
 export async function openSpool(
@@ -91,19 +94,32 @@ export async function openSpool(
   now: () => number,
   disk: Disk = systemDisk,
   settings?: JournalSettings,
+  mark = "",
 ): Promise<Spool> {
   const note = `process ${String(process.pid)}, since ${new Date(now()).toISOString()}`;
   const segment = settings?.segment;
   const opened = await openFolders(disk, directory, { note, segment, nextId: queueIds(now)() });
   const { folders, lock, orphans, broken, journal, isTaken } = opened;
   const { messages, drafts, queue } = folders;
-  const nextId = queueIds(now);
+  const nextId = queueIds(now, mark);
   const mover = journal && newMover(folders, journal);
   const memory = { octets: 0 };
+  const reader = newSpoolReader(disk, directory, journal && ownJournal(journal));
 
-  async function draft(): Promise<Draft> {
+  /** IDs that were asked for: the journal knows of them only once they are promised. */
+  const givenOut = new Set<string>();
+
+  async function isFree(id: string): Promise<boolean> {
+    if (id >= nextId() || givenOut.has(id) || orphans.has(id) || isTaken(id)) return false;
+    return !(await reader.has(id));
+  }
+
+  async function draft(wanted?: string): Promise<Draft> {
+    let first = wanted !== undefined && (await isFree(wanted)) ? wanted : undefined;
     for (;;) {
-      const id = nextId();
+      const id = first ?? nextId();
+      if (first !== undefined) givenOut.add(first);
+      first = undefined;
       if (orphans.has(id)) continue; // accepting it would overwrite an envelope that a person has to look at
       if (journal !== undefined) {
         if (isTaken(id)) continue;
@@ -149,7 +165,7 @@ export async function openSpool(
   }
 
   return {
-    ...newSpoolReader(disk, directory, journal && ownJournal(journal)),
+    ...reader,
     ...newFsck(disk, directory, true, journal),
     draft,
     scratch: (id) => newScratch(folders, id),

@@ -66,11 +66,14 @@ const known: readonly string[] = [
   "control",
   "damaged",
   "events",
+  "drain",
   "format",
+  "imports",
   "in-hand",
   "lock",
   "lost+found",
   "mta-sts",
+  "owner",
   "tls-reports",
 ];
 

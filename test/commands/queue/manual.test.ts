@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { actionCommands } from "../../../src/commands/queue/change.ts";
+import { drainCommand } from "../../../src/commands/queue/drain.ts";
 import { exportCommand } from "../../../src/commands/queue/export.ts";
 import { freezeCommand, thawCommand } from "../../../src/commands/queue/freeze.ts";
+import { importCommand } from "../../../src/commands/queue/import.ts";
 import { listCommand } from "../../../src/commands/queue/list.ts";
 import { showCommand } from "../../../src/commands/queue/show.ts";
 import { summaryCommand } from "../../../src/commands/queue/summary.ts";
@@ -16,6 +18,8 @@ const all = [
   summaryCommand,
   ...Object.values(actionCommands),
   exportCommand,
+  importCommand,
+  drainCommand,
   freezeCommand,
   thawCommand,
   verifyCommand,

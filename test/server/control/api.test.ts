@@ -108,6 +108,7 @@ test("every message ends once: delivered, returned or dropped", async () => {
         unblock: () => 0,
         whyUnknown: async () => "",
         sent: () => ({ messages: 0, recipients: 0 }),
+        addSent: () => undefined,
       },
       relayState: async () => undefined,
       retryPolicy: hasty,

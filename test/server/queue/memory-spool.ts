@@ -1,7 +1,7 @@
 /** A spool that is nothing but memory, for tests with thousands of messages; what they say is always the same. */
 import { Readable } from "node:stream";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
-import { type HistoryEntry, isDamaged, type Spool } from "../../../src/server/spool/spool.ts";
+import { type History, isDamaged, type Spool } from "../../../src/server/spool/spool.ts";
 import { envelope, message } from "../delivery/fixtures.ts";
 
 export interface Paper {
@@ -14,7 +14,7 @@ export interface Paper {
 
 export function paperSpool(): Paper {
   const envelopes = new Map<string, Envelope>();
-  const noted = new Map<string, readonly HistoryEntry[]>();
+  const noted = new Map<string, History>();
   const read: Spool["read"] = async (id) => envelopes.get(id) ?? { damaged: `${id} is not there` };
   const spool: Partial<Spool> = {
     ids: async () => [...envelopes.keys()],

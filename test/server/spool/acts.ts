@@ -220,6 +220,7 @@ async function apiOn(disk: Disk): Promise<{ readonly api: ControlApi; readonly c
     unblock: () => 0,
     whyUnknown: async () => "",
     sent: () => ({ messages: 0, recipients: 0 }),
+    addSent: () => undefined,
   };
   const floor = newActionContext({
     spool,
