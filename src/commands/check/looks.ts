@@ -8,6 +8,7 @@ import { log } from "./log.ts";
 import { ldap, passwords, senders } from "./logins.ts";
 import { maildrop } from "./maildrop.ts";
 import { reach, resolver, routes } from "./outgoing.ts";
+import { portal } from "./portal.ts";
 import { relay } from "./relay.ts";
 import { type CheckId, type CheckRowResult, checkIds } from "./rows.ts";
 import { service } from "./service.ts";
@@ -28,6 +29,7 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   log,
   control,
   maildrop,
+  portal,
   ports,
   limits,
   clock,

@@ -22,6 +22,7 @@ import { openListeners } from "./listeners.ts";
 import { openLocalDoor, settleMaildrop } from "./local.ts";
 import { openLogins } from "./logins.ts";
 import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
+import { openPortalDoor } from "./portal-door.ts";
 import { openPrivacy } from "./privacy.ts";
 import { openQuota } from "./quota.ts";
 import { reserveOf } from "./session-rules.ts";
@@ -153,6 +154,15 @@ export async function startRelay(
         },
         deliveries,
       ),
+    );
+    open(
+      await openPortalDoor(config, {
+        context,
+        settings: () => settings.current().config,
+        frozen: store.frozen,
+        whyUnknown: (login) => logins.whyUnknown(login),
+        now: Date.now,
+      }),
     );
     const page = newStatusPage(() => settings.current().config, {
       state: relayState,

@@ -47,6 +47,7 @@ const restartOnly: readonly (readonly [string, (config: Config) => unknown])[] =
   ["passwords", ({ passwords }) => ({ ...passwords, "wrong-text": "" })], // the words go with the session's rules
   ["spool", ({ spool }) => spool],
   ["control", ({ control }) => control],
+  ["portal.socket", ({ portal }) => [portal.socket, portal["socket-group"]]],
   ["history.directory", ({ history }) => history.directory],
   ["log", ({ log: target }) => target],
   ["retries and concurrency of delivery", retryPolicyOf],
