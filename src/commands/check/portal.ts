@@ -9,6 +9,7 @@ import { fail, fine, type Judgement, warn } from "./rows.ts";
 export const portal: Look = ({ config }) =>
   orFailures(async () => {
     const {
+      proxies,
       url,
       certificate,
       listen,
@@ -25,6 +26,15 @@ export const portal: Look = ({ config }) =>
           writeAddress(listen),
           "speaks HTTP without TLS beyond this host, and people type passwords there",
           "Let portal.listen be on loopback, with the proxy there, or give portal.certificate.",
+        ),
+      );
+    }
+    if (certificate === "" && proxies.length === 0) {
+      found.push(
+        warn(
+          writeAddress(listen),
+          "takes all clients for one, its proxy: wrong passwords of one would block them all",
+          "Name the proxy in portal.proxies.",
         ),
       );
     }

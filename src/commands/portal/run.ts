@@ -37,6 +37,11 @@ export async function runPortal(file: string): Promise<number> {
       exitStatus.config,
       `${file}: ldap.url: expected a directory, where portal.sign-in is "ldap"`,
     );
+  if (!config.ldap.starttls && config.ldap.url.some((url) => url.startsWith("ldap:")))
+    throw new Failure(
+      exitStatus.config,
+      `${file}: ldap.starttls: expected true: people's passwords would go to ${config.ldap.url.join(", ")} in the clear`,
+    );
   const pair = await readPair(portal);
   const seals = newSeals(await openKey(portal.state));
   const app = portalApp({

@@ -63,6 +63,8 @@ export interface WorldOptions {
   /** Further lines of [portal], and further tables. */
   readonly portal?: string;
   readonly more?: string;
+  /** Those of the portal; this host where it is not given. */
+  readonly proxies?: readonly string[];
   /** Whether `serve` runs. */
   readonly serve?: boolean;
   /** Whether `sync --watch` runs. */
@@ -70,7 +72,13 @@ export interface WorldOptions {
 }
 
 /** Starts one. The portal has a certificate of its own, and believes the X-Forwarded-For of this host. */
-export async function startWorld({ portal = "", more = "", serve, sync }: WorldOptions = {}): Promise<World> {
+export async function startWorld({
+  portal = "",
+  more = "",
+  proxies = ["127.0.0.1"],
+  serve,
+  sync,
+}: WorldOptions = {}): Promise<World> {
   const undo: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
     for (const one of undo.splice(0).reverse()) await one();
@@ -106,7 +114,7 @@ certificate = "FOLDER/certificate.pem"
 key = "FOLDER/key.pem"
 state = "FOLDER/portal"
 socket = "FOLDER/portal.socket"
-proxies = ["127.0.0.1"]
+proxies = ${JSON.stringify(proxies)}
 ${portal}
 `);
     undo.push(() => relay.stop());
