@@ -292,7 +292,7 @@ describe.skipIf(!real(...slapdPrograms))("attacks on the portal", { timeout: 90_
     const [guesser, unknown] = [stranger(), stranger()];
     const guesses = async (browser: Browser, login: string) => {
       const tried = Array.from({ length: 16 }, (_, number) => browser.signIn(login, `guess ${number}`));
-      return (await Promise.all(tried)).map(({ status }) => status).sort();
+      return (await Promise.all(tried)).map(({ status }) => status).sort((one, other) => one - other);
     };
     const [statuses, others] = await Promise.all([guesses(guesser, "user2"), guesses(unknown, "nobody")]);
     expect(statuses.filter((status) => status === 401)).toHaveLength(10);
