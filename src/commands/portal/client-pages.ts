@@ -81,10 +81,7 @@ async function sendTest(c: Page, parts: PortalParts, { session }: OwnVisit): Pro
   const { login } = session;
   const answer = await parts.relay({ ask: "test", login });
   const title = "Test message";
-  if ("away" in answer) {
-    parts.say(`the relay could not be asked for ${login}: ${answer.away}`);
-    return show(c, parts, { title, status: 503, body: relayAway });
-  }
+  if ("away" in answer) return show(c, parts, { title, status: 503, body: relayAway });
   const { reply, id } = answer;
   const body =
     id === undefined

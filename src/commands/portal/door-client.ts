@@ -18,11 +18,19 @@ export type AskRelay = <Given extends PortalRequest>(
 /** Milliseconds. Our choice: a page must not wait longer. */
 const patience = 10_000;
 
-export const noDoor: AskRelay = async () => ({ away: "portal.socket names no socket" });
-
-/** `path` is portal.socket; "" is none. */
-export function relayBehind(path: string): AskRelay {
-  if (path === "") return noDoor;
+/** `path` is portal.socket; "" is none. `say` hears when the relay goes away and when it is back. */
+export function relayBehind(path: string, say: (line: string) => void): AskRelay {
+  if (path === "") return async () => ({ away: "portal.socket names no socket" });
+  let isAway = false;
+  const told = (why: string | undefined): void => {
+    if ((why !== undefined) === isAway) return;
+    isAway = why !== undefined;
+    say(why === undefined ? "the relay answers again" : `the relay does not answer: ${why}`);
+  };
+  const away = (reason: string): RelayAway => {
+    told(`${path}: ${reason}`);
+    return { away: reason };
+  };
   return async <Given extends PortalRequest>(asked: Given) => {
     const asking = request({
       socketPath: path,
@@ -36,11 +44,13 @@ export function relayBehind(path: string): AskRelay {
       asking.end(JSON.stringify(asked));
       const [response] = (await once(asking, "response")) as [IncomingMessage];
       const answer = await text(response);
-      if (response.statusCode !== 200) return { away: `${path}: status ${response.statusCode ?? 0}` };
-      return JSON.parse(answer) as PortalAnswers[Given["ask"]]; // the relay wrote it
+      if (response.statusCode !== 200) return away(`status ${response.statusCode ?? 0}`);
+      const found = JSON.parse(answer) as PortalAnswers[Given["ask"]]; // the relay wrote it
+      told(undefined);
+      return found;
     } catch (error) {
       if (errorCode(error) === "" && !(error instanceof SyntaxError)) throw error;
-      return { away: `${path}: ${errorCode(error) || "an answer cut short"}` };
+      return away(errorCode(error) || "an answer cut short");
     } finally {
       asking.destroy();
     }

@@ -22,11 +22,11 @@ section h2, article h2 { margin: .2rem 0 .4rem; font-size: 1.1rem; } article h3 
 .wrong { border-left: 4px solid #c0392b; background: var(--card); padding: .7rem 1rem; margin: 1rem 0; }
 .good { border-left: 4px solid #2e8b57; background: var(--card); padding: .7rem 1rem; margin: 1rem 0; }
 .secret { font: 600 1.25rem/1.6 ui-monospace, monospace; user-select: all; display: block; margin: .6rem 0; overflow-wrap: anywhere; }
-iframe { width: 100%; height: 7rem; border: 1px solid var(--rule); border-radius: 8px; }
+iframe { width: 100%; height: 9rem; border: 1px solid var(--rule); border-radius: 8px; }
 body.framed main { padding: .3rem .8rem; } .framed h1 { font-size: 1.05rem; margin: .2rem 0; }
 dl.facts { display: grid; grid-template-columns: minmax(7rem, auto) 1fr; gap: .2rem 1rem; margin: .4rem 0; } dl.facts dt { margin: 0; color: var(--soft); font-weight: 500; } dl.facts dd { margin: 0; }
 @media (max-width: 30rem) { dl.facts { grid-template-columns: 1fr; } dl.facts dd { margin-bottom: .5rem; } }
-footer { padding-bottom: 2rem; color: var(--soft); }
+footer form { display: inline-block; margin: .3rem .6rem .3rem 0; } footer { padding-bottom: 2rem; color: var(--soft); }
 `;
 
 export interface PageContent {

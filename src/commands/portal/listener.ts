@@ -11,10 +11,11 @@ import {
   type ServerResponse,
 } from "node:http";
 import { createServer as createSecureServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { HostAndPort } from "../../config/setting-types.ts";
 import { writeAddress } from "../../config/setting-types.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { subscriberNetwork } from "../../server/submission/limits/admission.ts";
 
 /** Answers a request; `peer` is the IP address at the other end. */
 export type Answer = (request: Request, peer: string) => Promise<Response> | Response;
@@ -23,6 +24,8 @@ export interface Answering {
   /** "https://mail.example.org" */
   readonly origin: string;
   readonly answer: Answer;
+  /** Proxies bring everybody's requests. */
+  readonly isProxy: (address: string) => boolean;
   /** Hears of a fault of the program. */
   readonly report: (error: unknown) => void;
 }
@@ -45,13 +48,17 @@ const largestForm = 8_192;
 const requestTimeout = 15_000;
 const idleTimeout = 30_000;
 const mostConnections = 500;
+const mostFromNetwork = 50;
 const mostHeaders = 60;
+
+/** IPv4 without "::ffff:". */
+export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d)/i, "");
 
 /** Throws a Failure where it cannot listen. Without a pair it speaks plain HTTP, for a proxy. */
 export async function listen(
   where: HostAndPort,
   pair: Pair | undefined,
-  { origin, answer, report }: Answering,
+  { origin, answer, report, isProxy }: Answering,
 ): Promise<PortalListener> {
   const limits = {
     maxHeaderSize: largestHeader,
@@ -72,6 +79,23 @@ export async function listen(
   server.maxConnections = mostConnections;
   server.maxHeadersCount = mostHeaders;
   server.setTimeout(idleTimeout);
+  const fromNetwork = new Map<string, number>();
+  server.on("connection", (socket: Socket) => {
+    const address = socket.remoteAddress ?? "";
+    if (isProxy(plainAddress(address))) return;
+    const network = subscriberNetwork(plainAddress(address));
+    const count = (fromNetwork.get(network) ?? 0) + 1;
+    if (count > mostFromNetwork) {
+      socket.destroy();
+      return;
+    }
+    fromNetwork.set(network, count);
+    socket.once("close", () => {
+      const left = (fromNetwork.get(network) ?? 1) - 1;
+      if (left > 0) fromNetwork.set(network, left);
+      else fromNetwork.delete(network);
+    });
+  });
   server.on("checkContinue", (_, response: ServerResponse) => plain(response, 417, "Send it at once.\n"));
   try {
     const listening = once(server, "listening");

@@ -74,7 +74,10 @@ function recipientItem(
   const facts: readonly (readonly [string, Markup])[] = [
     ["State", html`${failed && result === "deferred" ? "Given up" : words[result]}, ${momentOf(at)}`],
     ...(relay === "none" ? [] : [["Their server", html`${host}`] as const]),
-    [relay === "none" ? "Why" : "It said", html`${formatReply(reply)}`],
+    [
+      relay !== "none" ? "It said" : result === "sent" ? "Our server said" : "Why",
+      html`${formatReply(reply)}`,
+    ],
     ...(known === undefined ? [] : [["Which means", html`${senderText(known, failed)}`] as const]),
     ["What to do", html`${adviceFor(result, failed, times)}`],
   ];

@@ -13,7 +13,10 @@ import type { OwnVisit, Page, PortalEnvironment, PortalParts } from "./visit.ts"
 
 export function passwordRoutes(app: Hono<PortalEnvironment>, parts: PortalParts): void {
   app.get("/password", (c) =>
-    own(c, () => show(c, parts, { title: "E-mail password", body: forms(c, parts) })),
+    own(c, async ({ session }) => {
+      const body = html`${forms(c, parts)}${await usesSection(parts, session.login)}`;
+      return show(c, parts, { title: "E-mail password", body });
+    }),
   );
   app.post("/password", (c) => own(c, (visit) => change(c, parts, visit)));
   app.get("/password/state", (c) => own(c, (visit) => showState(c, parts, visit)));
@@ -64,6 +67,21 @@ ${form(
 )}</section>`;
 }
 
+/** Who uses the password: a client that its owner does not know is a thief's. */
+async function usesSection({ relay, config }: PortalParts, login: string): Promise<Markup> {
+  const answer = config.portal.socket === "" ? undefined : await relay({ ask: "messages", login });
+  if (answer === undefined || "away" in answer || answer.busy) return html``; // the forms work all the same
+  if (answer.uses.length === 0)
+    return html`<h2>Where it was used</h2>
+<p>No mail program has logged in with it, as far as the mail server remembers.</p>`;
+  return html`<h2>Where it was used</h2>
+<p>The last time from each place. One that is not yours? Make a new password now.</p>
+<ul>${answer.uses.map(({ at, client, mechanism }) => html`<li>${momentOf(at)}, from ${placeOf(client)} (${mechanism})</li>\n`)}</ul>`;
+}
+
+/** `unknown[192.0.2.7]` without what is not known. */
+const placeOf = (client: string): string => client.replace(/^unknown\[([^\]]*)\]$/, "$1");
+
 async function change(c: Page, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
   const fields = new URLSearchParams(await c.req.text());
   const account = fields.get("account") ?? "";
@@ -94,7 +112,7 @@ async function change(c: Page, parts: PortalParts, { session }: OwnVisit): Promi
       403,
     );
   }
-  parts.say(`${login} set a new e-mail password from ${c.get("visit").address}`);
+  parts.say(`${login} set a new e-mail password from ${parts.shown(c.get("visit").address)}`);
   const pending = { digest: result.digest, at: parts.now() };
   c.set("visit", { ...c.get("visit"), session: { ...session, pending } });
   return show(c, parts, {
@@ -145,7 +163,6 @@ async function showState(c: Page, parts: PortalParts, { session }: OwnVisit): Pr
   const answer = await parts.relay({ ask: "takes", login, digest: pending.digest });
   const age = parts.now() - pending.at;
   if ("away" in answer) {
-    parts.say(`the relay could not be asked for ${login}: ${answer.away}`);
     return page(
       "The mail server does not answer",
       html`<p>Your password is set all the same. This looks again by itself.</p>`,

@@ -6,6 +6,7 @@ import { readConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { readSchemeName, type SchemeName } from "../../passwd/stored.ts";
+import { shortenAddress } from "../../server/log/privacy.ts";
 import { newAuthRateLimiter } from "../../server/submission/limits/auth-rate-limiter.ts";
 import { inNetworks } from "../../server/submission/proxy-protocol.ts";
 import { newPortalDirectory } from "./directory.ts";
@@ -49,11 +50,13 @@ export async function runPortal(file: string): Promise<number> {
     seals,
     sessions: await openSessions(portal.state, seals, portal, Date.now),
     directory: newPortalDirectory(config, scheme),
-    relay: relayBehind(portal.socket),
+    relay: relayBehind(portal.socket, say),
     limiter: newAuthRateLimiter(Date.now, randomBytes(32)),
     isProxy: inNetworks(portal.proxies),
+    checks: new Map(),
     now: Date.now,
     pause: (milliseconds) => pause(milliseconds),
+    shown: config.log.privacy === "shortened" ? shortenAddress : (client) => client,
     say,
     report: sayFault,
   });
@@ -61,6 +64,7 @@ export async function runPortal(file: string): Promise<number> {
     origin: portal.url,
     answer: (request, peer) => app.fetch(request, { peer }),
     report: sayFault,
+    isProxy: inNetworks(portal.proxies),
   });
   const { address, port } = listener.address;
   say(

@@ -3,6 +3,7 @@ import type { Hono } from "hono";
 import { visible } from "../../cli/output.ts";
 import { html, type Markup } from "../../probe/history/charts.ts";
 import { isPortalLogin } from "../../server/control/portal-door.ts";
+import { subscriberNetwork } from "../../server/submission/limits/admission.ts";
 import { form, show, wrong } from "./layout.ts";
 import { stateSection } from "./state.ts";
 import { loginIn, type Page, type PortalEnvironment, type PortalParts } from "./visit.ts";
@@ -83,7 +84,7 @@ async function signIn(c: Page, parts: PortalParts): Promise<Response> {
   // A new session: whatever the browser had before is not it.
   const session = parts.sessions.begin(result);
   c.set("visit", { ...c.get("visit"), session, anchor: session.id });
-  parts.say(`${result} signed in from ${c.get("visit").address}`);
+  parts.say(`${result} signed in from ${parts.shown(c.get("visit").address)}`);
   return c.redirect("/", 303);
 }
 
@@ -94,6 +95,9 @@ export interface PasswordRefusal {
 
 /** Milliseconds from question to refusal, at least. The time of an answer does not tell which logins exist. */
 const shortestRefusal = 1_000;
+
+/** Passwords of one network that are checked, or wait for that, at a time: each has a connection. Our choice. */
+const mostAtOnce = 12;
 
 /** The login whose account's password it is, or why not, in words that are the same for logins that do not exist. */
 async function checkPassword(
@@ -123,7 +127,7 @@ type Checked<Value> =
 /** Checks a password by `check`, within the limits for wrong ones of this login and network. */
 export async function guarded<Value>(
   c: Page,
-  { limiter, now, pause, say }: PortalParts,
+  { limiter, checks, now, pause, say, shown: shownAddress }: PortalParts,
   login: string,
   password: string,
   check: () => Promise<Checked<Value>>,
@@ -137,6 +141,10 @@ export async function guarded<Value>(
     c.header("Retry-After", String(Math.ceil((until - now()) / 1000)));
     return { status: 429, text: tooMany(until - now()) };
   };
+  const network = subscriberNetwork(address);
+  const atOnce = checks.get(network) ?? 0;
+  if (atOnce >= mostAtOnce) return { status: 429, text: tooMany(60_000) };
+  checks.set(network, atOnce + 1);
   const release = await limiter.acquire(attempt, password);
   try {
     const refusal = blocked();
@@ -152,11 +160,14 @@ export async function guarded<Value>(
       return { status: 503, text: away };
     }
     const factor = limiter.failed(attempt, password);
-    say(`wrong password for ${shown} from ${address}`);
+    say(`wrong password for ${shown} from ${shownAddress(address)}`);
     await pause(Math.max(0, begun + shortestRefusal * factor - now()));
     return { status: 401, text: "Login and password do not belong together." };
   } finally {
     release();
+    const left = (checks.get(network) ?? 1) - 1;
+    if (left > 0) checks.set(network, left);
+    else checks.delete(network);
   }
 }
 

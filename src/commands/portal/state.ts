@@ -7,12 +7,10 @@ import type { PortalParts } from "./visit.ts";
 /** What is said where the relay does not answer. */
 export const relayAway = html`<p class="wrong" role="status">The mail server cannot be asked at the moment. Nothing is lost: mail that it has taken it will deliver. Please look again in some minutes.</p>`;
 
-/** The login's state; undefined, with a line of the log, where the relay is away. */
-export async function stateOf({ relay, say }: PortalParts, login: string): Promise<PortalState | undefined> {
+/** The login's state; undefined where the relay is away. */
+export async function stateOf({ relay }: PortalParts, login: string): Promise<PortalState | undefined> {
   const state = await relay({ ask: "state", login });
-  if (!("away" in state)) return state;
-  say(`the relay could not be asked for ${login}: ${state.away}`);
-  return undefined;
+  return "away" in state ? undefined : state;
 }
 
 export async function stateSection(parts: PortalParts, login: string): Promise<Markup> {

@@ -26,10 +26,14 @@ export interface PortalParts {
   readonly directory: PortalDirectory;
   readonly relay: AskRelay;
   readonly limiter: AuthRateLimiter;
+  /** How many passwords are being checked for each network. */
+  readonly checks: Map<string, number>;
   /** Whether a proxy of ours is there. */
   readonly isProxy: (address: string) => boolean;
   readonly now: () => number;
   readonly pause: (milliseconds: number) => Promise<unknown>;
+  /** A client's address as the log may have it (log.privacy). */
+  readonly shown: (address: string) => string;
   /** A line of the log. */
   readonly say: (line: string) => void;
   /** Hears of a fault of the program. */

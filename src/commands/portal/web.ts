@@ -8,6 +8,7 @@ import { html } from "../../probe/history/charts.ts";
 import { automaticRoutes } from "./automatic.ts";
 import { clientRoutes } from "./client-pages.ts";
 import { policy, show, styleSheet } from "./layout.ts";
+import { plainAddress } from "./listener.ts";
 import { mailRoutes } from "./mail-pages.ts";
 import { passwordRoutes } from "./password-pages.ts";
 import { sessionCookie } from "./sessions.ts";
@@ -127,9 +128,6 @@ function formAnchor(c: Context<PortalEnvironment>, { seals }: PortalParts): stri
   const anchor = seals.open(formCookie, cookieOf(c, formCookie) ?? "")?.["anchor"];
   return typeof anchor === "string" ? anchor : undefined;
 }
-
-/** IPv4 without "::ffff:". */
-const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, "");
 
 /** The last one in the list that is none of our proxies': what stands before it anybody can have written. */
 function forwardedFor(

@@ -1,10 +1,12 @@
 /** What `serve` tells the portal of one login, and the test message that a login may send to itself. */
+import { setTimeout as pause } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
 import type { FrozenLogins } from "../../server/control/frozen-logins.ts";
 import {
   type PortalDoor,
   type PortalMessage,
   type PortalTest,
+  type PortalUse,
   startPortalDoor,
 } from "../../server/control/portal-door.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
@@ -27,9 +29,14 @@ export interface PortalDoorParts {
   readonly now: () => number;
 }
 
-/** Messages that are told of, the newest, and recipients of each. Our choice: a page. */
+/** Messages that are told of, the newest, recipients of each, and clients that logged in. Our choice: a page. */
 const mostMessages = 100;
+const mostUses = 10;
 const mostRecipients = 50;
+
+/** Looks into the history that wait for their turn, and milliseconds of the rest between two. Our choice. */
+const mostLooks = 5;
+const longestRest = 1_000;
 
 /** Test messages of a login in an hour. */
 const mostTests = 5;
@@ -52,8 +59,15 @@ export function newPortalDoor(parts: PortalDoorParts): PortalDoor {
   const { context, settings, frozen, whyUnknown, now } = parts;
   /** When each login sent its last tests. */
   const tests = new Map<string, readonly number[]>();
-  /** One look into the history at a time: mail comes first. */
-  let reading = false;
+  /** Looks into the history: one at a time, and after each a rest as long, for mail comes first. */
+  let last: Promise<unknown> = Promise.resolve();
+  let looks = 0;
+
+  async function look(login: string): Promise<{ readonly found: Recent; readonly took: number }> {
+    const begun = now();
+    const found = await recentOf(login, settings(), begun);
+    return { found, took: Math.max(0, now() - begun) };
+  }
 
   return {
     async state({ login }) {
@@ -68,12 +82,17 @@ export function newPortalDoor(parts: PortalDoorParts): PortalDoor {
       };
     },
     async messages({ login }) {
-      if (reading) return { messages: [], busy: true };
-      reading = true;
+      if (looks >= mostLooks) return { messages: [], uses: [], busy: true };
+      looks += 1;
+      const mine = last.then(() => look(login));
+      last = mine.then(
+        ({ took }) => pause(Math.min(longestRest, took), undefined, { ref: false }),
+        () => undefined, // the caller gets the error
+      );
       try {
-        return { messages: await messagesOf(login, settings(), now()), busy: false };
+        return { ...(await mine).found, busy: false };
       } finally {
-        reading = false;
+        looks -= 1;
       }
     },
     async takes({ login, digest }) {
@@ -98,21 +117,33 @@ function forgetOld(tests: Map<string, readonly number[]>, now: number): void {
   for (const [login, times] of tests) if ((times.at(-1) ?? 0) <= now - hour) tests.delete(login);
 }
 
-/** Its messages, the newest first. */
-async function messagesOf(login: string, config: Config, now: number): Promise<readonly PortalMessage[]> {
+interface Recent {
+  readonly messages: readonly PortalMessage[];
+  readonly uses: readonly PortalUse[];
+}
+
+/** Its messages and the clients that logged in, the newest first. */
+async function recentOf(login: string, config: Config, now: number): Promise<Recent> {
   const { keep } = config.history;
-  if (keep === 0) return [];
+  if (keep === 0) return { messages: [], uses: [] };
   const directory = historyDirectory(config);
   const span = { since: now - keep, until: Number.POSITIVE_INFINITY };
   const ids: string[] = [];
+  const uses = new Map<string, PortalUse>();
   for await (const event of eventsWith(directory, [login], span)) {
     if (event.event === "accepted" && event.login === login) ids.push(event.id);
+    if (event.event === "auth-accepted" && event.login === login) {
+      const { at, client, mechanism } = event;
+      uses.delete(client);
+      uses.set(client, { at, client, mechanism });
+    }
   }
+  const used = [...uses.values()].slice(-mostUses).toReversed();
   const newest = new Set(ids.slice(-mostMessages));
-  if (newest.size === 0) return [];
+  if (newest.size === 0) return { messages: [], uses: used };
   const events: MessageEvent[] = [];
   for await (const event of eventsOf(directory, newest, span)) if (isOfMessage(event)) events.push(event);
-  return storiesOf(events).toReversed().flatMap(messageOf);
+  return { messages: storiesOf(events).toReversed().flatMap(messageOf), uses: used };
 }
 
 const isOfMessage = (event: HistoryEvent): event is MessageEvent => "id" in event && event.id !== undefined;

@@ -47,6 +47,15 @@ export interface PortalMessage {
   readonly done: boolean;
 }
 
+/** A sign-in of a mail program. */
+export interface PortalUse {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** `unknown[192.0.2.7]`, or with log.privacy its network. */
+  readonly client: string;
+  readonly mechanism: string;
+}
+
 /** The reply that a test message got; `id` where it was taken. */
 export interface PortalTest {
   readonly reply: Reply;
@@ -55,7 +64,12 @@ export interface PortalTest {
 
 export interface PortalAnswers {
   readonly state: PortalState;
-  readonly messages: { readonly messages: readonly PortalMessage[]; readonly busy: boolean };
+  /** The newest first. `uses` has one of each client, the last. */
+  readonly messages: {
+    readonly messages: readonly PortalMessage[];
+    readonly uses: readonly PortalUse[];
+    readonly busy: boolean;
+  };
   /** Whether the password file in use has this hash for the login. */
   readonly takes: { readonly takes: boolean };
   readonly test: PortalTest;

@@ -1,5 +1,6 @@
 /** What strangers, thieves and neighbours try at the portal. */
 import { createCipheriv, randomBytes } from "node:crypto";
+import { connect as connectTcp } from "node:net";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { slapdPrograms } from "../../ldap/slapd.ts";
@@ -323,6 +324,26 @@ describe.skipIf(!real(...slapdPrograms))("attacks on the portal", { timeout: 90_
   test("no secret is in the log", () => {
     for (const secret of [...Object.values(accounts), "guess 1", "not it"])
       expect(world.portal.log()).not.toContain(secret);
+  });
+});
+
+describe.skipIf(!real(...slapdPrograms))("connections that do nothing", { timeout: 60_000 }, () => {
+  test("take no more than a network's share", async () => {
+    const world = await startWorld({ proxies: [] });
+    const idle = Array.from({ length: 80 }, () =>
+      connectTcp({ host: "127.0.0.1", port: world.port, localAddress: "127.0.0.2" }),
+    );
+    try {
+      const cut = idle.map(
+        (socket) => new Promise((resolve) => socket.on("error", resolve).on("close", resolve)),
+      );
+      await Promise.all(cut.slice(60));
+      expect(idle.filter(({ destroyed }) => !destroyed).length).toBeLessThanOrEqual(50);
+      expect((await world.browser().get("/")).status).toBe(200);
+    } finally {
+      for (const socket of idle) socket.destroy();
+      await world.close();
+    }
   });
 });
 

@@ -85,6 +85,8 @@ describe.skipIf(!real("chromium", ...slapdPrograms))("the portal in Chromium", {
       )
       .toBe(1);
     expect(await article.textContent()).toMatch(/To x@example\.net.*Handed over/s);
+    await page.getByRole("link", { name: "Password", exact: true }).click();
+    expect(await page.locator("main li").first().textContent()).toContain("from 127.0.0.1 (PLAIN)");
     await page.getByRole("link", { name: "Limits" }).click();
     expect(await page.locator("tbody tr").first().textContent()).toContain("messages an hour1");
     expect(foreign).toEqual([]);
@@ -227,6 +229,7 @@ describe.skipIf(!real("chromium", ...slapdPrograms))(
         },
         messages: {
           busy: false,
+          uses: [{ at: 0, client: odd, mechanism: odd }],
           messages: [
             {
               id: odd,
@@ -271,7 +274,7 @@ describe.skipIf(!real("chromium", ...slapdPrograms))(
       await page.getByLabel("Login").fill("user1");
       await page.getByLabel("Password of your account").fill(accounts.user1);
       await page.getByRole("button", { name: "Sign in" }).click();
-      for (const path of ["/", "/messages", "/limits"]) {
+      for (const path of ["/", "/password", "/messages", "/limits"]) {
         await page.goto(path);
         expect(await page.locator("main").textContent()).toContain("<script>document.title");
         expect(await page.locator("script, img, a[href^=javascript]").count()).toBe(0);

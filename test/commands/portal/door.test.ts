@@ -44,6 +44,7 @@ describe("portal.socket of serve", { timeout: 60_000 }, () => {
         timeout: 10_000,
       })
       .toMatchObject({
+        uses: [{ client: "unknown[127.0.0.1]", mechanism: "PLAIN" }],
         messages: [
           {
             id,
@@ -55,8 +56,15 @@ describe("portal.socket of serve", { timeout: 60_000 }, () => {
         ],
       });
     const other = JSON.parse((await ask({ ask: "messages", login: "user2" })).answer) as object;
-    expect(other).toEqual({ messages: [], busy: false });
+    expect(other).toEqual({ messages: [], uses: [], busy: false });
     expect(JSON.parse((await ask({ ask: "state", login: "user2" })).answer)).toMatchObject({ known: false });
+  });
+
+  test("answers several at once, and tells the rest that it is busy", async () => {
+    const all = await Promise.all(Array.from({ length: 12 }, () => ask({ ask: "messages", login: "user1" })));
+    const busy = all.map(({ answer }) => (JSON.parse(answer) as { busy: boolean }).busy);
+    expect(busy.filter((one) => !one).length).toBeGreaterThanOrEqual(5);
+    expect(all.every(({ status }) => status === 200)).toBe(true);
   });
 
   test.each([

@@ -167,6 +167,7 @@ describe.skipIf(!real(...slapdPrograms))("tpa-submit portal", { timeout: 60_000 
       expect((await browser.get(path)).body).toContain("The mail server cannot be asked at the moment");
     expect((await browser.submit("/client", "/client/test", {})).body).toContain("cannot be asked");
     expect((await browser.get("/")).body).toContain("Signed in as");
+    expect(world.portal.log().match(/the relay does not answer: .*portal\.socket: ENOENT/g)).toHaveLength(1);
   });
 
   test("says in words that the directory is away, and keeps who is signed in", async () => {
