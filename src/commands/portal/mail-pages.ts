@@ -51,11 +51,17 @@ ${held ? html`<p class="wrong">It is held: the people who run the mail server ha
     ? html`<p class="wrong">It was tried for days without success and was given up; you got a report.</p>`
     : html``
 }${recipients.map((one) => recipientItem(one, expired || done))}${
-  untried > 0
-    ? html`<p>${untried === 1 ? "One recipient" : `${untried} recipients`}: not tried yet, or not shown.</p>`
-    : html``
+  untried > 0 ? html`<p>${untriedText(untried, recipients.length > 0)}</p>` : html``
 }</article>
 `;
+}
+
+/** Of a message to many, the relay tells some recipients only. */
+function untriedText(count: number, isMore: boolean): string {
+  const who = count === 1 ? "recipient" : "recipients";
+  return isMore
+    ? `${count} more ${who}, not tried yet or not shown here.`
+    : `${count} ${who}, not tried yet.`;
 }
 
 const words = {

@@ -1,5 +1,6 @@
 /** The portal with a real directory: signing in and out, the password, and what everybody may fetch. */
 import { stat } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { people, slapdPrograms } from "../../ldap/slapd.ts";
@@ -184,5 +185,59 @@ describe.skipIf(!real(...slapdPrograms))("tpa-submit portal", { timeout: 60_000 
       await world.slapd.start();
     }
     expect((await world.browser().signIn("user1", accounts.user1)).status).toBe(303);
+  });
+
+  test("tells in words what became of a message, what that means and what to do", async () => {
+    const full = { code: 452, status: "4.2.2", text: "Quota exceeded (mailbox for user is full)" };
+    const unknown = { code: 550, status: "5.1.1", text: "No such user here" };
+    const of = (address: string, result: string, reply: object, times = 1) => ({
+      ...{ address, at: 0, result, reply, times, relay: "mx.example.net[192.0.2.1]:25" },
+    });
+    const plain = { accepted: 0, held: false, expired: false, done: false };
+    const answers: Readonly<Record<string, object>> = {
+      state: { known: true, limits: [], blocks: [], remembered: 604_800_000 },
+      messages: {
+        uses: [],
+        busy: false,
+        messages: [
+          { ...plain, id: "A1", total: 3, recipients: [of("a@example.net", "deferred", full, 4)] },
+          { ...plain, id: "B2", total: 1, recipients: [of("b@example.net", "bounced", unknown)], done: true },
+          {
+            ...plain,
+            id: "C3",
+            total: 1,
+            recipients: [of("c@example.net", "deferred", full)],
+            expired: true,
+            done: true,
+          },
+          { ...plain, id: "D4", total: 1, recipients: [], held: true },
+        ],
+      },
+    };
+    const relay = createServer((request, response) => {
+      request.setEncoding("utf8").on("data", (text: string) => {
+        response.end(JSON.stringify(answers[(JSON.parse(text) as { ask: string }).ask]));
+      });
+    });
+    await new Promise<void>((resolve) => relay.listen(join(world.relay.folder, "portal.socket"), resolve));
+    try {
+      const browser = world.browser();
+      await browser.signIn("user1", accounts.user1);
+      const { body } = await browser.get("/messages");
+      const [, a = "", b = "", c = "", d = ""] = body
+        .split("<article")
+        .map((one) => one.replace(/<[^>]*>/g, " "));
+      expect(a).toMatch(
+        /Waits.*mx\.example\.net.*452 4\.2\.2 Quota exceeded.*The mailbox is full.*tried again by itself, after 4 tries.*2 more recipients/s,
+      );
+      expect(b).toMatch(
+        /Refused.*550 5\.1\.1 No such user here.*There is no such mailbox.*Check the address.*A report/s,
+      );
+      expect(c).toMatch(/given up; you got a report.*Given up.*The mailbox is full/s);
+      expect(d).toMatch(/It is held.*1 recipient, not tried yet/s);
+      expect(world.portal.log()).toContain("the relay answers again");
+    } finally {
+      relay.close();
+    }
   });
 });
