@@ -69,6 +69,7 @@ const files = /** @type {const} */ ([
   ["etc/systemd/tpa-submit-submission.socket", "usr/lib/systemd/system/tpa-submit-submission.socket"],
   ["etc/systemd/tpa-submit-submissions.socket", "usr/lib/systemd/system/tpa-submit-submissions.socket"],
   ["etc/systemd/tpa-submit-sync.service", "usr/lib/systemd/system/tpa-submit-sync.service"],
+  ["etc/systemd/tpa-submit-portal.service", "usr/lib/systemd/system/tpa-submit-portal.service"],
   ["etc/systemd/tpa-submit-probe.service", "usr/lib/systemd/system/tpa-submit-probe.service"],
   ["etc/systemd/tpa-submit-probe.timer", "usr/lib/systemd/system/tpa-submit-probe.timer"],
   ["etc/systemd/sysusers.conf", "usr/lib/sysusers.d/tpa-submit.conf"],

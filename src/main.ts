@@ -64,6 +64,10 @@ export const commands: Readonly<Record<string, ProgramCommand>> = {
     summary: "Tell what to type into a mail client, and write its files.",
     load: () => import("./commands/settings.ts"),
   },
+  portal: {
+    summary: "Serve the pages where people get a password.",
+    load: () => import("./commands/portal.ts"),
+  },
   sendmail: {
     summary: "Take mail of this host's programs, as sendmail(8).",
     load: () => import("./commands/sendmail.ts"),

@@ -57,6 +57,7 @@ export const commands: Readonly<Record<string, () => Promise<CompletedCommand>>>
   },
   passwd: async () => completedCommand((await import("./passwd/options.ts")).line),
   settings: async () => completedCommand((await import("./settings.ts")).settingsCommand),
+  portal: async () => completedCommand((await import("./portal.ts")).portalCommand),
   sendmail: async () => ({
     path: "sendmail",
     summary: (await import("./sendmail.ts")).summary,

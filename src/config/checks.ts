@@ -178,6 +178,33 @@ const checks: readonly Check<Config>[] = [
     },
   },
   {
+    settings: ["portal.key", "portal.certificate"],
+    mistake: ({ portal }) =>
+      expected(
+        (portal.key === "") === (portal.certificate === ""),
+        "both portal.certificate and portal.key, or neither",
+        "one of them",
+      ),
+  },
+  {
+    settings: ["portal.proxies", "portal.sign-in"],
+    mistake: ({ portal }) =>
+      expected(
+        portal["sign-in"] !== "header" || portal.proxies.length > 0,
+        'the proxies that are believed where portal.sign-in is "header"',
+        "none",
+      ),
+  },
+  {
+    settings: ["portal.idle", "portal.longest"],
+    mistake: ({ portal }) =>
+      expected(
+        portal.idle >= 60_000 && portal.idle <= portal.longest,
+        "a minute at least, and no longer than portal.longest",
+        "another time",
+      ),
+  },
+  {
     settings: ["sendmail.maildrop", "listen.local"],
     mistake: ({ sendmail, listen }) =>
       expected(

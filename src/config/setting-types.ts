@@ -256,6 +256,18 @@ export const directories: SettingType<readonly string[]> = {
   },
 };
 
+/** Where a web server of ours is, by its name: "https://mail.example.org", perhaps with a port. "" for none. */
+export const portalUrl: SettingType<string> = {
+  expected: 'a URL such as "https://mail.example.org", without a path, or ""',
+  read: (value) => {
+    if (value === "") return "";
+    const [, host = "", port = ""] =
+      typeof value === "string" ? (/^https:\/\/([^\s/:@?#]+)(:\d{1,5})?\/?$/.exec(value) ?? []) : [];
+    const name = hostName.read(host);
+    return name === undefined ? undefined : `https://${name}${port === ":443" ? "" : port}`;
+  },
+};
+
 /** Permission bits of a file that others may not write: "0640" is 0o640. */
 export const fileMode: SettingType<number> = {
   expected: 'permissions such as "0640", without writing for group and others',

@@ -62,6 +62,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   chalk: ["cli"],
   commander: ["cli"],
   "hash-wasm": ["passwd"],
+  hono: ["commands"],
   imapflow: ["probe"],
   ldapts: ["ldap"],
   libqp: ["smtp"],

@@ -11,6 +11,7 @@ import { ldap, passwords, senders } from "./logins.ts";
 import { maildrop } from "./maildrop.ts";
 import { milters } from "./milters.ts";
 import { reach, resolver, routes } from "./outgoing.ts";
+import { portal } from "./portal.ts";
 import { relay } from "./relay.ts";
 import { type CheckId, type CheckRowResult, cannotTell, checkIds, type Judgement } from "./rows.ts";
 import { service } from "./service.ts";
@@ -33,6 +34,7 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   log,
   control,
   maildrop,
+  portal,
   ports,
   limits,
   clock,

@@ -127,6 +127,12 @@ export const checks = {
     status: config,
     as: "service",
   },
+  portal: {
+    about: "The portal, where one is configured: its settings, and what it can ask the relay.",
+    mend: "See portal in tpa-submit.toml(5); tpa-submit-portal(8) has an example.",
+    status: config,
+    as: "asker",
+  },
   ports: {
     about: "Whether each port is free, or this relay's own.",
     mend: "End the other program, or choose another port in [listen].",

@@ -109,7 +109,7 @@ const clearLetters = "abcdefghjkmnpqrstuvwxyz";
  * Four groups of five letters: `khgwb-xtqpr-nvmze-cdaub`, ninety bits. `below(n)` gives an unguessable whole number
  * from 0 to n - 1, such as `randomInt` of node:crypto.
  */
-function makePassphrase(below: (limit: number) => number): string {
+export function makePassphrase(below: (limit: number) => number): string {
   const group = (): string =>
     Array.from({ length: 5 }, () => clearLetters.charAt(below(clearLetters.length))).join("");
   return Array.from({ length: 4 }, group).join("-");

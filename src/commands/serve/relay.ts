@@ -25,6 +25,7 @@ import { openListeners } from "./listeners.ts";
 import { openLocalDoor, settleMaildrop } from "./local.ts";
 import { openLogins } from "./logins.ts";
 import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
+import { openPortalDoor } from "./portal-door.ts";
 import { openPrivacy } from "./privacy.ts";
 import { openQuota } from "./quota.ts";
 import { openSelfCheck } from "./self-check.ts";
@@ -193,6 +194,15 @@ export async function startRelay(
           },
         },
       ),
+    );
+    open(
+      await openPortalDoor(config, {
+        context,
+        settings: () => settings.current().config,
+        frozen: store.frozen,
+        whyUnknown: (login) => logins.whyUnknown(login),
+        now: Date.now,
+      }),
     );
     const selfCheck = open(openSelfCheck(file, Date.now));
     const page = newStatusPage(() => settings.current().config, {

@@ -96,6 +96,7 @@ const restartOnly: readonly (readonly [string, (config: Config) => unknown])[] =
   ["passwords", ({ passwords }) => ({ ...passwords, "wrong-text": "" })], // the words go with the session's rules
   ["spool", ({ spool }) => spool],
   ["control", ({ control }) => control],
+  ["portal.socket", ({ portal }) => [portal.socket, portal["socket-group"]]],
   ["history.directory", ({ history }) => history.directory],
   ["tls-reports", (config) => config["tls-reports"]],
   ["log", ({ log: target }) => target],

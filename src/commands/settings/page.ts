@@ -46,7 +46,7 @@ ${body}
   }`;
 }
 
-const fieldTable = (fields: readonly (readonly [string, string])[]): Markup => html`<table><tbody>
+export const fieldTable = (fields: readonly (readonly [string, string])[]): Markup => html`<table><tbody>
 ${fields.map(([label, value]) => html`<tr><th scope="row">${label}</th><td>${value}</td></tr>\n`)}</tbody></table>`;
 
 const whose = ({ login, domain }: Service): Markup =>
@@ -55,13 +55,23 @@ const whose = ({ login, domain }: Service): Markup =>
     : html``;
 
 function indexPage(clients: readonly MailClient[], service: Service): string {
-  const list = clients.map(
-    ({ id, name, systems }) => html`<li><a href="${id}.html">${name} <small>${systems}</small></a></li>\n`,
-  );
   return page(
     `Sending mail by ${service.host}`,
     html`<h1>Sending mail by ${service.host}</h1>
-<p>What to type into your mail program, so that your mail goes out from ${service.domain}.</p>
+${indexBody(clients, service, (id) => `${id}.html`)}`,
+  );
+}
+
+/** All below the heading; `linkTo` tells where a client's page is. */
+export function indexBody(
+  clients: readonly MailClient[],
+  service: Service,
+  linkTo: (id: string) => string,
+): Markup {
+  const list = clients.map(
+    ({ id, name, systems }) => html`<li><a href="${linkTo(id)}">${name} <small>${systems}</small></a></li>\n`,
+  );
+  return html`<p>What to type into your mail program, so that your mail goes out from ${service.domain}.</p>
 <h2>The values</h2>
 ${fieldTable(commonFields(service))}
 ${whose(service)}
@@ -71,8 +81,7 @@ ${whose(service)}
 ${list}</ul>
 <h2>What the server says</h2>
 <dl>
-${(Object.keys(replies) as ReplyName[]).map((name) => replyItem(name, service))}</dl>`,
-  );
+${(Object.keys(replies) as ReplyName[]).map((name) => replyItem(name, service))}</dl>`;
 }
 
 function replyItem(name: ReplyName, service: Service): Markup {
@@ -81,12 +90,18 @@ function replyItem(name: ReplyName, service: Service): Markup {
 }
 
 function clientPage(client: MailClient, service: Service): string {
-  const files = client.files?.(service) ?? [];
   return page(
     `${client.name}: sending by ${service.host}`,
     html`<nav><a href="index.html">All mail programs</a></nav>
 <h1>${client.name}</h1>
-<p class="soft">${client.systems}</p>
+${clientBody(client, service)}`,
+  );
+}
+
+/** All below the heading. */
+export function clientBody(client: MailClient, service: Service): Markup {
+  const files = client.files?.(service) ?? [];
+  return html`<p class="soft">${client.systems}</p>
 ${client.cannot === undefined ? html`` : html`<p class="note">${client.cannot}</p>`}
 <h2>Steps</h2>
 <ol>
@@ -112,6 +127,5 @@ ${behind.map((name) => {
   return html`<li><b>${code} ${text}</b>: ${meaning}</li>\n`;
 })}</ul>`
     }</dd>\n`,
-)}</dl>`,
-  );
+)}</dl>`;
 }
