@@ -335,6 +335,7 @@ export const settings = {
       'Attribute with the last day, such as "shadowExpire"; "" for none.',
     ),
     "sender-attribute": setting(text, "", "Attribute with further sender addresses, for senders.aliases."),
+    "ssh-key-attribute": setting(text, "", 'Attribute with SSH keys, such as "sshRSAAuthKey", for ssh.keys.'),
     "page-size": setting(count(1), 1000, "Entries that are asked for at a time."),
     timeout: setting(duration, "10s", "How long one answer may take."),
     deadline: setting(duration, "60s", "How long a whole conversation may take."),

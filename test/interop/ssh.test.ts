@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
 import { formatKeyFile, readKey } from "../../src/ssh/key-file.ts";
+import { people, person, reader, type Slapd, slapdPrograms, startSlapd } from "../ldap/slapd.ts";
 import { type Daemon, run, runWell, start } from "../tools/child.mjs";
 import { freePort } from "../tools/port.mjs";
 import { real } from "../tools/real.ts";
@@ -241,6 +242,63 @@ Subsystem sftp internal-sftp
       .filter((line) => /^\d{3} /.test(line))
       .map((line) => line.slice(0, 3));
     expect(codes).toEqual(["220", "250", "503", "502", "555", "550", "221"]);
+  });
+
+  describe.skipIf(!real(...slapdPrograms))("with the keys of a directory", () => {
+    let slapd: Slapd;
+    let sync: Daemon;
+
+    beforeAll(async () => {
+      const publicKeys = await Promise.all(
+        ["user1", "user2"].map((name) => readFile(join(folder, `${name}.pub`), "utf8")),
+      );
+      const entries = publicKeys.map((key, index) => person(`user${index + 1}`, `sshRSAAuthKey: ${key}`));
+      slapd = await startSlapd({
+        entries: [...entries, person("user3", "mailPassword: sgn88XbHm0Xjc")].join(""),
+      });
+      await writeFile(join(relay.folder, "directory-password"), reader.password);
+      const config = join(relay.folder, "sync.toml");
+      await writeFile(
+        config,
+        `hostname = "mail.example.org"
+domain = "example.org"
+[passwords]
+file = "${relay.folder}/synced-passwords"
+[ssh]
+keys = "${relay.folder}/keys"
+[ldap]
+url = ["${slapd.ldapi}"]
+base = "${people}"
+bind-dn = "${reader.dn}"
+bind-password-file = "${relay.folder}/directory-password"
+ssh-key-attribute = "sshRSAAuthKey"
+[sync]
+interval = "1s"
+largest-loss = 60
+`,
+      );
+      await rm(join(relay.folder, "keys"));
+      sync = start(process.execPath, [program, "sync", "--watch", "--config", config]);
+    });
+    afterAll(async () => {
+      await sync?.stop();
+      await slapd?.remove();
+      await putKeys("user1", "user2");
+    });
+
+    const mayEnter = async (key: string): Promise<boolean> =>
+      (await ssh(["smtp"], "QUIT\r\n", key)).status === 0;
+
+    test("whoever has a key there sends, without a mail password, until it is taken away", async () => {
+      await until("sync to bring the keys", async () => ((await mayEnter("user2")) ? true : undefined));
+      expect(await mayEnter("user1")).toBe(true);
+      await slapd.modify(`dn: uid=user2,${people}\nchangetype: modify\ndelete: sshRSAAuthKey\n`);
+      const began = performance.now();
+      await until("the key to be refused", async () => ((await mayEnter("user2")) ? undefined : true));
+      // The interval is a second; the rest is what a busy machine needs for a search and three programs.
+      expect(performance.now() - began).toBeLessThan(15_000);
+      expect(await mayEnter("user1")).toBe(true);
+    });
   });
 
   test("while the relay is away it says so, with 75", async () => {

@@ -81,10 +81,11 @@ export function sharedMetrics(metrics: RunMetrics, count: number): readonly RunM
 
 /** What was replaced is told once. */
 function asUnchanged(report: SyncReport): SyncReport {
-  const { passwords, aliases } = report;
+  const { passwords, aliases, keys } = report;
   return {
     ...report,
     passwords: { ...passwords, result: "unchanged" },
     aliases: aliases && { ...aliases, result: "unchanged" },
+    keys: keys && { ...keys, result: "unchanged" },
   };
 }
