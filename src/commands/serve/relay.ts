@@ -23,6 +23,7 @@ import { openListeners } from "./listeners.ts";
 import { openLocalDoor, settleMaildrop } from "./local.ts";
 import { openLogins } from "./logins.ts";
 import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
+import { openPasswordsUsed, withNames } from "./passwords-used.ts";
 import { openPrivacy } from "./privacy.ts";
 import { openQuota } from "./quota.ts";
 import { openSelfCheck } from "./self-check.ts";
@@ -94,6 +95,7 @@ export async function startRelay(
       log("spool-broken", { reason: errorText(error) });
     });
     const quota = open(await openQuota(config.spool.directory, () => settings.current().config.limits));
+    const uses = open(await openPasswordsUsed(config.spool.directory, () => settings.current().config));
     const key = certificate instanceof Failure ? undefined : certificate.key;
     const logins = open(
       await openLogins(config, key, (counts) => {
@@ -108,7 +110,7 @@ export async function startRelay(
     open(tlsReports.begin(store.spool, (envelope) => deliveries.wake(envelope)));
     const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
     const shared = {
-      ...logins.forSessions,
+      ...withNames(logins.forSessions, uses),
       connectionTable: newConnectionTable(),
       memory: newMessageMemory(() => settings.current().config.limits["message-memory"]),
       authLimiter,

@@ -201,6 +201,8 @@ export interface SessionContext extends CommandContext {
   readonly hashes: (login: string) => Promise<readonly string[]>;
   /** Whether the password file still holds all of `hashes` for `login`. Asked at every command. */
   readonly hashesUnchanged: (login: string, hashes: readonly string[]) => boolean;
+  /** Notes that a password was used, by the digest of its hash, and gives its name where it has one. */
+  readonly passwordUsed?: (login: string, stored: string, address: string) => string | undefined;
   readonly authLimiter: AuthRateLimiter;
   readonly spool: Pick<Spool, "draft" | "free" | "inodesFor">;
   /** What the messages that come in may take of the memory, all sessions together. */
