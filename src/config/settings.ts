@@ -57,6 +57,18 @@ export const settings = {
     ),
     "local-mode": setting(socketMode, "0660", "Its permissions: who may connect may send as anybody."),
     "local-group": setting(text, "", 'Its group; "" for the relay\'s own.'),
+    onion: setting(pathOrNone, "", "Unix socket of an onion service, with STARTTLS: tor connects to it."),
+    "onion-group": setting(text, "", 'Its group, which tor must have; "" for the relay\'s own.'),
+    "onion-name": setting(
+      optional(hostName),
+      "",
+      'Its name in the greeting, such as "abc.onion"; "" for hostname.',
+    ),
+    "onion-circuits": setting(
+      flag,
+      false,
+      "Whether tor names each circuit there (HiddenServiceExportCircuitID haproxy).",
+    ),
   },
   tls: {
     certificate: setting(path, "/etc/tpa-submit/tls/fullchain.pem", "Certificate with its chain, PEM."),
@@ -143,6 +155,11 @@ export const settings = {
       "Connections at a time from one address (IPv6: one /64).",
     ),
     connections: setting(count(1), 1000, "Connections at a time in all."),
+    "onion-connections": setting(
+      count(1),
+      100,
+      "Connections at a time from the onion service, beside these.",
+    ),
     "message-memory": setting(
       size,
       "256M",

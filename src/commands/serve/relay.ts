@@ -19,7 +19,7 @@ import { filesOf } from "./certificates.ts";
 import { controlSocket, openControl } from "./control.ts";
 import { retryPolicyOf, startDeliveries } from "./delivery.ts";
 import { openHistory } from "./history.ts";
-import { openListeners } from "./listeners.ts";
+import { onionOptions, openListeners } from "./listeners.ts";
 import { openLocalDoor, settleMaildrop } from "./local.ts";
 import { openLogins } from "./logins.ts";
 import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
@@ -129,6 +129,7 @@ export async function startRelay(
     const listeners = open(
       await openListeners(certificate, {
         addresses,
+        onion: await onionOptions(config, context, () => settings.current().config),
         context,
         read: () => readCertificate(settings.current().config.tls),
         files: () => filesOf(settings.current().config.tls),

@@ -8,7 +8,7 @@ import { formatReply, isPermanent, isPositive, type Reply } from "../../smtp/rep
 export type LogLevel = "info" | "warning" | "error";
 
 /** The listener that the client connected to; part of the tag: `postfix/submission/smtpd`, `postfix/local/smtpd`. */
-export type ListenerName = "submission" | "smtps" | "local";
+export type ListenerName = "submission" | "smtps" | "local" | "onion";
 
 interface EventRow<Fields> {
   /** The Postfix program whose line this is; "smtpd" is preceded by the listener. */

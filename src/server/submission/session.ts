@@ -68,6 +68,8 @@ export interface DomainTexts {
 /** What the commands need to know of the site. */
 export interface CommandContext {
   readonly hostname: string;
+  /** What clients of this listener call this host, where that is not `hostname`: the greeting and EHLO say it. */
+  readonly greetingName?: string;
   /** Mail domain, for `<postmaster>`. */
   readonly domain: string;
   /** The other domains, if there are any: their logins are written `user1@example.net`. */
