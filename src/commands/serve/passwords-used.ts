@@ -29,9 +29,9 @@ export const usesKept: KeptFile = {
 
 export interface PasswordsUsed {
   /** Reads the names for `login` again where they changed. Never fails. */
-  refresh(login: string): Promise<void>;
+  readonly refresh: (login: string) => Promise<void>;
   /** Notes a use, and gives the password's name where it has one. */
-  note(login: string, digest: string, address: string): string | undefined;
+  readonly note: (login: string, digest: string, address: string) => string | undefined;
   /** Resolves when it is written down, or could not be. */
   close(): Promise<void>;
 }
