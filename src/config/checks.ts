@@ -330,6 +330,15 @@ const checks: readonly Check<Config>[] = [
       ),
   },
   {
+    settings: ["ldap.ssh-key-attribute", "ssh.keys"],
+    mistake: ({ ldap, ssh }) =>
+      expected(
+        ldap["ssh-key-attribute"] === "" || ssh.keys !== "",
+        '"" unless ssh.keys names the file that it fills',
+        `"${ldap["ssh-key-attribute"]}"`,
+      ),
+  },
+  {
     settings: ["sync.largest-loss"],
     mistake: ({ sync }) =>
       expected(sync["largest-loss"] <= 100, "a number from 0 to 100", String(sync["largest-loss"])),

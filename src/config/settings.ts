@@ -61,6 +61,18 @@ export const settings = {
     ),
     "local-mode": setting(socketMode, "0660", "Its permissions: who may connect may send as anybody."),
     "local-group": setting(text, "", 'Its group; "" for the relay\'s own.'),
+    onion: setting(pathOrNone, "", "Unix socket of an onion service, with STARTTLS: tor connects to it."),
+    "onion-group": setting(text, "", 'Its group, which tor must have; "" for the relay\'s own.'),
+    "onion-name": setting(
+      optional(hostName),
+      "",
+      'Its name in the greeting, such as "abc.onion"; "" for hostname.',
+    ),
+    "onion-circuits": setting(
+      flag,
+      false,
+      "Whether tor names each circuit there (HiddenServiceExportCircuitID haproxy).",
+    ),
   },
   tls: {
     certificate: setting(path, "/etc/tpa-submit/tls/fullchain.pem", "Certificate with its chain, PEM."),
@@ -166,6 +178,11 @@ export const settings = {
       "Connections at a time from one address (IPv6: one /64).",
     ),
     connections: setting(count(1), 1000, "Connections at a time in all."),
+    "onion-connections": setting(
+      count(1),
+      100,
+      "Connections at a time from the onion service, beside these.",
+    ),
     "message-memory": setting(
       size,
       "256M",
@@ -404,6 +421,7 @@ export const settings = {
       'Attribute with the last day, such as "shadowExpire"; "" for none.',
     ),
     "sender-attribute": setting(text, "", "Attribute with further sender addresses, for senders.aliases."),
+    "ssh-key-attribute": setting(text, "", 'Attribute with SSH keys, such as "sshRSAAuthKey", for ssh.keys.'),
     "page-size": setting(count(1), 1000, "Entries that are asked for at a time."),
     timeout: setting(duration, "10s", "How long one answer may take."),
     deadline: setting(duration, "60s", "How long a whole conversation may take."),

@@ -4,7 +4,9 @@
  */
 
 import { readStored, type Stored } from "../passwd/stored.ts";
+import type { SshKey } from "../ssh/key-file.ts";
 import { type LdapEntry, quoted, textsOf, valuesOf } from "./directory.ts";
+import { type EntryKeys, keysOf, sharedKeys } from "./keys.ts";
 
 /** The settings that decide, as `[ldap]` and `[sync]` name them; an attribute "" turns its rule off. */
 export interface RuleSettings {
@@ -15,6 +17,7 @@ export interface RuleSettings {
   readonly "group-attribute": string;
   readonly "expiry-attribute": string;
   readonly "sender-attribute": string;
+  readonly "ssh-key-attribute": string;
   readonly format: FileFormat;
   readonly guests: boolean;
   readonly "guest-group": string;
@@ -143,6 +146,26 @@ export function judge(entry: LdapEntry, settings: RuleSettings, now: number): Ld
     if (detail !== undefined) return { login: quoted(login, ""), dn: quoted(entry.dn, ""), reason, detail };
   }
   return { login, dn: entry.dn, hashes: hashesOf(judgedEntry) };
+}
+
+/** Rules that say nothing against a key: who has no mail password, or a bad one, may have keys just because of that. */
+const sparedByKeys: readonly Reason[] = [
+  "no-password",
+  "password-empty",
+  "password-characters",
+  "password-damaged",
+];
+
+/** Why the keys of an entry do not count, or undefined. A mail password that is locked locks them, too. */
+export function keyObjection(
+  judgedEntry: JudgedEntry,
+  settings: RuleSettings,
+  now: number,
+): string | undefined {
+  for (const { reason, objection } of rules) {
+    if (!sparedByKeys.includes(reason) && objection(judgedEntry, settings, now) !== undefined) return reason;
+  }
+  return undefined;
 }
 
 /** Judges the passwords of an entry. */
@@ -276,6 +299,8 @@ export interface CollectedAccounts {
   readonly exclusions: readonly Exclusion[];
   /** Sender addresses of the accounts: the logins that each address is given to. Empty where none were asked for. */
   readonly senders: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Of everybody who may have keys, also without a mail password. Empty where none were asked for. */
+  readonly keys: readonly SshKey[];
   /** Values that were ignored although their entry counts; for the log. */
   readonly remarks: readonly string[];
 }
@@ -290,6 +315,8 @@ export function collectAccounts(settings: RuleSettings, now: number): AccountCol
   const judged: { readonly login: string; readonly one: LdapAccount | Exclusion }[] = [];
   const claims = new Map<string, number>(); // entries that have a login, also beside others, in any case
   const addresses = new Map<string, readonly string[]>(); // by login
+  const keys = new Map<string, EntryKeys>(); // by login
+  const keyAttribute = settings["ssh-key-attribute"];
   return {
     add(entry) {
       const one = judge(entry, settings, now);
@@ -298,6 +325,9 @@ export function collectAccounts(settings: RuleSettings, now: number): AccountCol
       for (const name of loginsOf(entry, settings)) claims.set(name, (claims.get(name) ?? 0) + 1);
       if (isAccount(one) && settings["sender-attribute"] !== "") {
         addresses.set(login, textsOf(entry, settings["sender-attribute"]));
+      }
+      if (keyAttribute !== "" && keyObjection(judgePasswords(entry, settings), settings, now) === undefined) {
+        keys.set(login, keysOf(entry, keyAttribute, login));
       }
     },
     result() {
@@ -310,9 +340,26 @@ export function collectAccounts(settings: RuleSettings, now: number): AccountCol
         else if (isAccount(one)) accounts.set(login, one);
         else exclusions.push(one);
       }
-      return { entries: judged.length, accounts, exclusions, ...senderAddresses(accounts, addresses) };
+      const { senders, remarks } = senderAddresses(accounts, addresses);
+      const single = [...keys].filter(([login]) => claims.get(login) === 1);
+      const collected = collectKeys(new Map(single));
+      return {
+        entries: judged.length,
+        accounts,
+        exclusions,
+        senders,
+        keys: collected.keys,
+        remarks: [...remarks, ...collected.remarks],
+      };
     },
   };
+}
+
+/** The keys of all, and remarks about those that do not count. */
+function collectKeys(found: ReadonlyMap<string, EntryKeys>) {
+  const keys = [...found.values()].flatMap((one) => one.keys);
+  const faults = [...found].flatMap(([login, one]) => one.faults.map((fault) => `${login}: ${fault}`));
+  return { keys, remarks: [...faults, ...sharedKeys(keys)] };
 }
 
 function loginsOf(entry: LdapEntry, settings: RuleSettings): ReadonlySet<string> {

@@ -18,7 +18,7 @@ export interface SearchOutcome {
   readonly referrals: readonly string[];
 }
 
-/** What a file would lose: `unit` is "logins" or "sender addresses". */
+/** What a file would lose: `unit` is "logins", "sender addresses" or "logins with keys". */
 export interface Loss {
   readonly unit: string;
   readonly present: number;

@@ -15,6 +15,7 @@ import {
 } from "./contents.ts";
 import type { LdapDirectory } from "./directory.ts";
 import { type Alarm, checkLoss, checkSearch, type GuardFlag, type Loss } from "./guard.ts";
+import { type KeyOwner, nextKeys, proofreadKeys } from "./keys-file.ts";
 import { loginsWithEntry, type SearchSettings, searchAccounts } from "./search.ts";
 import { type FileState, findFile, isAsWanted, lockFile, type Ownership, putFile } from "./synced-file.ts";
 
@@ -25,6 +26,8 @@ export interface SyncTask {
   /** The password file, and the file of sender aliases or "". */
   readonly passwords: string;
   readonly aliases: string;
+  /** The file of SSH keys and whose lines are ours, or undefined. */
+  readonly keys?: { readonly path: string; readonly owner: KeyOwner } | undefined;
   readonly ownership: Ownership;
   /** Percent of a file that one run may remove. */
   readonly largestLoss: number;
@@ -56,6 +59,7 @@ export interface SyncReport {
   readonly remarks: readonly string[];
   readonly passwords: FileReport;
   readonly aliases: FileReport | undefined;
+  readonly keys?: FileReport | undefined;
 }
 
 /** Runs once, at the time `now`. Throws what the directory and the files throw; a guard's alarm is in the report. */
@@ -72,9 +76,11 @@ export async function synchronise(
   const file = passwordFile(collected.accounts, task.rules.format);
   // Asked before the files are locked: a directory may be slow.
   const filtered = await lostButFiltered(directory, task, collected, file);
-  return withLocks(task, async ({ passwords, aliases }) => {
+  return withLocks(task, async ({ passwords, aliases, keys }) => {
     const nextPasswords = await passwordsFrom(passwords, file, collected, filtered);
     const nextAliases = aliases === undefined ? undefined : await aliasesFrom(aliases, collected);
+    const nextKeyFile =
+      keys === undefined || !task.keys ? undefined : await keysFrom(keys, task.keys.owner, collected);
     return {
       url: directory.url,
       entries: collected.entries,
@@ -87,6 +93,7 @@ export async function synchronise(
       remarks: collected.remarks,
       passwords: await replaceUnlessSuspect(nextPasswords, searchAlarms, task, now),
       aliases: nextAliases && (await replaceUnlessSuspect(nextAliases, searchAlarms, task, now)),
+      keys: nextKeyFile && (await replaceUnlessSuspect(nextKeyFile, searchAlarms, task, now)),
     };
   });
 }
@@ -101,26 +108,28 @@ interface FilePaths {
   readonly passwords: FilePath;
   /** Undefined where none is kept. */
   readonly aliases: FilePath | undefined;
+  readonly keys: FilePath | undefined;
 }
 
 /** Does `work` while nobody else can write the files, from reading to replacing them. A dry run locks nothing. */
 async function withLocks<Result>(
-  task: Pick<SyncTask, "passwords" | "aliases" | "write">,
+  task: Pick<SyncTask, "passwords" | "aliases" | "keys" | "write">,
   work: (paths: FilePaths) => Promise<Result>,
 ): Promise<Result> {
-  const lock = task.write ? lockFile : unlocked;
-  const passwords = await lock(task.passwords);
+  const held: { release(): Promise<void> }[] = [];
+  async function take(path: string): Promise<FilePath> {
+    const lock = await (task.write ? lockFile : unlocked)(path);
+    held.unshift(lock);
+    return { path, file: lock.file };
+  }
   try {
-    const main = { path: task.passwords, file: passwords.file };
-    if (task.aliases === "") return await work({ passwords: main, aliases: undefined });
-    const aliases = await lock(task.aliases); // always the second, so that two runs never wait for each other
-    try {
-      return await work({ passwords: main, aliases: { path: task.aliases, file: aliases.file } });
-    } finally {
-      await aliases.release();
-    }
+    // Always in this order, so that two runs never wait for each other.
+    const passwords = await take(task.passwords);
+    const aliases = task.aliases === "" ? undefined : await take(task.aliases);
+    const keys = task.keys && (await take(task.keys.path));
+    return await work({ passwords, aliases, keys });
   } finally {
-    await passwords.release();
+    for (const lock of held) await lock.release();
   }
 }
 
@@ -201,6 +210,19 @@ async function aliasesFrom(path: FilePath, { senders }: CollectedAccounts): Prom
   };
 }
 
+async function keysFrom(path: FilePath, owner: KeyOwner, { keys }: CollectedAccounts): Promise<NextFile> {
+  const before = await findFile(path.file);
+  const { text, difference: changes, present, next } = nextKeys(before?.octets.toString() ?? "", keys, owner);
+  return {
+    ...path,
+    before,
+    text,
+    difference: changes,
+    loss: { unit: "logins with keys", present, next, needed: false, excluded: "" },
+    proofread: () => proofreadKeys(text),
+  };
+}
+
 /** The logins of a password file; one that already is as it is to be need not be read. */
 function logins(found: FileState | undefined, { text, lines }: PasswordFileText): PasswordFileText["lines"] {
   return found?.octets.equals(Buffer.from(text)) ? lines : readable(found, readPasswordFile);
@@ -245,6 +267,6 @@ export function countBy(texts: readonly string[]): ReadonlyMap<string, number> {
   return counts;
 }
 
-export function filesOf({ passwords, aliases }: SyncReport): readonly FileReport[] {
-  return [passwords, ...(aliases === undefined ? [] : [aliases])];
+export function filesOf({ passwords, aliases, keys }: SyncReport): readonly FileReport[] {
+  return [passwords, aliases, keys].filter((file) => file !== undefined);
 }

@@ -12,9 +12,15 @@ import { longestPassword } from "./scheme.ts";
 import { verifyStored } from "./stored.ts";
 
 /** Whether an authentication succeeds: the result of every check here. */
-export type AuthenticationResult =
-  /** `login` is the canonical local name: lower case, without a domain. */
-  { readonly kind: "accepted"; readonly login: string } | Rejected | Unavailable;
+export type AuthenticationResult = Accepted | Rejected | Unavailable;
+
+export interface Accepted {
+  readonly kind: "accepted";
+  /** The canonical local name: lower case, without a domain. */
+  readonly login: string;
+  /** The digest of the hash whose password was right (password-names.ts); absent where none was asked for. */
+  readonly stored?: string;
+}
 
 export interface Rejected {
   readonly kind: "rejected";

@@ -64,6 +64,12 @@ export function readLine(line: string, number: number): PasswordLine | undefined
   return parseLine(line.endsWith("\r") ? line.slice(0, -1) : line, number);
 }
 
+/** The hash of a line, without the mark that locks it; "" where it has none. */
+export function hashIn(line: string): string {
+  const [, field = ""] = (line.endsWith("\r") ? line.slice(0, -1) : line).split(":");
+  return withoutNumber(field.replace(/^!/, ""));
+}
+
 /** Whether the line lets its login in. */
 export function isEntry(line: PasswordLine): line is EntryLine {
   return "stored" in line;

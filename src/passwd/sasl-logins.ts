@@ -16,6 +16,7 @@ import {
   whyDisabled,
 } from "./logins.ts";
 import { canonicalLogin } from "./password-file.ts";
+import { hashDigest } from "./password-names.ts";
 import { scramKeys } from "./pbkdf2.ts";
 import { type Keys, type ScramDigest, type ScramKeys, sameDigest } from "./scheme.ts";
 
@@ -73,7 +74,9 @@ export function newSaslLogins(
     const lines = (login === undefined ? undefined : logins.entries.get(login)) ?? [];
     return {
       login: login ?? name.toLowerCase(),
-      keys: lines.flatMap(({ stored }) => stored.inspection.keys ?? []),
+      keys: lines.flatMap(({ text, stored: { inspection } }) =>
+        inspection.keys ? [{ keys: inspection.keys, text }] : [],
+      ),
       disabled: lines.length === 0 ? whyDisabled(logins, login) : "",
       scramParameters: logins.scramParameters,
     };
@@ -83,13 +86,15 @@ export function newSaslLogins(
     async cram(name) {
       const found = await find(name);
       if (!found) return neverRead;
-      const own = found.keys.flatMap(statesOf);
-      const states = own.length > 0 ? own : [derivedSecret("CRAM-MD5", 32)];
+      const own = found.keys.flatMap(({ keys, text }) => statesOf(keys).map((states) => ({ states, text })));
+      const sides = own.length > 0 ? own : [{ states: derivedSecret("CRAM-MD5", 32), text: "" }];
       const refusal = own.length > 0 ? rejected("wrong password") : keyless(found.disabled, "CRAM-MD5");
       return {
         check(challenge, digest) {
-          const right = states.filter((one) => sameDigest(hmacMd5(one, Buffer.from(challenge)), digest));
-          return right.length > 0 ? accepted(found.login) : refusal;
+          const [right] = sides.filter(({ states }) =>
+            sameDigest(hmacMd5(states, Buffer.from(challenge)), digest),
+          );
+          return right ? accepted(found.login, right.text) : refusal;
         },
       };
     },
@@ -98,20 +103,28 @@ export function newSaslLogins(
       const found = await find(name);
       if (!found) return neverRead;
       const { login, keys, disabled, scramParameters } = found;
-      const own = keys.filter(({ kind }) => kind === digest || kind === "cleartext");
+      const own = keys.filter(({ keys: { kind } }) => kind === digest || kind === "cleartext");
       const newest = own.at(-1);
-      if (newest?.kind === digest) return scramLogin(digest, login, newest, async () => [newest]);
+      if (newest?.keys.kind === digest) {
+        const { keys: ready, text } = newest;
+        return scramLogin(digest, login, ready, async () => [{ ...ready, text }]);
+      }
       const parameters = (newest ? undefined : scramParameters.get(digest)) ?? derivedParameters;
       const salted = {
         salt: derivedSecret(`${digest} ${login}`, parameters.octets),
         rounds: parameters.rounds,
       };
       const nobodys = derivedSecret(`${digest} nobody`, 32);
-      const given = (): Promise<readonly ScramKeys[]> => {
-        if (!parameters.isDerived) return Promise.resolve([{ stored: nobodys, server: nobodys }]);
-        const texts = own.flatMap((key) => (key.kind === "cleartext" ? [key.password] : []));
+      const given = (): Promise<readonly StoredKeys[]> => {
+        if (!parameters.isDerived) return Promise.resolve([{ stored: nobodys, server: nobodys, text: "" }]);
+        const known = own.flatMap(({ keys: key, text }) =>
+          key.kind === "cleartext" ? [{ password: key.password, text }] : [],
+        );
         return Promise.all(
-          (newest ? texts : [nobodys]).map((text) => scramKeys(digest, text, salted.salt, salted.rounds)),
+          (newest ? known : [{ password: nobodys, text: "" }]).map(async ({ password, text }) => ({
+            ...(await scramKeys(digest, password, salted.salt, salted.rounds)),
+            text,
+          })),
         );
       };
       const side = scramLogin(digest, login, salted, given);
@@ -126,7 +139,12 @@ export function newSaslLogins(
   };
 }
 
-const accepted = (login: string): AuthenticationResult => ({ kind: "accepted", login });
+/** `text` is the hash that the keys are of. */
+const accepted = (login: string, text = ""): AuthenticationResult => ({
+  kind: "accepted",
+  login,
+  ...(text !== "" && { stored: hashDigest(text) }),
+});
 const rejected = (reason: string): Rejected => ({ kind: "rejected", reason });
 
 const mechanismOf: Readonly<Record<ScramDigest, string>> = { sha1: "SCRAM-SHA-1", sha256: "SCRAM-SHA-256" };
@@ -142,12 +160,15 @@ function statesOf(keys: Keys): readonly Buffer[] {
   return keys.kind === "cleartext" ? [hmacMd5States(keys.password)] : [];
 }
 
+/** Keys, and the hash that they are of. */
+type StoredKeys = ScramKeys & { readonly text: string };
+
 /** RFC 5802 section 3, from the server's end; any of the keys that `make` gives may be the client's. */
 function scramLogin(
   digest: ScramDigest,
   login: string,
   { salt, rounds }: { readonly salt: Buffer; readonly rounds: number },
-  make: () => Promise<readonly ScramKeys[]>,
+  make: () => Promise<readonly StoredKeys[]>,
 ): ScramLogin {
   const fits = (message: string, proof: Buffer, { stored }: ScramKeys): boolean => {
     const signature = createHmac(digest, stored).update(message).digest();
@@ -163,7 +184,7 @@ function scramLogin(
       const signature = createHmac(digest, right?.server ?? "")
         .update(message)
         .digest();
-      return { result: right ? accepted(login) : rejected("wrong password"), signature };
+      return { result: right ? accepted(login, right.text) : rejected("wrong password"), signature };
     },
   };
 }

@@ -9,6 +9,7 @@ import { newFileReader } from "./file-reader.ts";
 import type { Challenge } from "./login-table.ts";
 import { type AuthenticationResult, type Logins, neverRead, unfitPassword, whyDisabled } from "./logins.ts";
 import { canonicalLogin, type EntryLine, loginKey } from "./password-file.ts";
+import { hashDigest } from "./password-names.ts";
 import { openPasswordSource, type PasswordEvent } from "./password-source.ts";
 import { type CheckOutcome, type Pool, realClock, type SteadyClock, startPool } from "./pool.ts";
 import { newSaslLogins, type SaslLogins } from "./sasl-logins.ts";
@@ -124,14 +125,14 @@ export async function startVerifier(
     lines: readonly EntryLine[],
     logins: Logins,
   ): Promise<AuthenticationResult> {
-    const known = lines.some(({ text }) => successes.has(digest([login, password, text])));
-    if (known) return { kind: "accepted", login };
+    const known = lines.find(({ text }) => successes.has(digest([login, password, text])));
+    if (known) return { kind: "accepted", login, stored: hashDigest(known.text) };
     const outcome = await check({ login, password, lines, isDecoy: false }, logins);
     if (outcome.kind === "unavailable") return outcome;
     const matched = lines[outcome.match];
     if (!matched) return { kind: "rejected", reason: "wrong password" };
     successes.add(digest([login, password, matched.text]));
-    return { kind: "accepted", login };
+    return { kind: "accepted", login, stored: hashDigest(matched.text) };
   }
 
   return {

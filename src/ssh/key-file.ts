@@ -38,8 +38,10 @@ const harmless = /^(?:restrict|no-[a-z0-9-]+|verify-required)$/i;
 export function readKey(login: string, text: string): SshKey | string {
   const { options, rest } = splitOptions(text.trim());
   const [type = "", key = ""] = rest.split(/[ \t]+/);
-  if (!types.includes(type))
-    return `the key is of the type ${JSON.stringify(type.slice(0, 30))}, which is not known`;
+  if (!types.includes(type)) {
+    const [word = ""] = type.startsWith("AAAA") ? options : [type]; // what stands before a key is its type
+    return `the key is of the type ${JSON.stringify(word.slice(0, 30))}, which is not known`;
+  }
   if (!/^AAAA[A-Za-z0-9+/]{20,16000}={0,2}$/.test(key)) return "the key is not in Base64";
   if (!holdsType(key, type)) return "the key is not of the type that it says";
   const other = options.find((option) => !kept.test(option) && !harmless.test(option));

@@ -27,11 +27,14 @@ const inNet = (ldif: string): string => ldif.replaceAll(people, netPeople);
 const anna = { login: "anna", address: "anna@example.org", password: passwordOf("blf") };
 const otherAnna = { login: "anna@example.net", address: "anna@example.net", password: passwordOf("other") };
 
+const sshKey = "AAAAC3NzaC1lZDI1NTE5AAAAIDRxvKHUEwykdfDRDmTZCi6mCeWN+hdobISc06ENngq6";
+
 const entries = [
-  person("anna", `mailPassword: ${hashes["blf"]}`),
+  person("anna", `mailPassword: ${hashes["blf"]}\nsshRSAAuthKey: ssh-ed25519 ${sshKey}`),
   `dn: ${netPeople}\nobjectClass: organizationalUnit\nou: net\n\n`,
   inNet(person("anna", `mailPassword: ${hashes["other"]}\nmailAlias: sales@example.net`)),
   inNet(person("bert", `mailPassword: ${hashes["blf"]}`)),
+  inNet(person("carl", `sshRSAAuthKey: ssh-ed25519 ${sshKey.replace("U", "V")}`)),
 ];
 
 const help = "https://www.example.net/mail";
@@ -68,6 +71,9 @@ base = "${people}"
 bind-dn = "${reader.dn}"
 bind-password-file = "FOLDER/directory-password"
 sender-attribute = "mailAlias"
+ssh-key-attribute = "sshRSAAuthKey"
+[ssh]
+keys = "FOLDER/ssh-keys"
 [[domains]]
 name = "example.net"
 password-file = "FOLDER/net-passwords"
@@ -143,6 +149,10 @@ ${more}`;
       `anna:${hashes["other"]}\nbert:${hashes["blf"]}\n`,
     );
     expect(await readFile(join(relay.folder, "net-aliases"), "utf8")).toBe("sales@example.net: anna\n");
+    const keys = await readFile(join(relay.folder, "ssh-keys"), "utf8");
+    expect(keys).toBe(
+      `anna ssh-ed25519 ${sshKey}\ncarl@example.net ssh-ed25519 ${sshKey.replace("U", "V")}\n`,
+    );
     const lines = (await said("sync", "--json")).trimEnd().split("\n");
     expect(lines.map((line) => (JSON.parse(line) as { domain: string }).domain)).toEqual([
       "example.org",

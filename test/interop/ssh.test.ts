@@ -1,14 +1,19 @@
 /** A real sshd on loopback, whose AuthorizedKeysCommand is ours: mail by key, and no way out of the forced command. */
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
+import { hostKeysIn, zoneLines } from "../../src/commands/settings/records.ts";
+import { serviceOf } from "../../src/commands/settings/service.ts";
+import { parseConfig } from "../../src/config/config-file.ts";
 import { formatKeyFile, readKey } from "../../src/ssh/key-file.ts";
+import { people, person, reader, type Slapd, slapdPrograms, startSlapd } from "../ldap/slapd.ts";
 import { type Daemon, run, runWell, start } from "../tools/child.mjs";
 import { freePort } from "../tools/port.mjs";
 import { real } from "../tools/real.ts";
 import { until } from "../tools/until.ts";
-import { realAsRoot } from "./root.ts";
+import { startPostfix } from "./postfix.mjs";
+import { realAsRoot, realPostfix } from "./root.ts";
 
 const to = "x@example.net";
 
@@ -181,6 +186,156 @@ Subsystem sftp internal-sftp
     await arrived(token);
   });
 
+  describe("as tpa-submit settings says", () => {
+    /** Finds an `ssh` that knows the test's port and key, and otherwise is the real one. */
+    let environment: Readonly<Record<string, string>>;
+    let wrapper: string;
+    let texts: ReadonlyMap<string, string>;
+    let steps: readonly string[];
+
+    beforeAll(async () => {
+      // Others than root go through it as well; ssh asks nobody for the mode of a key that is not the caller's own.
+      await chmod(folder, 0o755);
+      const key = join(folder, "for-anybody");
+      await writeFile(key, await readFile(join(folder, "user1")), { mode: 0o644 });
+      await mkdir(join(folder, "bin"));
+      wrapper = join(folder, "bin/ssh");
+      const [own, anybodys] = ["user1", "for-anybody"].map((key) => client(key).slice(0, -1).join(" "));
+      await writeFile(
+        wrapper,
+        `#!/bin/sh\n[ $(id -u) = 0 ] && exec /usr/bin/ssh ${own} "$@"\nexec /usr/bin/ssh ${anybodys} "$@"\n`,
+        { mode: 0o755 },
+      );
+      environment = { PATH: `${folder}/bin:${process.env["PATH"] ?? ""}`, HOME: relay.folder };
+      const { stdout } = await run(process.execPath, [
+        ...[program, "settings", "ssh", "--config", relay.config],
+        ...["--login", "user1", "--server", "localhost", "--json"],
+      ]);
+      const told = JSON.parse(stdout) as {
+        readonly client: {
+          readonly steps: readonly string[];
+          readonly files: readonly { readonly name: string; readonly text: string }[];
+        };
+      };
+      ({ steps } = told.client);
+      texts = new Map(told.client.files.map(({ name, text }) => [name, text]));
+    });
+
+    const fileOf = async (name: string): Promise<string> => {
+      const path = join(relay.folder, name.replace(/.*\//, ""));
+      await writeFile(path, homely(texts.get(name) ?? ""), { mode: 0o600 });
+      return path;
+    };
+    const homely = (text: string): string => text.replaceAll("/home/user1/", `${relay.folder}/`);
+    const stepWith = (word: string): string => steps.find((step) => step.includes(word)) ?? "";
+
+    test.skipIf(!real("git send-email"))("git", async () => {
+      const token = crypto.randomUUID();
+      const patch = join(relay.folder, "0002-a.patch");
+      await writeFile(
+        patch,
+        `From 0 Mon Sep 17 00:00:00 2001\nFrom: user1@example.org\nSubject: [PATCH] ${token}\n\nA line.\n`,
+      );
+      const words = ["send-email", "--quiet", "--confirm=never", "--suppress-cc=all", "--to", to, patch];
+      await runWell("git", words, "", {
+        ...environment,
+        GIT_CONFIG_GLOBAL: await fileOf("~/.gitconfig"),
+        GIT_AUTHOR_NAME: "Me",
+        GIT_AUTHOR_EMAIL: "user1@example.org",
+        GIT_COMMITTER_NAME: "Me",
+        GIT_COMMITTER_EMAIL: "user1@example.org",
+      });
+      await arrived(token);
+    });
+
+    test.skipIf(!real("mutt"))("mutt", async () => {
+      const token = crypto.randomUUID();
+      const words = ["-n", "-F", await fileOf("~/.muttrc"), "-e", "set copy=no", "-s", token, "--", to];
+      await runWell("mutt", words, "From mutt.\n", environment);
+      await arrived(token);
+    });
+
+    test.skipIf(!real("swaks"))("swaks", async () => {
+      const token = crypto.randomUUID();
+      const command = stepWith("swaks").replace("-t user1@example.org", `-t ${to}`);
+      await runWell("sh", ["-c", `${command} --body ${token}`], "", environment);
+      await arrived(token);
+    });
+
+    test.skipIf(!real("msmtp", "socat"))("msmtp, by a socket", async () => {
+      const token = crypto.randomUUID();
+      const [, command = ""] = /"(socat .*)" running/.exec(homely(stepWith("socat"))) ?? [];
+      const socat = start("env", [
+        ...Object.entries(environment).map(([name, value]) => `${name}=${value}`),
+        ...["sh", "-c", `exec ${command}`],
+      ]);
+      try {
+        await until("socat to listen", async () =>
+          (await readdir(relay.folder)).includes(".submission") ? true : undefined,
+        );
+        const words = ["-C", await fileOf("~/.msmtprc"), to];
+        await runWell("msmtp", words, `From: user1@example.org\nSubject: ${token}\n\nA line.\n`, environment);
+        await arrived(token);
+      } finally {
+        await socat.stop();
+      }
+    });
+
+    test.skipIf(!realPostfix("swaks"))("Postfix, by a pipe, and a refusal comes back at once", async () => {
+      const services = (texts.get("/etc/postfix/master.cf") ?? "")
+        .replace("user=submission", "user=nobody")
+        .replace("/usr/bin/ssh", wrapper);
+      const postfix = await startPostfix(texts.get("/etc/postfix/main.cf") ?? "", { services });
+      const send = (from: string, token: string) =>
+        runWell("swaks", ["-s", `127.0.0.1:${postfix.port}`, "-f", from, "-t", to, "--body", token]);
+      try {
+        const token = crypto.randomUUID();
+        await send("user1@example.org", token);
+        await arrived(token).catch(async (error: unknown) => {
+          throw new Error(await postfix.log(), { cause: error });
+        });
+        await send("user2@example.org", "of somebody else");
+        await until("Postfix to send it back", async () =>
+          /status=bounced .*user1 may not send as user2@example\.org/.test(await postfix.log())
+            ? true
+            : undefined,
+        );
+      } finally {
+        await postfix.stop();
+      }
+    });
+
+    test("SSHFP records are those of ssh-keygen", async () => {
+      await runWell("ssh-keygen", ["-q", "-t", "rsa", "-N", "", "-f", join(folder, "ssh_host_rsa_key")]);
+      await runWell("ssh-keygen", ["-q", "-t", "ecdsa", "-N", "", "-f", join(folder, "ssh_host_ecdsa_key")]);
+      await runWell("ssh-keygen", [
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-f",
+        join(folder, "ssh_host_ed25519_key"),
+      ]);
+      const names = ["ecdsa", "ed25519", "rsa"].map((type) => join(folder, `ssh_host_${type}_key.pub`));
+      const wanted = await Promise.all(
+        names.map(async (name) => {
+          const lines = await runWell("ssh-keygen", ["-r", "relay.example.org.", "-f", name]);
+          return lines.split("\n").filter((line) => / SSHFP \d 2 /.test(line));
+        }),
+      );
+      const result = parseConfig('hostname = "relay.example.org"\ndomain = "example.org"\n', "test.toml");
+      if (!("config" in result)) throw new Error("no configuration");
+      const { config } = result;
+      const zone = zoneLines({
+        ...{ config, domains: [config.domain], service: serviceOf(config, "user1"), addresses: [] },
+        ...{ certificate: { missing: "none" }, hostKeys: await hostKeysIn(folder) },
+      });
+      expect(zone.split("\n").filter((line) => line.includes(" SSHFP "))).toEqual(wanted.flat());
+      expect(wanted.flat()).toHaveLength(3);
+    });
+  });
+
   test("a key that is taken away ends it at once, and one that is unknown never began", async () => {
     expect((await ssh(["smtp"], "QUIT\r\n", "stranger")).status).toBe(255);
     await putKeys("user1");
@@ -241,6 +396,63 @@ Subsystem sftp internal-sftp
       .filter((line) => /^\d{3} /.test(line))
       .map((line) => line.slice(0, 3));
     expect(codes).toEqual(["220", "250", "503", "502", "555", "550", "221"]);
+  });
+
+  describe.skipIf(!real(...slapdPrograms))("with the keys of a directory", () => {
+    let slapd: Slapd;
+    let sync: Daemon;
+
+    beforeAll(async () => {
+      const publicKeys = await Promise.all(
+        ["user1", "user2"].map((name) => readFile(join(folder, `${name}.pub`), "utf8")),
+      );
+      const entries = publicKeys.map((key, index) => person(`user${index + 1}`, `sshRSAAuthKey: ${key}`));
+      slapd = await startSlapd({
+        entries: [...entries, person("user3", "mailPassword: sgn88XbHm0Xjc")].join(""),
+      });
+      await writeFile(join(relay.folder, "directory-password"), reader.password);
+      const config = join(relay.folder, "sync.toml");
+      await writeFile(
+        config,
+        `hostname = "mail.example.org"
+domain = "example.org"
+[passwords]
+file = "${relay.folder}/synced-passwords"
+[ssh]
+keys = "${relay.folder}/keys"
+[ldap]
+url = ["${slapd.ldapi}"]
+base = "${people}"
+bind-dn = "${reader.dn}"
+bind-password-file = "${relay.folder}/directory-password"
+ssh-key-attribute = "sshRSAAuthKey"
+[sync]
+interval = "1s"
+largest-loss = 60
+`,
+      );
+      await rm(join(relay.folder, "keys"));
+      sync = start(process.execPath, [program, "sync", "--watch", "--config", config]);
+    });
+    afterAll(async () => {
+      await sync?.stop();
+      await slapd?.remove();
+      await putKeys("user1", "user2");
+    });
+
+    const mayEnter = async (key: string): Promise<boolean> =>
+      (await ssh(["smtp"], "QUIT\r\n", key)).status === 0;
+
+    test("whoever has a key there sends, without a mail password, until it is taken away", async () => {
+      await until("sync to bring the keys", async () => ((await mayEnter("user2")) ? true : undefined));
+      expect(await mayEnter("user1")).toBe(true);
+      await slapd.modify(`dn: uid=user2,${people}\nchangetype: modify\ndelete: sshRSAAuthKey\n`);
+      const began = performance.now();
+      await until("the key to be refused", async () => ((await mayEnter("user2")) ? undefined : true));
+      // The interval is a second; the rest is what a busy machine needs for a search and three programs.
+      expect(performance.now() - began).toBeLessThan(15_000);
+      expect(await mayEnter("user1")).toBe(true);
+    });
   });
 
   test("while the relay is away it says so, with 75", async () => {

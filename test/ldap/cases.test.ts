@@ -31,7 +31,9 @@ async function check(one: Case, directory: LdapDirectory, base: string): Promise
   const passwords = join(folder, "mail-passwords");
   const aliases = join(folder, "aliases");
   await put(passwords, one.present?.replaceAll("\\0", "\0"));
+  const keys = join(folder, "ssh-keys");
   await put(aliases, one.aliases);
+  await put(keys, one.keys);
   const terms = { ...ldap, ...sync, ...one.settings };
   const task: SyncTask = {
     search: { ...terms, base, "page-size": 2 },
@@ -39,6 +41,7 @@ async function check(one: Case, directory: LdapDirectory, base: string): Promise
     loggedIn: true,
     passwords,
     aliases: terms["sender-attribute"] === "" ? "" : aliases,
+    ...(terms["ssh-key-attribute"] !== "" && { keys: { path: keys, owner: { domain: "", others: [] } } }),
     ownership: { mode: 0o640 },
     largestLoss: terms["largest-loss"],
     allowed: one.allowed as readonly GuardFlag[],
@@ -52,6 +55,8 @@ async function check(one: Case, directory: LdapDirectory, base: string): Promise
   expect(lines(pending)).toEqual(lines(report));
   expect(await content(passwords)).toBe(one.file ?? one.present);
   expect(await content(aliases)).toBe(one.aliasesFile ?? one.aliases);
+  expect(await content(keys)).toBe(one.keysFile ?? one.keys);
+  if (report.keys?.result === "replaced") expect((await stat(keys)).mode & 0o777).toBe(0o640);
   if (report.passwords.result !== "replaced") return;
 
   const { mtimeMs, mode } = await stat(passwords);
@@ -72,7 +77,7 @@ const content = (path: string) => readFile(path, "utf8").catch(() => undefined);
 
 /** Everything a report says, one sorted line for each thing. */
 function lines(report: SyncReport): readonly string[] {
-  const { passwords, aliases, exclusions, remarks } = report;
+  const { passwords, aliases, keys, exclusions, remarks } = report;
   const { added, changed, removed } = passwords.difference;
   return [
     ...added.map(({ name }) => `added ${name}`),
@@ -80,11 +85,14 @@ function lines(report: SyncReport): readonly string[] {
     ...removed.map(({ name, reason }) => `removed ${name} ${reason}`),
     ...exclusions.map(({ login, reason, detail }) => `left out ${login} ${reason}: ${detail}`),
     ...remarks.map((remark) => `passed over ${remark}`),
-    ...[passwords, ...(aliases ? [aliases] : [])]
+    ...[passwords, ...(aliases ? [aliases] : []), ...(keys ? [keys] : [])]
       .flatMap(({ alarms }) => alarms)
       .map(({ guard, flag }) => `refused ${guard} ${flag}`),
     ...(aliases?.difference.added ?? []).map(({ name, why }) => `alias added ${name}: ${why}`),
     ...(aliases?.difference.removed ?? []).map(({ name }) => `alias removed ${name}`),
+    ...(keys?.difference.added ?? []).map(({ name, why }) => `key added ${name}: ${why}`),
+    ...(keys?.difference.changed ?? []).map(({ name, why }) => `key changed ${name}: ${why}`),
+    ...(keys?.difference.removed ?? []).map(({ name }) => `key removed ${name}`),
   ].toSorted();
 }
 

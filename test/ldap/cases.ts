@@ -14,6 +14,7 @@
  *       user1:@md5
  *     file                         … afterwards, to the octet; the same as before where it is missing
  *     aliases, aliases-file        the same for sender addresses
+ *     keys, keys-file              the same for SSH keys
  *     report                       everything that is said about it
  */
 import { readdirSync, readFileSync } from "node:fs";
@@ -36,6 +37,8 @@ export interface Case {
   readonly file: string | undefined;
   readonly aliases: string | undefined;
   readonly aliasesFile: string | undefined;
+  readonly keys: string | undefined;
+  readonly keysFile: string | undefined;
   readonly report: readonly string[];
 }
 
@@ -85,6 +88,8 @@ function readCase(text: string): Case {
     file: undefined,
     aliases: undefined,
     aliasesFile: undefined,
+    keys: undefined,
+    keysFile: undefined,
     report: [],
   };
   let into: string[] = [];
@@ -105,6 +110,8 @@ function readCase(text: string): Case {
     file: block("file"),
     aliases: block("aliases"),
     aliasesFile: block("aliases-file"),
+    keys: block("keys"),
+    keysFile: block("keys-file"),
     report: (blocks.get("report") ?? []).toSorted(),
   };
 }
@@ -119,7 +126,8 @@ function readDirective(
   const [word = "", ...rest] = line.split(" ");
   const value = rest.join(" ");
   const lines: string[] = [];
-  if (["present", "file", "aliases", "aliases-file", "report"].includes(word)) blocks.set(word, lines);
+  if (["present", "file", "aliases", "aliases-file", "keys", "keys-file", "report"].includes(word))
+    blocks.set(word, lines);
   else if (word === "person") people.push({ name: value, lines });
   else if (word === "only") draft.only = value === "slapd" ? "slapd" : "fake";
   else if (word === "now") draft.now = Date.parse(value);

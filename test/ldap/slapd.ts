@@ -225,9 +225,11 @@ attributetype ( 2.999.1.4 NAME 'mailAlias' EQUALITY octetStringMatch
   SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )
 attributetype ( 2.999.1.5 NAME 'keyFingerPrint' EQUALITY caseIgnoreIA5Match
   SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )
+attributetype ( 2.999.1.6 NAME 'sshRSAAuthKey' EQUALITY caseIgnoreMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
 objectclass ( 2.999.2.1 NAME 'testAccount' AUXILIARY MUST ( cn $ uid $ uidNumber $ gidNumber )
   MAY ( userPassword $ loginShell $ gecos $ homeDirectory $ description $ mailPassword $ accountStatus $
-        supplementaryGid $ mailAlias $ keyFingerPrint ) )
+        supplementaryGid $ mailAlias $ keyFingerPrint $ sshRSAAuthKey ) )
 `;
 
 async function certificates(folder: string): Promise<void> {

@@ -42,7 +42,11 @@ const bcrypt = "$2y$05$6gKfOJhm6Wm1ExJVUEvtouXhYGvqiq./2VSg0EiS9BSa08rPMrDvG"; /
 const md5 = "$1$o8vJpPVD$ZADWRpY5krq2l8aA3AK2R/"; // correct horse
 
 const refusal = (reason: string): AuthenticationResult => ({ kind: "rejected", reason });
-const acceptance = (login: string): AuthenticationResult => ({ kind: "accepted", login });
+const acceptance = (login: string): AuthenticationResult => ({
+  kind: "accepted",
+  login,
+  stored: expect.stringMatching(/^[\w-]{22}$/),
+});
 
 let folder = "";
 let file = "";

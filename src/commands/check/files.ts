@@ -15,7 +15,7 @@ interface TrustedFile {
 }
 
 function trustedFiles(
-  { spool, tls, passwords, senders, sendmail, domains, delivery, route, ldap }: Config,
+  { spool, tls, passwords, senders, sendmail, ssh, domains, delivery, route, ldap }: Config,
   file: string,
 ) {
   const plain = (path: string, what: string): TrustedFile => ({ path, what, isSecret: false });
@@ -31,6 +31,7 @@ function trustedFiles(
     plain(senders.aliases, "the file of sender addresses"),
     plain(senders.local, "the file of this host's senders"),
     plain(sendmail.aliases, "the file of aliases"),
+    plain(ssh.keys, "the file of SSH keys"),
     ...domains.flatMap((own) => [
       secret(own["password-file"], `the password file of ${own.name}`),
       plain(own["sender-aliases"], `the file of sender addresses of ${own.name}`),

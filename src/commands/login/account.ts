@@ -7,19 +7,28 @@ import { readConfig } from "../../config/config-file.ts";
 import { forLogin } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
-import { isEntry, loginKey, type PasswordLine } from "../../passwd/password-file.ts";
+import {
+  hashIn,
+  isEntry,
+  loginKey,
+  type PasswordLine,
+  parsePasswordFile,
+} from "../../passwd/password-file.ts";
+import { readNames } from "../../passwd/password-file-edit.ts";
+import { hashDigest, nameOf } from "../../passwd/password-names.ts";
 import { connectControlApi } from "../../server/control/client.ts";
 import type { FrozenLogin, LoginState } from "../../server/control/protocol.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
 import { type LoginSummary, summarizeLogins } from "../../server/history/logins.ts";
 import { eventsOf, eventsWith } from "../../server/history/reader.ts";
 import { version } from "../../version.ts";
-import { readLines } from "../passwd/file.ts";
+import { readText } from "../passwd/file.ts";
 import { connectToQuery } from "../queue/connection.ts";
 import { loginOf } from "../queue/options.ts";
 import { plural, printAll, sizeText } from "../queue/output.ts";
 import { controlSocket } from "../serve/control.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
+import { usesIn } from "../serve/passwords-used.ts";
 import { eventText, momentText } from "../trace/text.ts";
 
 /** A line of the password file, without its hash. */
@@ -28,6 +37,13 @@ interface PasswordLineFacts {
   /** "BLF-CRYPT, cost 10", or why it lets nobody in. */
   readonly text: string;
   readonly letsIn: boolean;
+  /** What `passwd --set --name` called it. */
+  readonly name?: string | undefined;
+  /** When it was made, where it has a name, and last used, in milliseconds since the epoch. */
+  readonly made?: number | undefined;
+  readonly used?: number | undefined;
+  /** Whence it was used then: `192.0.2.0/24`. */
+  readonly network?: string | undefined;
 }
 
 interface PasswordFacts {
@@ -70,12 +86,21 @@ async function factsOf(login: string, configuration: Config): Promise<AccountFac
 }
 
 async function passwordFacts(login: string, config: Config): Promise<PasswordFacts> {
-  const { passwords, domain } = forLogin(config, login);
+  const { passwords, domain, spool } = forLogin(config, login);
   const { file } = passwords;
   const wanted = loginKey(login, domain);
   try {
-    const lines = (await readLines(file)).filter((line) => loginKey(line.login, domain) === wanted);
-    return { file, written: (await stat(file)).mtimeMs, lines: lines.map(lineFacts) };
+    const text = await readText(file);
+    const own = parsePasswordFile(text).filter((line) => loginKey(line.login, domain) === wanted);
+    const [hashes, names, uses] = [text.split("\n"), await readNames(file), await usesIn(spool.directory)];
+    const lines = own.map((line) => {
+      const digest = hashDigest(hashIn(hashes[line.number - 1] ?? ""));
+      const named = nameOf(names, wanted, digest);
+      const use = uses.find((one) => one.login === login && one.digest === digest);
+      const known = { name: named?.name, made: named?.made, used: use?.at, network: use?.network };
+      return { ...lineFacts(line), ...known };
+    });
+    return { file, written: (await stat(file)).mtimeMs, lines };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     return { file, lines: [], fault: error.message };
@@ -160,11 +185,22 @@ function* rowsOf({
   const { file, written, lines, fault } = passwords;
   if (fault !== undefined) yield ["passwords", fault];
   else yield ["passwords", `${plural(lines.length, "line")} in ${file}, written ${momentText(written ?? 0)}`];
-  for (const { number, text } of lines) yield ["", `line ${number}: ${text}`];
+  for (const line of lines) yield ["", lineText(line)];
   if (relay !== undefined) yield* relayRows(relay);
   const { messages, held } = queued;
   yield ["queue", `${plural(messages, "message")}${held === 0 ? "" : `, ${held} held`}`];
   yield* dayRows(last);
+}
+
+function lineText({ number, text, name, made, used, network = "" }: PasswordLineFacts): string {
+  const words = [
+    `line ${number}: ${name === undefined ? "" : `${name}, `}${text}`,
+    ...(made === undefined ? [] : [`made ${momentText(made)}`]),
+    ...(used === undefined
+      ? []
+      : [`last used ${momentText(used)}${network === "" ? "" : ` from ${network}`}`]),
+  ];
+  return words.join("; ");
 }
 
 function* relayRows({

@@ -34,7 +34,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       "no relay runs here, so nothing is blocked: a start forgets wrong passwords",
     );
   }
-  const isAddress = isIP(what) !== 0;
+  const isAddress = isIP(what) !== 0 || what === "onion"; // the clients of an onion service
   const login = isAddress ? "" : loginOf(what, configuration.domain);
   for await (const { lifted } of relay({
     verb: "unblock",

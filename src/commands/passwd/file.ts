@@ -10,7 +10,18 @@ import {
   type PasswordLine,
   parsePasswordFile,
 } from "../../passwd/password-file.ts";
-import { deleteLines, type Edit, editPasswordFile, setLine } from "../../passwd/password-file-edit.ts";
+import {
+  deleteLines,
+  deleteNamedLine,
+  type Edit,
+  editNamedPassword,
+  lockNamedLine,
+  readNames,
+  setLine,
+  setNamedLine,
+  withNamesLeft,
+} from "../../passwd/password-file-edit.ts";
+import { hashDigest, nameOf } from "../../passwd/password-names.ts";
 import { makeHash, print, tell, warn } from "./hash.ts";
 import type { PasswdOptions } from "./options.ts";
 import { knownPassword } from "./secret.ts";
@@ -61,32 +72,88 @@ export async function setUser(options: PasswdOptions, user: string): Promise<num
       `a line of the file cannot hold this; use -s ${stored.scheme.name}.B64`,
     );
   }
-  const edit = await editPasswordFile(path, (before) => setLine(before, user, text, domain), Date.now);
+  const { name } = options;
+  const owner = { login: user, name: name ?? "", domain };
+  const edit = await editNamedPassword(
+    path,
+    (before, names) =>
+      name === undefined
+        ? withNamesLeft(setLine(before, user, text, domain), names, domain)
+        : setNamedLine(before, names, owner, { stored: text, made: Date.now() }),
+    Date.now,
+  );
   if (synced) warn(`${path} comes from the directory: the next sync undoes this; --ldap sets it there`);
   const shut = whyNone(parsePasswordFile(edit.text), user, domain) || (await whyFrozen(user, domain, spool));
   if (shut !== "") warn(visible(`${user} is still not let in: ${shut}`));
   const made = generated ? { password: attempt.password } : {};
-  if (options.json) return print(JSON.stringify({ user, file: path, replaced: edit.lines.length, ...made }));
+  if (options.json) {
+    return print(
+      JSON.stringify({ user, ...named(options), file: path, replaced: edit.lines.length, ...made }),
+    );
+  }
   if (generated) tell(`the password of ${user}, shown only now: ${attempt.password}`);
   const where = edit.lines.length === 0 ? "added" : `replaced (line ${edit.lines.join(", ")})`;
-  tell(`${user}: ${where} in ${path}; the relay takes it from now on`);
+  tell(`${user}: ${name === undefined ? "" : `${name} `}${where} in ${path}; the relay takes it from now on`);
   return exitStatus.ok;
 }
 
 export async function deleteUser(options: PasswdOptions, user: string): Promise<number> {
   const { path, domain, synced } = await passwordFile(options, user);
-  const change = (before: string): Edit => {
-    const edit = deleteLines(before, user, domain);
-    if (edit.lines.length > 0) return edit;
-    throw new Failure(exitStatus.temporary, `there is no line for ${user}`);
-  };
-  const edit = await editPasswordFile(path, change, Date.now);
+  const { name } = options;
+  const edit = await editNamedPassword(
+    path,
+    (before, names) => {
+      const next =
+        name === undefined
+          ? withNamesLeft(deleteLines(before, user, domain), names, domain)
+          : deleteNamedLine(before, names, { login: user, name, domain });
+      return ofSomebody(next, options, user);
+    },
+    Date.now,
+  );
   if (synced) warn(`${path} comes from the directory: the next sync undoes this`);
   if (!parsePasswordFile(edit.text).some(isEntry))
     warn(`nobody is left in ${path}: the relay goes on with the file that it has, until it is started again`);
-  if (options.json) return print(JSON.stringify({ user, file: path, removed: edit.lines.length }));
-  tell(`${user}: removed from ${path} (line ${edit.lines.join(", ")})`);
+  if (options.json)
+    return print(JSON.stringify({ user, ...named(options), file: path, removed: edit.lines.length }));
+  tell(
+    `${user}: ${name === undefined ? "" : `${name} `}removed from ${path} (line ${edit.lines.join(", ")})`,
+  );
   return exitStatus.ok;
+}
+
+/** Locks one password of a user, or opens it again; the others go on. */
+export async function lockPassword(options: PasswdOptions, user: string, isLocked: boolean): Promise<number> {
+  const { path, domain, synced } = await passwordFile(options, user);
+  const owner = { login: user, name: options.name ?? "", domain };
+  const edit = await editNamedPassword(
+    path,
+    (before, names) => {
+      ofSomebody(deleteNamedLine(before, names, owner), options, user); // whether there is one
+      const next = lockNamedLine(before, names, owner, isLocked);
+      if (next.lines.length > 0) return next;
+      const state = isLocked ? "frozen already" : "not frozen";
+      throw new Failure(exitStatus.temporary, `${owner.name} of ${user} is ${state}`);
+    },
+    Date.now,
+  );
+  if (synced) warn(`${path} comes from the directory: the next sync undoes this`);
+  const done = isLocked ? "frozen" : "thawed";
+  if (options.json) {
+    return print(JSON.stringify({ user, name: owner.name, file: path, [done]: edit.lines.length }));
+  }
+  const effect = isLocked ? "lets nobody in from now on" : "lets in from now on";
+  tell(`${user}: ${owner.name} ${done} in ${path} (line ${edit.lines.join(", ")}): it ${effect}`);
+  return exitStatus.ok;
+}
+
+const named = ({ name }: PasswdOptions) => (name === undefined ? {} : { name });
+
+/** Throws a Failure where the edit found nothing to change. */
+function ofSomebody<Change extends Edit>(edit: Change, { name }: PasswdOptions, user: string): Change {
+  if (edit.lines.length > 0) return edit;
+  const what = name === undefined ? `no line for ${user}` : `no password ${name} of ${user}`;
+  throw new Failure(exitStatus.temporary, `there is ${what}`);
 }
 
 /** Prints whether the relay would let the user in; the status says it, too. */
@@ -109,10 +176,15 @@ export async function verifyUser(options: PasswdOptions, user: string): Promise<
     return exitStatus.temporary;
   }
   const { algorithm, cost, weakness } = verdict.stored.inspection;
+  const name = nameOf(await readNames(path), loginKey(user, domain), hashDigest(verdict.text))?.name;
   if (options.json) {
-    print(JSON.stringify({ user, file: path, admitted, line: verdict.number, algorithm, cost, weakness }));
+    const { number: line } = verdict;
+    print(JSON.stringify({ user, name, file: path, admitted, line, algorithm, cost, weakness }));
   } else {
-    print(`${user}: let in (line ${verdict.number}, ${cost === "" ? algorithm : `${algorithm}, ${cost}`})`);
+    const called = name === undefined ? "" : `${name}, `;
+    print(
+      `${user}: let in (line ${verdict.number}, ${called}${cost === "" ? algorithm : `${algorithm}, ${cost}`})`,
+    );
   }
   return exitStatus.ok;
 }
@@ -151,8 +223,13 @@ function refuseUnfitName(user: string): void {
 
 /** The lines of a password file. Throws a Failure (75) where it cannot be read. */
 export async function readLines(path: string): Promise<readonly PasswordLine[]> {
+  return parsePasswordFile(await readText(path));
+}
+
+/** Its text. Throws a Failure (75) where it cannot be read. */
+export async function readText(path: string): Promise<string> {
   try {
-    return parsePasswordFile(decodePasswordFile(await readFile(path)));
+    return decodePasswordFile(await readFile(path));
   } catch (error) {
     const code = errorCode(error);
     if (code === "" && !(error instanceof Failure)) throw error;

@@ -30,6 +30,12 @@ export const line = command({
     check: value("--check [hash|file]", "Tell what a hash is, or what is in a password file."),
     set: value("--set <user>", "Set the password of a user in the password file."),
     delete: value("--delete <user>", "Remove a user from the password file."),
+    name: value(
+      "--name <name>",
+      "With --set, --delete, --freeze or --thaw: only the password of this name, such as one device's.",
+    ),
+    freeze: value("--freeze <user>", "Lock the password of a user that --name names; the others go on."),
+    thaw: value("--thaw <user>", "Open it again."),
     verify: value("--verify <user>", "Say whether the relay lets a user in, and if not, why."),
     ldap: value("--ldap <user>", "Set the password of a user in the directory."),
     asAdmin: flag("--as-admin", "With --ldap: log in as ldap.bind-dn instead of as the user."),
@@ -46,6 +52,7 @@ export const line = command({
     "tpa-submit passwd -t '{SHA512-CRYPT}$6$…'",
     "tpa-submit passwd --generate --no-prefix",
     "tpa-submit passwd --set user1 --file /var/lib/tpa-submit/mail-passwords",
+    "tpa-submit passwd --set user1 --name phone --generate",
     "tpa-submit passwd --check",
   ],
 });

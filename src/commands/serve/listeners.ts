@@ -4,13 +4,22 @@
  */
 
 import { writeAddress } from "../../config/setting-types.ts";
+import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import type { ListenerState } from "../../server/control/protocol.ts";
 import { log } from "../../server/log/log.ts";
 import type { Certificates } from "../../server/submission/certificate.ts";
-import { type Listener, listen } from "../../server/submission/listener.ts";
+import { newConnectionTable } from "../../server/submission/limits/admission.ts";
+import {
+  type Listener,
+  listen,
+  listenForOnion,
+  type OnionListener,
+} from "../../server/submission/listener.ts";
 import type { SessionContext } from "../../server/submission/session.ts";
 import type { KeyPair } from "../../server/submission/tls.ts";
+import type { UnixSocketOptions } from "../../unix-socket.ts";
+import { groupNamed } from "../system-user.ts";
 import { allOf, logCertificates, warnDaily, watchFiles } from "./certificates.ts";
 import type { RelayStatus } from "./observation.ts";
 import type { ListenAddresses } from "./systemd.ts";
@@ -30,8 +39,16 @@ export interface Listeners {
   close(grace: number): Promise<void>;
 }
 
+/** The listener of an onion service. */
+export interface OnionOptions {
+  readonly where: UnixSocketOptions;
+  readonly hasCircuits: boolean;
+  readonly context: () => SessionContext;
+}
+
 export interface ListenersOptions {
   readonly addresses: ListenAddresses;
+  readonly onion?: OnionOptions | undefined;
   readonly context: () => SessionContext;
   /** Throws a Failure where they cannot be used. */
   readonly read: () => Promise<Certificates>;
@@ -39,6 +56,29 @@ export interface ListenersOptions {
   readonly files: () => readonly string[];
   readonly status: RelayStatus;
   readonly now: () => number;
+}
+
+/** The onion service that the configuration asks for. `context` is the sessions'; `current` the configuration in use. */
+export async function onionOptions(
+  { listen: { onion: path, ...others } }: Config,
+  context: () => SessionContext,
+  current: () => Config,
+): Promise<OnionOptions | undefined> {
+  if (path === "") return undefined;
+  const group = others["onion-group"];
+  const gid = group === "" ? undefined : await groupNamed(group, "listen.onion-group");
+  // A table of its own: whoever fills it keeps nobody from the other listeners, and is not sent away for their sake.
+  const connectionTable = newConnectionTable();
+  return {
+    where: { path, setting: "listen.onion", gid },
+    hasCircuits: others["onion-circuits"],
+    context() {
+      const { listen, limits } = current();
+      const { hostname, ...rest } = context();
+      const greetingName = listen["onion-name"] ?? hostname;
+      return { ...rest, hostname, greetingName, connectionTable, connections: limits["onion-connections"] };
+    },
+  };
 }
 
 /** Milliseconds between two looks at the files: one is renewed weeks before its end, or somebody is at work on it. */
@@ -52,7 +92,7 @@ export async function openListeners(
   first: Certificates | Failure,
   options: ListenersOptions,
 ): Promise<Listeners> {
-  const { addresses, context, status, now } = options;
+  const { addresses, onion, context, status, now } = options;
   let bound: BoundListeners | undefined;
   let inUse: Certificates | undefined;
   let logged = "";
@@ -62,7 +102,7 @@ export async function openListeners(
     allOf(certificates).some(({ until }) => until <= now());
 
   async function use(certificates: Certificates): Promise<void> {
-    if (!bound) bound = await bindListeners(addresses, certificates, context);
+    if (!bound) bound = await bindListeners(addresses, onion, certificates, context);
     else if (isExpired(certificates) && inUse && !isExpired(inUse)) {
       throw new Failure(exitStatus.config, `${certificates.file}: it, or one in tls.more, has expired`);
     } else bound.replaceCertificate(certificates);
@@ -138,16 +178,25 @@ interface BoundListeners {
 /** Throws a Failure, with nothing listening, where an address cannot be had. */
 async function bindListeners(
   { submission: withStartTls, submissions: insideTls }: ListenAddresses,
+  onion: OnionOptions | undefined,
   pair: KeyPair,
   context: () => SessionContext,
 ): Promise<BoundListeners> {
   const listeners: Listener[] = [];
+  const all: OnionListener[] = [];
   const drain = async (grace: number): Promise<void> => {
-    await Promise.all(listeners.map((listener) => listener.drain(Date.now() + grace)));
+    await Promise.all(all.map((listener) => listener.drain(Date.now() + grace)));
   };
   try {
-    for (const address of withStartTls) listeners.push(await listen("submission", address, pair, context));
-    for (const address of insideTls) listeners.push(await listen("smtps", address, pair, context));
+    for (const address of withStartTls) {
+      listeners.push(await listen("submission", address, pair, context));
+      all.push(...listeners.slice(-1));
+    }
+    for (const address of insideTls) {
+      listeners.push(await listen("smtps", address, pair, context));
+      all.push(...listeners.slice(-1));
+    }
+    if (onion) all.push(await listenForOnion(onion.where, onion.hasCircuits, pair, onion.context));
   } catch (error) {
     await drain(0);
     throw error;
@@ -159,16 +208,17 @@ async function bindListeners(
       return { door, address: writeAddress({ host, port }), sessions: listener.sessions() };
     });
   for (const { door, address } of states()) log("listening", { door, address });
+  if (onion) log("listening", { door: "onion", address: onion.where.path });
   return {
     replaceCertificate: (renewed) => {
-      for (const listener of listeners) listener.replaceCertificate(renewed);
+      for (const listener of all) listener.replaceCertificate(renewed);
     },
-    sessions: () => listeners.reduce((sum, listener) => sum + listener.sessions(), 0),
+    sessions: () => all.reduce((sum, listener) => sum + listener.sessions(), 0),
     states,
-    sessionsOf: (login) => listeners.reduce((sum, listener) => sum + listener.sessionsOf(login), 0),
-    endSessions: (login) => listeners.reduce((sum, listener) => sum + listener.endSessions(login), 0),
+    sessionsOf: (login) => all.reduce((sum, listener) => sum + listener.sessionsOf(login), 0),
+    endSessions: (login) => all.reduce((sum, listener) => sum + listener.endSessions(login), 0),
     drain: async (grace) => {
-      log("stopping", { sessions: listeners.reduce((sum, listener) => sum + listener.sessions(), 0) });
+      log("stopping", { sessions: all.reduce((sum, listener) => sum + listener.sessions(), 0) });
       await drain(grace);
     },
   };

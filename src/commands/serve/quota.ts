@@ -11,14 +11,16 @@ import type { SentEntry } from "../../server/spool/parcel.ts";
 import { newQuota, type Quota } from "../../server/submission/limits/quota.ts";
 import { day, hour, total } from "../../server/submission/limits/sliding-window.ts";
 import { openUsage, parseUsage, type UsageStore } from "../../server/submission/limits/usage-file.ts";
+import { usesKept } from "./passwords-used.ts";
 
-/** The file as `queue verify` looks at it. What a crash cut short is no damage. */
+/** The files as `queue verify` looks at them. What a crash cut short is no damage. */
 export const keptFiles: readonly KeptFile[] = [
   {
     name: "usage",
     fault: (text) => (parseUsage(text) ? undefined : "none of this program's files"),
     repair: "set aside",
   },
+  usesKept,
 ];
 
 export interface OpenedQuota {

@@ -21,10 +21,11 @@ import { controlSocket, openControl } from "./control.ts";
 import { retryPolicyOf, startDeliveries } from "./delivery.ts";
 import { keyStates, watchKeys } from "./dkim.ts";
 import { openHistory } from "./history.ts";
-import { openListeners } from "./listeners.ts";
+import { onionOptions, openListeners } from "./listeners.ts";
 import { openLocalDoor, settleMaildrop } from "./local.ts";
 import { openLogins } from "./logins.ts";
 import { newHealthCheck, openHttp, openObservation, stateOf } from "./observation.ts";
+import { openPasswordsUsed, withNames } from "./passwords-used.ts";
 import { openPortalDoor } from "./portal-door.ts";
 import { openPrivacy } from "./privacy.ts";
 import { openQuota } from "./quota.ts";
@@ -102,6 +103,7 @@ export async function startRelay(
       log("spool-broken", { reason: errorText(error) });
     });
     const quota = open(await openQuota(config.spool.directory, () => settings.current().config.limits));
+    const uses = open(await openPasswordsUsed(config.spool.directory, () => settings.current().config));
     const key = certificate instanceof Failure ? undefined : certificate.key;
     const logins = open(
       await openLogins(config, key, (counts) => {
@@ -117,7 +119,7 @@ export async function startRelay(
     status.pauses = () => deliveries.pauses();
     const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
     const shared = {
-      ...logins.forSessions,
+      ...withNames(logins.forSessions, uses),
       connectionTable: newConnectionTable(),
       memory: newMessageMemory(() => settings.current().config.limits["message-memory"]),
       authLimiter,
@@ -136,6 +138,7 @@ export async function startRelay(
     const listeners = open(
       await openListeners(certificate, {
         addresses,
+        onion: await onionOptions(config, context, () => settings.current().config),
         context,
         read: () => readCertificate(settings.current().config.tls),
         files: () => filesOf(settings.current().config.tls),

@@ -16,10 +16,10 @@ import { publicAddresses } from "../init/records.ts";
 import type { MailClient, Service } from "./client.ts";
 import { type FormatName, formatOf } from "./formats.ts";
 import { sitePages } from "./page.ts";
-import { type RecordSources, zoneLines } from "./records.ts";
+import { hostKeysIn, type RecordSources, zoneLines } from "./records.ts";
 import { replies } from "./replies.ts";
 import { anybody, serviceOf } from "./service.ts";
-import { clientNamed, clients } from "./table.ts";
+import { clientNamed, clientsOf } from "./table.ts";
 import { clientText, overviewText } from "./text.ts";
 
 /** What was asked for. */
@@ -45,13 +45,14 @@ export async function tellSettings(word: string | undefined, options: SettingsOp
     const certificate = await certificateIn(config.tls.certificate);
     const addresses = publicAddresses(networkInterfaces());
     const domains = options.login === undefined ? domainNames(whole) : [config.domain];
-    print(zoneLines({ config, domains, service, addresses, certificate }));
-  } else if (options.site !== undefined) await writeSite(options.site, service);
+    const hostKeys = config.ssh.keys === "" ? undefined : await hostKeysIn("/etc/ssh");
+    print(zoneLines({ config, domains, service, addresses, certificate, hostKeys }));
+  } else if (options.site !== undefined) await writeSite(options.site, service, clientsOf(config));
   else if (options.format !== undefined) printFile(options.format, service, options.incoming);
-  else if (options.json) print(`${JSON.stringify(asJson(client, service))}\n`);
+  else if (options.json) print(`${JSON.stringify(asJson(client, service, clientsOf(config)))}\n`);
   else {
     const heading = await headingFor(process.stdout);
-    print(client ? clientText(client, service, heading) : overviewText(clients, service, heading));
+    print(client ? clientText(client, service, heading) : overviewText(clientsOf(config), service, heading));
   }
   return exitStatus.ok;
 }
@@ -109,7 +110,11 @@ async function certificateIn(file: string): Promise<RecordSources["certificate"]
   }
 }
 
-const asJson = (client: MailClient | undefined, service: Service): object => ({
+const asJson = (
+  client: MailClient | undefined,
+  service: Service,
+  clients: readonly MailClient[],
+): object => ({
   service,
   ...(client ? { client: clientJson(client, service) } : {}),
   ...(client ? {} : { clients: clients.map((one) => clientJson(one, service)) }),
@@ -124,7 +129,7 @@ const clientJson = (client: MailClient, service: Service): object => ({
 });
 
 /** Pages that are there already are replaced, each as a whole; nothing else in the folder is touched. */
-async function writeSite(folder: string, service: Service): Promise<void> {
+async function writeSite(folder: string, service: Service, clients: readonly MailClient[]): Promise<void> {
   try {
     await makeFolder(folder);
     for (const [name, text] of sitePages(clients, service))

@@ -13,6 +13,8 @@ export interface Service {
   readonly isImplicit: boolean;
   /** Port with STARTTLS; undefined where there is none. */
   readonly starttls: number | undefined;
+  /** Whom one logs in as by SSH, where keys are taken. */
+  readonly sshAccount: string;
   /** What a person reads whose password is wrong. */
   readonly wrongText: string;
 }

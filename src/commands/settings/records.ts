@@ -1,6 +1,8 @@
 /** The DNS records by which clients find the server and receivers trust it, as a zone file has them. */
 import { createHash, type X509Certificate } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
 import { isIPv4, isIPv6 } from "node:net";
+import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import type { Service } from "./client.ts";
 
@@ -15,10 +17,27 @@ export interface RecordSources {
   readonly addresses: readonly string[];
   /** The server's, or why there is none. */
   readonly certificate: X509Certificate | { readonly missing: string };
+  /** sshd's public keys, each a line `TYPE KEY COMMENT`; undefined where nobody sends by SSH. */
+  readonly hostKeys?: readonly string[] | undefined;
+}
+
+/** The public keys of sshd in its folder. None where it cannot be read. */
+export async function hostKeysIn(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder).catch(() => []);
+  const keys = names.filter((name) => /^ssh_host_\w+_key\.pub$/.test(name)).toSorted();
+  const texts = await Promise.all(keys.map((name) => readFile(join(folder, name), "utf8").catch(() => "")));
+  return texts.map((text) => text.trim()).filter((text) => text !== "");
 }
 
 /** Lines of a zone file (RFC 1035 section 5); what stands behind ";" is for the reader. */
-export function zoneLines({ config, domains, service, addresses, certificate }: RecordSources): string {
+export function zoneLines({
+  config,
+  domains,
+  service,
+  addresses,
+  certificate,
+  hostKeys,
+}: RecordSources): string {
   const { hostname, listen } = config;
   const ports = { implicit: listen.submissions[0]?.port, starttls: listen.submission[0]?.port };
   const known = addresses.length > 0 ? addresses : ["192.0.2.1"];
@@ -62,6 +81,12 @@ export function zoneLines({ config, domains, service, addresses, certificate }: 
       "only where the zone is signed (RFC 7672, RFC 7673): the key, so it stays with the next certificate if the key does",
       ...tlsa(hostname, [ports.implicit, ports.starttls], certificate),
     ),
+    ...(hostKeys === undefined
+      ? []
+      : part(
+          "only where the zone is signed: the keys of sshd, for ssh's VerifyHostKeyDNS (RFC 4255)",
+          ...sshfp(hostname, hostKeys),
+        )),
   ]
     .map((line) => `${line}\n`)
     .join("")
@@ -88,6 +113,25 @@ function tlsa(
   return ports.flatMap((port) =>
     port === undefined ? [] : [`_${port}._tcp.${host}. IN TLSA 3 1 1 ${digest}`],
   );
+}
+
+/** RFC 4255 section 3.1.1, RFC 6594 section 3, RFC 7479 section 2. */
+const sshAlgorithms: readonly (readonly [type: RegExp, number: number])[] = [
+  [/^ssh-rsa$/, 1],
+  [/^ecdsa-sha2-nistp\d+$/, 3],
+  [/^ssh-ed25519$/, 4],
+];
+
+/** Type 2 is SHA-256 (RFC 6594 section 4). */
+function sshfp(host: string, keys: readonly string[]): readonly string[] {
+  const records = keys.flatMap((line) => {
+    const [type = "", key = ""] = line.split(" ");
+    const number = sshAlgorithms.find(([name]) => name.test(type))?.[1];
+    if (number === undefined || key === "") return [];
+    const digest = createHash("sha256").update(Buffer.from(key, "base64")).digest("hex");
+    return [`${host}. IN SSHFP ${number} 2 ${digest}`];
+  });
+  return records.length > 0 ? records : ["; no SSHFP record: no /etc/ssh/ssh_host_*_key.pub can be read"];
 }
 
 /** RFC 1035 section 3.5; RFC 3596 section 2.5. */

@@ -12,7 +12,13 @@ export const anybody = "NAME";
  * people may leave out theirs.
  */
 export function serviceOf(
-  { hostname, domain, listen, passwords }: Pick<Config, "hostname" | "domain" | "listen" | "passwords">,
+  {
+    hostname,
+    domain,
+    listen,
+    passwords,
+    ssh,
+  }: Pick<Config, "hostname" | "domain" | "listen" | "passwords" | "ssh">,
   login: string | undefined,
   host = hostname,
   main = domain,
@@ -34,6 +40,7 @@ export function serviceOf(
     port,
     isImplicit: implicit !== undefined,
     starttls,
+    sshAccount: ssh.account,
     wrongText: passwords["wrong-text"],
   };
 }

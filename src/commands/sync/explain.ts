@@ -10,7 +10,9 @@ import {
   attributesOf,
   hashesOf,
   isHash,
+  type JudgedEntry,
   judgePasswords,
+  keyObjection,
   otherReasons,
   type RuleSettings,
   rules,
@@ -18,6 +20,8 @@ import {
 import { withDirectory } from "../../ldap/connection.ts";
 import { passwordLines, readPasswordFile, schemeOf } from "../../ldap/contents.ts";
 import { type LdapEntry, quoted, textsOf } from "../../ldap/directory.ts";
+import { keysOf, nameOf } from "../../ldap/keys.ts";
+import { keysInFile } from "../../ldap/keys-file.ts";
 import { entriesOf } from "../../ldap/search.ts";
 import { type FileState, findFile } from "../../ldap/synced-file.ts";
 import { canonicalLogin } from "../../passwd/password-file.ts";
@@ -53,7 +57,13 @@ export async function explainPerson(whole: Config, user: string, json: boolean):
     return all.map((entry) => ({ entry, wanted: wanted.some(({ dn }) => dn === entry.dn) }));
   });
   const file = { path: task.passwords, modified: found?.modified, hashes: found && linesOf(found, login) };
-  const explanation = explain({ login, base: task.search.base, entries, file }, settings, Date.now());
+  const keys = task.keys && {
+    path: task.keys.path,
+    names: keysInFile((await findFile(task.keys.path))?.octets.toString() ?? "", task.keys.owner, login).map(
+      nameOf,
+    ),
+  };
+  const explanation = explain({ login, base: task.search.base, entries, file, keys }, settings, Date.now());
   print(json ? `${JSON.stringify(explanation)}\n` : explanationText(explanation));
   return exitStatus.ok;
 }
@@ -82,6 +92,8 @@ export interface ExplainFacts {
     /** The login's hashes as written, or undefined where it has no line. */
     readonly hashes: readonly string[] | undefined;
   };
+  /** The file of SSH keys and the login's keys in it; undefined where none is kept. */
+  readonly keys?: { readonly path: string; readonly names: readonly string[] } | undefined;
 }
 
 /** What one rule says of an entry; `objection` is "" where it has none. */
@@ -98,6 +110,10 @@ export interface ExplainedEntry {
   readonly verdicts: readonly RuleResult[];
   /** Of each value of the password attribute: its scheme, or what is wrong with it; whether the file has it. */
   readonly passwords: readonly { readonly what: string; readonly inFile: boolean }[];
+  /** Of each SSH key, where a file of them is kept: its type and fingerprint, or what is wrong with it. */
+  readonly keys?: readonly { readonly what: string; readonly inFile: boolean }[];
+  /** The rule that keeps all keys of the entry out, where one does. */
+  readonly keysLeftOut?: string | undefined;
 }
 
 export interface Explanation {
@@ -132,8 +148,20 @@ export function explain(given: ExplainFacts, settings: RuleSettings, now: number
         what: isHash(one) ? one.scheme : one.detail,
         inFile: isHash(one) && hashes.includes(one.text),
       })),
+      ...(given.keys && explainKeys(judgedEntry, given.keys.names)),
     };
   });
+
+  /** Which keys count, and which of them are in the file. */
+  function explainKeys(judgedEntry: JudgedEntry, inFile: readonly string[]) {
+    const { keys, faults } = keysOf(judgedEntry.entry, settings["ssh-key-attribute"], login);
+    const names = keys.map(nameOf).map((what) => ({ what, inFile: inFile.includes(what) }));
+    return {
+      keys: [...names, ...faults.map((what) => ({ what, inFile: false }))],
+      keysLeftOut: keyObjection(judgedEntry, settings, now),
+    };
+  }
+
   const listed = file.hashes !== undefined;
   const facts = {
     login,
@@ -183,7 +211,7 @@ function generalizedTime(text: string): number | undefined {
 
 /** The explanation for people. */
 export function explanationText({ login, entries, file, conclusion }: Explanation): string {
-  const lines = entries.flatMap(({ dn, changed, verdicts, passwords }) => [
+  const lines = entries.flatMap(({ dn, changed, verdicts, passwords, keys = [], keysLeftOut }) => [
     `entry ${dn}${changed === undefined ? "" : `, changed ${time(changed)}`}`,
     ...verdicts.map(({ rule, about, objection }) =>
       objection === "" ? `  yes  ${about}` : `  NO   ${about} (${rule}): ${objection}`,
@@ -191,6 +219,10 @@ export function explanationText({ login, entries, file, conclusion }: Explanatio
     ...passwords.map(
       ({ what, inFile }) => `  password: ${what}, ${inFile ? "in the file" : "not in the file"}`,
     ),
+    ...keys.map(
+      ({ what, inFile }) => `  key: ${what}, ${inFile ? "in the file of keys" : "not in the file of keys"}`,
+    ),
+    ...(keys.length > 0 && keysLeftOut !== undefined ? [`  its keys do not count (${keysLeftOut})`] : []),
   ]);
   const written = file.modified === undefined ? "there is none" : `written ${time(file.modified)}`;
   const line = file.schemes.length > 0 ? file.schemes.join(" and ") : "a line that lets nobody in";

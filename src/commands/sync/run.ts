@@ -96,12 +96,23 @@ export async function readTask(config: Config, run: RunOptions) {
     loggedIn: access.login.kind !== "anonymous",
     passwords: passwords.file,
     aliases: ldap["sender-attribute"] === "" ? "" : senders.aliases,
+    keys: keyTaskOf(config),
     ownership: await readOwnership(sync.owner, sync.group, sync.mode),
     largestLoss: sync["largest-loss"],
     allowed: allowed.flatMap(([given, name]) => (given ? [name] : [])),
     write: !run.dryRun,
   };
   return { access, task };
+}
+
+/** The file of keys, which all domains share, and which of its lines are those of this one. */
+export function keyTaskOf({ ldap, ssh, domain, domains }: Config): SyncTask["keys"] {
+  if (ldap["ssh-key-attribute"] === "") return undefined;
+  const isMain = domains.every(({ name }) => name !== domain);
+  const others = domains
+    .filter((own) => own["ldap-base"] !== "" || own["ldap-filter"] !== "")
+    .map(({ name }) => name);
+  return { path: ssh.keys, owner: isMain ? { domain: "", others } : { domain, others: [] } };
 }
 
 /** The settings of the rules in account.ts. */
@@ -188,6 +199,7 @@ export function asJson(report: SyncReport, domain?: string): string {
     remarks: report.remarks,
     passwords: file(report.passwords),
     aliases: report.aliases === undefined ? null : file(report.aliases),
+    ...(report.keys && { keys: file(report.keys) }),
   });
 }
 

@@ -143,7 +143,7 @@ export function eventText(event: HistoryEvent): string {
     case "reject":
       return `refused at ${event.stage} from ${event.client}: ${formatReply(event.reply)} (sender <${event.from}>${event.to === "" ? "" : `, recipient <${event.to}>`})`;
     case "auth-accepted":
-      return `${event.login} logged in from ${event.client} (${event.mechanism})`;
+      return `${event.login} logged in from ${event.client} (${event.mechanism}${event.password === undefined ? "" : `, password ${event.password}`})`;
     case "auth-failed":
       return `${event.login || "somebody"} was not let in from ${event.client} (${event.mechanism}): ${event.reason}`;
     case "auth-in-vain":

@@ -27,7 +27,7 @@ export const keptFields = {
   damaged: ["id", "reason"],
   "operator-act": ["id", "act", "by", "reason"],
   reject: ["id", "door", "client", "login", "stage", "reply", "from", "to"],
-  "auth-accepted": ["door", "client", "mechanism", "login"],
+  "auth-accepted": ["door", "client", "mechanism", "login", "password"],
   "auth-failed": ["door", "client", "mechanism", "login", "reason"],
   "auth-in-vain": ["door", "client", "mechanism", "login", "reason"],
   "auth-braked": ["door", "client", "mechanism", "login", "until"],

@@ -8,7 +8,7 @@ import { formatReply, isPermanent, isPositive, type Reply } from "../../smtp/rep
 export type LogLevel = "info" | "warning" | "error";
 
 /** The listener that the client connected to; part of the tag: `postfix/submission/smtpd`, `postfix/local/smtpd`. */
-export type ListenerName = "submission" | "smtps" | "local";
+export type ListenerName = "submission" | "smtps" | "local" | "onion";
 
 interface EventRow<Fields> {
   /** The Postfix program whose line this is; "smtpd" is preceded by the listener. */
@@ -124,10 +124,10 @@ export const events = {
     "info",
     ({ client, reason }) => `SSL_accept error from ${client}: ${reason}`,
   ),
-  "auth-accepted": smtpdEvent<FromClient & { mechanism: string; login: string }>(
+  "auth-accepted": smtpdEvent<FromClient & { mechanism: string; login: string; password?: string }>(
     "info",
-    ({ client, mechanism, login }) =>
-      `${client}: SASL ${mechanism} authentication succeeded, sasl_username=${asOneWord(login)}`,
+    ({ client, mechanism, login, password }) =>
+      `${client}: SASL ${mechanism} authentication succeeded, sasl_username=${asOneWord(login)}${password === undefined ? "" : `, password=${password}`}`,
   ),
   // fail2ban's stock filter knows the mechanisms below only, and counts this line against the client. A failure by
   // another one is written as one by PLAIN, so that it counts as well.
@@ -553,6 +553,11 @@ export const events = {
     "error",
     ({ file, reason }) =>
       `${file}: cannot be written, a restart would forget what counts for the limits: ${reason}`,
+  ),
+  "passwords-used-unsaved": event<{ file: string; reason: string }>(
+    "master",
+    "warning",
+    ({ file, reason }) => `${file}: cannot be written, when passwords were used is not kept: ${reason}`,
   ),
   "certificate-loaded": event<{ file: string; names: string; until: string }>(
     "master",

@@ -184,7 +184,8 @@ export class SubmissionConnection extends SMTPConnection {
       this.#end(refusal);
       return;
     }
-    this.#send([reply(220, "", `${this.#context.hostname} ESMTP tpa-submit`)]);
+    const { hostname, greetingName = hostname } = this.#context;
+    this.#send([reply(220, "", `${greetingName} ESMTP tpa-submit`)]);
     this.#expectCommand();
     release();
   }

@@ -64,6 +64,35 @@ export async function listenLocally(
   return holderOf(server);
 }
 
+/** A listener that has no address of its own. */
+export type OnionListener = Omit<Listener, "address">;
+
+/**
+ * Opens the listener of an onion service, a Unix socket that tor connects to. All its clients have one address, "onion".
+ * Where tor is told to export the circuits (HiddenServiceExportCircuitID haproxy), a circuit has what elsewhere an address
+ * has of connections. Throws a Failure where the socket cannot be had, and Node's error where the pair is no certificate
+ * with its key.
+ */
+export async function listenForOnion(
+  where: UnixSocketOptions,
+  hasCircuits: boolean,
+  pair: KeyPair,
+  context: () => SessionContext,
+): Promise<OnionListener> {
+  const server = new SubmissionServer("onion", pair, context, hasCircuits);
+  await listenOnUnixSocket(server.server, where);
+  server.on("error", (error: Error) =>
+    log("listener-trouble", { door: "onion", address: where.path, reason: errorText(error) }),
+  );
+  return { replaceCertificate: replacing(server, "onion"), ...holderOf(server) };
+}
+
+/** Made and checked before the library drops the old context. */
+const replacing =
+  (server: SubmissionServer, listener: ListenerName) =>
+  (renewed: KeyPair): void =>
+    server.updateSecureContext(tlsOptions(listener, renewed));
+
 /**
  * Opens a listener. `context` is called for each client. Throws a Failure (69) of one line where the address cannot be
  * had, and Node's error where the pair is no certificate with its key.
@@ -80,14 +109,7 @@ export async function listen(
   server.on("error", (error: Error) =>
     log("listener-trouble", { door: listener, address: name, reason: errorText(error) }),
   );
-  return {
-    address,
-    replaceCertificate(renewed) {
-      // Made and checked before the library drops the old context.
-      server.updateSecureContext(tlsOptions(listener, renewed));
-    },
-    ...holderOf(server),
-  };
+  return { address, replaceCertificate: replacing(server, listener), ...holderOf(server) };
 }
 
 async function bind(
@@ -119,6 +141,7 @@ const settingName: Readonly<Record<ListenerName, string>> = {
   submission: "listen.submission",
   smtps: "listen.submissions",
   local: "listen.local",
+  onion: "listen.onion",
 };
 
 const advice: Readonly<Record<string, string>> = {
@@ -154,10 +177,19 @@ export class SubmissionServer extends SMTPServer {
   readonly #admissionOf = new WeakMap<object, Admission>();
   /** Handshakes of those who have no session yet; each resolves when it is over. */
   readonly #handshakes = new Set<Promise<void>>();
+  readonly #hasCircuits: boolean;
   #draining = false;
 
-  /** `context` is called for each client, so that a reload reaches those who connect later. */
-  constructor(listener: ListenerName, pair: KeyPair | undefined, context: () => SessionContext) {
+  /**
+   * `context` is called for each client, so that a reload reaches those who connect later. `hasCircuits`: tor names the
+   * circuit of each by the PROXY protocol.
+   */
+  constructor(
+    listener: ListenerName,
+    pair: KeyPair | undefined,
+    context: () => SessionContext,
+    hasCircuits = false,
+  ) {
     const { hostname: name } = context();
     // Half open: a client that sends all and shuts down its side still gets the reply to its message.
     super({
@@ -169,6 +201,7 @@ export class SubmissionServer extends SMTPServer {
     });
     this.#name = listener;
     this.#context = context;
+    this.#hasCircuits = hasCircuits;
   }
 
   /** Open connections, including those in a handshake. */
@@ -178,7 +211,8 @@ export class SubmissionServer extends SMTPServer {
 
   /** If so, the library closes sockets that still wait for a header at the end. */
   override _expectsProxyHeader(socket: Socket): boolean {
-    return this.#name !== "local" && this.#context().isProxy(addressOf(socket));
+    if (this.#name === "local") return false;
+    return this.#name === "onion" ? this.#hasCircuits : this.#context().isProxy(addressOf(socket));
   }
 
   /** The library's first step with a socket: it is a client's, or a proxy's. */
@@ -186,11 +220,9 @@ export class SubmissionServer extends SMTPServer {
     // Until the library listens for errors, one would end the program. It closes the socket anyway.
     socket.on("error", () => undefined);
     guarded(socket, () => {
-      const address = this.#name === "local" ? thisHost : addressOf(socket);
-      const { isProxy, timeouts } = this.#context();
-      if (this.#name === "local" || !isProxy(address)) this.#admit(socket, address, next);
+      if (!this._expectsProxyHeader(socket)) this.#admit(socket, this.#addressOf(socket), next);
       else {
-        void takeProxyHeader(socket, timeouts.proxy).then((header) =>
+        void takeProxyHeader(socket, this.#context().timeouts.proxy).then((header) =>
           guarded(socket, () => this.#takeProxied(socket, header, next)),
         );
       }
@@ -198,9 +230,12 @@ export class SubmissionServer extends SMTPServer {
   }
 
   #takeProxied(socket: Socket, header: ProxyHeaderResult | undefined, next: AcceptCallback): void {
-    const proxy = addressOf(socket);
+    const proxy = this.#addressOf(socket);
     if (header?.kind === "header" && !socket.destroyed) {
-      this.#admit(socket, plainAddress(header.client ?? proxy), next);
+      const client = header.client === undefined ? proxy : plainAddress(header.client);
+      // The address of an onion's client is made up by tor: it is the number of the circuit, and nobody's network.
+      if (this.#name === "onion") this.#admit(socket, proxy, next, `circuit ${client}`);
+      else this.#admit(socket, client, next);
       return;
     }
     if (header?.kind === "wrong") {
@@ -214,8 +249,15 @@ export class SubmissionServer extends SMTPServer {
     next(new Error("no client was handed over"));
   }
 
-  #admit(socket: Socket, address: string, next: AcceptCallback): void {
-    const admission = this.#decideAdmission(socket, address);
+  /** Whom the log names, unless a proxy says it. */
+  #addressOf(socket: Socket): string {
+    if (this.#name === "local") return thisHost;
+    return this.#name === "onion" ? onionClient : addressOf(socket);
+  }
+
+  /** `source` is whose connections are limited together: an address, a circuit. */
+  #admit(socket: Socket, address: string, next: AcceptCallback, source = address): void {
+    const admission = this.#decideAdmission(socket, address, source);
     if (!admission) return;
     const options = { id: "session", remoteAddress: admission.address };
     this.#admissionOf.set(options, admission);
@@ -330,15 +372,16 @@ export class SubmissionServer extends SMTPServer {
   }
 
   /** Decides whether the client may stay. Undefined where there are too many even to refuse it with a reply. */
-  #decideAdmission(socket: Socket, address: string): Admission | undefined {
+  #decideAdmission(socket: Socket, address: string, source: string): Admission | undefined {
     const { now, timeouts, connectionTable, connections, connectionsPerAddress, descriptors } =
       this.#context();
     const at = { door: this.#name, client: clientName({ address }) };
     log("connect", at);
     const isLocal = this.#name === "local";
-    const counted = connectionTable.add(isLocal ? "local" : address);
+    const counted = connectionTable.add(isLocal ? "local" : source);
     const { fromNetwork, total, admit, active, loggedIn, farewell, release } = counted;
-    const overAddressLimit = !isLocal && fromNetwork > connectionsPerAddress;
+    const isShared = isLocal || source === onionClient; // by many, who have only the limit of all together
+    const overAddressLimit = !isShared && fromNetwork > connectionsPerAddress;
     const isShort = isNearLimit(socket, descriptors);
     const isFull = isShort || connectionTable.admitted() >= connections;
     const hasRoom = overAddressLimit || !isFull || connectionTable.evictIdle();
@@ -359,7 +402,7 @@ export class SubmissionServer extends SMTPServer {
       isStressed: () => connectionTable.admitted() > connections / 2,
       active,
       loggedIn,
-      farewell: (end) => farewell(connectionsPerAddress, end),
+      farewell: (end) => farewell(isShared ? connections : connectionsPerAddress, end),
       evict: () => (this._pendingSockets.get(socket) ?? socket).destroy(),
       refusal: overAddressLimit ? tooManyFromAddress : refused ? tooManyConnections : undefined,
       release: () => {
@@ -380,6 +423,9 @@ export class SubmissionServer extends SMTPServer {
 
 /** Whom the log names where a client comes by the local socket, and nobody says whose address it is. */
 const thisHost = "127.0.0.1";
+
+/** Whom the log names where a client comes by tor. */
+export const onionClient = "onion";
 
 const addressOf = ({ remoteAddress }: Socket): string => plainAddress(remoteAddress ?? "::");
 

@@ -69,6 +69,8 @@ export interface DomainTexts {
 /** What the commands need to know of the site. */
 export interface CommandContext {
   readonly hostname: string;
+  /** What clients of this listener call this host, where that is not `hostname`: the greeting and EHLO say it. */
+  readonly greetingName?: string;
   /** Mail domain, for `<postmaster>`. */
   readonly domain: string;
   /** The other domains, if there are any: their logins are written `user1@example.net`. */
@@ -202,6 +204,8 @@ export interface SessionContext extends CommandContext {
   readonly hashes: (login: string) => Promise<readonly string[]>;
   /** Whether the password file still holds all of `hashes` for `login`. Asked at every command. */
   readonly hashesUnchanged: (login: string, hashes: readonly string[]) => boolean;
+  /** Notes that a password was used, by the digest of its hash, and gives its name where it has one. */
+  readonly passwordUsed?: (login: string, stored: string, address: string) => string | undefined;
   readonly authLimiter: AuthRateLimiter;
   readonly spool: Pick<Spool, "draft" | "scratch" | "free" | "inodesFor">;
   /** The site's filters, where it has any. */

@@ -193,7 +193,7 @@ function ehlo(session: SubmissionSession, argument: string, context: CommandCont
   if (!isName(argument)) return answer(session, plainReply(501, "Expected EHLO and the name of your host"));
   // Common monitoring scripts look for STARTTLS and AUTH after a hyphen: neither may be in the last line.
   const lines = [
-    context.hostname,
+    context.greetingName ?? context.hostname,
     "PIPELINING",
     `SIZE ${context.messageSize}`,
     ...(isPrivate(session) ? [] : ["STARTTLS"]),
@@ -218,7 +218,7 @@ function loginLines(session: SubmissionSession, { challenges }: CommandContext):
 
 function helo(session: SubmissionSession, argument: string, context: CommandContext): CommandAnswer {
   if (!isName(argument)) return answer(session, plainReply(501, "Expected HELO and the name of your host"));
-  return answer(greeting(session, argument), plainReply(250, context.hostname));
+  return answer(greeting(session, argument), plainReply(250, context.greetingName ?? context.hostname));
 }
 
 /** RFC 5321 section 4.1.4: EHLO within a session is also a RSET. */

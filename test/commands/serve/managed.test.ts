@@ -20,6 +20,10 @@ const listening = {
   local: "",
   "local-mode": 0o660,
   "local-group": "",
+  onion: "",
+  "onion-group": "",
+  "onion-name": null,
+  "onion-circuits": false,
 };
 
 describe("placesFor()", () => {

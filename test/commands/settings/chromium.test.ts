@@ -18,6 +18,7 @@ const service = {
   port: 465,
   isImplicit: true,
   starttls: 587,
+  sshAccount: "submit",
   wrongText: "Wrong password",
 };
 

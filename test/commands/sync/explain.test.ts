@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { explain } from "../../../src/commands/sync/explain.ts";
+import { explain, explanationText } from "../../../src/commands/sync/explain.ts";
 import { parseConfig } from "../../../src/config/config-file.ts";
 import { otherReasons, rules } from "../../../src/ldap/account.ts";
 import type { LdapEntry } from "../../../src/ldap/directory.ts";
@@ -95,6 +95,29 @@ describe("explain()", () => {
       { what: "locked", inFile: false },
     ]);
     expect(file).toMatchObject({ modified: now, listed: true, schemes: ["MD5-CRYPT"] });
+  });
+
+  test("tells which SSH keys count and whether the file of keys has them", () => {
+    const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDRxvKHUEwykdfDRDmTZCi6mCeWN+hdobISc06ENngq6";
+    const name = "ssh-ed25519 SHA256:tWErJ46W31b7pFoDDQueDzaHh6bpN62yBmL7EPN3bmo";
+    const withKeys = (attributes: Readonly<Record<string, readonly string[]>>, names: readonly string[]) => {
+      const entries = [
+        { entry: entry({ sshrsaauthkey: [key, "ssh-dss AAAA"], ...attributes }), wanted: true },
+      ];
+      const file = { path: "/mail-passwords", modified: now, hashes: undefined };
+      const given = { login: "user1", base, entries, file, keys: { path: "/ssh-keys", names } };
+      return explain(given, { ...terms, "ssh-key-attribute": "sshRSAAuthKey" }, now);
+    };
+    const good = withKeys({ mailpassword: [] }, [name]);
+    expect(good.entries[0]?.keys).toEqual([
+      { what: name, inFile: true },
+      { what: 'the key is of the type "ssh-dss", which is not known', inFile: false },
+    ]);
+    expect(explanationText(good)).toContain(`  key: ${name}, in the file of keys\n`);
+    const locked = withKeys({ userpassword: ["{crypt}*LK*"] }, []);
+    expect(explanationText(locked)).toContain(
+      `  key: ${name}, not in the file of keys\n  key: the key is of the type "ssh-dss", which is not known, not in the file of keys\n  its keys do not count (locked)\n`,
+    );
   });
 
   test("never has a hash in it", () => {

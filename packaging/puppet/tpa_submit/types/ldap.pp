@@ -17,6 +17,7 @@ type Tpa_submit::Ldap = Struct[{
   Optional['group-attribute']    => String,
   Optional['expiry-attribute']   => String,
   Optional['sender-attribute']   => String,
+  Optional['ssh-key-attribute']  => String,
   Optional['page-size']          => Integer[1],
   Optional['timeout']            => String[1],
   Optional['deadline']           => String[1],

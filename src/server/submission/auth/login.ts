@@ -99,7 +99,11 @@ function answerVerdict(
     return { answer: answer({ ...session, errors: session.errors + 1 }, refusal) };
   }
   if (verdict.kind === "accepted" && forSelf) {
-    log("auth-accepted", note);
+    const named =
+      verdict.stored === undefined
+        ? undefined
+        : context.passwordUsed?.(verdict.login, verdict.stored, session.address);
+    log("auth-accepted", { ...note, ...(named !== undefined && { password: named }) });
     authLimiter.succeeded(attemptOf(session, login, domain), password);
     const inside = { ...session, login: { name: verdict.login, mechanism }, wrongPasswords: 0 };
     return { answer: answer(inside, authenticated) };

@@ -94,7 +94,7 @@ function fixHeaderText(header: string, { mail, id, context }: MessagePlan): Fixe
   const [recipient, ...others] = transaction.recipients;
   const trace = receivedField({
     hostname,
-    client: context.clientAddressInMail ? session : undefined,
+    client: context.clientAddressInMail && session.listener !== "onion" ? session : undefined,
     cipher,
     smtputf8,
     id,

@@ -6,6 +6,8 @@
  * - A network from which a login has authenticated before is familiar to it. There only wrong passwords for that login
  *   count for it: otherwise a neighbour could lock it out.
  * - Guesses at one login from many networks delay the answers, but not in its familiar networks.
+ * - All clients of an onion service have one address. It may have more wrong passwords, and its blocks are short: a
+ *   stranger must not lock out those who come by tor. Those who have come that way before are not blocked at all.
  * - The same wrong password again is no further guess. A network has a budget for repeats; without budget only repeats
  *   are blocked.
  */
@@ -51,6 +53,13 @@ export interface NetworkBlock {
   readonly wrong: number;
 }
 
+/** From `allowed` wrong passwords on there is a block. */
+interface FailureLimit {
+  readonly allowed: number;
+  /** Milliseconds. */
+  readonly longest: number;
+}
+
 /** Wrong passwords, and when the last one came. */
 interface FailureCount {
   readonly wrong: number;
@@ -62,9 +71,28 @@ interface FailureCount {
 const forLogin = 10;
 const forNetwork = 40;
 
+/** And from the one network that all clients of an onion service share. */
+const sharedNetwork = "onion";
+const forShared = 400;
+
 /** The first block lasts a minute. Each further wrong password doubles that, up to an hour. */
 const firstPause = 60_000;
 const longestPause = hour;
+
+/** How many wrong passwords a network may have, and how long it is blocked at most. */
+const networkLimit = (network: string): FailureLimit =>
+  network === sharedNetwork
+    ? { allowed: forShared, longest: firstPause }
+    : { allowed: forNetwork, longest: longestPause };
+
+/** A block of a login from the shared network: a stranger's guesses must not keep its owner out for an hour. */
+const longestShared = 600_000;
+
+/** The same for a login from one network; `pair` ends in the network. */
+const loginLimit = (pair: string): FailureLimit => ({
+  allowed: forLogin,
+  longest: pair.endsWith(` ${sharedNetwork}`) ? longestShared : longestPause,
+});
 
 /** Milliseconds after which wrong passwords are forgotten, once a block is over. */
 const rememberedFor = hour;
@@ -91,10 +119,10 @@ const mostCounts = 40_000;
  * digests with the secret `key`.
  */
 export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRateLimiter {
-  const byPair = newFailureCounts(forLogin, now);
-  const byNetwork = newFailureCounts(forNetwork, now);
+  const byPair = newFailureCounts(loginLimit, now);
+  const byNetwork = newFailureCounts(networkLimit, now);
   /** Of a login in networks that are not familiar to it. They only delay answers. */
-  const unfamiliar = newFailureCounts(Number.POSITIVE_INFINITY, now);
+  const unfamiliar = newFailureCounts(() => ({ allowed: Number.POSITIVE_INFINITY, longest: 0 }), now);
   /** When a wrong password, as a digest, was counted. */
   const guesses = newBoundedMap<number>(mostCounts);
   const repeats = newRepeatBudget(now);
@@ -140,7 +168,9 @@ export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRate
     if (password !== undefined && wasWrong(guessOf(attempt, password)))
       return [{ name: "repeats", room: repeats.left(network) }];
     const own = { name: pair, room: forLogin - byPair.wrong(pair) };
-    return isFamiliar ? [own] : [own, { name: "network", room: forNetwork - byNetwork.wrong(network) }];
+    return isFamiliar
+      ? [own]
+      : [own, { name: "network", room: networkLimit(network).allowed - byNetwork.wrong(network) }];
   }
 
   return {
@@ -193,22 +223,24 @@ export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRate
   };
 }
 
-/** Counts of wrong passwords. From `allowed` on there is a block. */
-function newFailureCounts(allowed: number, now: () => number) {
+/** Counts of wrong passwords. */
+function newFailureCounts(limitOf: (of: string) => FailureLimit, now: () => number) {
   const counts = newBoundedMap<FailureCount>(mostCounts);
 
-  const endOfBlock = ({ wrong, last }: FailureCount): number =>
-    wrong < allowed ? 0 : last + Math.min(longestPause, firstPause * 2 ** (wrong - allowed));
+  const endOfBlock = (of: string, { wrong, last }: FailureCount): number => {
+    const { allowed, longest } = limitOf(of);
+    return wrong < allowed ? 0 : last + Math.min(longest, firstPause * 2 ** (wrong - allowed));
+  };
 
   /** What is still remembered. */
   function current(of: string): FailureCount {
     const count = counts.get(of);
-    const isOver = !count || Math.max(count.last, endOfBlock(count)) + rememberedFor < now();
+    const isOver = !count || Math.max(count.last, endOfBlock(of, count)) + rememberedFor < now();
     return isOver ? { wrong: 0, last: 0 } : count;
   }
 
   return {
-    endOfBlock: (of: string): number => endOfBlock(current(of)),
+    endOfBlock: (of: string): number => endOfBlock(of, current(of)),
     wrong: (of: string): number => current(of).wrong,
     /** Adds `more`, 0 or 1, and gives the new count. */
     add(of: string, more: number): number {
@@ -223,14 +255,14 @@ function newFailureCounts(allowed: number, now: () => number) {
     blocked(isMeant: (of: string) => boolean) {
       return [...counts.keys()].filter(isMeant).flatMap((of) => {
         const count = current(of);
-        const until = endOfBlock(count);
+        const until = endOfBlock(of, count);
         return until > now() ? [{ of, until, wrong: count.wrong }] : [];
       });
     },
     /** Gives how many were blocked. */
     forgetAll(isMeant: (of: string) => boolean): number {
       const meant = [...counts.keys()].filter(isMeant);
-      const blocked = meant.filter((of) => endOfBlock(current(of)) > now());
+      const blocked = meant.filter((of) => endOfBlock(of, current(of)) > now());
       for (const of of meant) counts.delete(of);
       return blocked.length;
     },
