@@ -23,6 +23,7 @@ export interface PrintedSettings {
 export interface PrintedClient {
   readonly steps: readonly string[];
   readonly files: readonly { readonly name: string; readonly text: string }[];
+  readonly errors: readonly { readonly says: string }[];
 }
 
 /** For `login`, of example.org or, where it stands behind it, of example.net. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { prepareRelay, type Relay } from "../../demo/relay.mjs";
-import { run, runWell } from "../tools/child.mjs";
+import { type Ended, run, runWell } from "../tools/child.mjs";
 import { pathOf, phpMailer, real } from "../tools/real.ts";
 import { socksProxy } from "../tools/socks.ts";
 import { capturingHop, type Hop } from "./hops.ts";
@@ -183,3 +183,51 @@ cat "$1/log"`,
     });
   },
 );
+
+describe("a wrong password is told as the table has it, by", () => {
+  let settings: PrintedSettings;
+  beforeAll(async () => {
+    settings = await printedSettings(relay);
+  });
+  const wrong = () => ({ MAIL_PASSWORD: "wrong", SSL_CERT_FILE: relay.certificate });
+
+  /** What the client's first row of errors begins with is in what it said. */
+  async function expectTold(client: string, { status, stdout, stderr }: Ended): Promise<void> {
+    const { errors } = await settings.client("submissions", client);
+    const [says = ""] = errors[0]?.says.split(/…|, exit status /) ?? [];
+    expect(says).not.toBe("");
+    expect([status === 0, `${stdout}${stderr}`]).toEqual([false, expect.stringContaining(says)]);
+  }
+
+  test.skipIf(!real("python3"))("Python", async () => {
+    const [{ text } = { text: "" }] = (await settings.client("submissions", "python")).files;
+    await expectTold("python", await run("python3", ["-"], text, wrong()));
+  });
+
+  test.skipIf(!real("php", "php phpmailer"))("PHPMailer", async () => {
+    const [{ text } = { text: "" }] = (await settings.client("submissions", "phpmailer")).files;
+    const rest = "$mail->addAddress('x@example.net'); $mail->Body = 'hello'; $mail->send();";
+    const words = ["-d", `openssl.cafile=${relay.certificate}`, "-d", "display_errors=stderr"];
+    const program = `<?php require '${phpMailer}';\n${text}${rest}\n`;
+    await expectTold("phpmailer", await run("php", words, program, wrong()));
+  });
+
+  test.skipIf(!real("swaks"))("swaks", async () => {
+    const [line = ""] = (await settings.client("submissions", "swaks")).steps;
+    const words = ["--tls-ca-path", relay.certificate, "--protect-prompt", ...line.split(" ").slice(1)];
+    const ended = await run("swaks", words, "wrong\n");
+    await expectTold("swaks", ended);
+    expect(ended.status).toBe(28);
+  });
+
+  test.skipIf(!real("msmtp"))("msmtp", async () => {
+    const [{ text } = { text: "" }] = (await settings.client("submissions", "msmtp")).files;
+    const file = join(relay.folder, "wrong.msmtprc");
+    const lines = text.replace(/^passwordeval .*$/m, "passwordeval echo wrong");
+    await writeFile(file, lines, { mode: 0o600 });
+    const words = ["-C", file, `--tls-trust-file=${relay.certificate}`, "x@example.net"];
+    const ended = await run("msmtp", words, "Subject: x\n\nhello\n");
+    expect(ended.status).toBe(77);
+    await expectTold("msmtp", ended);
+  });
+});
