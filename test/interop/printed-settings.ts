@@ -13,7 +13,7 @@ export interface PrintedSettings {
   readonly environment: Readonly<Record<string, string>>;
   /** As it is, with its exit status. */
   run(door: Door, ...words: readonly string[]): Promise<Ended>;
-  /** For user1 at localhost; nothing may go wrong. */
+  /** For the login, at localhost; nothing may go wrong. */
   printed(door: Door, ...words: readonly string[]): Promise<string>;
   /** Where --format has been written to. */
   fileOf(door: Door, format: string): Promise<string>;
@@ -23,10 +23,12 @@ export interface PrintedSettings {
 export interface PrintedClient {
   readonly steps: readonly string[];
   readonly files: readonly { readonly name: string; readonly text: string }[];
+  readonly errors: readonly { readonly says: string }[];
 }
 
-export async function printedSettings(relay: Relay): Promise<PrintedSettings> {
-  await mkdir(join(relay.folder, "bin"));
+/** For `login`, of example.org or, where it stands behind it, of example.net. */
+export async function printedSettings(relay: Relay, login = "user1"): Promise<PrintedSettings> {
+  await mkdir(join(relay.folder, "bin"), { recursive: true });
   await writeFile(join(relay.folder, "bin/pass"), `#!/bin/sh\nexec cat ${relay.folder}/password\n`);
   await chmod(join(relay.folder, "bin/pass"), 0o755);
   for (const door of doors) {
@@ -35,7 +37,8 @@ export async function printedSettings(relay: Relay): Promise<PrintedSettings> {
       join(relay.folder, `${door}.toml`),
       `hostname = "relay.example.org"\ndomain = "example.org"
 [listen]\n${door} = ["127.0.0.1:${relay[door]}"]\n${other} = []
-[tls]\ncertificate = "${relay.certificate}"\nkey = "${relay.folder}/key.pem"\n`,
+[tls]\ncertificate = "${relay.certificate}"\nkey = "${relay.folder}/key.pem"
+[[domains]]\nname = "example.net"\npassword-file = "${relay.folder}/mail-passwords"\n`,
     );
   }
   const settings: PrintedSettings = {
@@ -46,7 +49,7 @@ export async function printedSettings(relay: Relay): Promise<PrintedSettings> {
     run: (door, ...words) =>
       run(process.execPath, [program, "settings", "-c", join(relay.folder, `${door}.toml`), ...words]),
     async printed(door, ...words) {
-      const asked = ["--server", "localhost", "--login", "user1", ...words];
+      const asked = ["--server", "localhost", "--login", login, ...words];
       const { status, stdout, stderr } = await settings.run(door, ...asked);
       expect([status, stderr]).toEqual([0, ""]);
       return stdout;
