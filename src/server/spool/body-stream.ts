@@ -84,17 +84,22 @@ export class FoundStream extends BodyStream {
   }
 
   override _construct(done: Done): void {
-    this.#find().then(
-      (found) => {
-        if (found instanceof Readable) this.#follow(found);
-        else {
-          if (found.length > 0) this.push(found);
-          this.push(null);
-        }
-        done();
-      },
-      (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
-    );
+    void this.#open().then(done);
+  }
+
+  /** Gives what goes wrong. */
+  async #open(): Promise<Error | null> {
+    try {
+      const found = await this.#find();
+      if (found instanceof Readable) this.#follow(found);
+      else {
+        if (found.length > 0) this.push(found);
+        this.push(null);
+      }
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
   }
 
   #follow(found: Readable): void {
