@@ -97,7 +97,7 @@ function watchSite(site: Config, options: SyncOptions, metrics: SyncMetrics): Wa
     retryLongest: site.sync["retry-longest"],
     now: Date.now,
     random: Math.random,
-    pause: waker.wait,
+    pause: (milliseconds: number) => waker.wait(milliseconds),
   };
   const poll = pollWith(site, options, own, stop.signal);
   const ended = watch(poll, timing, (error) => reportFailure(error, own), stop.signal);

@@ -31,8 +31,8 @@ afterAll(() => rm(folder, { recursive: true }));
 
 /** As they are for a site with one domain. */
 async function opened(file: string) {
-  const { of, text, healthy } = await openMetrics(file, ["example.org"]);
-  return { ...of("example.org"), text, healthy };
+  const all = await openMetrics(file, ["example.org"]);
+  return { ...all, ...all.of("example.org") };
 }
 
 /** The samples of a text, without the lines that explain them. */
