@@ -352,7 +352,7 @@ interface SendState {
 const small = 64 * 1024;
 
 /** Octets of a larger message that are processed in one turn of the event loop; our choice. */
-const turn = 256 * 1024;
+const turn = 64 * 1024;
 
 /** Sends the message and its end in one piece; returns what {@link Connection.post} does. */
 function postWhole(connection: Connection, body: Uint8Array): boolean {
