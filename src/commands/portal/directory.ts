@@ -5,7 +5,8 @@ import { Failure } from "../../failure.ts";
 import { readAccess } from "../../ldap/access.ts";
 import { withDirectory } from "../../ldap/connection.ts";
 import { type LdapDirectory, LdapResultError, resultCode } from "../../ldap/directory.ts";
-import { findDn, ownDn, setPassword } from "../../ldap/password-change.ts";
+import { ownDn, setPassword } from "../../ldap/password-change.ts";
+import { entriesOf } from "../../ldap/search.ts";
 import { longestPassword } from "../../passwd/scheme.ts";
 import { createStored, formatStored, type SchemeName } from "../../passwd/stored.ts";
 
@@ -49,12 +50,8 @@ export function newPortalDirectory(
     underWay += 1;
     const { signal } = new AbortController();
     try {
-      const dn =
-        ldap.scope === "one"
-          ? ownDn(ldap, login)
-          : await withDirectory(await readAccess(ldap), signal, (directory) =>
-              findDn(directory, ldap, login),
-            );
+      const dn = ldap.scope === "one" ? ownDn(ldap, login) : await foundDn(login, signal);
+      if (dn === undefined) return { kind: "wrong" }; // as for one that is there
       const access = await readAccess(ldap, { kind: "simple", dn, password });
       return await withDirectory(access, signal, (directory) => use(directory, dn));
     } catch (error) {
@@ -64,6 +61,18 @@ export function newPortalDirectory(
     } finally {
       underWay -= 1;
     }
+  }
+
+  /** The entry of a login anywhere below the base; undefined where there is not exactly one. */
+  async function foundDn(login: string, signal: AbortSignal): Promise<string | undefined> {
+    const wanted = { attribute: ldap["login-attribute"], login, filter: ldap.filter };
+    const found = await withDirectory(await readAccess(ldap), signal, (directory) =>
+      entriesOf(directory, ldap, wanted, [wanted.attribute]),
+    ).catch((error: unknown) => {
+      // What the directory says to us is nothing that the person did wrong.
+      throw error instanceof LdapResultError ? new Failure(error.status, error.message) : error;
+    });
+    return found.length === 1 ? found[0]?.dn : undefined;
   }
 
   return {

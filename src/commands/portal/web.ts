@@ -3,6 +3,7 @@
  * changes comes by POST with a token of its own session, from a page of ours.
  */
 import { randomBytes } from "node:crypto";
+import { isIP } from "node:net";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { html } from "../../probe/history/charts.ts";
 import { automaticRoutes } from "./automatic.ts";
@@ -136,9 +137,8 @@ function forwardedFor(
   isProxy: (address: string) => boolean,
 ): string {
   const named = (field ?? "").split(",").map((one) => plainAddress(one.trim()));
-  const isAddress = (one: string): boolean => /^[0-9a-f.:]{2,45}$/i.test(one);
-  const client = named.toReversed().find((one) => !isAddress(one) || !isProxy(one));
-  return client !== undefined && isAddress(client) ? client : peer;
+  const client = named.toReversed().find((one) => isIP(one) === 0 || !isProxy(one));
+  return client !== undefined && isIP(client) !== 0 ? client : peer;
 }
 
 /** A POST is a form of a page of ours, with the token of the browser that has it. */

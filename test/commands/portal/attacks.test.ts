@@ -1,6 +1,8 @@
 /** What strangers, thieves and neighbours try at the portal. */
 import { createCipheriv, randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
 import { connect as connectTcp } from "node:net";
+import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { slapdPrograms } from "../../ldap/slapd.ts";
@@ -342,6 +344,29 @@ describe.skipIf(!real(...slapdPrograms))("connections that do nothing", { timeou
       expect((await world.browser().get("/")).status).toBe(200);
     } finally {
       for (const socket of idle) socket.destroy();
+      await world.close();
+    }
+  });
+});
+
+describe.skipIf(!real(...slapdPrograms))("accounts anywhere below the base", { timeout: 60_000 }, () => {
+  test("are found, and those that are not there look like a wrong password", async () => {
+    const world = await startWorld({ ldap: 'scope = "sub"' });
+    try {
+      const browser = world.browser("192.0.2.1");
+      const refused = [
+        await browser.signIn("user1", "not it"),
+        await browser.signIn("nobody", "not it"),
+        await browser.signIn("sshdist", "not it"),
+      ].map(({ status, body }) => [status, body.replace(/value="[^"]*"/g, "")]);
+      expect(refused[0]?.[0]).toBe(401);
+      expect([refused[1], refused[2]]).toEqual([refused[0], refused[0]]);
+      expect((await browser.signIn("user1", accounts.user1)).status).toBe(303);
+      const made = await browser.submit("/password", "/password", { how: "make", account: accounts.user1 });
+      expect(made.body).toContain('id="made"');
+      await writeFile(join(world.relay.folder, "reader"), "no longer right");
+      expect((await world.browser().signIn("user1", accounts.user1)).status).toBe(503); // not the person's fault
+    } finally {
       await world.close();
     }
   });

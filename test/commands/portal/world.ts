@@ -63,6 +63,8 @@ export interface WorldOptions {
   /** Further lines of [portal], and further tables. */
   readonly portal?: string;
   readonly more?: string;
+  /** Further lines of [ldap]. */
+  readonly ldap?: string;
   /** Those of the portal; this host where it is not given. */
   readonly proxies?: readonly string[];
   /** Whether `serve` runs. */
@@ -75,6 +77,7 @@ export interface WorldOptions {
 export async function startWorld({
   portal = "",
   more = "",
+  ldap = "",
   proxies = ["127.0.0.1"],
   serve,
   sync,
@@ -103,6 +106,7 @@ base = "${people}"
 bind-dn = "${reader.dn}"
 bind-password-file = "FOLDER/reader"
 timeout = "3s"
+${ldap}
 [sync]
 interval = "1s"
 largest-loss = 100
