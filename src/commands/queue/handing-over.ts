@@ -16,7 +16,7 @@ import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { drainHold, withoutDrainHold } from "../../server/control/draining.ts";
 import type { ControlApi, DrainState, Operator, ParcelAnswer } from "../../server/control/protocol.ts";
 import type { ParcelLine } from "../../server/spool/parcel.ts";
-import { connectToControl, currentOperator, readMessage } from "./connection.ts";
+import { connectToControl, connectToQuery, currentOperator, readMessage } from "./connection.ts";
 import { batches, parcelOf, Unreadable } from "./handing.ts";
 import { newCounts, plural, printAll, say } from "./output.ts";
 import { type Handed, stillCounting } from "./source.ts";
@@ -35,45 +35,59 @@ const mostIdleRounds = 5;
 const betweenRounds = 2_000;
 
 export async function drain(configuration: Config, order: DrainOrder): Promise<number> {
-  const { to, keepListening, yes, json } = order;
+  const { to, keepListening, yes } = order;
   const by = currentOperator();
-  const { api, close } = await connectToControl(configuration);
+  const what = `hand ${await countAll(configuration)} to ${to}${keepListening ? "" : ", and take no more mail"}`;
+  if (!yes && !(await isConfirmed(`${what}?`, what))) {
+    say("nothing was done");
+    return exitStatus.ok;
+  }
+  // First: where no relay runs, root becomes the spool's owner, who has no keys for ssh.
+  const peer = startPeer(order);
   try {
-    const counts = newCounts();
-    for await (const _ of counts.of(api({ verb: "list", filter: {} })));
-    const what = `hand ${counts.text()} to ${to}${keepListening ? "" : ", and take no more mail"}`;
-    if (!yes && !(await isConfirmed(`${what}?`, what))) {
-      say("nothing was done");
-      return exitStatus.ok;
-    }
-    const request = { verb: "drain", to, listening: keepListening, by } as const;
-    let state: DrainState | undefined;
-    for await (const begun of api({ ...request, step: "begin" })) state = begun;
-    if (state === undefined) throw new Failure(exitStatus.software, "the relay did not begin the drain");
-    const frozen = await gathered(api({ verb: "frozen" }));
-    const sent = await sentIn(configuration.spool.directory);
-    const peer = await connectPeer(order, [
-      {
-        is: "sender",
-        sender: { kind: "drain", handover: state.handover, spool: state.spool, host: state.host },
-      },
-      { is: "frozen", frozen },
-      { is: "sent", sent },
-    ]);
+    const { api, close } = await connectToControl(configuration);
     try {
-      const { gone, left } = await handAll(api, peer, by, to, json);
-      say(
-        `${plural(gone, "message")} handed to ${to}${left === 0 ? "" : `; still here: ${left}, run this again`}`,
-      );
-      if (left > 0) return exitStatus.temporary;
-      await gathered(api({ ...request, step: "end" }));
-      return exitStatus.ok;
+      return await drainTo(peer, api, configuration.spool.directory, order, by);
     } finally {
-      await peer.close();
+      await close();
     }
   } finally {
-    await close();
+    await peer.close();
   }
+}
+
+async function countAll(configuration: Config): Promise<string> {
+  const { api, close } = await connectToQuery(configuration);
+  const counts = newCounts();
+  for await (const _ of counts.of(api({ verb: "list", filter: {} })));
+  await close();
+  return counts.text();
+}
+
+async function drainTo(
+  peer: Peer,
+  api: ControlApi,
+  directory: string,
+  { to, keepListening, json }: DrainOrder,
+  by: Operator,
+): Promise<number> {
+  const request = { verb: "drain", to, listening: keepListening, by } as const;
+  let state: DrainState | undefined;
+  for await (const begun of api({ ...request, step: "begin" })) state = begun;
+  if (state === undefined) throw new Failure(exitStatus.software, "the relay did not begin the drain");
+  const { handover, spool, host } = state;
+  await peer.send([
+    { is: "sender", sender: { kind: "drain", handover, spool, host } },
+    { is: "frozen", frozen: await gathered(api({ verb: "frozen" })) },
+    { is: "sent", sent: await sentIn(directory) },
+  ]);
+  const { gone, left } = await handAll(api, peer, by, to, json);
+  say(
+    `${plural(gone, "message")} handed to ${to}${left === 0 ? "" : `; still here: ${left}, run this again`}`,
+  );
+  if (left > 0) return exitStatus.temporary;
+  await gathered(api({ ...request, step: "end" }));
+  return exitStatus.ok;
 }
 
 async function gathered<Item>(items: AsyncIterable<Item>): Promise<readonly Item[]> {
@@ -112,7 +126,7 @@ async function handAll(
         by,
       ),
     )) {
-      const answers = await peer.send(batch);
+      const answers = await peer.send([], batch);
       const there = answers.filter(({ outcome }) => outcome !== "failed").map(({ id }) => id);
       for (const { id, outcome, says } of answers)
         if (outcome === "failed") say(visible(`${id}: not taken by ${to}: ${says}`));
@@ -191,12 +205,12 @@ const aliveSeconds = 15;
 
 /** The command on the other host. */
 interface Peer {
-  send(messages: readonly Handed[]): Promise<readonly Told[]>;
+  /** Resolves to what it answers, when that is durable there. Throws a Failure where it cannot be run, or refuses. */
+  send(lines: readonly ParcelLine[], messages?: readonly Handed[]): Promise<readonly Told[]>;
   close(): Promise<void>;
 }
 
-/** Throws a Failure where it cannot be run, or refuses. */
-async function connectPeer({ to, remote }: DrainOrder, first: readonly ParcelLine[]): Promise<Peer> {
+function startPeer({ to, remote }: DrainOrder): Peer {
   const child = spawn("ssh", ["-T", "-o", `ServerAliveInterval=${aliveSeconds}`, "--", to, remote], {
     stdio: ["pipe", "pipe", "inherit"],
   });
@@ -241,16 +255,14 @@ async function connectPeer({ to, remote }: DrainOrder, first: readonly ParcelLin
     }
   }
 
-  await write(first, []);
-  await answers();
   return {
-    async send(messages) {
-      await write([], messages);
+    async send(lines, messages = []) {
+      await write(lines, messages);
       return answers();
     },
     async close() {
       child.stdin.end();
-      await ended;
+      await ended.catch(() => undefined); // who waited for an answer was told
     },
   };
 }

@@ -96,7 +96,7 @@ async function openDeadSpool(folder: string, names: readonly string[], dry: bool
         await give(disk, folder, owner, { ...heir, sender });
       },
       async forget(ids) {
-        await Promise.all(ids.map((id) => spool?.remove(id)));
+        await Promise.all(ids.map(async (id) => spool?.remove(id)));
       },
       close: async () => spool?.close(),
     };
@@ -159,7 +159,13 @@ export function stillCounting(usage: string): readonly SentEntry[] {
       ({ at, messages, recipients, newRecipients }) =>
         at >= since && messages + recipients + newRecipients > 0,
     )
-    .map(({ addresses: _, ...entry }) => entry);
+    .map(({ login, at, messages, recipients, newRecipients }) => ({
+      login,
+      at,
+      messages,
+      recipients,
+      newRecipients,
+    }));
 }
 
 // What queue export wrote.

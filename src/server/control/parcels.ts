@@ -10,7 +10,7 @@ import type { History } from "../spool/history.ts";
 import { type ImportPair, type Imports, openImports } from "../spool/imports.ts";
 import type { SpoolOwner } from "../spool/owner.ts";
 import { newParcelReader, type ParcelReader, parseLine, type Sender } from "../spool/parcel.ts";
-import type { Draft } from "../spool/spool.ts";
+import type { Draft, NewEnvelope } from "../spool/spool.ts";
 import type { ActionContext } from "./actions.ts";
 import { isDraining } from "./draining.ts";
 import { nameOperator, type Operator, type ParcelAnswer, type TakeParcel } from "./protocol.ts";
@@ -181,7 +181,8 @@ async function* promise(
 }
 
 /** What the other spool knew of it. A maildrop is not here: that of the other host may still have the file. */
-function fieldsFrom({ id: _, size: __, drop: ___, ...fields }: Envelope): Omit<Envelope, "id" | "size"> {
+function fieldsFrom(envelope: Envelope): NewEnvelope {
+  const { id: _, size: __, drop: ___, ...fields } = envelope;
   return fields;
 }
 

@@ -143,3 +143,13 @@ test("words that are missing are told", async () => {
   expect(status).toBe(64);
   expect(stderr).toMatch(/--to: expected a host/);
 });
+
+test("a relay that does not run is drained as well", async () => {
+  await waiting(2);
+  tired.signal("SIGTERM");
+  await tired.ended;
+  const said = await drain();
+  expect(said.stderr).toMatch(/^2 messages handed to other\.example\.org$/m);
+  expect(await idsIn(tired)).toEqual([]);
+  expect(await idsIn(other)).toHaveLength(2);
+});

@@ -10,6 +10,7 @@ import { openFrozenLogins } from "../../../src/server/control/frozen-logins.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { openSpool, viewSpool } from "../../../src/server/spool/spool.ts";
 import { put } from "../../server/queue/test-scheduler.ts";
+import { asRoot } from "../../tools/as-root.ts";
 import { type Ended, run, runWell } from "../../tools/child.mjs";
 import { type FakeServer, fakeServer } from "../../tools/fakeserver.ts";
 import { queue } from "./operator.ts";
@@ -158,6 +159,17 @@ test("the limits go on where they were, and a frozen login that was thawed since
   ]);
   expect(after.stdout).toMatch(/"used":41\b/);
 });
+
+test.runIf(asRoot("take over what belongs to a user of another host"))(
+  "root takes over a disk whose files belong to nobody here",
+  async () => {
+    await heir.start();
+    await fill({}, {});
+    await runWell("chown", ["-R", "54321:54321", dead]);
+    expect((await importing(dead)).stderr).toMatch(/^2 messages taken over/);
+    await expect.poll(subjects, { timeout: 30_000 }).toEqual(["number 0", "number 1"]);
+  },
+);
 
 test("an ID that is there already becomes another one, and the log tells both", async () => {
   const [id = ""] = await fill({});
