@@ -84,11 +84,12 @@ export class FoundStream extends BodyStream {
   }
 
   override _construct(done: Done): void {
-    void this.#open().then(done);
+    void this.#open(done);
   }
 
-  /** Gives what goes wrong. */
-  async #open(): Promise<Error | null> {
+  /** Calls `done` with what goes wrong, or without. */
+  async #open(done: Done): Promise<void> {
+    let failure: Error | null = null;
     try {
       const found = await this.#find();
       if (found instanceof Readable) this.#follow(found);
@@ -96,10 +97,10 @@ export class FoundStream extends BodyStream {
         if (found.length > 0) this.push(found);
         this.push(null);
       }
-      return null;
     } catch (error) {
-      return error instanceof Error ? error : new Error(String(error));
+      failure = error instanceof Error ? error : new Error(String(error));
     }
+    done(failure);
   }
 
   #follow(found: Readable): void {
