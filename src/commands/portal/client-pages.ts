@@ -8,7 +8,13 @@ import { clients } from "../settings/table.ts";
 import { form, show } from "./layout.ts";
 import { own } from "./password-pages.ts";
 import { relayAway } from "./state.ts";
-import { type OwnVisit, type Page, type PortalEnvironment, type PortalParts, serviceFor } from "./visit.ts";
+import {
+  type OwnVisit,
+  type PortalEnvironment,
+  type PortalPage,
+  type PortalParts,
+  serviceFor,
+} from "./visit.ts";
 
 /** Files of clients that a person may download, by the name of the file. */
 const downloads: Readonly<Record<string, FormatName>> = {
@@ -50,9 +56,10 @@ ${clientBody(client, serviceFor(parts, session.login))}`,
   );
 }
 
-const clientOf = (c: Page): MailClient | undefined => clients.find(({ id }) => id === c.req.param("client"));
+const clientOf = (c: PortalPage): MailClient | undefined =>
+  clients.find(({ id }) => id === c.req.param("client"));
 
-function overview(c: Page, parts: PortalParts, { session }: OwnVisit): Response {
+function overview(c: PortalPage, parts: PortalParts, { session }: OwnVisit): Response {
   const service = serviceFor(parts, session.login);
   const { incoming } = parts.config.portal;
   const names = Object.keys(downloads).filter((name) => incoming !== null || name !== "mail.mobileconfig");
@@ -65,7 +72,7 @@ ${form(c, parts, "/client/test", html`<button>Send me a test message</button>`)}
   return show(c, parts, { title: "Set up your mail program", body });
 }
 
-function download(c: Page, parts: PortalParts, { session }: OwnVisit): Response | Promise<Response> {
+function download(c: PortalPage, parts: PortalParts, { session }: OwnVisit): Response | Promise<Response> {
   const file = c.req.param("file") ?? "";
   const name = Object.hasOwn(downloads, file) ? downloads[file] : undefined;
   const { incoming } = parts.config.portal;
@@ -77,7 +84,7 @@ function download(c: Page, parts: PortalParts, { session }: OwnVisit): Response 
   });
 }
 
-async function sendTest(c: Page, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
+async function sendTest(c: PortalPage, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
   const { login } = session;
   const answer = await parts.relay({ ask: "test", login });
   const title = "Test message";

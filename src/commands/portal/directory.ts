@@ -16,7 +16,7 @@ type Refusal = { readonly kind: "wrong" } | { readonly kind: "away"; readonly wh
 export type SignIn = { readonly kind: "accepted" } | Refusal;
 
 /** `digest` is SHA-256 of the hash as it stands in the password file. */
-export type PasswordChange =
+export type PasswordChangeResult =
   | { readonly kind: "set"; readonly digest: string }
   | { readonly kind: "refused"; readonly why: string }
   /** The scheme does not keep it whole. */
@@ -26,7 +26,7 @@ export type PasswordChange =
 export interface PortalDirectory {
   signIn(login: string, password: string): Promise<SignIn>;
   /** `password` is the one that the person signs in with, `mailPassword` the new one. */
-  setMailPassword(login: string, password: string, mailPassword: string): Promise<PasswordChange>;
+  setMailPassword(login: string, password: string, mailPassword: string): Promise<PasswordChangeResult>;
 }
 
 /** Conversations with the directory at a time: what comes on top is told to try again. Our choice. */
@@ -78,7 +78,7 @@ export function newPortalDirectory(
   return {
     signIn: (login, password) => as<SignIn>(login, password, async () => ({ kind: "accepted" })),
     setMailPassword: (login, password, mailPassword) =>
-      as<PasswordChange>(login, password, async (directory, dn) => {
+      as<PasswordChangeResult>(login, password, async (directory, dn) => {
         const attempt = { password: mailPassword, names: [`${login}@${domain}`] };
         if (Buffer.byteLength(mailPassword) > (scheme.scheme.longest ?? longestPassword))
           return { kind: "too-long" };

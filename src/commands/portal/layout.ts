@@ -1,7 +1,7 @@
 /** The frame of every page: heading, navigation, one style sheet. No script, and nothing from elsewhere. */
 import { html, type Markup } from "../../probe/history/charts.ts";
 import { style } from "../settings/page.ts";
-import type { Page, PortalParts } from "./visit.ts";
+import type { PortalPage, PortalParts } from "./visit.ts";
 
 export const styleSheet = `${style}
 main { padding-top: 1rem; }
@@ -51,7 +51,7 @@ const places = [
 ] as const;
 
 /** Answers with a page. */
-export function show(c: Page, parts: PortalParts, content: PageContent): Response {
+export function show(c: PortalPage, parts: PortalParts, content: PageContent): Response {
   const { title, body, status = 200, refresh, framed, frames } = content;
   const session = c.get("visit").session;
   const isHere = (path: string): boolean =>
@@ -107,7 +107,7 @@ export const policy = (framed: boolean, frames: boolean): string =>
   ].join("; ");
 
 /** A form with its token. */
-export function form(c: Page, { seals }: PortalParts, action: string, content: Markup): Markup {
+export function form(c: PortalPage, { seals }: PortalParts, action: string, content: Markup): Markup {
   return html`<form method="post" action="${action}"><input type="hidden" name="token" value="${seals.token(c.get("visit").anchor)}">${content}</form>`;
 }
 

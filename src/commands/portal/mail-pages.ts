@@ -8,14 +8,14 @@ import { formatReply } from "../../smtp/reply.ts";
 import { momentOf, show } from "./layout.ts";
 import { own } from "./password-pages.ts";
 import { relayAway, stateOf, wordsOf } from "./state.ts";
-import type { OwnVisit, Page, PortalEnvironment, PortalParts } from "./visit.ts";
+import type { OwnVisit, PortalEnvironment, PortalPage, PortalParts } from "./visit.ts";
 
 export function mailRoutes(app: Hono<PortalEnvironment>, parts: PortalParts): void {
   app.get("/messages", (c) => own(c, (visit) => showMessages(c, parts, visit)));
   app.get("/limits", (c) => own(c, (visit) => showLimits(c, parts, visit)));
 }
 
-async function showMessages(c: Page, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
+async function showMessages(c: PortalPage, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
   const { login } = session;
   const title = "My mail";
   const state = await stateOf(parts, login);
@@ -99,7 +99,7 @@ function adviceFor(result: PortalRecipient["result"], failed: boolean, times: nu
   return `Nothing yet: it is tried again by itself${times > 1 ? `, after ${times} tries with this answer` : ""}, and you get a report if it fails.`;
 }
 
-async function showLimits(c: Page, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
+async function showLimits(c: PortalPage, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
   const state = await stateOf(parts, session.login);
   const title = "Limits";
   if (state === undefined) return show(c, parts, { title, status: 503, body: relayAway });

@@ -9,7 +9,7 @@ import { html, type Markup } from "../../probe/history/charts.ts";
 import { makePassphrase } from "../passwd/secret.ts";
 import { form, momentOf, show, wrong } from "./layout.ts";
 import { guarded } from "./sign-in-pages.ts";
-import type { OwnVisit, Page, PortalEnvironment, PortalParts } from "./visit.ts";
+import type { OwnVisit, PortalEnvironment, PortalPage, PortalParts } from "./visit.ts";
 
 export function passwordRoutes(app: Hono<PortalEnvironment>, parts: PortalParts): void {
   app.get("/password", (c) =>
@@ -24,7 +24,7 @@ export function passwordRoutes(app: Hono<PortalEnvironment>, parts: PortalParts)
 
 /** The page of somebody who is signed in; others are sent to sign in. */
 export function own(
-  c: Page,
+  c: PortalPage,
   page: (visit: OwnVisit) => Response | Promise<Response>,
 ): Response | Promise<Response> {
   const { session, ...visit } = c.get("visit");
@@ -33,7 +33,7 @@ export function own(
 
 const longestPassword = 1_024;
 
-function forms(c: Page, parts: PortalParts, trouble?: string): Markup {
+function forms(c: PortalPage, parts: PortalParts, trouble?: string): Markup {
   const { ldap, portal } = parts.config;
   const said = trouble === undefined ? html`` : wrong(trouble);
   if (ldap.url.length === 0)
@@ -82,7 +82,7 @@ async function usesSection({ relay, config }: PortalParts, login: string): Promi
 /** `unknown[192.0.2.7]` without what is not known. */
 const placeOf = (client: string): string => client.replace(/^unknown\[([^\]]*)\]$/, "$1");
 
-async function change(c: Page, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
+async function change(c: PortalPage, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
   const fields = new URLSearchParams(await c.req.text());
   const account = fields.get("account") ?? "";
   const isMade = fields.get("how") === "make";
@@ -149,7 +149,7 @@ function madeBody(password: string | undefined): Markup {
 /** Milliseconds for which the wait is short, as it is where sync runs all the time. */
 const soon = 60_000;
 
-async function showState(c: Page, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
+async function showState(c: PortalPage, parts: PortalParts, { session }: OwnVisit): Promise<Response> {
   const { login, pending } = session;
   const page = (title: string, body: Markup, refresh?: number): Response =>
     show(c, parts, { title, body, framed: true, ...(refresh !== undefined && { refresh }) });

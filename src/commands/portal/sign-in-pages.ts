@@ -6,7 +6,7 @@ import { isPortalLogin } from "../../server/control/portal-door.ts";
 import { subscriberNetwork } from "../../server/submission/limits/admission.ts";
 import { form, show, wrong } from "./layout.ts";
 import { stateSection } from "./state.ts";
-import { loginIn, type Page, type PortalEnvironment, type PortalParts } from "./visit.ts";
+import { loginIn, type PortalEnvironment, type PortalPage, type PortalParts } from "./visit.ts";
 
 export function signInRoutes(app: Hono<PortalEnvironment>, parts: PortalParts): void {
   app.get("/", (c) => firstPage(c, parts));
@@ -27,12 +27,12 @@ export function signInRoutes(app: Hono<PortalEnvironment>, parts: PortalParts): 
 }
 
 /** The answer takes the cookie away. */
-function leave(c: Page): Response {
+function leave(c: PortalPage): Response {
   c.set("visit", { ...c.get("visit"), session: undefined });
   return c.redirect("/", 303);
 }
 
-async function firstPage(c: Page, parts: PortalParts): Promise<Response> {
+async function firstPage(c: PortalPage, parts: PortalParts): Promise<Response> {
   const { session } = c.get("visit");
   const { domain } = parts.config;
   if (session === undefined)
@@ -47,7 +47,7 @@ async function firstPage(c: Page, parts: PortalParts): Promise<Response> {
   return show(c, parts, { title: `Mail at ${domain}`, body });
 }
 
-function signInForm(c: Page, parts: PortalParts, trouble?: string): Markup {
+function signInForm(c: PortalPage, parts: PortalParts, trouble?: string): Markup {
   const said = trouble === undefined ? html`` : wrong(trouble);
   const help = html`<p><a href="/help">Help with mail programs</a>, without signing in.</p>`;
   if (parts.config.portal["sign-in"] === "header") {
@@ -69,7 +69,7 @@ ${form(
 ${help}`;
 }
 
-async function signIn(c: Page, parts: PortalParts): Promise<Response> {
+async function signIn(c: PortalPage, parts: PortalParts): Promise<Response> {
   const fields = new URLSearchParams(await c.req.text());
   const name = fields.get("login") ?? "";
   const result = await checkPassword(c, parts, name, fields.get("password") ?? "");
@@ -101,7 +101,7 @@ const mostAtOnce = 12;
 
 /** The login whose account's password it is, or why not, in words that are the same for logins that do not exist. */
 async function checkPassword(
-  c: Page,
+  c: PortalPage,
   parts: PortalParts,
   name: string,
   password: string,
@@ -126,7 +126,7 @@ type Checked<Value> =
 
 /** Checks a password by `check`, within the limits for wrong ones of this login and network. */
 export async function guarded<Value>(
-  c: Page,
+  c: PortalPage,
   { limiter, checks, now, pause, say, shown: shownAddress }: PortalParts,
   login: string,
   password: string,

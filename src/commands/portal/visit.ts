@@ -46,7 +46,7 @@ export interface PortalEnvironment {
   Variables: { visit: Visit };
 }
 
-export type Page = Context<PortalEnvironment>;
+export type PortalPage = Context<PortalEnvironment>;
 
 /** A request with somebody who is signed in. */
 export interface OwnVisit extends Visit {

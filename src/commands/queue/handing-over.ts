@@ -151,7 +151,7 @@ async function handAll(
   }
 }
 
-async function* jsonLines(answers: readonly Told[]): AsyncGenerator<string> {
+async function* jsonLines(answers: readonly ToldParcel[]): AsyncGenerator<string> {
   for (const { id, as, outcome, says } of answers)
     yield `${JSON.stringify({ queue_id: id, new_id: as, outcome, says })}\n`;
 }
@@ -198,7 +198,7 @@ async function dropped(api: ControlApi, ids: readonly string[], to: string, by: 
   return count;
 }
 
-type Told = Extract<ParcelAnswer, { readonly id: string }>;
+type ToldParcel = Extract<ParcelAnswer, { readonly id: string }>;
 
 /** Seconds between two questions whether the other host is still there; after the third without an answer ssh ends. Our choice. */
 const aliveSeconds = 15;
@@ -206,7 +206,7 @@ const aliveSeconds = 15;
 /** The command on the other host. */
 interface Peer {
   /** Resolves to what it answers, when that is durable there. Throws a Failure where it cannot be run, or refuses. */
-  send(lines: readonly ParcelLine[], messages?: readonly Handed[]): Promise<readonly Told[]>;
+  send(lines: readonly ParcelLine[], messages?: readonly Handed[]): Promise<readonly ToldParcel[]>;
   close(): Promise<void>;
 }
 
@@ -238,8 +238,8 @@ function startPeer({ to, remote }: DrainOrder): Peer {
     child.stdin.write('{"commit":true}\n');
   }
 
-  async function answers(): Promise<readonly Told[]> {
-    const found: Told[] = [];
+  async function answers(): Promise<readonly ToldParcel[]> {
+    const found: ToldParcel[] = [];
     for (;;) {
       const { value, done } = await lines.next();
       if (done === true) {

@@ -11,7 +11,7 @@ import type { Envelope } from "../../server/spool/envelope.ts";
 import { parseEnvelope } from "../../server/spool/envelope-file.ts";
 import { type History, parseHistory } from "../../server/spool/history.ts";
 import { newMark, readOwner, type SpoolOwner, takenFailure, writeOwner } from "../../server/spool/owner.ts";
-import type { FrozenEntry, Sender, SentEntry } from "../../server/spool/parcel.ts";
+import type { FrozenEntry, ParcelSender, SentEntry } from "../../server/spool/parcel.ts";
 import { isQueueId } from "../../server/spool/queue-id.ts";
 import { type Damaged, openSpool, type SpoolReader, viewSpool } from "../../server/spool/spool.ts";
 import { parseUsage } from "../../server/submission/limits/usage-file.ts";
@@ -24,8 +24,8 @@ export interface Handed {
   readonly octets: () => AsyncIterable<Uint8Array>;
 }
 
-export interface Source {
-  readonly sender: Sender;
+export interface ParcelSource {
+  readonly sender: ParcelSender;
   readonly ids: readonly string[];
   readonly frozen: readonly FrozenEntry[];
   readonly sent: readonly SentEntry[];
@@ -38,7 +38,7 @@ export interface Source {
 }
 
 /** Throws a Failure where the folder is neither, is in use, or was taken over by somebody else. `heir` has the spool `own`. */
-export async function openSource(folder: string, own: string, dry: boolean): Promise<Source> {
+export async function openSource(folder: string, own: string, dry: boolean): Promise<ParcelSource> {
   try {
     const names = await readdir(folder);
     if ((await realpath(folder)) === (await realpath(own).catch(() => own)))
@@ -70,7 +70,7 @@ function rescueDisk(): Disk {
   return { ...systemDisk, look: async (path) => ({ ...(await systemDisk.look(path)), uid: own }) };
 }
 
-async function openDeadSpool(folder: string, names: readonly string[], dry: boolean): Promise<Source> {
+async function openDeadSpool(folder: string, names: readonly string[], dry: boolean): Promise<ParcelSource> {
   const disk = rescueDisk();
   if (dry) await mustBeFree(disk, folder, names);
   const spool = dry ? undefined : await openSpool(folder, Date.now, disk);
@@ -123,7 +123,7 @@ function drainedFailure(folder: string, { to }: Draining): Failure {
 }
 
 /** The mark of what began before, or a new one. */
-function senderOf(owner: SpoolOwner | undefined, draining?: Draining): Sender {
+function senderOf(owner: SpoolOwner | undefined, draining?: Draining): ParcelSender {
   return {
     kind: "take",
     handover: owner?.taken?.handover ?? draining?.handover ?? newMark(),
@@ -136,7 +136,7 @@ async function give(
   disk: Disk,
   folder: string,
   before: SpoolOwner | undefined,
-  heir: { readonly spool: string; readonly host: string; readonly sender: Sender },
+  heir: { readonly spool: string; readonly host: string; readonly sender: ParcelSender },
 ): Promise<void> {
   const taken = before?.taken;
   if (taken?.spool === heir.spool) return;
@@ -173,7 +173,7 @@ export function stillCounting(usage: string): readonly SentEntry[] {
 const isExported = (name: string): boolean =>
   name.endsWith(".json") && isQueueId(name.slice(0, -".json".length));
 
-async function openExport(folder: string, names: readonly string[]): Promise<Source> {
+async function openExport(folder: string, names: readonly string[]): Promise<ParcelSource> {
   const disk = systemDisk;
   const owner = await readOwner(disk, folder);
   const sender = senderOf(owner);

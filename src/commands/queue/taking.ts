@@ -8,17 +8,17 @@ import { formatLine, newParcelReader, type ParcelReader, parseLine } from "../..
 import { connectToControl, currentOperator } from "./connection.ts";
 import { batches, parcelOf, Unreadable } from "./handing.ts";
 import { plural, printAll, say } from "./output.ts";
-import { type Handed, openSource, type Source } from "./source.ts";
+import { type Handed, openSource, type ParcelSource } from "./source.ts";
 
 /** What became of a message. */
-interface Outcome {
+interface TakingOutcome {
   readonly id: string;
   readonly as: string;
   readonly outcome: "done" | "already" | "failed" | "damaged";
   readonly says: string;
 }
 
-const outcomeJson = ({ id, as, outcome, says }: Outcome): string =>
+const outcomeJson = ({ id, as, outcome, says }: TakingOutcome): string =>
   `${JSON.stringify({ queue_id: id, new_id: as, outcome, says })}\n`;
 
 /** Tells what is there, and changes nothing. */
@@ -66,7 +66,12 @@ export async function takeFrom(folder: string, configuration: Config, asJson: bo
   }
 }
 
-async function takeAll(source: Source, take: TakeParcel, by: Operator, asJson: boolean): Promise<number> {
+async function takeAll(
+  source: ParcelSource,
+  take: TakeParcel,
+  by: Operator,
+  asJson: boolean,
+): Promise<number> {
   const counts = { done: 0, already: 0, failed: 0, damaged: 0 };
   const spinner = startSpinner("asking the relay");
   async function* told(): AsyncGenerator<string> {
@@ -90,14 +95,18 @@ async function takeAll(source: Source, take: TakeParcel, by: Operator, asJson: b
   return failed > 0 ? exitStatus.ioError : damaged > 0 ? exitStatus.data : exitStatus.ok;
 }
 
-async function* outcomesOf(source: Source, take: TakeParcel, by: Operator): AsyncGenerator<Outcome> {
+async function* outcomesOf(
+  source: ParcelSource,
+  take: TakeParcel,
+  by: Operator,
+): AsyncGenerator<TakingOutcome> {
   const { sender, frozen, sent } = source;
   const head = { is: "sender", sender } as const;
   const heir = await heirOf(take(parcelOf([head], []), by));
   await source.give(heir); // before anything is here that could be delivered
   // Those that are shut out first, so that nothing of theirs goes out.
   await finished(take(parcelOf([head, { is: "frozen", frozen }, { is: "sent", sent }], []), by));
-  const damaged: Outcome[] = [];
+  const damaged: TakingOutcome[] = [];
   async function* sound(): AsyncGenerator<Handed> {
     for (const id of source.ids) {
       const found = await source.read(id);
@@ -108,7 +117,7 @@ async function* outcomesOf(source: Source, take: TakeParcel, by: Operator): Asyn
   for await (const batch of batches(sound())) {
     yield* damaged.splice(0);
     for (let rest = batch; rest.length > 0; ) {
-      const answers: Outcome[] = [];
+      const answers: TakingOutcome[] = [];
       try {
         for await (const answer of take(parcelOf([head], rest), by)) if ("id" in answer) answers.push(answer);
         rest = [];
@@ -125,7 +134,7 @@ async function* outcomesOf(source: Source, take: TakeParcel, by: Operator): Asyn
   yield* damaged;
 }
 
-const leftBehind = (id: string, why: string): Outcome => ({
+const leftBehind = (id: string, why: string): TakingOutcome => ({
   id,
   as: "",
   outcome: "damaged",

@@ -9,7 +9,7 @@ import type { Envelope } from "../spool/envelope.ts";
 import type { History } from "../spool/history.ts";
 import { type ImportPair, type Imports, openImports } from "../spool/imports.ts";
 import type { SpoolOwner } from "../spool/owner.ts";
-import { newParcelReader, type ParcelReader, parseLine, type Sender } from "../spool/parcel.ts";
+import { newParcelReader, type ParcelReader, type ParcelSender, parseLine } from "../spool/parcel.ts";
 import type { Draft, NewEnvelope } from "../spool/spool.ts";
 import type { ActionContext } from "./actions.ts";
 import { isDraining } from "./draining.ts";
@@ -30,7 +30,7 @@ interface Received {
   readonly history: History;
 }
 
-type Told = Extract<ParcelAnswer, { readonly id: string }>;
+type ToldMessage = Extract<ParcelAnswer, { readonly id: string }>;
 
 /** One parcel at a time: each is as much as a disk takes at once. */
 export function newParcelTaker(context: ActionContext, heir: Heir): TakeParcel {
@@ -92,7 +92,7 @@ async function* take(
   }
 }
 
-async function senderOf(reader: ParcelReader): Promise<Sender> {
+async function senderOf(reader: ParcelReader): Promise<ParcelSender> {
   const first = parseLine((await reader.line()) ?? "");
   if (first.is !== "sender") throw new Failure(exitStatus.data, "not a parcel: its sender must come first");
   return first.sender;
@@ -116,7 +116,7 @@ async function receive(
   { done }: Imports,
   { spool }: ActionContext,
   received: Received[],
-): Promise<Told | undefined> {
+): Promise<ToldMessage | undefined> {
   const { id: there, size } = envelope;
   const octets = reader.octets(size);
   const here = done.get(there);
@@ -142,7 +142,7 @@ async function receive(
 
 interface Promising {
   readonly imports: Imports;
-  readonly sender: Sender;
+  readonly sender: ParcelSender;
   readonly by: Operator;
   readonly context: ActionContext;
 }
@@ -151,7 +151,7 @@ interface Promising {
 async function* promise(
   received: readonly Received[],
   { imports, sender, by, context }: Promising,
-): AsyncGenerator<Told> {
+): AsyncGenerator<ToldMessage> {
   const pairOf = ({ there, draft }: Received): ImportPair => ({ there, here: draft.id });
   try {
     await imports.begin(received.map(pairOf));

@@ -77,17 +77,17 @@ export interface PortalAnswers {
 
 export type PortalVerb = keyof PortalAnswers;
 
-interface Asked<Verb extends PortalVerb> {
+interface PortalQuestion<Verb extends PortalVerb> {
   readonly ask: Verb;
   readonly login: string;
 }
 
 /** `digest` is SHA-256 of a line's hash, in base64. */
 export type PortalRequest =
-  | Asked<"state">
-  | Asked<"messages">
-  | Asked<"test">
-  | (Asked<"takes"> & { readonly digest: string });
+  | PortalQuestion<"state">
+  | PortalQuestion<"messages">
+  | PortalQuestion<"test">
+  | (PortalQuestion<"takes"> & { readonly digest: string });
 
 export type PortalDoor = {
   readonly [Verb in PortalVerb]: (
@@ -108,10 +108,14 @@ const digest: JsonField<string> = is(
 export const isPortalLogin = (name: string): boolean => /^[a-z0-9_][a-z0-9._+-]{0,63}$/.test(name);
 
 const requestFields: { readonly [Verb in PortalVerb]: JsonField<Extract<PortalRequest, { ask: Verb }>> } = {
-  state: record<Asked<"state">>({ ask: oneOf("state"), login }),
-  messages: record<Asked<"messages">>({ ask: oneOf("messages"), login }),
-  test: record<Asked<"test">>({ ask: oneOf("test"), login }),
-  takes: record<Asked<"takes"> & { readonly digest: string }>({ ask: oneOf("takes"), login, digest }),
+  state: record<PortalQuestion<"state">>({ ask: oneOf("state"), login }),
+  messages: record<PortalQuestion<"messages">>({ ask: oneOf("messages"), login }),
+  test: record<PortalQuestion<"test">>({ ask: oneOf("test"), login }),
+  takes: record<PortalQuestion<"takes"> & { readonly digest: string }>({
+    ask: oneOf("takes"),
+    login,
+    digest,
+  }),
 };
 
 /** The request in `json`, or one line about what is wrong with it. */

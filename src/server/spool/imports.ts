@@ -9,7 +9,7 @@ import { errorCode, exitStatus, Failure } from "../../failure.ts";
 import { syncOnce } from "./commit.ts";
 import type { Disk, PlacedFile } from "./disk.ts";
 import { isMark } from "./owner.ts";
-import type { Sender } from "./parcel.ts";
+import type { ParcelSender } from "./parcel.ts";
 import { isQueueId } from "./queue-id.ts";
 
 /** A message of the other spool, and the ID that it has here. */
@@ -84,7 +84,7 @@ const textOf = (disk: Disk, directory: string, name: string): Promise<string> =>
  * Opens the notes about what comes from `sender`. Throws a Failure where the same spool was taken over before: then this is
  * a copy of it.
  */
-export async function openImports(disk: Disk, directory: string, sender: Sender): Promise<Imports> {
+export async function openImports(disk: Disk, directory: string, sender: ParcelSender): Promise<Imports> {
   const { kind, handover, spool, host } = sender;
   const folder = folderOf(directory);
   const path = join(folder, handover);

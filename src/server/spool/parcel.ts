@@ -12,7 +12,7 @@ import { isQueueId } from "./queue-id.ts";
 import { fieldsOf, is, type JsonField, list, Mismatch, oneOf, record } from "./strict-json.ts";
 
 /** From whom a parcel comes. */
-export interface Sender {
+export interface ParcelSender {
   /** "take": all that a dead host's spool had. "drain": what a living one hands over. */
   readonly kind: "take" | "drain";
   /** Under which the receiver notes what it has: the same where a parcel is sent again. */
@@ -43,7 +43,7 @@ export interface SentEntry {
 
 /** What stands in a line. */
 export type ParcelLine =
-  | { readonly is: "sender"; readonly sender: Sender }
+  | { readonly is: "sender"; readonly sender: ParcelSender }
   | { readonly is: "frozen"; readonly frozen: readonly FrozenEntry[] }
   | { readonly is: "sent"; readonly sent: readonly SentEntry[] }
   | { readonly is: "message"; readonly envelope: Envelope; readonly history: History }
@@ -67,7 +67,7 @@ interface MessageLine {
   readonly history: string;
 }
 
-const senderField = record<{ readonly parcel: 1 } & Sender>({
+const senderField = record<{ readonly parcel: 1 } & ParcelSender>({
   parcel: version,
   kind: oneOf("take", "drain"),
   handover: mark,
