@@ -39,5 +39,5 @@ export function sharedKeys(keys: readonly SshKey[]): readonly string[] {
 /** `ssh-ed25519 SHA256:…`, as ssh-keygen -l names a key. */
 export function nameOf({ type, key }: SshKey): string {
   const digest = createHash("sha256").update(Buffer.from(key, "base64")).digest("base64");
-  return `${type} SHA256:${digest.replace(/=+$/, "")}`;
+  return `${type} SHA256:${digest.replace("=", "")}`;
 }

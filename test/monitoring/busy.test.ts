@@ -184,12 +184,8 @@ describe.skipIf(!real(...slapdPrograms, "prometheus"))("beside a busy relay", ()
 [limits]\nmessages-per-hour = 6
 [dkim]\nfolder = "${folder}/dkim"
 [[milter]]\nname = "scanner"\naddress = "inet:127.0.0.1:${filter.address.port}"
-[[domains]]\nname = "example.com"\npassword-file = "${folder}/com-passwords"\n[dkim]\nfolder = "FOLDER/dkim"\n`,
+[[domains]]\nname = "example.com"\npassword-file = "${folder}/com-passwords"\n`,
     );
-    await mkdir(join(relay.folder, "dkim", "example.org"), { recursive: true, mode: 0o700 });
-    const key = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
-    const pem = key.export({ type: "pkcs8", format: "pem" });
-    await writeFile(join(relay.folder, "dkim", "example.org", "2026a.rsa.pem"), pem, { mode: 0o600 });
     const hash = `mailPassword: {PLAIN}${relay.password}`;
     slapd = await startSlapd({
       entries:
