@@ -1,6 +1,6 @@
 /** The real `tpa-submit sendmail` beside the real relay: what is handed in arrives, once, whoever is killed when. */
 import { spawn } from "node:child_process";
-import { chmod, link, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -202,6 +202,11 @@ describe("mail of this host's programs", () => {
   test("leaves alone what is none of its own", async () => {
     const folder = join(relay.folder, "maildrop");
     const named = (digit: string): string => join(folder, digit.repeat(32));
+    /** Else the relay may look at it before it has its content. */
+    const putWhole = async (digit: string, content: string): Promise<void> => {
+      await writeFile(join(relay.folder, digit), content);
+      await rename(join(relay.folder, digit), named(digit));
+    };
     await writeFile(
       join(relay.folder, "other"),
       '{"version":1,"recipients":["a@example.net"]}\nSubject: not sent\r\n\r\n',
@@ -209,8 +214,8 @@ describe("mail of this host's programs", () => {
     await link(join(relay.folder, "other"), named("a"));
     await symlink(join(relay.folder, "other"), named("b"));
     await mkdir(named("c"));
-    await writeFile(named("d"), "no first line");
-    await writeFile(named("e"), '{"version":2,"recipients":["a@example.net"]}\nx');
+    await putWhole("d", "no first line");
+    await putWhole("e", '{"version":2,"recipients":["a@example.net"]}\nx');
     for (const [digit, reason] of [
       ["a", "it has several names"],
       ["b", "it is a symbolic link"],
@@ -323,7 +328,7 @@ test("a killed sendmail leaves a whole message or none", async () => {
     await until("the maildrop to be empty", async () =>
       (await inMaildrop(relay)).length === 0 ? true : undefined,
     );
-    for (const name of (await readdir(relay.delivered)).filter((one) => !one.startsWith("."))) {
+    for (const name of (await readdir(relay.delivered)).filter((one) => one.endsWith(".eml"))) {
       expect((await readFile(join(relay.delivered, name))).length).toBeGreaterThan(20_000 * 72);
     }
   } finally {
