@@ -11,7 +11,7 @@ export const style = `
   --paper: #12161c; --card: #1b212a; --ink: #e7ebf0; --soft: #9aa6b5; --rule: #2e3743; --accent: #6fb1f2; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 100%/1.55 system-ui, sans-serif; }
-main { max-width: 46rem; margin: 0 auto; padding: 2rem 1.25rem 3rem; }
+main { max-width: 46rem; margin: 0 auto; padding: 2rem 1.25rem 3rem; container-type: inline-size; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: .5rem 0 .25rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; }
 h1, h2, h3, p, li, td, th, dd, a { overflow-wrap: anywhere; } h3 { font: 600 .9rem/1.5 ui-monospace, monospace; margin: 1.25rem 0 .3rem; }
 p { margin: .4rem 0; } .soft { color: var(--soft); } a { color: var(--accent); } a:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
@@ -21,6 +21,7 @@ ul.clients a { display: block; padding: .7rem .9rem; background: var(--card); bo
 ul.clients li { margin: 0; } ul.clients small { display: inline-block; width: 100%; color: var(--soft); }
 table { width: 100%; border-collapse: collapse; background: var(--card); border: 1px solid var(--rule); }
 th, td { text-align: left; vertical-align: top; padding: .5rem .8rem; border-bottom: 1px solid var(--rule); } th { width: 35%; font-weight: 500; color: var(--soft); overflow-wrap: break-word; }
+@container (max-width: 18rem) { th, td { display: block; width: auto; } th { border-bottom: 0; padding-bottom: 0; } }
 .note { border-left: 4px solid var(--accent); background: var(--card); padding: .7rem 1rem; margin: 1rem 0; }
 pre { background: var(--card); border: 1px solid var(--rule); padding: .8rem; overflow-x: auto; font-size: .9rem; } pre:focus-visible { outline: 3px solid var(--accent); }
 dt { font-weight: 600; margin-top: 1.1rem; overflow-wrap: anywhere; } dd { margin: .2rem 0 0; }
