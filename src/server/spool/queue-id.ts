@@ -20,11 +20,11 @@ export function isQueueId(name: string): boolean {
 export function queueIds(now: () => number, mark = ""): () => string {
   const step = mark === "" ? 1 : perMillisecond;
   const end = mark === "" ? 0 : Number.parseInt(mark, 16);
-  let last = 0;
+  let last = mark === "" ? 0 : end - step;
   return () => {
     const current =
       mark === "" ? Math.floor(now() * perMillisecond) : Math.floor(now()) * perMillisecond + end;
-    last = Math.max(last === 0 ? 0 : last + step, current);
+    last = Math.max(last + step, current);
     return last.toString(16).toUpperCase().padStart(digits, "0");
   };
 }
