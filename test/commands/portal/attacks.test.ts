@@ -295,7 +295,9 @@ describe.skipIf(!real(...slapdPrograms))("attacks on the portal", { timeout: 90_
     const [guesser, unknown] = [stranger(), stranger()];
     const guesses = async (browser: Browser, login: string) => {
       const tried = Array.from({ length: 16 }, (_, number) => browser.signIn(login, `guess ${number}`));
-      return (await Promise.all(tried)).map(({ status }) => status).sort((one, other) => one - other);
+      const statuses = (await Promise.all(tried)).map(({ status }) => status);
+      // Which of those that are not looked at is blocked (429), and which came while too many waited (503), is chance.
+      return statuses.map((status) => (status === 503 ? 429 : status)).sort((one, other) => one - other);
     };
     const [statuses, others] = await Promise.all([guesses(guesser, "user2"), guesses(unknown, "nobody")]);
     expect(statuses.filter((status) => status === 401)).toHaveLength(10);
