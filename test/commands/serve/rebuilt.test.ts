@@ -6,6 +6,7 @@ import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
 import { type Ended, run, runWell } from "../../tools/child.mjs";
 import { type FakeServer, fakeServer } from "../../tools/fakeserver.ts";
 import { freePort } from "../../tools/port.mjs";
+import { until } from "../../tools/until.ts";
 import { note, submitAlone } from "./conversation.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -34,6 +35,11 @@ async function dead(port: number): Promise<Relay> {
   await relay.start();
   const first = await submitAlone(relay, note("first"));
   await relay.logged(new RegExp(`${first}: to=.*status=deferred`));
+  // What came of it is on the disk a moment later.
+  await until("its history", async () => {
+    const names = await readdir(join(relay.folder, "spool", "history")).catch((): string[] => []);
+    return names.includes(first) ? true : undefined;
+  });
   await submitAlone(relay, note("second"));
   relay.signal("SIGKILL");
   await relay.ended;
@@ -92,13 +98,15 @@ test("what is damaged in a dead host's spool is left, found and set aside", asyn
   await other.start();
   const rescued = join(other.folder, "rescued");
   await copied(old, rescued);
-  const [id = ""] = await readdir(join(rescued, "queue"));
+  const [id = ""] = await readdir(join(rescued, "history"));
   await writeFile(join(rescued, "messages", id), "half");
   expect((await typed(other, "queue", "import", rescued)).status).toBe(65);
   const config = await rescueConfig(rescued);
   expect((await typedTo(config, "queue", "verify")).stderr).toContain(`messages/${id}: expected`);
   expect((await typedTo(config, "queue", "verify", "--repair", "--yes")).status).toBe(0);
-  expect(await readdir(join(rescued, "damaged"))).toEqual([`messages-${id}`, `queue-${id}`].sort());
+  expect((await readdir(join(rescued, "damaged"))).sort()).toEqual(
+    ["history", "messages", "queue"].map((part) => `${part}-${id}`),
+  );
 });
 
 test("the spool of a dead host is delivered by a relay that is started on it", async () => {
