@@ -6,6 +6,7 @@ import { line as checkup } from "../../src/commands/probe/checkup/options.ts";
 import { metrics } from "../../src/commands/probe/propagation/change.ts";
 import { line as propagation } from "../../src/commands/probe/propagation/options.ts";
 import { line as report } from "../../src/commands/probe/report.ts";
+import { line as reports } from "../../src/commands/probe/reports/options.ts";
 import { subcommands } from "../../src/commands/probe.ts";
 import { part } from "../tools/manual.ts";
 
@@ -15,7 +16,7 @@ interface Line {
 }
 
 /** The monitor's is looked at in monitor/manual.test.ts. */
-const lines: Readonly<Record<string, Line>> = { checkup, propagation, report };
+const lines: Readonly<Record<string, Line>> = { checkup, propagation, report, reports };
 
 const pageOf = (word: string): string =>
   readFileSync(new URL(`../../man/tpa-submit-probe-${word}.1`, import.meta.url), "utf8");
@@ -48,7 +49,7 @@ describe.each(Object.entries(lines))("tpa-submit-probe-%s(1)", (word, line) => {
     const declared = rows.map(({ flags }) => flags.split(/, | /)[0] ?? "");
     expect(written.sort()).toEqual(declared.sort());
     for (const { syntax } of Object.values(line.arguments))
-      expect(synopsis).toMatch(new RegExp(`Ar ${syntax.replace(/[<>[\].]/g, "")}$`, "m"));
+      expect(synopsis).toMatch(new RegExp(`Ar ${syntax.replace(/[<>[\].]/g, "")}(?: \\.\\.\\.)?$`, "m"));
   });
 
   test("tells every default", () => {
