@@ -27,30 +27,43 @@ export async function* tableLines(
   rows: AsyncIterable<readonly string[]>,
   width: number | undefined,
 ): AsyncGenerator<string> {
+  const table = newTable(columns, width);
+  for await (const row of rows) {
+    const text = table.lines([row.map(visible)]);
+    if (text !== "") yield text;
+  }
+  const text = table.end();
+  if (text !== "") yield text;
+}
+
+/** A table whose rows come many at a time. */
+export interface Table {
+  /** The lines that are settled with `rows`, whose cells are as a terminal may show them. */
+  lines(rows: readonly (readonly string[])[]): string;
+  /** Those that are left. */
+  end(): string;
+}
+
+export function newTable(columns: readonly Column[], width: number | undefined): Table {
   let first: (readonly string[])[] | undefined = [];
   let widths: readonly number[] = [];
-  const settle = function* (seen: readonly (readonly string[])[]): Generator<string> {
-    widths = widthsFor(columns, seen, width);
-    yield line(
-      columns,
-      columns.map(({ title }) => title),
-      widths,
-      width,
-    );
-    for (const row of seen) yield line(columns, row, widths, width);
-  };
-  for await (const row of rows) {
-    const safe = row.map(visible);
-    if (!first) {
-      yield line(columns, safe, widths, width);
-      continue;
-    }
-    first.push(safe);
-    if (first.length < sample) continue;
-    yield* settle(first);
+  const linesOf = (rows: readonly (readonly string[])[]): string =>
+    rows.reduce((text, row) => text + line(columns, row, widths, width), "");
+
+  function settle(seen: readonly (readonly string[])[]): string {
     first = undefined;
+    widths = widthsFor(columns, seen.slice(0, sample), width);
+    return linesOf([columns.map(({ title }) => title), ...seen]);
   }
-  if (first && first.length > 0) yield* settle(first);
+
+  return {
+    lines(rows) {
+      if (first === undefined) return linesOf(rows);
+      first.push(...rows);
+      return first.length < sample ? "" : settle(first);
+    },
+    end: () => (first === undefined || first.length === 0 ? "" : settle(first)),
+  };
 }
 
 /**
@@ -96,7 +109,7 @@ function line(
 ): string {
   let whole = "";
   let before = "";
-  for (const [at, { align }] of columns.entries()) {
+  for (let at = 0; at < columns.length; at++) {
     const room = widths[at] ?? 0;
     if (room === 0) continue;
     const text = row[at] ?? "";
@@ -104,7 +117,7 @@ function line(
     const isLonger = width !== undefined && characters.length > room;
     const shown = isLonger ? `${firstOf(characters, room - 1)}…` : text;
     const blank = isLonger ? "" : " ".repeat(Math.max(0, room - characters.length));
-    whole += before + (align === "right" ? blank + shown : shown + blank);
+    whole += before + (columns[at]?.align === "right" ? blank + shown : shown + blank);
     before = gap;
   }
   const line = whole.trimEnd();

@@ -21,6 +21,7 @@ import type {
   ControlApi,
   DamagedMessage,
   ListedMessage,
+  MessageFilter,
   MessagePart,
   Operator,
   QueryApi,
@@ -32,8 +33,6 @@ import type {
 import { journalFolder } from "../../server/log/journal.ts";
 import { logTo } from "../../server/log/log.ts";
 import { openSink, processDependencies } from "../../server/log/sink.ts";
-import { readHere } from "../../server/spool/bulk-read.ts";
-import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
 import { type History, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
@@ -44,6 +43,9 @@ import { keptFiles, openQuota } from "../serve/quota.ts";
 import { reportContacts } from "../serve/session-rules.ts";
 import { frozenFile, openFreezes, openOwnSpool } from "../serve/spool.ts";
 import { become, canBecome, type SystemUser, wordsAs } from "../system-user.ts";
+import { listSpool } from "./listing.ts";
+import { patientDisk } from "./listing-task.ts";
+import { type ListedRow, type RowForm, rowMaker } from "./rows.ts";
 
 /** To be closed after the last request. */
 export interface ApiConnection<Kind> {
@@ -55,9 +57,6 @@ export interface ApiConnection<Kind> {
 export interface ControlConnection extends ApiConnection<ControlApi> {
   readonly take: TakeParcel;
 }
-
-/** This process has nothing else to do meanwhile. */
-const patientDisk: Disk = { ...systemDisk, readMany: readHere };
 
 const nothing = async (): Promise<void> => undefined;
 
@@ -71,14 +70,44 @@ export async function providerPauses(config: Config): Promise<RelayState["pauses
 /** For reading the queue. Throws a Failure where there is neither a relay nor a spool that may be read. */
 export async function connectToQuery(config: Config): Promise<ApiConnection<QueryApi>> {
   const { directory } = config.spool;
-  const running = await connectControlApi(controlSocket(config), version);
-  if (running && !(await isReadable(directory))) return { api: running, close: nothing };
-  const active = new Set<string>();
-  if (running) for await (const { id } of running({ verb: "active" })) active.add(id);
+  const found = await whoseAnswer(config);
+  if ("api" in found) return { api: found.api, close: nothing };
+  const active = new Set(found.active);
   const reading = await viewSpool(directory, patientDisk);
   const frozen = await openFrozenLogins(frozenFile(directory));
   const spool = readerWithFreezes(reading, newFreezeHold(frozen));
   return { api: openQueryApi({ spool, frozen, active: () => active, now: Date.now }), close: nothing };
+}
+
+/** All messages that `filter` means, as rows in batches, oldest first. Throws as {@link connectToQuery} does. */
+export async function* rowsOfQueue(
+  config: Config,
+  filter: MessageFilter,
+  form: RowForm,
+): AsyncGenerator<readonly ListedRow[]> {
+  const { directory } = config.spool;
+  const now = Date.now();
+  const found = await whoseAnswer(config);
+  if ("api" in found) {
+    const rowOf = rowMaker(form, now);
+    for await (const one of found.api({ verb: "list", filter }))
+      if (one.status !== "unknown") yield [rowOf(one)];
+    return;
+  }
+  await viewSpool(directory, patientDisk);
+  const frozen = (await openFrozenLogins(frozenFile(directory))).all();
+  yield* listSpool({ directory, filter, form, now, frozen, active: found.active });
+}
+
+/** The relay that runs, or else for which messages an attempt is under way: this process reads the spool then. */
+async function whoseAnswer(
+  config: Config,
+): Promise<{ readonly api: ControlApi } | { readonly active: readonly string[] }> {
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running && !(await isReadable(config.spool.directory))) return { api: running };
+  const active: string[] = [];
+  if (running) for await (const { id } of running({ verb: "active" })) active.push(id);
+  return { active };
 }
 
 /** If so, reading costs the relay nothing. Users who are only in the group of its socket ask the relay. */

@@ -1,10 +1,11 @@
 /** `tpa-submit queue list`: which messages there are. */
 import { command, type OptionsOf, oneOf, parsed, parseOptions } from "../../cli/options.ts";
-import { tableLines, widthOf } from "../../cli/table.ts";
+import { newTable, widthOf } from "../../cli/table.ts";
 import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
 import { config, filterOf, filters, ids, idsOf, json } from "./options.ts";
-import { columns, jsonOf, mailqLines, newCounts, printAll, rowOf, say } from "./output.ts";
+import { columns, countText, mailqLines, newCounts, printAll, say } from "./output.ts";
+import { cellEnd, type ListedRow, type RowForm, rowMaker } from "./rows.ts";
 
 export const listCommand = command({
   name: "queue list",
@@ -36,36 +37,59 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { options } = chosen;
   const wanted = await idsOf(listCommand.name, chosen.arguments.ids);
   const { readConfig } = await import("../../config/config-file.ts");
-  const { connectToQuery } = await import("./connection.ts");
+  const { connectToQuery, rowsOfQueue } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
-  const { api, close } = await connectToQuery(configuration);
-  const counts = newCounts();
   const filter = filterOf(options, configuration.domain);
-  const found = api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter });
-  await printAll(linesOf(counts.of(found), options));
-  await close();
-  if (options.format === "table" && !options.json) say(counts.text());
+  const form = formOf(options);
+  let messages = 0;
+  let recipients = 0;
+  async function* counted(
+    batches: AsyncIterable<readonly ListedRow[]>,
+  ): AsyncGenerator<readonly ListedRow[]> {
+    for await (const rows of batches) {
+      messages += rows.length;
+      for (const row of rows) recipients += row.recipients;
+      yield rows;
+    }
+  }
+  const counts = newCounts();
+  if (wanted.length === 0) await printAll(linesOf(counted(rowsOfQueue(configuration, filter, form)), form));
+  else {
+    const { api, close } = await connectToQuery(configuration);
+    const found = counts.of(api({ verb: "list", ids: wanted, filter }));
+    await printAll(linesOf(counted(rowsOf(found, form)), form));
+    await close();
+  }
+  if (form.as === "table") say(countText(messages, recipients));
   return counts.unknown() ? exitStatus.noInput : exitStatus.ok;
 }
 
-/** In the format of the options. */
+function formOf({
+  json: asJson,
+  format,
+}: Pick<OptionsOf<typeof listCommand.options>, "json" | "format">): RowForm {
+  if (asJson || format === "json") return { as: "json" };
+  return format === "mailq" ? { as: "mailq" } : { as: "table", brief: widthOf(process.stdout) !== undefined };
+}
+
 async function* linesOf(
-  messages: AsyncIterable<QueuedMessage | DamagedMessage>,
-  { json: asJson, format }: Pick<OptionsOf<typeof listCommand.options>, "json" | "format">,
+  batches: AsyncIterable<readonly ListedRow[]>,
+  { as }: RowForm,
 ): AsyncGenerator<string> {
-  if (asJson || format === "json") {
-    for await (const message of messages) yield `${JSON.stringify(jsonOf(message))}\n`;
-  } else if (format === "mailq") yield* mailqLines(messages);
-  else {
-    const width = widthOf(process.stdout);
-    yield* tableLines(columns, rowsOf(messages, width !== undefined), width);
+  if (as === "mailq") return yield* mailqLines(batches);
+  if (as === "json") {
+    for await (const rows of batches) yield rows.map(({ text }) => `${text}\n`).join("");
+    return;
   }
+  const table = newTable(columns, widthOf(process.stdout));
+  for await (const rows of batches) yield table.lines(rows.map(({ text }) => text.split(cellEnd)));
+  yield table.end();
 }
 
 async function* rowsOf(
   messages: AsyncIterable<QueuedMessage | DamagedMessage>,
-  brief: boolean,
-): AsyncGenerator<readonly string[]> {
-  const now = Date.now();
-  for await (const message of messages) yield rowOf(message, now, brief);
+  form: RowForm,
+): AsyncGenerator<readonly ListedRow[]> {
+  const rowOf = rowMaker(form, Date.now());
+  for await (const message of messages) yield [rowOf(message)];
 }

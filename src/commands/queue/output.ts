@@ -159,18 +159,23 @@ const mailqLine = (id: string, size: string, date: string, rest: string): string
 
 /**
  * The queue as mailq(1) of Postfix shows it, character by character: check_mailq and many scripts read that, and look at
- * the last line first. Postfix's formats of a line are `%-11s %7ld %20.20s %s` and `%-11s %7s %-20s %s`.
+ * the last line first. Postfix's formats of a line are `%-11s %7ld %20.20s %s` and `%-11s %7s %-20s %s`. An entry is what
+ * {@link mailqEntry} gives.
  */
 export async function* mailqLines(
-  messages: AsyncIterable<QueuedMessage | DamagedMessage>,
+  batches: AsyncIterable<readonly { readonly text: string; readonly octets: number }[]>,
 ): AsyncGenerator<string> {
   let count = 0;
   let octets = 0;
-  for await (const message of messages) {
-    yield count === 0 ? "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n" : "\n";
-    count++;
-    octets += "envelope" in message ? message.envelope.size : 0;
-    yield* mailqEntry(message);
+  for await (const batch of batches) {
+    let lines = "";
+    for (const entry of batch) {
+      lines += count === 0 ? "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n" : "\n";
+      lines += entry.text;
+      count++;
+      octets += entry.octets;
+    }
+    yield lines;
   }
   yield count === 0
     ? "Mail queue is empty\n"
@@ -180,14 +185,12 @@ export async function* mailqLines(
 /** What follows the ID. */
 const statusMarks: Readonly<Record<string, string>> = { active: "*", held: "!" };
 
-function* mailqEntry(message: QueuedMessage | DamagedMessage): Generator<string> {
-  if (message.status === "damaged") {
-    yield mailqLine(message.id, "0", "", `(damaged: ${visible(message.reason)})`);
-    return;
-  }
+export function mailqEntry(message: QueuedMessage | DamagedMessage): string {
+  if (message.status === "damaged")
+    return mailqLine(message.id, "0", "", `(damaged: ${visible(message.reason)})`);
   const { id, status, envelope } = message;
   const sender = envelope.sender === "" ? "MAILER-DAEMON" : envelope.sender;
-  yield mailqLine(
+  let lines = mailqLine(
     `${id}${statusMarks[status] ?? " "}`,
     String(envelope.size),
     dateText(envelope.accepted),
@@ -196,10 +199,11 @@ function* mailqEntry(message: QueuedMessage | DamagedMessage): Generator<string>
   let before = "";
   for (const { address, reply } of waitingOf(envelope)) {
     const reason = reply === undefined ? "" : visible(reasonOf(reply));
-    if (reason !== before) yield reason === "" ? "" : `${`(${reason})`.padStart(78)}\n`;
+    if (reason !== before && reason !== "") lines += `${`(${reason})`.padStart(78)}\n`;
     before = reason;
-    yield mailqLine("", "", "", visible(address));
+    lines += mailqLine("", "", "", visible(address));
   }
+  return lines;
 }
 
 /** Characters that are written at a time. */
@@ -262,9 +266,9 @@ export function newCounts() {
     },
     messages: () => messages,
     unknown: () => unknown > 0,
-    text: () =>
-      messages === 0
-        ? "no messages"
-        : `${plural(messages, "message")} for ${plural(recipients, "recipient")}`,
+    text: () => countText(messages, recipients),
   };
 }
+
+export const countText = (messages: number, recipients: number): string =>
+  messages === 0 ? "no messages" : `${plural(messages, "message")} for ${plural(recipients, "recipient")}`;

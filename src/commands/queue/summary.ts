@@ -4,10 +4,9 @@ import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { visible } from "../../cli/output.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
 import { exitStatus } from "../../failure.ts";
-import type { QueuedMessage } from "../../server/control/protocol.ts";
-import { domainOf } from "../../smtp/address.ts";
 import { config, filterOf, filters, json } from "./options.ts";
-import { ageText, printAll, say, waitingOf } from "./output.ts";
+import { ageText, printAll, say } from "./output.ts";
+import type { By, SummaryEntry } from "./rows.ts";
 
 export const summaryCommand = command({
   name: "queue summary",
@@ -27,14 +26,13 @@ export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(summaryCommand, argv)?.options;
   if (!options) return exitStatus.ok;
   const { readConfig } = await import("../../config/config-file.ts");
-  const { connectToQuery, providerPauses } = await import("./connection.ts");
+  const { providerPauses, rowsOfQueue } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
-  const { api, close } = await connectToQuery(configuration);
-  const tally = newTally(Date.now(), namers[options.by]);
-  for await (const found of api({ verb: "list", filter: filterOf(options, configuration.domain) })) {
-    if ("envelope" in found) tally.add(found);
+  const tally = newTally(Date.now());
+  const filter = filterOf(options, configuration.domain);
+  for await (const rows of rowsOfQueue(configuration, filter, { as: "summary", by: options.by })) {
+    for (const { text } of rows) if (text !== "") tally.add(JSON.parse(text) as SummaryEntry);
   }
-  await close();
   await printAll(
     options.json
       ? asJson(tally.rows(), options.by)
@@ -45,15 +43,6 @@ export async function run(argv: readonly string[]): Promise<number> {
     say(`Nothing goes to hosts of ${provider} for ${ageText(until - Date.now())}: ${visible(reason)}`);
   return exitStatus.ok;
 }
-
-export type By = "domain" | "sender" | "login";
-
-/** What a message counts for: once for each name. */
-export const namers: Readonly<Record<By, (message: QueuedMessage) => readonly string[]>> = {
-  domain: ({ envelope }) => waitingOf(envelope).map(({ address }) => domainOf(address).toLowerCase()),
-  sender: ({ envelope }) => [envelope.sender === "" ? "<>" : envelope.sender.toLowerCase()],
-  login: ({ envelope }) => [envelope.login ?? "-"],
-};
 
 /** The last minute of each column but the last, which has no end: each is twice as long as the one before. */
 const edges = [5, 10, 20, 40, 80, 160, 320, 640, 1280] as const;
@@ -74,7 +63,7 @@ export interface AgeCount {
 }
 
 /** Counts messages as they come; `now` is in milliseconds since the epoch. */
-export function newTally(now: number, namesOf: (message: QueuedMessage) => readonly string[]) {
+export function newTally(now: number) {
   const counts = new Map<string, number[]>();
   const all = edges.map(() => 0).concat(0);
 
@@ -85,10 +74,10 @@ export function newTally(now: number, namesOf: (message: QueuedMessage) => reado
   }
 
   return {
-    add(message: QueuedMessage): void {
-      const minutes = (now - message.envelope.accepted) / 60_000;
+    add([accepted, names]: SummaryEntry): void {
+      const minutes = (now - accepted) / 60_000;
       const edge = edges.findIndex((end) => minutes < end);
-      for (const name of namesOf(message)) count(name, edge < 0 ? edges.length : edge);
+      for (const name of names) count(name, edge < 0 ? edges.length : edge);
     },
     /** All together, then the largest first. */
     rows(): readonly AgeCount[] {

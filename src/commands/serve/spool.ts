@@ -43,19 +43,21 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
 }
 
 /**
- * Opens the spool for who delivers from it, or changes what is delivered. Throws a Failure where it cannot be opened, and
- * where its messages are another host's.
+ * Opens the spool for who delivers from it, or changes what is delivered; `early` for who begins while its journal is still
+ * being read. Throws a Failure where it cannot be opened, and where its messages are another host's.
  */
 export async function openOwnSpool(
   config: Pick<Config, "spool" | "hostname">,
   disk: Disk,
+  early = false,
 ): Promise<{ readonly spool: Spool; readonly owner: SpoolOwner }> {
   const { directory } = config.spool;
+  const settings = journalSettingsOf(config);
   const spool = await openSpool(
     directory,
     Date.now,
     disk,
-    journalSettingsOf(config),
+    settings && { ...settings, early },
     config.spool["host-mark"],
   );
   try {
@@ -80,7 +82,7 @@ export async function openRelaySpool(
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
-  const { spool, owner } = await openOwnSpool(config, disk);
+  const { spool, owner } = await openOwnSpool(config, disk, true);
   let isStarted = false;
   let inHand: InHandFile | undefined;
   const forgetting = forgetRegularly(spool, config.history.keep);

@@ -8,7 +8,7 @@ import { whenThere } from "../../at-once.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
-import { type Damaged, isDamaged, type Spool, type SpoolReader } from "../spool/spool.ts";
+import { type Damaged, isDamaged, type Spool, type SpoolReader, type StoredMessage } from "../spool/spool.ts";
 import { is, type JsonField, Mismatch, record } from "../spool/strict-json.ts";
 import type { FrozenLogin } from "./protocol.ts";
 
@@ -123,14 +123,16 @@ export function newFreezeHold(frozen: Pick<FrozenLogins, "of">): FreezeHold {
   return {
     isOwn: (held) => made.has(held),
     applyTo(envelope) {
-      const { login, held, ...rest } = envelope;
+      const { login, held } = envelope;
       if (held !== undefined && !made.has(held)) return envelope; // held by an operator, which stays
       const found = login === null ? undefined : frozen.of(login);
-      if (!found) return held === undefined ? envelope : { login, ...rest };
+      if (!found && held === undefined) return envelope; // and not a copy: most messages are so
+      const { held: _, ...rest } = envelope;
+      if (!found) return rest;
       const why = found.reason === "" ? "" : `: ${found.reason}`;
       const hold = { at: found.at, by: found.by, reason: `login ${found.login} is frozen${why}` };
       made.add(hold);
-      return { login, ...rest, held: hold };
+      return { ...rest, held: hold };
     },
   };
 }
@@ -139,14 +141,16 @@ export function newFreezeHold(frozen: Pick<FrozenLogins, "of">): FreezeHold {
 export function readerWithFreezes(reader: SpoolReader, freezeHold: FreezeHold): SpoolReader {
   const applied = (envelope: Envelope | Damaged): Envelope | Damaged =>
     isDamaged(envelope) ? envelope : freezeHold.applyTo(envelope);
+  async function* appliedToAll(batches: AsyncIterable<readonly StoredMessage[]>) {
+    for await (const found of batches) {
+      yield found.map(({ id, envelope }) => ({ id, envelope: applied(envelope) }));
+    }
+  }
   return {
     ...reader,
     read: async (id) => applied(await reader.read(id)),
-    async *readMany(ids) {
-      for await (const found of reader.readMany(ids)) {
-        yield found.map(({ id, envelope }) => ({ id, envelope: applied(envelope) }));
-      }
-    },
+    readMany: (ids) => appliedToAll(reader.readMany(ids)),
+    early: () => appliedToAll(reader.early()),
     load: (id, most, known) =>
       whenThere(reader.load(id, most, known), (loaded) =>
         isDamaged(loaded) ? loaded : { ...loaded, envelope: freezeHold.applyTo(loaded.envelope) },

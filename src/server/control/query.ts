@@ -5,7 +5,13 @@ import { asciiDomain, domainOf } from "../../smtp/address.ts";
 import { bodyOffset } from "../../smtp/header.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
-import { type Damaged, type History, isDamaged, type SpoolReader } from "../spool/spool.ts";
+import {
+  type Damaged,
+  type History,
+  isDamaged,
+  type SpoolReader,
+  type StoredMessage,
+} from "../spool/spool.ts";
 import type { FrozenLogins } from "./frozen-logins.ts";
 import type {
   DamagedMessage,
@@ -35,24 +41,50 @@ const longestHeader = 100_000;
 
 /** The messages that the request means, oldest first. */
 export async function* list({ ids, filter }: ListRequest, view: ReadView): AsyncGenerator<ListedMessage> {
-  const now = view.now();
-  const active = view.active();
-  for await (const batch of view.spool.readMany(ids ?? (await view.spool.ids()))) {
-    for (const { id, envelope } of batch) {
-      const found = isDamaged(envelope)
-        ? await damagedState(id, envelope, view)
-        : queuedState(envelope, active);
-      if (found.status === "unknown") {
-        if (ids !== undefined) yield found; // otherwise it has just left
-      } else if (found.status === "damaged" ? meansDamaged(filter) : matches(filter, found, now)) yield found;
+  const { spool } = view;
+  const known = { now: view.now(), active: view.active(), has: (id: string) => spool.has(id) };
+  for await (const batch of spool.readMany(ids ?? (await spool.ids()))) {
+    for (const found of await listed(batch, filter, known))
+      if (found.status !== "unknown" || ids !== undefined) yield found; // otherwise it has just left
+  }
+}
+
+/** What is known of the queue when it is listed. */
+export interface ListingMoment {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** Queue IDs of the messages for which an attempt is under way. */
+  readonly active: ReadonlySet<string>;
+  /** Whether a message that cannot be read is in the queue still. */
+  readonly has: (id: string) => Promise<boolean>;
+}
+
+/** Those of `batch` that `filter` means, and those that are not in the queue any more. */
+export async function listed(
+  batch: readonly StoredMessage[],
+  filter: MessageFilter,
+  { now, active, has }: ListingMoment,
+): Promise<readonly ListedMessage[]> {
+  const found: ListedMessage[] = [];
+  const isAnyMeant = Object.keys(filter).length === 0;
+  for (const { id, envelope } of batch) {
+    if (isDamaged(envelope)) {
+      const state = await damagedState(id, envelope, has);
+      if (state.status === "unknown" || meansDamaged(filter)) found.push(state);
+    } else {
+      const state = queuedState(envelope, active);
+      if (isAnyMeant || matches(filter, state, now)) found.push(state);
     }
   }
+  return found;
 }
 
 /** How one message stands now. */
 export async function messageState(id: string, view: ReadView): Promise<ListedMessage> {
   const envelope = await view.spool.read(id);
-  return isDamaged(envelope) ? damagedState(id, envelope, view) : queuedState(envelope, view.active());
+  return isDamaged(envelope)
+    ? damagedState(id, envelope, (one) => view.spool.has(one))
+    : queuedState(envelope, view.active());
 }
 
 const queuedState = (envelope: Envelope, active: ReadonlySet<string>): QueuedMessage => ({
@@ -64,9 +96,9 @@ const queuedState = (envelope: Envelope, active: ReadonlySet<string>): QueuedMes
 async function damagedState(
   id: string,
   { damaged: reason }: Damaged,
-  { spool }: ReadView,
+  has: ListingMoment["has"],
 ): Promise<DamagedMessage | UnknownMessage> {
-  return (await spool.has(id)) ? { id, status: "damaged", reason } : { id, status: "unknown" };
+  return (await has(id)) ? { id, status: "damaged", reason } : { id, status: "unknown" };
 }
 
 /** One message; then its header, or all of it. Throws a Failure where it goes away meanwhile. */

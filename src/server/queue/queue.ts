@@ -108,6 +108,18 @@ export function newQueue(
     else enter(envelope);
   }
 
+  async function enterAll(
+    batches: AsyncIterable<readonly StoredMessage[]>,
+    entered: () => void,
+    stop: AbortSignal,
+  ): Promise<void> {
+    for await (const batch of batches) {
+      if (stop.aborted) return;
+      workOnEach(batch, enterRead, (error, { id }) => logBug(`reading ${id}`, error));
+      entered();
+    }
+  }
+
   return {
     timers: timers,
     get: (id) => known.get(id),
@@ -129,12 +141,9 @@ export function newQueue(
       return { messages: known.size, held, oldest };
     },
     async load(entered, stop) {
-      const unknown = (await spool.ids()).filter((id) => !known.has(id) && !gone.has(id));
-      for await (const batch of spool.readMany(unknown)) {
-        if (stop.aborted) break;
-        workOnEach(batch, enterRead, (error, { id }) => logBug(`reading ${id}`, error));
-        entered();
-      }
+      await enterAll(spool.early(), entered, stop);
+      const unknown = stop.aborted ? [] : (await spool.ids()).filter((id) => !known.has(id) && !gone.has(id));
+      await enterAll(spool.readMany(unknown), entered, stop);
       loaded = true;
       gone.clear();
     },

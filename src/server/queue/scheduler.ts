@@ -342,9 +342,9 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     }
   }
 
-  const loading = queue
-    .load(startDue, stop.signal)
-    .catch((error: unknown) => logBug("reading the spool", error));
+  const loading = queue.load(startDue, stop.signal).catch((error: unknown) => {
+    if (!(error instanceof Failure)) logBug("reading the spool", error); // else whoever opened it is told
+  });
 
   return {
     wake,

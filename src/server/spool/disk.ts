@@ -43,8 +43,8 @@ export interface PlacedFile {
   write(parts: readonly Uint8Array[], at: number): Promise<void>;
   /** The same before anything else happens in this process: for a few octets, which a kill then leaves there. */
   writeNow(octets: Uint8Array, at: number): void;
-  /** So many octets from `at` on, or what there is of them. */
-  read(octets: number, at: number): Promise<Buffer>;
+  /** So many octets from `at` on, or what there is of them; in `into`, where that is given and the disk can do it. */
+  read(octets: number, at: number, into?: Buffer): Promise<Buffer>;
   /** Resolves when what was written, and the file's length, are on disk; its name may not be. */
   sync(): Promise<void>;
   /** May be called again. */
@@ -193,8 +193,7 @@ async function openPlaced(path: string, as: "new" | "there" | "read"): Promise<P
         done += writeSync(handle.fd, octets, done, octets.length - done, at + done);
       }
     },
-    async read(octets, at) {
-      const buffer = Buffer.allocUnsafe(octets);
+    async read(octets, at, buffer = Buffer.allocUnsafe(octets)) {
       let filled = 0;
       while (filled < octets) {
         const { bytesRead } = await handle.read(buffer, filled, octets - filled, at + filled);

@@ -58,12 +58,15 @@ function isLike(text: string, pattern: string): boolean {
 
 const zero = 0x30;
 
-/** A time whose day every month has, in a year of four digits that are one. */
+/** Days of each month, January being 1. */
+const usualDays = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
+
+/** A time on a day that the month has in every year, in a year of four digits that are one. */
 function usualTime(text: string): number | undefined {
   const two = (at: number): number => 10 * text.charCodeAt(at) + text.charCodeAt(at + 1) - 11 * zero;
   const year = 100 * two(0) + two(2);
   const [month, day, hour, minute, second] = [two(5), two(8), two(11), two(14), two(17)];
-  const isUsual = year >= 1000 && month >= 1 && month <= 12 && day >= 1 && day <= 28;
+  const isUsual = year >= 1000 && month >= 1 && day >= 1 && day <= (usualDays[month] ?? 0);
   if (!isUsual || hour > 23 || minute > 59 || second > 59) return undefined;
   const thousandths = 10 * two(20) + text.charCodeAt(22) - zero;
   return (
@@ -135,7 +138,10 @@ const envelopeRows: JsonFields<Envelope> = {
   recipients: listOfSome(record(recipientRows)),
 };
 
-const envelopeField = record(envelopeRows, "version");
+const envelopeField = record(envelopeRows);
+
+/** How one begins that this version wrote: in a file, and in the journal. */
+const beginnings = [`{\n  "version": ${String(version)},\n`, `{"version":${String(version)},`] as const;
 
 /** What cannot be used: names the file, the field, what was expected and what stands there. One line. */
 export interface Damaged {
@@ -177,9 +183,25 @@ function formatValue(value: unknown): string {
  * and lost with the next change of state.
  */
 export function parseEnvelope(text: string, id: string, file: string): Envelope | Damaged {
+  return usualEnvelope(text, id) ?? anyEnvelope(text, id, file);
+}
+
+/** The envelope that this version wrote; undefined where there is anything else, for {@link anyEnvelope} to tell. */
+function usualEnvelope(text: string, id: string): Envelope | undefined {
+  const beginning = beginnings.find((one) => text.startsWith(one));
+  if (beginning === undefined) return undefined;
   try {
-    const fields = fieldsOf(parseJson(text), "");
-    const { version: found } = fields;
+    const envelope = envelopeField.read(JSON.parse(`{${text.slice(beginning.length)}`), "");
+    return envelope.id === id ? envelope : undefined;
+  } catch (error) {
+    if (error instanceof Mismatch || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function anyEnvelope(text: string, id: string, file: string): Envelope | Damaged {
+  try {
+    const { version: found, ...fields } = fieldsOf(parseJson(text), "");
     if (found !== version && found !== 1) throw new Mismatch("version", `1 or ${String(version)}`, found);
     const early = sinceVersion2.find((key) => found === 1 && Object.hasOwn(fields, key));
     if (early) throw new Mismatch("", "no unknown field in version 1", { [early]: fields[early] });

@@ -76,6 +76,8 @@ const sector = 4096;
 /** A file's octets, with zeros where the disk refuses them. */
 interface ReadOctets {
   readonly octets: Buffer;
+  /** They are a part of it. */
+  readonly room: Buffer;
   readonly refused: readonly OctetRange[];
 }
 
@@ -84,25 +86,43 @@ interface OctetRange {
   readonly end: number;
 }
 
-/** All of a file, in parts. Throws the system's error, but for a bad sector. */
-async function readWhole(disk: Disk, path: string): Promise<ReadOctets> {
+/** Memory for the octets of one segment after the other: to ask for it anew costs more than to read them. */
+export interface SegmentMemory {
+  octets: Buffer;
+}
+
+/** For so many octets; nobody else gets it before it is given back. */
+function takeRoom(memory: SegmentMemory, size: number): Buffer {
+  const room = memory.octets.length < size ? Buffer.allocUnsafeSlow(size) : memory.octets;
+  memory.octets = Buffer.alloc(0);
+  return room;
+}
+
+/** All of a file, in parts; they may be in `memory`. Throws the system's error, but for a bad sector. */
+async function readWhole(
+  disk: Disk,
+  path: string,
+  memory: SegmentMemory = { octets: Buffer.alloc(0) },
+): Promise<ReadOctets> {
   const file = await disk.openPlaced(path, "read");
   try {
     const size = await disk.size(path);
-    const octets = Buffer.allocUnsafe(size);
+    const room = takeRoom(memory, size);
     const refused: OctetRange[] = [];
     let filled = 0;
     while (filled < size) {
       const offset = filled;
       const end = Math.min(size, offset + atOnce);
-      const part = await file.read(end - offset, offset).catch((error: unknown) => {
+      const into = room.subarray(offset, end);
+      const part = await file.read(end - offset, offset, into).catch((error: unknown) => {
         if (errorCode(error) !== "EIO") throw error;
         return readSectors(file, { offset, end }, refused);
       });
-      filled += part.copy(octets, filled);
+      if (part.buffer !== room.buffer) part.copy(room, filled);
+      filled += part.length;
       if (part.length === 0) break; // cut off meanwhile
     }
-    return { octets: octets.subarray(0, filled), refused };
+    return { octets: room.subarray(0, filled), room, refused };
   } finally {
     await file.close();
   }
@@ -139,7 +159,7 @@ export async function readOctets(disk: Disk, path: string, { offset, end }: Octe
 export async function readDoneLines(
   disk: Disk,
   path: string,
-  { done }: JournalListing,
+  { done }: Pick<JournalListing, "done">,
   { number, mark }: { readonly number: number; readonly mark: string },
 ): Promise<readonly DoneLine[]> {
   const lines: DoneLine[] = [];
@@ -157,9 +177,12 @@ export async function readContent(
   path: string,
   mark: string,
   lines: readonly DoneLine[],
+  memory?: SegmentMemory,
 ): Promise<SegmentContent> {
-  const { octets, refused } = await readWhole(disk, path);
-  return contentOf(await partsOf(octets, mark, wholeOf(lines)), lines, refused);
+  const { octets, room, refused } = await readWhole(disk, path, memory);
+  const parts = await partsOf(octets, mark, wholeOf(lines));
+  if (memory !== undefined) memory.octets = room;
+  return contentOf(parts, lines, refused);
 }
 
 const wholeOf = (lines: readonly DoneLine[]): number =>
@@ -233,22 +256,44 @@ export interface ViewedSegment {
   readonly content: SegmentContent;
 }
 
-/** Every segment of the journal in `path`, without owning it. What was recycled since the listing is left out. */
-export async function* viewSegments(disk: Disk, path: string): AsyncGenerator<ViewedSegment> {
-  const listing = await listJournal(disk, path).catch((error: unknown) => {
+/** The files of the journal in `path`, for who does not own it. */
+export async function viewJournalFiles(disk: Disk, path: string): Promise<JournalListing> {
+  try {
+    return await listJournal(disk, path);
+  } catch (error) {
     if (errorCode(error) === "ENOENT") return noFiles; // it is made behind the format, and removed before it
     throw error;
-  });
+  }
+}
+
+/** One of the segments of the journal in `path`, without owning it; undefined where it was recycled since the listing. */
+export async function viewSegment(
+  disk: Disk,
+  path: string,
+  listing: Pick<JournalListing, "done">,
+  segment: JournalListing["segments"][number],
+  memory?: SegmentMemory,
+): Promise<ViewedSegment | undefined> {
+  try {
+    // The segment before its done file: what comes to its end between the two is left out.
+    const { octets, room, refused } = await readWhole(disk, join(path, segment.name), memory);
+    const lines = await readDoneLines(disk, path, listing, segment);
+    const parts = await partsOf(octets, segment.mark, wholeOf(lines));
+    if (memory !== undefined) memory.octets = room;
+    return { ...segment, content: contentOf(parts, lines, refused) };
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Every segment of the journal in `path`, without owning it. What was recycled since the listing is left out. */
+export async function* viewSegments(disk: Disk, path: string): AsyncGenerator<ViewedSegment> {
+  const listing = await viewJournalFiles(disk, path);
+  const memory: SegmentMemory = { octets: Buffer.alloc(0) };
   for (const segment of listing.segments) {
-    try {
-      // The segment before its done file: what comes to its end between the two is left out.
-      const { octets, refused } = await readWhole(disk, join(path, segment.name));
-      const lines = await readDoneLines(disk, path, listing, segment);
-      const parts = await partsOf(octets, segment.mark, wholeOf(lines));
-      yield { ...segment, content: contentOf(parts, lines, refused) };
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error;
-    }
+    const viewed = await viewSegment(disk, path, listing, segment, memory);
+    if (viewed !== undefined) yield viewed;
   }
 }
 
@@ -268,6 +313,12 @@ export interface JournalFind {
   readonly id: string;
   /** Undefined where the journal does not have it any more. */
   readonly copy: Pick<JournalCopy, "envelope"> | DamagedRecord | undefined;
+}
+
+/** A record that is to be done with; `path` is its segment. */
+export function findOf({ id, record }: LiveRecord, path: string): JournalFind {
+  const { offset, envelope, isBodySound } = record;
+  return { id, copy: isBodySound ? { envelope } : notAsWritten(path, offset) };
 }
 
 const notAsWritten = (path: string, offset: number): DamagedRecord => ({
@@ -307,9 +358,9 @@ export function viewJournal(
   async function look(): Promise<ReadonlyMap<string, Place>> {
     const found = new Map<string, Place>();
     for await (const segment of viewSegments(disk, path)) {
-      for (const { id, record } of segment.content.live) {
-        const { offset, end, envelope, isBodySound } = record;
-        const copy = isBodySound ? { envelope } : notAsWritten(join(path, segment.name), offset);
+      for (const live of segment.content.live) {
+        const { offset, end } = live.record;
+        const { id, copy } = findOf(live, join(path, segment.name));
         found.set(id, { segment, offset, octets: end - offset, copy });
       }
     }

@@ -15,10 +15,12 @@ import {
   type DamagedRecord,
   type JournalCopy,
   type JournalFind,
+  type JournalListing,
   listJournal,
   readContent,
   readDoneLines,
   type SegmentContent,
+  type SegmentMemory,
 } from "./journal-reading.ts";
 import { formatRecord, headLength, recordLength, sumOf } from "./journal-record.ts";
 import { type JournalFolder, openSegment, type Segment } from "./journal-segment.ts";
@@ -34,6 +36,13 @@ export interface JournalMessage {
 }
 
 export interface Journal {
+  /**
+   * While what was there is still being read: resolves when all of it is known, and rejects with the system's error. Until then
+   * {@link has}, {@link ids} and {@link knows} tell of what has been read so far, and the others wait where that matters.
+   */
+  reading(): Promise<void> | undefined;
+  /** The envelopes of what was there at the start, in batches, as they are read. For one caller. Throws the system's error. */
+  found(): AsyncIterable<readonly JournalFind[]>;
   /** Octets of the longest record that it takes. */
   readonly longest: number;
   /** Durable when it resolves. Throws the system's error: then it is not there. */
@@ -78,6 +87,8 @@ export interface JournalOptions {
   readonly size: number;
   /** Whether `queue/` has the message: then its record is done with. */
   readonly isInQueue: (id: string) => boolean;
+  /** What is thrown in place of a system's error that keeps it from being read. */
+  readonly asFailure?: (error: unknown) => unknown;
   /** 16 upper-case hexadecimal digits that nobody can guess; drawn by chance where absent. */
   readonly drawMark?: () => string;
 }
@@ -149,13 +160,13 @@ const shareOfSegment = 4;
 const drawByChance = (): string => randomBytes(8).toString("hex").toUpperCase();
 
 /**
- * Opens the journal in `folder`, which is there and is ours: what was promised is known, and what was torn or moved is noted.
- * Throws the system's error.
+ * Opens the journal in `folder`, which is there and is ours, and begins to read it: when {@link Journal.reading} is over, what was
+ * promised is known, and what was torn or moved is noted. Throws the system's error.
  */
 export async function openJournal(
   disk: Disk,
   folder: Directory,
-  { size, isInQueue, drawMark = drawByChance }: JournalOptions,
+  { size, isInQueue, asFailure = (error) => error, drawMark = drawByChance }: JournalOptions,
 ): Promise<Journal> {
   const place: JournalFolder = { disk, folder, size };
   const index = new Map<string, Entry>();
@@ -168,7 +179,28 @@ export async function openJournal(
   /** The one that was read last comes first. */
   let stretches: readonly Stretch[] = [];
   let keptCharacters = 0;
-  const { shelf, segments } = await recover();
+  const segments = new Set<Segment>();
+  const memory: SegmentMemory = { octets: Buffer.alloc(0) };
+  // Who died while putting a segment back may have renamed it in memory only. First make that true on disk: its done
+  // lines are removed below, and a power cut could bring it back without them.
+  await folder.sync();
+  const listing = await listJournal(disk, folder.path);
+  let lastRead: Promise<readonly string[]> = Promise.resolve([]);
+  /** For each segment that is there, the IDs of what is to be done with. */
+  const reads = listing.segments.map((one) => {
+    lastRead = lastRead.then(() => recoverSegment(one));
+    return lastRead;
+  });
+  /** Nothing is written to a new segment before: a free one may be an old one that is still to be read, under a second name. */
+  const recovered = lastRead.then(recoverRest).catch((error: unknown) => {
+    throw asFailure(error);
+  });
+  let shelf: SegmentShelf | undefined;
+  let reading: Promise<void> | undefined = recovered.then((made) => {
+    shelf = made;
+    reading = undefined;
+  });
+  reading.catch(() => undefined); // whoever waits for it is told
   const waiting: WaitingAppend[] = [];
   /** Who wants to know whether the disk works. */
   const trials: Pick<WaitingAppend, "resolve" | "reject">[] = [];
@@ -179,23 +211,18 @@ export async function openJournal(
   /** The last one that says that there is no room for a segment. */
   let withoutSegment: unknown;
 
-  async function recover(): Promise<{ shelf: SegmentShelf; segments: Set<Segment> }> {
-    // Who died while putting a segment back may have renamed it in memory only. First make that true on disk: its done
-    // lines are removed below, and a power cut could bring it back without them.
-    await folder.sync();
-    const listing = await listJournal(disk, folder.path);
-    const opened = new Set<Segment>();
-    for (const found of listing.segments) {
-      const lines = await readDoneLines(disk, folder.path, listing, found);
-      const content = await readContent(disk, join(folder.path, found.name), found.mark, lines);
-      const editions = listing.done.flatMap(({ number, edition }) =>
-        number === found.number ? [edition] : [],
-      );
-      const segment = await openSegment(place, found, { editions, lines });
-      await segment.file.sync(); // who was killed may have written what no power cut would leave
-      opened.add(segment);
-      await settle(segment, content);
-    }
+  async function recoverSegment(one: JournalListing["segments"][number]): Promise<readonly string[]> {
+    const lines = await readDoneLines(disk, folder.path, listing, one);
+    const content = await readContent(disk, join(folder.path, one.name), one.mark, lines, memory);
+    const editions = listing.done.flatMap(({ number, edition }) => (number === one.number ? [edition] : []));
+    const segment = await openSegment(place, one, { editions, lines });
+    await segment.file.sync(); // who was killed may have written what no power cut would leave
+    segments.add(segment);
+    return settle(segment, content);
+  }
+
+  async function recoverRest(): Promise<SegmentShelf> {
+    memory.octets = Buffer.alloc(0);
     for (const { name, number } of listing.done) {
       if (!listing.segments.some((segment) => segment.number === number)) {
         await unlinkIfThere(disk, join(folder.path, name));
@@ -208,21 +235,22 @@ export async function openJournal(
       else await unlinkIfThere(disk, path);
     }
     const made = newSegmentShelf(place, drawMark, free, listing.last);
-    for (const segment of opened) {
+    for (const segment of segments) {
       if (segment.live > 0 || segment.unreadable.size > 0) continue;
-      opened.delete(segment);
+      segments.delete(segment);
       segment.isGivenUp = true; // a power cut may have left its file under a free one's name as well
       await made.putBack(segment);
     }
     await folder.sync();
-    return { shelf: made, segments: opened };
+    return made;
   }
 
-  /** Takes up what is promised in a segment, and notes what is not, and what moved. */
+  /** Takes up what is promised in a segment, and notes what is not, and what moved. Gives the IDs of what is to be done with. */
   async function settle(
     segment: Segment,
     { ids, live, unreadable, torn, end, isWhole }: SegmentContent,
-  ): Promise<void> {
+  ): Promise<readonly string[]> {
+    const here: string[] = [];
     for (const id of ids) known.add(id);
     for (const { offset } of unreadable) segment.unreadable.add(offset);
     const notes = torn.map((offset) => segment.note({ word: "torn", offset }));
@@ -233,6 +261,7 @@ export async function openJournal(
         const { offset, end: behind, envelope, isBodySound } = record;
         const entry: Entry = { segment, offset, length: behind - offset };
         index.set(id, entry);
+        here.push(id);
         if (!isBodySound || keptCharacters + envelope.length > keptFromStart) continue;
         entry.envelope = envelope;
         keptCharacters += envelope.length;
@@ -240,6 +269,7 @@ export async function openJournal(
     }
     if (!isWhole) notes.push(segment.note({ word: "whole", offset: end }));
     await all(notes);
+    return here;
   }
 
   async function write(): Promise<void> {
@@ -260,10 +290,11 @@ export async function openJournal(
     const last = current;
     current = undefined;
     if (last !== undefined) leave(last);
-    const segment = await shelf.take();
+    const from = await recovered;
+    const segment = await from.take();
     segments.add(segment);
     current = { segment, end: 0 };
-    shelf.prepare().catch(() => undefined); // whoever needs it is told
+    from.prepare().catch(() => undefined); // whoever needs it is told
     return current;
   }
 
@@ -352,7 +383,10 @@ export async function openJournal(
     segments.delete(segment);
     // A segment that cannot be put back now is looked at by the next start; a folder that fails is told by its own sync.
     housekeeping = housekeeping
-      .then(() => shelf.putBack(segment))
+      .then(async () => {
+        await reading?.catch(() => undefined); // whoever waits for it is told
+        await shelf?.putBack(segment);
+      })
       .catch((error: unknown) => {
         if (errorCode(error) === "") throw error;
       });
@@ -430,7 +464,7 @@ export async function openJournal(
 
   function read(id: string, ahead = false): Soon<JournalCopy | DamagedRecord | undefined> {
     const entry = index.get(id);
-    if (entry === undefined) return undefined;
+    if (entry === undefined) return reading?.then(() => read(id, ahead));
     const recently = recent.get(id);
     if (recently !== undefined) return recently;
     const { segment, offset, length } = entry;
@@ -497,26 +531,39 @@ export async function openJournal(
     }
   }
 
+  async function* manyOf(ids: readonly string[]): AsyncGenerator<readonly JournalFind[]> {
+    for (let at = 0; at < ids.length; ) {
+      const kept = keptFrom(ids, at);
+      const run = kept.length > 0 ? kept : await readRun(ids.slice(at, at + runOf(ids, at)));
+      yield run;
+      at += run.length;
+    }
+  }
+
   return {
+    reading: () => reading,
+    async *found() {
+      for (const read of reads) {
+        const ids = await read.catch(() => undefined);
+        if (ids === undefined) return reading;
+        yield* manyOf(ids);
+      }
+    },
     longest: Math.floor(size / shareOfSegment),
     isForSegment: (error) => error !== undefined && error === withoutSegment,
     hasRoomFor(octets) {
-      return (current !== undefined && current.end + headLength + octets + 2 <= size) || shelf.hasFree();
+      return (
+        (current !== undefined && current.end + headLength + octets + 2 <= size) || shelf?.hasFree() === true
+      );
     },
     trial: () =>
       new Promise((resolve, reject) => {
         trials.push({ resolve, reject });
         writing ??= write();
       }),
-    async *readMany(ids) {
-      for (let at = 0; at < ids.length; ) {
-        const kept = keptFrom(ids, at);
-        const run = kept.length > 0 ? kept : await readRun(ids.slice(at, at + runOf(ids, at)));
-        yield run;
-        at += run.length;
-      }
-    },
+    readMany: manyOf,
     async setAside(number, offset) {
+      await reading;
       const segment = [...segments].find((one) => one.number === number);
       if (segment === undefined) return;
       await segment.note({ word: "aside", offset });
@@ -550,9 +597,10 @@ export async function openJournal(
         leave(last);
       }
       await housekeeping;
-      await shelf.renew();
+      await (await recovered).renew();
     },
     async close() {
+      await reading?.catch(() => undefined); // whoever waited for it was told
       await writing;
       const last = current;
       current = undefined;
@@ -561,7 +609,7 @@ export async function openJournal(
         recycleIfDone(last.segment);
       }
       await housekeeping;
-      await shelf.settled();
+      await shelf?.settled();
       for (const segment of segments) await segment.close();
       await folder.close();
     },

@@ -41,6 +41,8 @@ export interface OpeningOptions {
   readonly note: string;
   /** Octets of a segment of the journal, which the spool then gets; a spool that has one keeps it. */
   readonly segment: number | undefined;
+  /** Whether it is open while the journal is still being read. */
+  readonly early: boolean;
   /** IDs from this one on are still to be given. */
   readonly nextId: string;
 }
@@ -52,7 +54,7 @@ export const usualSegment = 16 * 1024 * 1024;
 export async function openFolders(
   disk: Disk,
   directory: string,
-  { note, segment, nextId }: OpeningOptions,
+  { note, segment, early, nextId }: OpeningOptions,
 ): Promise<OpenedSpool> {
   try {
     await makeDurably(disk, directory);
@@ -78,8 +80,10 @@ export async function openFolders(
         ? await openJournal(disk, await open(journalIn(directory)), {
             size: segment ?? usualSegment,
             isInQueue: (id) => promised.has(id),
+            asFailure: (error) => asFailure(error, directory),
           })
         : undefined;
+      if (!early) await journal?.reading();
       const later = new Set([...promised].filter((id) => id >= nextId));
       const isTaken = (id: string): boolean => later.has(id) || journal?.knows(id) === true;
       return { folders, lock, orphans, broken, journal, isTaken };

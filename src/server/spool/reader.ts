@@ -14,7 +14,14 @@ import type { Envelope } from "./envelope.ts";
 import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
 import { type History, historyOf } from "./history.ts";
 import type { Journal } from "./journal.ts";
-import { type DamagedRecord, type JournalCopy, type JournalFind, viewJournal } from "./journal-reading.ts";
+import {
+  type DamagedRecord,
+  findOf,
+  type JournalCopy,
+  type JournalFind,
+  type ViewedSegment,
+  viewJournal,
+} from "./journal-reading.ts";
 import { journalFormat, journalIn, readableFormats } from "./open.ts";
 import { isQueueId } from "./queue-id.ts";
 
@@ -31,6 +38,11 @@ export interface SpoolReader {
    * batch. What left the spool meanwhile is damaged: {@link has} tells.
    */
   readMany(ids: readonly string[]): AsyncIterable<readonly StoredMessage[]>;
+  /**
+   * What an owner's journal had when it was opened, in batches, as it is read; it ends when all of it is known. {@link ids} has
+   * the others as well. For one caller.
+   */
+  early(): AsyncIterable<readonly StoredMessage[]>;
   /**
    * The message of `id` for a delivery, or why it cannot be used, as {@link read} has it. `envelope` where the caller has what
    * the spool has. The body comes with it where it has no more than `most` octets. Throws as `read` does.
@@ -100,6 +112,8 @@ function unreadable({ code, message }: ReadError): Damaged {
 
 /** What the journal of a spool promises. */
 export interface JournalReader {
+  /** What is known of it while it is being read, where it is; in batches. */
+  found(): AsyncIterable<readonly JournalFind[]>;
   ids(): Promise<readonly string[]>;
   /** Those of `ids` that are there. */
   holds(ids: readonly string[]): Promise<ReadonlySet<string>>;
@@ -112,20 +126,41 @@ export interface JournalReader {
 /** The journal of its owner, who knows it by heart. */
 export function ownJournal(journal: Journal): JournalReader {
   return {
-    ids: async () => journal.ids(),
-    holds: async (ids) => new Set(ids.filter((id) => journal.has(id))),
+    found: () => journal.found(),
+    async ids() {
+      await journal.reading();
+      return journal.ids();
+    },
+    async holds(ids) {
+      await journal.reading();
+      return new Set(ids.filter((id) => journal.has(id)));
+    },
     read: (id, ahead) => journal.read(id, ahead),
     readMany: (ids) => journal.readMany(ids),
   };
 }
 
+const envelopeOf = (id: string, copy: Exclude<JournalFind["copy"], undefined>): Envelope | Damaged =>
+  "damaged" in copy ? copy : parseEnvelope(copy.envelope, id, `${id} in the journal`);
+
+/** What is to be done with in the segment at `path`, which somebody found there who does not own the journal. */
+export function messagesOfSegment(path: string, { content }: ViewedSegment): readonly StoredMessage[] {
+  return content.live.flatMap((live) => {
+    const { id, copy } = findOf(live, path);
+    return copy === undefined ? [] : [{ id, envelope: envelopeOf(id, copy) }];
+  });
+}
+
+async function* nothing(): AsyncGenerator<never> {
+  // There is none.
+}
+
 const noJournal: JournalReader = {
+  found: nothing,
   ids: async () => [],
   holds: async () => new Set(),
   read: () => undefined,
-  readMany: async function* () {
-    // It has none.
-  },
+  readMany: nothing,
 };
 
 export function newSpoolReader(
@@ -149,7 +184,7 @@ export function newSpoolReader(
   /** Finds in its files the envelope of `id`, or what is wrong. */
   function envelopeIn({ name: id, text, size }: BulkFile): Envelope | Damaged {
     if (typeof text !== "string") return unreadable(text);
-    const file = join(queue, id);
+    const file = `${queue}/${id}`;
     const envelope = parseEnvelope(text, id, file);
     if (isDamaged(envelope)) return envelope;
     if (typeof size !== "number") return unreadable(size);
@@ -159,9 +194,6 @@ export function newSpoolReader(
       damaged: `${body}: expected ${String(envelope.size)} octets, as ${file} says, found ${String(size)}`,
     };
   }
-
-  const envelopeOf = (id: string, copy: Exclude<JournalFind["copy"], undefined>): Envelope | Damaged =>
-    "damaged" in copy ? copy : parseEnvelope(copy.envelope, id, `${id} in the journal`);
 
   /** The envelope of a record, or undefined where it has a file. */
   async function readRecord(id: string): Promise<Envelope | Damaged | undefined> {
@@ -180,6 +212,13 @@ export function newSpoolReader(
     const text = await disk.readText(join(queue, id)).catch(asReadError);
     const size = typeof text === "string" ? await disk.size(join(messages, id)).catch(asReadError) : 0;
     return envelopeIn({ name: id, text, size });
+  }
+
+  async function* early(): AsyncGenerator<readonly StoredMessage[]> {
+    for await (const batch of messagesOf(journal.found())) {
+      yield batch;
+      await turn();
+    }
   }
 
   async function* readMany(ids: readonly string[]): AsyncGenerator<readonly StoredMessage[]> {
@@ -201,8 +240,12 @@ export function newSpoolReader(
     if (batch.length > 0) yield batch;
   }
 
-  async function* readRecords(ids: readonly string[]): AsyncGenerator<readonly StoredMessage[]> {
-    for await (const finds of journal.readMany(ids)) {
+  const readRecords = (ids: readonly string[]) => messagesOf(journal.readMany(ids));
+
+  async function* messagesOf(
+    records: AsyncIterable<readonly JournalFind[]>,
+  ): AsyncGenerator<readonly StoredMessage[]> {
+    for await (const finds of records) {
       const found: StoredMessage[] = [];
       for (const { id, copy } of finds) {
         found.push({ id, envelope: copy === undefined ? await read(id) : envelopeOf(id, copy) }); // it moved meanwhile
@@ -304,6 +347,7 @@ export function newSpoolReader(
     },
     read,
     readMany,
+    early,
     load,
     body: (id) =>
       journal === noJournal ? fileOf(id) : new FoundStream(async () => (await recorded(id)) ?? fileOf(id)),
@@ -342,6 +386,7 @@ function viewedJournal(disk: Disk, directory: string): JournalReader {
   const view = viewJournal(disk, journalIn(directory));
   const inQueue = (): Promise<readonly string[]> => disk.list(join(directory, "queue"));
   return {
+    found: nothing,
     ids: () => view.ids(),
     async holds(ids) {
       const there = await view.envelopes();

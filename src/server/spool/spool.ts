@@ -81,6 +81,8 @@ export interface JournalSettings {
   readonly segment: number;
   /** Octets of the largest message that goes there. */
   readonly largest: number;
+  /** Whether the spool is open while the journal is still being read: {@link SpoolReader.early}. */
+  readonly early?: boolean;
 }
 
 /**
@@ -97,8 +99,8 @@ export async function openSpool(
   mark = "",
 ): Promise<Spool> {
   const note = `process ${String(process.pid)}, since ${new Date(now()).toISOString()}`;
-  const segment = settings?.segment;
-  const opened = await openFolders(disk, directory, { note, segment, nextId: queueIds(now)() });
+  const { segment, early = false } = settings ?? {};
+  const opened = await openFolders(disk, directory, { note, segment, early, nextId: queueIds(now)() });
   const { folders, lock, orphans, broken, journal, isTaken } = opened;
   const { messages, drafts, queue } = folders;
   const nextId = queueIds(now, mark);
@@ -115,6 +117,7 @@ export async function openSpool(
   }
 
   async function draft(wanted?: string): Promise<Draft> {
+    await journal?.reading(); // until then it does not know all IDs that there are
     let first = wanted !== undefined && (await isFree(wanted)) ? wanted : undefined;
     for (;;) {
       const id = first ?? nextId();
@@ -138,6 +141,7 @@ export async function openSpool(
     newDraft(folders, id, await disk.create(join(messages.path, id)));
 
   async function record(envelope: Envelope): Promise<void> {
+    if (journal?.has(envelope.id) === false) await journal.reading();
     if (journal?.has(envelope.id)) return mover?.move(envelope);
     try {
       await draftEnvelope(folders, envelope);
@@ -159,6 +163,7 @@ export async function openSpool(
 
   async function removeFiles(id: string): Promise<void> {
     // The record first: once the envelope is gone, nothing else says that it is done with.
+    if (journal?.has(id) === false) await journal.reading();
     await journal?.end(id);
     await withdraw(folders, id);
     noted.delete(id);

@@ -5,11 +5,24 @@
 
 /** A value that is not what its place asks for. */
 export class Mismatch extends Error {
+  readonly #at: string;
+  readonly #expected: string;
+  readonly #found: unknown;
+
   /** `at` is the place ("recipients[2].state", "" for the whole), `found` what stands there. */
   constructor(at: string, expected: string, found: unknown) {
     const what = found === undefined ? "nothing" : quote(found);
     super(`${at === "" ? "" : `${at}: `}expected ${expected}, found ${what}`);
     this.name = "Mismatch";
+    this.#at = at;
+    this.#expected = expected;
+    this.#found = found;
+  }
+
+  /** The same, seen from outside of `place`. */
+  within(place: string): Mismatch {
+    const inside = this.#at === "" || this.#at.startsWith("[") ? this.#at : `.${this.#at}`;
+    return new Mismatch(place === "" ? this.#at : `${place}${inside}`, this.#expected, this.#found);
   }
 }
 
@@ -63,7 +76,18 @@ export function list<Value>(item: JsonField<Value>): JsonField<readonly Value[]>
   return {
     read(found, at) {
       if (!Array.isArray(found)) throw new Mismatch(at, "a list", found);
-      return found.map((value: unknown, index) => item.read(value, `${at}[${String(index)}]`));
+      const given: readonly unknown[] = found;
+      let values: Value[] | undefined; // where not all of them are as they stand there
+      for (let index = 0; index < given.length; index++) {
+        try {
+          const value = item.read(given[index], "");
+          if (value !== given[index]) values ??= given.slice(0, index) as Value[];
+          values?.push(value);
+        } catch (error) {
+          throw error instanceof Mismatch ? error.within(`${at}[${String(index)}]`) : error;
+        }
+      }
+      return values ?? (given as readonly Value[]);
     },
     write: (values, at) => values.map((value) => item.write(value, at)),
   };
@@ -86,24 +110,47 @@ export function listOfSome<Value>(item: JsonField<Value>): JsonField<readonly Va
   };
 }
 
-/** An object with exactly the fields of `rows`, written in their order; what the caller reads `besides` is passed over. */
-export function record<Shape extends object>(rows: JsonFields<Shape>, besides?: string): JsonField<Shape> {
+/**
+ * An object with exactly the fields of `rows`, written in their order. Read, it is what was found, or a copy where a value is
+ * another one in the program: a long queue is read so, and to make each object anew would take longer than all else here.
+ */
+export function record<Shape extends object>(rows: JsonFields<Shape>): JsonField<Shape> {
   const table = Object.entries(rows) as readonly [string, JsonField<unknown> | OptionalField<unknown>][];
   const fields = table.map(([key, field]) => ({ key, field, isOptional: "optional" in field }));
-  const known = new Set([...Object.keys(rows), ...(besides === undefined ? [] : [besides])]);
+  const known = new Set(Object.keys(rows));
+
+  function unknownIn(found: Record<string, unknown>): Mismatch | undefined {
+    const unknown = Object.keys(found).find((key) => !known.has(key));
+    return unknown === undefined
+      ? undefined
+      : new Mismatch("", "no unknown field", { [unknown]: found[unknown] });
+  }
+
+  function valuesIn(found: Record<string, unknown>): Record<string, unknown> {
+    let values = found;
+    let there = 0;
+    for (const { key, field, isOptional } of fields) {
+      const given = found[key]; // no field has the name of what each object has
+      if (given === undefined && isOptional) continue;
+      const value = field.read(given, key);
+      there++;
+      if (value === given) continue;
+      if (values === found) values = { ...found };
+      values[key] = value;
+    }
+    const unknown = Object.keys(found).length === there ? undefined : unknownIn(found);
+    if (unknown !== undefined) throw unknown;
+    return values;
+  }
+
   return {
     read(found, at) {
       if (!isObject(found)) throw new Mismatch(at, "an object", found);
-      for (const key of Object.keys(found)) {
-        if (!known.has(key)) throw new Mismatch(at, "no unknown field", { [key]: found[key] });
+      try {
+        return valuesIn(found) as Shape; // as the rows, which are made after the type, have read it
+      } catch (error) {
+        throw error instanceof Mismatch ? (unknownIn(found) ?? error).within(at) : error;
       }
-      const values: Record<string, unknown> = {};
-      for (const { key, field, isOptional } of fields) {
-        const isThere = Object.hasOwn(found, key);
-        if (!isThere && isOptional) continue;
-        values[key] = field.read(isThere ? found[key] : undefined, at === "" ? key : `${at}.${key}`);
-      }
-      return values as Shape; // as the rows, which are made after the type, have read it
     },
     write(value, at) {
       const given = fieldsOf(value, at);

@@ -7,6 +7,7 @@ import { visible, visibleLines } from "../../../src/cli/output.ts";
 import { tableLines } from "../../../src/cli/table.ts";
 import { freezeText } from "../../../src/commands/queue/freeze.ts";
 import { ageText, columns, jsonOf, mailqLines, rowOf, sizeText } from "../../../src/commands/queue/output.ts";
+import { namers, rowMaker } from "../../../src/commands/queue/rows.ts";
 import { factsOf } from "../../../src/commands/queue/show.ts";
 import * as summary from "../../../src/commands/queue/summary.ts";
 import type { DamagedMessage, QueuedMessage } from "../../../src/server/control/protocol.ts";
@@ -144,11 +145,15 @@ function checkMailq(text: string): number | undefined {
 
 describe("--format mailq", () => {
   test("is what Postfix writes", async () => {
-    await expect(await whole(mailqLines(these(messages)))).toMatchFileSnapshot(golden("mailq.txt"));
+    await expect(
+      await whole(mailqLines(these([messages.map(rowMaker({ as: "mailq" }, now))]))),
+    ).toMatchFileSnapshot(golden("mailq.txt"));
   });
 
   test.each([0, 1, 2, 5])("tells check_mailq of %d messages", async (count) => {
-    const text = await whole(mailqLines(these(messages.slice(0, count))));
+    const text = await whole(
+      mailqLines(these([messages.slice(0, count).map(rowMaker({ as: "mailq" }, now))])),
+    );
     expect(checkMailq(text)).toBe(count);
     expect(
       text.endsWith(count === 1 ? "Request.\n" : count === 0 ? "Mail queue is empty\n" : "Requests.\n"),
@@ -164,8 +169,8 @@ describe("the summary", () => {
   ];
 
   test.each(["domain", "sender", "login"] as const)("counts by %s and age", async (by) => {
-    const tally = summary.newTally(now, summary.namers[by]);
-    for (const one of many) tally.add(one);
+    const tally = summary.newTally(now);
+    for (const one of many) tally.add([one.envelope.accepted, namers[by](one)]);
     const text = await whole(tableLines(summary.columns, summary.cells(tally.rows()), 80));
     await expect(text).toMatchFileSnapshot(golden(`summary-${by}.txt`));
   });

@@ -22,6 +22,9 @@ export function paperSpool(): Paper {
     async *readMany(ids) {
       for (const id of ids) yield [{ id, envelope: await read(id) }];
     },
+    async *early() {
+      // It has no journal.
+    },
     async load(id) {
       const envelope = await read(id);
       return isDamaged(envelope) ? envelope : { envelope };

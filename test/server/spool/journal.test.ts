@@ -43,7 +43,9 @@ async function open(disk: Disk, isInQueue: (id: string) => boolean = () => false
     return marks.toString(16).toUpperCase().padStart(16, "0");
   };
   const folder = sharingSyncs(await disk.openDirectory(path));
-  return openJournal(disk, folder, { size, isInQueue, drawMark });
+  const journal = await openJournal(disk, folder, { size, isInQueue, drawMark });
+  await journal.reading();
+  return journal;
 }
 
 /** What may be of a message. */

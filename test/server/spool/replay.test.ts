@@ -26,7 +26,7 @@ describe("a power cut at any moment", { timeout: 120_000 }, () => {
   it.each(acts.filter(({ name }) => asked.includes(name)))(
     "of $name breaks no promise on a spool with a journal",
     async (act) => {
-      way.journal = { segment: 4096, largest: 1000 };
+      way.journal = { segment: 4096, largest: 1000, early: true };
       try {
         const { states, broken } = await replay(await runAct(act), false, 1);
         figures.push(`${act.name} with a journal ${String(states)}`);

@@ -1,0 +1,66 @@
+/** A part of the spool that is read for a listing, in this thread or another one. */
+import { join } from "node:path";
+import { newFreezeHold } from "../../server/control/frozen-logins.ts";
+import type { FrozenLogin, MessageFilter } from "../../server/control/protocol.ts";
+import { listed } from "../../server/control/query.ts";
+import { readHere } from "../../server/spool/bulk-read.ts";
+import { type Disk, systemDisk } from "../../server/spool/disk.ts";
+import { type JournalListing, type SegmentMemory, viewSegment } from "../../server/spool/journal-reading.ts";
+import { journalIn } from "../../server/spool/open.ts";
+import { messagesOfSegment, newSpoolReader } from "../../server/spool/reader.ts";
+import type { StoredMessage } from "../../server/spool/spool.ts";
+import { type ListedRow, type RowForm, rowMaker } from "./rows.ts";
+
+/** What is asked for, and what is known of the relay; plain values. */
+export interface ListingOrder {
+  /** The spool. */
+  readonly directory: string;
+  readonly filter: MessageFilter;
+  readonly form: RowForm;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly frozen: readonly FrozenLogin[];
+  /** Queue IDs of the messages for which an attempt is under way. */
+  readonly active: readonly string[];
+}
+
+/** A segment of the journal, or messages that are files. */
+export type ListingTask =
+  | { readonly segment: JournalListing["segments"][number]; readonly done: JournalListing["done"] }
+  | { readonly ids: readonly string[] };
+
+/** This process, or thread, has nothing else to do meanwhile. */
+export const patientDisk: Disk = { ...systemDisk, readMany: readHere };
+
+/** Gives the rows of a task, by queue ID. */
+export function newListing({ directory, filter, form, now, frozen, active }: ListingOrder) {
+  const logins = new Map(frozen.map((one) => [one.login, one]));
+  const { applyTo } = newFreezeHold({ of: (login) => logins.get(login) });
+  const files = newSpoolReader(patientDisk, directory);
+  const rowOf = rowMaker(form, now);
+  const memory: SegmentMemory = { octets: Buffer.alloc(0) };
+  const known = { active: new Set(active), now };
+
+  async function rowsIn(messages: readonly StoredMessage[], has: (id: string) => Promise<boolean>) {
+    const held = messages.map(({ id, envelope }) => ({
+      id,
+      envelope: "damaged" in envelope ? envelope : applyTo(envelope),
+    }));
+    const found = await listed(held, filter, { ...known, has });
+    return found.flatMap((one) => (one.status === "unknown" ? [] : [rowOf(one)]));
+  }
+
+  return async (task: ListingTask): Promise<readonly ListedRow[]> => {
+    if ("ids" in task) {
+      const rows: ListedRow[] = [];
+      for await (const batch of files.readMany(task.ids)) rows.push(...(await rowsIn(batch, files.has)));
+      return rows;
+    }
+    const path = journalIn(directory);
+    const { segment, done } = task;
+    const viewed = await viewSegment(patientDisk, path, { done }, segment, memory);
+    return viewed === undefined
+      ? []
+      : rowsIn(messagesOfSegment(join(path, segment.name), viewed), async () => true);
+  };
+}
