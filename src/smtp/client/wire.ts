@@ -105,6 +105,7 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
     clearTimeout(clock);
     clock = undefined;
     wake();
+    watch(undefined);
   };
   // Whatever the error is, nothing more will come.
   const fail = (): void => {
@@ -143,7 +144,10 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
     wake(late);
   }
 
-  /** Listens to the signal until there is another one: a new listener for each reply would be expensive. */
+  /**
+   * Listens to the signal until there is another one, or the stream has ended: a new listener for each reply would be
+   * expensive.
+   */
   function watch(signal: AbortSignal | undefined): void {
     if (signal === watched) return;
     watched?.removeEventListener("abort", interrupt);
@@ -156,9 +160,9 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
       if (stream.writable) stream.write(piece);
     },
     readReply(timeout, signal) {
-      watch(signal);
       const found = next() ?? (signal?.aborted ? late : undefined);
       if (found !== undefined) return Promise.resolve(found);
+      watch(signal);
       startClock(timeout);
       return new Promise((resolve) => {
         waiting = resolve;
@@ -173,7 +177,6 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
     release() {
       stream.pause();
       stream.off("data", take).off("end", end).off("close", end);
-      watch(undefined);
       end(); // for whoever still waits
       return stream;
     },

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Connection, ServerAnswer } from "../../../src/smtp/client/connection.ts";
@@ -149,6 +150,20 @@ describe("a connection", () => {
     expect(connection.isOpen).toBe(false);
   });
 
+  test.each<{ name: string; end: (made: Scripted) => void }>([
+    { name: "the server hangs up", end: ({ socket }) => socket.end() },
+    { name: "it is closed", end: ({ connection }) => connection.close() },
+  ])("no longer listens to its caller's signal when $name", async ({ end }) => {
+    const made = await enter([ready]);
+    const one = new AbortController();
+    const heard = made.connection.read(one.signal);
+    expect(getEventListeners(one.signal, "abort")).toHaveLength(1);
+    end(made);
+    expect(await heard).toEqual({ kind: "lost" });
+    expect(await made.connection.read(one.signal)).toEqual({ kind: "lost" });
+    expect(getEventListeners(one.signal, "abort")).toEqual([]);
+  });
+
   test("has its replies, however they are cut", async () => {
     const replies = [
       "250 a\r\n",
@@ -167,6 +182,7 @@ describe("a connection", () => {
           for (const _ of replies) heard.push(textOf(await connection.read(signal)));
           expect(heard).toEqual(["250 a", "250-b\n250 ü", "550 no", "250-c\n", "354 go"]);
           expect(connection.isQuiet).toBe(true);
+          connection.close();
         },
       ),
       { numRuns: 25 },
