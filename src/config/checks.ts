@@ -141,6 +141,9 @@ const milterChecks = (index: number): readonly Check<Config>[] => [
 /** Octets. Our choice: the history is written in pieces of a quarter of a million, and goes in sevenths. */
 const leastHistory = 4 * 2 ** 20;
 
+/** E-mail passwords of a person: a wrong one is checked against all of them. Our choice. */
+const mostPasswords = 10;
+
 const checks: readonly Check<Config>[] = [
   {
     settings: ["hostname"],
@@ -218,6 +221,11 @@ const checks: readonly Check<Config>[] = [
     settings: ["limits.message-size"],
     mistake: ({ limits }) =>
       expected(limits["message-size"] >= 65_536, 'at least "64K"', `${limits["message-size"]} octets`),
+  },
+  {
+    settings: ["portal.most-passwords"],
+    mistake: ({ portal: { "most-passwords": most } }) =>
+      expected(most <= mostPasswords, `at most ${mostPasswords}`, String(most)),
   },
   {
     settings: ["spool.lifetime"],

@@ -374,6 +374,11 @@ export const settings = {
     longest: setting(duration, "12h", "Every session ends after that."),
     scheme: setting(text, "BLF-CRYPT", "How new e-mail passwords are hashed."),
     "shortest-password": setting(count(8), 12, "Characters that a password has at least."),
+    "most-passwords": setting(
+      count(1),
+      1,
+      "E-mail passwords that a person may have side by side, each with a name.",
+    ),
     server: setting(text, "", 'Name of the mail server that people type; "" for hostname.'),
     incoming: setting(optional(address), "", 'Server with the mailboxes, such as "imap.example.net:993".'),
     socket: setting(

@@ -204,6 +204,7 @@ export async function startRelay(
         settings: () => settings.current().config,
         frozen: store.frozen,
         whyUnknown: (login) => logins.whyUnknown(login),
+        passwordsOf: uses.passwordsOf,
         now: Date.now,
       }),
     );
