@@ -173,12 +173,25 @@ const checks: readonly Check<Config>[] = [
       ),
   },
   {
-    settings: ["listen.submission", "listen.submissions", "listen.http"],
+    settings: ["listen.submission", "listen.submissions", "listen.http", "listen.onion"],
     mistake: ({ listen }) => {
       const http = listen.http === null ? [] : [listen.http];
-      const twice = repeated([...listen.submission, ...listen.submissions, ...http]);
+      const onion = typeof listen.onion === "string" ? [] : [listen.onion];
+      const twice = repeated([...listen.submission, ...listen.submissions, ...http, ...onion]);
       return expected(twice === undefined, "each address once in [listen]", `"${twice}" twice`);
     },
+  },
+  {
+    // Whoever else could connect there would share the limits of the onion's clients, without a name.
+    settings: ["listen.onion"],
+    mistake: ({ listen: { onion } }) =>
+      typeof onion === "string"
+        ? undefined
+        : expected(
+            onion.host === "localhost" || onion.host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(onion.host),
+            'a Unix socket, or an address of this host alone such as "127.0.0.1:5870"',
+            `"${writeAddress(onion)}"`,
+          ),
   },
   {
     settings: ["portal.key", "portal.certificate"],
@@ -208,6 +221,11 @@ const checks: readonly Check<Config>[] = [
       ),
   },
   {
+    settings: ["portal.most-passwords"],
+    mistake: ({ portal: { "most-passwords": most } }) =>
+      expected(most <= mostPasswords, `at most ${mostPasswords}`, String(most)),
+  },
+  {
     settings: ["sendmail.maildrop", "listen.local"],
     mistake: ({ sendmail, listen }) =>
       expected(
@@ -221,11 +239,6 @@ const checks: readonly Check<Config>[] = [
     settings: ["limits.message-size"],
     mistake: ({ limits }) =>
       expected(limits["message-size"] >= 65_536, 'at least "64K"', `${limits["message-size"]} octets`),
-  },
-  {
-    settings: ["portal.most-passwords"],
-    mistake: ({ portal: { "most-passwords": most } }) =>
-      expected(most <= mostPasswords, `at most ${mostPasswords}`, String(most)),
   },
   {
     settings: ["spool.lifetime"],

@@ -29,6 +29,7 @@ import {
   oneOrMore,
   optional,
   path,
+  pathOrAddress,
   pathOrNone,
   portalUrl,
   replyText,
@@ -61,7 +62,11 @@ export const settings = {
     ),
     "local-mode": setting(socketMode, "0660", "Its permissions: who may connect may send as anybody."),
     "local-group": setting(text, "", 'Its group; "" for the relay\'s own.'),
-    onion: setting(pathOrNone, "", "Unix socket of an onion service, with STARTTLS: tor connects to it."),
+    onion: setting(
+      pathOrAddress,
+      "",
+      "Unix socket or loopback address of an onion service, with STARTTLS: tor connects to it.",
+    ),
     "onion-group": setting(text, "", 'Its group, which tor must have; "" for the relay\'s own.'),
     "onion-name": setting(
       optional(hostName),
