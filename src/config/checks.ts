@@ -141,6 +141,9 @@ const milterChecks = (index: number): readonly Check<Config>[] => [
 /** Octets. Our choice: the history is written in pieces of a quarter of a million, and goes in sevenths. */
 const leastHistory = 4 * 2 ** 20;
 
+/** E-mail passwords of a person: a wrong one is checked against all of them. Our choice. */
+const mostPasswords = 10;
+
 const checks: readonly Check<Config>[] = [
   {
     settings: ["hostname"],
@@ -170,12 +173,25 @@ const checks: readonly Check<Config>[] = [
       ),
   },
   {
-    settings: ["listen.submission", "listen.submissions", "listen.http"],
+    settings: ["listen.submission", "listen.submissions", "listen.http", "listen.onion"],
     mistake: ({ listen }) => {
       const http = listen.http === null ? [] : [listen.http];
-      const twice = repeated([...listen.submission, ...listen.submissions, ...http]);
+      const onion = typeof listen.onion === "string" ? [] : [listen.onion];
+      const twice = repeated([...listen.submission, ...listen.submissions, ...http, ...onion]);
       return expected(twice === undefined, "each address once in [listen]", `"${twice}" twice`);
     },
+  },
+  {
+    // Whoever else could connect there would share the limits of the onion's clients, without a name.
+    settings: ["listen.onion"],
+    mistake: ({ listen: { onion } }) =>
+      typeof onion === "string"
+        ? undefined
+        : expected(
+            onion.host === "localhost" || onion.host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(onion.host),
+            'a Unix socket, or an address of this host alone such as "127.0.0.1:5870"',
+            `"${writeAddress(onion)}"`,
+          ),
   },
   {
     settings: ["portal.key", "portal.certificate"],
@@ -203,6 +219,11 @@ const checks: readonly Check<Config>[] = [
         "a minute at least, and no longer than portal.longest",
         "another time",
       ),
+  },
+  {
+    settings: ["portal.most-passwords"],
+    mistake: ({ portal: { "most-passwords": most } }) =>
+      expected(most <= mostPasswords, `at most ${mostPasswords}`, String(most)),
   },
   {
     settings: ["sendmail.maildrop", "listen.local"],

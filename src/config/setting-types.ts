@@ -175,6 +175,15 @@ export const address: SettingType<HostAndPort> = {
   read: (value) => (typeof value === "string" ? readAddress(value) : undefined),
 };
 
+/** A Unix socket, an address, or "" for none. */
+export const pathOrAddress: SettingType<HostAndPort | string> = {
+  expected: `${path.expected}, ${address.expected}, or "" for none`,
+  read: (value) =>
+    value === "" || (typeof value === "string" && value.startsWith("/"))
+      ? pathOrNone.read(value)
+      : address.read(value),
+};
+
 /** A submission server: STARTTLS for smtp, which must be had; TLS from the first octet for smtps. */
 export interface Server extends HostAndPort {
   readonly kind: "smtp" | "smtps";

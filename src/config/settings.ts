@@ -29,6 +29,7 @@ import {
   oneOrMore,
   optional,
   path,
+  pathOrAddress,
   pathOrNone,
   portalUrl,
   replyText,
@@ -61,7 +62,11 @@ export const settings = {
     ),
     "local-mode": setting(socketMode, "0660", "Its permissions: who may connect may send as anybody."),
     "local-group": setting(text, "", 'Its group; "" for the relay\'s own.'),
-    onion: setting(pathOrNone, "", "Unix socket of an onion service, with STARTTLS: tor connects to it."),
+    onion: setting(
+      pathOrAddress,
+      "",
+      "Unix socket or loopback address of an onion service, with STARTTLS: tor connects to it.",
+    ),
     "onion-group": setting(text, "", 'Its group, which tor must have; "" for the relay\'s own.'),
     "onion-name": setting(
       optional(hostName),
@@ -374,6 +379,11 @@ export const settings = {
     longest: setting(duration, "12h", "Every session ends after that."),
     scheme: setting(text, "BLF-CRYPT", "How new e-mail passwords are hashed."),
     "shortest-password": setting(count(8), 12, "Characters that a password has at least."),
+    "most-passwords": setting(
+      count(1),
+      1,
+      "E-mail passwords that a person may have side by side, each with a name.",
+    ),
     server: setting(text, "", 'Name of the mail server that people type; "" for hostname.'),
     incoming: setting(optional(address), "", 'Server with the mailboxes, such as "imap.example.net:993".'),
     socket: setting(

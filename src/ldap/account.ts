@@ -3,6 +3,7 @@
  * The rules are userdir-ldap's for mail, a row each; man/tpa-submit-sync.8, REASONS, lists them and a test compares.
  */
 
+import { type PasswordValue, readPasswordValue } from "../passwd/named-value.ts";
 import { readStored, type Stored } from "../passwd/stored.ts";
 import type { SshKey } from "../ssh/key-file.ts";
 import { type LdapEntry, quoted, textsOf, valuesOf } from "./directory.ts";
@@ -235,6 +236,8 @@ export interface Hash {
   readonly text: string;
   /** The algorithm that made it, as Dovecot names it. */
   readonly scheme: string;
+  /** Of one of several passwords, where it has a name: that, and when it was made, in milliseconds since the epoch. */
+  readonly named?: { readonly name: string; readonly made: number };
 }
 
 /** Why a value lets nobody in. `detail` never contains the value. */
@@ -262,19 +265,24 @@ export function judgeHash(value: Buffer, format: FileFormat): Hash | Fault {
   if (value.length > longestValue) {
     return { reason: "password-damaged", detail: `${value.length} octets are more than any hash has` };
   }
-  const odd = value.find((octet) => octet <= 32 || octet >= 127 || octet === 58);
+  const { hash: text, ...named } = readPasswordValue(value.toString("latin1"));
+  const odd = Buffer.from(text, "latin1").find((octet) => octet <= 32 || octet >= 127 || octet === 58);
   if (odd !== undefined) {
     const what = nameOfOctet[odd] ?? (odd < 127 ? "a control character" : "an octet that is not ASCII");
     return { reason: "password-characters", detail: `the value has ${what}` };
   }
-  const text = value.toString("latin1");
   const stored = readStored(text);
   if ("problem" in stored) {
     const reason = stored.problem === "locked" ? "password-locked" : "password-damaged";
     return { reason, detail: stored.problem };
   }
-  return format === "dovecot" ? forDovecot(text, stored) : { text, scheme: stored.inspection.algorithm };
+  const hash =
+    format === "dovecot" ? forDovecot(text, stored) : { text, scheme: stored.inspection.algorithm };
+  return isHash(hash) ? { ...hash, ...nameIn(named) } : hash;
 }
+
+const nameIn = ({ name, made }: Omit<PasswordValue, "hash">): Pick<Hash, "named"> =>
+  name === undefined || made === undefined ? {} : { named: { name, made } };
 
 /** Whether it is a hash. */
 export function isHash(judged: Hash | Fault): judged is Hash {

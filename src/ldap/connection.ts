@@ -170,7 +170,7 @@ async function logIn(link: Link, login: LdapLogin): Promise<void> {
 }
 
 function directoryOn(link: Link): LdapDirectory {
-  const { url, client } = link;
+  const { url } = link;
   return {
     url,
     whoami: () => whoami(link),
@@ -184,12 +184,20 @@ function directoryOn(link: Link): LdapDirectory {
       }
       return undefined;
     },
-    replace(dn, attribute, values) {
-      const modification = new Attribute({ type: attribute, values: [...values] });
-      const change = new Change({ operation: "replace", modification });
-      return ask(link, `changing ${attribute} of ${dn}`, client.modify(dn, change));
-    },
+    replace: (dn, attribute, values) => modify(link, { dn, attribute }, "replace", values),
+    change: (dn, attribute, how, values) => modify(link, { dn, attribute }, how, values),
   };
+}
+
+function modify(
+  link: Link,
+  { dn, attribute }: { readonly dn: string; readonly attribute: string },
+  operation: "add" | "delete" | "replace",
+  values: readonly string[],
+): Promise<void> {
+  const modification = new Attribute({ type: attribute, values: [...values] });
+  const change = new Change({ operation, modification });
+  return ask(link, `changing ${attribute} of ${dn}`, link.client.modify(dn, change));
 }
 
 async function whoami(link: Link): Promise<string | undefined> {

@@ -4,6 +4,7 @@
  */
 import { errorText, exitStatus, Failure } from "../failure.ts";
 import { decodePasswordFile, isEntry, parsePasswordFile } from "../passwd/password-file.ts";
+import { formatNames, hashDigest, type NamedPassword } from "../passwd/password-names.ts";
 import { readStored } from "../passwd/stored.ts";
 import {
   type Exclusion,
@@ -21,6 +22,8 @@ export interface PasswordFileText {
   readonly text: string;
   /** What it holds. */
   readonly lines: FileLogins;
+  /** The names that the directory gives passwords in it; they are in a file of their own. */
+  readonly names: readonly NamedPassword[];
 }
 
 /**
@@ -29,9 +32,13 @@ export interface PasswordFileText {
  * values were added, so that is the newest.
  */
 export function passwordLines(hashes: readonly Hash[], format: FileFormat): readonly string[] {
-  const texts = hashes.map(({ text }) => text);
-  return format === "dovecot" ? texts.slice(-1) : texts.toSorted(byOctets);
+  return writtenHashes(hashes, format)
+    .map(({ text }) => text)
+    .toSorted(byOctets);
 }
+
+const writtenHashes = (hashes: readonly Hash[], format: FileFormat): readonly Hash[] =>
+  format === "dovecot" ? hashes.slice(-1) : hashes;
 
 /**
  * Lines `login:hash`, sorted, nothing else (userdir-ldap's mail-passwords), a line for each hash of an account.
@@ -46,11 +53,36 @@ export function passwordFile(
   const text = [...lines.keys()]
     .toSorted(byOctets)
     .flatMap((login) => (lines.get(login) ?? []).map((hash) => `${login}:${hash}\n`));
-  return { text: text.join(""), lines };
+  const names = [...accounts.values()]
+    .toSorted((one, other) => byOctets(one.login, other.login))
+    .flatMap(({ login, hashes }) => namesAmong(login, writtenHashes(hashes, format)));
+  return { text: text.join(""), lines, names };
+}
+
+/** Of two values with the same hash the last one counts. */
+function namesAmong(login: string, hashes: readonly Hash[]): readonly NamedPassword[] {
+  const found = hashes.flatMap(({ text, named }) =>
+    named === undefined ? [] : [{ login, digest: hashDigest(text), ...named }],
+  );
+  return found.toSorted((one, other) => byOctets(one.digest, other.digest));
+}
+
+/**
+ * The text of the file of names: those that the directory gives, and of the `present` ones those of passwords that it gives
+ * none.
+ */
+export function namesText(present: readonly NamedPassword[], { lines, names }: PasswordFileText): string {
+  const given = new Set(names.map(({ login, digest }) => `${login} ${digest}`));
+  const stays = present.filter(
+    ({ login, digest }) =>
+      !given.has(`${login} ${digest}`) &&
+      (lines.get(login) ?? []).some((text) => hashDigest(text) === digest),
+  );
+  return formatNames([...stays, ...names]);
 }
 
 /** The last check before a file is written. Throws an Error where its readers would understand something else. */
-export function proofread({ text, lines }: PasswordFileText): void {
+export function proofread({ text, lines }: Pick<PasswordFileText, "text" | "lines">): void {
   if (!same(readPasswordFile(Buffer.from(text)), lines)) throw new Error("a line would mean something else");
 }
 

@@ -34,6 +34,8 @@ export interface LdapDirectory {
   read(dn: string, attributes: readonly string[]): Promise<LdapEntry | undefined>;
   /** Replaces all values of `attribute`; resolves when the directory has confirmed it. */
   replace(dn: string, attribute: string, values: readonly string[]): Promise<void>;
+  /** Adds values, or deletes them, all of them or none; the other values stay. Resolves as replace() does. */
+  change(dn: string, attribute: string, how: "add" | "delete", values: readonly string[]): Promise<void>;
 }
 
 /** Names and octets as the directory sent them. `values` by lower-case attribute name without options. */
@@ -99,6 +101,7 @@ export const resultCode = {
   timeLimitExceeded: 3,
   sizeLimitExceeded: 4,
   adminLimitExceeded: 11,
+  constraintViolation: 19,
   noSuchObject: 32,
   invalidCredentials: 49,
   unwillingToPerform: 53,

@@ -1,5 +1,7 @@
-/** A user's password in the directory: finds the entry, replaces the hash, and reads it back. */
+/** A user's passwords in the directory: finds the entry, sets the hash or one of several, and reads it back. */
 import { exitStatus, Failure } from "../failure.ts";
+import { formatPasswordValue, type PasswordValue, readPasswordValue } from "../passwd/named-value.ts";
+import { hashDigest } from "../passwd/password-names.ts";
 import type { PasswordAttempt } from "../passwd/scheme.ts";
 import { readStored, verifyStored } from "../passwd/stored.ts";
 import { type LdapDirectory, textsOf } from "./directory.ts";
@@ -45,13 +47,61 @@ export async function findDn(
   );
 }
 
+/** Whose passwords are meant. */
+export interface PasswordPlace {
+  readonly dn: string;
+  readonly attribute: string;
+}
+
+/** The passwords of an entry, as far as they are text; what is locked is among them. */
+export async function passwordsIn(
+  directory: LdapDirectory,
+  { dn, attribute }: PasswordPlace,
+): Promise<readonly PasswordValue[]> {
+  const entry = await directory.read(dn, [attribute]);
+  return entry ? textsOf(entry, attribute).map(readPasswordValue) : [];
+}
+
+/** Puts a password beside those that are there. Throws as {@link setPassword} does. */
+export async function addPassword(
+  directory: LdapDirectory,
+  place: PasswordPlace,
+  value: PasswordValue,
+  attempt: PasswordAttempt,
+): Promise<void> {
+  const text = formatPasswordValue(value);
+  await directory.change(place.dn, place.attribute, "add", [text]); // from here on it counts, too
+  const found = (await passwordsIn(directory, place)).find((one) => formatPasswordValue(one) === text);
+  const stored = readStored(found?.hash ?? "");
+  if (!("problem" in stored) && (await verifyStored(stored, attempt))) return;
+  throw new Failure(
+    exitStatus.temporary,
+    `${place.attribute} of ${place.dn} was added to, but the new value cannot be read back`,
+  );
+}
+
+/** Removes the password whose hash has this digest, and gives what it was; undefined where there is none. */
+export async function removePassword(
+  directory: LdapDirectory,
+  place: PasswordPlace,
+  digest: string,
+): Promise<PasswordValue | undefined> {
+  const values = (await passwordsIn(directory, place)).filter(({ hash }) => hashDigest(hash) === digest);
+  const [first] = values;
+  if (first === undefined) return undefined;
+  await directory.change(place.dn, place.attribute, "delete", values.map(formatPasswordValue));
+  const left = await passwordsIn(directory, place);
+  if (!left.some(({ hash }) => hashDigest(hash) === digest)) return first;
+  throw new Failure(exitStatus.temporary, `${place.attribute} of ${place.dn} still has what was removed`);
+}
+
 /**
  * Makes `text` the only value of `attribute`. Throws a Failure where the directory says no, or has made something else
  * of it: what it has taken it may have changed, or put beside other values. `attempt` is what must open it.
  */
 export async function setPassword(
   directory: LdapDirectory,
-  { dn, attribute }: { readonly dn: string; readonly attribute: string },
+  { dn, attribute }: PasswordPlace,
   text: string,
   attempt: PasswordAttempt,
 ): Promise<void> {

@@ -1,5 +1,6 @@
 /** One run: search the directory for all accounts, compare with the files, and write what no guard objects to. */
 import { exitStatus, Failure } from "../failure.ts";
+import { namesFileOf, parseNames } from "../passwd/password-names.ts";
 import type { CollectedAccounts, Exclusion, RuleSettings } from "./account.ts";
 import {
   aliasDifference,
@@ -7,6 +8,7 @@ import {
   type Difference,
   difference,
   lostLogins,
+  namesText,
   type PasswordFileText,
   passwordFile,
   proofread,
@@ -77,7 +79,10 @@ export async function synchronise(
   // Asked before the files are locked: a directory may be slow.
   const filtered = await lostButFiltered(directory, task, collected, file);
   return withLocks(task, async ({ passwords, aliases, keys }) => {
-    const nextPasswords = await passwordsFrom(passwords, file, collected, filtered);
+    const nextPasswords = await passwordsFrom(passwords, file, collected, {
+      filtered,
+      ownership: task.ownership,
+    });
     const nextAliases = aliases === undefined ? undefined : await aliasesFrom(aliases, collected);
     const nextKeyFile =
       keys === undefined || !task.keys ? undefined : await keysFrom(keys, task.keys.owner, collected);
@@ -145,6 +150,8 @@ interface NextFile extends FilePath {
   readonly loss: Omit<Loss, "lost" | "largest">;
   /** Throws where the text would be read as something else. */
   readonly proofread: () => void;
+  /** The file of the passwords' names, where it is to be another one. */
+  readonly names?: { readonly file: string; readonly before: FileState | undefined; readonly text: string };
 }
 
 /** Where more logins are to be removed, their entries are not searched for: a guard objects anyway. Our choice. */
@@ -167,7 +174,7 @@ async function passwordsFrom(
   path: FilePath,
   file: PasswordFileText,
   { accounts, exclusions }: CollectedAccounts,
-  filtered: ReadonlySet<string>,
+  { filtered, ownership }: { readonly filtered: ReadonlySet<string>; readonly ownership: Ownership },
 ): Promise<NextFile> {
   const before = await findFile(path.file);
   const present = logins(before, file);
@@ -187,7 +194,20 @@ async function passwordsFrom(
       excluded: reasons.join(", "),
     },
     proofread: () => proofread(file),
+    ...(await namesFrom(path.file, file, ownership)),
   };
+}
+
+async function namesFrom(
+  passwords: string,
+  content: PasswordFileText,
+  ownership: Ownership,
+): Promise<Pick<NextFile, "names">> {
+  const file = namesFileOf(passwords);
+  const before = await findFile(file);
+  const text = namesText(parseNames(before?.octets.toString() ?? ""), content);
+  const isFit = before === undefined ? text === "" : isAsWanted(before, text, ownership);
+  return isFit ? {} : { names: { file, before, text } };
 }
 
 async function aliasesFrom(path: FilePath, { senders }: CollectedAccounts): Promise<NextFile> {
@@ -248,15 +268,18 @@ async function replaceUnlessSuspect(
   task: SyncTask,
   now: number,
 ): Promise<FileReport> {
-  const { path, file, before, text } = next;
+  const { path, file, before, text, names } = next;
   const loss = { ...next.loss, lost: next.difference.removed.length, largest: task.largestLoss };
   const alarms = [...searchAlarms, ...checkLoss(loss)].filter(({ flag }) => !task.allowed.includes(flag));
   const report = { path, difference: next.difference, alarms };
   if (alarms.length > 0) return { ...report, result: "refused" };
-  if (isAsWanted(before, text, task.ownership)) return { ...report, result: "unchanged" };
+  const isRight = isAsWanted(before, text, task.ownership);
+  if (isRight && names === undefined) return { ...report, result: "unchanged" };
   if (!task.write) return { ...report, result: "pending" };
   next.proofread();
-  await putFile(file, text, task.ownership, { before, now });
+  // Names first: who logs in with a new password has its name in the log.
+  if (names) await putFile(names.file, names.text, task.ownership, { before: names.before, now });
+  if (!isRight) await putFile(file, text, task.ownership, { before, now });
   return { ...report, result: "replaced" };
 }
 

@@ -24,6 +24,12 @@ export function hashDigest(hash: string): string {
   return createHash("sha256").update(hash.replace(/^!/, "")).digest("base64url").slice(0, digestLength);
 }
 
+/** The same, where only the whole SHA-256 in base64 is known, of a hash that is not locked. */
+export const shortDigest = (whole: string): string =>
+  Buffer.from(whole, "base64").toString("base64url").slice(0, digestLength);
+
+export const isHashDigest = (text: string): boolean => /^[A-Za-z0-9_-]{22}$/.test(text);
+
 /** Characters of the digest: 132 bits. Our choice. */
 const digestLength = 22;
 

@@ -1,5 +1,6 @@
 /** Mail by an onion service: the real relay and real clients, with a SOCKS server of ours in place of tor, on loopback. */
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { program, type Relay, startRelay } from "../../demo/relay.mjs";
@@ -108,6 +109,74 @@ client-address-in-mail = true`);
   });
 });
 
+test("an address of loopback does as well, and status and metrics count who is there", async () => {
+  const relay = await startRelay(`[listen]
+submission = ["127.0.0.1:0"]
+submissions = ["127.0.0.1:0"]
+http = "127.0.0.1:0"
+onion = "127.0.0.1:0"
+onion-name = "${onion}"
+[limits]
+connections = 4
+onion-connections = 3
+connections-per-address = 1`);
+  try {
+    const portOf = async (door: string): Promise<number> =>
+      Number((await relay.logged(new RegExp(`listening for ${door} on 127\\.0\\.0\\.1:(\\d+)`)))[1]);
+    const [port, http] = [await portOf("onion"), await portOf("http")];
+    // More than an address may have elsewhere, since they are many people; and one too many.
+    const known = await secured(port);
+    await expecting("235", known.say(authPlain("user1", relay.password)));
+    const others = [await knock(port, false), await knock(port, false)];
+    expect(others.map(({ greeting }) => greeting)).toEqual(Array(2).fill(`220 ${onion} ESMTP tpa-submit`));
+    await relay.logged(/connect from unknown\[onion\]\n/);
+    const metrics = await (await fetch(`http://127.0.0.1:${http}/metrics`)).text();
+    expect(metrics).toContain('tpa_submit_sessions{door="onion"} 3\n');
+    expect(metrics).toContain('tpa_submit_sessions{door="submission"} 0\n');
+    const { stdout } = await run(process.execPath, [program, "status", "--json", "--config", relay.config]);
+    expect((JSON.parse(stdout) as { relay: { listeners: object[] } }).relay.listeners).toContainEqual({
+      door: "onion",
+      address: `127.0.0.1:${port}`,
+      sessions: 3,
+    });
+    const page = await (await fetch(`http://127.0.0.1:${http}/`)).text();
+    expect(page).toContain(`onion :${port}`);
+    const late = await knock(port, false);
+    expect(await others[0]?.talk.reply()).toMatch(/^421 /); // who is idle goes for a later one
+    expect(await known.say("NOOP")).toMatch(/^250 /);
+    const usual = await knock(relay.submission, false);
+    expect(usual.greeting).toMatch(/^220 /);
+    for (const { talk } of [...others, late, usual, { talk: known }]) talk.close();
+  } finally {
+    await relay.stop();
+  }
+});
+
+test.skipIf(!real("tor"))("tor takes the lines of docs/tor.md", async () => {
+  const recipe = await readFile(new URL("../../docs/tor.md", import.meta.url), "utf8");
+  const [, lines = ""] = /\n```\n(HiddenServiceDir [\s\S]*?)```\n/.exec(recipe) ?? [];
+  const [, port = ""] = /`(HiddenServicePort 587 127\S+)`/.exec(recipe) ?? [];
+  const folder = await mkdtemp(join(tmpdir(), "tpa-submit-tor-"));
+  try {
+    const verify = async (torrc: string) => {
+      await writeFile(join(folder, "torrc"), torrc);
+      // Nothing of the host's: neither its torrc nor its user.
+      return run("tor", [
+        ...["--defaults-torrc", "/dev/null", "-f", join(folder, "torrc"), "--DataDirectory", folder],
+        "--verify-config",
+      ]);
+    };
+    const ours = lines.replaceAll("/var/lib/tor", folder);
+    for (const text of [ours, ours.replace(/^HiddenServicePort .*/m, port)]) {
+      const { status, stdout } = await verify(text);
+      expect([status, stdout]).toEqual([0, expect.stringContaining("Configuration was valid")]);
+    }
+    expect((await verify(ours.replace("HiddenServicePort 587", "HiddenServicePort x"))).status).not.toBe(0);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 describe("strangers at the onion service", () => {
   let relay: Relay;
   let door: OnionDoor | undefined;
@@ -135,7 +204,7 @@ connections-per-address = 2`);
     for (const { talk } of [...idle, usual, { talk: known }]) talk.close();
   });
 
-  test("guess in vain, and lock out neither other logins nor other ways", async () => {
+  test("guess in vain, and lock out neither other logins nor other ways", { timeout: 300_000 }, async () => {
     relay = await startRelay(listen());
     door = await startOnionDoor(join(relay.folder, "onion"));
     const guess = async (login: string, password: string): Promise<string> => {

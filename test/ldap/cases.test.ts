@@ -131,6 +131,7 @@ function fakeDirectory({ people, fake }: Case): LdapDirectory {
     },
     read: () => Promise.resolve(undefined),
     replace: () => Promise.resolve(),
+    change: () => Promise.resolve(),
   };
 }
 

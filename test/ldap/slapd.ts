@@ -54,6 +54,8 @@ export interface SlapdOptions {
   readonly limit?: number;
   /** false: no syncprov, and so no contextCSN. */
   readonly syncprov?: boolean;
+  /** "single": mailPassword is SINGLE-VALUE. */
+  readonly mailPassword?: "single" | "several";
 }
 
 /** Starts one. Loads `entries` with slapadd, which is quick and asks for no rights. */
@@ -179,12 +181,15 @@ uid: sshdist
 userPassword: ${reader.password}
 `;
 
-function configuration(folder: string, { database = "", limit, syncprov = true }: SlapdOptions): string {
+function configuration(
+  folder: string,
+  { database = "", limit, syncprov = true, mailPassword = "several" }: SlapdOptions,
+): string {
   return `include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/nis.schema
 include /etc/ldap/schema/inetorgperson.schema
-${schema}
+${mailPassword === "single" ? schema.replace(" )", " SINGLE-VALUE )") : schema}
 modulepath /usr/lib/ldap
 moduleload back_mdb
 ${syncprov ? "moduleload syncprov" : ""}

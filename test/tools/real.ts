@@ -109,6 +109,10 @@ const features: Readonly<Record<string, Feature>> = {
       return pathOf("postfix") !== undefined && folders.some((at) => isFile(join(at, "sasl2/libplain.so")));
     },
   },
+  "smartd_warning.sh": {
+    from: "smartmontools",
+    isThere: () => isProgram("/usr/share/smartmontools/smartd_warning.sh"),
+  },
   "systemd-journald": { from: "systemd", isThere: () => isFile("/lib/systemd/systemd-journald") },
   "python3 dkim": {
     from: "python3-dkim and python3-nacl", // the second for Ed25519
@@ -159,6 +163,7 @@ const packages: Readonly<Record<string, string>> = {
   smtpd: "opensmtpd",
   "systemd-analyze": "systemd",
   "systemd-notify": "systemd",
+  "unattended-upgrade": "unattended-upgrades",
   unshare: "util-linux",
   xmllint: "libxml2-utils",
 };

@@ -5,8 +5,7 @@ import type { MailClient } from "../settings/client.ts";
 import { type FormatName, formatOf } from "../settings/formats.ts";
 import { clientBody, indexBody } from "../settings/page.ts";
 import { clients } from "../settings/table.ts";
-import { form, show } from "./layout.ts";
-import { own } from "./password-pages.ts";
+import { form, own, show } from "./layout.ts";
 import { relayAway } from "./state.ts";
 import {
   type OwnVisit,

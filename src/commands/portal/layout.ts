@@ -1,7 +1,7 @@
 /** The frame of every page: heading, navigation, one style sheet. No script, and nothing from elsewhere. */
 import { html, type Markup } from "../../probe/history/charts.ts";
 import { style } from "../settings/page.ts";
-import type { PortalPage, PortalParts } from "./visit.ts";
+import type { OwnVisit, PortalPage, PortalParts } from "./visit.ts";
 
 export const styleSheet = `${style}
 main { padding-top: 1rem; }
@@ -110,6 +110,22 @@ export const policy = (framed: boolean, frames: boolean): string =>
 export function form(c: PortalPage, { seals }: PortalParts, action: string, content: Markup): Markup {
   return html`<form method="post" action="${action}"><input type="hidden" name="token" value="${seals.token(c.get("visit").anchor)}">${content}</form>`;
 }
+
+/** The page of somebody who is signed in; others are sent to sign in. */
+export function own(
+  c: PortalPage,
+  page: (visit: OwnVisit) => Response | Promise<Response>,
+): Response | Promise<Response> {
+  const { session, ...visit } = c.get("visit");
+  return session === undefined ? c.redirect("/", 303) : page({ ...visit, session });
+}
+
+export const longestPassword = 1_024;
+
+/** The portal keeps nobody's password, so who changes something types it. */
+export const accountField = (id: string): Markup => html`<label for="${id}">Password of your account</label>
+<input id="${id}" name="account" type="password" autocomplete="current-password" required maxlength="${longestPassword}">
+<p class="hint">The one that you sign in with here. It is used once, and kept nowhere.</p>`;
 
 /** A moment for people. */
 export const momentOf = (at: number): Markup => {

@@ -5,8 +5,7 @@ import type { PortalMessage, PortalRecipient } from "../../server/control/portal
 import { explainReply } from "../../smtp/known-replies/explain.ts";
 import { senderText } from "../../smtp/known-replies/row.ts";
 import { formatReply } from "../../smtp/reply.ts";
-import { momentOf, show } from "./layout.ts";
-import { own } from "./password-pages.ts";
+import { momentOf, own, show } from "./layout.ts";
 import { relayAway, stateOf, wordsOf } from "./state.ts";
 import type { OwnVisit, PortalEnvironment, PortalPage, PortalParts } from "./visit.ts";
 

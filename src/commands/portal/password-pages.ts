@@ -1,37 +1,31 @@
 /**
  * The e-mail password: made here or chosen, set in the directory as the person, who types the account's password for it: the portal
- * keeps none. Then the wait until the relay takes it.
+ * keeps none. Then the wait until the relay takes it. Where somebody may have several, each has a name.
  */
 import { randomInt } from "node:crypto";
 import type { Hono } from "hono";
 import { visible } from "../../cli/output.ts";
+import { isPasswordName } from "../../passwd/password-names.ts";
 import { html, type Markup } from "../../probe/history/charts.ts";
 import { makePassphrase } from "../passwd/secret.ts";
-import { form, momentOf, show, wrong } from "./layout.ts";
+import { accountField, form, longestPassword, momentOf, own, show, wrong } from "./layout.ts";
+import { listSection, removalRoutes } from "./password-list.ts";
 import { guarded } from "./sign-in-pages.ts";
 import type { OwnVisit, PortalEnvironment, PortalPage, PortalParts } from "./visit.ts";
 
 export function passwordRoutes(app: Hono<PortalEnvironment>, parts: PortalParts): void {
   app.get("/password", (c) =>
     own(c, async ({ session }) => {
-      const body = html`${forms(c, parts)}${await usesSection(parts, session.login)}`;
+      const several = parts.directory.hasSeveral();
+      const known = await (several ? listSection : usesSection)(parts, session.login);
+      const body = several ? html`${known}${forms(c, parts)}` : html`${forms(c, parts)}${known}`;
       return show(c, parts, { title: "E-mail password", body });
     }),
   );
   app.post("/password", (c) => own(c, (visit) => change(c, parts, visit)));
   app.get("/password/state", (c) => own(c, (visit) => showState(c, parts, visit)));
+  removalRoutes(app, parts);
 }
-
-/** The page of somebody who is signed in; others are sent to sign in. */
-export function own(
-  c: PortalPage,
-  page: (visit: OwnVisit) => Response | Promise<Response>,
-): Response | Promise<Response> {
-  const { session, ...visit } = c.get("visit");
-  return session === undefined ? c.redirect("/", 303) : page({ ...visit, session });
-}
-
-const longestPassword = 1_024;
 
 function forms(c: PortalPage, parts: PortalParts, trouble?: string): Markup {
   const { ldap, portal } = parts.config;
@@ -39,17 +33,24 @@ function forms(c: PortalPage, parts: PortalParts, trouble?: string): Markup {
   if (ldap.url.length === 0)
     return html`${said}<p class="note">Passwords are not set here; please ask the people who run the mail server.</p>`;
   const least = portal["shortest-password"];
-  const account = (id: string): Markup => html`<label for="${id}">Password of your account</label>
-<input id="${id}" name="account" type="password" autocomplete="current-password" required maxlength="${longestPassword}">
-<p class="hint">The one that you sign in with here. It is used once, and kept nowhere.</p>`;
-  return html`${said}<p>Mail programs log in with a password of their own, the e-mail password. There is one: a new one takes the place of the old one in all your programs.</p>
+  const several = parts.directory.hasSeveral();
+  const name = (id: string): Markup =>
+    several
+      ? html`<label for="${id}">Name of the new password</label>
+<input id="${id}" name="name" autocomplete="off" autocapitalize="none" spellcheck="false" required maxlength="32" aria-describedby="${id}-hint">
+<p class="hint" id="${id}-hint">Where it is for, such as phone or work-laptop: one word of letters, digits and . _ -</p>`
+      : html``;
+  const about = several
+    ? html`<p>Mail programs log in with passwords of their own, the e-mail passwords. Give each device one: when it is lost, remove that one, and the others go on.</p>`
+    : html`<p>Mail programs log in with a password of their own, the e-mail password. There is one: a new one takes the place of the old one in all your programs.</p>`;
+  return html`${said}${about}
 <section><h2>Make one for me</h2>
 <p>It is long and cannot be guessed, and it is shown once. Let your mail program or your password manager keep it.</p>
 ${form(
   c,
   parts,
   "/password",
-  html`<input type="hidden" name="how" value="make">${account("account-1")}
+  html`<input type="hidden" name="how" value="make">${name("name-1")}${accountField("account-1")}
 <button>Make a password</button>`,
 )}</section>
 <section><h2>Choose one myself</h2>
@@ -57,7 +58,7 @@ ${form(
   c,
   parts,
   "/password",
-  html`<input type="hidden" name="how" value="choose">${account("account-2")}
+  html`<input type="hidden" name="how" value="choose">${name("name-2")}${accountField("account-2")}
 <label for="new">New e-mail password</label>
 <input id="new" name="new" type="password" autocomplete="new-password" required minlength="${least}" maxlength="${longestPassword}" aria-describedby="new-hint">
 <p class="hint" id="new-hint">At least ${least} characters, and not the password of your account.</p>
@@ -89,12 +90,14 @@ async function change(c: PortalPage, parts: PortalParts, { session }: OwnVisit):
   const chosen = fields.get("new") ?? "";
   const again = (text: string, status: 400 | 401 | 403 | 429 | 503): Response =>
     show(c, parts, { title: "E-mail password", status, body: forms(c, parts, text) });
-  const unfit = isMade ? "" : unfitness(chosen, fields.get("again") ?? "", account, parts);
+  const name = parts.directory.hasSeveral() ? (fields.get("name") ?? "").trim() : undefined;
+  const unfit =
+    unfitName(name) || (isMade ? "" : unfitness(chosen, fields.get("again") ?? "", account, parts));
   if (unfit !== "") return again(unfit, 400);
   const { login } = session;
   const password = isMade ? makePassphrase(randomInt) : chosen;
   const result = await guarded(c, parts, login, account, async () => {
-    const changed = await parts.directory.setMailPassword(login, account, password);
+    const changed = await parts.directory.setMailPassword(login, account, password, name);
     return changed.kind === "wrong" || changed.kind === "away" ? changed : { kind: "right", value: changed };
   });
   if ("status" in result) {
@@ -103,8 +106,6 @@ async function change(c: PortalPage, parts: PortalParts, { session }: OwnVisit):
       result.status,
     );
   }
-  if (result.kind === "too-long")
-    return again("That is too long: choose a shorter one. Nothing was changed.", 400);
   if (result.kind === "refused") {
     parts.say(`the e-mail password of ${login} was not set: ${visible(result.why)}`);
     return again(
@@ -112,7 +113,9 @@ async function change(c: PortalPage, parts: PortalParts, { session }: OwnVisit):
       403,
     );
   }
-  parts.say(`${login} set a new e-mail password from ${parts.shown(c.get("visit").address)}`);
+  if (result.kind !== "set") return again(`${unmade[result.kind]} Nothing was changed.`, 400);
+  const called = name === undefined ? "" : ` named ${name}`;
+  parts.say(`${login} set a new e-mail password${called} from ${parts.shown(c.get("visit").address)}`);
   const pending = { digest: result.digest, at: parts.now() };
   c.set("visit", { ...c.get("visit"), session: { ...session, pending } });
   return show(c, parts, {
@@ -120,6 +123,19 @@ async function change(c: PortalPage, parts: PortalParts, { session }: OwnVisit):
     body: madeBody(isMade ? password : undefined),
     frames: true,
   });
+}
+
+/** Why no password was made. */
+const unmade = {
+  "too-long": "That is too long: choose a shorter one.",
+  "name-taken": "You have a password of this name. Remove that one first, or choose another name.",
+  "too-many": "You have as many passwords as you may have. Remove one first.",
+  "one-only": "The directory has room for one password alone: a new one takes the place of the old one.",
+} as const;
+
+function unfitName(name: string | undefined): string {
+  if (name === undefined || isPasswordName(name)) return "";
+  return "The name must be one word of letters, digits and . _ - that begins with a letter or digit, 32 at most. Nothing was changed.";
 }
 
 /** Why a password is not taken, or "". */
@@ -158,17 +174,28 @@ async function showState(c: PortalPage, parts: PortalParts, { session }: OwnVisi
   if (parts.config.portal.socket === "")
     return page(
       "In some minutes",
-      html`<p>The mail server fetches new passwords by itself; it has not been asked here.</p>`,
+      html`<p>The mail server fetches ${pending.gone === true ? "changes of" : "new"} passwords by itself; it has not been asked here.</p>`,
     );
   const answer = await parts.relay({ ask: "takes", login, digest: pending.digest });
   const age = parts.now() - pending.at;
   if ("away" in answer) {
     return page(
       "The mail server does not answer",
-      html`<p>Your password is set all the same. This looks again by itself.</p>`,
+      html`<p>Your password is ${pending.gone === true ? "removed" : "set"} all the same. This looks again by itself.</p>`,
       10,
     );
   }
+  if (pending.gone === true)
+    return answer.takes
+      ? page(
+          "Not yet",
+          html`<p role="status">The mail server takes the removed password for a moment still. This looks again by itself.</p>`,
+          age < soon ? 2 : 15,
+        )
+      : page(
+          "Gone",
+          html`<p class="good" role="status">The mail server does not take the removed password any more.</p>`,
+        );
   if (answer.takes)
     return page(
       "Works now",

@@ -49,7 +49,7 @@ export async function runPortal(file: string): Promise<number> {
     config,
     seals,
     sessions: await openSessions(portal.state, seals, portal, Date.now),
-    directory: newPortalDirectory(config, scheme),
+    directory: newPortalDirectory(config, scheme, Date.now),
     relay: relayBehind(portal.socket, say),
     limiter: newAuthRateLimiter(Date.now, randomBytes(32)),
     isProxy: inNetworks(portal.proxies),

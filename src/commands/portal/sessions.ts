@@ -17,8 +17,8 @@ export interface Session {
   readonly born: number;
   readonly seen: number;
   readonly generation: number;
-  /** A password that was set and has to come as far as the relay: SHA-256 of its hash, in base64. */
-  readonly pending?: { readonly digest: string; readonly at: number };
+  /** A password that was set, or is gone, and what has to come as far as the relay: SHA-256 of its hash, in base64. */
+  readonly pending?: { readonly digest: string; readonly at: number; readonly gone?: true };
 }
 
 export interface Sessions {
@@ -116,8 +116,9 @@ function sessionIn(found: Readonly<Record<string, unknown>> | undefined): Sessio
 
 function pendingIn(found: unknown): Session["pending"] {
   if (typeof found !== "object" || found === null) return undefined;
-  const { digest, at } = found as Readonly<Record<string, unknown>>;
-  return typeof digest === "string" && typeof at === "number" ? { digest, at } : undefined;
+  const { digest, at, gone } = found as Readonly<Record<string, unknown>>;
+  if (typeof digest !== "string" || typeof at !== "number") return undefined;
+  return { digest, at, ...(gone === true && { gone }) };
 }
 
 async function load(path: string): Promise<EndedSessions> {

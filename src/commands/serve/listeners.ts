@@ -3,7 +3,7 @@
  * what was accepted before is delivered meanwhile.
  */
 
-import { writeAddress } from "../../config/setting-types.ts";
+import { type HostAndPort, writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import type { ListenerState } from "../../server/control/protocol.ts";
@@ -41,7 +41,7 @@ export interface Listeners {
 
 /** The listener of an onion service. */
 export interface OnionOptions {
-  readonly where: UnixSocketOptions;
+  readonly where: UnixSocketOptions | HostAndPort;
   readonly hasCircuits: boolean;
   readonly context: () => SessionContext;
 }
@@ -60,17 +60,18 @@ export interface ListenersOptions {
 
 /** The onion service that the configuration asks for. `context` is the sessions'; `current` the configuration in use. */
 export async function onionOptions(
-  { listen: { onion: path, ...others } }: Config,
+  { listen: { onion, ...others } }: Config,
   context: () => SessionContext,
   current: () => Config,
 ): Promise<OnionOptions | undefined> {
-  if (path === "") return undefined;
+  if (onion === "") return undefined;
   const group = others["onion-group"];
   const gid = group === "" ? undefined : await groupNamed(group, "listen.onion-group");
+  const where = typeof onion === "string" ? { path: onion, setting: "listen.onion", gid } : onion;
   // A table of its own: whoever fills it keeps nobody from the other listeners, and is not sent away for their sake.
   const connectionTable = newConnectionTable();
   return {
-    where: { path, setting: "listen.onion", gid },
+    where,
     hasCircuits: others["onion-circuits"],
     context() {
       const { listen, limits } = current();
@@ -183,7 +184,8 @@ async function bindListeners(
   context: () => SessionContext,
 ): Promise<BoundListeners> {
   const listeners: Listener[] = [];
-  const all: OnionListener[] = [];
+  const all: Omit<Listener, "address">[] = [];
+  let onionDoor: OnionListener | undefined;
   const drain = async (grace: number): Promise<void> => {
     await Promise.all(all.map((listener) => listener.drain(Date.now() + grace)));
   };
@@ -196,19 +198,25 @@ async function bindListeners(
       listeners.push(await listen("smtps", address, pair, context));
       all.push(...listeners.slice(-1));
     }
-    if (onion) all.push(await listenForOnion(onion.where, onion.hasCircuits, pair, onion.context));
+    if (onion) {
+      onionDoor = await listenForOnion(onion.where, onion.hasCircuits, pair, onion.context);
+      all.push(onionDoor);
+    }
   } catch (error) {
     await drain(0);
     throw error;
   }
-  const states = () =>
-    listeners.map((listener, index): ListenerState => {
+  const states = (): readonly ListenerState[] => [
+    ...listeners.map((listener, index): ListenerState => {
       const { address: host, port } = listener.address;
       const door = index < withStartTls.length ? "submission" : "submissions";
       return { door, address: writeAddress({ host, port }), sessions: listener.sessions() };
-    });
+    }),
+    ...(onionDoor
+      ? [{ door: "onion", address: onionDoor.address, sessions: onionDoor.sessions() } as const]
+      : []),
+  ];
   for (const { door, address } of states()) log("listening", { door, address });
-  if (onion) log("listening", { door: "onion", address: onion.where.path });
   return {
     replaceCertificate: (renewed) => {
       for (const listener of all) listener.replaceCertificate(renewed);

@@ -16,6 +16,7 @@ import type { Scheduler } from "../../server/queue/scheduler.ts";
 import { cachedBriefly } from "../../server/spool/cached.ts";
 import type { FreeSpace, Spool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
+import type { SshKeyFacts } from "../ssh/facts.ts";
 import { reserveOf } from "./session-rules.ts";
 import type { ListenAddresses } from "./systemd.ts";
 
@@ -89,7 +90,11 @@ export async function openHttp(
   address: ListenAddresses["http"],
   { hostname, listen }: Pick<Config, "hostname" | "listen">,
   { status, metrics }: Observation,
-  pages: { readonly check: () => Promise<HealthReport>; readonly status: MonitoringPages["status"] },
+  pages: {
+    readonly check: () => Promise<HealthReport>;
+    readonly sshKeys: () => Promise<SshKeyFacts | undefined>;
+    readonly status: MonitoringPages["status"];
+  },
 ): Promise<{ close(): Promise<void> }> {
   if (address === null) return { close: () => Promise.resolve() };
   const http = await startHttp(
@@ -97,6 +102,7 @@ export async function openHttp(
     {
       metrics: async () => {
         status.health = await pages.check();
+        status.sshKeys = await pages.sshKeys();
         return metrics();
       },
       health: async () => (await pages.check()).health,
@@ -160,6 +166,10 @@ export interface RelayStatus {
   logins: number;
   /** The same by domain. */
   domainLogins: ReadonlyMap<string, number>;
+  /** Open connections, by listener. */
+  sessions: () => ReadonlyMap<string, number>;
+  /** Of those who send by SSH, as they were when somebody looked last; undefined where there is no file of them. */
+  sshKeys: SshKeyFacts | undefined;
   /** The keys that sign what leaves. */
   dkim: () => readonly SigningKeyState[];
   stopping: boolean;
@@ -181,6 +191,8 @@ export const newRelayStatus = (): RelayStatus => ({
   certificateUntil: 0,
   logins: 0,
   domainLogins: new Map(),
+  sessions: () => new Map(),
+  sshKeys: undefined,
   dkim: () => [],
   stopping: false,
   drainedTo: "",
@@ -198,6 +210,7 @@ function gaugesOf(state: RelayStatus, reserve: FreeSpace): GaugeReadings {
     build: () => [{ labels: [version, process.version], value: 1 }],
     logLost: () => single(state.logLost()),
     loopDelay: () => single(state.delay()),
+    sessions: () => [...state.sessions()].map(([door, value]) => ({ labels: [door], value })),
     queueMessages: () => {
       const { messages, held } = state.waiting?.() ?? { messages: 0, held: 0 };
       return [
@@ -221,6 +234,8 @@ function gaugesOf(state: RelayStatus, reserve: FreeSpace): GaugeReadings {
     healthy: () => single(state.health?.health.ok === true ? 1 : 0),
     certificate: () => single(state.certificateUntil / 1000),
     logins: () => single(state.logins),
+    sshKeys: () => known(state.sshKeys?.written === undefined ? undefined : state.sshKeys.keys),
+    sshKeysWritten: () => known(state.sshKeys?.written && state.sshKeys.written / 1000),
     dkimKeys: () =>
       state.dkim().map(({ domain, selector, kind, made }) => ({
         labels: [domain, selector, `${kind}-sha256`],

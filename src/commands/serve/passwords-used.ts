@@ -9,6 +9,7 @@ import { errorCode, errorText } from "../../failure.ts";
 import { hashIn, loginKey } from "../../passwd/password-file.ts";
 import { readNames } from "../../passwd/password-file-edit.ts";
 import { hashDigest, type NamedPassword, nameOf, namesFileOf } from "../../passwd/password-names.ts";
+import type { PortalPassword } from "../../server/control/portal-door.ts";
 import { log, logBug } from "../../server/log/log.ts";
 import { shortenAddress } from "../../server/log/privacy.ts";
 import type { KeptFile } from "../../server/spool/fsck.ts";
@@ -32,6 +33,8 @@ export interface PasswordsUsed {
   readonly refresh: (login: string) => Promise<void>;
   /** Notes a use, and gives the password's name where it has one. */
   readonly note: (login: string, digest: string, address: string) => string | undefined;
+  /** The passwords of `login` with these digests, and those that only have a name: they are locked. The newest first. */
+  readonly passwordsOf: (login: string, digests: readonly string[]) => Promise<readonly PortalPassword[]>;
   /** Resolves when it is written down, or could not be. */
   close(): Promise<void>;
 }
@@ -88,6 +91,24 @@ export async function openPasswordsUsed(directory: string, current: () => Config
         timer ??= setTimeout(begin, writeAfter).unref();
       }
       return nameOf(names.of(passwords.file), loginKey(login, domain), digest)?.name;
+    },
+    async passwordsOf(login, digests) {
+      const config = current();
+      const { domain, passwords } = forLogin(config, login);
+      await names.read(passwords.file);
+      const own = names.of(passwords.file).filter((one) => one.login === loginKey(login, domain));
+      const all = new Set([...digests, ...own.map(({ digest }) => digest)]);
+      const found = [...all].map((digest): PortalPassword => {
+        const named = own.findLast((one) => one.digest === digest);
+        const use = config.history.keep > 0 ? uses.of(login, digest) : undefined;
+        return {
+          digest,
+          ...(named && { name: named.name, made: named.made }),
+          ...(use && { used: use.at, network: use.network }),
+          letsIn: digests.includes(digest),
+        };
+      });
+      return found.toSorted((one, other) => (other.made ?? 0) - (one.made ?? 0));
     },
     async close() {
       if (timer === undefined) return writing;

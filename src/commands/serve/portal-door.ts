@@ -1,10 +1,12 @@
 /** What `serve` tells the portal of one login, and the test message that a login may send to itself. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Config } from "../../config/settings.ts";
+import { shortDigest } from "../../passwd/password-names.ts";
 import type { FrozenLogins } from "../../server/control/frozen-logins.ts";
 import {
   type PortalDoor,
   type PortalMessage,
+  type PortalPassword,
   type PortalTest,
   type PortalUse,
   startPortalDoor,
@@ -26,6 +28,8 @@ export interface PortalDoorParts {
   readonly frozen: Pick<FrozenLogins, "of">;
   /** Why the password file does not know a login; "" where it does. */
   readonly whyUnknown: (login: string) => Promise<string>;
+  /** What is known of a login's passwords; `digests` are those of the hashes that let it in. */
+  readonly passwordsOf: (login: string, digests: readonly string[]) => Promise<readonly PortalPassword[]>;
   readonly now: () => number;
 }
 
@@ -56,7 +60,7 @@ export async function openPortalDoor(
 }
 
 export function newPortalDoor(parts: PortalDoorParts): PortalDoor {
-  const { context, settings, frozen, whyUnknown, now } = parts;
+  const { context, settings, frozen, whyUnknown, passwordsOf, now } = parts;
   /** When each login sent its last tests. */
   const tests = new Map<string, readonly number[]>();
   /** Looks into the history: one at a time, and after each a rest as long, for mail comes first. */
@@ -94,6 +98,11 @@ export function newPortalDoor(parts: PortalDoorParts): PortalDoor {
       } finally {
         looks -= 1;
       }
+    },
+    async passwords({ login }) {
+      const digests = (await context().hashes(login)).map(shortDigest);
+      const passwords = await passwordsOf(login, digests);
+      return { passwords, remembers: settings().history.keep > 0 };
     },
     async takes({ login, digest }) {
       return { takes: (await context().hashes(login)).includes(digest) };

@@ -16,6 +16,7 @@ import { newAuthRateLimiter } from "../../server/submission/limits/auth-rate-lim
 import { newMessageMemory } from "../../server/submission/message-memory.ts";
 import type { SessionContext } from "../../server/submission/session.ts";
 import { version } from "../../version.ts";
+import { sshKeyFacts } from "../status/facts.ts";
 import { filesOf } from "./certificates.ts";
 import { controlSocket, openControl } from "./control.ts";
 import { retryPolicyOf, startDeliveries } from "./delivery.ts";
@@ -155,6 +156,12 @@ export async function startRelay(
         wake: deliverNow,
       }),
     );
+    status.sessions = () => {
+      const counts = new Map<string, number>();
+      for (const { door, sessions } of listeners.states())
+        counts.set(door, (counts.get(door) ?? 0) + sessions);
+      return config.listen.local === "" ? counts : counts.set("local", local.sessions());
+    };
     const relayState = () =>
       stateOf(status, {
         check,
@@ -204,6 +211,7 @@ export async function startRelay(
         settings: () => settings.current().config,
         frozen: store.frozen,
         whyUnknown: (login) => logins.whyUnknown(login),
+        passwordsOf: uses.passwordsOf,
         now: Date.now,
       }),
     );
@@ -215,7 +223,8 @@ export async function startRelay(
       checks: selfCheck.latest,
       now: Date.now,
     });
-    open(await openHttp(addresses.http, config, observation, { check, status: page }));
+    const sshKeys = async () => (await sshKeyFacts(settings.current().config)).sshKeys;
+    open(await openHttp(addresses.http, config, observation, { check, sshKeys, status: page }));
     const ids = await store.spool.ids();
     log("started", { version, hostname: config.hostname, waiting: ids.length });
     store.markStarted();

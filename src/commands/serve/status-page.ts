@@ -3,7 +3,7 @@ import type { Config } from "../../config/settings.ts";
 import type { RelayState } from "../../server/control/protocol.ts";
 import type { HtmlPage } from "../../server/log/http.ts";
 import { cachedBriefly } from "../../server/spool/cached.ts";
-import { domainFacts, mostShown, passwordFile, type StatusFacts } from "../status/facts.ts";
+import { domainFacts, mostShown, passwordFile, type StatusFacts, sshKeyFacts } from "../status/facts.ts";
 import { findings } from "../status/judge.ts";
 import { statusPage, withoutNames } from "../status/page.ts";
 import { organisations } from "../status/providers.ts";
@@ -41,6 +41,7 @@ async function factsOf(
     hostname: config.hostname,
     relay,
     passwords: await passwordFile(config),
+    ...(await sshKeyFacts(config)),
     ...(domains && { domains }),
     queue: { messages, held, oldest: oldest ?? undefined, destinations: history.destinations(mostShown) },
     warnAfter: config.spool["warn-after"],

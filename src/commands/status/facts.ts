@@ -16,6 +16,7 @@ import { connectToQuery } from "../queue/connection.ts";
 import { waitingOf } from "../queue/output.ts";
 import { controlSocket } from "../serve/control.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
+import { readSshKeyFacts, type SshKeyFacts } from "../ssh/facts.ts";
 import type { StatusChecks } from "./checks.ts";
 import { openProviderTally } from "./providers.ts";
 
@@ -32,6 +33,8 @@ export interface StatusFacts {
     /** Whether `sync` writes it. */
     readonly synced: boolean;
   };
+  /** Absent where there is no file of them. */
+  readonly sshKeys?: SshKeyFacts;
   /** The domains, the main one first; absent where there is one alone. */
   readonly domains?: readonly DomainFacts[];
   readonly queue: {
@@ -95,6 +98,7 @@ export async function gatherStatus(
     hostname: config.hostname,
     relay: relay && (await firstOf(relay({ verb: "status" }))),
     passwords: await passwordFile(config),
+    ...(await sshKeyFacts(config)),
     ...(domains && { domains }),
     ...(await queueFacts(config)),
     warnAfter: config.spool["warn-after"],
@@ -158,6 +162,11 @@ export async function passwordFile({ passwords, ldap }: Config): Promise<StatusF
     if (errorCode(error) === "") throw error;
     return { file, synced, fault: errorText(error) };
   }
+}
+
+/** Of the file of those who send by SSH (ssh.keys); nothing where there is none. */
+export async function sshKeyFacts({ ssh }: Config): Promise<Pick<StatusFacts, "sshKeys">> {
+  return ssh.keys === "" ? {} : { sshKeys: await readSshKeyFacts(ssh.keys) };
 }
 
 /** A spool that is not there, as on a disk that is not mounted, is what a status has to tell of. */

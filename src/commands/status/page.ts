@@ -166,7 +166,7 @@ export function withoutNames(facts: StatusFacts): StatusFacts {
       ...relay,
       listeners: relay.listeners.map((one) => ({
         ...one,
-        address: one.address.slice(one.address.lastIndexOf(":")),
+        address: one.address.startsWith("/") ? "" : one.address.slice(one.address.lastIndexOf(":")),
       })),
       nearLimits: relay.nearLimits.map((use, index) => ({ ...use, login: numbered(index) })),
     },

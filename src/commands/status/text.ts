@@ -63,12 +63,13 @@ export function* unjudgedRows({ checks }: StatusFacts): Generator<StatusRow> {
 const unjudgedText = ({ check, reason }: StatusChecks["unjudged"][number]): string =>
   reason === "" ? check : `${check}: ${reason}`;
 
-export function* relayRows({ relay, passwords, domains = [], at }: StatusFacts): Generator<StatusRow> {
+export function* relayRows(facts: StatusFacts): Generator<StatusRow> {
+  const { relay, passwords, domains = [], at } = facts;
   const { file, written, fault } = passwords;
   if (relay !== undefined) {
     const { version, started, sessions, listeners, memory, loopDelay, certificateUntil, free } = relay;
     yield ["relay", `tpa-submit ${version}, up ${ageText(at - started)}, ${plural(sessions, "session")}`];
-    const doors = listeners.map((one) => `${one.door} ${one.address}`);
+    const doors = listeners.map((one) => `${one.door} ${one.address}`.trimEnd());
     yield ["", doors.length === 0 ? "listens nowhere" : `listens for ${doors.join(", ")}`];
     yield ["", `memory ${sizeText(memory)}, ${(loopDelay * 1000).toFixed(0)} ms until somebody's turn`];
     if (free !== null)
@@ -83,6 +84,15 @@ export function* relayRows({ relay, passwords, domains = [], at }: StatusFacts):
   yield ["passwords", fault ?? `${logins}${file} written ${ageText(at - (written ?? 0))} ago`];
   for (const { name, passwords: own } of domains.slice(1))
     yield ["", `${name}: ${own.fault ?? `${own.file} written ${ageText(at - (own.written ?? 0))} ago`}`];
+  yield* sshRows(facts);
+}
+
+/** The keys of those who send by SSH, where there is a file of them. */
+function* sshRows({ sshKeys, at }: StatusFacts): Generator<StatusRow> {
+  if (sshKeys === undefined) return;
+  const { file, written = 0, keys, logins, fault } = sshKeys;
+  const words = `${plural(keys, "key")} of ${plural(logins, "login")}, ${file} written ${ageText(at - written)} ago`;
+  yield ["SSH keys", fault ?? words];
 }
 
 function* domainRows({ domains = [] }: StatusFacts): Generator<StatusRow> {

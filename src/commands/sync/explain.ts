@@ -8,6 +8,7 @@ import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import {
   attributesOf,
+  type Hash,
   hashesOf,
   isHash,
   type JudgedEntry,
@@ -24,6 +25,7 @@ import { keysOf, nameOf } from "../../ldap/keys.ts";
 import { keysInFile } from "../../ldap/keys-file.ts";
 import { entriesOf } from "../../ldap/search.ts";
 import { type FileState, findFile } from "../../ldap/synced-file.ts";
+import { generalizedTime } from "../../passwd/named-value.ts";
 import { canonicalLogin } from "../../passwd/password-file.ts";
 import { readTask, ruleSettingsOf, time } from "./run.ts";
 
@@ -145,7 +147,7 @@ export function explain(given: ExplainFacts, settings: RuleSettings, now: number
         ),
       ],
       passwords: judgedEntry.passwords.map((one) => ({
-        what: isHash(one) ? one.scheme : one.detail,
+        what: isHash(one) ? whatItIs(one) : one.detail,
         inFile: isHash(one) && hashes.includes(one.text),
       })),
       ...(given.keys && explainKeys(judgedEntry, given.keys.names)),
@@ -201,13 +203,8 @@ function conclude(given: ExplainFacts, explained: readonly ExplainedEntry[], set
   );
 }
 
-/** RFC 4517 section 3.3.13 as directories write it: 20261122140000Z, perhaps with a fraction. */
-function generalizedTime(text: string): number | undefined {
-  const found = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:[.,]\d+)?Z$/.exec(text);
-  if (!found) return undefined;
-  const [year = 0, month = 1, date = 1, hour = 0, minute = 0, second = 0] = found.slice(1).map(Number);
-  return Date.UTC(year, month - 1, date, hour, minute, second);
-}
+const whatItIs = ({ scheme, named }: Hash): string =>
+  named === undefined ? scheme : `${scheme}, ${named.name}, made ${time(named.made)}`;
 
 /** The explanation for people. */
 export function explanationText({ login, entries, file, conclusion }: Explanation): string {

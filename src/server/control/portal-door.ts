@@ -56,6 +56,20 @@ export interface PortalUse {
   readonly mechanism: string;
 }
 
+/** A password of the login's, without its hash. */
+export interface PortalPassword {
+  /** See hashDigest() in passwd/password-names.ts. */
+  readonly digest: string;
+  readonly name?: string;
+  /** When it was made and last used, in milliseconds since the epoch, as far as that is known. */
+  readonly made?: number;
+  readonly used?: number;
+  /** Whence it was used then: `192.0.2.0/24`. */
+  readonly network?: string;
+  /** false: it is locked. */
+  readonly letsIn: boolean;
+}
+
 /** The reply that a test message got; `id` where it was taken. */
 export interface PortalTest {
   readonly reply: Reply;
@@ -70,6 +84,8 @@ export interface PortalAnswers {
     readonly uses: readonly PortalUse[];
     readonly busy: boolean;
   };
+  /** Those in the password file in use, the newest first. `remembers` is whether their use is noted. */
+  readonly passwords: { readonly passwords: readonly PortalPassword[]; readonly remembers: boolean };
   /** Whether the password file in use has this hash for the login. */
   readonly takes: { readonly takes: boolean };
   readonly test: PortalTest;
@@ -86,6 +102,7 @@ interface PortalQuestion<Verb extends PortalVerb> {
 export type PortalRequest =
   | PortalQuestion<"state">
   | PortalQuestion<"messages">
+  | PortalQuestion<"passwords">
   | PortalQuestion<"test">
   | (PortalQuestion<"takes"> & { readonly digest: string });
 
@@ -110,6 +127,7 @@ export const isPortalLogin = (name: string): boolean => /^[a-z0-9_][a-z0-9._+-]{
 const requestFields: { readonly [Verb in PortalVerb]: JsonField<Extract<PortalRequest, { ask: Verb }>> } = {
   state: record<PortalQuestion<"state">>({ ask: oneOf("state"), login }),
   messages: record<PortalQuestion<"messages">>({ ask: oneOf("messages"), login }),
+  passwords: record<PortalQuestion<"passwords">>({ ask: oneOf("passwords"), login }),
   test: record<PortalQuestion<"test">>({ ask: oneOf("test"), login }),
   takes: record<PortalQuestion<"takes"> & { readonly digest: string }>({
     ask: oneOf("takes"),
@@ -187,6 +205,8 @@ async function carryOut(asked: PortalRequest, door: PortalDoor): Promise<object>
       return door.state(asked);
     case "messages":
       return door.messages(asked);
+    case "passwords":
+      return door.passwords(asked);
     case "takes":
       return door.takes(asked);
     case "test":

@@ -272,8 +272,8 @@ export interface UnblockResult {
 
 /** A listener, and its open connections. */
 export interface ListenerState {
-  readonly door: "submission" | "submissions";
-  /** `192.0.2.1:587` */
+  readonly door: "submission" | "submissions" | "onion";
+  /** `192.0.2.1:587`, or the path of a Unix socket. */
   readonly address: string;
   readonly sessions: number;
 }

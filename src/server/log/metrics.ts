@@ -498,6 +498,7 @@ export const gauges = {
     "The longest time in the last minute or two for which everybody waited.",
     [],
   ),
+  sessions: metric("gauge", "tpa_submit_sessions", "Open connections, by listener.", ["door"]),
   queueMessages: metric(
     "gauge",
     "tpa_submit_queue_messages",
@@ -554,6 +555,13 @@ export const gauges = {
     ["domain", "selector", "algorithm"],
   ),
   logins: metric("gauge", "tpa_submit_logins", "Logins in the password file.", []),
+  sshKeys: metric("gauge", "tpa_submit_ssh_keys", "Keys that let people send by SSH, in ssh.keys.", []),
+  sshKeysWritten: metric(
+    "gauge",
+    "tpa_submit_ssh_keys_written_timestamp_seconds",
+    "When the file of these keys was written, since the epoch.",
+    [],
+  ),
 } as const;
 
 /** The present values of the gauges; labels in the order of the row. */

@@ -64,27 +64,40 @@ export async function listenLocally(
   return holderOf(server);
 }
 
-/** A listener that has no address of its own. */
-export type OnionListener = Omit<Listener, "address">;
+/** The address is a path where it is a Unix socket. */
+export type OnionListener = Omit<Listener, "address"> & { readonly address: string };
 
 /**
- * Opens the listener of an onion service, a Unix socket that tor connects to. All its clients have one address, "onion".
+ * Opens the listener of an onion service, a Unix socket or a port of loopback that tor connects to. All its clients have one address, "onion".
  * Where tor is told to export the circuits (HiddenServiceExportCircuitID haproxy), a circuit has what elsewhere an address
  * has of connections. Throws a Failure where the socket cannot be had, and Node's error where the pair is no certificate
  * with its key.
  */
 export async function listenForOnion(
-  where: UnixSocketOptions,
+  where: UnixSocketOptions | ListenAddress,
   hasCircuits: boolean,
   pair: KeyPair,
   context: () => SessionContext,
 ): Promise<OnionListener> {
   const server = new SubmissionServer("onion", pair, context, hasCircuits);
-  await listenOnUnixSocket(server.server, where);
+  const address = await bindOnion(server, where);
   server.on("error", (error: Error) =>
-    log("listener-trouble", { door: "onion", address: where.path, reason: errorText(error) }),
+    log("listener-trouble", { door: "onion", address, reason: errorText(error) }),
   );
-  return { replaceCertificate: replacing(server, "onion"), ...holderOf(server) };
+  return { address, replaceCertificate: replacing(server, "onion"), ...holderOf(server) };
+}
+
+/** Gives what the log calls it. */
+async function bindOnion(
+  server: SubmissionServer,
+  where: UnixSocketOptions | ListenAddress,
+): Promise<string> {
+  if ("path" in where) {
+    await listenOnUnixSocket(server.server, where);
+    return where.path;
+  }
+  const { address: host, port } = await bind(server, "onion", where);
+  return addressText({ host, port });
 }
 
 /** Made and checked before the library drops the old context. */

@@ -19,6 +19,13 @@ import { accounts, startWorld, type World } from "./world.ts";
 /** Where screenshots go for a person to look at; nowhere by default. */
 const pictures = process.env["TPA_SUBMIT_PICTURES"];
 
+const looks = [
+  { name: "phone", viewport: { width: 360, height: 740 }, colorScheme: "light", size: 100 },
+  { name: "dark", viewport: { width: 1280, height: 900 }, colorScheme: "dark", size: 100 },
+  { name: "large", viewport: { width: 1280, height: 900 }, colorScheme: "light", size: 200 },
+  { name: "phone-dark-large", viewport: { width: 360, height: 740 }, colorScheme: "dark", size: 200 },
+] as const;
+
 describe.skipIf(!real("chromium", ...slapdPrograms))("the portal in Chromium", { timeout: 120_000 }, () => {
   let world: World;
   let chrome: Chrome;
@@ -33,24 +40,7 @@ describe.skipIf(!real("chromium", ...slapdPrograms))("the portal in Chromium", {
     await world?.close();
   });
 
-  /** A browser of its own; what it asks of other hosts is in `foreign`. */
-  async function open(options: ContextOptions = {}): Promise<{ page: Page; foreign: string[] }> {
-    const context = await chrome.newContext({ ignoreHTTPSErrors: true, baseURL: world.url, ...options });
-    const page = await context.newPage();
-    const foreign: string[] = [];
-    page.on("request", (asked) => {
-      if (!asked.url().startsWith(world.url)) foreign.push(asked.url());
-    });
-    return { page, foreign };
-  }
-
-  async function signIn(page: Page, login: keyof typeof accounts): Promise<void> {
-    await page.goto("/");
-    await page.getByLabel("Login").fill(login);
-    await page.getByLabel("Password of your account").fill(accounts[login]);
-    await page.getByRole("button", { name: "Sign in" }).click();
-    await page.getByText(`Signed in as ${login}`).waitFor();
-  }
+  const open = (options: ContextOptions = {}) => openIn(chrome, world, options);
 
   /** Makes a password, and gives it once the relay takes it. */
   async function makePassword(page: Page, login: keyof typeof accounts): Promise<string> {
@@ -141,13 +131,6 @@ describe.skipIf(!real("chromium", ...slapdPrograms))("the portal in Chromium", {
       .toBeGreaterThan(0);
   });
 
-  const looks = [
-    { name: "phone", viewport: { width: 360, height: 740 }, colorScheme: "light", size: 100 },
-    { name: "dark", viewport: { width: 1280, height: 900 }, colorScheme: "dark", size: 100 },
-    { name: "large", viewport: { width: 1280, height: 900 }, colorScheme: "light", size: 200 },
-    { name: "phone-dark-large", viewport: { width: 360, height: 740 }, colorScheme: "dark", size: 200 },
-  ] as const;
-
   test.each(looks)(
     "$name: every page fits, and axe finds nothing serious",
     async ({ name, viewport, colorScheme, size }) => {
@@ -176,23 +159,45 @@ describe.skipIf(!real("chromium", ...slapdPrograms))("the portal in Chromium", {
       await look(page, `${name}-made`, size);
     },
   );
-
-  async function inspect(page: Page, path: string, name: string, size: number): Promise<void> {
-    await page.goto(path);
-    await look(page, `${name}${path.replaceAll("/", "-")}`, size);
-  }
-
-  async function look(page: Page, name: string, size: number): Promise<void> {
-    if (size !== 100) await page.addStyleTag({ content: `html { font-size: ${size}% }` });
-    const over = await page.evaluate(
-      "document.documentElement.scrollWidth - document.documentElement.clientWidth",
-    );
-    expect([name, over]).toEqual([name, 0]);
-    expect([name, await seriousFaults(page)]).toEqual([name, []]);
-    if (pictures !== undefined)
-      await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
-  }
 });
+
+async function inspect(page: Page, path: string, name: string, size: number): Promise<void> {
+  await page.goto(path);
+  await look(page, `${name}${path.replaceAll("/", "-")}`, size);
+}
+
+async function look(page: Page, name: string, size: number): Promise<void> {
+  if (size !== 100) await page.addStyleTag({ content: `html { font-size: ${size}% }` });
+  const over = await page.evaluate(
+    "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+  );
+  expect([name, over]).toEqual([name, 0]);
+  expect([name, await seriousFaults(page)]).toEqual([name, []]);
+  if (pictures !== undefined) await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
+}
+
+/** A browser of its own; what it asks of other hosts is in `foreign`. */
+async function openIn(
+  chrome: Chrome,
+  world: World,
+  options: ContextOptions = {},
+): Promise<{ page: Page; foreign: string[] }> {
+  const context = await chrome.newContext({ ignoreHTTPSErrors: true, baseURL: world.url, ...options });
+  const page = await context.newPage();
+  const foreign: string[] = [];
+  page.on("request", (asked) => {
+    if (!asked.url().startsWith(world.url)) foreign.push(asked.url());
+  });
+  return { page, foreign };
+}
+
+async function signIn(page: Page, login: keyof typeof accounts): Promise<void> {
+  await page.goto("/");
+  await page.getByLabel("Login").fill(login);
+  await page.getByLabel("Password of your account").fill(accounts[login]);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText(`Signed in as ${login}`).waitFor();
+}
 
 /** What has the focus: its label or its text, and whether that is seen. */
 const focused = `(() => {
@@ -200,6 +205,53 @@ const focused = `(() => {
   const label = at.id ? document.querySelector('label[for="' + at.id + '"]') : null;
   return { text: (label ?? at).textContent.trim(), outline: getComputedStyle(at).outlineStyle };
 })()`;
+
+describe.skipIf(!real("chromium", ...slapdPrograms))(
+  "several passwords in Chromium",
+  { timeout: 120_000 },
+  () => {
+    let world: World;
+    let chrome: Chrome;
+
+    beforeAll(async () => {
+      world = await startWorld({ portal: "most-passwords = 3", serve: true, sync: true });
+      chrome = await launchChrome();
+    }, 90_000);
+    afterAll(async () => {
+      await chrome?.close();
+      await world?.close();
+    });
+
+    test("two are made, and one is removed, without a script", async () => {
+      const { page } = await openIn(chrome, world, { javaScriptEnabled: false });
+      await signIn(page, "user1");
+      for (const name of ["phone", "laptop"]) {
+        await page.goto("/password");
+        await page.getByLabel("Name of the new password").first().fill(name);
+        await page.getByLabel("Password of your account").first().fill(accounts.user1);
+        await page.getByRole("button", { name: "Make a password" }).click();
+        await page.frameLocator("iframe").getByText("Works now").waitFor({ timeout: 60_000 });
+      }
+      await page.getByRole("link", { name: "Password", exact: true }).click();
+      await page.getByRole("link", { name: "Remove phone" }).click();
+      await page.getByLabel("Password of your account").fill(accounts.user1);
+      await page.getByRole("button", { name: "Remove phone" }).click();
+      await page.frameLocator("iframe").getByText("Gone").waitFor({ timeout: 60_000 });
+      await page.getByRole("link", { name: "Back to your passwords" }).click();
+      expect(await page.locator("article h3").count()).toBe(1);
+      expect(await page.locator("article h3").textContent()).toBe("laptop");
+    });
+
+    test.each(looks)("$name: the pages fit, and axe finds nothing serious", async (one) => {
+      const { name, viewport, colorScheme, size } = one;
+      const { page } = await openIn(chrome, world, { viewport, colorScheme, bypassCSP: true });
+      await signIn(page, "user1");
+      await inspect(page, "/password", `${name}-several`, size);
+      await page.getByRole("link", { name: "Remove laptop" }).click();
+      await look(page, `${name}-remove`, size);
+    });
+  },
+);
 
 /** A relay that answers with what strangers can write, and worse. */
 describe.skipIf(!real("chromium", ...slapdPrograms))(
@@ -239,6 +291,10 @@ describe.skipIf(!real("chromium", ...slapdPrograms))(
             },
           ],
         },
+        passwords: {
+          passwords: [{ digest: "A".repeat(22), name: odd, made: 0, used: 0, network: odd, letsIn: false }],
+          remembers: true,
+        },
         takes: { takes: false },
         test: { reply },
       };
@@ -269,7 +325,8 @@ describe.skipIf(!real("chromium", ...slapdPrograms))(
       await page.getByLabel("Login").fill("user1");
       await page.getByLabel("Password of your account").fill(accounts.user1);
       await page.getByRole("button", { name: "Sign in" }).click();
-      for (const path of ["/", "/password", "/messages", "/limits"]) {
+      const remove = `/password/remove?password=${"A".repeat(22)}`;
+      for (const path of ["/", "/password", remove, "/messages", "/limits"]) {
         await page.goto(path);
         expect(await page.locator("main").textContent()).toContain("<script>document.title");
         expect(await page.locator("script, img, a[href^=javascript]").count()).toBe(0);

@@ -60,6 +60,26 @@ describe("portal.socket of serve", { timeout: 60_000 }, () => {
     expect(JSON.parse((await ask({ ask: "state", login: "user2" })).answer)).toMatchObject({ known: false });
   });
 
+  test("tells of a login's passwords, without their hashes", async () => {
+    await submitAlone(relay, note("passwords"));
+    const told = await ask({ ask: "passwords", login: "user1" });
+    expect(JSON.parse(told.answer)).toEqual({
+      passwords: [
+        {
+          digest: expect.stringMatching(/^[A-Za-z0-9_-]{22}$/),
+          letsIn: true,
+          used: expect.any(Number),
+          network: "127.0.0.0/24",
+        },
+      ],
+      remembers: true,
+    });
+    expect(told.answer).not.toContain("$2");
+    expect(JSON.parse((await ask({ ask: "passwords", login: "user2" })).answer)).toMatchObject({
+      passwords: [],
+    });
+  });
+
   test("answers several at once, and tells the rest that it is busy", async () => {
     const all = await Promise.all(Array.from({ length: 12 }, () => ask({ ask: "messages", login: "user1" })));
     const busy = all.map(({ answer }) => (JSON.parse(answer) as { busy: boolean }).busy);
@@ -73,6 +93,7 @@ describe("portal.socket of serve", { timeout: 60_000 }, () => {
     ["to freeze", { ask: "freeze", login: "user1" }],
     ["for nobody", { ask: "messages" }],
     ["for all", { ask: "messages", login: "*" }],
+    ["for everybody's passwords", { ask: "passwords" }],
     ["for an empty name", { ask: "messages", login: "" }],
     ["for two", { ask: "messages", login: ["user1", "user2"] }],
     ["for another domain's", { ask: "state", login: "user1@example.net" }],

@@ -6,7 +6,7 @@ import type { IncomingMessage } from "node:http";
 import { type RequestOptions, request } from "node:https";
 import { join } from "node:path";
 import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
-import { people, person, reader, type Slapd, startSlapd } from "../../ldap/slapd.ts";
+import { people, person, reader, type Slapd, type SlapdOptions, startSlapd } from "../../ldap/slapd.ts";
 import { freePort } from "../../tools/port.mjs";
 
 export interface Running {
@@ -67,6 +67,8 @@ export interface WorldOptions {
   readonly ldap?: string;
   /** Those of the portal; this host where it is not given. */
   readonly proxies?: readonly string[];
+  /** Further options of the directory. */
+  readonly slapd?: Pick<SlapdOptions, "mailPassword">;
   /** Whether `serve` runs. */
   readonly serve?: boolean;
   /** Whether `sync --watch` runs. */
@@ -79,6 +81,7 @@ export async function startWorld({
   more = "",
   ldap = "",
   proxies = ["127.0.0.1"],
+  slapd: directory = {},
   serve,
   sync,
 }: WorldOptions = {}): Promise<World> {
@@ -88,6 +91,7 @@ export async function startWorld({
   };
   try {
     const slapd = await startSlapd({
+      ...directory,
       entries: Object.keys(accounts)
         .map((uid) => person(uid))
         .join(""),

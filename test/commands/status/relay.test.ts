@@ -83,6 +83,37 @@ test("tells of a relay that works, then of one that does not run", async () => {
   expect(critical.status).toBe(2);
 });
 
+test("tells of the keys by which people send by SSH, and of a file that is not there", async () => {
+  relay = await prepareRelay(`[listen]
+submission = ["127.0.0.1:0"]
+submissions = ["127.0.0.1:0"]
+http = "127.0.0.1:0"
+[ssh]
+keys = "FOLDER/ssh-keys"
+`);
+  const file = join(relay.folder, "ssh-keys");
+  const key = (number: number): string => {
+    const octets = Buffer.alloc(51, number);
+    octets.writeUInt32BE(11);
+    octets.write("ssh-ed25519", 4);
+    return `ssh-ed25519 ${octets.toString("base64")}`;
+  };
+  await writeFile(file, `user1 ${key(1)}\nuser1 ${key(2)}\nuser2 ${key(3)}\nuser3 ssh-dss AAAA\n`);
+  await relay.start();
+  const [, http = ""] = /listening for http on (\S+)/.exec(relay.log()) ?? [];
+  const metrics = async (): Promise<string> => (await fetch(`http://${http}/metrics`)).text();
+  expect(await metrics()).toMatch(
+    /^tpa_submit_ssh_keys 3\n[\s\S]*^tpa_submit_ssh_keys_written_timestamp_seconds \d+/m,
+  );
+  expect((await status(relay)).stdout).toMatch(/^ {2}SSH keys +3 keys of 2 logins, \S+ written \d+s ago\n/m);
+  await writeFile(file, `user1 ${key(1)}\n`);
+  await expect.poll(metrics).toContain("\ntpa_submit_ssh_keys 1\n");
+  await rm(file);
+  expect(await metrics()).not.toMatch(/^tpa_submit_ssh_keys /m);
+  expect((await status(relay)).stdout).toMatch(/^ {2}SSH keys +ENOENT/m);
+  expect(JSON.parse((await status(relay, "--json")).stdout)).toMatchObject({ sshKeys: { file, keys: 0 } });
+});
+
 test("tells what check warns of, while the relay runs and without it", async () => {
   const started = await soundRelay();
   const passwords = join(started.folder, "mail-passwords");

@@ -224,6 +224,9 @@ function ourMetrics(): string {
     logLost: nothing,
     loopDelay: nothing,
     dkimKeys: () => [],
+    sessions: nothing,
+    sshKeys: nothing,
+    sshKeysWritten: nothing,
     logins: nothing,
   });
   for (const entry of [...suspects.flatMap(([, entries]) => entries), ...mail]) metrics.count(entry);

@@ -34,6 +34,9 @@ const readings: GaugeReadings = {
   logLost: () => [{ labels: [], value: 0 }],
   loopDelay: () => [{ labels: [], value: 0.01 }],
   dkimKeys: () => [],
+  sessions: () => [{ labels: ["submission"], value: 2 }],
+  sshKeys: () => [],
+  sshKeysWritten: () => [],
   logins: () => [{ labels: [], value: 100 }],
 };
 

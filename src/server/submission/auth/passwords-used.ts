@@ -53,15 +53,18 @@ const mostKept = 20_000;
 export interface PasswordUses {
   note(use: PasswordUse): void;
   all(): readonly PasswordUse[];
+  of(login: string, digest: string): PasswordUse | undefined;
   /** Forgets those that `isThere` does not know. */
   keepOnly(isThere: (use: PasswordUse) => boolean): void;
 }
+
+const keyOf = (login: string, digest: string): string => `${login}\n${digest}`;
 
 /** In memory, beginning with `before`. */
 export function newPasswordUses(before: readonly PasswordUse[]): PasswordUses {
   const uses = new Map<string, PasswordUse>();
   const note = (use: PasswordUse): void => {
-    const key = `${use.login}\n${use.digest}`;
+    const key = keyOf(use.login, use.digest);
     uses.delete(key); // what was used last comes last
     uses.set(key, use);
     const [oldest] = uses.keys();
@@ -71,6 +74,7 @@ export function newPasswordUses(before: readonly PasswordUse[]): PasswordUses {
   return {
     note,
     all: () => [...uses.values()],
+    of: (login, digest) => uses.get(keyOf(login, digest)),
     keepOnly(isThere) {
       for (const [key, use] of uses) if (!isThere(use)) uses.delete(key);
     },
