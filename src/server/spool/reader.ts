@@ -39,15 +39,11 @@ export interface SpoolReader {
    */
   readMany(ids: readonly string[]): AsyncIterable<readonly StoredMessage[]>;
   /**
-   * What an owner's journal had when it was opened, in batches, as it is read; it ends when all of it is known. {@link ids} has
-   * the others as well. For one caller.
-   */
-  early(): AsyncIterable<readonly StoredMessage[]>;
-  /**
    * The message of `id` for a delivery, or why it cannot be used, as {@link read} has it. `envelope` where the caller has what
-   * the spool has. The body comes with it where it has no more than `most` octets. Throws as `read` does.
+   * the spool has. The body comes with it where it has no more than `most` octets. Undefined where another host is to deliver
+   * it. Throws as `read` does.
    */
-  load(id: string, most: number, envelope?: Envelope): Soon<LoadedMessage | Damaged>;
+  load(id: string, most: number, envelope?: Envelope): Soon<LoadedMessage | Damaged | undefined>;
   /** Whether `id` is promised, be its envelope readable or not. Throws the system's error. */
   has(id: string): Promise<boolean>;
   /** The body as it was written; a body that is missing comes as the stream's error. */
@@ -56,6 +52,15 @@ export interface SpoolReader {
   bodyStart(id: string, octets: number): Promise<Buffer>;
   /** What was noted about a message, oldest first; nothing where nothing was. Throws the system's error. */
   history(id: string): Promise<History>;
+}
+
+/** The reading half of a spool of files. */
+export interface FileReader extends SpoolReader {
+  /**
+   * What an owner's journal had when it was opened, in batches, as it is read; it ends when all of it is known. {@link ids} has
+   * the others as well. For one caller.
+   */
+  early(): AsyncIterable<readonly StoredMessage[]>;
 }
 
 /** One message of a spool. */
@@ -167,7 +172,7 @@ export function newSpoolReader(
   disk: Disk,
   directory: string,
   journal: JournalReader = noJournal,
-): SpoolReader {
+): FileReader {
   const queue = join(directory, "queue");
   const messages = join(directory, "messages");
 

@@ -1,9 +1,15 @@
 /** A spool that is open while its journal is still being read: what is known is delivered, and what is not keeps back who needs it. */
 import { setImmediate } from "node:timers/promises";
 import { expect, it } from "vitest";
-import { newFreezeHold, readerWithFreezes } from "../../../src/server/control/frozen-logins.ts";
+import { newFreezeHold, spoolWithFreezes } from "../../../src/server/control/frozen-logins.ts";
 import type { Disk } from "../../../src/server/spool/disk.ts";
-import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../../src/server/spool/spool.ts";
+import {
+  type FileSpool,
+  isDamaged,
+  type JournalSettings,
+  openSpool,
+  type Spool,
+} from "../../../src/server/spool/spool.ts";
 import { type Change, memoryDisk } from "./memory-disk.ts";
 import { toOne } from "./to-one.ts";
 
@@ -49,7 +55,7 @@ function held(disk: Disk, name: string | undefined) {
   return { slow, open: () => open(), fail: (error: Error) => fail(error) };
 }
 
-const openEarly = (disk: Disk): Promise<Spool> =>
+const openEarly = (disk: Disk): Promise<FileSpool> =>
   openSpool(directory, () => now() + 1000, disk, { ...settings, early: true });
 
 async function isSettled(work: Promise<unknown>): Promise<boolean> {
@@ -137,9 +143,15 @@ it("holds the messages of frozen logins among them", async () => {
   const { disk } = await filled(3);
   const spool = await openEarly(disk);
   const frozen = { login: "user1", at: now(), by: "root", reason: "" };
-  const reader = readerWithFreezes(spool, newFreezeHold({ of: () => frozen }));
-  for await (const batch of reader.early()) {
-    for (const { envelope } of batch) expect(isDamaged(envelope) || envelope.held?.by).toBe("root");
+  const freezing = spoolWithFreezes(spool, newFreezeHold({ of: () => frozen }));
+  let held = 0;
+  for await (const arrival of freezing.arrivals(new AbortController().signal)) {
+    if (arrival.kind !== "messages") continue;
+    for (const { envelope } of arrival.messages) {
+      expect(isDamaged(envelope) || envelope.held?.by).toBe("root");
+      held += 1;
+    }
   }
+  expect(held).toBe(3);
   await spool.close();
 });
