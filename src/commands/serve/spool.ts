@@ -20,6 +20,7 @@ import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
 import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
+import { frozenFile } from "./places.ts";
 
 export interface RelaySpool {
   /** For new messages. */
@@ -149,8 +150,6 @@ export async function openFreezes(spool: Spool, directory: string): Promise<Free
   const freezeHold = newFreezeHold(frozen);
   return { frozen, freezeHold, spool: spoolWithFreezes(spool, freezeHold) };
 }
-
-export const frozenFile = (directory: string): string => join(directory, "frozen");
 
 const heldBy = "tpa-submit";
 
