@@ -45,7 +45,7 @@ export interface Table {
 }
 
 export function newTable(columns: readonly Column[], width: number | undefined): Table {
-  let first: (readonly string[])[] | undefined = [];
+  let first: readonly (readonly string[])[] | undefined = [];
   let widths: readonly number[] = [];
   const linesOf = (rows: readonly (readonly string[])[]): string =>
     rows.reduce((text, row) => text + line(columns, row, widths, width), "");
@@ -59,7 +59,7 @@ export function newTable(columns: readonly Column[], width: number | undefined):
   return {
     lines(rows) {
       if (first === undefined) return linesOf(rows);
-      first.push(...rows);
+      first = [...first, ...rows];
       return first.length < sample ? "" : settle(first);
     },
     end: () => (first === undefined || first.length === 0 ? "" : settle(first)),

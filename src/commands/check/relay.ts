@@ -5,7 +5,7 @@ import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
 import type { ControlApi } from "../../server/control/protocol.ts";
 import { version } from "../../version.ts";
-import { controlSocket } from "../serve/control.ts";
+import { controlSocket } from "../serve/places.ts";
 import { type Look, orFailures } from "./context.ts";
 import { relayProcess } from "./host.ts";
 import { cannotTell, fail, fine, type Judgement, warn } from "./rows.ts";

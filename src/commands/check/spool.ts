@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { errorCode, errorText } from "../../failure.ts";
 import { readableFormats } from "../../server/spool/open.ts";
 import { requireShortPath } from "../../unix-socket.ts";
-import { controlSocket } from "../serve/control.ts";
+import { controlSocket } from "../serve/places.ts";
 import { reserveOf } from "../serve/session-rules.ts";
 import { type CheckContext, type Look, nearestThere, orFailures, orUndefined, whyClosed } from "./context.ts";
 import { cannotTell, fail, fine, type Judgement, warn } from "./rows.ts";

@@ -4,7 +4,7 @@ import type { Config } from "../../config/settings.ts";
 import { connectControlApi } from "../../server/control/client.ts";
 import type { SigningKeyState } from "../../server/control/protocol.ts";
 import { version } from "../../version.ts";
-import { controlSocket } from "../serve/control.ts";
+import { controlSocket } from "../serve/places.ts";
 
 /** Undefined where no relay runs here. Throws a Failure where it cannot be asked. */
 export async function keysInUse(configuration: Config): Promise<readonly SigningKeyState[] | undefined> {

@@ -26,9 +26,9 @@ import { readText } from "../passwd/file.ts";
 import { connectToQuery } from "../queue/connection.ts";
 import { loginOf } from "../queue/options.ts";
 import { plural, printAll, sizeText } from "../queue/output.ts";
-import { controlSocket } from "../serve/control.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
 import { usesIn } from "../serve/passwords-used.ts";
+import { controlSocket } from "../serve/places.ts";
 import { eventText, momentText } from "../trace/text.ts";
 
 /** A line of the password file, without its hash. */

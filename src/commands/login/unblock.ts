@@ -25,7 +25,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { readConfig } = await import("../../config/config-file.ts");
   const { connectControlApi } = await import("../../server/control/client.ts");
   const { currentOperator } = await import("../queue/connection.ts");
-  const { controlSocket } = await import("../serve/control.ts");
+  const { controlSocket } = await import("../serve/places.ts");
   const configuration = await readConfig(chosen.options.config);
   const relay = await connectControlApi(controlSocket(configuration), version);
   if (relay === undefined) {

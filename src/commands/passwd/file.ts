@@ -194,7 +194,7 @@ async function whyFrozen(user: string, main: string, spool: string): Promise<str
   if (spool === "") return "";
   const login = loginKey(user, main);
   const { openFrozenLogins } = await import("../../server/control/frozen-logins.ts");
-  const { frozenFile } = await import("../serve/spool.ts");
+  const { frozenFile } = await import("../serve/places.ts");
   try {
     const found = (await openFrozenLogins(frozenFile(spool))).of(login);
     if (found === undefined) return "";

@@ -5,7 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { access, constants, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
@@ -21,12 +21,10 @@ import type {
   ControlApi,
   DamagedMessage,
   ListedMessage,
-  MessageFilter,
   MessagePart,
   Operator,
   QueryApi,
   QueuedMessage,
-  RelayState,
   TakeParcel,
   VerifyRequest,
 } from "../../server/control/protocol.ts";
@@ -36,16 +34,16 @@ import { openSink, processDependencies } from "../../server/log/sink.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
 import { type History, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
-import { controlSocket, wait } from "../serve/control.ts";
+import { wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
+import { controlSocket, frozenFile } from "../serve/places.ts";
 import { shortenForCommand } from "../serve/privacy.ts";
 import { keptFiles, openQuota } from "../serve/quota.ts";
 import { reportContacts } from "../serve/session-rules.ts";
-import { frozenFile, openFreezes, openOwnSpool } from "../serve/spool.ts";
+import { openFreezes, openOwnSpool } from "../serve/spool.ts";
 import { become, canBecome, type SystemUser, wordsAs } from "../system-user.ts";
-import { listSpool } from "./listing.ts";
+import { whoAnswers } from "./asking.ts";
 import { patientDisk } from "./listing-task.ts";
-import { type ListedRow, type RowForm, rowMaker } from "./rows.ts";
 
 /** To be closed after the last request. */
 export interface ApiConnection<Kind> {
@@ -60,65 +58,16 @@ export interface ControlConnection extends ApiConnection<ControlApi> {
 
 const nothing = async (): Promise<void> => undefined;
 
-/** The providers that get nothing for a while, as far as a relay runs that can tell. */
-export async function providerPauses(config: Config): Promise<RelayState["pauses"]> {
-  const running = await connectControlApi(controlSocket(config), version);
-  if (running) for await (const { pauses } of running({ verb: "status" })) return pauses;
-  return [];
-}
-
 /** For reading the queue. Throws a Failure where there is neither a relay nor a spool that may be read. */
 export async function connectToQuery(config: Config): Promise<ApiConnection<QueryApi>> {
   const { directory } = config.spool;
-  const found = await whoseAnswer(config);
+  const found = await whoAnswers(config);
   if ("api" in found) return { api: found.api, close: nothing };
   const active = new Set(found.active);
   const reading = await viewSpool(directory, patientDisk);
   const frozen = await openFrozenLogins(frozenFile(directory));
   const spool = readerWithFreezes(reading, newFreezeHold(frozen));
   return { api: openQueryApi({ spool, frozen, active: () => active, now: Date.now }), close: nothing };
-}
-
-/** All messages that `filter` means, as rows in batches, oldest first. Throws as {@link connectToQuery} does. */
-export async function* rowsOfQueue(
-  config: Config,
-  filter: MessageFilter,
-  form: RowForm,
-): AsyncGenerator<readonly ListedRow[]> {
-  const { directory } = config.spool;
-  const now = Date.now();
-  const found = await whoseAnswer(config);
-  if ("api" in found) {
-    const rowOf = rowMaker(form, now);
-    for await (const one of found.api({ verb: "list", filter }))
-      if (one.status !== "unknown") yield [rowOf(one)];
-    return;
-  }
-  await viewSpool(directory, patientDisk);
-  const frozen = (await openFrozenLogins(frozenFile(directory))).all();
-  yield* listSpool({ directory, filter, form, now, frozen, active: found.active });
-}
-
-/** The relay that runs, or else for which messages an attempt is under way: this process reads the spool then. */
-async function whoseAnswer(
-  config: Config,
-): Promise<{ readonly api: ControlApi } | { readonly active: readonly string[] }> {
-  const running = await connectControlApi(controlSocket(config), version);
-  if (running && !(await isReadable(config.spool.directory))) return { api: running };
-  const active: string[] = [];
-  if (running) for await (const { id } of running({ verb: "active" })) active.push(id);
-  return { active };
-}
-
-/** If so, reading costs the relay nothing. Users who are only in the group of its socket ask the relay. */
-async function isReadable(directory: string): Promise<boolean> {
-  try {
-    await access(join(directory, "queue"), constants.R_OK | constants.X_OK);
-    return true;
-  } catch (error) {
-    if (errorCode(error) === "") throw error;
-    return false;
-  }
 }
 
 /** For changes. Throws a Failure where the spool is not there, not ours, or another process has it and does not answer. */

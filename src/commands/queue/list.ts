@@ -37,7 +37,6 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { options } = chosen;
   const wanted = await idsOf(listCommand.name, chosen.arguments.ids);
   const { readConfig } = await import("../../config/config-file.ts");
-  const { connectToQuery, rowsOfQueue } = await import("./connection.ts");
   const configuration = await readConfig(options.config);
   const filter = filterOf(options, configuration.domain);
   const form = formOf(options);
@@ -53,8 +52,11 @@ export async function run(argv: readonly string[]): Promise<number> {
     }
   }
   const counts = newCounts();
-  if (wanted.length === 0) await printAll(linesOf(counted(rowsOfQueue(configuration, filter, form)), form));
-  else {
+  if (wanted.length === 0) {
+    const { rowsOfQueue } = await import("./asking.ts");
+    await printAll(linesOf(counted(rowsOfQueue(configuration, filter, form)), form));
+  } else {
+    const { connectToQuery } = await import("./connection.ts");
     const { api, close } = await connectToQuery(configuration);
     const found = counts.of(api({ verb: "list", ids: wanted, filter }));
     await printAll(linesOf(counted(rowsOf(found, form)), form));

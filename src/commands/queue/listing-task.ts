@@ -5,9 +5,10 @@ import type { FrozenLogin, MessageFilter } from "../../server/control/protocol.t
 import { listed } from "../../server/control/query.ts";
 import { readHere } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
+import { scanEnvelope } from "../../server/spool/envelope-scan.ts";
 import { type JournalListing, type SegmentMemory, viewSegment } from "../../server/spool/journal-reading.ts";
 import { journalIn } from "../../server/spool/open.ts";
-import { messagesOfSegment, newSpoolReader } from "../../server/spool/reader.ts";
+import { messagesOf, newSpoolReader } from "../../server/spool/reader.ts";
 import type { StoredMessage } from "../../server/spool/spool.ts";
 import { type ListedRow, type RowForm, rowMaker } from "./rows.ts";
 
@@ -29,6 +30,9 @@ export type ListingTask =
   | { readonly segment: JournalListing["segments"][number]; readonly done: JournalListing["done"] }
   | { readonly ids: readonly string[] };
 
+/** Envelopes that are in memory together. Our choice. */
+const recordsAtATime = 64;
+
 /** This process, or thread, has nothing else to do meanwhile. */
 export const patientDisk: Disk = { ...systemDisk, readMany: readHere };
 
@@ -36,18 +40,24 @@ export const patientDisk: Disk = { ...systemDisk, readMany: readHere };
 export function newListing({ directory, filter, form, now, frozen, active }: ListingOrder) {
   const logins = new Map(frozen.map((one) => [one.login, one]));
   const { applyTo } = newFreezeHold({ of: (login) => logins.get(login) });
-  const files = newSpoolReader(patientDisk, directory);
+  const files = newSpoolReader(patientDisk, directory, undefined, scanEnvelope);
   const rowOf = rowMaker(form, now);
   const memory: SegmentMemory = { octets: Buffer.alloc(0) };
   const known = { active: new Set(active), now };
 
   async function rowsIn(messages: readonly StoredMessage[], has: (id: string) => Promise<boolean>) {
-    const held = messages.map(({ id, envelope }) => ({
-      id,
-      envelope: "damaged" in envelope ? envelope : applyTo(envelope),
-    }));
-    const found = await listed(held, filter, { ...known, has });
-    return found.flatMap((one) => (one.status === "unknown" ? [] : [rowOf(one)]));
+    const held =
+      frozen.length === 0
+        ? messages
+        : messages.map(({ id, envelope }) => ({
+            id,
+            envelope: "damaged" in envelope ? envelope : applyTo(envelope),
+          }));
+    const rows: ListedRow[] = [];
+    for (const one of await listed(held, filter, { ...known, has })) {
+      if (one.status !== "unknown") rows.push(rowOf(one));
+    }
+    return rows;
   }
 
   return async (task: ListingTask): Promise<readonly ListedRow[]> => {
@@ -59,8 +69,12 @@ export function newListing({ directory, filter, form, now, frozen, active }: Lis
     const path = journalIn(directory);
     const { segment, done } = task;
     const viewed = await viewSegment(patientDisk, path, { done }, segment, memory);
-    return viewed === undefined
-      ? []
-      : rowsIn(messagesOfSegment(join(path, segment.name), viewed), async () => true);
+    const rows: ListedRow[] = [];
+    const live = viewed?.content.live ?? [];
+    for (let at = 0; at < live.length; at += recordsAtATime) {
+      const messages = messagesOf(join(path, segment.name), live.slice(at, at + recordsAtATime));
+      rows.push(...(await rowsIn(messages, async () => true)));
+    }
+    return rows;
   };
 }

@@ -16,11 +16,11 @@ import { type ListedRow, type PackedRows, unpackRows } from "./rows.ts";
 /** What a thread answers to a task; an error of the system as it passes from one thread to another. */
 export type ListingAnswer = { readonly rows: PackedRows } | { readonly failed: ReadError };
 
-/** Messages that are files, in one task. Our choices, like the others here: some 10 ms. */
-const filesAtATime = 1_000;
+/** Messages that are files, in one task, and rows in a batch. Our choice, like the others here: some 10 ms. */
+const rowsAtATime = 1_000;
 
-/** Files and segments from which on threads are worth their start. */
-const worthThreads = { files: 5_000, segments: 4 };
+/** Files and segments from which on threads are worth their start; most file systems tell of many files by their folder's size. */
+const worthThreads = { files: 5_000, segments: 4, octetsOfFolder: 256 * 1024 };
 
 const mostThreads = 4;
 
@@ -33,17 +33,20 @@ const program = new URL("./listing-worker.js", import.meta.url);
 export async function* listSpool(order: ListingOrder): AsyncGenerator<readonly ListedRow[]> {
   const { directory } = order;
   const { segments, done } = await viewJournalFiles(patientDisk, journalIn(directory));
+  const queue = join(directory, "queue");
   const tasks = newTasks(order);
   try {
-    if (segments.length >= worthThreads.segments) tasks.begin();
-    const recorded: ListedRow[] = [];
+    const isLong = (await patientDisk.size(queue)) >= worthThreads.octetsOfFolder;
+    if (isLong || segments.length >= worthThreads.segments) tasks.begin();
+    const ofSegments: (readonly ListedRow[])[] = [];
     const inSegments = segments.map((segment) => ({
       segment,
       done: done.filter(({ number }) => number === segment.number),
     }));
-    for await (const rows of inOrder(inSegments, tasks.atATime(), tasks.carryOut)) recorded.push(...rows);
+    for await (const rows of inOrder(inSegments, tasks.atATime(), tasks.carryOut)) ofSegments.push(rows);
+    const recorded = ofSegments.flat();
     // Behind the records: what moves meanwhile is found here.
-    const names = await patientDisk.list(join(directory, "queue"));
+    const names = await patientDisk.list(queue);
     if (names.length >= worthThreads.files) tasks.begin();
     const ids = names.filter(isQueueId).sort();
     const inFiles = inOrder(partsOf(ids), tasks.atATime(), tasks.carryOut);
@@ -54,7 +57,7 @@ export async function* listSpool(order: ListingOrder): AsyncGenerator<readonly L
 }
 
 function* partsOf(ids: readonly string[]): Generator<ListingTask> {
-  for (let at = 0; at < ids.length; at += filesAtATime) yield { ids: ids.slice(at, at + filesAtATime) };
+  for (let at = 0; at < ids.length; at += rowsAtATime) yield { ids: ids.slice(at, at + rowsAtATime) };
 }
 
 /** Records whose messages are not in `queue/` since, by queue ID. */
@@ -77,7 +80,7 @@ async function* merged(
     while ((first[at]?.id ?? last) < last) at++;
     yield at === begin ? batch : [...first.slice(begin, at), ...batch].sort(byId);
   }
-  yield first.slice(at);
+  for (; at < first.length; at += rowsAtATime) yield first.slice(at, at + rowsAtATime);
 }
 
 interface Tasks {

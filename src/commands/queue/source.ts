@@ -15,7 +15,7 @@ import type { FrozenEntry, ParcelSender, SentEntry } from "../../server/spool/pa
 import { isQueueId } from "../../server/spool/queue-id.ts";
 import { type Damaged, openSpool, type SpoolReader, viewSpool } from "../../server/spool/spool.ts";
 import { parseUsage } from "../../server/submission/limits/usage-file.ts";
-import { frozenFile } from "../serve/spool.ts";
+import { frozenFile } from "../serve/places.ts";
 
 /** A message, and how to read it. */
 export interface Handed {

@@ -26,7 +26,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const options = parseOptions(summaryCommand, argv)?.options;
   if (!options) return exitStatus.ok;
   const { readConfig } = await import("../../config/config-file.ts");
-  const { providerPauses, rowsOfQueue } = await import("./connection.ts");
+  const { providerPauses, rowsOfQueue } = await import("./asking.ts");
   const configuration = await readConfig(options.config);
   const tally = newTally(Date.now());
   const filter = filterOf(options, configuration.domain);

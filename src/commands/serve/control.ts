@@ -1,7 +1,5 @@
 /** The socket at which `tpa-submit queue` reaches the running relay. */
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Config } from "../../config/settings.ts";
 import { type ActionContextParts, newActionContext } from "../../server/control/actions.ts";
 import { openControlApi, type Wait } from "../../server/control/api.ts";
 import { type DrainedSpool, newDrainer } from "../../server/control/draining.ts";
@@ -11,11 +9,6 @@ import { log } from "../../server/log/log.ts";
 import type { Scheduler } from "../../server/queue/scheduler.ts";
 import { version } from "../../version.ts";
 import { keptFiles } from "./quota.ts";
-
-/** The socket's path where the configuration names none: whoever finds the spool finds the relay that has it. */
-export function controlSocket({ control, spool }: Pick<Config, "control" | "spool">): string {
-  return control.socket === "" ? join(spool.directory, "control") : control.socket;
-}
 
 /** Takes requests, and parcels for `spool`, until it is closed. Throws a Failure where the socket cannot be made. */
 export async function openControl(

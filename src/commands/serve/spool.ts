@@ -22,6 +22,7 @@ import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts"
 import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
+import { frozenFile } from "./places.ts";
 
 export interface RelaySpool {
   /** For new messages. */
@@ -189,8 +190,6 @@ export async function openFreezes(spool: Spool, directory: string): Promise<Free
   const freezeHold = newFreezeHold(frozen);
   return { frozen, freezeHold, spool: spoolWithFreezes(spool, freezeHold) };
 }
-
-export const frozenFile = (directory: string): string => join(directory, "frozen");
 
 const heldBy = "tpa-submit";
 

@@ -14,8 +14,8 @@ import { newDestinations, type WaitingDestination } from "../../server/history/w
 import { version } from "../../version.ts";
 import { connectToQuery } from "../queue/connection.ts";
 import { waitingOf } from "../queue/output.ts";
-import { controlSocket } from "../serve/control.ts";
 import { historyDirectory, readable } from "../serve/history.ts";
+import { controlSocket } from "../serve/places.ts";
 import { readSshKeyFacts, type SshKeyFacts } from "../ssh/facts.ts";
 import type { StatusChecks } from "./checks.ts";
 import { openProviderTally } from "./providers.ts";

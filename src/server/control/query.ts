@@ -5,13 +5,8 @@ import { asciiDomain, domainOf } from "../../smtp/address.ts";
 import { bodyOffset } from "../../smtp/header.ts";
 import { formatReply } from "../../smtp/reply.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
-import {
-  type Damaged,
-  type History,
-  isDamaged,
-  type SpoolReader,
-  type StoredMessage,
-} from "../spool/spool.ts";
+import { isDamaged } from "../spool/envelope-file.ts";
+import type { Damaged, History, SpoolReader, StoredMessage } from "../spool/spool.ts";
 import type { FrozenLogins } from "./frozen-logins.ts";
 import type {
   DamagedMessage,

@@ -316,7 +316,10 @@ export interface JournalFind {
 }
 
 /** A record that is to be done with; `path` is its segment. */
-export function findOf({ id, record }: LiveRecord, path: string): JournalFind {
+export function findOf(
+  { id, record }: LiveRecord,
+  path: string,
+): JournalFind & { readonly copy: Exclude<JournalFind["copy"], undefined> } {
   const { offset, envelope, isBodySound } = record;
   return { id, copy: isBodySound ? { envelope } : notAsWritten(path, offset) };
 }

@@ -122,8 +122,17 @@ function sumAt(octets: Buffer, at: number, behind: number): number {
   return octets[at + 8] === behind ? value : -1;
 }
 
-/** What of the first line its sum covers, copied: a view of each line would cost more. */
-const summedOctets = Buffer.alloc(summed);
+/** CRC-32 of each octet. */
+const sums = Uint32Array.from({ length: 256 }, (_, octet) => crc32(Buffer.of(octet)) ^ crc32(Buffer.of(0)));
+
+/** What {@link crc32} gives for what the sum of the first line at `at` covers: to call it for so little would take longer. */
+function headSum(octets: Buffer, at: number): number {
+  let sum = 0xff_ff_ff_ff;
+  for (let next = at; next < at + summed; next++) {
+    sum = (sums[(sum ^ (octets[next] ?? 0)) & 0xff] ?? 0) ^ (sum >>> 8);
+  }
+  return ~sum >>> 0;
+}
 
 /**
  * The first line and the envelope at `at`, where their sum is right; the message may be torn, and be longer than what
@@ -149,8 +158,7 @@ function readHead(
   const begin = at + headLength;
   const end = begin + envelopeLength;
   if (end >= octets.length || octets[end] !== lf) return undefined;
-  octets.copy(summedOctets, 0, at, at + summed);
-  if (crc32(octets.subarray(begin, end), crc32(summedOctets)) !== sum) return undefined;
+  if (crc32(octets.subarray(begin, end), headSum(octets, at)) !== sum) return undefined;
   return {
     offset,
     batch,

@@ -99,7 +99,7 @@ interface Entry {
   readonly offset: number;
   readonly length: number;
   /** As the start read it, until somebody asks for it. */
-  envelope?: string;
+  envelope: string | undefined;
 }
 
 /** Durable octets of a segment, read in one call. */
@@ -259,12 +259,11 @@ export async function openJournal(
       else {
         segment.live += 1;
         const { offset, end: behind, envelope, isBodySound } = record;
-        const entry: Entry = { segment, offset, length: behind - offset };
-        index.set(id, entry);
+        const isKept = isBodySound && keptCharacters + envelope.length <= keptFromStart;
+        if (isKept) keptCharacters += envelope.length;
+        const kept = isKept ? envelope : undefined;
+        index.set(id, { segment, offset, length: behind - offset, envelope: kept });
         here.push(id);
-        if (!isBodySound || keptCharacters + envelope.length > keptFromStart) continue;
-        entry.envelope = envelope;
-        keptCharacters += envelope.length;
       }
     }
     if (!isWhole) notes.push(segment.note({ word: "whole", offset: end }));
@@ -316,7 +315,7 @@ export async function openJournal(
       const { mark } = segment;
       const sum = message.body.reduce((before, part) => sumOf(part, before), 0);
       octets.push(...formatRecord({ mark, offset: end, batch }, envelope, message.body, sum));
-      taken.push({ one, entry: { segment, offset: end, length } });
+      taken.push({ one, entry: { segment, offset: end, length, envelope: undefined } });
       end += length;
     }
     waiting.splice(0, taken.length);
@@ -399,7 +398,7 @@ export async function openJournal(
       const entry = index.get(id);
       if (entry?.envelope === undefined) break;
       kept.push({ id, copy: { envelope: entry.envelope } });
-      delete entry.envelope;
+      entry.envelope = undefined;
     }
     return kept;
   }

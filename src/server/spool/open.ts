@@ -205,9 +205,11 @@ async function sweep(disk: Disk, { messages, drafts, history, queue }: Paths): P
   // disk: a body removed under an envelope that a power cut brings back would be a promise without a message.
   await syncOnce(disk, queue);
   const idsIn = async (path: string) => (await disk.list(path)).filter(isQueueId);
-  const promised = new Set(await idsIn(queue));
-  const bodies = new Set(await idsIn(messages));
-  const histories = new Set(await idsIn(history));
+  const [promised, bodies, histories] = await Promise.all([
+    idsIn(queue).then((ids) => new Set(ids)),
+    idsIn(messages).then((ids) => new Set(ids)),
+    idsIn(history).then((ids) => new Set(ids)),
+  ]);
   for (const id of await idsIn(drafts)) await unlinkIfThere(disk, join(drafts, id));
   for (const id of bodies) if (!promised.has(id)) await unlinkIfThere(disk, join(messages, id));
   for (const id of histories) {

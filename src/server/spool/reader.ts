@@ -12,6 +12,7 @@ import { asReadError, type BulkFile, type ReadError } from "./bulk-read.ts";
 import { type Disk, systemDisk } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { type Damaged, isDamaged, parseEnvelope } from "./envelope-file.ts";
+import { scanEnvelope } from "./envelope-scan.ts";
 import { type History, historyOf } from "./history.ts";
 import type { Journal } from "./journal.ts";
 import {
@@ -19,7 +20,7 @@ import {
   findOf,
   type JournalCopy,
   type JournalFind,
-  type ViewedSegment,
+  type LiveRecord,
   viewJournal,
 } from "./journal-reading.ts";
 import { journalFormat, journalIn, readableFormats } from "./open.ts";
@@ -145,14 +146,19 @@ export function ownJournal(journal: Journal): JournalReader {
   };
 }
 
-const envelopeOf = (id: string, copy: Exclude<JournalFind["copy"], undefined>): Envelope | Damaged =>
-  "damaged" in copy ? copy : parseEnvelope(copy.envelope, id, `${id} in the journal`);
+function envelopeOf(
+  id: string,
+  copy: Exclude<JournalFind["copy"], undefined>,
+  parse = parseEnvelope,
+): Envelope | Damaged {
+  return "damaged" in copy ? copy : parse(copy.envelope, id, `${id} in the journal`);
+}
 
-/** What is to be done with in the segment at `path`, which somebody found there who does not own the journal. */
-export function messagesOfSegment(path: string, { content }: ViewedSegment): readonly StoredMessage[] {
-  return content.live.flatMap((live) => {
+/** The messages of records of the segment at `path`, which somebody found there who does not own the journal. */
+export function messagesOf(path: string, records: readonly LiveRecord[]): readonly StoredMessage[] {
+  return records.map((live) => {
     const { id, copy } = findOf(live, path);
-    return copy === undefined ? [] : [{ id, envelope: envelopeOf(id, copy) }];
+    return { id, envelope: envelopeOf(id, copy, scanEnvelope) };
   });
 }
 
@@ -172,6 +178,7 @@ export function newSpoolReader(
   disk: Disk,
   directory: string,
   journal: JournalReader = noJournal,
+  parse = parseEnvelope,
 ): FileReader {
   const queue = join(directory, "queue");
   const messages = join(directory, "messages");
@@ -190,7 +197,7 @@ export function newSpoolReader(
   function envelopeIn({ name: id, text, size }: BulkFile): Envelope | Damaged {
     if (typeof text !== "string") return unreadable(text);
     const file = `${queue}/${id}`;
-    const envelope = parseEnvelope(text, id, file);
+    const envelope = parse(text, id, file);
     if (isDamaged(envelope)) return envelope;
     if (typeof size !== "number") return unreadable(size);
     if (size === envelope.size) return envelope;
@@ -220,7 +227,7 @@ export function newSpoolReader(
   }
 
   async function* early(): AsyncGenerator<readonly StoredMessage[]> {
-    for await (const batch of messagesOf(journal.found())) {
+    for await (const batch of understood(journal.found())) {
       yield batch;
       await turn();
     }
@@ -245,9 +252,9 @@ export function newSpoolReader(
     if (batch.length > 0) yield batch;
   }
 
-  const readRecords = (ids: readonly string[]) => messagesOf(journal.readMany(ids));
+  const readRecords = (ids: readonly string[]) => understood(journal.readMany(ids));
 
-  async function* messagesOf(
+  async function* understood(
     records: AsyncIterable<readonly JournalFind[]>,
   ): AsyncGenerator<readonly StoredMessage[]> {
     for await (const finds of records) {

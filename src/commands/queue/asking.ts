@@ -1,0 +1,69 @@
+/**
+ * Who answers what reads the queue: this process, or the relay where the spool may not be read. Light, for a list of what waits
+ * is often wanted and nothing else.
+ */
+import { access, constants } from "node:fs/promises";
+import { join } from "node:path";
+import type { Config } from "../../config/settings.ts";
+import { errorCode } from "../../failure.ts";
+import { connectControlApi } from "../../server/control/client.ts";
+import { openFrozenLogins } from "../../server/control/frozen-logins.ts";
+import type { ControlApi, MessageFilter, RelayState } from "../../server/control/protocol.ts";
+import { viewSpool } from "../../server/spool/reader.ts";
+import { version } from "../../version.ts";
+import { controlSocket, frozenFile } from "../serve/places.ts";
+import { listSpool } from "./listing.ts";
+import { patientDisk } from "./listing-task.ts";
+import { type ListedRow, type RowForm, rowMaker } from "./rows.ts";
+
+/**
+ * All messages that `filter` means, as rows in batches, oldest first. Throws a Failure where there is neither a relay nor a spool
+ * that may be read.
+ */
+export async function* rowsOfQueue(
+  config: Config,
+  filter: MessageFilter,
+  form: RowForm,
+): AsyncGenerator<readonly ListedRow[]> {
+  const { directory } = config.spool;
+  const now = Date.now();
+  const found = await whoAnswers(config);
+  if ("api" in found) {
+    const rowOf = rowMaker(form, now);
+    for await (const one of found.api({ verb: "list", filter }))
+      if (one.status !== "unknown") yield [rowOf(one)];
+    return;
+  }
+  await viewSpool(directory, patientDisk);
+  const frozen = (await openFrozenLogins(frozenFile(directory))).all();
+  yield* listSpool({ directory, filter, form, now, frozen, active: found.active });
+}
+
+/** The relay that runs, or else for which messages an attempt is under way: this process reads the spool then. */
+export async function whoAnswers(
+  config: Config,
+): Promise<{ readonly api: ControlApi } | { readonly active: readonly string[] }> {
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running && !(await isReadable(config.spool.directory))) return { api: running };
+  const active: string[] = [];
+  if (running) for await (const { id } of running({ verb: "active" })) active.push(id);
+  return { active };
+}
+
+/** If so, reading costs the relay nothing. Users who are only in the group of its socket ask the relay. */
+async function isReadable(directory: string): Promise<boolean> {
+  try {
+    await access(join(directory, "queue"), constants.R_OK | constants.X_OK);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+    return false;
+  }
+}
+
+/** The providers that get nothing for a while, as far as a relay runs that can tell. */
+export async function providerPauses(config: Config): Promise<RelayState["pauses"]> {
+  const running = await connectControlApi(controlSocket(config), version);
+  if (running) for await (const { pauses } of running({ verb: "status" })) return pauses;
+  return [];
+}
