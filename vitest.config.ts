@@ -19,8 +19,9 @@ if (changed("bundle/dist/main.js") > changed("dist/main.js")) {
 
 export default defineConfig({
   test: {
-    // Two cores are what the smallest supported machine has; tests that start servers share them.
-    maxWorkers: 2,
+    // Two cores are what the smallest supported machine has. Tests that start servers wait more than half of their time,
+    // for a delay that is part of what they look at, or for another program.
+    maxWorkers: 4,
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
       {
@@ -29,6 +30,7 @@ export default defineConfig({
           name: "unit",
           include: [...unit],
           setupFiles: ["test/tools/no-outside.ts"],
+          isolate: false, // they change nothing outside of themselves; a process for each file costs as much as what is in it
           testTimeout: 120_000,
         },
       },
