@@ -123,7 +123,7 @@ describe("mail that is handed to sendmail by", () => {
   test.skipIf(!real("python3"))("Python, as unattended-upgrades and apt-listchanges call it", async () => {
     const token = crypto.randomUUID();
     const script = `import subprocess,email.message
-m=email.message.EmailMessage(); m["To"]="${to}"; m["Subject"]="${token}"; m["From"]="root"; m.set_content("upgraded\\n")
+m=email.message.EmailMessage(); m["To"]="${to}"; m["Subject"]="${token}"; m["From"]="${me}"; m.set_content("upgraded\\n")
 subprocess.run(["${sendmail}","-oi","-t"],input=m.as_bytes(),check=True)`;
     await runWell("python3", ["-c", script]);
     expect(await arrived(token)).toContain(`From: ${me}@relay.example.org\r\n`);
