@@ -7,11 +7,11 @@ import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import bcrypt from "bcryptjs";
 import { generate } from "selfsigned";
+import { program } from "./program.mjs";
 
-export const program = fileURLToPath(new URL("../bin/tpa-submit", import.meta.url));
+export { program };
 
 /**
  * @typedef {object} Relay
@@ -28,7 +28,7 @@ export const program = fileURLToPath(new URL("../bin/tpa-submit", import.meta.ur
  * @property {(pattern: RegExp, from?: number, seconds?: number) => Promise<RegExpMatchArray>} logged waits for something in the log, which
  *   began when the program did; `from` is how much of it to pass over
  * @property {(signal: NodeJS.Signals) => void} signal
- * @property {string} program what `start` starts: the one in bin/, unless it is set
+ * @property {string} program what `start` starts: `program`, unless it is set
  * @property {Record<string, string>} environment what the program finds in its environment, in addition to ours
  * @property {Promise<{ status: number | null, signal: NodeJS.Signals | null }>} ended
  * @property {(settings: string) => Promise<void>} configure writes the configuration anew, as startRelay does

@@ -3,15 +3,14 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { program } from "../../demo/program.mjs";
 import { type CompletedCommand, shells } from "../../src/cli/completion.ts";
 import { commands as completed } from "../../src/commands/completion.ts";
 import { commands } from "../../src/main.ts";
 import { real } from "../tools/real.ts";
 import { typeTo } from "../tools/terminal.ts";
 
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
 const run = (...words: readonly string[]) =>
   spawnSync(process.execPath, [program, ...words], { encoding: "utf8" });
 

@@ -2,15 +2,13 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Relay, startRelay } from "../../demo/relay.mjs";
+import { program, type Relay, startRelay } from "../../demo/relay.mjs";
 import { selfSigned } from "../tools/certificate.ts";
 import { start } from "../tools/child.mjs";
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
 import { realAsRoot } from "./root.ts";
 
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
 const count = 50;
 const names = Array.from({ length: count }, (_, number) => `box${number}`);
 

@@ -5,9 +5,8 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import type { Server } from "node:net";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Relay, startRelay } from "../../demo/relay.mjs";
+import { program, type Relay, startRelay } from "../../demo/relay.mjs";
 import { connect as connectClient } from "../server/submission/client.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Ended, run } from "../tools/child.mjs";
@@ -18,8 +17,6 @@ import { configuration, greylisting, scenarios, secrets } from "./arrival-scenar
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
 import { type Postfix, startPostfix } from "./postfix.mjs";
 import { realPostfix } from "./root.ts";
-
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
 
 describe.skipIf(!realPostfix("dovecot imap", "dovecot sieve"))(
   "mail through our relay, Postfix and Dovecot",

@@ -3,16 +3,14 @@ import { execFile } from "node:child_process";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { ImapFlow } from "imapflow";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { program } from "../../demo/program.mjs";
 import { gzipOf, mailWith, sample, zipOf } from "../probe/reports/packed.ts";
 import { connect as connectClient } from "../server/submission/client.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { type Dovecot, startDovecot } from "./dovecot.mjs";
 import { realAsRoot } from "./root.ts";
-
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
 
 describe.skipIf(!realAsRoot("dovecot imap", "dovecot sieve"))("reports in a mailbox", () => {
   let dovecot: Dovecot;

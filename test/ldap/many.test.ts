@@ -2,16 +2,14 @@ import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { program } from "../../demo/program.mjs";
 import { real } from "../tools/real.ts";
 import { hashes } from "./cases.ts";
 import { people, person, reader, slapdPrograms, startSlapd } from "./slapd.ts";
 
 /** `npm run bench -- directory` asks for 50 000. */
 const count = Number(process.env["TPA_SUBMIT_ENTRIES"] ?? 5000);
-
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
 
 /** Makes the program tell at its end how much it took: processor time in seconds, memory at its height in MiB. */
 const told = `data:text/javascript,process.on("exit",()=>{const u=process.resourceUsage();

@@ -4,9 +4,9 @@ import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
-import { fileURLToPath } from "node:url";
 import { generate } from "selfsigned";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { program } from "../../demo/program.mjs";
 import { type AccessSettings, type LdapLogin, readAccess } from "../../src/ldap/access.ts";
 import { withDirectory } from "../../src/ldap/connection.ts";
 import { type LdapDirectory, type Search, textsOf, valuesOf } from "../../src/ldap/directory.ts";
@@ -289,8 +289,6 @@ describe("a directory that misbehaves", () => {
     await expect(failure).rejects.toMatchObject({ status: 78, message: /must not be empty/ });
   });
 });
-
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
 
 interface Ended {
   readonly status: number;

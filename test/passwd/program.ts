@@ -1,8 +1,6 @@
 /** Runs the built `tpa-submit passwd` as people do. */
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
-
-export const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
+import { program } from "../../demo/program.mjs";
 
 export interface Result {
   readonly status: number | null;

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { program } from "../../demo/program.mjs";
 import { arrivalOptions } from "../../src/probe/options/arrival.ts";
 import { find, groups } from "../../src/probe/options/table.ts";
 import { type SelfSigned, selfSigned } from "../tools/certificate.ts";
@@ -11,7 +12,6 @@ import { pathOf, real } from "../tools/real.ts";
 import { type Case, masked, parseCases } from "./cases.ts";
 import { scripted } from "./scripted.ts";
 
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
 const folder = fileURLToPath(new URL("cases/", import.meta.url));
 const cases = readdirSync(folder).flatMap((file) => parseCases(readFileSync(join(folder, file), "utf8")));
 

@@ -1,8 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
+import { program } from "../../demo/program.mjs";
 
 /** What a shell makes of `line`, in which "probe" is the program. */
 function shell(line: string): readonly [status: number | null, stderr: string] {

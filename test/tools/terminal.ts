@@ -1,9 +1,7 @@
 /** A program on a terminal, made by script(1). */
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
-
-const program = fileURLToPath(new URL("../../bin/tpa-submit", import.meta.url));
+import { program } from "../../demo/program.mjs";
 
 /** What is waited for, and what is typed then. */
 export type Steps = readonly (readonly [text: string, keys: string])[];

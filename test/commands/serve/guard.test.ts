@@ -2,6 +2,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { checkoutProgram } from "../../../demo/program.mjs";
 import { prepareRelay, type Relay } from "../../../demo/relay.mjs";
 import { type FakeServer, fakeServer } from "../../tools/fakeserver.ts";
 import { until } from "../../tools/until.ts";
@@ -30,6 +31,7 @@ beforeEach(async () => {
   relay = await prepareRelay(
     `[delivery]\nrelay = "smtp://127.0.0.1:${hop.port}"\nretry-first = "1s"\nretry-longest = "1s"\n`,
   );
+  relay.program = checkoutProgram; // its calls are told by their files
 });
 afterEach(async () => {
   delete process.env["NODE_OPTIONS"];

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import bcrypt from "bcryptjs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { checkoutProgram } from "../../../demo/program.mjs";
 import { type Relay, startRelay } from "../../../demo/relay.mjs";
 import { selfSigned } from "../../tools/certificate.ts";
 import { until } from "../../tools/until.ts";
@@ -197,16 +198,19 @@ describe("SIGHUP", () => {
   test("that comes before the program is loaded is no end of it", async () => {
     relay.signal("SIGTERM");
     await relay.ended;
-    // The first thing that the launcher does is to look whether the program has been built.
+    // The first thing that the launcher of a checkout does is to look whether the program has been built.
     const early = `import fs, { existsSync } from "node:fs"; import { syncBuiltinESMExports } from "node:module";
 const look = existsSync;
 fs.existsSync = (path) => (String(path).includes("/dist/main.js") && process.kill(process.pid, "SIGHUP"), look(path));
 syncBuiltinESMExports();`;
+    const { program } = relay;
+    relay.program = checkoutProgram;
     process.env["NODE_OPTIONS"] = `--import=data:text/javascript,${encodeURIComponent(early)}`;
     try {
       await relay.start();
     } finally {
       delete process.env["NODE_OPTIONS"];
+      relay.program = program;
     }
     await submitAlone(relay, note("alive"));
   });

@@ -2,13 +2,12 @@ import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { program } from "../../../demo/program.mjs";
 import { hashes } from "../../ldap/cases.ts";
 import { people, person, reader, type Slapd, slapdPrograms, startSlapd } from "../../ldap/slapd.ts";
 import { real } from "../../tools/real.ts";
 
-const program = fileURLToPath(new URL("../../../bin/tpa-submit", import.meta.url));
 const { md5, blf } = hashes;
 
 describe.skipIf(!real(...slapdPrograms))("tpa-submit sync", () => {

@@ -7,14 +7,13 @@ import { get } from "node:http";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { program } from "../../../demo/program.mjs";
 import { selfSigned } from "../../tools/certificate.ts";
 import { type Ended, run } from "../../tools/child.mjs";
 import { type FakeServer, fakeServer } from "../../tools/fakeserver.ts";
 import { until } from "../../tools/until.ts";
 
-const program = fileURLToPath(new URL("../../../bin/tpa-submit", import.meta.url));
 const certificate = selfSigned(["localhost"]);
 
 let folder: string;

@@ -3,12 +3,11 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { program } from "../../../demo/program.mjs";
 import { real } from "../../tools/real.ts";
 import { onTerminal } from "../../tools/terminal.ts";
 
-const program = fileURLToPath(new URL("../../../bin/tpa-submit", import.meta.url));
 const always = "-s mail.example.org --helo host.example.org -f alice@example.org";
 
 describe.skipIf(!real("script"))("at a terminal", () => {

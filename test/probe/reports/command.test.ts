@@ -3,12 +3,10 @@ import { execFile } from "node:child_process";
 import { chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { program } from "../../../demo/program.mjs";
 import { isRoot } from "../../interop/root.ts";
 import { gzipOf, mailWith, sample, zipOf } from "./packed.ts";
-
-const program = fileURLToPath(new URL("../../../bin/tpa-submit", import.meta.url));
 
 let folder: string;
 let store: string;

@@ -3,10 +3,10 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { program } from "../../../demo/program.mjs";
 import { openMail } from "../../../src/probe/reports/mail.ts";
 import { plainWords } from "../../../src/probe/reports/report.ts";
 import { readStore } from "../../../src/probe/reports/store.ts";
@@ -159,7 +159,6 @@ test("a store that a crash tore, or that is none, is read as far as it goes", ()
 test("bombs cost the program no memory", async () => {
   const folder = await mkdtemp(join(tmpdir(), "tpa-submit-reports-"));
   onTestFinished(() => rm(folder, { recursive: true }));
-  const program = fileURLToPath(new URL("../../../bin/tpa-submit", import.meta.url));
 
   /** KiB at most; says what it printed, too. */
   async function memoryFor(name: string, octets: Buffer): Promise<readonly [number, string]> {
