@@ -56,8 +56,13 @@ async function bind(server: Server, { path, mode = 0o660, gid }: UnixSocketOptio
     process.umask(umask);
   }
   await listening;
-  if (gid !== undefined) await chown(path, process.geteuid?.() ?? 0, gid);
-  await chmod(path, mode);
+  try {
+    if (gid !== undefined) await chown(path, process.geteuid?.() ?? 0, gid);
+    await chmod(path, mode);
+  } catch (error) {
+    server.close(); // it would keep the process alive
+    throw error;
+  }
 }
 
 /** Removes a socket where nobody answers. */

@@ -1,5 +1,5 @@
 /** Files of `tpa-submit settings` by programs that know their kind: HTML, XML and Apple's profiles. */
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -107,6 +107,19 @@ describe.skipIf(!real("xmllint"))("xmllint finds no fault", () => {
     // The rules can tell: Outlook and Thunderbird take no such port.
     const text = await printed("both", "--format", format, ...incoming);
     expect((await check(text.replace(">465<", ">465 SSL<"))).status).not.toBe(0);
+  });
+
+  test("in the automatic configuration for people of several domains", async () => {
+    const rules = join(folder, "rules.rng");
+    await writeFile(rules, autoconfig);
+    const both = await readFile(join(folder, "both.toml"), "utf8");
+    await writeFile(
+      join(folder, "several.toml"),
+      `${both}\n[[domains]]\nname = "example.net"\npassword-file = "/net"\n`,
+    );
+    const text = await printed("several", "--format", "config-v1.1.xml", ...incoming);
+    expect(text).toContain("%EMAILADDRESS%");
+    await runWell("xmllint", ["--nonet", "--noout", "--relaxng", rules, "-"], text);
   });
 
   test("in mobileconfig", async () => {

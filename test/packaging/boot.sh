@@ -56,5 +56,7 @@ hostname >etc/hostname
 mkdir -p mnt
 pivot_root . mnt
 umount -l /mnt
+# systemd leaves that to who runs the container, and without it no service sees its credentials (LoadCredential=).
+mount --make-rshared /
 exec env -i container=tpa-submit PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   /lib/systemd/systemd --log-target=journal --unit=multi-user.target

@@ -321,6 +321,57 @@ wait`,
       );
     });
 
+    test("serves the portal from its unit, which asks the relay and may read nothing of it", async () => {
+      await host.put(
+        "/root/portal.sed",
+        `/^\\[portal\\]/,/^\\[ldap\\]/ {
+s|^# url = .*|url = "https://mail.example.org"|
+s|^# proxies = .*|proxies = ["127.0.0.1"]|
+s|^# sign-in = .*|sign-in = "header"|
+s|^# socket = .*|socket = "/run/tpa-submit-portal/door"|
+s|^# socket-group = .*|socket-group = "tpa-submit-portal"|
+}
+`,
+      );
+      await host.well(
+        `sed -i -f /root/portal.sed ${settings}; systemctl restart tpa-submit; systemctl start tpa-submit-portal`,
+      );
+      const fetched = (path: string): Promise<string> =>
+        until(`a page at ${path}`, async () => {
+          const request = `GET ${path} HTTP/1.1\\r\\nHost: mail.example.org\\r\\nX-Remote-User: user1\\r\\nConnection: close\\r\\n\\r\\n`;
+          const { status, stdout } = await host.sh(
+            `exec 3<>/dev/tcp/127.0.0.1/9589 && printf '${request}' >&3 && timeout 20 cat <&3`,
+          );
+          return status === 0 && stdout !== "" ? stdout : undefined;
+        });
+      const page = await fetched("/");
+      expect(page).toMatch(/^HTTP\/1\.1 200 /);
+      expect(page).toContain("Signed in as <b>user1</b>");
+      expect(page).toContain("The mail server knows your login.");
+      expect(await fetched("/mail/config-v1.1.xml")).toContain("<hostname>submission.example.org</hostname>");
+
+      const pid = (await host.well("systemctl show -P MainPID tpa-submit-portal")).trim();
+      expect(await host.well(`stat -c %U /proc/${pid}`)).toBe("tpa-submit-portal\n");
+      for (const hidden of [
+        "/etc/tpa-submit",
+        "/var/lib/tpa-submit",
+        "/var/spool/tpa-submit",
+        "/run/tpa-submit",
+      ])
+        expect(await host.well(`ls -A /proc/${pid}/root${hidden}`)).toBe("");
+      await host.well(`kill -9 ${pid}`);
+      await until("another portal", async () => {
+        const now = (await host.well("systemctl show -P MainPID tpa-submit-portal")).trim();
+        return now !== pid && now !== "0" ? true : undefined;
+      });
+      expect(await fetched("/healthz")).toMatch(/ok\n$/);
+      await host.well("systemctl stop tpa-submit");
+      expect(await fetched("/")).toContain("The mail server cannot be asked at the moment");
+      await host.well("systemctl start tpa-submit; systemctl stop tpa-submit-portal");
+      const { stdout: level } = await host.sh("systemd-analyze security tpa-submit-portal.service");
+      process.stderr.write(`${level.trim().split("\n").at(-1) ?? ""}\n`);
+    });
+
     test("is there again after a reboot", async () => {
       const before = (
         await host.well("cat /proc/sys/kernel/random/boot_id; systemctl show -P UserspaceTimestampMonotonic")

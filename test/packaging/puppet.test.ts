@@ -116,6 +116,26 @@ describe.skipIf(!real("puppet"))("the module for Puppet", () => {
     expect([wrong.status, wrong.stderr]).toEqual([1, expect.stringMatching(/parameter 'milters' index 0 /)]);
   });
 
+  test("has the portal's table, with the door where the package has it", async () => {
+    const portal = (more: string): string =>
+      `portal => { 'url' => 'https://mail.example.org', 'proxies' => ['127.0.0.1'], 'most-passwords' => 3${more} },
+  package_ensure`;
+    const manifest = async (more: string): Promise<string> =>
+      (await relay("{}")).replace("package_ensure", portal(more));
+    const applied = await apply(await manifest(""));
+    expect(applied.status, applied.stderr).toBe(2);
+    expect((await readConfig(configuration())).portal).toMatchObject({
+      url: "https://mail.example.org",
+      "most-passwords": 3,
+      socket: "/run/tpa-submit-portal/door",
+      "socket-group": "tpa-submit-portal",
+    });
+    expect((await apply(await manifest(", 'socket-group' => ''"))).status).toBe(2);
+    expect((await readConfig(configuration())).portal["socket-group"]).toBe("");
+    const wrong = await apply(await manifest(", 'sign-in' => 'oauth'"));
+    expect([wrong.status, wrong.stderr]).toEqual([1, expect.stringMatching(/parameter 'portal' /)]);
+  });
+
   test("keeps out a configuration that the program does not understand", async () => {
     expect((await apply(await relay("{}"))).status).toBe(2);
     const before = await readFile(configuration(), "utf8");

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { domainNames } from "../../config/domains.ts";
 import { html } from "../../probe/history/charts.ts";
 import { automaticRoutes } from "./automatic.ts";
 import { clientRoutes } from "./client-pages.ts";
@@ -53,12 +54,8 @@ export function portalApp(parts: PortalParts): Hono<PortalEnvironment> {
 /** For names of ours alone (RFC 9110 section 15.5.20), and with the fields that every answer has. */
 function shield({ config }: PortalParts): MiddlewareHandler<PortalEnvironment> {
   const { url, names } = config.portal;
-  const own = new Set([
-    new URL(url).hostname,
-    ...names,
-    `autoconfig.${config.domain}`,
-    `autodiscover.${config.domain}`,
-  ]);
+  const automatic = domainNames(config).flatMap((name) => [`autoconfig.${name}`, `autodiscover.${name}`]);
+  const own = new Set([new URL(url).hostname, ...names, ...automatic]);
   return async (c, next) => {
     const host = c.req.header("host") ?? "";
     const name = /^([^:@/\\]+)(?::\d{1,5})?$/.exec(host)?.[1]?.toLowerCase().replace(/\.$/, "") ?? "";

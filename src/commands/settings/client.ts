@@ -5,6 +5,8 @@ import type { ReplyName } from "./replies.ts";
 export interface Service {
   readonly host: string;
   readonly domain: string;
+  /** Further domains, where it is not said whose login it is: their people log in with the whole address. */
+  readonly others?: readonly string[];
   /** "NAME" where nobody has said whose it is. */
   readonly login: string;
   readonly address: string;

@@ -56,13 +56,16 @@ const xml = (text: string | number): string =>
 
 /** Mozilla's config-v1.1; draft-ietf-mailmaint-autoconfig. The client fills %…% in. */
 function autoconfig(service: Service, incoming: Incoming | undefined): string {
+  const { others = [] } = service;
+  // The whole address is a login for everybody; the part before the @ for the people of the main domain alone.
+  const anyone = others.length > 0 ? "%EMAILADDRESS%" : "%EMAILLOCALPART%";
   const known = service.login !== anybody;
   const outgoing = (port: number, socket: string): string => `    <outgoingServer type="smtp">
       <hostname>${xml(service.host)}</hostname>
       <port>${port}</port>
       <socketType>${socket}</socketType>
       <authentication>password-cleartext</authentication>
-      <username>${known ? xml(service.login) : "%EMAILLOCALPART%"}</username>
+      <username>${known ? xml(service.login) : anyone}</username>
     </outgoingServer>
 `;
   const first = outgoing(service.port, service.isImplicit ? "SSL" : "STARTTLS");
@@ -83,8 +86,7 @@ function autoconfig(service: Service, incoming: Incoming | undefined): string {
   return `<?xml version="1.0" encoding="UTF-8"?>
 <clientConfig version="1.1">
   <emailProvider id="${xml(service.domain)}">
-    <domain>${xml(service.domain)}</domain>
-    <displayName>${xml(service.domain.slice(0, 60))}</displayName>
+${[service.domain, ...others].map((name) => `    <domain>${xml(name)}</domain>\n`).join("")}    <displayName>${xml(service.domain.slice(0, 60))}</displayName>
     <displayShortName>${xml(service.domain.slice(0, 20))}</displayShortName>
 ${mailbox}${first}${second}  </emailProvider>
 </clientConfig>

@@ -12,7 +12,7 @@ export const style = `
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 100%/1.55 system-ui, sans-serif; }
 main { max-width: 46rem; margin: 0 auto; padding: 2rem 1.25rem 3rem; container-type: inline-size; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: .5rem 0 .25rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: .5rem 0 .25rem; hyphens: auto; } h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; }
 h1, h2, h3, p, li, td, th, dd, a { overflow-wrap: anywhere; } h3 { font: 600 .9rem/1.5 ui-monospace, monospace; margin: 1.25rem 0 .3rem; }
 p { margin: .4rem 0; } .soft { color: var(--soft); } a { color: var(--accent); } a:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 ol, ul { padding-left: 1.4rem; } li { margin: .35rem 0; }

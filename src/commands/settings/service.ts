@@ -15,10 +15,11 @@ export function serviceOf(
   {
     hostname,
     domain,
+    domains,
     listen,
     passwords,
     ssh,
-  }: Pick<Config, "hostname" | "domain" | "listen" | "passwords" | "ssh">,
+  }: Pick<Config, "hostname" | "domain" | "domains" | "listen" | "passwords" | "ssh">,
   login: string | undefined,
   host = hostname,
   main = domain,
@@ -32,9 +33,11 @@ export function serviceOf(
       "listen.submission and listen.submissions are both empty: there is no door",
     );
   const name = login === undefined ? anybody : loginIn(login, domain);
+  const others = login === undefined ? domains.map((one) => one.name) : [];
   return {
     host,
     domain,
+    ...(others.length > 0 && { others }),
     login: domain === main || login === undefined ? name : `${name}@${domain}`,
     address: `${name}@${domain}`,
     port,

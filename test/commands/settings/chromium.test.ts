@@ -1,13 +1,17 @@
 /** The help site in a real browser, headless Chromium: it fits a telephone, in light and dark, and asks for nothing. */
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sitePages } from "../../../src/commands/settings/page.ts";
 import { clients } from "../../../src/commands/settings/table.ts";
+import { launchChrome, seriousFaults } from "../../tools/chrome.ts";
 import { pathOf, real } from "../../tools/real.ts";
+
+/** Where screenshots go for a person to look at; nowhere by default. */
+const pictures = process.env["TPA_SUBMIT_PICTURES"];
 
 const run = promisify(execFile);
 const service = {
@@ -99,6 +103,52 @@ onload = () => {
         expect(one.width).toBeLessThanOrEqual(width);
         expect([one.requests, one.broken, one.stuck]).toEqual([[], [], []]);
         expect(one.paper).toBe(dark ? "rgb(18, 22, 28)" : "rgb(245, 246, 248)");
+      }
+    },
+  );
+
+  test.each([
+    ["light", 1280],
+    ["dark", 360],
+    ["light", 360],
+    ["dark", 1280],
+  ] as const)(
+    "%s, %i pixels wide, text of double size: each page fits, and axe finds nothing serious",
+    { timeout: 120_000 },
+    async (colorScheme, width) => {
+      const site = join(folder, "site");
+      await mkdir(site, { recursive: true });
+      for (const [name, page] of sitePages(clients, service)) await writeFile(join(site, name), page);
+      const chrome = await launchChrome();
+      try {
+        const context = await chrome.newContext({
+          viewport: { width, height: 900 },
+          colorScheme,
+          bypassCSP: true,
+        });
+        const page = await context.newPage();
+        for (const name of [
+          "index.html",
+          "thunderbird.html",
+          "apple-mail.html",
+          "postfix.html",
+          "msmtp.html",
+        ]) {
+          await page.goto(`file://${join(site, name)}`);
+          await page.addStyleTag({ content: "html { font-size: 200% }" });
+          const over = await page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+          );
+          expect([name, over]).toEqual([name, 0]);
+          expect([name, await seriousFaults(page)]).toEqual([name, []]);
+          if (pictures !== undefined)
+            await page.screenshot({
+              path: join(pictures, `site-${colorScheme}-${width}-${name}.png`),
+              fullPage: true,
+            });
+        }
+      } finally {
+        await chrome.close();
       }
     },
   );

@@ -54,6 +54,19 @@ test("a login with what means something in a file is refused", () => {
   expect(serviceOf(config, "user1@Example.org").address).toBe("user1@example.org");
 });
 
+test("what is the same for everybody has the whole address as login, where there are further domains", () => {
+  const several = configured('[[domains]]\nname = "example.net"\npassword-file = "/net"\n');
+  const write = (login?: string): string =>
+    formats["config-v1.1.xml"].write(serviceOf(several, login), undefined);
+  expect(write()).toContain("<domain>example.org</domain>\n    <domain>example.net</domain>\n");
+  expect(write()).toContain("<username>%EMAILADDRESS%</username>");
+  expect(write("user1")).toContain("<username>user1</username>");
+  expect(write("user1")).not.toContain("example.net");
+  expect(formats["config-v1.1.xml"].write(serviceOf(config, undefined), undefined)).toContain(
+    "<username>%EMAILLOCALPART%</username>",
+  );
+});
+
 test("with one door only, all say that one", () => {
   const one = serviceOf(configured("[listen]\nsubmissions = []\n"), "user1");
   expect([one.port, one.isImplicit]).toEqual([587, false]);

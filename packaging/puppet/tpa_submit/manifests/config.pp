@@ -23,6 +23,11 @@ class tpa_submit::config {
     undef   => {},
     default => { 'ldap' => $tpa_submit::ldap.filter |$name, $_value| { $name != 'bind-password' } + $bind },
   }
+  $door = { 'socket' => '/run/tpa-submit-portal/door', 'socket-group' => 'tpa-submit-portal' }
+  $portal = $tpa_submit::portal ? {
+    undef   => {},
+    default => { 'portal' => $door + $tpa_submit::portal },
+  }
   $lists = {
     'domains'  => $tpa_submit::domains,
     'milter'   => $tpa_submit::milters,
@@ -37,7 +42,7 @@ class tpa_submit::config {
     true    => 'tpa-submit queue list --config % >/dev/null || test $? != 78',
     default => undef,
   }
-  $settings = tpa_submit::toml($tpa_submit::settings + $ldap + $tables + $names)
+  $settings = tpa_submit::toml($tpa_submit::settings + $ldap + $portal + $tables + $names)
 
   file { "${directory}/tpa-submit.toml":
     ensure       => file,

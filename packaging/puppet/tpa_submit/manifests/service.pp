@@ -24,7 +24,17 @@ class tpa_submit::service {
       before => Service['tpa-submit'],
     }
 
+    $pages = $tpa_submit::portal ? {
+      undef   => 'stopped',
+      default => 'running',
+    }
+    service { 'tpa-submit-portal':
+      ensure  => $pages,
+      enable  => $pages == 'running',
+      require => Service['tpa-submit'],
+    }
+
     # Not the sockets: they stay open over a restart. A new package restarts what runs by itself.
-    File["${tpa_submit::config_dir}/tpa-submit.toml"] ~> Service['tpa-submit', 'tpa-submit-sync']
+    File["${tpa_submit::config_dir}/tpa-submit.toml"] ~> Service['tpa-submit', 'tpa-submit-sync', 'tpa-submit-portal']
   }
 }

@@ -1,0 +1,21 @@
+# The table [portal] of tpa-submit.toml(5): the pages for the people who send.
+type Tpa_submit::Portal = Struct[{
+  'url'                         => Pattern[/\Ahttps:\/\//],
+  Optional['names']             => Array[String[1]],
+  Optional['listen']            => String[1],
+  Optional['certificate']       => String,
+  Optional['key']               => String,
+  Optional['proxies']           => Array[String[1]],
+  Optional['sign-in']           => Enum['ldap', 'header'],
+  Optional['sign-in-header']    => String[1],
+  Optional['state']             => Pattern[/\A\//],
+  Optional['idle']              => String[1],
+  Optional['longest']           => String[1],
+  Optional['scheme']            => String[1],
+  Optional['shortest-password'] => Integer[8],
+  Optional['most-passwords']    => Integer[1, 10],
+  Optional['server']            => String,
+  Optional['incoming']          => String,
+  Optional['socket']            => String,
+  Optional['socket-group']      => String,
+}]
