@@ -9,7 +9,7 @@ import { type Database, DatabaseAway, type Query } from "../../../postgres/datab
 import { cutHistory, formatHistory, type History, mostLines, parseHistory } from "../history.ts";
 import type { Spend, SpendRefusal } from "../spend.ts";
 import type { Outcome } from "../spool.ts";
-import { type BodyRow, bodyInsert, draftRemoval } from "./draft.ts";
+import { type BodyRow, bodyInsert, draftRemoval } from "./bodies.ts";
 import { type Lease, LeaseEnded, mustStand } from "./lease.ts";
 import { patiently } from "./patience.ts";
 
@@ -329,10 +329,10 @@ export function newCommitter({ database, lease, spendIn, bug }: CommitterDepende
   }
 
   return {
-    accept: (message) =>
-      database.isThere()
-        ? asked((change) => ({ kind: "accept", message, ...change }))
-        : Promise.reject(new DatabaseAway("no server takes writes")),
+    async accept(message) {
+      database.mustBeThere();
+      return asked((change) => ({ kind: "accept", message, ...change }));
+    },
     record: (id, envelope, due) => asked((change) => ({ kind: "record", id, envelope, due, ...change })),
     remove: (id) => asked((change) => ({ kind: "remove", id, ...change })),
     note: (id, entries) => asked((change) => ({ kind: "note", id, entries, ...change })),

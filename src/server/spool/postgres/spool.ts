@@ -7,9 +7,10 @@ import type { Database } from "../../../postgres/database.ts";
 import { formatEnvelopeLine } from "../envelope-file.ts";
 import { queueIds } from "../queue-id.ts";
 import type { Spool } from "../spool.ts";
+import { draftRemoval } from "./bodies.ts";
 import { newClaims } from "./claims.ts";
 import { newCommitter, type SpendIn } from "./committer.ts";
-import { draftRemoval, newStoreDraft } from "./draft.ts";
+import { newStoreDraft } from "./draft.ts";
 import { hostStates, joinHosts } from "./hosts.ts";
 import { dueChannel, type LeaseTerms, takeLease } from "./lease.ts";
 import { patiently } from "./patience.ts";
@@ -28,6 +29,8 @@ export interface SharedSpool extends Spool {
    * again until it is done. Throws as a query does.
    */
   handOver(held: ReadonlySet<string>): Promise<number>;
+  /** Removes what hosts left that died while they received. It is done each minute. Throws as a query does. */
+  sweep(): Promise<void>;
 }
 
 export interface SharedSpoolSettings {
@@ -107,11 +110,13 @@ export async function openSharedSpool(
     damage: local.damage,
     repair: local.repair,
     mark,
+    sweep,
     lease: () => lease.number(),
     countWith(spendIn) {
       count = spendIn;
     },
     async draft(wantedId) {
+      database.mustBeThere(); // so that a client need not send what cannot be kept
       let id = wantedId !== undefined && (await isFree(wantedId)) ? wantedId : undefined;
       if (id !== undefined) givenOut.add(id);
       id ??= nextId();
