@@ -6,6 +6,7 @@ import { errorCode, errorText } from "../../failure.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
+import { isSpendRefusal, type SpendRefusal } from "../spool/spend.ts";
 import type { Draft, FreeSpace, NewEnvelope, Scratch } from "../spool/spool.ts";
 import * as limits from "./client-limits.ts";
 import { type FilteredEnvelope, filterMessage } from "./filtering.ts";
@@ -284,11 +285,15 @@ export class IncomingMessage {
   async #accept({ facts, filtered }: ReadyMessage): Promise<Reply> {
     const { mail, context } = this.#plan;
     const envelope = { ...newEnvelope(mail, facts, context.now(), this.#scan.eightBit), ...filtered };
-    let promised: Envelope;
+    let promised: Envelope | SpendRefusal;
     try {
-      promised = await this.#draft.accept(envelope);
+      promised = await this.#draft.accept(envelope, this.#reservation.spend);
     } catch (error) {
       return this.#trouble(error);
+    }
+    if (isSpendRefusal(promised)) {
+      const { name } = mail.login;
+      return withHelp(context.quota.refused(name, promised), name, context);
     }
     this.#isPromised = true;
     this.#reservation.settle(true);
