@@ -3,6 +3,7 @@
  * One row each, in the words that stand behind FILE:LINE: KEY.
  */
 import { isIPv4 } from "node:net";
+import { parseStoreUrl } from "../store-url.ts";
 import { domainNames } from "./domains.ts";
 import { type RouteSettings, routeChecks } from "./route-settings.ts";
 import type { Check } from "./schema.ts";
@@ -240,6 +241,32 @@ const checks: readonly Check<Config>[] = [
         spool["journal-segment"] >= mebi && spool["journal-segment"] <= 64 * mebi,
         'a size between "1M" and "64M"',
         `${spool["journal-segment"]} octets`,
+      ),
+  },
+  {
+    settings: ["spool.store"],
+    mistake: ({ spool: { store } }) => {
+      const found = store === "" ? "" : parseStoreUrl(store);
+      return typeof found === "string" && found !== "" ? found : undefined;
+    },
+  },
+  {
+    settings: ["spool.store-certificate", "spool.store-key"],
+    mistake: ({ spool }) =>
+      expected(
+        (spool["store-certificate"] === "") === (spool["store-key"] === ""),
+        "both spool.store-certificate and spool.store-key, or neither",
+        "one of them",
+      ),
+  },
+  {
+    // The database is asked three times in a lease, and given a moment for its answer.
+    settings: ["spool.lease"],
+    mistake: ({ spool: { lease } }) =>
+      expected(
+        lease >= 2_000 && lease <= 600_000,
+        'a time between "2s" and "10m"',
+        `${String(lease / 1000)} seconds`,
       ),
   },
   {

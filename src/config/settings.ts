@@ -212,6 +212,24 @@ export const settings = {
       "",
       "The digit, 0 to 9 or A to F, in which this host's queue IDs end, where several hosts share a log.",
     ),
+    store: setting(
+      text,
+      "",
+      'The PostgreSQL database that several hosts share, "postgresql://USER@HOST/DATABASE"; "" for files in directory.',
+    ),
+    "store-password-file": setting(pathOrNone, "", "File with the password of its user."),
+    "store-ca": setting(
+      pathOrNone,
+      "",
+      "File with the certificate authority of its hosts; none: the system's authorities.",
+    ),
+    "store-certificate": setting(pathOrNone, "", "File with the certificate by which it knows this host."),
+    "store-key": setting(pathOrNone, "", "File with the key of that certificate."),
+    lease: setting(
+      duration,
+      "15s",
+      "How long a host of that database may be silent before the others deliver what it has.",
+    ),
   },
   control: {
     socket: setting(pathOrNone, "", 'Unix socket for tpa-submit queue; "" for "control" in the spool.'),

@@ -102,6 +102,7 @@ const features: Readonly<Record<string, Feature>> = {
     isThere: () => pathOf("mtail") !== undefined && isFile(mtailsPostfix),
   },
   "php phpmailer": { from: "libphp-phpmailer", isThere: () => isFile(phpMailer) },
+  postgresql: { from: "postgresql", isThere: () => postgresFolder() !== undefined },
   "postfix sasl": {
     from: "libsasl2-modules",
     isThere: () => {
@@ -168,6 +169,16 @@ export const mtailsPostfix = "/usr/share/doc/mtail/examples/postfix.mtail";
 
 /** What brings the classes of PHPMailer. */
 export const phpMailer = "/usr/share/php/libphp-phpmailer/autoload.php";
+
+/** Where the programs of the newest PostgreSQL are: Debian puts a few of them only where others are found. */
+export const postgresFolder = (): string | undefined =>
+  inside("/usr/lib/postgresql")
+    .map((folder) => join(folder, "bin"))
+    .filter((folder) =>
+      ["postgres", "initdb", "pg_basebackup"].every((name) => isProgram(join(folder, name))),
+    )
+    .sort()
+    .at(-1);
 
 /** What sets the clock of programs with threads, as Node.js is, where it is preloaded. */
 export const faketimeLibrary = (): string | undefined =>

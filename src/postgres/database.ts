@@ -1,0 +1,288 @@
+/**
+ * The database that several hosts share: a few connections to the server that takes writes, wherever that is at the moment.
+ * One of them listens and asks each second whether the server is still there: when it ends, all others end with it, so that
+ * nobody waits for a server that is gone, and the next one is looked for.
+ */
+import { errorText, exitStatus, Failure } from "../failure.ts";
+import type { StoreHost } from "../store-url.ts";
+import { type Connection, connect, DatabaseAway } from "./connection.ts";
+import type { StoreAccess } from "./settings.ts";
+
+export { DatabaseAway, once } from "./connection.ts";
+
+/** One statement. Throws DatabaseAway where there is no connection; else PostgreSQL's error. */
+export type Query = <Row>(text: string, values?: readonly unknown[]) => Promise<readonly Row[]>;
+
+export interface Database {
+  /** On any connection, in a transaction of its own. */
+  readonly query: Query;
+  /**
+   * BEGIN … COMMIT on one connection; rolled back where `work` throws. A commit whose answer did not come throws a DatabaseAway
+   * with its session: it may stand.
+   */
+  transaction<Result>(work: (query: Query) => Promise<Result>): Promise<Result>;
+  /**
+   * `heard` is called for each NOTIFY, and once with "" after each reconnect: something may have been missed. Gives what
+   * stops it.
+   */
+  listen(channel: string, heard: (payload: string) => void): () => void;
+  /** Whether a connection stands. */
+  readonly isThere: () => boolean;
+  /** Resolves when it is there, at once or later; false where `within` milliseconds passed before, or it was closed. */
+  there(within: number): Promise<boolean>;
+  /** Resolves when nothing can come any more of what this session began. Throws DatabaseAway. */
+  ended(session: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface DatabaseEvents {
+  /** The database went away, for one line of the log. */
+  readonly away?: (reason: string) => void;
+  readonly back?: () => void;
+}
+
+/** Connections at a time beside the one that listens. Our choice: one promises, others read. */
+const most = 8;
+
+/** Milliseconds between two looks whether the server is there, and how long it may take to say so. */
+const beat = 1_000;
+const beatPatience = 5_000;
+
+/** Milliseconds before the database is looked for again: they double. */
+const firstPause = 50;
+const longestPause = 1_000;
+
+/**
+ * Opens it; `name` is this host's, for whoever looks at the sessions. Throws a Failure of one line where it is not there, or has
+ * nothing for us.
+ */
+export async function openDatabase(
+  access: StoreAccess,
+  name: string,
+  events: DatabaseEvents = {},
+): Promise<Database> {
+  let host: StoreHost | undefined;
+  let lead: Connection | undefined;
+  let isClosed = false;
+  let isLooking = false;
+  let beating: NodeJS.Timeout | undefined;
+  const open = new Set<Connection>();
+  const idle: Connection[] = [];
+  let opening = 0;
+  const waiting: { give(connection: Connection): void; fail(error: unknown): void }[] = [];
+  const expecting = new Set<(isThere: boolean) => void>();
+  const channels = new Map<string, Set<(payload: string) => void>>();
+
+  const listenTo = (channel: string): string => `LISTEN "${channel.replaceAll('"', "")}"`;
+
+  function tell(channel: string, payload: string): void {
+    for (const heard of [...(channels.get(channel) ?? [])]) heard(payload);
+  }
+
+  async function lookOnce(): Promise<void> {
+    const found = await connect(access, name, host);
+    const { connection } = found;
+    try {
+      for (const channel of channels.keys()) await connection.run(listenTo(channel));
+    } catch (error) {
+      connection.drop("it does not listen");
+      throw error;
+    }
+    if (isClosed) return connection.drop("closed");
+    host = found.host;
+    lead = connection;
+    connection.onNotify(tell);
+    connection.onEnd(lost);
+    scheduleBeat(connection);
+    for (const tellIt of expecting) tellIt(true);
+    expecting.clear();
+  }
+
+  function scheduleBeat(connection: Connection): void {
+    beating = setTimeout(() => {
+      void askIfThere(connection);
+    }, beat);
+    beating.unref();
+  }
+
+  async function askIfThere(connection: Connection): Promise<void> {
+    try {
+      const [found] = await connection.run<{ standby: boolean }>(
+        "SELECT pg_is_in_recovery() AS standby",
+        [],
+        beatPatience,
+      );
+      if (found?.standby !== false) connection.drop("it has become a standby");
+    } catch (error) {
+      connection.drop(errorText(error));
+    }
+    if (connection.isOpen() && !isClosed) scheduleBeat(connection);
+  }
+
+  function lost(reason: string): void {
+    lead = undefined;
+    clearTimeout(beating);
+    for (const connection of [...open]) connection.drop(reason);
+    for (const { fail } of waiting.splice(0)) fail(new DatabaseAway(reason));
+    if (isClosed) return;
+    events.away?.(reason);
+    void look();
+  }
+
+  async function look(): Promise<void> {
+    if (isLooking) return;
+    isLooking = true;
+    for (let pause = firstPause; !isClosed; pause = Math.min(2 * pause, longestPause)) {
+      try {
+        await lookOnce();
+      } catch (error) {
+        if (!(error instanceof DatabaseAway) && !(error instanceof Failure)) throw error;
+      }
+      if (lead !== undefined) break;
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, pause).unref();
+      });
+    }
+    isLooking = false;
+    if (lead === undefined) return;
+    events.back?.();
+    for (const channel of [...channels.keys()]) tell(channel, "");
+  }
+
+  const away = (): DatabaseAway => new DatabaseAway(isClosed ? "closed" : "no server takes writes");
+
+  /** A connection for one piece of work. */
+  async function take(): Promise<Connection> {
+    if (lead === undefined) throw away();
+    for (let one = idle.pop(); one !== undefined; one = idle.pop()) if (one.isOpen()) return one;
+    if (open.size + opening >= most) {
+      return new Promise((give, fail) => void waiting.push({ give, fail }));
+    }
+    return openOne();
+  }
+
+  async function openOne(): Promise<Connection> {
+    const before = lead;
+    opening += 1;
+    try {
+      const { connection } = await connect({ ...access, hosts: host ? [host] : access.hosts }, name);
+      if (lead === undefined || lead !== before) {
+        connection.drop("the server changed meanwhile");
+        throw away();
+      }
+      open.add(connection);
+      connection.onEnd(() => {
+        open.delete(connection);
+        serveWaiting();
+      });
+      return connection;
+    } catch (error) {
+      if (error instanceof Failure) throw new DatabaseAway(error.message, undefined, { cause: error });
+      throw error;
+    } finally {
+      opening -= 1;
+    }
+  }
+
+  /** Those who wait for a connection get a new one in place of one that ended. */
+  function serveWaiting(): void {
+    if (open.size + opening >= most) return;
+    const next = waiting.shift();
+    if (next) openOne().then(next.give, next.fail);
+  }
+
+  function giveBack(connection: Connection): void {
+    if (!connection.isOpen()) return;
+    const next = waiting.shift();
+    if (next) next.give(connection);
+    else idle.push(connection);
+  }
+
+  const query: Query = async (text, values) => {
+    const connection = await take();
+    try {
+      return await connection.run(text, values);
+    } finally {
+      giveBack(connection);
+    }
+  };
+
+  async function transaction<Result>(work: (query: Query) => Promise<Result>): Promise<Result> {
+    const connection = await take();
+    try {
+      await connection.run("BEGIN");
+      let result: Result;
+      try {
+        result = await work((text, values) => connection.run(text, values));
+      } catch (error) {
+        await connection.run("ROLLBACK").catch(() => connection.drop("a transaction did not end"));
+        throw error;
+      }
+      await connection.commit();
+      return result;
+    } finally {
+      giveBack(connection);
+    }
+  }
+
+  const database: Database = {
+    query,
+    transaction,
+    listen(channel, heard) {
+      const all = channels.get(channel) ?? new Set();
+      channels.set(channel, all);
+      all.add(heard);
+      if (all.size === 1) {
+        const connection = lead;
+        connection?.run(listenTo(channel)).catch((error: unknown) => connection.drop(errorText(error)));
+      }
+      return () => void all.delete(heard);
+    },
+    isThere: () => lead !== undefined,
+    async there(within) {
+      if (lead !== undefined || isClosed) return !isClosed;
+      return new Promise((resolve) => {
+        const timer = setTimeout(() => {
+          expecting.delete(told);
+          resolve(false);
+        }, within);
+        const told = (isThere: boolean): void => {
+          clearTimeout(timer);
+          resolve(isThere);
+        };
+        expecting.add(told);
+      });
+    },
+    async ended(session) {
+      // A backend that waits for a standby does not notice that its client has gone.
+      for (let pause = firstPause; ; pause = Math.min(2 * pause, longestPause)) {
+        const left = await query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
+          [session],
+        );
+        if (left.length === 0) return;
+        await new Promise<void>((resolve) => {
+          setTimeout(resolve, pause);
+        });
+      }
+    },
+    async close() {
+      isClosed = true;
+      clearTimeout(beating);
+      for (const tellIt of expecting) tellIt(false);
+      expecting.clear();
+      for (const { fail } of waiting.splice(0)) fail(away());
+      lead?.drop("closed");
+      for (const connection of [...open]) connection.drop("closed");
+    },
+  };
+
+  try {
+    await lookOnce();
+  } catch (error) {
+    if (error instanceof DatabaseAway)
+      throw new Failure(exitStatus.temporary, error.message, { cause: error });
+    throw error;
+  }
+  return database;
+}
