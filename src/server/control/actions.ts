@@ -19,6 +19,7 @@ import {
   type ActionRequest,
   type FreezeRequest,
   type FreezeResult,
+  type FrozenLogin,
   type LimitUse,
   type LoginBlock,
   type LoginRequest,
@@ -258,6 +259,30 @@ export async function* thaw({ login, by }: ThawRequest, context: ActionContext):
   }
   yield { login, wasFrozen, ...counts };
 }
+
+/**
+ * What another host froze or thawed (then without `frozen`): the sessions of the login end here as well, and its messages here
+ * are held, or go on.
+ */
+export async function followFreeze(
+  login: string,
+  frozen: FrozenLogin | undefined,
+  context: ActionContext,
+): Promise<void> {
+  const sessions = frozen === undefined ? 0 : context.sessions.endSessions(login);
+  const counts = { held: 0, released: 0 };
+  for await (const { id, envelope } of sentBy(login, context)) {
+    if (envelope.held === undefined) counts.released++;
+    else counts.held++;
+    wakeScheduler(id, context);
+  }
+  if (frozen === undefined)
+    log("login-thawed", { login, by: elsewhere, released: counts.released, stillHeld: counts.held });
+  else log("login-frozen", { login, by: frozen.by, reason: frozen.reason, sessions, held: counts.held });
+}
+
+/** Who thawed it is in the log of the other host. */
+const elsewhere = "another host";
 
 /** What the relay knows of a login at this moment. */
 export async function* loginState(
