@@ -6,6 +6,9 @@ import { openSharedFrozenLogins, type SharedFrozenLogins } from "../../server/sh
 import { openSharedRateLimiter } from "../../server/shared/guesses.ts";
 import { openSharedStsCache, type SharedStsCache } from "../../server/shared/sts-cache.ts";
 import { openSharedUsage, type SharedUsage } from "../../server/shared/usage.ts";
+import type { Envelope } from "../../server/spool/envelope.ts";
+import { envelopeOf, type MessageRow } from "../../server/spool/postgres/reader.ts";
+import { isDamaged } from "../../server/spool/spool.ts";
 import type { SharingRateLimiter } from "../../server/submission/limits/auth-rate-limiter.ts";
 import { allowanceOf } from "./quota.ts";
 
@@ -16,6 +19,12 @@ export interface SharedState {
   readonly stsCache: SharedStsCache;
   /** The database itself stays open. */
   close(): Promise<void>;
+}
+
+/** What a relay has beside that. */
+export interface SharedByRelay extends SharedState {
+  /** The messages of these logins that this host delivers. Throws as a query does. */
+  readonly ownMessages: (logins: ReadonlySet<string>) => AsyncIterable<Envelope>;
 }
 
 /** The file in `directory` of logins whose freeze the other hosts do not know of yet. */
@@ -44,5 +53,30 @@ export async function openShared(
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Messages that are read at a time. Our choice. */
+const atATime = 500;
+
+/** The messages of `logins` that this host delivers. Throws as a query does. */
+export async function* ownMessages(
+  database: Database,
+  lease: () => number,
+  logins: ReadonlySet<string>,
+): AsyncGenerator<Envelope> {
+  let last = "";
+  for (;;) {
+    const rows = await database.query<MessageRow>(
+      `SELECT id, envelope FROM messages WHERE lease = $1 AND login = ANY($2::text[]) AND id > $3
+       ORDER BY id LIMIT ${atATime}`,
+      [lease(), [...logins], last],
+    );
+    for (const row of rows) {
+      const envelope = envelopeOf(row);
+      if (!isDamaged(envelope)) yield envelope;
+    }
+    if (rows.length < atATime) return;
+    last = rows.at(-1)?.id ?? "";
   }
 }
