@@ -22,6 +22,7 @@ export interface Draft {
    * When it throws (the system's error), nothing is promised and the draft is discarded. The same where `spend` is too much for
    * its login: a spool that one host has alone does not ask, since the limits are in its memory.
    */
+  accept(envelope: NewEnvelope, spend: Spend | undefined): Promise<Envelope | SpendRefusal>;
   accept(envelope: NewEnvelope): Promise<Envelope>;
   accept(envelope: NewEnvelope, spend: Spend | undefined): Promise<Envelope | SpendRefusal>;
   /** Drops the draft. Does nothing after accept, nor when called again. */
