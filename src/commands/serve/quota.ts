@@ -51,7 +51,7 @@ export async function openQuota(directory: string, limits: () => Config["limits"
     ),
     add(entry) {
       const counted = { ...entry, addresses: [] };
-      keeper.usage.add(counted);
+      keeper.usage.add(counted, Date.now());
       keeper.record(counted);
     },
     async close() {

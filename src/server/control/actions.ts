@@ -31,7 +31,7 @@ import {
   type UnblockRequest,
   type UnblockResult,
 } from "./protocol.ts";
-import { type ReadView, sentBy } from "./query.ts";
+import { list, type ReadView, sentBy } from "./query.ts";
 
 /** The sessions of clients, and what their logins have sent. */
 export interface SubmissionSessions {
@@ -264,25 +264,53 @@ export async function* thaw({ login, by }: ThawRequest, context: ActionContext):
   yield { login, wasFrozen, ...counts };
 }
 
-/**
- * What another host froze or thawed (then without `frozen`): the sessions of the login end here as well, and its messages here
- * are held, or go on.
- */
-export async function followFreeze(
-  login: string,
-  frozen: FrozenLogin | undefined,
-  context: ActionContext,
-): Promise<void> {
-  const sessions = frozen === undefined ? 0 : context.sessions.endSessions(login);
-  const counts = { held: 0, released: 0 };
-  for await (const { id, envelope } of sentBy(login, context)) {
-    if (envelope.held === undefined) counts.released++;
-    else counts.held++;
-    wakeScheduler(id, context);
+/** What a relay does about logins that another host freezes or thaws. */
+export interface FreezeFollower {
+  /** In force when it returns: the sessions of a login that was frozen end here as well. Thawed: without `frozen`. */
+  changed(login: string, frozen: FrozenLogin | undefined): void;
+  /** The messages of these logins are held here, or go on. Throws what reading the queue throws; call it again then. */
+  settle(logins: ReadonlySet<string>): Promise<void>;
+}
+
+export function newFreezeFollower(
+  context: ReadView &
+    Pick<ActionContext, "frozen" | "change"> & {
+      readonly sessions: Pick<SubmissionSessions, "endSessions">;
+    },
+): FreezeFollower {
+  const { frozen, sessions } = context;
+  /** Sessions that ended, by login. */
+  const ended = new Map<string, number>();
+
+  function endSessions(login: string): void {
+    ended.set(login, (ended.get(login) ?? 0) + sessions.endSessions(login));
   }
-  if (frozen === undefined)
-    log("login-thawed", { login, by: elsewhere, released: counts.released, stillHeld: counts.held });
-  else log("login-frozen", { login, by: frozen.by, reason: frozen.reason, sessions, held: counts.held });
+
+  return {
+    changed(login, now) {
+      if (now !== undefined) endSessions(login);
+    },
+    async settle(logins) {
+      const messages = new Map([...logins].map((login) => [login, { held: 0, released: 0 }]));
+      for await (const found of list({ verb: "list", filter: {} }, context)) {
+        const counts = "envelope" in found ? messages.get(found.envelope.login ?? "") : undefined;
+        if (counts === undefined || !("envelope" in found)) continue;
+        if (found.envelope.held === undefined) counts.released++;
+        else counts.held++;
+        wakeScheduler(found.id, context);
+      }
+      for (const [login, { held, released }] of messages) {
+        const found = frozen.of(login);
+        if (found === undefined) log("login-thawed", { login, by: elsewhere, released, stillHeld: held });
+        else {
+          endSessions(login); // a login that was being checked at that moment
+          const { by, reason } = found;
+          log("login-frozen", { login, by, reason, sessions: ended.get(login) ?? 0, held });
+        }
+        ended.delete(login);
+      }
+    },
+  };
 }
 
 /** Who thawed it is in the log of the other host. */
@@ -315,7 +343,7 @@ export async function* unblock(
 }
 
 /** Writes nothing: the scheduler reads the message again. Attempts that hang are not waited for. */
-function wakeScheduler(id: string, { change }: ActionContext): void {
+function wakeScheduler(id: string, { change }: Pick<ActionContext, "change">): void {
   change(id, async (unchanged) => unchanged).catch((error: unknown) => {
     if (error instanceof Failure || errorCode(error) !== "")
       log("spool-trouble", { id, reason: errorText(error) });

@@ -5,13 +5,14 @@
  */
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Database, Query } from "../../postgres/database.ts";
+import type { FreezeFollower } from "../control/actions.ts";
 import { type FrozenLogins, openFrozenLogins } from "../control/frozen-logins.ts";
 import type { FrozenLogin } from "../control/protocol.ts";
 import { logBug } from "../log/log.ts";
 
 export interface SharedFrozenLogins extends FrozenLogins {
-  /** From now on `heard` is called for each login that another host froze, or thawed (then without `frozen`). */
-  follow(heard: (login: string, frozen: FrozenLogin | undefined) => void): void;
+  /** From now on `follower` hears of each login that another host freezes or thaws. */
+  follow(follower: FreezeFollower): void;
   /** Looks now, and tells the others what they do not know yet. Throws as a query does. */
   look(): Promise<void>;
   close(): Promise<void>;
@@ -39,7 +40,10 @@ export async function openSharedFrozenLogins(database: Database, path: string): 
   const untold = new Map(own.all().map((frozen) => [frozen.login, frozen]));
   /** Counts the beginnings and the ends of our own changes: a look that began before one of them has an old state. */
   let changes = 0;
-  let heard: (login: string, frozen: FrozenLogin | undefined) => void = () => undefined;
+  let follower: FreezeFollower | undefined;
+  /** Logins that others changed, and whose messages have not been looked at since. */
+  let unsettled = new Set<string>();
+  let settling: Promise<void> | undefined;
   let last: Promise<unknown> = Promise.resolve();
   let looking: Promise<void> | undefined;
   let isHurried = false;
@@ -140,6 +144,25 @@ export async function openSharedFrozenLogins(database: Database, path: string): 
     shared = found;
     for (const [login, frozen] of found) if (!known.has(login) && !untold.has(login)) heard(login, frozen);
     for (const login of known.keys()) if (of(login) === undefined) heard(login, undefined);
+    if (unsettled.size > 0) settling ??= settle().finally(() => (settling = undefined));
+  }
+
+  function heard(login: string, frozen: FrozenLogin | undefined): void {
+    if (follower === undefined) return;
+    follower.changed(login, frozen);
+    unsettled.add(login);
+  }
+
+  /** Apart from looking: in a long queue it takes its time. */
+  async function settle(): Promise<void> {
+    const logins = unsettled;
+    unsettled = new Set();
+    try {
+      await follower?.settle(logins);
+    } catch (error) {
+      if (errorCode(error) === "") logBug("frozen logins", error);
+      else unsettled = new Set([...logins, ...unsettled]); // with the next look
+    }
   }
 
   function look(): Promise<void> {
@@ -177,7 +200,7 @@ export async function openSharedFrozenLogins(database: Database, path: string): 
     freeze,
     thaw,
     follow(told) {
-      heard = told;
+      follower = told;
       timer = setInterval(lookQuietly, every).unref();
       stopListening = database.listen(channel, lookQuietly);
       lookQuietly();
@@ -187,6 +210,7 @@ export async function openSharedFrozenLogins(database: Database, path: string): 
       clearInterval(timer);
       stopListening();
       await looking?.catch(() => undefined);
+      await settling;
       await last;
     },
   };

@@ -3,13 +3,7 @@
  * second ago. It may let through what the transaction of the promise then refuses (settle.ts).
  */
 import type { Database } from "../../postgres/database.ts";
-import {
-  addressDigest,
-  dayOf,
-  rememberedDays,
-  type Usage,
-  type UsageEntry,
-} from "../submission/limits/usage.ts";
+import { addressDigest, dayOf, rememberedDays, type Usage } from "../submission/limits/usage.ts";
 import { type LoginUsage, noUsage, withCounted } from "../submission/limits/usage-limits.ts";
 import { lookIn, newFollower } from "./follow.ts";
 import { parseState } from "./usage-state.ts";
@@ -89,8 +83,8 @@ export async function openUsageMirror(database: Database, key: Uint8Array): Prom
   follower.begin(every);
 
   return {
-    add({ login, at, addresses, ...counted }: UsageEntry) {
-      sent.set(login, withCounted(sent.get(login) ?? noUsage, at, counted));
+    add({ login, at, addresses, ...counted }, now = at) {
+      sent.set(login, withCounted(sent.get(login) ?? noUsage, at, counted, now));
       for (const digest of addresses) loaded.get(login)?.days?.set(digest, dayOf(at));
     },
     of: (login) => sent.get(login) ?? noUsage,

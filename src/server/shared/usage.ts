@@ -70,7 +70,7 @@ export async function openSharedUsage(
     mirror,
     settle: (query, spends) => settleSpends(query, spends, allowance()),
     add(entry) {
-      mirror.add({ ...entry, addresses: [] });
+      mirror.add({ ...entry, addresses: [] }, now());
       last = last.then(() => write(entry));
     },
     async close() {

@@ -5,11 +5,20 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Failure } from "../../../src/failure.ts";
 import type { Database } from "../../../src/postgres/database.ts";
+import type { FreezeFollower } from "../../../src/server/control/actions.ts";
 import { openSharedFrozenLogins, type SharedFrozenLogins } from "../../../src/server/shared/frozen-logins.ts";
 import { real } from "../../tools/real.ts";
 import { eventually, sharedDatabases } from "./databases.ts";
 
 const freeze = { login: "anna", at: 1_795_000_000_000, by: "root", reason: "sent spam" };
+
+const noting = (
+  changes: unknown[],
+  settle: FreezeFollower["settle"] = async () => undefined,
+): FreezeFollower => ({
+  changed: (login, frozen) => void changes.push([login, frozen]),
+  settle,
+});
 
 let folder = "";
 beforeEach(async () => {
@@ -31,8 +40,8 @@ describe.skipIf(!real("postgresql"))("a login that one host freezes", () => {
     ];
     const here: unknown[] = [];
     const there: unknown[] = [];
-    one.follow((login, frozen) => here.push([login, frozen]));
-    other.follow((login, frozen) => there.push([login, frozen]));
+    one.follow(noting(here));
+    other.follow(noting(there));
     const began = performance.now();
     await one.freeze(freeze);
     await eventually(() => other.of("anna") !== undefined);
@@ -51,18 +60,38 @@ describe.skipIf(!real("postgresql"))("a login that one host freezes", () => {
     const database = await databases.connect(url);
     const deaf = { ...database, listen: () => () => undefined };
     const [one, other] = [await open(await databases.connect(url), "a"), await open(deaf, "b")];
-    const heard: string[] = [];
-    other.follow((login) => heard.push(login));
+    const heard: unknown[] = [];
+    other.follow(noting(heard));
     await one.freeze(freeze);
     await eventually(() => heard.length > 0);
-    expect(heard).toEqual(["anna"]);
+    expect(heard).toEqual([["anna", freeze]]);
+  });
+
+  test("has its messages looked at again until that succeeds, and meanwhile its sessions have ended", async () => {
+    const url = await databases.make();
+    const [one, other] = [
+      await open(await databases.connect(url), "a"),
+      await open(await databases.connect(url), "b"),
+    ];
+    const changes: unknown[] = [];
+    const settled: string[][] = [];
+    other.follow(
+      noting(changes, async (logins) => {
+        settled.push([...logins]);
+        if (settled.length === 1) throw Object.assign(new Error("away"), { code: "ESTOREAWAY" });
+      }),
+    );
+    await one.freeze(freeze);
+    await eventually(() => settled.length === 2);
+    expect(settled).toEqual([["anna"], ["anna"]]);
+    expect(changes).toEqual([["anna", freeze]]);
   });
 
   test("is frozen on this one at once where the database is away, over a restart, and on all when it is back", async () => {
     const url = await databases.make();
     const database = await databases.connect(url);
     const here = await open(database, "a");
-    here.follow(() => undefined);
+    here.follow(noting([]));
     await databases.cluster().stop("immediate");
     try {
       await eventually(() => !database.isThere());
@@ -102,7 +131,7 @@ describe.skipIf(!real("postgresql"))("a login that one host freezes", () => {
     await expect(first.freeze(freeze)).rejects.toThrow(Failure);
     const second = await open(database, "a");
     expect(second.of("anna")).toEqual(freeze);
-    second.follow(() => undefined);
+    second.follow(noting([]));
     const other = await open(await databases.connect(url), "b");
     await eventually(async () => {
       await other.look();

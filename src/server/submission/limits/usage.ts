@@ -23,7 +23,8 @@ export interface UsageEntry {
 }
 
 export interface Usage {
-  add(entry: UsageEntry): void;
+  /** `now` is the time of the entry, or later: what was added since stays. */
+  add(entry: UsageEntry, now?: number): void;
   of(login: string): LoginUsage;
   /** Those that have sent anything that still counts, and some that have. */
   logins(): Iterable<string>;
@@ -62,10 +63,9 @@ export function newUsage(key: Uint8Array): Usage {
   }
 
   return {
-    add(entry) {
-      const { login, at, messages, recipients, newRecipients } = entry;
-      const before = sent.get(login) ?? noUsage;
-      sent.set(login, withCounted(before, at, { messages, recipients, newRecipients }));
+    add(entry, now = entry.at) {
+      const { login, at, ...counted } = entry;
+      sent.set(login, withCounted(sent.get(login) ?? noUsage, at, counted, now));
       remember(entry);
     },
     of: (login) => sent.get(login) ?? noUsage,
