@@ -32,6 +32,7 @@ import { openQuota } from "./quota.ts";
 import { openSelfCheck } from "./self-check.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
+import type { openStoreOperations, StoreOperations } from "./shared-control.ts";
 import { openRelaySpool } from "./spool.ts";
 import { newStatusPage } from "./status-page.ts";
 import type { ListenAddresses } from "./systemd.ts";
@@ -90,7 +91,11 @@ export async function startRelay(
     status.dkim = () => keyStates(settings.current().keys);
     open(watchKeys(settings));
     const store = open(
-      await openRelaySpool(config, certificate instanceof Failure ? certificate : undefined),
+      await openRelaySpool(
+        config,
+        certificate instanceof Failure ? certificate : undefined,
+        observation.commit,
+      ),
     );
     open(tlsReports); // its file is in the spool
     open(await openPrivacy(config));
@@ -155,6 +160,12 @@ export async function startRelay(
         wake: deliverNow,
       }),
     );
+    const shut = (to: string): Promise<void> => {
+      status.drainedTo = to;
+      return listeners.close(shutGrace);
+    };
+    const operations = store.store && (await openOperations(config, store.store, shut));
+    status.store = operations && { state: operations.state, hosts: operations.queue.hosts };
     const relayState = () =>
       stateOf(status, {
         check,
@@ -185,17 +196,11 @@ export async function startRelay(
           now: Date.now,
           hostname: config.hostname,
           contactOf,
+          ...(operations && { shared: operations.queue }),
         },
         deliveries,
-        {
-          disk: systemDisk,
-          directory: config.spool.directory,
-          owner: store.owner,
-          shut(to) {
-            status.drainedTo = to;
-            return listeners.close(shutGrace);
-          },
-        },
+        { disk: systemDisk, directory: config.spool.directory, owner: store.owner, shut },
+        operations?.control,
       ),
     );
     open(
@@ -211,6 +216,7 @@ export async function startRelay(
     const page = newStatusPage(() => settings.current().config, {
       state: relayState,
       frozen: () => store.frozen.all().map(({ login }) => login),
+      hosts: async () => status.store?.hosts().catch(() => []) ?? [],
       history,
       checks: selfCheck.latest,
       now: Date.now,
@@ -251,6 +257,11 @@ export async function startRelay(
     await closeAll();
     throw error;
   }
+}
+
+/** Who has files loads nothing of it. */
+async function openOperations(...given: Parameters<typeof openStoreOperations>): Promise<StoreOperations> {
+  return (await import("./shared-control.ts")).openStoreOperations(...given);
 }
 
 /** What `reading` resolves to, or the Failure that it rejects with. */

@@ -19,7 +19,7 @@ import { readInThread } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
-import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
+import { claimFolder, claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
 
@@ -37,6 +37,9 @@ export interface RelaySpool {
   markStarted(): void;
   close(): Promise<void>;
 }
+
+/** Hears of each commit of the database: of how many changes, and how long it took. */
+export type CommitWatch = (changes: number, seconds: number) => void;
 
 /** The database of a spool that several hosts share. */
 export interface SharedStore {
@@ -59,6 +62,7 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
 export async function openOwnSpool(
   config: Pick<Config, "spool" | "hostname">,
   disk: Disk,
+  committed?: CommitWatch,
 ): Promise<OwnSpool> {
   const { directory, store } = config.spool;
   const journal = store === "" ? journalSettingsOf(config) : undefined;
@@ -66,8 +70,9 @@ export async function openOwnSpool(
   let spool = local;
   try {
     const waiting = async () => (await local.ids()).length;
-    const owner = await claimSpool(disk, directory, config.hostname, waiting);
-    const shared = store === "" ? undefined : await openStore(config, owner, local);
+    const claim = store === "" ? claimSpool : claimFolder;
+    const owner = await claim(disk, directory, config.hostname, waiting);
+    const shared = store === "" ? undefined : await openStore(config, { owner, local, committed });
     if (shared) spool = shared.spool;
     await settleImports(disk, directory, (id) => spool.has(id));
     return { spool, owner, store: shared };
@@ -87,21 +92,24 @@ export interface OwnSpool {
 /** Throws a Failure where the database cannot be used, or messages would be left behind in files. */
 async function openStore(
   config: Pick<Config, "spool" | "hostname">,
-  owner: SpoolOwner,
-  local: Spool,
+  {
+    owner,
+    local,
+    committed,
+  }: { readonly owner: SpoolOwner; readonly local: Spool; readonly committed: CommitWatch | undefined },
 ): Promise<SharedStore> {
   const { directory } = config.spool;
-  const left = (await local.ids()).length;
+  const left = owner.taken === undefined ? (await local.ids()).length : 0;
   if (left > 0) {
     throw new Failure(
       exitStatus.config,
       `${directory}: messages wait here in files (${String(left)}), where [spool] names a database; ` +
-        "tpa-submit spool copy takes them there",
+        "tpa-submit spool copy files store takes them there",
     );
   }
   // Who has no such store loads nothing of it.
   const { openRelayStore } = await import("./store.ts");
-  return openRelayStore(config, owner, local);
+  return openRelayStore(config, owner, local, committed);
 }
 
 /**
@@ -112,10 +120,11 @@ async function openStore(
 export async function openRelaySpool(
   config: Pick<Config, "spool" | "history" | "hostname">,
   cannotListen: Failure | undefined,
+  committed?: CommitWatch,
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
-  const { spool, owner, store } = await openOwnSpool(config, disk);
+  const { spool, owner, store } = await openOwnSpool(config, disk, committed);
   let isStarted = false;
   let inHand: InHandFile | undefined;
   const forgetting = forgetRegularly(spool, config.history.keep);

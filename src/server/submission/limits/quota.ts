@@ -6,7 +6,6 @@
 import { type Reply, reply } from "../../../smtp/reply.ts";
 import type { Spend, SpendRefusal } from "../../spool/spend.ts";
 import { retryText, roomFrom, total } from "./sliding-window.ts";
-import type { Spend } from "../../spool/spool.ts";
 import type { AddressDigest, Usage, UsageEntry } from "./usage.ts";
 import { type Allowance, firstExceeded, limitsOf } from "./usage-limits.ts";
 
@@ -26,8 +25,6 @@ export interface QuotaReservation {
   readonly spend: Spend;
   /** Counts the message if it was accepted, and releases the reservation otherwise. Only the first call has an effect. */
   settle(accepted: boolean): void;
-  /** What is counted together with the promise, where several hosts count together. */
-  readonly spend?: Spend;
 }
 
 /** Each step gives a reply where it would exceed a limit. */
@@ -89,7 +86,7 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
       reportedUntil.set(login, until);
       limitReached(login, limit, until);
     }
-    return limitReply(limit, until, time);
+    return refusal(limit, until, time);
   }
 
   /** What `request` and the reservations would add. */
@@ -169,7 +166,7 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
  * 450 is "temporarily blocked for policy reasons" (RFC 5321 section 4.2.2); Postfix answers too much mail with it. Not
  * 452: it tells a client to send the rest at once in another transaction (section 4.5.3.1.10).
  */
-export function limitReply(limit: string, until: number, time: number): Reply {
+function refusal(limit: string, until: number, time: number): Reply {
   return reply(
     450,
     "4.7.1",
