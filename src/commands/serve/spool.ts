@@ -22,6 +22,7 @@ import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts"
 import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
+import type { SharedState } from "./several-hosts.ts";
 
 export interface RelaySpool {
   /** For new messages. */
@@ -42,6 +43,8 @@ export interface RelaySpool {
 export interface SharedStore {
   readonly database: Database;
   readonly spool: SharedSpool;
+  /** What hosts know together; undefined for who takes no mail. */
+  readonly shared: SharedState | undefined;
 }
 
 const worker = new URL("../../server/spool/bulk-read-worker.js", import.meta.url);
@@ -53,12 +56,13 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
 }
 
 /**
- * Opens the spool for who delivers from it, or changes what is delivered. Throws a Failure where it cannot be opened, and
- * where its messages are another host's.
+ * Opens the spool for who delivers from it, or changes what is delivered; for who takes new mail, too, with the `limits` of logins.
+ * Throws a Failure where it cannot be opened, and where its messages are another host's.
  */
 export async function openOwnSpool(
   config: Pick<Config, "spool" | "hostname">,
   disk: Disk,
+  limits?: () => Config["limits"],
 ): Promise<OwnSpool> {
   const { directory, store } = config.spool;
   const journal = store === "" ? journalSettingsOf(config) : undefined;
@@ -67,7 +71,7 @@ export async function openOwnSpool(
   try {
     const waiting = async () => (await local.ids()).length;
     const owner = await claimSpool(disk, directory, config.hostname, waiting);
-    const shared = store === "" ? undefined : await openStore(config, owner, local);
+    const shared = store === "" ? undefined : await openStore(config, owner, local, limits);
     if (shared) spool = shared.spool;
     await settleImports(disk, directory, (id) => spool.has(id));
     return { spool, owner, store: shared };
@@ -89,6 +93,7 @@ async function openStore(
   config: Pick<Config, "spool" | "hostname">,
   owner: SpoolOwner,
   local: Spool,
+  limits: (() => Config["limits"]) | undefined,
 ): Promise<SharedStore> {
   const { directory } = config.spool;
   const left = (await local.ids()).length;
@@ -101,21 +106,22 @@ async function openStore(
   }
   // Who has no such store loads nothing of it.
   const { openRelayStore } = await import("./store.ts");
-  return openRelayStore(config, owner, local);
+  return openRelayStore(config, owner, local, limits);
 }
 
 /**
  * Opens the spool, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
- * be listened to, if so: it is thrown where there is nothing to deliver either. Throws a Failure where the spool cannot be
- * opened, or the file of frozen logins cannot be understood.
+ * be listened to, if so: it is thrown where there is nothing to deliver either. `limits` of logins are asked each time. Throws a
+ * Failure where the spool cannot be opened, or the frozen logins cannot be known.
  */
 export async function openRelaySpool(
   config: Pick<Config, "spool" | "history" | "hostname">,
   cannotListen: Failure | undefined,
+  limits: () => Config["limits"],
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
-  const { spool, owner, store } = await openOwnSpool(config, disk);
+  const { spool, owner, store } = await openOwnSpool(config, disk, limits);
   let isStarted = false;
   let inHand: InHandFile | undefined;
   const forgetting = forgetRegularly(spool, config.history.keep);
@@ -130,7 +136,9 @@ export async function openRelaySpool(
     inHand = openInHand(join(directory, "in-hand"));
     await holdSuspects(inHand, spool, Date.now);
     markWith(inHand.mark);
-    const freezes = await openFreezes(clearingInHand(spool, inHand), directory);
+    const clearing = clearingInHand(spool, inHand);
+    const shared = store?.shared?.frozen;
+    const freezes = shared ? newFreezes(clearing, shared) : await openFreezes(clearing, directory);
     const markStarted = (): void => {
       isStarted = true;
     };
@@ -178,7 +186,10 @@ export interface Freezes {
 
 /** Throws a Failure where the file of frozen logins cannot be understood. */
 export async function openFreezes(spool: Spool, directory: string): Promise<Freezes> {
-  const frozen = await openFrozenLogins(frozenFile(directory));
+  return newFreezes(spool, await openFrozenLogins(frozenFile(directory)));
+}
+
+function newFreezes(spool: Spool, frozen: FrozenLogins): Freezes {
   const freezeHold = newFreezeHold(frozen);
   return { frozen, freezeHold, spool: spoolWithFreezes(spool, freezeHold) };
 }

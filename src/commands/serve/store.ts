@@ -8,6 +8,7 @@ import type { SpoolOwner } from "../../server/spool/owner.ts";
 import { openSharedSpool } from "../../server/spool/postgres/spool.ts";
 import type { Spool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
+import { openShared, type SharedState } from "./several-hosts.ts";
 import type { SharedStore } from "./spool.ts";
 
 /** The database that the configuration names, with what it has to have. Throws a Failure of one line. */
@@ -34,14 +35,20 @@ export async function openStoreDatabase({
   }
 }
 
-/** `local` is the host's own folder. Throws a Failure of one line. */
+/**
+ * `local` is the host's own folder. With the `limits` of logins, which are asked each time, it has what hosts know together as
+ * well: only who takes mail needs that. Throws a Failure of one line.
+ */
 export async function openRelayStore(
   config: Pick<Config, "spool" | "hostname">,
   owner: SpoolOwner,
   local: Spool,
+  limits: (() => Config["limits"]) | undefined,
 ): Promise<SharedStore> {
   const database = await openStoreDatabase(config);
+  let shared: SharedState | undefined;
   try {
+    shared = limits && (await openShared(database, config.spool.directory, limits));
     const spool = await openSharedSpool(
       {
         host: config.hostname,
@@ -55,6 +62,7 @@ export async function openRelayStore(
         local,
         now: Date.now,
         steady: () => performance.now(),
+        ...(shared && { spendIn: shared.usage.settle }),
         events: {
           leaseOver: (reason) => log("lease-over", { reason }),
           claimed: (host, messages) => log("claimed", { host, messages }),
@@ -64,10 +72,12 @@ export async function openRelayStore(
     );
     const close = async (): Promise<void> => {
       await spool.close();
+      await shared?.close();
       await database.close();
     };
-    return { database, spool: { ...spool, close } };
+    return { database, spool: { ...spool, close }, shared };
   } catch (error) {
+    await shared?.close();
     await database.close();
     throw error;
   }
