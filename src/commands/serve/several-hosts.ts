@@ -6,6 +6,7 @@ import { openSharedFrozenLogins, type SharedFrozenLogins } from "../../server/sh
 import { openSharedRateLimiter } from "../../server/shared/guesses.ts";
 import { openSharedStsCache, type SharedStsCache } from "../../server/shared/sts-cache.ts";
 import { openSharedUsage, type SharedUsage } from "../../server/shared/usage.ts";
+import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
 import type { SharingRateLimiter } from "../../server/submission/limits/auth-rate-limiter.ts";
 import { allowanceOf } from "./quota.ts";
 
@@ -16,6 +17,22 @@ export interface SharedState {
   readonly stsCache: SharedStsCache;
   /** The database itself stays open. */
   close(): Promise<void>;
+}
+
+/** What a relay, which promises messages, has to do with the database. */
+export interface StoreUse {
+  /** Asked each time. */
+  readonly limits: () => Config["limits"];
+  /** Hears of each commit: of how many changes, and how long it took. */
+  readonly committed: (changes: number, seconds: number) => void;
+}
+
+/** The database of a spool that several hosts share. */
+export interface SharedStore {
+  readonly database: Database;
+  readonly spool: SharedSpool;
+  /** What hosts know together; undefined for who takes no mail. */
+  readonly shared: SharedState | undefined;
 }
 
 /** The file in `directory` of logins whose freeze the other hosts do not know of yet. */

@@ -6,7 +6,7 @@ import type { StoreState } from "../../server/control/protocol.ts";
 import type { SharedQueue } from "../../server/control/query.ts";
 import { openStoreImports, readIdentity } from "../../server/spool/postgres/imports.ts";
 import { type SharedControl, wait } from "./control.ts";
-import type { SharedStore } from "./spool.ts";
+import type { SharedStore } from "./several-hosts.ts";
 
 export interface StoreOperations {
   readonly control: SharedControl;
@@ -17,7 +17,7 @@ export interface StoreOperations {
 /** `shut` takes no new mail from its call on. Throws as a query does. */
 export async function openStoreOperations(
   { hostname, spool: settings }: Pick<Config, "hostname" | "spool">,
-  { database, spool }: SharedStore,
+  { database, spool }: Pick<SharedStore, "database" | "spool">,
   shut: (to: string) => Promise<void>,
 ): Promise<StoreOperations> {
   const { store: url } = settings;

@@ -5,7 +5,6 @@
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Database } from "../../postgres/database.ts";
 import {
   type FreezeHold,
   type FrozenLogins,
@@ -20,8 +19,8 @@ import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
 import { claimFolder, claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
-import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
+import type { SharedStore, StoreUse } from "./several-hosts.ts";
 
 export interface RelaySpool {
   /** For new messages. */
@@ -38,15 +37,6 @@ export interface RelaySpool {
   close(): Promise<void>;
 }
 
-/** Hears of each commit of the database: of how many changes, and how long it took. */
-export type CommitWatch = (changes: number, seconds: number) => void;
-
-/** The database of a spool that several hosts share. */
-export interface SharedStore {
-  readonly database: Database;
-  readonly spool: SharedSpool;
-}
-
 const worker = new URL("../../server/spool/bulk-read-worker.js", import.meta.url);
 const logTrouble = (error: unknown): void => logBug("reading the spool in a thread", error);
 
@@ -56,13 +46,12 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
 }
 
 /**
- * Opens the spool for who delivers from it, or changes what is delivered. Throws a Failure where it cannot be opened, and
- * where its messages are another host's.
+ * Opens the spool for who delivers from it, or changes what is delivered; for who takes new mail, too, with `use`. Throws a Failure where it cannot be opened, and where its messages are another host's.
  */
 export async function openOwnSpool(
   config: Pick<Config, "spool" | "hostname">,
   disk: Disk,
-  committed?: CommitWatch,
+  use?: StoreUse,
 ): Promise<OwnSpool> {
   const { directory, store } = config.spool;
   const journal = store === "" ? journalSettingsOf(config) : undefined;
@@ -72,7 +61,7 @@ export async function openOwnSpool(
     const waiting = async () => (await local.ids()).length;
     const claim = store === "" ? claimSpool : claimFolder;
     const owner = await claim(disk, directory, config.hostname, waiting);
-    const shared = store === "" ? undefined : await openStore(config, { owner, local, committed });
+    const shared = store === "" ? undefined : await openStore(config, owner, local, use);
     if (shared) spool = shared.spool;
     await settleImports(disk, directory, (id) => spool.has(id));
     return { spool, owner, store: shared };
@@ -92,11 +81,9 @@ export interface OwnSpool {
 /** Throws a Failure where the database cannot be used, or messages would be left behind in files. */
 async function openStore(
   config: Pick<Config, "spool" | "hostname">,
-  {
-    owner,
-    local,
-    committed,
-  }: { readonly owner: SpoolOwner; readonly local: Spool; readonly committed: CommitWatch | undefined },
+  owner: SpoolOwner,
+  local: Spool,
+  use: StoreUse | undefined,
 ): Promise<SharedStore> {
   const { directory } = config.spool;
   const left = owner.taken === undefined ? (await local.ids()).length : 0;
@@ -109,22 +96,22 @@ async function openStore(
   }
   // Who has no such store loads nothing of it.
   const { openRelayStore } = await import("./store.ts");
-  return openRelayStore(config, owner, local, committed);
+  return openRelayStore(config, owner, local, use);
 }
 
 /**
  * Opens the spool, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
- * be listened to, if so: it is thrown where there is nothing to deliver either. Throws a Failure where the spool cannot be
- * opened, or the file of frozen logins cannot be understood.
+ * be listened to, if so: it is thrown where there is nothing to deliver either. `limits` of logins are asked each time. Throws a
+ * Failure where the spool cannot be opened, or the frozen logins cannot be known.
  */
 export async function openRelaySpool(
   config: Pick<Config, "spool" | "history" | "hostname">,
   cannotListen: Failure | undefined,
-  committed?: CommitWatch,
+  use: StoreUse,
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
-  const { spool, owner, store } = await openOwnSpool(config, disk, committed);
+  const { spool, owner, store } = await openOwnSpool(config, disk, use);
   let isStarted = false;
   let inHand: InHandFile | undefined;
   const forgetting = forgetRegularly(spool, config.history.keep);
@@ -139,7 +126,9 @@ export async function openRelaySpool(
     inHand = openInHand(join(directory, "in-hand"));
     await holdSuspects(inHand, spool, Date.now);
     markWith(inHand.mark);
-    const freezes = await openFreezes(clearingInHand(spool, inHand), directory);
+    const clearing = clearingInHand(spool, inHand);
+    const shared = store?.shared?.frozen;
+    const freezes = shared ? newFreezes(clearing, shared) : await openFreezes(clearing, directory);
     const markStarted = (): void => {
       isStarted = true;
     };
@@ -187,7 +176,10 @@ export interface Freezes {
 
 /** Throws a Failure where the file of frozen logins cannot be understood. */
 export async function openFreezes(spool: Spool, directory: string): Promise<Freezes> {
-  const frozen = await openFrozenLogins(frozenFile(directory));
+  return newFreezes(spool, await openFrozenLogins(frozenFile(directory)));
+}
+
+function newFreezes(spool: Spool, frozen: FrozenLogins): Freezes {
   const freezeHold = newFreezeHold(frozen);
   return { frozen, freezeHold, spool: spoolWithFreezes(spool, freezeHold) };
 }

@@ -2,6 +2,7 @@
  * What this host knows of the usage of all logins, so that MAIL and RCPT are answered at once: a copy of the database of a
  * second ago. It may let through what the transaction of the promise then refuses (settle.ts).
  */
+import { setImmediate } from "node:timers/promises";
 import type { Database } from "../../postgres/database.ts";
 import { addressDigest, dayOf, rememberedDays, type Usage } from "../submission/limits/usage.ts";
 import { type LoginUsage, noUsage, withCounted } from "../submission/limits/usage-limits.ts";
@@ -19,6 +20,9 @@ const every = 1_000;
 
 /** Logins whose correspondents are in memory, the last ones that sent. Our choice. */
 const mostLoaded = 500;
+
+/** Logins that are read in one turn of the event loop. */
+const inATurn = 500;
 
 interface Correspondents {
   /** By digest: the day of the last message. Undefined until they are read. */
@@ -42,7 +46,10 @@ export async function openUsageMirror(database: Database, key: Uint8Array): Prom
     // Those that are being read at this moment may come without what was just written.
     for (const login of logins) if (loaded.get(login)?.days === undefined) loaded.delete(login);
     if (logins.length > 0) await readMore(logins, since);
-    for (const { login, state } of rows) sent.set(login, parseState(state));
+    for (const [at, { login, state }] of rows.entries()) {
+      if (at % inATurn === inATurn - 1) await setImmediate();
+      sent.set(login, parseState(state));
+    }
     return next;
   }
 

@@ -3,10 +3,12 @@ import { describe, expect, test } from "vitest";
 import { forgetUsage } from "../../../src/server/shared/forget-usage.ts";
 import { settleSpends } from "../../../src/server/shared/settle.ts";
 import { openSharedUsage } from "../../../src/server/shared/usage.ts";
+import { usageFromDatabase, usageIntoDatabase } from "../../../src/server/shared/usage-copy.ts";
 import type { Spend, SpendRefusal } from "../../../src/server/spool/spend.ts";
 import { newQuota } from "../../../src/server/submission/limits/quota.ts";
 import { day, hour, total } from "../../../src/server/submission/limits/sliding-window.ts";
-import { dayOf, rememberedDays } from "../../../src/server/submission/limits/usage.ts";
+import { dayOf, newUsage, rememberedDays } from "../../../src/server/submission/limits/usage.ts";
+import { formatEntry, formatKey, parseUsage } from "../../../src/server/submission/limits/usage-file.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
 import { real } from "../../tools/real.ts";
 import { eventually, sharedDatabases } from "./databases.ts";
@@ -188,6 +190,43 @@ describe.skipIf(!real("postgresql"))("limits of hosts that share a database", ()
     await eventually(() => total(again.mirror.of("anna").messages, hour, now) === 5);
     expect(total(again.mirror.of("anna").recipients, day, now)).toBe(6);
     expect(total(again.mirror.of("anna").messages, hour, now + 30 * 60_000)).toBe(3);
+  });
+
+  test("come from a file with the addresses that logins know, and go back into one", async () => {
+    const now = Date.now();
+    const usage = newUsage(Buffer.alloc(32, 7));
+    const known = usage.digest("anna", "friend@example.net");
+    const entry = { login: "anna", messages: 1, recipients: 2, newRecipients: 1 };
+    const text = [
+      formatKey(Buffer.alloc(32, 7)),
+      formatEntry({ ...entry, at: now - 40 * day, addresses: [known] }),
+      formatEntry({ ...entry, at: now - hour / 2, addresses: [known] }),
+      formatEntry({ ...entry, login: "bert", at: now, addresses: [] }),
+    ].join("");
+    const url = await databases.make();
+    const database = await databases.connect(url);
+    expect(await usageIntoDatabase(database, text)).toBe(true);
+    const shared = databases.open(await openSharedUsage(database, () => generous, Date.now));
+    expect(total(shared.mirror.of("anna").messages, hour, now)).toBe(1);
+    expect(total(shared.mirror.of("bert").recipients, day, now)).toBe(2);
+    expect(shared.mirror.digest("anna", "Friend@example.net")).toBe(known);
+    const strict = { ...generous, newRecipientsPerDay: 1 };
+    const spend = { login: "anna", at: 0, recipients: [known] };
+    expect((await database.transaction((query) => settleSpends(query, [spend], strict))).size).toBe(0);
+    let written = "";
+    for await (const line of usageFromDatabase(database, now)) written += line;
+    const content = parseUsage(written);
+    expect(content).toMatchObject({ key: Buffer.alloc(32, 7), ignored: 0 });
+    const back = newUsage(Buffer.alloc(32, 7));
+    for (const each of content?.entries ?? []) back.add(each);
+    expect(total(back.of("anna").messages, hour, now)).toBe(2);
+    expect(back.knows("anna", known, now)).toBe(true);
+    // Another spool has another key: its counts are taken, whom its logins know is not.
+    const other = `${formatKey(Buffer.alloc(32, 8))}${formatEntry({ ...entry, at: now, addresses: ["AAAAAAAA"] })}`;
+    expect(await usageIntoDatabase(database, other)).toBe(false);
+    await shared.mirror.look();
+    expect(total(shared.mirror.of("anna").messages, hour, now)).toBe(3);
+    expect(await usageIntoDatabase(database, "what is this")).toBe(false);
   });
 
   test("are forgotten when nothing counts any more, and who was not written to for long is new again", async () => {

@@ -101,7 +101,6 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
         local,
         now: clock,
         steady,
-        ...(spendIn && { spendIn }),
         events: {
           bug: (error) => bugs.push(error),
           leaseOver: (reason) => events.push(`over: ${reason}`),
@@ -109,6 +108,7 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
         },
       },
     );
+    if (spendIn) spool.countWith(spendIn);
     return { database, local, spool };
   }
 

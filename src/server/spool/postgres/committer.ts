@@ -78,8 +78,7 @@ const draftGone = (): Error =>
 export interface CommitterDependencies {
   readonly database: Database;
   readonly lease: Lease;
-  /** What limits are asked for; without it there are none. */
-  readonly spendIn?: SpendIn | undefined;
+  readonly spendIn: SpendIn;
   /** Called with what is a bug. */
   readonly bug: (error: unknown) => void;
   /** Called after each commit: of how many changes, and how long it took. */
@@ -191,7 +190,7 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     await mustStand(query, number);
     const tell: (() => void)[] = [];
     const spends = works.flatMap(({ message }) => message.spend ?? []);
-    const refusals = spends.length > 0 ? await spendIn?.(query, spends) : undefined;
+    const refusals = spends.length > 0 ? await spendIn(query, spends) : undefined;
     const allowed = works.filter(({ message, done }) => {
       const refusal = message.spend && refusals?.get(message.spend);
       if (refusal) tell.push(() => done(refusal));

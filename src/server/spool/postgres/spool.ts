@@ -21,6 +21,8 @@ export interface SharedSpool extends Spool {
   readonly lease: () => number;
   /** The digit of this host. */
   readonly mark: string;
+  /** Asks `spendIn` from now on what may be promised. Without it there are no limits. */
+  countWith(spendIn: SpendIn): void;
   /**
    * Takes nothing over any more, and gives to the others what is not `held` here: what is being delivered. Gives how many. Call
    * again until it is done. Throws as a query does.
@@ -45,7 +47,6 @@ export interface SharedSpoolDependencies {
   readonly local: Pick<Spool, "damage" | "repair" | "scratch" | "forget" | "broken" | "close">;
   readonly now: () => number;
   readonly steady: () => number;
-  readonly spendIn?: SpendIn;
   readonly events: Pick<LeaseTerms, "bug"> & {
     readonly leaseOver: (reason: string) => void;
     readonly claimed: (host: string, messages: number) => void;
@@ -56,7 +57,7 @@ export interface SharedSpoolDependencies {
 /** Throws a Failure where this host cannot take part, and what a query throws. */
 export async function openSharedSpool(
   { host, owner, version, lease: time, mark: wanted }: SharedSpoolSettings,
-  { database, local, now, steady, spendIn, events }: SharedSpoolDependencies,
+  { database, local, now, steady, events }: SharedSpoolDependencies,
 ): Promise<SharedSpool> {
   const { query } = database;
   const { bug } = events;
@@ -69,12 +70,13 @@ export async function openSharedSpool(
     },
   });
   const claims = newClaims({ database, lease, time, claimed: events.claimed, bug, sweep });
-  const committer = newCommitter({ database, lease, spendIn, bug, committed: events.committed });
+  const committer = newCommitter({ database, lease, spendIn: (ask, spends) => count(ask, spends), bug, committed: events.committed });
   const reader = newStoreReader(database);
   const nextId = queueIds(now, mark);
   const open = new Set<string>();
   const givenOut = new Set<string>();
   let isClosed = false;
+  let count: SpendIn = async () => new Map();
 
   async function isFree(id: string): Promise<boolean> {
     if (id >= nextId() || givenOut.has(id)) return false;
@@ -107,6 +109,9 @@ export async function openSharedSpool(
     repair: local.repair,
     mark,
     lease: () => lease.number(),
+    countWith(spendIn) {
+      count = spendIn;
+    },
     async draft(wantedId) {
       let id = wantedId !== undefined && (await isFree(wantedId)) ? wantedId : undefined;
       if (id !== undefined) givenOut.add(id);
