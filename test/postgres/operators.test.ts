@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
 import { listed, queue, well } from "../commands/queue/operator.ts";
-import { note, submitAlone } from "../commands/serve/conversation.ts";
+import { enter, note, submitAlone } from "../commands/serve/conversation.ts";
 import { run } from "../tools/child.mjs";
 import { freePort } from "../tools/port.mjs";
 import { real } from "../tools/real.ts";
@@ -156,6 +156,36 @@ describe.skipIf(!real("postgresql"))("two hosts with one database", () => {
     expect(await queue(second, "verify")).toMatchObject({ status: 0, stderr: "no damage\n" });
     await first.start();
     await first.logged(new RegExp(`${ours}: to=.*status=deferred`));
+  });
+
+  test("a freeze ends the sessions on all hosts, and counts them", async () => {
+    await first.start();
+    await second.start();
+    const ours = await waiting(first);
+    const talk = await enter(first);
+    const frozen = await queue(second, "freeze", "user1", "--reason", "stolen");
+    expect(frozen.status, frozen.stderr).toBe(0);
+    expect(frozen.stdout).toMatch(/^sessions ended: 1$/m);
+    expect(frozen.stdout).toMatch(/^messages held: 1$/m);
+    talk.close();
+    expect(await listed(first, ours)).toMatchObject([
+      { status: "held", held: { reason: expect.stringContaining("frozen") } },
+    ]);
+    expect((await queue(first, "freeze")).stdout).toMatch(/^user1: frozen since .*stolen\n$/);
+  });
+
+  test("verify finds a message that is not whole, whoever has it", async () => {
+    await first.start();
+    const ours = await waiting(first);
+    const name = /\/(test_\d+)\?/.exec(await readFile(first.config, "utf8"))?.[1] ?? "";
+    await (await cluster()).sql(`UPDATE bodies SET octets = substr(octets, 2) WHERE id = '${ours}'`, name);
+    const found = await queue(second, "verify");
+    expect(found).toMatchObject({ status: 65 });
+    expect(found.stderr).toMatch(
+      new RegExp(
+        `^${ours} in the database: expected a body of \\d+ octets, found \\d+; a repair would leave it`,
+      ),
+    );
   });
 
   test("drain gives all to the others within a second or two, and goes on doing so", async () => {

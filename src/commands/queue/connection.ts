@@ -167,6 +167,7 @@ export async function openStoppedSpool(config: Config): Promise<StoppedSpool> {
 export async function connectToVerify(
   config: Config,
 ): Promise<ApiConnection<(request: VerifyRequest) => AsyncIterable<CheckedDamage>>> {
+  if (config.spool.store !== "") return (await import("./store-connection.ts")).openStoreVerify(config);
   const running = await connectControlApi(controlSocket(config), version);
   if (running) return { api: running, close: nothing };
   const { directory } = config.spool;

@@ -9,15 +9,21 @@ import { openControlApi, openQueryApi } from "../../server/control/api.ts";
 import { newFreezeHold, readerWithFreezes, spoolWithFreezes } from "../../server/control/frozen-logins.ts";
 import { newParcelTaker } from "../../server/control/parcels.ts";
 import { activeEverywhere, sharedQueue, withPeers } from "../../server/control/peers.ts";
-import type { ControlApi, FrozenLogin, QueryApi, TakeParcel } from "../../server/control/protocol.ts";
+import type {
+  CheckedDamage,
+  ControlApi,
+  FrozenLogin,
+  QueryApi,
+  TakeParcel,
+} from "../../server/control/protocol.ts";
 import type { Disk } from "../../server/spool/disk.ts";
 import { openStoreImports, readIdentity } from "../../server/spool/postgres/imports.ts";
 import { claimOrphans } from "../../server/spool/postgres/orphans.ts";
 import { newStoreReader } from "../../server/spool/postgres/reader.ts";
-import type { Spool } from "../../server/spool/spool.ts";
+import { isDamaged, type Spool } from "../../server/spool/spool.ts";
 import { wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
-import { keptFiles } from "../serve/quota.ts";
+import { keptFiles, sharedQuota } from "../serve/quota.ts";
 import { reportContacts } from "../serve/session-rules.ts";
 import { openShared, type SharedStore } from "../serve/several-hosts.ts";
 import { openStore } from "../spool/database.ts";
@@ -49,6 +55,33 @@ export async function openStoreQuery(
   }
 }
 
+/** Each message that cannot be read whole. Nothing of it can be repaired: an envelope has no second copy. */
+export async function openStoreVerify(config: Config): Promise<{
+  readonly api: () => AsyncGenerator<CheckedDamage>;
+  readonly close: () => Promise<void>;
+}> {
+  const database = await openStore(config);
+  try {
+    await checkFormat(database);
+    const reader = newStoreReader(database);
+    return {
+      async *api() {
+        for (const id of await reader.ids()) {
+          const found = await reader.read(id);
+          if (isDamaged(found) && (await reader.has(id)))
+            yield { fault: found.damaged, remedy: dropIt, repairable: false, repaired: false };
+        }
+      },
+      close: () => database.close(),
+    };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+const dropIt = "leave it; queue drop removes the message";
+
 /** What a command has of a host whose relay does not run. */
 export interface StoreControl {
   readonly api: ControlApi;
@@ -59,22 +92,27 @@ export interface StoreControl {
 /** For changes, under a lease of this command's own; it takes over nothing but what it is to change and nobody else has. */
 export async function openStoreControl(
   config: Config,
-  { spool, store, disk }: { readonly spool: Spool; readonly store: Pick<SharedStore, "database" | "spool">; readonly disk: Disk },
+  {
+    spool,
+    store,
+    disk,
+  }: { readonly spool: Spool; readonly store: Pick<SharedStore, "database" | "spool">; readonly disk: Disk },
 ): Promise<StoreControl> {
   const { database } = store;
   const { hostname } = config;
   const { directory } = config.spool;
   const shared = await openShared(database, directory, () => config.limits);
+  const quota = sharedQuota(shared.usage, () => config.limits);
   const freezeHold = newFreezeHold(shared.frozen);
   const sessions: SubmissionSessions = {
     sessionsOf: () => 0,
     endSessions: () => 0,
     whyUnknown: async () => "",
-    sent: () => ({ messages: 0, recipients: 0 }),
-    limitsOf: () => [],
+    sent: quota.sent,
+    limitsOf: (login) => quota.quota.useOf(login),
     blocksOf: (login) => shared.authLimiter.blocksOf(login),
     unblock: (what) => shared.authLimiter.unblock(what),
-    addSent: (entry) => shared.usage.add(entry),
+    addSent: quota.add,
   };
   const context = newActionContext({
     spool: spoolWithFreezes(spool, freezeHold),

@@ -7,6 +7,7 @@ import { domainNames } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { newFreezeFollower } from "../../server/control/actions.ts";
+import { newEndedSessions } from "../../server/control/ended-sessions.ts";
 import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { log } from "../../server/log/log.ts";
 import { systemDisk } from "../../server/spool/disk.ts";
@@ -90,7 +91,9 @@ export async function startRelay(
     const tlsReports = await openTlsReports(config);
     let limits = (): Config["limits"] => config.limits;
     const cannotListen = certificate instanceof Failure ? certificate : undefined;
-    const store = open(await openRelaySpool(config, cannotListen, { limits: () => limits(), committed: observation.commit }));
+    const store = open(
+      await openRelaySpool(config, cannotListen, { limits: () => limits(), committed: observation.commit }),
+    );
     const shared = store.store?.shared;
     const settings = await openSettings(config, pool, tlsReports.observe, shared?.stsCache);
     limits = () => settings.current().config.limits;
@@ -162,13 +165,14 @@ export async function startRelay(
       }),
     );
     const endSessions = (login: string): number => listeners.endSessions(login) + local.endSessions(login);
+    const endedSessions = newEndedSessions(endSessions, Date.now);
     shared?.frozen.follow(
       newFreezeFollower({
         spool: store.deliverable,
         frozen: store.frozen,
         active: () => deliveries.active(),
         change: (id, work) => deliveries.change(id, work),
-        sessions: { endSessions },
+        sessions: { endSessions: endedSessions.end },
         now: Date.now,
       }),
     );
@@ -176,7 +180,7 @@ export async function startRelay(
       status.drainedTo = to;
       return listeners.close(shutGrace);
     };
-    const operations = store.store && (await openOperations(config, store.store, shut));
+    const operations = store.store && (await openOperations(config, store.store, { shut, endedSessions }));
     status.store = operations && { state: operations.state, hosts: operations.queue.hosts };
     const relayState = () =>
       stateOf(status, {
