@@ -96,7 +96,7 @@ export async function openStoreControl(
     spool,
     store,
     disk,
-  }: { readonly spool: Spool; readonly store: Pick<SharedStore, "database" | "spool">; readonly disk: Disk },
+  }: { readonly spool: Spool; readonly store: SharedStore; readonly disk: Disk },
 ): Promise<StoreControl> {
   const { database } = store;
   const { hostname } = config;

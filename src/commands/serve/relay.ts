@@ -91,10 +91,8 @@ export async function startRelay(
     const tlsReports = await openTlsReports(config);
     let limits = (): Config["limits"] => config.limits;
     const cannotListen = certificate instanceof Failure ? certificate : undefined;
-    const store = open(
-      await openRelaySpool(config, cannotListen, { limits: () => limits(), committed: observation.commit }),
-    );
-    const shared = store.store?.shared;
+    const store = open(await openRelaySpool(config, cannotListen, { limits: () => limits(), committed: observation.commit }));
+    const { shared } = store;
     const settings = await openSettings(config, pool, tlsReports.observe, shared?.stsCache);
     limits = () => settings.current().config.limits;
     status.dkim = () => keyStates(settings.current().keys);
@@ -168,12 +166,10 @@ export async function startRelay(
     const endedSessions = newEndedSessions(endSessions, Date.now);
     shared?.frozen.follow(
       newFreezeFollower({
-        spool: store.deliverable,
         frozen: store.frozen,
-        active: () => deliveries.active(),
         change: (id, work) => deliveries.change(id, work),
         sessions: { endSessions: endedSessions.end },
-        now: Date.now,
+        ownMessages: shared.ownMessages,
       }),
     );
     const shut = (to: string): Promise<void> => {

@@ -6,7 +6,10 @@ import { openSharedFrozenLogins, type SharedFrozenLogins } from "../../server/sh
 import { openSharedRateLimiter } from "../../server/shared/guesses.ts";
 import { openSharedStsCache, type SharedStsCache } from "../../server/shared/sts-cache.ts";
 import { openSharedUsage, type SharedUsage } from "../../server/shared/usage.ts";
+import type { Envelope } from "../../server/spool/envelope.ts";
+import { envelopeOf, type MessageRow } from "../../server/spool/postgres/reader.ts";
 import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
+import { isDamaged } from "../../server/spool/spool.ts";
 import type { SharingRateLimiter } from "../../server/submission/limits/auth-rate-limiter.ts";
 import { allowanceOf } from "./quota.ts";
 
@@ -19,20 +22,26 @@ export interface SharedState {
   close(): Promise<void>;
 }
 
-/** What a relay, which promises messages, has to do with the database. */
-export interface StoreUse {
-  /** Asked each time. */
-  readonly limits: () => Config["limits"];
-  /** Hears of each commit: of how many changes, and how long it took. */
-  readonly committed: (changes: number, seconds: number) => void;
-}
-
 /** The database of a spool that several hosts share. */
 export interface SharedStore {
   readonly database: Database;
   readonly spool: SharedSpool;
-  /** What hosts know together; undefined for who takes no mail. */
-  readonly shared: SharedState | undefined;
+}
+
+/** Hears of each commit of the database: of how many changes, and how long it took. */
+export type CommitWatch = (changes: number, seconds: number) => void;
+
+/** What a relay, which promises messages, has to do with it. */
+export interface StoreUse {
+  /** Asked each time. */
+  readonly limits: () => Config["limits"];
+  readonly committed: CommitWatch;
+}
+
+/** What a relay has beside that. */
+export interface SharedByRelay extends SharedState {
+  /** The messages of these logins that this host delivers. Throws as a query does. */
+  readonly ownMessages: (logins: ReadonlySet<string>) => AsyncIterable<Envelope>;
 }
 
 /** The file in `directory` of logins whose freeze the other hosts do not know of yet. */
@@ -61,5 +70,30 @@ export async function openShared(
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Messages that are read at a time. Our choice. */
+const atATime = 500;
+
+/** The messages of `logins` that this host delivers. Throws as a query does. */
+export async function* ownMessages(
+  database: Database,
+  lease: () => number,
+  logins: ReadonlySet<string>,
+): AsyncGenerator<Envelope> {
+  let last = "";
+  for (;;) {
+    const rows = await database.query<MessageRow>(
+      `SELECT id, envelope FROM messages WHERE lease = $1 AND login = ANY($2::text[]) AND id > $3
+       ORDER BY id LIMIT ${atATime}`,
+      [lease(), [...logins], last],
+    );
+    for (const row of rows) {
+      const envelope = envelopeOf(row);
+      if (!isDamaged(envelope)) yield envelope;
+    }
+    if (rows.length < atATime) return;
+    last = rows.at(-1)?.id ?? "";
   }
 }

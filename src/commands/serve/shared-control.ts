@@ -31,7 +31,7 @@ export interface StoreOperators {
 /** Throws as a query does. */
 export async function openStoreOperations(
   { hostname, spool: settings }: Pick<Config, "hostname" | "spool">,
-  { database, spool }: Pick<SharedStore, "database" | "spool">,
+  { database, spool }: SharedStore,
   { shut, endedSessions }: StoreOperators,
 ): Promise<StoreOperations> {
   const { store: url } = settings;

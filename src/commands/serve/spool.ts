@@ -20,13 +20,14 @@ import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
 import { claimFolder, claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
-import type { SharedStore, StoreUse } from "./several-hosts.ts";
+import type { CommitWatch, SharedByRelay, SharedStore, StoreUse } from "./several-hosts.ts";
 
 export interface RelaySpool {
   /** For new messages. */
   readonly spool: Spool;
-  /** What it is in, where several hosts share it. */
+  /** What it is in, where several hosts share it, and what else they know together. */
   readonly store: SharedStore | undefined;
+  readonly shared: SharedByRelay | undefined;
   /** For the scheduler and the control API: messages of frozen logins are held, what was in hand is cleared. */
   readonly deliverable: Spool;
   readonly frozen: FrozenLogins;
@@ -46,12 +47,13 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
 }
 
 /**
- * Opens the spool for who delivers from it, or changes what is delivered; for who takes new mail, too, with `use`. Throws a Failure where it cannot be opened, and where its messages are another host's.
+ * Opens the spool for who delivers from it, or changes what is delivered. Throws a Failure where it cannot be opened, and
+ * where its messages are another host's.
  */
 export async function openOwnSpool(
   config: Pick<Config, "spool" | "hostname">,
   disk: Disk,
-  use?: StoreUse,
+  committed?: CommitWatch,
 ): Promise<OwnSpool> {
   const { directory, store } = config.spool;
   const journal = store === "" ? journalSettingsOf(config) : undefined;
@@ -61,7 +63,7 @@ export async function openOwnSpool(
     const waiting = async () => (await local.ids()).length;
     const claim = store === "" ? claimSpool : claimFolder;
     const owner = await claim(disk, directory, config.hostname, waiting);
-    const shared = store === "" ? undefined : await openStore(config, owner, local, use);
+    const shared = store === "" ? undefined : await openStore(config, owner, local, committed);
     if (shared) spool = shared.spool;
     await settleImports(disk, directory, (id) => spool.has(id));
     return { spool, owner, store: shared };
@@ -83,7 +85,7 @@ async function openStore(
   config: Pick<Config, "spool" | "hostname">,
   owner: SpoolOwner,
   local: Spool,
-  use: StoreUse | undefined,
+  committed: CommitWatch | undefined,
 ): Promise<SharedStore> {
   const { directory } = config.spool;
   const left = owner.taken === undefined ? (await local.ids()).length : 0;
@@ -96,12 +98,12 @@ async function openStore(
   }
   // Who has no such store loads nothing of it.
   const { openRelayStore } = await import("./store.ts");
-  return openRelayStore(config, owner, local, use);
+  return openRelayStore(config, owner, local, committed);
 }
 
 /**
  * Opens the spool, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
- * be listened to, if so: it is thrown where there is nothing to deliver either. `limits` of logins are asked each time. Throws a
+ * be listened to, if so: it is thrown where there is nothing to deliver either. `use` is for where several hosts share it. Throws a
  * Failure where the spool cannot be opened, or the frozen logins cannot be known.
  */
 export async function openRelaySpool(
@@ -111,14 +113,16 @@ export async function openRelaySpool(
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
-  const { spool, owner, store } = await openOwnSpool(config, disk, use);
+  const { spool, owner, store } = await openOwnSpool(config, disk, use.committed);
   let isStarted = false;
   let inHand: InHandFile | undefined;
+  let shared: SharedByRelay | undefined;
   const forgetting = forgetRegularly(spool, config.history.keep);
   const close = async (): Promise<void> => {
     await forgetting.close();
     markWith(() => undefined);
     inHand?.close(isStarted);
+    await shared?.close();
     await spool.close();
   };
   try {
@@ -126,18 +130,30 @@ export async function openRelaySpool(
     inHand = openInHand(join(directory, "in-hand"));
     await holdSuspects(inHand, spool, Date.now);
     markWith(inHand.mark);
+    shared = store && (await openSharedState(store, directory, use.limits));
     const clearing = clearingInHand(spool, inHand);
-    const shared = store?.shared?.frozen;
-    const freezes = shared ? newFreezes(clearing, shared) : await openFreezes(clearing, directory);
+    const freezes = shared ? newFreezes(clearing, shared.frozen) : await openFreezes(clearing, directory);
     const markStarted = (): void => {
       isStarted = true;
     };
     const { frozen, freezeHold, spool: deliverable } = freezes;
-    return { spool, store, deliverable, frozen, freezeHold, owner, markStarted, close };
+    return { spool, store, shared, deliverable, frozen, freezeHold, owner, markStarted, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** From now on the limits are those of all hosts. */
+async function openSharedState(
+  { database, spool }: SharedStore,
+  directory: string,
+  limits: () => Config["limits"],
+): Promise<SharedByRelay> {
+  const { openShared, ownMessages } = await import("./several-hosts.ts");
+  const shared = await openShared(database, directory, limits);
+  spool.countWith(shared.usage.settle);
+  return { ...shared, ownMessages: (logins) => ownMessages(database, spool.lease, logins) };
 }
 
 const hour = 3_600_000;

@@ -9,7 +9,7 @@ import { readIdentity, refuseTakenStore, settleStoreImports } from "../../server
 import { openSharedSpool } from "../../server/spool/postgres/spool.ts";
 import type { Spool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
-import { openShared, type SharedState, type SharedStore, type StoreUse } from "./several-hosts.ts";
+import type { CommitWatch, SharedStore } from "./several-hosts.ts";
 
 /** The database that the configuration names, with what it has to have. Throws a Failure of one line. */
 export async function openStoreDatabase({
@@ -35,25 +35,20 @@ export async function openStoreDatabase({
   }
 }
 
-/**
- * `local` is the host's own folder. With `use` it has what hosts know together as well: only who takes mail needs that. Throws a
- * Failure of one line.
- */
+/** `local` is the host's own folder. Throws a Failure of one line. */
 export async function openRelayStore(
   config: Pick<Config, "spool" | "hostname">,
   owner: SpoolOwner,
   local: Spool,
-  use: StoreUse | undefined,
+  committed: CommitWatch | undefined,
 ): Promise<SharedStore> {
   const database = await openStoreDatabase(config);
-  let shared: SharedState | undefined;
   try {
     const { id } = await readIdentity(database);
     const { directory, store } = config.spool;
     if (owner.taken !== undefined && owner.taken.spool !== id) throw takenFailure(directory, owner.taken);
     await refuseTakenStore(database, store);
     await settleStoreImports(database);
-    shared = use && (await openShared(database, directory, use.limits));
     const spool = await openSharedSpool(
       {
         host: config.hostname,
@@ -67,23 +62,20 @@ export async function openRelayStore(
         local,
         now: Date.now,
         steady: () => performance.now(),
-        ...(shared && { spendIn: shared.usage.settle }),
         events: {
           leaseOver: (reason) => log("lease-over", { reason }),
           claimed: (host, messages) => log("claimed", { host, messages }),
-          ...(use && { committed: use.committed }),
+          ...(committed && { committed }),
           bug: (error) => logBug("the database", error),
         },
       },
     );
     const close = async (): Promise<void> => {
       await spool.close();
-      await shared?.close();
       await database.close();
     };
-    return { database, spool: { ...spool, close }, shared };
+    return { database, spool: { ...spool, close } };
   } catch (error) {
-    await shared?.close();
     await database.close();
     throw error;
   }

@@ -31,7 +31,7 @@ import {
   type UnblockRequest,
   type UnblockResult,
 } from "./protocol.ts";
-import { list, type ReadView, sentBy } from "./query.ts";
+import { type ReadView, sentBy } from "./query.ts";
 
 /** The sessions of clients, and what their logins have sent. */
 export interface SubmissionSessions {
@@ -272,18 +272,31 @@ export interface FreezeFollower {
   settle(logins: ReadonlySet<string>): Promise<void>;
 }
 
-export function newFreezeFollower(
-  context: ReadView &
-    Pick<ActionContext, "frozen" | "change"> & {
-      readonly sessions: Pick<SubmissionSessions, "endSessions">;
-    },
-): FreezeFollower {
-  const { frozen, sessions } = context;
+export interface FreezeFollowing extends Pick<ActionContext, "change"> {
+  readonly frozen: Pick<FrozenLogins, "of">;
+  readonly sessions: Pick<SubmissionSessions, "endSessions">;
+  /** The messages of these logins that are to be delivered here, as they are stored. */
+  readonly ownMessages: (logins: ReadonlySet<string>) => AsyncIterable<Envelope>;
+}
+
+export function newFreezeFollower(context: FreezeFollowing): FreezeFollower {
+  const { frozen, sessions, ownMessages } = context;
   /** Sessions that ended, by login. */
   const ended = new Map<string, number>();
 
   function endSessions(login: string): void {
     ended.set(login, (ended.get(login) ?? 0) + sessions.endSessions(login));
+  }
+
+  function tell(login: string, { held, released }: { held: number; released: number }): void {
+    const found = frozen.of(login);
+    if (found === undefined) {
+      log("login-thawed", { login, by: elsewhere, released, stillHeld: held });
+      return;
+    }
+    endSessions(login); // a login that was being checked at that moment
+    const { by, reason } = found;
+    log("login-frozen", { login, by, reason, sessions: ended.get(login) ?? 0, held: held + released });
   }
 
   return {
@@ -292,21 +305,13 @@ export function newFreezeFollower(
     },
     async settle(logins) {
       const messages = new Map([...logins].map((login) => [login, { held: 0, released: 0 }]));
-      for await (const found of list({ verb: "list", filter: {} }, context)) {
-        const counts = "envelope" in found ? messages.get(found.envelope.login ?? "") : undefined;
-        if (counts === undefined || !("envelope" in found)) continue;
-        if (found.envelope.held === undefined) counts.released++;
-        else counts.held++;
-        wakeScheduler(found.id, context);
+      for await (const { id, login, held } of ownMessages(logins)) {
+        const counts = messages.get(login ?? "");
+        if (counts !== undefined) counts[held === undefined ? "released" : "held"]++;
+        wakeScheduler(id, context);
       }
-      for (const [login, { held, released }] of messages) {
-        const found = frozen.of(login);
-        if (found === undefined) log("login-thawed", { login, by: elsewhere, released, stillHeld: held });
-        else {
-          endSessions(login); // a login that was being checked at that moment
-          const { by, reason } = found;
-          log("login-frozen", { login, by, reason, sessions: ended.get(login) ?? 0, held });
-        }
+      for (const [login, counts] of messages) {
+        tell(login, counts);
         ended.delete(login);
       }
     },

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { prepareRelay, type Relay } from "../../../demo/relay.mjs";
 import { type Cluster, startCluster } from "../../postgres/cluster.ts";
 import { real } from "../../tools/real.ts";
-import { note, submitAlone } from "./conversation.ts";
+import { type Conversation, enter, expecting, note, submitAlone } from "./conversation.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -55,6 +55,62 @@ describe.skipIf(!real("postgresql"))("tpa-submit serve with its queue in Postgre
     await relay.configure(`[spool]\ndirectory = "FOLDER/spool"\nstore = "${url}"`);
     await relay.start();
     for (const id of ids) await relay.logged(new RegExp(`${id}: removed`));
+  });
+
+  const withHttp =
+    '[listen]\nsubmission = ["127.0.0.1:0"]\nsubmissions = ["127.0.0.1:0"]\nhttp = "127.0.0.1:0"\n';
+
+  /** Says DATA for a message to somebody, and gives what is answered. */
+  async function data(talk: Conversation): Promise<string> {
+    await expecting("250", talk.say("MAIL FROM:<user1@example.org>"));
+    await expecting("250", talk.say("RCPT TO:<a@example.net>"));
+    return talk.say("DATA");
+  }
+
+  test("asks clients to wait while the database is away, lets them log in, and goes on when it is back", async () => {
+    const url = await cluster.database();
+    const relay = await prepare(url, `${nowhere}\n${withHttp}`);
+    await relay.start();
+    const [, port] = await relay.logged(/listening for http on \S+:(\d+)/);
+    const health = () => fetch(`http://127.0.0.1:${port}/healthz`);
+    expect((await health()).status).toBe(200);
+    const before = await submitAlone(relay, note("before"));
+    const talk = await enter(relay);
+    await cluster.stop("immediate");
+    await relay.logged(/the database cannot be reached, no mail is taken or delivered until it can: /);
+    expect(await data(talk)).toMatch(/^451 4\.3\.0 .*wait a few minutes/);
+    await expecting("250", talk.say("RSET"));
+    const another = await enter(relay); // logins need no database
+    expect(await data(another)).toMatch(/^451 4\.3\.0 /);
+    await vi.waitFor(async () => expect((await health()).status).toBe(503), 20_000);
+    expect(await (await health()).text()).toContain("the database is away");
+    await cluster.start();
+    await relay.logged(/the database is back after \d+ seconds/);
+    const after = await submitAlone(relay, note("after"));
+    await vi.waitFor(async () => expect((await health()).status).toBe(200), 20_000);
+    const ids = await cluster.sql("SELECT id FROM messages ORDER BY id", named(url));
+    expect(ids.split("\n")).toEqual([before, after]);
+    expect(relay.log()).not.toContain("lost its lease");
+    talk.close();
+    another.close();
+  });
+
+  test("goes on with the standby once that is promoted, and has all that was promised", async () => {
+    const own = await startCluster();
+    try {
+      const standby = await own.standby("synchronous");
+      const name = named(await own.database());
+      const relay = await prepare(own.url(name, standby), nowhere);
+      await relay.start();
+      const ids = [await submitAlone(relay, note("one"))];
+      await own.stop("immediate");
+      await standby.promote();
+      await vi.waitFor(async () => ids.push(await submitAlone(relay, note("two"))), 30_000);
+      expect((await standby.sql("SELECT id FROM messages ORDER BY id", name)).split("\n")).toEqual(ids);
+    } finally {
+      for (const relay of relays.splice(0)) await relay.stop();
+      await own.close();
+    }
   });
 
   test("tells in one line what keeps it from starting", async () => {

@@ -4,16 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { newFreezeFollower } from "../../../src/server/control/actions.ts";
-import {
-  type FrozenLogins,
-  newFreezeHold,
-  spoolWithFreezes,
-} from "../../../src/server/control/frozen-logins.ts";
+import { newFreezeHold, spoolWithFreezes } from "../../../src/server/control/frozen-logins.ts";
 import type { FrozenLogin } from "../../../src/server/control/protocol.ts";
 import { unreached } from "../../../src/server/delivery/attempt.ts";
 import { type LogEntry, logTo } from "../../../src/server/log/log.ts";
 import { startScheduler } from "../../../src/server/queue/scheduler.ts";
-import { openSpool } from "../../../src/server/spool/spool.ts";
+import { isDamaged, openSpool } from "../../../src/server/spool/spool.ts";
 import { reply } from "../../../src/smtp/reply.ts";
 import { patience, put } from "../queue/test-scheduler.ts";
 
@@ -28,7 +24,8 @@ test("its sessions end at once, its messages are held, and go on once it is thaw
   logTo((entry) => events.push(entry));
   const frozen = new Map<string, FrozenLogin>();
   const freezeHold = newFreezeHold({ of: (login) => frozen.get(login) });
-  const spool = spoolWithFreezes(await openSpool(join(folder, "spool"), Date.now), freezeHold);
+  const stored = await openSpool(join(folder, "spool"), Date.now);
+  const spool = spoolWithFreezes(stored, freezeHold);
   const delivered: string[] = [];
   const scheduler = startScheduler(
     {
@@ -55,11 +52,14 @@ test("its sessions end at once, its messages are held, and go on once it is thaw
   );
   const sessions = new Map([["anna", 2]]);
   const follower = newFreezeFollower({
-    spool,
-    frozen: { of: (login: string) => frozen.get(login) } as FrozenLogins,
-    active: scheduler.active,
+    frozen: { of: (login) => frozen.get(login) },
     change: scheduler.change,
-    now: Date.now,
+    async *ownMessages(logins) {
+      for (const id of await stored.ids()) {
+        const envelope = await stored.read(id);
+        if (!isDamaged(envelope) && logins.has(envelope.login ?? "")) yield envelope;
+      }
+    },
     sessions: {
       endSessions(login) {
         const open = sessions.get(login) ?? 0;

@@ -94,7 +94,7 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
   async function open(clock: () => number) {
     const database = await openDatabase(await accessOf(url), host);
     const local = await openSpool(directory, clock);
-    const spool = await openSharedSpool(
+    const opening = openSharedSpool(
       { host, owner, version: "1.2.3", lease, mark },
       {
         database,
@@ -108,6 +108,11 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
         },
       },
     );
+    const spool = await opening.catch(async (error: unknown) => {
+      await local.close();
+      await database.close();
+      throw error;
+    });
     if (spendIn) spool.countWith(spendIn);
     return { database, local, spool };
   }
@@ -156,6 +161,8 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
       stop.abort();
       await opened.database.close();
       await following;
+      await opened.local.close();
+      await rm(parent, { recursive: true, force: true });
     },
     async close() {
       await end();

@@ -333,10 +333,10 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
   }
 
   return {
-    accept: (message) =>
-      database.isThere()
-        ? asked((change) => ({ kind: "accept", message, ...change }))
-        : Promise.reject(new DatabaseAway("no server takes writes")),
+    async accept(message) {
+      database.mustBeThere();
+      return asked((change) => ({ kind: "accept", message, ...change }));
+    },
     record: (id, envelope, due) => asked((change) => ({ kind: "record", id, envelope, due, ...change })),
     remove: (id) => asked((change) => ({ kind: "remove", id, ...change })),
     note: (id, entries) => asked((change) => ({ kind: "note", id, entries, ...change })),

@@ -28,6 +28,8 @@ export interface SharedSpool extends Spool {
    * again until it is done. Throws as a query does.
    */
   handOver(held: ReadonlySet<string>): Promise<number>;
+  /** Removes what hosts left that died while they received. It is done each minute. Throws as a query does. */
+  sweep(): Promise<void>;
 }
 
 export interface SharedSpoolSettings {
@@ -108,11 +110,13 @@ export async function openSharedSpool(
     damage: local.damage,
     repair: local.repair,
     mark,
+    sweep,
     lease: () => lease.number(),
     countWith(spendIn) {
       count = spendIn;
     },
     async draft(wantedId) {
+      database.mustBeThere(); // so that a client need not send what cannot be kept
       let id = wantedId !== undefined && (await isFree(wantedId)) ? wantedId : undefined;
       if (id !== undefined) givenOut.add(id);
       id ??= nextId();
