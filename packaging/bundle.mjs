@@ -110,7 +110,9 @@ function packageOf(file) {
 /** Some packages have it there and nowhere else: from its heading to the next one. @param {string} folder */
 function licenceInReadme(folder) {
   const readme = readFileSync(join(folder, "README.md"), "utf8").split(/^#+ /m);
-  return readme.filter((part) => /^licen[cs]e\b/i.test(part) && part.includes("WITHOUT WARRANTY OF ANY KIND"));
+  return readme.filter(
+    (part) => /^licen[cs]e\b/i.test(part) && part.includes("WITHOUT WARRANTY OF ANY KIND"),
+  );
 }
 
 /** All licences that the bundle's users have to be told. @param {readonly string[]} folders */

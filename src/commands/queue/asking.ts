@@ -8,7 +8,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorCode } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
 import { openFrozenLogins } from "../../server/control/frozen-logins.ts";
-import type { ControlApi, MessageFilter, RelayState } from "../../server/control/protocol.ts";
+import type { ControlApi, MessageFilter, QueryApi, RelayState } from "../../server/control/protocol.ts";
 import { viewSpool } from "../../server/spool/reader.ts";
 import { version } from "../../version.ts";
 import { controlSocket, frozenFile } from "../serve/places.ts";
@@ -28,10 +28,13 @@ export async function* rowsOfQueue(
   const { directory } = config.spool;
   const now = Date.now();
   const found = await whoAnswers(config);
-  if ("api" in found) {
+  if ("api" in found || config.spool.store !== "") {
     const rowOf = rowMaker(form, now);
-    for await (const one of found.api({ verb: "list", filter }))
+    const asked: { readonly api: QueryApi; readonly close?: () => Promise<void> } =
+      "api" in found ? found : await (await import("./store-connection.ts")).openStoreQuery(config);
+    for await (const one of asked.api({ verb: "list", filter }))
       if (one.status !== "unknown") yield [rowOf(one)];
+    await asked.close?.();
     return;
   }
   await viewSpool(directory, patientDisk);

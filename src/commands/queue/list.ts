@@ -4,7 +4,7 @@ import { newTable, widthOf } from "../../cli/table.ts";
 import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
 import { config, filterOf, filters, ids, idsOf, json } from "./options.ts";
-import { columns, countText, mailqLines, newCounts, printAll, say } from "./output.ts";
+import { columnsFor, countText, isSharedQueue, mailqLines, newCounts, printAll, say } from "./output.ts";
 import { cellEnd, type ListedRow, type RowForm, rowMaker } from "./rows.ts";
 
 export const listCommand = command({
@@ -52,14 +52,15 @@ export async function run(argv: readonly string[]): Promise<number> {
     }
   }
   const counts = newCounts();
-  if (wanted.length === 0) {
+  if (wanted.length === 0 && configuration.spool.store === "") {
     const { rowsOfQueue } = await import("./asking.ts");
-    await printAll(linesOf(counted(rowsOfQueue(configuration, filter, form)), form));
+    await printAll(linesOf(counted(rowsOfQueue(configuration, filter, form)), form, false));
   } else {
     const { connectToQuery } = await import("./connection.ts");
     const { api, close } = await connectToQuery(configuration);
-    const found = counts.of(api({ verb: "list", ids: wanted, filter }));
-    await printAll(linesOf(counted(rowsOf(found, form)), form));
+    const found = counts.of(api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter }));
+    const isShared = form.as === "table" && (await isSharedQueue(api));
+    await printAll(linesOf(counted(rowsOf(found, form)), form, isShared));
     await close();
   }
   if (form.as === "table") say(countText(messages, recipients));
@@ -77,13 +78,14 @@ function formOf({
 async function* linesOf(
   batches: AsyncIterable<readonly ListedRow[]>,
   { as }: RowForm,
+  isShared: boolean,
 ): AsyncGenerator<string> {
   if (as === "mailq") return yield* mailqLines(batches);
   if (as === "json") {
     for await (const rows of batches) yield rows.map(({ text }) => `${text}\n`).join("");
     return;
   }
-  const table = newTable(columns, widthOf(process.stdout));
+  const table = newTable(columnsFor(isShared), widthOf(process.stdout));
   for await (const rows of batches) yield table.lines(rows.map(({ text }) => text.split(cellEnd)));
   yield table.end();
 }

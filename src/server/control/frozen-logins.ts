@@ -8,8 +8,8 @@ import { whenThere } from "../../at-once.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
-import type { Damaged, Spool, SpoolReader } from "../spool/spool.ts";
 import { isDamaged } from "../spool/envelope-file.ts";
+import type { Damaged, Spool, SpoolReader } from "../spool/spool.ts";
 import { is, type JsonField, Mismatch, record } from "../spool/strict-json.ts";
 import type { FrozenLogin } from "./protocol.ts";
 

@@ -15,6 +15,7 @@ import type {
   MessageFilter,
   MessagePart,
   QueuedMessage,
+  QueueHost,
   QueueStatus,
   ReadRequest,
   UnknownMessage,
@@ -29,6 +30,15 @@ export interface ReadView {
   readonly active: () => ReadonlySet<string>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Where several hosts may share the queue. */
+  readonly shared?: SharedQueue;
+}
+
+/** Whose the messages of a shared queue are. */
+export interface SharedQueue {
+  readonly hosts: () => Promise<readonly QueueHost[]>;
+  /** Who delivers each of `ids`; those that nobody delivers at the moment are left out. */
+  readonly hostsOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 }
 
 /** Octets of a header that are shown, as the reports have it. */
@@ -38,9 +48,11 @@ const longestHeader = 100_000;
 export async function* list({ ids, filter }: ListRequest, view: ReadView): AsyncGenerator<ListedMessage> {
   const { spool } = view;
   const known = { now: view.now(), active: view.active(), has: (id: string) => spool.has(id) };
+  const shared = await ifSeveral(view);
   for await (const batch of spool.readMany(ids ?? (await spool.ids()))) {
+    const hosts = await shared?.hostsOf(batch.map(({ id }) => id));
     for (const found of await listed(batch, filter, known))
-      if (found.status !== "unknown" || ids !== undefined) yield found; // otherwise it has just left
+      if (found.status !== "unknown" || ids !== undefined) yield withHost(found, hosts); // otherwise it has just left
   }
 }
 
@@ -74,6 +86,16 @@ export async function listed(
   return found;
 }
 
+/** Undefined where all messages are one host's. */
+async function ifSeveral({ shared }: ReadView): Promise<SharedQueue | undefined> {
+  return shared !== undefined && (await shared.hosts()).length > 1 ? shared : undefined;
+}
+
+const withHost = (message: ListedMessage, hosts: ReadonlyMap<string, string> | undefined): ListedMessage =>
+  hosts === undefined || message.status === "unknown"
+    ? message
+    : { ...message, host: hosts.get(message.id) ?? null };
+
 /** How one message stands now. */
 export async function messageState(id: string, view: ReadView): Promise<ListedMessage> {
   const envelope = await view.spool.read(id);
@@ -99,7 +121,9 @@ async function damagedState(
 /** One message; then its header, or all of it. Throws a Failure where it goes away meanwhile. */
 export async function* read({ id, body }: ReadRequest, view: ReadView): AsyncGenerator<MessagePart> {
   const { spool } = view;
-  const message = await messageState(id, view);
+  const state = await messageState(id, view);
+  const hosts = state.status === "unknown" ? undefined : await (await ifSeveral(view))?.hostsOf([id]);
+  const message = withHost(state, hosts);
   const history: History = message.status === "unknown" ? [] : await spool.history(id);
   yield { message, history };
   if (message.status === "unknown" || message.status === "damaged") return;

@@ -16,6 +16,7 @@
 # @param ldap where logins come from; without it they are made on the host with `tpa-submit passwd --set`
 # @param portal the pages where people get their password; without it there are none. The door between portal and relay
 #   is where the package has its folder, unless `socket` and `socket-group` say otherwise
+# @param store_password of the user in spool.store, where several hosts share a database
 # @param certificate where chain and key are; install-certificate copies them whenever they change.
 #   Without it, the hook for certbot does that, or you
 # @param package_ensure as for a package: `installed`, a version, `latest`; false leaves the package alone
@@ -35,6 +36,7 @@ class tpa_submit (
   Array[Tpa_submit::Provider]      $providers      = [],
   Optional[Tpa_submit::Ldap]       $ldap           = undef,
   Optional[Tpa_submit::Portal]     $portal         = undef,
+  Optional[Sensitive[String[1]]]   $store_password = undef,
   Optional[Tpa_submit::Certificate] $certificate   = undef,
   Variant[String[1], Boolean[false]] $package_ensure = 'installed',
   Optional[Pattern[/\A\//]]        $package_source = undef,
