@@ -124,7 +124,7 @@ describe.skipIf(!real("postgresql"))("a database of PostgreSQL", () => {
 
   test("is the server that takes writes, and the next one once that is promoted", async () => {
     const standby = await cluster.standby("synchronous");
-    const url = cluster.url(new URL(await cluster.database()).pathname.slice(1), standby);
+    const url = cluster.url(/(test_\d+)\?/.exec(await cluster.database())?.[1] ?? "", standby);
     const database = await open(url);
     await database.query("INSERT INTO drafts VALUES ('A', 1)");
     await cluster.stop("immediate");

@@ -252,7 +252,7 @@ export function newHealthCheck(
 ): () => Promise<HealthReport> {
   return cachedBriefly(async () => {
     const free = await orReason(spool.free());
-    const known = typeof free === "string" ? undefined : free;
+    const known = typeof free === "string" || free.octets === Number.POSITIVE_INFINITY ? undefined : free;
     const reason = ownFault(state, now()) ?? spoolFault(free, reserve) ?? (await trialFault(spool));
     return { health: reason === undefined ? { ok: true } : { ok: false, reason }, free: known };
   }, now);

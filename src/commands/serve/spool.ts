@@ -4,7 +4,8 @@
  */
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
-import { errorCode, errorText, type Failure } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { Database } from "../../postgres/database.ts";
 import {
   type FreezeHold,
   type FrozenLogins,
@@ -19,11 +20,14 @@ import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
 import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
+import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
 
 export interface RelaySpool {
   /** For new messages. */
   readonly spool: Spool;
+  /** What it is in, where several hosts share it. */
+  readonly store: SharedStore | undefined;
   /** For the scheduler and the control API: messages of frozen logins are held, what was in hand is cleared. */
   readonly deliverable: Spool;
   readonly frozen: FrozenLogins;
@@ -32,6 +36,12 @@ export interface RelaySpool {
   /** From now on {@link RelaySpool.close} is a clean end. */
   markStarted(): void;
   close(): Promise<void>;
+}
+
+/** The database of a spool that several hosts share. */
+export interface SharedStore {
+  readonly database: Database;
+  readonly spool: SharedSpool;
 }
 
 const worker = new URL("../../server/spool/bulk-read-worker.js", import.meta.url);
@@ -49,24 +59,49 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
 export async function openOwnSpool(
   config: Pick<Config, "spool" | "hostname">,
   disk: Disk,
-): Promise<{ readonly spool: Spool; readonly owner: SpoolOwner }> {
-  const { directory } = config.spool;
-  const spool = await openSpool(
-    directory,
-    Date.now,
-    disk,
-    journalSettingsOf(config),
-    config.spool["host-mark"],
-  );
+): Promise<OwnSpool> {
+  const { directory, store } = config.spool;
+  const journal = store === "" ? journalSettingsOf(config) : undefined;
+  const local = await openSpool(directory, Date.now, disk, journal, config.spool["host-mark"]);
+  let spool = local;
   try {
-    const waiting = async () => (await spool.ids()).length;
+    const waiting = async () => (await local.ids()).length;
     const owner = await claimSpool(disk, directory, config.hostname, waiting);
+    const shared = store === "" ? undefined : await openStore(config, owner, local);
+    if (shared) spool = shared.spool;
     await settleImports(disk, directory, (id) => spool.has(id));
-    return { spool, owner };
+    return { spool, owner, store: shared };
   } catch (error) {
     await spool.close();
     throw error;
   }
+}
+
+/** A spool that is ours, be it files or this host's part of a database. */
+export interface OwnSpool {
+  readonly spool: Spool;
+  readonly owner: SpoolOwner;
+  readonly store: SharedStore | undefined;
+}
+
+/** Throws a Failure where the database cannot be used, or messages would be left behind in files. */
+async function openStore(
+  config: Pick<Config, "spool" | "hostname">,
+  owner: SpoolOwner,
+  local: Spool,
+): Promise<SharedStore> {
+  const { directory } = config.spool;
+  const left = (await local.ids()).length;
+  if (left > 0) {
+    throw new Failure(
+      exitStatus.config,
+      `${directory}: messages wait here in files (${String(left)}), where [spool] names a database; ` +
+        "tpa-submit spool copy takes them there",
+    );
+  }
+  // Who has no such store loads nothing of it.
+  const { openRelayStore } = await import("./store.ts");
+  return openRelayStore(config, owner, local);
 }
 
 /**
@@ -80,7 +115,7 @@ export async function openRelaySpool(
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
-  const { spool, owner } = await openOwnSpool(config, disk);
+  const { spool, owner, store } = await openOwnSpool(config, disk);
   let isStarted = false;
   let inHand: InHandFile | undefined;
   const forgetting = forgetRegularly(spool, config.history.keep);
@@ -100,7 +135,7 @@ export async function openRelaySpool(
       isStarted = true;
     };
     const { frozen, freezeHold, spool: deliverable } = freezes;
-    return { spool, deliverable, frozen, freezeHold, owner, markStarted, close };
+    return { spool, store, deliverable, frozen, freezeHold, owner, markStarted, close };
   } catch (error) {
     await close();
     throw error;
@@ -181,9 +216,14 @@ function clearingInHand(spool: Spool, file: InHandFile): Spool {
   return {
     ...spool,
     async record(envelope) {
-      await spool.record(envelope);
+      const outcome = await spool.record(envelope);
       file.clear(envelope.id);
+      return outcome;
     },
-    remove: (id) => spool.remove(id).then(() => file.clear(id)),
+    async remove(id) {
+      const outcome = await spool.remove(id);
+      file.clear(id);
+      return outcome;
+    },
   };
 }

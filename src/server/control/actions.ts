@@ -157,7 +157,8 @@ async function redirect(
 
 /** Nobody is told. */
 async function drop({ id }: Envelope, _: ActionRequest, { spool }: ActionContext): Promise<Effect> {
-  await spool.remove(id); // an operator may withdraw the promise; the log says who did
+  // An operator may withdraw the promise; the log says who did.
+  if ((await spool.remove(id)) === "lost") return anothers;
   log("removed", { id });
   return { envelope: undefined, says: "" };
 }
@@ -180,6 +181,7 @@ async function bounce(
     // The log says why. What is on disk is as it was, unless the disk refused the last step only.
     return { outcome: "failed", says: "the spool could not be written; the log says why" };
   }
+  if (recorder.isLost()) return anothers;
   const delay = (now() - accepted) / 1000;
   for (const { address: to } of waiting) {
     log("delivery", { id, to, relay: "none", delays: [delay, 0, 0, 0], reply: refusal, command: "" });
@@ -196,10 +198,12 @@ function refusalFor(reason: string): Reply {
   return reply(554, status, text === "" ? standardRefusal : text);
 }
 
+const anothers: Effect = { outcome: "failed", says: "another host delivers it now; try again" };
+
 const skipped = (says: string): Effect => ({ outcome: "skipped", says });
 
 async function recorded(envelope: Envelope, { spool }: ActionContext, says = ""): Promise<Effect> {
-  await spool.record(envelope);
+  if ((await spool.record(envelope)) === "lost") return anothers;
   return { envelope, says };
 }
 

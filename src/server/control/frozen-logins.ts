@@ -135,21 +135,24 @@ export function newFreezeHold(frozen: Pick<FrozenLogins, "of">): FreezeHold {
   };
 }
 
+const applied = (envelope: Envelope | Damaged, freezeHold: FreezeHold): Envelope | Damaged =>
+  isDamaged(envelope) ? envelope : freezeHold.applyTo(envelope);
+
 /** `reader`, with the messages of frozen logins held. */
 export function readerWithFreezes(reader: SpoolReader, freezeHold: FreezeHold): SpoolReader {
-  const applied = (envelope: Envelope | Damaged): Envelope | Damaged =>
-    isDamaged(envelope) ? envelope : freezeHold.applyTo(envelope);
   return {
     ...reader,
-    read: async (id) => applied(await reader.read(id)),
+    read: async (id) => applied(await reader.read(id), freezeHold),
     async *readMany(ids) {
       for await (const found of reader.readMany(ids)) {
-        yield found.map(({ id, envelope }) => ({ id, envelope: applied(envelope) }));
+        yield found.map(({ id, envelope }) => ({ id, envelope: applied(envelope, freezeHold) }));
       }
     },
     load: (id, most, known) =>
       whenThere(reader.load(id, most, known), (loaded) =>
-        isDamaged(loaded) ? loaded : { ...loaded, envelope: freezeHold.applyTo(loaded.envelope) },
+        loaded === undefined || isDamaged(loaded)
+          ? loaded
+          : { ...loaded, envelope: freezeHold.applyTo(loaded.envelope) },
       ),
   };
 }
@@ -159,6 +162,17 @@ export function spoolWithFreezes(spool: Spool, freezeHold: FreezeHold): Spool {
   return {
     ...spool,
     ...readerWithFreezes(spool, freezeHold),
+    async *arrivals(stop) {
+      for await (const arrival of spool.arrivals(stop)) {
+        if (arrival.kind === "messages") {
+          const messages = arrival.messages.map(({ id, envelope }) => ({
+            id,
+            envelope: applied(envelope, freezeHold),
+          }));
+          yield { kind: "messages", messages };
+        } else yield arrival;
+      }
+    },
     record(envelope) {
       const { held, ...free } = envelope;
       return spool.record(held !== undefined && freezeHold.isOwn(held) ? free : envelope);

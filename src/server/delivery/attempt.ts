@@ -220,6 +220,7 @@ async function transactOnce(
     isTaken: () => settings.sessions?.isTaken(session) === true,
     ...((needsReset || before) && { reset: answerToReset }),
     ...(before && { before }),
+    mayEnd: message.mayEnd,
   });
   const at = now();
   const here = settings.protocol === "lmtp" ? "delivered" : "relayed";

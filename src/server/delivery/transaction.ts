@@ -73,6 +73,8 @@ export async function transact(
     readonly handOn?: (givenUp: () => void) => Offer | undefined;
     /** Whether that has happened. */
     readonly isTaken?: () => boolean;
+    /** As in TransactionOptions. */
+    readonly mayEnd?: (() => boolean) | undefined;
   },
 ): Promise<TransactionOutcome> {
   const { signal, timeouts, report = reportNothing, reset, before } = bounds;
@@ -87,6 +89,7 @@ export async function transact(
       finalPatience: timeouts.final,
       ...(reset !== undefined && { reset }),
       ...(before !== undefined && { before }),
+      ...(bounds.mayEnd && { mayEnd: bounds.mayEnd }),
       progress: (what) => (what === "moving" ? report("talks") : wait()),
     }),
   );

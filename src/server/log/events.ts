@@ -440,6 +440,31 @@ export const events = {
     "error",
     ({ reason }) => `the spool can promise nothing more, ending so that it is started again: ${reason}`,
   ),
+  "lease-lost": event<OfMessage>(
+    "qmgr",
+    "warning",
+    ({ id }) => `${id}: another host delivers it, and nothing of what came of it here was recorded`,
+  ),
+  "lease-over": event<{ reason: string }>(
+    "qmgr",
+    "error",
+    ({ reason }) => `others may deliver what this host had, and it begins again: ${reason}`,
+  ),
+  claimed: event<{ host: string; messages: number }>(
+    "qmgr",
+    "info",
+    ({ host, messages }) => `took over ${messages} messages${host === "" ? "" : ` of ${host}`}`,
+  ),
+  "store-away": event<{ reason: string }>(
+    "master",
+    "error",
+    ({ reason }) => `the database cannot be reached, no mail is taken or delivered until it can: ${reason}`,
+  ),
+  "store-back": event<{ seconds: number }>(
+    "master",
+    "warning",
+    ({ seconds }) => `the database is back after ${Math.round(seconds)} seconds`,
+  ),
   "operator-act": event<OfMessage & { act: OperatorAction; by: string; reason: string }>(
     "postsuper",
     "info",

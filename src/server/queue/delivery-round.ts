@@ -158,7 +158,7 @@ export function openRound(
       );
       if (verdict.expired) log("expired", { id, from: sender });
       if (await recorder.close(verdict)) {
-        if (isDone(verdict.envelope)) return undefined;
+        if (recorder.isLost() || isDone(verdict.envelope)) return undefined;
         const { due: again, suspended } = verdict;
         return { destinations: destinationsOf(verdict.envelope, transport), due: again, suspended };
       }
@@ -196,6 +196,7 @@ function outgoingMessage(
     utf8Header: begun !== undefined && workOnMessage(id, () => hasUtf8Header(begun)),
     body: () => (octets ? Readable.from([octets]) : spool.body(id)),
     ...(octets && { octets }),
+    mayEnd: () => spool.mayDeliver(),
   }));
 }
 

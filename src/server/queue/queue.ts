@@ -2,10 +2,11 @@
  * What is not done with, in memory: all messages by ID, and the timer queue of those that are neither held, nor being
  * delivered, nor being changed. Filled from the spool at the start, while others come and go already.
  */
+import { errorCode, errorText } from "../../failure.ts";
 import { workOnEach } from "../log/event-loop.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
-import { isDamaged, type Spool, type StoredMessage } from "../spool/spool.ts";
+import { type Arrival, isDamaged, type Spool, type StoredMessage } from "../spool/spool.ts";
 import { newTimerQueue, type TimedMessage, type TimerQueue } from "./timer-queue.ts";
 
 /** A message not done with. */
@@ -39,11 +40,25 @@ export interface Queue {
   /** It is done with. */
   leave(id: string): void;
   waiting(): QueueCounts;
-  /**
-   * Reads the spool and enters what is not known yet, until `stop` is raised; `entered` is called from time to time, when
-   * there may be something to begin.
-   */
-  load(entered: () => void, stop: AbortSignal): Promise<void>;
+  /** Enters what comes, and leaves what is lost, until `stop` is raised. */
+  load(follower: ArrivalFollower, stop: AbortSignal): Loading;
+}
+
+/** Who is to know what comes and goes. */
+export interface ArrivalFollower {
+  /** Called from time to time, when there may be something to begin. */
+  readonly entered: () => void;
+  /** Called with what another host may deliver from now on, before it leaves the queue. */
+  readonly lost: (id: string) => void;
+  /** Resolves when a message that was lost, and came back, is not being delivered any more; undefined where it is not. */
+  readonly busy: (id: string) => Promise<void> | undefined;
+}
+
+export interface Loading {
+  /** Resolves when all is known that was there at the start. */
+  readonly read: Promise<void>;
+  /** Resolves when nothing more comes. */
+  readonly ended: Promise<void>;
 }
 
 /**
@@ -108,17 +123,52 @@ export function newQueue(
     else enter(envelope);
   }
 
+  function leave(id: string): void {
+    known.delete(id);
+    takeEnvelope(id);
+    if (!loaded) gone.add(id);
+  }
+
+  /** Enters a message that came back, once it is known what became of the delivery that was under way when it was lost. */
+  async function enterAfter(end: Promise<void>, id: string, entered: () => void): Promise<void> {
+    await end;
+    try {
+      if (!(await spool.owns(id))) return;
+      enterRead({ id, envelope: await spool.read(id) });
+      entered();
+    } catch (error) {
+      if (errorCode(error) === "") logBug(`reading ${id}`, error);
+      else log("spool-trouble", { id, reason: errorText(error) }); // it is delivered after the next start
+    }
+  }
+
+  function take(arrival: Arrival, { entered, lost, busy }: ArrivalFollower): void {
+    if (arrival.kind === "read") {
+      loaded = true;
+      gone.clear();
+    } else if (arrival.kind === "lost") {
+      for (const id of arrival.ids === "all" ? [...known.keys()] : arrival.ids) {
+        lost(id);
+        leave(id);
+      }
+    } else {
+      const enterOne = (message: StoredMessage): void => {
+        const end = busy(message.id);
+        if (end) void enterAfter(end, message.id, entered);
+        else enterRead(message);
+      };
+      workOnEach(arrival.messages, enterOne, (error, { id }) => logBug(`reading ${id}`, error));
+      entered();
+    }
+  }
+
   return {
     timers: timers,
     get: (id) => known.get(id),
     put,
     takeEnvelope,
     enter,
-    leave(id) {
-      known.delete(id);
-      takeEnvelope(id);
-      if (!loaded) gone.add(id);
-    },
+    leave,
     waiting() {
       let held = 0;
       let oldest: number | null = null;
@@ -128,15 +178,24 @@ export function newQueue(
       }
       return { messages: known.size, held, oldest };
     },
-    async load(entered, stop) {
-      const unknown = (await spool.ids()).filter((id) => !known.has(id) && !gone.has(id));
-      for await (const batch of spool.readMany(unknown)) {
-        if (stop.aborted) break;
-        workOnEach(batch, enterRead, (error, { id }) => logBug(`reading ${id}`, error));
-        entered();
-      }
-      loaded = true;
-      gone.clear();
+    load(follower, stop) {
+      let tellRead = (): void => undefined;
+      const read = new Promise<void>((resolve) => {
+        tellRead = resolve;
+      });
+      const all = async (): Promise<void> => {
+        try {
+          for await (const arrival of spool.arrivals(stop)) {
+            take(arrival, follower);
+            if (arrival.kind === "read") tellRead();
+          }
+        } catch (error) {
+          logBug("reading the spool", error);
+        } finally {
+          tellRead();
+        }
+      };
+      return { read, ended: all() };
     },
   };
 }

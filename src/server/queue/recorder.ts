@@ -4,6 +4,9 @@
  * What was tried in vain goes into the history of a message that stays, for people. Where the spool cannot be written,
  * the state is kept, so that at least this process repeats nothing.
  *
+ * Where several hosts share the spool, the message may be another's meanwhile: that one tells the sender, and nothing is recorded
+ * here.
+ *
  * A message with nobody left to tell anything is let go in the very turn in which the last next hop took it: between the two
  * a kill would deliver it again.
  */
@@ -16,7 +19,7 @@ import type { ReportedRecipient } from "../dsn/status-fields.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
 import { possibleCopies } from "../spool/history.ts";
-import type { FailedAttempt, Spool } from "../spool/spool.ts";
+import type { FailedAttempt, Outcome, Spool } from "../spool/spool.ts";
 import { isDone, type RoundVerdict, wanting, withOutcomes } from "./verdict.ts";
 
 export interface DeliveryState {
@@ -28,10 +31,12 @@ export interface DeliveryState {
 export interface Recorder {
   state(): DeliveryState;
   note(outcomes: readonly RecipientOutcome[]): void;
-  /** Records what was noted. False where that failed, which is logged; it never rejects. */
+  /** Records what was noted. False where that failed, which is logged; it never rejects. Nothing is left to do for what is lost. */
   save(): Promise<boolean>;
   /** Tells the sender what `verdict` finds and records it, or removes the message; false as above. */
   close(verdict: RoundVerdict): Promise<boolean>;
+  /** Whether another host has the message, so that nothing of this was recorded. */
+  isLost(): boolean;
 }
 
 /** Where a ledger writes. */
@@ -53,7 +58,8 @@ export function openRecorder(
   /** Writes begun and not ended. */
   let underWay = 0;
   /** The end of a message that is done with, from its beginning to its success. */
-  let removal: Promise<void> | undefined;
+  let removal: Promise<Outcome> | undefined;
+  let isLost = false;
   let failed: readonly FailedAttempt[] = [];
   const { id } = envelope;
 
@@ -67,7 +73,7 @@ export function openRecorder(
 
   async function attempt(work: () => Promise<void>): Promise<boolean> {
     try {
-      await work();
+      if (!isLost) await work();
       return true;
     } catch (error) {
       removal = undefined;
@@ -79,7 +85,19 @@ export function openRecorder(
     }
   }
 
+  function lose(): void {
+    if (!isLost) log("lease-lost", { id });
+    isLost = true;
+  }
+
+  /** Whether it is ours to tell the sender anything; asked before each report. */
+  async function isOurs(): Promise<boolean> {
+    if (!isLost && !(await spool.owns(id))) lose();
+    return !isLost;
+  }
+
   async function tell(kind: ReportContent["kind"], told: readonly ReportedRecipient[]): Promise<void> {
+    if (!(await isOurs())) return;
     wake(await report({ kind, recipients: told }, envelope, envelope.accepted + lifetime));
   }
 
@@ -104,9 +122,15 @@ export function openRecorder(
     unreported = unreported.filter((one) => !told.includes(one));
   }
 
+  async function remove(): Promise<void> {
+    removal ??= spool.remove(id);
+    if ((await removal) === "lost") lose();
+  }
+
   async function record(): Promise<void> {
-    if (removal !== undefined) return removal;
-    await spool.record(envelope);
+    if (isLost) return;
+    if (removal !== undefined) return remove();
+    if ((await spool.record(envelope)) === "lost") return lose();
     const noted = failed;
     failed = [];
     const trouble = noted.length > 0 ? await spool.note(id, noted) : undefined;
@@ -155,10 +179,11 @@ export function openRecorder(
         const late = wanting("DELAY", envelope, delayed);
         if (late.length > 0) await tellTrouble("delay", "delayed", late);
         envelope = next;
+        if (isLost) return;
         if (!isDone(envelope)) return record();
-        removal ??= spool.remove(id); // the promise is kept
-        await removal;
-        log("removed", { id });
+        await remove(); // the promise is kept
+        if (!isLost) log("removed", { id });
       }),
+    isLost: () => isLost,
   };
 }

@@ -73,6 +73,8 @@ interface InFlight {
   isNews: boolean;
   /** Whether somebody else puts the message back, after a change of it. */
   brokenOff: boolean;
+  /** Whether it is another host's meanwhile, or may be. */
+  isLost: boolean;
   /** Called at its end. */
   readonly waiting: (() => void)[];
 }
@@ -191,8 +193,8 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
 
   /** Begins a round, which has the body in memory where it has no more than `most` octets. */
   function startRound({ id }: QueueItem, most: number): InFlight {
-    const none = { octets: 0, deliveries: 0, underWay: 0 };
-    const item: InFlight = { ...none, round: undefined, isNews: false, brokenOff: false, waiting: [] };
+    const none = { octets: 0, deliveries: 0, underWay: 0, isNews: false, brokenOff: false, isLost: false };
+    const item: InFlight = { ...none, round: undefined, waiting: [] };
     inFlight.set(id, item);
     item.round = attempted(() => roundOf(id, most, item));
     return item;
@@ -213,7 +215,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
 
   const loaded = (id: string, most: number, known?: Envelope): Soon<LoadedMessage | undefined> =>
     whenThere(spool.load(id, most, known), (message) => {
-      if (!isDamaged(message)) return message;
+      if (message === undefined || !isDamaged(message)) return message;
       log("damaged", { id, reason: message.damaged });
       return undefined;
     });
@@ -280,13 +282,13 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
       const round = item.round instanceof Promise ? await item.round : item.round;
       const left = round?.left() ?? [];
       if (round && left.length > 0) {
-        if (item.isNews) keep(id, await round.save());
+        if (item.isNews) keep(item, id, await round.save());
         if (item.deliveries > deliveries) return; // another delivery began meanwhile, and its end comes here
         if (!item.brokenOff && !timers.has(entry)) queue.put({ ...entry, destinations: left });
       } else {
         timers.remove(entry);
         const next = await round?.conclude();
-        keep(id, next?.unrecorded);
+        keep(item, id, next?.unrecorded);
         if (!next) queue.leave(id);
         else if (!item.brokenOff)
           queue.put({ ...entry, ...next, due: steady() + Math.max(next.due - now(), 0) });
@@ -302,8 +304,8 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     for (const tell of item.waiting) tell();
   }
 
-  function keep(id: string, state: DeliveryState | undefined): void {
-    if (state) unrecorded.set(id, state);
+  function keep({ isLost }: InFlight, id: string, state: DeliveryState | undefined): void {
+    if (state && !isLost) unrecorded.set(id, state);
     else unrecorded.delete(id);
   }
 
@@ -342,9 +344,28 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     }
   }
 
-  const loading = queue
-    .load(startDue, stop.signal)
-    .catch((error: unknown) => logBug("reading the spool", error));
+  /** What is under way comes to its end, and its outcome is recorded where it still can be. */
+  function lose(id: string): void {
+    const entry = queue.get(id);
+    if (entry) timers.remove(entry);
+    unrecorded.delete(id);
+    const item = inFlight.get(id);
+    if (!item) return;
+    item.brokenOff = true;
+    item.isLost = true;
+  }
+
+  const { read: loading, ended: reading } = queue.load(
+    {
+      entered: startDue,
+      lost: lose,
+      busy(id) {
+        const item = inFlight.get(id);
+        return item?.isLost ? endOf(item) : undefined;
+      },
+    },
+    stop.signal,
+  );
 
   return {
     wake,
@@ -372,7 +393,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
       stop.abort();
       silence();
       const enough = alarm(grace, () => abort.abort());
-      await loading;
+      await reading;
       while (inFlight.size + changes.size > 0) {
         await Promise.all([...[...inFlight.values()].map(endOf), ...changes.values()]);
       }

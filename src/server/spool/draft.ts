@@ -7,6 +7,7 @@ import { commit, draftEnvelope, type Folders, unlinkIfThere, withdraw } from "./
 import type { NewFile } from "./disk.ts";
 import type { Envelope } from "./envelope.ts";
 import { givePiece, takePiece } from "./piece-pool.ts";
+import type { Spend, SpendRefusal } from "./spend.ts";
 
 /** What the submission side knows; the spool adds the rest. */
 export type NewEnvelope = Omit<Envelope, "id" | "size">;
@@ -18,8 +19,10 @@ export interface Draft {
   write(chunk: Uint8Array): Promise<void>;
   /**
    * Makes the promise: when it resolves, the message survives a power cut and the client may hear 250.
-   * When it throws (the system's error), nothing is promised and the draft is discarded.
+   * When it throws (the system's error), nothing is promised and the draft is discarded. The same where `spend` is too much for
+   * its login: a spool that one host has alone does not ask, since the limits are in its memory.
    */
+  accept(envelope: NewEnvelope, spend: Spend | undefined): Promise<Envelope | SpendRefusal>;
   accept(envelope: NewEnvelope): Promise<Envelope>;
   /** Drops the draft. Does nothing after accept, nor when called again. */
   discard(): Promise<void>;

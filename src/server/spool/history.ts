@@ -41,7 +41,7 @@ export type History = readonly (HistoryEntry | LeftOut)[];
 type Shelf = Pick<Folders, "disk" | "history">;
 
 /** Lines from which on a history is cut to its first and its last ones. Our choice: enough for one recipient's days. */
-const most = 200;
+export const mostLines = 200;
 const first = 20;
 const last = 100;
 
@@ -68,13 +68,13 @@ export async function addToHistory(
   try {
     const before = await readIfThere(folders, id);
     const lines = before.split("\n").length - 1;
-    if (lines + entries.length <= most) {
+    if (lines + entries.length <= mostLines) {
       const torn = before !== "" && !before.endsWith("\n");
       await disk.append(join(history, id), (torn ? "\n" : "") + formatHistory(entries));
       return undefined;
     }
     const draft = join(drafts, id);
-    await writeDraft(disk, draft, formatHistory(shortened([...parseHistory(before), ...entries])));
+    await writeDraft(disk, draft, formatHistory(cutHistory([...parseHistory(before), ...entries])));
     await disk.rename(draft, join(history, id));
     return undefined;
   } catch (error) {
@@ -127,7 +127,7 @@ function readEntry(line: string): HistoryEntry | LeftOut | undefined {
 }
 
 /** The beginning and the end, and between them how much is missing. */
-function shortened(history: History): History {
+export function cutHistory(history: History): History {
   const end = Math.max(first, history.length - last);
   const leftOut = history
     .slice(first, end)

@@ -33,9 +33,10 @@ export interface SpoolReader {
   readMany(ids: readonly string[]): AsyncIterable<readonly StoredMessage[]>;
   /**
    * The message of `id` for a delivery, or why it cannot be used, as {@link read} has it. `envelope` where the caller has what
-   * the spool has. The body comes with it where it has no more than `most` octets. Throws as `read` does.
+   * the spool has. The body comes with it where it has no more than `most` octets. Undefined where another host is to deliver
+   * it. Throws as `read` does.
    */
-  load(id: string, most: number, envelope?: Envelope): Soon<LoadedMessage | Damaged>;
+  load(id: string, most: number, envelope?: Envelope): Soon<LoadedMessage | Damaged | undefined>;
   /** Whether `id` is promised, be its envelope readable or not. Throws the system's error. */
   has(id: string): Promise<boolean>;
   /** The body as it was written; a body that is missing comes as the stream's error. */

@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { errorCode } from "../../failure.ts";
+import { type Arrival, arrivalsIn } from "./arrivals.ts";
 import { cachedBriefly } from "./cached.ts";
 import { commit, draftEnvelope, tryOut, unlinkIfThere, withdraw } from "./commit.ts";
 import { type Disk, type FreeSpace, systemDisk } from "./disk.ts";
@@ -19,12 +20,36 @@ import { queueIds } from "./queue-id.ts";
 import { newSpoolReader, ownJournal, type SpoolReader } from "./reader.ts";
 import { newScratch, type Scratch } from "./scratch.ts";
 
+export type { Arrival } from "./arrivals.ts";
 export type { FreeSpace } from "./disk.ts";
 export type { Draft, NewEnvelope } from "./draft.ts";
 export { type Damaged, isDamaged } from "./envelope-file.ts";
 export type { FailedAttempt, History, HistoryEntry, LeftOut, OperatorAct } from "./history.ts";
 export { type LoadedMessage, type SpoolReader, type StoredMessage, viewSpool } from "./reader.ts";
 export type { Scratch } from "./scratch.ts";
+export { isSpendRefusal, type Spend, type SpendRefusal } from "./spend.ts";
+
+/** lost: another host has the message now, or may have it, and nothing was changed. */
+export type Outcome = "kept" | "lost";
+
+/** A host of a spool that several share. */
+export interface HostState {
+  readonly name: string;
+  /** The digit in which its queue IDs end. */
+  readonly mark: string;
+  /** When it was heard of last, in milliseconds since the epoch; null where it never was. */
+  readonly seen: number | null;
+  /** Whether it delivers, as far as the others know. */
+  readonly live: boolean;
+  /** It hands its messages over. */
+  readonly draining: boolean;
+  /** Messages that are its own. */
+  readonly waiting: number;
+  /** Of its program; "" where it was never there. */
+  readonly version: string;
+  /** It is this one. */
+  readonly own: boolean;
+}
 
 /**
  * A spool that is ours. What is done to one message is done one after the other: the caller sees to that.
@@ -42,12 +67,26 @@ export interface Spool extends SpoolReader, Fsck {
    * Replaces the envelope of the same ID; durable when it resolves. Throws the system's error: the old one then
    * stands, or, where the very last step failed, the new one, for which no power cut is promised.
    */
-  record(envelope: Envelope): Promise<void>;
+  record(envelope: Envelope): Promise<Outcome>;
   /**
    * Lets the message go; after it resolves, no power cut brings it back. Of one in the journal the kernel knows when this
    * returns, so that no kill does. May be called again.
    */
-  remove(id: string): Promise<void>;
+  remove(id: string): Promise<Outcome>;
+  /** Whether `id` is still this host's to deliver, as far as is known at this moment. Throws the system's error. */
+  owns(id: string): Promise<boolean>;
+  /**
+   * Whether what is delivered at this very moment is delivered by nobody else: asked before the last octet of a message goes
+   * out, without waiting for anything.
+   */
+  mayDeliver(): boolean;
+  /**
+   * What is to be delivered here: first all that waits, then, where several hosts share the spool, what comes from others, until
+   * `stop` is raised. Ask once. Throws the system's error.
+   */
+  arrivals(stop: AbortSignal): AsyncIterable<Arrival>;
+  /** The hosts that share it, in the order of their names; none where it is one host's alone. Throws the system's error. */
+  hosts(): Promise<readonly HostState[]>;
   /**
    * Adds to the history of a message that stays. Resolves to why that could not be done, or undefined; whatever it is,
    * delivery goes on. It may be lost at a power cut, and long ones keep their beginning and their end only.
@@ -137,11 +176,15 @@ export async function openSpool(
   const spill = async (id: string): Promise<Draft> =>
     newDraft(folders, id, await disk.create(join(messages.path, id)));
 
-  async function record(envelope: Envelope): Promise<void> {
-    if (journal?.has(envelope.id)) return mover?.move(envelope);
+  async function record(envelope: Envelope): Promise<Outcome> {
+    if (journal?.has(envelope.id)) {
+      await mover?.move(envelope);
+      return "kept";
+    }
     try {
       await draftEnvelope(folders, envelope);
       await commit(folders, envelope.id);
+      return "kept";
     } catch (error) {
       // The caller must know why it failed; a draft that cannot be removed either is swept at the next start.
       await unlinkIfThere(disk, join(drafts, envelope.id)).catch(() => undefined);
@@ -152,9 +195,9 @@ export async function openSpool(
   /** Histories of messages that are in the journal alone. */
   const noted = new Set<string>();
 
-  function remove(id: string): Promise<void> {
+  function remove(id: string): Promise<Outcome> {
     const isRecordAlone = journal?.has(id) === true && mover?.hasBegun(id) !== true && !noted.has(id);
-    return isRecordAlone ? journal.end(id) : removeFiles(id);
+    return (isRecordAlone ? journal.end(id) : removeFiles(id)).then(() => "kept");
   }
 
   async function removeFiles(id: string): Promise<void> {
@@ -171,6 +214,10 @@ export async function openSpool(
     scratch: (id) => newScratch(folders, id),
     record,
     remove,
+    owns: async () => true,
+    mayDeliver: () => true,
+    arrivals: (stop) => arrivalsIn(reader, stop),
+    hosts: async () => [],
     note(id, entries) {
       if (journal?.has(id)) noted.add(id);
       return addToHistory(folders, id, entries);

@@ -66,6 +66,8 @@ export interface TransactionOptions {
   readonly before?: Promise<"accepted" | "refused" | undefined>;
   /** Called when octets move, and once when everything has been sent and only the reply is missing. */
   readonly progress?: (what: "moving" | "waiting") => void;
+  /** Asked right before the end of the message is sent; where it says no, the session ends without it, and nothing was sent. */
+  readonly mayEnd?: () => boolean;
 }
 
 /** A stream that reads into the memory of its pieces again, once they are given back. */
@@ -282,7 +284,7 @@ async function sendMessage(
   connection: Connection,
   accepted: readonly number[],
   body: Readable | Uint8Array,
-  { signal, finalPatience, progress }: TransactionOptions,
+  { signal, finalPatience, progress, mayEnd = always }: TransactionOptions,
 ): Promise<Omit<TransactionResult, "refused" | "accepted">> {
   const isLmtp = connection.protocol === "lmtp";
   const finals = new Map<number, { text: string; isEarly: boolean }>();
@@ -311,20 +313,19 @@ async function sendMessage(
   connection.state = "sending message body";
   const isSmall = body instanceof Uint8Array && body.length <= small && connection.isQuiet;
   let result: SendResult = { kind: "sent" };
-  if (isSmall && postWhole(connection, body)) {
+  if (isSmall && !mayEnd()) result = withdrawn();
+  else if (isSmall && postWhole(connection, body)) {
     connection.state = "sending end of data";
     whole = true; // before any reply
   } else {
     const reading = readReplies(false).then(() => sending.stop());
     result = isSmall
       ? await waitUntilSent(connection, sending, signal)
-      : await sendBody(
-          connection,
-          body instanceof Uint8Array ? Readable.from([body]) : body,
-          sending,
+      : await sendBody(connection, body instanceof Uint8Array ? Readable.from([body]) : body, sending, {
           signal,
           progress,
-        );
+          mayEnd,
+        });
     whole = result.kind === "sent";
     sending.isOver = true;
     connection.interrupt();
@@ -337,6 +338,13 @@ async function sendMessage(
   const last = ending ?? (result.kind === "sent" ? { kind: "lost" as const } : result);
   return { finals, ending: last, begun: true, whole };
 }
+
+const always = (): boolean => true;
+
+const withdrawn = (): SendResult => ({
+  kind: "unreadable",
+  error: new Error("it was withdrawn before its end was sent"),
+});
 
 type SendResult =
   | Exclude<TransactionEnding, { kind: "reply" } | { kind: "closing" }>
@@ -379,12 +387,17 @@ async function waitUntilSent(
 const isReusing = (body: object): body is ReusingBody =>
   "giveBack" in body && typeof body.giveBack === "function";
 
+interface SendOptions {
+  readonly signal: AbortSignal;
+  readonly progress: TransactionOptions["progress"];
+  readonly mayEnd: () => boolean;
+}
+
 async function sendBody(
   connection: Connection,
   body: Readable,
   sending: SendState,
-  signal: AbortSignal,
-  progress: TransactionOptions["progress"],
+  { signal, progress, mayEnd }: SendOptions,
 ): Promise<SendResult> {
   const stuffing = newDotStuffing();
   const chunks = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
@@ -400,6 +413,7 @@ async function sendBody(
       const next = await Promise.race([stopped, chunks.next()]);
       if (next === "stopped") break;
       if (next.done) {
+        if (!mayEnd()) return withdrawn();
         connection.state = "sending end of data";
         return (await connection.send(stuffing.end(), signal)) ?? { kind: "sent" };
       }

@@ -1,5 +1,6 @@
 /** A spool that is nothing but memory, for tests with thousands of messages; what they say is always the same. */
 import { Readable } from "node:stream";
+import { arrivalsIn } from "../../../src/server/spool/arrivals.ts";
 import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { type History, isDamaged, type Spool } from "../../../src/server/spool/spool.ts";
 import { envelope, message } from "../delivery/fixtures.ts";
@@ -26,8 +27,17 @@ export function paperSpool(): Paper {
       const envelope = await read(id);
       return isDamaged(envelope) ? envelope : { envelope };
     },
-    record: async (next) => void envelopes.set(next.id, next),
-    remove: async (id) => void envelopes.delete(id),
+    async record(next) {
+      envelopes.set(next.id, next);
+      return "kept";
+    },
+    async remove(id) {
+      envelopes.delete(id);
+      return "kept";
+    },
+    owns: async () => true,
+    mayDeliver: () => true,
+    arrivals: (stop) => arrivalsIn(spool as Spool, stop),
     note: async (id, entries) => void noted.set(id, [...(noted.get(id) ?? []), ...entries]),
     history: async (id) => noted.get(id) ?? [],
     body: () => Readable.from([Buffer.from(message)]),

@@ -1,5 +1,6 @@
 /** What operators do to a message while it is being delivered. */
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { arrivalsIn } from "../../../src/server/spool/arrivals.ts";
 import type { Spool } from "../../../src/server/spool/spool.ts";
 import { accepted, recipient } from "../delivery/fixtures.ts";
 import { logged, openTestScheduler, patience, put, type TestScheduler } from "./test-scheduler.ts";
@@ -175,13 +176,13 @@ describe("a change of a message", () => {
     let id = "";
     let listed = (): void => undefined;
     const at = await open(
-      (spool) => ({
-        ...spool,
-        ids: () =>
+      (spool) => {
+        const ids = () =>
           new Promise<void>((resolve) => {
             listed = resolve;
-          }).then(() => spool.ids()),
-      }),
+          }).then(() => spool.ids());
+        return { ...spool, arrivals: (stop) => arrivalsIn({ ...spool, ids }, stop) };
+      },
       async (spool) => {
         ({ id } = await put(spool, { due: accepted + 5 }));
       },

@@ -1,5 +1,6 @@
 /** What the scheduler makes of a spool that fails, of restarts, and of the end. */
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { arrivalsIn } from "../../../src/server/spool/arrivals.ts";
 import type { Spool } from "../../../src/server/spool/spool.ts";
 import { accepted, recipient } from "../delivery/fixtures.ts";
 import { logged, openTestScheduler, patience, put, type TestScheduler } from "./test-scheduler.ts";
@@ -150,10 +151,14 @@ describe("a start", () => {
     const at = await open(
       (spool) => ({
         ...spool,
-        async *readMany(ids) {
-          for await (const batch of spool.readMany(ids)) {
+        async *arrivals(stop) {
+          for await (const arrival of spool.arrivals(stop)) {
             const unlike = { id: damaged, envelope: { damaged: "queue/X: not JSON" } };
-            yield batch.map((one) => (one.id === damaged ? unlike : one));
+            if (arrival.kind !== "messages") yield arrival;
+            else {
+              const messages = arrival.messages.map((one) => (one.id === damaged ? unlike : one));
+              yield { kind: "messages", messages };
+            }
           }
         },
       }),
@@ -171,24 +176,27 @@ describe("a start", () => {
 
   test("takes no message for damaged that was delivered while the spool was being read", async () => {
     let listed = (): void => undefined;
-    const at = await open((spool) => ({
-      ...spool,
-      ids: async () => {
+    const at = await open((spool) => {
+      const ids = async (): Promise<readonly string[]> => {
         await new Promise<void>((resolve) => {
           listed = resolve;
         });
         return ["000000000001", ...(await spool.ids())];
-      },
-      remove: async (id) => {
-        listed();
-        await new Promise(setImmediate);
-        await spool.remove(id);
-      },
-    }));
+      };
+      return {
+        ...spool,
+        arrivals: (stop) => arrivalsIn({ ...spool, ids }, stop),
+        remove: async (id) => {
+          listed();
+          await new Promise(setImmediate);
+          return spool.remove(id);
+        },
+      };
+    });
     const { id } = await at.submit();
     await logged(at, `${id}: removed`);
     await logged(at, "000000000001: cannot be read");
-    expect(at.lines.filter((line) => line.includes("cannot be read"))).toHaveLength(1);
+        expect(at.lines.filter((line) => line.includes("cannot be read"))).toHaveLength(1);
   });
 });
 

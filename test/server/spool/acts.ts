@@ -169,8 +169,9 @@ const record: Act = {
         spool: {
           ...spool,
           async record(envelope) {
-            await spool.record(envelope);
+            const outcome = await spool.record(envelope);
             if (states("delivered", "waiting")(envelope)) world.tell("message", done);
+            return outcome;
           },
         },
       }),

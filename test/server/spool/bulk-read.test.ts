@@ -6,6 +6,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { newQueue } from "../../../src/server/queue/queue.ts";
+import { arrivalsIn } from "../../../src/server/spool/arrivals.ts";
 import { type BulkRead, readBatches, readHere, readInThread } from "../../../src/server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../../src/server/spool/disk.ts";
 import { formatEnvelope } from "../../../src/server/spool/envelope-file.ts";
@@ -160,16 +161,18 @@ describe("the event loop", () => {
     const directory = await sound(ids.length);
     for (const read of [undefined, readHere, readInThread(built, fail)]) {
       const reader = { ...readerWith(directory, read), ids: async () => ids };
+      const spool = { ...reader, arrivals: (stop: AbortSignal) => arrivalsIn(reader, stop) };
       const queue = newQueue(
-        reader as SpoolReader as Spool,
+        spool as SpoolReader as Spool,
         () => ["example.net"],
         () => 0,
       );
       let over = false;
       let most = 0;
       let known = 0;
-      const loading = queue.load(() => undefined, new AbortController().signal);
-      const end = loading.then(() => {
+      const follower = { entered: () => undefined, lost: () => undefined, busy: () => undefined };
+      const loading = queue.load(follower, new AbortController().signal);
+      const end = loading.ended.then(() => {
         over = true;
       });
       while (!over) {

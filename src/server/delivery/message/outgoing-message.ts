@@ -26,6 +26,8 @@ export interface OutgoingMessage {
   readonly body: () => Readable;
   /** The same, where it is in memory. */
   readonly octets?: Buffer;
+  /** Asked before its last octet goes out: whether nobody else delivers it meanwhile. */
+  readonly mayEnd?: () => boolean;
   /** Signs it when it is as it goes out; absent where nothing is signed. */
   readonly sign?: Signer;
 }

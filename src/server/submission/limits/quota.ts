@@ -4,6 +4,7 @@
  * submitted, so they do not count. The counts are in usage.ts.
  */
 import { type Reply, reply } from "../../../smtp/reply.ts";
+import type { Spend } from "../../spool/spool.ts";
 import { day, hour, retryText, roomFrom, type SlidingCount, total, withAdded } from "./sliding-window.ts";
 import type { AddressDigest, Usage, UsageEntry } from "./usage.ts";
 
@@ -25,6 +26,8 @@ export interface QuotaRequest {
 export interface QuotaReservation {
   /** Counts the message if it was accepted, and releases the reservation otherwise. Only the first call has an effect. */
   settle(accepted: boolean): void;
+  /** What is counted together with the promise, where several hosts count together. */
+  readonly spend?: Spend;
 }
 
 /** Each step gives a reply where it would exceed a limit. */
@@ -92,7 +95,7 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
       reportedUntil.set(request.login, until);
       limitReached(request.login, name, until);
     }
-    return refusal(name, until, time);
+    return limitReply(name, until, time);
   }
 
   function limitsOf({ login, recipients, newRecipients }: QuotaRequest): readonly QuotaLimit[] {
@@ -189,7 +192,7 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
  * 450 is "temporarily blocked for policy reasons" (RFC 5321 section 4.2.2); Postfix answers too much mail with it. Not
  * 452: it tells a client to send the rest at once in another transaction (section 4.5.3.1.10).
  */
-function refusal(limit: string, until: number, time: number): Reply {
+export function limitReply(limit: string, until: number, time: number): Reply {
   return reply(
     450,
     "4.7.1",

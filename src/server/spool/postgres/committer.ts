@@ -1,0 +1,364 @@
+/**
+ * All that a host changes in the database, in transactions of its own: what waits when one begins is in it, and the next one
+ * has what came meanwhile, so that many sessions share one commit. A promise is made where the transaction has been answered.
+ *
+ * While the database is away, promises fail at once, since a client waits for them; what became of deliveries waits for it.
+ */
+import { errorCode, errorText } from "../../../failure.ts";
+import { type Database, DatabaseAway, type Query } from "../../../postgres/database.ts";
+import { cutHistory, formatHistory, type History, mostLines, parseHistory } from "../history.ts";
+import type { Spend, SpendRefusal } from "../spend.ts";
+import type { Outcome } from "../spool.ts";
+import { type BodyRow, bodyInsert, draftRemoval } from "./draft.ts";
+import { type Lease, LeaseEnded, mustStand } from "./lease.ts";
+import { patiently } from "./patience.ts";
+
+/** A message that is to be promised. */
+export interface Promising {
+  readonly id: string;
+  /** A line of JSON, as in the journal. */
+  readonly envelope: string;
+  readonly due: number;
+  readonly login: string | null;
+  readonly size: number;
+  /** Undefined where its pieces are in the database already, under a draft. */
+  readonly body: readonly Buffer[] | undefined;
+  readonly spend?: Spend;
+}
+
+/**
+ * Counts what is to be promised against the limits of the logins, in the order given, in the transaction of `query`. Gives what
+ * is refused. What it counts stands when the promises do. `spends` is not empty.
+ */
+export type SpendIn = (query: Query, spends: readonly Spend[]) => Promise<ReadonlyMap<Spend, SpendRefusal>>;
+
+export interface Committer {
+  /** Undefined when it is promised. Throws, with nothing promised, as a query does. */
+  accept(message: Promising): Promise<SpendRefusal | undefined>;
+  /** Throws as a query does, when the database was away for too long. */
+  record(id: string, envelope: string, due: number): Promise<Outcome>;
+  remove(id: string): Promise<Outcome>;
+  /** Throws as a query does. */
+  note(id: string, entries: History): Promise<void>;
+  /** Resolves when all that was asked for has come to its end. */
+  close(): Promise<void>;
+}
+
+interface Change<Result> {
+  readonly done: (result: Result) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+type Work =
+  | ({ readonly kind: "accept"; readonly message: Promising } & Change<SpendRefusal | undefined>)
+  | ({
+      readonly kind: "record";
+      readonly id: string;
+      readonly envelope: string;
+      readonly due: number;
+    } & Change<Outcome>)
+  | ({ readonly kind: "remove"; readonly id: string } & Change<Outcome>)
+  | ({ readonly kind: "note"; readonly id: string; readonly entries: History } & Change<void>);
+
+type Of<Kind extends Work["kind"]> = Extract<Work, { readonly kind: Kind }>;
+
+/** What one transaction has at most. Our choices: the rows of a statement, and what is in memory a second time. */
+const mostWorks = 400;
+const mostRows = 200;
+const mostOctets = 16 * 1024 * 1024;
+
+/** A duplicate ID, which the clock of a host that went back can make. */
+const idTaken = (id: string): Error => Object.assign(new Error(`${id} is there already`), { code: "EEXIST" });
+
+const draftGone = (): Error =>
+  Object.assign(new Error("what had come of the message was swept: this host was silent for too long"), {
+    code: "ESTALE",
+  });
+
+export interface CommitterDependencies {
+  readonly database: Database;
+  readonly lease: Lease;
+  /** What limits are asked for; without it there are none. */
+  readonly spendIn?: SpendIn | undefined;
+  /** Called with what is a bug. */
+  readonly bug: (error: unknown) => void;
+}
+
+export function newCommitter({ database, lease, spendIn, bug }: CommitterDependencies): Committer {
+  let waiting: Work[] = [];
+  let isWorking = false;
+  let working: Promise<void> = Promise.resolve();
+  const settling = new Set<Promise<void>>();
+
+  function begin(work: Work): void {
+    waiting.push(work);
+    if (!isWorking) working = workOff();
+  }
+
+  const asked = <Result>(make: (change: Change<Result>) => Work): Promise<Result> =>
+    new Promise((done, fail) => begin(make({ done, fail })));
+
+  async function workOff(): Promise<void> {
+    isWorking = true;
+    await Promise.resolve(); // all that comes in this turn
+    while (waiting.length > 0) await commitAll(takeBatch());
+    isWorking = false; // in the turn in which nothing waits any more
+  }
+
+  /** The first that wait: nothing twice of one message, whose changes come one after the other. */
+  function takeBatch(): readonly Work[] {
+    const seen = new Set<string>();
+    let rows = 0;
+    let octets = 0;
+    let count = 0;
+    for (const work of waiting) {
+      const id = idOf(work);
+      if (work.kind === "accept") {
+        rows += work.message.body?.length ?? 0;
+        octets += work.message.body === undefined ? 0 : work.message.size;
+      }
+      const isFull = count >= mostWorks || rows > mostRows || octets > mostOctets;
+      if (count > 0 && (isFull || seen.has(id))) break;
+      seen.add(id);
+      count += 1;
+    }
+    return waiting.splice(0, count);
+  }
+
+  async function commitAll(batch: readonly Work[]): Promise<void> {
+    const accepts = batch.filter((work) => work.kind === "accept");
+    const others = batch.filter((work) => work.kind !== "accept");
+    try {
+      await commitOnce(batch);
+    } catch (error) {
+      if (error instanceof LeaseEnded) return tryAgain(batch);
+      if (error instanceof DatabaseAway) {
+        if (error.session !== undefined && accepts.length > 0) settle(error.session, accepts);
+        for (const { fail } of accepts) fail(error);
+        if (others.length > 0) await commitLater(others);
+        return;
+      }
+      if (batch.length === 1) for (const { fail } of batch) fail(error);
+      else for (const work of batch) await commitAll([work]); // one of them is to blame
+    }
+  }
+
+  /** With a new lease. */
+  async function tryAgain(batch: readonly Work[]): Promise<void> {
+    try {
+      await lease.renew();
+      waiting = [...batch, ...waiting];
+    } catch (error) {
+      for (const { fail } of batch) fail(error);
+    }
+  }
+
+  /** What became of deliveries: each of these statements may be done twice. */
+  async function commitLater(batch: readonly Work[]): Promise<void> {
+    try {
+      await patiently(database, () => commitOnce(batch));
+    } catch (error) {
+      for (const { fail } of batch) fail(error);
+    }
+  }
+
+  async function commitOnce(batch: readonly Work[]): Promise<void> {
+    // THE MOMENT OF COMMITMENT: once this has resolved, what it promises survives as long as the database does.
+    const tell = await database.transaction((query) => changeAll(query, batch));
+    for (const one of tell) one();
+  }
+
+  /** Gives what is to be told to whom, once it stands. */
+  async function changeAll(query: Query, batch: readonly Work[]): Promise<readonly (() => void)[]> {
+    const accepts = batch.filter((work) => work.kind === "accept");
+    const records = batch.filter((work) => work.kind === "record");
+    const removals = batch.filter((work) => work.kind === "remove");
+    const notes = batch.filter((work) => work.kind === "note");
+    return [
+      ...(accepts.length > 0 ? await promiseAll(query, accepts) : []),
+      ...(records.length > 0 ? await recordAll(query, records) : []),
+      ...(removals.length > 0 ? await removeAll(query, removals) : []),
+      ...(notes.length > 0 ? await noteAll(query, notes) : []),
+    ];
+  }
+
+  async function promiseAll(query: Query, works: readonly Of<"accept">[]): Promise<readonly (() => void)[]> {
+    const number = lease.number();
+    await mustStand(query, number);
+    const tell: (() => void)[] = [];
+    const spends = works.flatMap(({ message }) => message.spend ?? []);
+    const refusals = spends.length > 0 ? await spendIn?.(query, spends) : undefined;
+    const allowed = works.filter(({ message, done }) => {
+      const refusal = message.spend && refusals?.get(message.spend);
+      if (refusal) tell.push(() => done(refusal));
+      return refusal === undefined;
+    });
+    const large = allowed.filter(({ message }) => message.body === undefined).map(idOf);
+    if (large.length > 0 && (await takeDrafts(query, large)).length < large.length) throw draftGone();
+    const rows = await query<{ id: string }>(
+      `INSERT INTO messages (id, lease, due, login, envelope, size)
+       SELECT u.id, $1::bigint, u.due, u.login, u.envelope, u.size
+       FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[]) AS u (id, due, login, envelope, size)
+       ON CONFLICT DO NOTHING RETURNING id`,
+      [
+        number,
+        allowed.map(({ message }) => message.id),
+        allowed.map(({ message }) => message.due),
+        allowed.map(({ message }) => message.login),
+        allowed.map(({ message }) => message.envelope),
+        allowed.map(({ message }) => message.size),
+      ],
+    );
+    const promised = new Set(rows.map(({ id }) => id));
+    const bodies: BodyRow[] = [];
+    for (const { message, done } of allowed) {
+      const { id, body = [] } = message;
+      if (!promised.has(id)) throw idTaken(id);
+      bodies.push(...body.map((octets, piece) => ({ id, piece, octets })));
+      tell.push(() => done(undefined));
+    }
+    if (bodies.length > 0) await query(...bodyInsert(bodies));
+    return tell;
+  }
+
+  /** Those of `ids` whose pieces are there. */
+  async function takeDrafts(query: Query, ids: readonly string[]): Promise<readonly string[]> {
+    const rows = await query<{ id: string }>(
+      "DELETE FROM drafts WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[]) RETURNING id",
+      [ids, lease.numbers()],
+    );
+    return rows.map(({ id }) => id);
+  }
+
+  /** What nobody else has had since it was ours is ours, whatever became of the lease. */
+  async function recordAll(query: Query, works: readonly Of<"record">[]): Promise<readonly (() => void)[]> {
+    const rows = await query<{ id: string }>(
+      `UPDATE messages m SET envelope = u.envelope, due = u.due
+       FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (id, envelope, due)
+       WHERE m.id = u.id AND m.lease = ANY($4::bigint[]) RETURNING m.id`,
+      [
+        works.map(({ id }) => id),
+        works.map(({ envelope }) => envelope),
+        works.map(({ due }) => due),
+        lease.numbers(),
+      ],
+    );
+    const kept = new Set(rows.map(({ id }) => id));
+    return works.map(
+      ({ id, done }) =>
+        () =>
+          done(kept.has(id) ? "kept" : "lost"),
+    );
+  }
+
+  /** What is gone already is what was wanted: the answer to an earlier try may not have come. */
+  async function removeAll(query: Query, works: readonly Of<"remove">[]): Promise<readonly (() => void)[]> {
+    const ids = works.map(({ id }) => id);
+    const rows = await query<{ id: string }>(
+      `WITH gone AS (
+         DELETE FROM messages WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[]) RETURNING id
+       ), bodies_gone AS (
+         DELETE FROM bodies WHERE id = ANY($1::text[]) AND id IN (SELECT id FROM gone)
+       ), history_gone AS (
+         DELETE FROM history WHERE id = ANY($1::text[]) AND id IN (SELECT id FROM gone)
+       ) SELECT id FROM gone`,
+      [ids, lease.numbers()],
+    );
+    const gone = new Set(rows.map(({ id }) => id));
+    const left = ids.filter((id) => !gone.has(id));
+    const others =
+      left.length > 0
+        ? await query<{ id: string }>("SELECT id FROM messages WHERE id = ANY($1::text[])", [left])
+        : [];
+    const lost = new Set(others.map(({ id }) => id));
+    return works.map(
+      ({ id, done }) =>
+        () =>
+          done(lost.has(id) ? "lost" : "kept"),
+    );
+  }
+
+  /** For messages that are there. Long histories keep their beginning and their end. */
+  async function noteAll(query: Query, works: readonly Of<"note">[]): Promise<readonly (() => void)[]> {
+    const lines = works.flatMap(({ id, entries }) => linesOf(entries).map((line) => ({ id, line })));
+    await addLines(query, lines);
+    const ids = works.map(({ id }) => id);
+    const long = await query<{ id: string; lines: string }>(
+      `SELECT id, string_agg(line, E'\\n' ORDER BY number) AS lines FROM history
+       WHERE id = ANY($1::text[]) GROUP BY id HAVING count(*) > $2`,
+      [ids, mostLines],
+    );
+    for (const { id, lines: all } of long) {
+      await query("DELETE FROM history WHERE id = $1", [id]);
+      await addLines(
+        query,
+        linesOf(cutHistory(parseHistory(all))).map((line) => ({ id, line })),
+      );
+    }
+    return works.map(
+      ({ done }) =>
+        () =>
+          done(),
+    );
+  }
+
+  /** Where a commit was not answered: takes back what it may have promised, since the clients were told to try again. */
+  function settle(session: string, works: readonly Of<"accept">[]): void {
+    const ids = works.map(idOf);
+    const task = settleWhenBack(session, ids).finally(() => settling.delete(task));
+    settling.add(task);
+  }
+
+  async function settleWhenBack(session: string, ids: readonly string[]): Promise<void> {
+    try {
+      await patiently(database, async () => {
+        await database.ended(session);
+        await database.transaction(async (query) => {
+          await query(
+            `WITH gone AS (
+               DELETE FROM messages WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[]) RETURNING id
+             ) DELETE FROM bodies WHERE id = ANY($1::text[]) AND id IN (SELECT id FROM gone)`,
+            [ids, lease.numbers()],
+          );
+          await query(...draftRemoval(ids));
+        });
+      });
+    } catch (error) {
+      if (errorCode(error) === "") bug(new Error(errorText(error), { cause: error }));
+      // Then they are delivered, and the client may send them again.
+    }
+  }
+
+  return {
+    accept: (message) =>
+      database.isThere()
+        ? asked((change) => ({ kind: "accept", message, ...change }))
+        : Promise.reject(new DatabaseAway("no server takes writes")),
+    record: (id, envelope, due) => asked((change) => ({ kind: "record", id, envelope, due, ...change })),
+    remove: (id) => asked((change) => ({ kind: "remove", id, ...change })),
+    note: (id, entries) => asked((change) => ({ kind: "note", id, entries, ...change })),
+    async close() {
+      await working;
+      await Promise.all(settling);
+    },
+  };
+}
+
+const idOf = (work: Work): string => (work.kind === "accept" ? work.message.id : work.id);
+
+const linesOf = (history: History): readonly string[] =>
+  formatHistory(history)
+    .split("\n")
+    .filter((line) => line !== "");
+
+async function addLines(
+  query: Query,
+  lines: readonly { readonly id: string; readonly line: string }[],
+): Promise<void> {
+  await query(
+    `INSERT INTO history (id, line) SELECT u.id, u.line
+     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (id, line, number)
+     WHERE EXISTS (SELECT 1 FROM messages m WHERE m.id = u.id) ORDER BY u.number`,
+    [lines.map(({ id }) => id), lines.map(({ line }) => line)],
+  );
+}
