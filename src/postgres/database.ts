@@ -28,6 +28,8 @@ export interface Database {
   listen(channel: string, heard: (payload: string) => void): () => void;
   /** Whether a connection stands. */
   readonly isThere: () => boolean;
+  /** Throws DatabaseAway where none does. */
+  mustBeThere(): void;
   /** Resolves when it is there, at once or later; false where `within` milliseconds passed before, or it was closed. */
   there(within: number): Promise<boolean>;
   /** Resolves when nothing can come any more of what this session began. Throws DatabaseAway. */
@@ -65,6 +67,8 @@ export async function openDatabase(
   let lead: Connection | undefined;
   let isClosed = false;
   let isLooking = false;
+  /** Why it went away, or was not found. */
+  let lastReason = "";
   let beating: NodeJS.Timeout | undefined;
   const open = new Set<Connection>();
   const idle: Connection[] = [];
@@ -121,6 +125,7 @@ export async function openDatabase(
 
   function lost(reason: string): void {
     lead = undefined;
+    lastReason = reason;
     clearTimeout(beating);
     for (const connection of [...open]) connection.drop(reason);
     for (const { fail } of waiting.splice(0)) fail(new DatabaseAway(reason));
@@ -137,6 +142,7 @@ export async function openDatabase(
         await lookOnce();
       } catch (error) {
         if (!(error instanceof DatabaseAway) && !(error instanceof Failure)) throw error;
+        lastReason = errorText(error).replace("the database is away: ", "");
       }
       if (lead !== undefined) break;
       await new Promise<void>((resolve) => {
@@ -149,7 +155,8 @@ export async function openDatabase(
     for (const channel of [...channels.keys()]) tell(channel, "");
   }
 
-  const away = (): DatabaseAway => new DatabaseAway(isClosed ? "closed" : "no server takes writes");
+  const away = (): DatabaseAway =>
+    new DatabaseAway(isClosed ? "closed" : `no server takes writes; ${lastReason}`);
 
   /** A connection for one piece of work. */
   async function take(): Promise<Connection> {
@@ -239,6 +246,9 @@ export async function openDatabase(
       return () => void all.delete(heard);
     },
     isThere: () => lead !== undefined,
+    mustBeThere() {
+      if (lead === undefined) throw away();
+    },
     async there(within) {
       if (lead !== undefined || isClosed) return !isClosed;
       return new Promise((resolve) => {

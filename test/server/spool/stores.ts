@@ -94,14 +94,13 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
   async function open(clock: () => number) {
     const database = await openDatabase(await accessOf(url), host);
     const local = await openSpool(directory, clock);
-    const spool = await openSharedSpool(
+    const opening = openSharedSpool(
       { host, owner, version: "1.2.3", lease, mark },
       {
         database,
         local,
         now: clock,
         steady,
-        ...(spendIn && { spendIn }),
         events: {
           bug: (error) => bugs.push(error),
           leaseOver: (reason) => events.push(`over: ${reason}`),
@@ -109,6 +108,12 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
         },
       },
     );
+    const spool = await opening.catch(async (error: unknown) => {
+      await local.close();
+      await database.close();
+      throw error;
+    });
+    if (spendIn) spool.countWith(spendIn);
     return { database, local, spool };
   }
 
@@ -156,6 +161,8 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
       stop.abort();
       await opened.database.close();
       await following;
+      await opened.local.close();
+      await rm(parent, { recursive: true, force: true });
     },
     async close() {
       await end();

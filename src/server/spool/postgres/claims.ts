@@ -4,8 +4,7 @@
  * lease to renew its own, before any other may end it.
  */
 import { errorCode } from "../../../failure.ts";
-import type { Database } from "../../../postgres/database.ts";
-import { DatabaseAway } from "../../../postgres/database.ts";
+import { type Database, DatabaseAway, type Query } from "../../../postgres/database.ts";
 import type { Arrival } from "../arrivals.ts";
 import type { StoredMessage } from "../reader.ts";
 import { dueChannel, endSilent, type Lease, LeaseEnded, mustStand } from "./lease.ts";
@@ -36,6 +35,18 @@ export interface Claims {
   lose(ids: readonly string[]): void;
 }
 
+interface ClaimedRow extends MessageRow {
+  /** Whose it was; null where it was nobody's. */
+  readonly host: string | null;
+}
+
+/** A claim whose commit was not answered. */
+interface UncertainClaim {
+  readonly session: string;
+  readonly own: number;
+  readonly ids: readonly string[];
+}
+
 /** Milliseconds between two sweeps. */
 const sweepEvery = 60_000;
 
@@ -43,6 +54,7 @@ export function newClaims(from: ClaimDependencies): Claims {
   const { database, lease, time, claimed, bug, sweep } = from;
   let lostAll = false;
   let lost: string[] = [];
+  const uncertain: UncertainClaim[] = [];
   let wake = (): void => undefined;
   let isWoken = false;
   let swept = performance.now();
@@ -76,20 +88,50 @@ export function newClaims(from: ClaimDependencies): Claims {
   /** Some of what is there; empty where others were quicker. */
   async function claimFrom(source: number | null): Promise<readonly StoredMessage[]> {
     const own = lease.number();
-    const rows = await database.transaction(async (query) => {
-      await mustStand(query, own);
-      const condition = source === null ? "lease IS NULL" : "lease = $3";
-      return query<MessageRow & { host: string | null }>(
-        `WITH free AS (
-           SELECT id FROM messages WHERE ${condition} LIMIT $2 FOR UPDATE SKIP LOCKED
-         ) UPDATE messages m SET lease = $1 FROM free WHERE m.id = free.id
-         RETURNING m.id, m.envelope, ${source === null ? "NULL" : "(SELECT host FROM leases WHERE number = $3)"} AS host`,
-        source === null ? [own, atATime] : [own, atATime, source],
-      );
-    });
+    let rows: readonly ClaimedRow[] = [];
+    try {
+      await database.transaction(async (query) => {
+        rows = await claimIn(query, own, source);
+      });
+    } catch (error) {
+      if (error instanceof DatabaseAway && error.session !== undefined)
+        uncertain.push({ session: error.session, own, ids: rows.map(({ id }) => id) });
+      throw error;
+    }
+    return given(rows);
+  }
+
+  async function claimIn(query: Query, own: number, source: number | null): Promise<readonly ClaimedRow[]> {
+    await mustStand(query, own);
+    const isNobodys = source === null;
+    return query<ClaimedRow>(
+      `WITH free AS (
+         SELECT id FROM messages WHERE ${isNobodys ? "lease IS NULL" : "lease = $3"} LIMIT $2 FOR UPDATE SKIP LOCKED
+       ) UPDATE messages m SET lease = $1 FROM free WHERE m.id = free.id
+       RETURNING m.id, m.envelope, ${isNobodys ? "NULL" : "(SELECT host FROM leases WHERE number = $3)"} AS host`,
+      isNobodys ? [own, atATime] : [own, atATime, source],
+    );
+  }
+
+  function given(rows: readonly ClaimedRow[]): readonly StoredMessage[] {
     const [first] = rows;
     if (first !== undefined) claimed(first.host ?? "", rows.length);
     return rows.map((row) => ({ id: row.id, envelope: envelopeOf(row) }));
+  }
+
+  /** What was claimed where the commit was not answered: ours, or still to be claimed. */
+  async function settle(): Promise<readonly StoredMessage[]> {
+    const found: StoredMessage[] = [];
+    for (let one = uncertain[0]; one !== undefined; one = uncertain[0]) {
+      await database.ended(one.session);
+      const rows = await database.query<ClaimedRow>(
+        "SELECT id, envelope, NULL AS host FROM messages WHERE id = ANY($1::text[]) AND lease = $2",
+        [one.ids, one.own],
+      );
+      uncertain.shift();
+      found.push(...given(rows));
+    }
+    return found;
   }
 
   async function sweepSometimes(): Promise<void> {
@@ -126,6 +168,8 @@ export function newClaims(from: ClaimDependencies): Claims {
         }
         if (lost.length > 0) yield { kind: "lost", ids: lost.splice(0) };
         try {
+          const settled = await settle();
+          if (settled.length > 0) yield { kind: "messages", messages: settled };
           if (yield* claimRound(stop)) continue;
           if (!isRead) {
             isRead = true;

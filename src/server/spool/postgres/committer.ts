@@ -78,8 +78,7 @@ const draftGone = (): Error =>
 export interface CommitterDependencies {
   readonly database: Database;
   readonly lease: Lease;
-  /** What limits are asked for; without it there are none. */
-  readonly spendIn?: SpendIn | undefined;
+  readonly spendIn: SpendIn;
   /** Called with what is a bug. */
   readonly bug: (error: unknown) => void;
 }
@@ -187,7 +186,7 @@ export function newCommitter({ database, lease, spendIn, bug }: CommitterDepende
     await mustStand(query, number);
     const tell: (() => void)[] = [];
     const spends = works.flatMap(({ message }) => message.spend ?? []);
-    const refusals = spends.length > 0 ? await spendIn?.(query, spends) : undefined;
+    const refusals = spends.length > 0 ? await spendIn(query, spends) : undefined;
     const allowed = works.filter(({ message, done }) => {
       const refusal = message.spend && refusals?.get(message.spend);
       if (refusal) tell.push(() => done(refusal));
@@ -330,10 +329,10 @@ export function newCommitter({ database, lease, spendIn, bug }: CommitterDepende
   }
 
   return {
-    accept: (message) =>
-      database.isThere()
-        ? asked((change) => ({ kind: "accept", message, ...change }))
-        : Promise.reject(new DatabaseAway("no server takes writes")),
+    async accept(message) {
+      database.mustBeThere();
+      return asked((change) => ({ kind: "accept", message, ...change }));
+    },
     record: (id, envelope, due) => asked((change) => ({ kind: "record", id, envelope, due, ...change })),
     remove: (id) => asked((change) => ({ kind: "remove", id, ...change })),
     note: (id, entries) => asked((change) => ({ kind: "note", id, entries, ...change })),

@@ -21,11 +21,15 @@ export interface SharedSpool extends Spool {
   readonly lease: () => number;
   /** The digit of this host. */
   readonly mark: string;
+  /** Asks `spendIn` from now on what may be promised. Without it there are no limits. */
+  countWith(spendIn: SpendIn): void;
   /**
    * Takes nothing over any more, and gives to the others what is not `held` here: what is being delivered. Gives how many. Call
    * again until it is done. Throws as a query does.
    */
   handOver(held: ReadonlySet<string>): Promise<number>;
+  /** Removes what hosts left that died while they received. It is done each minute. Throws as a query does. */
+  sweep(): Promise<void>;
 }
 
 export interface SharedSpoolSettings {
@@ -45,7 +49,6 @@ export interface SharedSpoolDependencies {
   readonly local: Spool;
   readonly now: () => number;
   readonly steady: () => number;
-  readonly spendIn?: SpendIn;
   readonly events: Pick<LeaseTerms, "bug"> & {
     readonly leaseOver: (reason: string) => void;
     readonly claimed: (host: string, messages: number) => void;
@@ -55,7 +58,7 @@ export interface SharedSpoolDependencies {
 /** Throws a Failure where this host cannot take part, and what a query throws. */
 export async function openSharedSpool(
   { host, owner, version, lease: time, mark: wanted }: SharedSpoolSettings,
-  { database, local, now, steady, spendIn, events }: SharedSpoolDependencies,
+  { database, local, now, steady, events }: SharedSpoolDependencies,
 ): Promise<SharedSpool> {
   const { query } = database;
   const { bug } = events;
@@ -68,12 +71,13 @@ export async function openSharedSpool(
     },
   });
   const claims = newClaims({ database, lease, time, claimed: events.claimed, bug, sweep });
-  const committer = newCommitter({ database, lease, spendIn, bug });
+  const committer = newCommitter({ database, lease, spendIn: (ask, spends) => count(ask, spends), bug });
   const reader = newStoreReader(database);
   const nextId = queueIds(now, mark);
   const open = new Set<string>();
   const givenOut = new Set<string>();
   let isClosed = false;
+  let count: SpendIn = async () => new Map();
 
   async function isFree(id: string): Promise<boolean> {
     if (id >= nextId() || givenOut.has(id)) return false;
@@ -105,8 +109,13 @@ export async function openSharedSpool(
     damage: local.damage,
     repair: local.repair,
     mark,
+    sweep,
     lease: () => lease.number(),
+    countWith(spendIn) {
+      count = spendIn;
+    },
     async draft(wantedId) {
+      database.mustBeThere(); // so that a client need not send what cannot be kept
       let id = wantedId !== undefined && (await isFree(wantedId)) ? wantedId : undefined;
       if (id !== undefined) givenOut.add(id);
       id ??= nextId();

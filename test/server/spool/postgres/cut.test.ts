@@ -1,0 +1,159 @@
+/**
+ * What a power cut is to files, a cut wire is to the database: each step of a spool is done with the wire cut before each of
+ * its messages, and then it is looked at what is true. What was promised is there, and what was not promised is not; what came
+ * of a delivery is recorded once the wire is whole again.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Envelope } from "../../../../src/server/spool/envelope.ts";
+import { type Cluster, startCluster } from "../../../postgres/cluster.ts";
+import { openWire, type Wire } from "../../../postgres/wire.ts";
+import { real } from "../../../tools/real.ts";
+import { openShared, type SharedStore } from "../stores.ts";
+import { toOne } from "../to-one.ts";
+
+const patience = { timeout: 60_000, interval: 20 };
+
+describe.skipIf(!real("postgresql"))("with the wire cut before each message,", () => {
+  let cluster: Cluster;
+  let url: string;
+  beforeAll(async () => {
+    cluster = await startCluster();
+  }, 120_000);
+  beforeEach(async () => {
+    url = await cluster.database();
+  });
+  afterAll(async () => cluster?.close(), 60_000);
+
+  const sql = (text: string): Promise<string> => cluster.sql(text, /(test_\d+)\?/.exec(url)?.[1]);
+  const count = async (table: string): Promise<number> => Number(await sql(`SELECT count(*) FROM ${table}`));
+
+  async function accept({ spool }: SharedStore, size = 1): Promise<Envelope> {
+    const draft = await spool.draft();
+    try {
+      await draft.write(Buffer.alloc(size));
+      return await draft.accept(toOne);
+    } catch (error) {
+      await draft.discard().catch(() => undefined); // as a session does
+      throw error;
+    }
+  }
+
+  /** Does `step` on a host behind the wire, with it whole and then cut before each message, and heals it; `look` says what must be true. */
+  async function eachCut<Prepared, Done>(
+    prepare: (store: SharedStore) => Promise<Prepared>,
+    step: (store: SharedStore, prepared: Prepared) => Promise<Done>,
+    look: (outcome: PromiseSettledResult<Done>, prepared: Prepared, store: SharedStore) => Promise<void>,
+  ): Promise<readonly string[]> {
+    const wire: Wire = await openWire(cluster.folder, cluster.port);
+    const store = await openShared({ url: wire.through(url), lease: 600_000 });
+    let whole: readonly string[] = [];
+    try {
+      for (const rehearsal of [1, 2]) {
+        // The second time all statements are known to the server.
+        const prepared = await prepare(store);
+        wire.arm();
+        const [outcome] = await Promise.allSettled([step(store, prepared)]);
+        whole = [...wire.seen];
+        wire.heal();
+        expect(outcome.status, `rehearsal ${String(rehearsal)}`).toBe("fulfilled");
+        await look(outcome, prepared, store);
+      }
+      for (let at = 0; at < whole.length; at++) {
+        expect(await store.database.there(60_000)).toBe(true);
+        const prepared = await prepare(store);
+        wire.arm(at);
+        const step_ = step(store, prepared);
+        const settled = Promise.allSettled([step_]);
+        await vi.waitFor(() => expect(wire.isCut()).toBe(true), patience);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        wire.heal();
+        const [outcome] = await settled;
+        expect(await store.database.there(60_000)).toBe(true);
+        await look(outcome, prepared, store);
+      }
+    } finally {
+      await store.close();
+      await wire.close();
+    }
+    return whole;
+  }
+
+  test.each([1, 3_000_000])(
+    "a message of %i octets is promised, or not there",
+    async (size) => {
+      const ids = new Set<string>();
+      const seen = await eachCut(
+        async () => undefined,
+        (store) => accept(store, size),
+        async (outcome, _, store) => {
+          if (outcome.status === "fulfilled") ids.add(outcome.value.id);
+          else expect(outcome.reason).toMatchObject({ code: "ESTOREAWAY" });
+          await vi.waitFor(async () => {
+            await store.spool.sweep();
+            expect(new Set((await sql("SELECT id FROM messages")).split("\n"))).toEqual(ids);
+            expect(await sql("SELECT coalesce(sum(length(octets)), 0) FROM bodies")).toBe(
+              String(ids.size * size),
+            );
+            expect(await count("drafts")).toBe(0);
+          }, patience);
+        },
+      );
+      expect(seen).toContain("< C");
+      expect(ids.size).toBeGreaterThanOrEqual(2);
+    },
+    300_000,
+  );
+
+  test("what came of a delivery is recorded", async () => {
+    await eachCut(
+      (store) => accept(store),
+      async ({ spool }, envelope) => spool.record({ ...envelope, attempts: 1 }),
+      async (outcome, { id }, store) => {
+        expect(outcome).toEqual({ status: "fulfilled", value: "kept" });
+        expect(await store.spool.read(id)).toMatchObject({ attempts: 1 });
+      },
+    );
+  }, 300_000);
+
+  test("a message that is done with is gone", async () => {
+    await eachCut(
+      (store) => accept(store),
+      ({ spool }, { id }) => spool.remove(id),
+      async (outcome) => {
+        expect(outcome).toEqual({ status: "fulfilled", value: "kept" });
+        expect([await count("messages"), await count("bodies")]).toEqual([0, 0]);
+      },
+    );
+  }, 300_000);
+
+  test("what is taken over comes once, and is the host's", async () => {
+    let number = 0;
+    let stop = new AbortController();
+    const came: string[] = [];
+    await eachCut(
+      async (store) => {
+        number += 1;
+        const id = number.toString(16).toUpperCase().padStart(12, "0");
+        const envelope = JSON.stringify({ ...toOne, id, size: 0 });
+        await sql(
+          `INSERT INTO messages (id, lease, due, envelope, size) VALUES ('${id}', NULL, 0, $$${envelope}$$, 0)`,
+        );
+        stop = new AbortController();
+        return { id, store };
+      },
+      async ({ spool }) => {
+        for await (const arrival of spool.arrivals(stop.signal)) {
+          if (arrival.kind !== "messages") continue;
+          came.push(...arrival.messages.map(({ id }) => id));
+          stop.abort();
+        }
+      },
+      async (outcome, { id }, store) => {
+        expect(outcome.status).toBe("fulfilled");
+        expect(came.filter((one) => one === id)).toEqual([id]);
+        expect(await store.spool.owns(id)).toBe(true);
+      },
+    );
+    expect(new Set(came).size).toBe(came.length);
+  }, 300_000);
+});
