@@ -40,6 +40,7 @@ export async function startHop(address: string, chance: Chance, now: () => numbe
     const from = socket.remoteAddress ?? "";
     let gathered = "";
     let inData = false;
+    let isTaking = false;
     let began = 0;
     let recipients: string[] = [];
     const say = (line: string): void => void socket.write(`${line}\r\n`);
@@ -57,11 +58,14 @@ export async function startHop(address: string, chance: Chance, now: () => numbe
       }));
       const places = copies.map((copy) => taken.push(copy) - 1);
       waiting += 1;
+      isTaking = true; // what comes meanwhile is answered afterwards, RFC 2920 section 3.2
       await gate?.promise;
       if (chance.percent(50)) await pause(chance.below(longestAnswer));
       waiting -= 1;
       say("250 2.0.0 taken");
       for (const [index, copy] of copies.entries()) taken[places[index] ?? 0] = { ...copy, answered: now() };
+      isTaking = false;
+      read("");
     }
 
     function command(line: string): void {
@@ -102,7 +106,7 @@ export async function startHop(address: string, chance: Chance, now: () => numbe
 
     function read(chunk: string): void {
       gathered += chunk;
-      for (;;) {
+      while (!isTaking) {
         const mark = inData ? "\r\n.\r\n" : "\r\n";
         const at = gathered.indexOf(mark);
         if (at < 0) return;
