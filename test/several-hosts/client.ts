@@ -5,8 +5,8 @@ import type { Letter } from "../torture/letter.ts";
 import type { Sent } from "./ledger.ts";
 import type { Host } from "./site.ts";
 
-/** Milliseconds that a client waits for any answer. A host that is cut off says nothing. */
-const patience = 6_000;
+/** Milliseconds that a client waits for any answer: longer than a host for its database. A host that is cut off says nothing. */
+const patience = 12_000;
 
 export interface Talk {
   /** Says a line, gives the reply: its lines without CRLF, joined by LF; "" where the host hung up or says nothing. */

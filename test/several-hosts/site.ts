@@ -49,6 +49,8 @@ export interface Site {
   sql(text: string): Promise<string>;
   /** Kills the server that takes writes, as its crash would, and promotes the standby. False where there is none left. */
   failover(): Promise<boolean>;
+  /** Ends the server that takes writes; there is none then. */
+  loseDatabase(): Promise<void>;
   /** A new standby for the server that takes writes, while there are addresses left for one. */
   follow(): Promise<boolean>;
   close(): Promise<void>;
@@ -125,6 +127,7 @@ export async function prepareSite(options: SiteOptions): Promise<Site> {
         promoted += 1;
         return true;
       },
+      loseDatabase: () => primary.stop("immediate"),
       async follow() {
         if (standby !== undefined || promoted >= failovers) return false;
         standby = await primary.standby("synchronous");

@@ -2,7 +2,8 @@
  * All that a host changes in the database, in transactions of its own: what waits when one begins is in it, and the next one
  * has what came meanwhile, so that many sessions share one commit. A promise is made where the transaction has been answered.
  *
- * While the database is away, promises fail at once, since a client waits for them; what became of deliveries waits for it.
+ * While the database is away, everything waits for it: a failover is a pause of seconds. Promises give up sooner than what
+ * became of deliveries, since clients wait for them.
  */
 import { errorCode, errorText } from "../../../failure.ts";
 import { type Database, DatabaseAway, type Query } from "../../../postgres/database.ts";
@@ -11,7 +12,7 @@ import type { Spend, SpendRefusal } from "../spend.ts";
 import type { Outcome } from "../spool.ts";
 import { type BodyRow, bodyInsert, draftRemoval } from "./draft.ts";
 import { type Lease, LeaseEnded, mustStand } from "./lease.ts";
-import { patiently } from "./patience.ts";
+import { patiently, promisePatience } from "./patience.ts";
 
 /** A message that is to be promised. */
 export interface Promising {
@@ -50,7 +51,12 @@ interface Change<Result> {
 }
 
 type Work =
-  | ({ readonly kind: "accept"; readonly message: Promising } & Change<SpendRefusal | undefined>)
+  | ({
+      readonly kind: "accept";
+      readonly message: Promising;
+      /** When its client is told to wait, where the database is still away. */
+      readonly until: number;
+    } & Change<SpendRefusal | undefined>)
   | ({
       readonly kind: "record";
       readonly id: string;
@@ -132,8 +138,7 @@ export function newCommitter({ database, lease, spendIn, bug }: CommitterDepende
     } catch (error) {
       if (error instanceof LeaseEnded) return tryAgain(batch);
       if (error instanceof DatabaseAway) {
-        if (error.session !== undefined && accepts.length > 0) settle(error.session, accepts);
-        for (const { fail } of accepts) fail(error);
+        if (accepts.length > 0) await promiseLater(accepts, error);
         if (others.length > 0) await commitLater(others);
         return;
       }
@@ -150,6 +155,34 @@ export function newCommitter({ database, lease, spendIn, bug }: CommitterDepende
     } catch (error) {
       for (const { fail } of batch) fail(error);
     }
+  }
+
+  /** Again when the database is back, in the next transaction; but not what stands, where the answer alone was lost. */
+  async function promiseLater(works: readonly Of<"accept">[], error: DatabaseAway): Promise<void> {
+    const { session } = error;
+    try {
+      const patience = Math.max(...works.map(({ until }) => until)) - performance.now();
+      if (patience <= 0 || !(await database.there(patience))) throw error;
+      const standing = await patiently(database, () => standingAfter(session, works.map(idOf)), patience);
+      waiting = [...works.filter((work) => !standing.has(idOf(work))), ...waiting];
+      for (const work of works) if (standing.has(idOf(work))) work.done(undefined);
+    } catch (trouble) {
+      if (session !== undefined) settle(session, works);
+      for (const { fail } of works) fail(trouble);
+    }
+  }
+
+  /** Those of `ids` that `session` had committed when it ended; where it had begun no commit, none. */
+  async function standingAfter(
+    session: string | undefined,
+    ids: readonly string[],
+  ): Promise<ReadonlySet<string>> {
+    if (session === undefined) return new Set();
+    await database.ended(session);
+    const rows = await database.query<{ id: string }>("SELECT id FROM messages WHERE id = ANY($1::text[])", [
+      ids,
+    ]);
+    return new Set(rows.map(({ id }) => id));
   }
 
   /** What became of deliveries: each of these statements may be done twice. */
@@ -330,8 +363,9 @@ export function newCommitter({ database, lease, spendIn, bug }: CommitterDepende
 
   return {
     async accept(message) {
-      database.mustBeThere();
-      return asked((change) => ({ kind: "accept", message, ...change }));
+      const until = performance.now() + promisePatience;
+      if (!(await database.there(promisePatience))) database.mustBeThere();
+      return asked((change) => ({ kind: "accept", message, until, ...change }));
     },
     record: (id, envelope, due) => asked((change) => ({ kind: "record", id, envelope, due, ...change })),
     remove: (id) => asked((change) => ({ kind: "remove", id, ...change })),
