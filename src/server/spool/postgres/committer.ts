@@ -310,11 +310,18 @@ export function newCommitter({ database, lease, spendIn, bug }: CommitterDepende
     );
   }
 
-  /** For messages that are there. Long histories keep their beginning and their end. */
+  /** For messages that are there and nobody else's. Long histories keep their beginning and their end. */
   async function noteAll(query: Query, works: readonly Of<"note">[]): Promise<readonly (() => void)[]> {
-    const lines = works.flatMap(({ id, entries }) => linesOf(entries).map((line) => ({ id, line })));
-    await addLines(query, lines);
-    const ids = works.map(({ id }) => id);
+    const own = await query<{ id: string }>(
+      "SELECT id FROM messages WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[]) FOR NO KEY UPDATE",
+      [works.map(({ id }) => id), lease.numbers()],
+    );
+    const ids = own.map(({ id }) => id);
+    const ours = works.filter(({ id }) => ids.includes(id));
+    await addLines(
+      query,
+      ours.flatMap(({ id, entries }) => linesOf(entries).map((line) => ({ id, line }))),
+    );
     const long = await query<{ id: string; lines: string }>(
       `SELECT id, string_agg(line, E'\\n' ORDER BY number) AS lines FROM history
        WHERE id = ANY($1::text[]) GROUP BY id HAVING count(*) > $2`,
@@ -390,8 +397,7 @@ async function addLines(
 ): Promise<void> {
   await query(
     `INSERT INTO history (id, line) SELECT u.id, u.line
-     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (id, line, number)
-     WHERE EXISTS (SELECT 1 FROM messages m WHERE m.id = u.id) ORDER BY u.number`,
+     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (id, line, number) ORDER BY u.number`,
     [lines.map(({ id }) => id), lines.map(({ line }) => line)],
   );
 }
