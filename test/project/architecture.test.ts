@@ -33,6 +33,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "server/dsn": ["smtp", "server/spool", "server/log", "server/delivery"],
   "server/queue": ["smtp", "server/spool", "server/log", "server/delivery", "server/dsn", "at-once.ts"],
   "server/maildrop": ["smtp", "server/spool", "server/log", "server/dsn", "server/submission", "durable.ts"],
+  "server/shared": [
+    "postgres",
+    "server/spool",
+    "server/log",
+    "server/delivery",
+    "server/submission",
+    "server/control",
+  ],
   "server/control": [
     "smtp",
     "server/spool",

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { domainNames } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
+import { newFreezeFollower } from "../../server/control/actions.ts";
 import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { log } from "../../server/log/log.ts";
 import { systemDisk } from "../../server/spool/disk.ts";
@@ -28,7 +29,7 @@ import { newHealthCheck, openHttp, openObservation, stateOf } from "./observatio
 import { openPasswordsUsed, withNames } from "./passwords-used.ts";
 import { openPortalDoor } from "./portal-door.ts";
 import { openPrivacy } from "./privacy.ts";
-import { openQuota } from "./quota.ts";
+import { openQuota, sharedQuota } from "./quota.ts";
 import { openSelfCheck } from "./self-check.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
@@ -86,12 +87,14 @@ export async function startRelay(
     const pool = newSessionPool(Date.now);
     open({ close: async () => pool.close() });
     const tlsReports = await openTlsReports(config);
-    const settings = await openSettings(config, pool, tlsReports.observe);
+    let limits = (): Config["limits"] => config.limits;
+    const cannotListen = certificate instanceof Failure ? certificate : undefined;
+    const store = open(await openRelaySpool(config, cannotListen, () => limits()));
+    const { shared } = store;
+    const settings = await openSettings(config, pool, tlsReports.observe, shared?.stsCache);
+    limits = () => settings.current().config.limits;
     status.dkim = () => keyStates(settings.current().keys);
     open(watchKeys(settings));
-    const store = open(
-      await openRelaySpool(config, certificate instanceof Failure ? certificate : undefined),
-    );
     open(tlsReports); // its file is in the spool
     open(await openPrivacy(config));
     const history = open(openHistory(config, () => settings.current().config));
@@ -102,7 +105,9 @@ export async function startRelay(
       status.broken = errorText(error);
       log("spool-broken", { reason: errorText(error) });
     });
-    const quota = open(await openQuota(config.spool.directory, () => settings.current().config.limits));
+    const quota = open(
+      shared ? sharedQuota(shared.usage, limits) : await openQuota(config.spool.directory, limits),
+    );
     const uses = open(await openPasswordsUsed(config.spool.directory, () => settings.current().config));
     const key = certificate instanceof Failure ? undefined : certificate.key;
     const logins = open(
@@ -117,8 +122,8 @@ export async function startRelay(
     status.waiting = () => deliveries.waiting();
     open(tlsReports.begin(store.spool, (envelope) => deliveries.wake(envelope)));
     status.pauses = () => deliveries.pauses();
-    const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
-    const shared = {
+    const authLimiter = shared?.authLimiter ?? newAuthRateLimiter(Date.now, randomBytes(32));
+    const common = {
       ...withNames(logins.forSessions, uses),
       connectionTable: newConnectionTable(),
       memory: newMessageMemory(() => settings.current().config.limits["message-memory"]),
@@ -130,7 +135,7 @@ export async function startRelay(
     } satisfies Partial<SessionContext>;
     const context = (): SessionContext => ({
       ...settings.current().rules,
-      ...shared,
+      ...common,
       challenges: logins.challenges(),
     });
     const deliverNow = (envelope: Envelope): void => deliveries.wake(store.freezeHold.applyTo(envelope));
@@ -155,6 +160,15 @@ export async function startRelay(
         wake: deliverNow,
       }),
     );
+    const endSessions = (login: string): number => listeners.endSessions(login) + local.endSessions(login);
+    shared?.frozen.follow(
+      newFreezeFollower({
+        frozen: store.frozen,
+        change: (id, work) => deliveries.change(id, work),
+        sessions: { endSessions },
+        ownMessages: shared.ownMessages,
+      }),
+    );
     const relayState = () =>
       stateOf(status, {
         check,
@@ -172,7 +186,7 @@ export async function startRelay(
           freezeHold: store.freezeHold,
           sessions: {
             sessionsOf: (login) => listeners.sessionsOf(login) + local.sessionsOf(login),
-            endSessions: (login) => listeners.endSessions(login) + local.endSessions(login),
+            endSessions,
             limitsOf: (login) => quota.quota.useOf(login),
             blocksOf: (login) => authLimiter.blocksOf(login),
             unblock: (what) => authLimiter.unblock(what),

@@ -22,12 +22,14 @@ import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts"
 import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
+import type { SharedByRelay } from "./several-hosts.ts";
 
 export interface RelaySpool {
   /** For new messages. */
   readonly spool: Spool;
-  /** What it is in, where several hosts share it. */
+  /** What it is in, where several hosts share it, and what else they know together. */
   readonly store: SharedStore | undefined;
+  readonly shared: SharedByRelay | undefined;
   /** For the scheduler and the control API: messages of frozen logins are held, what was in hand is cleared. */
   readonly deliverable: Spool;
   readonly frozen: FrozenLogins;
@@ -106,23 +108,26 @@ async function openStore(
 
 /**
  * Opens the spool, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
- * be listened to, if so: it is thrown where there is nothing to deliver either. Throws a Failure where the spool cannot be
- * opened, or the file of frozen logins cannot be understood.
+ * be listened to, if so: it is thrown where there is nothing to deliver either. `limits` of logins are asked each time. Throws a
+ * Failure where the spool cannot be opened, or the frozen logins cannot be known.
  */
 export async function openRelaySpool(
   config: Pick<Config, "spool" | "history" | "hostname">,
   cannotListen: Failure | undefined,
+  limits: () => Config["limits"],
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
   const { spool, owner, store } = await openOwnSpool(config, disk);
   let isStarted = false;
   let inHand: InHandFile | undefined;
+  let shared: SharedByRelay | undefined;
   const forgetting = forgetRegularly(spool, config.history.keep);
   const close = async (): Promise<void> => {
     await forgetting.close();
     markWith(() => undefined);
     inHand?.close(isStarted);
+    await shared?.close();
     await spool.close();
   };
   try {
@@ -130,16 +135,30 @@ export async function openRelaySpool(
     inHand = openInHand(join(directory, "in-hand"));
     await holdSuspects(inHand, spool, Date.now);
     markWith(inHand.mark);
-    const freezes = await openFreezes(clearingInHand(spool, inHand), directory);
+    shared = store && (await openSharedState(store, directory, limits));
+    const clearing = clearingInHand(spool, inHand);
+    const freezes = shared ? newFreezes(clearing, shared.frozen) : await openFreezes(clearing, directory);
     const markStarted = (): void => {
       isStarted = true;
     };
     const { frozen, freezeHold, spool: deliverable } = freezes;
-    return { spool, store, deliverable, frozen, freezeHold, owner, markStarted, close };
+    return { spool, store, shared, deliverable, frozen, freezeHold, owner, markStarted, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** From now on the limits are those of all hosts. */
+async function openSharedState(
+  { database, spool }: SharedStore,
+  directory: string,
+  limits: () => Config["limits"],
+): Promise<SharedByRelay> {
+  const { openShared, ownMessages } = await import("./several-hosts.ts");
+  const shared = await openShared(database, directory, limits);
+  spool.countWith(shared.usage.settle);
+  return { ...shared, ownMessages: (logins) => ownMessages(database, spool.lease, logins) };
 }
 
 const hour = 3_600_000;
@@ -178,7 +197,10 @@ export interface Freezes {
 
 /** Throws a Failure where the file of frozen logins cannot be understood. */
 export async function openFreezes(spool: Spool, directory: string): Promise<Freezes> {
-  const frozen = await openFrozenLogins(frozenFile(directory));
+  return newFreezes(spool, await openFrozenLogins(frozenFile(directory)));
+}
+
+function newFreezes(spool: Spool, frozen: FrozenLogins): Freezes {
   const freezeHold = newFreezeHold(frozen);
   return { frozen, freezeHold, spool: spoolWithFreezes(spool, freezeHold) };
 }

@@ -6,14 +6,8 @@ import { errorCode, errorText } from "../../failure.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
-import {
-  type Draft,
-  type FreeSpace,
-  isSpendRefusal,
-  type NewEnvelope,
-  type Scratch,
-  type SpendRefusal,
-} from "../spool/spool.ts";
+import { isSpendRefusal, type SpendRefusal } from "../spool/spend.ts";
+import type { Draft, FreeSpace, NewEnvelope, Scratch } from "../spool/spool.ts";
 import * as limits from "./client-limits.ts";
 import { type FilteredEnvelope, filterMessage } from "./filtering.ts";
 import {
@@ -24,7 +18,7 @@ import {
   type MessageWriter,
   newMessageWriter,
 } from "./header/message-writer.ts";
-import { limitReply, type QuotaReservation } from "./limits/quota.ts";
+import type { QuotaReservation } from "./limits/quota.ts";
 import { type LineRepair, newLineRepair } from "./line-ends.ts";
 import { KeptOctets } from "./message-memory.ts";
 import { MessageScan, type OctetFault } from "./message-scan.ts";
@@ -298,8 +292,8 @@ export class IncomingMessage {
       return this.#trouble(error);
     }
     if (isSpendRefusal(promised)) {
-      const { limit, until } = promised;
-      return withHelp(limitReply(limit, until, context.now()), mail.login.name, context);
+      const { name } = mail.login;
+      return withHelp(context.quota.refused(name, promised), name, context);
     }
     this.#isPromised = true;
     this.#reservation.settle(true);
