@@ -43,7 +43,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
   "server/control": [
     "smtp",
+    "postgres",
     "server/spool",
+    "server/spool/postgres",
     "server/log",
     "server/dsn",
     "server/queue",

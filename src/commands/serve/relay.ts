@@ -7,6 +7,7 @@ import { domainNames } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import { newFreezeFollower } from "../../server/control/actions.ts";
+import { newEndedSessions } from "../../server/control/ended-sessions.ts";
 import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { log } from "../../server/log/log.ts";
 import { systemDisk } from "../../server/spool/disk.ts";
@@ -33,6 +34,7 @@ import { openQuota, sharedQuota } from "./quota.ts";
 import { openSelfCheck } from "./self-check.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
+import type { openStoreOperations, StoreOperations } from "./shared-control.ts";
 import { openRelaySpool } from "./spool.ts";
 import { newStatusPage } from "./status-page.ts";
 import type { ListenAddresses } from "./systemd.ts";
@@ -89,7 +91,7 @@ export async function startRelay(
     const tlsReports = await openTlsReports(config);
     let limits = (): Config["limits"] => config.limits;
     const cannotListen = certificate instanceof Failure ? certificate : undefined;
-    const store = open(await openRelaySpool(config, cannotListen, () => limits()));
+    const store = open(await openRelaySpool(config, cannotListen, { limits: () => limits(), committed: observation.commit }));
     const { shared } = store;
     const settings = await openSettings(config, pool, tlsReports.observe, shared?.stsCache);
     limits = () => settings.current().config.limits;
@@ -161,14 +163,21 @@ export async function startRelay(
       }),
     );
     const endSessions = (login: string): number => listeners.endSessions(login) + local.endSessions(login);
+    const endedSessions = newEndedSessions(endSessions, Date.now);
     shared?.frozen.follow(
       newFreezeFollower({
         frozen: store.frozen,
         change: (id, work) => deliveries.change(id, work),
-        sessions: { endSessions },
+        sessions: { endSessions: endedSessions.end },
         ownMessages: shared.ownMessages,
       }),
     );
+    const shut = (to: string): Promise<void> => {
+      status.drainedTo = to;
+      return listeners.close(shutGrace);
+    };
+    const operations = store.store && (await openOperations(config, store.store, { shut, endedSessions }));
+    status.store = operations && { state: operations.state, hosts: operations.queue.hosts };
     const relayState = () =>
       stateOf(status, {
         check,
@@ -199,17 +208,11 @@ export async function startRelay(
           now: Date.now,
           hostname: config.hostname,
           contactOf,
+          ...(operations && { shared: operations.queue }),
         },
         deliveries,
-        {
-          disk: systemDisk,
-          directory: config.spool.directory,
-          owner: store.owner,
-          shut(to) {
-            status.drainedTo = to;
-            return listeners.close(shutGrace);
-          },
-        },
+        { disk: systemDisk, directory: config.spool.directory, owner: store.owner, shut },
+        operations?.control,
       ),
     );
     open(
@@ -225,6 +228,7 @@ export async function startRelay(
     const page = newStatusPage(() => settings.current().config, {
       state: relayState,
       frozen: () => store.frozen.all().map(({ login }) => login),
+      hosts: async () => status.store?.hosts().catch(() => []) ?? [],
       history,
       checks: selfCheck.latest,
       now: Date.now,
@@ -265,6 +269,11 @@ export async function startRelay(
     await closeAll();
     throw error;
   }
+}
+
+/** Who has files loads nothing of it. */
+async function openOperations(...given: Parameters<typeof openStoreOperations>): Promise<StoreOperations> {
+  return (await import("./shared-control.ts")).openStoreOperations(...given);
 }
 
 /** What `reading` resolves to, or the Failure that it rejects with. */

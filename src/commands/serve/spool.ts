@@ -5,7 +5,6 @@
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Database } from "../../postgres/database.ts";
 import {
   type FreezeHold,
   type FrozenLogins,
@@ -19,10 +18,9 @@ import { readInThread } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
-import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
-import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
+import { claimFolder, claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
-import type { SharedByRelay } from "./several-hosts.ts";
+import type { CommitWatch, SharedByRelay, SharedStore, StoreUse } from "./several-hosts.ts";
 
 export interface RelaySpool {
   /** For new messages. */
@@ -40,12 +38,6 @@ export interface RelaySpool {
   close(): Promise<void>;
 }
 
-/** The database of a spool that several hosts share. */
-export interface SharedStore {
-  readonly database: Database;
-  readonly spool: SharedSpool;
-}
-
 const worker = new URL("../../server/spool/bulk-read-worker.js", import.meta.url);
 const logTrouble = (error: unknown): void => logBug("reading the spool in a thread", error);
 
@@ -61,6 +53,7 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
 export async function openOwnSpool(
   config: Pick<Config, "spool" | "hostname">,
   disk: Disk,
+  committed?: CommitWatch,
 ): Promise<OwnSpool> {
   const { directory, store } = config.spool;
   const journal = store === "" ? journalSettingsOf(config) : undefined;
@@ -68,8 +61,9 @@ export async function openOwnSpool(
   let spool = local;
   try {
     const waiting = async () => (await local.ids()).length;
-    const owner = await claimSpool(disk, directory, config.hostname, waiting);
-    const shared = store === "" ? undefined : await openStore(config, owner, local);
+    const claim = store === "" ? claimSpool : claimFolder;
+    const owner = await claim(disk, directory, config.hostname, waiting);
+    const shared = store === "" ? undefined : await openStore(config, owner, local, committed);
     if (shared) spool = shared.spool;
     await settleImports(disk, directory, (id) => spool.has(id));
     return { spool, owner, store: shared };
@@ -91,34 +85,35 @@ async function openStore(
   config: Pick<Config, "spool" | "hostname">,
   owner: SpoolOwner,
   local: Spool,
+  committed: CommitWatch | undefined,
 ): Promise<SharedStore> {
   const { directory } = config.spool;
-  const left = (await local.ids()).length;
+  const left = owner.taken === undefined ? (await local.ids()).length : 0;
   if (left > 0) {
     throw new Failure(
       exitStatus.config,
       `${directory}: messages wait here in files (${String(left)}), where [spool] names a database; ` +
-        "tpa-submit spool copy takes them there",
+        "tpa-submit spool copy files store takes them there",
     );
   }
   // Who has no such store loads nothing of it.
   const { openRelayStore } = await import("./store.ts");
-  return openRelayStore(config, owner, local);
+  return openRelayStore(config, owner, local, committed);
 }
 
 /**
  * Opens the spool, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
- * be listened to, if so: it is thrown where there is nothing to deliver either. `limits` of logins are asked each time. Throws a
+ * be listened to, if so: it is thrown where there is nothing to deliver either. `use` is for where several hosts share it. Throws a
  * Failure where the spool cannot be opened, or the frozen logins cannot be known.
  */
 export async function openRelaySpool(
   config: Pick<Config, "spool" | "history" | "hostname">,
   cannotListen: Failure | undefined,
-  limits: () => Config["limits"],
+  use: StoreUse,
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
-  const { spool, owner, store } = await openOwnSpool(config, disk);
+  const { spool, owner, store } = await openOwnSpool(config, disk, use.committed);
   let isStarted = false;
   let inHand: InHandFile | undefined;
   let shared: SharedByRelay | undefined;
@@ -135,7 +130,7 @@ export async function openRelaySpool(
     inHand = openInHand(join(directory, "in-hand"));
     await holdSuspects(inHand, spool, Date.now);
     markWith(inHand.mark);
-    shared = store && (await openSharedState(store, directory, limits));
+    shared = store && (await openSharedState(store, directory, use.limits));
     const clearing = clearingInHand(spool, inHand);
     const freezes = shared ? newFreezes(clearing, shared.frozen) : await openFreezes(clearing, directory);
     const markStarted = (): void => {

@@ -76,7 +76,7 @@ type SchedulerParts = Pick<Scheduler, "active" | "change" | "forget" | "wake">;
 /** What a context is made of; `hostname` signs reports. */
 export type ActionContextParts = Pick<
   ActionContext,
-  "spool" | "frozen" | "freezeHold" | "sessions" | "retryPolicy" | "now" | "relayState"
+  "spool" | "frozen" | "freezeHold" | "sessions" | "retryPolicy" | "now" | "relayState" | "shared"
 > & {
   readonly hostname: string;
   /** Whom reports tell their readers to ask. */

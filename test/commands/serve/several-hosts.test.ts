@@ -116,6 +116,10 @@ describe.skipIf(!real("postgresql"))("three hosts with one database", () => {
     await other.logged(
       /frozen by .*, 1 sessions ended, 1 messages held \(password stolen\), sasl_username=user1/,
     );
+    const words = [program, "passwd", "--verify", "user1", "-p", other.password, "--config", other.config];
+    expect((await run(process.execPath, words)).stdout).toMatch(
+      /^user1: not let in: frozen since .*: password stolen$/m,
+    );
     await commanded(third, "login", "thaw", "user1", "--yes");
     await other.logged(/thawed by another host, 1 messages released, 0 stay held, sasl_username=user1/);
     await one.logged(/thawed by another host, 0 messages released, 0 stay held, sasl_username=user1/);

@@ -87,9 +87,11 @@ export interface CommitterDependencies {
   readonly spendIn: SpendIn;
   /** Called with what is a bug. */
   readonly bug: (error: unknown) => void;
+  /** Called after each commit: of how many changes, and how long it took. */
+  readonly committed?: ((changes: number, seconds: number) => void) | undefined;
 }
 
-export function newCommitter({ database, lease, spendIn, bug }: CommitterDependencies): Committer {
+export function newCommitter({ database, lease, spendIn, bug, committed }: CommitterDependencies): Committer {
   let waiting: Work[] = [];
   let isWorking = false;
   let working: Promise<void> = Promise.resolve();
@@ -195,9 +197,11 @@ export function newCommitter({ database, lease, spendIn, bug }: CommitterDepende
   }
 
   async function commitOnce(batch: readonly Work[]): Promise<void> {
+    const begun = performance.now();
     // THE MOMENT OF COMMITMENT: once this has resolved, what it promises survives as long as the database does.
     const tell = await database.transaction((query) => changeAll(query, batch));
     for (const one of tell) one();
+    committed?.(batch.length, (performance.now() - begun) / 1000);
   }
 
   /** Gives what is to be told to whom, once it stands. */
