@@ -97,31 +97,34 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
 
   function limitsOf({ login, recipients, newRecipients }: QuotaRequest): readonly QuotaLimit[] {
     const sent = usage.of(login);
-    const others = [...(reserved.get(login) ?? [])];
     const { messagesPerHour, recipientsPerDay, newRecipientsPerDay } = allowance();
-    const sum = (of: (request: QuotaRequest) => number): number =>
-      others.reduce((all, request) => all + of(request), 0);
+    const wanted = { messages: 1, recipients: recipients.length, newRecipients };
+    for (const other of reserved.get(login) ?? []) {
+      wanted.messages += 1;
+      wanted.recipients += other.recipients.length;
+      wanted.newRecipients += other.newRecipients;
+    }
     return [
       {
         limit: messagesPerHour,
         unit: "messages an hour",
         span: hour,
         sent: sent.messages,
-        wanted: others.length + 1,
+        wanted: wanted.messages,
       },
       {
         limit: recipientsPerDay,
         unit: "recipients a day",
         span: day,
         sent: sent.recipients,
-        wanted: sum((request) => request.recipients.length) + recipients.length,
+        wanted: wanted.recipients,
       },
       {
         limit: newRecipientsPerDay,
         unit: "addresses a day that you have not written to before",
         span: day,
         sent: sent.newRecipients,
-        wanted: sum((request) => request.newRecipients) + newRecipients,
+        wanted: wanted.newRecipients,
       },
     ];
   }
