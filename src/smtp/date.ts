@@ -8,7 +8,15 @@ const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
  * time zone would reveal where the senders are.
  */
 export function formatDate(time: number): string {
-  const at = new Date(time);
+  const second = Math.floor(time / 1_000);
+  if (second !== last.second) last = { second, text: textOf(new Date(time)) };
+  return last.text;
+}
+
+/** The last one: many messages come in the same second. */
+let last = { second: Number.NaN, text: "" };
+
+function textOf(at: Date): string {
   const clock = [at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds()]
     .map((part) => String(part).padStart(2, "0"))
     .join(":");

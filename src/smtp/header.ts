@@ -25,8 +25,12 @@ export function bodyOffset(message: Buffer): number | undefined {
 }
 
 /** Whether the field has this name; case does not matter (RFC 5322 section 1.2.2). */
-export const isNamed = (field: HeaderField, name: string): boolean =>
-  field.name.length === name.length && field.name.toLowerCase() === name.toLowerCase(); // most differ in length
+export function isNamed({ name: found }: HeaderField, name: string): boolean {
+  // Most differ in length or in their first letter, or are written alike: a message asks a hundred times.
+  if (found.length !== name.length || ((found.charCodeAt(0) ^ name.charCodeAt(0)) & ~0x20) !== 0)
+    return false;
+  return found === name || found.toLowerCase() === name.toLowerCase();
+}
 
 /** A field's body, unfolded (RFC 5322 section 2.2.3) and trimmed. */
 export function fieldBody({ raw }: HeaderField): string {

@@ -80,15 +80,15 @@ const mostBegun = 1_000;
  * there is none, or none yet: `queued` completes what `client` and `message-id` of the same message began.
  */
 export function newEventComposer(): (entry: LoggedEvent, at: number) => HistoryEvent | undefined {
-  const begun = new Map<unknown, Readonly<Record<string, unknown>>>();
+  const begun = new Map<unknown, LineFields>();
   return ({ event, fields }, at) => {
     if (!isKept(event)) return undefined;
     const { id } = fields;
     if (!isPart(event)) return addKept(lineOf(at, id, event), fields, event) as unknown as HistoryEvent;
     if (event !== "queued") {
-      const all = addKept({ ...begun.get(id) }, fields, event);
-      begun.delete(id);
-      begun.set(id, all); // behind all others: the oldest is given up first
+      const before = begun.get(id);
+      const all = addKept(before ?? {}, fields, event);
+      if (before === undefined) begun.set(id, all); // behind all others: the oldest is given up first
       if (begun.size > mostBegun) begun.delete(begun.keys().next().value);
       return undefined;
     }

@@ -48,8 +48,12 @@ function jsonLine({ level, daemon, event, fields }: LogEntry, at: number): LogLi
   return { level, at, tag: "tpa-submit", text, whole: text, messages: messagesOf(fields) };
 }
 
-const messagesOf = ({ id, report }: LogEntry["fields"]): readonly string[] =>
-  [id, report].filter((one) => typeof one === "string");
+function messagesOf({ id, report }: LogEntry["fields"]): readonly string[] {
+  const messages: string[] = [];
+  if (typeof id === "string") messages.push(id);
+  if (typeof report === "string") messages.push(report);
+  return messages;
+}
 
 /** sd-daemon(3) levels, which are those of syslog. */
 export const severity = { info: 6, warning: 4, error: 3 } as const;

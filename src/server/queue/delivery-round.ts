@@ -72,6 +72,10 @@ export const nowhere = "";
 
 /** Where those recipients of `envelope` are that an attempt may still help; never empty. */
 export function destinationsOf(envelope: Envelope, transport: Transport): readonly string[] {
+  const [only, ...others] = envelope.recipients;
+  if (only !== undefined && others.length === 0)
+    // most messages
+    return isOpen(only) ? [transport.destination(envelope, only.address)] : [nowhere];
   const all = [...byDestination(envelope, transport).keys()];
   return all.length > 0 ? all : [nowhere];
 }

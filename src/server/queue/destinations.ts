@@ -56,6 +56,8 @@ const blur = 0.2;
 /** Destinations beyond which those are forgotten where nothing goes on. Our choice. */
 const largest = 10_000;
 
+const none: readonly string[] = [];
+
 /** Known only while something is under way there, or there was trouble. */
 interface DestinationState {
   readonly destination: string;
@@ -189,6 +191,7 @@ export function newDestinations(
       return reached;
     },
     over() {
+      if (pausing.first() === undefined) return none; // it is asked at each end of a delivery
       const ended: string[] = [];
       for (let state = pausing.first(); state; state = pausing.first()) {
         if ((state.pause?.until ?? 0) > now()) break;

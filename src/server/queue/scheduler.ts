@@ -152,8 +152,11 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
 
   function wake(envelope: Envelope): void {
     if (queue.get(envelope.id)) return;
-    queue.enter(envelope);
-    startDue();
+    // In its name from here on, so that neither where it goes nor that its delivery begins is marked by itself.
+    workOnMessage(envelope.id, () => {
+      queue.enter(envelope);
+      startDue();
+    });
   }
 
   /** Begins as many deliveries as there are free slots, and sets the alarm for the next. */

@@ -3,7 +3,14 @@
  * tests can stop the program between any two of them, let one fail, or put a disk in memory in their place that
  * loses at a power cut what was not fsynced.
  */
-import { closeSync, constants, open as openCallback, read as readCallback, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  open as openCallback,
+  read as readCallback,
+  writeSync,
+  writevSync,
+} from "node:fs";
 import {
   appendFile,
   chmod,
@@ -174,6 +181,14 @@ async function create(path: string): Promise<NewFile> {
   };
 }
 
+/**
+ * Octets that are written in this thread at most. They are copied into the kernel's memory sooner than another thread has begun,
+ * and a batch of the journal waits for one thread less before its 250: only the sync that follows waits for the disk. Our choice.
+ */
+const writtenHere = 256 * 1024;
+
+const octetsOf = (parts: readonly Uint8Array[]): number => parts.reduce((sum, { length }) => sum + length, 0);
+
 const placedFlags = { new: "wx+", there: "r+", read: "r" } as const;
 
 async function openPlaced(path: string, as: "new" | "there" | "read"): Promise<PlacedFile> {
@@ -182,8 +197,11 @@ async function openPlaced(path: string, as: "new" | "there" | "read"): Promise<P
     async write(parts, at) {
       let place = at;
       let rest = parts;
+      const isShort = octetsOf(parts) <= writtenHere;
       while (rest.length > 0) {
-        const { bytesWritten } = await handle.writev([...rest], place);
+        const bytesWritten = isShort
+          ? writevSync(handle.fd, rest, place)
+          : (await handle.writev([...rest], place)).bytesWritten;
         place += bytesWritten;
         rest = behind(rest, bytesWritten);
       }

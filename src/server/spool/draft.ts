@@ -15,8 +15,11 @@ export type NewEnvelope = Omit<Envelope, "id" | "size">;
 export interface Draft {
   /** Queue ID. */
   readonly id: string;
-  /** Appends `chunk` to the body; call again when it has resolved. Throws the system's error (ENOSPC, …). */
-  write(chunk: Uint8Array): Promise<void>;
+  /**
+   * Appends `chunk` to the body; call again when it has resolved. It need not be copied where it is `given`: nobody else uses
+   * its memory from here on. Throws the system's error (ENOSPC, …).
+   */
+  write(chunk: Uint8Array, isGiven?: boolean): Promise<void>;
   /**
    * Makes the promise: when it resolves, the message survives a power cut and the client may hear 250.
    * When it throws (the system's error), nothing is promised and the draft is discarded. The same where `spend` is too much for

@@ -58,6 +58,14 @@ export function newJournalDraft(id: string, { journal, largest, memory, spill }:
     memory.octets += chunk.length;
   }
 
+  /** A whole message is kept as it comes. */
+  function take(chunk: Uint8Array): void {
+    parts = [Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)];
+    filled = chunk.length;
+    size = chunk.length;
+    memory.octets += chunk.length;
+  }
+
   function letGo(): void {
     if (parts.length > 0) memory.octets -= size;
     parts = [];
@@ -103,10 +111,10 @@ export function newJournalDraft(id: string, { journal, largest, memory, spill }:
   return {
     id,
 
-    async write(chunk) {
+    async write(chunk, isGiven = false) {
       mustBeOpen();
       const fits = size + chunk.length <= largest && memory.octets + chunk.length <= mostInMemory;
-      if (spilled === undefined && fits) return keep(chunk);
+      if (spilled === undefined && fits) return isGiven && size === 0 ? take(chunk) : keep(chunk);
       spilled ??= toFile();
       await (await spilled).write(chunk);
     },

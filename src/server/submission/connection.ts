@@ -366,12 +366,16 @@ export class SubmissionConnection extends SMTPConnection {
   /** The same, and the session is not done before. */
   #waitForSpool(work: Promise<void>): void {
     this.#works++;
-    this.#wait(
-      work.finally(() => {
-        this.#works--;
-        this.#resolveWhenDone();
-      }),
-    );
+    const over = (): void => {
+      this.#works--;
+      this.#resolveWhenDone();
+    };
+    const failed = (error: unknown): void => {
+      over();
+      this.#fail("submission session", error);
+    };
+    const ended = work.then(over, failed); // "finally" would make four promises of it
+    this.#parser?.waitFor(ended);
   }
 
   #resolveWhenDone(): void {

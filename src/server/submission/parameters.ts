@@ -59,6 +59,7 @@ export const rcptParameters: ParameterTable<RcptParameters> = new Map<
  * or has a wrong value with 501.
  */
 export function readParameters<Values>(table: ParameterTable<Values>, text: string): Partial<Values> | Reply {
+  if (text === "") return {}; // most have none
   let values: Partial<Values> = {};
   const seen = new Set<string>();
   for (const word of text.split(/[ \t]+/).filter((part) => part !== "")) {

@@ -33,6 +33,9 @@ type WriteCallback = (error?: Error | null) => void;
 /** Pipelined commands that are handled in one turn of the event loop. The library's choice. */
 const inOneTurn = 100;
 
+/** Octets that are read without the stream's books: those of a TLS record. */
+const mostAtOnce = 16_384;
+
 const nothing = Buffer.alloc(0);
 
 /** The first octet of a ClientHello: the client expects TLS on the STARTTLS port (RFC 8446 section 5.1). */
@@ -72,9 +75,26 @@ export class CommandParser extends SMTPStream {
     this.#raw = raw;
   }
 
+  /**
+   * What comes while nothing is waited for is read in this very call: the stream's own books, and its callback a tick later,
+   * cost as much as some of the commands. The rest goes the stream's way, which holds up the socket.
+   */
+  override write(chunk: unknown, ...more: never[]): boolean {
+    if (more.length > 0 || !this.#isReadAtOnce(chunk)) return super.write(chunk, ...more);
+    this.#rest = this.#withHeld(chunk);
+    this.#run();
+    const left = this.#rest;
+    this.#rest = nothing;
+    return left.length === 0 || super.write(left);
+  }
+
+  #isReadAtOnce(chunk: unknown): chunk is Buffer {
+    const isFree = this.#waits === 0 && !this.#isRunning && this.writable && this.writableLength === 0;
+    return isFree && !this.isClosed && chunk instanceof Buffer && chunk.length <= mostAtOnce;
+  }
+
   override _write(chunk: Buffer, _encoding: unknown, next: WriteCallback): void {
-    this.#rest = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
-    this.#held = nothing;
+    this.#rest = this.#withHeld(chunk);
     this.#next = next;
     this.#run();
   }
@@ -85,6 +105,13 @@ export class CommandParser extends SMTPStream {
       next();
     };
     this.#run();
+  }
+
+  #withHeld(chunk: Buffer): Buffer {
+    const held = this.#held;
+    if (held.length === 0) return chunk;
+    this.#held = nothing;
+    return Buffer.concat([held, chunk]);
   }
 
   #run(): void {

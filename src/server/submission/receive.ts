@@ -220,13 +220,14 @@ export class IncomingMessage {
     }
   }
 
-  /** Adds to the draft, or to what filters are to see. Gives a reply where that fails. */
+  /** Adds to the draft, or to what filters are to see; `isGiven` as in draft.ts. Gives a reply where that fails. */
   async #append(
     octets: Buffer,
     to: Scratch | Draft = this.#scratch ?? this.#draft,
+    isGiven = false,
   ): Promise<Reply | undefined> {
     try {
-      await to.write(octets);
+      await to.write(octets, isGiven);
       return undefined;
     } catch (error) {
       return this.#trouble(error);
@@ -257,7 +258,7 @@ export class IncomingMessage {
     this.#kept.forget();
     if ("code" in fixed) return fixed;
     if (filter) return this.#filtered(filter, fixed.octets, fixed.facts);
-    return (await this.#append(fixed.octets)) ?? { facts: fixed.facts };
+    return (await this.#append(fixed.octets, this.#draft, true)) ?? { facts: fixed.facts };
   }
 
   /** Stores what the filters leave of the message. */
@@ -284,7 +285,8 @@ export class IncomingMessage {
   /** Makes the promise, and gives the reply that may be sent then. */
   async #accept({ facts, filtered }: ReadyMessage): Promise<Reply> {
     const { mail, context } = this.#plan;
-    const envelope = { ...newEnvelope(mail, facts, context.now(), this.#scan.eightBit), ...filtered };
+    const plain = newEnvelope(mail, facts, context.now(), this.#scan.eightBit);
+    const envelope = filtered === undefined ? plain : { ...plain, ...filtered };
     let promised: Envelope | SpendRefusal;
     try {
       promised = await this.#draft.accept(envelope, this.#reservation.spend);

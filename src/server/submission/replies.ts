@@ -29,12 +29,13 @@ export function newReplyWriter(): ReplyWriter {
 
 /** RFC 5321 section 4.2.1: a hyphen follows the code on every line but the last. */
 function replyText(replies: readonly Reply[]): string {
-  const last = replies.length - 1;
+  let left = replies.length;
   let text = "";
-  for (const [index, { code, status, text: words }] of replies.entries()) {
+  for (const { code, status, text: words } of replies) {
+    left -= 1;
     // The space stays where no text follows: an empty challenge is "334 " (RFC 4954 section 4).
     const between = status !== "" && words !== "" ? " " : "";
-    text += `${code}${index < last ? "-" : " "}${status}${between}${words}\r\n`;
+    text += `${code}${left > 0 ? "-" : " "}${status}${between}${words}\r\n`;
   }
   return text;
 }

@@ -40,7 +40,7 @@ const relayDenied = (to: string): Reply => reply(554, "5.7.1", `<${to}>: Relay a
 /** The log of a session of the client at `address`. */
 export function newSessionLog(listener: ListenerName, address: string): SessionLog {
   const at = { door: listener, client: clientName({ address }) };
-  let counts: CommandCounts = new Map();
+  const counts: CommandCounts = new Map();
   let verb = "CONNECT";
   let isPipeliningLogged = false;
   let path = "";
@@ -78,7 +78,7 @@ export function newSessionLog(listener: ListenerName, address: string): SessionL
     },
     answered(session, [first]) {
       if (!first || (first.code >= 300 && first.code < 400)) return;
-      counts = withCommand(counts, verb, first.code < 400);
+      withCommand(counts, verb, first.code < 400);
       if (session.login || first.code === 235) relayAttempt = undefined;
       else if (first.code >= 400) noteRelayAttempt(session);
       if (first.code >= 400) noteRefusal(session, first);
@@ -118,12 +118,12 @@ function pathIn(line: string): string {
 }
 
 interface CommandCount {
-  readonly good: number;
-  readonly all: number;
+  good: number;
+  all: number;
 }
 
 /** The commands of a session by verb, as Postfix's `disconnect` line has them: `ehlo=2 auth=0/1 commands=2/3`. */
-export type CommandCounts = ReadonlyMap<string, CommandCount>;
+export type CommandCounts = Map<string, CommandCount>;
 
 // In Postfix's order.
 const countedVerbs = [
@@ -142,11 +142,13 @@ const countedVerbs = [
   "QUIT",
 ];
 
-/** Counts one more command. A verb that is not ours counts as "unknown". */
+/** Counts one more command, in `counts` itself. A verb that is not ours counts as "unknown". */
 export function withCommand(counts: CommandCounts, verb: string, good: boolean): CommandCounts {
   const name = countedVerbs.includes(verb) ? verb : "unknown";
-  const before = counts.get(name) ?? { good: 0, all: 0 };
-  return new Map(counts).set(name, { good: before.good + (good ? 1 : 0), all: before.all + 1 });
+  const count = counts.get(name) ?? { good: 0, all: 0 };
+  count.all += 1;
+  if (good) count.good += 1;
+  return counts.set(name, count);
 }
 
 export function formatCounts(counts: CommandCounts): string {

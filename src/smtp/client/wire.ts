@@ -85,11 +85,14 @@ export function openWire(stream: Duplex, reading: WireOptions = {}): Wire {
     size += piece.length;
     let from = 0;
     for (let at = piece.indexOf(0x0a); at >= 0; at = piece.indexOf(0x0a, from)) {
-      const whole = joined([...partial, piece.subarray(from, at)]);
-      const line = withoutCr(whole);
+      const isHere = partial.length === 0;
+      const whole = isHere ? undefined : joined([...partial, piece.subarray(from, at)]);
+      const line = whole
+        ? withoutCr(whole)
+        : piece.subarray(from, at > from && piece[at - 1] === 0x0d ? at - 1 : at);
       lines.push(line);
-      octets += whole.length + 1;
-      partial = [];
+      octets += (whole?.length ?? at - from) + 1;
+      if (!isHere) partial = [];
       from = at + 1;
       if (!isLast(line)) continue;
       replies.push({ lines, octets });

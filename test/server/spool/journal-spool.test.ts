@@ -47,6 +47,17 @@ async function shown(spool: Pick<Spool, "ids" | "read" | "body">) {
 }
 
 describe("a message in the journal", () => {
+  it("is whole where its first piece was given away, and others came behind", async () => {
+    const spool = await open(memoryDisk(bare));
+    const draft = await spool.draft();
+    await draft.write(Buffer.from("Subject: x\r\n\r\n"), true);
+    await draft.write(Buffer.from("Hel"), true);
+    await draft.write(Buffer.from("lo\r\n"));
+    const { id, size } = await draft.accept(toOne);
+    expect(size).toBe(21);
+    expect(await text(spool.body(id))).toBe("Subject: x\r\n\r\nHello\r\n");
+  });
+
   it("is in the spool, and in neither of its folders", async () => {
     const disk = memoryDisk(bare);
     const spool = await open(disk);

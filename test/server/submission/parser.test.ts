@@ -96,3 +96,28 @@ test("a parser that is closed reads no line more", async () => {
   expect(lines).toEqual(["STARTTLS"]);
   expect(parser.writableLength).toBe(0);
 });
+
+test("what comes in octets is read at once, and waits in the stream while something is waited for", async () => {
+  let go = (): void => undefined;
+  const { parser, lines, turns } = reading((text, self) => {
+    if (text !== "DATA") return;
+    self.waitFor(
+      new Promise<void>((resolve) => {
+        go = resolve;
+      }),
+    );
+  });
+  expect(parser.write(Buffer.from("MAIL\r\nRC"))).toBe(true);
+  expect(parser.writableLength).toBe(0);
+  parser.write(Buffer.from("PT\r\nDATA\r\nNOOP\r\n"));
+  expect(lines).toEqual(["MAIL", "RCPT", "DATA"]);
+  expect(parser.writableLength).toBe("NOOP\r\n".length);
+  expect(parser.write(Buffer.alloc(16_384, "RSET\r\n"))).toBe(false);
+  parser.end();
+  expect(lines).toHaveLength(3);
+  go();
+  while (!lines.includes("ended")) await nextTurn();
+  expect(lines.slice(3, 6)).toEqual(["NOOP", "RSET", "RSET"]);
+  expect(lines.at(-1)).toBe("ended");
+  expect(turns.at(-1)).toBe(false);
+});

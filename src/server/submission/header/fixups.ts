@@ -93,10 +93,11 @@ const signatures = ["DKIM-Signature", "ARC-Message-Signature", "DomainKey-Signat
 
 /** Tells whether a signature among `fields` covers the field of a name. A signature without `h` covers all. */
 export function signedFields(fields: readonly HeaderField[]): (name: string) => boolean {
+  const signing = fields.filter((field) => signatures.some((name) => isNamed(field, name)));
+  if (signing.length === 0) return () => false;
   const covered = new Set<string>();
   let all = false;
-  for (const field of fields) {
-    if (!signatures.some((name) => isNamed(field, name))) continue;
+  for (const field of signing) {
     const names = fieldBody(field)
       .split(";")
       .map((tag) => tag.trim())

@@ -54,7 +54,8 @@ function withHeader(first: Buffer, more: readonly Buffer[], plan: MessagePlan): 
 /** The header and what follows it, copied once. */
 function joined({ above, kept }: FixedHeaderText, rest: readonly Buffer[]): Buffer {
   const length = rest.reduce((sum, { length: octets }) => sum + octets, 0);
-  const octets = Buffer.allocUnsafe(Buffer.byteLength(above) + kept.length + length);
+  // Of its own: it is kept for a while, and with it would be whatever shares its memory.
+  const octets = Buffer.allocUnsafeSlow(Buffer.byteLength(above) + kept.length + length);
   let at = octets.write(above);
   at += octets.write(kept, at, "latin1");
   for (const part of rest) at += part.copy(octets, at);

@@ -91,14 +91,13 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
 
   /** What `request` and the reservations would add. */
   function withReserved({ login, recipients, newRecipients }: QuotaRequest) {
-    const others = [...(reserved.get(login) ?? [])];
-    const sum = (of: (request: QuotaRequest) => number): number =>
-      others.reduce((all, request) => all + of(request), 0);
-    return {
-      messages: others.length + 1,
-      recipients: sum((request) => request.recipients.length) + recipients.length,
-      newRecipients: sum((request) => request.newRecipients) + newRecipients,
-    };
+    const wanted = { messages: 1, recipients: recipients.length, newRecipients };
+    for (const other of reserved.get(login) ?? []) {
+      wanted.messages += 1;
+      wanted.recipients += other.recipients.length;
+      wanted.newRecipients += other.newRecipients;
+    }
+    return wanted;
   }
 
   function settle(request: QuotaRequest, accepted: boolean): void {

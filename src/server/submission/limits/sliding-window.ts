@@ -27,6 +27,11 @@ export function withAdded(
 ): SlidingCount {
   if (count === 0) return counts;
   const slot = Math.floor((at * slots) / span);
+  const [first] = counts;
+  const last = counts.at(-1);
+  // Most messages come in the slot of the one before.
+  if (first && last?.slot === slot && isCounting(first, span, at))
+    return counts.with(-1, { slot, count: last.count + count });
   const before = counts.find((one) => one.slot === slot)?.count ?? 0;
   const others = stillCounting(counts, span, now).filter((one) => one.slot !== slot);
   return [...others, { slot, count: before + count }].toSorted((one, other) => one.slot - other.slot);
@@ -34,7 +39,9 @@ export function withAdded(
 
 /** The sum within `span` before `now`. */
 export function total(counts: SlidingCount, span: number, now: number): number {
-  return stillCounting(counts, span, now).reduce((sum, { count }) => sum + count, 0);
+  let sum = 0;
+  for (const one of counts) if (isCounting(one, span, now)) sum += one.count;
+  return sum;
 }
 
 /** The time from which the sum is below `limit`, which is at least 1: `now` where it is. */
@@ -53,10 +60,12 @@ export function countsOf(counts: SlidingCount, span: number, now: number) {
   return stillCounting(counts, span, now).map(({ slot, count }) => ({ at: (slot * span) / slots, count }));
 }
 
-/** What still counts. After a wrong clock was set back, counts lie in the future and would stay for long: they go. */
-function stillCounting(counts: SlidingCount, span: number, now: number): SlidingCount {
-  return counts.filter(({ slot }) => end(slot, span) > now && ((slot - 1) * span) / slots <= now);
-}
+const stillCounting = (counts: SlidingCount, span: number, now: number): SlidingCount =>
+  counts.filter((one) => isCounting(one, span, now));
+
+/** After a wrong clock was set back, counts lie in the future and would stay for long: they go. */
+const isCounting = ({ slot }: WindowSlot, span: number, now: number): boolean =>
+  end(slot, span) > now && ((slot - 1) * span) / slots <= now;
 
 /** When everything in `slot` is older than `span`. */
 const end = (slot: number, span: number): number => ((slot + 1) * span) / slots + span;

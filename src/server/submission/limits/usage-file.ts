@@ -6,7 +6,7 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
+import { setTimeout as pause, setImmediate } from "node:timers/promises";
 import { errorCode, errorText } from "../../../failure.ts";
 import { log, logBug } from "../../log/log.ts";
 import { type AddressDigest, digestLength, newUsage, type Usage, type UsageEntry } from "./usage.ts";
@@ -99,6 +99,9 @@ export interface UsageRecorder {
 /** Milliseconds until a disk that refused is tried again. Our choice. */
 const retryAfter = 60_000;
 
+/** Milliseconds for which lines are gathered behind others that were just written. Our choice, as in the log. */
+const gatheredFor = 5;
+
 /** Appended characters after which the file is rewritten, if that makes it half as long. Our choice. */
 const rewriteAfter = 4_000_000;
 
@@ -114,6 +117,7 @@ export async function openUsage(store: UsageStore, now: () => number): Promise<U
   let isStale = true; // the file differs from the usage: it ends in half a line, or does not exist
   let retryAt: number | undefined;
   let writing: Promise<void> | undefined;
+  let closed = false;
 
   async function write(): Promise<void> {
     try {
@@ -148,6 +152,7 @@ export async function openUsage(store: UsageStore, now: () => number): Promise<U
     do {
       await setImmediate(); // what is accepted in the same turn shares the call
       await write();
+      if (!closed) await pause(gatheredFor); // a write for each turn is dear
     } while (pending.length > 0);
     writing = undefined;
   }
@@ -161,6 +166,7 @@ export async function openUsage(store: UsageStore, now: () => number): Promise<U
       writing ??= writeAll();
     },
     async close() {
+      closed = true;
       await writing;
       if (isStale) await write();
     },
