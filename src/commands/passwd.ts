@@ -1,6 +1,7 @@
 /** `tpa-submit passwd`: what doveadm pw does, and the things that admins do next. man/tpa-submit-passwd.1 */
 import { parseOptions, usageMistake } from "../cli/options.ts";
 import { isPasswordName } from "../passwd/password-names.ts";
+import type { NamedDeed } from "./passwd/ldap.ts";
 import { line, type PasswdOptions } from "./passwd/options.ts";
 
 /** The options that say what to do, and who does it; at most one is given, and without any a hash is made. */
@@ -35,6 +36,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   refuseTwo(asked);
   const [deed] = asked;
   refuseWrongName(deed, options.name);
+  if (options.asAdmin && options.name !== undefined && deed !== undefined && isNamedDeed(deed))
+    return (await import("./passwd/ldap.ts")).changeInDirectory(options, options[deed] ?? "", deed);
   if (deed === undefined) return (await import("./passwd/hash.ts")).printHash(options);
   return deeds[deed](options, options[deed] ?? "");
 }
@@ -42,6 +45,8 @@ export async function run(argv: readonly string[]): Promise<number> {
 /** What is done to one password of a login; those of `needName` to nothing else. */
 const mayName: readonly (keyof typeof deeds | undefined)[] = ["set", "delete", "freeze", "thaw"];
 const needName: typeof mayName = ["freeze", "thaw"];
+
+const isNamedDeed = (deed: keyof typeof deeds): deed is NamedDeed => mayName.includes(deed);
 
 function refuseWrongName(deed: keyof typeof deeds | undefined, name: string | undefined): void {
   if (name === undefined && needName.includes(deed)) {

@@ -184,20 +184,29 @@ function directoryOn(link: Link): LdapDirectory {
       }
       return undefined;
     },
-    replace: (dn, attribute, values) => modify(link, { dn, attribute }, "replace", values),
-    change: (dn, attribute, how, values) => modify(link, { dn, attribute }, how, values),
+    replace: (dn, attribute, values) => modify(link, dn, attribute, [["replace", values]]),
+    change: (dn, attribute, { remove = [], add = [] }) =>
+      modify(link, dn, attribute, [
+        ...(remove.length > 0 ? [["delete", remove] as const] : []),
+        ...(add.length > 0 ? [["add", add] as const] : []),
+      ]),
   };
 }
 
+type Modification = readonly ["add" | "delete" | "replace", readonly string[]];
+
+/** One request, which the directory carries out as a whole (RFC 4511 section 4.6). */
 function modify(
   link: Link,
-  { dn, attribute }: { readonly dn: string; readonly attribute: string },
-  operation: "add" | "delete" | "replace",
-  values: readonly string[],
+  dn: string,
+  attribute: string,
+  modifications: readonly Modification[],
 ): Promise<void> {
-  const modification = new Attribute({ type: attribute, values: [...values] });
-  const change = new Change({ operation, modification });
-  return ask(link, `changing ${attribute} of ${dn}`, link.client.modify(dn, change));
+  const changes = modifications.map(([operation, values]) => {
+    const modification = new Attribute({ type: attribute, values: [...values] });
+    return new Change({ operation, modification });
+  });
+  return ask(link, `changing ${attribute} of ${dn}`, link.client.modify(dn, changes));
 }
 
 async function whoami(link: Link): Promise<string | undefined> {

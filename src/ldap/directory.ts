@@ -34,8 +34,13 @@ export interface LdapDirectory {
   read(dn: string, attributes: readonly string[]): Promise<LdapEntry | undefined>;
   /** Replaces all values of `attribute`; resolves when the directory has confirmed it. */
   replace(dn: string, attribute: string, values: readonly string[]): Promise<void>;
-  /** Adds values, or deletes them, all of them or none; the other values stay. Resolves as replace() does. */
-  change(dn: string, attribute: string, how: "add" | "delete", values: readonly string[]): Promise<void>;
+  /** Removes values and adds others, all of that or nothing; the other values stay. Resolves as replace() does. */
+  change(dn: string, attribute: string, values: ValueChange): Promise<void>;
+}
+
+export interface ValueChange {
+  readonly remove?: readonly string[];
+  readonly add?: readonly string[];
 }
 
 /** Names and octets as the directory sent them. `values` by lower-case attribute name without options. */

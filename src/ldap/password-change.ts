@@ -70,7 +70,7 @@ export async function addPassword(
   attempt: PasswordAttempt,
 ): Promise<void> {
   const text = formatPasswordValue(value);
-  await directory.change(place.dn, place.attribute, "add", [text]); // from here on it counts, too
+  await directory.change(place.dn, place.attribute, { add: [text] }); // from here on it counts, too
   const found = (await passwordsIn(directory, place)).find((one) => formatPasswordValue(one) === text);
   const stored = readStored(found?.hash ?? "");
   if (!("problem" in stored) && (await verifyStored(stored, attempt))) return;
@@ -78,6 +78,27 @@ export async function addPassword(
     exitStatus.temporary,
     `${place.attribute} of ${place.dn} was added to, but the new value cannot be read back`,
   );
+}
+
+/**
+ * Puts `next` in the place of all passwords of the name that it has, or of none; `next` undefined removes them. Gives those
+ * that were there. Throws a Failure where the directory says no, or reads back as something else.
+ */
+export async function changeNamed(
+  directory: LdapDirectory,
+  place: PasswordPlace,
+  name: string,
+  next: (before: readonly PasswordValue[]) => PasswordValue | undefined,
+): Promise<readonly PasswordValue[]> {
+  const before = (await passwordsIn(directory, place)).filter((one) => one.name === name);
+  const value = next(before);
+  const [remove, add] = [before, value === undefined ? [] : [value]].map((all) =>
+    all.map(formatPasswordValue),
+  );
+  await directory.change(place.dn, place.attribute, { remove: remove ?? [], add: add ?? [] });
+  const after = (await passwordsIn(directory, place)).filter((one) => one.name === name);
+  if (after.map(formatPasswordValue).join("\n") === (add ?? []).join("\n")) return before;
+  throw new Failure(exitStatus.temporary, `${place.attribute} of ${place.dn} reads back as something else`);
 }
 
 /** Removes the password whose hash has this digest, and gives what it was; undefined where there is none. */
@@ -89,7 +110,7 @@ export async function removePassword(
   const values = (await passwordsIn(directory, place)).filter(({ hash }) => hashDigest(hash) === digest);
   const [first] = values;
   if (first === undefined) return undefined;
-  await directory.change(place.dn, place.attribute, "delete", values.map(formatPasswordValue));
+  await directory.change(place.dn, place.attribute, { remove: values.map(formatPasswordValue) });
   const left = await passwordsIn(directory, place);
   if (!left.some(({ hash }) => hashDigest(hash) === digest)) return first;
   throw new Failure(exitStatus.temporary, `${place.attribute} of ${place.dn} still has what was removed`);

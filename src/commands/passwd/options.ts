@@ -38,7 +38,10 @@ export const line = command({
     thaw: value("--thaw <user>", "Open it again."),
     verify: value("--verify <user>", "Say whether the relay lets a user in, and if not, why."),
     ldap: value("--ldap <user>", "Set the password of a user in the directory."),
-    asAdmin: flag("--as-admin", "With --ldap: log in as ldap.bind-dn instead of as the user."),
+    asAdmin: flag(
+      "--as-admin",
+      "With --ldap: log in as ldap.bind-dn instead of as the user. With --name: there, not in the file.",
+    ),
     bindPasswordFile: value(
       "--bind-password-file <file>",
       "With --ldap: file with the user's directory password, which is asked for otherwise.",

@@ -128,7 +128,8 @@ async function change(c: PortalPage, parts: PortalParts, { session }: OwnVisit):
 /** Why no password was made. */
 const unmade = {
   "too-long": "That is too long: choose a shorter one.",
-  "name-taken": "You have a password of this name. Remove that one first, or choose another name.",
+  "name-taken":
+    "You have a password of this name: remove that one first, or choose another name. One that the list does not show is locked.",
   "too-many": "You have as many passwords as you may have. Remove one first.",
   "one-only": "The directory has room for one password alone: a new one takes the place of the old one.",
 } as const;

@@ -100,6 +100,40 @@ bind-password-file = "${join(folder, "admin")}"
     expect((await hashes(`uid=user2,${people}`))[0]).toMatch(/^\{SSHA\}/);
   });
 
+  test("an admin sets, freezes, thaws and deletes one of several, and the others stay", async () => {
+    const dn = `uid=user2,${people}`;
+    const one = (...words: readonly string[]) => run(...words, "--name", "phone", "--as-admin");
+    const phones = async (): Promise<readonly string[]> =>
+      (await hashes(dn)).filter((value) => value.includes(":::phone,"));
+    const others = await hashes(dn);
+    expect(others.length).toBeGreaterThan(0);
+
+    const made = await one("--set", "user2", "--generate", "--json");
+    expect(made).toMatchObject({ status: 0, stderr: "" });
+    const { password } = JSON.parse(made.stdout) as { password: string };
+    const [first = ""] = await phones();
+    expect(await letsIn([first.replace(/:::.*/, "")], password)).toBe(true);
+    expect((await hashes(dn)).filter((value) => value !== first)).toEqual(others);
+    expect((await one("--set", "user2", "-p", "another")).stderr).toContain("the relay hears of it");
+    const [second = "", ...more] = await phones();
+    expect([more, second === first]).toEqual([[], false]);
+
+    expect((await one("--freeze", "user2")).status).toBe(0);
+    expect(await phones()).toEqual([`!${second}`]);
+    expect(await one("--freeze", "user2")).toMatchObject({
+      status: 75,
+      stderr: expect.stringContaining("phone of user2 is frozen already"),
+    });
+    expect((await one("--thaw", "user2")).status).toBe(0);
+    expect(await phones()).toEqual([second]);
+    expect((await one("--delete", "user2")).status).toBe(0);
+    expect(await hashes(dn)).toEqual(others);
+    expect(await one("--delete", "user2")).toMatchObject({
+      status: 75,
+      stderr: expect.stringContaining("there is no password phone of user2"),
+    });
+  });
+
   test.each([
     ["a wrong directory password", ["user1", "--bind-password-file", "wrong"], 77, /wrong DN or password/],
     ["nobody of that name", ["user9", "--as-admin"], 75, /the directory has no entry with uid user9/],

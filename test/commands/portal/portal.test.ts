@@ -11,7 +11,7 @@ import { accounts, sessionCookie, startWorld, type World } from "./world.ts";
 describe.skipIf(!real(...slapdPrograms))("tpa-submit portal", { timeout: 60_000 }, () => {
   let world: World;
   beforeAll(async () => {
-    world = await startWorld();
+    world = await startWorld({ more: '[[domains]]\nname = "example.net"\npassword-file = "FOLDER/net"\n' });
   }, 60_000);
   afterAll(() => world?.close());
 
@@ -130,6 +130,10 @@ describe.skipIf(!real(...slapdPrograms))("tpa-submit portal", { timeout: 60_000 
 
   test("answers automatic configuration the same for everybody", async () => {
     const browser = world.browser();
+    const elsewhere = async (host: string) => (await browser.get("/mail/config-v1.1.xml", { host })).status;
+    expect([await elsewhere("autoconfig.example.net"), await elsewhere("autoconfig.example.com")]).toEqual([
+      200, 421,
+    ]);
     const of = async (path: string) => (await browser.get(path)).body;
     const config = await of("/mail/config-v1.1.xml?emailaddress=user1@example.org");
     expect(config).toContain('<clientConfig version="1.1">');
