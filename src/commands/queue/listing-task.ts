@@ -39,7 +39,7 @@ export const patientDisk: Disk = { ...systemDisk, readMany: readHere };
 /** Gives the rows of a task, by queue ID. */
 export function newListing({ directory, filter, form, now, frozen, active }: ListingOrder) {
   const logins = new Map(frozen.map((one) => [one.login, one]));
-  const { applyTo } = newFreezeHold({ of: (login) => logins.get(login) });
+  const freezeHold = newFreezeHold({ of: (login) => logins.get(login) });
   const files = newSpoolReader(patientDisk, directory, undefined, scanEnvelope);
   const rowOf = rowMaker(form, now);
   const memory: SegmentMemory = { octets: Buffer.alloc(0) };
@@ -51,7 +51,7 @@ export function newListing({ directory, filter, form, now, frozen, active }: Lis
         ? messages
         : messages.map(({ id, envelope }) => ({
             id,
-            envelope: "damaged" in envelope ? envelope : applyTo(envelope),
+            envelope: "damaged" in envelope ? envelope : freezeHold.applyTo(envelope),
           }));
     const rows: ListedRow[] = [];
     for (const one of await listed(held, filter, { ...known, has })) {
@@ -63,7 +63,8 @@ export function newListing({ directory, filter, form, now, frozen, active }: Lis
   return async (task: ListingTask): Promise<readonly ListedRow[]> => {
     if ("ids" in task) {
       const rows: ListedRow[] = [];
-      for await (const batch of files.readMany(task.ids)) rows.push(...(await rowsIn(batch, files.has)));
+      for await (const batch of files.readMany(task.ids))
+        rows.push(...(await rowsIn(batch, (id) => files.has(id))));
       return rows;
     }
     const path = journalIn(directory);

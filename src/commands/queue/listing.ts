@@ -117,12 +117,12 @@ function newTasks(order: ListingOrder): Tasks {
 
 interface ListingThread {
   /** Whether it has not failed. */
-  works(): boolean;
+  readonly works: () => boolean;
   /** Tasks without an answer. */
-  waiting(): number;
+  readonly waiting: () => number;
   /** Undefined where the thread could not start, or ended too soon. */
   answerTo(task: ListingTask): Promise<ListingAnswer | undefined>;
-  end(): Promise<unknown>;
+  readonly end: () => Promise<unknown>;
 }
 
 function newThread(order: ListingOrder): ListingThread {

@@ -40,7 +40,7 @@ async function filled(count: number) {
 /** `disk`, on which `name` of the journal is opened only after `open` was called. */
 function held(disk: Disk, name: string | undefined) {
   let open = (): void => undefined;
-  let fail = (_: Error): void => undefined;
+  let fail: (error: Error) => void = () => undefined;
   const opened = new Promise<void>((resolve, reject) => {
     open = resolve;
     fail = reject;
