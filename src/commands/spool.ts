@@ -7,11 +7,21 @@ export const subcommands: Readonly<Record<string, Subcommand>> = {
     load: () => import("./spool/downgrade.ts"),
     line: async () => (await import("./spool/downgrade.ts")).downgradeCommand,
   },
+  migrate: {
+    summary: "Bring the database of several hosts to this version.",
+    load: () => import("./spool/migrate.ts"),
+    line: async () => (await import("./spool/migrate.ts")).migrateCommand,
+  },
+  copy: {
+    summary: "Copy all messages from files to a database, or back.",
+    load: () => import("./spool/copy.ts"),
+    line: async () => (await import("./spool/copy.ts")).copyCommand,
+  },
 };
 
 export const group: CommandGroup = {
   name: "spool",
-  summary: "Change the spool as a whole, while no relay runs.",
+  summary: "Change the spool as a whole: its format, its tables, or where it is.",
   subcommands,
   manual: "tpa-submit-spool(8)",
 };

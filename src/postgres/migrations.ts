@@ -5,6 +5,8 @@
 import { errorCode, exitStatus, Failure } from "../failure.ts";
 import { type Database, once, type Query } from "./database.ts";
 import { spool } from "./migrations/0001-spool.ts";
+import { shared } from "./migrations/0002-shared.ts";
+import { operators } from "./migrations/0003-operators.ts";
 
 export interface Migration {
   readonly number: number;
@@ -13,7 +15,11 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [{ number: 1, name: "the queue and its hosts", sql: spool }];
+export const migrations: readonly Migration[] = [
+  { number: 1, name: "the queue and its hosts", sql: spool },
+  { number: 2, name: "what hosts know together", sql: shared },
+  { number: 3, name: "what operators ask, and what came from other spools", sql: operators },
+];
 
 /** What this program works with. */
 export const format = migrations.length;

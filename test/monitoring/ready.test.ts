@@ -14,7 +14,14 @@ import { line as propagation } from "../../src/commands/probe/propagation/option
 import { line as report } from "../../src/commands/probe/report.ts";
 import { line as reports } from "../../src/commands/probe/reports/options.ts";
 import { metrics as syncMetrics } from "../../src/commands/sync/metrics.ts";
-import { domainMetrics, eventCounter, gauges, logMetrics } from "../../src/server/log/metrics.ts";
+import {
+  commitMetrics,
+  domainMetrics,
+  eventCounter,
+  gauges,
+  logMetrics,
+  storeMetrics,
+} from "../../src/server/log/metrics.ts";
 import type { Metric } from "../../src/server/log/prometheus.ts";
 import { pathOf, real } from "../tools/real.ts";
 
@@ -25,9 +32,15 @@ const exported: readonly Metric[] = [
   ...logMetrics,
   ...domainMetrics,
   eventCounter,
-  ...[gauges, syncMetrics, probeGauges, probeCounted, propagationMetrics].flatMap((rows): readonly Metric[] =>
-    Object.values(rows),
-  ),
+  ...[
+    gauges,
+    storeMetrics,
+    commitMetrics,
+    syncMetrics,
+    probeGauges,
+    probeCounted,
+    propagationMetrics,
+  ].flatMap((rows): readonly Metric[] => Object.values(rows)),
 ];
 const names = new Set(
   exported.flatMap(({ name, type }) =>

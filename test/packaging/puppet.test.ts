@@ -116,6 +116,23 @@ describe.skipIf(!real("puppet"))("the module for Puppet", () => {
     expect([wrong.status, wrong.stderr]).toEqual([1, expect.stringMatching(/parameter 'milters' index 0 /)]);
   });
 
+  test("has the database of several hosts, and its password in a file of its own", async () => {
+    const spool = "{ 'spool' => { 'store' => 'postgresql://tpa@:9/tpa?host=/nowhere', 'lease' => '20s' } }";
+    const manifest = (await relay(spool)).replace(
+      "package_ensure",
+      "store_password => Sensitive('another secret'), package_ensure",
+    );
+    const applied = await apply(manifest);
+    expect(applied.status, applied.stderr).toBe(2);
+    expect(applied.stdout + applied.stderr).not.toContain("another secret");
+    const read = await readConfig(configuration());
+    const password = join(folder, "etc/store-password");
+    expect(read.spool).toMatchObject({ lease: 20_000, "store-password-file": password });
+    expect(await readFile(password, "utf8")).toBe("another secret\n");
+    expect((await stat(password)).mode & 0o777).toBe(0o640);
+    expect((await apply(manifest)).status).toBe(0);
+  });
+
   test("keeps out a configuration that the program does not understand", async () => {
     expect((await apply(await relay("{}"))).status).toBe(2);
     const before = await readFile(configuration(), "utf8");

@@ -12,11 +12,13 @@ import { commands } from "../../src/main.ts";
 import { events } from "../../src/server/log/events.ts";
 import { fieldKinds } from "../../src/server/log/fields.ts";
 import {
+  commitMetrics,
   domainLogins,
   domainMetrics,
   eventCounter,
   gauges,
   logMetrics,
+  storeMetrics,
 } from "../../src/server/log/metrics.ts";
 import { part } from "../tools/manual.ts";
 
@@ -103,7 +105,15 @@ describe("tpa-submit-serve(8)", () => {
   });
 
   test("has every metric and no other, each with its type and labels", () => {
-    const rows = [...logMetrics, eventCounter, ...Object.values(gauges), ...domainMetrics, domainLogins];
+    const rows = [
+      ...logMetrics,
+      eventCounter,
+      ...Object.values(gauges),
+      ...domainMetrics,
+      domainLogins,
+      ...Object.values(storeMetrics),
+      ...Object.values(commitMetrics),
+    ];
     expect(lists("METRICS")).toEqual(rows.map(({ name, type, labels }) => [name, type, ...labels]));
   });
 });

@@ -16,6 +16,7 @@ import { relay } from "./relay.ts";
 import { type CheckId, type CheckRowResult, cannotTell, checkIds, type Judgement } from "./rows.ts";
 import { service } from "./service.ts";
 import { control, room, spool } from "./spool.ts";
+import { store } from "./store.ts";
 
 const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   service,
@@ -27,6 +28,7 @@ const looks: Readonly<Record<Exclude<CheckId, "config">, Look>> = {
   senders,
   ldap,
   spool,
+  store,
   room,
   routes,
   dkim,

@@ -83,6 +83,14 @@ export const checks = {
     status: config,
     as: "service",
   },
+  store: {
+    about:
+      "Where hosts share a database: whether it can be used, its tables, and whether a standby confirms what is promised.",
+    mend: "See spool.store in tpa-submit.toml(5); docs/several-hosts.md has the commands.",
+    status: unavailable,
+    as: "service",
+    network: true,
+  },
   room: {
     about: "Octets and inodes that are free where the spool is.",
     mend: "Make room, or move the spool; below spool.reserve every message is refused.",

@@ -8,7 +8,7 @@ import { widthOf } from "../../cli/table.ts";
 import { colourFor } from "../../cli/terminal.ts";
 import { parseConfig } from "../../config/config-file.ts";
 import type { Config } from "../../config/settings.ts";
-import { exitStatus } from "../../failure.ts";
+import { exitStatus, Failure } from "../../failure.ts";
 import { reportText } from "../check/report.ts";
 import type { CheckRowResult } from "../check/rows.ts";
 import { findingsOf } from "../check/run.ts";
@@ -42,6 +42,7 @@ export async function setUp(options: InitOptions): Promise<number> {
     await carryOut(plan);
     if (plan.login !== "") await makeLogin(plan);
   }
+  if (plan.config.spool.store !== "") await offerMigration(plan.config, yes);
   await printCheck(file, offline);
   await printNext(plan);
   return exitStatus.ok;
@@ -52,6 +53,21 @@ async function makeLogin({ file, config: { passwords }, login, user }: InitPlan)
   const isFirst = !existsSync(passwords.file);
   await runPasswd(["--set", login, "--generate", "--config", file]);
   if (isFirst) await giveTo(user, passwords.file);
+}
+
+/** The tables of the database that hosts share, where they are not there yet. */
+async function offerMigration(config: Config, yes: boolean): Promise<void> {
+  const { migrateStore, reportLines } = await import("../spool/migrate.ts");
+  try {
+    const open = await migrateStore(config, true);
+    if (open.steps.length === 0) return;
+    print(`\n${[...reportLines(open, true)].join("\n")}\n`);
+    if (!yes && !(await isConfirmed("Make them now?", "make them"))) return;
+    print(`${[...reportLines(await migrateStore(config, false), false)].join("\n")}\n`);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    print(`\nThe tables of the database are not made: ${error.message}\n`);
+  }
 }
 
 /** What is not well, or that all is. */

@@ -1,6 +1,7 @@
 /** `--set`, `--delete` and `--verify`: one user's lines of the password file. */
 import { readFile } from "node:fs/promises";
 import { visible } from "../../cli/output.ts";
+import type { Config } from "../../config/settings.ts";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
 import { authenticate, whyNone } from "../../passwd/logins.ts";
 import {
@@ -22,6 +23,7 @@ import {
   withNamesLeft,
 } from "../../passwd/password-file-edit.ts";
 import { hashDigest, nameOf } from "../../passwd/password-names.ts";
+import type { FrozenLogin } from "../../server/control/protocol.ts";
 import { makeHash, print, tell, warn } from "./hash.ts";
 import type { PasswdOptions } from "./options.ts";
 import { knownPassword } from "./secret.ts";
@@ -34,19 +36,19 @@ export interface TargetFile {
   readonly main: string;
   /** Whether `sync` writes the file, too. */
   readonly synced: boolean;
-  /** The spool of the relay that reads it; "" where only the file is known. */
-  readonly spool: string;
+  /** Of the relay that reads it; undefined where only the file is known. */
+  readonly relay: Pick<Config, "spool" | "hostname"> | undefined;
 }
 
 /** The file that is meant: the option's, or the configuration's for `user`, which is that of the user's domain. */
 export async function passwordFile({ file, config }: PasswdOptions, user: string): Promise<TargetFile> {
-  if (file !== undefined) return { path: file, domain: "", main: "", synced: false, spool: "" };
+  if (file !== undefined) return { path: file, domain: "", main: "", synced: false, relay: undefined };
   const { readConfig } = await import("../../config/config-file.ts");
   const { forLogin } = await import("../../config/domains.ts");
   const whole = await readConfig(config);
-  const { passwords, domain, ldap, spool } = forLogin(whole, user);
+  const { passwords, domain, ldap } = forLogin(whole, user);
   const synced = ldap.url.length > 0;
-  return { path: passwords.file, domain, main: whole.domain, synced, spool: spool.directory };
+  return { path: passwords.file, domain, main: whole.domain, synced, relay: whole };
 }
 
 /** The files that are meant where no user is: the option's, or the configuration's for each domain. */
@@ -59,7 +61,7 @@ export async function passwordFiles({ file, config }: PasswdOptions): Promise<re
 
 export async function setUser(options: PasswdOptions, user: string): Promise<number> {
   refuseUnfitName(user);
-  const { path, domain, synced, spool } = await passwordFile(options, user);
+  const { path, domain, synced, relay } = await passwordFile(options, user);
   const { text, stored, attempt, generated } = await makeHash(
     options,
     qualified(user, domain),
@@ -83,7 +85,7 @@ export async function setUser(options: PasswdOptions, user: string): Promise<num
     Date.now,
   );
   if (synced) warn(`${path} comes from the directory: the next sync undoes this; --ldap sets it there`);
-  const shut = whyNone(parsePasswordFile(edit.text), user, domain) || (await whyFrozen(user, domain, spool));
+  const shut = whyNone(parsePasswordFile(edit.text), user, domain) || (await whyFrozen(user, domain, relay));
   if (shut !== "") warn(visible(`${user} is still not let in: ${shut}`));
   const made = generated ? { password: attempt.password } : {};
   if (options.json) {
@@ -158,13 +160,13 @@ function ofSomebody<Change extends Edit>(edit: Change, { name }: PasswdOptions, 
 
 /** Prints whether the relay would let the user in; the status says it, too. */
 export async function verifyUser(options: PasswdOptions, user: string): Promise<number> {
-  const { path, domain, main, spool } = await passwordFile(options, user);
+  const { path, domain, main, relay } = await passwordFile(options, user);
   const lines = await readLines(path);
   const found =
     whyNone(lines, user, domain) ||
     (await authenticate(lines, user, await knownPassword(options, `Password of ${user}: `), domain));
   // As the relay does: only somebody who knows the password is told of a freeze.
-  const frozen = typeof found === "string" ? "" : await whyFrozen(user, main, spool);
+  const frozen = typeof found === "string" ? "" : await whyFrozen(user, main, relay);
   const verdict = frozen || found;
   const admitted = typeof verdict !== "string";
   if (!admitted) {
@@ -190,13 +192,10 @@ export async function verifyUser(options: PasswdOptions, user: string): Promise<
 }
 
 /** Since when and why the login is frozen; "" where it is not. Warns and gives "" where that cannot be read. */
-async function whyFrozen(user: string, main: string, spool: string): Promise<string> {
-  if (spool === "") return "";
-  const login = loginKey(user, main);
-  const { openFrozenLogins } = await import("../../server/control/frozen-logins.ts");
-  const { frozenFile } = await import("../serve/spool.ts");
+async function whyFrozen(user: string, main: string, relay: TargetFile["relay"]): Promise<string> {
+  if (relay === undefined) return "";
   try {
-    const found = (await openFrozenLogins(frozenFile(spool))).of(login);
+    const found = await frozenIn(relay, loginKey(user, main));
     if (found === undefined) return "";
     const reason = found.reason === "" ? "" : `: ${found.reason}`;
     return `frozen since ${new Date(found.at).toISOString()} by ${found.by}${reason}`;
@@ -204,6 +203,27 @@ async function whyFrozen(user: string, main: string, spool: string): Promise<str
     if (!(error instanceof Failure)) throw error;
     warn(`nobody can tell whether ${user} is frozen: ${error.message}`);
     return "";
+  }
+}
+
+/** Throws a Failure where that cannot be known. */
+async function frozenIn(
+  { spool, hostname }: NonNullable<TargetFile["relay"]>,
+  login: string,
+): Promise<FrozenLogin | undefined> {
+  if (spool.store === "") {
+    const { openFrozenLogins } = await import("../../server/control/frozen-logins.ts");
+    const { frozenFile } = await import("../serve/spool.ts");
+    return (await openFrozenLogins(frozenFile(spool.directory))).of(login);
+  }
+  const { openStoreDatabase } = await import("../serve/store.ts");
+  const { openSharedFrozenLogins } = await import("../../server/shared/frozen-logins.ts");
+  const { untoldFile } = await import("../serve/several-hosts.ts");
+  const database = await openStoreDatabase({ spool, hostname });
+  try {
+    return (await openSharedFrozenLogins(database, untoldFile(spool.directory))).of(login);
+  } finally {
+    await database.close();
   }
 }
 

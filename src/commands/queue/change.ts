@@ -14,7 +14,7 @@ import type {
   QueuedMessage,
 } from "../../server/control/protocol.ts";
 import { all, config, dryRun, filterOf, filters, ids, idsOf, json, reason, yes } from "./options.ts";
-import { columns, newCounts, plural, printAll, rowOf, say } from "./output.ts";
+import { columnsFor, newCounts, plural, printAll, rowOf, say } from "./output.ts";
 
 interface ActionText {
   readonly summary: string;
@@ -165,7 +165,8 @@ async function showSelection(api: ControlApi, wanted: readonly string[], filter:
     if (first.length < mostShown) first.push(one);
     ids.push(one.id);
   }
-  for await (const text of tableLines(columns, rowsOf(first), widthOf(process.stderr)))
+  const isShared = first.some(({ host }) => host !== undefined);
+  for await (const text of tableLines(columnsFor(isShared), rowsOf(first), widthOf(process.stderr)))
     process.stderr.write(text);
   if (ids.length > first.length) say(`… and ${ids.length - first.length} more`);
   say(counts.text());

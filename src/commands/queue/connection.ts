@@ -35,7 +35,7 @@ import { openSink, processDependencies } from "../../server/log/sink.ts";
 import { readHere } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { fsckBeside, fsckLocked } from "../../server/spool/fsck.ts";
-import { type History, viewSpool } from "../../server/spool/spool.ts";
+import { type History, type Spool, viewSpool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
 import { controlSocket, wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
@@ -56,6 +56,12 @@ export interface ControlConnection extends ApiConnection<ControlApi> {
   readonly take: TakeParcel;
 }
 
+/** One that has the spool itself. */
+export interface StoppedSpool extends ControlConnection {
+  /** As it is, without the holds of frozen logins. */
+  readonly spool: Spool;
+}
+
 /** This process has nothing else to do meanwhile. */
 const patientDisk: Disk = { ...systemDisk, readMany: readHere };
 
@@ -73,6 +79,7 @@ export async function connectToQuery(config: Config): Promise<ApiConnection<Quer
   const { directory } = config.spool;
   const running = await connectControlApi(controlSocket(config), version);
   if (running && !(await isReadable(directory))) return { api: running, close: nothing };
+  if (config.spool.store !== "") return (await import("./store-connection.ts")).openStoreQuery(config);
   const active = new Set<string>();
   if (running) for await (const { id } of running({ verb: "active" })) active.add(id);
   const reading = await viewSpool(directory, patientDisk);
@@ -97,12 +104,30 @@ export async function connectToControl(config: Config): Promise<ControlConnectio
   const socket = controlSocket(config);
   const running = await connectControlApi(socket, version);
   if (running) return { api: running, take: parcelsTo(socket), close: nothing };
+  await becomeOwner(config.spool.directory);
+  return openStoppedSpool(config);
+}
+
+/** For changes of a spool that no relay has. Throws a Failure as {@link connectToControl} does. */
+export async function openStoppedSpool(config: Config): Promise<StoppedSpool> {
   const { directory } = config.spool;
-  await becomeOwner(directory);
   const closeLog = await openLog(config);
-  const { spool, owner } = await openOwnSpool(config, patientDisk).catch((error: unknown) => {
+  const { spool, owner, store } = await openOwnSpool(config, patientDisk).catch((error: unknown) => {
     throw withSocketHint(error, config);
   });
+  if (store !== undefined) {
+    const { openStoreControl } = await import("./store-connection.ts");
+    const control = await openStoreControl(config, { spool, store, disk: patientDisk });
+    return {
+      ...control,
+      spool,
+      async close() {
+        await control.close();
+        await spool.close();
+        await closeLog();
+      },
+    };
+  }
   const quota = await openQuota(directory, () => config.limits);
   const freezes = await openFreezes(spool, directory);
   const sessions: SubmissionSessions = {
@@ -129,6 +154,7 @@ export async function connectToControl(config: Config): Promise<ControlConnectio
   return {
     api: openControlApi(context, wait, keptFiles, newDrainer(own)),
     take: newParcelTaker(context, own),
+    spool,
     async close() {
       await quota.close();
       await spool.close();
@@ -141,6 +167,7 @@ export async function connectToControl(config: Config): Promise<ControlConnectio
 export async function connectToVerify(
   config: Config,
 ): Promise<ApiConnection<(request: VerifyRequest) => AsyncIterable<CheckedDamage>>> {
+  if (config.spool.store !== "") return (await import("./store-connection.ts")).openStoreVerify(config);
   const running = await connectControlApi(controlSocket(config), version);
   if (running) return { api: running, close: nothing };
   const { directory } = config.spool;
@@ -192,6 +219,19 @@ export async function becomeOwner(directory: string): Promise<void> {
         : `${directory}: no spool is there (${errorText(error)}); spool.directory names it`,
     );
   }
+  becomeUserOf(owner);
+}
+
+/** The same for who needs no spool in it, and nothing where there is no such folder yet. */
+export async function becomeOwnerIfThere(directory: string): Promise<void> {
+  try {
+    becomeUserOf(await stat(directory));
+  } catch (error) {
+    if (errorCode(error) === "") throw error;
+  }
+}
+
+function becomeUserOf(owner: { readonly uid: number; readonly gid: number }): void {
   if (process.getuid?.() !== 0 || owner.uid === 0) return;
   const user: SystemUser = { name: String(owner.uid), uid: owner.uid, gids: [owner.gid] };
   if (canBecome()) become(user);

@@ -55,6 +55,7 @@ export function freezeText({
   active,
   lastHour,
   lastDay,
+  silent = [],
 }: FreezeResult): string {
   const busy = active === 0 ? "" : `, ${active} of them being delivered at this moment`;
   return [
@@ -63,6 +64,7 @@ export function freezeText({
     `messages held: ${held}${busy}`,
     `messages of the last hour: ${recentText(lastHour)}`,
     `recipients of the last 24 hours: ${recentText(lastDay)}`,
+    ...silent.map((host) => `no answer from ${host}: it shuts the login out when it hears of it`),
     "",
   ].join("\n");
 }

@@ -13,9 +13,18 @@ import { isConfirmed } from "../../cli/prompt.ts";
 import { startSpinner } from "../../cli/terminal.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { connectControlApi } from "../../server/control/client.ts";
 import { drainHold, withoutDrainHold } from "../../server/control/draining.ts";
-import type { ControlApi, DrainState, Operator, ParcelAnswer } from "../../server/control/protocol.ts";
+import type {
+  ControlApi,
+  DrainState,
+  HandOverState,
+  Operator,
+  ParcelAnswer,
+} from "../../server/control/protocol.ts";
 import type { ParcelLine } from "../../server/spool/parcel.ts";
+import { version } from "../../version.ts";
+import { controlSocket } from "../serve/control.ts";
 import { connectToControl, connectToQuery, currentOperator, readMessage } from "./connection.ts";
 import { batches, parcelOf, Unreadable } from "./handing.ts";
 import { newCounts, plural, printAll, say } from "./output.ts";
@@ -54,6 +63,37 @@ export async function drain(configuration: Config, order: DrainOrder): Promise<n
   } finally {
     await peer.close();
   }
+}
+
+/** Gives what this host has to those that share its database. */
+export async function handOver(
+  configuration: Config,
+  { keepListening, yes, json }: Omit<DrainOrder, "to" | "remote">,
+): Promise<number> {
+  const by = currentOperator();
+  const what = `hand this host's messages to the others${keepListening ? "" : ", and take no more mail"}`;
+  if (!yes && !(await isConfirmed(`${what}?`, what))) {
+    say("nothing was done");
+    return exitStatus.ok;
+  }
+  const running = await connectControlApi(controlSocket(configuration), version);
+  if (running === undefined) {
+    say("no relay runs here: this host has no messages");
+    return exitStatus.ok;
+  }
+  let state: HandOverState = { given: 0, left: 0 };
+  for await (const now of running({ verb: "hand-over", listening: keepListening, by })) state = now;
+  const { given, left } = state;
+  if (json) await printAll(oneLine(`${JSON.stringify({ given, left })}\n`));
+  else
+    say(
+      `${plural(given, "message")} given to the other hosts${left === 0 ? "" : `; still being sent here: ${left}, they follow when that has ended`}`,
+    );
+  return exitStatus.ok;
+}
+
+async function* oneLine(text: string): AsyncGenerator<string> {
+  yield text;
 }
 
 async function countAll(configuration: Config): Promise<string> {

@@ -4,7 +4,7 @@ import { tableLines, widthOf } from "../../cli/table.ts";
 import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
 import { config, filterOf, filters, ids, idsOf, json } from "./options.ts";
-import { columns, jsonOf, mailqLines, newCounts, printAll, rowOf, say } from "./output.ts";
+import { columnsFor, isSharedQueue, jsonOf, mailqLines, newCounts, printAll, rowOf, say } from "./output.ts";
 
 export const listCommand = command({
   name: "queue list",
@@ -42,9 +42,11 @@ export async function run(argv: readonly string[]): Promise<number> {
   const counts = newCounts();
   const filter = filterOf(options, configuration.domain);
   const found = api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter });
-  await printAll(linesOf(counts.of(found), options));
+  const isTable = options.format === "table" && !options.json;
+  const isShared = isTable && (await isSharedQueue(api));
+  await printAll(linesOf(counts.of(found), options, isShared));
   await close();
-  if (options.format === "table" && !options.json) say(counts.text());
+  if (isTable) say(counts.text());
   return counts.unknown() ? exitStatus.noInput : exitStatus.ok;
 }
 
@@ -52,13 +54,14 @@ export async function run(argv: readonly string[]): Promise<number> {
 async function* linesOf(
   messages: AsyncIterable<QueuedMessage | DamagedMessage>,
   { json: asJson, format }: Pick<OptionsOf<typeof listCommand.options>, "json" | "format">,
+  isShared: boolean,
 ): AsyncGenerator<string> {
   if (asJson || format === "json") {
     for await (const message of messages) yield `${JSON.stringify(jsonOf(message))}\n`;
   } else if (format === "mailq") yield* mailqLines(messages);
   else {
     const width = widthOf(process.stdout);
-    yield* tableLines(columns, rowsOf(messages, width !== undefined), width);
+    yield* tableLines(columnsFor(isShared), rowsOf(messages, width !== undefined), width);
   }
 }
 

@@ -3,7 +3,12 @@ import { once } from "node:events";
 import { visible } from "../../cli/output.ts";
 import type { Column } from "../../cli/table.ts";
 import { errorCode, exitStatus } from "../../failure.ts";
-import type { DamagedMessage, ListedMessage, QueuedMessage } from "../../server/control/protocol.ts";
+import type {
+  DamagedMessage,
+  ListedMessage,
+  QueryApi,
+  QueuedMessage,
+} from "../../server/control/protocol.ts";
 import type { Envelope, LastReply, Recipient } from "../../server/spool/envelope.ts";
 import { formatReply } from "../../smtp/reply.ts";
 
@@ -19,13 +24,19 @@ export const columns: readonly Column[] = [
   { title: "WHY", least: 14 },
 ];
 
+/** With one for the host, where there are several. */
+export const columnsFor = (isShared: boolean): readonly Column[] =>
+  isShared ? columns.toSpliced(2, 0, { title: "HOST", least: 6, yields: 5 }) : columns;
+
 /** `now` is in milliseconds since the epoch; `brief` names one recipient where there are many. */
 export function rowOf(
   message: QueuedMessage | DamagedMessage,
   now: number,
   brief: boolean,
 ): readonly string[] {
-  if (message.status === "damaged") return [message.id, "damaged", "", "", "", "", "", "", message.reason];
+  const host = hostCells(message);
+  if (message.status === "damaged")
+    return [message.id, "damaged", ...host, "", "", "", "", "", "", message.reason];
   const { id, status, envelope } = message;
   const { accepted, size, attempts, login, sender } = envelope;
   const waiting = waitingOf(envelope).map(({ address }) => address);
@@ -34,6 +45,7 @@ export function rowOf(
   return [
     id,
     status,
+    ...host,
     ageText(now - accepted),
     sizeText(size),
     String(attempts),
@@ -42,6 +54,17 @@ export function rowOf(
     recipients,
     whyOf(envelope),
   ];
+}
+
+/** The host that has it, where there are several; "-" where none has it at the moment. */
+const hostCells = ({ host }: QueuedMessage | DamagedMessage): readonly string[] =>
+  host === undefined ? [] : [host ?? "-"];
+
+/** Whether several hosts share the queue. */
+export async function isSharedQueue(api: QueryApi): Promise<boolean> {
+  let hosts = 0;
+  for await (const _ of api({ verb: "hosts" })) hosts += 1;
+  return hosts > 1;
 }
 
 export const waitingOf = ({ recipients }: Envelope): readonly Recipient[] =>
@@ -95,7 +118,9 @@ export function jsonOf(
   more: (recipient: Recipient) => object = () => ({}),
 ): object {
   const queue = { queue_name: queueNames[message.status], queue_id: message.id };
-  if (message.status === "damaged") return { ...queue, status: message.status, reason: message.reason };
+  const host = message.host === undefined ? {} : { host: message.host };
+  if (message.status === "damaged")
+    return { ...queue, status: message.status, ...host, reason: message.reason };
   const { status, envelope } = message;
   const { accepted, size, sender } = envelope;
   return {
@@ -106,6 +131,7 @@ export function jsonOf(
     sender: sender === "" ? "MAILER-DAEMON" : sender,
     recipients: waitingOf(envelope).map((one) => ({ ...waitingJson(one), ...more(one) })),
     status,
+    ...host,
     ...ownKeys(envelope, more),
   };
 }

@@ -119,7 +119,7 @@ const replyLine = (reply: Reply, relay: string, at: number): string =>
 
 /** What the envelope says, in the order in which people ask. */
 export function factsOf(
-  { status, envelope }: Exclude<QueuedMessage | DamagedMessage, DamagedMessage>,
+  { status, envelope, host }: Exclude<QueuedMessage | DamagedMessage, DamagedMessage>,
   now: number,
 ): readonly (readonly [string, string])[] {
   const { login, sender, accepted, size, attempts, due, warned, held, relay } = envelope;
@@ -129,6 +129,7 @@ export function factsOf(
     ...(held
       ? [["held", `since ${time(held.at)} by ${held.by}${held.reason && `: ${held.reason}`}`] as const]
       : []),
+    ...(host === undefined ? [] : [["host", host ?? "none at the moment"] as const]),
     ["login", login ?? "none, a report of this relay"],
     ["sender", `<${sender}>`],
     ["accepted", `${time(accepted)}, ${ageText(now - accepted)} ago`],

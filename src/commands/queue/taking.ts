@@ -11,19 +11,26 @@ import { plural, printAll, say } from "./output.ts";
 import { type Handed, openSource, type ParcelSource } from "./source.ts";
 
 /** What became of a message. */
-interface TakingOutcome {
+export interface TakingOutcome {
   readonly id: string;
   readonly as: string;
   readonly outcome: "done" | "already" | "failed" | "damaged";
   readonly says: string;
 }
 
-const outcomeJson = ({ id, as, outcome, says }: TakingOutcome): string =>
+export const outcomeJson = ({ id, as, outcome, says }: TakingOutcome): string =>
   `${JSON.stringify({ queue_id: id, new_id: as, outcome, says })}\n`;
 
 /** Tells what is there, and changes nothing. */
 export async function lookInto(folder: string, { spool }: Config, asJson: boolean): Promise<number> {
   const source = await openSource(folder, spool.directory, true);
+  const status = await tellSource(source, asJson);
+  await source.close();
+  return status;
+}
+
+/** How much there is, and what is damaged. */
+export async function tellSource(source: ParcelSource, asJson: boolean): Promise<number> {
   let recipients = 0;
   let octets = 0;
   let damaged = 0;
@@ -43,7 +50,6 @@ export async function lookInto(folder: string, { spool }: Config, asJson: boolea
     `${plural(source.ids.length - damaged, "message")} of ${host} for ${plural(recipients, "recipient")}, ${octets} octets`,
   );
   for (const { login } of source.frozen) say(`would be frozen: ${visible(login)}`);
-  await source.close();
   return damaged === 0 ? exitStatus.ok : exitStatus.data;
 }
 
@@ -95,7 +101,8 @@ async function takeAll(
   return failed > 0 ? exitStatus.ioError : damaged > 0 ? exitStatus.data : exitStatus.ok;
 }
 
-async function* outcomesOf(
+/** Gives all that `source` has to `take`, which is marked as taken before anything of it is there. */
+export async function* outcomesOf(
   source: ParcelSource,
   take: TakeParcel,
   by: Operator,

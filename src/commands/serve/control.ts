@@ -5,7 +5,9 @@ import type { Config } from "../../config/settings.ts";
 import { type ActionContextParts, newActionContext } from "../../server/control/actions.ts";
 import { openControlApi, type Wait } from "../../server/control/api.ts";
 import { type DrainedSpool, newDrainer } from "../../server/control/draining.ts";
-import { newParcelTaker } from "../../server/control/parcels.ts";
+import type { HandOver } from "../../server/control/hand-over.ts";
+import { type Heir, newParcelTaker } from "../../server/control/parcels.ts";
+import type { ControlApi } from "../../server/control/protocol.ts";
 import { type ControlServer, startControlServer } from "../../server/control/server.ts";
 import { log } from "../../server/log/log.ts";
 import type { Scheduler } from "../../server/queue/scheduler.ts";
@@ -17,18 +19,40 @@ export function controlSocket({ control, spool }: Pick<Config, "control" | "spoo
   return control.socket === "" ? join(spool.directory, "control") : control.socket;
 }
 
+/** What a relay adds that shares its queue with others. */
+export interface SharedControl {
+  /** The messages for which an attempt is under way decide what is handed over. */
+  readonly handOver: (active: Scheduler["active"]) => HandOver;
+  /** Asks the other hosts as well. */
+  readonly withOthers: (own: ControlApi) => ControlApi;
+  /** Answers them. */
+  readonly answer: (own: ControlApi) => { close(): Promise<void> };
+  readonly heir: Pick<Heir, "owner" | "imports">;
+}
+
 /** Takes requests, and parcels for `spool`, until it is closed. Throws a Failure where the socket cannot be made. */
 export async function openControl(
   path: string,
   parts: ActionContextParts,
   scheduler: Scheduler,
   spool: DrainedSpool,
+  shared?: SharedControl,
 ): Promise<ControlServer> {
   const context = newActionContext(parts, scheduler);
-  const api = openControlApi(context, wait, keptFiles, newDrainer(spool));
-  const server = await startControlServer(path, api, version, newParcelTaker(context, spool));
+  const handOver = shared?.handOver(scheduler.active);
+  const own = openControlApi(context, wait, keptFiles, newDrainer(spool), handOver?.handle);
+  const api = shared?.withOthers(own) ?? own;
+  const take = newParcelTaker(context, { ...spool, ...shared?.heir });
+  const server = await startControlServer(path, api, version, take);
+  const answering = shared?.answer(own);
   log("listening", { door: "control", address: path });
-  return server;
+  return {
+    async close() {
+      handOver?.close();
+      await server.close();
+      await answering?.close();
+    },
+  };
 }
 
 export const wait: Wait = (milliseconds) => pause(milliseconds, undefined, { ref: false });

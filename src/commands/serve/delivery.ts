@@ -33,6 +33,7 @@ import type { SessionPool } from "../../server/delivery/session-pool.ts";
 import {
   openStsPolicies,
   policyFetcher,
+  type StsCache,
   type StsPolicies,
   stsCache,
 } from "../../server/delivery/tls/mta-sts.ts";
@@ -93,11 +94,12 @@ export async function signedTransport(
   return signingTransport(transport, newSigner({ keys, hostname: config.hostname, mayUse, now: Date.now }));
 }
 
-/** The same with nothing signed. */
+/** The same with nothing signed. `policyCache` is of MTA-STS. */
 export async function unsignedTransport(
   { delivery, route, provider, hostname, domain, spool }: Config,
   sessions: SessionPool,
   observe: ObserveTls | undefined,
+  policyCache: StsCache = stsCache(join(spool.directory, "mta-sts")),
 ): Promise<Transport> {
   const resolver = cachingResolver(resolverFor(delivery), () => performance.now());
   const routing: MxSettings = {
@@ -109,13 +111,7 @@ export async function unsignedTransport(
   };
   const web = { resolver, privateAddresses: routing.privateAddresses, port: delivery["mta-sts-port"] };
   const policies = delivery["mta-sts"]
-    ? await openStsPolicies(
-        resolver,
-        policyFetcher(web),
-        stsCache(join(spool.directory, "mta-sts")),
-        Date.now,
-        observe,
-      )
+    ? await openStsPolicies(resolver, policyFetcher(web), policyCache, Date.now, observe)
     : undefined;
   const shared = { routing, policies, observe, providers: newProviderLookup(provider.map(providerChange)) };
   const tables = [delivery, ...route];

@@ -5,7 +5,7 @@ import { domainOfLogin } from "../../config/domains.ts";
 import { writeAddress } from "../../config/setting-types.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText } from "../../failure.ts";
-import type { RelayState, SigningKeyState } from "../../server/control/protocol.ts";
+import type { QueueHost, RelayState, SigningKeyState, StoreState } from "../../server/control/protocol.ts";
 import { takeLongestWork, watchEventLoop } from "../../server/log/event-loop.ts";
 import { type Health, type MonitoringPages, startHttp } from "../../server/log/http.ts";
 import { namesOfHost } from "../../server/log/http-host.ts";
@@ -27,6 +27,8 @@ export interface Observation {
   domains(names: () => readonly string[]): void;
   /** Opens the log file anew, which a rotation may have moved. */
   reopenLog(): Promise<void>;
+  /** For each commit of the database that hosts share. */
+  readonly commit: (changes: number, seconds: number) => void;
   /** The metrics as Prometheus reads them. */
   readonly metrics: () => Promise<string>;
   close(): Promise<void>;
@@ -44,13 +46,23 @@ export async function openObservation(config: Config): Promise<Observation> {
   const status = newRelayStatus();
   status.logLost = () => sinks.reduce((sum, { lost }) => sum + lost(), 0);
   let domains = (): readonly string[] => [];
-  const metrics = openMetrics(gaugesOf(status, reserveOf(config)), {
+  const byDomain = {
     names: () => domains(),
-    of: (login) => {
+    of: (login: string) => {
       const found = domainOfLogin(login, config.domain);
       return domains().includes(found) ? found : config.domain;
     },
     logins: () => domains().map((name) => ({ labels: [name], value: status.domainLogins.get(name) ?? 0 })),
+  };
+  const metrics = openMetrics(gaugesOf(status, reserveOf(config)), byDomain, {
+    isUsed: () => status.store !== undefined,
+    isThere: () => status.store?.state().there === true,
+    hosts: () =>
+      status.hosts.map(({ name, seen, waiting }) => ({
+        name,
+        waiting,
+        age: seen === null ? Number.POSITIVE_INFINITY : (Date.now() - seen) / 1000,
+      })),
   });
   const listeners: LogSink[] = [];
   const toListeners: LogSink = (entry) => {
@@ -76,6 +88,7 @@ export async function openObservation(config: Config): Promise<Observation> {
     async reopenLog() {
       for (const { reopen } of sinks) await reopen();
     },
+    commit: metrics.commit,
     metrics: async () => metrics.text(),
     async close() {
       watch.stop();
@@ -97,6 +110,7 @@ export async function openHttp(
     {
       metrics: async () => {
         status.health = await pages.check();
+        status.hosts = (await status.store?.hosts().catch(() => status.hosts)) ?? [];
         return metrics();
       },
       health: async () => (await pages.check()).health,
@@ -141,12 +155,20 @@ export async function stateOf(
     blocks: ask.blocks(),
     dkim: status.dkim(),
     pauses: status.pauses(),
+    ...(status.store && { store: status.store.state() }),
   };
 }
 
 /** The part of a limit from which a login is near it, and how many such logins are told. Our choice. */
 const nearLimit = 0.8;
 const mostNearLimits = 10;
+
+/** What is told of a database. */
+export interface StoreWatch {
+  readonly state: () => StoreState;
+  /** Throws while it is away. */
+  readonly hosts: () => Promise<readonly QueueHost[]>;
+}
 
 /** What the parts of the relay note about themselves as they start and change. */
 export interface RelayStatus {
@@ -167,6 +189,10 @@ export interface RelayStatus {
   drainedTo: string;
   /** Why the spool can promise nothing any more. */
   broken: string | undefined;
+  /** The database that hosts share, where there is one. */
+  store: StoreWatch | undefined;
+  /** Those hosts, when somebody asked last. */
+  hosts: readonly QueueHost[];
   /** Of the event loop, in seconds. */
   delay: () => number;
   /** Lines of the log that were lost. */
@@ -185,6 +211,8 @@ export const newRelayStatus = (): RelayStatus => ({
   stopping: false,
   drainedTo: "",
   broken: undefined,
+  store: undefined,
+  hosts: [],
   delay: () => 0,
   logLost: () => 0,
   health: undefined,

@@ -6,9 +6,15 @@ import type { Config } from "../../config/settings.ts";
 import { replaceFile } from "../../durable.ts";
 import { errorCode } from "../../failure.ts";
 import { log } from "../../server/log/log.ts";
+import type { SharedUsage } from "../../server/shared/usage.ts";
 import type { KeptFile } from "../../server/spool/fsck.ts";
 import type { SentEntry } from "../../server/spool/parcel.ts";
-import { newQuota, type Quota } from "../../server/submission/limits/quota.ts";
+import {
+  type Allowance,
+  newQuota,
+  type Quota,
+  type QuotaDependencies,
+} from "../../server/submission/limits/quota.ts";
 import { day, hour, total } from "../../server/submission/limits/sliding-window.ts";
 import { openUsage, parseUsage, type UsageStore } from "../../server/submission/limits/usage-file.ts";
 import { usesKept } from "./passwords-used.ts";
@@ -37,34 +43,56 @@ export interface OpenedQuota {
 export async function openQuota(directory: string, limits: () => Config["limits"]): Promise<OpenedQuota> {
   const file = fileOf(join(directory, "usage"));
   const keeper = await openUsage(file, Date.now);
-  const quota = newQuota({
-    usage: keeper.usage,
-    allowance: () => ({
-      messagesPerHour: limits()["messages-per-hour"],
-      recipientsPerDay: limits()["recipients-per-day"],
-      newRecipientsPerDay: limits()["new-recipients-per-day"],
-    }),
-    now: Date.now,
-    record: (note) => keeper.record(note),
-    limitReached: (login, limit, until) =>
-      log("limit-reached", { login, limit, until: new Date(until).toISOString() }),
-  });
-  const sent = (login: string) => {
-    const { messages, recipients } = keeper.usage.of(login);
-    const now = Date.now();
-    return { messages: total(messages, hour, now), recipients: total(recipients, day, now) };
-  };
   return {
-    quota,
-    sent,
+    ...quotaOf(
+      keeper.usage,
+      (entry) => keeper.record(entry),
+      () => allowanceOf(limits()),
+    ),
     add(entry) {
       const counted = { ...entry, addresses: [] };
-      keeper.usage.add(counted);
+      keeper.usage.add(counted, Date.now());
       keeper.record(counted);
     },
     async close() {
       await keeper.close();
       await file.close();
+    },
+  };
+}
+
+/** The same where hosts share it: what an accepted message counts is written with its promise. */
+export function sharedQuota(shared: SharedUsage, limits: () => Config["limits"]): OpenedQuota {
+  return {
+    ...quotaOf(
+      shared.mirror,
+      () => undefined,
+      () => allowanceOf(limits()),
+    ),
+    add: (entry) => shared.add(entry),
+    close: async () => undefined,
+  };
+}
+
+export const allowanceOf = (limits: Config["limits"]): Allowance => ({
+  messagesPerHour: limits["messages-per-hour"],
+  recipientsPerDay: limits["recipients-per-day"],
+  newRecipientsPerDay: limits["new-recipients-per-day"],
+});
+
+function quotaOf(
+  usage: QuotaDependencies["usage"],
+  record: QuotaDependencies["record"],
+  allowance: () => Allowance,
+): Pick<OpenedQuota, "quota" | "sent"> {
+  const limitReached = (login: string, limit: string, until: number): void =>
+    log("limit-reached", { login, limit, until: new Date(until).toISOString() });
+  return {
+    quota: newQuota({ usage, allowance, now: Date.now, record, limitReached }),
+    sent(login) {
+      const { messages, recipients } = usage.of(login);
+      const now = Date.now();
+      return { messages: total(messages, hour, now), recipients: total(recipients, day, now) };
     },
   };
 }

@@ -6,6 +6,8 @@ import { randomBytes } from "node:crypto";
 import { domainNames } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
+import { newFreezeFollower } from "../../server/control/actions.ts";
+import { newEndedSessions } from "../../server/control/ended-sessions.ts";
 import { newSessionPool } from "../../server/delivery/session-pool.ts";
 import { log } from "../../server/log/log.ts";
 import { systemDisk } from "../../server/spool/disk.ts";
@@ -28,10 +30,11 @@ import { newHealthCheck, openHttp, openObservation, stateOf } from "./observatio
 import { openPasswordsUsed, withNames } from "./passwords-used.ts";
 import { openPortalDoor } from "./portal-door.ts";
 import { openPrivacy } from "./privacy.ts";
-import { openQuota } from "./quota.ts";
+import { openQuota, sharedQuota } from "./quota.ts";
 import { openSelfCheck } from "./self-check.ts";
 import { reserveOf } from "./session-rules.ts";
 import { openSettings } from "./settings-in-use.ts";
+import type { openStoreOperations, StoreOperations } from "./shared-control.ts";
 import { openRelaySpool } from "./spool.ts";
 import { newStatusPage } from "./status-page.ts";
 import type { ListenAddresses } from "./systemd.ts";
@@ -86,12 +89,16 @@ export async function startRelay(
     const pool = newSessionPool(Date.now);
     open({ close: async () => pool.close() });
     const tlsReports = await openTlsReports(config);
-    const settings = await openSettings(config, pool, tlsReports.observe);
+    let limits = (): Config["limits"] => config.limits;
+    const cannotListen = certificate instanceof Failure ? certificate : undefined;
+    const store = open(
+      await openRelaySpool(config, cannotListen, { limits: () => limits(), committed: observation.commit }),
+    );
+    const { shared } = store;
+    const settings = await openSettings(config, pool, tlsReports.observe, shared?.stsCache);
+    limits = () => settings.current().config.limits;
     status.dkim = () => keyStates(settings.current().keys);
     open(watchKeys(settings));
-    const store = open(
-      await openRelaySpool(config, certificate instanceof Failure ? certificate : undefined),
-    );
     open(tlsReports); // its file is in the spool
     open(await openPrivacy(config));
     const history = open(openHistory(config, () => settings.current().config));
@@ -102,7 +109,9 @@ export async function startRelay(
       status.broken = errorText(error);
       log("spool-broken", { reason: errorText(error) });
     });
-    const quota = open(await openQuota(config.spool.directory, () => settings.current().config.limits));
+    const quota = open(
+      shared ? sharedQuota(shared.usage, limits) : await openQuota(config.spool.directory, limits),
+    );
     const uses = open(await openPasswordsUsed(config.spool.directory, () => settings.current().config));
     const key = certificate instanceof Failure ? undefined : certificate.key;
     const logins = open(
@@ -117,8 +126,8 @@ export async function startRelay(
     status.waiting = () => deliveries.waiting();
     open(tlsReports.begin(store.spool, (envelope) => deliveries.wake(envelope)));
     status.pauses = () => deliveries.pauses();
-    const authLimiter = newAuthRateLimiter(Date.now, randomBytes(32));
-    const shared = {
+    const authLimiter = shared?.authLimiter ?? newAuthRateLimiter(Date.now, randomBytes(32));
+    const common = {
       ...withNames(logins.forSessions, uses),
       connectionTable: newConnectionTable(),
       memory: newMessageMemory(() => settings.current().config.limits["message-memory"]),
@@ -130,7 +139,7 @@ export async function startRelay(
     } satisfies Partial<SessionContext>;
     const context = (): SessionContext => ({
       ...settings.current().rules,
-      ...shared,
+      ...common,
       challenges: logins.challenges(),
     });
     const deliverNow = (envelope: Envelope): void => deliveries.wake(store.freezeHold.applyTo(envelope));
@@ -155,6 +164,22 @@ export async function startRelay(
         wake: deliverNow,
       }),
     );
+    const endSessions = (login: string): number => listeners.endSessions(login) + local.endSessions(login);
+    const endedSessions = newEndedSessions(endSessions, Date.now);
+    shared?.frozen.follow(
+      newFreezeFollower({
+        frozen: store.frozen,
+        change: (id, work) => deliveries.change(id, work),
+        sessions: { endSessions: endedSessions.end },
+        ownMessages: shared.ownMessages,
+      }),
+    );
+    const shut = (to: string): Promise<void> => {
+      status.drainedTo = to;
+      return listeners.close(shutGrace);
+    };
+    const operations = store.store && (await openOperations(config, store.store, { shut, endedSessions }));
+    status.store = operations && { state: operations.state, hosts: operations.queue.hosts };
     const relayState = () =>
       stateOf(status, {
         check,
@@ -172,7 +197,7 @@ export async function startRelay(
           freezeHold: store.freezeHold,
           sessions: {
             sessionsOf: (login) => listeners.sessionsOf(login) + local.sessionsOf(login),
-            endSessions: (login) => listeners.endSessions(login) + local.endSessions(login),
+            endSessions,
             limitsOf: (login) => quota.quota.useOf(login),
             blocksOf: (login) => authLimiter.blocksOf(login),
             unblock: (what) => authLimiter.unblock(what),
@@ -185,17 +210,11 @@ export async function startRelay(
           now: Date.now,
           hostname: config.hostname,
           contactOf,
+          ...(operations && { shared: operations.queue }),
         },
         deliveries,
-        {
-          disk: systemDisk,
-          directory: config.spool.directory,
-          owner: store.owner,
-          shut(to) {
-            status.drainedTo = to;
-            return listeners.close(shutGrace);
-          },
-        },
+        { disk: systemDisk, directory: config.spool.directory, owner: store.owner, shut },
+        operations?.control,
       ),
     );
     open(
@@ -211,6 +230,7 @@ export async function startRelay(
     const page = newStatusPage(() => settings.current().config, {
       state: relayState,
       frozen: () => store.frozen.all().map(({ login }) => login),
+      hosts: async () => status.store?.hosts().catch(() => []) ?? [],
       history,
       checks: selfCheck.latest,
       now: Date.now,
@@ -251,6 +271,11 @@ export async function startRelay(
     await closeAll();
     throw error;
   }
+}
+
+/** Who has files loads nothing of it. */
+async function openOperations(...given: Parameters<typeof openStoreOperations>): Promise<StoreOperations> {
+  return (await import("./shared-control.ts")).openStoreOperations(...given);
 }
 
 /** What `reading` resolves to, or the Failure that it rejects with. */

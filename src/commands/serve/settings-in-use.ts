@@ -3,6 +3,7 @@ import type { Config } from "../../config/settings.ts";
 import { errorText, Failure } from "../../failure.ts";
 import type { SigningKeys } from "../../server/delivery/dkim/keys.ts";
 import type { SessionPool } from "../../server/delivery/session-pool.ts";
+import type { StsCache } from "../../server/delivery/tls/mta-sts.ts";
 import type { ObserveTls } from "../../server/delivery/tls/observation.ts";
 import type { Transport } from "../../server/delivery/transport.ts";
 import { log } from "../../server/log/log.ts";
@@ -31,15 +32,19 @@ export interface ReloadableSettings {
   renewKeys(): Promise<void>;
 }
 
-/** The settings of `first`; mail leaves by the sessions of `pool`, and `observe` hears how TLS went. Throws a Failure as `replace` does. */
+/**
+ * The settings of `first`; mail leaves by the sessions of `pool`, and `observe` hears how TLS went. MTA-STS policies are kept in
+ * `policyCache`, if not in the spool's folder. Throws a Failure as `replace` does.
+ */
 export async function openSettings(
   first: Config,
   pool: SessionPool,
   observe?: ObserveTls,
+  policyCache?: StsCache,
 ): Promise<ReloadableSettings> {
   const put = async (config: Config): Promise<SettingsInUse> => {
     const rules = await sessionRules(config);
-    const unsigned = await unsignedTransport(config, pool, observe);
+    const unsigned = await unsignedTransport(config, pool, observe, policyCache);
     const keys = await keysOf(config);
     const transport = await signedTransport(unsigned, config, keys);
     return { config, rules, unsigned, keys, transport, contactOf: reportContacts(config) };

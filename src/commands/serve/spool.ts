@@ -18,15 +18,16 @@ import { readInThread } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
-import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
+import { claimFolder, claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
-import type { SharedStore } from "./store.ts";
+import type { CommitWatch, SharedByRelay, SharedStore, StoreUse } from "./several-hosts.ts";
 
 export interface RelaySpool {
   /** For new messages. */
   readonly spool: Spool;
-  /** What it is in, where several hosts share it. */
+  /** What it is in, where several hosts share it, and what else they know together. */
   readonly store: SharedStore | undefined;
+  readonly shared: SharedByRelay | undefined;
   /** For the scheduler and the control API: messages of frozen logins are held, what was in hand is cleared. */
   readonly deliverable: Spool;
   readonly frozen: FrozenLogins;
@@ -52,6 +53,7 @@ export function journalSettingsOf({ spool }: Pick<Config, "spool">): JournalSett
 export async function openOwnSpool(
   config: Pick<Config, "spool" | "hostname">,
   disk: Disk,
+  committed?: CommitWatch,
 ): Promise<OwnSpool> {
   const { directory, store } = config.spool;
   const journal = store === "" ? journalSettingsOf(config) : undefined;
@@ -59,8 +61,9 @@ export async function openOwnSpool(
   let spool = local;
   try {
     const waiting = async () => (await local.ids()).length;
-    const owner = await claimSpool(disk, directory, config.hostname, waiting);
-    const shared = store === "" ? undefined : await openStore(config, owner, local);
+    const claim = store === "" ? claimSpool : claimFolder;
+    const owner = await claim(disk, directory, config.hostname, waiting);
+    const shared = store === "" ? undefined : await openStore(config, owner, local, committed);
     if (shared) spool = shared.spool;
     await settleImports(disk, directory, (id) => spool.has(id));
     return { spool, owner, store: shared };
@@ -82,40 +85,44 @@ async function openStore(
   config: Pick<Config, "spool" | "hostname">,
   owner: SpoolOwner,
   local: Spool,
+  committed: CommitWatch | undefined,
 ): Promise<SharedStore> {
   const { directory } = config.spool;
-  const left = (await local.ids()).length;
+  const left = owner.taken === undefined ? (await local.ids()).length : 0;
   if (left > 0) {
     throw new Failure(
       exitStatus.config,
       `${directory}: messages wait here in files (${String(left)}), where [spool] names a database; ` +
-        "tpa-submit spool copy takes them there",
+        "tpa-submit spool copy files store takes them there",
     );
   }
   // Who has no such store loads nothing of it.
   const { openRelayStore } = await import("./store.ts");
-  return openRelayStore(config, owner, local);
+  return openRelayStore(config, owner, local, committed);
 }
 
 /**
  * Opens the spool, and holds what was in hand at two unclean ends in a row. `cannotListen` is why nobody can
- * be listened to, if so: it is thrown where there is nothing to deliver either. Throws a Failure where the spool cannot be
- * opened, or the file of frozen logins cannot be understood.
+ * be listened to, if so: it is thrown where there is nothing to deliver either. `use` is for where several hosts share it. Throws a
+ * Failure where the spool cannot be opened, or the frozen logins cannot be known.
  */
 export async function openRelaySpool(
   config: Pick<Config, "spool" | "history" | "hostname">,
   cannotListen: Failure | undefined,
+  use: StoreUse,
 ): Promise<RelaySpool> {
   const { directory } = config.spool;
   const disk = { ...systemDisk, readMany: readInThread(worker, logTrouble) };
-  const { spool, owner, store } = await openOwnSpool(config, disk);
+  const { spool, owner, store } = await openOwnSpool(config, disk, use.committed);
   let isStarted = false;
   let inHand: InHandFile | undefined;
+  let shared: SharedByRelay | undefined;
   const forgetting = forgetRegularly(spool, config.history.keep);
   const close = async (): Promise<void> => {
     await forgetting.close();
     markWith(() => undefined);
     inHand?.close(isStarted);
+    await shared?.close();
     await spool.close();
   };
   try {
@@ -125,16 +132,30 @@ export async function openRelaySpool(
     if (store && inHand.culprits.length > 0) await store.spool.claim(inHand.culprits);
     await holdSuspects(inHand, spool, Date.now);
     markWith(inHand.mark);
-    const freezes = await openFreezes(clearingInHand(spool, inHand), directory);
+    shared = store && (await openSharedState(store, directory, use.limits));
+    const clearing = clearingInHand(spool, inHand);
+    const freezes = shared ? newFreezes(clearing, shared.frozen) : await openFreezes(clearing, directory);
     const markStarted = (): void => {
       isStarted = true;
     };
     const { frozen, freezeHold, spool: deliverable } = freezes;
-    return { spool, store, deliverable, frozen, freezeHold, owner, markStarted, close };
+    return { spool, store, shared, deliverable, frozen, freezeHold, owner, markStarted, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** From now on the limits are those of all hosts. */
+async function openSharedState(
+  { database, spool }: SharedStore,
+  directory: string,
+  limits: () => Config["limits"],
+): Promise<SharedByRelay> {
+  const { openShared, ownMessages } = await import("./several-hosts.ts");
+  const shared = await openShared(database, directory, limits);
+  spool.countWith(shared.usage.settle);
+  return { ...shared, ownMessages: (logins) => ownMessages(database, spool.lease, logins) };
 }
 
 const hour = 3_600_000;
@@ -173,7 +194,10 @@ export interface Freezes {
 
 /** Throws a Failure where the file of frozen logins cannot be understood. */
 export async function openFreezes(spool: Spool, directory: string): Promise<Freezes> {
-  const frozen = await openFrozenLogins(frozenFile(directory));
+  return newFreezes(spool, await openFrozenLogins(frozenFile(directory)));
+}
+
+function newFreezes(spool: Spool, frozen: FrozenLogins): Freezes {
   const freezeHold = newFreezeHold(frozen);
   return { frozen, freezeHold, spool: spoolWithFreezes(spool, freezeHold) };
 }

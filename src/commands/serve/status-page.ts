@@ -1,6 +1,6 @@
 /** The status page of the relay: what `tpa-submit status` tells, from what the relay knows itself. */
 import type { Config } from "../../config/settings.ts";
-import type { RelayState } from "../../server/control/protocol.ts";
+import type { QueueHost, RelayState } from "../../server/control/protocol.ts";
 import type { HtmlPage } from "../../server/log/http.ts";
 import { cachedBriefly } from "../../server/spool/cached.ts";
 import { domainFacts, mostShown, passwordFile, type StatusFacts } from "../status/facts.ts";
@@ -13,6 +13,8 @@ import type { SelfCheck } from "./self-check.ts";
 export interface StatusSources {
   readonly state: () => Promise<RelayState>;
   readonly frozen: () => readonly string[];
+  /** Those that share a database; none where there is none, or it is away. */
+  readonly hosts: () => Promise<readonly QueueHost[]>;
   readonly history: Pick<OpenHistory, "recent" | "destinations" | "providers">;
   readonly checks: SelfCheck["latest"];
   readonly now: () => number;
@@ -29,10 +31,11 @@ export function newStatusPage(current: () => Config, sources: StatusSources): ()
 
 async function factsOf(
   config: Config,
-  { state, frozen, history, checks, now }: StatusSources,
+  { state, frozen, hosts: hostsNow, history, checks, now }: StatusSources,
 ): Promise<StatusFacts> {
   const at = now();
   const relay = await state();
+  const hosts = await hostsNow();
   const { messages, held, oldest } = relay;
   const recent = history.recent(at);
   const domains = await domainFacts(config);
@@ -43,6 +46,7 @@ async function factsOf(
     passwords: await passwordFile(config),
     ...(domains && { domains }),
     queue: { messages, held, oldest: oldest ?? undefined, destinations: history.destinations(mostShown) },
+    ...(hosts.length > 0 && { hosts }),
     warnAfter: config.spool["warn-after"],
     frozen: frozen(),
     blocked: [],

@@ -4,16 +4,12 @@ import { type Database, openDatabase } from "../../postgres/database.ts";
 import { checkFormat } from "../../postgres/migrations.ts";
 import { storeAccess } from "../../postgres/settings.ts";
 import { log, logBug } from "../../server/log/log.ts";
-import type { SpoolOwner } from "../../server/spool/owner.ts";
-import { openSharedSpool, type SharedSpool } from "../../server/spool/postgres/spool.ts";
+import { type SpoolOwner, takenFailure } from "../../server/spool/owner.ts";
+import { readIdentity, refuseTakenStore, settleStoreImports } from "../../server/spool/postgres/imports.ts";
+import { openSharedSpool } from "../../server/spool/postgres/spool.ts";
 import type { Spool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
-
-/** The database, and the spool in it. */
-export interface SharedStore {
-  readonly database: Database;
-  readonly spool: SharedSpool;
-}
+import type { CommitWatch, SharedStore } from "./several-hosts.ts";
 
 /** The database that the configuration names, with what it has to have. Throws a Failure of one line. */
 export async function openStoreDatabase({
@@ -44,9 +40,15 @@ export async function openRelayStore(
   config: Pick<Config, "spool" | "hostname">,
   owner: SpoolOwner,
   local: Spool,
+  committed: CommitWatch | undefined,
 ): Promise<SharedStore> {
   const database = await openStoreDatabase(config);
   try {
+    const { id } = await readIdentity(database);
+    const { directory, store } = config.spool;
+    if (owner.taken !== undefined && owner.taken.spool !== id) throw takenFailure(directory, owner.taken);
+    await refuseTakenStore(database, store);
+    await settleStoreImports(database);
     const spool = await openSharedSpool(
       {
         host: config.hostname,
@@ -63,6 +65,7 @@ export async function openRelayStore(
         events: {
           leaseOver: (reason) => log("lease-over", { reason }),
           claimed: (host, messages) => log("claimed", { host, messages }),
+          ...(committed && { committed }),
           bug: (error) => logBug("the database", error),
         },
       },

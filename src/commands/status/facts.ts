@@ -4,7 +4,7 @@ import { domainOfLogin, perDomain } from "../../config/domains.ts";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import { connectControlApi } from "../../server/control/client.ts";
-import type { ControlApi, LoginBlock, RelayState } from "../../server/control/protocol.ts";
+import type { ControlApi, LoginBlock, QueueHost, RelayState } from "../../server/control/protocol.ts";
 import { type Activity, countActivity, type LoginVolume } from "../../server/history/activity.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
 import { type LoginSummary, newLoginTally } from "../../server/history/logins.ts";
@@ -44,6 +44,8 @@ export interface StatusFacts {
     /** Why none of that is known. */
     readonly fault?: string;
   };
+  /** The hosts that share the queue; absent where it is in files. */
+  readonly hosts?: readonly QueueHost[];
   /** Milliseconds from which the sender is told that a message is late; null where he is not. */
   readonly warnAfter: number | null;
   readonly frozen: readonly string[];
@@ -161,7 +163,7 @@ export async function passwordFile({ passwords, ldap }: Config): Promise<StatusF
 }
 
 /** A spool that is not there, as on a disk that is not mounted, is what a status has to tell of. */
-async function queueFacts(config: Config): Promise<Pick<StatusFacts, "queue" | "frozen">> {
+async function queueFacts(config: Config): Promise<Pick<StatusFacts, "queue" | "frozen" | "hosts">> {
   try {
     return await readQueue(config);
   } catch (error) {
@@ -174,10 +176,12 @@ async function queueFacts(config: Config): Promise<Pick<StatusFacts, "queue" | "
   }
 }
 
-async function readQueue(config: Config): Promise<Pick<StatusFacts, "queue" | "frozen">> {
+async function readQueue(config: Config): Promise<Pick<StatusFacts, "queue" | "frozen" | "hosts">> {
   const { api, close } = await connectToQuery(config);
   const frozen: string[] = [];
   for await (const { login } of api({ verb: "frozen" })) frozen.push(login);
+  const hosts: QueueHost[] = [];
+  for await (const host of api({ verb: "hosts" })) hosts.push(host);
   let messages = 0;
   let held = 0;
   let oldest: number | undefined;
@@ -192,7 +196,8 @@ async function readQueue(config: Config): Promise<Pick<StatusFacts, "queue" | "f
       destinations.add({ address, accepted, reply });
   }
   await close();
-  return { frozen, queue: { messages, held, oldest, destinations: destinations.first(mostShown) } };
+  const queue = { messages, held, oldest, destinations: destinations.first(mostShown) };
+  return { frozen, queue, ...(hosts.length > 0 && { hosts }) };
 }
 
 async function historyFacts(

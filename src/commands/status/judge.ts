@@ -25,6 +25,7 @@ const keyDays = 400;
 const slowLoop = 1;
 const mostReturned = 0.2;
 const leastReturned = 20;
+const takenOverWithin = 120_000;
 
 type Judged = StatusFinding & Told;
 
@@ -68,6 +69,31 @@ const judges: readonly Judge[] = [
       text: `the DKIM key ${old.selector} of ${old.domain} is ${age} days old; tpa-submit dkim new ${old.domain}, publish, rotate`,
     };
   },
+  ({ relay, at }) =>
+    relay?.store?.there === false
+      ? {
+          grade: "critical",
+          text: `the database is away since ${ageText(at - relay.store.since)}, and nobody can send: look at PostgreSQL there, or promote its standby`,
+          tells: ["store"],
+        }
+      : undefined,
+  ({ hosts = [], at }) =>
+    hosts.flatMap(({ name, live, seen, waiting }): readonly Judged[] => {
+      if (live || seen === null) return [];
+      const away = at - seen;
+      if (waiting > 0 && away > takenOverWithin) {
+        const text = `${waiting} messages of ${name} wait for nobody, which is gone since ${ageText(away)}: start a relay on one of the hosts`;
+        return [{ grade: "critical", text }];
+      }
+      return away > day
+        ? []
+        : [
+            {
+              grade: "warning",
+              text: `the relay of ${name} is gone since ${ageText(away)}; the others have its messages`,
+            },
+          ];
+    }),
   ({ queue: { fault } }) =>
     fault === undefined ? undefined : { grade: "critical", text: `the queue is not known: ${fault}` },
   ({ passwords }) =>

@@ -10,6 +10,7 @@ import { lineOf, type StatusFinding } from "./judge.ts";
 import {
   countNames,
   delayText,
+  hostRows,
   loginRows,
   queueRows,
   relayRows,
@@ -49,7 +50,7 @@ export function statusPage(facts: StatusFacts, found: readonly StatusFinding[]):
 <p><strong class="${grade}">${state}</strong> <span class="soft">${momentText(facts.at)}</span></p>
 </header>
 ${findingsList(found)}<div class="cards">
-${mailCard(facts)}${providersCard(facts)}${card("Relay", [...relayRows(facts), ...unjudgedRows(facts)])}${card("Queue", [...queueRows(facts, unlimited)])}${card("Logins", [...loginRows(facts)])}</div>
+${mailCard(facts)}${providersCard(facts)}${card("Relay", [...relayRows(facts), ...unjudgedRows(facts)])}${card("Queue", [...queueRows(facts, unlimited)])}${card("Hosts", [...hostRows(facts)])}${card("Logins", [...loginRows(facts)])}</div>
 </main>
 </body>
 </html>

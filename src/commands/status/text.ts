@@ -1,7 +1,7 @@
 /** The screen of `status`, its line for Nagios, and its JSON. */
 import { visible, wrapped } from "../../cli/output.ts";
 import type { Paint } from "../../cli/terminal.ts";
-import type { SigningKeyState } from "../../server/control/protocol.ts";
+import type { QueueHost, SigningKeyState } from "../../server/control/protocol.ts";
 import { type MailCounts, noMail, sumOf } from "../../server/history/activity.ts";
 import type { ProviderSummary } from "../../server/history/providers.ts";
 import { explainReply } from "../../smtp/known-replies/explain.ts";
@@ -46,6 +46,7 @@ export type StatusRow = readonly [name: string, text: string];
 function* rows(facts: StatusFacts, width: number): Generator<StatusRow> {
   yield* relayRows(facts);
   yield* queueRows(facts, width);
+  yield* hostRows(facts);
   yield* pauseRows(facts, width);
   yield* mailRows(facts);
   yield* providerRows(facts);
@@ -116,6 +117,27 @@ export function* queueRows({ queue, at }: StatusFacts, width: number): Generator
     const start = `${domain} ${recipients}, ${ageText(at - since)}: `;
     yield ["", shortened(`${start}${why}`, Math.max(start.length + 20, width))];
   }
+}
+
+/** The database that hosts share, and each of them. */
+export function* hostRows({ relay, hosts = [], at }: StatusFacts): Generator<StatusRow> {
+  if (relay?.store !== undefined) {
+    const { url, there, since } = relay.store;
+    yield ["store", `${url}, ${there ? "there" : "away"} since ${ageText(at - since)}`];
+  }
+  for (const [index, host] of hosts.entries()) yield [index === 0 ? "hosts" : "", hostText(host, at)];
+}
+
+function hostText(
+  { name, mark, seen, live, draining, waiting, version, own }: QueueHost,
+  at: number,
+): string {
+  const state = live
+    ? `${plural(waiting, "message")}${draining ? ", draining" : ""}, seen ${ageText(at - (seen ?? at))} ago`
+    : seen === null
+      ? "never seen"
+      : `gone, last seen ${ageText(at - seen)} ago${waiting === 0 ? "" : `, ${plural(waiting, "message")} not taken over yet`}`;
+  return `${name}${own ? " (this host)" : ""}: ${state}${version === "" ? "" : `, version ${version}`}, mark ${mark}`;
 }
 
 /** Which providers get nothing for a while, and what they said. */
@@ -229,7 +251,7 @@ export function* loginRows({ top, relay, frozen, blocked, activity }: StatusFact
 
 /** One line for Nagios, and the exit status that goes with it. */
 export function nagiosStatus(
-  { queue, relay, activity, checks }: StatusFacts,
+  { queue, relay, activity, checks, hosts }: StatusFacts,
   found: readonly StatusFinding[],
 ): { readonly text: string; readonly status: number } {
   const status = found.some(({ grade }) => grade === "critical") ? 2 : found.length > 0 ? 1 : 0;
@@ -246,6 +268,7 @@ export function nagiosStatus(
     sessions: relay?.sessions ?? 0,
     accepted_last_hour: accepted,
     returned_last_hour: returned,
+    ...(hosts && { hosts: hosts.filter(({ live }) => live).length }),
   };
   const performance = Object.entries(figures).map(([key, value]) => `${key}=${value};;;0`);
   return {

@@ -19,6 +19,7 @@ import {
   type ActionRequest,
   type FreezeRequest,
   type FreezeResult,
+  type FrozenLogin,
   type LimitUse,
   type LoginBlock,
   type LoginRequest,
@@ -75,7 +76,7 @@ type SchedulerParts = Pick<Scheduler, "active" | "change" | "forget" | "wake">;
 /** What a context is made of; `hostname` signs reports. */
 export type ActionContextParts = Pick<
   ActionContext,
-  "spool" | "frozen" | "freezeHold" | "sessions" | "retryPolicy" | "now" | "relayState"
+  "spool" | "frozen" | "freezeHold" | "sessions" | "retryPolicy" | "now" | "relayState" | "shared"
 > & {
   readonly hostname: string;
   /** Whom reports tell their readers to ask. */
@@ -263,6 +264,63 @@ export async function* thaw({ login, by }: ThawRequest, context: ActionContext):
   yield { login, wasFrozen, ...counts };
 }
 
+/** What a relay does about logins that another host freezes or thaws. */
+export interface FreezeFollower {
+  /** In force when it returns: the sessions of a login that was frozen end here as well. Thawed: without `frozen`. */
+  changed(login: string, frozen: FrozenLogin | undefined): void;
+  /** The messages of these logins are held here, or go on. Throws what reading the queue throws; call it again then. */
+  settle(logins: ReadonlySet<string>): Promise<void>;
+}
+
+export interface FreezeFollowing extends Pick<ActionContext, "change"> {
+  readonly frozen: Pick<FrozenLogins, "of">;
+  readonly sessions: Pick<SubmissionSessions, "endSessions">;
+  /** The messages of these logins that are to be delivered here, as they are stored. */
+  readonly ownMessages: (logins: ReadonlySet<string>) => AsyncIterable<Envelope>;
+}
+
+export function newFreezeFollower(context: FreezeFollowing): FreezeFollower {
+  const { frozen, sessions, ownMessages } = context;
+  /** Sessions that ended, by login. */
+  const ended = new Map<string, number>();
+
+  function endSessions(login: string): void {
+    ended.set(login, (ended.get(login) ?? 0) + sessions.endSessions(login));
+  }
+
+  function tell(login: string, { held, released }: { held: number; released: number }): void {
+    const found = frozen.of(login);
+    if (found === undefined) {
+      log("login-thawed", { login, by: elsewhere, released, stillHeld: held });
+      return;
+    }
+    endSessions(login); // a login that was being checked at that moment
+    const { by, reason } = found;
+    log("login-frozen", { login, by, reason, sessions: ended.get(login) ?? 0, held: held + released });
+  }
+
+  return {
+    changed(login, now) {
+      if (now !== undefined) endSessions(login);
+    },
+    async settle(logins) {
+      const messages = new Map([...logins].map((login) => [login, { held: 0, released: 0 }]));
+      for await (const { id, login, held } of ownMessages(logins)) {
+        const counts = messages.get(login ?? "");
+        if (counts !== undefined) counts[held === undefined ? "released" : "held"]++;
+        wakeScheduler(id, context);
+      }
+      for (const [login, counts] of messages) {
+        tell(login, counts);
+        ended.delete(login);
+      }
+    },
+  };
+}
+
+/** Who thawed it is in the log of the other host. */
+const elsewhere = "another host";
+
 /** What the relay knows of a login at this moment. */
 export async function* loginState(
   { login }: LoginRequest,
@@ -290,7 +348,7 @@ export async function* unblock(
 }
 
 /** Writes nothing: the scheduler reads the message again. Attempts that hang are not waited for. */
-function wakeScheduler(id: string, { change }: ActionContext): void {
+function wakeScheduler(id: string, { change }: Pick<ActionContext, "change">): void {
   change(id, async (unchanged) => unchanged).catch((error: unknown) => {
     if (error instanceof Failure || errorCode(error) !== "")
       log("spool-trouble", { id, reason: errorText(error) });

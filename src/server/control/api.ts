@@ -43,12 +43,16 @@ export function openQueryApi(view: ReadView): QueryApi {
   return dispatcher(queryHandlers(view));
 }
 
-/** `keptFiles` are files of other parts in the spool; `drain` begins and ends the handing over of all of it. */
+/**
+ * `keptFiles` are files of other parts in the spool; `drain` begins and ends the handing over of all of it, and `handOver` is
+ * the same where hosts share a database.
+ */
 export function openControlApi(
   context: ActionContext,
   wait: Wait,
   keptFiles: readonly KeptFile[],
   drain: Handlers<ControlRequest>["drain"] = nothingToDrain,
+  handOver: Handlers<ControlRequest>["hand-over"] = nothingToDrain,
 ): ControlApi {
   return dispatcher<ControlRequest>({
     ...queryHandlers(context),
@@ -66,6 +70,7 @@ export function openControlApi(
     },
     verify: (request) => verify(request, context.spool, keptFiles),
     drain,
+    "hand-over": handOver,
   });
 }
 
@@ -81,6 +86,9 @@ const queryHandlers = (view: ReadView): Handlers<QueryRequest> => ({
   read: (request) => read(request, view),
   async *frozen() {
     yield* view.frozen.all();
+  },
+  async *hosts() {
+    yield* (await view.shared?.hosts()) ?? [];
   },
 });
 

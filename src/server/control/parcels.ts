@@ -20,6 +20,8 @@ export interface Heir {
   readonly disk: Disk;
   readonly directory: string;
   readonly owner: SpoolOwner;
+  /** The notes of what came before; in the folder unless this is given. */
+  readonly imports?: (sender: ParcelSender) => Promise<Imports>;
 }
 
 /** A message that is here and not promised yet. */
@@ -54,7 +56,7 @@ async function* take(
   reader: ParcelReader,
   by: Operator,
   context: ActionContext,
-  { disk, directory, owner }: Heir,
+  { disk, directory, owner, imports: open }: Heir,
 ): AsyncGenerator<ParcelAnswer> {
   const sender = await senderOf(reader);
   if (sender.spool === owner.id)
@@ -67,7 +69,7 @@ async function* take(
       exitStatus.temporary,
       "this relay hands its own messages over: end its queue drain first",
     );
-  const imports = await openImports(disk, directory, sender);
+  const imports = await (open?.(sender) ?? openImports(disk, directory, sender));
   const received: Received[] = [];
   try {
     yield { heir: { spool: owner.id, host: owner.host, known: imports.done.size > 0 } };

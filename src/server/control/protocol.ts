@@ -54,11 +54,14 @@ export interface Operator {
   readonly uid: number;
   /** Who became that user by sudo. */
   readonly sudoUser?: string;
+  /** The host where the command runs, where another one carries it out. */
+  readonly host?: string;
 }
 
-/** As the log and the envelope have it: `root (uid 0, sudo by user1)`. */
-export function nameOperator({ name, uid, sudoUser }: Operator): string {
-  return `${name} (uid ${uid}${sudoUser === undefined ? "" : `, sudo by ${sudoUser}`})`;
+/** As the log and the envelope have it: `root (uid 0, sudo by user1) on mail2.example.org`. */
+export function nameOperator({ name, uid, sudoUser, host }: Operator): string {
+  const where = host === undefined ? "" : ` on ${host}`;
+  return `${name} (uid ${uid}${sudoUser === undefined ? "" : `, sudo by ${sudoUser}`})${where}`;
 }
 
 /** Which messages there are: of `ids`, or of all, those that fit. */
@@ -104,6 +107,11 @@ export interface FrozenLoginsRequest {
   readonly verb: "frozen";
 }
 
+/** Which hosts share the queue; none where it is in files. */
+export interface HostsRequest {
+  readonly verb: "hosts";
+}
+
 /** What the relay knows of a login. */
 export interface LoginRequest {
   readonly verb: "login";
@@ -144,8 +152,15 @@ export interface DrainRequest {
   readonly by: Operator;
 }
 
+/** With a database: what this host has goes to the others, and without `listening` no new mail is taken. */
+export interface HandOverRequest {
+  readonly verb: "hand-over";
+  readonly listening: boolean;
+  readonly by: Operator;
+}
+
 /** Those that change nothing. */
-export type QueryRequest = ListRequest | ReadRequest | FrozenLoginsRequest;
+export type QueryRequest = ListRequest | ReadRequest | FrozenLoginsRequest | HostsRequest;
 export type ControlRequest =
   | QueryRequest
   | ActiveRequest
@@ -156,7 +171,8 @@ export type ControlRequest =
   | UnblockRequest
   | StatusRequest
   | VerifyRequest
-  | DrainRequest;
+  | DrainRequest
+  | HandOverRequest;
 type ControlVerb = ControlRequest["verb"];
 
 /** A message of the queue. */
@@ -164,12 +180,15 @@ export interface QueuedMessage {
   readonly id: string;
   readonly status: Exclude<QueueStatus, "damaged">;
   readonly envelope: Envelope;
+  /** Which of several hosts delivers it; null: none at the moment. Absent where there are not several. */
+  readonly host?: string | null;
 }
 
 export interface DamagedMessage {
   readonly id: string;
   readonly status: "damaged";
   readonly reason: string;
+  readonly host?: string | null;
 }
 
 /** An ID that was given and is not in the queue. */
@@ -210,6 +229,8 @@ export interface FreezeResult {
   /** What was accepted from it in the last hour and day, and how much of that is still here. */
   readonly lastHour: RecentMail;
   readonly lastDay: RecentMail;
+  /** Hosts that did not say so: they shut the login out as soon as they hear of it. */
+  readonly silent?: readonly string[];
 }
 
 /** Messages of an hour, recipients of a day. */
@@ -270,6 +291,33 @@ export interface UnblockResult {
   readonly lifted: number;
 }
 
+/** One of the hosts that share the queue. Times are in milliseconds since the epoch. */
+export interface QueueHost {
+  readonly name: string;
+  /** In which its queue IDs end. */
+  readonly mark: string;
+  /** When it was last heard of; null where it never was. */
+  readonly seen: number | null;
+  /** It has a lease on the messages that it delivers. */
+  readonly live: boolean;
+  readonly draining: boolean;
+  /** Messages that are its own to deliver. */
+  readonly waiting: number;
+  /** "" where it never ran. */
+  readonly version: string;
+  /** It is the one that tells. */
+  readonly own: boolean;
+}
+
+/** The database that hosts share, as the relay sees it. */
+export interface StoreState {
+  /** `spool.store` */
+  readonly url: string;
+  readonly there: boolean;
+  /** Since when that is so. */
+  readonly since: number;
+}
+
 /** A listener, and its open connections. */
 export interface ListenerState {
   readonly door: "submission" | "submissions";
@@ -308,6 +356,8 @@ export interface RelayState {
   readonly pauses: readonly ProviderPause[];
   /** Networks and logins from networks whose passwords are not checked at the moment. */
   readonly blocks: number;
+  /** Where there is one. */
+  readonly store?: StoreState;
   /** The keys that sign what leaves; a relay of the version before does not tell. */
   readonly dkim?: readonly SigningKeyState[];
 }
@@ -363,6 +413,12 @@ export interface DrainState {
   readonly host: string;
 }
 
+/** How far a handing over is: messages that went, and those that are still being sent here. */
+export interface HandOverState {
+  readonly given: number;
+  readonly left: number;
+}
+
 export interface Answers {
   readonly list: ListedMessage;
   readonly read: MessagePart;
@@ -370,12 +426,14 @@ export interface Answers {
   readonly freeze: FreezeResult;
   readonly thaw: ThawResult;
   readonly frozen: FrozenLogin;
+  readonly hosts: QueueHost;
   readonly login: LoginState;
   readonly unblock: UnblockResult;
   readonly status: RelayState;
   readonly active: { readonly id: string };
   readonly verify: CheckedDamage;
   readonly drain: DrainState;
+  readonly "hand-over": HandOverState;
 }
 
 export type AnswerTo<Given extends ControlRequest> = Answers[Given["verb"]];
@@ -411,6 +469,7 @@ export const operator: JsonField<Operator> = record<Operator>({
   name: shortText,
   uid: is("a number", (found): found is number => Number.isSafeInteger(found)),
   sudoUser: optional(shortText),
+  host: optional(oneLine),
 });
 
 const filter = record<MessageFilter>({
@@ -446,8 +505,10 @@ const requestFields: { readonly [Name in ControlVerb]: JsonField<Extract<Control
     }),
     status: record<StatusRequest>({ verb: oneOf("status") }),
     frozen: record<FrozenLoginsRequest>({ verb: oneOf("frozen") }),
+    hosts: record<HostsRequest>({ verb: oneOf("hosts") }),
     active: record<ActiveRequest>({ verb: oneOf("active") }),
     verify: record<VerifyRequest>({ verb: oneOf("verify"), repair: trueOrFalse, by: operator }),
+    "hand-over": record<HandOverRequest>({ verb: oneOf("hand-over"), listening: trueOrFalse, by: operator }),
     drain: record<DrainRequest>({
       verb: oneOf("drain"),
       step: oneOf("begin", "end"),

@@ -14,6 +14,7 @@ import type {
   MessageFilter,
   MessagePart,
   QueuedMessage,
+  QueueHost,
   QueueStatus,
   ReadRequest,
   UnknownMessage,
@@ -28,6 +29,15 @@ export interface ReadView {
   readonly active: () => ReadonlySet<string>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Where several hosts may share the queue. */
+  readonly shared?: SharedQueue;
+}
+
+/** Whose the messages of a shared queue are. */
+export interface SharedQueue {
+  readonly hosts: () => Promise<readonly QueueHost[]>;
+  /** Who delivers each of `ids`; those that nobody delivers at the moment are left out. */
+  readonly hostsOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 }
 
 /** Octets of a header that are shown, as the reports have it. */
@@ -37,17 +47,30 @@ const longestHeader = 100_000;
 export async function* list({ ids, filter }: ListRequest, view: ReadView): AsyncGenerator<ListedMessage> {
   const now = view.now();
   const active = view.active();
+  const shared = await ifSeveral(view);
   for await (const batch of view.spool.readMany(ids ?? (await view.spool.ids()))) {
+    const hosts = await shared?.hostsOf(batch.map(({ id }) => id));
     for (const { id, envelope } of batch) {
-      const found = isDamaged(envelope)
+      const state = isDamaged(envelope)
         ? await damagedState(id, envelope, view)
         : queuedState(envelope, active);
+      const found = withHost(state, hosts);
       if (found.status === "unknown") {
         if (ids !== undefined) yield found; // otherwise it has just left
       } else if (found.status === "damaged" ? meansDamaged(filter) : matches(filter, found, now)) yield found;
     }
   }
 }
+
+/** Undefined where all messages are one host's. */
+async function ifSeveral({ shared }: ReadView): Promise<SharedQueue | undefined> {
+  return shared !== undefined && (await shared.hosts()).length > 1 ? shared : undefined;
+}
+
+const withHost = (message: ListedMessage, hosts: ReadonlyMap<string, string> | undefined): ListedMessage =>
+  hosts === undefined || message.status === "unknown"
+    ? message
+    : { ...message, host: hosts.get(message.id) ?? null };
 
 /** How one message stands now. */
 export async function messageState(id: string, view: ReadView): Promise<ListedMessage> {
@@ -72,7 +95,9 @@ async function damagedState(
 /** One message; then its header, or all of it. Throws a Failure where it goes away meanwhile. */
 export async function* read({ id, body }: ReadRequest, view: ReadView): AsyncGenerator<MessagePart> {
   const { spool } = view;
-  const message = await messageState(id, view);
+  const state = await messageState(id, view);
+  const hosts = state.status === "unknown" ? undefined : await (await ifSeveral(view))?.hostsOf([id]);
+  const message = withHost(state, hosts);
   const history: History = message.status === "unknown" ? [] : await spool.history(id);
   yield { message, history };
   if (message.status === "unknown" || message.status === "damaged") return;

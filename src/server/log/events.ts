@@ -60,6 +60,7 @@ const actionTexts = {
   drop: "deleted",
   redirect: "redirected",
   import: "taken over",
+  drain: "given to other hosts",
 } as const;
 
 type OperatorAction = keyof typeof actionTexts;

@@ -18,6 +18,12 @@ export interface Metrics {
   readonly text: () => string;
 }
 
+/** What a relay's metrics count besides. */
+export interface RelayMetrics extends Metrics {
+  /** A commit of the database that hosts share: of how much at a time, and how long it took. */
+  readonly commit: (changes: number, seconds: number) => void;
+}
+
 /** The domains of a site, as they are when they are asked for. */
 export interface DomainReadings {
   /** Their names; the metrics by domain are there where there are several. */
@@ -28,15 +34,32 @@ export interface DomainReadings {
   readonly logins: () => readonly Sample[];
 }
 
+/** The database that hosts share, as it is when it is asked for. */
+export interface StoreReadings {
+  /** Whether there is one; the metrics of it are there then. */
+  readonly isUsed: () => boolean;
+  readonly isThere: () => boolean;
+  /** Of each host: seconds since it was last heard of, and what it has to deliver. */
+  readonly hosts: () => readonly { readonly name: string; readonly age: number; readonly waiting: number }[];
+}
+
+const noStore: StoreReadings = { isUsed: () => false, isThere: () => false, hosts: () => [] };
+
 const oneDomain: DomainReadings = { names: () => [], of: () => "", logins: () => [] };
 
 /** Begins at zero. `readings` gives the gauges, each time that the text is made. */
-export function openMetrics(readings: GaugeReadings, domains: DomainReadings = oneDomain): Metrics {
+export function openMetrics(
+  readings: GaugeReadings,
+  domains: DomainReadings = oneDomain,
+  store: StoreReadings = noStore,
+): RelayMetrics {
   const events = startCounter(
     eventCounter,
     Object.keys(logEvents).map((name) => [name]),
   );
   const byDomain = startDomains(domains);
+  const changes = startHistogram(commitMetrics.changes);
+  const seconds = startHistogram(commitMetrics.seconds);
   const meters = logMetrics.map((row) => ({
     row,
     ...(row.type === "histogram" ? startHistogram(row) : startCounter(row, row.begun)),
@@ -68,8 +91,30 @@ export function openMetrics(readings: GaugeReadings, domains: DomainReadings = o
         ...meters.map(({ text }) => text()),
         events.text(),
         byDomain.text(),
+        ...(store.isUsed() ? [storeText(store), changes.text(), seconds.text()] : []),
       ].join(""),
+    commit(count, took) {
+      changes.add({ labels: [], value: count });
+      seconds.add({ labels: [], value: took });
+    },
   };
+}
+
+function storeText({ isThere, hosts }: StoreReadings): string {
+  const all = hosts();
+  const of = (read: (host: (typeof all)[number]) => number) =>
+    all.map((host) => ({ labels: [host.name], value: read(host) }));
+  return [
+    expose(storeMetrics.up, [{ labels: [], value: isThere() ? 1 : 0 }]),
+    expose(
+      storeMetrics.seen,
+      of(({ age }) => age),
+    ),
+    expose(
+      storeMetrics.waiting,
+      of(({ waiting }) => waiting),
+    ),
+  ].join("");
 }
 
 /** Counts by domain, while there are several. What a domain had that is gone goes with it. */
@@ -471,6 +516,41 @@ export const domainLogins = metric(
   "Logins in a domain's password file; 0 while none could be read.",
   ["domain"],
 );
+
+/** Only where hosts share a database. */
+export const storeMetrics = {
+  up: metric("gauge", "tpa_submit_store_up", "1 while the database answers, 0 while it is away.", []),
+  seen: metric(
+    "gauge",
+    "tpa_submit_store_host_age_seconds",
+    "Time since a host of the database was last heard of.",
+    ["host"],
+  ),
+  waiting: metric(
+    "gauge",
+    "tpa_submit_store_host_messages",
+    "Messages that are a host's to deliver; it has them while it is heard of.",
+    ["host"],
+  ),
+};
+
+/** Likewise. */
+export const commitMetrics = {
+  changes: histogram(
+    "tpa_submit_store_commit_changes",
+    "Promises, records and removals in one commit of the database.",
+    [],
+    [1, 2, 4, 8, 16, 32, 64, 128],
+    {},
+  ),
+  seconds: histogram(
+    "tpa_submit_store_commit_seconds",
+    "Time that a commit of the database took, with what was written for it.",
+    [],
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
+    {},
+  ),
+};
 
 /** Counts every entry by the name of its event. */
 export const eventCounter = metric(

@@ -24,6 +24,7 @@ export interface Draft {
    */
   accept(envelope: NewEnvelope, spend: Spend | undefined): Promise<Envelope | SpendRefusal>;
   accept(envelope: NewEnvelope): Promise<Envelope>;
+  accept(envelope: NewEnvelope, spend: Spend | undefined): Promise<Envelope | SpendRefusal>;
   /** Drops the draft. Does nothing after accept, nor when called again. */
   discard(): Promise<void>;
 }

@@ -125,10 +125,25 @@ export async function claimSpool(
   return owner;
 }
 
+/**
+ * The same for the folder of a host whose messages are in a database. That they were taken is for the caller to judge: they may
+ * have gone to that database.
+ */
+export async function claimFolder(
+  disk: Disk,
+  directory: string,
+  host: string,
+  waiting: () => Promise<number>,
+): Promise<SpoolOwner> {
+  const found = await readOwner(disk, directory);
+  return found?.taken === undefined ? claimSpool(disk, directory, host, waiting) : found;
+}
+
 export function takenFailure(directory: string, { host, at }: Taken): Failure {
+  const whom = host.includes("://") ? host : `the host ${host}`; // a database is called by its URL
   return new Failure(
     exitStatus.data,
-    `${directory}: the messages of this spool were taken over by the host ${host} at ${time.write(at, "") as string}, and would be ` +
+    `${directory}: the messages of this spool were taken over by ${whom} at ${time.write(at, "") as string}, and would be ` +
       `delivered twice; name an empty folder in [spool], or remove ${join(directory, fileName)} if that host never delivers them`,
   );
 }

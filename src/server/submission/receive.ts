@@ -6,14 +6,8 @@ import { errorCode, errorText } from "../../failure.ts";
 import { type Reply, reply } from "../../smtp/reply.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope } from "../spool/envelope.ts";
-import {
-  type Draft,
-  type FreeSpace,
-  isSpendRefusal,
-  type NewEnvelope,
-  type Scratch,
-  type SpendRefusal,
-} from "../spool/spool.ts";
+import { isSpendRefusal, type SpendRefusal } from "../spool/spend.ts";
+import type { Draft, FreeSpace, NewEnvelope, Scratch } from "../spool/spool.ts";
 import * as limits from "./client-limits.ts";
 import { type FilteredEnvelope, filterMessage } from "./filtering.ts";
 import {
@@ -24,7 +18,7 @@ import {
   type MessageWriter,
   newMessageWriter,
 } from "./header/message-writer.ts";
-import { limitReply, type QuotaReservation } from "./limits/quota.ts";
+import type { QuotaReservation } from "./limits/quota.ts";
 import { type LineRepair, newLineRepair } from "./line-ends.ts";
 import { KeptOctets } from "./message-memory.ts";
 import { MessageScan, type OctetFault } from "./message-scan.ts";
@@ -298,8 +292,8 @@ export class IncomingMessage {
       return this.#trouble(error);
     }
     if (isSpendRefusal(promised)) {
-      const { limit, until } = promised;
-      return withHelp(limitReply(limit, until, context.now()), mail.login.name, context);
+      const { name } = mail.login;
+      return withHelp(context.quota.refused(name, promised), name, context);
     }
     this.#isPromised = true;
     this.#reservation.settle(true);
@@ -397,16 +391,6 @@ export function noRoom(
 
 const spoolFull = reply(452, "4.3.1", "There is no room for the message now, please try again later");
 
-/** PostgreSQL's disk_full, and what says that there is no database at the moment. */
-const storeFull = "53100";
-const storeAway = "ESTOREAWAY";
-
-const away = reply(
-  451,
-  "4.3.0",
-  "The message was not taken, because the store for messages is away; wait a few minutes and send it again",
-);
-
 /** The reply to an error of the disk, which is logged. */
 export function spoolTrouble(session: SubmissionSession, error: unknown, id?: string): Reply {
   const code = errorCode(error);
@@ -415,7 +399,6 @@ export function spoolTrouble(session: SubmissionSession, error: unknown, id?: st
     const at = { door: session.listener, client: clientName(session) };
     log("not-stored", { ...at, ...(id === undefined ? {} : { id }), reason: errorText(error) });
   }
-  if (code === "ENOSPC" || code === "EDQUOT" || code === storeFull) return spoolFull;
-  if (code === storeAway) return away;
+  if (code === "ENOSPC" || code === "EDQUOT") return spoolFull;
   return reply(451, "4.3.0", "The message could not be stored, please try again later");
 }

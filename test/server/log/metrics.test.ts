@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { entryOf, type LogEntry } from "../../../src/server/log/log.ts";
 import {
+  commitMetrics,
   type DomainReadings,
   domainLogins,
   domainMetrics,
@@ -11,6 +12,7 @@ import {
   logMetrics,
   openMetrics,
   processReadings,
+  storeMetrics,
   toAll,
 } from "../../../src/server/log/metrics.ts";
 import { reply } from "../../../src/smtp/reply.ts";
@@ -275,7 +277,15 @@ describe("the metrics by domain", () => {
 });
 
 test("no metric is declared twice, and none has a person or an address for a label", () => {
-  const rows = [...logMetrics, eventCounter, ...Object.values(gauges), ...domainMetrics, domainLogins];
+  const rows = [
+    ...logMetrics,
+    eventCounter,
+    ...Object.values(gauges),
+    ...domainMetrics,
+    domainLogins,
+    ...Object.values(storeMetrics),
+    ...Object.values(commitMetrics),
+  ];
   expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
   for (const { labels } of rows)
     expect(labels.join()).not.toMatch(/user|login|address|client|sender|recipient/);
@@ -291,5 +301,42 @@ describe.skipIf(!real("promtool"))("promtool", () => {
     const input = metrics.text();
     const said = execFileSync(pathOf("promtool") ?? "", ["check", "metrics"], { input, encoding: "utf8" });
     expect(said).toBe("");
+  });
+});
+
+describe("the database that hosts share", () => {
+  const store = {
+    isUsed: () => true,
+    isThere: () => true,
+    hosts: () => [
+      { name: "mail1.example.org", age: 0.5, waiting: 3 },
+      { name: "mail2.example.org", age: Number.POSITIVE_INFINITY, waiting: 0 },
+    ],
+  };
+  const linesOf = (text: string): readonly string[] =>
+    text.split("\n").filter((line) => line.startsWith("tpa_submit_store"));
+
+  test("is told of where there is one", () => {
+    const metrics = openMetrics(readings, undefined, store);
+    metrics.commit(3, 0.004);
+    metrics.commit(1, 0.2);
+    const lines = linesOf(metrics.text());
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        "tpa_submit_store_up 1",
+        'tpa_submit_store_host_age_seconds{host="mail1.example.org"} 0.5',
+        'tpa_submit_store_host_age_seconds{host="mail2.example.org"} +Inf',
+        'tpa_submit_store_host_messages{host="mail1.example.org"} 3',
+        'tpa_submit_store_commit_changes_bucket{le="1"} 1',
+        'tpa_submit_store_commit_changes_bucket{le="4"} 2',
+        "tpa_submit_store_commit_changes_sum 4",
+        'tpa_submit_store_commit_seconds_bucket{le="0.005"} 1',
+        "tpa_submit_store_commit_seconds_count 2",
+      ]),
+    );
+  });
+
+  test("is not where there is none", () => {
+    expect(linesOf(openMetrics(readings).text())).toEqual([]);
   });
 });

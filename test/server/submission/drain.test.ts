@@ -1,6 +1,7 @@
 /** The way down: who may finish what, and who is sent away when. */
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
+import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import { connect } from "./client.ts";
 import { amidMessage, ask, connected, greeted, noBug, opened } from "./test-clients.ts";
 
@@ -51,7 +52,7 @@ describe("drain()", () => {
           id: "AAAAAAAAAAAA",
           write: async () => undefined,
           accept: (given) =>
-            new Promise((resolve) => {
+            new Promise<Envelope>((resolve) => {
               promise = () => resolve({ ...given, id: "AAAAAAAAAAAA", size: 1 });
             }),
           discard: async () => undefined,

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
+import type { Envelope } from "../../../src/server/spool/envelope.ts";
 import type { Draft } from "../../../src/server/spool/spool.ts";
 import type { Client } from "./client.ts";
 import { amidMessage, ask, connected, greeted, loggedIn, noBug, opened, texts } from "./test-clients.ts";
@@ -120,7 +121,7 @@ describe("a client that goes away", () => {
     const draft: Draft = {
       id: "AAAAAAAAAAAA",
       write: async () => undefined,
-      accept: () => Promise.reject(new Error("nothing was sent")),
+      accept: () => Promise.reject<Envelope>(new Error("nothing was sent")),
       discard: async () => void discarded++,
     };
     const server = await opened("smtps", {

@@ -1,4 +1,4 @@
-# tpa-submit.toml, and the file with the directory's password.
+# tpa-submit.toml, and the files with the passwords of the directory and the database.
 #
 # @api private
 class tpa_submit::config {
@@ -19,6 +19,25 @@ class tpa_submit::config {
     $bind = {}
   }
 
+  if $tpa_submit::store_password {
+    $store_file = "${directory}/store-password"
+    file { $store_file:
+      ensure  => file,
+      owner   => $tpa_submit::owner,
+      group   => $tpa_submit::group,
+      mode    => '0640',
+      content => Sensitive("${tpa_submit::store_password.unwrap}\n"),
+      before  => File["${directory}/tpa-submit.toml"],
+    }
+    $given = $tpa_submit::settings['spool'] ? {
+      undef   => {},
+      default => $tpa_submit::settings['spool'],
+    }
+    $spool = { 'spool' => $given + { 'store-password-file' => $store_file } }
+  } else {
+    $spool = {}
+  }
+
   $ldap = $tpa_submit::ldap ? {
     undef   => {},
     default => { 'ldap' => $tpa_submit::ldap.filter |$name, $_value| { $name != 'bind-password' } + $bind },
@@ -37,7 +56,7 @@ class tpa_submit::config {
     true    => 'tpa-submit queue list --config % >/dev/null || test $? != 78',
     default => undef,
   }
-  $settings = tpa_submit::toml($tpa_submit::settings + $ldap + $tables + $names)
+  $settings = tpa_submit::toml($tpa_submit::settings + $spool + $ldap + $tables + $names)
 
   file { "${directory}/tpa-submit.toml":
     ensure       => file,

@@ -14,6 +14,7 @@
 # @param milters filters that see a message before it is accepted, in order
 # @param providers what large receivers take at a time, where that is not as built in
 # @param ldap where logins come from; without it they are made on the host with `tpa-submit passwd --set`
+# @param store_password of the user in spool.store, where several hosts share a database
 # @param certificate where chain and key are; install-certificate copies them whenever they change.
 #   Without it, the hook for certbot does that, or you
 # @param package_ensure as for a package: `installed`, a version, `latest`; false leaves the package alone
@@ -32,6 +33,7 @@ class tpa_submit (
   Array[Tpa_submit::Milter]        $milters        = [],
   Array[Tpa_submit::Provider]      $providers      = [],
   Optional[Tpa_submit::Ldap]       $ldap           = undef,
+  Optional[Sensitive[String[1]]]   $store_password = undef,
   Optional[Tpa_submit::Certificate] $certificate   = undef,
   Variant[String[1], Boolean[false]] $package_ensure = 'installed',
   Optional[Pattern[/\A\//]]        $package_source = undef,

@@ -50,6 +50,16 @@ export async function openStsPolicies(
 
   const holds = ({ fetched, policy }: CachedPolicy): boolean => now() < fetched + policy.maxAge * 1000;
 
+  /** What is known of `domain`: another host may have fetched it later than this one. */
+  function knownOf(domain: string): CachedPolicy | undefined {
+    const own = policies.get(domain);
+    const latest = cache.latest?.(domain);
+    if (latest === undefined || (own !== undefined && own.fetched >= latest.fetched)) return own;
+    const taken = { ...latest, used: Math.max(latest.used, own?.used ?? 0) };
+    policies.set(domain, taken);
+    return taken;
+  }
+
   /** A disk failure costs a fetch after the next start, and no mail. */
   async function onDisk(domain: string, work: Promise<unknown>): Promise<void> {
     try {
@@ -95,10 +105,12 @@ export async function openStsPolicies(
   /** Once a day: drops expired policies and renews the others, one after the other. */
   async function renewAll(): Promise<void> {
     for (const [domain, until] of failed) if (until <= now()) failed.delete(domain);
-    for (const one of [...policies.values()]) {
+    for (const domain of [...policies.keys()]) {
+      const one = knownOf(domain);
+      if (one === undefined) continue;
       if (!holds(one)) {
         policies.delete(one.domain);
-        await onDisk(one.domain, cache.drop(one.domain));
+        await onDisk(one.domain, cache.drop(one.domain, one.fetched));
       } else if (now() - one.used < forgetAfter && now() - one.fetched >= renewAfter) {
         await renew(one.domain, (await idOf(one.domain)) ?? one.id);
       }
@@ -121,7 +133,7 @@ export async function openStsPolicies(
         renewAll().catch((error: unknown) => logBug("renewing MTA-STS policies", error));
       }
       const id = await idOf(domain);
-      const known = policies.get(domain);
+      const known = knownOf(domain);
       // A policy holds without its TXT record (section 3.1); a changed record announces a new one.
       if (id !== undefined && (known === undefined || known.id !== id || !holds(known)))
         await renew(domain, id);
@@ -247,16 +259,19 @@ export interface UnreadablePolicy {
   readonly trouble: string;
 }
 
-/** Policies on disk, one small file for each domain. Each function rejects with the system's error. */
+/** Policies that are kept. Each function rejects with the system's error. */
 export interface StsCache {
   all(): Promise<readonly (CachedPolicy | UnreadablePolicy)[]>;
   keep(kept: CachedPolicy, text: string): Promise<void>;
-  drop(domain: string): Promise<void>;
+  /** Unless it was fetched again after `fetched`. */
+  drop(domain: string, fetched: number): Promise<void>;
+  /** Where several hosts have the same cache: what one of them fetched last for `domain`, as far as it is known here. */
+  latest?(domain: string): CachedPolicy | undefined;
 }
 
 /**
- * The cache in the folder `directory`, which is created with the first policy. RFC 8461 protects only those who
- * remember policies, so a restart must not lose them.
+ * The cache in the folder `directory`, which is created with the first policy: one small file for each domain. RFC 8461
+ * protects only those who remember policies, so a restart must not lose them.
  */
 export function stsCache(directory: string): StsCache {
   async function read(domain: string): Promise<CachedPolicy | UnreadablePolicy> {
@@ -287,13 +302,23 @@ export function stsCache(directory: string): StsCache {
 /** Drafts begin with a dot (durable.ts). */
 const isDomain = (name: string): boolean => !name.startsWith(".");
 
+/** What is kept of a policy, if it is one. */
+export function cachedPolicy({
+  domain,
+  id,
+  fetched,
+  used,
+  text,
+}: Readonly<Record<string, unknown>>): CachedPolicy | undefined {
+  if (typeof domain !== "string" || typeof id !== "string" || typeof text !== "string") return undefined;
+  if (typeof fetched !== "number" || typeof used !== "number") return undefined;
+  const read = readPolicy(text);
+  return "wrong" in read ? undefined : { domain, id, fetched, used, policy: read };
+}
+
 function cachedPolicyIn(text: string): CachedPolicy | undefined {
   try {
-    const { domain, id, fetched, used, text: policy } = JSON.parse(text) as Record<string, unknown>;
-    if (typeof domain !== "string" || typeof id !== "string" || typeof policy !== "string") return undefined;
-    if (typeof fetched !== "number" || typeof used !== "number") return undefined;
-    const read = readPolicy(policy);
-    return "wrong" in read ? undefined : { domain, id, fetched, used, policy: read };
+    return cachedPolicy(JSON.parse(text) as Record<string, unknown>);
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

@@ -49,12 +49,13 @@ export interface SharedSpoolSettings {
 export interface SharedSpoolDependencies {
   readonly database: Database;
   /** The host's own folder: its lock, and files that filters look at. */
-  readonly local: Spool;
+  readonly local: Pick<Spool, "damage" | "repair" | "scratch" | "forget" | "broken" | "close">;
   readonly now: () => number;
   readonly steady: () => number;
   readonly events: Pick<LeaseTerms, "bug"> & {
     readonly leaseOver: (reason: string) => void;
     readonly claimed: (host: string, messages: number) => void;
+    readonly committed?: (changes: number, seconds: number) => void;
   };
 }
 
@@ -74,7 +75,13 @@ export async function openSharedSpool(
     },
   });
   const claims = newClaims({ database, lease, time, claimed: events.claimed, bug, sweep });
-  const committer = newCommitter({ database, lease, spendIn: (ask, spends) => count(ask, spends), bug });
+  const committer = newCommitter({
+    database,
+    lease,
+    spendIn: (ask, spends) => count(ask, spends),
+    bug,
+    committed: events.committed,
+  });
   const reader = newStoreReader(database);
   const nextId = queueIds(now, mark);
   const open = new Set<string>();

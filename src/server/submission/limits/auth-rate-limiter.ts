@@ -45,6 +45,29 @@ export interface AuthRateLimiter {
   unblock(what: { readonly login: string } | { readonly address: string }): number;
 }
 
+/**
+ * What a limiter counts, for those of other hosts that have the same key. Logins and passwords are keyed digests; a network is
+ * as {@link subscriberNetwork} has it.
+ */
+export type LimiterNews =
+  | (LimiterAttempt & { readonly kind: "failed" | "succeeded" })
+  /** Wrong passwords were forgotten. */
+  | { readonly kind: "login-unblocked"; readonly person: string }
+  | { readonly kind: "network-unblocked"; readonly network: string };
+
+interface LimiterAttempt {
+  readonly person: string;
+  readonly network: string;
+  /** Stands for the login, the network and the password; "" where the password is not known. */
+  readonly guess: string;
+}
+
+/** A limiter that hears from those of other hosts. */
+export interface SharingRateLimiter extends AuthRateLimiter {
+  /** Counts what another one told, which happened at the time `at` of this host's clock. */
+  learn(news: LimiterNews, at: number): void;
+}
+
 /** Wrong passwords from one network, an IPv4 address or the /64 of an IPv6 address, have led to a block. */
 export interface NetworkBlock {
   readonly network: string;
@@ -111,14 +134,21 @@ const mostFamiliar = 32;
 /** The largest factor of the wait: clients give up after a minute or so. */
 const longestWait = 15;
 
+/** Milliseconds after which others hear again that a login authenticates from a network that they know of. */
+const tellAgainAfter = day / 2;
+
 /** Most counts of each kind: a botnet fills some ten megabytes and no more. */
 const mostCounts = 40_000;
 
 /**
  * A limiter that has counted nothing yet. `now` is in milliseconds since the epoch. What clients send is kept only as
- * digests with the secret `key`.
+ * digests with the secret `key`. `tell` hears what others should learn.
  */
-export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRateLimiter {
+export function newAuthRateLimiter(
+  now: () => number,
+  key: Uint8Array,
+  tell: (news: LimiterNews) => void = () => undefined,
+): SharingRateLimiter {
   const byPair = newFailureCounts(loginLimit, now);
   const byNetwork = newFailureCounts(networkLimit, now);
   /** Of a login in networks that are not familiar to it. They only delay answers. */
@@ -129,6 +159,8 @@ export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRate
   const gate = newAttemptGate();
   /** By login: when it last authenticated from each network. Only logins that exist are here. */
   const familiarNetworks = new Map<string, Map<string, number>>();
+  /** By login and network: when others were told, or told us, that it authenticated. */
+  const toldFamiliar = newBoundedMap<number>(mostCounts);
 
   /** Ten characters that stand for `parts`. */
   function digest(...parts: readonly string[]): string {
@@ -137,11 +169,22 @@ export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRate
     return mac.digest("base64").slice(0, 10);
   }
 
-  function read({ login, address }: LoginAttempt) {
-    const network = subscriberNetwork(address);
-    const person = digest(login);
+  const pairOf = ({ person, network }: Pick<LimiterAttempt, "person" | "network">): string =>
+    `${person} ${network}`;
+
+  function isFamiliarTo({ person, network }: Pick<LimiterAttempt, "person" | "network">): boolean {
     const lastHere = familiarNetworks.get(person)?.get(network) ?? Number.NEGATIVE_INFINITY;
-    return { network, person, pair: `${person} ${network}`, isFamiliar: lastHere > now() - familiarFor };
+    return lastHere > now() - familiarFor;
+  }
+
+  function read({ login, address }: LoginAttempt) {
+    const where = { network: subscriberNetwork(address), person: digest(login) };
+    return { ...where, pair: pairOf(where), isFamiliar: isFamiliarTo(where) };
+  }
+
+  function attemptOf(attempt: LoginAttempt, password: string | undefined): LimiterAttempt {
+    const { person, network } = read(attempt);
+    return { person, network, guess: password === undefined ? "" : guessOf(attempt, password) };
   }
 
   const guessOf = ({ login, address }: LoginAttempt, password: string): string =>
@@ -173,33 +216,80 @@ export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRate
       : [own, { name: "network", room: networkLimit(network).allowed - byNetwork.wrong(network) }];
   }
 
+  function countFailure(attempt: LimiterAttempt, at: number): number {
+    const { network, person, guess } = attempt;
+    const added = wasWrong(guess) ? 0 : 1;
+    if (added === 1) guesses.set(guess, at);
+    else repeats.draw(network);
+    const wrong = byPair.add(pairOf(attempt), added, at);
+    const elsewhere = isFamiliarTo(attempt)
+      ? 0
+      : Math.max(byNetwork.add(network, added, at), unfamiliar.add(person, added, at));
+    return Math.min(longestWait, 2 ** Math.max(0, wrong - 1) + Math.floor(elsewhere / forLogin));
+  }
+
+  function countSuccess(attempt: LimiterAttempt, at: number): void {
+    const { network, person, guess } = attempt;
+    guesses.delete(guess);
+    byPair.forget(pairOf(attempt));
+    const familiar = familiarNetworks.get(person) ?? new Map<string, number>();
+    familiarNetworks.set(person, familiar);
+    const last = Math.max(familiar.get(network) ?? at, at);
+    familiar.delete(network);
+    familiar.set(network, last);
+    for (const [oldest, before] of familiar) {
+      if (familiar.size <= mostFamiliar && before > now() - familiarFor) break;
+      familiar.delete(oldest);
+    }
+  }
+
+  function unblockLogin(person: string): number {
+    unfamiliar.forget(person);
+    return byPair.forgetAll((pair) => pair.startsWith(`${person} `));
+  }
+
+  function unblockNetwork(network: string): number {
+    repeats.forget(network);
+    const ofLogins = byPair.forgetAll((pair) => pair.endsWith(` ${network}`));
+    return ofLogins + byNetwork.forgetAll((one) => one === network);
+  }
+
   return {
     blockedUntil,
     acquire: (attempt, password) =>
       gate.acquire(subscriberNetwork(attempt.address), () => limitsFor(attempt, password)),
     failed(attempt, password) {
-      const { network, person, pair, isFamiliar } = read(attempt);
-      const guess = guessOf(attempt, password);
-      const added = wasWrong(guess) ? 0 : 1;
-      if (added === 1) guesses.set(guess, now());
-      else repeats.draw(network);
-      const wrong = byPair.add(pair, added);
-      const elsewhere = isFamiliar
-        ? 0
-        : Math.max(byNetwork.add(network, added), unfamiliar.add(person, added));
-      return Math.min(longestWait, 2 ** Math.max(0, wrong - 1) + Math.floor(elsewhere / forLogin));
+      const made = attemptOf(attempt, password);
+      const factor = countFailure(made, now());
+      tell({ kind: "failed", ...made });
+      return factor;
     },
     succeeded(attempt, password) {
-      if (password !== undefined) guesses.delete(guessOf(attempt, password));
-      const { pair, person, network } = read(attempt);
-      byPair.forget(pair);
-      const familiar = familiarNetworks.get(person) ?? new Map<string, number>();
-      familiarNetworks.set(person, familiar);
-      familiar.delete(network);
-      familiar.set(network, now());
-      for (const [oldest, last] of familiar) {
-        if (familiar.size <= mostFamiliar && last > now() - familiarFor) break;
-        familiar.delete(oldest);
+      const made = attemptOf(attempt, password);
+      const isNews =
+        byPair.wrong(pairOf(made)) > 0 ||
+        guesses.get(made.guess) !== undefined ||
+        (toldFamiliar.get(pairOf(made)) ?? Number.NEGATIVE_INFINITY) <= now() - tellAgainAfter;
+      countSuccess(made, now());
+      if (!isNews) return;
+      toldFamiliar.set(pairOf(made), now());
+      tell({ kind: "succeeded", ...made });
+    },
+    learn(news, at) {
+      switch (news.kind) {
+        case "failed":
+          countFailure(news, at);
+          break;
+        case "succeeded":
+          countSuccess(news, at);
+          toldFamiliar.set(pairOf(news), at);
+          break;
+        case "login-unblocked":
+          unblockLogin(news.person);
+          break;
+        case "network-unblocked":
+          unblockNetwork(news.network);
+          break;
       }
     },
     blocksOf(login) {
@@ -212,13 +302,12 @@ export function newAuthRateLimiter(now: () => number, key: Uint8Array): AuthRate
     unblock(what) {
       if ("login" in what) {
         const person = digest(what.login);
-        unfamiliar.forget(person);
-        return byPair.forgetAll((pair) => pair.startsWith(`${person} `));
+        tell({ kind: "login-unblocked", person });
+        return unblockLogin(person);
       }
       const network = subscriberNetwork(what.address);
-      repeats.forget(network);
-      const ofLogins = byPair.forgetAll((pair) => pair.endsWith(` ${network}`));
-      return ofLogins + byNetwork.forgetAll((one) => one === network);
+      tell({ kind: "network-unblocked", network });
+      return unblockNetwork(network);
     },
   };
 }
@@ -242,10 +331,10 @@ function newFailureCounts(limitOf: (of: string) => FailureLimit, now: () => numb
   return {
     endOfBlock: (of: string): number => endOfBlock(of, current(of)),
     wrong: (of: string): number => current(of).wrong,
-    /** Adds `more`, 0 or 1, and gives the new count. */
-    add(of: string, more: number): number {
+    /** Adds `more`, 0 or 1, at the time `at`, and gives the new count. */
+    add(of: string, more: number, at: number): number {
       const { wrong, last } = current(of);
-      counts.set(of, { wrong: wrong + more, last: more === 0 ? last : now() });
+      counts.set(of, { wrong: wrong + more, last: more === 0 ? last : Math.max(last, at) });
       return wrong + more;
     },
     forget(of: string): void {

@@ -4,15 +4,12 @@
  * submitted, so they do not count. The counts are in usage.ts.
  */
 import { type Reply, reply } from "../../../smtp/reply.ts";
-import type { Spend } from "../../spool/spool.ts";
-import { day, hour, retryText, roomFrom, type SlidingCount, total, withAdded } from "./sliding-window.ts";
+import type { Spend, SpendRefusal } from "../../spool/spend.ts";
+import { retryText, roomFrom, total } from "./sliding-window.ts";
 import type { AddressDigest, Usage, UsageEntry } from "./usage.ts";
+import { type Allowance, firstExceeded, limitsOf } from "./usage-limits.ts";
 
-export interface Allowance {
-  readonly messagesPerHour: number;
-  readonly recipientsPerDay: number;
-  readonly newRecipientsPerDay: number;
-}
+export type { Allowance } from "./usage-limits.ts";
 
 /** What a message will count when it is accepted. It grows with each recipient. */
 export interface QuotaRequest {
@@ -24,10 +21,10 @@ export interface QuotaRequest {
 
 /** A request that is counted in advance, while the message comes. */
 export interface QuotaReservation {
+  /** For the promise of the message, where that settles it too. */
+  readonly spend: Spend;
   /** Counts the message if it was accepted, and releases the reservation otherwise. Only the first call has an effect. */
   settle(accepted: boolean): void;
-  /** What is counted together with the promise, where several hosts count together. */
-  readonly spend?: Spend;
 }
 
 /** Each step gives a reply where it would exceed a limit. */
@@ -42,6 +39,8 @@ export interface Quota {
   nearLimits(share: number, most: number): readonly (QuotaUse & { readonly login: string })[];
   /** DATA: from now on parallel sessions cannot exceed a limit together. */
   reserve(request: QuotaRequest): QuotaReservation | Reply;
+  /** The reply where the spool refused the message because of a limit that several hosts share. */
+  refused(login: string, refusal: SpendRefusal): Reply;
 }
 
 /** How much of one limit is used. */
@@ -55,7 +54,7 @@ export interface QuotaUse {
 }
 
 export interface QuotaDependencies {
-  readonly usage: Usage;
+  readonly usage: Pick<Usage, "add" | "of" | "logins" | "digest" | "knows">;
   /** Called each time: a reload may change it. */
   readonly allowance: () => Allowance;
   /** Milliseconds since the epoch. */
@@ -66,15 +65,7 @@ export interface QuotaDependencies {
   readonly limitReached: (login: string, limit: string, until: number) => void;
 }
 
-/** One limit, and what a login has used of it. */
-interface QuotaLimit {
-  readonly limit: number;
-  readonly unit: string;
-  readonly span: number;
-  readonly sent: SlidingCount;
-  /** How many this message and the reservations would add. */
-  readonly wanted: number;
-}
+const nothing = { messages: 0, recipients: 0, newRecipients: 0 };
 
 export function newQuota({ usage, allowance, now, record, limitReached }: QuotaDependencies): Quota {
   /** Reservations that are not settled, by login. */
@@ -84,49 +75,30 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
 
   /** A reply for the first limit that `request` would exceed. */
   function firstBroken(request: QuotaRequest): Reply | undefined {
-    const time = now();
-    const broken = limitsOf(request).find((one) => total(one.sent, one.span, time) + one.wanted > one.limit);
-    if (!broken) return undefined;
-    const { unit, limit, span, sent, wanted } = broken;
-    // All that is wanted but the last one will count from now on. When is there room for that one?
-    const until = roomFrom(withAdded(sent, span, time, Math.max(0, wanted - 1)), span, time, limit);
-    const name = `${limit} ${unit}`;
-    if ((reportedUntil.get(request.login) ?? 0) <= time) {
-      reportedUntil.set(request.login, until);
-      limitReached(request.login, name, until);
-    }
-    return limitReply(name, until, time);
+    const { login } = request;
+    const broken = firstExceeded(usage.of(login), withReserved(request), allowance(), now());
+    return broken && refused(login, broken);
   }
 
-  function limitsOf({ login, recipients, newRecipients }: QuotaRequest): readonly QuotaLimit[] {
-    const sent = usage.of(login);
+  function refused(login: string, { limit, until }: SpendRefusal): Reply {
+    const time = now();
+    if ((reportedUntil.get(login) ?? 0) <= time) {
+      reportedUntil.set(login, until);
+      limitReached(login, limit, until);
+    }
+    return refusal(limit, until, time);
+  }
+
+  /** What `request` and the reservations would add. */
+  function withReserved({ login, recipients, newRecipients }: QuotaRequest) {
     const others = [...(reserved.get(login) ?? [])];
-    const { messagesPerHour, recipientsPerDay, newRecipientsPerDay } = allowance();
     const sum = (of: (request: QuotaRequest) => number): number =>
       others.reduce((all, request) => all + of(request), 0);
-    return [
-      {
-        limit: messagesPerHour,
-        unit: "messages an hour",
-        span: hour,
-        sent: sent.messages,
-        wanted: others.length + 1,
-      },
-      {
-        limit: recipientsPerDay,
-        unit: "recipients a day",
-        span: day,
-        sent: sent.recipients,
-        wanted: sum((request) => request.recipients.length) + recipients.length,
-      },
-      {
-        limit: newRecipientsPerDay,
-        unit: "addresses a day that you have not written to before",
-        span: day,
-        sent: sent.newRecipients,
-        wanted: sum((request) => request.newRecipients) + newRecipients,
-      },
-    ];
+    return {
+      messages: others.length + 1,
+      recipients: sum((request) => request.recipients.length) + recipients.length,
+      newRecipients: sum((request) => request.newRecipients) + newRecipients,
+    };
   }
 
   function settle(request: QuotaRequest, accepted: boolean): void {
@@ -149,7 +121,7 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
 
   function useOf(login: string): readonly QuotaUse[] {
     const time = now();
-    return limitsOf({ login, recipients: [], newRecipients: 0 }).map(({ limit, unit, span, sent }) => {
+    return limitsOf(usage.of(login), nothing, allowance()).map(({ limit, unit, span, sent }) => {
       const used = total(sent, span, time);
       return { limit, unit, used, ...(used >= limit && { roomAt: roomFrom(sent, span, time, limit) }) };
     });
@@ -179,12 +151,14 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
       return firstBroken(request) ?? request;
     },
     reserve(request) {
-      const refused = firstBroken(request);
-      if (refused) return refused;
+      const broken = firstBroken(request);
+      if (broken) return broken;
       const counted = { ...request };
       reserved.set(request.login, (reserved.get(request.login) ?? new Set<QuotaRequest>()).add(counted));
-      return { settle: (accepted) => settle(counted, accepted) };
+      const { login, recipients } = request;
+      return { spend: { login, at: now(), recipients }, settle: (accepted) => settle(counted, accepted) };
     },
+    refused,
   };
 }
 
@@ -192,7 +166,7 @@ export function newQuota({ usage, allowance, now, record, limitReached }: QuotaD
  * 450 is "temporarily blocked for policy reasons" (RFC 5321 section 4.2.2); Postfix answers too much mail with it. Not
  * 452: it tells a client to send the rest at once in another transaction (section 4.5.3.1.10).
  */
-export function limitReply(limit: string, until: number, time: number): Reply {
+function refusal(limit: string, until: number, time: number): Reply {
   return reply(
     450,
     "4.7.1",

@@ -17,12 +17,18 @@ export const day = 24 * hour;
 
 const slots = 60;
 
-/** Adds `count` at the time `at`. All times here are in milliseconds since the epoch. */
-export function withAdded(counts: SlidingCount, span: number, at: number, count: number): SlidingCount {
+/** Adds `count` at the time `at`, which may be before `now`. All times here are in milliseconds since the epoch. */
+export function withAdded(
+  counts: SlidingCount,
+  span: number,
+  at: number,
+  count: number,
+  now: number = at,
+): SlidingCount {
   if (count === 0) return counts;
   const slot = Math.floor((at * slots) / span);
   const before = counts.find((one) => one.slot === slot)?.count ?? 0;
-  const others = stillCounting(counts, span, at).filter((one) => one.slot !== slot);
+  const others = stillCounting(counts, span, now).filter((one) => one.slot !== slot);
   return [...others, { slot, count: before + count }].toSorted((one, other) => one.slot - other.slot);
 }
 

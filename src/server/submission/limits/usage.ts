@@ -3,7 +3,8 @@
  * are kept only as digests. The limits are in quota.ts, the file that survives a restart in usage-file.ts.
  */
 import { createHmac } from "node:crypto";
-import { countsOf, day, hour, type SlidingCount, withAdded } from "./sliding-window.ts";
+import { countsOf, day, hour } from "./sliding-window.ts";
+import { type LoginUsage, noUsage, withCounted } from "./usage-limits.ts";
 
 /** An address that a login has written to: 48 bits, "base64url". */
 export type AddressDigest = string;
@@ -21,18 +22,9 @@ export interface UsageEntry {
   readonly addresses: readonly AddressDigest[];
 }
 
-/** What one login has sent. */
-export interface LoginUsage {
-  /** Within an hour. */
-  readonly messages: SlidingCount;
-  /** Within a day. */
-  readonly recipients: SlidingCount;
-  /** Within a day. */
-  readonly newRecipients: SlidingCount;
-}
-
 export interface Usage {
-  add(entry: UsageEntry): void;
+  /** `now` is the time of the entry, or later: what was added since stays. */
+  add(entry: UsageEntry, now?: number): void;
   of(login: string): LoginUsage;
   /** Those that have sent anything that still counts, and some that have. */
   logins(): Iterable<string>;
@@ -49,8 +41,6 @@ export const rememberedDays = 90;
 
 /** Most addresses remembered for one login; the longest unused go first. Our choice: a megabyte. */
 export const mostAddresses = 10_000;
-
-const nothing: LoginUsage = { messages: [], recipients: [], newRecipients: [] };
 
 /** An empty usage. Digests are useless without the secret `key`. */
 export function newUsage(key: Uint8Array): Usage {
@@ -73,23 +63,14 @@ export function newUsage(key: Uint8Array): Usage {
   }
 
   return {
-    add(entry) {
-      const { login, at, messages, recipients, newRecipients } = entry;
-      const before = sent.get(login) ?? nothing;
-      sent.set(login, {
-        messages: withAdded(before.messages, hour, at, messages),
-        recipients: withAdded(before.recipients, day, at, recipients),
-        newRecipients: withAdded(before.newRecipients, day, at, newRecipients),
-      });
+    add(entry, now = entry.at) {
+      const { login, at, ...counted } = entry;
+      sent.set(login, withCounted(sent.get(login) ?? noUsage, at, counted, now));
       remember(entry);
     },
-    of: (login) => sent.get(login) ?? nothing,
+    of: (login) => sent.get(login) ?? noUsage,
     logins: () => sent.keys(),
-    digest: (login, address) =>
-      createHmac("sha256", key)
-        .update(`${login}\0${address.toLowerCase()}`)
-        .digest("base64url")
-        .slice(0, digestLength),
+    digest: (login, address) => addressDigest(key, login, address),
     knows: (login, digest, now) =>
       (correspondents.get(login)?.get(digest) ?? 0) >= dayOf(now) - rememberedDays,
     *entries(now) {
@@ -114,7 +95,13 @@ export function newUsage(key: Uint8Array): Usage {
 /** Characters of a digest. */
 export const digestLength = 8;
 
-const dayOf = (time: number): number => Math.floor(time / day);
+/** The digest of `address`, ignoring case. It differs from login to login. */
+export function addressDigest(key: Uint8Array, login: string, address: string): AddressDigest {
+  const mac = createHmac("sha256", key).update(`${login}\0${address.toLowerCase()}`);
+  return mac.digest("base64url").slice(0, digestLength);
+}
+
+export const dayOf = (time: number): number => Math.floor(time / day);
 
 function entry(login: string, at: number, what: Partial<UsageEntry>): UsageEntry {
   return { login, at, messages: 0, recipients: 0, newRecipients: 0, addresses: [], ...what };

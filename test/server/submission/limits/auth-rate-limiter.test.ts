@@ -1,6 +1,7 @@
 import { describe, expect, it, test } from "vitest";
 import {
   type AuthRateLimiter,
+  type LimiterNews,
   newAuthRateLimiter,
   newBoundedMap,
 } from "../../../../src/server/submission/limits/auth-rate-limiter.ts";
@@ -357,4 +358,78 @@ test("a forgetful map never holds more than it should, and at least half of that
   }
   map.delete("kept");
   expect(map.get("kept")).toBeUndefined();
+});
+
+describe("limiters of several hosts", () => {
+  /** Two of them; what one counts the other learns at once, as news from `delay` milliseconds ago. */
+  function newPair(delay = 0) {
+    const clock = { now: start };
+    const told: LimiterNews[] = [];
+    const one = newAuthRateLimiter(
+      () => clock.now,
+      Buffer.alloc(32),
+      (news) => {
+        told.push(news);
+        other.learn(news, clock.now - delay);
+      },
+    );
+    const other = newAuthRateLimiter(() => clock.now, Buffer.alloc(32));
+    return { clock, told, one, other };
+  }
+
+  it("count each other's wrong passwords as their own", () => {
+    const { one, other } = newPair();
+    const attempt = { login: "user1", address: home };
+    for (let guess = 0; guess < 9; guess++) one.failed(attempt, `${guess}`);
+    expect(other.blockedUntil(attempt)).toBeUndefined();
+    expect(other.failed(attempt, "10")).toBe(15);
+    expect(other.blockedUntil(attempt)).toBe(start + minute);
+    expect(other.blocks()).toBe(1);
+    expect(one.blockedUntil(attempt)).toBeUndefined();
+  });
+
+  it("begin a block when the last wrong password came, not when they heard of it", () => {
+    const { clock, one, other } = newPair(30_000);
+    const attempt = { login: "user1", address: home };
+    for (let guess = 0; guess < 10; guess++) one.failed(attempt, `${guess}`);
+    expect(other.blockedUntil(attempt)).toBe(start + minute / 2);
+    clock.now += minute / 2;
+    expect(other.blockedUntil(attempt)).toBeUndefined();
+  });
+
+  it("forget what another one forgot", () => {
+    const { one, other } = newPair();
+    const attempt = { login: "user1", address: home };
+    const guessAll = () => {
+      for (let guess = 0; guess < 10; guess++) one.failed(attempt, `${guess}`);
+      for (let login = 0; login < 40; login++) one.failed({ login: `l${login}`, address: elsewhere }, "x");
+    };
+    guessAll();
+    expect(other.blocks()).toBe(2);
+    one.unblock({ login: "user1" });
+    one.unblock({ address: elsewhere });
+    expect(other.blocks()).toBe(0);
+  });
+
+  it("tell of a right password when it is news, and not with each session", () => {
+    const { clock, told, one, other } = newPair();
+    const attempt = { login: "user1", address: home };
+    for (let session = 0; session < 100; session++) one.succeeded(attempt, "right");
+    expect(told).toHaveLength(1);
+    one.failed(attempt, "wrong");
+    one.succeeded(attempt, "right");
+    expect(told.map(({ kind }) => kind)).toEqual(["succeeded", "failed", "succeeded"]);
+    other.succeeded(attempt, "right"); // it has heard of it
+    clock.now += 13 * hour;
+    one.succeeded(attempt, "right");
+    expect(told).toHaveLength(4);
+  });
+
+  it("tell neither logins nor passwords", () => {
+    const { told, one } = newPair();
+    one.failed({ login: "user1", address: home }, "Tr0ub4dor&3");
+    one.succeeded({ login: "user1", address: home }, "Correct Horse");
+    one.unblock({ login: "user1" });
+    expect(JSON.stringify(told)).not.toMatch(/user1|Tr0ub|Horse/);
+  });
 });

@@ -126,6 +126,18 @@ const people = (count: number, from = 0): readonly string[] =>
   Array.from({ length: count }, (_, index) => `p${from + index}@example.net`);
 
 describe("messages an hour", () => {
+  it("that another host accepted before count beside those accepted since", () => {
+    const usage = newUsage(Buffer.alloc(32));
+    const entry = { login: "user1", recipients: 1, newRecipients: 0, addresses: [] };
+    usage.add({ ...entry, at: noon, messages: 3 });
+    usage.add({ ...entry, at: noon - 30 * minute, messages: 2 }, noon);
+    const post = newPost({ messagesPerHour: 6 }, usage);
+    expect(post.send()).toBe("sent");
+    expect(post.send()).toMatch(/^450 /);
+    post.now = noon + 31 * minute;
+    expect(post.quota.useOf("user1")[0]?.used).toBe(4);
+  });
+
   it("are refused at MAIL with the time from which on they work, which they then do", () => {
     const post = newPost({ messagesPerHour: 2 });
     expect(post.send()).toBe("sent");
