@@ -13,7 +13,7 @@ import { newCommitter, type SpendIn } from "./committer.ts";
 import { newStoreDraft } from "./draft.ts";
 import { hostStates, joinHosts } from "./hosts.ts";
 import { dueChannel, type LeaseTerms, takeLease } from "./lease.ts";
-import { patiently } from "./patience.ts";
+import { patiently, promisePatience } from "./patience.ts";
 import { loadOwn, newStoreReader } from "./reader.ts";
 
 /** What only a spool that several hosts share can do. */
@@ -126,7 +126,8 @@ export async function openSharedSpool(
       count = spendIn;
     },
     async draft(wantedId) {
-      database.mustBeThere(); // so that a client need not send what cannot be kept
+      // So that a client need not send what cannot be kept; a failover is waited for.
+      await patiently(database, async () => database.mustBeThere(), promisePatience);
       let id = wantedId !== undefined && (await isFree(wantedId)) ? wantedId : undefined;
       if (id !== undefined) givenOut.add(id);
       id ??= nextId();
