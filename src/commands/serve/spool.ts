@@ -5,7 +5,6 @@
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
-import type { Database } from "../../postgres/database.ts";
 import {
   type FreezeHold,
   type FrozenLogins,
@@ -20,8 +19,8 @@ import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { settleImports } from "../../server/spool/imports.ts";
 import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts";
 import { claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
-import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
+import type { SharedStore } from "./store.ts";
 import type { SharedByRelay } from "./several-hosts.ts";
 
 export interface RelaySpool {
@@ -38,12 +37,6 @@ export interface RelaySpool {
   /** From now on {@link RelaySpool.close} is a clean end. */
   markStarted(): void;
   close(): Promise<void>;
-}
-
-/** The database of a spool that several hosts share. */
-export interface SharedStore {
-  readonly database: Database;
-  readonly spool: SharedSpool;
 }
 
 const worker = new URL("../../server/spool/bulk-read-worker.js", import.meta.url);
@@ -133,6 +126,8 @@ export async function openRelaySpool(
   try {
     if (cannotListen && (await spool.ids()).length === 0) throw cannotListen;
     inHand = openInHand(join(directory, "in-hand"));
+    // Another host that took such a message would be the next to end.
+    if (store && inHand.culprits.length > 0) await store.spool.claim(inHand.culprits);
     await holdSuspects(inHand, spool, Date.now);
     markWith(inHand.mark);
     shared = store && (await openSharedState(store, directory, limits));

@@ -5,10 +5,15 @@ import { checkFormat } from "../../postgres/migrations.ts";
 import { storeAccess } from "../../postgres/settings.ts";
 import { log, logBug } from "../../server/log/log.ts";
 import type { SpoolOwner } from "../../server/spool/owner.ts";
-import { openSharedSpool } from "../../server/spool/postgres/spool.ts";
+import { openSharedSpool, type SharedSpool } from "../../server/spool/postgres/spool.ts";
 import type { Spool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
-import type { SharedStore } from "./spool.ts";
+
+/** The database, and the spool in it. */
+export interface SharedStore {
+  readonly database: Database;
+  readonly spool: SharedSpool;
+}
 
 /** The database that the configuration names, with what it has to have. Throws a Failure of one line. */
 export async function openStoreDatabase({
