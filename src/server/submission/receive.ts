@@ -391,6 +391,16 @@ export function noRoom(
 
 const spoolFull = reply(452, "4.3.1", "There is no room for the message now, please try again later");
 
+/** PostgreSQL's disk_full, and what says that there is no database at the moment. */
+const storeFull = "53100";
+const storeAway = "ESTOREAWAY";
+
+const away = reply(
+  451,
+  "4.3.0",
+  "The message was not taken, because the store for messages is away; wait a few minutes and send it again",
+);
+
 /** The reply to an error of the disk, which is logged. */
 export function spoolTrouble(session: SubmissionSession, error: unknown, id?: string): Reply {
   const code = errorCode(error);
@@ -399,6 +409,7 @@ export function spoolTrouble(session: SubmissionSession, error: unknown, id?: st
     const at = { door: session.listener, client: clientName(session) };
     log("not-stored", { ...at, ...(id === undefined ? {} : { id }), reason: errorText(error) });
   }
-  if (code === "ENOSPC" || code === "EDQUOT") return spoolFull;
+  if (code === "ENOSPC" || code === "EDQUOT" || code === storeFull) return spoolFull;
+  if (code === storeAway) return away;
   return reply(451, "4.3.0", "The message could not be stored, please try again later");
 }

@@ -7,9 +7,10 @@ import type { Database } from "../../../postgres/database.ts";
 import { formatEnvelopeLine } from "../envelope-file.ts";
 import { queueIds } from "../queue-id.ts";
 import type { Spool } from "../spool.ts";
+import { draftRemoval } from "./bodies.ts";
 import { newClaims } from "./claims.ts";
 import { newCommitter, type SpendIn } from "./committer.ts";
-import { draftRemoval, newStoreDraft } from "./draft.ts";
+import { newStoreDraft } from "./draft.ts";
 import { hostStates, joinHosts } from "./hosts.ts";
 import { dueChannel, type LeaseTerms, takeLease } from "./lease.ts";
 import { patiently } from "./patience.ts";
@@ -28,6 +29,8 @@ export interface SharedSpool extends Spool {
    * again until it is done. Throws as a query does.
    */
   handOver(held: ReadonlySet<string>): Promise<number>;
+  /** Makes those of `ids` that are nobody's at the moment this host's: they arrive with the others. Throws as a query does. */
+  claim(ids: readonly string[]): Promise<void>;
   /** Removes what hosts left that died while they received. It is done each minute. Throws as a query does. */
   sweep(): Promise<void>;
 }
@@ -107,10 +110,11 @@ export async function openSharedSpool(
 
   return {
     ...reader,
-    damage: local.damage,
-    repair: local.repair,
+    damage: (others) => local.damage(others),
+    repair: (finding) => local.repair(finding),
     mark,
     sweep,
+    claim: (ids) => claims.claim(ids),
     lease: () => lease.number(),
     countWith(spendIn) {
       count = spendIn;
