@@ -1,4 +1,5 @@
 /** A spool full of messages, as they are there after a first attempt in vain, or before one. */
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -24,6 +25,44 @@ const built = (checkout, path) => import(pathToFileURL(join(checkout, "dist", pa
  * @returns {Promise<typeof import("../src/server/spool/spool.ts")>}
  */
 export const spoolOf = (checkout) => built(checkout, "server/spool/spool.js");
+
+/**
+ * Opens a spool of a checkout in the database `url`; `directory` is the host's own folder. Undefined where the checkout knows none.
+ * @param {string} checkout
+ * @param {string} directory
+ * @param {string} url
+ */
+export async function sharedSpoolOf(checkout, directory, url) {
+  if (!knowsDatabases(checkout)) return undefined;
+  /** @type {typeof import("../src/postgres/database.ts")} */
+  const { openDatabase } = await built(checkout, "postgres/database.js");
+  /** @type {typeof import("../src/postgres/migrations.ts")} */
+  const { migrate } = await built(checkout, "postgres/migrations.js");
+  /** @type {typeof import("../src/postgres/settings.ts")} */
+  const { storeAccess } = await built(checkout, "postgres/settings.js");
+  /** @type {typeof import("../src/server/spool/postgres/spool.ts")} */
+  const { openSharedSpool } = await built(checkout, "server/spool/postgres/spool.js");
+  const { openSpool } = await spoolOf(checkout);
+  const files = { "store-password-file": "", "store-ca": "", "store-certificate": "", "store-key": "" };
+  const database = await openDatabase(await storeAccess({ store: url, ...files }), "bench");
+  await migrate(database);
+  const events = { bug: console.error, leaseOver: () => undefined, claimed: () => undefined };
+  const spool = await openSharedSpool(
+    { host: "bench.example.org", owner: "bench", version: "0", lease: 60_000, mark: "" },
+    {
+      ...{ database, events, now: Date.now, steady: () => performance.now() },
+      local: await openSpool(directory, Date.now),
+    },
+  );
+  const close = async () => {
+    await spool.close();
+    await database.close();
+  };
+  return { ...spool, close };
+}
+
+/** @param {string} checkout */
+export const knowsDatabases = (checkout) => existsSync(join(checkout, "dist/postgres/database.js"));
 
 /**
  * Puts `messages` messages, accepted an hour ago, tried once and due again, into a new spool of files. Nothing is fsynced: only

@@ -107,6 +107,12 @@ function packageOf(file) {
   return folder;
 }
 
+/** Some packages have it there and nowhere else: from its heading to the next one. @param {string} folder */
+function licenceInReadme(folder) {
+  const readme = readFileSync(join(folder, "README.md"), "utf8").split(/^#+ /m);
+  return readme.filter((part) => /^licen[cs]e\b/i.test(part) && part.includes("WITHOUT WARRANTY OF ANY KIND"));
+}
+
 /** All licences that the bundle's users have to be told. @param {readonly string[]} folders */
 function licencesOf(folders) {
   const parts = folders.map((folder) => {
@@ -114,10 +120,11 @@ function licencesOf(folders) {
     const texts = readdirSync(folder)
       .filter((file) => /^(licen[cs]e|copying|notice)/i.test(file))
       .sort();
-    if (texts.length === 0 || typeof license !== "string") stop(`${name} comes without a licence`);
-    const text = texts.map((file) =>
-      readFileSync(join(folder, file), "utf8").replaceAll("\r\n", "\n").trim(),
+    const found = texts.map((file) => readFileSync(join(folder, file), "utf8"));
+    const text = (found.length > 0 ? found : licenceInReadme(folder)).map((one) =>
+      one.replaceAll("\r\n", "\n").trim(),
     );
+    if (text.length === 0 || typeof license !== "string") stop(`${name} comes without a licence`);
     return `${"=".repeat(78)}\n${name} ${version} (${license})\n${"=".repeat(78)}\n\n${text.join("\n\n")}\n`;
   });
   return `tpa-submit itself: see LICENSE. It contains these packages, each under its own licence:\n\n${parts.join("\n")}`;

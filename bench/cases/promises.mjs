@@ -1,12 +1,18 @@
-/** Promises by the spool alone, without SMTP, TLS and passwords around it: in files, and in the front journal. */
+/** Promises by the spool alone, without SMTP, TLS and passwords around it: in files, in the front journal, and in PostgreSQL. */
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { interleaved, programs } from "../bench.mjs";
-import { journal, spoolOf } from "../fill.mjs";
+import { journal, knowsDatabases, sharedSpoolOf, spoolOf } from "../fill.mjs";
+import { postgresPrograms, startPostgres } from "../postgres.mjs";
 
 /** @typedef {import("../bench.mjs").Bench} Bench */
 /** @typedef {import("../bench.mjs").Case} Case */
 /** @typedef {import("../bench.mjs").Figure} Figure */
+/**
+ * @typedef {object} Subject
+ * @property {import("../../src/server/spool/spool.ts").Spool} spool
+ * @property {() => Promise<void>} stop
+ */
 
 const octets = Buffer.alloc(5_000, "The quick brown fox jumps over the lazy dog.\r\n");
 const together = 20;
@@ -45,21 +51,19 @@ async function measure(runs, task) {
 
 /**
  * @param {Bench} bench
- * @param {string} id
- * @param {string} text
- * @param {typeof journal | undefined} settings
+ * @param {object} kind
+ * @param {string} kind.id
+ * @param {string} kind.text
+ * @param {number} kind.runs
+ * @param {ReturnType<typeof programs>} kind.sides
+ * @param {(checkout: string, folder: string) => Promise<Subject>} kind.open
  */
-function promises(bench, id, text, settings) {
-  const runs = (settings ? 20_000 : 2_000) / (bench.quick ? 20 : 1);
+function promises(bench, { id, text, runs: all, sides, open }) {
+  const runs = all / (bench.quick ? 20 : 1);
   const steps = {
     /** @param {ReturnType<typeof programs>[number]} side */
-    async open({ checkout }) {
-      const { openSpool } = await spoolOf(checkout);
-      const folder = join(await bench.workspace.folderFor("promises"), "spool");
-      const spool = await openSpool(folder, Date.now, undefined, settings);
-      return { spool, stop: () => spool.close() };
-    },
-    /** @param {{ spool: import("../../src/server/spool/spool.ts").Spool }} subject */
+    open: async ({ checkout }) => open(checkout, await bench.workspace.folderFor("promises")),
+    /** @param {Subject} subject */
     async measure({ spool }) {
       /** @type {string[]} */
       const ids = [];
@@ -75,7 +79,7 @@ function promises(bench, id, text, settings) {
       return { accepted, removed };
     },
   };
-  return interleaved(bench, programs(bench), steps, [
+  return interleaved(bench, sides, steps, [
     { id: `${id}.rate`, text: `promises, ${text}`, unit: "messages/s", of: ({ accepted }) => accepted.rate },
     {
       id: `${id}.cpu`,
@@ -86,6 +90,46 @@ function promises(bench, id, text, settings) {
     },
     { id: `${id}.removed`, text: `removals, ${text}`, unit: "messages/s", of: ({ removed }) => removed.rate },
   ]);
+}
+
+/**
+ * @param {Bench} bench
+ * @param {string} id
+ * @param {string} text
+ * @param {number} runs
+ * @param {typeof journal} [settings]
+ */
+const inFiles = (bench, id, text, runs, settings) => ({
+  ...{ id, text, runs, sides: programs(bench) },
+  /** @param {string} checkout @param {string} folder */
+  async open(checkout, folder) {
+    const { openSpool } = await spoolOf(checkout);
+    const spool = await openSpool(join(folder, "spool"), Date.now, undefined, settings);
+    return { spool, stop: () => spool.close() };
+  },
+});
+
+/**
+ * In a database on the same disk, which says when it has them there.
+ * @param {Bench} bench
+ */
+async function inPostgres(bench) {
+  const installed = postgresPrograms();
+  if (installed === undefined) return [];
+  return promises(bench, {
+    ...{ id: "promises-postgres", text: "in PostgreSQL", runs: 6_000 },
+    sides: programs(bench).filter(({ checkout }) => knowsDatabases(checkout)),
+    async open(checkout, folder) {
+      const server = await startPostgres(folder, installed);
+      const spool = await sharedSpoolOf(checkout, join(folder, "spool"), server.url);
+      if (spool === undefined) throw new Error(`${checkout} knows no database`);
+      const stop = async () => {
+        await spool.close();
+        await server.stop();
+      };
+      return { spool, stop };
+    },
+  });
 }
 
 /**
@@ -127,8 +171,9 @@ export const promisesCase = {
   title: "promises by the spool alone, 20 at a time, 5 kB",
   async run(bench) {
     return [
-      ...(await promises(bench, "promises-files", "in files", undefined)),
-      ...(await promises(bench, "promises-journal", "with the journal", journal)),
+      ...(await promises(bench, inFiles(bench, "promises-files", "in files", 2_000))),
+      ...(await promises(bench, inFiles(bench, "promises-journal", "with the journal", 20_000, journal))),
+      ...(await inPostgres(bench)),
       ...(await diskAlone(bench)),
     ];
   },

@@ -9,7 +9,7 @@ import { type Database, DatabaseAway, type Query } from "../../../postgres/datab
 import { cutHistory, formatHistory, type History, mostLines, parseHistory } from "../history.ts";
 import type { Spend, SpendRefusal } from "../spend.ts";
 import type { Outcome } from "../spool.ts";
-import { type BodyRow, bodyInsert, draftRemoval } from "./draft.ts";
+import { type BodyRow, bodyInsert, draftRemoval } from "./bodies.ts";
 import { type Lease, LeaseEnded, mustStand } from "./lease.ts";
 import { patiently } from "./patience.ts";
 

@@ -7,11 +7,9 @@ import type { Draft, NewEnvelope } from "../draft.ts";
 import type { Envelope } from "../envelope.ts";
 import { formatEnvelopeLine } from "../envelope-file.ts";
 import type { Spend, SpendRefusal } from "../spend.ts";
+import { bodyInsert, draftRemoval, pieceSize } from "./bodies.ts";
 import type { Committer } from "./committer.ts";
 import type { Lease } from "./lease.ts";
-
-/** Octets of a row. Our choice: a delivery has one of them in memory. */
-export const pieceSize = 256 * 1024;
 
 /** Octets from which on a message goes to the database as it comes, and that are written at once. Our choice. */
 const inMemory = 1024 * 1024;
@@ -125,26 +123,3 @@ export function newStoreDraft(id: string, { database, lease, committer, open }: 
     },
   };
 }
-
-/** A row of a body. */
-export interface BodyRow {
-  readonly id: string;
-  readonly piece: number;
-  readonly octets: Buffer;
-}
-
-/** A statement with its values: the octets go as they are. */
-export function bodyInsert(rows: readonly BodyRow[]): readonly [string, readonly unknown[]] {
-  const places = rows.map((_, at) => `($${3 * at + 1}, $${3 * at + 2}, $${3 * at + 3})`);
-  return [
-    `INSERT INTO bodies (id, piece, octets) VALUES ${places.join(", ")}`,
-    rows.flatMap(({ id, piece, octets }) => [id, piece, octets]),
-  ];
-}
-
-/** Removes drafts, but none that was accepted: those have no such row any more. */
-export const draftRemoval = (ids: readonly string[]): readonly [string, readonly unknown[]] => [
-  `WITH gone AS (DELETE FROM drafts WHERE id = ANY($1::text[]) RETURNING id)
-   DELETE FROM bodies WHERE id = ANY($1::text[]) AND id IN (SELECT id FROM gone)`,
-  [ids],
-];
