@@ -93,7 +93,18 @@ export interface StoreControl {
 /** For changes, under a lease of this command's own; it takes over nothing but what it is to change and nobody else has. */
 export async function openStoreControl(
   config: Config,
-  { spool, store, disk }: { readonly spool: Spool; readonly store: SharedStore; readonly disk: Disk },
+  {
+    spool,
+    store,
+    disk,
+    sent,
+  }: {
+    readonly spool: Spool;
+    readonly store: SharedStore;
+    readonly disk: Disk;
+    /** Called when what logins sent elsewhere is taken over, once for each spool that it comes from. */
+    readonly sent?: () => Promise<void>;
+  },
 ): Promise<StoreControl> {
   const { database } = store;
   const { hostname } = config;
@@ -135,7 +146,16 @@ export async function openStoreControl(
       disk,
       directory,
       owner: { id, host: config.spool.store },
-      imports: (sender) => openStoreImports(database, sender),
+      async imports(sender) {
+        const notes = await openStoreImports(database, sender);
+        return {
+          ...notes,
+          async add(extra) {
+            await notes.add(extra);
+            if (extra === "sent") await sent?.();
+          },
+        };
+      },
     }),
     close: () => shared.close(),
   };
