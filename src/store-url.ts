@@ -36,8 +36,8 @@ export function parseStoreUrl(text: string): StoreUrl | string {
 }
 
 function partsOf(text: string): StoreUrl | string {
-  const [before = "", query = ""] = cut(text, "?");
-  const [authority = "", path] = cut(before, "/");
+  const [before, query = ""] = cut(text, "?");
+  const [authority, path] = cut(before, "/");
   const at = authority.lastIndexOf("@");
   if (at <= 0) return "expected the user's name and @ before the host";
   const user = authority.slice(0, at);
@@ -45,7 +45,7 @@ function partsOf(text: string): StoreUrl | string {
   if (path === undefined || path === "") return "expected the name of the database behind the host";
   const parameters = new Map<string, string>();
   for (const part of query === "" ? [] : query.split("&")) {
-    const [name = "", value = ""] = cut(part, "=");
+    const [name, value = ""] = cut(part, "=");
     if (name !== "host" && name !== "sslmode") {
       return name === "password"
         ? "expected no password in it: that belongs in the file store-password-file"

@@ -43,6 +43,12 @@ export interface DatabaseEvents {
   readonly back?: () => void;
 }
 
+/** Somebody who waits for a connection. */
+interface Waiting {
+  readonly give: (connection: Connection) => void;
+  readonly fail: (error: unknown) => void;
+}
+
 /** Connections at a time beside the one that listens. Our choice: one promises, others read. */
 const most = 8;
 
@@ -73,7 +79,7 @@ export async function openDatabase(
   const open = new Set<Connection>();
   const idle: Connection[] = [];
   let opening = 0;
-  const waiting: { give(connection: Connection): void; fail(error: unknown): void }[] = [];
+  const waiting: Waiting[] = [];
   const expecting = new Set<(isThere: boolean) => void>();
   const channels = new Map<string, Set<(payload: string) => void>>();
 

@@ -60,6 +60,10 @@ export interface ClusterOptions {
   /** Lines for postgresql.conf and for the top of pg_hba.conf. */
   readonly settings?: readonly string[];
   readonly access?: readonly string[];
+  /** Files in its folder, by name: a certificate and its key. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** 5432 where it is only the name of a socket. */
+  readonly port?: number;
 }
 
 /** The role of the program, which may do nothing but what is in its own databases. */
@@ -69,10 +73,12 @@ export async function startCluster({
   fsync = false,
   settings = [],
   access = [],
+  files = {},
+  port = 5432,
 }: ClusterOptions = {}): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), "tpa-pg-"));
   give(folder);
-  const data = join(folder, "data-5432");
+  const data = join(folder, `data-${String(port)}`);
   await program(
     "initdb",
     "-D",
@@ -100,7 +106,12 @@ export async function startCluster({
     join(data, "pg_hba.conf"),
     [...access, "local all all trust", "local replication all trust", ""].join("\n"),
   );
-  const cluster = newCluster(folder, 5432, async () => rmSync(folder, { recursive: true, force: true }));
+  for (const [name, text] of Object.entries(files)) {
+    const path = join(data, name);
+    writeFileSync(path, text, { mode: 0o600 });
+    give(path);
+  }
+  const cluster = newCluster(folder, port, async () => rmSync(folder, { recursive: true, force: true }));
   await cluster.start();
   await cluster.sql(`CREATE ROLE ${role} LOGIN`);
   return cluster;

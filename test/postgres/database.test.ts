@@ -1,8 +1,14 @@
 /** The connections to a database that several hosts share, with a real server. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Failure } from "../../src/failure.ts";
 import { type Database, DatabaseAway, openDatabase } from "../../src/postgres/database.ts";
 import { checkFormat, format, formatOf, migrate } from "../../src/postgres/migrations.ts";
+import { type StoreAccess, type StoreSettings, storeAccess } from "../../src/postgres/settings.ts";
+import { selfSigned } from "../tools/certificate.ts";
+import { freePort } from "../tools/port.mjs";
 import { real } from "../tools/real.ts";
 import { accessOf, type Cluster, startCluster } from "./cluster.ts";
 
@@ -121,6 +127,63 @@ describe.skipIf(!real("postgresql"))("a database of PostgreSQL", () => {
       /^\S+: role "nobody" does not exist$/,
     );
   });
+
+  test("is spoken to over TLS with a certificate of the host's name, by a password from a file", async () => {
+    const name = /(test_\d+)\?/.exec(await cluster.database())?.[1] ?? "";
+    const port = await freePort("127.0.0.1");
+    const folder = mkdtempSync(join(tmpdir(), "tpa-pg-tls-"));
+    const write = (file: string, text: string): string => {
+      const path = join(folder, file);
+      writeFileSync(path, text, { mode: 0o600 });
+      return path;
+    };
+    const { cert: certificate, key } = selfSigned(["localhost", "127.0.0.1"]);
+    const secure = await startCluster({
+      settings: ["listen_addresses = '127.0.0.1'", "ssl = on", "password_encryption = 'scram-sha-256'"],
+      access: ["hostssl all all 127.0.0.1/32 scram-sha-256", "hostnossl all all 127.0.0.1/32 reject"],
+      files: { "server.crt": certificate, "server.key": key },
+      port,
+    });
+    try {
+      await secure.sql("ALTER ROLE tpa PASSWORD 'correct horse'");
+      await secure.sql(`CREATE DATABASE ${name} OWNER tpa`);
+      const files = {
+        "store-password-file": write("password", "correct horse\n"),
+        "store-ca": write("ca", certificate),
+      };
+      const to = (where: string, more: Partial<StoreSettings> = {}) =>
+        storeAccess({ store: where, ...files, "store-certificate": "", "store-key": "", ...more });
+      const tcp = (host: string): string => `postgresql://tpa@${host}:${String(port)}/${name}`;
+      for (const host of ["127.0.0.1", "localhost"]) {
+        const database = await openDatabase(await to(tcp(host)), "host1");
+        const rows = await database.query(
+          "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+        );
+        expect(rows).toEqual([{ ssl: true, version: "TLSv1.3" }]);
+        await database.close();
+      }
+      const refused = async (access: Promise<StoreAccess>): Promise<string> =>
+        openDatabase(await access, "host1").then(
+          () => "opened",
+          (error: unknown) => (error instanceof Failure ? error.message : String(error)),
+        );
+      expect(await refused(to(tcp("127.0.0.1"), { "store-ca": "" }))).toContain("self-signed certificate");
+      const other = selfSigned(["db.example.org"]).cert;
+      expect(await refused(to(tcp("127.0.0.1"), { "store-ca": write("other", other) }))).toContain(
+        "self-signed",
+      );
+      const wrong = write("wrong", "wrong horse\n");
+      const why = await refused(to(tcp("127.0.0.1"), { "store-password-file": wrong }));
+      expect(why).toBe(`127.0.0.1:${String(port)}: password authentication failed for user "tpa"`);
+      expect(await refused(to(tcp("127.0.0.1"), { "store-password-file": "" }))).toContain(
+        "store-password-file of [spool]",
+      );
+      expect(await refused(to(`${tcp("127.0.0.1")}?sslmode=disable`))).toContain("rejects connection");
+    } finally {
+      await secure.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 120_000);
 
   test("is the server that takes writes, and the next one once that is promoted", async () => {
     const standby = await cluster.standby("synchronous");

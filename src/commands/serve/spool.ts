@@ -129,6 +129,8 @@ export async function openRelaySpool(
   try {
     if (cannotListen && (await spool.ids()).length === 0) throw cannotListen;
     inHand = openInHand(join(directory, "in-hand"));
+    // Another host that took such a message would be the next to end.
+    if (store && inHand.culprits.length > 0) await store.spool.claim(inHand.culprits);
     await holdSuspects(inHand, spool, Date.now);
     markWith(inHand.mark);
     shared = store && (await openSharedState(store, directory, use.limits));

@@ -60,7 +60,7 @@ export interface SharedStore extends Store {
   readonly events: string[];
   /** All that arrives, until it is closed. */
   readonly arrived: StoredMessage[];
-  readonly lost: (string | "all")[];
+  readonly lost: string[];
   /** Begins to take over. Resolves when all that was there has come. */
   follow(): Promise<void>;
   /** Ends as kill -9 would: nothing is told to the database. */
@@ -86,7 +86,7 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
   const directory = join(parent, "spool");
   const events: string[] = [];
   const arrived: StoredMessage[] = [];
-  const lost: (string | "all")[] = [];
+  const lost: string[] = [];
   const bugs: unknown[] = [];
   let stop = new AbortController();
   let following: Promise<void> = Promise.resolve();

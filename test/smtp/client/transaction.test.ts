@@ -336,6 +336,21 @@ describe("a message", () => {
     expect(made.connection.state).toBe("sending message body");
   });
 
+  test.each([
+    ["small", Buffer.from("x\r\n")],
+    ["large", Buffer.alloc(200_000, "x\r\n")],
+    ["streamed", Readable.from([Buffer.from("x\r\n"), Buffer.from("y\r\n")])],
+  ])("that may not end, a %s one, has no final dot", async (_, octets) => {
+    const made = await talkTo(["220 x\r\n", "250 x\r\n", ok, ok, ok, go]);
+    await made.connection.read(signal);
+    await made.connection.hello(false, signal);
+    const options = { signal, finalPatience: 500, mayEnd: () => false };
+    const result = await runTransaction(made.connection, commands, octets, options);
+    expect(result).toMatchObject({ begun: true, whole: false, ending: { kind: "unreadable" } });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(made.pieces.join("")).not.toContain("\r\n.\r\n");
+  });
+
   test("that was cut short has no final dot", async () => {
     const made = await talkTo(["220 x\r\n", "250 x\r\n", ok, ok, ok, go]);
     await made.connection.read(signal);

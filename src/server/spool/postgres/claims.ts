@@ -33,6 +33,8 @@ export interface Claims {
   loseAll(): void;
   /** The same of these. */
   lose(ids: readonly string[]): void;
+  /** Makes those of `ids` this host's that are nobody's; {@link Claims.arrivals} gives them. Throws as a query does. */
+  claim(ids: readonly string[]): Promise<void>;
 }
 
 interface ClaimedRow extends MessageRow {
@@ -55,6 +57,8 @@ export function newClaims(from: ClaimDependencies): Claims {
   let lostAll = false;
   let lost: string[] = [];
   const uncertain: UncertainClaim[] = [];
+  /** Claimed by name, and not given yet. */
+  const named: string[] = [];
   let wake = (): void => undefined;
   let isWoken = false;
   let swept = performance.now();
@@ -134,6 +138,32 @@ export function newClaims(from: ClaimDependencies): Claims {
     return found;
   }
 
+  async function claimNamed(ids: readonly string[]): Promise<void> {
+    const own = lease.number();
+    const rows = await database.transaction(async (query) => {
+      await mustStand(query, own);
+      return query<{ id: string }>(
+        `UPDATE messages SET lease = $1 WHERE id IN (
+           SELECT id FROM messages m WHERE id = ANY($2::text[])
+           AND (lease IS NULL OR EXISTS (SELECT 1 FROM leases WHERE number = m.lease AND ended)) FOR UPDATE SKIP LOCKED
+         ) RETURNING id`,
+        [own, ids],
+      );
+    });
+    named.push(...rows.map(({ id }) => id));
+  }
+
+  /** What was claimed by name, as it is now. */
+  async function namedMessages(): Promise<readonly StoredMessage[]> {
+    if (named.length === 0) return [];
+    const rows = await database.query<ClaimedRow>(
+      "SELECT id, envelope, NULL AS host FROM messages WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[])",
+      [named, lease.numbers()],
+    );
+    named.length = 0;
+    return given(rows);
+  }
+
   async function sweepSometimes(): Promise<void> {
     if (performance.now() - swept < sweepEvery) return;
     swept = performance.now();
@@ -168,8 +198,8 @@ export function newClaims(from: ClaimDependencies): Claims {
         }
         if (lost.length > 0) yield { kind: "lost", ids: lost.splice(0) };
         try {
-          const settled = await settle();
-          if (settled.length > 0) yield { kind: "messages", messages: settled };
+          const found = [...(await settle()), ...(await namedMessages())];
+          if (found.length > 0) yield { kind: "messages", messages: found };
           if (yield* claimRound(stop)) continue;
           if (!isRead) {
             isRead = true;
@@ -190,6 +220,7 @@ export function newClaims(from: ClaimDependencies): Claims {
 
   return {
     arrivals,
+    claim: claimNamed,
     loseAll() {
       lostAll = true;
       wakeUp();

@@ -3,7 +3,7 @@ import { exitStatus, Failure } from "../../../failure.ts";
 import type { Database, Query } from "../../../postgres/database.ts";
 import type { HostState } from "../spool.ts";
 
-const marks = [..."0123456789ABCDEF"];
+const marks = "0123456789ABCDEF".split("");
 
 /** A host's entry. Throws a Failure where the name or the digit is another's. */
 export async function joinHosts(

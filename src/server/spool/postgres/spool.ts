@@ -29,6 +29,8 @@ export interface SharedSpool extends Spool {
    * again until it is done. Throws as a query does.
    */
   handOver(held: ReadonlySet<string>): Promise<number>;
+  /** Makes those of `ids` that are nobody's at the moment this host's: they arrive with the others. Throws as a query does. */
+  claim(ids: readonly string[]): Promise<void>;
   /** Removes what hosts left that died while they received. It is done each minute. Throws as a query does. */
   sweep(): Promise<void>;
 }
@@ -108,10 +110,11 @@ export async function openSharedSpool(
 
   return {
     ...reader,
-    damage: local.damage,
-    repair: local.repair,
+    damage: (others) => local.damage(others),
+    repair: (finding) => local.repair(finding),
     mark,
     sweep,
+    claim: (ids) => claims.claim(ids),
     lease: () => lease.number(),
     countWith(spendIn) {
       count = spendIn;

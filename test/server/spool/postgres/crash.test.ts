@@ -66,7 +66,10 @@ describe.skipIf(!real("postgresql"))("a database that crashes", () => {
       ...Array.from({ length: submitters }, (_, number) => submitAll(number)),
       ...Array.from({ length: deliverers }, () => deliverAll()),
     ];
-    const [moments = []] = fc.sample(fc.array(fc.integer({ min: 50, max: 1_500 }), { minLength: 6, maxLength: 6 }), 1);
+    const [moments = []] = fc.sample(
+      fc.array(fc.integer({ min: 50, max: 1_500 }), { minLength: 6, maxLength: 6 }),
+      1,
+    );
     for (const moment of moments) {
       await sleep(moment);
       await cluster.stop("immediate");
