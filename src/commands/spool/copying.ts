@@ -178,8 +178,9 @@ async function faultOf(
 }
 
 /** A maildrop stays behind, and so does the ID where it was taken. */
-function lineOf({ drop: _, ...envelope }: Envelope, id: string): string {
-  return formatEnvelopeLine({ ...envelope, id });
+function lineOf(envelope: Envelope, id: string): string {
+  const { drop: _, ...known } = envelope;
+  return formatEnvelopeLine({ ...known, id });
 }
 
 async function digestOf(octets: AsyncIterable<unknown>): Promise<string> {
