@@ -25,7 +25,8 @@ import { wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
 import { keptFiles, sharedQuota } from "../serve/quota.ts";
 import { reportContacts } from "../serve/session-rules.ts";
-import { openShared, type SharedStore } from "../serve/several-hosts.ts";
+import { openShared } from "../serve/several-hosts.ts";
+import type { SharedStore } from "../serve/store.ts";
 import { openStore } from "../spool/database.ts";
 
 /** For reading. Throws a Failure where the database is not there, or of another format. */
@@ -96,7 +97,14 @@ export async function openStoreControl(
     spool,
     store,
     disk,
-  }: { readonly spool: Spool; readonly store: SharedStore; readonly disk: Disk },
+    sent,
+  }: {
+    readonly spool: Spool;
+    readonly store: SharedStore;
+    readonly disk: Disk;
+    /** Called when what logins sent elsewhere is taken over, once for each spool that it comes from. */
+    readonly sent?: () => Promise<void>;
+  },
 ): Promise<StoreControl> {
   const { database } = store;
   const { hostname } = config;
@@ -138,7 +146,16 @@ export async function openStoreControl(
       disk,
       directory,
       owner: { id, host: config.spool.store },
-      imports: (sender) => openStoreImports(database, sender),
+      async imports(sender) {
+        const notes = await openStoreImports(database, sender);
+        return {
+          ...notes,
+          async add(extra) {
+            await notes.add(extra);
+            if (extra === "sent") await sent?.();
+          },
+        };
+      },
     }),
     close: () => shared.close(),
   };

@@ -91,7 +91,9 @@ export async function startRelay(
     const tlsReports = await openTlsReports(config);
     let limits = (): Config["limits"] => config.limits;
     const cannotListen = certificate instanceof Failure ? certificate : undefined;
-    const store = open(await openRelaySpool(config, cannotListen, { limits: () => limits(), committed: observation.commit }));
+    const store = open(
+      await openRelaySpool(config, cannotListen, { limits: () => limits(), committed: observation.commit }),
+    );
     const { shared } = store;
     const settings = await openSettings(config, pool, tlsReports.observe, shared?.stsCache);
     limits = () => settings.current().config.limits;

@@ -27,8 +27,9 @@ export interface SharedUsage {
   close(): Promise<void>;
 }
 
-/** Milliseconds between two times at which what is old is forgotten. Our choice; the first one is not at the start. */
+/** Milliseconds between two times at which what is old is forgotten, and from the start to the first one. Our choice. */
 const forgetEvery = 6 * 3_600_000;
+const firstForget = 600_000;
 
 /** How long what is to be added waits for a database that is away, in milliseconds, and how often it is tried. */
 const tries = 20;
@@ -43,12 +44,15 @@ export async function openSharedUsage(
   const mirror = await openUsageMirror(database, await sharedKey(database, "usage"));
   let last: Promise<void> = Promise.resolve();
 
-  const forgetting = setInterval(() => {
+  let forgetting = setTimeout(forget, firstForget).unref();
+
+  function forget(): void {
+    forgetting = setTimeout(forget, forgetEvery).unref();
     if (!database.isThere()) return;
     forgetUsage(database, now()).catch((error: unknown) => {
       if (errorCode(error) === "") logBug("forgetting the usage of logins", error); // else it is away: the next time
     });
-  }, forgetEvery).unref();
+  }
 
   async function write(entry: SentEntry): Promise<void> {
     for (let left = tries; ; left--) {
@@ -74,7 +78,7 @@ export async function openSharedUsage(
       last = last.then(() => write(entry));
     },
     async close() {
-      clearInterval(forgetting);
+      clearTimeout(forgetting);
       await last;
       await mirror.close();
     },
