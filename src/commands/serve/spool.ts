@@ -21,6 +21,7 @@ import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts"
 import { claimFolder, claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
 import type { CommitWatch, SharedByRelay, StoreUse } from "./several-hosts.ts";
+import type { SharedStore } from "./store.ts";
 
 export interface RelaySpool {
   /** For new messages. */
@@ -128,6 +129,8 @@ export async function openRelaySpool(
   try {
     if (cannotListen && (await spool.ids()).length === 0) throw cannotListen;
     inHand = openInHand(join(directory, "in-hand"));
+    // Another host that took such a message would be the next to end.
+    if (store && inHand.culprits.length > 0) await store.spool.claim(inHand.culprits);
     await holdSuspects(inHand, spool, Date.now);
     markWith(inHand.mark);
     shared = store && (await openSharedState(store, directory, use.limits));
