@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { interleaved } from "../bench.mjs";
 import { silentHop, startSink } from "../hops.mjs";
 import { openClients } from "../load.mjs";
-import { hasPostgres, startPostgres } from "../postgres.mjs";
+import { postgresPrograms, startPostgres } from "../postgres.mjs";
 import { processorOf } from "../processes.mjs";
 import { prepareRelay } from "../relay.mjs";
 
@@ -46,7 +46,9 @@ const run = promisify(execFile);
  * @returns {Promise<Servers>}
  */
 async function startHosts({ workspace }, { checkout, hop, size, hasStandby }) {
-  const database = await startPostgres(workspace, hasStandby);
+  const database = await workspace.keep(
+    startPostgres(workspace.folder, postgresPrograms() ?? "", hasStandby),
+  );
   /** @type {import("../relay.mjs").Relay[]} */
   const relays = [];
   for (let number = 0; number < size; number += 1) {
@@ -185,7 +187,8 @@ export const severalHostsCase = {
   title: "three relays with one database, beside one with files",
   asked: true,
   async run(bench) {
-    if (!hasPostgres()) throw new Error("there is no PostgreSQL here: Debian's package postgresql has it");
+    if (postgresPrograms() === undefined)
+      throw new Error("there is no PostgreSQL here: Debian's package postgresql has it");
     return [
       ...(await measureHosts(bench, "spool", "into the spool", false)),
       ...(await measureHosts(bench, "deliver", "accepted and delivered", true)),

@@ -8,6 +8,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
 import { openSpool, viewSpool } from "../../src/server/spool/spool.ts";
+import { digestLength } from "../../src/server/submission/limits/usage.ts";
+import { formatEntry, formatKey, parseUsage } from "../../src/server/submission/limits/usage-file.ts";
 import { listed, queue } from "../commands/queue/operator.ts";
 import { put } from "../server/queue/test-scheduler.ts";
 import { run } from "../tools/child.mjs";
@@ -84,6 +86,10 @@ describe.skipIf(!real("postgresql"))("with PostgreSQL", () => {
   test("brings every message there and back, whole, and leaves the source as it is but not to be started", async () => {
     const ids = await filled(3);
     await queue({ config: await filesOnly() }, "freeze", "user1", "--reason", "stolen");
+    const digest = "d".repeat(digestLength);
+    const sent = { login: "user2", messages: 3, recipients: 4, newRecipients: 1, addresses: [digest] };
+    const usage = `${formatKey(Buffer.alloc(32, 7))}${formatEntry({ ...sent, at: Date.now() - 60_000 })}`;
+    await writeFile(join(folder(), "usage"), usage);
     const before = await contents(folder());
     const dry = await copy("--dry-run", "files", "store");
     expect(dry).toMatchObject({ status: 0, stdout: "" });
@@ -95,6 +101,10 @@ describe.skipIf(!real("postgresql"))("with PostgreSQL", () => {
     expect(await contents(folder())).toEqual(before);
     expect((await listed(relay)).map((message) => message["queue_id"])).toEqual(ids);
     expect((await queue(relay, "freeze")).stdout).toMatch(/^user1: frozen since .*stolen\n$/);
+    const name = /\/(\w+)\?/.exec(store)?.[1] ?? "";
+    expect(await (await cluster()).sql("SELECT login, digest FROM correspondents", name)).toBe(
+      `user2|${digest}`,
+    );
     const again = await copy("files", "store");
     expect(again).toMatchObject({ status: 0 });
     expect(again.stderr).toContain(`0 messages copied to ${store} and verified, 4 had been before\n`);
@@ -107,6 +117,11 @@ describe.skipIf(!real("postgresql"))("with PostgreSQL", () => {
     expect(back.status, back.stderr).toBe(0);
     expect(back.stdout.trim().split("\n")).toHaveLength(4);
     expect(await contents(folder("back"))).toEqual(before);
+    const kept = parseUsage(await readFile(join(folder("back"), "usage"), "utf8"));
+    const sum = (of: "messages" | "recipients" | "newRecipients") =>
+      kept?.entries.reduce((all, entry) => all + entry[of], 0);
+    expect([sum("messages"), sum("recipients"), sum("newRecipients")]).toEqual([3, 4, 1]);
+    expect(kept?.entries.flatMap(({ addresses }) => addresses)).toEqual([digest]);
     const taken = await run(process.execPath, [program, "serve", "--config", relay.config]);
     expect(taken).toMatchObject({ status: 65 });
     expect(taken.stderr).toMatch(/its messages were copied to the host relay\.example\.org at /);

@@ -58,9 +58,9 @@ async function submit(host: Host, login = "user1"): Promise<{ readonly id: strin
 const arrived = ({ hop }: Stage, token: string): number =>
   hop.taken.filter((copy) => copy.token === token).length;
 
-/** What waits for its time is tried now. */
-async function retryAll({ hosts }: Site): Promise<void> {
-  for (const host of hosts) await host.run("queue", "retry", "--yes", "--all");
+/** What waits for its time is tried now, on whichever host it is. */
+async function retryAll({ hosts: [first] }: Site): Promise<void> {
+  expect(await first?.run("queue", "retry", "--yes", "--all")).toMatchObject({ stderr: "" });
 }
 
 describe.skipIf(!realNetwork("postgresql"))("hosts with one database", () => {

@@ -35,7 +35,16 @@ export interface Taken {
   readonly whole: boolean;
 }
 
-export const disasters = ["killed", "cut off", "stopped by SIGSTOP", "ended", "drained", "failover"] as const;
+/** "too slow": it did not renew its lease in time, and others took over what it had. */
+export const disasters = [
+  "killed",
+  "cut off",
+  "stopped by SIGSTOP",
+  "ended",
+  "drained",
+  "failover",
+  "too slow",
+] as const;
 
 export type Disaster = (typeof disasters)[number];
 

@@ -17,7 +17,7 @@ import { disasters, type Happened, type Judgement, judge, percentile, type Sent 
 import { makeNetwork, realNetwork } from "./network.ts";
 import { type Host, prepareSite, type Site, startAtLast } from "./site.ts";
 
-const minutes = Number(process.env["TPA_SUBMIT_HOSTS_MINUTES"] ?? 0.3);
+const minutes = Number(process.env["TPA_SUBMIT_HOSTS_MINUTES"] ?? 0.25);
 const seed = Number(process.env["TPA_SUBMIT_HOSTS_SEED"] ?? Date.now() % 1_000_000);
 
 const lease = 2;
@@ -153,6 +153,9 @@ async function endure(stage: Stage, chance: Chance): Promise<void> {
   await within("the end of all letters", patience, writing);
 }
 
+/** A host has lost its lease, and knows it. */
+const leaseOver = /others may deliver what this host had/;
+
 /** Letter after letter, to a host of its own or to any. */
 async function client(stage: Stage, number: number, chance: Chance): Promise<void> {
   const [first, ...others] = stage.site.hosts;
@@ -233,12 +236,17 @@ async function databaseFate(stage: Stage): Promise<void> {
   }
 }
 
-/** Hosts end only where they are told to. */
+/** Hosts end only where they are told to; and one that has too little of the processor loses its lease, as by a SIGSTOP. */
 async function watch(stage: Stage): Promise<void> {
   const { site, unwell, diary } = stage;
   const dead = new Set<Host>();
+  const read = new Map<Host, number>();
   while (!stage.quiet) {
     for (const host of site.hosts) {
+      const log = host.log();
+      if (leaseOver.test(log.slice(read.get(host) ?? 0)) && !unwell.has(host))
+        diary.happened.push({ kind: "too slow", host: host.address, at: now() - lease * 1_000, over: now() });
+      read.set(host, log.length);
       if (host.isRunning() || unwell.has(host) || dead.has(host)) continue;
       dead.add(host);
       diary.wrong.push(`${host.name} ended by itself with status ${String(await host.ended())}`);
@@ -274,7 +282,7 @@ function told({ site, diary, counts, sent }: Stage, found: Judgement): string {
   const happened = (kind: Happened["kind"]): number =>
     diary.happened.filter((one) => one.kind === kind).length;
   const again = [...found.again.values()].reduce((sum, times) => sum + times, 0);
-  const all = [...found.takeovers.values()].flat();
+  const all = fates.flatMap((kind) => found.takeovers.get(kind) ?? []);
   const row = (name: string, times: number, takeovers: readonly number[]): string =>
     [
       name.padEnd(20),
@@ -293,7 +301,7 @@ ${disasters
   .filter((kind) => kind !== "failover")
   .map((kind) => row(kind, happened(kind), found.takeovers.get(kind) ?? []))
   .join("\n")}
-${row("all", diary.happened.length - outages.length, all)}
+${row("all", diary.happened.length - outages.length - happened("too slow"), all)}
 ${row("failover, no 250 for", outages.length, outages)}
 ${[...counts]
   .map(([name, times]) => `${name}: ${String(times)}`)
@@ -303,7 +311,7 @@ letters ${String(sent.length)}, promised ${String(found.promised)}, copies taken
 lost ${String(found.lost.length)}, invented ${String(found.invented.length)}, altered ${String(found.altered.length)}
 taken again in the known window ${String(again)}, ${share(again)}: ${[...found.again].map(([kind, times]) => `${kind} ${String(times)}`).join(", ") || "never"}; outside of it ${String(found.againOutside.length)}
 taken though the client heard nothing ${String(found.unheard)}, or 4xx ${String(found.later)}
-leases over ${String(logged(site, /others may deliver what this host had/))}, claims ${String(logged(site, /: took over \d+ messages/))}, attempts whose end nobody recorded ${String(logged(site, /: another host delivers it/))}
+leases lost ${String(logged(site, leaseOver))}, of them by hosts to which nothing had happened ${String(happened("too slow"))}, claims ${String(logged(site, /: took over \d+ messages/))}, attempts whose end nobody recorded ${String(logged(site, /: another host delivers it/))}
 `;
 }
 
@@ -324,6 +332,12 @@ function stateOf({ site, diary }: Stage): string {
   const what = diary.happened.map(
     ({ kind, host, at, over }) => `${at.toFixed(0)} ${kind} ${host} until ${over?.toFixed(0) ?? "?"}`,
   );
-  const logs = site.hosts.map((host) => `--- ${host.name}\n${host.log().split("\n").slice(-25).join("\n")}`);
+  const troubles = (log: string): string =>
+    log
+      .split("\n")
+      .filter((line) => /: (?:error|warning|fatal): /.test(line))
+      .slice(-60)
+      .join("\n");
+  const logs = site.hosts.map(({ name, log }) => `--- ${name}\n${troubles(log())}`);
   return `\n${[...what, ...diary.wrong, ...logs].join("\n")}\n`;
 }

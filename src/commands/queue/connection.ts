@@ -86,8 +86,11 @@ export async function connectToControl(config: Config): Promise<ControlConnectio
   return openStoppedSpool(config);
 }
 
-/** For changes of a spool that no relay has. Throws a Failure as {@link connectToControl} does. */
-export async function openStoppedSpool(config: Config): Promise<StoppedSpool> {
+/**
+ * For changes of a spool that no relay has; `settle` has the folder before what logins sent is read there. Throws a Failure as
+ * {@link connectToControl} does.
+ */
+export async function openStoppedSpool(config: Config, settle = nothing): Promise<StoppedSpool> {
   const { directory } = config.spool;
   const closeLog = await openLog(config);
   const { spool, owner, store } = await openOwnSpool(config, patientDisk).catch((error: unknown) => {
@@ -106,6 +109,7 @@ export async function openStoppedSpool(config: Config): Promise<StoppedSpool> {
       },
     };
   }
+  await settle();
   const quota = await openQuota(directory, () => config.limits);
   const freezes = await openFreezes(spool, directory);
   const sessions: SubmissionSessions = {

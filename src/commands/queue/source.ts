@@ -29,6 +29,8 @@ export interface ParcelSource {
   readonly ids: readonly string[];
   readonly frozen: readonly FrozenEntry[];
   readonly sent: readonly SentEntry[];
+  /** What the file `usage` of a spool would say, with the addresses that `sent` leaves out; undefined where that is not known. */
+  readonly usage: (() => AsyncIterable<string>) | undefined;
   read(id: string): Promise<Handed | Damaged>;
   /** From here on its messages belong to `heir`, and nobody starts it. Durable when it resolves. */
   give(heir: HeirSpool): Promise<void>;
@@ -84,6 +86,7 @@ async function openDeadSpool(folder: string, names: readonly string[], dry: bool
       ids: await reader.ids(),
       frozen: (await openFrozenLogins(frozenFile(folder))).all(),
       sent: names.includes("usage") ? stillCounting(await readFile(join(folder, "usage"), "utf8")) : [],
+      usage: names.includes("usage") ? () => readingOf(join(folder, "usage")) : undefined,
       async read(id) {
         const envelope = await reader.read(id);
         if ("damaged" in envelope) return envelope;
@@ -104,6 +107,10 @@ async function openDeadSpool(folder: string, names: readonly string[], dry: bool
     await spool?.close();
     throw error;
   }
+}
+
+async function* readingOf(file: string): AsyncGenerator<string> {
+  yield await readFile(file, "utf8");
 }
 
 /** Changes nothing but the note in the lock. */
@@ -185,6 +192,7 @@ async function openExport(folder: string, names: readonly string[]): Promise<Par
       .sort(),
     frozen: [],
     sent: [],
+    usage: undefined,
     async read(id) {
       const file = join(folder, `${id}.json`);
       const body = join(folder, `${id}.eml`);

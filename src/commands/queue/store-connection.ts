@@ -25,7 +25,8 @@ import { wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
 import { keptFiles, sharedQuota } from "../serve/quota.ts";
 import { reportContacts } from "../serve/session-rules.ts";
-import { openShared, type SharedStore } from "../serve/several-hosts.ts";
+import { openShared } from "../serve/several-hosts.ts";
+import type { SharedStore } from "../serve/store.ts";
 import { openStore } from "../spool/database.ts";
 
 /** For reading. Throws a Failure where the database is not there, or of another format. */
@@ -92,7 +93,18 @@ export interface StoreControl {
 /** For changes, under a lease of this command's own; it takes over nothing but what it is to change and nobody else has. */
 export async function openStoreControl(
   config: Config,
-  { spool, store, disk }: { readonly spool: Spool; readonly store: SharedStore; readonly disk: Disk },
+  {
+    spool,
+    store,
+    disk,
+    sent,
+  }: {
+    readonly spool: Spool;
+    readonly store: SharedStore;
+    readonly disk: Disk;
+    /** Called when what logins sent elsewhere is taken over, once for each spool that it comes from. */
+    readonly sent?: () => Promise<void>;
+  },
 ): Promise<StoreControl> {
   const { database } = store;
   const { hostname } = config;
@@ -134,7 +146,16 @@ export async function openStoreControl(
       disk,
       directory,
       owner: { id, host: config.spool.store },
-      imports: (sender) => openStoreImports(database, sender),
+      async imports(sender) {
+        const notes = await openStoreImports(database, sender);
+        return {
+          ...notes,
+          async add(extra) {
+            await notes.add(extra);
+            if (extra === "sent") await sent?.();
+          },
+        };
+      },
     }),
     close: () => shared.close(),
   };

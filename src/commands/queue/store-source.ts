@@ -2,13 +2,12 @@
 import type { Config } from "../../config/settings.ts";
 import { exitStatus, Failure } from "../../failure.ts";
 import type { Database } from "../../postgres/database.ts";
-import { parseState } from "../../server/shared/usage-state.ts";
+import { usageFromDatabase } from "../../server/shared/usage-copy.ts";
 import { systemDisk } from "../../server/spool/disk.ts";
 import { newMark, readOwner } from "../../server/spool/owner.ts";
-import type { FrozenEntry, SentEntry } from "../../server/spool/parcel.ts";
+import type { FrozenEntry } from "../../server/spool/parcel.ts";
 import { giveStore, readIdentity, takenStoreFailure } from "../../server/spool/postgres/imports.ts";
 import { newStoreReader } from "../../server/spool/postgres/reader.ts";
-import { countsOf, day, hour } from "../../server/submission/limits/sliding-window.ts";
 import { openStore } from "../spool/database.ts";
 import type { ParcelSource } from "./source.ts";
 
@@ -27,7 +26,8 @@ export async function openStoreSource(configuration: Config): Promise<ParcelSour
       sender: { kind: "take", handover, spool: id, host: store },
       ids: await reader.ids(),
       frozen: await database.query<FrozenEntry>("SELECT login, at, by, reason FROM frozen ORDER BY login"),
-      sent: await sentIn(database),
+      sent: [],
+      usage: () => usageFromDatabase(database, Date.now()),
       async read(one) {
         const envelope = await reader.read(one);
         if ("damaged" in envelope) return envelope;
@@ -58,21 +58,4 @@ export async function mustBeIdle(database: Database, { spool }: Pick<Config, "sp
     exitStatus.temporary,
     `${living.host} is at work with this database; stop its relay, or wait until its lease has ended if it is dead`,
   );
-}
-
-/** What logins sent within the last day. */
-async function sentIn(database: Database): Promise<readonly SentEntry[]> {
-  const rows = await database.query<{ readonly login: string; readonly state: string }>(
-    "SELECT login, state FROM usage",
-  );
-  const now = Date.now();
-  return rows.flatMap(({ login, state }) => {
-    const { messages, recipients, newRecipients } = parseState(state);
-    const none = { login, messages: 0, recipients: 0, newRecipients: 0 };
-    return [
-      ...countsOf(messages, hour, now).map(({ at, count }) => ({ ...none, at, messages: count })),
-      ...countsOf(recipients, day, now).map(({ at, count }) => ({ ...none, at, recipients: count })),
-      ...countsOf(newRecipients, day, now).map(({ at, count }) => ({ ...none, at, newRecipients: count })),
-    ];
-  });
 }

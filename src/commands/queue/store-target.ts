@@ -3,6 +3,7 @@ import type { Config } from "../../config/settings.ts";
 import { checkFormat } from "../../postgres/migrations.ts";
 import type { TakeParcel } from "../../server/control/protocol.ts";
 import { logBug } from "../../server/log/log.ts";
+import { usageIntoDatabase } from "../../server/shared/usage-copy.ts";
 import { systemDisk } from "../../server/spool/disk.ts";
 import { newMark, readOwner } from "../../server/spool/owner.ts";
 import { refuseTakenStore } from "../../server/spool/postgres/imports.ts";
@@ -31,8 +32,11 @@ export interface StoreTarget {
   readonly close: () => Promise<void>;
 }
 
-/** Throws a Failure where a host is at work, or its messages went to another spool. */
-export async function openStoreTarget(config: Config): Promise<StoreTarget> {
+/**
+ * `usage` is what the file of that name has in the source; it is taken over once. Throws a Failure where a host is at work, or
+ * its messages went to another spool.
+ */
+export async function openStoreTarget(config: Config, usage: string): Promise<StoreTarget> {
   const database = await openStore(config);
   try {
     await checkFormat(database);
@@ -59,7 +63,12 @@ export async function openStoreTarget(config: Config): Promise<StoreTarget> {
         },
       },
     );
-    const control = await openStoreControl(config, { spool, store: { database, spool }, disk: systemDisk });
+    const control = await openStoreControl(config, {
+      ...{ spool, store: { database, spool }, disk: systemDisk },
+      sent: async () => {
+        if (usage !== "") await usageIntoDatabase(database, usage);
+      },
+    });
     return {
       spool,
       take: control.take,

@@ -32,7 +32,7 @@ export async function openControl(
   shared?: SharedControl,
 ): Promise<ControlServer> {
   const context = newActionContext(parts, scheduler);
-  const handOver = shared?.handOver(scheduler.active);
+  const handOver = shared?.handOver(() => scheduler.active());
   const own = openControlApi(context, wait, keptFiles, newDrainer(spool), handOver?.handle);
   const api = shared?.withOthers(own) ?? own;
   const take = newParcelTaker(context, { ...spool, ...shared?.heir });

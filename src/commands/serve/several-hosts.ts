@@ -8,7 +8,6 @@ import { openSharedStsCache, type SharedStsCache } from "../../server/shared/sts
 import { openSharedUsage, type SharedUsage } from "../../server/shared/usage.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
 import { envelopeOf, type MessageRow } from "../../server/spool/postgres/reader.ts";
-import type { SharedSpool } from "../../server/spool/postgres/spool.ts";
 import { isDamaged } from "../../server/spool/spool.ts";
 import type { SharingRateLimiter } from "../../server/submission/limits/auth-rate-limiter.ts";
 import { allowanceOf } from "./quota.ts";
@@ -20,12 +19,6 @@ export interface SharedState {
   readonly stsCache: SharedStsCache;
   /** The database itself stays open. */
   close(): Promise<void>;
-}
-
-/** The database of a spool that several hosts share. */
-export interface SharedStore {
-  readonly database: Database;
-  readonly spool: SharedSpool;
 }
 
 /** Hears of each commit of the database: of how many changes, and how long it took. */

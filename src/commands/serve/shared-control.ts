@@ -13,7 +13,7 @@ import type {
 import type { SharedQueue } from "../../server/control/query.ts";
 import { openStoreImports, readIdentity } from "../../server/spool/postgres/imports.ts";
 import { type SharedControl, wait } from "./control.ts";
-import type { SharedStore } from "./several-hosts.ts";
+import type { SharedStore } from "./store.ts";
 
 export interface StoreOperations {
   readonly control: SharedControl;

@@ -21,7 +21,8 @@ import { type InHandFile, openInHand } from "../../server/spool/in-hand-file.ts"
 import { claimFolder, claimSpool, type SpoolOwner } from "../../server/spool/owner.ts";
 import { isDamaged, type JournalSettings, openSpool, type Spool } from "../../server/spool/spool.ts";
 import { frozenFile } from "./places.ts";
-import type { CommitWatch, SharedByRelay, SharedStore, StoreUse } from "./several-hosts.ts";
+import type { CommitWatch, SharedByRelay, StoreUse } from "./several-hosts.ts";
+import type { SharedStore } from "./store.ts";
 
 export interface RelaySpool {
   /** For new messages. */

@@ -6,10 +6,16 @@ import { storeAccess } from "../../postgres/settings.ts";
 import { log, logBug } from "../../server/log/log.ts";
 import { type SpoolOwner, takenFailure } from "../../server/spool/owner.ts";
 import { readIdentity, refuseTakenStore, settleStoreImports } from "../../server/spool/postgres/imports.ts";
-import { openSharedSpool } from "../../server/spool/postgres/spool.ts";
+import { openSharedSpool, type SharedSpool } from "../../server/spool/postgres/spool.ts";
 import type { Spool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
-import type { CommitWatch, SharedStore } from "./several-hosts.ts";
+import type { CommitWatch } from "./several-hosts.ts";
+
+/** The database, and the spool in it. */
+export interface SharedStore {
+  readonly database: Database;
+  readonly spool: SharedSpool;
+}
 
 /** The database that the configuration names, with what it has to have. Throws a Failure of one line. */
 export async function openStoreDatabase({

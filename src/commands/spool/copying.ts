@@ -9,6 +9,7 @@ import { usageMistake } from "../../cli/options.ts";
 import { visible } from "../../cli/output.ts";
 import { startSpinner } from "../../cli/terminal.ts";
 import type { Config } from "../../config/settings.ts";
+import { replaceFile } from "../../durable.ts";
 import { errorText, exitStatus, Failure } from "../../failure.ts";
 import { systemDisk } from "../../server/spool/disk.ts";
 import type { Envelope } from "../../server/spool/envelope.ts";
@@ -56,7 +57,7 @@ export async function copySpool(configuration: Config, order: CopyOrder): Promis
       if (order.dryRun) return await tellSource(source, order.json);
       const target = await targetAt(to, configuration, source);
       try {
-        const outcomes = outcomesOf({ ...source, forget: keep }, target.take, by);
+        const outcomes = outcomesOf({ ...source, sent: [], forget: keep }, target.take, by);
         const verified = verifying(outcomes, source, target.spool);
         return await tellCopy(verified, source, to, order.json);
       } finally {
@@ -100,11 +101,25 @@ function placeOf(word: string, { spool }: Config): Place {
 async function targetAt(
   { folder }: Place,
   config: Config,
-  { sender }: ParcelSource,
+  { sender, usage }: ParcelSource,
 ): Promise<Pick<StoppedSpool, "spool" | "take" | "close">> {
-  if (folder === undefined) return (await import("../queue/store-target.ts")).openStoreTarget(config);
+  if (folder === undefined) {
+    const { openStoreTarget } = await import("../queue/store-target.ts");
+    return openStoreTarget(config, await textOf(usage));
+  }
   await takeBack(folder, sender);
-  return openStoppedSpool({ ...config, spool: { ...config.spool, directory: folder, store: "" } });
+  const own = { ...config, spool: { ...config.spool, directory: folder, store: "" } };
+  return openStoppedSpool(own, async () => {
+    const path = join(folder, "usage");
+    if (usage === undefined || existsSync(path)) return; // then it came before, or is that of another time
+    await replaceFile(path, await textOf(usage), { mode: 0o600 });
+  });
+}
+
+async function textOf(usage: ParcelSource["usage"]): Promise<string> {
+  const parts: string[] = [];
+  for await (const part of usage?.() ?? []) parts.push(part);
+  return parts.join("");
 }
 
 /** A folder from which everything went to that database, and that was emptied, may have it back. */
@@ -163,8 +178,9 @@ async function faultOf(
 }
 
 /** A maildrop stays behind, and so does the ID where it was taken. */
-function lineOf({ drop: _, ...envelope }: Envelope, id: string): string {
-  return formatEnvelopeLine({ ...envelope, id });
+function lineOf(envelope: Envelope, id: string): string {
+  const { drop: _, ...known } = envelope;
+  return formatEnvelopeLine({ ...known, id });
 }
 
 async function digestOf(octets: AsyncIterable<unknown>): Promise<string> {

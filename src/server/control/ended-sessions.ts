@@ -7,7 +7,7 @@ export interface EndedSessions {
   /** Ends those of `login`, and gives how many there were. */
   readonly end: (login: string) => number;
   /** How many ended just now and were not asked for yet. */
-  take(login: string): number;
+  readonly take: (login: string) => number;
 }
 
 /** `now` is in milliseconds. */

@@ -478,19 +478,19 @@ async function* freezeOnAll(
 /** The items of all `sources`, as they come. */
 async function* merged<Item>(sources: readonly AsyncIterable<Item>[]): AsyncGenerator<Item> {
   const iterators = sources.map((source) => source[Symbol.asyncIterator]());
-  const next = (at: number) => iterators[at]?.next().then((result) => ({ at, result }));
-  const waiting = new Map(iterators.map((_, at) => [at, next(at)]));
+  const next = async (iterator: AsyncIterator<Item>) => ({ iterator, result: await iterator.next() });
+  const waiting = new Map(iterators.map((iterator) => [iterator, next(iterator)]));
   try {
     while (waiting.size > 0) {
-      const found = await Promise.race(waiting.values());
-      if (found === undefined) return;
-      if (found.result.done === true) waiting.delete(found.at);
+      const { iterator, result } = await Promise.race(waiting.values());
+      if (result.done === true) waiting.delete(iterator);
       else {
-        waiting.set(found.at, next(found.at));
-        yield found.result.value;
+        waiting.set(iterator, next(iterator));
+        yield result.value;
       }
     }
   } finally {
-    await Promise.all(iterators.map((one) => one.return?.(undefined)?.catch(() => undefined)));
+    for (const one of waiting.values()) one.catch(() => undefined);
+    for (const iterator of waiting.keys()) await iterator.return?.(undefined);
   }
 }
