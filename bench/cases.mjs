@@ -9,6 +9,7 @@ import { promisesCase } from "./cases/promises.mjs";
 import { queueCase } from "./cases/queue.mjs";
 import { reloadCase } from "./cases/reload.mjs";
 import { sessionsCase } from "./cases/sessions.mjs";
+import { severalHostsCase } from "./cases/several-hosts.mjs";
 import { startCase } from "./cases/start.mjs";
 import { twoRelaysCase } from "./cases/two-relays.mjs";
 
@@ -25,6 +26,7 @@ const listed = [
   queueCase,
   directoryCase,
   twoRelaysCase,
+  severalHostsCase,
   historyCase,
 ];
 

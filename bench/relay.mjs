@@ -13,6 +13,7 @@ import { freePort, untilListening } from "../test/tools/port.mjs";
  * @typedef {object} Relay
  * @property {string} program
  * @property {string} folder
+ * @property {string} hostname of its configuration, when that is written
  * @property {string} config
  * @property {string} spool
  * @property {string} passwords the file
@@ -65,6 +66,7 @@ export async function prepareRelay(workspace, checkout, settings, logins = ["use
   const relay = {
     program: join(checkout, "bin/tpa-submit"),
     folder,
+    hostname: "relay.example.org",
     config: join(folder, "tpa-submit.toml"),
     spool: spool ?? "",
     passwords: passwords ?? "",
@@ -76,7 +78,7 @@ export async function prepareRelay(workspace, checkout, settings, logins = ["use
       // An older program neither minds being root nor knows the setting.
       const isAsked = existsSync(join(checkout, "dist/commands/serve/privileges.js"));
       const user = process.geteuid?.() === 0 && isAsked ? '\nuser = "root"' : "";
-      const text = [`hostname = "relay.example.org"\ndomain = "example.org"${user}`, ...kept, changed].join(
+      const text = [`hostname = "${relay.hostname}"\ndomain = "example.org"${user}`, ...kept, changed].join(
         "\n",
       );
       await writeFile(relay.config, `${text}\n`);

@@ -3,7 +3,7 @@ import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { interleaved, programs } from "../bench.mjs";
 import { journal, knowsDatabases, sharedSpoolOf, spoolOf } from "../fill.mjs";
-import { postgresPrograms, startPostgres } from "../postgres.mjs";
+import { hasPostgres, startPostgres } from "../postgres.mjs";
 
 /** @typedef {import("../bench.mjs").Bench} Bench */
 /** @typedef {import("../bench.mjs").Case} Case */
@@ -114,13 +114,12 @@ const inFiles = (bench, id, text, runs, settings) => ({
  * @param {Bench} bench
  */
 async function inPostgres(bench) {
-  const installed = postgresPrograms();
-  if (installed === undefined) return [];
+  if (!hasPostgres()) return [];
   return promises(bench, {
     ...{ id: "promises-postgres", text: "in PostgreSQL", runs: 6_000 },
     sides: programs(bench).filter(({ checkout }) => knowsDatabases(checkout)),
     async open(checkout, folder) {
-      const server = await startPostgres(folder, installed);
+      const server = await startPostgres(bench.workspace, false);
       const spool = await sharedSpoolOf(checkout, join(folder, "spool"), server.url);
       if (spool === undefined) throw new Error(`${checkout} knows no database`);
       const stop = async () => {

@@ -9,7 +9,7 @@ interface Shared {
   readonly at: TestScheduler;
   /** What another host has. */
   readonly others: Set<string>;
-  arrive(arrival: Arrival): void;
+  readonly arrive: (arrival: Arrival) => void;
 }
 
 const open: TestScheduler[] = [];

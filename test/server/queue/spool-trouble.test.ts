@@ -196,7 +196,7 @@ describe("a start", () => {
     const { id } = await at.submit();
     await logged(at, `${id}: removed`);
     await logged(at, "000000000001: cannot be read");
-        expect(at.lines.filter((line) => line.includes("cannot be read"))).toHaveLength(1);
+    expect(at.lines.filter((line) => line.includes("cannot be read"))).toHaveLength(1);
   });
 });
 

@@ -2,7 +2,8 @@
  * All that a host changes in the database, in transactions of its own: what waits when one begins is in it, and the next one
  * has what came meanwhile, so that many sessions share one commit. A promise is made where the transaction has been answered.
  *
- * While the database is away, promises fail at once, since a client waits for them; what became of deliveries waits for it.
+ * While the database is away, everything waits for it: a failover is a pause of seconds. Promises give up sooner than what
+ * became of deliveries, since clients wait for them.
  */
 import { errorCode, errorText } from "../../../failure.ts";
 import { type Database, DatabaseAway, type Query } from "../../../postgres/database.ts";
@@ -11,7 +12,7 @@ import type { Spend, SpendRefusal } from "../spend.ts";
 import type { Outcome } from "../spool.ts";
 import { type BodyRow, bodyInsert, draftRemoval } from "./bodies.ts";
 import { type Lease, LeaseEnded, mustStand } from "./lease.ts";
-import { patiently } from "./patience.ts";
+import { patiently, promisePatience } from "./patience.ts";
 
 /** A message that is to be promised. */
 export interface Promising {
@@ -50,7 +51,12 @@ interface Change<Result> {
 }
 
 type Work =
-  | ({ readonly kind: "accept"; readonly message: Promising } & Change<SpendRefusal | undefined>)
+  | ({
+      readonly kind: "accept";
+      readonly message: Promising;
+      /** When its client is told to wait, where the database is still away. */
+      readonly until: number;
+    } & Change<SpendRefusal | undefined>)
   | ({
       readonly kind: "record";
       readonly id: string;
@@ -134,8 +140,7 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     } catch (error) {
       if (error instanceof LeaseEnded) return tryAgain(batch);
       if (error instanceof DatabaseAway) {
-        if (error.session !== undefined && accepts.length > 0) settle(error.session, accepts);
-        for (const { fail } of accepts) fail(error);
+        if (accepts.length > 0) await promiseLater(accepts, error);
         if (others.length > 0) await commitLater(others);
         return;
       }
@@ -152,6 +157,34 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     } catch (error) {
       for (const { fail } of batch) fail(error);
     }
+  }
+
+  /** Again when the database is back, in the next transaction; but not what stands, where the answer alone was lost. */
+  async function promiseLater(works: readonly Of<"accept">[], error: DatabaseAway): Promise<void> {
+    const { session } = error;
+    try {
+      const patience = Math.max(...works.map(({ until }) => until)) - performance.now();
+      if (patience <= 0 || !(await database.there(patience))) throw error;
+      const standing = await patiently(database, () => standingAfter(session, works.map(idOf)), patience);
+      waiting = [...works.filter((work) => !standing.has(idOf(work))), ...waiting];
+      for (const work of works) if (standing.has(idOf(work))) work.done(undefined);
+    } catch (trouble) {
+      if (session !== undefined) settle(session, works);
+      for (const { fail } of works) fail(trouble);
+    }
+  }
+
+  /** Those of `ids` that `session` had committed when it ended; where it had begun no commit, none. */
+  async function standingAfter(
+    session: string | undefined,
+    ids: readonly string[],
+  ): Promise<ReadonlySet<string>> {
+    if (session === undefined) return new Set();
+    await database.ended(session);
+    const rows = await database.query<{ id: string }>("SELECT id FROM messages WHERE id = ANY($1::text[])", [
+      ids,
+    ]);
+    return new Set(rows.map(({ id }) => id));
   }
 
   /** What became of deliveries: each of these statements may be done twice. */
@@ -281,11 +314,18 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     );
   }
 
-  /** For messages that are there. Long histories keep their beginning and their end. */
+  /** For messages that are there and nobody else's. Long histories keep their beginning and their end. */
   async function noteAll(query: Query, works: readonly Of<"note">[]): Promise<readonly (() => void)[]> {
-    const lines = works.flatMap(({ id, entries }) => linesOf(entries).map((line) => ({ id, line })));
-    await addLines(query, lines);
-    const ids = works.map(({ id }) => id);
+    const own = await query<{ id: string }>(
+      "SELECT id FROM messages WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[]) FOR NO KEY UPDATE",
+      [works.map(({ id }) => id), lease.numbers()],
+    );
+    const ids = own.map(({ id }) => id);
+    const ours = works.filter(({ id }) => ids.includes(id));
+    await addLines(
+      query,
+      ours.flatMap(({ id, entries }) => linesOf(entries).map((line) => ({ id, line }))),
+    );
     const long = await query<{ id: string; lines: string }>(
       `SELECT id, string_agg(line, E'\\n' ORDER BY number) AS lines FROM history
        WHERE id = ANY($1::text[]) GROUP BY id HAVING count(*) > $2`,
@@ -334,8 +374,9 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
 
   return {
     async accept(message) {
-      database.mustBeThere();
-      return asked((change) => ({ kind: "accept", message, ...change }));
+      const until = performance.now() + promisePatience;
+      if (!(await database.there(promisePatience))) database.mustBeThere();
+      return asked((change) => ({ kind: "accept", message, until, ...change }));
     },
     record: (id, envelope, due) => asked((change) => ({ kind: "record", id, envelope, due, ...change })),
     remove: (id) => asked((change) => ({ kind: "remove", id, ...change })),
@@ -360,8 +401,7 @@ async function addLines(
 ): Promise<void> {
   await query(
     `INSERT INTO history (id, line) SELECT u.id, u.line
-     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (id, line, number)
-     WHERE EXISTS (SELECT 1 FROM messages m WHERE m.id = u.id) ORDER BY u.number`,
+     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (id, line, number) ORDER BY u.number`,
     [lines.map(({ id }) => id), lines.map(({ line }) => line)],
   );
 }

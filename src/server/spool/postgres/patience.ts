@@ -2,10 +2,20 @@
 import { type Database, DatabaseAway } from "../../../postgres/database.ts";
 
 /** Milliseconds; our choice. After them the message is tried again later, as where a disk is full. */
-const longest = 30_000;
+const deliveryPatience = 30_000;
 
-/** Does `work`, again where the database was away and has come back. */
-export async function patiently<Result>(database: Database, work: () => Promise<Result>): Promise<Result> {
+/**
+ * Milliseconds for which a client waits. Our choice: longer than a failover, and shorter than the patience of any mail program,
+ * RFC 5321 section 4.5.3.2.6 having ten minutes.
+ */
+export const promisePatience = 10_000;
+
+/** Does `work`, again where the database was away and has come back within `longest` milliseconds. */
+export async function patiently<Result>(
+  database: Database,
+  work: () => Promise<Result>,
+  longest = deliveryPatience,
+): Promise<Result> {
   const begun = performance.now();
   for (;;) {
     try {

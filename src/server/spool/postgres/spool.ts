@@ -75,7 +75,13 @@ export async function openSharedSpool(
     },
   });
   const claims = newClaims({ database, lease, time, claimed: events.claimed, bug, sweep });
-  const committer = newCommitter({ database, lease, spendIn: (ask, spends) => count(ask, spends), bug, committed: events.committed });
+  const committer = newCommitter({
+    database,
+    lease,
+    spendIn: (ask, spends) => count(ask, spends),
+    bug,
+    committed: events.committed,
+  });
   const reader = newStoreReader(database);
   const nextId = queueIds(now, mark);
   const open = new Set<string>();
