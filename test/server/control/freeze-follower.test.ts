@@ -53,7 +53,7 @@ test("its sessions end at once, its messages are held, and go on once it is thaw
   const sessions = new Map([["anna", 2]]);
   const follower = newFreezeFollower({
     frozen: { of: (login) => frozen.get(login) },
-    change: scheduler.change,
+    change: (id, work) => scheduler.change(id, work),
     async *ownMessages(logins) {
       for (const id of await stored.ids()) {
         const envelope = await stored.read(id);

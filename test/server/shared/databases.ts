@@ -40,10 +40,10 @@ export function sharedDatabases(): SharedDatabases {
   };
 }
 
-/** Waits until `isSo` gives true, for ten seconds. */
+/** Waits until `isSo` gives true, for half a minute. */
 export async function eventually(isSo: () => boolean | Promise<boolean>): Promise<void> {
   for (let waited = 0; !(await isSo()); waited += 20) {
-    if (waited > 10_000) throw new Error(`it did not come to this: ${isSo.toString()}`);
+    if (waited > 30_000) throw new Error(`it did not come to this: ${isSo.toString()}`);
     await new Promise((resolve) => {
       setTimeout(resolve, 20);
     });
