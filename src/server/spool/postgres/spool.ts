@@ -13,7 +13,7 @@ import { newCommitter, type SpendIn } from "./committer.ts";
 import { newStoreDraft } from "./draft.ts";
 import { hostStates, joinHosts } from "./hosts.ts";
 import { dueChannel, type LeaseTerms, takeLease } from "./lease.ts";
-import { patiently } from "./patience.ts";
+import { patiently, promisePatience } from "./patience.ts";
 import { loadOwn, newStoreReader } from "./reader.ts";
 
 /** What only a spool that several hosts share can do. */
@@ -75,7 +75,13 @@ export async function openSharedSpool(
     },
   });
   const claims = newClaims({ database, lease, time, claimed: events.claimed, bug, sweep });
-  const committer = newCommitter({ database, lease, spendIn: (ask, spends) => count(ask, spends), bug, committed: events.committed });
+  const committer = newCommitter({
+    database,
+    lease,
+    spendIn: (ask, spends) => count(ask, spends),
+    bug,
+    committed: events.committed,
+  });
   const reader = newStoreReader(database);
   const nextId = queueIds(now, mark);
   const open = new Set<string>();
@@ -120,7 +126,7 @@ export async function openSharedSpool(
       count = spendIn;
     },
     async draft(wantedId) {
-      database.mustBeThere(); // so that a client need not send what cannot be kept
+      if (!(await database.there(promisePatience))) database.mustBeThere(); // so that a client need not send what cannot be kept
       let id = wantedId !== undefined && (await isFree(wantedId)) ? wantedId : undefined;
       if (id !== undefined) givenOut.add(id);
       id ??= nextId();
