@@ -85,14 +85,14 @@ describe("a judge of several hosts", () => {
 
   test.each([
     ["right before its host was killed", taken("a", 2_000), 2_050, 1],
-    ["long before its host was killed", taken("a", 2_000), 6_000, 0],
+    ["long before its host was killed", taken("a", 2_000), 12_000, 0],
     ["by a host to which nothing happened", taken("a", 2_000, other), 2_050, 0],
   ])("a copy that came again after one that was taken %s", (_, first, death, excused) => {
-    const second = taken("a", 9_000, other);
+    const second = taken("a", 19_000, other);
     const { again, againOutside } = judge({
       sent: [sent("a")],
       taken: [first, second],
-      happened: [killed(death, 8_000)],
+      happened: [killed(death, 18_000)],
     });
     expect({ again: again.get("killed") ?? 0, outside: againOutside.length }).toEqual({
       again: excused,

@@ -81,10 +81,10 @@ export interface Judgement {
 }
 
 /**
- * Milliseconds from a next hop's 250 to the end of a host that may have come before the record. Our choice: a record takes
- * some milliseconds, on a machine with nothing else to do.
+ * Milliseconds from a next hop's 250 to the end of a host that may have come before the record. A record takes some milliseconds;
+ * but a host that is cut off or stopped in the middle of a transaction keeps its locks for five seconds, and the others wait.
  */
-const recording = 3_000;
+const recording = 9_000;
 
 /** Milliseconds after a host's return in which what hung in its connections still goes out: TCP tries again at its own times. */
 const unsticking = 4_000;

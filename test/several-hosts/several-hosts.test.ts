@@ -338,6 +338,6 @@ function stateOf({ site, diary }: Stage): string {
       .filter((line) => /: (?:error|warning|fatal): /.test(line))
       .slice(-60)
       .join("\n");
-  const logs = site.hosts.map(({ name, log }) => `--- ${name}\n${troubles(log())}`);
+  const logs = site.hosts.map((host) => `--- ${host.name}\n${troubles(host.log())}`);
   return `\n${[...what, ...diary.wrong, ...logs].join("\n")}\n`;
 }
