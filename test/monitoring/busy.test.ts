@@ -12,8 +12,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
-import { authPlain, expecting, greet, knock, note, submit } from "../commands/serve/conversation.ts";
+import {
+  authPlain,
+  expecting,
+  greet,
+  knock,
+  note,
+  submit,
+  submitAlone,
+} from "../commands/serve/conversation.ts";
 import { manager, people, person, reader, type Slapd, slapdPrograms, startSlapd } from "../ldap/slapd.ts";
+import { type Cluster, startCluster } from "../postgres/cluster.ts";
 import { pairs } from "../server/delivery/dkim/site.ts";
 import { everything, type FakeMilter, fakeMilter } from "../server/submission/milter/fake.ts";
 import { runWell } from "../tools/child.mjs";
@@ -98,11 +107,13 @@ function fits(series: Labels, selector: string): boolean {
   });
 }
 
-describe.skipIf(!real(...slapdPrograms, "prometheus"))("beside a busy relay", () => {
+describe.skipIf(!real(...slapdPrograms, "prometheus", "postgresql"))("beside a busy relay", () => {
   let folder = "";
   let slapd: Slapd | undefined;
   let names: NameServer | undefined;
   let relay: Relay;
+  let sharing: Relay | undefined;
+  let cluster: Cluster | undefined;
   let prometheus = "";
   const hops: FakeServer[] = [];
   const filters: FakeMilter[] = [];
@@ -136,6 +147,8 @@ describe.skipIf(!real(...slapdPrograms, "prometheus"))("beside a busy relay", ()
       if (child.kill("SIGTERM")) await ended;
     }
     await relay?.stop();
+    await sharing?.stop();
+    await cluster?.close();
     for (const hop of [...hops, ...filters]) await hop.close();
     await names?.close();
     await slapd?.remove();
@@ -241,10 +254,24 @@ bind-dn = "${dn}"\nbind-password-file = "${join(folder, secret)}"
     const { port: textPort } = textfile.address() as AddressInfo;
     return [
       ["tpa-submit", http],
+      ["tpa-submit-shared", await withDatabase()],
       ["tpa-submit-sync", sync],
       ["tpa-submit-probe", monitor],
       ["node", `127.0.0.1:${textPort}`],
     ];
+  }
+
+  /** A second relay, whose queue is in a database. Gives where its metrics are. */
+  async function withDatabase(): Promise<string> {
+    cluster = await startCluster();
+    sharing = await prepareRelay(
+      `[listen]\nsubmission = ["127.0.0.1:0"]\nsubmissions = ["127.0.0.1:0"]\nhttp = "127.0.0.1:0"
+[spool]\ndirectory = "FOLDER/spool"\nstore = "${await cluster.database()}"\n`,
+    );
+    await sharing.start();
+    await submitAlone(sharing, note("shared"));
+    const [, http = ""] = await sharing.logged(/listening for http on (127\.0\.0\.1:\d+)/);
+    return http;
   }
 
   /** A key of the main domain; the other has a login, and none. */
