@@ -46,8 +46,11 @@ const connecting = 3_000;
 const statementPatience = 30_000;
 const grace = 2_000;
 
-/** A host that is stopped in the middle of a transaction keeps its locks for so long, in milliseconds. */
-const idleInTransaction = 5_000;
+/**
+ * A host that is stopped in the middle of a transaction keeps its locks for so long, in milliseconds: who takes its messages over
+ * waits for it, and so does mail of the logins in that transaction on other hosts. Our choice: no event loop should stand so long.
+ */
+const idleInTransaction = 2_000;
 
 /** SQLSTATEs that say that this server is no database for us now: PostgreSQL's manual, appendix A. */
 const awayStates = ["57P01", "57P02", "57P03", "57P05", "25006", "25P03", "53300", "25P04"];

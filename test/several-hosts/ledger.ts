@@ -82,9 +82,9 @@ export interface Judgement {
 
 /**
  * Milliseconds from a next hop's 250 to the end of a host that may have come before the record. A record takes some milliseconds;
- * but a host that is cut off or stopped in the middle of a transaction keeps its locks for five seconds, and the others wait.
+ * but a host that is cut off or stopped in the middle of a transaction keeps its locks for two seconds, and the others wait.
  */
-const recording = 9_000;
+const recording = 5_000;
 
 /** Milliseconds after a host's return in which what hung in its connections still goes out: TCP tries again at its own times. */
 const unsticking = 4_000;
