@@ -24,7 +24,7 @@ export class DatabaseAway extends Error {
   }
 }
 
-export interface Connection {
+export interface DatabaseConnection {
   /** Unknown to all others: pg_stat_activity has it as application_name. */
   readonly session: string;
   /** Throws DatabaseAway, the connection then being of no use any more, or PostgreSQL's error. */
@@ -75,7 +75,7 @@ export async function connect(
   access: StoreAccess,
   name: string,
   first?: StoreHost,
-): Promise<{ readonly connection: Connection; readonly host: StoreHost }> {
+): Promise<{ readonly connection: DatabaseConnection; readonly host: StoreHost }> {
   const others = access.hosts.filter((one) => one !== first);
   const reasons: string[] = [];
   let failure: Failure | undefined;
@@ -92,7 +92,7 @@ export async function connect(
   throw new DatabaseAway(reasons.join("; "));
 }
 
-async function connectTo(host: StoreHost, access: StoreAccess, name: string): Promise<Connection> {
+async function connectTo(host: StoreHost, access: StoreAccess, name: string): Promise<DatabaseConnection> {
   const session = `tpa-submit ${name.slice(0, 32)} ${randomBytes(6).toString("hex")}`;
   const where = nameOf(host);
   const client = new Client({
@@ -149,7 +149,7 @@ function connectTrouble(error: unknown, where: string): unknown {
 
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim();
 
-function newConnection(client: Client, session: string, where: string): Connection {
+function newConnection(client: Client, session: string, where: string): DatabaseConnection {
   let end: string | undefined;
   let heardEnd: (reason: string) => void = () => undefined;
   /** Set while a commit is being waited for: what the server warns of then is about its durability. */

@@ -5,7 +5,7 @@
  */
 import { errorText, exitStatus, Failure } from "../failure.ts";
 import type { StoreHost } from "../store-url.ts";
-import { type Connection, connect, DatabaseAway } from "./connection.ts";
+import { connect, DatabaseAway, type DatabaseConnection } from "./connection.ts";
 import type { StoreAccess } from "./settings.ts";
 
 export { DatabaseAway, once } from "./connection.ts";
@@ -45,7 +45,7 @@ export interface DatabaseEvents {
 
 /** Somebody who waits for a connection. */
 interface Waiting {
-  readonly give: (connection: Connection) => void;
+  readonly give: (connection: DatabaseConnection) => void;
   readonly fail: (error: unknown) => void;
 }
 
@@ -70,14 +70,14 @@ export async function openDatabase(
   events: DatabaseEvents = {},
 ): Promise<Database> {
   let host: StoreHost | undefined;
-  let lead: Connection | undefined;
+  let lead: DatabaseConnection | undefined;
   let isClosed = false;
   let isLooking = false;
   /** Why it went away, or was not found. */
   let lastReason = "";
   let beating: NodeJS.Timeout | undefined;
-  const open = new Set<Connection>();
-  const idle: Connection[] = [];
+  const open = new Set<DatabaseConnection>();
+  const idle: DatabaseConnection[] = [];
   let opening = 0;
   const waiting: Waiting[] = [];
   const expecting = new Set<(isThere: boolean) => void>();
@@ -108,14 +108,14 @@ export async function openDatabase(
     expecting.clear();
   }
 
-  function scheduleBeat(connection: Connection): void {
+  function scheduleBeat(connection: DatabaseConnection): void {
     beating = setTimeout(() => {
       void askIfThere(connection);
     }, beat);
     beating.unref();
   }
 
-  async function askIfThere(connection: Connection): Promise<void> {
+  async function askIfThere(connection: DatabaseConnection): Promise<void> {
     try {
       const [found] = await connection.run<{ standby: boolean }>(
         "SELECT pg_is_in_recovery() AS standby",
@@ -165,7 +165,7 @@ export async function openDatabase(
     new DatabaseAway(isClosed ? "closed" : `no server takes writes; ${lastReason}`);
 
   /** A connection for one piece of work. */
-  async function take(): Promise<Connection> {
+  async function take(): Promise<DatabaseConnection> {
     if (lead === undefined) throw away();
     for (let one = idle.pop(); one !== undefined; one = idle.pop()) if (one.isOpen()) return one;
     if (open.size + opening >= most) {
@@ -174,7 +174,7 @@ export async function openDatabase(
     return openOne();
   }
 
-  async function openOne(): Promise<Connection> {
+  async function openOne(): Promise<DatabaseConnection> {
     const before = lead;
     opening += 1;
     try {
@@ -204,7 +204,7 @@ export async function openDatabase(
     if (next) openOne().then(next.give, next.fail);
   }
 
-  function giveBack(connection: Connection): void {
+  function giveBack(connection: DatabaseConnection): void {
     if (!connection.isOpen()) return;
     const next = waiting.shift();
     if (next) next.give(connection);

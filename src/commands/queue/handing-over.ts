@@ -26,7 +26,7 @@ import type { ParcelLine } from "../../server/spool/parcel.ts";
 import { version } from "../../version.ts";
 import { controlSocket } from "../serve/places.ts";
 import { connectToControl, connectToQuery, currentOperator, readMessage } from "./connection.ts";
-import { batches, parcelOf, Unreadable } from "./handing.ts";
+import { batches, parcelOf, UnreadableMessage } from "./handing.ts";
 import { newCounts, plural, printAll, say } from "./output.ts";
 import { type Handed, stillCounting } from "./source.ts";
 
@@ -269,7 +269,7 @@ function startPeer({ to, remote }: DrainOrder): Peer {
           await Promise.race([once(child.stdin, "drain").catch(() => undefined), ended]);
       }
     } catch (error) {
-      if (!(error instanceof Unreadable)) throw error;
+      if (!(error instanceof UnreadableMessage)) throw error;
       throw new Failure(
         exitStatus.data,
         `${error.id}: cannot be read: ${error.message}; queue verify tells more`,

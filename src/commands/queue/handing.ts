@@ -8,7 +8,7 @@ const mostMessages = 64;
 const mostOctets = 8 * 1024 * 1024;
 
 /** A message that cannot be read, which shows only when its octets are asked for. */
-export class Unreadable extends Error {
+export class UnreadableMessage extends Error {
   readonly id: string;
 
   constructor(id: string, cause: unknown) {
@@ -34,7 +34,7 @@ export async function* batches(messages: AsyncIterable<Handed>): AsyncGenerator<
   if (batch.length > 0) yield batch;
 }
 
-/** The octets of a parcel. Throws {@link Unreadable} amid a message that cannot be read. */
+/** The octets of a parcel. Throws {@link UnreadableMessage} amid a message that cannot be read. */
 export async function* parcelOf(
   lines: readonly ParcelLine[],
   messages: readonly Handed[],
@@ -60,9 +60,9 @@ async function* allOf(
       yield piece;
     }
   } catch (error) {
-    if (error instanceof Failure || errorCode(error) !== "") throw new Unreadable(id, error);
+    if (error instanceof Failure || errorCode(error) !== "") throw new UnreadableMessage(id, error);
     throw error;
   }
   if (count !== size)
-    throw new Unreadable(id, new Error(`expected ${String(size)} octets, found ${String(count)}`));
+    throw new UnreadableMessage(id, new Error(`expected ${String(size)} octets, found ${String(count)}`));
 }

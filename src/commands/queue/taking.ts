@@ -6,7 +6,7 @@ import { exitStatus, Failure } from "../../failure.ts";
 import type { HeirSpool, Operator, ParcelAnswer, TakeParcel } from "../../server/control/protocol.ts";
 import { formatLine, newParcelReader, type ParcelReader, parseLine } from "../../server/spool/parcel.ts";
 import { connectToControl, currentOperator } from "./connection.ts";
-import { batches, parcelOf, Unreadable } from "./handing.ts";
+import { batches, parcelOf, UnreadableMessage } from "./handing.ts";
 import { plural, printAll, say } from "./output.ts";
 import { type Handed, openSource, type ParcelSource } from "./source.ts";
 
@@ -129,7 +129,7 @@ export async function* outcomesOf(
         for await (const answer of take(parcelOf([head], rest), by)) if ("id" in answer) answers.push(answer);
         rest = [];
       } catch (error) {
-        if (!(error instanceof Unreadable)) throw error;
+        if (!(error instanceof UnreadableMessage)) throw error;
         rest = rest.filter(({ envelope }) => envelope.id !== error.id);
         yield leftBehind(error.id, error.message);
         continue;

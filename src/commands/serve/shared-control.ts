@@ -1,6 +1,6 @@
 /** What operators can do on any of the hosts that share a database. Loaded only where the configuration names one. */
 import type { Config } from "../../config/settings.ts";
-import type { EndedSessions } from "../../server/control/ended-sessions.ts";
+import type { SessionsEnded } from "../../server/control/ended-sessions.ts";
 import { newHandOver } from "../../server/control/hand-over.ts";
 import { answerPeers, sharedQueue, withPeers } from "../../server/control/peers.ts";
 import type {
@@ -25,7 +25,7 @@ export interface StoreOperations {
 export interface StoreOperators {
   /** Takes no new mail from its call on. */
   readonly shut: (to: string) => Promise<void>;
-  readonly endedSessions: EndedSessions;
+  readonly endedSessions: SessionsEnded;
 }
 
 /** Throws as a query does. */
@@ -52,7 +52,7 @@ export async function openStoreOperations(
 }
 
 /** `own`, whose freeze counts the sessions that it found ended already: it was told of the freeze before it was asked. */
-function countingEnded(own: ControlApi, { take }: EndedSessions): ControlApi {
+function countingEnded(own: ControlApi, { take }: SessionsEnded): ControlApi {
   async function* frozen(order: FreezeRequest): AsyncGenerator<FreezeResult> {
     for await (const result of own(order)) yield { ...result, sessions: result.sessions + take(order.login) };
   }

@@ -36,7 +36,7 @@ export interface CopyOrder {
 }
 
 /** A spool by its folder; undefined is the database. */
-interface Place {
+interface CopyPlace {
   readonly folder: string | undefined;
   /** For people. */
   readonly name: string;
@@ -91,7 +91,7 @@ async function markHost({ hostname, spool: { directory } }: Config): Promise<voi
 
 const keep = async (): Promise<void> => undefined;
 
-function placeOf(word: string, { spool }: Config): Place {
+function placeOf(word: string, { spool }: Config): CopyPlace {
   if (word === "files") return { folder: resolve(spool.directory), name: spool.directory };
   if (word !== "store") return { folder: resolve(word), name: resolve(word) };
   if (spool.store !== "") return { folder: undefined, name: spool.store };
@@ -99,7 +99,7 @@ function placeOf(word: string, { spool }: Config): Place {
 }
 
 async function targetAt(
-  { folder }: Place,
+  { folder }: CopyPlace,
   config: Config,
   { sender, usage }: ParcelSource,
 ): Promise<Pick<StoppedSpool, "spool" | "take" | "close">> {
@@ -138,7 +138,11 @@ async function takeBack(folder: string, { spool: from }: ParcelSource["sender"])
   await writeOwner(systemDisk, folder, free);
 }
 
-async function sourceAt({ folder }: Place, configuration: Config, isDryRun: boolean): Promise<ParcelSource> {
+async function sourceAt(
+  { folder }: CopyPlace,
+  configuration: Config,
+  isDryRun: boolean,
+): Promise<ParcelSource> {
   if (folder !== undefined) return openSource(folder, "", isDryRun);
   const { openStoreSource } = await import("../queue/store-source.ts");
   return openStoreSource(configuration);
@@ -196,7 +200,7 @@ async function digestOf(octets: AsyncIterable<unknown>): Promise<string> {
 async function tellCopy(
   outcomes: AsyncIterable<TakingOutcome>,
   source: ParcelSource,
-  to: Place,
+  to: CopyPlace,
   asJson: boolean,
 ): Promise<number> {
   const counts = { done: 0, already: 0, failed: 0, damaged: 0 };
@@ -225,7 +229,7 @@ async function tellCopy(
   return exitStatus.ok;
 }
 
-const nextText = ({ folder, name }: Place): string =>
+const nextText = ({ folder, name }: CopyPlace): string =>
   folder === undefined
     ? "the source has what it had; start the relays with spool.store, and remove its folders queue, messages, history and journal when all is well"
     : `the source has what it had, and no relay starts on it; start one relay with spool.directory = "${name}" and no spool.store`;

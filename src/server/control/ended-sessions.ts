@@ -3,7 +3,7 @@
 /** Milliseconds. Our choice: a busy database tells one of the two later. */
 const remembered = 10_000;
 
-export interface EndedSessions {
+export interface SessionsEnded {
   /** Ends those of `login`, and gives how many there were. */
   readonly end: (login: string) => number;
   /** How many ended just now and were not asked for yet. */
@@ -11,7 +11,7 @@ export interface EndedSessions {
 }
 
 /** `now` is in milliseconds. */
-export function newEndedSessions(endSessions: (login: string) => number, now: () => number): EndedSessions {
+export function newEndedSessions(endSessions: (login: string) => number, now: () => number): SessionsEnded {
   const lately = new Map<string, { readonly at: number; readonly count: number }>();
   return {
     end(login) {

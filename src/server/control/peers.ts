@@ -52,7 +52,7 @@ interface RequestRow {
   readonly taken: boolean;
 }
 
-interface AnswerRow {
+interface StoredAnswer {
   readonly number: number;
   readonly lines: string;
   readonly last: boolean;
@@ -92,7 +92,7 @@ export async function* askPeer<Given extends ControlRequest>(
     let after = 0;
     let taken = false;
     for (;;) {
-      const rows = await database.query<AnswerRow>(
+      const rows = await database.query<StoredAnswer>(
         "SELECT number, lines, last FROM answers WHERE request = $1 AND number > $2 ORDER BY number",
         [number, after],
       );

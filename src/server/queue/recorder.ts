@@ -19,7 +19,7 @@ import type { ReportedRecipient } from "../dsn/status-fields.ts";
 import { log, logBug } from "../log/log.ts";
 import type { Envelope, Recipient } from "../spool/envelope.ts";
 import { possibleCopies } from "../spool/history.ts";
-import type { FailedAttempt, Outcome, Spool } from "../spool/spool.ts";
+import type { FailedAttempt, RecordOutcome, Spool } from "../spool/spool.ts";
 import { isDone, type RoundVerdict, wanting, withOutcomes } from "./verdict.ts";
 
 export interface DeliveryState {
@@ -58,7 +58,7 @@ export function openRecorder(
   /** Writes begun and not ended. */
   let underWay = 0;
   /** The end of a message that is done with, from its beginning to its success. */
-  let removal: Promise<Outcome> | undefined;
+  let removal: Promise<RecordOutcome> | undefined;
   let isLost = false;
   let failed: readonly FailedAttempt[] = [];
   const { id } = envelope;

@@ -11,7 +11,7 @@ import { logBug } from "../log/log.ts";
 export const fromTheStart = "0";
 
 /** What a look found, and where the next one begins: `pg_snapshot_xmin(pg_current_snapshot())::text` of its statement. */
-export interface Look<Row> {
+export interface TableLook<Row> {
   readonly next: string;
   readonly rows: readonly Row[];
 }
@@ -25,7 +25,7 @@ export async function lookIn<Row extends object>(
   { table, columns, where = "true" }: { table: string; columns: string; where?: string },
   since: string,
   values: readonly unknown[] = [],
-): Promise<Look<Row>> {
+): Promise<TableLook<Row>> {
   const found = await query<Row & { readonly next: string; readonly key: string | null }>(
     `SELECT s.next, t.* FROM ${snapshot} s LEFT JOIN (SELECT ${columns} FROM ${table}
       WHERE changed >= $1::xid8 AND ${where}) t ON true`,

@@ -42,7 +42,7 @@ const usefulFor = "1 day";
 /** Rows that are learned in one turn of the event loop. */
 const inATurn = 500;
 
-interface Row {
+interface GuessRow {
   readonly origin: string;
   readonly number: number;
   readonly kind: string;
@@ -126,7 +126,7 @@ export async function openSharedRateLimiter(
   }
 
   async function lookFrom(since: string): Promise<string> {
-    const { next, rows } = await lookIn<Row>(
+    const { next, rows } = await lookIn<GuessRow>(
       database,
       { table: "guesses", columns, where: `origin <> $2 AND at > now() - interval '${usefulFor}'` },
       since,
@@ -147,7 +147,7 @@ export async function openSharedRateLimiter(
   }
 
   /** Of relays that are gone, and that have nothing in the table any more. */
-  function forgetOrigins(rows: readonly Row[]): void {
+  function forgetOrigins(rows: readonly GuessRow[]): void {
     const there = new Set(rows.map((row) => row.origin));
     for (const one of learned.keys()) if (!there.has(one)) learned.delete(one);
   }
@@ -196,7 +196,7 @@ export async function forgetGuesses(
   });
 }
 
-function rowOf(news: LimiterNews, seal: NetworkSeal): Omit<Row, "origin" | "number" | "age"> {
+function rowOf(news: LimiterNews, seal: NetworkSeal): Omit<GuessRow, "origin" | "number" | "age"> {
   return {
     kind: news.kind,
     person: "person" in news ? news.person : "",
@@ -206,7 +206,10 @@ function rowOf(news: LimiterNews, seal: NetworkSeal): Omit<Row, "origin" | "numb
 }
 
 /** Undefined where a later version of the program has told something else, or the key is another one. */
-function newsIn({ kind, person, network: sealed, guess }: Row, seal: NetworkSeal): LimiterNews | undefined {
+function newsIn(
+  { kind, person, network: sealed, guess }: GuessRow,
+  seal: NetworkSeal,
+): LimiterNews | undefined {
   if (kind === "login-unblocked") return { kind, person };
   const network = seal.open(sealed);
   if (network === undefined) return undefined;

@@ -24,7 +24,7 @@ const keep = `
     text = excluded.text, changed = excluded.changed
   WHERE sts.fetched <= excluded.fetched OR sts.id <> excluded.id`; // the clock of the other host may be ahead
 
-interface Row {
+interface PolicyRow {
   readonly domain: string;
   readonly id: string;
   readonly fetched: number;
@@ -38,7 +38,7 @@ export async function openSharedStsCache(database: Database): Promise<SharedStsC
 
   const follower = newFollower(database, "MTA-STS policies of other hosts", async (since) => {
     const columns = "domain AS key, domain, id, fetched, used, text";
-    const { next, rows } = await lookIn<Row>(database, { table: "sts", columns }, since);
+    const { next, rows } = await lookIn<PolicyRow>(database, { table: "sts", columns }, since);
     for (const row of rows) {
       const kept = cachedPolicy({ ...row });
       if (kept) latest.set(row.domain, kept);
@@ -50,7 +50,7 @@ export async function openSharedStsCache(database: Database): Promise<SharedStsC
 
   return {
     async all() {
-      const rows = await database.query<Row>("SELECT domain, id, fetched, used, text FROM sts");
+      const rows = await database.query<PolicyRow>("SELECT domain, id, fetched, used, text FROM sts");
       return rows.map(
         (row): CachedPolicy | UnreadablePolicy =>
           cachedPolicy({ ...row }) ?? { domain: row.domain, trouble: "it is damaged" },

@@ -56,7 +56,7 @@ export interface SpoolReader {
 }
 
 /** The reading half of a spool of files. */
-export interface FileReader extends SpoolReader {
+export interface FileSpoolReader extends SpoolReader {
   /**
    * What an owner's journal had when it was opened, in batches, as it is read; it ends when all of it is known. {@link ids} has
    * the others as well. For one caller.
@@ -179,7 +179,7 @@ export function newSpoolReader(
   directory: string,
   journal: JournalReader = noJournal,
   parse = parseEnvelope,
-): FileReader {
+): FileSpoolReader {
   const queue = join(directory, "queue");
   const messages = join(directory, "messages");
 

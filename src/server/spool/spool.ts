@@ -17,7 +17,7 @@ import { addToHistory, type History, historyOf } from "./history.ts";
 import { newJournalDraft, newMover } from "./journal-spool.ts";
 import { openFolders } from "./open.ts";
 import { queueIds } from "./queue-id.ts";
-import { type FileReader, newSpoolReader, ownJournal, type SpoolReader } from "./reader.ts";
+import { type FileSpoolReader, newSpoolReader, ownJournal, type SpoolReader } from "./reader.ts";
 import { newScratch, type Scratch } from "./scratch.ts";
 
 export type { Arrival } from "./arrivals.ts";
@@ -30,7 +30,7 @@ export type { Scratch } from "./scratch.ts";
 export { isSpendRefusal, type Spend, type SpendRefusal } from "./spend.ts";
 
 /** lost: another host has the message now, or may have it, and nothing was changed. */
-export type Outcome = "kept" | "lost";
+export type RecordOutcome = "kept" | "lost";
 
 /** A host of a spool that several share. */
 export interface HostState {
@@ -67,12 +67,12 @@ export interface Spool extends SpoolReader, Fsck {
    * Replaces the envelope of the same ID; durable when it resolves. Throws the system's error: the old one then
    * stands, or, where the very last step failed, the new one, for which no power cut is promised.
    */
-  record(envelope: Envelope): Promise<Outcome>;
+  record(envelope: Envelope): Promise<RecordOutcome>;
   /**
    * Lets the message go; after it resolves, no power cut brings it back. Of one in the journal the kernel knows when this
    * returns, so that no kill does. May be called again.
    */
-  remove(id: string): Promise<Outcome>;
+  remove(id: string): Promise<RecordOutcome>;
   /** Whether `id` is still this host's to deliver, as far as is known at this moment. Throws the system's error. */
   owns(id: string): Promise<boolean>;
   /**
@@ -112,7 +112,7 @@ export interface Spool extends SpoolReader, Fsck {
 }
 
 /** A spool in files. */
-export interface FileSpool extends Spool, Pick<FileReader, "early"> {}
+export interface FileSpool extends Spool, Pick<FileSpoolReader, "early"> {}
 
 /** A body and an envelope. */
 const filesOfMessage = 2;
@@ -182,7 +182,7 @@ export async function openSpool(
   const spill = async (id: string): Promise<Draft> =>
     newDraft(folders, id, await disk.create(join(messages.path, id)));
 
-  async function record(envelope: Envelope): Promise<Outcome> {
+  async function record(envelope: Envelope): Promise<RecordOutcome> {
     if (journal?.has(envelope.id) === false) await journal.reading();
     if (journal?.has(envelope.id)) {
       await mover?.move(envelope);
@@ -202,7 +202,7 @@ export async function openSpool(
   /** Histories of messages that are in the journal alone. */
   const noted = new Set<string>();
 
-  function remove(id: string): Promise<Outcome> {
+  function remove(id: string): Promise<RecordOutcome> {
     const isRecordAlone = journal?.has(id) === true && mover?.hasBegun(id) !== true && !noted.has(id);
     return (isRecordAlone ? journal.end(id) : removeFiles(id)).then(() => "kept");
   }

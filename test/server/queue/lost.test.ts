@@ -1,7 +1,7 @@
 /** Messages that another host of the same database has meanwhile: nothing is recorded, nobody is told, nothing is begun. */
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Arrival, Outcome, Spool } from "../../../src/server/spool/spool.ts";
+import type { Arrival, RecordOutcome, Spool } from "../../../src/server/spool/spool.ts";
 import { logged, openTestScheduler, patience, put, type TestScheduler } from "./test-scheduler.ts";
 
 /** A spool of which a test says what arrives, and what is another's. */
@@ -21,7 +21,7 @@ async function openShared(): Promise<Shared> {
   const others = new Set<string>();
   const waiting: Arrival[] = [{ kind: "read" }];
   let wake = (): void => undefined;
-  const fenced = (id: string, work: () => Promise<Outcome>): Promise<Outcome> =>
+  const fenced = (id: string, work: () => Promise<RecordOutcome>): Promise<RecordOutcome> =>
     others.has(id) ? Promise.resolve("lost") : work();
   const wrap = (spool: Spool): Spool => ({
     ...spool,

@@ -9,13 +9,13 @@ import { errorCode, errorText } from "../../../failure.ts";
 import { type Database, DatabaseAway, type Query } from "../../../postgres/database.ts";
 import { cutHistory, formatHistory, type History, mostLines, parseHistory } from "../history.ts";
 import type { Spend, SpendRefusal } from "../spend.ts";
-import type { Outcome } from "../spool.ts";
+import type { RecordOutcome } from "../spool.ts";
 import { type BodyRow, bodyInsert, draftRemoval } from "./bodies.ts";
 import { type Lease, LeaseEnded, mustStand } from "./lease.ts";
 import { patiently, promisePatience } from "./patience.ts";
 
 /** A message that is to be promised. */
-export interface Promising {
+export interface PromiseRequest {
   readonly id: string;
   /** A line of JSON, as in the journal. */
   readonly envelope: string;
@@ -35,17 +35,17 @@ export type SpendIn = (query: Query, spends: readonly Spend[]) => Promise<Readon
 
 export interface Committer {
   /** Undefined when it is promised. Throws, with nothing promised, as a query does. */
-  accept(message: Promising): Promise<SpendRefusal | undefined>;
+  accept(message: PromiseRequest): Promise<SpendRefusal | undefined>;
   /** Throws as a query does, when the database was away for too long. */
-  record(id: string, envelope: string, due: number): Promise<Outcome>;
-  remove(id: string): Promise<Outcome>;
+  record(id: string, envelope: string, due: number): Promise<RecordOutcome>;
+  remove(id: string): Promise<RecordOutcome>;
   /** Throws as a query does. */
   note(id: string, entries: History): Promise<void>;
   /** Resolves when all that was asked for has come to its end. */
   close(): Promise<void>;
 }
 
-interface Change<Result> {
+interface Waiter<Result> {
   readonly done: (result: Result) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -53,18 +53,18 @@ interface Change<Result> {
 type Work =
   | ({
       readonly kind: "accept";
-      readonly message: Promising;
+      readonly message: PromiseRequest;
       /** When its client is told to wait, where the database is still away. */
       readonly until: number;
-    } & Change<SpendRefusal | undefined>)
+    } & Waiter<SpendRefusal | undefined>)
   | ({
       readonly kind: "record";
       readonly id: string;
       readonly envelope: string;
       readonly due: number;
-    } & Change<Outcome>)
-  | ({ readonly kind: "remove"; readonly id: string } & Change<Outcome>)
-  | ({ readonly kind: "note"; readonly id: string; readonly entries: History } & Change<void>);
+    } & Waiter<RecordOutcome>)
+  | ({ readonly kind: "remove"; readonly id: string } & Waiter<RecordOutcome>)
+  | ({ readonly kind: "note"; readonly id: string; readonly entries: History } & Waiter<void>);
 
 type Of<Kind extends Work["kind"]> = Extract<Work, { readonly kind: Kind }>;
 
@@ -102,7 +102,7 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     if (!isWorking) working = workOff();
   }
 
-  const asked = <Result>(make: (change: Change<Result>) => Work): Promise<Result> =>
+  const asked = <Result>(make: (change: Waiter<Result>) => Work): Promise<Result> =>
     new Promise((done, fail) => begin(make({ done, fail })));
 
   async function workOff(): Promise<void> {
