@@ -3,6 +3,7 @@
  * that matter here and its access rules. Needs no root.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -86,6 +87,7 @@ export async function startSlapd(options: SlapdOptions = {}): Promise<Slapd> {
 
   async function start(): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
+      await rm(socket, { force: true });
       if (ports[0] === 0) ports = [await freePort(), await freePort()];
       const started = spawn(
         program("slapd"),
@@ -97,7 +99,7 @@ export async function startSlapd(options: SlapdOptions = {}): Promise<Slapd> {
       started.stderr.on("data", (chunk: Buffer) => {
         said += chunk.toString();
       });
-      if (await listening(started, ports[0] ?? 0)) return;
+      if (await listening(started, ports[0] ?? 0, socket)) return;
       if (attempt === 5) throw new Error(`slapd does not start: ${said}`);
       ports = [0, 0]; // somebody else took the port in between
     }
@@ -284,9 +286,10 @@ export function freePort(): Promise<number> {
 }
 
 /** True when the port takes connections, false when the process ended instead. */
-async function listening(child: ChildProcess, port: number): Promise<boolean> {
+/** Whether it listens at the port and at the socket, which it opens last, or has ended. */
+async function listening(child: ChildProcess, port: number, socket: string): Promise<boolean> {
   while (child.exitCode === null && child.signalCode === null) {
-    if (await takes(port)) return true;
+    if (existsSync(socket) && (await takes(port))) return true;
     await pause(20);
   }
   return false;

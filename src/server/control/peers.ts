@@ -453,11 +453,11 @@ async function* freezeOnAll(
   own: ControlApi,
   view: PeersView,
 ): AsyncGenerator<AnswerTo<Extract<ControlRequest, { verb: "freeze" }>>> {
-  const others = await othersOf(view);
   const told = { ...order, by: { host: view.host, ...order.by } };
   for await (const result of own(order)) {
     let { sessions, active } = result;
     const silent: string[] = [];
+    const others = await othersOf(view); // not before: a database that is away keeps nobody from freezing here
     await Promise.all(
       others.map(async ({ lease, host }) => {
         try {
