@@ -75,6 +75,8 @@ export async function openDatabase(
   let isLooking = false;
   /** Why it went away, or was not found. */
   let lastReason = "";
+  /** Milliseconds that whoever found no further connection waits. */
+  let openingPause = firstPause;
   let beating: NodeJS.Timeout | undefined;
   const open = new Set<DatabaseConnection>();
   const idle: DatabaseConnection[] = [];
@@ -101,6 +103,7 @@ export async function openDatabase(
     if (isClosed) return connection.drop("closed");
     host = found.host;
     lead = connection;
+    openingPause = firstPause;
     connection.onNotify(tell);
     connection.onEnd(lost);
     scheduleBeat(connection);
@@ -183,6 +186,7 @@ export async function openDatabase(
         connection.drop("the server changed meanwhile");
         throw away();
       }
+      openingPause = firstPause;
       open.add(connection);
       connection.onEnd(() => {
         open.delete(connection);
@@ -190,11 +194,25 @@ export async function openDatabase(
       });
       return connection;
     } catch (error) {
+      await notAgainAtOnce();
       if (error instanceof Failure) throw new DatabaseAway(error.message, undefined, { cause: error });
       throw error;
     } finally {
       opening -= 1;
+      serveWaiting();
     }
+  }
+
+  /**
+   * The first connection may seem to stand for seconds after a further one was refused. Whoever asks again at once, since the
+   * database is there, would do nothing else: where the network is gone, connect(2) fails before the event loop has had a turn.
+   */
+  async function notAgainAtOnce(): Promise<void> {
+    const pause = openingPause;
+    openingPause = Math.min(2 * pause, longestPause);
+    await new Promise<void>((resolve) => {
+      setTimeout(resolve, pause);
+    });
   }
 
   /** Those who wait for a connection get a new one in place of one that ended. */

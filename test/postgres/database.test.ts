@@ -2,15 +2,18 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Failure } from "../../src/failure.ts";
 import { type Database, DatabaseAway, openDatabase } from "../../src/postgres/database.ts";
 import { checkFormat, format, formatOf, migrate } from "../../src/postgres/migrations.ts";
 import { type StoreAccess, type StoreSettings, storeAccess } from "../../src/postgres/settings.ts";
+import { patiently } from "../../src/server/spool/postgres/patience.ts";
 import { selfSigned } from "../tools/certificate.ts";
 import { freePort } from "../tools/port.mjs";
 import { real } from "../tools/real.ts";
 import { accessOf, type Cluster, startCluster } from "./cluster.ts";
+import { openWire } from "./wire.ts";
 
 describe.skipIf(!real("postgresql"))("a database of PostgreSQL", () => {
   let cluster: Cluster;
@@ -115,6 +118,26 @@ describe.skipIf(!real("postgresql"))("a database of PostgreSQL", () => {
       for (const pid of [cluster.pid(), ...pids]) process.kill(pid, "SIGCONT");
     }
     expect(await database.there(20_000)).toBe(true);
+  }, 60_000);
+
+  test("is not asked again at once where a further connection is refused", async () => {
+    const url = await cluster.database();
+    const wire = await openWire(cluster.folder, cluster.port);
+    try {
+      const database = await open(wire.through(url));
+      const refused = wire.hold();
+      const asked = Array.from({ length: 20 }, () =>
+        patiently(database, () => database.query("SELECT 1 AS one"), 20_000),
+      );
+      await pause(1_000);
+      expect(database.isThere()).toBe(true); // as far as it knows
+      // Eight at a time, after pauses of 50, 100, 200 … milliseconds.
+      expect(refused()).toBeLessThan(60);
+      wire.heal();
+      expect(await Promise.all(asked)).toEqual(asked.map(() => [{ one: 1 }]));
+    } finally {
+      await wire.close();
+    }
   }, 60_000);
 
   test("tells in one line why it cannot be opened", async () => {

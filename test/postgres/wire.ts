@@ -17,6 +17,8 @@ export interface Wire {
   readonly seen: readonly string[];
   readonly isCut: () => boolean;
   cut(): void;
+  /** What stands is held up without a word, and new connections are refused from here on. Gives how many were. */
+  hold(): () => number;
   /** Connections come through again. */
   heal(): void;
   close(): Promise<void>;
@@ -27,6 +29,8 @@ export async function openWire(folder: string, port: number): Promise<Wire> {
   const seen: string[] = [];
   const open = new Set<Socket>();
   let isCut = false;
+  let isHeld = false;
+  let refused = 0;
   let isCounting = false;
   let cutBefore = Number.POSITIVE_INFINITY;
   let first: Socket | undefined;
@@ -38,7 +42,8 @@ export async function openWire(folder: string, port: number): Promise<Wire> {
   }
 
   const server = createServer((host) => {
-    if (isCut) {
+    if (isCut || isHeld) {
+      refused += 1;
       host.destroy();
       return;
     }
@@ -91,9 +96,17 @@ export async function openWire(folder: string, port: number): Promise<Wire> {
     seen,
     isCut: () => isCut,
     cut,
+    hold() {
+      isHeld = true;
+      refused = 0;
+      for (const socket of open) socket.pause();
+      return () => refused;
+    },
     heal() {
       isCounting = false;
       isCut = false;
+      isHeld = false;
+      for (const socket of open) socket.resume();
     },
     async close() {
       cut();

@@ -21,13 +21,13 @@ const closing: (() => Promise<void>)[] = [];
 /** A site with so many hosts, which are not started. A mail that is put off is tried again after minutes. */
 async function newSite(
   hosts: number,
-  options: Partial<SiteOptions> & { readonly tables?: string } = {},
+  options: Partial<SiteOptions> & { readonly tables?: string; readonly retry?: string } = {},
 ): Promise<Stage> {
-  const { tables = "", ...more } = options;
+  const { tables = "", retry = "10m", ...more } = options;
   const network = await makeNetwork(hosts);
   const hop = await startHop(network.address, chanceFrom(1), now);
   closing.push(() => hop.close());
-  const delivery = `[delivery]\nrelay = "smtp://${network.address}:${String(hop.port)}"\nretry-first = "10m"\n`;
+  const delivery = `[delivery]\nrelay = "smtp://${network.address}:${String(hop.port)}"\nretry-first = "${retry}"\nretry-longest = "${retry}"\n`;
   const site = await prepareSite({ network, fsync: false, settings: () => `${delivery}${tables}`, ...more });
   closing.push(() => site.close());
   return { site, hop };
@@ -237,6 +237,22 @@ connections-per-address = 1000
       (await site.sql("SELECT count(*) FROM messages")) === "0" ? true : undefined,
     );
     for (const token of tokens) expect(arrived(stage, token), token).toBeGreaterThan(0);
+  });
+
+  test("one whose cable is out stands still for nobody", async () => {
+    const stage = await newSite(1, { retry: "1s" });
+    const { site, hop } = stage;
+    const [host] = site.hosts;
+    if (host === undefined) throw new Error("the site has no host");
+    await host.start();
+    hop.putOff(100);
+    const sent = [await submit(host), await submit(host), await submit(host)];
+    await host.place.cut("link");
+    await pause(4_000); // attempts fail, and nothing of them can be recorded
+    await host.place.mend();
+    hop.putOff(0);
+    await until("all letters", () => sent.every(({ token }) => arrived(stage, token) > 0) || undefined, 60);
+    expect(host.log()).not.toMatch(/nothing was done for/);
   });
 
   test("where the database stays away clients are told to wait, and logins go on", async () => {
