@@ -11,6 +11,7 @@ export interface Locator {
   click(): Promise<void>;
   count(): Promise<number>;
   textContent(): Promise<string | null>;
+  innerText(options: { readonly timeout: number }): Promise<string>;
   waitFor(options?: { readonly timeout?: number }): Promise<void>;
   locator(selector: string): Locator;
 }
@@ -22,7 +23,13 @@ interface Finder {
   locator(selector: string): Locator;
 }
 
+/** What is in a page, or in a part of it. */
+export interface Frame extends Finder {
+  url(): string;
+}
+
 export interface Page extends Finder {
+  frames(): readonly Frame[];
   readonly keyboard: { press(key: string): Promise<void>; type(text: string): Promise<void> };
   goto(path: string): Promise<unknown>;
   reload(): Promise<unknown>;

@@ -3,11 +3,12 @@
 import { mkdir, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFailed, test } from "vitest";
 import { slapdPrograms } from "../../ldap/slapd.ts";
 import {
   type Chrome,
   type ContextOptions,
+  type Frame,
   launchChrome,
   type Page,
   seriousFaults,
@@ -189,12 +190,23 @@ async function openIn(
 ): Promise<{ page: Page; foreign: string[] }> {
   const context = await chrome.newContext({ ignoreHTTPSErrors: true, baseURL: world.url, ...options });
   const page = await context.newPage();
+  onTestFailed(async () => {
+    for (const frame of page.frames()) process.stderr.write(`${frame.url()}: ${await wordsOf(frame)}\n`);
+    process.stderr.write(world.portal.log());
+  });
   const foreign: string[] = [];
   page.on("request", (asked) => {
     if (!asked.url().startsWith(world.url)) foreign.push(asked.url());
   });
   return { page, foreign };
 }
+
+/** What a person sees there, where a test failed. */
+const wordsOf = (frame: Frame): Promise<string> =>
+  frame
+    .locator("body")
+    .innerText({ timeout: 5_000 })
+    .catch((error: unknown) => String(error));
 
 async function signIn(page: Page, login: keyof typeof accounts): Promise<void> {
   await page.goto("/");
