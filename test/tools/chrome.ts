@@ -10,8 +10,7 @@ export interface Locator {
   fill(text: string): Promise<void>;
   click(): Promise<void>;
   count(): Promise<number>;
-  textContent(): Promise<string | null>;
-  innerText(options: { readonly timeout: number }): Promise<string>;
+  textContent(options?: { readonly timeout?: number }): Promise<string | null>;
   waitFor(options?: { readonly timeout?: number }): Promise<void>;
   locator(selector: string): Locator;
 }

@@ -203,10 +203,7 @@ async function openIn(
 
 /** What a person sees there, where a test failed. */
 const wordsOf = (frame: Frame): Promise<string> =>
-  frame
-    .locator("body")
-    .innerText({ timeout: 5_000 })
-    .catch((error: unknown) => String(error));
+  frame.locator("body").textContent({ timeout: 5_000 }).then(String, String);
 
 async function signIn(page: Page, login: keyof typeof accounts): Promise<void> {
   await page.goto("/");
