@@ -18,7 +18,6 @@ import { makeNetwork, realNetwork } from "./network.ts";
 import { type Host, prepareSite, type Site, startAtLast } from "./site.ts";
 
 const asked = process.env["TPA_SUBMIT_HOSTS_MINUTES"];
-const isLong = asked !== undefined;
 const minutes = Number(asked ?? 0.25);
 const seed = Number(process.env["TPA_SUBMIT_HOSTS_SEED"] ?? Date.now() % 1_000_000);
 
@@ -74,8 +73,7 @@ describe.skipIf(!realNetwork("postgresql"))("several hosts", () => {
       expect(found.lost.slice(0, 20)).toEqual([]);
       expect(found.invented).toEqual([]);
       expect(found.altered).toEqual([]);
-      // A host that is slow for a moment loses a lease of two seconds, which the longer run is to find; see docs/testing.md.
-      if (isLong) expect(found.againOutside).toEqual([]);
+      expect(found.againOutside).toEqual([]);
       expect(left).toBe(0);
       expect(diary.wrong).toEqual([]);
       expect(bugs(site)).toEqual([]);

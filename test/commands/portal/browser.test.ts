@@ -158,6 +158,7 @@ describe.skipIf(!real("chromium", ...slapdPrograms))("the portal in Chromium", {
       await page.goto("/password");
       await page.getByLabel("Password of your account").first().fill("not it");
       await page.getByRole("button", { name: "Make a password" }).click();
+      await page.getByText("That is not the password of your account").waitFor();
       await look(page, `${name}-wrong`, size);
       await page.getByLabel("Password of your account").first().fill(accounts.user1);
       await page.getByRole("button", { name: "Make a password" }).click();
@@ -248,6 +249,7 @@ describe.skipIf(!real("chromium", ...slapdPrograms))(
       }
       await page.getByRole("link", { name: "Password", exact: true }).click();
       await page.getByRole("link", { name: "Remove phone" }).click();
+      await page.getByRole("button", { name: "Remove phone" }).waitFor();
       await page.getByLabel("Password of your account").fill(accounts.user1);
       await page.getByRole("button", { name: "Remove phone" }).click();
       await page.frameLocator("iframe").getByText("Gone").waitFor({ timeout: 60_000 });
@@ -262,6 +264,7 @@ describe.skipIf(!real("chromium", ...slapdPrograms))(
       await signIn(page, "user1");
       await inspect(page, "/password", `${name}-several`, size);
       await page.getByRole("link", { name: "Remove laptop" }).click();
+      await page.getByRole("button", { name: "Remove laptop" }).waitFor();
       await look(page, `${name}-remove`, size);
     });
   },
