@@ -133,21 +133,27 @@ function pollWith(config: Config, options: SyncOptions, metrics: RunMetrics, sig
   let top: string | undefined;
   let first = true;
   let warned = false;
+  /** The newest entryCSN of the last search, where contextCSN did not know of it yet; "" where it did. */
+  let ahead = "";
   return async (known: string | undefined): Promise<string> => {
     const began = Date.now();
     const { access, task } = await readTask(config, options);
     return withDirectory(access, signal, async (directory) => {
       top ??= await namingContextOf(directory, config.ldap.base);
       const state = top === undefined ? "" : await contextCsnOf(directory, top);
-      if (state !== "" && state === known) {
+      const wasAhead = isOutdated(state, ahead);
+      if (state !== "" && state === known && !wasAhead) {
         await metrics.unchanged(Date.now());
         return state;
       }
       const { latest } = await bring(directory);
-      const still =
+      const isAhead =
         top !== undefined &&
         isOutdated(state, latest) &&
         isOutdated(await contextCsnOf(directory, top), latest);
+      ahead = isAhead ? latest : "";
+      // OpenLDAP shows an entry a moment before contextCSN has moved: only what a whole pause did not mend stands still.
+      const still = wasAhead && isAhead;
       if (still && !warned)
         say(`${directory.url}: contextCSN stands still (syncprov?): asking in full every minute`);
       warned ||= still;
