@@ -39,7 +39,7 @@ function itsUser() {
 }
 
 /**
- * Starts one below `parent`, with one database.
+ * Starts one below `parent`.
  * @param {string} parent
  * @param {string} programs
  * @param {boolean} [hasStandby]
@@ -74,29 +74,35 @@ export async function startPostgres(parent, programs, hasStandby = false) {
     return server;
   }
 
+  const to = ["-h", folder, "-p", "5432", "-U", "tpa"];
+  async function sql(/** @type {string} */ text, database = "postgres") {
+    const words = [...to, "-d", database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text];
+    return (await run(join(programs, "psql"), words, options)).stdout.trim();
+  }
+
   const servers = [await start(data, "5432")];
   if (hasStandby) {
-    const [copy, to] = [join(folder, "standby"), ["-h", folder, "-p", "5432", "-U", "tpa"]];
+    const copy = join(folder, "standby");
     await run(
       join(programs, "pg_basebackup"),
       [...to, "-D", copy, "-R", "-X", "stream", "-c", "fast"],
       options,
     );
     servers.push(await start(copy, "5433"));
-    const sql = async (/** @type {string} */ text) =>
-      (
-        await run(
-          join(programs, "psql"),
-          [...to, "-d", "postgres", "-X", "-q", "-A", "-t", "-c", text],
-          options,
-        )
-      ).stdout;
     await sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
     await sql("SELECT pg_reload_conf()");
-    while (!(await sql("SELECT sync_state FROM pg_stat_replication")).includes("sync\n")) await pause(20);
+    while ((await sql("SELECT sync_state FROM pg_stat_replication")) !== "sync") await pause(20);
   }
+  let databases = 0;
   return {
-    url: `postgresql://tpa@/postgres?host=${folder}`,
+    /** A new database: its name, and as `spool.store` has it. */
+    async database() {
+      databases += 1;
+      const name = `bench${databases}`;
+      await sql(`CREATE DATABASE ${name}`);
+      return { name, url: `postgresql://tpa@/${name}?host=${folder}` };
+    },
+    sql,
     /** Of the trees of its processes. */
     roots: () => servers.map(({ pid }) => pid ?? 0),
     async stop() {

@@ -1,7 +1,7 @@
 /** What was found, kept: a file of JSON for each case, and the pages in docs/ that show it. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { circumstances, figureTable, hostTable, loadTable, scaleTable } from "./table.mjs";
+import { circumstances, figureTable, growthText, hostTable, loadTable, scaleTable } from "./table.mjs";
 
 /** @typedef {import("./table.mjs").Found} Found */
 
@@ -29,8 +29,12 @@ function saved(/** @type {readonly string[]} */ names) {
 export function fillPages(names) {
   const all = saved(names);
   const figures = all.filter(({ figures: those }) => those !== undefined);
-  const scale = all.filter(({ series }) => series !== undefined);
-  const series = scale.flatMap(({ series: those = [] }) => those);
+  const of = (/** @type {string} */ wanted) => {
+    const scale = all.filter(({ name, series }) => name === wanted && series !== undefined);
+    return { scale, series: scale.flatMap(({ series: those = [] }) => those) };
+  };
+  const { scale, series } = of("scale");
+  const shared = of("several-hosts-scale");
   const none = "Not measured yet.";
   const filled = (/** @type {readonly Found[]} */ from, /** @type {string} */ text) =>
     from.length > 0 ? text : none;
@@ -43,6 +47,11 @@ export function fillPages(names) {
     circumstances: filled(scale, scale.length > 0 ? circumstances(scale) : ""),
     scale: filled(scale, scaleTable(series)),
     host: filled(scale, scale.length > 0 ? hostTable(series) : ""),
+  });
+  fillPage("several-hosts.md", {
+    circumstances: filled(shared.scale, shared.scale.length > 0 ? circumstances(shared.scale) : ""),
+    scale: filled(shared.scale, scaleTable(shared.series)),
+    growth: filled(shared.scale, shared.scale.length > 0 ? growthText(shared.series) : ""),
   });
 }
 

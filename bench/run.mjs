@@ -5,13 +5,30 @@ import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { scale } from "./cases/scale.mjs";
+import { severalHostsScale } from "./cases/several-hosts-scale.mjs";
 import { cases } from "./cases.mjs";
 import { fillPages, save } from "./results.mjs";
 import { commitOf, here, missingForPostfix, postfix, tpaSubmit } from "./sides.mjs";
-import { circumstances, figureTable, hostTable, loadTable, scaleTable } from "./table.mjs";
+import { circumstances, figureTable, growthText, hostTable, loadTable, scaleTable } from "./table.mjs";
 import { openWorkspace } from "./workspace.mjs";
 
 /** @typedef {import("./table.mjs").Found} Found */
+
+/** Those that tell how something grows. They run where they are named. */
+const scales = [
+  {
+    name: "scale",
+    title: "cost against users, messages, queued messages, connections and destinations",
+    measure: scale,
+    about: hostTable,
+  },
+  {
+    name: "several-hosts-scale",
+    title: "cost of a shared database against messages, queued messages, logins and hosts",
+    measure: severalHostsScale,
+    about: growthText,
+  },
+];
 
 const usage = `Usage: npm run bench -- [OPTION…] [CASE…]
 
@@ -20,15 +37,15 @@ const usage = `Usage: npm run bench -- [OPTION…] [CASE…]
   --without-postfix  neither Postfix nor Dovecot
   --repeats N        3 where nothing is said
   --on DIR           on the disk of DIR, else of the temporary folder
-  --save             keep the figures in bench/results/, and fill docs/performance.md and docs/scale.md with them
+  --save             keep the figures in bench/results/, and fill docs/performance.md, scale.md and several-hosts.md with them
   --pages            measure nothing, fill the pages with what is kept
   --json             print JSON, not tables
 
 Cases, all but those in brackets where none is named:
-${cases.map(({ name, title, asked }) => `  ${(asked ? `(${name})` : name).padEnd(18)} ${title}`).join("\n")}
-  (scale)            cost against users, messages, queued messages, connections and destinations`;
+${cases.map(({ name, title, asked }) => `  ${(asked ? `(${name})` : name).padEnd(21)} ${title}`).join("\n")}
+${scales.map(({ name, title }) => `  ${`(${name})`.padEnd(21)} ${title}`).join("\n")}`;
 
-const names = [...cases.map(({ name }) => name), "scale"];
+const names = [...cases, ...scales].map(({ name }) => name);
 
 /** @param {string} problem */
 function refuse(problem) {
@@ -158,8 +175,8 @@ try {
     const result = await found(name, title, async () => ({ figures: await run(bench) }));
     if (result) all.push(result);
   }
-  if (chosen.chosen.includes("scale")) {
-    const result = await found("scale", "how cost grows", async () => ({ series: await scale(bench) }));
+  for (const { name, title, measure } of scales.filter((one) => chosen.chosen.includes(one.name))) {
+    const result = await found(name, title, async () => ({ series: await measure(bench) }));
     if (result) all.push(result);
   }
 } finally {
@@ -169,10 +186,12 @@ try {
 if (chosen.json) process.stdout.write(`${JSON.stringify(all, null, 2)}\n`);
 else {
   const figures = all.filter((one) => one.figures !== undefined);
-  const series = all.flatMap((one) => one.series ?? []);
   if (all.length > 0) process.stdout.write(`${circumstances(all)}\n`);
   if (figures.length > 0) process.stdout.write(`\n${figureTable(figures)}\n\n${loadTable(figures)}\n`);
-  if (series.length > 0) process.stdout.write(`\n${scaleTable(series)}\n\n${hostTable(series)}\n`);
+  for (const { name, series } of all) {
+    const about = scales.find((one) => one.name === name)?.about;
+    if (series && about) process.stdout.write(`\n${scaleTable(series)}\n\n${about(series)}\n`);
+  }
 }
 if (chosen.save) fillPages(names);
 process.exit(); // what the servers left open is no reason to stay

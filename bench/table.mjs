@@ -123,7 +123,7 @@ const straight = 0.75;
 export function scaleTable(series) {
   return markdown([
     ["against", "cost", "at four sizes", "line", "R²", "exponent"],
-    ...series.map(({ against, cost, unit, sizes, values }) => {
+    ...series.map(({ against, cost, unit, sizes, values, per = 1_000 }) => {
       const { base, each, r2, exponent } = lineThrough(sizes, values);
       return [
         against,
@@ -131,7 +131,7 @@ export function scaleTable(series) {
         sizes.map((size, at) => `${shown(size)}: ${rough(values[at] ?? 0)}`).join("; "),
         r2 < straight
           ? "none fits"
-          : `${rough(base)} ${each < 0 ? "-" : "+"} ${rough(Math.abs(each * 1_000))} per 1 000`,
+          : `${rough(base)} ${each < 0 ? "-" : "+"} ${rough(Math.abs(each * per))} ${per === 1 ? "each" : `per ${shown(per)}`}`,
         shown(r2, 2),
         Number.isFinite(exponent) ? shown(exponent, 2) : "",
       ];
@@ -185,6 +185,36 @@ export function hostTable(series) {
       `With clients, next hop and relay on this machine it was ${shown(rate)} a second, ${shown((rate * 3_600) / 1e6, 1)} million an hour.`,
     `- How many logins there are, and how many sessions say nothing, does not make a message dearer; how many messages wait makes a start longer, ` +
       `${rough((of("queued.known")?.each ?? 0) * 100_000)} s for each 100 000.`,
+  ].join("\n");
+}
+
+/**
+ * What a message, one that waits, a login and a host cost where hosts share a database, by the largest size that was measured and
+ * by the lines.
+ * @param {readonly Series[]} series
+ */
+export function growthText(series) {
+  const of = (/** @type {string} */ id) => {
+    const one = series.find((each) => each.id === id);
+    const { sizes = [], values = [] } = one ?? {};
+    return { ...lineThrough(sizes, values), last: values.at(-1) ?? Number.NaN, most: sizes.at(-1) ?? 0 };
+  };
+  const each = (/** @type {string} */ id) => Math.max(0, of(id).each);
+  const [promised, delivered] = ["promised", "delivered"].map((id) => ({
+    relay: of(`${id}.relay`).last,
+    database: of(`${id}.database`).last,
+  }));
+  const core = (/** @type {number | undefined} */ cost) => shown(1_000 / (cost ?? Number.NaN));
+  return [
+    `- A message of 5 kB takes ${rough(promised?.relay ?? 0)} ms of the relay's processor and ${rough(promised?.database ?? 0)} ms of the database's until its 250, ` +
+      `${rough(delivered?.relay ?? 0)} and ${rough(delivered?.database ?? 0)} ms until it is delivered: a core of a relay does ${core(delivered?.relay)} a second, ` +
+      `one of the database ${core(delivered?.database)}.`,
+    `- One that waits takes ${rough(of("queued.disk").last)} KiB of the database's disk and ${rough(each("queued.memory") * 1_024)} KiB of memory of the host that delivers it. ` +
+      `A host that takes over ${shown(of("queued.known").most)} has them ${rough(of("queued.known").last)} s after its start, ${rough(each("queued.known") * 10_000)} s more for each 10 000.`,
+    `- A login that sends takes ${rough(of("logins.disk").last)} KiB there, and ${rough(each("logins.memory") * 1_024)} KiB of memory on each host; a start takes ` +
+      `${rough(each("logins.listening") * 100_000)} s longer for each 100 000.`,
+    `- One more host costs ${rough(each("hosts.idle"))} % of a core, of all machines together, while nobody sends, and a message ` +
+      `${rough(Math.max(0, of("hosts.database").each))} ms more of the database's processor.`,
   ].join("\n");
 }
 

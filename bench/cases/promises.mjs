@@ -121,7 +121,7 @@ async function inPostgres(bench) {
     sides: programs(bench).filter(({ checkout }) => knowsDatabases(checkout)),
     async open(checkout, folder) {
       const server = await startPostgres(folder, installed);
-      const spool = await sharedSpoolOf(checkout, join(folder, "spool"), server.url);
+      const spool = await sharedSpoolOf(checkout, join(folder, "spool"), (await server.database()).url);
       if (spool === undefined) throw new Error(`${checkout} knows no database`);
       const stop = async () => {
         await spool.close();

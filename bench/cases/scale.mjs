@@ -22,6 +22,7 @@ import { changePasswords } from "./reload.mjs";
  * @property {string} unit
  * @property {readonly number[]} sizes
  * @property {readonly number[]} values
+ * @property {number} [per] for so many more the line tells the cost; for each thousand where that is left out
  */
 
 /**
@@ -30,6 +31,7 @@ import { changePasswords } from "./reload.mjs";
  * @property {string} against
  * @property {readonly number[]} sizes
  * @property {readonly (readonly [id: string, cost: string, unit: string])[]} costs
+ * @property {number} [per] as in a series
  * @property {(bench: Bench, size: number) => Promise<readonly number[]>} measure the costs, in their order
  */
 
@@ -230,14 +232,18 @@ const destinations = {
 
 const growths = [users, messages, queued, idle, busy, destinations];
 
+/** @param {Bench} bench */
+export const scale = (bench) => measureGrowths(bench, growths);
+
 /**
  * @param {Bench} bench
+ * @param {readonly Growth[]} growths
  * @returns {Promise<readonly Series[]>}
  */
-export async function scale(bench) {
+export async function measureGrowths(bench, growths) {
   /** @type {Series[]} */
   const all = [];
-  for (const { id, against, sizes: given, costs, measure } of growths) {
+  for (const { id, against, sizes: given, costs, per, measure } of growths) {
     const sizes = bench.quick
       ? given.map((size) => Math.min(size, Math.ceil(size / 50) + (given.indexOf(size) + 1)))
       : given;
@@ -255,6 +261,7 @@ export async function scale(bench) {
         unit,
         sizes,
         values: found.map((values) => values[at] ?? 0),
+        ...(per !== undefined && { per }),
       });
     }
   }

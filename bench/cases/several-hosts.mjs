@@ -3,14 +3,12 @@
  * with a standby that has each message before its 250. The relays and the database are on the same machine, where they have
  * the same cores and the same disk: hosts of their own have more. The clients are the same processes in each arrangement.
  */
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import { interleaved } from "../bench.mjs";
 import { silentHop, startSink } from "../hops.mjs";
+import { loginsFor, prepareHosts } from "../hosts.mjs";
 import { openClients } from "../load.mjs";
 import { postgresPrograms, startPostgres } from "../postgres.mjs";
 import { processorOf } from "../processes.mjs";
-import { prepareRelay } from "../relay.mjs";
 
 /** @typedef {import("../bench.mjs").Bench} Bench */
 /** @typedef {import("../bench.mjs").Case} Case */
@@ -37,7 +35,7 @@ const arrangements = [
 const processes = 3;
 const connections = 7;
 
-const run = promisify(execFile);
+const logins = loginsFor(processes * connections);
 
 /**
  * Relays that share a database.
@@ -46,29 +44,17 @@ const run = promisify(execFile);
  * @returns {Promise<Servers>}
  */
 async function startHosts({ workspace }, { checkout, hop, size, hasStandby }) {
-  const database = await workspace.keep(
-    startPostgres(workspace.folder, postgresPrograms() ?? "", hasStandby),
-  );
-  /** @type {import("../relay.mjs").Relay[]} */
-  const relays = [];
-  for (let number = 0; number < size; number += 1) {
-    const relay = await prepareRelay(workspace, checkout, "");
-    relay.hostname = `relay${number + 1}.example.org`;
-    await relay.configure(
-      `[delivery]\nrelay = "smtp://127.0.0.1:${hop}"\n[spool]\ndirectory = "${relay.spool}"\nstore = "${database.url}"`,
-    );
-    if (number === 0)
-      await run(process.execPath, [relay.program, "spool", "migrate", "--config", relay.config]);
-    await relay.start();
-    relays.push(relay);
-  }
+  const server = await workspace.keep(startPostgres(workspace.folder, postgresPrograms() ?? "", hasStandby));
+  const { url } = await server.database();
+  const relays = await prepareHosts(workspace, { checkout, hop, size, url, logins });
+  for (const relay of relays) await relay.start();
   const ports = Array.from({ length: processes }, (_, at) => relays[at % size]?.port ?? 0);
   return {
     ports,
-    roots: () => [...relays.map(({ pid }) => pid), ...database.roots()],
+    roots: () => [...relays.map(({ pid }) => pid), ...server.roots()],
     async stop() {
       for (const relay of relays) await relay.stop();
-      await database.stop();
+      await server.stop();
     },
   };
 }
@@ -87,7 +73,7 @@ function measureHosts(bench, id, text, delivers) {
     const sink = await startSink(workspace, bench.hasPostfix);
     const silent = await workspace.keep(silentHop());
     const hop = delivers ? sink.port : silent.port;
-    const alone = await side.start(workspace, { hop: sink.port, hold: !delivers });
+    const alone = await side.start(workspace, { hop: sink.port, hold: !delivers, logins });
     /** @type {Partial<Record<Arrangement, Servers>>} */
     const servers = {
       alone: {
@@ -109,7 +95,10 @@ function measureHosts(bench, id, text, delivers) {
     /** @param {Servers} those @param {number} seconds */
     async function send({ ports, roots }, seconds) {
       const clients = await Promise.all(
-        ports.map((port) => openClients(workspace, { port, connections, seconds })),
+        ports.map((port, at) => {
+          const theirs = logins.slice(at * connections, (at + 1) * connections);
+          return openClients(workspace, { port, connections, logins: theirs, seconds });
+        }),
       );
       const [taken, used] = [sink.taken(), processorOf(roots())];
       const begun = performance.now();
@@ -134,7 +123,7 @@ function measureHosts(bench, id, text, delivers) {
         const found = {};
         for (const [key] of arrangements) {
           const those = servers[key];
-          if (those) found[key] = await send(those, quick ? 1 : 4);
+          if (those) found[key] = await send(those, quick ? 1 : 3);
         }
         return found;
       },

@@ -175,6 +175,58 @@ describe.skipIf(!real("postgresql"))("two hosts with one database", () => {
     expect((await queue(first, "freeze")).stdout).toMatch(/^user1: frozen since .*stolen\n$/);
   });
 
+  test("login show counts the sessions on all hosts, and names one that does not answer", async () => {
+    for (const relay of [first, second]) {
+      const settings = await readFile(relay.config, "utf8");
+      await writeFile(relay.config, settings.replace('lease = "6s"', 'lease = "5m"'));
+      await relay.start();
+    }
+    const show = async (relay: Relay, ...words: readonly string[]) =>
+      (await run(process.execPath, [program, "login", "show", "user1", ...words, "--config", relay.config]))
+        .stdout;
+    const talks = [await enter(first), await enter(first), await enter(second)];
+    expect(await show(second)).toMatch(new RegExp(`^ {2}sessions +3: 2 on ${one}, 1 on ${two}$`, "m"));
+    expect(JSON.parse(await show(first, "--json"))).toMatchObject({
+      relay: {
+        sessions: 3,
+        hosts: [
+          { host: one, sessions: 2 },
+          { host: two, sessions: 1 },
+        ],
+      },
+    });
+    second.signal("SIGTERM");
+    await second.ended;
+    expect(await show(second)).toMatch(new RegExp(`^ {2}sessions +2: 2 on ${one}$`, "m")); // no relay runs here
+    await second.start();
+    first.signal("SIGSTOP");
+    expect(await show(second)).toMatch(new RegExp(`^ {2}sessions +0; ${one} does not answer$`, "m"));
+    for (const talk of talks) talk.close();
+  });
+
+  test("what one host delivers is listed and counted by its name", async () => {
+    await first.start();
+    await second.start();
+    const [ours, theirs] = [await waiting(first), await waiting(second)];
+    for (const relay of [first, second]) {
+      expect((await listed(relay, "--host", one)).map((message) => message["queue_id"])).toEqual([ours]);
+      expect(await listed(relay, "--host", two.toUpperCase(), ours, theirs)).toMatchObject([
+        { queue_id: theirs, host: two },
+      ]);
+      expect((await queue(relay, "summary", "--host", two)).stdout).toMatch(/TOTAL +1 /);
+    }
+    for (const command of ["list", "summary"]) {
+      const typo = await queue(first, command, "--host", "mial1.example.org");
+      expect(typo).toMatchObject({ status: 64, stdout: "" });
+      expect(typo.stderr).toMatch(
+        /no host of this queue is called "mial1\.example\.org"; did you mean mail1\./,
+      );
+    }
+    expect((await queue(first, "list", "--host", "elsewhere")).stderr).toMatch(
+      new RegExp(`no host of this queue is called "elsewhere"; those that share it are ${one}, ${two}$`, "m"),
+    );
+  });
+
   test("verify finds a message that is not whole, whoever has it", async () => {
     await first.start();
     const ours = await waiting(first);

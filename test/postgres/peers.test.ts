@@ -57,6 +57,8 @@ describe.skipIf(!real("postgresql"))("with PostgreSQL", () => {
     return async function* (request: { readonly verb: string; readonly ids?: readonly string[] }) {
       asked(request);
       if (request.verb === "active") yield { id: host === "mail1" ? first : second };
+      if (request.verb === "login")
+        yield { login: "user1", unheardOf: "", sessions: 2, limits: [], blocks: [] };
       if (request.verb === "freeze") yield { login: "user1", sessions: 2, active: 1, held: 3 };
       for (const id of request.ids ?? []) yield { id, outcome: "done", says: host };
     } as unknown as ControlApi;
@@ -167,6 +169,29 @@ describe.skipIf(!real("postgresql"))("with PostgreSQL", () => {
     serve("mail2", two);
     const results = await all(askPeer(database, two, order(...ids)));
     expect(results.map(({ id }) => id)).toEqual(ids);
+  });
+
+  test("the sessions of a login are told host by host, and which host is silent, where that is asked for", async () => {
+    const [one, two] = [await lease("mail1"), await lease("mail2")];
+    const here = withPeers(api("mail1"), { database, lease: () => one, host: "mail1", patience: quick });
+    const asked = { verb: "login", login: "user1", everywhere: true } as const;
+    const requests: unknown[] = [];
+    serve("mail2", two, (request) => requests.push(request));
+    const state = { login: "user1", unheardOf: "", limits: [], blocks: [] };
+    const both = [
+      { host: "mail1", sessions: 2 },
+      { host: "mail2", sessions: 2 },
+    ];
+    expect(await all(here(asked))).toEqual([{ ...state, sessions: 4, hosts: both }]);
+    expect(requests).toEqual([{ verb: "login", login: "user1" }]);
+    await lease("mail3");
+    expect(await all(here(asked))).toEqual([
+      { ...state, sessions: 4, hosts: [...both, { host: "mail3", sessions: null }] },
+    ]);
+    expect(await all(here({ verb: "login", login: "user1" }))).toEqual([{ ...state, sessions: 2 }]);
+    await database.query("UPDATE leases SET ended = true WHERE number <> $1", [one]);
+    expect(await all(here(asked))).toEqual([{ ...state, sessions: 2 }]);
+    expect(await open()).toBe(0);
   });
 
   test("what is active, and whose sessions end, is asked of all", async () => {

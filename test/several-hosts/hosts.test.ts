@@ -1,4 +1,6 @@
 /** What hosts with one database do together, one thing at a time, with the real program on each. */
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { until } from "../tools/until.ts";
@@ -57,6 +59,29 @@ async function submit(host: Host, login = "user1"): Promise<{ readonly id: strin
 
 const arrived = ({ hop }: Stage, token: string): number =>
   hop.taken.filter((copy) => copy.token === token).length;
+
+/** A next hop that greets nobody. */
+async function startMute(address: string) {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => undefined).on("close", () => sockets.delete(socket));
+    socket.resume();
+  }).listen(0, address);
+  await once(server, "listening");
+  closing.push(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, "close");
+  });
+  const bound = server.address();
+  return {
+    port: typeof bound === "object" && bound !== null ? bound.port : 0,
+    /** Connections of each host, in their order. */
+    from: (hosts: readonly Host[]): readonly number[] =>
+      hosts.map((host) => [...sockets].filter(({ remoteAddress }) => remoteAddress === host.address).length),
+  };
+}
 
 /** What waits for its time is tried now, on whichever host it is. */
 async function retryAll({ hosts: [first] }: Site): Promise<void> {
@@ -163,6 +188,48 @@ connections-per-address = 1000
     expect(promised).toHaveLength(most);
     for (const one of said.filter((each) => !each.startsWith("250"))) expect(one).toMatch(/^450 4\.7\.1 /);
     await until("all of them at the next hop", () => (hop.taken.length === most ? true : undefined));
+  });
+
+  test("what may go to a destination at a time is divided among those at work", async () => {
+    const network = await makeNetwork(3);
+    const mute = await startMute(network.address);
+    const site = await prepareSite({
+      network,
+      fsync: false,
+      lease: "5s",
+      settings: () =>
+        `[delivery]\nrelay = "smtp://${network.address}:${String(mute.port)}"\ndestination-concurrency = 5\n`,
+    });
+    closing.push(() => site.close());
+    const { hosts } = site;
+    const [first, second, third] = hosts;
+    if (first === undefined || second === undefined || third === undefined)
+      throw new Error("the site has no three hosts");
+    await Promise.all(hosts.map((host) => host.start()));
+    await pause(3_000); // each has looked who is there
+    for (const host of hosts) for (let count = 0; count < 6; count += 1) await submit(host);
+    const have = (...wanted: readonly number[]): Promise<true> =>
+      until(
+        `connections: ${wanted.join(", ")}`,
+        () => (mute.from(hosts).join() === wanted.join() ? true : undefined),
+        60,
+      );
+    const stay = async (...wanted: readonly number[]): Promise<void> => {
+      await pause(2_000);
+      expect(mute.from(hosts)).toEqual(wanted);
+    };
+    await have(1, 1, 1);
+    await stay(1, 1, 1);
+
+    third.signal("SIGKILL");
+    await third.ended();
+    await have(2, 2, 0);
+    await stay(2, 2, 0);
+
+    second.signal("SIGKILL");
+    await second.ended();
+    await have(5, 0, 0);
+    await stay(5, 0, 0);
   });
 
   test("a freeze on one ends the login's sessions on all, and holds its mail on all", async () => {

@@ -17,7 +17,7 @@ import {
 import { readNames } from "../../passwd/password-file-edit.ts";
 import { hashDigest, nameOf } from "../../passwd/password-names.ts";
 import { connectControlApi } from "../../server/control/client.ts";
-import type { FrozenLogin, LoginState } from "../../server/control/protocol.ts";
+import type { FrozenLogin, HostSessions, LoginState } from "../../server/control/protocol.ts";
 import type { HistoryEvent } from "../../server/history/event.ts";
 import { type LoginSummary, summarizeLogins } from "../../server/history/logins.ts";
 import { eventsOf, eventsWith } from "../../server/history/reader.ts";
@@ -60,6 +60,8 @@ interface AccountFacts {
   readonly passwords: PasswordFacts;
   /** Undefined where no relay runs. */
   readonly relay: LoginState | undefined;
+  /** Its sessions on other hosts with this queue, where no relay runs here. */
+  readonly hosts?: readonly HostSessions[];
   readonly frozen: FrozenLogin | undefined;
   /** Of the last 24 hours; undefined where nothing is known of it. */
   readonly day: LoginSummary | undefined;
@@ -80,9 +82,19 @@ async function factsOf(login: string, configuration: Config): Promise<AccountFac
   const passwords = await passwordFacts(login, configuration);
   const relay = await relayState(login, configuration);
   const { frozen, queued } = await queueFacts(login, configuration);
+  const isOnOthersAlone = relay === undefined && configuration.spool.store !== "";
+  const hosts = isOnOthersAlone ? await sessionsElsewhere(login, configuration) : [];
   const directory = historyDirectory(configuration);
   const known = await readable(directory, () => summarizeLogins(eventsOfLogin(directory, login)));
-  return { login, passwords, relay, frozen, queued, day: known.get(login) };
+  return {
+    login,
+    passwords,
+    relay,
+    ...(hosts.length > 0 && { hosts }),
+    frozen,
+    queued,
+    day: known.get(login),
+  };
 }
 
 async function passwordFacts(login: string, config: Config): Promise<PasswordFacts> {
@@ -119,8 +131,13 @@ function lineFacts(line: PasswordLine): PasswordLineFacts {
 async function relayState(login: string, configuration: Config): Promise<LoginState | undefined> {
   const relay = await connectControlApi(controlSocket(configuration), version);
   if (relay === undefined) return undefined;
-  for await (const state of relay({ verb: "login", login })) return state;
+  for await (const state of relay({ verb: "login", login, everywhere: true })) return state;
   return undefined;
+}
+
+async function sessionsElsewhere(login: string, configuration: Config): Promise<readonly HostSessions[]> {
+  const { sessionsOnHosts } = await import("../queue/store-connection.ts");
+  return sessionsOnHosts(configuration, login);
 }
 
 async function queueFacts(
@@ -179,6 +196,7 @@ const because = (reason: string): string => (reason === "" ? "" : `: ${reason}`)
 function* rowsOf({
   passwords,
   relay,
+  hosts,
   queued,
   day: last,
 }: AccountFacts): Generator<readonly [string, string]> {
@@ -187,6 +205,7 @@ function* rowsOf({
   else yield ["passwords", `${plural(lines.length, "line")} in ${file}, written ${momentText(written ?? 0)}`];
   for (const line of lines) yield ["", lineText(line)];
   if (relay !== undefined) yield* relayRows(relay);
+  else if (hosts !== undefined) yield ["sessions", sessionsText(hosts)];
   const { messages, held } = queued;
   yield ["queue", `${plural(messages, "message")}${held === 0 ? "" : `, ${held} held`}`];
   yield* dayRows(last);
@@ -203,14 +222,25 @@ function lineText({ number, text, name, made, used, network = "" }: PasswordLine
   return words.join("; ");
 }
 
+/** `3: 2 on mail1.example.org, 1 on mail2.example.org; mail3.example.org does not answer` */
+export function sessionsText(hosts: readonly HostSessions[]): string {
+  const open = hosts.filter(({ sessions }) => sessions !== null && sessions > 0);
+  const all = open.reduce((sum, { sessions }) => sum + (sessions ?? 0), 0);
+  const where = open.map(({ host, sessions }) => `${sessions} on ${host}`).join(", ");
+  const silent = hosts.filter(({ sessions }) => sessions === null).map(({ host }) => host);
+  const missing = silent.map((host) => `; ${host} does not answer`).join("");
+  return `${all}${where === "" ? "" : `: ${where}`}${missing}`;
+}
+
 function* relayRows({
   unheardOf,
   sessions,
+  hosts,
   limits,
   blocks,
 }: LoginState): Generator<readonly [string, string]> {
   if (unheardOf !== "") yield ["relay", `knows no such login: ${unheardOf}`];
-  yield ["sessions", String(sessions)];
+  yield ["sessions", hosts === undefined ? String(sessions) : sessionsText(hosts)];
   for (const { used, limit, unit, roomAt } of limits) {
     yield [
       "limit",

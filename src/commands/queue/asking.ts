@@ -32,9 +32,12 @@ export async function* rowsOfQueue(
     const rowOf = rowMaker(form, now);
     const asked: { readonly api: QueryApi; readonly close?: () => Promise<void> } =
       "api" in found ? found : await (await import("./store-connection.ts")).openStoreQuery(config);
-    for await (const one of asked.api({ verb: "list", filter }))
-      if (one.status !== "unknown") yield [rowOf(one)];
-    await asked.close?.();
+    try {
+      for await (const one of asked.api({ verb: "list", filter }))
+        if (one.status !== "unknown") yield [rowOf(one)];
+    } finally {
+      await asked.close?.();
+    }
     return;
   }
   await viewSpool(directory, patientDisk);

@@ -3,7 +3,7 @@ import { command, type OptionsOf, oneOf, parsed, parseOptions } from "../../cli/
 import { newTable, widthOf } from "../../cli/table.ts";
 import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
-import { config, filterOf, filters, ids, idsOf, json } from "./options.ts";
+import { config, filterOf, filters, host, hostFilterOf, ids, idsOf, json } from "./options.ts";
 import { columnsFor, countText, isSharedQueue, mailqLines, newCounts, printAll, say } from "./output.ts";
 import { cellEnd, type ListedRow, type RowForm, rowMaker } from "./rows.ts";
 
@@ -13,6 +13,7 @@ export const listCommand = command({
   options: {
     config,
     ...filters,
+    host,
     json,
     format: parsed(
       "--format <format>",
@@ -38,7 +39,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   const wanted = await idsOf(listCommand.name, chosen.arguments.ids);
   const { readConfig } = await import("../../config/config-file.ts");
   const configuration = await readConfig(options.config);
-  const filter = filterOf(options, configuration.domain);
+  const filter = {
+    ...filterOf(options, configuration.domain),
+    ...hostFilterOf(listCommand.name, options.host, configuration),
+  };
   const form = formOf(options);
   let messages = 0;
   let recipients = 0;
@@ -58,10 +62,13 @@ export async function run(argv: readonly string[]): Promise<number> {
   } else {
     const { connectToQuery } = await import("./connection.ts");
     const { api, close } = await connectToQuery(configuration);
-    const found = counts.of(api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter }));
-    const isShared = form.as === "table" && (await isSharedQueue(api));
-    await printAll(linesOf(counted(rowsOf(found, form)), form, isShared));
-    await close();
+    try {
+      const found = counts.of(api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter }));
+      const isShared = form.as === "table" && (await isSharedQueue(api));
+      await printAll(linesOf(counted(rowsOf(found, form)), form, isShared));
+    } finally {
+      await close();
+    }
   }
   if (form.as === "table") say(countText(messages, recipients));
   return counts.unknown() ? exitStatus.noInput : exitStatus.ok;

@@ -2,6 +2,7 @@
 import { text as textOf } from "node:stream/consumers";
 import { argument, flag, type OptionsOf, oneOf, parsed, usageMistake, value } from "../../cli/options.ts";
 import { duration } from "../../config/setting-types.ts";
+import type { Config } from "../../config/settings.ts";
 import { canonicalLogin } from "../../passwd/login-name.ts";
 import { type MessageFilter, queueStatuses } from "../../server/control/protocol.ts";
 import { isQueueId } from "../../server/spool/queue-id.ts";
@@ -41,6 +42,11 @@ export const filters = {
   error: value("--error <text>", "Those about which a server last said something with this text in it."),
 };
 
+export const host = value(
+  "--host <name>",
+  "Those that this host delivers at the moment, where several share the queue.",
+);
+
 export const all = flag("-a, --all", "All messages.");
 export const ids = argument("[id...]", 'Queue IDs; "-" reads them from standard input.');
 
@@ -52,6 +58,21 @@ export function filterOf(chosen: OptionsOf<typeof filters>, domain: string): Mes
     (["user", "sender", "recipient", "domain", "olderThan", "status", "error"] as const)
       .map((key) => [key, given[key]] as const)
       .filter(([, wanted]) => wanted !== undefined),
+  );
+}
+
+/** The filter for the messages of a host: a queue in files has one alone. Throws a Failure for another one. */
+export function hostFilterOf(
+  command: string,
+  name: string | undefined,
+  { hostname, spool }: Pick<Config, "hostname" | "spool">,
+): Pick<MessageFilter, "host"> {
+  if (name === undefined) return {};
+  if (spool.store !== "") return { host: name };
+  if (name.toLowerCase() === hostname.toLowerCase()) return {};
+  throw usageMistake(
+    command,
+    `--host ${JSON.stringify(name)}: this queue is ${hostname}'s alone; several hosts have one with spool.store`,
   );
 }
 

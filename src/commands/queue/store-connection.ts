@@ -8,11 +8,12 @@ import { newActionContext, type SubmissionSessions } from "../../server/control/
 import { openControlApi, openQueryApi } from "../../server/control/api.ts";
 import { newFreezeHold, readerWithFreezes, spoolWithFreezes } from "../../server/control/frozen-logins.ts";
 import { newParcelTaker } from "../../server/control/parcels.ts";
-import { activeEverywhere, sharedQueue, withPeers } from "../../server/control/peers.ts";
+import { activeEverywhere, sessionsOnOthers, sharedQueue, withPeers } from "../../server/control/peers.ts";
 import type {
   CheckedDamage,
   ControlApi,
   FrozenLogin,
+  HostSessions,
   QueryApi,
   TakeParcel,
 } from "../../server/control/protocol.ts";
@@ -53,6 +54,17 @@ export async function openStoreQuery(
   } catch (error) {
     await database.close();
     throw error;
+  }
+}
+
+/** The sessions of `login` on each host at work, for who has no relay to ask. Throws as {@link openStoreQuery} does. */
+export async function sessionsOnHosts(config: Config, login: string): Promise<readonly HostSessions[]> {
+  const database = await openStore(config);
+  try {
+    await checkFormat(database);
+    return await sessionsOnOthers(login, { database, lease: () => undefined, host: config.hostname });
+  } finally {
+    await database.close();
   }
 }
 

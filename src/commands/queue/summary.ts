@@ -4,7 +4,7 @@ import { command, oneOf, parsed, parseOptions } from "../../cli/options.ts";
 import { visible } from "../../cli/output.ts";
 import { type Column, tableLines, widthOf } from "../../cli/table.ts";
 import { exitStatus } from "../../failure.ts";
-import { config, filterOf, filters, json } from "./options.ts";
+import { config, filterOf, filters, host, hostFilterOf, json } from "./options.ts";
 import { ageText, printAll, say } from "./output.ts";
 import type { By, SummaryEntry } from "./rows.ts";
 
@@ -15,6 +15,7 @@ export const summaryCommand = command({
   options: {
     config,
     ...filters,
+    host,
     by: parsed("--by <what>", "domain, sender or login.", oneOf("domain", "sender", "login"), "domain"),
     json,
   },
@@ -29,7 +30,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { providerPauses, rowsOfQueue } = await import("./asking.ts");
   const configuration = await readConfig(options.config);
   const tally = newTally(Date.now());
-  const filter = filterOf(options, configuration.domain);
+  const filter = {
+    ...filterOf(options, configuration.domain),
+    ...hostFilterOf(summaryCommand.name, options.host, configuration),
+  };
   for await (const rows of rowsOfQueue(configuration, filter, { as: "summary", by: options.by })) {
     for (const { text } of rows) if (text !== "") tally.add(JSON.parse(text) as SummaryEntry);
   }

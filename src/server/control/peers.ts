@@ -12,6 +12,8 @@ import {
   type AnswerTo,
   type ControlApi,
   type ControlRequest,
+  type HostSessions,
+  type LoginState,
   parseRequest,
 } from "./protocol.ts";
 import type { SharedQueue } from "./query.ts";
@@ -178,7 +180,7 @@ export interface PeerService {
 }
 
 /** What another host may ask for; the rest is asked where it is. */
-const answered: readonly ControlRequest["verb"][] = ["act", "active", "freeze"];
+const answered: readonly ControlRequest["verb"][] = ["act", "active", "freeze", "login"];
 
 /** Requests that nobody asks about any more are removed after so long. */
 const sweptAfter = "1 hour";
@@ -314,6 +316,8 @@ export function withPeers(own: ControlApi, view: PeersView): ControlApi {
         return activeOnAll(own, view);
       case "freeze":
         return freezeOnAll(order, own, view);
+      case "login":
+        return order.everywhere === true ? loginOnAll(order.login, own, view) : own(order);
       default:
         return own(order);
     }
@@ -473,6 +477,38 @@ async function* freezeOnAll(
     );
     yield { ...result, sessions, active, ...(silent.length > 0 && { silent: silent.sort() }) };
   }
+}
+
+async function* loginOnAll(login: string, own: ControlApi, view: PeersView): AsyncGenerator<LoginState> {
+  for await (const state of own({ verb: "login", login })) {
+    const others = await sessionsOnOthers(login, view).catch((error: unknown) => {
+      if (isAway(error)) return []; // who asks cannot read the queue either, and is told so
+      throw error;
+    });
+    if (others.length === 0) {
+      yield state;
+      continue;
+    }
+    const hosts = [{ host: view.host, sessions: state.sessions }, ...others];
+    const sessions = hosts.reduce((sum, one) => sum + (one.sessions ?? 0), 0);
+    yield { ...state, sessions, hosts: hosts.sort((one, other) => (one.host < other.host ? -1 : 1)) };
+  }
+}
+
+/** Throws as a query does. */
+export async function sessionsOnOthers(login: string, view: PeersView): Promise<readonly HostSessions[]> {
+  const { database, patience } = view;
+  return Promise.all(
+    (await othersOf(view)).map(async ({ lease, host }): Promise<HostSessions> => {
+      try {
+        for await (const { sessions } of askPeer(database, lease, { verb: "login", login }, patience))
+          return { host, sessions };
+      } catch (error) {
+        if (!(error instanceof SilentPeer) && !(error instanceof Failure)) throw error;
+      }
+      return { host, sessions: null };
+    }),
+  );
 }
 
 /** The items of all `sources`, as they come. */

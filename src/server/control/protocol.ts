@@ -38,6 +38,8 @@ export interface MessageFilter {
   readonly status?: QueueStatus | "late";
   /** Part of the last reply about a recipient who still waits; upper and lower case are the same. */
   readonly error?: string;
+  /** Name of the host that delivers it, where several share the queue. */
+  readonly host?: string;
 }
 
 /** What operators can do to messages. */
@@ -116,6 +118,8 @@ export interface HostsRequest {
 export interface LoginRequest {
   readonly verb: "login";
   readonly login: string;
+  /** Its sessions are asked of all hosts that share the queue. */
+  readonly everywhere?: boolean;
 }
 
 /** Wrong passwords are forgotten: of `login`, or where that is "", from the network of `address`. */
@@ -275,13 +279,22 @@ export interface LoginBlock {
   readonly wrong: number;
 }
 
+/** Sessions of a login on a host; null where it did not answer. */
+export interface HostSessions {
+  readonly host: string;
+  readonly sessions: number | null;
+}
+
 /** A login, as the relay sees it. */
 export interface LoginState {
   readonly login: string;
   /** Why the relay does not know this login, or "" where it does, or cannot tell. */
   readonly unheardOf: string;
   readonly frozen?: FrozenLogin;
+  /** All together. */
   readonly sessions: number;
+  /** On each host at work, where there are several and all were asked. */
+  readonly hosts?: readonly HostSessions[];
   readonly limits: readonly LimitUse[];
   readonly blocks: readonly LoginBlock[];
 }
@@ -480,6 +493,7 @@ const filter = record<MessageFilter>({
   olderThan: optional(time),
   status: optional(oneOf(...queueStatuses, "late")),
   error: optional(text),
+  host: optional(text),
 });
 
 const requestFields: { readonly [Name in ControlVerb]: JsonField<Extract<ControlRequest, { verb: Name }>> } =
@@ -496,7 +510,11 @@ const requestFields: { readonly [Name in ControlVerb]: JsonField<Extract<Control
     }),
     freeze: record<FreezeRequest>({ verb: oneOf("freeze"), login: oneLine, reason: oneLine, by: operator }),
     thaw: record<ThawRequest>({ verb: oneOf("thaw"), login: oneLine, by: operator }),
-    login: record<LoginRequest>({ verb: oneOf("login"), login: oneLine }),
+    login: record<LoginRequest>({
+      verb: oneOf("login"),
+      login: oneLine,
+      everywhere: optional(trueOrFalse),
+    }),
     unblock: record<UnblockRequest>({
       verb: oneOf("unblock"),
       login: oneLine,

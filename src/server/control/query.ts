@@ -1,6 +1,6 @@
 /** What operators can ask without changing anything: which messages there are, and one of them whole. */
 
-import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import { errorCode, errorText, exitStatus, Failure, nearest } from "../../failure.ts";
 import { asciiDomain, domainOf } from "../../smtp/address.ts";
 import { bodyOffset } from "../../smtp/header.ts";
 import { formatReply } from "../../smtp/reply.ts";
@@ -44,16 +44,36 @@ export interface SharedQueue {
 /** Octets of a header that are shown, as the reports have it. */
 const longestHeader = 100_000;
 
-/** The messages that the request means, oldest first. */
-export async function* list({ ids, filter }: ListRequest, view: ReadView): AsyncGenerator<ListedMessage> {
+/** The messages that the request means, oldest first. Throws a Failure where it names a host that there is not. */
+export async function* list(
+  { ids, filter: { host, ...filter } }: ListRequest,
+  view: ReadView,
+): AsyncGenerator<ListedMessage> {
   const { spool } = view;
   const known = { now: view.now(), active: view.active(), has: (id: string) => spool.has(id) };
-  const shared = await ifSeveral(view);
+  const wanted = host === undefined ? undefined : await knownHost(host, view);
+  const several = await ifSeveral(view);
+  const shared = wanted === undefined ? several : view.shared;
   for await (const batch of spool.readMany(ids ?? (await spool.ids()))) {
     const hosts = await shared?.hostsOf(batch.map(({ id }) => id));
-    for (const found of await listed(batch, filter, known))
-      if (found.status !== "unknown" || ids !== undefined) yield withHost(found, hosts); // otherwise it has just left
+    for (const found of await listed(batch, filter, known)) {
+      if (found.status === "unknown") {
+        if (ids !== undefined) yield found; // otherwise it has just left
+      } else if (wanted === undefined || hosts?.get(found.id) === wanted)
+        yield withHost(found, several && hosts);
+    }
   }
+}
+
+/** The name of `host` as the others know it. */
+async function knownHost(host: string, { shared }: ReadView): Promise<string> {
+  const names = ((await shared?.hosts()) ?? []).map(({ name }) => name);
+  const found = names.find((name) => equalsIgnoringCase(name, host));
+  if (found !== undefined) return found;
+  const meant = nearest(host.toLowerCase(), names);
+  const advice =
+    meant === undefined ? `those that share it are ${names.join(", ")}` : `did you mean ${meant}?`;
+  throw new Failure(exitStatus.usage, `no host of this queue is called ${JSON.stringify(host)}; ${advice}`);
 }
 
 /** What is known of the queue when it is listed. */

@@ -38,14 +38,20 @@ export interface Destinations {
 }
 
 export interface DestinationLimits {
-  /** Deliveries under way to one destination, at most. */
-  readonly most: number;
+  /** Deliveries under way to one destination, at most. Asked each time: hosts that deliver there as well come and go. */
+  readonly most: () => number;
   /** Where so many are under way to others that have not answered yet, one that has not either has one. */
   readonly unanswered: number;
   /** First pause and longest, in milliseconds. */
   readonly firstPause: number;
   readonly longestPause: number;
 }
+
+/**
+ * What one of `hosts` may have under way of `most` that all of them may. Together they have no more than that, unless there are
+ * more of them: each has one.
+ */
+export const shareOf = (most: number, hosts: number): number => Math.max(1, Math.floor(most / hosts));
 
 /** Postfix's initial_destination_concurrency. */
 const initially = 5;
@@ -64,7 +70,7 @@ interface DestinationState {
   underWay: number;
   /** Those that gave their slot back, and have not ended. */
   yielded: number;
-  /** So many may be. */
+  /** So many may be, as far as the destination goes. */
   window: number;
   /** Whether it has answered since it became known or paused. */
   answered: boolean;
@@ -94,7 +100,7 @@ export function newDestinations(
       destination,
       underWay: 0,
       yielded: 0,
-      window: Math.min(initially, bounds.most),
+      window: initially,
       answered: false,
       failures: 0,
       pauses: 0,
@@ -110,6 +116,9 @@ export function newDestinations(
       if (isIdle(state) && !state.pause) states.delete(state.destination);
     }
   }
+
+  /** So many may be. */
+  const windowOf = ({ window }: DestinationState): number => Math.min(window, bounds.most());
 
   const isIdle = ({ underWay, yielded }: DestinationState): boolean => underWay + yielded === 0;
 
@@ -128,7 +137,7 @@ export function newDestinations(
   function answered(state: DestinationState): void {
     turn(state, true);
     state.failures = 0;
-    state.window = Math.min(state.window + 1, bounds.most);
+    state.window = Math.min(state.window + 1, bounds.most());
     state.pauses = 0;
     resume(state);
   }
@@ -136,7 +145,7 @@ export function newDestinations(
   function failed(state: DestinationState, why: Reply): void {
     if (state.pause) return; // it began before the pause
     state.failures += 1;
-    state.window = Math.max(1, Math.floor(state.window / 2));
+    state.window = Math.max(1, Math.floor(windowOf(state) / 2));
     // One that has answered a moment ago may be short of slots only: a few in a row must fail.
     if (state.answered && state.failures < state.window) return;
     const plain = Math.min(bounds.firstPause * 2 ** Math.min(state.pauses, 40), bounds.longestPause);
@@ -162,7 +171,7 @@ export function newDestinations(
       // Many that hang shall not hold all slots until they are given up: then each has one, and not five.
       const others = unanswered - state.underWay;
       const crowded = !state.answered && state.underWay > 0 && others >= bounds.unanswered;
-      return state.underWay < state.window && !crowded;
+      return state.underWay < windowOf(state) && !crowded;
     },
     begin(destination) {
       const state = stateOf(destination);

@@ -9,7 +9,7 @@ import type { RecipientOutcome } from "../delivery/message/outgoing-message.ts";
 import type { ProviderTerms } from "../delivery/provider-terms.ts";
 import { log } from "../log/log.ts";
 import { withoutCopies } from "../spool/history.ts";
-import type { Suspension } from "./destinations.ts";
+import { type Suspension, shareOf } from "./destinations.ts";
 
 export interface ProviderGroups {
   /** Whether something may be done about a message for `destination`: a delivery, or to tell that its provider pauses. */
@@ -70,7 +70,7 @@ const mostKnown = 10_000;
 interface Group {
   terms: ProviderTerms;
   underWay: number;
-  /** So many may be. */
+  /** So many may be, as far as the provider goes. */
   window: number;
   /** In a row. */
   pauses: number;
@@ -79,10 +79,21 @@ interface Group {
   readonly waiting: Set<string>;
 }
 
-/** `now` is in milliseconds of a clock that nobody sets, `random` between 0 and 1. */
-export function newProviderGroups(now: () => number, random: () => number): ProviderGroups {
+/**
+ * `now` is in milliseconds of a clock that nobody sets, `random` between 0 and 1. So many `hosts` deliver at the moment, this one
+ * included: a provider counts all of them together.
+ */
+export function newProviderGroups(
+  now: () => number,
+  random: () => number,
+  hosts: () => number = () => 1,
+): ProviderGroups {
   const groups = new Map<string, Group>();
   const known = new Map<string, Group>();
+
+  const mostOf = ({ terms }: Group): number => shareOf(terms.concurrency, hosts());
+  /** So many may be. */
+  const windowOf = (group: Group): number => Math.min(group.window, mostOf(group));
 
   function remember(destination: string, group: Group | undefined): void {
     known.delete(destination);
@@ -95,13 +106,12 @@ export function newProviderGroups(now: () => number, random: () => number): Prov
     const group = groups.get(terms.name) ?? {
       terms,
       underWay: 0,
-      window: Math.min(initially, terms.concurrency),
+      window: initially,
       pauses: 0,
       pause: undefined,
       waiting: new Set(),
     };
     group.terms = terms; // a reload may have changed them
-    group.window = Math.min(group.window, terms.concurrency);
     groups.set(terms.name, group);
     return group;
   }
@@ -124,7 +134,7 @@ export function newProviderGroups(now: () => number, random: () => number): Prov
   }
 
   function answered(group: Group): readonly string[] {
-    group.window = Math.min(group.window + 1, group.terms.concurrency);
+    group.window = Math.min(group.window + 1, mostOf(group));
     group.pauses = 0;
     group.pause = undefined;
     const resumed = [...group.waiting];
@@ -135,7 +145,7 @@ export function newProviderGroups(now: () => number, random: () => number): Prov
   return {
     open(destination) {
       const group = known.get(destination);
-      return group === undefined || group.pause !== undefined || group.underWay < group.window;
+      return group === undefined || group.pause !== undefined || group.underWay < windowOf(group);
     },
     pauseOf(destination) {
       const group = known.get(destination);
@@ -154,7 +164,7 @@ export function newProviderGroups(now: () => number, random: () => number): Prov
           const found = provider && groupFor(provider);
           remember(destination, found);
           const isCounted = found === group;
-          if (found?.pause || (found && !isCounted && found.underWay >= found.window)) return false;
+          if (found?.pause || (found && !isCounted && found.underWay >= windowOf(found))) return false;
           if (isCounted) return true;
           move(-1);
           group = found;

@@ -146,6 +146,8 @@ export function newQueue(
     if (arrival.kind === "read") {
       loaded = true;
       gone.clear();
+    } else if (arrival.kind === "hosts") {
+      entered();
     } else if (arrival.kind === "lost") {
       for (const id of arrival.ids === "all" ? [...known.keys()] : arrival.ids) {
         lost(id);

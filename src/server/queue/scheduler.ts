@@ -17,7 +17,7 @@ import type { Envelope } from "../spool/envelope.ts";
 import { isDamaged, type LoadedMessage, type Spool } from "../spool/spool.ts";
 import { longestPause, waitUntil } from "./backoff.ts";
 import { type DeliveryRound, destinationsOf, openRound } from "./delivery-round.ts";
-import { newDestinations, type Suspension } from "./destinations.ts";
+import { newDestinations, type Suspension, shareOf } from "./destinations.ts";
 import { newProviderGroups, type ProviderPause, type ProviderVisit } from "./provider-groups.ts";
 import { newQueue, type QueueCounts, type QueueItem } from "./queue.ts";
 import { type DeliveryState, openRecorder } from "./recorder.ts";
@@ -113,7 +113,11 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
   const destinations = newDestinations(
     {
       // One place stays for others, whatever the settings are.
-      most: Math.min(patience.destinationConcurrency, Math.max(1, patience.concurrency - 1)),
+      most: () =>
+        Math.min(
+          shareOf(patience.destinationConcurrency, spool.liveHosts()),
+          Math.max(1, patience.concurrency - 1),
+        ),
       unanswered: Math.floor(patience.concurrency / 2),
       firstPause: Math.min(firstPause, patience.first),
       longestPause: Math.min(longestPause, patience.longest),
@@ -121,7 +125,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     steady,
     random,
   );
-  const providers = newProviderGroups(steady, random);
+  const providers = newProviderGroups(steady, random, () => spool.liveHosts());
   const inFlight = new Map<string, InFlight>();
   /** What the spool could not be told, by ID. */
   const unrecorded = new Map<string, DeliveryState>();

@@ -3,11 +3,12 @@ import type { SpoolReader, StoredMessage } from "./reader.ts";
 
 /**
  * messages: they are this host's from here on. read: all that waited for it at the start was given. lost: they are another
- * host's now, or may be.
+ * host's now, or may be. hosts: others that deliver from the same spool have come or gone, so that more or less may be begun.
  */
 export type Arrival =
   | { readonly kind: "messages"; readonly messages: readonly StoredMessage[] }
   | { readonly kind: "read" }
+  | { readonly kind: "hosts" }
   | { readonly kind: "lost"; readonly ids: readonly string[] | "all" };
 
 /**

@@ -85,6 +85,8 @@ export interface Spool extends SpoolReader, Fsck {
    * `stop` is raised. Ask once. Throws the system's error.
    */
   arrivals(stop: AbortSignal): AsyncIterable<Arrival>;
+  /** How many hosts deliver what is in it, this one included, as far as is known at this moment. */
+  liveHosts(): number;
   /** The hosts that share it, in the order of their names; none where it is one host's alone. Throws the system's error. */
   hosts(): Promise<readonly HostState[]>;
   /**
@@ -225,6 +227,7 @@ export async function openSpool(
     owns: async () => true,
     mayDeliver: () => true,
     arrivals: (stop) => arrivalsIn(reader, stop, reader.early()),
+    liveHosts: () => 1,
     hosts: async () => [],
     note(id, entries) {
       if (journal?.has(id)) noted.add(id);

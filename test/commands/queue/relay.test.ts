@@ -46,6 +46,7 @@ test("lists what waits, in a table, as JSON with the keys of postqueue -j, and a
     ),
   );
   expect(table).toContain("y@example.net,z@example.com");
+  expect(await well(relay, "list", "--host", "Relay.example.org")).toContain(`\n${one}  deferred`);
   expect(await listed(relay)).toMatchObject([
     {
       queue_name: "deferred",
@@ -147,6 +148,12 @@ describe("refuses, in one line,", () => {
       ],
       ["a status that is none", ["list", "--status", "lost"], 64, /--status <status>: expected one of/],
       ["a relay that is none", ["redirect", "--all", "--relay", "example.org"], 64, /--relay: expected "mx"/],
+      [
+        "another host, where the queue is in files",
+        ["list", "--host", "mail2.example.org"],
+        64,
+        /--host "mail2\.example\.org": this queue is \S+'s alone; several hosts have one with spool\.store/,
+      ],
       ["a word that is none", ["freze"], 64, /there is no "queue freze"; did you mean "freeze"\?/],
       ["to thaw who is not frozen", ["thaw", "user1", "--yes"], 66, /user1 is not frozen/],
     ];

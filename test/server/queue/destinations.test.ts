@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { RecipientOutcome } from "../../../src/server/delivery/message/outgoing-message.ts";
-import { type Destinations, newDestinations } from "../../../src/server/queue/destinations.ts";
+import { type Destinations, newDestinations, shareOf } from "../../../src/server/queue/destinations.ts";
 import { recipient } from "../delivery/fixtures.ts";
 
 const minute = 60_000;
-const bounds = { most: 20, unanswered: 50, firstPause: minute, longestPause: 15 * minute };
+const bounds = { most: () => 20, unanswered: 50, firstPause: minute, longestPause: 15 * minute };
 
 function said(code: number, status: string, relay = "mx.example.net[192.0.2.1]:25"): RecipientOutcome {
   const reply = { code, status, text: "words", relay, command: "", at: 0 };
@@ -194,11 +194,28 @@ describe("a destination", () => {
     expect(fill(destinations)).toBe(3); // 5, 6, and half of that
   });
 
+  test("is let what its share allows as hosts come and go", () => {
+    let hosts = 4;
+    const { destinations } = make({ most: () => shareOf(12, hosts) });
+    expect(fill(destinations)).toBe(3);
+    hosts = 2;
+    expect(fill(destinations)).toBe(2); // five to begin with, as ever
+    for (let answers = 0; answers < 4; answers++) destinations.end("example.net", ok);
+    expect(fill(destinations)).toBe(5);
+    hosts = 3;
+    expect(destinations.open("example.net")).toBe(false);
+    for (let answers = 0; answers < 3; answers++) destinations.end("example.net", ok);
+    expect(fill(destinations)).toBe(1);
+    hosts = 100;
+    for (let answers = 0; answers < 4; answers++) destinations.end("example.net", ok);
+    expect(fill(destinations)).toBe(1);
+  });
+
   test("is never given more than its cap, and always one at least", () => {
     const events = fc.array(fc.constantFrom("begin", "ok", "down", "nothing", "wait"), { maxLength: 100 });
     fc.assert(
       fc.property(events, fc.integer({ min: 1, max: 8 }), (all, most) => {
-        const { clock, destinations } = make({ most });
+        const { clock, destinations } = make({ most: () => most });
         let underWay = 0;
         for (const event of all) {
           if (event === "wait") {
@@ -216,4 +233,19 @@ describe("a destination", () => {
       }),
     );
   });
+});
+
+test("hosts have together what one alone would have, and each has something", () => {
+  expect([1, 2, 3, 4, 20, 21, 1_000].map((hosts) => shareOf(20, hosts))).toEqual([20, 10, 6, 5, 1, 1, 1]);
+  const number = fc.integer({ min: 1, max: 1_000 });
+  fc.assert(
+    fc.property(number, number, (most, hosts) => {
+      const share = shareOf(most, hosts);
+      expect(share).toBeGreaterThanOrEqual(1);
+      if (hosts <= most) {
+        expect(share * hosts).toBeLessThanOrEqual(most);
+        expect((share + 1) * hosts).toBeGreaterThan(most); // nothing is given away
+      }
+    }),
+  );
 });

@@ -37,6 +37,7 @@ export function paperSpool(): Paper {
     },
     owns: async () => true,
     mayDeliver: () => true,
+    liveHosts: () => 1,
     arrivals: (stop) => arrivalsIn(spool as Spool, stop),
     note: async (id, entries) => void noted.set(id, [...(noted.get(id) ?? []), ...entries]),
     history: async (id) => noted.get(id) ?? [],

@@ -21,11 +21,12 @@ function said(
 const ok = [said(250, "2.0.0")];
 const slow = [said(421, "4.7.28", "too fast")];
 
-function make() {
+function make(hosts?: () => number) {
   const clock = { time: 0 };
   const groups = newProviderGroups(
     () => clock.time,
     () => 0.5,
+    hosts,
   );
   return { clock, groups };
 }
@@ -52,6 +53,22 @@ describe("the destinations of a provider", () => {
     for (const visit of begun) visit.end(ok);
     const more = domains(20).flatMap((to) => enter(groups, to) ?? []);
     expect(more).toHaveLength(8);
+  });
+
+  test("are let this host's part of what the provider takes from all hosts", () => {
+    let hosts = 3;
+    const { groups } = make(() => hosts);
+    const begun = domains(20).flatMap((to) => enter(groups, to) ?? []);
+    expect(begun).toHaveLength(2);
+    expect(groups.open("0.example")).toBe(false);
+    hosts = 1;
+    begun.push(...domains(20).flatMap((to) => enter(groups, to) ?? []));
+    expect(begun).toHaveLength(5);
+    hosts = 9;
+    for (const visit of begun.splice(0, 4)) visit.end(ok);
+    expect(groups.open("0.example")).toBe(false);
+    begun.pop()?.end(ok);
+    expect(domains(20).flatMap((to) => enter(groups, to) ?? [])).toHaveLength(1);
   });
 
   test("pause together at the first complaint, and each that is told waits for the end", () => {

@@ -144,7 +144,7 @@ export async function openShared(options: SharedStoreOptions): Promise<SharedSto
         for await (const arrival of spool.arrivals(stop.signal)) {
           if (arrival.kind === "messages") arrived.push(...arrival.messages);
           else if (arrival.kind === "lost") lost.push(...(arrival.ids === "all" ? ["all"] : arrival.ids));
-          else tell();
+          else if (arrival.kind === "read") tell();
         }
       })();
       return read;

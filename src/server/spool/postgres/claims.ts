@@ -29,6 +29,8 @@ export interface ClaimDependencies {
 
 export interface Claims {
   arrivals(stop: AbortSignal): AsyncGenerator<Arrival, void>;
+  /** Hosts that take over what is due, this one included, as of the last look. */
+  liveHosts(): number;
   /** From here on none of what was given is this host's. */
   loseAll(): void;
   /** The same of these. */
@@ -62,6 +64,7 @@ export function newClaims(from: ClaimDependencies): Claims {
   let wake = (): void => undefined;
   let isWoken = false;
   let swept = performance.now();
+  let others = 0;
 
   const wakeUp = (): void => {
     isWoken = true;
@@ -164,6 +167,17 @@ export function newClaims(from: ClaimDependencies): Claims {
     return given(rows);
   }
 
+  /** Whether other hosts have come or gone: those whose leases stand, and which do not hand over what they have. */
+  async function haveHostsChanged(): Promise<boolean> {
+    const [row] = await database.query<{ readonly others: number }>(
+      "SELECT count(*) AS others FROM leases WHERE NOT ended AND until > now() AND NOT draining AND number <> $1",
+      [lease.number()],
+    );
+    const before = others;
+    others = row?.others ?? 0;
+    return others !== before;
+  }
+
   async function sweepSometimes(): Promise<void> {
     if (performance.now() - swept < sweepEvery) return;
     swept = performance.now();
@@ -198,6 +212,7 @@ export function newClaims(from: ClaimDependencies): Claims {
         }
         if (lost.length > 0) yield { kind: "lost", ids: lost.splice(0) };
         try {
+          if (await haveHostsChanged()) yield { kind: "hosts" };
           const found = [...(await settle()), ...(await namedMessages())];
           if (found.length > 0) yield { kind: "messages", messages: found };
           if (yield* claimRound(stop)) continue;
@@ -220,6 +235,7 @@ export function newClaims(from: ClaimDependencies): Claims {
 
   return {
     arrivals,
+    liveHosts: () => 1 + others,
     claim: claimNamed,
     loseAll() {
       lostAll = true;

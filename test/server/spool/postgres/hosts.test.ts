@@ -94,6 +94,24 @@ describe.skipIf(!real("postgresql"))("hosts that share a database", () => {
     }
   });
 
+  test("know how many of them deliver, as they come, drain and die", async () => {
+    const lease = short;
+    const [a, b, c] = [await host("a", { lease }), await host("b", { lease }), await host("c", { lease })];
+    expect(a.spool.liveHosts()).toBe(1); // until it has looked
+    await Promise.all([a.follow(), b.follow(), c.follow()]);
+    const know = (store: SharedStore, hosts: number): Promise<void> =>
+      vi.waitFor(() => expect(store.spool.liveHosts()).toBe(hosts), patience);
+    await Promise.all([know(a, 3), know(b, 3), know(c, 3)]);
+    await kill(c);
+    await Promise.all([know(a, 2), know(b, 2)]);
+    await b.spool.handOver(new Set());
+    await know(a, 1);
+    const d = await host("d", { lease });
+    await d.follow();
+    await Promise.all([know(a, 2), know(d, 2)]);
+    expect(a.spool.liveHosts()).toBe(2);
+  });
+
   test("give back nothing to a host that is started again at once: it finds its own", async () => {
     const [a, b] = [await host("a"), await host("b")];
     const { id } = await accept(a);
