@@ -102,8 +102,8 @@ export async function openStoreControl(
     readonly spool: Spool;
     readonly store: SharedStore;
     readonly disk: Disk;
-    /** Called when what logins sent elsewhere is taken over, once for each spool that it comes from. */
-    readonly sent?: () => Promise<void>;
+    /** Called when what logins sent elsewhere is to be taken over, until it is noted that it came: it may be there already. */
+    readonly sent?: (handover: string) => Promise<void>;
   },
 ): Promise<StoreControl> {
   const { database } = store;
@@ -151,8 +151,8 @@ export async function openStoreControl(
         return {
           ...notes,
           async add(extra) {
+            if (extra === "sent") await sent?.(sender.handover);
             await notes.add(extra);
-            if (extra === "sent") await sent?.();
           },
         };
       },
