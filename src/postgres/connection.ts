@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { Client, type QueryResult, types } from "pg";
 import { errorCode, errorText, exitStatus, Failure } from "../failure.ts";
 import type { StoreHost } from "../store-url.ts";
+import { connectAs, type WordsAs } from "./as-user.ts";
 import type { StoreAccess } from "./settings.ts";
 
 /**
@@ -93,6 +94,29 @@ export async function connect(
 }
 
 async function connectTo(host: StoreHost, access: StoreAccess, name: string): Promise<DatabaseConnection> {
+  try {
+    return await connectWith(host, access, name, undefined);
+  } catch (error) {
+    if (!host.host.startsWith("/") || !(error instanceof Failure) || errorCode(error.cause) !== unknownUser)
+      throw error;
+    const wordsAs = await access.asService?.();
+    if (wordsAs !== undefined) return connectWith(host, access, name, wordsAs);
+    throw new Failure(error.status, `${error.message}; ${runAsService}`, { cause: error });
+  }
+}
+
+/** invalid_authorization_specification: peer authentication refuses the user of this process. */
+const unknownUser = "28000";
+
+const runAsService =
+  "where it knows its users by their processes, run the command as the service's: runuser -u USER -- tpa-submit …";
+
+async function connectWith(
+  host: StoreHost,
+  access: StoreAccess,
+  name: string,
+  wordsAs: WordsAs | undefined,
+): Promise<DatabaseConnection> {
   const session = `tpa-submit ${name.slice(0, 32)} ${randomBytes(6).toString("hex")}`;
   const where = nameOf(host);
   const client = new Client({
@@ -109,6 +133,7 @@ async function connectTo(host: StoreHost, access: StoreAccess, name: string): Pr
     statement_timeout: statementPatience,
     idle_in_transaction_session_timeout: idleInTransaction,
     types: typesOfOurs,
+    ...(wordsAs && { stream: () => connectAs(wordsAs, nameOf(host)) }),
   });
   const connection = newConnection(client, session, where);
   try {

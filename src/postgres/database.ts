@@ -1,7 +1,8 @@
 /**
  * The database that several hosts share: a few connections to the server that takes writes, wherever that is at the moment.
  * One of them listens and asks each second whether the server is still there: when it ends, all others end with it, so that
- * nobody waits for a server that is gone, and the next one is looked for.
+ * nobody waits for a server that is gone, and the next one is looked for. A server whose commits wait for a standby that does
+ * not answer can be read, and counts as away for everything else: a commit that waits has no end of its own.
  */
 import { errorText, exitStatus, Failure } from "../failure.ts";
 import type { StoreHost } from "../store-url.ts";
@@ -14,7 +15,7 @@ export { DatabaseAway, once } from "./connection.ts";
 export type Query = <Row>(text: string, values?: readonly unknown[]) => Promise<readonly Row[]>;
 
 export interface Database {
-  /** On any connection, in a transaction of its own. */
+  /** On any connection, in a transaction of its own. It reads also while commits wait for a standby. */
   readonly query: Query;
   /**
    * BEGIN … COMMIT on one connection; rolled back where `work` throws. A commit whose answer did not come throws a DatabaseAway
@@ -26,13 +27,15 @@ export interface Database {
    * stops it.
    */
   listen(channel: string, heard: (payload: string) => void): () => void;
-  /** Whether a connection stands. */
+  /** Whether a connection stands, and commits are answered. */
   readonly isThere: () => boolean;
-  /** Throws DatabaseAway where none does. */
+  /** Why commits are not answered though the server is there, and what to do; else undefined. */
+  readonly whyStalled: () => string | undefined;
+  /** Throws DatabaseAway where it is not there. */
   mustBeThere(): void;
   /** Resolves when it is there, at once or later; false where `within` milliseconds passed before, or it was closed. */
   there(within: number): Promise<boolean>;
-  /** Resolves when nothing can come any more of what this session began. Throws DatabaseAway. */
+  /** Resolves when nothing can come any more of what this session began. Throws DatabaseAway where it is not there. */
   ended(session: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -56,6 +59,27 @@ const most = 8;
 const beat = 1_000;
 const beatPatience = 5_000;
 
+/**
+ * Seconds that a commit may wait for a standby. Our choice: a client that waits for it hears within its patience that it is to
+ * wait, and a standby that is only slow has answered.
+ */
+const standbyPatience = 5;
+
+/** Whether the server takes writes, and which sessions wait for a standby for too long: of those that this user may see. */
+const beatQuery = `SELECT pg_is_in_recovery() AS standby, coalesce(array_agg(application_name), '{}') AS waiting,
+  coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 AS seconds FROM pg_stat_activity
+  WHERE wait_event = 'SyncRep' AND clock_timestamp() - query_start > ${standbyPatience} * interval '1 s'`;
+
+interface Beat {
+  readonly standby: boolean;
+  readonly waiting: readonly string[];
+  readonly seconds: number;
+}
+
+const stallText = (seconds: number): string =>
+  `a commit has waited ${seconds.toFixed(0)} seconds for a synchronous standby: bring the standby back, or let ` +
+  "synchronous_standby_names of PostgreSQL be '' until it is there";
+
 /** Milliseconds before the database is looked for again: they double. */
 const firstPause = 50;
 const longestPause = 1_000;
@@ -77,6 +101,8 @@ export async function openDatabase(
   let lastReason = "";
   /** Milliseconds that whoever found no further connection waits. */
   let openingPause = firstPause;
+  /** Why nothing is committed, though the server is there. */
+  let stalled: string | undefined;
   let beating: NodeJS.Timeout | undefined;
   const open = new Set<DatabaseConnection>();
   const idle: DatabaseConnection[] = [];
@@ -107,7 +133,11 @@ export async function openDatabase(
     connection.onNotify(tell);
     connection.onEnd(lost);
     scheduleBeat(connection);
-    for (const tellIt of expecting) tellIt(true);
+    expectNoMore(true);
+  }
+
+  function expectNoMore(isThere: boolean): void {
+    for (const tellIt of expecting) tellIt(isThere);
     expecting.clear();
   }
 
@@ -120,26 +150,45 @@ export async function openDatabase(
 
   async function askIfThere(connection: DatabaseConnection): Promise<void> {
     try {
-      const [found] = await connection.run<{ standby: boolean }>(
-        "SELECT pg_is_in_recovery() AS standby",
-        [],
-        beatPatience,
-      );
+      const [found] = await connection.run<Beat>(beatQuery, [], beatPatience);
       if (found?.standby !== false) connection.drop("it has become a standby");
+      else if (lead === connection) noteWaiting(found);
     } catch (error) {
       connection.drop(errorText(error));
     }
     if (connection.isOpen() && !isClosed) scheduleBeat(connection);
   }
 
+  /** Who waits for a standby waits no longer: what it wanted to commit may stand, once the standby is back. */
+  function noteWaiting({ waiting: sessions, seconds }: Beat): void {
+    const isNew = stalled === undefined;
+    if (sessions.length > 0) {
+      const reason = stallText(seconds);
+      stalled = reason;
+      for (const one of [...open]) if (sessions.includes(one.session)) one.drop(reason);
+      if (isNew) events.away?.(reason);
+    } else if (!isNew) {
+      stalled = undefined;
+      expectNoMore(true);
+      nowBack();
+    }
+  }
+
+  function nowBack(): void {
+    events.back?.();
+    for (const channel of [...channels.keys()]) tell(channel, "");
+  }
+
   function lost(reason: string): void {
+    const wasThere = stalled === undefined;
+    stalled = undefined;
     lead = undefined;
     lastReason = reason;
     clearTimeout(beating);
     for (const connection of [...open]) connection.drop(reason);
     for (const { fail } of waiting.splice(0)) fail(new DatabaseAway(reason));
     if (isClosed) return;
-    events.away?.(reason);
+    if (wasThere) events.away?.(reason);
     void look();
   }
 
@@ -159,13 +208,17 @@ export async function openDatabase(
       });
     }
     isLooking = false;
-    if (lead === undefined) return;
-    events.back?.();
-    for (const channel of [...channels.keys()]) tell(channel, "");
+    if (lead !== undefined) nowBack();
   }
 
+  const isThere = (): boolean => lead !== undefined && stalled === undefined;
+
   const away = (): DatabaseAway =>
-    new DatabaseAway(isClosed ? "closed" : `no server takes writes; ${lastReason}`);
+    new DatabaseAway(isClosed ? "closed" : (stalled ?? `no server takes writes; ${lastReason}`));
+
+  function mustBeThere(): void {
+    if (!isThere()) throw away();
+  }
 
   /** A connection for one piece of work. */
   async function take(): Promise<DatabaseConnection> {
@@ -239,6 +292,7 @@ export async function openDatabase(
   };
 
   async function transaction<Result>(work: (query: Query) => Promise<Result>): Promise<Result> {
+    mustBeThere();
     const connection = await take();
     try {
       await connection.run("BEGIN");
@@ -269,12 +323,11 @@ export async function openDatabase(
       }
       return () => void all.delete(heard);
     },
-    isThere: () => lead !== undefined,
-    mustBeThere() {
-      if (lead === undefined) throw away();
-    },
+    isThere,
+    whyStalled: () => stalled,
+    mustBeThere,
     async there(within) {
-      if (lead !== undefined || isClosed) return !isClosed;
+      if (isThere() || isClosed) return !isClosed;
       return new Promise((resolve) => {
         const timer = setTimeout(() => {
           expecting.delete(told);
@@ -288,6 +341,7 @@ export async function openDatabase(
       });
     },
     async ended(session) {
+      mustBeThere(); // one that waits for a standby is not to be cut short: then it would stand without
       // A backend that waits for a standby does not notice that its client has gone.
       for (let pause = firstPause; ; pause = Math.min(2 * pause, longestPause)) {
         const left = await query(
@@ -303,8 +357,7 @@ export async function openDatabase(
     async close() {
       isClosed = true;
       clearTimeout(beating);
-      for (const tellIt of expecting) tellIt(false);
-      expecting.clear();
+      expectNoMore(false);
       for (const { fail } of waiting.splice(0)) fail(away());
       lead?.drop("closed");
       for (const connection of [...open]) connection.drop("closed");

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { errorText, exitStatus, Failure } from "../failure.ts";
 import { parseStoreUrl, type StoreUrl } from "../store-url.ts";
+import type { WordsAs } from "./as-user.ts";
 
 /** Of [spool]. */
 export interface StoreSettings {
@@ -21,6 +22,11 @@ export interface StoreAccess extends StoreUrl {
   readonly ca?: string;
   readonly certificate?: string;
   readonly key?: string;
+  /**
+   * What runs words as the service's user, where this process is root's: as whom a server may know us by a Unix socket, where it
+   * does not know root. Undefined where there is none.
+   */
+  readonly asService?: () => Promise<WordsAs | undefined>;
 }
 
 /** Throws a Failure of one line where the URL or a file cannot be used. */

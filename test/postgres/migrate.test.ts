@@ -1,5 +1,5 @@
 /** `tpa-submit spool migrate` and what `check` says of a database: the real program and Debian's PostgreSQL. */
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { prepareRelay, program, type Relay } from "../../demo/relay.mjs";
@@ -98,6 +98,38 @@ describe.skipIf(!real("postgresql"))("with PostgreSQL", () => {
     expect(said).toMatchObject({ status: 75, stdout: "" });
     expect(said.stderr).toMatch(/^tpa-submit spool: the database is away: 127\.0\.0\.1:9: .*\n$/);
     expect(said.stderr).not.toContain("not-for-logs");
+  });
+
+  test("is offered by init, which makes nothing without a yes, and leaves a later database alone", async () => {
+    const server = await cluster();
+    const url = await server.database("empty");
+    await useStore(url);
+    const init = (...words: readonly string[]) =>
+      run(process.execPath, [
+        program,
+        "init",
+        "--config",
+        relay.config,
+        "--user",
+        "root",
+        "--offline",
+        ...words,
+      ]);
+    const steps = migrations.map(({ number, name }) => `  ${number} ${name}\n`).join("");
+    await mkdir(join(relay.folder, "spool"), { mode: 0o700 }); // so that there is nothing else to do
+    const unasked = await init();
+    expect(unasked.stdout).toContain(`${url}: has no tables of tpa-submit, and needs\n${steps}`);
+    expect(unasked.stdout).toContain(
+      "The tables of the database are not made: there is no terminal to ask on",
+    );
+    expect(await server.sql("SELECT to_regclass('tpa_format')", databaseIn(url))).toBe("");
+    expect((await init("--yes")).stdout).toContain(`${steps}${url}: has format ${format} now\n`);
+    expect(await server.sql("SELECT version FROM tpa_format", databaseIn(url))).toBe(String(format));
+    expect((await init("--yes")).stdout).not.toContain("tables of tpa-submit");
+    await server.sql(`UPDATE tpa_format SET version = ${format + 1}`, databaseIn(url));
+    expect((await init("--yes")).stdout).toContain(
+      `The tables of the database are not made: the database has format ${format + 1}, this program works with ${format}; `,
+    );
   });
 
   test("wants a database in the configuration", async () => {

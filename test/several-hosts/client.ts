@@ -11,6 +11,8 @@ const patience = 12_000;
 export interface Talk {
   /** Says a line, gives the reply: its lines without CRLF, joined by LF; "" where the host hung up or says nothing. */
   say(line: string): Promise<string>;
+  /** Sends a part of a message. Resolves when the next one may follow: a host that waits for its database takes none. */
+  feed(part: string): Promise<void>;
   /** The next reply, to nothing. */
   reply(milliseconds?: number): Promise<string>;
   close(): void;
@@ -47,8 +49,13 @@ export interface Posted {
   readonly said: string;
 }
 
-/** Sends `letter`. Never throws for what the host says or does not say. */
-export async function post(talk: Talk, letter: Letter, from = "user1@example.org"): Promise<Posted> {
+/** Sends `letter`, by `feed` where there is one, which gives what is left to be sent. Never throws for what the host says or does not say. */
+export async function post(
+  talk: Talk,
+  letter: Letter,
+  from = "user1@example.org",
+  feed?: (text: string) => Promise<string>,
+): Promise<Posted> {
   const { token, recipients } = letter;
   const became = (outcome: Sent["outcome"], said: string, id?: string): Posted => ({
     sent: { token, recipients, outcome, ...(id !== undefined && { id }) },
@@ -59,7 +66,9 @@ export async function post(talk: Talk, letter: Letter, from = "user1@example.org
     const said = await talk.say(command);
     if (!/^(?:250|354)/.test(said)) return became(said === "" ? "unsent" : "refused", said);
   }
-  const said = await talk.say(`${letter.text.replace(/^\./gm, "..")}.`);
+  const text = letter.text.replace(/^\./gm, "..");
+  const rest = feed === undefined ? text : await feed(text);
+  const said = await talk.say(`${rest}.`);
   if (said.startsWith("250")) return became("promised", said, /queued as ([0-9A-F]+)$/.exec(said)?.[1]);
   return became(said === "" ? "unknown" : said.startsWith("4") ? "later" : "refused", said);
 }
@@ -103,6 +112,12 @@ function listenTo(socket: TLSSocket): Talk {
       if (!socket.writable || over) return "";
       socket.write(`${line}\r\n`);
       return reply();
+    },
+    async feed(part) {
+      if (!socket.writable || over) return;
+      await new Promise<void>((resolve) => {
+        socket.write(part, () => resolve());
+      });
     },
     reply,
     close: () => void socket.destroy(),

@@ -277,6 +277,7 @@ connections-per-address = 1000
     let isOver = false;
     const said: string[] = [];
     const tokens: string[] = [];
+    const long: string[] = [];
     const writing = site.hosts.flatMap((host) =>
       Array.from({ length: 4 }, async () => {
         const talk = await enter(host);
@@ -289,17 +290,52 @@ connections-per-address = 1000
         talk.close();
       }),
     );
+    // Octets of a large one that are on their way, by host; one of 3 MB takes a second.
+    const under = site.hosts.map(() => 0);
+    const writingLong = site.hosts.map(async (host, number) => {
+      const talk = await enter(host);
+      while (!isOver) {
+        const token = `torture-failover-${String(letters++)}`;
+        const posted = await post(
+          talk,
+          letter(token, ["w@example.net"], 35_000),
+          "user1@example.org",
+          async (text) => {
+            const part = 64 * 1024;
+            let at = 0;
+            for (; at + part < text.length; at += part) {
+              under[number] = at;
+              await talk.feed(text.slice(at, at + part));
+              await pause(20);
+            }
+            under[number] = 0;
+            return text.slice(at);
+          },
+        );
+        said.push(posted.said);
+        if (posted.sent.outcome === "promised") {
+          tokens.push(token);
+          long.push(token);
+        }
+      }
+      talk.close();
+    });
     await until("letters before", () => (tokens.length > 40 ? true : undefined));
+    await until("large ones of which a half is there", () =>
+      under.every((octets) => octets > 1_500_000 && octets < 2_500_000) ? true : undefined,
+    );
     await site.failover();
     const before = tokens.length;
     await until("letters afterwards", () => (tokens.length > before + 40 ? true : undefined));
     isOver = true;
-    await Promise.all(writing);
+    await Promise.all([...writing, ...writingLong]);
     expect(said.filter((one) => !one.startsWith("250"))).toEqual([]);
+    expect(long.length).toBeGreaterThanOrEqual(site.hosts.length);
     await until("the queue to be empty", async () =>
       (await site.sql("SELECT count(*) FROM messages")) === "0" ? true : undefined,
     );
     for (const token of tokens) expect(arrived(stage, token), token).toBeGreaterThan(0);
+    expect(stage.hop.taken.filter(({ whole }) => !whole)).toEqual([]);
   });
 
   test("one whose cable is out stands still for nobody", async () => {

@@ -34,6 +34,8 @@ export interface StoreFacts {
   readonly fsync: string;
   readonly synchronousCommit: string;
   readonly synchronousStandbys: string;
+  /** Seconds that a commit of this user has waited for a standby; 0 where none waits. */
+  readonly waiting: number;
   /** Names of the standbys that confirm a commit; undefined where the user may not know. */
   readonly confirming: readonly string[] | undefined;
   readonly connections: { readonly used: number; readonly most: number };
@@ -54,6 +56,7 @@ interface ServerRow {
   readonly fsync: string;
   readonly synchronous_commit: string;
   readonly synchronous_standbys: string;
+  readonly waiting: number;
   readonly may_know: boolean;
   readonly used: number;
   readonly most: number;
@@ -66,6 +69,8 @@ const serverQuery = `SELECT current_setting('server_version') AS server,
   current_setting('fsync') AS fsync,
   current_setting('synchronous_commit') AS synchronous_commit,
   current_setting('synchronous_standby_names') AS synchronous_standbys,
+  (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity
+    WHERE wait_event = 'SyncRep') AS waiting,
   pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS may_know,
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used,
   current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most,
@@ -109,6 +114,7 @@ async function factsOf(
     fsync: row.fsync,
     synchronousCommit: row.synchronous_commit,
     synchronousStandbys: row.synchronous_standbys,
+    waiting: row.waiting,
     confirming: confirming?.map(({ name }) => name),
     connections: { used: row.used, most: row.most },
     ahead: Number(row.clock) - (before + after) / 2,
@@ -167,8 +173,13 @@ function judgeTables({ format: { found, wanted }, closed }: StoreFacts): readonl
   ];
 }
 
+/** Seconds of a commit. A standby that is only slow has answered. */
+const mostWaiting = 5;
+
+const standbyAdvice = "Bring the standby back, or set synchronous_standby_names = '' until it is.";
+
 function judgeSafety(facts: StoreFacts): readonly Judgement[] {
-  const { fsync, synchronousCommit, synchronousStandbys, confirming } = facts;
+  const { fsync, synchronousCommit, synchronousStandbys, waiting, confirming } = facts;
   if (fsync !== "on")
     return [fail("", `fsync is ${fsync}: a power cut loses messages that were promised`, "Set fsync = on.")];
   if (synchronousCommit === "off")
@@ -185,17 +196,21 @@ function judgeSafety(facts: StoreFacts): readonly Judgement[] {
   if (synchronousCommit === "local")
     return [warn("", `synchronous_commit is local: ${asOne}`, "Set synchronous_commit = on.")];
   const names = `synchronous_standby_names is ${JSON.stringify(synchronousStandbys)}`;
+  if (waiting > mostWaiting)
+    return [
+      fail(
+        "",
+        `${names}, and none of them has confirmed a commit for ${waiting.toFixed(0)} seconds: nobody can send`,
+        standbyAdvice,
+      ),
+    ];
   if (confirming === undefined)
     return [
       fine("", `${names}; whether one confirms is not known to this user (GRANT pg_monitor TO it tells)`),
     ];
   if (confirming.length > 0) return [fine("", `each promise is confirmed by ${confirming.join(", ")}`)];
   return [
-    fail(
-      "",
-      `${names}, and none of them is there: commits wait for it, and nobody can send`,
-      "Bring the standby back, or set synchronous_standby_names = '' until it is.",
-    ),
+    fail("", `${names}, and none of them is there: commits wait for it, and nobody can send`, standbyAdvice),
   ];
 }
 

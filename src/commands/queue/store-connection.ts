@@ -6,7 +6,13 @@ import type { Config } from "../../config/settings.ts";
 import { checkFormat } from "../../postgres/migrations.ts";
 import { newActionContext, type SubmissionSessions } from "../../server/control/actions.ts";
 import { openControlApi, openQueryApi } from "../../server/control/api.ts";
-import { newFreezeHold, readerWithFreezes, spoolWithFreezes } from "../../server/control/frozen-logins.ts";
+import {
+  type FrozenLogins,
+  newFreezeHold,
+  openFrozenLogins,
+  readerWithFreezes,
+  spoolWithFreezes,
+} from "../../server/control/frozen-logins.ts";
 import { newParcelTaker } from "../../server/control/parcels.ts";
 import { activeEverywhere, sessionsOnOthers, sharedQueue, withPeers } from "../../server/control/peers.ts";
 import type {
@@ -26,7 +32,7 @@ import { wait } from "../serve/control.ts";
 import { retryPolicyOf } from "../serve/delivery.ts";
 import { keptFiles, sharedQuota } from "../serve/quota.ts";
 import { reportContacts } from "../serve/session-rules.ts";
-import { openShared } from "../serve/several-hosts.ts";
+import { openShared, untoldFile } from "../serve/several-hosts.ts";
 import type { SharedStore } from "../serve/store.ts";
 import { openStore } from "../spool/database.ts";
 
@@ -37,10 +43,12 @@ export async function openStoreQuery(
   const database = await openStore(config);
   try {
     await checkFormat(database);
-    const frozen = await database.query<FrozenLogin>(
+    const known = await database.query<FrozenLogin>(
       "SELECT login, at, by, reason FROM frozen ORDER BY login",
     );
-    const byLogin = new Map(frozen.map((one) => [one.login, one]));
+    const here = await openFrozenLogins(untoldFile(config.spool.directory));
+    const byLogin = new Map([...known, ...here.all()].map((one) => [one.login, one]));
+    const frozen = [...byLogin.values()];
     const hold = newFreezeHold({ of: (login) => byLogin.get(login) });
     const active = await activeEverywhere(database);
     const api = openQueryApi({
@@ -77,8 +85,10 @@ export async function openStoreVerify(config: Config): Promise<{
   try {
     await checkFormat(database);
     const reader = newStoreReader(database);
+    const { directory } = config.spool;
     return {
       async *api() {
+        yield* frozenHere(await openFrozenLogins(untoldFile(directory)));
         for (const id of await reader.ids()) {
           const found = await reader.read(id);
           if (isDamaged(found) && (await reader.has(id)))
@@ -92,6 +102,16 @@ export async function openStoreVerify(config: Config): Promise<{
     throw error;
   }
 }
+
+/** While the database is there the others hear of it within a second. */
+function* frozenHere(file: FrozenLogins): Generator<CheckedDamage> {
+  for (const { login, at } of file.all()) {
+    const fault = `${login} is frozen on this host only, since ${new Date(at).toISOString()}: the other hosts let it in`;
+    yield { fault, remedy: tellThem, repairable: false, repaired: false };
+  }
+}
+
+const tellThem = "start this host's relay, which tells them; or freeze it on one of them";
 
 const dropIt = "leave it; queue drop removes the message";
 
@@ -114,8 +134,8 @@ export async function openStoreControl(
     readonly spool: Spool;
     readonly store: SharedStore;
     readonly disk: Disk;
-    /** Called when what logins sent elsewhere is taken over, once for each spool that it comes from. */
-    readonly sent?: () => Promise<void>;
+    /** Called when what logins sent elsewhere is to be taken over, until it is noted that it came: it may be there already. */
+    readonly sent?: (handover: string) => Promise<void>;
   },
 ): Promise<StoreControl> {
   const { database } = store;
@@ -163,8 +183,8 @@ export async function openStoreControl(
         return {
           ...notes,
           async add(extra) {
+            if (extra === "sent") await sent?.(sender.handover);
             await notes.add(extra);
-            if (extra === "sent") await sent?.();
           },
         };
       },

@@ -6,7 +6,7 @@ import { logBug } from "../../server/log/log.ts";
 import { usageIntoDatabase } from "../../server/shared/usage-copy.ts";
 import { systemDisk } from "../../server/spool/disk.ts";
 import { newMark, readOwner } from "../../server/spool/owner.ts";
-import { refuseTakenStore } from "../../server/spool/postgres/imports.ts";
+import { noteSentCounted, refuseTakenStore } from "../../server/spool/postgres/imports.ts";
 import { openSharedSpool } from "../../server/spool/postgres/spool.ts";
 import type { Spool } from "../../server/spool/spool.ts";
 import { version } from "../../version.ts";
@@ -65,8 +65,9 @@ export async function openStoreTarget(config: Config, usage: string): Promise<St
     );
     const control = await openStoreControl(config, {
       ...{ spool, store: { database, spool }, disk: systemDisk },
-      sent: async () => {
-        if (usage !== "") await usageIntoDatabase(database, usage);
+      sent: async (handover) => {
+        if (usage !== "")
+          await usageIntoDatabase(database, usage, (query) => noteSentCounted(query, handover));
       },
     });
     return {

@@ -58,6 +58,7 @@ export async function openObservation(config: Config): Promise<Observation> {
   const metrics = openMetrics(gaugesOf(status, reserveOf(config)), byDomain, {
     isUsed: () => status.store !== undefined,
     isThere: () => status.store?.state().there === true,
+    frozenHere: () => status.store?.state().frozenHere?.length ?? 0,
     hosts: () =>
       status.hosts.map(({ name, seen, waiting }) => ({
         name,

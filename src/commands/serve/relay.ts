@@ -186,7 +186,9 @@ export async function startRelay(
       status.drainedTo = to;
       return listeners.close(shutGrace);
     };
-    const operations = store.store && (await openOperations(config, store.store, { shut, endedSessions }));
+    const frozenHere = () => shared?.frozen.hereOnly() ?? [];
+    const operations =
+      store.store && (await openOperations(config, store.store, { shut, endedSessions, frozenHere }));
     status.store = operations && { state: operations.state, hosts: operations.queue.hosts };
     const relayState = () =>
       stateOf(status, {

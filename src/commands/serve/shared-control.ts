@@ -1,5 +1,6 @@
 /** What operators can do on any of the hosts that share a database. Loaded only where the configuration names one. */
 import type { Config } from "../../config/settings.ts";
+import type { Database } from "../../postgres/database.ts";
 import type { SessionsEnded } from "../../server/control/ended-sessions.ts";
 import { newHandOver } from "../../server/control/hand-over.ts";
 import { answerPeers, sharedQueue, withPeers } from "../../server/control/peers.ts";
@@ -8,6 +9,7 @@ import type {
   ControlRequest,
   FreezeRequest,
   FreezeResult,
+  FrozenLogin,
   StoreState,
 } from "../../server/control/protocol.ts";
 import type { SharedQueue } from "../../server/control/query.ts";
@@ -26,13 +28,15 @@ export interface StoreOperators {
   /** Takes no new mail from its call on. */
   readonly shut: (to: string) => Promise<void>;
   readonly endedSessions: SessionsEnded;
+  /** Logins of which the other hosts do not know yet that they are frozen. */
+  readonly frozenHere: () => readonly FrozenLogin[];
 }
 
 /** Throws as a query does. */
 export async function openStoreOperations(
   { hostname, spool: settings }: Pick<Config, "hostname" | "spool">,
   { database, spool }: SharedStore,
-  { shut, endedSessions }: StoreOperators,
+  { shut, endedSessions, frozenHere }: StoreOperators,
 ): Promise<StoreOperations> {
   const { store: url } = settings;
   const { id } = await readIdentity(database);
@@ -47,7 +51,7 @@ export async function openStoreOperations(
       },
     },
     queue: sharedQueue(database, hostname),
-    state: newStoreState(url, database.isThere),
+    state: newStoreState(url, database, frozenHere),
   };
 }
 
@@ -62,7 +66,11 @@ function countingEnded(own: ControlApi, { take }: SessionsEnded): ControlApi {
 }
 
 /** Since when it is there or away, as far as somebody asked. */
-function newStoreState(url: string, isThere: () => boolean): () => StoreState {
+function newStoreState(
+  url: string,
+  { isThere, whyStalled }: Pick<Database, "isThere" | "whyStalled">,
+  frozenHere: StoreOperators["frozenHere"],
+): () => StoreState {
   let there = isThere();
   let since = Date.now();
   const look = (): void => {
@@ -73,6 +81,12 @@ function newStoreState(url: string, isThere: () => boolean): () => StoreState {
   setInterval(look, 1_000).unref();
   return () => {
     look();
-    return { url, there, since };
+    const reason = whyStalled();
+    const frozen = frozenHere().map(({ login, at }) => ({ login, at }));
+    return {
+      ...{ url, there, since },
+      ...(reason !== undefined && { reason }),
+      ...(frozen.length > 0 && { frozenHere: frozen }),
+    };
   };
 }

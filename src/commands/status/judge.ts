@@ -69,17 +69,20 @@ const judges: readonly Judge[] = [
       text: `the DKIM key ${old.selector} of ${old.domain} is ${age} days old; tpa-submit dkim new ${old.domain}, publish, rotate`,
     };
   },
+  ({ relay, at }) => {
+    if (relay?.store?.there !== false) return undefined;
+    const { since, reason = "look at PostgreSQL there, or promote its standby" } = relay.store;
+    const text = `the database is away since ${ageText(at - since)}, and nobody can send: ${reason}`;
+    return { grade: "critical", text, tells: ["store"] };
+  },
   ({ relay, at }) =>
-    relay?.store?.there === false
-      ? {
-          grade: "critical",
-          text: `the database is away since ${ageText(at - relay.store.since)}, and nobody can send: look at PostgreSQL there, or promote its standby`,
-          tells: ["store"],
-        }
-      : undefined,
-  ({ hosts = [], at }) =>
+    (relay?.store?.frozenHere ?? []).map(({ login, at: since }) => ({
+      grade: "critical",
+      text: `${login} is frozen on this host only, since ${ageText(at - since)}: the others are told as soon as the database is there`,
+    })),
+  ({ hosts = [], relay, at }) =>
     hosts.flatMap(({ name, live, seen, waiting }): readonly Judged[] => {
-      if (live || seen === null) return [];
+      if (live || seen === null || relay?.store?.there === false) return [];
       const away = at - seen;
       if (waiting > 0 && away > takenOverWithin) {
         const text = `${waiting} messages of ${name} wait for nobody, which is gone since ${ageText(away)}: start a relay on one of the hosts`;

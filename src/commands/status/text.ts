@@ -132,8 +132,9 @@ export function* queueRows({ queue, at }: StatusFacts, width: number): Generator
 /** The database that hosts share, and each of them. */
 export function* hostRows({ relay, hosts = [], at }: StatusFacts): Generator<StatusRow> {
   if (relay?.store !== undefined) {
-    const { url, there, since } = relay.store;
-    yield ["store", `${url}, ${there ? "there" : "away"} since ${ageText(at - since)}`];
+    const { url, there, since, reason } = relay.store;
+    const why = reason === undefined ? "" : `: ${reason}`;
+    yield ["store", `${url}, ${there ? "there" : "away"} since ${ageText(at - since)}${why}`];
   }
   for (const [index, host] of hosts.entries()) yield [index === 0 ? "hosts" : "", hostText(host, at)];
 }

@@ -329,6 +329,10 @@ export interface StoreState {
   readonly there: boolean;
   /** Since when that is so. */
   readonly since: number;
+  /** Why it counts as away though it answers, and what to do. */
+  readonly reason?: string;
+  /** Logins that are frozen on this host, and of which the others do not know yet. */
+  readonly frozenHere?: readonly Pick<FrozenLogin, "login" | "at">[];
 }
 
 /** A listener, and its open connections. */

@@ -39,11 +39,18 @@ export interface StoreReadings {
   /** Whether there is one; the metrics of it are there then. */
   readonly isUsed: () => boolean;
   readonly isThere: () => boolean;
+  /** Logins that are frozen on this host only. */
+  readonly frozenHere: () => number;
   /** Of each host: seconds since it was last heard of, and what it has to deliver. */
   readonly hosts: () => readonly { readonly name: string; readonly age: number; readonly waiting: number }[];
 }
 
-const noStore: StoreReadings = { isUsed: () => false, isThere: () => false, hosts: () => [] };
+const noStore: StoreReadings = {
+  isUsed: () => false,
+  isThere: () => false,
+  frozenHere: () => 0,
+  hosts: () => [],
+};
 
 const oneDomain: DomainReadings = { names: () => [], of: () => "", logins: () => [] };
 
@@ -100,12 +107,13 @@ export function openMetrics(
   };
 }
 
-function storeText({ isThere, hosts }: StoreReadings): string {
+function storeText({ isThere, frozenHere, hosts }: StoreReadings): string {
   const all = hosts();
   const of = (read: (host: (typeof all)[number]) => number) =>
     all.map((host) => ({ labels: [host.name], value: read(host) }));
   return [
     expose(storeMetrics.up, [{ labels: [], value: isThere() ? 1 : 0 }]),
+    expose(storeMetrics.frozenHere, [{ labels: [], value: frozenHere() }]),
     expose(
       storeMetrics.seen,
       of(({ age }) => age),
@@ -520,6 +528,12 @@ export const domainLogins = metric(
 /** Only where hosts share a database. */
 export const storeMetrics = {
   up: metric("gauge", "tpa_submit_store_up", "1 while the database answers, 0 while it is away.", []),
+  frozenHere: metric(
+    "gauge",
+    "tpa_submit_store_frozen_here",
+    "Logins that are frozen on this host, and of which the others do not know yet.",
+    [],
+  ),
   seen: metric(
     "gauge",
     "tpa_submit_store_host_age_seconds",

@@ -11,6 +11,8 @@ import type { FrozenLogin } from "../control/protocol.ts";
 import { logBug } from "../log/log.ts";
 
 export interface SharedFrozenLogins extends FrozenLogins {
+  /** Those that the other hosts do not know of yet. */
+  hereOnly(): readonly FrozenLogin[];
   /** From now on `follower` hears of each login that another host freezes or thaws. */
   follow(follower: FreezeFollower): void;
   /** Looks now, and tells the others what they do not know yet. Throws as a query does. */
@@ -196,6 +198,7 @@ export async function openSharedFrozenLogins(database: Database, path: string): 
 
   return {
     of,
+    hereOnly: () => [...untold.values()],
     all: () => [...new Map([...shared, ...untold]).values()],
     freeze,
     thaw,

@@ -1,5 +1,5 @@
 /** The usage of logins, from the file of a spool into the database and back, while no host works with either. */
-import type { Database } from "../../postgres/database.ts";
+import type { Database, Query } from "../../postgres/database.ts";
 import { countsOf, day, hour } from "../submission/limits/sliding-window.ts";
 import type { UsageEntry } from "../submission/limits/usage.ts";
 import { formatEntry, formatKey, parseUsage } from "../submission/limits/usage-file.ts";
@@ -7,20 +7,28 @@ import { sharedKey } from "./secrets.ts";
 import { addEntries } from "./settle.ts";
 import { parseState } from "./usage-state.ts";
 
-/** Entries that are written in one transaction. */
+/** Entries that are written, or logins that are read, at a time. */
 const atATime = 500;
 
 /**
- * Takes over `text`, what SPOOL/usage has: the counts are added. To whom logins have written is taken over with the key of the
- * file, if the database has no digests by another key yet; gives whether it was. Throws as a query does.
+ * Takes over `text`, what SPOOL/usage has: the counts are added, all in one transaction, which `isFirst` begins: where it gives
+ * false they came before. To whom logins have written is taken over with the key of the file, if the database has no digests by
+ * another key yet; gives whether it was. Throws as a query does.
  */
-export async function usageIntoDatabase(database: Database, text: string): Promise<boolean> {
+export async function usageIntoDatabase(
+  database: Database,
+  text: string,
+  isFirst: (query: Query) => Promise<boolean> = async () => true,
+): Promise<boolean> {
   const content = parseUsage(text);
   if (!content) return false;
   const known = await takeKey(database, content.key);
   const entries = content.entries.map((entry) => (known ? entry : { ...entry, addresses: [] }));
-  for (let at = 0; at < entries.length; at += atATime)
-    await database.transaction((query) => addEntries(query, entries.slice(at, at + atATime)));
+  await database.transaction(async (query) => {
+    if (!(await isFirst(query))) return;
+    for (let at = 0; at < entries.length; at += atATime)
+      await addEntries(query, entries.slice(at, at + atATime));
+  });
   return known;
 }
 

@@ -10,6 +10,7 @@ const sound: StoreFacts = {
   fsync: "on",
   synchronousCommit: "on",
   synchronousStandbys: "ANY 1 (db2)",
+  waiting: 0.2,
   confirming: ["db2"],
   connections: { used: 12, most: 97 },
   ahead: 3,
@@ -49,6 +50,10 @@ test.each<readonly [string, Partial<StoreFacts>]>([
   [
     'failed: synchronous_standby_names is "ANY 1 (db2)", and none of them is there: commits wait for it, and nobody can send',
     { confirming: [] },
+  ],
+  [
+    'failed: synchronous_standby_names is "ANY 1 (db2)", and none of them has confirmed a commit for 7 seconds: nobody can send',
+    { waiting: 7.2 },
   ],
   ["warning: 90 of 97 connections are in use", { connections: { used: 90, most: 97 } }],
   ["warning: its clock is 14.2 s ahead of this host's", { ahead: 14_200 }],

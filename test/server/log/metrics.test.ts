@@ -311,6 +311,7 @@ describe("the database that hosts share", () => {
   const store = {
     isUsed: () => true,
     isThere: () => true,
+    frozenHere: () => 2,
     hosts: () => [
       { name: "mail1.example.org", age: 0.5, waiting: 3 },
       { name: "mail2.example.org", age: Number.POSITIVE_INFINITY, waiting: 0 },
@@ -327,6 +328,7 @@ describe("the database that hosts share", () => {
     expect(lines).toEqual(
       expect.arrayContaining([
         "tpa_submit_store_up 1",
+        "tpa_submit_store_frozen_here 2",
         'tpa_submit_store_host_age_seconds{host="mail1.example.org"} 0.5',
         'tpa_submit_store_host_age_seconds{host="mail2.example.org"} +Inf',
         'tpa_submit_store_host_messages{host="mail1.example.org"} 3',

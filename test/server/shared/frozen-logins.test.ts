@@ -101,6 +101,7 @@ describe.skipIf(!real("postgresql"))("a login that one host freezes", () => {
         /^Failure: anna is frozen on this host, on the others not yet: the database is away: .*; they are told when it is back$/,
       );
       expect(here.of("anna")).toEqual(freeze);
+      expect(here.hereOnly()).toEqual([freeze]);
       expect(await readFile(join(folder, "a"), "utf8")).toBe(`${JSON.stringify(freeze)}\n`);
       await expect(here.thaw("anna")).rejects.toThrow(/^anna stays frozen: the database is away: /);
       expect(here.of("anna")).toEqual(freeze);
@@ -115,6 +116,7 @@ describe.skipIf(!real("postgresql"))("a login that one host freezes", () => {
     });
     expect(other.all()).toEqual([freeze]);
     await eventually(async () => (await readFile(join(folder, "a"), "utf8")) === "");
+    expect(here.hereOnly()).toEqual([]);
     expect(await here.thaw("anna")).toBe(true);
     expect(here.of("anna")).toBeUndefined();
   });

@@ -19,6 +19,12 @@ export function bodyInsert(rows: readonly BodyRow[]): readonly [string, readonly
   ];
 }
 
+/** The same of pieces that may be there already: by their numbers they have the same octets. */
+export function pieceInsert(rows: readonly BodyRow[]): readonly [string, readonly unknown[]] {
+  const [text, values] = bodyInsert(rows);
+  return [`${text} ON CONFLICT DO NOTHING`, values];
+}
+
 /** Removes drafts, but none that was accepted: those have no such row any more. */
 export const draftRemoval = (ids: readonly string[]): readonly [string, readonly unknown[]] => [
   `WITH gone AS (DELETE FROM drafts WHERE id = ANY($1::text[]) RETURNING id)

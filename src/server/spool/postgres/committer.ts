@@ -5,6 +5,7 @@
  * While the database is away, everything waits for it: a failover is a pause of seconds. Promises give up sooner than what
  * became of deliveries, since clients wait for them.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { errorCode, errorText } from "../../../failure.ts";
 import { type Database, DatabaseAway, type Query } from "../../../postgres/database.ts";
 import { cutHistory, formatHistory, type History, mostLines, parseHistory } from "../history.ts";
@@ -73,13 +74,17 @@ const mostWorks = 400;
 const mostRows = 200;
 const mostOctets = 16 * 1024 * 1024;
 
-/** A duplicate ID, which the clock of a host that went back can make. */
-const idTaken = (id: string): Error => Object.assign(new Error(`${id} is there already`), { code: "EEXIST" });
+/** Milliseconds between two looks whether this host is to end, where the database is away. */
+const longestWait = 1_000;
+const unheld = { ref: false };
 
-const draftGone = (): Error =>
-  Object.assign(new Error("what had come of the message was swept: this host was silent for too long"), {
-    code: "ESTALE",
-  });
+/** A duplicate ID, which the clock of a host that went back can make. */
+export const idTaken = (id: string): Error =>
+  Object.assign(new Error(`${id} is there already`), { code: "EEXIST" });
+
+/** A host that was silent for too long has its drafts swept, and a standby that took over may not have had all of them. */
+export const draftGone = (): Error =>
+  Object.assign(new Error("what had come of the message is not there any more"), { code: "ESTALE" });
 
 export interface CommitterDependencies {
   readonly database: Database;
@@ -96,6 +101,7 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
   let isWorking = false;
   let working: Promise<void> = Promise.resolve();
   const settling = new Set<Promise<void>>();
+  let isClosing = false;
 
   function begin(work: Work): void {
     waiting.push(work);
@@ -229,8 +235,10 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
       if (refusal) tell.push(() => done(refusal));
       return refusal === undefined;
     });
-    const large = allowed.filter(({ message }) => message.body === undefined).map(idOf);
-    if (large.length > 0 && (await takeDrafts(query, large)).length < large.length) throw draftGone();
+    await takeDrafts(
+      query,
+      allowed.filter(({ message }) => message.body === undefined),
+    );
     const rows = await query<{ id: string }>(
       `INSERT INTO messages (id, lease, due, login, envelope, size)
        SELECT u.id, $1::bigint, u.due, u.login, u.envelope, u.size
@@ -257,13 +265,16 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     return tell;
   }
 
-  /** Those of `ids` whose pieces are there. */
-  async function takeDrafts(query: Query, ids: readonly string[]): Promise<readonly string[]> {
-    const rows = await query<{ id: string }>(
-      "DELETE FROM drafts WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[]) RETURNING id",
-      [ids, lease.numbers()],
+  /** Those whose pieces are there. Throws where one is not, or not whole: a standby that took over may lack what came last. */
+  async function takeDrafts(query: Query, works: readonly Of<"accept">[]): Promise<void> {
+    if (works.length === 0) return;
+    const rows = await query<{ id: string; octets: number }>(
+      `DELETE FROM drafts d WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[])
+       RETURNING id, (SELECT coalesce(sum(length(octets)), 0)::bigint FROM bodies b WHERE b.id = d.id) AS octets`,
+      [works.map(idOf), lease.numbers()],
     );
-    return rows.map(({ id }) => id);
+    const octets = new Map(rows.map((row) => [row.id, row.octets]));
+    if (works.some(({ message }) => octets.get(message.id) !== message.size)) throw draftGone();
   }
 
   /** What nobody else has had since it was ours is ours, whatever became of the lease. */
@@ -352,7 +363,9 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     settling.add(task);
   }
 
+  /** However long it takes, while this host is at work. */
   async function settleWhenBack(session: string, ids: readonly string[]): Promise<void> {
+    while (!isClosing && !(await database.there(longestWait))) await pause(longestWait, undefined, unheld);
     try {
       await patiently(database, async () => {
         await database.ended(session);
@@ -382,6 +395,7 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     remove: (id) => asked((change) => ({ kind: "remove", id, ...change })),
     note: (id, entries) => asked((change) => ({ kind: "note", id, entries, ...change })),
     async close() {
+      isClosing = true;
       await working;
       await Promise.all(settling);
     },

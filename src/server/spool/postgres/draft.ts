@@ -1,15 +1,17 @@
 /**
  * One message on its way into the database. A small one is in memory until its promise; a larger one goes there in pieces as
- * it comes, beside a row that says that nothing is promised yet: what is abandoned is swept.
+ * it comes, beside a row that says that nothing is promised yet: what is abandoned is swept. Pieces wait for a database that is
+ * away, as promises do: its client sends nothing more meanwhile, and what was not answered is written again.
  */
-import type { Database } from "../../../postgres/database.ts";
+import { type Database, DatabaseAway, type Query } from "../../../postgres/database.ts";
 import type { Draft, NewEnvelope } from "../draft.ts";
 import type { Envelope } from "../envelope.ts";
 import { formatEnvelopeLine } from "../envelope-file.ts";
 import type { Spend, SpendRefusal } from "../spend.ts";
-import { bodyInsert, draftRemoval, pieceSize } from "./bodies.ts";
-import type { Committer } from "./committer.ts";
+import { draftRemoval, pieceInsert, pieceSize } from "./bodies.ts";
+import { type Committer, draftGone, idTaken } from "./committer.ts";
 import type { Lease } from "./lease.ts";
+import { patiently, promisePatience } from "./patience.ts";
 
 /** Octets from which on a message goes to the database as it comes, and that are written at once. Our choice. */
 const inMemory = 1024 * 1024;
@@ -30,6 +32,7 @@ export function newStoreDraft(id: string, { database, lease, committer, open }: 
   let isLarge = false;
   let over = false;
   let failed: { readonly error: unknown } | undefined;
+  let patience = promisePatience; // what is left of it for pieces
 
   /** What is in memory, as rows: all, or whole ones only. */
   function takePieces(all: boolean): readonly Buffer[] {
@@ -45,19 +48,55 @@ export function newStoreDraft(id: string, { database, lease, committer, open }: 
 
   async function writePieces(all: boolean): Promise<void> {
     try {
-      if (!isLarge) {
-        isLarge = true;
-        open.add(id);
-        await database.query("INSERT INTO drafts (id, lease) VALUES ($1, $2)", [id, lease.number()]);
-      }
+      isLarge = true;
+      open.add(id);
       const rows = takePieces(all);
-      if (rows.length > 0)
-        await database.query(...bodyInsert(rows.map((octets, at) => ({ id, piece: pieces + at, octets }))));
+      await patientlyPut(rows);
       pieces += rows.length;
     } catch (error) {
       failed = { error }; // some of it may be there: such a body is never accepted
       throw error;
     }
+  }
+
+  /** Again, where it is not known to be there. A client waits for all pieces of its message as long as for its promise. */
+  async function patientlyPut(rows: readonly Buffer[]): Promise<void> {
+    const begun = performance.now();
+    let session: string | undefined; // whose commit was not answered: it may stand, now or in a moment
+    let isAgain = false;
+    async function put(): Promise<void> {
+      if (session !== undefined) await database.ended(session);
+      try {
+        await database.transaction((query) => putPieces(query, rows));
+      } catch (error) {
+        isAgain = true;
+        if (error instanceof DatabaseAway) session = error.session ?? session;
+        throw error;
+      }
+    }
+    try {
+      await patiently(database, put, patience);
+    } finally {
+      if (isAgain) patience = Math.max(0, patience - (performance.now() - begun));
+    }
+  }
+
+  /** Each statement of it may be done twice. Whoever sweeps the draft waits until it is done, or it finds nothing. */
+  async function putPieces(query: Query, rows: readonly Buffer[]): Promise<void> {
+    if (pieces === 0) {
+      await query(
+        `INSERT INTO drafts (id, lease) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM messages WHERE id = $1)
+         ON CONFLICT DO NOTHING`,
+        [id, lease.number()],
+      );
+    }
+    const [row] = await query(
+      "SELECT id FROM drafts WHERE id = $1 AND lease = ANY($2::bigint[]) FOR KEY SHARE",
+      [id, lease.numbers()],
+    );
+    if (row === undefined) throw pieces === 0 ? idTaken(id) : draftGone();
+    if (rows.length > 0)
+      await query(...pieceInsert(rows.map((octets, at) => ({ id, piece: pieces + at, octets }))));
   }
 
   async function drop(): Promise<void> {

@@ -3,7 +3,7 @@
  * the ID that it gets here, and after it, before anything of it is delivered.
  */
 import { exitStatus, Failure } from "../../../failure.ts";
-import type { Database } from "../../../postgres/database.ts";
+import type { Database, Query } from "../../../postgres/database.ts";
 import type { Extra, ImportPair, Imports } from "../imports.ts";
 import type { ParcelSender } from "../parcel.ts";
 
@@ -79,6 +79,15 @@ export async function openStoreImports(database: Database, sender: ParcelSender)
     },
     close: async () => undefined,
   };
+}
+
+/** Notes, in the transaction that counts it, that what logins sent is counted; false where it was before. */
+export async function noteSentCounted(query: Query, handover: string): Promise<boolean> {
+  const rows = await query(
+    "UPDATE imports SET sent = true WHERE handover = $1 AND NOT sent RETURNING handover",
+    [handover],
+  );
+  return rows.length > 0;
 }
 
 /** Before anything of another host's is delivered: what was noted as begun, and is in the queue, came. */

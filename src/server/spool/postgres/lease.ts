@@ -91,6 +91,7 @@ export async function takeLease(database: Database, terms: LeaseTerms): Promise<
   async function renewOnce(): Promise<void> {
     const before = steady();
     if (before > until) since = undefined; // there was a gap, whatever comes now
+    database.mustBeThere(); // or each try would leave a session that waits for a standby
     const [row] = await database.query(
       `UPDATE leases SET until = now() + $2 * interval '1 ms', seen = now()
        WHERE number = $1 AND NOT ended RETURNING number`,
