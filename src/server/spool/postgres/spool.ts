@@ -154,6 +154,7 @@ export async function openSharedSpool(
       ),
     mayDeliver: () => lease.isCertain(),
     arrivals: (stop) => claims.arrivals(stop),
+    known: () => undefined, // other hosts have some of them
     hosts: () => hostStates(query, host),
     async handOver(held) {
       if (!lease.isDraining()) await lease.drain();
