@@ -36,8 +36,21 @@ export async function* tableLines(
   if (text !== "") yield text;
 }
 
+/** How wide the columns are, 0 for one that is left out; `width` is that of the terminal. */
+export interface TableLayout {
+  readonly columns: readonly Column[];
+  readonly widths: readonly number[];
+  readonly width: number | undefined;
+}
+
+/** The line of `row`, whose cells are as a terminal may show them, with its line end. */
+export const lineIn = ({ columns, widths, width }: TableLayout, row: readonly string[]): string =>
+  line(columns, row, widths, width);
+
 /** A table whose rows come many at a time. */
 export interface Table {
+  /** Undefined until it is settled. */
+  layout(): TableLayout | undefined;
   /** The lines that are settled with `rows`, whose cells are as a terminal may show them. */
   lines(rows: readonly (readonly string[])[]): string;
   /** Those that are left. */
@@ -46,17 +59,18 @@ export interface Table {
 
 export function newTable(columns: readonly Column[], width: number | undefined): Table {
   let first: readonly (readonly string[])[] | undefined = [];
-  let widths: readonly number[] = [];
+  let layout: TableLayout = { columns, widths: [], width };
   const linesOf = (rows: readonly (readonly string[])[]): string =>
-    rows.reduce((text, row) => text + line(columns, row, widths, width), "");
+    rows.reduce((text, row) => text + lineIn(layout, row), "");
 
   function settle(seen: readonly (readonly string[])[]): string {
     first = undefined;
-    widths = widthsFor(columns, seen.slice(0, sample), width);
+    layout = { columns, widths: widthsFor(columns, seen.slice(0, sample), width), width };
     return linesOf([columns.map(({ title }) => title), ...seen]);
   }
 
   return {
+    layout: () => (first === undefined ? layout : undefined),
     lines(rows) {
       if (first === undefined) return linesOf(rows);
       first = [...first, ...rows];

@@ -6,13 +6,13 @@ import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../config/settings.ts";
 import { errorCode } from "../../failure.ts";
-import { connectControlApi } from "../../server/control/client.ts";
+import { connectControlApi, knownToRelay } from "../../server/control/client.ts";
 import { openFrozenLogins } from "../../server/control/frozen-logins.ts";
 import type { ControlApi, MessageFilter, QueryApi, RelayState } from "../../server/control/protocol.ts";
 import { viewSpool } from "../../server/spool/reader.ts";
 import { version } from "../../version.ts";
 import { controlSocket, frozenFile } from "../serve/places.ts";
-import { listSpool } from "./listing.ts";
+import { listKnown, listSpool, type Settled } from "./listing.ts";
 import { patientDisk } from "./listing-task.ts";
 import { type ListedRow, type RowForm, rowMaker } from "./rows.ts";
 
@@ -24,6 +24,7 @@ export async function* rowsOfQueue(
   config: Config,
   filter: MessageFilter,
   form: RowForm,
+  settled: Settled = () => undefined,
 ): AsyncGenerator<readonly ListedRow[]> {
   const { directory } = config.spool;
   const now = Date.now();
@@ -42,21 +43,27 @@ export async function* rowsOfQueue(
   }
   await viewSpool(directory, patientDisk);
   const frozen = (await openFrozenLogins(frozenFile(directory))).all();
-  yield* listSpool({ directory, filter, form, now, frozen, active: found.active });
+  const order = { directory, filter, form, now, frozen, active: found.active };
+  const known = found.isRunning ? await knownToRelay(controlSocket(config)) : undefined;
+  yield* known === undefined ? listSpool(order, settled) : listKnown(order, known, settled);
 }
 
-/** The relay that runs, or else for which messages an attempt is under way: this process reads the spool then. */
-export async function whoAnswers(
-  config: Config,
-): Promise<{ readonly api: ControlApi } | { readonly active: readonly string[] }> {
+/** Who may read the spool, for which messages an attempt is under way there, and whether a relay runs. */
+interface OwnEyes {
+  readonly active: readonly string[];
+  readonly isRunning: boolean;
+}
+
+/** The relay that runs, where this process may not read the spool. */
+export async function whoAnswers(config: Config): Promise<{ readonly api: ControlApi } | OwnEyes> {
   const running = await connectControlApi(controlSocket(config), version);
   if (running && !(await isReadable(config.spool.directory))) return { api: running };
   const active: string[] = [];
   if (running) for await (const { id } of running({ verb: "active" })) active.push(id);
-  return { active };
+  return { active, isRunning: running !== undefined };
 }
 
-/** If so, reading costs the relay nothing. Users who are only in the group of its socket ask the relay. */
+/** If so, reading costs the relay nothing, and what it knows is only a shorter way. Users who are only in the group of its socket ask the relay. */
 async function isReadable(directory: string): Promise<boolean> {
   try {
     await access(join(directory, "queue"), constants.R_OK | constants.X_OK);

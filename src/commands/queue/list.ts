@@ -1,6 +1,6 @@
 /** `tpa-submit queue list`: which messages there are. */
 import { command, type OptionsOf, oneOf, parsed, parseOptions } from "../../cli/options.ts";
-import { newTable, widthOf } from "../../cli/table.ts";
+import { newTable, type Table, widthOf } from "../../cli/table.ts";
 import { exitStatus } from "../../failure.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
 import { config, filterOf, filters, host, hostFilterOf, ids, idsOf, json } from "./options.ts";
@@ -58,14 +58,17 @@ export async function run(argv: readonly string[]): Promise<number> {
   const counts = newCounts();
   if (wanted.length === 0 && configuration.spool.store === "") {
     const { rowsOfQueue } = await import("./asking.ts");
-    await printAll(linesOf(counted(rowsOfQueue(configuration, filter, form)), form, false));
+    const table = newTable(columnsFor(false), widthOf(process.stdout));
+    const rows = rowsOfQueue(configuration, filter, form, () => table.layout());
+    await printAll(linesOf(counted(rows), form, table));
   } else {
     const { connectToQuery } = await import("./connection.ts");
     const { api, close } = await connectToQuery(configuration);
     try {
       const found = counts.of(api({ verb: "list", ...(wanted.length > 0 ? { ids: wanted } : {}), filter }));
       const isShared = form.as === "table" && (await isSharedQueue(api));
-      await printAll(linesOf(counted(rowsOf(found, form)), form, isShared));
+      const table = newTable(columnsFor(isShared), widthOf(process.stdout));
+      await printAll(linesOf(counted(rowsOf(found, form)), form, table));
     } finally {
       await close();
     }
@@ -85,16 +88,22 @@ function formOf({
 async function* linesOf(
   batches: AsyncIterable<readonly ListedRow[]>,
   { as }: RowForm,
-  isShared: boolean,
+  table: Table,
 ): AsyncGenerator<string> {
   if (as === "mailq") return yield* mailqLines(batches);
   if (as === "json") {
     for await (const rows of batches) yield rows.map(({ text }) => `${text}\n`).join("");
     return;
   }
-  const table = newTable(columnsFor(isShared), widthOf(process.stdout));
-  for await (const rows of batches) yield table.lines(rows.map(({ text }) => text.split(cellEnd)));
+  for await (const rows of batches) yield linesIn(table, rows);
   yield table.end();
+}
+
+/** Rows that were made before the table was settled are cells. */
+function linesIn(table: Table, rows: readonly ListedRow[]): string {
+  let lines = "";
+  for (const { text } of rows) lines += text.endsWith("\n") ? text : table.lines([text.split(cellEnd)]);
+  return lines;
 }
 
 async function* rowsOf(

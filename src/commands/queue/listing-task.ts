@@ -1,5 +1,6 @@
 /** A part of the spool that is read for a listing, in this thread or another one. */
 import { join } from "node:path";
+import type { TableLayout } from "../../cli/table.ts";
 import { newFreezeHold } from "../../server/control/frozen-logins.ts";
 import type { FrozenLogin, MessageFilter } from "../../server/control/protocol.ts";
 import { listed } from "../../server/control/query.ts";
@@ -7,10 +8,11 @@ import { readHere } from "../../server/spool/bulk-read.ts";
 import { type Disk, systemDisk } from "../../server/spool/disk.ts";
 import { scanEnvelope } from "../../server/spool/envelope-scan.ts";
 import { type JournalListing, type SegmentMemory, viewSegment } from "../../server/spool/journal-reading.ts";
+import { scanKnown } from "../../server/spool/known-envelopes.ts";
 import { journalIn } from "../../server/spool/open.ts";
-import { messagesOf, newSpoolReader } from "../../server/spool/reader.ts";
+import { messagesOf, newSpoolReader, type SpoolReader, viewSpool } from "../../server/spool/reader.ts";
 import type { StoredMessage } from "../../server/spool/spool.ts";
-import { type ListedRow, type RowForm, rowMaker } from "./rows.ts";
+import { byId, type ListedRow, type RowForm, rowMaker } from "./rows.ts";
 
 /** What is asked for, and what is known of the relay; plain values. */
 export interface ListingOrder {
@@ -25,8 +27,9 @@ export interface ListingOrder {
   readonly active: readonly string[];
 }
 
-/** A segment of the journal, or messages that are files. */
+/** A segment of the journal, messages that are files, or what a relay knows of some: pieces of a snapshot, in UTF-8. */
 export type ListingTask =
+  | { readonly known: ArrayBuffer }
   | { readonly segment: JournalListing["segments"][number]; readonly done: JournalListing["done"] }
   | { readonly ids: readonly string[] };
 
@@ -36,12 +39,13 @@ const recordsAtATime = 64;
 /** This process, or thread, has nothing else to do meanwhile. */
 export const patientDisk: Disk = { ...systemDisk, readMany: readHere };
 
-/** Gives the rows of a task, by queue ID. */
+/** Gives the rows of a task, by queue ID; with a layout for the table they are lines. */
 export function newListing({ directory, filter, form, now, frozen, active }: ListingOrder) {
   const logins = new Map(frozen.map((one) => [one.login, one]));
   const freezeHold = newFreezeHold({ of: (login) => logins.get(login) });
-  const files = newSpoolReader(patientDisk, directory, undefined, scanEnvelope);
-  const rowOf = rowMaker(form, now);
+  const files = newSpoolReader(patientDisk, directory, undefined, { parse: scanEnvelope });
+  let rowOf = rowMaker(form, now);
+  let isLaidOut = false;
   const memory: SegmentMemory = { octets: Buffer.alloc(0) };
   const known = { active: new Set(active), now };
 
@@ -60,7 +64,26 @@ export function newListing({ directory, filter, form, now, frozen, active }: Lis
     return rows;
   }
 
-  return async (task: ListingTask): Promise<readonly ListedRow[]> => {
+  let whole: Promise<SpoolReader> | undefined;
+
+  /** What the relay has by its ID alone is read. */
+  async function rowsOfKnown(known: ArrayBuffer): Promise<readonly ListedRow[]> {
+    const { messages, bare } = scanKnown(Buffer.from(known).toString(), `${directory}/queue`);
+    const rows = await rowsIn(messages, async () => true);
+    if (bare.length === 0) return rows;
+    whole ??= viewSpool(directory, patientDisk);
+    const spool = await whole;
+    const all = [...rows];
+    for await (const batch of spool.readMany(bare)) all.push(...(await rowsIn(batch, (id) => spool.has(id))));
+    return all.sort(byId);
+  }
+
+  return async (task: ListingTask, layout: TableLayout | undefined): Promise<readonly ListedRow[]> => {
+    if (layout !== undefined && form.as === "table" && !isLaidOut) {
+      rowOf = rowMaker({ ...form, layout }, now);
+      isLaidOut = true;
+    }
+    if ("known" in task) return rowsOfKnown(task.known);
     if ("ids" in task) {
       const rows: ListedRow[] = [];
       for await (const batch of files.readMany(task.ids))

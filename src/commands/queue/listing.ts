@@ -5,13 +5,15 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import type { TableLayout } from "../../cli/table.ts";
+import type { KnownToRelay } from "../../server/control/client.ts";
 import { inOrder } from "../../server/control/query.ts";
 import type { ReadError } from "../../server/spool/bulk-read.ts";
 import { viewJournalFiles } from "../../server/spool/journal-reading.ts";
 import { journalIn } from "../../server/spool/open.ts";
 import { isQueueId } from "../../server/spool/queue-id.ts";
 import { type ListingOrder, type ListingTask, newListing, patientDisk } from "./listing-task.ts";
-import { type ListedRow, type PackedRows, unpackRows } from "./rows.ts";
+import { byId, type ListedRow, type PackedRows, unpackRows } from "./rows.ts";
 
 /** What a thread answers to a task; an error of the system as it passes from one thread to another. */
 export type ListingAnswer = { readonly rows: PackedRows } | { readonly failed: ReadError };
@@ -29,12 +31,26 @@ const ahead = 2;
 
 const program = new URL("./listing-worker.js", import.meta.url);
 
+/** What a thread is to do; the layout of the table where that is settled. */
+export interface ThreadTask {
+  readonly task: ListingTask;
+  readonly layout: TableLayout | undefined;
+}
+
+/** Tells the layout of the table for which the rows are, once that is settled. */
+export type Settled = () => TableLayout | undefined;
+
+const never: Settled = () => undefined;
+
 /** The rows in batches, oldest first. Throws the system's error. */
-export async function* listSpool(order: ListingOrder): AsyncGenerator<readonly ListedRow[]> {
+export async function* listSpool(
+  order: ListingOrder,
+  settled: Settled = never,
+): AsyncGenerator<readonly ListedRow[]> {
   const { directory } = order;
   const { segments, done } = await viewJournalFiles(patientDisk, journalIn(directory));
   const queue = join(directory, "queue");
-  const tasks = newTasks(order);
+  const tasks = newTasks(order, settled);
   try {
     const isLong = (await patientDisk.size(queue)) >= worthThreads.octetsOfFolder;
     if (isLong || segments.length >= worthThreads.segments) tasks.begin();
@@ -56,6 +72,74 @@ export async function* listSpool(order: ListingOrder): AsyncGenerator<readonly L
   }
 }
 
+/** The same rows, from what a relay has in memory. A message that moves there meanwhile is there once. */
+export async function* listKnown(
+  order: ListingOrder,
+  { messages, isSorted, octets }: KnownToRelay,
+  settled: Settled,
+): AsyncGenerator<readonly ListedRow[]> {
+  const tasks = newTasks(order, settled);
+  try {
+    if (messages >= worthThreads.files) tasks.begin();
+    const batches = inOrder(wholePieces(octets), tasks.atATime(), tasks.carryOut);
+    yield* isSorted ? ascending(batches) : sorted(batches);
+  } finally {
+    await tasks.end();
+  }
+}
+
+/** Octets in one task: some 700 messages. */
+const octetsAtATime = 256 * 1024;
+
+/** Joined where they were cut, so that each has whole messages. */
+async function* wholePieces(octets: AsyncIterable<Buffer>): AsyncGenerator<ListingTask> {
+  let waiting: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of octets) {
+    const end = length + chunk.length >= octetsAtATime ? chunk.lastIndexOf(0) + 1 : 0;
+    if (end > 0) yield { known: joined([...waiting, chunk.subarray(0, end)]) };
+    waiting = end > 0 ? [chunk.subarray(end)] : [...waiting, chunk];
+    length = end > 0 ? chunk.length - end : length + chunk.length;
+  }
+  if (length > 0) yield { known: joined(waiting) };
+}
+
+/** In memory of its own: all of it passes to a thread. */
+function joined(chunks: readonly Buffer[]): ArrayBuffer {
+  const whole = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole.buffer;
+}
+
+/** What is put back meanwhile comes a second time, behind the others. */
+async function* ascending(
+  batches: AsyncIterable<readonly ListedRow[]>,
+): AsyncGenerator<readonly ListedRow[]> {
+  let last = "";
+  for await (const rows of batches) {
+    const next = rows.filter(({ id }) => {
+      const isNext = id > last;
+      if (isNext) last = id;
+      return isNext;
+    });
+    yield next;
+  }
+}
+
+async function* sorted(batches: AsyncIterable<readonly ListedRow[]>): AsyncGenerator<readonly ListedRow[]> {
+  const all: ListedRow[] = [];
+  for await (const rows of batches) for (const row of rows) all.push(row);
+  all.sort(byId);
+  async function* parts() {
+    for (let at = 0; at < all.length; at += rowsAtATime) yield all.slice(at, at + rowsAtATime);
+  }
+  yield* ascending(parts());
+}
+
 function* partsOf(ids: readonly string[]): Generator<ListingTask> {
   for (let at = 0; at < ids.length; at += rowsAtATime) yield { ids: ids.slice(at, at + rowsAtATime) };
 }
@@ -65,8 +149,6 @@ function withoutMoved(recorded: readonly ListedRow[], inQueue: readonly string[]
   const moved = new Set(inQueue);
   return recorded.filter(({ id }) => !moved.has(id)).sort(byId);
 }
-
-const byId = (one: ListedRow, other: ListedRow): number => (one.id < other.id ? -1 : 1);
 
 /** Both in one order; `batches` are sorted, each by itself and as they follow each other. */
 async function* merged(
@@ -92,7 +174,7 @@ interface Tasks {
   end(): Promise<void>;
 }
 
-function newTasks(order: ListingOrder): Tasks {
+function newTasks(order: ListingOrder, settled: Settled): Tasks {
   const here = newListing(order);
   const cores = Math.min(availableParallelism(), mostThreads);
   const threads: ListingThread[] = [];
@@ -103,8 +185,9 @@ function newTasks(order: ListingOrder): Tasks {
     atATime: () => 1 + threads.length * ahead,
     async carryOut(task) {
       const thread = threads.find(({ works, waiting }) => works() && waiting() < ahead);
-      const answer = await thread?.answerTo(task);
-      if (answer === undefined) return here(task);
+      const layout = settled();
+      const answer = await thread?.answerTo({ task, layout });
+      if (answer === undefined) return here(task, layout);
       if ("rows" in answer) return unpackRows(answer.rows);
       const { code, message } = answer.failed;
       throw Object.assign(new Error(message), code === "" ? {} : { code });
@@ -121,7 +204,7 @@ interface ListingThread {
   /** Tasks without an answer. */
   readonly waiting: () => number;
   /** Undefined where the thread could not start, or ended too soon. */
-  answerTo(task: ListingTask): Promise<ListingAnswer | undefined>;
+  answerTo(task: ThreadTask): Promise<ListingAnswer | undefined>;
   readonly end: () => Promise<unknown>;
 }
 
@@ -139,10 +222,10 @@ function newThread(order: ListingOrder): ListingThread {
   return {
     works: () => works,
     waiting: () => waiting.length,
-    answerTo: (task) =>
+    answerTo: (given) =>
       new Promise((resolve) => {
         waiting.push(resolve);
-        thread.postMessage(task);
+        thread.postMessage(given); // a copy: it is read here where the thread fails
       }),
     end: () => thread.terminate(),
   };

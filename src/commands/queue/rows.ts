@@ -3,6 +3,7 @@
  * thread, so that texts pass from there and no envelopes.
  */
 import { isVisible, visible } from "../../cli/output.ts";
+import { lineIn, type TableLayout } from "../../cli/table.ts";
 import type { DamagedMessage, QueuedMessage } from "../../server/control/protocol.ts";
 import { domainOf } from "../../smtp/address.ts";
 import { jsonOf, mailqEntry, rowOf, waitingOf } from "./output.ts";
@@ -10,22 +11,27 @@ import { jsonOf, mailqEntry, rowOf, waitingOf } from "./output.ts";
 /** What a summary counts. */
 export type By = "domain" | "sender" | "login";
 
-/** What the rows are for; `brief` names one recipient where there are many. */
+/** What the rows are for; `brief` names one recipient where there are many. With a `layout` they are lines already. */
 export type RowForm =
-  | { readonly as: "table"; readonly brief: boolean }
+  | { readonly as: "table"; readonly brief: boolean; readonly layout?: TableLayout }
   | { readonly as: "json" }
   | { readonly as: "mailq" }
   | { readonly as: "summary"; readonly by: By };
 
 export interface ListedRow {
   readonly id: string;
-  /** Without an octet 0. Of a table the cells, each as a terminal may show it, and between them {@link cellEnd}. */
+  /**
+   * Without an octet 0. Of a table the line, which alone ends in a line end, or the cells, each as a terminal may show it, and
+   * between them {@link cellEnd}.
+   */
   readonly text: string;
   /** Those who wait. */
   readonly recipients: number;
   /** Of the message. */
   readonly octets: number;
 }
+
+export const byId = (one: ListedRow, other: ListedRow): number => (one.id < other.id ? -1 : 1);
 
 export const cellEnd = "\t";
 
@@ -54,8 +60,9 @@ export function rowMaker(form: RowForm, now: number): (message: QueuedMessage | 
 function textOf(message: QueuedMessage | DamagedMessage, form: RowForm, now: number): string {
   switch (form.as) {
     case "table": {
-      const cells = rowOf(message, now, form.brief);
-      return (isVisible(cells.join("")) ? cells : cells.map(visible)).join(cellEnd);
+      const found = rowOf(message, now, form.brief);
+      const cells = isVisible(found.join("")) ? found : found.map(visible);
+      return form.layout === undefined ? cells.join(cellEnd) : lineIn(form.layout, cells);
     }
     case "json":
       return JSON.stringify(jsonOf(message));

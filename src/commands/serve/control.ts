@@ -36,7 +36,8 @@ export async function openControl(
   const own = openControlApi(context, wait, keptFiles, newDrainer(spool), handOver?.handle);
   const api = shared?.withOthers(own) ?? own;
   const take = newParcelTaker(context, { ...spool, ...shared?.heir });
-  const server = await startControlServer(path, api, version, take);
+  const known = () => parts.spool.known();
+  const server = await startControlServer(path, api, version, { take, known });
   const answering = shared?.answer(own);
   log("listening", { door: "control", address: path });
   return {

@@ -4,8 +4,9 @@ import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { EnvelopeSnapshot } from "../spool/known-envelopes.ts";
 import type { AnswerTo, ControlApi, ControlRequest, TakeParcel } from "./protocol.ts";
-import { type FailureAnswer, operatorHeader, versionHeader } from "./server.ts";
+import { type FailureAnswer, messagesHeader, operatorHeader, sortedHeader, versionHeader } from "./server.ts";
 
 /** How long a relay may take to answer, in milliseconds. Our choice: a busy relay takes less. */
 const answerTimeout = 10_000;
@@ -65,6 +66,58 @@ async function* ask<Given extends ControlRequest>(
   yield* answers<AnswerTo<Given>>(path, asking);
 }
 
+/** The envelopes of a spool, as its relay has them in memory: pieces of the snapshot, cut anywhere. */
+export interface KnownToRelay extends Pick<EnvelopeSnapshot, "messages" | "isSorted"> {
+  readonly octets: AsyncIterable<Buffer>;
+}
+
+/**
+ * Asks the relay behind the socket `path`, of which {@link connectControlApi} knows that it is of our version. Undefined where
+ * the spool is to be read. `octets` throws a Failure where the relay goes away.
+ */
+export async function knownToRelay(path: string): Promise<KnownToRelay | undefined> {
+  const asking = request({ socketPath: path, path: "/envelopes", method: "POST", agent: false });
+  asking.on("error", ignore).end();
+  try {
+    const [response] = (await once(asking, "response")) as [IncomingMessage];
+    response.on("error", ignore);
+    if (response.statusCode !== 200) {
+      asking.destroy();
+      return undefined;
+    }
+    const { headers } = response;
+    return {
+      messages: Number(headers[messagesHeader]),
+      isSorted: headers[sortedHeader] === "true",
+      octets: octetsOf(path, asking, response),
+    };
+  } catch (error) {
+    throw wentAway(path, error);
+  }
+}
+
+async function* octetsOf(
+  path: string,
+  asking: ClientRequest,
+  response: IncomingMessage,
+): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of response) yield chunk as Buffer;
+    if (!response.complete) throw new Failure(exitStatus.unavailable, whileAnswering(path));
+  } catch (error) {
+    throw wentAway(path, error);
+  } finally {
+    asking.destroy();
+  }
+}
+
+const whileAnswering = (path: string): string => `${path}: the relay went away while it answered`;
+
+function wentAway(path: string, error: unknown): unknown {
+  if (error instanceof Failure || errorCode(error) === "") return error;
+  return new Failure(exitStatus.unavailable, `${path}: the relay went away: ${errorText(error)}`);
+}
+
 /** Takes parcels to the relay behind the socket `path`, of which {@link connectControlApi} knows that it is of our version. */
 export function parcelsTo(path: string): TakeParcel {
   return (parcel, by) => {
@@ -85,11 +138,9 @@ async function* answers<Answer>(path: string, asking: ClientRequest): AsyncGener
       if (isFailure(answer)) throw new Failure(answer.failure.status, answer.failure.message);
       yield answer;
     }
-    if (!response.complete)
-      throw new Failure(exitStatus.unavailable, `${path}: the relay went away while it answered`);
+    if (!response.complete) throw new Failure(exitStatus.unavailable, whileAnswering(path));
   } catch (error) {
-    if (error instanceof Failure || errorCode(error) === "") throw error;
-    throw new Failure(exitStatus.unavailable, `${path}: the relay went away: ${errorText(error)}`);
+    throw wentAway(path, error);
   } finally {
     asking.destroy();
   }

@@ -166,12 +166,12 @@ const headerOf = (start: Buffer): Buffer => start.subarray(0, bodyOffset(start) 
 
 /** Does `work` for each of `items`, `atATime` at once, and gives the results in the order of the items. */
 export async function* inOrder<Item, Result>(
-  items: Iterable<Item>,
+  items: Iterable<Item> | AsyncIterable<Item>,
   atATime: number,
   work: (item: Item) => Promise<Result>,
 ): AsyncGenerator<Result> {
   const running: Promise<Result>[] = [];
-  for (const item of items) {
+  for await (const item of items) {
     const result = work(item);
     result.catch(() => undefined); // thrown below, in order
     running.push(result);

@@ -7,9 +7,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
+import { setImmediate as turn } from "node:timers/promises";
 import { errorCode, exitStatus, Failure } from "../../failure.ts";
 import { listenOnUnixSocket } from "../../unix-socket.ts";
 import { logBug } from "../log/log.ts";
+import type { EnvelopeSnapshot } from "../spool/known-envelopes.ts";
 import { type ControlApi, parseOperator, parseRequest, type TakeParcel } from "./protocol.ts";
 
 /** Sent when a request cannot be carried out, in place of an answer or after some. */
@@ -28,19 +30,25 @@ const largestRequest = 10_000_000;
 /** Stands in each answer, so that command and relay notice when they are not of the same version. */
 export const versionHeader = "tpa-submit-version";
 
+/** What else is served besides requests: parcels are taken, and envelopes given out, where there are some in memory. */
+export interface ControlExtras {
+  readonly take?: TakeParcel;
+  readonly known?: () => EnvelopeSnapshot | undefined;
+}
+
 /**
- * Listens at `path`, for orders and, with `take`, for parcels. Replaces the socket of a relay that was killed, and nothing else that may be there. Throws a Failure
+ * Listens at `path`, for orders and for what `extras` has. Replaces the socket of a relay that was killed, and nothing else that may be there. Throws a Failure
  * where it cannot listen.
  */
 export async function startControlServer(
   path: string,
   api: ControlApi,
   version: string,
-  take?: TakeParcel,
+  extras: ControlExtras = {},
 ): Promise<ControlServer> {
   const server = createServer((request, response) => {
     response.setHeader(versionHeader, version);
-    answer(request, response, api, take).catch((error: unknown) => {
+    answer(request, response, api, extras).catch((error: unknown) => {
       if (!clientLeft.includes(errorCode(error))) logBug("the control socket", error);
       response.destroy();
     });
@@ -66,8 +74,9 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   api: ControlApi,
-  take: TakeParcel | undefined,
+  { take, known }: ControlExtras,
 ): Promise<void> {
+  if (known && request.method === "POST" && request.url === "/envelopes") return giveKnown(response, known());
   if (take && request.method === "POST" && request.url === "/parcels") {
     const by = parseOperator(String(request.headers[operatorHeader]));
     if ("wrong" in by) return refuse(response, 400, exitStatus.usage, `not an operator: ${by.wrong}`);
@@ -89,6 +98,32 @@ async function answer(
 function refuse(response: ServerResponse, code: number, status: number, message: string): void {
   const answered: FailureAnswer = { failure: { status, message } };
   response.writeHead(code, { "content-type": "application/x-ndjson" }).end(`${JSON.stringify(answered)}\n`);
+}
+
+/** In the answer with envelopes: how many they are, and whether they come in the order of their IDs. */
+export const messagesHeader = "tpa-submit-messages";
+export const sortedHeader = "tpa-submit-sorted";
+
+/** Pieces of a snapshot, each in a turn of its own and as the command takes them; 204 where the spool is to be read. */
+async function giveKnown(response: ServerResponse, snapshot: EnvelopeSnapshot | undefined): Promise<void> {
+  if (snapshot === undefined) {
+    response.writeHead(204).end();
+    return;
+  }
+  const { messages, isSorted, pieces } = snapshot;
+  response.writeHead(200, {
+    "content-type": "application/octet-stream",
+    [messagesHeader]: messages,
+    [sortedHeader]: String(isSorted),
+  });
+  await pipeline(Readable.from(inTurns(pieces())), response);
+}
+
+async function* inTurns(pieces: Iterable<string>): AsyncGenerator<Buffer> {
+  for (const piece of pieces) {
+    yield Buffer.from(piece);
+    await turn();
+  }
 }
 
 /** Octets of answers that are collected before they are sent. */

@@ -25,9 +25,11 @@ export interface Folders {
   readonly queue: Directory;
 }
 
-/** Writes the envelope where it promises nothing yet. */
-export async function draftEnvelope({ disk, drafts }: Folders, envelope: Envelope): Promise<void> {
-  await writeDraft(disk, join(drafts, envelope.id), formatEnvelope(envelope));
+/** Writes the envelope where it promises nothing yet. Gives what it wrote. */
+export async function draftEnvelope({ disk, drafts }: Folders, envelope: Envelope): Promise<string> {
+  const text = formatEnvelope(envelope);
+  await writeDraft(disk, join(drafts, envelope.id), text);
+  return text;
 }
 
 /** Puts the drafted envelope in its place, or in the place of the one before it. Durable when it resolves. */

@@ -35,8 +35,11 @@ export interface Draft {
 /** Smaller chunks are gathered until they fill a piece. Our choice. */
 const worthCall = 64 * 1024;
 
+/** Called in the turn in which a message is promised, with what its envelope says on the disk. */
+export type Promised = (id: string, envelope: string) => void;
+
 /** The draft `id` whose body goes to `body`, a file just made in the folder of messages. */
-export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
+export function newDraft(folders: Folders, id: string, body: NewFile, tell: Promised): Draft {
   const { disk, messages, drafts } = folders;
   let buffer: Buffer | undefined;
   let filled = 0;
@@ -113,9 +116,12 @@ export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
       const promised: Envelope = { ...envelope, id, size };
       try {
         if (failed !== undefined) throw failed.error;
-        await all([finishBody(), messages.sync(), draftEnvelope(folders, promised)]);
+        const others = [finishBody(), messages.sync()];
+        const drafting = draftEnvelope(folders, promised);
+        await all([...others, drafting]);
         promising = true;
         await commit(folders, id);
+        tell(id, await drafting);
       } catch (error) {
         // Why it failed is what the caller must know; what cannot be cleared away now, the next start sweeps.
         await drop().catch(() => undefined);
@@ -133,7 +139,7 @@ export function newDraft(folders: Folders, id: string, body: NewFile): Draft {
 }
 
 /** Waits for every step, so that nothing is still being written when the first error is thrown. */
-async function all(steps: readonly Promise<void>[]): Promise<void> {
+async function all(steps: readonly Promise<unknown>[]): Promise<void> {
   for (const outcome of await Promise.allSettled(steps)) {
     if (outcome.status === "rejected") throw outcome.reason;
   }

@@ -60,21 +60,34 @@ const states: readonly RecipientState[] = ["waiting", "delivered", "failed", "ex
 /** That the text is not as expected here. */
 const unlike = new Error("not as usual");
 
-/** The text that is read, and where in it the next value begins. */
+/** The text that is read, where in it the next value begins, and where the envelope ends. */
 let source = "";
 let at = 0;
+let last = 0;
 
 /** As parseEnvelope, and as strict. */
 export function scanEnvelope(text: string, id: string, file: string): Envelope | Damaged {
+  return scanPart(text, 0, text.length, id, file);
+}
+
+/** The same of the part of `text` from `begin` to `end`, behind which there is nothing, or an octet that no envelope has. */
+export function scanPart(
+  text: string,
+  begin: number,
+  end: number,
+  id: string,
+  file: string,
+): Envelope | Damaged {
   source = text;
-  at = 0;
+  at = begin;
+  last = end;
   try {
-    const found = envelope(text.charCodeAt(1) === lineEnd ? inFile : inJournal);
+    const found = envelope(text.charCodeAt(begin + 1) === lineEnd ? inFile : inJournal);
     if (found.id === id) return found;
   } catch (error) {
     if (error !== unlike) throw error;
   }
-  return parseEnvelope(text, id, file);
+  return parseEnvelope(text.slice(begin, end), id, file);
 }
 
 function envelope(fields: Layout): Envelope {
@@ -92,7 +105,7 @@ function envelope(fields: Layout): Envelope {
   const recipients = [recipient()];
   while (isNext(fields.nextRecipient)) recipients.push(recipient());
   skip(fields.end);
-  if (at !== source.length) throw unlike;
+  if (at !== last) throw unlike;
   return { id, accepted, login, sender, size, eightBit, smtputf8, attempts, due, warned, recipients };
 }
 

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { commit, draftEnvelope, type Folders, unlinkIfThere, writeDraft } from "./commit.ts";
-import type { Draft, NewEnvelope } from "./draft.ts";
+import type { Draft, NewEnvelope, Promised } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
 import { formatEnvelopeLine } from "./envelope-file.ts";
 import type { Journal } from "./journal.ts";
@@ -31,10 +31,14 @@ export interface JournalDraftOptions {
   readonly memory: DraftMemory;
   /** Begins the message as a file. Throws the system's error. */
   readonly spill: (id: string) => Promise<Draft>;
+  readonly promised: Promised;
 }
 
 /** The draft `id`, in memory until it is accepted, or too large for that. */
-export function newJournalDraft(id: string, { journal, largest, memory, spill }: JournalDraftOptions): Draft {
+export function newJournalDraft(
+  id: string,
+  { journal, largest, memory, spill, promised: tell }: JournalDraftOptions,
+): Draft {
   let parts: Buffer[] = [];
   let filled = 0;
   let size = 0;
@@ -105,6 +109,7 @@ export function newJournalDraft(id: string, { journal, largest, memory, spill }:
       if (!journal.isForSegment(error)) throw error;
       return (await toFile()).accept(fields); // it may take less than a segment
     }
+    tell(id, envelope);
     return promised;
   }
 
@@ -141,8 +146,11 @@ export function newJournalDraft(id: string, { journal, largest, memory, spill }:
 
 /** What becomes of messages of the journal that are not done with at once. */
 export interface Mover {
-  /** Gives `envelope`, and the message that the journal has, their files, and ends the record. Durable when it resolves. */
-  move(envelope: Envelope): Promise<void>;
+  /**
+   * Gives `envelope`, and the message that the journal has, their files, and ends the record. Durable when it resolves, to what
+   * the envelope's file says.
+   */
+  move(envelope: Envelope): Promise<string>;
   /** Whether files of the message may be there, although the journal has it. */
   hasBegun(id: string): boolean;
 }
@@ -166,8 +174,10 @@ export function newMover(folders: Folders, journal: Journal): Mover {
     hasBegun: (id) => begun.has(id),
     async move(envelope) {
       const { id } = envelope;
+      const body = writeBody(id);
+      const drafting = draftEnvelope(folders, envelope);
       try {
-        const steps = await Promise.allSettled([writeBody(id), draftEnvelope(folders, envelope)]);
+        const steps = await Promise.allSettled([body, drafting]);
         for (const step of steps) if (step.status === "rejected") throw step.reason;
         await commit(folders, id); // the promise is the files' from here on
       } catch (error) {
@@ -178,6 +188,7 @@ export function newMover(folders: Folders, journal: Journal): Mover {
       }
       await journal.end(id, true);
       begun.delete(id);
+      return drafting;
     },
   };
 }

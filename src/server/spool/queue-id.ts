@@ -5,7 +5,7 @@
 
 /** Sixteenths of a millisecond since the epoch fit into 48 bits until the year 2527. */
 const perMillisecond = 16;
-const digits = 12;
+export const queueIdLength = 12;
 
 /** Whether a file's name is a queue ID. Nothing else in the spool's folders is ever read or removed. */
 export function isQueueId(name: string): boolean {
@@ -25,6 +25,6 @@ export function queueIds(now: () => number, mark = ""): () => string {
     const current =
       mark === "" ? Math.floor(now() * perMillisecond) : Math.floor(now()) * perMillisecond + end;
     last = Math.max(last + step, current);
-    return last.toString(16).toUpperCase().padStart(digits, "0");
+    return last.toString(16).toUpperCase().padStart(queueIdLength, "0");
   };
 }

@@ -174,11 +174,17 @@ const noJournal: JournalReader = {
   readMany: nothing,
 };
 
+/** How envelopes are understood, and who is told of each what it says, undefined where it cannot be used. */
+export interface EnvelopeUse {
+  readonly parse: typeof parseEnvelope;
+  readonly found?: (id: string, text: string | undefined) => void;
+}
+
 export function newSpoolReader(
   disk: Disk,
   directory: string,
   journal: JournalReader = noJournal,
-  parse = parseEnvelope,
+  { parse, found: tell = () => undefined }: EnvelopeUse = { parse: parseEnvelope },
 ): FileSpoolReader {
   const queue = join(directory, "queue");
   const messages = join(directory, "messages");
@@ -194,7 +200,15 @@ export function newSpoolReader(
   }
 
   /** Finds in its files the envelope of `id`, or what is wrong. */
-  function envelopeIn({ name: id, text, size }: BulkFile): Envelope | Damaged {
+  function envelopeIn(found: BulkFile): Envelope | Damaged {
+    const { name: id, text } = found;
+    const envelope = envelopeInFiles(found);
+    const isThere = typeof text === "string" || text.code !== "ENOENT";
+    if (isThere) tell(id, isDamaged(envelope) || typeof text !== "string" ? undefined : text);
+    return envelope;
+  }
+
+  function envelopeInFiles({ name: id, text, size }: BulkFile): Envelope | Damaged {
     if (typeof text !== "string") return unreadable(text);
     const file = `${queue}/${id}`;
     const envelope = parse(text, id, file);
@@ -207,11 +221,17 @@ export function newSpoolReader(
     };
   }
 
+  function envelopeInRecord(id: string, copy: Exclude<JournalFind["copy"], undefined>): Envelope | Damaged {
+    const envelope = envelopeOf(id, copy, parse);
+    tell(id, isDamaged(envelope) || isDamaged(copy) ? undefined : copy.envelope);
+    return envelope;
+  }
+
   /** The envelope of a record, or undefined where it has a file. */
   async function readRecord(id: string): Promise<Envelope | Damaged | undefined> {
     try {
       const copy = await journal.read(id);
-      return copy && envelopeOf(id, copy);
+      return copy && envelopeInRecord(id, copy);
     } catch (error) {
       if (errorCode(error) === "" || passing.includes(errorCode(error))) throw error;
       return { damaged: errorText(error) };
@@ -260,7 +280,7 @@ export function newSpoolReader(
     for await (const finds of records) {
       const found: StoredMessage[] = [];
       for (const { id, copy } of finds) {
-        found.push({ id, envelope: copy === undefined ? await read(id) : envelopeOf(id, copy) }); // it moved meanwhile
+        found.push({ id, envelope: copy === undefined ? await read(id) : envelopeInRecord(id, copy) }); // it moved meanwhile
       }
       yield found;
     }

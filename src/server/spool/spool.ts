@@ -4,7 +4,8 @@
  * what each combination means and what a crash leaves; commit.ts holds the three steps that matter.
  */
 
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { type Soon, whenThere } from "../../at-once.ts";
 import { errorCode } from "../../failure.ts";
 import { type Arrival, arrivalsIn } from "./arrivals.ts";
 import { cachedBriefly } from "./cached.ts";
@@ -12,13 +13,23 @@ import { commit, draftEnvelope, tryOut, unlinkIfThere, withdraw } from "./commit
 import { type Disk, type FreeSpace, systemDisk } from "./disk.ts";
 import { type Draft, newDraft } from "./draft.ts";
 import type { Envelope } from "./envelope.ts";
+import { type Damaged, isDamaged } from "./envelope-file.ts";
+import { scanEnvelope } from "./envelope-scan.ts";
 import { type Fsck, newFsck } from "./fsck.ts";
 import { addToHistory, type History, historyOf } from "./history.ts";
 import { newJournalDraft, newMover } from "./journal-spool.ts";
+import { type EnvelopeSnapshot, type KnownEnvelopes, newKnownEnvelopes } from "./known-envelopes.ts";
 import { openFolders } from "./open.ts";
-import { queueIds } from "./queue-id.ts";
-import { type FileSpoolReader, newSpoolReader, ownJournal, type SpoolReader } from "./reader.ts";
+import { isQueueId, queueIds } from "./queue-id.ts";
+import {
+  type FileSpoolReader,
+  type LoadedMessage,
+  newSpoolReader,
+  ownJournal,
+  type SpoolReader,
+} from "./reader.ts";
 import { newScratch, type Scratch } from "./scratch.ts";
+import type { SpoolFault } from "./verify.ts";
 
 export type { Arrival } from "./arrivals.ts";
 export type { FreeSpace } from "./disk.ts";
@@ -85,6 +96,11 @@ export interface Spool extends SpoolReader, Fsck {
    * `stop` is raised. Ask once. Throws the system's error.
    */
   arrivals(stop: AbortSignal): AsyncIterable<Arrival>;
+  /**
+   * The envelopes that it has, from memory: all that there are, once {@link arrivals} gave what waited at the start. Undefined
+   * where they are to be read.
+   */
+  known(): EnvelopeSnapshot | undefined;
   /** How many hosts deliver what is in it, this one included, as far as is known at this moment. */
   liveHosts(): number;
   /** The hosts that share it, in the order of their names; none where it is one host's alone. Throws the system's error. */
@@ -150,7 +166,14 @@ export async function openSpool(
   const nextId = queueIds(now, mark);
   const mover = journal && newMover(folders, journal);
   const memory = { octets: 0 };
-  const reader = newSpoolReader(disk, directory, journal && ownJournal(journal));
+  /** From when on somebody delivers from it: who only changes something has no use for it. */
+  let known: KnownEnvelopes | undefined;
+  const reader = newSpoolReader(disk, directory, journal && ownJournal(journal), {
+    parse: scanEnvelope,
+    found: (id, text) => known?.found(id, text),
+  });
+  const fsck = newFsck(disk, directory, true, journal);
+  const promised = (id: string, text: string): void => known?.put(id, text);
 
   /** IDs that were asked for: the journal knows of them only once they are promised. */
   const givenOut = new Set<string>();
@@ -171,10 +194,10 @@ export async function openSpool(
       if (journal !== undefined) {
         if (isTaken(id)) continue;
         if (settings !== undefined)
-          return newJournalDraft(id, { journal, largest: settings.largest, memory, spill });
+          return newJournalDraft(id, { journal, largest: settings.largest, memory, spill, promised });
       }
       try {
-        return newDraft(folders, id, await disk.create(join(messages.path, id)));
+        return await spill(id);
       } catch (error) {
         if (errorCode(error) !== "EEXIST") throw error; // else the clock went back to a message still here
       }
@@ -182,18 +205,27 @@ export async function openSpool(
   }
 
   const spill = async (id: string): Promise<Draft> =>
-    newDraft(folders, id, await disk.create(join(messages.path, id)));
+    newDraft(folders, id, await disk.create(join(messages.path, id)), promised);
 
   async function record(envelope: Envelope): Promise<RecordOutcome> {
-    if (journal?.has(envelope.id) === false) await journal.reading();
-    if (journal?.has(envelope.id)) {
-      await mover?.move(envelope);
-      return "kept";
-    }
+    const { id } = envelope;
+    if (journal?.has(id) === false) await journal.reading();
     try {
-      await draftEnvelope(folders, envelope);
-      await commit(folders, envelope.id);
+      const text =
+        mover !== undefined && journal?.has(id) ? await mover.move(envelope) : await replace(envelope);
+      known?.put(id, text);
       return "kept";
+    } catch (error) {
+      known?.put(id, undefined); // the new one may stand
+      throw error;
+    }
+  }
+
+  async function replace(envelope: Envelope): Promise<string> {
+    try {
+      const text = await draftEnvelope(folders, envelope);
+      await commit(folders, envelope.id);
+      return text;
     } catch (error) {
       // The caller must know why it failed; a draft that cannot be removed either is swept at the next start.
       await unlinkIfThere(disk, join(drafts, envelope.id)).catch(() => undefined);
@@ -206,7 +238,15 @@ export async function openSpool(
 
   function remove(id: string): Promise<RecordOutcome> {
     const isRecordAlone = journal?.has(id) === true && mover?.hasBegun(id) !== true && !noted.has(id);
-    return (isRecordAlone ? journal.end(id) : removeFiles(id)).then(() => "kept");
+    const removal = isRecordAlone ? journal.end(id) : removeFiles(id);
+    const putBack = known?.remove(id);
+    return removal.then(
+      () => "kept",
+      (error: unknown) => {
+        putBack?.();
+        throw error;
+      },
+    );
   }
 
   async function removeFiles(id: string): Promise<void> {
@@ -217,16 +257,45 @@ export async function openSpool(
     noted.delete(id);
   }
 
+  async function* arrivals(stop: AbortSignal): AsyncGenerator<Arrival, void> {
+    const filling = newKnownEnvelopes();
+    known = filling;
+    for await (const arrival of arrivalsIn(reader, stop, reader.early())) {
+      if (arrival.kind === "read") filling.complete();
+      yield arrival;
+    }
+  }
+
+  /** What a delivery cannot use may be damaged since it was read. */
+  function load(id: string, most: number, envelope?: Envelope): Soon<LoadedMessage | Damaged | undefined> {
+    return whenThere(reader.load(id, most, envelope), (found) => {
+      if (found !== undefined && isDamaged(found)) known?.put(id, undefined);
+      return found;
+    });
+  }
+
+  async function repair(finding: SpoolFault): Promise<boolean> {
+    const { repair: remedy } = finding;
+    const isDone = await fsck.repair(finding);
+    const files = remedy.do === "set aside" ? remedy.files : remedy.do === "remove" ? [remedy.file] : [];
+    for (const file of files) if (isQueueId(basename(file))) known?.put(basename(file), undefined);
+    if (remedy.do === "set octets aside") known?.forget(); // which messages these are is not told
+    return isDone;
+  }
+
   return {
     ...reader,
-    ...newFsck(disk, directory, true, journal),
+    ...fsck,
+    load,
+    repair,
     draft,
     scratch: (id) => newScratch(folders, id),
     record,
     remove,
     owns: async () => true,
     mayDeliver: () => true,
-    arrivals: (stop) => arrivalsIn(reader, stop, reader.early()),
+    arrivals,
+    known: () => known?.snapshot(),
     liveHosts: () => 1,
     hosts: async () => [],
     note(id, entries) {

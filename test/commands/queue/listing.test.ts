@@ -1,12 +1,16 @@
-/** A queue that is long enough to be read by threads: what is printed is what one message after the other would be. */
-import { chmod, mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
+/**
+ * A queue that is long enough to be read by threads, from the disk or from what a relay knows: what is printed is what one
+ * message after the other would be.
+ */
+import { chmod, mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { prepareRelay, program, type Relay } from "../../../demo/relay.mjs";
 import { tableLines } from "../../../src/cli/table.ts";
 import { listSpool } from "../../../src/commands/queue/listing.ts";
 import { columns, jsonOf, rowOf } from "../../../src/commands/queue/output.ts";
 import { namers, type RowForm, rowMaker } from "../../../src/commands/queue/rows.ts";
+import { knownToRelay } from "../../../src/server/control/client.ts";
 import { newFreezeHold, readerWithFreezes } from "../../../src/server/control/frozen-logins.ts";
 import type { DamagedMessage, MessageFilter, QueuedMessage } from "../../../src/server/control/protocol.ts";
 import { list } from "../../../src/server/control/query.ts";
@@ -17,6 +21,8 @@ import { openSpool, viewSpool } from "../../../src/server/spool/spool.ts";
 import { envelope } from "../../server/delivery/fixtures.ts";
 import { toOne } from "../../server/spool/to-one.ts";
 import { run } from "../../tools/child.mjs";
+import { until } from "../../tools/until.ts";
+import { well } from "./operator.ts";
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -24,6 +30,8 @@ const body = "Subject: hello\r\n\r\nhello\r\n";
 const files = 5_600;
 /** Half an hour past: no age changes its unit while the test runs. */
 const accepted = Date.now() - 5_400_000;
+/** No relay tries any of them while the test runs. */
+const due = Date.now() + 600_000;
 const frozen = { login: "user3", at: accepted, by: "root", reason: "stolen" };
 
 let relay: Relay;
@@ -44,7 +52,7 @@ function envelopeOf(id: string, number: number): Envelope {
   return envelope({
     id,
     accepted,
-    due: accepted,
+    due,
     size: body.length,
     login: number % 7 === 0 ? null : `user${number % 5}`,
     sender: number % 11 === 0 ? "" : `user${number}@example.org`,
@@ -70,7 +78,7 @@ beforeAll(async () => {
     clock += 3;
     const draft = await opened.draft();
     await draft.write(Buffer.from(body.padEnd(700, "x")));
-    records.push((await draft.accept({ ...toOne, accepted, due: accepted })).id);
+    records.push((await draft.accept({ ...toOne, accepted, due })).id);
   }
   const [moved = "", dropped = ""] = records;
   const first = await opened.read(moved);
@@ -150,19 +158,9 @@ async function whole(lines: AsyncIterable<string>): Promise<string> {
   return text;
 }
 
-test.each<{ readonly words: readonly string[]; readonly filter: MessageFilter }>([
-  { words: [], filter: {} },
-  { words: ["--user", "user3"], filter: { user: "user3" } },
-  { words: ["--status", "damaged"], filter: { status: "damaged" } },
-  { words: ["--error", "GREYLISTED"], filter: { error: "GREYLISTED" } },
-])("is listed as each of them is, $words", async ({ words, filter }) => {
+/** What is printed is what each of the messages says on the disk. */
+async function expectListed(words: readonly string[], filter: MessageFilter): Promise<void> {
   const messages = await expected(filter);
-  if (words.length === 0) {
-    expect(messages.length).toBeGreaterThan(5_500);
-    expect(
-      messages.filter(({ status }) => status === "damaged").map((one) => "reason" in one && one.reason),
-    ).toHaveLength(5);
-  }
   expect(await said("list", "--json", ...words)).toBe(
     messages.map((one) => `${JSON.stringify(jsonOf(one))}\n`).join(""),
   );
@@ -172,9 +170,17 @@ test.each<{ readonly words: readonly string[]; readonly filter: MessageFilter }>
     yield* rows;
   }
   expect(await said("list", ...words)).toBe(await whole(tableLines(columns, eachRow(), undefined)));
+}
+
+test("has all kinds of messages", async () => {
+  const messages = await expected({});
+  expect(messages.length).toBeGreaterThan(5_500);
+  expect(
+    messages.filter(({ status }) => status === "damaged").map((one) => "reason" in one && one.reason),
+  ).toHaveLength(5);
 });
 
-test("is counted as each of them is", async () => {
+async function expectCounted(): Promise<void> {
   const counts = new Map<string, number>();
   for (const one of await expected({})) {
     if (one.status === "damaged") continue;
@@ -189,7 +195,19 @@ test("is counted as each of them is", async () => {
       }),
     ),
   ).toEqual(counts);
-});
+}
+
+test("is counted as each of them is", expectCounted);
+
+const forms: readonly { readonly words: readonly string[]; readonly filter: MessageFilter }[] = [
+  { words: [], filter: {} },
+  { words: ["--user", "user3"], filter: { user: "user3" } },
+  { words: ["--status", "damaged"], filter: { status: "damaged" } },
+  { words: ["--status", "held"], filter: { status: "held" } },
+  { words: ["--error", "GREYLISTED"], filter: { error: "GREYLISTED" } },
+];
+
+test.each(forms)("is listed as each of them is, $words", ({ words, filter }) => expectListed(words, filter));
 
 test("is read in this thread where others cannot be started", async () => {
   const form: RowForm = { as: "json" };
@@ -198,4 +216,49 @@ test("is read in this thread where others cannot be started", async () => {
   for await (const rows of listSpool(order)) found.push(...rows.map(({ text }) => text)); // its thread is in dist/ alone
   const rowOfMessage = rowMaker(form, order.now);
   expect(found).toEqual((await expected({})).map((one) => rowOfMessage(one).text));
+});
+
+describe("beside a relay, which knows them", () => {
+  async function known(): Promise<number | undefined> {
+    const found = await knownToRelay(join(spool, "control"));
+    for await (const _ of found?.octets ?? []) break; // and the connection ends
+    return found?.messages;
+  }
+
+  beforeAll(async () => {
+    await relay.start();
+    await until("all to be known", known);
+  });
+
+  test.each(forms)("is listed as each of them is on the disk, $words", ({ words, filter }) =>
+    expectListed(words, filter),
+  );
+
+  test("is counted as each of them is", expectCounted);
+
+  test("is listed as operators change it, and as messages come", async () => {
+    const ids = (await expected({ status: "deferred" })).map(({ id }) => id);
+    const [held = "", redirected = "", dropped = ""] = ids;
+    await well(relay, "hold", held, "--reason", "odd", "--yes");
+    await well(relay, "redirect", redirected, "--relay", "smtp://127.0.0.1:9", "--yes");
+    await well(relay, "drop", dropped, "--yes");
+    const [record = ""] = (await expected({ status: "waiting" })).map(({ id }) => id);
+    await well(relay, "hold", record, "--yes");
+    expect(await known()).toBe((await expected({})).length);
+    await expectListed([], {});
+    await expectListed(["--status", "held"], { status: "held" });
+    await well(relay, "thaw", frozen.login, "--yes");
+    expect((await said("list", "--json", "--status", "held")).split("\n").length).toBeLessThan(
+      (await expected({ status: "held" })).length,
+    );
+  });
+
+  test("is not read for that", async () => {
+    const [first] = await expected({ user: "user1" });
+    const file = join(spool, "queue", first?.id ?? "");
+    await rename(file, `${file}.away`);
+    expect(await expected({ user: "user1" })).not.toContainEqual(first);
+    expect(await said("list", "--user", "user1")).toContain(first?.id);
+    await rename(`${file}.away`, file);
+  });
 });

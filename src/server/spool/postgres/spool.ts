@@ -155,6 +155,7 @@ export async function openSharedSpool(
     mayDeliver: () => lease.isCertain(),
     arrivals: (stop) => claims.arrivals(stop),
     liveHosts: () => claims.liveHosts(),
+    known: () => undefined, // other hosts have some of them
     hosts: () => hostStates(query, host),
     async handOver(held) {
       if (!lease.isDraining()) await lease.drain();
