@@ -4,8 +4,9 @@ import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
+import type { FailureAnswer } from "./failed-request.ts";
 import type { AnswerTo, ControlApi, ControlRequest, TakeParcel } from "./protocol.ts";
-import { type FailureAnswer, operatorHeader, versionHeader } from "./server.ts";
+import { operatorHeader, versionHeader } from "./server.ts";
 
 /** How long a relay may take to answer, in milliseconds. Our choice: a busy relay takes less. */
 const answerTimeout = 10_000;
