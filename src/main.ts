@@ -3,7 +3,7 @@
  */
 import { print } from "./cli/output.ts";
 import { prepareHelp } from "./cli/terminal.ts";
-import { exitStatus, Failure, nearest } from "./failure.ts";
+import { errorCode, errorText, exitStatus, Failure, nearest } from "./failure.ts";
 import { version } from "./version.ts";
 
 interface ProgramCommand {
@@ -133,6 +133,11 @@ function explain(name: string, error: unknown): number {
   if (error instanceof Failure) {
     for (const line of error.message.split("\n")) process.stderr.write(`tpa-submit ${name}: ${line}\n`);
     return error.status;
+  }
+  // The database that hosts share went away meanwhile.
+  if (errorCode(error) === "ESTOREAWAY") {
+    process.stderr.write(`tpa-submit ${name}: ${errorText(error)}\n`);
+    return exitStatus.temporary;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(

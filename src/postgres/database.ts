@@ -104,6 +104,8 @@ export async function openDatabase(
   /** Why nothing is committed, though the server is there. */
   let stalled: string | undefined;
   let beating: NodeJS.Timeout | undefined;
+  /** What the one that listens is asked, one after the other. */
+  let asked: Promise<unknown> = Promise.resolve();
   const open = new Set<DatabaseConnection>();
   const idle: DatabaseConnection[] = [];
   let opening = 0;
@@ -141,6 +143,12 @@ export async function openDatabase(
     expecting.clear();
   }
 
+  function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const mine = asked.then(work);
+    asked = mine.catch(() => undefined); // the caller gets the error
+    return mine;
+  }
+
   function scheduleBeat(connection: DatabaseConnection): void {
     beating = setTimeout(() => {
       void askIfThere(connection);
@@ -150,7 +158,7 @@ export async function openDatabase(
 
   async function askIfThere(connection: DatabaseConnection): Promise<void> {
     try {
-      const [found] = await connection.run<Beat>(beatQuery, [], beatPatience);
+      const [found] = await inTurn(() => connection.run<Beat>(beatQuery, [], beatPatience));
       if (found?.standby !== false) connection.drop("it has become a standby");
       else if (lead === connection) noteWaiting(found);
     } catch (error) {
@@ -319,7 +327,9 @@ export async function openDatabase(
       all.add(heard);
       if (all.size === 1) {
         const connection = lead;
-        connection?.run(listenTo(channel)).catch((error: unknown) => connection.drop(errorText(error)));
+        inTurn(async () => connection?.run(listenTo(channel))).catch((error: unknown) =>
+          connection?.drop(errorText(error)),
+        );
       }
       return () => void all.delete(heard);
     },

@@ -50,6 +50,13 @@ export interface Story {
   readonly deaths: readonly number[];
   /** Messages whose state the disk refused to take, once at least. */
   readonly troubled: ReadonlySet<string>;
+  /** Times in which nothing could be recorded. */
+  readonly outages?: readonly Outage[];
+}
+
+export interface Outage {
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface Judgement {
@@ -159,9 +166,16 @@ function by<Value>(
 }
 
 /** Whether the relay died between the 250 of `answered` and the record of it, before it sent `copy`. */
-function isExcused(answered: number, copy: Taken, { deaths, troubled }: Story): boolean {
+function isExcused(answered: number, copy: Taken, { deaths, troubled, outages = [] }: Story): boolean {
   const died = deaths.filter((at) => answered <= at && at <= copy.begun);
-  return troubled.has(copy.token) ? died.length > 0 : died.some((at) => at - answered <= recording);
+  const away = (until: number): number =>
+    outages.reduce(
+      (sum, { from, to }) => sum + Math.max(0, Math.min(to, until) - Math.max(from, answered)),
+      0,
+    );
+  return troubled.has(copy.token)
+    ? died.length > 0
+    : died.some((at) => at - answered - away(at) <= recording);
 }
 
 const twice = (answered: readonly number[], { begun }: Taken): string =>

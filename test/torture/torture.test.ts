@@ -1,8 +1,8 @@
 /**
  * The real program among killings, moody next hops, hanging ones, refusing disks, operators, a clock that jumps by an hour
- * and strangers who write at great length, with a ledger of every 250 and a watch on whether it answers. In the gate for
- * seconds; for longer:
- *     npm run torture                                  5 minutes
+ * and strangers who write at great length, with a ledger of every 250 and a watch on whether it answers; with its mail in files,
+ * and in a database that crashes. In the gate for seconds; for longer:
+ *     npm run torture                                  5 minutes for each
  *     TPA_SUBMIT_TORTURE_MINUTES=30 TPA_SUBMIT_TORTURE_SEED=1 npm run torture
  * A seed gives the same choices again, though not the same moments.
  */
@@ -10,8 +10,6 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { prepareRelay, type Relay } from "../../demo/relay.mjs";
-import { fsckBeside } from "../../src/server/spool/fsck.ts";
-import { viewSpool } from "../../src/server/spool/spool.ts";
 import { greet, note, submitAlone } from "../commands/serve/conversation.ts";
 import { longForm } from "../tools/long-forms.ts";
 import { freePort } from "../tools/port.mjs";
@@ -21,10 +19,10 @@ import { until, within } from "../tools/until.ts";
 import { type Chance, chanceFrom } from "./chance.ts";
 import { arrive, post } from "./client.ts";
 import { type Clock, settableClock } from "./clock.ts";
-import { type Disk, prepareDisk } from "./disk.ts";
 import { type Hop, startHop } from "./hop.ts";
 import { letter, nobody } from "./letter.ts";
 import { type Known, order } from "./operator.ts";
+import { stores, type TortureStore } from "./store.ts";
 import { judge, type Ordered, type Sent } from "./story.ts";
 import { intrude } from "./stranger.ts";
 import { type Swamp, startSwamp } from "./swamp.ts";
@@ -54,7 +52,6 @@ const patience = 90_000;
 const seldom = Math.min(9_000, minutes * 15_000);
 const pauses = { letter: 150, death: seldom, refusal: seldom, order: 3_000, mood: 4_000 };
 
-const strace = real("strace");
 const faketime = real("faketime");
 
 const now = (): number => performance.now();
@@ -62,7 +59,7 @@ const now = (): number => performance.now();
 /** Everything that a run is made of. */
 interface Stage {
   readonly relay: Relay;
-  readonly disk: Disk;
+  readonly store: TortureStore;
   readonly hop: Hop;
   readonly other: Hop;
   /** Never in a mood. */
@@ -83,46 +80,50 @@ interface Stage {
   readonly remarks: string[];
 }
 
-test(`nothing promised is lost in ${String(minutes)} minutes of torture (seed ${String(seed)})`, {
-  timeout: minutes * 60_000 + 600_000, // every wait has a bound of its own, and a name
-}, async () => {
-  const chance = chanceFrom(seed);
-  const stage = await prepare(chance);
-  const pulse = feelPulse(() => stage.doors);
-  try {
-    await stage.relay.start();
-    await endure(stage, [
-      ...Array.from({ length: clients }, (_, number): Part => {
-        return { name: `client ${String(number)}`, work: client(stage, number, chance.fork()) };
-      }),
-      { name: "killer", work: killer(stage, chance.fork()) },
-      { name: "operator", work: operator(stage, chance.fork()) },
-      { name: "weather", work: weather(stage, chance.fork()) },
-      ...Array.from({ length: strangers }, (_, number): Part => {
-        return { name: `stranger ${String(number)}`, work: stranger(stage, chance.fork()) };
-      }),
-      { name: "clockmaker", work: clockmaker(stage, chance.fork()) },
-    ]);
-    const delay = await throughSwamp(stage);
-    const left = await settle(stage);
-    const slowest = await slowestOf(pulse, stage);
-    report(stage);
-    expect(left).toEqual([]);
-    expect(delay, "milliseconds to a good destination while others hang").toBeLessThan(prompt);
-    expect(slowest, "milliseconds of the slowest answer").toBeLessThan(bound);
-    const standstill = costliestStandstill(stage.log) * 1_000;
-    expect(standstill, "milliseconds of processor time of a standstill").toBeLessThan(bound);
-  } catch (error) {
-    process.stdout.write(`\n${[...stage.remarks, await stateOf(stage.relay)].join("\n")}`);
-    throw error;
-  } finally {
-    await pulse.stop();
-    await stage.relay.stop();
-    await stage.disk.remove();
-    const { hop, other, good, swamp } = stage;
-    await Promise.all([hop, other, good, swamp].map((each) => each.close()));
-  }
-});
+test.each(Object.entries(stores))(
+  `with its mail in %s nothing promised is lost in ${String(minutes)} minutes of torture (seed ${String(seed)})`,
+  {
+    timeout: minutes * 60_000 + 600_000, // every wait has a bound of its own, and a name
+  },
+  async (_, open) => {
+    const chance = chanceFrom(seed);
+    const stage = await prepare(chance, await open(now));
+    const pulse = feelPulse(() => stage.doors);
+    try {
+      await stage.relay.start();
+      await endure(stage, [
+        ...Array.from({ length: clients }, (_, number): Part => {
+          return { name: `client ${String(number)}`, work: client(stage, number, chance.fork()) };
+        }),
+        { name: "killer", work: killer(stage, chance.fork()) },
+        { name: "operator", work: operator(stage, chance.fork()) },
+        { name: "weather", work: weather(stage, chance.fork()) },
+        ...Array.from({ length: strangers }, (_, number): Part => {
+          return { name: `stranger ${String(number)}`, work: stranger(stage, chance.fork()) };
+        }),
+        { name: "clockmaker", work: clockmaker(stage, chance.fork()) },
+      ]);
+      const delay = await throughSwamp(stage);
+      const left = await settle(stage);
+      const slowest = await slowestOf(pulse, stage);
+      report(stage);
+      expect(left).toEqual([]);
+      expect(delay, "milliseconds to a good destination while others hang").toBeLessThan(prompt);
+      expect(slowest, "milliseconds of the slowest answer").toBeLessThan(bound);
+      const standstill = costliestStandstill(stage.log) * 1_000;
+      expect(standstill, "milliseconds of processor time of a standstill").toBeLessThan(bound);
+    } catch (error) {
+      process.stdout.write(`\n${[...stage.remarks, await stateOf(stage.relay)].join("\n")}`);
+      throw error;
+    } finally {
+      await pulse.stop();
+      await stage.relay.stop();
+      await stage.store.remove();
+      const { hop, other, good, swamp } = stage;
+      await Promise.all([hop, other, good, swamp].map((each) => each.close()));
+    }
+  },
+);
 
 /** Somebody who goes on until the run is over. */
 interface Part {
@@ -150,8 +151,7 @@ async function stateOf({ pid, log }: Relay): Promise<string> {
   return `process ${String(pid)}: ${(status.match(said) ?? []).join(", ")}; the log ends so:\n${last}\n`;
 }
 
-async function prepare(chance: Chance): Promise<Stage> {
-  const disk = await prepareDisk(strace);
+async function prepare(chance: Chance, store: TortureStore): Promise<Stage> {
   const [hop, other] = [await startHop(chance.fork(), now), await startHop(chance.fork(), now)];
   const good = await startHop(chance.fork(), now);
   const swamp = await startSwamp(hanging, hop);
@@ -161,7 +161,7 @@ submission = ["127.0.0.1:${String(doors.submission)}"]
 submissions = ["127.0.0.1:${String(await freePort())}"]
 http = "127.0.0.1:${String(doors.http)}"
 [spool]
-directory = "${disk.spool}"
+${store.settings}
 warn-after = ""
 reserve = "1M"
 reserve-inodes = 50
@@ -178,7 +178,7 @@ ${swamp.routes}`);
   if (clock !== undefined) relay.environment = { ...clock.environment };
   return {
     relay,
-    disk,
+    store,
     hop,
     other,
     good,
@@ -263,27 +263,27 @@ async function again(stage: Stage): Promise<void> {
 }
 
 /** Starts it. An operator may have the spool for a moment; and on a disk that refuses it does not start, and says so. */
-async function alive({ relay, disk }: Stage): Promise<void> {
+async function alive({ relay, store }: Stage): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     try {
-      await disk.heal();
+      await store.heal();
       await relay.start();
       return;
     } catch (error) {
-      if (tries === 20 || !/is in use by|E(?:IO|ROFS|NOSPC|ACCES|XDEV)/.test(String(error))) throw error;
+      if (tries === 20 || !store.refusals.test(String(error))) throw error;
       await pause(200);
     }
   }
 }
 
-/** Good and bad moods of the next hops, and of the disk. */
+/** Good and bad moods of the next hops, and of the store. */
 async function weather(stage: Stage, chance: Chance): Promise<void> {
-  const disk = async (): Promise<void> => {
+  const store = async (): Promise<void> => {
     while (!stage.over) {
       await pause(1_000 + chance.below(pauses.refusal));
-      count(stage, `disk: ${await refusal(stage, chance)}`);
-      await pause(300 + chance.below(1_500));
-      await stage.disk.heal();
+      count(stage, `store: ${await stage.store.refuse(chance, stage.relay.pid)}`);
+      await pause(100 + chance.below(stage.store.patience));
+      await stage.store.heal();
     }
   };
   const hops = async (): Promise<void> => {
@@ -292,7 +292,7 @@ async function weather(stage: Stage, chance: Chance): Promise<void> {
       await pause(500 + chance.below(pauses.mood));
     }
   };
-  await Promise.all([disk(), hops()]);
+  await Promise.all([store(), hops()]);
 }
 
 /** Visit after visit of somebody who writes at great length. */
@@ -319,8 +319,8 @@ async function clockmaker(stage: Stage, chance: Chance): Promise<void> {
  * that it took.
  */
 async function throughSwamp(stage: Stage): Promise<number> {
-  const { disk, hop, other, good, swamp, clock, remarks } = stage;
-  await disk.heal();
+  const { store, hop, other, good, swamp, clock, remarks } = stage;
+  await store.heal();
   await clock?.set(-hour); // from the last hour, in which nothing may be waited for
   for (const each of [hop, other]) each.mood(0);
   for (let first = 0; first < swamp.domains.length; first += together) {
@@ -341,7 +341,7 @@ async function throughSwamp(stage: Stage): Promise<number> {
     return good.taken.find((one) => one.token === token);
   });
   const delay = now() - begun;
-  const queued = (await queuedOn(disk)).length;
+  const queued = (await store.queued()).length;
   remarks.push(
     `${String(hanging)} destinations hang, ${String(queued)} messages wait: a good one has its letter after ${delay.toFixed(0)} ms`,
   );
@@ -378,16 +378,6 @@ async function slowestOf(pulse: Pulse, { relay, remarks }: Stage): Promise<numbe
       `a whole greeting in peace: ${calm.toFixed(0)} ms`,
   );
   return slowest;
-}
-
-/** A process that dies meanwhile cannot be refused anything by strace. */
-async function refusal({ disk, relay }: Stage, chance: Chance): Promise<string> {
-  try {
-    return await disk.refuse(chance, relay.pid);
-  } catch (error) {
-    if (!/strace .*(?:No such process|Operation not permitted)/s.test(String(error))) throw error;
-    return "strace came too late, or may not";
-  }
 }
 
 /** Meddles with messages that were promised lately, of which some are still there. */
@@ -434,21 +424,17 @@ async function operator(stage: Stage, chance: Chance): Promise<void> {
   }
 }
 
-/** All that is in the queue, in the journal and in files. */
-const queuedOn = async ({ spool }: Stage["disk"]): Promise<readonly string[]> =>
-  (await viewSpool(spool)).ids();
-
 /** What was promised and is still in the queue. */
-async function knownIn({ sent, disk }: Stage): Promise<readonly Known[]> {
-  const queued = new Set(await queuedOn(disk));
+async function knownIn({ sent, store }: Stage): Promise<readonly Known[]> {
+  const queued = new Set(await store.queued());
   return sent.flatMap(({ token, id }) => (id !== undefined && queued.has(id) ? [{ token, id }] : []));
 }
 
 /** Fair weather until everything has gone its way. Resolves to what has not, and to what is damaged. */
 async function settle(stage: Stage): Promise<readonly string[]> {
-  const { relay, disk, swamp, remarks } = stage;
+  const { relay, store, swamp, remarks } = stage;
   swamp.drain();
-  const queued = (): Promise<readonly string[]> => queuedOn(disk);
+  const queued = () => store.queued();
   for (let tries = 0; tries < 4; tries += 1) {
     await again(stage);
     const left = await knownIn(stage);
@@ -459,15 +445,15 @@ async function settle(stage: Stage): Promise<readonly string[]> {
   }
   const waits = await queued();
   if (waits.length > 0) remarks.push(`${String(waits.length)} messages did not leave the queue`);
-  const damage: string[] = [];
-  for await (const { fault } of (await fsckBeside(disk.spool)).damage([])) damage.push(fault);
+  const damage = await store.damage();
   stage.log += relay.log();
-  return [...waits, ...damage.filter((fault) => !/^usage: /.test(fault))];
+  return [...waits, ...damage];
 }
 
 /** Tells the figures, and fails where the relay did. */
 function report(stage: Stage): void {
   const { hop, other, good, sent, ordered, deaths, counts, log } = stage;
+  const { outages } = stage.store;
   const refused = new Set(
     [...log.matchAll(/ ([0-9A-F]{12}): the spool cannot be written/g)].map(([, id]) => id),
   );
@@ -475,7 +461,7 @@ function report(stage: Stage): void {
   const troubled = new Set(named.flatMap(([, id, token = ""]) => (refused.has(id) ? [token] : [])));
   const taken = [...hop.taken, ...other.taken, ...good.taken];
   const told = [...hop.told, ...other.told];
-  const found = judge({ sent, taken, told, ordered, deaths, troubled });
+  const found = judge({ sent, taken, told, ordered, deaths, troubled, outages });
   const ledgers = [counts, hop.happened, other.happened];
   const times = (name: string): number => ledgers.reduce((sum, ledger) => sum + (ledger.get(name) ?? 0), 0);
   const names = new Set(ledgers.flatMap((ledger) => [...ledger.keys()]));

@@ -5,8 +5,9 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { EnvelopeSnapshot } from "../spool/known-envelopes.ts";
+import type { FailureAnswer } from "./failed-request.ts";
 import type { AnswerTo, ControlApi, ControlRequest, TakeParcel } from "./protocol.ts";
-import { type FailureAnswer, messagesHeader, operatorHeader, sortedHeader, versionHeader } from "./server.ts";
+import { messagesHeader, operatorHeader, sortedHeader, versionHeader } from "./server.ts";
 
 /** How long a relay may take to answer, in milliseconds. Our choice: a busy relay takes less. */
 const answerTimeout = 10_000;

@@ -6,6 +6,7 @@ import { errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Database } from "../../postgres/database.ts";
 import { log, logBug } from "../log/log.ts";
 import { hostStates } from "../spool/postgres/hosts.ts";
+import { failedRequest } from "./failed-request.ts";
 import {
   type ActionRequest,
   type ActionResult,
@@ -254,11 +255,7 @@ async function answerOne({ database, api }: PeerService, number: number, request
         if (lines.length >= collected) await send(false);
       }
     } catch (error) {
-      if (!(error instanceof Failure)) logBug("a request of another host", error);
-      const failure =
-        error instanceof Failure
-          ? { status: error.status, message: error.message }
-          : { status: exitStatus.software, message: "a fault of the relay; its log has the details" };
+      const failure = failedRequest(error, "a request of another host");
       lines += `${JSON.stringify({ failure })}\n`;
     }
     await send(true);

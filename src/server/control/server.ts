@@ -8,16 +8,12 @@ import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { setImmediate as turn } from "node:timers/promises";
-import { errorCode, exitStatus, Failure } from "../../failure.ts";
+import { errorCode, exitStatus } from "../../failure.ts";
 import { listenOnUnixSocket } from "../../unix-socket.ts";
 import { logBug } from "../log/log.ts";
 import type { EnvelopeSnapshot } from "../spool/known-envelopes.ts";
+import { type FailureAnswer, failedRequest } from "./failed-request.ts";
 import { type ControlApi, parseOperator, parseRequest, type TakeParcel } from "./protocol.ts";
-
-/** Sent when a request cannot be carried out, in place of an answer or after some. */
-export interface FailureAnswer {
-  readonly failure: { readonly status: number; readonly message: string };
-}
 
 export interface ControlServer {
   /** Takes no more requests and waits for those under way. */
@@ -140,11 +136,7 @@ async function* lines(answers: AsyncIterable<unknown>): AsyncGenerator<string> {
       waiting = "";
     }
   } catch (error) {
-    if (!(error instanceof Failure)) logBug("the control API", error);
-    const failure =
-      error instanceof Failure
-        ? { status: error.status, message: error.message }
-        : { status: exitStatus.software, message: "a fault of the relay; its log has the details" };
+    const failure = failedRequest(error, "the control API");
     waiting += `${JSON.stringify({ failure } satisfies FailureAnswer)}\n`;
   }
   if (waiting !== "") yield waiting;

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { exitStatus, Failure } from "../../../src/failure.ts";
+import { DatabaseAway } from "../../../src/postgres/connection.ts";
 import { connectControlApi } from "../../../src/server/control/client.ts";
 import type { ControlApi } from "../../../src/server/control/protocol.ts";
 import { type ControlServer, startControlServer } from "../../../src/server/control/server.ts";
@@ -29,6 +30,7 @@ const api = ((request: { readonly verb: string }) =>
   (async function* () {
     yield { login: "user1", at: 0, by: "root", reason: "" };
     if (request.verb === "list") throw new Failure(exitStatus.temporary, "not now");
+    if (request.verb === "active") throw new DatabaseAway("it was stopped");
     yield { login: "user2", at: 0, by: "root", reason: "" };
   })()) as unknown as ControlApi;
 
@@ -58,6 +60,13 @@ test("carries answers line by line, and a failure with its exit status", async (
     for await (const _ of called?.({ verb: "list", filter: {} }) ?? []);
   };
   await expect(failing()).rejects.toMatchObject({ message: "not now", status: exitStatus.temporary });
+  const away = async (): Promise<void> => {
+    for await (const _ of called?.({ verb: "active" }) ?? []);
+  };
+  await expect(away()).rejects.toMatchObject({
+    message: "the database is away: it was stopped; ask again when it is back",
+    status: exitStatus.unavailable,
+  });
 });
 
 test("may be left in the middle of an answer", async () => {
