@@ -9,7 +9,7 @@ import { replaceFile } from "../../durable.ts";
 import { errorCode, errorText, exitStatus, Failure } from "../../failure.ts";
 import type { Envelope, Held } from "../spool/envelope.ts";
 import { isDamaged } from "../spool/envelope-file.ts";
-import type { Damaged, Spool, SpoolReader } from "../spool/spool.ts";
+import type { Damaged, Spool, SpoolReader, StoredMessage } from "../spool/spool.ts";
 import { is, type JsonField, Mismatch, record } from "../spool/strict-json.ts";
 import type { FrozenLogin } from "./protocol.ts";
 
@@ -141,6 +141,13 @@ export function newFreezeHold(frozen: Pick<FrozenLogins, "of">): FreezeHold {
 const applied = (envelope: Envelope | Damaged, freezeHold: FreezeHold): Envelope | Damaged =>
   isDamaged(envelope) ? envelope : freezeHold.applyTo(envelope);
 
+/** The same messages, and no copy of them, where none is of a frozen login: most are so. */
+function allApplied(messages: readonly StoredMessage[], freezeHold: FreezeHold): readonly StoredMessage[] {
+  return messages.some(({ envelope }) => applied(envelope, freezeHold) !== envelope)
+    ? messages.map(({ id, envelope }) => ({ id, envelope: applied(envelope, freezeHold) }))
+    : messages;
+}
+
 /** `reader`, with the messages of frozen logins held. */
 export function readerWithFreezes(reader: SpoolReader, freezeHold: FreezeHold): SpoolReader {
   return {
@@ -148,7 +155,7 @@ export function readerWithFreezes(reader: SpoolReader, freezeHold: FreezeHold): 
     read: async (id) => applied(await reader.read(id), freezeHold),
     async *readMany(ids) {
       for await (const found of reader.readMany(ids)) {
-        yield found.map(({ id, envelope }) => ({ id, envelope: applied(envelope, freezeHold) }));
+        yield allApplied(found, freezeHold);
       }
     },
     load: (id, most, known) =>
@@ -167,13 +174,9 @@ export function spoolWithFreezes(spool: Spool, freezeHold: FreezeHold): Spool {
     ...readerWithFreezes(spool, freezeHold),
     async *arrivals(stop) {
       for await (const arrival of spool.arrivals(stop)) {
-        if (arrival.kind === "messages") {
-          const messages = arrival.messages.map(({ id, envelope }) => ({
-            id,
-            envelope: applied(envelope, freezeHold),
-          }));
-          yield { kind: "messages", messages };
-        } else yield arrival;
+        if (arrival.kind === "messages")
+          yield { kind: "messages", messages: allApplied(arrival.messages, freezeHold) };
+        else yield arrival;
       }
     },
     record(envelope) {

@@ -81,6 +81,22 @@ export function newQueue(
   /** What was done with while the spool was still being read: it is in the list, but not there any more. */
   const gone = new Set<string>();
   let loaded = false;
+  const shared = newSharedTexts();
+  let held = 0;
+  /** When the oldest that is not held was accepted; undefined where that is to be looked for. */
+  let oldest: number | undefined = Number.POSITIVE_INFINITY;
+
+  function count(entry: QueueItem, before: QueueItem | undefined): void {
+    if (before?.held === entry.held && before.accepted === entry.accepted) return;
+    if (before !== undefined) uncount(before);
+    if (entry.held) held += 1;
+    else if (oldest !== undefined) oldest = Math.min(oldest, entry.accepted);
+  }
+
+  function uncount(entry: QueueItem): void {
+    if (entry.held) held -= 1;
+    else if (entry.accepted === oldest) oldest = undefined;
+  }
 
   function takeEnvelope(id: string): Envelope | undefined {
     const envelope = envelopes.get(id);
@@ -97,22 +113,22 @@ export function newQueue(
   }
 
   function put(entry: QueueItem): void {
+    count(entry, known.get(entry.id));
     known.set(entry.id, entry);
     if (!entry.held) timers.put(entry);
   }
 
   function enter(envelope: Envelope): void {
-    const { id, login, accepted, held, attempts } = envelope;
-    const destinations = destinationsOf(envelope);
+    const { id, login, accepted, attempts } = envelope;
     if (attempts === 0) keepEnvelope(envelope); // those with attempts behind them wait for hours
     put({
       id,
-      login: login ?? "",
+      login: shared.text(login ?? ""),
       accepted,
       due: dueOf(envelope),
-      destinations,
+      destinations: shared.list(destinationsOf(envelope)),
       suspended: false,
-      held: held !== undefined,
+      held: envelope.held !== undefined,
     });
   }
 
@@ -124,6 +140,8 @@ export function newQueue(
   }
 
   function leave(id: string): void {
+    const entry = known.get(id);
+    if (entry !== undefined) uncount(entry);
     known.delete(id);
     takeEnvelope(id);
     if (!loaded) gone.add(id);
@@ -172,13 +190,11 @@ export function newQueue(
     enter,
     leave,
     waiting() {
-      let held = 0;
-      let oldest: number | null = null;
-      for (const entry of known.values()) {
-        if (entry.held) held += 1;
-        else oldest = Math.min(oldest ?? entry.accepted, entry.accepted);
+      if (oldest === undefined) {
+        oldest = Number.POSITIVE_INFINITY;
+        for (const entry of known.values()) if (!entry.held) oldest = Math.min(oldest, entry.accepted);
       }
-      return { messages: known.size, held, oldest };
+      return { messages: known.size, held, oldest: oldest === Number.POSITIVE_INFINITY ? null : oldest };
     },
     load(follower, stop) {
       let tellRead = (): void => undefined;
@@ -198,6 +214,31 @@ export function newQueue(
         }
       };
       return { read, ended: all() };
+    },
+  };
+}
+
+/** Texts that are kept so at the most. Our choice. */
+const mostShared = 10_000;
+
+/** Of equal texts one is kept, and of equal lists: most lists have one text, and what is read of an envelope is a part of it. */
+function newSharedTexts() {
+  const lists = new Map<string, readonly [string]>();
+
+  function one(text: string): readonly [string] {
+    const known = lists.get(text);
+    if (known !== undefined) return known;
+    if (lists.size >= mostShared) lists.clear();
+    const made = [text] as const;
+    lists.set(text, made);
+    return made;
+  }
+
+  return {
+    text: (text: string): string => one(text)[0],
+    list(texts: readonly string[]): readonly string[] {
+      const [only, ...others] = texts;
+      return only === undefined || others.length > 0 ? texts : one(only);
     },
   };
 }

@@ -113,10 +113,12 @@ async function* batchesOfThread(worker: URL, request: BulkRequest): AsyncGenerat
   try {
     const answers = on(thread, "message", { close: ["exit"] });
     for (let asked = 0; asked < ahead; asked += 1) thread.postMessage("next");
+    let read = 0;
     for await (const [batch] of answers as AsyncIterable<readonly [ThreadAnswer]>) {
       if (batch === "end") return;
       thread.postMessage("next");
-      yield batch;
+      yield unpackFiles(batch, request.names, read);
+      read += batch.texts.length;
     }
     throw new Error("the thread that reads the spool ended too soon");
   } finally {
@@ -124,5 +126,25 @@ async function* batchesOfThread(worker: URL, request: BulkRequest): AsyncGenerat
   }
 }
 
-/** What the thread sends for each "next". */
-export type ThreadAnswer = readonly BulkFile[] | "end";
+/** What the thread sends for each "next": the batches in the order of the names, which are known. */
+export type ThreadAnswer = PackedFiles | "end";
+
+/** A batch as it passes from one thread to another: few objects are quicker than many. */
+interface PackedFiles {
+  readonly texts: readonly BulkFile["text"][];
+  readonly sizes: readonly BulkFile["size"][];
+}
+
+export function packFiles(files: readonly BulkFile[]): PackedFiles {
+  return { texts: files.map(({ text }) => text), sizes: files.map(({ size }) => size) };
+}
+
+const missing: ReadError = { code: "ENOENT", message: "it was not read" };
+
+function unpackFiles(
+  { texts, sizes }: PackedFiles,
+  names: readonly string[],
+  from: number,
+): readonly BulkFile[] {
+  return texts.map((text, at) => ({ name: names[from + at] ?? "", text, size: sizes[at] ?? missing }));
+}
