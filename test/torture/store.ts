@@ -116,7 +116,7 @@ async function inPostgres(now: () => number): Promise<TortureStore> {
   }
 
   return {
-    settings: `directory = "FOLDER/spool"\nstore = "${url}"\nlease = "5s"`,
+    settings: `directory = "FOLDER/spool"\nstore = "${url}"`,
     refusals: /is in use by|the database is away|is starting up|is shutting down|another relay is at work as/,
     outages,
     refuse: (chance) =>
