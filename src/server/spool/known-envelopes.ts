@@ -17,7 +17,7 @@ export interface EnvelopeSnapshot {
    * Each message as its ID, then its text unless that is to be read, then an octet 0, which no text has; so many in a piece as
    * are work for one turn. Between two pieces messages may come, go and change: each of those that stay is there once.
    */
-  pieces(): Iterable<string>;
+  readonly pieces: () => Iterable<string>;
 }
 
 export interface KnownEnvelopes {

@@ -5,10 +5,11 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { exitStatus, Failure } from "../../../src/failure.ts";
 import { DatabaseAway } from "../../../src/postgres/connection.ts";
-import { connectControlApi } from "../../../src/server/control/client.ts";
+import { connectControlApi, knownToRelay } from "../../../src/server/control/client.ts";
 import type { ControlApi } from "../../../src/server/control/protocol.ts";
 import { type ControlServer, startControlServer } from "../../../src/server/control/server.ts";
 
@@ -81,6 +82,37 @@ test("may be left in the middle of an answer", async () => {
   }
   await socket.close(); // after the connection's last event
   socket = undefined;
+});
+
+test("gives out envelopes that are known, as fast as they are taken and no faster", async () => {
+  let given = 0;
+  const endless = function* () {
+    for (;;) {
+      given += 1;
+      yield `${"x".repeat(65_000)}\0`;
+    }
+  };
+  const snapshot = { messages: 2, isSorted: true };
+  let pieces: () => Iterable<string> = () => ["A\0B", "C\0"];
+  let isKnown = false;
+  socket = await startControlServer(path, api, "1.2.3", {
+    known: () => (isKnown ? { ...snapshot, pieces: () => pieces() } : undefined),
+  });
+  expect(await knownToRelay(path)).toBeUndefined();
+  isKnown = true;
+  const found = await knownToRelay(path);
+  expect(found).toMatchObject(snapshot);
+  let octets = "";
+  for await (const chunk of found?.octets ?? []) octets += chunk.toString();
+  expect(octets).toBe("A\0BC\0");
+  pieces = endless;
+  const slow = await knownToRelay(path);
+  for await (const _ of slow?.octets ?? []) {
+    await pause(200); // it fills what lies between the two, and waits
+    break;
+  }
+  expect(given).toBeGreaterThan(0);
+  expect(given).toBeLessThan(100);
 });
 
 test("talks to a command of its own version only", async () => {
