@@ -61,12 +61,63 @@ const formats: readonly CryptFormat[] = [
   },
 ];
 
+interface BcryptCheck {
+  readonly password: Buffer;
+  readonly setting: string;
+  readonly resolve: (text: string) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** By cost, the first check of this turn that is without another. */
+const unpaired = new Map<string, BcryptCheck>();
+
 /**
- * The string of `password` with the `setting` of one that is checked, computed by hash-wasm, which takes a sixth less
- * of the processor's time than bcryptjs, the maker of new ones. The key is what all versions but `$2x$` agree on: the
- * octets up to 72, and a NUL.
+ * The string of `password` with the `setting` of one that is checked. Two checks of the same cost that come in the same turn,
+ * as a thread of the pool gets them, are made together.
  */
-async function bcryptAgain(password: Buffer, setting: string): Promise<string> {
+function bcryptAgain(password: Buffer, setting: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const check = { password, setting, resolve, reject };
+    const cost = setting.slice(4, 6);
+    const first = unpaired.get(cost);
+    if (first !== undefined) {
+      unpaired.delete(cost);
+      bcryptTogether([first, check]).catch((error: unknown) => {
+        for (const one of [first, check]) one.reject(error);
+      });
+      return;
+    }
+    unpaired.set(cost, check);
+    setImmediate(() => {
+      if (unpaired.get(cost) !== check) return;
+      unpaired.delete(cost);
+      bcryptAlone(password, setting).then(resolve, reject);
+    });
+  });
+}
+
+async function bcryptTogether(checks: readonly [BcryptCheck, BcryptCheck]): Promise<void> {
+  const [{ bcryptPair }, { decodeBase64, encodeBase64 }] = await Promise.all([
+    import("./bcrypt-pair.ts"),
+    import("bcryptjs"),
+  ]);
+  const inputOf = ({ password, setting }: BcryptCheck) => ({
+    key: Buffer.concat([password, Buffer.alloc(1)]).subarray(0, 72),
+    salt: decodeBase64(setting.slice(-22), 16),
+  });
+  const inputs = [inputOf(checks[0]), inputOf(checks[1])] as const;
+  const digests = bcryptPair(inputs, Number(checks[0].setting.slice(4, 6)));
+  for (const at of [0, 1] as const) {
+    const { setting, resolve } = checks[at];
+    resolve(setting.slice(0, 7) + encodeBase64(inputs[at].salt, 16) + encodeBase64(digests[at], 23));
+  }
+}
+
+/**
+ * Computed by hash-wasm, which takes a sixth less of the processor's time than bcryptjs, the maker of new ones. The key is what
+ * all versions but `$2x$` agree on: the octets up to 72, and a NUL.
+ */
+async function bcryptAlone(password: Buffer, setting: string): Promise<string> {
   const [wasm, { decodeBase64 }] = await Promise.all([import("hash-wasm"), import("bcryptjs")]);
   const made = await wasm.bcrypt({
     // hash-wasm takes an empty password for a forgotten one. The key repeats, so one NUL more makes the same key.

@@ -1,6 +1,9 @@
 /**
  * Worker threads that check passwords, first come, first served: bcrypt on the main thread would stop the relay.
- * A worker that dies takes one check with it and is replaced when the next one comes.
+ * A worker that dies takes its checks with it and is replaced when the next one comes.
+ *
+ * Where more checks wait than there are threads for, a thread gets two at a time that are of one kind, since it makes two of
+ * bcrypt in little more time than one (bcrypt-pair.ts).
  */
 import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
@@ -15,8 +18,14 @@ export interface PasswordCheck {
   readonly hashes: readonly string[];
 }
 
-/** What the worker sends back: the place of the hash that matched, or -1. */
+/** What the worker is sent. */
+export interface WorkerTask extends PasswordCheck {
+  readonly number: number;
+}
+
+/** What it sends back: the place of the hash that matched, or -1. */
 export interface WorkerAnswer {
+  readonly number: number;
   readonly match: number;
 }
 
@@ -49,6 +58,8 @@ export type LeastTime = (match: number) => number | Promise<number>;
 
 interface QueuedCheck {
   readonly check: PasswordCheck;
+  /** Checks of one kind can be made together; undefined where this one cannot be. */
+  readonly kind: string | undefined;
   readonly least: LeastTime;
   readonly resolve: (outcome: CheckOutcome) => void;
 }
@@ -60,6 +71,11 @@ const longest = 30_000;
 export const poolSize = (workers: number, processors = availableParallelism()): number =>
   workers === 0 ? processors : workers;
 
+/** Of one bcrypt string all that decides how long its check takes. */
+function kindOf({ hashes: [only = "", ...others] }: PasswordCheck): string | undefined {
+  return others.length > 0 ? undefined : /^(?:\{(?:BLF-)?CRYPT\})?\$2[aby]\$(\d\d)\$/i.exec(only)?.[1];
+}
+
 /** `workers` threads run the file `worker`; `queue` checks may wait for one. */
 export function startPool(workers: number, queue: number, worker: URL, clock = realClock): Pool {
   const waiting: QueuedCheck[] = [];
@@ -67,11 +83,14 @@ export function startPool(workers: number, queue: number, worker: URL, clock = r
   const threads = Array.from({ length: workers }, () => startThread(worker, clock, next));
 
   function next(): void {
-    for (const thread of threads) {
-      if (!thread.idle()) continue;
+    const idle = threads.filter((thread) => thread.idle());
+    for (const [at, thread] of idle.entries()) {
       const task = waiting.shift();
       if (!task) return;
-      thread.run(task);
+      const isEnough = waiting.length < idle.length - at; // each of the others gets one
+      const like =
+        isEnough || task.kind === undefined ? -1 : waiting.findIndex(({ kind }) => kind === task.kind);
+      thread.run(like < 0 ? [task] : [task, ...waiting.splice(like, 1)]);
     }
   }
 
@@ -81,7 +100,7 @@ export function startPool(workers: number, queue: number, worker: URL, clock = r
       if (waiting.length >= queue && threads.every((thread) => !thread.idle()))
         return Promise.resolve(unavailable("too many password checks are waiting"));
       return new Promise((resolve) => {
-        waiting.push({ check, least, resolve });
+        waiting.push({ check, kind: kindOf(check), least, resolve });
         next();
       });
     },
@@ -95,13 +114,17 @@ export function startPool(workers: number, queue: number, worker: URL, clock = r
 
 interface Thread {
   idle(): boolean;
-  run(task: QueuedCheck): void;
+  run(tasks: readonly QueuedCheck[]): void;
   close(): Promise<void>;
 }
 
-/** One thread of the pool; `free` is called whenever it can take a check again. */
+/** One thread of the pool; `free` is called whenever it can take checks again. */
 function startThread(file: URL, clock: SteadyClock, free: () => void): Thread {
-  let task: QueuedCheck | undefined;
+  /** By number, those that are not done with. */
+  const tasks = new Map<number, QueuedCheck>();
+  let last = 0;
+  /** How many of them have no answer yet. */
+  let open = 0;
   let began = 0;
   let worker: Worker | undefined = start();
   let deadline: NodeJS.Timeout | undefined;
@@ -110,41 +133,47 @@ function startThread(file: URL, clock: SteadyClock, free: () => void): Thread {
     // A hash that makes a worker eat memory ends the worker, not the relay.
     const started = new Worker(file, { resourceLimits: { maxOldGenerationSizeMb: 64 } });
     let reason = "the thread that checked the password ended";
-    started.on("message", ({ match }: WorkerAnswer) => void answered(match));
+    started.on("message", (answer: WorkerAnswer) => void answered(answer));
     started.on("error", (error) => {
       reason += `: ${errorText(error)}`;
     });
     started.on("exit", () => {
       worker = undefined;
-      finish(unavailable(reason));
+      clearTimeout(deadline);
+      for (const number of tasks.keys()) finish(number, unavailable(reason));
+      free();
     });
     return started;
   }
 
-  async function answered(match: number): Promise<void> {
-    clearTimeout(deadline);
-    const own = task;
-    const rest = began + ((await own?.least(match)) ?? 0) - clock.steady();
+  async function answered({ number, match }: WorkerAnswer): Promise<void> {
+    open -= 1;
+    if (open === 0) clearTimeout(deadline);
+    const rest = began + ((await tasks.get(number)?.least(match)) ?? 0) - clock.steady();
     if (rest > 0) await clock.pause(rest);
-    if (own && own === task) finish({ kind: "answer", match }); // else the thread has ended
+    finish(number, { kind: "answer", match }); // which does nothing where the thread has ended
+    if (tasks.size === 0) free();
   }
 
-  function finish(outcome: CheckOutcome): void {
-    clearTimeout(deadline);
+  function finish(number: number, outcome: CheckOutcome): void {
+    const task = tasks.get(number);
+    if (!tasks.delete(number)) return;
     task?.resolve(outcome);
-    task = undefined;
-    free();
   }
 
   return {
-    idle: () => task === undefined,
+    idle: () => tasks.size === 0,
     run(given) {
-      task = given;
       began = clock.steady();
+      open = given.length;
       worker ??= start();
       const used = worker;
       deadline = setTimeout(() => void used.terminate(), longest);
-      used.postMessage(given.check);
+      for (const task of given) {
+        last += 1;
+        tasks.set(last, task);
+        used.postMessage({ ...task.check, number: last } satisfies WorkerTask);
+      }
     },
     async close() {
       await worker?.terminate();

@@ -1,7 +1,8 @@
 /** bcrypt is checked by hash-wasm and made by bcryptjs: for every password and form the two must say the same. */
-import { encodeBase64, hashSync } from "bcryptjs";
+import { decodeBase64, encodeBase64, hashSync } from "bcryptjs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { bcryptPair } from "../../src/passwd/bcrypt-pair.ts";
 import { readStored, verifyStored } from "../../src/passwd/stored.ts";
 
 const versions = ["$2a$", "$2b$", "$2y$"];
@@ -68,10 +69,44 @@ test.each([
   expect(await isRight(hash, `${said.slice(0, 71)}!`)).toBe(false);
 });
 
+test("two that are checked at the same time are each right where bcryptjs says so", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.tuple(password, salt), fc.tuple(password, salt), async (first, second) => {
+      const [one, other] = [first, second].map(([said, seasoning]) => ({
+        key: key(said),
+        salt: decodeBase64(seasoning, 16),
+      }));
+      if (one === undefined || other === undefined) throw new Error("two were made");
+      const digests = bcryptPair([one, other], 4);
+      const made = [first, second].map(([said, seasoning]) => hashSync(said, `$2b$04$${seasoning}`));
+      expect(digests.map((digest) => encodeBase64(digest, 23))).toEqual(made.map((text) => text.slice(29)));
+      const answers = await Promise.all(
+        made.flatMap((hash) => [first, second].map(([said]) => isRight(hash, said))),
+      );
+      const isSame = filled(first[0]).equals(filled(second[0]));
+      expect(answers).toEqual([true, isSame, isSame, true]);
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test("of three of different costs at the same time, each is right", async () => {
+  const made = [4, 5, 4].map((cost) => hashSync("correct horse", `$2y$0${cost}$abcdefghijklmnopqrstuu`));
+  expect(await Promise.all(made.map((hash) => isRight(hash, "correct horse")))).toEqual([true, true, true]);
+  expect(await Promise.all(made.map((hash) => isRight(hash, "battery staple")))).toEqual([
+    false,
+    false,
+    false,
+  ]);
+});
+
 test("a salt whose last character has bits that are not used is damaged, as for crypt(3)", async () => {
   const made = hashSync("correct horse", "$2b$04$abcdefghijklmnopqrstuu");
   expect(await isRight(made, "correct horse")).toBe(true);
-  expect(await isRight(`${made.slice(0, 28)}v${made.slice(29)}`, "correct horse")).toBe(false);
+  const damaged = `${made.slice(0, 28)}v${made.slice(29)}`;
+  expect(await isRight(damaged, "correct horse")).toBe(false);
+  const both = [isRight(damaged, "correct horse"), isRight(made, "correct horse")];
+  expect(await Promise.all(both)).toEqual([false, true]);
 });
 
 test("the version with the sign bug is checked by nobody", () => {

@@ -18,19 +18,19 @@ const realFileWorker = new URL("../../dist/passwd/file-worker.js", import.meta.u
 /** A worker of a few words: lets everybody in once, then dies; "hang" it never answers. */
 const oneAnswer = stub(`
   let answered = 0;
-  parentPort.on("message", ({ password }) => {
+  parentPort.on("message", ({ number, password }) => {
     if (password === "hang") return;
     if (answered++ > 0) throw new Error("asked twice");
-    parentPort.postMessage({ match: 0 });
+    parentPort.postMessage({ number, match: 0 });
   });`);
 
 /** Lets nobody in, and dies of a password that it has seen before. */
 const noneTwice = stub(`
   const seen = new Set();
-  parentPort.on("message", ({ password }) => {
+  parentPort.on("message", ({ number, password }) => {
     if (seen.has(password)) throw new Error("asked twice");
     seen.add(password);
-    parentPort.postMessage({ match: -1 });
+    parentPort.postMessage({ number, match: -1 });
   });`);
 
 function stub(script: string): URL {
@@ -347,8 +347,8 @@ describe("the work", () => {
       steady: () => now++, // a check takes two looks at it
       pause: async (milliseconds: number) => void waited.push(milliseconds),
     };
-    const right = stub(`parentPort.on("message", ({ password, hashes }) =>
-      parentPort.postMessage({ match: hashes.indexOf("{PLAIN}" + password) }));`);
+    const right = stub(`parentPort.on("message", ({ number, password, hashes }) =>
+      parentPort.postMessage({ number, match: hashes.indexOf("{PLAIN}" + password) }));`);
     const { verify } = await start(
       `user1:${bcrypt}\nuser2:${md5}\nuser2:{PLAIN}two\nuser3:{PLAIN}three\n`,
       right,
@@ -371,7 +371,9 @@ describe("the work", () => {
       steady: () => now++,
       pause: async (milliseconds: number) => void waited.push(milliseconds),
     };
-    const all = stub(`parentPort.on("message", () => parentPort.postMessage({ match: 0 }));`);
+    const all = stub(
+      `parentPort.on("message", ({ number }) => parentPort.postMessage({ number, match: 0 }));`,
+    );
     const { verify } = await start(`user1:${md5}\n`, all, 8, clock);
     await verifier?.slowestCheck();
     expect(await verify("user1", "correct horse")).toEqual(acceptance("user1"));
@@ -399,9 +401,9 @@ describe("the work", () => {
   });
 
   test("of a worker that dies is unavailable, and the next one is done by another", async () => {
-    const dying = stub(`parentPort.on("message", ({ password }) => {
+    const dying = stub(`parentPort.on("message", ({ number, password }) => {
       if (password === "die") process.exit(1);
-      parentPort.postMessage({ match: 0 });
+      parentPort.postMessage({ number, match: 0 });
     });`);
     const { verify } = await start(`user1:${bcrypt}\n`, dying);
     expect((await verify("user1", "die")).kind).toBe("unavailable");
