@@ -17,6 +17,8 @@ interface Token {
  * (RFC 6532). Undefined if the body is not an address list. Takes time in proportion to its length.
  */
 export function readMailboxes(body: string): readonly string[] | undefined {
+  const only = (alone.exec(body) ?? named.exec(body))?.[1];
+  if (only !== undefined) return parseMailbox(only) ? [only] : undefined;
   const all = tokensOf(body);
   if (!all) return undefined;
   const tokens = all.filter(({ kind }) => kind !== "comment");
@@ -46,6 +48,10 @@ export function readMailboxes(body: string): readonly string[] | undefined {
   if (inGroup || isEmpty) return undefined;
   return hiddenAddresses(all).every((hidden) => found.some((one) => isSame(one, hidden))) ? found : undefined;
 }
+
+/** Most fields: one address of letters and digits, alone or behind a name of letters. Nothing of them has to be taken apart. */
+const alone = /^[ \t]*([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9.-]+)[ \t]*$/;
+const named = /^[ \t]*[A-Za-z][A-Za-z \t]*<([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9.-]+)>[ \t]*$/;
 
 /** Whether `text` has only comments and blanks. */
 export const isComments = (text: string): boolean =>

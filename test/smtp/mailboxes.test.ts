@@ -138,6 +138,37 @@ describe("readMailboxes()", () => {
     );
   });
 
+  it("says the same of what it reads without taking it apart as with a comment, with which it does", () => {
+    const piece = fc.constantFrom(
+      "User",
+      "one",
+      "1",
+      "_",
+      "+",
+      "-",
+      ".",
+      "@",
+      "example.org",
+      " ",
+      "\t",
+      "<",
+      ">",
+    );
+    const plain = fc.array(piece, { maxLength: 9 }).map((pieces) => pieces.join(""));
+    const usual = fc
+      .tuple(fc.constantFrom("", "User One "), word, fc.constantFrom(".", "@", ""), word)
+      .map(([shown, first, mark, second]) => {
+        const mailbox = `${first}${mark}${second}@example.org`;
+        return shown === "" ? mailbox : `${shown}<${mailbox}>`;
+      });
+    fc.assert(
+      fc.property(fc.oneof(plain, usual), (body) => {
+        expect(readMailboxes(body)).toEqual(readMailboxes(`${body} ()`));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
   it("gives addresses that SMTP can carry, or nothing", () => {
     const piece = fc.constantFrom(
       ...'<>,:;@."\\()[] \tab1é=?'.split(""),

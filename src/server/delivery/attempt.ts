@@ -65,7 +65,7 @@ export async function attempt(
   let end: Reply | undefined;
   for (const hop of hops) {
     if (left.length === 0 || signal.aborted) break;
-    const outcome = await tryHost(hop, { ...message, recipients: left }, context);
+    const outcome = await tryHost(hop, withRecipients(message, left), context);
     outcomes.push(...outcome.outcomes);
     left = outcome.left;
     // A host that is unreachable now may come back, so another host's permanent failure does not decide.
@@ -108,7 +108,7 @@ async function tryHost(
       offer.withdraw();
       return undefined;
     };
-    const outcome = await runTransactions(session, hop, { ...message, recipients: left }, context, handOn);
+    const outcome = await runTransactions(session, hop, withRecipients(message, left), context, handOn);
     outcomes.push(...outcome.outcomes);
     left = outcome.left;
     if (outcome.end === undefined && sessions) sessions.keep(key, session);
@@ -139,7 +139,7 @@ async function runTransactions(
   let end: Reply | undefined;
   while (left.length > 0 && end === undefined && !context.signal.aborted) {
     if (session.uses > 0 && session.uses >= connection.limits.mails) break;
-    const some = { ...message, recipients: recipientsWithin(left, most, connection.limits.domains) };
+    const some = withRecipients(message, recipientsWithin(left, most, connection.limits.domains));
     session.uses += 1;
     const isLast = some.recipients.length === left.length;
     const transaction = await transactOnce(
@@ -161,12 +161,17 @@ async function runTransactions(
   return { outcomes, left, ...(end && { end }) };
 }
 
+/** The message for `recipients`; itself where those are its own, as they mostly are. */
+const withRecipients = (message: OutgoingMessage, recipients: readonly Recipient[]): OutgoingMessage =>
+  recipients === message.recipients ? message : { ...message, recipients };
+
 /** The first `most` of `recipients`, or fewer, so that they have at most so many `domains`. */
 function recipientsWithin(
   recipients: readonly Recipient[],
   most: number,
   domains: number,
 ): readonly Recipient[] {
+  if (recipients.length === 1) return recipients; // each limit is one at least
   const seen = new Set<string>();
   const over = recipients.slice(0, most).findIndex(({ address }) => {
     seen.add(domainOf(address).toLowerCase());

@@ -104,11 +104,15 @@ function printable(given: unknown, longest: number): unknown {
   }
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((inner) => printable(inner, longest));
-  const clean: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) {
-    const inner = (value as Readonly<Record<string, unknown>>)[key];
-    clean[key] =
-      typeof inner === "number" ? inner : printable(inner, key === "login" ? longestLogin : longest);
+  const fields = value as Readonly<Record<string, unknown>>;
+  let clean: Record<string, unknown> | undefined; // made only where something is replaced
+  for (const key of Object.keys(fields)) {
+    const inner = fields[key];
+    if (typeof inner === "number") continue;
+    const shown = printable(inner, key === "login" ? longestLogin : longest);
+    if (shown === inner) continue;
+    clean ??= { ...fields };
+    clean[key] = shown;
   }
-  return clean;
+  return clean ?? fields;
 }

@@ -200,8 +200,16 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
 
   /** Begins a round, which has the body in memory where it has no more than `most` octets. */
   function startRound({ id }: QueueItem, most: number): InFlight {
-    const none = { octets: 0, deliveries: 0, underWay: 0, isNews: false, brokenOff: false, isLost: false };
-    const item: InFlight = { ...none, round: undefined, waiting: [] };
+    const item: InFlight = {
+      round: undefined,
+      octets: 0,
+      deliveries: 0,
+      underWay: 0,
+      isNews: false,
+      brokenOff: false,
+      isLost: false,
+      waiting: [],
+    };
     inFlight.set(id, item);
     item.round = attempted(() => roundOf(id, most, item));
     return item;

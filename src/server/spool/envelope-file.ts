@@ -164,7 +164,7 @@ export function formatEnvelope(envelope: Envelope): string {
 
 /** The same as one line without its end, for the journal. */
 export function formatEnvelopeLine(envelope: Envelope): string {
-  return JSON.stringify(writeFields(envelope));
+  return beginnings[1] + JSON.stringify(envelopeField.write(envelope, "")).slice(1); // its "{" is in the beginning
 }
 
 function writeFields(envelope: Envelope): Record<string, unknown> {

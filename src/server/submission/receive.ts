@@ -357,10 +357,12 @@ function newEnvelope(
   eightBit: boolean,
 ): NewEnvelope {
   const { envid, ret, smtputf8 = false, requireTls = false, drop } = transaction.parameters;
-  const envelope: NewEnvelope = {
+  const envelope: NewEnvelope & Pick<Envelope, "id" | "size"> = {
+    id: "", // this and the size are the spool's to say; they stand here for the reason that session.ts tells
     accepted: now,
     login: login.name,
     sender: transaction.sender,
+    size: 0,
     eightBit,
     smtputf8,
     recipients: transaction.recipients,
