@@ -113,7 +113,7 @@ export async function transact(
 /** Whether the server ended the session, rather than an unreadable message or a reply out of order. */
 function isGone(ending: TransactionEnding): boolean {
   if (ending.kind === "reply") return ending.text.startsWith("421");
-  return ending.kind !== "unreadable";
+  return ending.kind !== "unreadable" && ending.kind !== "withdrawn";
 }
 
 /** RFC 5321 section 4.2.2: 421 closes the session, whatever the command was, and says nothing about the message. */
@@ -144,6 +144,12 @@ function replyAbout(
   return { ...said, reply: { ...said.reply, code: 452, status: "4.5.3" } };
 }
 
+const withdrawn = reply(
+  451,
+  "4.3.0",
+  "not sent to its end, since another host may have taken it over by now",
+);
+
 /** The last reply, for all recipients without one of their own. */
 function replyAtEnd(ending: TransactionEnding, connection: Connection, hop: NextHop): RecipientReply {
   switch (ending.kind) {
@@ -161,6 +167,8 @@ function replyAtEnd(ending: TransactionEnding, connection: Connection, hop: Next
       const reason = `the message cannot be read: ${errorText(ending.error)}`;
       return { reply: reply(451, "4.3.0", reason), command: "" };
     }
+    case "withdrawn":
+      return { reply: withdrawn, command: "" };
     default:
       return replyOfBroken(ending, connection, hop);
   }

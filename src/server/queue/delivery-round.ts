@@ -16,7 +16,7 @@ import { log, logBug } from "../log/log.ts";
 import type { Envelope, LastReply, Recipient } from "../spool/envelope.ts";
 import type { Suspension } from "./destinations.ts";
 import { type DeliveryState, openRecorder, type RecorderDependencies } from "./recorder.ts";
-import { conclude, isDone, isOpen, type RetryPolicy } from "./verdict.ts";
+import { conclude, isDone, isOpen, type RetryPolicy, type Untried } from "./verdict.ts";
 
 /** What a round needs besides the message. */
 export interface DeliveryRoundDependencies {
@@ -67,6 +67,12 @@ export interface DeliveryRound {
 /** RFC 6532: a header in which we look for UTF-8 is no longer than this; our choice. */
 const longestHeader = 100_000;
 
+/**
+ * Milliseconds after which a message is tried again that was withdrawn before its end was sent, because it was not certain
+ * that it is this host's. Our choice: what could not be told is told by then, since the round's end has been recorded.
+ */
+const afterWithdrawal = 1_000;
+
 /** Where a message goes whose recipients are all done with, but for what their sender is still to be told. */
 export const nowhere = "";
 
@@ -96,6 +102,8 @@ export function openRound(
   /** What was said of recipients only because their destination pauses, and when the first pause ends. */
   const suspendedReplies = new Set<LastReply>();
   let resumed = Number.POSITIVE_INFINITY;
+  /** What was said of recipients only because their message was withdrawn before its end. */
+  const withdrawnReplies = new Set<LastReply>();
 
   const tried = new Set<string>();
   for (const [destination, recipients] of groups) {
@@ -113,10 +121,16 @@ export function openRound(
     return outcomes;
   }
 
-  /** Whether nobody is waiting for anything but the end of a pause. */
-  function isSuspended({ recipients }: Envelope): boolean {
+  /** Given where nothing was tried of all those who wait. */
+  function untriedIn({ recipients }: Envelope): Untried | undefined {
     const open = recipients.filter(isOpen);
-    return open.length > 0 && open.every(({ reply }) => reply !== undefined && suspendedReplies.has(reply));
+    const said = open.flatMap(({ reply }) => reply ?? []);
+    const isWithdrawn = said.some((reply) => withdrawnReplies.has(reply));
+    const isUntried = said.every((reply) => suspendedReplies.has(reply) || withdrawnReplies.has(reply));
+    if (open.length === 0 || said.length < open.length || !isUntried) return undefined;
+    return isWithdrawn
+      ? { until: now() + afterWithdrawal, isPause: false }
+      : { until: resumed, isPause: true };
   }
 
   return {
@@ -126,20 +140,30 @@ export function openRound(
       const recipients = groups.get(destination) ?? [];
       const begun = now();
       let isAdmitted = true;
+      let isWithdrawn = false;
+      const mayEnd = (): boolean => {
+        const may = recording.spool.mayDeliver();
+        isWithdrawn ||= !may;
+        return may;
+      };
       tried.add(destination);
       try {
         const outcomes = pause
           ? putOff(recipients, pause)
           : recipients.length === 0
             ? []
-            : await whenThere(outgoingMessage(state.envelope, recipients, recording, octets), (message) =>
-                transport.deliver(message, dependencies.abort, report, (provider) => {
-                  isAdmitted = admit(provider);
-                  return isAdmitted;
-                }),
+            : await whenThere(
+                outgoingMessage(state.envelope, recipients, recording, octets, mayEnd),
+                (message) =>
+                  transport.deliver(message, dependencies.abort, report, (provider) => {
+                    isAdmitted = admit(provider);
+                    return isAdmitted;
+                  }),
               );
         const isCutShort = outcomes.length < recipients.length && dependencies.abort.aborted;
         if (isCutShort || !isAdmitted) tried.delete(destination);
+        if (isWithdrawn)
+          for (const { reply } of outcomes) if (reply.command === "") withdrawnReplies.add(reply);
         recorder.note(outcomes);
         for (const outcome of outcomes) logDelivery(outcome, envelope, begun);
         return outcomes;
@@ -153,13 +177,7 @@ export function openRound(
     },
     async conclude() {
       const { envelope } = recorder.state();
-      const verdict = conclude(
-        envelope,
-        patience,
-        now(),
-        random(),
-        isSuspended(envelope) ? resumed : undefined,
-      );
+      const verdict = conclude(envelope, patience, now(), random(), untriedIn(envelope));
       if (verdict.expired) log("expired", { id, from: sender });
       if (await recorder.close(verdict)) {
         if (recorder.isLost() || isDone(verdict.envelope)) return undefined;
@@ -190,7 +208,8 @@ function outgoingMessage(
   envelope: Envelope,
   recipients: readonly Recipient[],
   { spool }: RecorderDependencies,
-  octets?: Buffer,
+  octets: Buffer | undefined,
+  mayEnd: () => boolean,
 ): Soon<OutgoingMessage> {
   const { id, smtputf8 } = envelope;
   const start = smtputf8 ? (octets ?? spool.bodyStart(id, longestHeader)) : undefined;
@@ -200,7 +219,7 @@ function outgoingMessage(
     utf8Header: begun !== undefined && workOnMessage(id, () => hasUtf8Header(begun)),
     body: () => (octets ? Readable.from([octets]) : spool.body(id)),
     ...(octets && { octets }),
-    mayEnd: () => spool.mayDeliver(),
+    mayEnd,
   }));
 }
 

@@ -56,17 +56,24 @@ export interface RoundVerdict {
   readonly suspended: boolean;
 }
 
+/** Why nothing was tried, and until when. */
+export interface Untried {
+  /** In milliseconds since the epoch. */
+  readonly until: number;
+  /** The destinations pause: the message waits for the end of a pause, however often that is prolonged. */
+  readonly isPause: boolean;
+}
+
 /**
- * What to do after a round that ended at `now`, in milliseconds since the epoch. `chance` is between 0 and 1.
- * `resumed` is given where those who wait were not tried, because their destinations pause until then: that counts as
- * no attempt, and the message waits for the end of a pause however often it is prolonged.
+ * What to do after a round that ended at `now`, in milliseconds since the epoch. `chance` is between 0 and 1. `untried` is
+ * given where nothing was tried of those who wait: that counts as no attempt.
  */
 export function conclude(
   envelope: Envelope,
   patience: RetryPolicy,
   now: number,
   chance: number,
-  resumed?: number,
+  untried?: Untried,
 ): RoundVerdict {
   const { accepted, attempts, warned } = envelope;
   const end = accepted + lifetimeOf(envelope, patience);
@@ -78,18 +85,19 @@ export function conclude(
   const failed = recipients.filter((recipient, at) => recipient !== envelope.recipients[at]);
   const overdue = patience.warnAfter !== null && now - accepted >= patience.warnAfter;
   const late = overdue && !warned ? recipients.filter(isOpen) : [];
-  const tried = resumed === undefined ? attempts + 1 : attempts;
+  const tried = untried === undefined ? attempts + 1 : attempts;
   // The last attempt falls on the end of the lifetime, so that the sender hears in time.
   const last = Math.max(end, now + patience.first);
-  const next = Math.min(resumed ?? now + delayAfter(tried, patience, chance), last);
+  const next = Math.min(untried?.until ?? now + delayAfter(tried, patience, chance), last);
+  const isPause = untried?.isPause === true;
   const look = patience.warnAfter === null || overdue ? last : Math.min(accepted + patience.warnAfter, last);
   return {
     envelope: { ...envelope, recipients, attempts: tried, due: next, warned: warned || late.length > 0 },
     failed,
     delayed: late,
     expired,
-    due: resumed === undefined ? next : Math.min(now + patience.longest, look),
-    suspended: resumed !== undefined,
+    due: isPause ? Math.min(now + patience.longest, look) : next,
+    suspended: isPause,
   };
 }
 

@@ -34,7 +34,9 @@ export type TransactionEnding =
    */
   | { readonly kind: "unreset" }
   /** The message could not be read, and its end was not sent. */
-  | { readonly kind: "unreadable"; readonly error: unknown };
+  | { readonly kind: "unreadable"; readonly error: unknown }
+  /** Its end was not sent, since `mayEnd` said no. */
+  | { readonly kind: "withdrawn" };
 
 export interface TransactionResult {
   /** Replies to refused RCPT commands, by their index. */
@@ -313,7 +315,7 @@ async function sendMessage(
   connection.state = "sending message body";
   const isSmall = body instanceof Uint8Array && body.length <= small && connection.isQuiet;
   let result: SendResult = { kind: "sent" };
-  if (isSmall && !mayEnd()) result = withdrawn();
+  if (isSmall && !mayEnd()) result = withdrawn;
   else if (isSmall && postWhole(connection, body)) {
     connection.state = "sending end of data";
     whole = true; // before any reply
@@ -341,10 +343,7 @@ async function sendMessage(
 
 const always = (): boolean => true;
 
-const withdrawn = (): SendResult => ({
-  kind: "unreadable",
-  error: new Error("it was withdrawn before its end was sent"),
-});
+const withdrawn: SendResult = { kind: "withdrawn" };
 
 type SendResult =
   | Exclude<TransactionEnding, { kind: "reply" } | { kind: "closing" }>
@@ -413,7 +412,7 @@ async function sendBody(
       const next = await Promise.race([stopped, chunks.next()]);
       if (next === "stopped") break;
       if (next.done) {
-        if (!mayEnd()) return withdrawn();
+        if (!mayEnd()) return withdrawn;
         connection.state = "sending end of data";
         return (await connection.send(stuffing.end(), signal)) ?? { kind: "sent" };
       }

@@ -10,6 +10,8 @@ interface Shared {
   /** What another host has. */
   readonly others: Set<string>;
   readonly arrive: (arrival: Arrival) => void;
+  /** Whether this host can tell what is its own. */
+  readonly certain: (is: boolean) => void;
 }
 
 const open: TestScheduler[] = [];
@@ -21,12 +23,14 @@ async function openShared(): Promise<Shared> {
   const others = new Set<string>();
   const waiting: Arrival[] = [{ kind: "read" }];
   let wake = (): void => undefined;
+  let isCertain = true;
   const fenced = (id: string, work: () => Promise<RecordOutcome>): Promise<RecordOutcome> =>
     others.has(id) ? Promise.resolve("lost") : work();
   const wrap = (spool: Spool): Spool => ({
     ...spool,
     record: (envelope) => fenced(envelope.id, () => spool.record(envelope)),
     remove: (id) => fenced(id, () => spool.remove(id)),
+    mayDeliver: () => isCertain,
     owns: async (id) => !others.has(id),
     load: (id, most, known) => (others.has(id) ? undefined : spool.load(id, most, known)),
     async *arrivals(stop) {
@@ -47,6 +51,9 @@ async function openShared(): Promise<Shared> {
     arrive(arrival) {
       waiting.push(arrival);
       wake();
+    },
+    certain(is) {
+      isCertain = is;
     },
   };
 }
@@ -69,6 +76,18 @@ describe("a message that is another host's meanwhile", () => {
     expect(await at.spool.ids()).toEqual([id]); // and no report
     expect(await at.spool.read(id)).toMatchObject({ attempts: 0 });
     expect(at.lines.filter((line) => line.includes("another host delivers it"))).toHaveLength(1);
+  });
+
+  test("perhaps, is tried again in a moment, and that counts as no attempt", async () => {
+    const { at, certain } = await openShared();
+    certain(false);
+    const { id } = await at.submit();
+    await logged(at, "status=deferred");
+    certain(true);
+    await vi.waitFor(() => expect(at.clock.alarms()).toBe(1), 60_000);
+    at.clock.turn(1_000);
+    await logged(at, `${id}: removed`);
+    expect(at.transport.delivered).toHaveLength(1);
   });
 
   test("is not begun, and is in no count", async () => {

@@ -99,6 +99,8 @@ export function fakeTransport(now: () => number): FakeTransport {
     ): Promise<readonly RecipientOutcome[]> {
       await this.before(message, signal, report);
       if (signal.aborted) return [];
+      if (message.mayEnd?.() === false)
+        return unreached(message.recipients, reply(451, "4.3.0", "not sent to its end"), now());
       const chunks: Buffer[] = [];
       for await (const chunk of message.body()) chunks.push(chunk as Buffer);
       const to = message.recipients.map(({ address }) => address);

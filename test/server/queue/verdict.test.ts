@@ -75,14 +75,15 @@ describe("a round of attempts", () => {
 
   test("counts no attempt where the destination pauses, and waits for its end however long that takes", () => {
     const resumed = accepted + hour + 60_000;
-    const verdict = conclude(after, patience, accepted + hour, 0.5, resumed);
+    const verdict = conclude(after, patience, accepted + hour, 0.5, { until: resumed, isPause: true });
     expect(verdict).toMatchObject({
       envelope: { attempts: 0, due: resumed },
       due: accepted + 4 * hour, // when its sender is to be warned
       suspended: true,
     });
     const warned = { ...after, warned: true };
-    expect(conclude(warned, patience, accepted + 5 * hour, 0.5, resumed).due).toBe(accepted + 9 * hour);
+    const later = conclude(warned, patience, accepted + 5 * hour, 0.5, { until: resumed, isPause: true });
+    expect(later.due).toBe(accepted + 9 * hour);
   });
 
   test.each([

@@ -346,7 +346,7 @@ describe("a message", () => {
     await made.connection.hello(false, signal);
     const options = { signal, finalPatience: 500, mayEnd: () => false };
     const result = await runTransaction(made.connection, commands, octets, options);
-    expect(result).toMatchObject({ begun: true, whole: false, ending: { kind: "unreadable" } });
+    expect(result).toMatchObject({ begun: true, whole: false, ending: { kind: "withdrawn" } });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(made.pieces.join("")).not.toContain("\r\n.\r\n");
   });
