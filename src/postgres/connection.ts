@@ -97,8 +97,9 @@ async function connectTo(host: StoreHost, access: StoreAccess, name: string): Pr
   try {
     return await connectWith(host, access, name, undefined);
   } catch (error) {
-    if (!host.host.startsWith("/") || !(error instanceof Failure) || errorCode(error.cause) !== unknownUser)
-      throw error;
+    const isRefusal = error instanceof Failure && errorCode(error.cause) === unknownUser;
+    // A role that is not there has the same code. The word stands in the translations of the text as well.
+    if (!host.host.startsWith("/") || !isRefusal || !/\bpeer\b/i.test(error.message)) throw error;
     const wordsAs = await access.asService?.();
     if (wordsAs !== undefined) return connectWith(host, access, name, wordsAs);
     throw new Failure(error.status, `${error.message}; ${runAsService}`, { cause: error });
