@@ -122,8 +122,20 @@ async function damageRecord(): Promise<void> {
   }
 }
 
+type Listed = readonly (QueuedMessage | DamagedMessage)[];
+
+/** By filter: what the disk has, until somebody changes it. */
+const read = new Map<string, Promise<Listed>>();
+
+function expected(filter: MessageFilter): Promise<Listed> {
+  const key = JSON.stringify(filter);
+  const found = read.get(key) ?? readOneByOne(filter);
+  read.set(key, found);
+  return found;
+}
+
 /** One message after the other, as they are read without threads. */
-async function expected(filter: MessageFilter): Promise<readonly (QueuedMessage | DamagedMessage)[]> {
+async function readOneByOne(filter: MessageFilter): Promise<Listed> {
   const reader = readerWithFreezes(
     await viewSpool(spool),
     newFreezeHold({ of: (login) => (login === frozen.login ? frozen : undefined) }),
@@ -230,7 +242,8 @@ describe("beside a relay, which knows them", () => {
     await until("all to be known", known);
   });
 
-  test.each(forms)("is listed as each of them is on the disk, $words", ({ words, filter }) =>
+  const some = forms.filter(({ filter }) => filter.user === undefined && filter.error === undefined);
+  test.each(some)("is listed as each of them is on the disk, $words", ({ words, filter }) =>
     expectListed(words, filter),
   );
 
@@ -242,8 +255,10 @@ describe("beside a relay, which knows them", () => {
     await well(relay, "hold", held, "--reason", "odd", "--yes");
     await well(relay, "redirect", redirected, "--relay", "smtp://127.0.0.1:9", "--yes");
     await well(relay, "drop", dropped, "--yes");
+    read.clear();
     const [record = ""] = (await expected({ status: "waiting" })).map(({ id }) => id);
     await well(relay, "hold", record, "--yes");
+    read.clear();
     expect(await known()).toBe((await expected({})).length);
     await expectListed([], {});
     await expectListed(["--status", "held"], { status: "held" });
@@ -257,6 +272,7 @@ describe("beside a relay, which knows them", () => {
     const [first] = await expected({ user: "user1" });
     const file = join(spool, "queue", first?.id ?? "");
     await rename(file, `${file}.away`);
+    read.clear();
     expect(await expected({ user: "user1" })).not.toContainEqual(first);
     expect(await said("list", "--user", "user1")).toContain(first?.id);
     await rename(`${file}.away`, file);
