@@ -6,6 +6,8 @@ import { testFiles } from "./test/tools/unit-files.ts";
 // .ci/run counts from this file.
 const report = process.env["TPA_SUBMIT_TEST_REPORT"];
 const { unit, whole } = testFiles();
+/** Each network cable that comes or goes makes a browser give up what it is loading, so these are behind the others. */
+const withCables = whole.filter((path) => path.startsWith("test/several-hosts/"));
 
 const inFolder = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const changed = (name: string): number =>
@@ -39,7 +41,22 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "whole", include: [...whole], testTimeout: 120_000, hookTimeout: 120_000 },
+        test: {
+          name: "whole",
+          include: whole.filter((path) => !withCables.includes(path)),
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "cables",
+          include: withCables,
+          sequence: { groupOrder: 1 },
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
       },
     ],
   },

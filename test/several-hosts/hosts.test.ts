@@ -9,7 +9,7 @@ import { letter } from "../torture/letter.ts";
 import { enter, post, type Talk } from "./client.ts";
 import { type Hop, startHop } from "./hop.ts";
 import { makeNetwork, realNetwork } from "./network.ts";
-import { endWell, type Host, prepareSite, type Site, type SiteOptions } from "./site.ts";
+import { endWell, type Host, prepareSite, type Site, type SiteOptions, startAtLast } from "./site.ts";
 
 const now = (): number => performance.now();
 
@@ -38,7 +38,7 @@ async function newSite(
 /** The same, with all hosts at work. */
 async function startSite(...wanted: Parameters<typeof newSite>): Promise<Stage> {
   const stage = await newSite(...wanted);
-  await Promise.all(stage.site.hosts.map((host) => host.start()));
+  await Promise.all(stage.site.hosts.map(startAtLast));
   return stage;
 }
 

@@ -65,7 +65,7 @@ describe.skipIf(!realNetwork("postgresql"))("several hosts", () => {
     const { stage } = run;
     const { site, diary } = stage;
     try {
-      await Promise.all(site.hosts.map((host) => host.start()));
+      await Promise.all(site.hosts.map(startAtLast));
       await endure(stage, chance);
       const left = await settle(stage);
       const found = judge({ sent: stage.sent, taken: stage.hop.taken, happened: diary.happened });
