@@ -36,16 +36,20 @@ export const stores: Readonly<Record<string, (now: () => number) => Promise<Tort
 
 const strace = real("strace");
 
-async function inFiles(): Promise<TortureStore> {
+async function inFiles(now: () => number): Promise<TortureStore> {
   const disk = await prepareDisk(strace);
   const { spool } = disk;
+  const outages: Outage[] = [];
+  let slowSince: number | undefined;
   return {
     settings: `directory = "${spool}"`,
     refusals: /is in use by|E(?:IO|ROFS|NOSPC|ACCES|XDEV)/,
-    outages: [],
+    outages,
     async refuse(chance, pid) {
       try {
-        return await disk.refuse(chance, pid);
+        const way = await disk.refuse(chance, pid);
+        if (way.endsWith(" slow")) slowSince = now(); // records wait for each other's syncs
+        return way;
       } catch (error) {
         // A process that dies meanwhile cannot be refused anything by strace.
         if (!/strace .*(?:No such process|Operation not permitted)/s.test(String(error))) throw error;
@@ -53,12 +57,16 @@ async function inFiles(): Promise<TortureStore> {
       }
     },
     patience: 1_800,
-    heal: () => disk.heal(),
+    async heal() {
+      await disk.heal();
+      if (slowSince !== undefined) outages.push({ from: slowSince, to: now() });
+      slowSince = undefined;
+    },
     queued: async () => (await viewSpool(spool)).ids(),
     async damage() {
       const faults: string[] = [];
       for await (const { fault } of (await fsckBeside(spool)).damage([])) faults.push(fault);
-      return faults.filter((fault) => !/^usage: /.test(fault));
+      return faults.filter((fault) => !/^(?:usage|passwords-used): /.test(fault));
     },
     remove: () => disk.remove(),
   };

@@ -325,11 +325,15 @@ export async function openJournal(
       await segment.file.write(octets, batch);
       await segment.file.sync(); // the promise
     } catch (error) {
-      giveUp(
+      const failed = taken.map(({ one }) => one);
+      for (const one of trying) one.reject(error);
+      // Their clients hear of it once a death at this moment can no longer bring the messages back.
+      void giveUp(
         into,
-        taken.map(({ one }) => one.message.id),
-      );
-      for (const one of [...taken.map(({ one }) => one), ...trying]) one.reject(error);
+        failed.map(({ message }) => message.id),
+      ).then(() => {
+        for (const one of failed) one.reject(error);
+      });
       return;
     }
     into.end = end;
@@ -360,20 +364,20 @@ export async function openJournal(
 
   /**
    * The kernel reports a lost write once and takes the page for clean then, so that a later fdatasync proves nothing
-   * about this segment. `failed` was not promised: what of it reached the disk shall not be delivered.
+   * about this segment. `failed` was not promised: what of it reached the disk shall not be delivered. Resolves when the lines
+   * that say so are written, or cannot be.
    */
-  function giveUp(
+  async function giveUp(
     into: { readonly segment: Segment; readonly end: number },
     failed: readonly string[],
-  ): void {
+  ): Promise<void> {
     const { segment } = into;
     segment.isGivenUp = true;
     current = undefined;
     segment.live += 1; // it is not recycled before these lines are tried
-    void Promise.allSettled(failed.map((id) => segment.note({ word: "done", id }))).then(() => {
-      segment.live -= 1;
-      leave(into);
-    });
+    await Promise.allSettled(failed.map((id) => segment.note({ word: "done", id })));
+    segment.live -= 1;
+    leave(into);
   }
 
   function recycleIfDone(segment: Segment): void {
