@@ -88,7 +88,8 @@ export function conclude(
   const tried = untried === undefined ? attempts + 1 : attempts;
   // The last attempt falls on the end of the lifetime, so that the sender hears in time.
   const last = Math.max(end, now + patience.first);
-  const next = Math.min(untried?.until ?? now + delayAfter(tried, patience, chance), last);
+  // A pause may end in the middle of a millisecond, and a delay does.
+  const next = Math.ceil(Math.min(untried?.until ?? now + delayAfter(tried, patience, chance), last));
   const isPause = untried?.isPause === true;
   const look = patience.warnAfter === null || overdue ? last : Math.min(accepted + patience.warnAfter, last);
   return {

@@ -81,6 +81,9 @@ describe("a round of attempts", () => {
       due: accepted + 4 * hour, // when its sender is to be warned
       suspended: true,
     });
+    // Whole milliseconds, which is what a database has room for.
+    const odd = conclude(after, patience, accepted + hour, 0.5, { until: resumed - 0.4, isPause: true });
+    expect(odd.envelope.due).toBe(resumed);
     const warned = { ...after, warned: true };
     const later = conclude(warned, patience, accepted + 5 * hour, 0.5, { until: resumed, isPause: true });
     expect(later.due).toBe(accepted + 9 * hour);

@@ -153,6 +153,7 @@ describe.each([...fileStores, ...(withPostgres ? [database] : [])])("a spool $na
   it("has the envelope that was recorded last", async () => {
     const before = await accept("x");
     const next = { ...before, attempts: 1, due: before.due + 300_000 };
+    expect(await spool.record({ ...next, due: next.due - 0.4 })).toBe("kept"); // a clock may have parts of a millisecond
     expect(await spool.record(next)).toBe("kept");
     const last = { ...next, attempts: 2, sender: "\ud83d\udce7@example.org" };
     expect(await spool.record(last)).toBe("kept");

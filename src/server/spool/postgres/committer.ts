@@ -247,7 +247,7 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
       [
         number,
         allowed.map(({ message }) => message.id),
-        allowed.map(({ message }) => message.due),
+        allowed.map(({ message }) => Math.ceil(message.due)),
         allowed.map(({ message }) => message.login),
         allowed.map(({ message }) => message.envelope),
         allowed.map(({ message }) => message.size),
@@ -286,7 +286,7 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
       [
         works.map(({ id }) => id),
         works.map(({ envelope }) => envelope),
-        works.map(({ due }) => due),
+        works.map(({ due }) => Math.ceil(due)),
         lease.numbers(),
       ],
     );
