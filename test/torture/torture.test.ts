@@ -481,7 +481,7 @@ reports again: ${String(found.toldAgain)}
 ${stage.remarks.join("\n")}
 wrong: ${String(found.wrong.length)}
 `);
-  expect(found.wrong.join("\n")).toBe("");
+  if (found.wrong.length > 0) throw new Error(found.wrong.slice(0, 20).join("\n")); // an expectation would cut it
   expect(log.split("\n").filter((line) => /\bbug\b/.test(line))).toEqual([]);
   expect(found.promised).toBeGreaterThan(0);
   expect(deaths.length).toBeGreaterThan(0);

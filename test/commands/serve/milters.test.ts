@@ -1,7 +1,7 @@
 /** A relay with filters: what its operator sees of them. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { program, type Relay, startRelay } from "../../../demo/relay.mjs";
 import { everything, type FakeMilter, fakeMilter, type Script } from "../../server/submission/milter/fake.ts";
 import { run } from "../../tools/child.mjs";
@@ -50,7 +50,11 @@ describe("a filter that holds a message", () => {
     expect(metrics).toContain('tpa_submit_milter_seconds_count{milter="archive"} 1');
     await said("queue", "release", "--yes", id);
     await relay.logged(new RegExp(`${id}: removed`));
-    expect(await said("trace", id)).toContain("the filter archive wants it held: not before Monday");
+    await vi.waitFor(
+      async () =>
+        expect(await said("trace", id)).toContain("the filter archive wants it held: not before Monday"),
+      { timeout: 10_000, interval: 300 }, // the history is about a second behind
+    );
   });
 });
 

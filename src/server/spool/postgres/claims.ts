@@ -63,6 +63,8 @@ export function newClaims(from: ClaimDependencies): Claims {
   const named: string[] = [];
   let wake = (): void => undefined;
   let isWoken = false;
+  /** Whether some of what was lost with a lease is under the one that stands. */
+  let mustFindOwn = false;
   let swept = performance.now();
   let others = 0;
 
@@ -127,8 +129,7 @@ export function newClaims(from: ClaimDependencies): Claims {
   }
 
   /** What was claimed where the commit was not answered: ours, or still to be claimed. */
-  async function settle(): Promise<readonly StoredMessage[]> {
-    const found: StoredMessage[] = [];
+  async function* settle(): AsyncGenerator<readonly StoredMessage[], void> {
     for (let one = uncertain[0]; one !== undefined; one = uncertain[0]) {
       await database.ended(one.session);
       const rows = await database.query<ClaimedRow>(
@@ -136,35 +137,60 @@ export function newClaims(from: ClaimDependencies): Claims {
         [one.ids, one.own],
       );
       uncertain.shift();
-      found.push(...given(rows));
+      yield given(rows);
     }
-    return found;
   }
 
   async function claimNamed(ids: readonly string[]): Promise<void> {
     const own = lease.number();
-    const rows = await database.transaction(async (query) => {
-      await mustStand(query, own);
-      return query<{ id: string }>(
-        `UPDATE messages SET lease = $1 WHERE id IN (
-           SELECT id FROM messages m WHERE id = ANY($2::text[])
-           AND (lease IS NULL OR EXISTS (SELECT 1 FROM leases WHERE number = m.lease AND ended)) FOR UPDATE SKIP LOCKED
-         ) RETURNING id`,
-        [own, ids],
-      );
-    });
-    named.push(...rows.map(({ id }) => id));
+    try {
+      const rows = await database.transaction(async (query) => {
+        await mustStand(query, own);
+        return query<{ id: string }>(
+          `UPDATE messages SET lease = $1 WHERE id IN (
+             SELECT id FROM messages m WHERE id = ANY($2::text[])
+             AND (lease IS NULL OR EXISTS (SELECT 1 FROM leases WHERE number = m.lease AND ended)) FOR UPDATE SKIP LOCKED
+           ) RETURNING id`,
+          [own, ids],
+        );
+      });
+      named.push(...rows.map(({ id }) => id));
+    } catch (error) {
+      if (error instanceof DatabaseAway && error.session !== undefined)
+        uncertain.push({ session: error.session, own, ids });
+      throw error;
+    }
   }
 
   /** What was claimed by name, as it is now. */
-  async function namedMessages(): Promise<readonly StoredMessage[]> {
-    if (named.length === 0) return [];
+  async function* namedMessages(): AsyncGenerator<readonly StoredMessage[], void> {
+    const ids = [...named];
+    if (ids.length === 0) return;
     const rows = await database.query<ClaimedRow>(
       "SELECT id, envelope, NULL AS host FROM messages WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[])",
-      [named, lease.numbers()],
+      [ids, lease.numbers()],
     );
-    named.length = 0;
-    return given(rows);
+    named.splice(0, ids.length);
+    yield given(rows);
+  }
+
+  /**
+   * What is this host's by the lease that stands. A message can be promised under a new lease before it is told that all is lost
+   * of the one before: nobody else delivers it.
+   */
+  async function* ownMessages(): AsyncGenerator<readonly StoredMessage[], void> {
+    if (!mustFindOwn) return;
+    const rows = await database.query<MessageRow>("SELECT id, envelope FROM messages WHERE lease = $1", [
+      lease.number(),
+    ]);
+    mustFindOwn = false;
+    yield rows.map((row) => ({ id: row.id, envelope: envelopeOf(row) }));
+  }
+
+  /** What is this host's, and was not given yet. Each part is given as it is found: what comes behind it may fail. */
+  async function* ownRound(): AsyncGenerator<Arrival, void> {
+    for (const source of [settle, namedMessages, ownMessages])
+      for await (const messages of source()) if (messages.length > 0) yield { kind: "messages", messages };
   }
 
   /** Whether other hosts have come or gone: those whose leases stand, and which do not hand over what they have. */
@@ -208,13 +234,13 @@ export function newClaims(from: ClaimDependencies): Claims {
         if (lostAll) {
           lostAll = false;
           lost = [];
+          mustFindOwn = true;
           yield { kind: "lost", ids: "all" };
         }
         if (lost.length > 0) yield { kind: "lost", ids: lost.splice(0) };
         try {
           if (await haveHostsChanged()) yield { kind: "hosts" };
-          const found = [...(await settle()), ...(await namedMessages())];
-          if (found.length > 0) yield { kind: "messages", messages: found };
+          yield* ownRound();
           if (yield* claimRound(stop)) continue;
           if (!isRead) {
             isRead = true;

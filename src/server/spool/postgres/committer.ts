@@ -187,10 +187,12 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
   ): Promise<ReadonlySet<string>> {
     if (session === undefined) return new Set();
     await database.ended(session);
-    const rows = await database.query<{ id: string }>("SELECT id FROM messages WHERE id = ANY($1::text[])", [
-      ids,
-    ]);
-    return new Set(rows.map(({ id }) => id));
+    return database.transaction(async (query) => {
+      const rows = await query<{ id: string }>("SELECT id FROM messages WHERE id = ANY($1::text[])", [ids]);
+      // A commit that was cut short while it waited for a standby is seen here, and may not be there. This one waits behind it.
+      await query("UPDATE leases SET seen = now() WHERE number = $1", [lease.number()]);
+      return new Set(rows.map(({ id }) => id));
+    });
   }
 
   /** What became of deliveries: each of these statements may be done twice. */
@@ -363,26 +365,34 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     settling.add(task);
   }
 
-  /** However long it takes, while this host is at work. */
+  /** However long it takes, while this host is at work: nobody delivers what nobody was told of. */
   async function settleWhenBack(session: string, ids: readonly string[]): Promise<void> {
-    while (!isClosing && !(await database.there(longestWait))) await pause(longestWait, undefined, unheld);
-    try {
-      await patiently(database, async () => {
-        await database.ended(session);
-        await database.transaction(async (query) => {
-          await query(
-            `WITH gone AS (
-               DELETE FROM messages WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[]) RETURNING id
-             ) DELETE FROM bodies WHERE id = ANY($1::text[]) AND id IN (SELECT id FROM gone)`,
-            [ids, lease.numbers()],
-          );
-          await query(...draftRemoval(ids));
-        });
-      });
-    } catch (error) {
-      if (errorCode(error) === "") bug(new Error(errorText(error), { cause: error }));
-      // Then they are delivered, and the client may send them again.
+    for (;;) {
+      try {
+        await patiently(database, () => takeBack(session, ids), longestWait);
+        return;
+      } catch (error) {
+        if (!(error instanceof DatabaseAway)) {
+          if (errorCode(error) === "") bug(new Error(errorText(error), { cause: error }));
+          return; // it is delivered after the next start, and the client may send it again
+        }
+      }
+      if (isClosing) return;
+      await pause(longestWait, undefined, unheld);
     }
+  }
+
+  async function takeBack(session: string, ids: readonly string[]): Promise<void> {
+    await database.ended(session);
+    await database.transaction(async (query) => {
+      await query(
+        `WITH gone AS (
+           DELETE FROM messages WHERE id = ANY($1::text[]) AND lease = ANY($2::bigint[]) RETURNING id
+         ) DELETE FROM bodies WHERE id = ANY($1::text[]) AND id IN (SELECT id FROM gone)`,
+        [ids, lease.numbers()],
+      );
+      await query(...draftRemoval(ids));
+    });
   }
 
   return {

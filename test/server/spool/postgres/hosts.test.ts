@@ -170,6 +170,27 @@ describe.skipIf(!real("postgresql"))("hosts that share a database", () => {
     expect(await a.spool.owns(id)).toBe(true);
   });
 
+  test("know what they promised under a new lease before they had heard that the old one was over", async () => {
+    const a = await host("a");
+    const stop = new AbortController();
+    const arrivals = a.spool.arrivals(stop.signal)[Symbol.asyncIterator]();
+    expect((await arrivals.next()).value).toEqual({ kind: "read" });
+    // A query that takes long: nobody asks what comes next.
+    const before = await accept(a);
+    await cluster.sql(
+      "UPDATE leases SET ended = true WHERE host = 'a.example.org'",
+      /(test_\d+)\?/.exec(url)?.[1],
+    );
+    const after = await accept(a);
+    expect((await arrivals.next()).value).toEqual({ kind: "lost", ids: "all" });
+    const come = [(await arrivals.next()).value, (await arrivals.next()).value];
+    expect(come).toEqual(
+      [after, before].map((envelope) => ({ kind: "messages", messages: [{ id: envelope.id, envelope }] })),
+    );
+    stop.abort();
+    await arrivals.return?.();
+  });
+
   test("sweep what a host that died was still receiving, and it cannot be accepted any more", async () => {
     const [a, b] = [await host("a"), await host("b")];
     const draft = await a.spool.draft();
