@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { type Directory, sharingSyncs } from "../../durable.ts";
+import { errorCode } from "../../failure.ts";
 import type { Disk, PlacedFile } from "./disk.ts";
 import { type DoneLine, formatDoneLine, formatJournalName } from "./journal-names.ts";
 
@@ -28,8 +29,8 @@ export interface Segment {
   /** Whether the disk refused it: it is removed in the end, not taken again. */
   isGivenUp: boolean;
   /**
-   * Writes the line, in this very call where the done file was never refused; durable when it resolves. Throws the
-   * system's error; the line is then written with the next one.
+   * Writes the line in this very call; durable when it resolves. Throws the system's error; the line is then written again with
+   * the next one, and a kill spares it where the disk took the write.
    */
   note(line: DoneLine): Promise<void>;
   /** Paths of its done files. */
@@ -109,13 +110,25 @@ export async function openSegment(
   }
 
   function put(line: string): void {
-    lines.push(line);
     try {
-      done.file.writeNow(Buffer.from(line), done.end);
-      done.end += line.length;
+      write(line);
     } catch (error) {
       failed = true;
       throw error;
+    }
+  }
+
+  function write(line: string): void {
+    done.file.writeNow(Buffer.from(line), done.end);
+    done.end += line.length;
+  }
+
+  /** A file whose fsync failed keeps what is written to it from a kill at least, while there is none in its place. */
+  function writeAllTheSame(line: string): void {
+    try {
+      write(line);
+    } catch (error) {
+      if (errorCode(error) === "") throw error; // else `mend` tells
     }
   }
 
@@ -128,13 +141,16 @@ export async function openSegment(
     unreadable: new Set(),
     isGivenUp: false,
     async note(line) {
+      const text = formatDoneLine(line, mark);
+      lines.push(text);
       if (failed) {
+        writeAllTheSame(text);
         mending ??= mend().finally(() => {
           mending = undefined;
         });
         await mending;
       }
-      put(formatDoneLine(line, mark));
+      put(text);
       const { syncs } = done;
       try {
         await syncs.sync();

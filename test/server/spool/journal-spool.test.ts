@@ -277,6 +277,26 @@ describe("a trial", () => {
   });
 });
 
+describe("while no fsync succeeds", () => {
+  it("nobody is promised anything, and a kill brings back nothing of what was refused", async () => {
+    const memory = memoryDisk(bare);
+    let refuses = false;
+    const disk = intercept(memory, (call) => {
+      if (refuses && call.startsWith("sync ")) throw Object.assign(new Error("EIO"), { code: "EIO" });
+      return "go";
+    });
+    const spool = await open(disk);
+    const [gone, kept] = [await put(spool, "gone"), await put(spool, "kept")];
+    refuses = true;
+    await expect(spool.remove(gone)).rejects.toMatchObject({ code: "EIO" }); // its line is written all the same
+    const refused = await Promise.allSettled(["one", "two", "three"].map((body) => put(spool, body)));
+    expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+    const again = await open(memoryDisk(memory.journal), 1000);
+    expect(await shown(again)).toEqual({ [kept]: "0 kept" });
+    await again.close();
+  });
+});
+
 describe("many messages at once", () => {
   const large = { segment: 131_072, largest: 16_000 };
 
