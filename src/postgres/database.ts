@@ -35,7 +35,7 @@ export interface Database {
   mustBeThere(): void;
   /** Resolves when it is there, at once or later; false where `within` milliseconds passed before, or it was closed. */
   there(within: number): Promise<boolean>;
-  /** Resolves when nothing can come any more of what this session began. Throws DatabaseAway where it is not there. */
+  /** Resolves when nothing can come any more of what this session began. Throws DatabaseAway where that is not known. */
   ended(session: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -79,6 +79,9 @@ interface Beat {
 const stallText = (seconds: number): string =>
   `a commit has waited ${seconds.toFixed(0)} seconds for a synchronous standby: bring the standby back, or let ` +
   "synchronous_standby_names of PostgreSQL be '' until it is there";
+
+/** Milliseconds in which a session that was told to end has ended. Our choice; whoever wants to know asks again. */
+const endPatience = 10_000;
 
 /** Milliseconds before the database is looked for again: they double. */
 const firstPause = 50;
@@ -353,12 +356,15 @@ export async function openDatabase(
     async ended(session) {
       mustBeThere(); // one that waits for a standby is not to be cut short: then it would stand without
       // A backend that waits for a standby does not notice that its client has gone.
+      const begun = performance.now();
       for (let pause = firstPause; ; pause = Math.min(2 * pause, longestPause)) {
         const left = await query(
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
           [session],
         );
         if (left.length === 0) return;
+        if (performance.now() - begun > endPatience)
+          throw new DatabaseAway(`session ${session} does not end`);
         await new Promise<void>((resolve) => {
           setTimeout(resolve, pause);
         });

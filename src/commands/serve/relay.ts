@@ -280,6 +280,7 @@ export async function startRelay(
       broken,
     };
   } catch (error) {
+    grace = brokenGrace; // somebody may have come already
     await closeAll();
     throw error;
   }

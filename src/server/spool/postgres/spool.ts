@@ -116,6 +116,7 @@ export async function openSharedSpool(
 
   return {
     ...reader,
+    ids: () => patiently(database, () => reader.ids()), // the last step of a start: mail is taken already
     damage: (others) => local.damage(others),
     repair: (finding) => local.repair(finding),
     mark,

@@ -219,6 +219,16 @@ describe.skipIf(!real("postgresql"))("with the wire cut before each message,", (
     expect(new Set(came).size).toBe(came.length);
   }, 300_000);
 
+  test("what a start asks for last is waited for", async () => {
+    await eachCut(
+      (store) => accept(store),
+      ({ spool }) => spool.ids(),
+      async (outcome, { id }) => {
+        expect(outcome).toEqual({ status: "fulfilled", value: expect.arrayContaining([id]) });
+      },
+    );
+  }, 300_000);
+
   test("what is claimed by name comes as well, and is the host's", async () => {
     let number = 0;
     await eachCut(
