@@ -148,16 +148,19 @@ export function newQueue(
   }
 
   /** Enters a message that came back, once it is known what became of the delivery that was under way when it was lost. */
-  async function enterAfter(end: Promise<void>, id: string, entered: () => void): Promise<void> {
+  async function enterAfter(end: Promise<void>, message: StoredMessage, entered: () => void): Promise<void> {
+    const { id } = message;
     await end;
     try {
       if (!(await spool.owns(id))) return;
       enterRead({ id, envelope: await spool.read(id) });
-      entered();
     } catch (error) {
       if (errorCode(error) === "") logBug(`reading ${id}`, error);
-      else log("spool-trouble", { id, reason: errorText(error) }); // it is delivered after the next start
+      else log("spool-trouble", { id, reason: errorText(error) });
+      enterRead(message); // as it came: its delivery will look again whose it is
+      takeEnvelope(id); // and at what was recorded since
     }
+    entered();
   }
 
   function take(arrival: Arrival, { entered, lost, busy }: ArrivalFollower): void {
@@ -174,7 +177,7 @@ export function newQueue(
     } else {
       const enterOne = (message: StoredMessage): void => {
         const end = busy(message.id);
-        if (end) void enterAfter(end, message.id, entered);
+        if (end) void enterAfter(end, message, entered);
         else enterRead(message);
       };
       workOnEach(arrival.messages, enterOne, (error, { id }) => logBug(`reading ${id}`, error));

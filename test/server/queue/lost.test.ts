@@ -12,6 +12,8 @@ interface Shared {
   readonly arrive: (arrival: Arrival) => void;
   /** Whether this host can tell what is its own. */
   readonly certain: (is: boolean) => void;
+  /** Whether the store can be read. */
+  readonly readable: (is: boolean) => void;
 }
 
 const open: TestScheduler[] = [];
@@ -24,6 +26,7 @@ async function openShared(): Promise<Shared> {
   const waiting: Arrival[] = [{ kind: "read" }];
   let wake = (): void => undefined;
   let isCertain = true;
+  let isReadable = true;
   const fenced = (id: string, work: () => Promise<RecordOutcome>): Promise<RecordOutcome> =>
     others.has(id) ? Promise.resolve("lost") : work();
   const wrap = (spool: Spool): Spool => ({
@@ -32,6 +35,10 @@ async function openShared(): Promise<Shared> {
     remove: (id) => fenced(id, () => spool.remove(id)),
     mayDeliver: () => isCertain,
     owns: async (id) => !others.has(id),
+    async read(id) {
+      if (!isReadable) throw Object.assign(new Error("the database is away"), { code: "ESTOREAWAY" });
+      return spool.read(id);
+    },
     load: (id, most, known) => (others.has(id) ? undefined : spool.load(id, most, known)),
     async *arrivals(stop) {
       stop.addEventListener("abort", () => wake());
@@ -54,6 +61,9 @@ async function openShared(): Promise<Shared> {
     },
     certain(is) {
       isCertain = is;
+    },
+    readable(is) {
+      isReadable = is;
     },
   };
 }
@@ -130,6 +140,31 @@ describe("a message that is another host's meanwhile", () => {
     await logged(at, `${sent.id}: removed`);
     expect(at.transport.delivered).toHaveLength(2);
     expect(await at.spool.ids()).toEqual([]);
+  });
+
+  test("goes on as well where it cannot be read when it comes back", async () => {
+    const { at, arrive, readable } = await openShared();
+    let go = (): void => undefined;
+    at.transport.answers = { "a@example.net": "451 4.3.0 later" };
+    at.transport.before = () =>
+      new Promise<void>((resolve) => {
+        go = resolve;
+      });
+    const sent = await at.submit();
+    await vi.waitFor(() => expect(at.scheduler.active().size).toBe(1), 60_000);
+    arrive({ kind: "lost", ids: "all" });
+    await vi.waitFor(() => expect(at.scheduler.waiting().messages).toBe(0), 60_000);
+    arrive({ kind: "messages", messages: [{ id: sent.id, envelope: sent }] });
+    await turn();
+    at.transport.before = async () => {
+      at.transport.answers = {};
+    };
+    readable(false);
+    go();
+    await logged(at, `${sent.id}: the spool cannot be written, trying again later: the database is away`);
+    readable(true);
+    await logged(at, `${sent.id}: removed`);
+    expect(at.transport.delivered).toHaveLength(2);
   });
 
   test("comes from another host while this one runs", async () => {
