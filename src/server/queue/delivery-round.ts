@@ -25,6 +25,8 @@ export interface DeliveryRoundDependencies {
   readonly patience: RetryPolicy;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly steady: () => number;
   readonly random: () => number;
   /** No new attempts. */
   readonly stop: AbortSignal;
@@ -36,7 +38,7 @@ export interface DeliveryRoundDependencies {
 export interface NextRound {
   /** Where somebody still waits. */
   readonly destinations: readonly string[];
-  /** When its next round is due at the latest, in milliseconds since the epoch. */
+  /** When its next round is due at the latest, by the steady clock: recording takes as long as a store is away. */
   readonly due: number;
   /** Whether it waits for nothing but the end of pauses. */
   readonly suspended: boolean;
@@ -92,7 +94,7 @@ export function openRound(
   dependencies: DeliveryRoundDependencies,
   octets?: Buffer,
 ): DeliveryRound {
-  const { recorder: recording, transport, patience, now, random } = dependencies;
+  const { recorder: recording, transport, patience, now, steady, random } = dependencies;
   const { id, sender, due } = state.envelope;
   const opened = now();
   // It is being tried, whatever the clock was when that was foreseen.
@@ -177,17 +179,20 @@ export function openRound(
     },
     async conclude() {
       const { envelope } = recorder.state();
-      const verdict = conclude(envelope, patience, now(), random(), untriedIn(envelope));
+      const ended = now();
+      const steadyEnd = steady();
+      const verdict = conclude(envelope, patience, ended, random(), untriedIn(envelope));
       if (verdict.expired) log("expired", { id, from: sender });
       if (await recorder.close(verdict)) {
         if (recorder.isLost() || isDone(verdict.envelope)) return undefined;
-        const { due: again, suspended } = verdict;
+        const again = steadyEnd + verdict.due - ended;
+        const { suspended } = verdict;
         return { destinations: destinationsOf(verdict.envelope, transport), due: again, suspended };
       }
       await recorder.save(); // a report that cannot be written must not cost us what is known of the deliveries
-      const again = now() + patience.first;
       const { envelope: known, unreported } = recorder.state();
-      const unrecorded = { envelope: { ...known, due: again }, unreported };
+      const unrecorded = { envelope: { ...known, due: now() + patience.first }, unreported };
+      const again = steady() + patience.first;
       return { destinations: destinationsOf(known, transport), due: again, suspended: false, unrecorded };
     },
   };

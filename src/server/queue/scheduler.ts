@@ -149,6 +149,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
     transport,
     patience,
     now,
+    steady,
     random,
     stop: stop.signal,
     abort: abort.signal,
@@ -305,8 +306,7 @@ export function startScheduler(from: SchedulerDependencies, patience: RetryPolic
         const next = await round?.conclude();
         keep(item, id, next?.unrecorded);
         if (!next) queue.leave(id);
-        else if (!item.brokenOff)
-          queue.put({ ...entry, ...next, due: steady() + Math.max(next.due - now(), 0) });
+        else if (!item.brokenOff) queue.put({ ...entry, ...next });
       }
     } catch (error) {
       if (errorCode(error) === "") logBug(`the delivery of ${id}`, error);

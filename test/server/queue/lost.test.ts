@@ -9,7 +9,8 @@ interface Shared {
   readonly at: TestScheduler;
   /** What another host has. */
   readonly others: Set<string>;
-  readonly arrive: (arrival: Arrival) => void;
+  /** Resolves when the queue has heard of it. */
+  readonly arrive: (arrival: Arrival) => Promise<void>;
   /** Whether this host can tell what is its own. */
   readonly certain: (is: boolean) => void;
   /** Whether the store can be read. */
@@ -23,7 +24,9 @@ afterEach(async () => {
 
 async function openShared(): Promise<Shared> {
   const others = new Set<string>();
-  const waiting: Arrival[] = [{ kind: "read" }];
+  const waiting: { readonly arrival: Arrival; readonly heard: () => void }[] = [
+    { arrival: { kind: "read" }, heard: () => undefined },
+  ];
   let wake = (): void => undefined;
   let isCertain = true;
   let isReadable = true;
@@ -43,7 +46,10 @@ async function openShared(): Promise<Shared> {
     async *arrivals(stop) {
       stop.addEventListener("abort", () => wake());
       while (!stop.aborted) {
-        yield* waiting.splice(0);
+        for (const { arrival, heard } of waiting.splice(0)) {
+          yield arrival;
+          heard();
+        }
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
@@ -55,16 +61,35 @@ async function openShared(): Promise<Shared> {
   return {
     at,
     others,
-    arrive(arrival) {
-      waiting.push(arrival);
-      wake();
-    },
+    arrive: (arrival) =>
+      new Promise((heard) => {
+        waiting.push({ arrival, heard });
+        wake();
+      }),
     certain(is) {
       isCertain = is;
     },
     readable(is) {
       isReadable = is;
     },
+  };
+}
+
+/** The next hop does not answer until what this gives is called; that resolves once it has been asked. */
+function stopAtAnswer({ transport }: TestScheduler): () => Promise<void> {
+  let answer = (): void => undefined;
+  let ask = (): void => undefined;
+  const asked = new Promise<void>((resolve) => {
+    ask = resolve;
+  });
+  transport.before = () =>
+    new Promise<void>((resolve) => {
+      answer = resolve;
+      ask();
+    });
+  return async () => {
+    await asked;
+    answer();
   };
 }
 
@@ -107,7 +132,7 @@ describe("a message that is another host's meanwhile", () => {
       await at.submit({ due: at.clock.now() + 60_000 }),
     ];
     others.add(one.id).add(other.id);
-    arrive({ kind: "lost", ids: [one.id] });
+    await arrive({ kind: "lost", ids: [one.id] });
     await vi.waitFor(() => expect(at.scheduler.waiting().messages).toBe(1), 60_000);
     at.clock.turn(60_000);
     await vi.waitFor(() => expect(at.scheduler.waiting().messages).toBe(0), 60_000);
@@ -117,21 +142,16 @@ describe("a message that is another host's meanwhile", () => {
 
   test("is recorded where nobody took it, and goes on when it comes back", async () => {
     const { at, arrive } = await openShared();
-    let go = (): void => undefined;
     at.transport.answers = { "a@example.net": "451 4.3.0 later" };
-    at.transport.before = () =>
-      new Promise<void>((resolve) => {
-        go = resolve;
-      });
+    const go = stopAtAnswer(at);
     const sent = await at.submit();
     await vi.waitFor(() => expect(at.scheduler.active().size).toBe(1), 60_000);
-    arrive({ kind: "lost", ids: "all" });
+    await arrive({ kind: "lost", ids: "all" });
     await vi.waitFor(() => expect(at.scheduler.waiting().messages).toBe(0), 60_000);
     // It comes back while its delivery is still under way: the next one waits for the end of that.
-    arrive({ kind: "messages", messages: [{ id: sent.id, envelope: sent }] });
-    await turn();
+    await arrive({ kind: "messages", messages: [{ id: sent.id, envelope: sent }] });
+    await go();
     at.transport.before = async () => undefined;
-    go();
     await vi.waitFor(() => expect(at.scheduler.waiting().messages).toBe(1), 60_000);
     expect(await at.spool.read(sent.id)).toMatchObject({ attempts: 1 });
     expect(at.transport.delivered).toHaveLength(1);
@@ -144,23 +164,18 @@ describe("a message that is another host's meanwhile", () => {
 
   test("goes on as well where it cannot be read when it comes back", async () => {
     const { at, arrive, readable } = await openShared();
-    let go = (): void => undefined;
     at.transport.answers = { "a@example.net": "451 4.3.0 later" };
-    at.transport.before = () =>
-      new Promise<void>((resolve) => {
-        go = resolve;
-      });
+    const go = stopAtAnswer(at);
     const sent = await at.submit();
     await vi.waitFor(() => expect(at.scheduler.active().size).toBe(1), 60_000);
-    arrive({ kind: "lost", ids: "all" });
+    await arrive({ kind: "lost", ids: "all" });
     await vi.waitFor(() => expect(at.scheduler.waiting().messages).toBe(0), 60_000);
-    arrive({ kind: "messages", messages: [{ id: sent.id, envelope: sent }] });
-    await turn();
+    await arrive({ kind: "messages", messages: [{ id: sent.id, envelope: sent }] });
+    readable(false);
+    await go();
     at.transport.before = async () => {
       at.transport.answers = {};
     };
-    readable(false);
-    go();
     await logged(at, `${sent.id}: the spool cannot be written, trying again later: the database is away`);
     readable(true);
     await logged(at, `${sent.id}: removed`);
@@ -170,7 +185,7 @@ describe("a message that is another host's meanwhile", () => {
   test("comes from another host while this one runs", async () => {
     const { at, arrive } = await openShared();
     const envelope = await put(at.spool);
-    arrive({ kind: "messages", messages: [{ id: envelope.id, envelope }] });
+    await arrive({ kind: "messages", messages: [{ id: envelope.id, envelope }] });
     await logged(at, `${envelope.id}: removed`);
   });
 

@@ -30,6 +30,27 @@ function fragile(broken: Set<keyof Spool>): (spool: Spool) => Spool {
   });
 }
 
+test("a clock that is set back while a spool takes its time prolongs no delay", async () => {
+  let setClock = (): void => undefined;
+  const slow = (spool: Spool): Spool => ({
+    ...spool,
+    async record(envelope) {
+      const kept = await spool.record(envelope);
+      setClock();
+      setClock = () => undefined;
+      return kept;
+    },
+  });
+  const at = await open(slow);
+  setClock = () => at.clock.set(-60 * minute);
+  at.transport.answers = { "a@example.net": "451 4.3.0 later" };
+  const { id } = await at.submit();
+  await vi.waitFor(() => expect(at.clock.alarms()).toBe(1), 60_000);
+  at.transport.answers = {};
+  at.clock.turn(patience.first);
+  await logged(at, `${id}: removed`);
+});
+
 describe("a spool that cannot be written", () => {
   const cases: readonly {
     readonly name: string;
