@@ -71,7 +71,13 @@ export async function openStoreTarget(config: Config, usage: string): Promise<St
       },
     });
     return {
-      spool,
+      spool: {
+        ...spool,
+        async note(id, entries) {
+          await spool.claim([id]); // a run that was killed has it still
+          return spool.note(id, entries);
+        },
+      },
       take: control.take,
       async close() {
         await control.close();
