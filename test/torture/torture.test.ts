@@ -1,7 +1,7 @@
 /**
  * The real program among killings, moody next hops, hanging ones, refusing disks, operators, a clock that jumps by an hour
  * and strangers who write at great length, with a ledger of every 250 and a watch on whether it answers; with its mail in files,
- * and in a database that crashes. In the gate for seconds, and with files alone; for longer:
+ * and in a database that crashes. In the gate for seconds; for longer:
  *     npm run torture                                  5 minutes for each
  *     TPA_SUBMIT_TORTURE_MINUTES=30 TPA_SUBMIT_TORTURE_SEED=1 npm run torture
  * A seed gives the same choices again, though not the same moments.
@@ -27,10 +27,7 @@ import { judge, type Ordered, type Sent } from "./story.ts";
 import { intrude } from "./stranger.ts";
 import { type Swamp, startSwamp } from "./swamp.ts";
 
-const asked = process.env["TPA_SUBMIT_TORTURE_MINUTES"];
-const minutes = Number(asked ?? 0.2);
-/** Of starts beside a database that crashes, some take longer than a test waits; why is not known yet. */
-const inGate = ["files"];
+const minutes = Number(process.env["TPA_SUBMIT_TORTURE_MINUTES"] ?? 0.2);
 const seed = Number(process.env["TPA_SUBMIT_TORTURE_SEED"] ?? Date.now() % 1_000_000);
 
 const clients = 6;
@@ -83,7 +80,7 @@ interface Stage {
   readonly remarks: string[];
 }
 
-test.each(Object.entries(stores).filter(([name]) => asked !== undefined || inGate.includes(name)))(
+test.each(Object.entries(stores))(
   `with its mail in %s nothing promised is lost in ${String(minutes)} minutes of torture (seed ${String(seed)})`,
   {
     timeout: minutes * 60_000 + 600_000, // every wait has a bound of its own, and a name
