@@ -63,6 +63,8 @@ export async function openStoreTarget(config: Config, usage: string): Promise<St
         },
       },
     );
+    // What a run that was killed has promised is this one's: a history is written by who has the message.
+    await spool.claim(await spool.ids());
     const control = await openStoreControl(config, {
       ...{ spool, store: { database, spool }, disk: systemDisk },
       sent: async (handover) => {
@@ -71,13 +73,7 @@ export async function openStoreTarget(config: Config, usage: string): Promise<St
       },
     });
     return {
-      spool: {
-        ...spool,
-        async note(id, entries) {
-          await spool.claim([id]); // a run that was killed has it still
-          return spool.note(id, entries);
-        },
-      },
+      spool,
       take: control.take,
       async close() {
         await control.close();

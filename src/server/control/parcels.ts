@@ -84,6 +84,7 @@ async function* take(
         for (const entry of part.sent) context.sessions.addSent(entry);
       } else if (part.is === "message") {
         const told = await receive(part, reader, imports, context, received);
+        if (told?.outcome === "already") await noteAgain(told, part.history, { sender, by, context });
         if (told !== undefined) yield told;
       }
     }
@@ -188,14 +189,35 @@ function fieldsFrom(envelope: Envelope): NewEnvelope {
   return fields;
 }
 
+type Noting = Omit<Promising, "imports">;
+
 async function noteImport(
   { there, history }: Received,
   { id, sender: from, size, recipients }: Envelope,
-  { sender, by, context }: Omit<Promising, "imports">,
+  noting: Noting,
+): Promise<void> {
+  log("queued", { id, from, size, recipients: recipients.length });
+  await note({ there, id }, history, noting);
+}
+
+/** Whoever was killed right behind the promise has not noted what was known of it. */
+async function noteAgain(
+  { id: there, as: id }: ToldMessage,
+  history: History,
+  noting: Noting,
+): Promise<void> {
+  const { spool } = noting.context;
+  if ((await spool.history(id)).length > 0 || !(await spool.has(id))) return;
+  await note({ there, id }, history, noting);
+}
+
+async function note(
+  { there, id }: { readonly there: string; readonly id: string },
+  history: History,
+  { sender, by, context }: Noting,
 ): Promise<void> {
   const reason = `from ${sender.host}, there ${there}`;
   const name = nameOperator(by);
-  log("queued", { id, from, size, recipients: recipients.length });
   log("operator-act", { id, act: "import", by: name, reason });
   const act = { at: context.now(), act: "import", by: name, reason };
   const trouble = await context.spool.note(id, [...history, act]);
