@@ -189,10 +189,17 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
     await database.ended(session);
     return database.transaction(async (query) => {
       const rows = await query<{ id: string }>("SELECT id FROM messages WHERE id = ANY($1::text[])", [ids]);
-      // A commit that was cut short while it waited for a standby is seen here, and may not be there. This one waits behind it.
-      await query("UPDATE leases SET seen = now() WHERE number = $1", [lease.number()]);
+      await mustReachStandby(query);
       return new Set(rows.map(({ id }) => id));
     });
+  }
+
+  /**
+   * What a commit changed that was cut short while it waited for a standby is seen here, and may not be there. The commit of
+   * `query` waits for more than that, since it changes something.
+   */
+  async function mustReachStandby(query: Query): Promise<void> {
+    await query("UPDATE leases SET seen = now() WHERE number = $1", [lease.number()]);
   }
 
   /** What became of deliveries: each of these statements may be done twice. */
@@ -320,6 +327,7 @@ export function newCommitter({ database, lease, spendIn, bug, committed }: Commi
         ? await query<{ id: string }>("SELECT id FROM messages WHERE id = ANY($1::text[])", [left])
         : [];
     const lost = new Set(others.map(({ id }) => id));
+    if (lost.size < left.length) await mustReachStandby(query);
     return works.map(
       ({ id, done }) =>
         () =>

@@ -252,36 +252,73 @@ describe.skipIf(!real("postgresql"))("with the wire cut before each message,", (
     );
   }, 300_000);
 
-  test("a promise that waited for a standby is none before the standby has it", async () => {
+  /** With a store whose commits wait for a standby that says nothing; `go` lets it go on, `cut` ends all connections once one waits. */
+  async function besideSilentStandby(
+    work: (site: { store: SharedStore; cut(): Promise<void>; go(): void }) => Promise<void>,
+    prepare: (store: SharedStore) => Promise<void> = async () => undefined,
+  ): Promise<void> {
     const own = await startCluster();
-    let receiver = 0;
     const standby = await own.standby("synchronous");
-    const through = await own.database();
     const wire = await openWire(own.folder, own.port);
-    const store = await openShared({ url: wire.through(through), lease: 600_000 });
+    const store = await openShared({ url: wire.through(await own.database()), lease: 600_000 });
+    const receiver = Number(await standby.sql("SELECT pid FROM pg_stat_wal_receiver"));
+    const go = (): void => void process.kill(receiver, "SIGCONT");
     try {
-      receiver = Number(await standby.sql("SELECT pid FROM pg_stat_wal_receiver"));
+      await prepare(store);
       process.kill(receiver, "SIGSTOP");
-      const promise = accept(store);
-      promise.catch(() => undefined);
-      await vi.waitFor(
-        async () =>
-          expect(await own.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")).toBe(
-            "1",
-          ),
-        patience,
-      );
-      wire.cut();
-      wire.heal();
-      await expect(promise).rejects.toThrow();
-      process.kill(receiver, "SIGCONT");
-      // Its client was told to send it again.
-      await vi.waitFor(async () => expect(await store.spool.ids()).toEqual([]), patience);
+      await work({
+        ...{ store, go },
+        async cut() {
+          await vi.waitFor(
+            async () =>
+              expect(
+                await own.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
+              ).toBe("1"),
+            patience,
+          );
+          wire.cut();
+          wire.heal();
+        },
+      });
     } finally {
-      if (receiver > 0) process.kill(receiver, "SIGCONT");
+      go();
       await store.close();
       await wire.close();
       await own.close();
     }
+  }
+
+  test("a promise that waited for a standby is none before the standby has it", async () => {
+    await besideSilentStandby(async ({ store, cut, go }) => {
+      const promise = accept(store);
+      promise.catch(() => undefined);
+      await cut();
+      await expect(promise).rejects.toThrow();
+      go();
+      // Its client was told to send it again.
+      await vi.waitFor(async () => expect(await store.spool.ids()).toEqual([]), patience);
+    });
+  }, 120_000);
+
+  test("a message that is done with is gone when the standby has that, and not before", async () => {
+    let id = "";
+    await besideSilentStandby(
+      async ({ store, cut, go }) => {
+        let outcome = "";
+        const removal = store.spool.remove(id).then((kept) => {
+          outcome = kept;
+        });
+        await cut();
+        await new Promise((resolve) => setTimeout(resolve, 3_000));
+        expect(outcome).toBe("");
+        go();
+        await removal;
+        expect(outcome).toBe("kept");
+        expect(await store.spool.ids()).toEqual([]);
+      },
+      async (store) => {
+        id = (await accept(store)).id;
+      },
+    );
   }, 120_000);
 });
