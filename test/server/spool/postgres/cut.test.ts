@@ -252,9 +252,14 @@ describe.skipIf(!real("postgresql"))("with the wire cut before each message,", (
     );
   }, 300_000);
 
-  /** With a store whose commits wait for a standby that says nothing; `go` lets it go on, `cut` ends all connections once one waits. */
+  /**
+   * With a store whose commits wait for a standby that says nothing; `go` lets it go on. Once a commit waits, `cut` ends all
+   * connections, and `end` its session, as an administrator may.
+   */
   async function besideSilentStandby(
-    work: (site: { store: SharedStore; cut(): Promise<void>; go(): void }) => Promise<void>,
+    work: (
+      site: Record<"cut" | "end", () => Promise<void>> & { store: SharedStore; go(): void },
+    ) => Promise<void>,
     prepare: (store: SharedStore) => Promise<void> = async () => undefined,
   ): Promise<void> {
     const own = await startCluster();
@@ -263,21 +268,24 @@ describe.skipIf(!real("postgresql"))("with the wire cut before each message,", (
     const store = await openShared({ url: wire.through(await own.database()), lease: 600_000 });
     const receiver = Number(await standby.sql("SELECT pid FROM pg_stat_wal_receiver"));
     const go = (): void => void process.kill(receiver, "SIGCONT");
+    const waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    const aCommitWaits = (): Promise<void> =>
+      vi.waitFor(async () => expect(await own.sql(waiting)).toBe("1"), patience);
     try {
       await prepare(store);
       process.kill(receiver, "SIGSTOP");
       await work({
         ...{ store, go },
         async cut() {
-          await vi.waitFor(
-            async () =>
-              expect(
-                await own.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
-              ).toBe("1"),
-            patience,
-          );
+          await aCommitWaits();
           wire.cut();
           wire.heal();
+        },
+        async end() {
+          await aCommitWaits();
+          await own.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+          );
         },
       });
     } finally {
@@ -303,12 +311,12 @@ describe.skipIf(!real("postgresql"))("with the wire cut before each message,", (
   test("a message that is done with is gone when the standby has that, and not before", async () => {
     let id = "";
     await besideSilentStandby(
-      async ({ store, cut, go }) => {
+      async ({ store, end, go }) => {
         let outcome = "";
         const removal = store.spool.remove(id).then((kept) => {
           outcome = kept;
         });
-        await cut();
+        await end();
         await new Promise((resolve) => setTimeout(resolve, 3_000));
         expect(outcome).toBe("");
         go();
