@@ -258,7 +258,7 @@ describe.skipIf(!real("postgresql"))("with the wire cut before each message,", (
    */
   async function besideSilentStandby(
     work: (
-      site: Record<"cut" | "end", () => Promise<void>> & { store: SharedStore; go(): void },
+      site: Record<"cut" | "end", () => Promise<void>> & { store: SharedStore; go: () => void },
     ) => Promise<void>,
     prepare: (store: SharedStore) => Promise<void> = async () => undefined,
   ): Promise<void> {
