@@ -5,7 +5,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { type AddressInfo, connect, createServer, type NetConnectOpts } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -285,19 +285,19 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** True when the port takes connections, false when the process ended instead. */
-/** Whether it listens at the port and at the socket, which it opens last, or has ended. */
+/** Whether it listens at the port and at the socket, which is there before it takes connections; false when it has ended. */
 async function listening(child: ChildProcess, port: number, socket: string): Promise<boolean> {
   while (child.exitCode === null && child.signalCode === null) {
-    if (existsSync(socket) && (await takes(port))) return true;
+    if (existsSync(socket) && (await takes({ port, host: "127.0.0.1" })) && (await takes({ path: socket })))
+      return true;
     await pause(20);
   }
   return false;
 }
 
-function takes(port: number): Promise<boolean> {
+function takes(where: NetConnectOpts): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
+    const socket = connect(where);
     socket.once("connect", () => resolve(true));
     socket.once("error", () => resolve(false));
     socket.once("close", () => socket.destroy());
